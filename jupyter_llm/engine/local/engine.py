@@ -536,16 +536,16 @@ class LocalEngine:
             return request
         return replace(request, params=request.params.with_room_to_think())
 
-    @staticmethod
     def _sampler(
-        generation: Generation, lane: Lane, token_ids: list[int], mask: Mask | None
+        self, generation: Generation, lane: Lane, token_ids: list[int], mask: Mask | None
     ) -> Sampler:
         params = generation.request.params
         sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
         if mask is not None:
             sampler = MaskedSampler(sampler, lane.context, mask)
         if params.logprobs is not None:
-            sampler = RecordingSampler(sampler, lane.context, params.logprobs)
+            bytes_of = self._model.weights.bytes_of
+            sampler = RecordingSampler(sampler, lane.context, params.logprobs, bytes_of)
             generation.recorder = sampler
         return sampler
 

@@ -12,7 +12,6 @@ from jupyter_llm.engine.completion import (
     Completion,
     Progress,
     ProgressState,
-    TokenLogprob,
     Usage,
     answer_record,
 )
@@ -57,7 +56,6 @@ class Generation:
     num_tokens: int = 0
     detokenizer: Detokenizer = field(init=False)
     text: list[str] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
     submitted_s: float = field(default_factory=time.perf_counter)
     first_s: float | None = None
     last_s: float = 0.0
@@ -84,8 +82,6 @@ class Generation:
     ) -> None:
         """Take in a drawn token; `mark_bytes` are those of control tokens before an answer."""
         self.num_tokens += 1
-        if self.recorder is not None:
-            self._note_logprob(self.recorder, bytes_of)
         thinking, data = self.detokenizer.thinking, bytes_of(token_id)
         if thinking is None or thinking.is_over:
             self._put(self.detokenizer.feed(data))
@@ -132,7 +128,9 @@ class Generation:
             seed=self.seed,
             token_ids=None if is_torn else token_ids[start:],
             exact=self.is_exact,
-            logprobs=tuple(self.logprobs[start:]) if self.recorder is not None else None,
+            logprobs=tuple(self.recorder.records[start : self.num_tokens])
+            if self.recorder is not None
+            else None,
             provenance=self._provenance(text, reasoning, usage, reason),
             tokens_of=self.file_key,
             reasoning=reasoning,
@@ -220,20 +218,6 @@ class Generation:
             self._unsent.clear()
             self._num_sent += len(thoughts)
             self._sent_s = self.last_s
-
-    def _note_logprob(self, recorder: RecordingSampler, bytes_of: Callable[[int], bytes]) -> None:
-        def text(token_id: int) -> str:
-            return bytes_of(token_id).decode("utf-8", "replace")
-
-        record = recorder.records[self.num_tokens - 1]
-        self.logprobs.append(
-            TokenLogprob(
-                record.token_id,
-                text(record.token_id),
-                record.logprob,
-                tuple((text(token_id), logprob) for token_id, logprob in record.top),
-            )
-        )
 
 
 @dataclass(slots=True, eq=False)

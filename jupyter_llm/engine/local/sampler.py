@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from jupyter_llm.engine.completion import TokenLogprob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,15 +20,6 @@ class Logits(Protocol):
 
     def logits(self, index: int) -> np.ndarray:
         """The logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnLogprob:
-    """A drawn token's natural log-probability, and the likeliest tokens with theirs."""
-
-    token_id: int
-    logprob: float
-    top: tuple[tuple[int, float], ...]
 
 
 class GreedySampler:
@@ -82,24 +74,32 @@ class MaskedSampler:
 class RecordingSampler:
     """Draws with another sampler and keeps the log-probabilities, before any option bends them."""
 
-    def __init__(self, sampler: Sampler, context: Logits, num_top: int) -> None:
+    def __init__(
+        self, sampler: Sampler, context: Logits, num_top: int, bytes_of: Callable[[int], bytes]
+    ) -> None:
         self._sampler = sampler
         self._context = context
         self._num_top = num_top
-        self.records: list[DrawnLogprob] = []
+        self._bytes_of = bytes_of
+        self.records: list[TokenLogprob] = []
 
     def sample(self, index: int) -> int:
         """Draw a token and keep its log-probability."""
         # The sampler may write to the logits.
         logprobs = _log_softmax(self._context.logits(index))
         token_id = self._sampler.sample(index)
-        top = tuple((int(token), float(logprobs[token])) for token in self._likeliest(logprobs))
-        self.records.append(DrawnLogprob(token_id, float(logprobs[token_id]), top))
+        likeliest = map(int, self._likeliest(logprobs))
+        top = tuple((self._text(token), float(logprobs[token])) for token in likeliest)
+        record = TokenLogprob(token_id, self._text(token_id), float(logprobs[token_id]), top)
+        self.records.append(record)
         return token_id
 
     def close(self) -> None:
         """Free what the other sampler holds."""
         self._sampler.close()
+
+    def _text(self, token_id: int) -> str:
+        return self._bytes_of(token_id).decode("utf-8", "replace")
 
     def _likeliest(self, logprobs: np.ndarray) -> np.ndarray:
         if not self._num_top:
