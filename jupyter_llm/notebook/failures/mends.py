@@ -21,7 +21,6 @@ _RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("NameError", "UndefinedVariableError"), (nearby.names,)),
     (("KeyError", "ColumnNotFoundError", "BinderException"), (nearby.columns,)),
     (("OSError", "IOException"), (nearby.files,)),
-    (("ImportError",), (nearby.modules,)),
     (("TypeError", "AttributeError"), (nearby.keywords,)),
     (("TypeError",), (values.methods,)),
     (("TypeError", "ValueError"), (values.conditions,)),

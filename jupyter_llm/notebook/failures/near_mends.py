@@ -109,17 +109,6 @@ def _modules() -> set[str]:
     return told | {module.partition(".")[0] for module in told} | sys.stdlib_module_names
 
 
-def modules(broken: Broken) -> Iterator[Mend]:
-    """Mends of imports of what is not there."""
-    found = broken.says(r"No module named '([\w.]+)'")
-    name = found[1] if found is not None else ""
-    place = re.search(rf"(?m)^\s*(?:import|from)\s+({name})\b", broken.source)
-    for other, is_sure in near(name, _modules()) if name and place is not None else ():
-        if place is not None and is_installed(other):
-            reason = f"there is no module `{name}`; near it is `{other}`"
-            yield from broken.change(reason, (place.span(1), other), is_sure=is_sure)
-
-
 def columns(broken: Broken) -> Iterator[Mend]:
     """Mends of columns and keys that are not there."""
     if broken.failure.kind == "ValueError" and not broken.says(_LOOKED_UP):

@@ -17,7 +17,6 @@ from jupyter_llm.notebook.failures.broken_cell import Broken, Mend
 Change = tuple[str, str, bool]  # a line or cell, what was wrong with it, and whether that is sure
 
 _MAX_READS = 250  # of the cell, with one thing changed
-_TOKEN = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|\w+|\*\*|//|[-+*/<>=!]=|\S")
 _KEYWORDS = [*keyword.kwlist, "print"]
 _SIGNS = (
     (r"\belse\s*if\b", "elif", "`else if` is `elif` in Python"),
@@ -43,7 +42,7 @@ def syntax(broken: Broken) -> Iterator[Mend]:
     lines = broken.source.split("\n")
     row = min(max((error.lineno or broken.line or len(lines)) - 1, 0), len(lines) - 1)
     seen = {broken.source}
-    for source, reason, is_sure in _candidates(lines, row, error):
+    for source, reason, is_sure in _candidates(lines, row, str(error.msg)):
         if source not in seen and syntax_error(source) is None:
             yield Mend(source, reason, is_sure)
         seen.add(source)
@@ -51,19 +50,16 @@ def syntax(broken: Broken) -> Iterator[Mend]:
             return
 
 
-def _candidates(lines: list[str], row: int, error: SyntaxError) -> Iterator[Change]:
+def _candidates(lines: list[str], row: int, message: str) -> Iterator[Change]:
     """Yield the cell with one thing changed, the likeliest first; not all of it can be read."""
 
-    def cells(changes: Iterator[Change], at: int = row) -> Iterator[Change]:
+    def cells(changes: Iterator[Change]) -> Iterator[Change]:
         for new, reason, is_sure in changes:
-            yield "\n".join([*lines[:at], new, *lines[at + 1 :]]), reason, is_sure
+            yield "\n".join([*lines[:row], new, *lines[row + 1 :]]), reason, is_sure
 
     yield from cells(_quoted(lines[row]))
     yield from _repaired("\n".join(lines).rstrip())
-    yield from cells(_said_otherwise(lines[row], str(error.msg)))
-    for at in (row, row - 1) if row else (row,):
-        column = (error.offset or 0) if at == row else len(lines[at])
-        yield from cells(_with_sign(lines[at], column, "\n".join(lines[:at]), error), at)
+    yield from cells(_said_otherwise(lines[row], message))
 
 
 def _repaired(source: str) -> Iterator[Change]:
@@ -101,22 +97,3 @@ def _quoted(line: str) -> Iterator[Change]:
         starts = [found.end() for found in re.finditer(r"[(\[{,=]\s*", code)]
         for place in [*ends, *reversed(starts)] if line.count(quote) % 2 else ():
             yield code[:place] + quote + code[place:], f"a {quote} is missing", True
-
-
-def _with_sign(line: str, column: int, above: str, error: SyntaxError) -> Iterator[Change]:
-    """Yield a line with a sign more or less, those nearest to a column first."""
-    code = line.split("#", maxsplit=1)[0].rstrip() if line.count("#") == 1 else line.rstrip()
-    tokens = list(_TOKEN.finditer(code))
-    is_open = re.search("never closed|EOF|does not match", str(error.msg)) is not None
-    ends = sorted({found.end() for found in tokens}, key=lambda place: abs(place - column))
-    for sign in (")", "]", "}") if is_open else (",", ":", ")", "]", "}", "(", "[", "{"):
-        for place in sorted(ends, reverse=True) if is_open else ends:
-            is_inside = re.search(r"[(\[{]", f"{above}\n{line[:place]}") is not None
-            if sign == ":" and not is_inside:
-                continue  # it would be an annotation
-            # Behind a word that is misspelled a comma can be read, but was not meant.
-            is_sure = sign == ":" or (sign == "," and is_inside) or is_open or place == len(code)
-            yield code[:place] + sign + line[place:], f"a `{sign}` is missing", is_sure
-    for found in sorted(tokens, key=lambda token: abs(token.start() - column + 1)):
-        if found[0] in ")]},:":  # an operator less would be a guess
-            yield code[: found.start()] + line[found.end() :], f"a `{found[0]}` is too many", True

@@ -87,7 +87,6 @@ def mended(watch: Watch, source: str, files: tuple[str, ...] = ()) -> list[Mend]
         # Syntax
         ("", "for i in range(3)\n    print(i)", "for i in range(3):\n    print(i)"),
         ("", "print('a'", "print('a')"),
-        ("", "x = [1, 2 3]", "x = [1, 2, 3]"),
         ("", "if 1 = 2:\n    pass", "if 1 == 2:\n    pass"),
         ("", "print('hello)", "print('hello')"),
         ("", "whlle True:\n    pass", "while True:\n    pass"),
