@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.provenance import Provenance, text_sha256
@@ -54,26 +53,16 @@ class Answer:
 
 
 class AnswerLog:
-    """The latest answers of this kernel, the oldest first; their prompts are kept on disk too."""
+    """The latest answers of this kernel, the oldest first; their prompts are kept on disk too.
+
+    Safe from any thread. Whoever has waited for an answer finds it here.
+    """
 
     def __init__(self, store: PromptStore) -> None:
         self._store = store
         self._answers: deque[Answer] = deque(maxlen=_MAX_ANSWERS)
-        self._num_clears = 0
+        self._coming: list[tuple[Request, Future[Completion]]] = []
         self._lock = threading.Lock()  # so that nothing is kept that was to be cleared
-
-    def add(self, request: Request, future: Future[Completion]) -> None:
-        """Take in an answer when it is finished.
-
-        Runs on the engine's thread, so it only leaves a note.
-        """
-        if future.exception() is not None or (record := future.result().provenance) is None:
-            return
-        prompt, text = KeptPrompt.of(request), future.result().text
-        is_private = request.is_private
-        self._answers.append(Answer(_last_line(prompt), record, text, prompt, is_private))
-        if not is_private:
-            self._store.keep(record.prompt_sha256, prompt)
 
     def submit(self, engine: Engine, request: Request) -> Stream:
         """Let an engine answer, and remember what it wrote."""
@@ -82,16 +71,29 @@ class AnswerLog:
         return stream
 
     def log(self, request: Request, future: Future[Completion]) -> None:
-        """Remember an answer once it is written, unless all are forgotten before that.
-
-        For whoever submits by themselves.
-        """
-        when_done(future, partial(self._add_since, self._num_clears, request))
-
-    def _add_since(self, num_clears: int, request: Request, future: Future[Completion]) -> None:
+        """Remember an answer once it is written, unless all are forgotten before that."""
         with self._lock:
-            if num_clears == self._num_clears:
-                self.add(request, future)
+            self._coming.append((request, future))
+        when_done(future, self._take_in)
+
+    def _take_in(self, _future: Future[Completion] | None = None) -> None:
+        """Take in the answers that are there, mostly on the engine's thread."""
+        with self._lock:
+            coming, self._coming = self._coming, []
+            for request, future in coming:
+                if future.done():
+                    self._add(request, future)
+                else:
+                    self._coming.append((request, future))
+
+    def _add(self, request: Request, future: Future[Completion]) -> None:
+        if future.exception() is not None or (record := future.result().provenance) is None:
+            return
+        prompt, text = KeptPrompt.of(request), future.result().text
+        is_private = request.is_private
+        self._answers.append(Answer(_last_line(prompt), record, text, prompt, is_private))
+        if not is_private:
+            self._store.keep(record.prompt_sha256, prompt)
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""
@@ -105,14 +107,16 @@ class AnswerLog:
     def clear(self) -> None:
         """Forget all answers, and remove all prompts of this notebook from the disk."""
         with self._lock:
-            self._num_clears += 1
+            self._coming.clear()
             self._answers.clear()
             self._store.clear()
 
     def __iter__(self) -> Iterator[Answer]:
+        self._take_in()
         return iter(list(self._answers))
 
     def __len__(self) -> int:
+        self._take_in()
         return len(self._answers)
 
 

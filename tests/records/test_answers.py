@@ -49,7 +49,7 @@ class TestLog:
 
     def test_an_answer_is_kept_with_its_prompt(self, store: PromptStore) -> None:
         log = AnswerLog(store)
-        log.add(REQUEST, finished())
+        log.log(REQUEST, finished())
         (answer,) = log
         assert answer.text == TEXT
         assert answer.place == "Why is it?"
@@ -60,7 +60,7 @@ class TestLog:
 
     def test_what_is_not_saved_is_not_on_disk(self, store: PromptStore, home: Path) -> None:
         log = AnswerLog(store)
-        log.add(replace(REQUEST, is_private=True), finished())
+        log.log(replace(REQUEST, is_private=True), finished())
         assert len(log) == 1
         assert store.flush(10)
         assert list(home.iterdir()) == []
