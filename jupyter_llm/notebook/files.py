@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +20,6 @@ from jupyter_llm.errors import NotebookFileError
 
 _FORMAT = 4  # of nbformat; what came before is converted
 _MAX_CHARS = 1_000_000_000  # larger ones no front end opens
-_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def _failure(path: Path, what: str) -> NotebookFileError:
@@ -131,16 +129,6 @@ def add_cell_metadata(
     if additions:
         _save(path, before, change)
     return len(additions)
-
-
-def write_metadata(path: Path, names: Sequence[str], value: Any) -> None:
-    """Put JSON into a notebook's metadata under nested names.
-
-    `NotebookFileError` is raised as by `add_cell_metadata`.
-    """
-    # Jupyter would fail to save a notebook with a text that is no Unicode.
-    value = json.loads(_LONE_SURROGATES.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
-    _save(path, _read_text(path), lambda nb: _set(path, nb, ("metadata", *names), value))
 
 
 def _read_text(path: Path) -> str:

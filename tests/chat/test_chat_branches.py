@@ -105,13 +105,6 @@ class TestBranching:
         assert len(engine.requests) == num_requests
         assert "The chat has no turn 1" in str(TurnNotFoundError(1, None))
 
-    @pytest.mark.parametrize("place", [{"origin": "a"}, {"is_new": True}], ids=str)
-    def test_a_prompt_has_one_place(self, talk: Talk, place: dict[str, bool]) -> None:
-        chat, _engine = talk
-        with pytest.raises(OptionError, match="after"):
-            chat.stream("x", after=1, **place)  # type: ignore[arg-type]
-        assert len(chat.turns) == 3
-
     def test_cells_are_told_once_a_branch(self) -> None:
         chat, engine = chat_with(*"ABCDEF")
         timeline = chat.timeline
@@ -177,15 +170,6 @@ class TestRemoving:
         until(lambda: chat.turns and chat.turns[0].finished_at)
         assert [(turn.prompt, turn.parent) for turn in chat.turns] == [("two", 0)]
         assert sent(engine) == ["one", "A", "two"]
-
-    def test_what_was_cut_stays_left_out_when_a_turn_goes(self) -> None:
-        chat, engine = long_talk()
-        cut = chat.num_left_out
-        chat.remove(cut)  # the last one that is left out
-        assert chat.num_left_out == cut - 1
-        first = sent(engine)[0]
-        chat("and now?", context="auto")
-        assert sent(engine)[0] == first
 
 
 class TestExchanges:

@@ -13,7 +13,6 @@ from support.template_engine import ScriptedLLM, TemplateEngine, common
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
-from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 ANSWER = "an answer of some words "
@@ -63,16 +62,6 @@ class Session:
 @pytest.fixture
 def session() -> Session:
     return Session()
-
-
-def test_python_calls_tell_no_cells_unless_they_are_told_to(session: Session) -> None:
-    session.run("x = 1")
-    session.chat("Hello")
-    assert "x = 1" not in session.engine.format(session.request.prompt)
-    session.chat("Hello", context="auto")
-    assert "x = 1" in session.engine.format(session.request.prompt)
-    with pytest.raises(OptionError, match="context must be"):
-        session.chat("Hello", context="most")  # type: ignore[arg-type]
 
 
 def test_context_none_tells_no_cell_and_leaves_the_rest_resident(session: Session) -> None:
@@ -222,19 +211,6 @@ class TestCut:
             resident = (*tokens[:-1], *session.engine.tokenize_texts([ANSWER])[0])
         assert len(since_cut) >= 3
         assert all(min(shares[:5]) >= 0.95 for shares in since_cut[1:-1])
-
-    def test_all_tells_what_auto_leaves_out_and_costs_auto_nothing(self) -> None:
-        session = Session(n_ctx=4096)
-        session.fill(25, shows="word " * 20, asks="question")
-        assert "x0 = 1" not in session.ask("auto")
-        auto, name = session.tokens, session.request.conversation
-        text = session.ask("all", context="all", max_tokens=100)
-        assert text.count("x0 = 1") == text.count("x24 = 1") == 1
-        assert 2048 < len(session.tokens) <= 3996
-        assert session.request.conversation != name
-        session.ask("auto again")
-        assert session.request.conversation == name
-        assert common(auto, session.tokens) >= len(auto) - 12
 
 
 WORDS = st.sampled_from(["x = 1", "print('<|im_end|>')", "a b", "é\n\n", "  y", "<", "|im_end|>"])

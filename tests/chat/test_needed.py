@@ -50,10 +50,6 @@ def test_of_a_cell_that_ran_again_the_latest_run_is_told_and_none_that_failed() 
     assert sources(needed_cells([first, again, broken, *rest])) == ["x = 2", "x", "x"]
 
 
-def test_cells_of_setup_say_nothing() -> None:
-    assert sources(needed_cells(cells("%load_ext jupyter_llm", "x = 1"))) == ["x = 1"]
-
-
 def test_literals_are_those_that_nothing_has_changed_since() -> None:
     ran = cells("a = [1, 2]\nb = {'k': 1}\nc = 3\nd = load()", "b['x'] = 2\nc += 1")
     assert literal_names(ran) == {"a"}
@@ -94,15 +90,6 @@ def test_a_request_for_code_leaves_alone_what_the_chat_tells(
     small.replies.append("Yes.")
     run(shell, "%llm -c all And is total odd?")
     assert small.format(small.requests[-1].prompt).startswith(before.rstrip("\n"))
-
-
-def test_with_another_context_it_goes_along_as_it_was_asked(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    run(shell, "total = sum([1, 2])", store_history=True)
-    small.replies.append("x = 1\n```")
-    run(shell, "%%llm -f code --no-try -c none --vars none\nPrint it.")
-    assert "sum" not in small.format(small.requests[-1].prompt)
 
 
 @pytest.mark.parametrize(("size", "is_told"), [(SMALL, True), (7_000_000_000, False), (0, False)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.engines import wait_until_idle
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import Cell, extension, run
 
@@ -127,21 +126,6 @@ class TestContextCommand:
         draft = llm.chat("default").preview(resident, Asked(prompt="?", context="auto"))
         assert f"**{resident.count_tokens(draft)} of 2048 tokens**" in text
 
-    def test_it_tells_what_the_cut_of_the_next_prompt_would_leave_out(
-        self, shell: InteractiveShell, resident: ScriptedEngine
-    ) -> None:
-        for number in range(12):
-            cell(shell, f"x{number} = 1\nprint('word ' * 60)")
-        before = [row[1:3] for row in rows(cell(shell, "%llm /context").text)]
-        num_out = before.count(["out", "no longer fits"])
-        assert before == [["out", "no longer fits"]] * num_out + (
-            [["in", "with the next prompt"]] * (12 - num_out)
-        )
-        cell(shell, "%llm hello")
-        assert told(resident).count(" = 1") == 12 - num_out
-        after = [row[1] for row in rows(cell(shell, "%llm /context").text)]
-        assert sorted(after) == ["in"] * (12 - num_out + 1) + ["out"] * num_out
-
     @pytest.mark.parametrize(
         ("option", "state"), [("none", "context none"), ("1", "not one of the last 1")]
     )
@@ -260,15 +244,6 @@ class TestReadingAhead:
         assert messages_of(request.prompt)[-1].parts[-1] == "In [1]:\nx = 1\n\n"
         cell(shell, "%llm hello")
         assert request.conversation == resident.requests[-1].conversation
-
-    def test_the_next_prompt_finds_it_resident(self, shell: InteractiveShell) -> None:
-        run(shell, "%llm -n 2 hello")
-        cell(shell, f"x = '{'word ' * 60}'\nprint(x)")
-        wait_until_idle(llm.engine())
-        cell(shell, "%llm -n 2 -o answer --vars none What is x?")
-        usage = shell.user_ns["answer"].usage
-        assert usage.prompt_tokens > 300
-        assert usage.cached_tokens >= usage.prompt_tokens - 40
 
 
 def test_reloading_keeps_the_timeline_and_records_once(

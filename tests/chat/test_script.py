@@ -80,16 +80,6 @@ def test_after_a_cell_that_failed_code_is_asked_in_the_chat(
     assert script(shell, small, "roll a die") is None
 
 
-def test_what_a_dry_run_shows_is_what_is_sent(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    run(shell, "total = sum([1, 2])", store_history=True)
-    shown = run(shell, "%%llm --dry-run -f code\nprint total").text
-    found = script(shell, small, "print total")
-    assert found is not None
-    assert found.strip() in shown
-
-
 def test_secrets_are_left_out(shell: InteractiveShell, small: ScriptedEngine) -> None:
     run(shell, "password = 'correct horse battery'", store_history=True)
     found = script(shell, small, "print the length")
@@ -106,14 +96,6 @@ def test_it_ends_where_the_model_says_again_what_it_was_told(
     stop = small.requests[0].params.stop
     assert "\n# total: " in stop
     assert "\n# note: " not in stop
-
-
-def test_comments_behind_the_code_do_not_land(
-    shell: InteractiveShell, small: ScriptedEngine
-) -> None:
-    small.replies.append("y = 1  # one\n# 1\n\n# 1\n  # 2")
-    shown = run(shell, ASK.format("", "one")).text
-    assert "```python\ny = 1  # one\n```" in shown
 
 
 def test_where_it_is_not_good_more_drafts_go_on_with_the_same_program(

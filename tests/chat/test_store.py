@@ -60,14 +60,6 @@ def test_turns_are_there_after_a_restart_in_the_order_they_came() -> None:
     }
 
 
-def test_a_notebook_without_chats_writes_nothing() -> None:
-    archive = start()
-    describe(archive, None)
-    archive.clear()
-    archive.flush()
-    assert rows("SELECT count(*) FROM chats") == [(0,)]
-
-
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=turns())
 def test_any_turn_comes_back_as_it_was(one: Turn) -> None:

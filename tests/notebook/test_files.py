@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from jupyter_llm.notebook.files import (
     add_cell_metadata,
     find_notebooks,
     read_notebook,
-    write_metadata,
 )
 
 CELLS = [new_markdown_cell("# Ünïcode\n\n*text*"), new_code_cell("x = 1\ny = 2")]
@@ -66,52 +65,27 @@ def add_to_cell(path: Path) -> None:
     add_cell_metadata(path, lambda _: {1: ADDED})
 
 
-def add_to_notebook(path: Path) -> None:
-    write_metadata(path, ("jupyter_llm", "note"), "é")
-
-
-Add = Callable[[Path], None]
-either = pytest.mark.parametrize("add", [add_to_cell, add_to_notebook])
-
-
-def added_to(document: dict[str, Any], add: Add) -> None:
-    if add is add_to_cell:
-        document["cells"][1]["metadata"] |= ADDED
-    else:
-        document["metadata"].setdefault("jupyter_llm", {})["note"] = "é"
-
-
-@either
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_nothing_else_in_a_file_changes_that_jupyter_has_saved(
-    tmp_path: Path, end: str, add: Add
-) -> None:
+def test_nothing_else_in_a_file_changes_that_jupyter_has_saved(tmp_path: Path, end: str) -> None:
     path = saved(tmp_path / "a.ipynb", CELLS)
     text = path.read_text(encoding="utf-8")
     path.write_bytes(text.replace("\n", end).encode())
-    add(path)
+    add_to_cell(path)
     lines = path.read_bytes().decode().split(end)
     changed = [line.strip() for line in text.split("\n") if line not in lines]
     assert changed in ([], ['"metadata": {},'])
     document = json.loads(text)
-    added_to(document, add)
+    document["cells"][1]["metadata"] |= ADDED
     assert json.loads("".join(lines)) == document
 
 
-@either
-def test_the_next_save_by_jupyter_changes_nothing(tmp_path: Path, add: Add) -> None:
+def test_the_next_save_by_jupyter_changes_nothing(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.ipynb", CELLS)
-    add(path)
+    add_to_cell(path)
     after = path.read_bytes()
     nbformat.write(nbformat.read(path, as_version=4), path)
     assert path.read_bytes() == after
     assert b"jupyter_llm" in after
-
-
-def test_a_text_that_is_no_unicode_does_not_spoil_the_notebook(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.ipynb", CELLS)
-    write_metadata(path, ("a",), {"\ud800": "a\udfff", "pair": "😀"})
-    assert json.loads(path.read_bytes())["metadata"]["a"] == {"\ufffd": "a\ufffd", "pair": "😀"}
 
 
 def test_what_to_add_is_chosen_by_what_stands_there(tmp_path: Path) -> None:
@@ -129,13 +103,12 @@ def test_what_to_add_is_chosen_by_what_stands_there(tmp_path: Path) -> None:
     assert [cell["metadata"] for cell in notebook["cells"]] == [{}, ADDED, ADDED]
 
 
-@either
-def test_a_link_stays_a_link_and_modes_stay(tmp_path: Path, add: Add) -> None:
+def test_a_link_stays_a_link_and_modes_stay(tmp_path: Path) -> None:
     target = saved(tmp_path / "real.ipynb", CELLS)
     target.chmod(0o640)
     link = tmp_path / "link.ipynb"
     link.symlink_to(target)
-    add(link)
+    add_to_cell(link)
     assert link.is_symlink()
     assert target.stat().st_mode & 0o777 == 0o640
     assert b"jupyter_llm" in target.read_bytes()
@@ -154,38 +127,33 @@ REFUSED = {
 }
 
 
-@either
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_no_sound_notebook_is_left_alone(
-    tmp_path: Path, data: bytes | None, add: Add
-) -> None:
+def test_what_is_no_sound_notebook_is_left_alone(tmp_path: Path, data: bytes | None) -> None:
     path = tmp_path / "a.ipynb"
     if data is not None:
         path.write_bytes(data)
     with pytest.raises(NotebookFileError) as caught:
-        add(path)
+        add_to_cell(path)
     assert caught.value.path == path
     assert "\n" not in str(caught.value)
     assert (path.read_bytes() if data is not None else None) == data
     assert len(list(tmp_path.iterdir())) == (data is not None)
 
 
-@either
 def test_a_notebook_that_is_saved_meanwhile_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add: Add
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "a.ipynb", CELLS)
     # As slow as somebody needs to save.
     monkeypatch.setattr(nbformat, "validate", lambda _document: path.write_text("saved"))
     with pytest.raises(NotebookFileError, match="just changed"):
-        add(path)
+        add_to_cell(path)
     assert path.read_text(encoding="utf-8") == "saved"
     assert [file.name for file in tmp_path.iterdir()] == ["a.ipynb"]
 
 
-@either
 def test_a_folder_that_cannot_be_written_is_one_clear_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add: Add
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "a.ipynb", CELLS)
 
@@ -194,7 +162,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     with pytest.raises(NotebookFileError, match=r"cannot be written: Permission denied\."):
-        add(path)
+        add_to_cell(path)
 
 
 class TestFind:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.recorded import asked, generated, record, saved, shown
+from support.recorded import asked, record, saved, shown
 
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.request import Message, Request
@@ -106,15 +106,6 @@ def test_a_damaged_record_is_an_answer_of_unknown_origin(tmp_path: Path) -> None
     (answer,) = answers_in(read_notebook(path))
     assert isinstance(answer.record, ProvenanceError)
     assert not answer.is_as_recorded
-
-
-def test_code_that_landed_is_known_by_its_hash_and_counts_once(tmp_path: Path) -> None:
-    answer = record("```python\nx = 1\n```")
-    path = saved(tmp_path / "a.ipynb", [*generated(answer, "x = 1"), *generated(answer, "x = 1")])
-    (found,) = answers_in(read_notebook(path))
-    assert found.text is None
-    assert isinstance(found.record, type(answer))
-    assert found.record.text_sha256 == answer.text_sha256
 
 
 @pytest.mark.parametrize("data", [None, [], "x", {"text/plain": 5}, {"text/html": "Yes"}])

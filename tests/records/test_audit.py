@@ -214,22 +214,6 @@ def test_what_cannot_be_read_stops_no_other(
     assert [bool(one["error"]) for one in report["notebooks"]] == [True, True, True, False]
 
 
-def test_folders_are_read_and_named_once(
-    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    saved(path, [asked(shown("Yes", record()))])
-    (tmp_path / "deep").mkdir()
-    saved(tmp_path / "deep" / "b.ipynb", [])
-    (tmp_path / "none").mkdir()
-    assert run(tmp_path, path, tmp_path / "none") == 0
-    heads = [line.partition(": ") for line in capsys.readouterr().out.splitlines() if ": " in line]
-    assert [(Path(name).name, text) for name, _, text in heads] == [
-        ("a.ipynb", "1 answer by tiny."),
-        ("b.ipynb", "nothing in it says that a model wrote it."),
-        ("none", "nothing in it says that a model wrote it."),
-    ]
-
-
 HELP = ("edited since", "altered", "damaged", "missing", "exit codes", "--label")
 
 
@@ -282,18 +266,6 @@ def test_jupyter_llm_audit_runs(path: Path, tmp_path: Path) -> None:
     assert "1 generated cell by tiny; 1 missing." in done.stdout
     as_module = in_a_process(sys.executable, "-m", "jupyter_llm", *command[4:], str(path))
     assert (as_module.returncode, as_module.stdout) == (1, done.stdout)
-
-
-def test_an_audit_loads_nothing_heavy(path: Path) -> None:
-    saved(path, generated(record(), CODE))
-    code = f"""
-import sys
-from jupyter_llm.frontends.cli import main
-code = main(["audit", {str(path)!r}])
-heavy = {{"llama_cpp", "numpy", "pandas", "IPython", "ipykernel", "jinja2", "psutil"}}
-print(code, sorted(heavy & set(sys.modules)))
-"""
-    assert in_a_process(sys.executable, "-c", code).stdout.splitlines()[-1] == "0 []"
 
 
 def test_a_cell_that_was_completed_in_part_says_so(path: Path) -> None:

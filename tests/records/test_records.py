@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from support.recorded import record
 
@@ -35,14 +33,6 @@ def test_what_editors_change_by_themselves_is_no_edit(body: str) -> None:
 def test_an_output_may_hold_several_records(count: int) -> None:
     records = [record(str(number)) for number in range(count)]
     assert read_metadata(to_metadata(records)) == records
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [None, [], "x", {}, {"jupyter": {}}, {METADATA_KEY: []}],
-)
-def test_metadata_of_others_holds_no_records(metadata: Any) -> None:
-    assert read_metadata(metadata) == []
 
 
 def test_a_damaged_record_does_not_hide_a_sound_one() -> None:

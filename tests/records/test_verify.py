@@ -95,15 +95,6 @@ class TestWithAModel:
         for report in (llm.verify(), replay(*on_disk)):
             assert [row.result for row in report.rows] == ["same"] * 3
 
-    def test_what_has_a_drawn_seed_is_compared_and_not_promised(self) -> None:
-        llm("Hello", **HOT)
-        (row,) = llm.verify().rows
-        assert row.result in ("same", "different")
-        assert not row.is_promised
-        assert row.remarks[0].startswith("not promised")
-        assert row.record is not None
-        assert row.record.params.seed is not None
-
     @pytest.mark.parametrize(
         ("what", "changes", "result", "remark"),
         [
@@ -145,25 +136,6 @@ class TestWithAModel:
         assert row.result == ("same" if seed == 5 else "different")
         told = f"it was stopped after {completion.usage.completion_tokens} tokens"
         assert any(remark.startswith(told) for remark in row.remarks)
-
-    def test_a_stop_text_and_banned_tokens_are_kept_to(self) -> None:
-        llm("Hello", seed=5, stop="e", **{**HOT, "max_tokens": 40})
-        plain = llm("Hello", seed=5, **HOT)
-        assert plain.token_ids is not None
-        llm("Hello", seed=5, logit_bias={plain.token_ids[0]: float("-inf")}, **HOT)
-        report = llm.verify()
-        assert report.all_same
-        found = [Provenance.from_json(answer.record.to_json()) for answer in answers()]  # type: ignore[union-attr]
-        assert [made.params.stop for made in found] == [("e",), (), ()]
-
-    def test_another_context_is_no_hindrance_and_named_where_the_text_differs(
-        self, tiny_gguf: Path
-    ) -> None:
-        llm("Hello", seed=5, **HOT)
-        llm.use(tiny_gguf, n_threads=1, n_ctx=512, n_batch=64, flash_attention=False)
-        assert llm.verify().all_same
-        (row,) = replay(with_record(answers()[0], seed=6)).rows
-        assert "another n_ctx: 4096 then, 512 now" in row.remarks
 
     def test_another_file_of_the_same_name_is_not_asked(
         self, tiny_gguf: Path, tmp_path: Path
@@ -243,14 +215,6 @@ def test_a_diff_shows_which_lines_differ(
     assert (report.num_same, report.num_different, report.num_not_replayable) == (0, 1, 0)
 
 
-def test_a_prompt_that_is_not_here_is_said(engine: ScriptedEngine) -> None:
-    (row,) = verify([scripted_answer(engine)], of(engine), lambda _hash: None).rows
-    assert (row.result, row.remarks) == (
-        "not replayable",
-        ("its prompt is not kept on this machine",),
-    )
-
-
 @pytest.mark.parametrize("name", ["../../evil", "\\\\host\\share\\evil", "evil.GGUF", "tiny"])
 def test_a_name_out_of_a_notebook_is_no_path(engine: ScriptedEngine, name: str) -> None:
     answer = of_model(scripted_answer(engine), name=name)
@@ -280,15 +244,6 @@ def test_a_model_that_cannot_be_loaded_is_said_and_the_others_go_on(
     rows = verify([answer, answer], engine_of, known).rows
     assert [row.result for row in rows] == ["not replayable", "same"]
     assert rows[0].remarks == ("Out of order.",)
-
-
-def test_what_was_stopped_before_the_first_word_cannot_be_compared(
-    engine: ScriptedEngine,
-) -> None:
-    answer = scripted_answer(engine)
-    stopped = recorded(answer, finish_reason="cancelled", completion_tokens=0)
-    (row,) = verify([stopped], of(engine), known).rows
-    assert row.remarks == ("it was stopped before the first word",)
 
 
 def test_an_interrupt_ends_it_in_one_line(
