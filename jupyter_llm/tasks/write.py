@@ -117,7 +117,7 @@ def write_code(
     stream = engine.submit(request)
     try:
         with stream:
-            show(_in_fence(stream))
+            show(BegunStream(stream, ANSWER_PREFIX, waits=True, finish=fenced))
             first = stream.result()
     except PromptInterrupted as interrupt:
         if interrupt.completion is not None:
@@ -147,8 +147,8 @@ def write_code(
         answers.append(judge.read(first, request, step="Trying the code"))
         is_over = judge.is_good(answers[0]) or first.finish_reason == "cancelled"
         if not is_over and script is not None and judge.lacks(answers[0]):
-            following = script.following(_apart(request), first.text.rstrip())
-            answers += read([following], 1, 1)
+            following = script.following(request, first.text.rstrip())
+            answers += read([replace(following, conversation=None)], 1, 1)
         if not is_over and not judge.is_good(answers[-1]):
             others = _others(request, first, num_drafts)
             end_s = None if is_fixed else time.monotonic() + max(_LEAST_S, 2 * took_s)
@@ -173,15 +173,5 @@ def _others(request: Request, first: Completion, total: int) -> list[Request]:
     if params.max_tokens is not None:
         most = max(2 * first.usage.completion_tokens, _LEAST_TOKENS)
         params = replace(params, max_tokens=min(params.max_tokens, most))
-    again = replace(_apart(request), params=params)
+    again = replace(request, params=params, conversation=None)
     return [varied(again, number, is_exact=first.exact) for number in range(1, total)]
-
-
-def _apart(request: Request) -> Request:
-    """The same request beside the chat."""
-    return replace(request, conversation=None)
-
-
-def _in_fence(stream: Stream) -> BegunStream:
-    """The stream of an answer that was opened with a fence, as Markdown with it."""
-    return BegunStream(stream, ANSWER_PREFIX, waits=True, finish=fenced)

@@ -10,7 +10,6 @@ import ast
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of, first_line_of, mutated_in
@@ -105,10 +104,9 @@ class _Standing:
         return False
 
 
-@lru_cache(maxsize=512)
-def _parts(source: str) -> tuple[ast.stmt, ...]:
+def _parts(source: str) -> list[ast.stmt]:
     tree = parse_cell(source)
-    return tuple(part for node in tree.body for part in _parts_of(node)) if tree else ()
+    return [part for node in tree.body for part in _parts_of(node)] if tree is not None else []
 
 
 def _parts_of(node: ast.stmt) -> list[ast.stmt]:
@@ -140,12 +138,9 @@ def _changed(*nodes: ast.stmt) -> set[str]:
 
 def _is_filled(node: ast.stmt, rest: Sequence[ast.stmt]) -> bool:
     """Whether a statement makes a value to begin with, such as 0 or `[]`, which the rest fills."""
-    value = getattr(node, "value", None)
-    parts = ast.walk(value) if isinstance(value, ast.AST) else ()
-    is_start = isinstance(value, ast.Constant) or not any(
-        isinstance(part, ast.Constant) for part in parts
-    )
-    return is_start and not _changed(node).isdisjoint(_changed(*rest))
+    value = getattr(node, "value", None) or ast.Constant(0)
+    has_data = any(isinstance(part, ast.Constant) for part in ast.iter_child_nodes(value))
+    return not has_data and not _changed(node).isdisjoint(_changed(*rest))
 
 
 def _text(source: str, node: ast.stmt) -> str:
