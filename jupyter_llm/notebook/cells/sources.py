@@ -43,7 +43,7 @@ class CellSource:
         return min(max(typed + line - compiled + self.line_offset, 1), last)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class CellSources:
     """Finds cells by the file name of their code.
 
