@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.code_cells import measure, write_as_ours
 from hypothesis import given
 from hypothesis import strategies as st
 from support.interrupts import interrupt_main
+from support.notebook_session import NAMES
+from support.notebook_session import code_cells as code_cells_of
 from support.programs import PIECES
 from support.scripted import ScriptedEngine
 from support.scripted_tries import (
@@ -48,6 +49,12 @@ from jupyter_llm.tasks.write import write_code
 
 PROMPT = (Message("user", code_prompt("Set x to one.")),)
 SEEDED = SamplingParams(seed=7)
+ASKED = (
+    "Plot what was computed last.",
+    "Write a function that does what the last cell does.",
+    "Put the results into a dictionary and print it.",
+    "Print a short summary of what there is so far.",
+)
 
 
 def write(
@@ -437,11 +444,17 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
 @pytest.mark.timeout(900)
 def test_200_cells_of_a_small_model_at_temperature_1_all_parse(smollm2: Path) -> None:
     engine = LocalEngine(find_model(smollm2))
-    # One draft, so that there is much to repair.
-    write = partial(write_as_ours, engine, num_drafts=1)
-    cells = measure(write, 200, max_tokens=80)
+    sources = [cell["source"] for name in NAMES for cell in code_cells_of(name)]
+    answers = []
+    for seed in range(200):
+        told = "\n\n".join(sources[seed % len(sources) :][:5])
+        asked = code_prompt(ASKED[seed % len(ASKED)])
+        prompt = (Message("user", f"These cells ran in the notebook:\n\n{told}\n\n{asked}"),)
+        params = SamplingParams(temperature=1, max_tokens=80, seed=seed, exact=False)
+        # One draft, so that there is much to repair.
+        answers.append(write_code(engine, Request(prompt=prompt, params=params), num_drafts=1))
     engine.close()
-    written = [cell for cell in cells if cell.source]
-    assert [cell.source for cell in written if not cell.parses] == []
-    assert len(written) >= 0.95 * len(cells)
-    assert any(cell.is_repaired for cell in written)
+    written = [answer for answer in answers if answer.cells]
+    assert [one for answer in written for one in answer.sources if syntax_error(one)] == []
+    assert len(written) >= 0.95 * len(answers)
+    assert any(answer.changes for answer in written)
