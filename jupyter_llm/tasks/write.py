@@ -148,8 +148,9 @@ def write_code(
         is_over = judge.is_good(answers[0]) or first.finish_reason == "cancelled"
         if not is_over and script is not None and judge.lacks(answers[0]):
             following = script.following(request, first.text.rstrip())
-            answers += read([replace(following, conversation=None)], 1, 1)
-        if not is_over and not judge.is_good(answers[-1]):
+            both = [*answers, *read([replace(following, conversation=None)], 1, 1)]
+            answers = [max(both, key=judge.merit)]
+        if not is_over and not judge.is_good(answers[0]):
             others = _others(request, first, num_drafts)
             end_s = None if is_fixed else time.monotonic() + max(_LEAST_S, 2 * took_s)
             for answer in read(others, 2, num_drafts, end_s):

@@ -116,6 +116,7 @@ def test_a_program_that_only_repeats_writes_its_next_cell(
     small.replies.extend(["dice = [3, 5]", "sum(dice)"])
     shown = run(shell, "%%llm -f code\nadd the dice", store_history=True).text
     assert "```python\nsum(dice)\n```" in shown
+    assert "drafts" not in shown
     first, second = small.requests
     assert second.prompt == first.prompt
     assert second.answer_prefix == "dice = [3, 5]\n\n# In[3]:\n"

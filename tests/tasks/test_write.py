@@ -224,15 +224,6 @@ def test_a_failed_request_is_raised() -> None:
         write(engine=engine)
 
 
-class _ThenInterrupted(ScriptedEngine):
-    """Writes one draft; while the next is written, the user interrupts."""
-
-    def submit(self, request: Request) -> QueueStream:
-        if self.requests:
-            self.holds, self.on_hold = True, interrupt_main
-        return super().submit(request)
-
-
 class _ThenClosed(ScriptedEngine):
     """Writes one draft and is unloaded."""
 
@@ -360,6 +351,28 @@ def test_what_ran_already_is_left_out_of_a_draft_and_told() -> None:
     assert answer.dropped == ("import math", "y = [1]")
     assert answer.completion.text == "import math\ny = [1]\nsum(y)"
     assert answer.note == "runs; left out 2 lines that already ran; /show draft has it all"
+
+
+DOUBLE = "def f(y):\n    return 2 * y"
+
+
+@pytest.mark.parametrize(
+    ("draft", "asked", "lands"),
+    [
+        (DOUBLE, "Double y.", f"{DOUBLE}\n\nf(y)"),
+        (DOUBLE, "Define a function that doubles.", DOUBLE),
+        ("def f(z):\n    return 2 * z", "Double y.", "2 * y"),  # nobody knows what to call it with
+        ("import json", "Double y.", "2 * y"),
+        ("y = [5]", "Double y.", "2 * y"),
+        ("z = [*y, *y]", "Double y.", "z = [*y, *y]"),
+    ],
+)
+def test_what_gives_nothing_that_was_asked_for_is_no_result(
+    draft: str, asked: str, lands: str
+) -> None:
+    tries = ScriptedTries(namespace={"y": [1]}, outcomes={draft: IDLE})
+    judge = Judge(names=("y",), tries=tries, asked=asked)
+    assert write(draft, "2 * y", judge=judge).sources == (lands,)
 
 
 def test_an_error_that_rules_can_mend_is_mended_and_told() -> None:
