@@ -165,12 +165,6 @@ def test_an_empty_prompt_is_refused_and_leaves_the_engine_working(
         list(failed)
 
 
-def test_format_and_tokenize_agree(engine: Engine) -> None:
-    assert "Hello there" in engine.format(HELLO)
-    assert engine.format("as it is") == "as it is"
-    assert engine.count_tokens(HELLO) == len(engine.tokenize(HELLO)) > 0
-
-
 def test_a_closed_engine_says_so(engine: Engine) -> None:
     engine.close()
     engine.close()

@@ -50,9 +50,3 @@ def test_certain_tokens_begin_the_text_and_none_could_be_one_with_what_follows(
     written = b"".join(known.pieces[token] for token in certain)
     assert start.startswith(written)
     assert known._tokenize(start.decode() + more_text)[: len(certain)] == certain
-
-
-def test_no_token_is_certain_that_may_be_cut_elsewhere() -> None:
-    pieces = [*BYTES, b"xab", b"bcd"]
-    assert vocabulary(pieces).certain(b"xabc") == []  # "x", "a", "bcd"
-    assert vocabulary(pieces).certain(b"xabcx") == [256, ord("c")]  # "xab" may come of its last
