@@ -12,6 +12,7 @@ from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.code.fresh import only_new
 from jupyter_llm.notebook.code.names import missing_modules, unknown_names, uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
+from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, new_cells
 from jupyter_llm.tasks.mending import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
@@ -178,6 +179,17 @@ class Judge:
         is_whole = answer.completion.finish_reason == "stop"
         is_new = not self._is_like(answer)
         return bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
+
+    def complaint(self, answer: CodeAnswer) -> str:
+        """What to tell the model that wrote a draft which raises; "" for nothing."""
+        seen = answer.seen
+        if not answer.cells or seen is None or seen.outcome != "raises":
+            return ""
+        told = redact_mixed(seen.report or seen.text).text
+        return (
+            f"This code was run, and it raised an error:\n\n{told}\n\n"
+            "Write the corrected code, all of it."
+        )
 
     def _is_like(self, answer: CodeAnswer) -> bool:
         return self.unlike is not None and answer.source.split() == self.unlike.split()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.needed import sources_that_ran
 from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, fenced, new_cells
@@ -92,8 +93,8 @@ def write_code(
     on with that program. With `begin` that much of the code is given: the cells have it too, but a
     draft that adds nothing has none. The `judge` tries the first draft. Where it gives nothing, the
     program writes one more cell; where nothing good has come of that, more are drawn at once from
-    the same prompt, and the best is taken. What does not parse is repaired. With a seed the drafts
-    count on from it.
+    the same prompt, and the best is taken. In a chat the last is told what the first has raised.
+    What does not parse is repaired. With a seed the drafts count on from it.
 
     `show` is given the stream of the first draft, to read it to its end, and `show_progress` is
     told which of the others is being written or tried. They take at most twice the time of the
@@ -152,6 +153,13 @@ def write_code(
             answers = [max(both, key=judge.merit)]
         if not is_over and not judge.is_good(answers[0]):
             others = _others(request, first, num_drafts)
+            if (
+                others
+                and isinstance(request.prompt, tuple)
+                and (why := judge.complaint(answers[0]))
+            ):
+                said = Message("assistant", fenced(answers[0].source)), Message("user", why)
+                others[-1] = replace(others[-1], prompt=(*request.prompt, *said))
             end_s = None if is_fixed else time.monotonic() + max(_LEAST_S, 2 * took_s)
             for answer in read(others, 2, num_drafts, end_s):
                 answers.append(answer)

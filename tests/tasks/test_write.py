@@ -17,7 +17,7 @@ from support.interrupts import interrupt_main
 from support.notebook_session import NAMES
 from support.notebook_session import code_cells as code_cells_of
 from support.programs import PIECES
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.scripted_tries import (
     DEADLY,
     IDLE,
@@ -373,6 +373,19 @@ def test_what_gives_nothing_that_was_asked_for_is_no_result(
     tries = ScriptedTries(namespace={"y": [1]}, outcomes={draft: IDLE})
     judge = Judge(names=("y",), tries=tries, asked=asked)
     assert write(draft, "2 * y", judge=judge).sources == (lands,)
+
+
+def test_in_a_chat_the_last_draft_is_told_what_the_first_has_raised() -> None:
+    engine = ScriptedEngine(["x"] * 3 + ["y"])
+    seen = raising(report="KeyError: 'citi'\n\nNear it is 'city'.")
+    judge = Judge(names="xy", tries=ScriptedTries(outcomes={"x": seen}))
+    write(engine=engine, judge=judge)
+    first, *others, last = engine.requests
+    *before, draft, complaint = messages_of(last.prompt)
+    assert tuple(before) == first.prompt
+    assert draft == Message("assistant", "```python\nx\n```")
+    assert "Near it is 'city'." in complaint.content
+    assert [request.prompt for request in others] == [first.prompt] * 2
 
 
 def test_an_error_that_rules_can_mend_is_mended_and_told() -> None:
