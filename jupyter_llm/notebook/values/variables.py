@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from types import ModuleType
 from typing import Final
 
 from jupyter_llm.notebook.values.mentions import at_names, chosen, mentioned, used
 from jupyter_llm.notebook.values.peek import (
-    instance_dict,
     is_library_module,
-    qualified_name,
-    text_of,
 )
 from jupyter_llm.notebook.values.summaries import Room, Summary, tells_data
 from jupyter_llm.notebook.values.tables import column_labels
@@ -54,17 +50,6 @@ def describe(
     unchanged = [name for name in few if (one := told[name]) and len(one.text) <= few[name]]
     ordered = dict.fromkeys([*unchanged, *sorted(named, key=prompt.find)])
     return [summary for name in ordered if (summary := told[name]) is not None]
-
-
-def kinds_in(namespace: Mapping[str, object]) -> dict[str, str]:
-    """The qualified types of variables by their names; of a module it is `module numpy`."""
-    return {
-        name: f"module {text_of(instance_dict(value).get('__name__'))}"
-        if type(value) is ModuleType
-        else qualified_name(type(value))
-        for name, value in list(namespace.items())
-        if type(name) is str
-    }
 
 
 def _few_chars(value: object) -> int:

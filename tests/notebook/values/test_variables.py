@@ -25,7 +25,7 @@ import pytest
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.values import summaries
 from jupyter_llm.notebook.values.summaries import Summary, register, summarize
-from jupyter_llm.notebook.values.variables import describe, kinds_in
+from jupyter_llm.notebook.values.variables import describe
 
 
 @dataclasses.dataclass
@@ -491,10 +491,3 @@ def test_a_module_of_a_library_is_told_only_with_an_at() -> None:
     namespace = {"pd": pd, "own": own}
     assert names(describe("Call `pd.concat` and `own.f`", [], namespace)) == ["own"]
     assert names(describe("What is @pd?", [], namespace)) == ["pd"]
-
-
-def test_kinds_are_the_qualified_types_and_the_names_of_modules() -> None:
-    kinds = kinds_in({"n": 1, "np": dt, "path": pathlib.Path()})
-    assert kinds["n"] == "int"
-    assert kinds["np"] == "module datetime"
-    assert kinds["path"].startswith("pathlib.")
