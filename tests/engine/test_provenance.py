@@ -16,7 +16,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.engines import ask, load, submit
 from support.recorded import HASH, record
-from support.scripted import ScriptedEngine
 
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -230,20 +229,6 @@ def test_what_is_wrong_with_a_record_is_named(change: Any, says: str) -> None:
     change(data)
     with pytest.raises(ProvenanceError, match=says):
         Provenance.from_json(data)
-
-
-def test_facts_of_a_model_are_fit_for_json() -> None:
-    info = replace(
-        ScriptedEngine().info,
-        name="half \udcff",
-        path=Path("model.gguf"),
-        license="x" * 5000,
-    )
-    facts = ModelFacts.of(info, None)
-    assert facts.name == "half ?"
-    assert (facts.file, facts.original) == ("model.gguf", None)
-    assert facts.license is not None
-    assert len(facts.license) == 200
 
 
 class TestLocalEngine:

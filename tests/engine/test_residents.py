@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from threading import enumerate as enumerate_threads
 from typing import Any
 
 import pytest
@@ -333,22 +332,3 @@ def test_as_few_go_as_make_room(
     there = FreeMemory(ram_bytes=free_mb * MB)
     assert num_to_go(inspect(tiny_gguf), EngineOptions(), there, held) == count
     assert num_to_go(inspect(tiny_gguf), EngineOptions(), there, held, least=len(held)) == len(held)
-
-
-def test_no_model_is_woken_for_which_another_one_would_make_way(
-    chat: Path, other: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    llm.use(other, role="complete", n_threads=1)
-    llm.current._residents.alive[1].used_s -= 1000
-    llm.current.idle_s = 500
-    llm.current._rest()
-    asked: list[object] = []
-
-    def all_have_to_go(*given: object) -> object:
-        asked.append(given)
-        return llm.current._residents.alive
-
-    monkeypatch.setattr(llm.current, "_going_for", all_have_to_go)
-    llm.current.wake("complete")
-    until(lambda: asked and "jupyter-llm-waking" not in {one.name for one in enumerate_threads()})
-    assert loaded() == {"tiny"}

@@ -7,12 +7,11 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from support.engines import load, paused, submit
+from support.engines import paused, submit
 
 from jupyter_llm import llm
-from jupyter_llm.engine.completion import Chunk, Completion, Progress, Usage
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.stream import QueueStream, StreamFeed
 from jupyter_llm.errors import EngineError
 
 
@@ -70,24 +69,3 @@ def test_a_wait_on_the_engine_s_own_thread_raises(
     assert isinstance(error, EngineError)
     assert "waits for ever" in str(error)
     assert llm("And now?", max_tokens=2).usage.completion_tokens == 2
-
-
-def test_what_is_there_may_be_had_on_the_engine_s_thread(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf)
-    stream = submit(engine, "Hello", 2)
-    stream.result(timeout=30)
-    assert on_its_thread(engine, lambda: (stream.result(), list(stream))) is None
-
-
-def test_whoever_waits_for_chunks_hears_when_none_has_come() -> None:
-    feed = StreamFeed()
-    whole = Completion(text="Hi", finish_reason="stop", usage=Usage(), model="m")
-    stream = QueueStream(
-        feed, lambda: None, lambda: whole, lambda: Progress(state="writing", num_written=1)
-    )
-    chunks = stream.chunks(tick_s=0)
-    assert next(chunks).text == ""
-    feed.put(Chunk("Hi"))
-    assert next(chunks).text == "Hi"
-    feed.finish(whole)
-    assert list(chunks) == []

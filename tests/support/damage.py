@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-
-IN_PLACE = ("link", "dangling link", "device", "pipe", "folder", "full folder")
 
 
 def damaged(data: bytes, seed: int) -> bytes:
@@ -31,20 +28,6 @@ def damaged(data: bytes, seed: int) -> bytes:
             random.randbytes(length) if kind == "noise" else bytes(length)
         )
     return bytes(changed[: len(data)])
-
-
-def put_in_place(what: str, path: Path, other: Path, data: bytes) -> None:
-    """Put something else where a file should be; `other` is where a link leads to."""
-    if what == "pipe":
-        os.mkfifo(path)
-    elif "folder" in what:
-        path.mkdir()
-        if what == "full folder":
-            (path / "file").write_bytes(data)
-    else:
-        if what == "link":
-            other.write_bytes(data)
-        path.symlink_to("/dev/zero" if what == "device" else other)
 
 
 def empty(folder: Path) -> None:

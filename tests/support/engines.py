@@ -136,23 +136,6 @@ def num_read(completion: Completion) -> int:
     return completion.usage.prompt_tokens - completion.usage.cached_tokens
 
 
-def assert_near(one: Completion, other: Completion, bound: float) -> None:
-    """Compare two answers of the fast mode, where the bits of logits differ with the company.
-
-    Their log-probabilities are near each other, up to where another token is chosen: there the two
-    likeliest ones are. What follows another token is another text.
-    """
-    assert not one.exact
-    assert one.logprobs is not None
-    assert other.logprobs is not None
-    for ours, theirs in zip(one.logprobs, other.logprobs, strict=True):
-        if ours.token_id != theirs.token_id:
-            (_, best), (_, second) = ours.top
-            assert best - second < bound
-            return
-        assert abs(ours.logprob - theirs.logprob) < bound
-
-
 @contextmanager
 def paused(engine: LocalEngine) -> Iterator[None]:
     """Let the engine do nothing meanwhile, so that all that is queued comes at once."""

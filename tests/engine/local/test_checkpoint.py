@@ -85,18 +85,6 @@ def test_what_was_written_is_found_after_a_restart(folder: Path) -> None:
     assert bytes(found.read() or b"") == STATE
 
 
-def test_a_model_that_cannot_trim_is_only_given_what_the_prompt_continues(
-    store: CheckpointStore,
-) -> None:
-    keep(store, [1, 2], b"short", whole=True)
-    keep(store, [1, 2, 3, 4], b"long", whole=True)
-    assert state_of(store, [1, 2, 3, 9], whole=True) == b"short"
-    assert state_of(store, [1, 2, 3, 4, 9], whole=True) == b"long"
-    assert state_of(store, [1, 2], whole=True) == b"short"
-    assert state_of(store, [1, 9], whole=True) is None
-    assert state_of(store, [1, 2, 3, 9], more_than=2, whole=True) is None
-
-
 PROMPTS = st.lists(st.integers(0, 2), min_size=1, max_size=6)
 
 
@@ -196,27 +184,7 @@ def test_no_flipped_byte_goes_unnoticed(position: int, mask: int) -> None:
         assert not path.exists()
 
 
-@POSIX
-def test_a_pipe_or_a_link_in_the_folder_is_left_alone(store: CheckpointStore, folder: Path) -> None:
-    keep(store, [1, 2, 3])
-    path = only_file(folder)
-    os.mkfifo(path.with_name("pipe.kv"))
-    path.with_name("link.kv").symlink_to(path)
-    path.with_name("folder.kv").mkdir()
-    assert state_of(open_store(folder), [1, 2, 3]) == STATE
-    assert path.with_name("link.kv").is_symlink()
-
-
 # Scopes
-
-
-def test_another_scope_finds_nothing_and_removes_nothing(folder: Path) -> None:
-    one, other = open_store(folder, "one"), open_store(folder, "other")
-    keep(one, [1, 2, 3], b"one")
-    assert other.find([1, 2, 3], more_than=0) is None
-    keep(other, [1, 2, 3, 4], b"other")
-    assert state_of(one, [1, 2, 3, 4]) == b"one"
-    assert state_of(other, [1, 2, 3, 4]) == b"other"
 
 
 # The cap
@@ -254,21 +222,6 @@ def test_the_cap_touches_no_file_that_is_not_ours(folder: Path) -> None:
 # Atomic and private
 
 
-def test_a_temporary_file_is_ignored_and_removed_once_it_is_abandoned(folder: Path) -> None:
-    store = open_store(folder)
-    keep(store, [1, 2, 3])
-    path = only_file(folder)
-    abandoned, growing = path.with_name("tmpold.tmp"), path.with_name("tmpnew.tmp")
-    for temporary in (abandoned, growing):
-        temporary.write_bytes(path.read_bytes()[:-10])
-    set_last_used(abandoned, 3600)
-    store = open_store(folder)
-    assert state_of(store, [1, 2, 3]) == STATE
-    keep(store, [7])
-    assert not abandoned.exists()
-    assert growing.exists()
-
-
 @POSIX
 def test_only_their_owner_can_read_the_files(store: CheckpointStore, folder: Path) -> None:
     keep(store, [1])
@@ -299,20 +252,6 @@ def test_a_read_only_folder_is_told_once_and_raises_nothing(
     (told,) = warnings_of(caplog)
     assert str(folder) in told
     assert "Make room there, or make the folder writable." in told
-
-
-@POSIX
-def test_damage_that_cannot_be_removed_is_not_found_again() -> None:
-    with tempfile.TemporaryDirectory() as name, unprivileged(Path(name)):
-        folder = Path(name)
-        keep(open_store(folder), [1, 2, 3])
-        path = only_file(folder)
-        path.write_bytes(path.read_bytes()[:-1] + b"\0")
-        path.parent.chmod(0o500)
-        store = open_store(folder)
-        assert state_of(store, [1, 2, 3]) is None
-        assert store.find([1, 2, 3], more_than=0) is None
-        path.parent.chmod(0o700)
 
 
 @POSIX
@@ -388,16 +327,6 @@ def test_what_is_no_file_in_a_states_place_is_not_waited_for(
 
 
 # The end
-
-
-def test_a_closed_store_writes_what_waits_and_takes_no_more(store: CheckpointStore) -> None:
-    store.write([1], STATE)
-    store.close()
-    store.close()
-    store.write([2], STATE)
-    assert store.flush(20)
-    assert state_of(store, [1]) == STATE
-    assert store.find([2], more_than=0) is None
 
 
 def test_clearing_waits_for_what_other_stores_of_ours_write(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llm.engine.local.lookup import MAX_DRAFT, Habits, Lookup, Payoff
+from jupyter_llm.engine.local.lookup import MAX_DRAFT, Lookup, Payoff
 
 # Tokens in a step → its milliseconds: a small model that computes, a large one that reads memory.
 SMALL = {1: 9.0, 2: 15.0, 4: 25.0, 8: 37.0, 16: 70.0, 32: 140.0}
@@ -87,20 +87,6 @@ def babble(seed: int, num_tokens: int) -> list[int]:
     return [roll.randrange(10) for _ in range(num_tokens)]
 
 
-def test_a_draft_goes_on_as_the_text_did_before() -> None:
-    assert Lookup([1, 2, 3, 4, 5, 6, 9, 1, 2, 3]).propose(3) == [4, 5, 6]
-
-
-@given(TOKENS, TOKENS)
-def test_appended_tokens_are_found_like_those_of_the_prompt(
-    prompt: list[int], more: list[int]
-) -> None:
-    lookup = Lookup(prompt)
-    for token_id in more:
-        lookup.append(token_id)
-    assert bool(lookup.propose(1)) == bool(Lookup(prompt + more).propose(1))
-
-
 @given(TOKENS, st.integers(0, 40))
 def test_every_draft_continues_a_place_that_agrees_in_three_tokens(
     token_ids: list[int], max_tokens: int
@@ -152,20 +138,3 @@ def test_strongly_repeating_text_pays(name: str, least: float, noise: float) -> 
 
 
 # -- where tokens are evaluated in groups ----------------------------------------------------------
-
-
-def guess(token_ids: list[int], most: int, *texts: list[int]) -> list[int]:
-    habits = Habits()
-    for text in texts:
-        habits.learn(text)
-    return habits.guess(token_ids, most)
-
-
-def test_a_draft_that_fills_a_group_is_always_made_and_books_no_loss() -> None:
-    payoff = Payoff()
-    payoff.size_of_plain = 4
-    for _ in range(50):
-        assert payoff.num_draft([0.01] * 8) == 3
-        assert payoff.num_draft([0.5]) == 1
-        payoff.observe(3, 0, 0.01)
-    assert payoff.num_draft([0.99] * 31) > 3  # a longer one is tried where it may pay

@@ -62,12 +62,6 @@ def test_what_no_answer_begins_with_is_one_clear_line(texts: Any) -> None:
         BeginsWith(texts)
 
 
-def test_what_comes_after_the_shortest_text_is_free() -> None:
-    constraint = BeginsWith(("ab", "abc", "x"))
-    assert constraint.free_part("abcd") == "cd"
-    assert constraint.free_part("x") == constraint.free_part("a") == ""
-
-
 # -- the mask on its own ---------------------------------------------------------------------------
 
 
@@ -127,32 +121,12 @@ def test_a_token_may_heal_the_cursor_and_go_on_after_the_text(
     assert all(b" prin".startswith(one) or one.startswith(b" prin") for one in allowed)
 
 
-def test_one_text_is_forced_but_for_what_may_be_one_with_what_follows(
-    smollm2_vocabulary: Vocabulary,
-) -> None:
-    mask = BeginningMask(BeginsWith((SENTENCE,)), smollm2_vocabulary)
-    forced = b"".join(smollm2_vocabulary.pieces[token] for token in mask.forced())
-    assert SENTENCE.encode().removeprefix(forced) == b" there"
-    assert list(mask.forced()) == smollm2_vocabulary._tokenize(SENTENCE)[:-1]
-
-
-def test_a_token_that_ends_the_text_never_comes_though_it_has_bytes(tiny_gguf: Path) -> None:
-    weights = Weights(tiny_gguf, n_gpu_layers=0, on_progress=lambda _share: True)
-    weights.end_ids |= {ord("q")}
-    pieces = weights.vocabulary.pieces
-    assert (pieces[ord("p")], pieces[ord("q")]) == (b"p", b"")
-    weights.close()
-
-
 def test_texts_that_the_tokens_cannot_write_are_left_out() -> None:
     vocabulary = Vocabulary([b"a", b"b", b"\xc3\xa9"], lambda _text: [])
     mask = BeginningMask(BeginsWith(("ab", "é", "aé")), vocabulary)
     assert walk(mask, vocabulary, np.random.default_rng(0)) == b"ab"
     with pytest.raises(OptionError, match="has no tokens for what the answer is to begin with"):
         BeginningMask(BeginsWith(("é",)), vocabulary)
-
-
-# -- the scheduler on the fake model ---------------------------------------------------------------
 
 
 # -- answers ---------------------------------------------------------------------------------------

@@ -243,16 +243,6 @@ def test_a_limit_of_control_groups_version_1_counts(tmp_path: Path, *, inside: b
     assert free.ram_bytes == 40_000_000
 
 
-def test_in_a_container_of_version_1_the_mount_s_own_limit_counts(tmp_path: Path) -> None:
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("300000000\n")
-    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("100000000\n")
-    (tmp_path / "memory" / "memory.stat").write_text("")
-    (tmp_path / "self").write_text("5:memory:/docker/0123abc\n")
-    free = free_memory(mount=tmp_path, membership=tmp_path / "self")
-    assert free.ram_bytes == 200_000_000
-
-
 def test_pages_of_weights_that_are_read_all_the_time_are_not_free(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("300000000\n")
     (tmp_path / "memory.current").write_text("290000000\n")
@@ -342,13 +332,6 @@ def test_a_refusal_tells_the_numbers_and_what_to_change() -> None:
     assert isinstance(error, ModelLoadError)
     assert error.needed_bytes == pytest.approx(12.71 * GB, rel=0.001)
     assert error.free_bytes == 11 * GB
-
-
-def test_weights_that_do_not_fit_leave_only_another_file() -> None:
-    error = refusal(ram(6))
-    assert error.n_ctx is None
-    assert "free. Weights take 8,000 MB" in str(error)
-    assert "Use a smaller quantization or model (this one is Q8_0)." in str(error)
 
 
 def test_a_kv_type_the_model_cannot_have_is_refused(tiny_gguf: Path) -> None:

@@ -32,14 +32,6 @@ def test_a_prompt_that_continues_a_slot_takes_it_over_in_place() -> None:
     assert slot.conversation == "b"
 
 
-def test_the_same_conversation_replaces_its_last_turn_in_place() -> None:
-    slots = Slots(3)
-    slot = fill(slots, [1, 2, 3, 4, 5], "a")
-    placement = place(slots, [1, 2, 9, 9], "a")
-    assert placement == Placement(slot, num_cached=2)
-    assert slot.token_ids == [1, 2]
-
-
 @pytest.mark.parametrize(("one", "other"), [("a", None), ("a", "b"), (None, None)])
 def test_another_conversation_forks_and_leaves_the_first_its_tail(
     one: str | None, other: str | None
@@ -59,30 +51,6 @@ def test_the_least_recently_used_slot_gives_way() -> None:
     assert place(slots, [7, 7]).slot is second
     assert place(slots, [8, 8]).slot is third
     assert place(slots, [9, 9]).slot is first
-
-
-def test_evict_forgets_the_least_recently_used_and_never_a_busy_one() -> None:
-    slots = Slots(3)
-    first, second = fill(slots, [1, 1], "a"), fill(slots, [2, 2], "b")
-    busy = place(slots, [3, 3], "c").slot
-    busy.token_ids += [3, 3]
-    assert slots.evict() is first
-    assert first.token_ids == []
-    assert first.conversation is None
-    assert slots.evict() is second
-    assert slots.evict() is None
-    assert busy.token_ids == [3, 3]
-
-
-@pytest.mark.parametrize("prompt", [[1, 2, 9], [1, 2, 3]], ids=["replaced turn", "repeated"])
-def test_a_memory_that_cannot_trim_starts_anew_where_a_prompt_leaves_it(prompt: list[int]) -> None:
-    slots = Slots(2, can_trim=False)
-    slot = fill(slots, [1, 2, 3], "a")
-    placement = place(slots, prompt, "a")
-    assert (placement.num_cached, placement.copy_from) == (0, None)
-    assert placement.slot is not slot
-    slots.release(placement.slot)
-    assert place(slots, [1, 2, 3, 4], "a") == Placement(slot, num_cached=3)
 
 
 @given(

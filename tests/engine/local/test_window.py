@@ -6,7 +6,6 @@ not promised, up to one that was as likely as another.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from jupyter_llm.engine.request import Message, Priority, Prompt
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
 SLOW = pytest.mark.slow
-NEAR = 0.5  # log-probabilities in the fast context with a prefix that was reused and without
 
 
 @pytest.fixture(params=["tiny_window_gguf", pytest.param("gemma3", marks=SLOW)])
@@ -173,9 +171,3 @@ def test_a_recurrent_prompt_that_was_read_ahead_is_gone_on_from(recurrent: Local
     wait_until_idle(recurrent)
     longer = ask(recurrent, SENTENCE * 3 + "and", 5)
     assert longer.usage.cached_tokens == recurrent.count_tokens(SENTENCE * 3)
-
-
-SCORED: list[Callable[[LocalEngine], object]] = [
-    lambda engine: engine.score(SENTENCE, ["a", "b"]),
-    lambda engine: [ask(engine, SENTENCE, 1, logprobs=0).logprobs, 1],
-]
