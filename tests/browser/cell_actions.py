@@ -45,20 +45,20 @@ class CellActions:
         assert notebook.outputs(0) == []
         Extension(notebook).wait_for_state("open")
 
-    def add(self, source: str) -> int:
+    def add(self, source: str = "", **metadata: Any) -> int:
         """Put a cell at the end, go to it, and return its index."""
         index: int = self.page.evaluate(
-            """source => {
+            """([source, metadata]) => {
                 const { sharedModel } = notebook.content.model;
                 const index = sharedModel.cells.length;
-                sharedModel.insertCell(index, { cell_type: 'code', source, metadata: {} });
+                sharedModel.insertCell(index, { cell_type: 'code', source, metadata });
                 notebook.content.deselectAll();
                 notebook.content.activeCellIndex = index;
                 notebook.content.mode = 'command';
                 notebook.content.activate();
                 return index;
             }""",
-            source,
+            [source, metadata],
         )
         return index
 
@@ -122,14 +122,4 @@ class CellActions:
         index = self.start(action, source)
         self.reply(f"propose({proposed!r}, **{changes!r})")
         expect(self.button(index, "Reject")).to_be_visible()
-        return index
-
-    def start_edit(self, source: str, instruction: str) -> int:
-        """Add a cell and ask for a change in it."""
-        index = self.add(source)
-        self.do("edit")
-        box = self.region(index).get_by_role("textbox")
-        box.fill(instruction)
-        with self.asking():
-            box.press("Enter")
         return index

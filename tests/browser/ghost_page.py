@@ -85,10 +85,6 @@ class GhostPage(Notebook):
         """Give the last cell these tags and no others."""
         self._in_cell(self.last, f"sharedModel.setMetadata('tags', {list(tags)})")
 
-    def set_editable(self, *, is_editable: bool) -> None:
-        """Say whether the last cell may be changed."""
-        self._in_cell(self.last, f"sharedModel.setMetadata('editable', {str(is_editable).lower()})")
-
     def settle(self, pause_ms: int = 700) -> None:
         """Wait until all that was asked for is answered, and nothing more was said for a while."""
         self.page.evaluate(

@@ -108,43 +108,6 @@ def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
     assert actions.kernel("scripted_actions.actions.asked[-1].instruction") == "as a list"
 
 
-def test_what_stands_in_the_box_is_not_lost_to_other_keys_nor_to_a_move(
-    actions: CellActions,
-) -> None:
-    index = actions.start_edit("y = 1", "shorter")
-    actions.do("reject")
-    expect(actions.region(index)).to_be_hidden()
-    index = actions.add("z = 1")
-    actions.do("edit")
-    box = actions.region(index).get_by_role("textbox")
-    box.fill("as a list")
-    for key, text in (("ArrowUp", "shorter"), ("ArrowDown", "as a list")):
-        box.press(key)
-        expect(box).to_have_value(text)
-    composing = {"key": "Escape", "isComposing": True, "bubbles": True}  # no word of that script
-    box.dispatch_event("keydown", composing)
-    actions.do("edit")
-    expect(box).to_have_value("as a list")
-    actions.notebook.command("notebook:move-cell-up")
-    box = actions.region(index - 1).get_by_role("textbox")
-    expect(box).to_have_value("as a list")
-    box.press("Escape")
-    expect(actions.region(index - 1)).to_be_hidden()
-    expect(actions.notebook.cell(index - 1)).to_be_focused()
-
-
-def test_what_is_selected_goes_along(actions: CellActions) -> None:
-    index = actions.add("a = '😀'\nb = 2\n")
-    actions.notebook.cell(index).locator(".cm-content").click()
-    actions.page.keyboard.press("Control+Home")
-    actions.page.keyboard.press("ArrowDown")
-    actions.page.keyboard.press("Shift+End")
-    with actions.asking():
-        actions.do("explain")
-    selection = actions.kernel("[(s := scripted_actions.actions.asked[-1].selection).start, s.end]")
-    assert selection == [8, 13]  # in code points
-
-
 def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions) -> None:
     index = actions.propose(BEFORE, AFTER)
     actions.notebook.type(index, "  # mine")
@@ -191,27 +154,6 @@ def test_every_action_has_keys(actions: CellActions) -> None:
     actions.wait_for(f"len(scripted_actions.actions.asked) == {num + len(keys) + 1}")
 
 
-def test_a_cell_that_is_out_of_sight_gets_its_proposal(actions: CellActions) -> None:
-    index = actions.start("fix", BEFORE)
-    actions.page.evaluate(
-        """index => {
-            const cell = number => ({ cell_type: 'code', source: `x = ${number}\\n`.repeat(30) });
-            const { sharedModel } = notebook.content.model;
-            sharedModel.insertCells(index, Array.from({ length: 60 }, (_, number) => cell(number)));
-            notebook.content.activeCellIndex = 0;
-            return notebook.content.scrollToItem(0);
-        }""",
-        index,
-    )
-    index += 60
-    actions.reply(f"propose({AFTER!r})")
-    actions.page.evaluate("index => notebook.content.scrollToItem(index)", index)
-    cell = actions.page.locator(f'.jp-Cell[data-windowed-list-index="{index}"]')
-    expect(cell.locator(".jllm-added-lines")).to_have_text("    return x / 2")
-    cell.get_by_role("button", name="Accept").click()
-    assert actions.notebook.source(index) == AFTER
-
-
 def test_an_answer_is_text_and_can_be_put_away(actions: CellActions) -> None:
     index = actions.start("explain", AFTER)
     actions.reply("write('It **hal', 0.5)")
@@ -241,20 +183,6 @@ def test_work_can_be_stopped_and_a_failure_says_why(actions: CellActions) -> Non
     expect(actions.region(index)).to_contain_text("There is nothing to document.")
     actions.button(index, "Close").click()
     expect(actions.region(index)).to_be_hidden()
-
-
-def test_a_cell_that_is_moved_keeps_its_proposal_and_one_that_is_deleted_drops_it(
-    actions: CellActions,
-) -> None:
-    actions.add("first = 1")
-    index = actions.propose(BEFORE, AFTER)
-    actions.notebook.command("notebook:move-cell-up")
-    expect(actions.added(index - 1)).to_have_text(["    return x / 2"])
-    actions.button(index - 1, "Accept").click()
-    assert actions.notebook.source(index - 1) == AFTER
-    actions.do("explain")
-    actions.notebook.command("notebook:delete-cell")
-    expect(actions.page.locator(".jllm-action")).to_have_count(0)
 
 
 def test_the_right_cell_is_changed_when_another_notebook_is_in_front(actions: CellActions) -> None:

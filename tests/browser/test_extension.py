@@ -29,25 +29,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
 in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
 LOAD = "%load_ext jupyter_llm"
-# The pages that the kernel knows, and its subshells.
-COUNT = """\
-from jupyter_llm.frontends.lab.target import sessions
-manager = get_ipython().kernel.shell_channel_thread.manager
-comms = get_ipython().kernel.comm_manager.comms.values()
-print(len(list(sessions)), len([c for c in comms if c.target_name == "jupyter_llm.lab"]))
-print(len(manager.list_subshell()))"""
 REPLIES = f"""{SCRIPTED}
 engine.replies.extend(['The first.', '```python\\nz = 3\\n```', 'The third.'])
 """
 FORK = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)"
 
 
-DIFFERS = """\
-from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.lab import session
-messages.PROTOCOL = session.PROTOCOL = 0
-session.__version__ = "0.0.7"
-"""
 # JupyterLab's own setting whether comms may answer while a cell runs.
 SET_SUBSHELLS = """async how => {
     const id = '@jupyterlab/apputils-extension:kernels-settings';
@@ -86,38 +73,6 @@ def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(
     notebook.run(0)
     extension.wait_for_state("open")
     assert errors == []
-
-
-@pytest.mark.soak
-def test_the_connection_comes_again_after_reloads_restarts_and_a_kernel_that_died(
-    open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook(LOAD, COUNT, "import os\nos.kill(os.getpid(), 9)")
-    extension = Extension(notebook)
-    notebook.run(0)
-    extension.wait_for_state("open")
-    notebook.run(1)
-    before = notebook.text(1)
-    assert before.startswith("1 2\n")
-    for _ in range(30):
-        notebook.reload()
-        extension.wait_for_state("open")
-    notebook.run(1)
-    assert notebook.text(1) == before
-
-    notebook.restart()
-    extension.wait_for_state("absent")
-    notebook.run(0)
-    extension.wait_for_state("open")
-    notebook.start(2)
-    extension.wait_for_state("absent")
-    notebook.page.locator(".jp-Dialog button").last.click()  # the kernel has died, says JupyterLab
-    notebook.run(0)
-    extension.wait_for_state("open")
-    notebook.run(1)
-    assert notebook.text(1) == before
-    # JupyterLab's debugger complains of its own when a kernel dies.
-    assert [error for error in errors if "debugger" not in error] == []
 
 
 def test_a_kernel_of_another_language_sees_nothing_of_us_unasked(
@@ -191,17 +146,6 @@ def test_two_tabs_show_the_same_chat_and_what_is_done_in_one_changes_its_cells_o
     assert notebook.page.evaluate("() => notebook.model.cells.length") == 1
     other_page.close()
     assert side.ask("And then?")
-    assert errors == []
-
-
-def test_versions_that_differ_say_so(open_notebook: OpenNotebook, errors: list[str]) -> None:
-    notebook = open_notebook(DIFFERS, LOAD)
-    side = SideBar(notebook)
-    notebook.command("jupyter-llm:chat")
-    notebook.run(0)
-    notebook.run(1)
-    Extension(notebook).wait_for_state("differs")
-    expect(side.line).to_contain_text("the kernel 0.0.7. Install the same version")
     assert errors == []
 
 

@@ -138,17 +138,6 @@ def test_in_a_cell_that_is_off_nothing_is_suggested_nor_is_it_told(ghost: GhostP
     assert "private_name" not in str(ghost.said("cells", "complete"))
 
 
-def test_in_a_cell_that_is_read_only_nothing_is_suggested(ghost: GhostPage) -> None:
-    ghost.write("y = math.")
-    ghost.settle()
-    asked = len(ghost.said("complete"))
-    ghost.set_editable(is_editable=False)
-    ghost.command("inline-completer:invoke")
-    ghost.settle()
-    ghost.set_editable(is_editable=True)
-    assert len(ghost.said("complete")) == asked
-
-
 def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
     ghost: GhostPage,
 ) -> None:

@@ -25,15 +25,6 @@ SHORT = "%%llm -n 24 --seed 1\nWhat is a notebook?"
 LONG = "%%llm -n 1000 --seed 1\nTell a very long story about a lighthouse and the sea."
 BAR_AT_ONCE = "from jupyter_llm.common import bars\nbars._DELAY_S, bars._PERIOD_S = 0, 0.05"
 FOR_A_VARIABLE = "%%llm -n 24 --seed 1 answer <<\nWhat is a notebook?"
-CHANGE = """
-from jupyter_llm.engine.completion import Completion, Usage
-from jupyter_llm.notebook.cells.events import CellEvent
-from jupyter_llm.tasks.proposal import Proposal
-
-before, after = "cost = '$1'", "cost = '<b>$2</b>'"
-made = Completion(text=after, finish_reason="stop", usage=Usage(), model="script")
-Proposal(source=after, completion=made, cell=CellEvent(number=1, source=before))
-"""
 LISTEN = """
 kernel = get_ipython().kernel
 sessions = set()
@@ -107,15 +98,6 @@ def test_an_answer_grows_in_place_of_the_loading_bar_while_its_cell_runs(
     assert notebook.save().cells[3].outputs == []
 
 
-def test_a_change_to_a_cell_is_shown_in_colour(open_notebook: Callable[..., Notebook]) -> None:
-    notebook = open_notebook(CHANGE)
-    notebook.run(0)
-    lines = notebook.rendered(0).locator("pre span")
-    expect(lines).to_have_text(["-cost = '$1'", "+cost = '<b>$2</b>'"])
-    colours = lines.evaluate_all("spans => spans.map(s => getComputedStyle(s).backgroundColor)")
-    assert len({*colours, "rgba(0, 0, 0, 0)"}) == 3
-
-
 def test_an_answer_is_saved_as_one_markdown_output_that_asks_nobody(
     ask: Callable[..., Notebook], page: Page
 ) -> None:
@@ -151,16 +133,6 @@ def test_an_interrupted_answer_keeps_its_text_and_the_next_cell_works(
     notebook.run(3)
     (next_answer,) = notebook.outputs(3)
     assert next_answer["output_type"] == "display_data"
-
-
-def test_tab_completes_an_option(ask: Callable[..., Notebook], page: Page) -> None:
-    notebook = ask("")
-    notebook.type(1, "%%llm --te")
-    page.keyboard.press("Tab")
-    page.locator(".jp-Completer-item").get_by_text("--temperature").wait_for()
-    page.keyboard.press("Tab")
-    page.locator(".jp-Completer").wait_for(state="hidden")
-    assert notebook.source(1).strip() == "%%llm --temperature"
 
 
 def test_commands_render_as_tables_and_the_chat_is_kept_for_the_notebook(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import nbformat
 import pytest
 from browser.lab import APPS, Notebook
-from browser.live_panel import LOAD, SCRIPTED, LivePanel
+from browser.live_panel import SCRIPTED, LivePanel
 from nbconvert import HTMLExporter, MarkdownExporter
 from playwright.sync_api import Page, expect
 from support.waiting import until
@@ -110,18 +110,6 @@ def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cel
     panel.wait_until_writing()
     panel.stop_ms()
     assert is_running(notebook, 2)
-    end(notebook)
-
-
-def test_the_panel_of_a_cell_that_goes_on_answers_at_once(
-    open_notebook: Callable[..., Notebook],
-) -> None:
-    notebook = open_notebook(LOAD, f"display(ChatPanel(max_tokens=8))\n{SLEEP}")
-    notebook.run(0)
-    notebook.start(1)
-    live = LivePanel(notebook)
-    assert live.ask("Hello.").strip()
-    assert is_running(notebook, 1)
     end(notebook)
 
 

@@ -98,15 +98,6 @@ def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> Non
     assert chat.sent("prepare")[0]["number"] == 1
 
 
-def test_all_code_of_an_answer_becomes_cells(chat: PanelPage) -> None:
-    show_code(chat, "a = 1", "b = 2")
-    press(chat.button("Insert all"), chat, chat.page.locator(".jp-Cell").first.click)
-    expect(chat.page.locator(".jp-Cell")).to_have_count(4)
-    assert sources(chat) == ["a = 1", "b = 2", PREPARED["source"], PREPARED["source"]]
-    asked = [message["source"] for message in chat.sent("prepare")]
-    assert asked == ["print(len(dff))", "import seaborn"]
-
-
 def test_a_cell_is_replaced_only_after_its_change_was_shown(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1", "b = 2"], prepare=PREPARED)
     replace, note = chat.button("Replace cell").first, chat.panel.locator(".jllm-code-below").first
@@ -157,18 +148,6 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
 # Notices and proposals
 
 
-def test_a_notice_grows_and_is_put_away(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), a_turn(2)))
-    chat.tell({"type": "notice", "notice": {**NOTICE, "markdown": "This", "is_finished": False}})
-    expect(chat.turns.nth(1)).to_contain_text("This")
-    chat.tell({"type": "notice", "notice": {**NOTICE, "markdown": "This is *it*"}})
-    expect(chat.turns.nth(1).locator("em")).to_have_text("it")
-    chat.button("Close").click()
-    assert chat.sent("dismiss") == [{"type": "dismiss", "notice": NOTICE["id"]}]
-    chat.tell({"type": "dismissed", "id": NOTICE["id"]})
-    expect(chat.turns).to_have_count(2)
-
-
 def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
     propose(chat, "a = 1", "df['price'].mean()", markdown=example("notice")["notice"]["markdown"])
     expect(chat.turns.nth(1).locator(".jllm-diff")).to_have_count(1)
@@ -177,27 +156,6 @@ def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
     chat.wait_for("dismiss")
     assert chat.sent("prepare")[0]["notice"] == NOTICE["id"]
     assert sources(chat) == ["a = 1", PREPARED["source"]]
-
-
-def test_a_proposal_for_a_cell_that_has_changed_shows_what_it_would_change(chat: PanelPage) -> None:
-    propose(chat, PROPOSAL["before"])
-    write(chat, "mine = 2")
-    chat.button("Accept").click()
-    expect(chat.turns.last).to_contain_text("The cell has changed meanwhile.")
-    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-mine = 2")
-    press(chat.button("Accept"), chat, lambda: write(chat, "mine = 3"))
-    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-mine = 3")
-    assert sources(chat) == ["mine = 3"]
-    chat.button("Accept").click()
-    chat.wait_for("dismiss")
-    assert sources(chat) == [PREPARED["source"]]
-
-
-def test_a_proposal_whose_cell_is_gone_says_so(chat: PanelPage) -> None:
-    propose(chat, "a = 1", "b = 2", cell_id="gone")
-    chat.button("Accept").click()
-    expect(chat.turns.nth(1).get_by_role("alert")).to_contain_text("The cell is gone")
-    assert chat.sent("dismiss") == []
 
 
 def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
@@ -214,13 +172,3 @@ def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
     chat.wait_for("dismiss")
     chat.button("Accept").click()
     assert sources(chat) == ["a = 1", PREPARED["source"], "b = 2"]
-
-
-def test_without_a_notebook_a_proposal_lands_through_the_kernel(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)), land=LANDED)
-    chat.tell({"type": "notice", "notice": {**NOTICE, "proposal": PROPOSAL}})
-    chat.button("Accept").press("Enter")
-    expect(chat.turns.nth(1)).to_contain_text(LANDED["text"])
-    (land,) = chat.sent("land")
-    assert (land["in_place"], land["notice"]) == (True, NOTICE["id"])
-    expect(chat.button("Close")).to_be_focused()

@@ -73,35 +73,6 @@ def test_code_has_colours_and_its_language(panel: Page) -> None:
     assert panel.locator("pre").inner_text() == "def f(x):\n    return '<b>&amp;'"
 
 
-def test_code_is_announced_once_and_not_before_it_is_complete(panel: Page) -> None:
-    text = "So:\n\n```py\nx = 1\n\ny = 2\n```\n\n1. a\n\n   ~~~\n   <b>\n   ~~~\n2. b\n\n```\nopen"
-    said = []
-    for length in range(1, len(text) + 1):
-        show(panel, text[:length], is_final=False)
-        said.append(panel.evaluate("() => code_blocks.length"))
-    assert said[text.index("```\n\n1") + 2] == 0  # might become four
-    assert said[-1] == 2
-    show(panel, text)
-    assert panel.evaluate("() => code_blocks") == [
-        {"source": "x = 1\n\ny = 2", "language": "py"},
-        {"source": "<b>", "language": ""},
-        {"source": "open", "language": ""},
-    ]
-    assert panel.locator(".jllm-code-toolbar button").count() == 3
-
-
-def test_what_was_drawn_stays_the_same_elements(panel: Page) -> None:
-    text = "# One\n\nTwo **words**\n\n```py\nx\n```\n\n- a\n\n  ```py\n  y\n  ```\n- b\n"
-    show(panel, text, is_final=False)
-    panel.evaluate("""() => { window.before = Array.from(view.element.querySelectorAll('*')); }""")
-    for more in ("- c", " and *so* on\n", "\nThe end"):
-        text += more
-        show(panel, text, is_final=False)
-    show(panel, text)
-    lost = panel.evaluate("() => before.filter(n => !n.isConnected).map(n => n.outerHTML)")
-    assert lost == []
-
-
 def test_a_selection_survives_what_is_written_after_it(panel: Page) -> None:
     show(panel, "Some words that grow", is_final=False)
     panel.evaluate(

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
-from browser.test_panel_code import CHECKED, CODE
+from browser.test_panel_code import CODE
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page, Route
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -83,26 +83,6 @@ def test_reading_and_loading_show_how_far_they_are(chat: PanelPage) -> None:
     fill = chat.turns.nth(1).locator(".jllm-bar-fill")
     assert fill.evaluate("node => node.style.inlineSize") == "40%"
     expect(chat.turns.nth(1)).to_contain_text(re.compile(r"40%\s*\d+ s"))
-
-
-def test_stop_is_there_while_anything_goes_on_and_stops_just_that(chat: PanelPage) -> None:
-    chat.open(a_snapshot(writing(1), pending=[PENDING]))
-    chat.turns.nth(0).get_by_role("button", name="Stop").click()
-    chat.turns.nth(1).get_by_role("button", name="Stop").click()
-    assert [stop["target"] for stop in chat.sent("stop")] == [1, PENDING["id"]]
-    chat.show(a_turn(1, finish_reason="cancelled"), path=[1])
-    chat.tell({"type": "cancelled", "id": PENDING["id"], "text": PENDING["text"]})
-    expect(chat.button("Stop")).to_have_count(0)
-    expect(chat.turns).to_have_count(1)
-
-
-@pytest.mark.parametrize(
-    ("reason", "words"), [("length", "Cut off"), ("cancelled", "Stopped"), ("stop", "")]
-)
-def test_an_answer_says_why_it_ended_early(chat: PanelPage, reason: str, words: str) -> None:
-    chat.open(a_snapshot(a_turn(1, finish_reason=reason)))
-    end = chat.panel.locator(".jllm-end")
-    expect(end).to_contain_text(words) if words else expect(end).to_be_hidden()
 
 
 # Branches and what can be done with a turn
@@ -274,63 +254,7 @@ def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) ->
     assert distance_from_end(chat) < 2
 
 
-def test_a_long_answer_to_a_command_is_shown_from_its_start(chat: PanelPage) -> None:
-    long = "\n\n".join(f"Paragraph {number}" for number in range(40))
-    chat.open(a_snapshot(a_turn(1, text=long)))
-    for markdown in (long, "A line."):
-        chat.send("/help")
-        request = chat.last_id("send")
-        chat.tell({"type": "pending", "pending": {**PENDING, "id": request, "text": "/help"}})
-        said = {"id": request, "after": 1, "prompt": "/help", "markdown": markdown}
-        chat.tell({"type": "notice", "notice": {**NOTICE, **said}})
-        if markdown == long:
-            expect(chat.turns.last.get_by_text("/help")).to_be_in_viewport()
-            expect(chat.button("↓ Newest")).to_be_visible()
-    assert distance_from_end(chat) < 2
-
-
-def test_the_field_of_an_edited_prompt_is_in_sight(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text="\n\n".join(["Paragraph"] * 40))))
-    chat.button("Edit").click()
-    field = chat.panel.get_by_role("textbox", name="Edit the prompt")
-    expect(field).to_be_focused()
-    expect(field).to_be_in_viewport(ratio=1)
-
-
 # Several views
-
-
-def test_two_views_show_the_same_and_one_of_them_announces(chat: PanelPage) -> None:
-    chat.open(a_snapshot(writing(1)))
-    chat.page.evaluate("() => panelPage.show()")
-    logs = chat.page.locator(".jllm-log")
-    expect(logs).to_have_count(2)
-    chat.grow(1, "Both of us.")
-    for log in logs.all():
-        expect(log).to_contain_text("Both of us.")
-    chat.show(a_turn(1, text="Both of us."), path=[1])
-    expect(chat.page.locator(".jllm-announcer")).to_have_text(["Answer: Both of us.", ""])
-    assert len(chat.sent("follow")) == 1
-
-
-def test_a_closed_view_leaves_nothing_behind(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE), writing(2)), cells=["a = 1"], check=CHECKED)
-    expect(chat.panel.locator(".jllm-warning").first).to_be_visible()
-    chat.page.evaluate(
-        """() => {
-            window.view = new WeakRef(document.querySelector('.jllm-panel'));
-            for (const close of panelPage.closers.splice(0)) close();
-        }"""
-    )
-    expect(chat.page.locator(".jllm-panel")).to_have_count(0)
-    assert chat.page.evaluate("() => CSS.highlights.get('jllm-unknown-name').size") == 0
-    chat.grow(2, "to nobody")
-    session = chat.page.context.new_cdp_session(chat.page)
-    session.send("HeapProfiler.enable")
-    session.send("HeapProfiler.collectGarbage")
-    assert chat.page.evaluate("() => window.view.deref() === undefined")
-    chat.page.evaluate("() => panelPage.endWidget()")
-    assert chat.page.evaluate("() => panelPage.model.listeners.size") == 0
 
 
 # The focus, without which keys go nowhere
@@ -344,16 +268,6 @@ def test_who_has_stopped_an_answer_can_type_on(chat: PanelPage, where: str) -> N
     chat.show(a_turn(1, finish_reason="cancelled"), path=[1])
     expect(stops).to_have_count(0)
     expect(chat.box).to_be_focused()
-
-
-def test_what_comes_in_takes_the_focus_from_nobody(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)))
-    chat.button("Copy").first.focus()
-    chat.show(a_turn(2), path=[1, 2])
-    expect(chat.button("Copy").first).to_be_focused()
-    chat.page.evaluate("() => document.activeElement.blur()")
-    chat.tell({"type": "path", "path": [1]})
-    expect(chat.page.locator("body")).to_be_focused()
 
 
 # For everybody
@@ -440,33 +354,6 @@ def test_a_suggestion_that_was_taken_can_be_undone(chat: PanelPage, key: str) ->
     expect(box).to_have_value(f"What is {suggestions['items'][0]['text']}")
     box.press("ControlOrMeta+z")
     expect(box).to_have_value("What is @d")
-
-
-def commands(*names: str) -> dict[str, Any]:
-    """Suggestions for a slash that was typed."""
-    first = example("suggestions-commands")["items"][0]
-    items = [{**first, "text": f"/{name} ", "label": f"/{name}", "name": name} for name in names]
-    return {**example("suggestions-commands"), "start": 0, "end": 1, "items": items}
-
-
-def slash(chat: PanelPage) -> Locator:
-    """Type a slash, and have the kernel be under load from then on; the box."""
-    box = chat.open(suggest=commands("help", "unload", "use")).box
-    box.press_sequentially("/")
-    expect(chat.page.get_by_role("option")).to_have_count(3)
-    chat.page.evaluate("() => { panelPage.model.isSilent = true; }")
-    return box
-
-
-def test_a_late_list_keeps_the_suggestion_that_was_chosen(chat: PanelPage) -> None:
-    box = slash(chat)
-    box.press_sequentially("u")
-    entries = chat.page.get_by_role("option")
-    expect(entries).to_have_text([re.compile("/unload"), re.compile("/use")])
-    box.press("ArrowDown")
-    chat.tell({**commands("unload", "use"), "end": 2, "id": chat.last_id("suggest")})
-    box.press("Tab")
-    expect(box).to_have_value("/use ")
 
 
 # Pages

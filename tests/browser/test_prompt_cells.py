@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 from browser.accessibility import is_in_sight, violations
-from browser.cell_actions import ASK_KERNEL
-from browser.extension import Extension
+from browser.cell_actions import CellActions
 from browser.lab import Notebook, set_theme
 from browser.shared_notebook import one_test, shared_notebook
 from playwright.sync_api import expect
-from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,41 +29,14 @@ RECORD: dict[str, Any] = {
     "model": {"name": "SmolLM2-135M-Instruct", "quantization": "Q8_0", "license": "apache-2.0"},
     "time": "2026-11-26T12:00:00Z",
 }
-# Whether the model has read a draft, and rests. What it does is asked last: before, it may have
-# been at rest because the end of the draft had not reached it yet.
-HAS_READ = """(lambda drafts, status: (
-    drafts._draft is not None and drafts._draft.source == {!r} and drafts._reading.wait(0)
-    and (lambda now: now.num_running == now.num_waiting == 0)(status())
-))(
-    next(part.drafting for session in __import__('jupyter_llm.frontends.lab.target').frontends.lab.
-        target.sessions for part in session._parts if type(part).__name__ == 'PageCells'),
-    __import__('jupyter_llm').llm.current.resident.status,
-)"""
 
 
-class Prompts:
+class Prompts(CellActions):
     """A notebook with a real kernel, at whose end cells are added."""
-
-    def __init__(self, notebook: Notebook) -> None:
-        self.notebook = notebook
-        self.page = notebook.page
-        Extension(notebook).wait_for_state("absent")
-        notebook.run(0)
-        Extension(notebook).wait_for_state("open")
 
     def add(self, source: str = "", **metadata: Any) -> int:
         """Put a cell at the end, go into it, and return its index."""
-        index: int = self.page.evaluate(
-            """([source, metadata]) => {
-                const { sharedModel } = notebook.content.model;
-                const index = sharedModel.cells.length;
-                sharedModel.insertCell(index, { cell_type: 'code', source, metadata });
-                notebook.content.deselectAll();
-                notebook.content.activeCellIndex = index;
-                return index;
-            }""",
-            [source, metadata],
-        )
+        index = super().add(source, **metadata)
         self.notebook.cell(index).locator(".cm-content").click()
         return index
 
@@ -90,11 +61,6 @@ class Prompts:
     @property
     def dialog(self) -> Locator:
         return self.page.get_by_role("dialog")
-
-    def kernel(self, expression: str) -> Any:
-        """What an expression is worth in the kernel, where JSON has it."""
-        text = self.page.evaluate(ASK_KERNEL, f"__import__('json').dumps({expression})")
-        return json.loads(text[1:-1].encode().decode("unicode_escape"))
 
     def label(self, index: int) -> None:
         """Let a cell hold a record as one holds that was written into it, of an answer here."""
@@ -153,21 +119,6 @@ def test_tab_completes_the_options_of_a_prompt(prompts: Prompts, typed: str, wan
     assert prompts.notebook.source(index).endswith(f" {wanted}")
 
 
-def test_a_prompt_has_been_read_when_it_runs(prompts: Prompts) -> None:
-    prompts.notebook.run(prompts.add(ASK.format("drafts")))
-    index = prompts.add()
-    prompts.page.keyboard.type("%%llm -n 4 -t 0 --chat drafts\n")
-    prompts.page.keyboard.type("And what do they eat there on a Sunday in the middle of June?")
-    source = prompts.notebook.source(index)
-    until(lambda: prompts.kernel(HAS_READ.format(source)))
-    prompts.notebook.run(index)
-    usage = prompts.kernel(
-        "(lambda u: [u.prompt_tokens, u.cached_tokens])"
-        "(__import__('jupyter_llm').llm.chat('drafts').turns[-1].completion.usage)"
-    )
-    assert usage[0] - usage[1] <= 3
-
-
 def test_an_answer_says_who_wrote_it_and_shows_its_record(prompts: Prompts) -> None:
     index = prompts.add(ASK.format("badge"))
     prompts.notebook.run(index)
@@ -198,29 +149,6 @@ def test_generated_code_says_so_and_that_it_was_edited(prompts: Prompts) -> None
     prompts.badges(index, "Code").click()
     expect(prompts.dialog).to_contain_text("edited since")
     prompts.page.keyboard.press("Escape")
-
-
-def test_a_badge_follows_undo_and_the_cell(prompts: Prompts) -> None:
-    index = prompts.add("x = 1", jupyter_llm=RECORD)
-    badge = prompts.badges(index, "Code")
-    expect(badge).to_contain_text("SmolLM2-135M-Instruct · Nov 26, 2026")
-    prompts.page.keyboard.press("Escape")
-    for command in ("cut-cell", "paste-cell-below"):
-        prompts.notebook.command(f"notebook:{command}")
-    expect(badge).to_be_visible()
-    prompts.page.evaluate(
-        """index => {
-            const { sharedModel } = notebook.content.widgets[index].model;
-            sharedModel.transact(() => {
-                sharedModel.setSource('');
-                sharedModel.deleteMetadata('jupyter_llm');
-            });
-        }""",
-        index,
-    )
-    expect(prompts.badges(index)).to_have_count(0)
-    prompts.notebook.command("notebook:undo")
-    expect(badge).to_be_visible()
 
 
 def test_everybody_can_use_it(prompts: Prompts) -> None:

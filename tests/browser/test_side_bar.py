@@ -147,24 +147,6 @@ def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     assert errors == []
 
 
-def test_it_takes_no_key_from_who_went_on_in_the_notebook_while_it_was_loaded(
-    open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook("x = 1")
-    page, side = notebook.page, SideBar(notebook)
-    notebook.command("jupyter-llm:chat")
-    side.line.get_by_role("button").click()
-    code = notebook.cell(0).locator(".cm-content")
-    code.click()
-    page.keyboard.type("y")
-    expect(side.box).to_be_visible()
-    side.wait_until_there()
-    expect(code).to_be_focused()
-    page.keyboard.type("z")
-    assert sorted(notebook.source(0)) == sorted("x = 1yz")
-    assert errors == []
-
-
 def test_what_the_user_is_at_goes_along_once_and_can_be_taken_out(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
