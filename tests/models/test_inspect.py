@@ -15,7 +15,7 @@ import gguf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.broken_headers import broken_headers
+from support.mutated import broken_headers
 from support.tiny_kinds import write_tiny_recurrent, write_tiny_window
 from support.tiny_model import write_tiny_model
 

@@ -13,7 +13,9 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +62,7 @@ class Talk:
             return self.prompts[0]
         messages = []
         for prompt, answer in zip(self.prompts, self.answers, strict=False):
-            messages += [
-                Message("user", prompt),
-                answer.message,
-            ]
+            messages += [Message("user", prompt), answer.message]
         return (*messages, Message("user", self.prompts[len(self.answers)]))
 
 
@@ -102,7 +101,7 @@ class Life:
     def run(self, size: int) -> dict[str, Any]:
         """Ask so many promised requests, and return what they got."""
         got: dict[str, Any] = {}
-        with self._batches():
+        with batches(self._engine, self._dice):
             waiting = talks(size)
             while waiting:
                 chosen = self._dice.sample(waiting, min(len(waiting), self._dice.randrange(1, 6)))
@@ -137,9 +136,6 @@ class Life:
         sampling = {"seed": 9} if is_promised else {"seed": None}
         return submit(self._engine, prompt, 4, temperature=1, **sampling)
 
-    def _batches(self) -> Batches:
-        return Batches(self._engine, self._dice)
-
     def _disturb(self) -> None:
         """Change, between two steps, what must not matter."""
         dice, engine = self._on_thread, self._engine
@@ -156,37 +152,25 @@ class Life:
                 lane.context.abort()  # as by somebody who goes away while a batch runs
 
 
-class Batches:
-    """Two batches that run in the background, one of them promised its texts too."""
+@contextmanager
+def batches(engine: LocalEngine, dice: random.Random) -> Iterator[None]:
+    """Run two batches in the background, over and over, one of them promised its texts too."""
+    is_over = threading.Event()
 
-    def __init__(self, engine: LocalEngine, dice: random.Random) -> None:
-        self._engine = engine
-        self._is_over = threading.Event()
-        seeds = (None, dice.randrange(1000))
-        self._threads = [
-            threading.Thread(target=self._run, args=(SamplingParams(max_tokens=3, seed=seed),))
-            for seed in seeds
-        ]
+    def run(params: SamplingParams) -> None:
+        numbers = count()
+        while not is_over.wait(2):
+            number = next(numbers)
+            run_batch(engine, [f"{STARTS[1]}Row {number}.{row}" for row in range(3)], params)
 
-    def _run(self, params: SamplingParams) -> None:
-        for number in self._numbers():
-            prompts = [f"{STARTS[1]}Row {number}.{row}" for row in range(3)]
-            run_batch(self._engine, prompts, params)
-
-    def _numbers(self) -> Iterator[int]:
-        number = 0
-        while not self._is_over.wait(2):
-            yield number
-            number += 1
-
-    def __enter__(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
+    chosen = [SamplingParams(max_tokens=3, seed=seed) for seed in (None, dice.randrange(1000))]
+    threads = [threading.Thread(target=run, args=(params,)) for params in chosen]
+    for thread in threads:
+        thread.start()
+    yield
+    is_over.set()
+    for thread in threads:
+        thread.join()
 
 
 def main(path: str, order: str, size: str) -> None:

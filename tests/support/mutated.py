@@ -1,16 +1,19 @@
-"""Model files that no sound writer writes: 400 ways to be wrong."""
+"""Model files that no sound writer writes: 400 ways to be wrong, and any number of headers."""
 
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from random import Random
 
-from support.gguf_edit import ARRAY, BOOL, F32, I32, STRING, U8, U32, U64, Gguf
+from support.gguf_edit import ARRAY, BOOL, F32, I32, STRING, U8, U32, U64, Gguf, packed
 
+_GIANTS = (2**63, 2**64 - 1, 2**40, 2**32, 2**24, 10**6, 2**18, 2**16, 2**14, 1000, 512, 0)
+_FAR = 16 << 30
 _NUMBERS = (0, 1, 2, 3, 7, 31, 513, 4095, 2**31, 2**32 - 1)
 _FLOATS = (0.0, -1.0, 1e9, math.nan, math.inf)
 _OF_ANOTHER_KIND: tuple[tuple[int, object], ...] = (
@@ -116,3 +119,41 @@ def _with(sound: Gguf, key: str, kind: int, value: object) -> Gguf:
     changed = Gguf(dict(sound.keys), list(sound.tensors), sound.data)
     changed.put(key, kind, value)
     return changed
+
+
+def broken_headers(sources: list[Path], path: Path, *, count: int) -> Iterator[str]:
+    """Write header after header to `path`, with zeros behind, and yield what is wrong.
+
+    The same ones each time. The zeros are as many as the file had, or none, or without an end.
+    """
+    random = Random(13)  # noqa: S311  no secrets here
+    sounds = [(source.read_bytes(), Gguf.read(source)) for source in sources]
+    for number in range(count):
+        whole, sound = random.choice(sounds)
+        data = bytearray(whole[: len(whole) - len(sound.data)])
+        way = ("bits", "end", "number", "number", "number")[number % 5]
+        if way == "bits":
+            for _ in range(random.randint(1, 20)):
+                data[random.randrange(4, len(data))] ^= 1 << random.randrange(8)
+        elif way == "end":
+            del data[random.randrange(4, len(data)) :]
+        else:
+            place = random.choice(_places(data, sound))
+            value = random.choice((*_GIANTS, random.getrandbits(64), random.randrange(50)))
+            struct.pack_into("<Q", data, place, value)
+        path.write_bytes(data)
+        os.truncate(path, random.choice((len(whole), len(data), _FAR)))
+        yield f"{number}: {way}"
+
+
+def _places(header: bytearray, sound: Gguf) -> list[int]:
+    """Where counts, lengths, kinds and offsets stand in a header."""
+    found = [8, 16]
+    for key in sound.keys:
+        start = header.find(packed(STRING, key))
+        end = start + 8 + len(key)
+        found += [start, end, end + 4, end + 8]  # and those of a text or an array
+    for entry in sound.tensors:
+        end = header.find(entry) + len(entry)
+        found += [end - len(entry), end - 20, end - 12, end - 8]
+    return found

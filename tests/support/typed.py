@@ -105,19 +105,6 @@ def missing_names(source: str, start: int, namespace: Mapping[str, Any]) -> list
     return found
 
 
-def _bound(tree: ast.AST) -> set[str]:
-    """The names that a cell gives a value."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-    return found
-
-
 def _value(node: ast.expr, namespace: Mapping[str, Any]) -> Any:
     """What plain names, attributes and keys lead to, or None."""
     if isinstance(node, ast.Name):
