@@ -181,6 +181,6 @@ def test_magics_panel_and_extension_need_the_wheel_only(
             assert answer.error is None
             assert answer.text != ""
         panel = KernelPanel(kernel)
-        assert int(kernel.execute(f"print(len({panel.view}._esm))").text) > 100_000
+        assert int(kernel.execute(f"print(len({panel.name}._esm))").text) > 100_000
         panel.hello()
         panel.say("Hello")

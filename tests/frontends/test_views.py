@@ -14,7 +14,6 @@ from jupyter_llm.frontends.views import (
     NotebookView,
     SilentView,
     TerminalView,
-    View,
     watch,
 )
 
@@ -103,24 +102,6 @@ def test_in_a_terminal_thoughts_are_one_line() -> None:
     assert out.getvalue() == f"\r\x1b[K{thinking}\r\x1b[K(thought for 1 token)\n\nParis\n"
 
 
-def test_metadata_goes_with_the_last_state_of_an_output() -> None:
-    published = _Published()
-    view = NotebookView(published, "text/markdown")
-    view.update("Par")
-    view.close("Paris", "a note", {"jupyter_llm": {"kind": "answer"}})
-    assert [(metadata, update) for _, metadata, update in published.states] == [
-        ({}, False),
-        ({"jupyter_llm": {"kind": "answer"}}, True),
-    ]
-
-
-def test_views_without_a_notebook_take_metadata_and_keep_none() -> None:
-    out = io.StringIO()
-    TerminalView(out).close("Paris", "", {"jupyter_llm": {}})
-    View().close("Paris", "", {"jupyter_llm": {}})
-    assert out.getvalue() == "Paris\n"
-
-
 class _Stream:
     """A stream that is read for a while before it is written."""
 
@@ -177,17 +158,6 @@ def test_what_is_there_within_a_second_shows_nothing_else() -> None:
     assert published.texts == ["Paris"]
 
 
-@pytest.mark.usefixtures("at_once")
-def test_another_draft_is_announced_below_the_first_and_then_gone() -> None:
-    published = _Published()
-    view = NotebookView(published, "text/markdown")
-    view.update("x = foo")
-    view.progress(Step("Draft 2 of 4"))
-    view.clear()
-    view.clear()
-    assert published.texts == ["x = foo", "x = foo\n\n(Draft 2 of 4, 0 s)", "x = foo"]
-
-
 @pytest.mark.parametrize("is_alone", [False, True])
 @pytest.mark.usefixtures("at_once")
 def test_what_goes_on_is_gone_at_the_end_and_where_the_cell_is_ours_without_a_trace(
@@ -201,16 +171,6 @@ def test_what_goes_on_is_gone_at_the_end_and_where_the_cell_is_ours_without_a_tr
     view.close("two words and more", "a note", {"jupyter_llm": {}})
     assert published.texts[1] == "Writing: 2 words so far, 0 s"
     assert published.texts[2:] == ([] if is_alone else [""])
-
-
-def test_a_note_alone_stands_without_blank_lines() -> None:
-    published = _Published()
-    NotebookView(published, "text/markdown").close("", "the code is in a new cell below")
-    (data, _, _) = published.states[0]
-    assert data == {
-        "text/plain": "(the code is in a new cell below)",
-        "text/markdown": "*the code is in a new cell below*",
-    }
 
 
 def test_html_is_shown_for_the_text_with_the_note_below_it() -> None:

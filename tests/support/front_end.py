@@ -22,6 +22,8 @@ from jupyter_llm.frontends.comm.messages import FromFrontEnd, ToFrontEnd
 from jupyter_llm.frontends.panel import ChatPanel
 
 TIMEOUT_S = 20
+# These say how far a request is; see labextension/src/connection/requests.ts.
+NEWS = frozenset({"ack", "progress", "completion"})
 Json = dict[str, Any]
 PROMPT: Json = {
     "after": None,
@@ -55,14 +57,75 @@ class RecordingComm(BaseComm):
             self.hear(data["content"])
 
 
-class View:
-    """What one view of a panel knows. All it hears is checked, and that nothing is missing."""
+class Listener:
+    """One end of a comm: it sends messages, and keeps and checks what comes back."""
 
     _numbers = count(1)
 
     def __init__(self) -> None:
-        self.view = f"view{next(self._numbers)}"
+        self.name = f"{type(self).__name__}{next(self._numbers)}"
         self.heard: list[tuple[float, Json]] = []
+        self.wrong: list[str] = []
+        self._ids = count(1)
+        self._changed = threading.Condition()
+
+    def tell(self, content: object) -> None:
+        """Send anything, and expect nothing."""
+        raise NotImplementedError
+
+    def _hear_more(self) -> None:
+        """Wait for a while for a message; what is waited for may be seen elsewhere as well."""
+        self._changed.wait(0.1)
+
+    def ask(self, kind: str, /, **content: Any) -> str:
+        """Send a message and return its id."""
+        request = f"{self.name}-{next(self._ids)}"
+        self.tell({"type": kind, "id": request, **content})
+        return request
+
+    def answer(self, kind: str, /, **content: Any) -> Json:
+        """Ask something and return what answers it, an error too."""
+        request = self.ask(kind, **content)
+        return self.wait_for(lambda m: m.get("id") == request and m["type"] not in NEWS)
+
+    def wait_for(self, condition: Callable[[Json], bool]) -> Json:
+        """Wait until a message has been heard and return it."""
+        self.wait_until(lambda front: any(map(condition, front.messages)))
+        return next(filter(condition, self.messages))
+
+    def wait_until(self, condition: Callable[[Self], bool]) -> None:
+        """Wait until something is so, as far as can be told here."""
+        end = time.monotonic() + TIMEOUT_S
+        with self._changed:
+            while not condition(self):
+                if time.monotonic() > end:
+                    raise AssertionError(f"It did not come to that. Heard: {self.messages[-20:]}")
+                self._hear_more()
+        assert not self.wrong, self.wrong
+
+    @property
+    def messages(self) -> list[Json]:
+        return [message for _, message in self.heard]
+
+    def _hear(self, message: Json) -> None:
+        with self._changed:
+            self.heard.append((time.monotonic(), message))
+            try:
+                self._take(message)
+            except Exception as error:  # noqa: BLE001  whoever sends it is not to fail for us
+                self.wrong.append(f"{error!r} at {message}")
+            self._changed.notify_all()
+
+    def _take(self, message: Json) -> None:
+        """Check a message, and take in what it says."""
+        raise NotImplementedError
+
+
+class View(Listener):
+    """What one view of a panel knows. All it hears is checked, and that nothing is missing."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.turns: dict[int, Json] = {}
         self.path: list[int] = []
         self.notices: dict[str, Json] = {}
@@ -70,31 +133,14 @@ class View:
         self.given_back: dict[str, str] = {}  # what was typed and came to nothing
         self.status: Json = {}
         self.is_asked = False  # whether it is still there
-        self.wrong: list[str] = []
         self._seq: int | None = None
         self._is_lost = False
-        self._ids = count(1)
-        self._changed = threading.Condition()
 
     # What it does
 
-    def tell(self, content: object) -> None:
-        """Send anything, and expect nothing."""
-        raise NotImplementedError
-
-    def _hear_more(self) -> None:
-        """Wait for a while for a message."""
-        raise NotImplementedError
-
-    def ask(self, kind: str, /, **content: Any) -> str:
-        """Send a message and return its id."""
-        request_id = f"{self.view}-{next(self._ids)}"
-        self.tell({"type": kind, "id": request_id, **content})
-        return request_id
-
     def hello(self, *, can_write_cells: bool = False) -> Json:
         """Come to the chat and wait for what there is."""
-        request = self.ask("follow", view=self.view, can_write_cells=can_write_cells)
+        request = self.ask("follow", view=self.name, can_write_cells=can_write_cells)
         return self.wait_for(lambda m: m["type"] == "snapshot" and m["id"] == request)
 
     def send(self, text: str, **options: Any) -> str:
@@ -124,34 +170,7 @@ class View:
         self.wait_until(lambda front: front.notices.get(request, {}).get("is_finished", False))
         return self.notices[request]
 
-    def lose_track(self) -> None:
-        """Forget everything, as after a message that was lost; only a snapshot helps then."""
-        self.turns, self.path, self._seq, self._is_lost = {}, [], None, True
-
-    def answer(self, kind: str, /, **content: Any) -> Json:
-        """Ask a question and wait for what answers it."""
-        request_id = self.ask(kind, **content)
-        return self.wait_for(lambda m: m.get("id") == request_id and m["type"] != "ack")
-
-    def wait_for(self, condition: Callable[[Json], bool]) -> Json:
-        """Wait until a message has been heard and return it."""
-        self.wait_until(lambda front: any(map(condition, front.messages)))
-        return next(filter(condition, self.messages))
-
-    def wait_until(self, condition: Callable[[Self], bool]) -> None:
-        end = time.monotonic() + TIMEOUT_S
-        with self._changed:
-            while not condition(self):
-                if time.monotonic() > end:
-                    raise AssertionError(f"It did not come to that. Heard: {self.messages[-20:]}")
-                self._hear_more()
-        assert not self.wrong, self.wrong
-
     # What it knows
-
-    @property
-    def messages(self) -> list[Json]:
-        return [message for _, message in self.heard]
 
     @property
     def shown(self) -> list[Json]:
@@ -165,27 +184,18 @@ class View:
     def is_idle(self) -> bool:
         return not self.pending and all(turn["state"] == "finished" for turn in self.shown)
 
-    def _hear(self, message: Json) -> None:
-        with self._changed:
-            self.heard.append((time.monotonic(), message))
-            try:
-                self._take(message)
-            except Exception as error:  # noqa: BLE001  the panel's thread is not to fail for us
-                self.wrong.append(f"{error!r} at {message}")
-            self._changed.notify_all()
-
     def _take(self, message: Json) -> None:
         kind = message["type"]
         seq = message["seq"]
         assert self._seq in (None, seq - 1), "something is missing"
         self._seq = seq
         assert fits(without_seq(message), ToFrontEnd), "it is not what its type says"
-        if kind == "snapshot" and message["view"] in (self.view, None):
+        if kind == "snapshot" and message["view"] in (self.name, None):
             self._is_lost = False
         if self._is_lost:
             return
         match kind:
-            case "snapshot" if message["view"] in (self.view, None):
+            case "snapshot" if message["view"] in (self.name, None):
                 self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}
                 self.path = message["path"]
                 self.notices = {notice["id"]: notice for notice in message["notices"]}
@@ -237,9 +247,6 @@ class FrontEnd(View):
         request_id = super().ask(kind, **content)
         assert {"ack", "error"} & {m["type"] for m in self.messages if m.get("id") == request_id}
         return request_id
-
-    def _hear_more(self) -> None:
-        self._changed.wait(0.1)  # what is waited for may be seen elsewhere as well
 
     def _hear(self, message: Json) -> None:
         if self._other is not None:

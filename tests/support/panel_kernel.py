@@ -55,7 +55,7 @@ class KernelPanel(View):
         super().__init__()
         self.kernel = kernel
         self.parents: set[str] = set()  # the kinds of messages that those heard are about
-        making = f"{self.view} = {code}\nprint({self.view}.comm.comm_id, flush=True)\n{then}"
+        making = f"{self.name} = {code}\nprint({self.name}.comm.comm_id, flush=True)\n{then}"
         self.cell = kernel.start(making).wait_until(lambda cell: "\n" in cell.text)
         if not then:
             self.cell.finish()

@@ -21,7 +21,6 @@ from jupyter_llm.frontends import doctor, installation
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 from jupyter_llm.models import discover
-from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.models.sources import Found
 
 FEATURES = "CPU : AVX = 1 | AVX2 = 1 | FMA = 0 | REPACK = 1 | "
@@ -111,16 +110,6 @@ def test_a_model_that_is_not_there_or_damaged_is_said(
     assert "%llm" in found["advice"] or "JUPYTER_LLM_MODEL" in found["advice"]
 
 
-def test_a_model_that_takes_long_to_read_is_not_read_and_that_is_said(
-    find: Find, monkeypatch: pytest.MonkeyPatch, tiny_gguf: Path
-) -> None:
-    monkeypatch.setattr(doctor, "_SOON_READ_BYTES", 1)
-    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(tiny_gguf))
-    assert "not read whole: `jupyter llm verify tiny` does" in find("model")["said"]
-    file_sha256(tiny_gguf)
-    assert "not read" not in find("model")["said"]
-
-
 @pytest.mark.parametrize("damage", ["noise", "folder", "newer"])
 def test_a_store_that_cannot_be_used_is_said(find: Find, damage: str) -> None:
     Remembered("test").put("a", "b")
@@ -179,14 +168,6 @@ def test_packages_that_are_missing_or_of_another_version_are_said(
 def test_a_panel_that_was_not_built_is_said(find: Find, tmp_path: Path) -> None:
     (tmp_path / "chat_panel.js").unlink()
     assert "chat_panel.js is missing" in find("chat panel")["said"]
-
-
-def test_a_look_that_fails_stops_no_other(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(doctor, "_memory", fail)
-    assert "Input/output error" in find("memory")["said"]
 
 
 def test_the_command_of_notebooks_says_the_same(find: Find) -> None:

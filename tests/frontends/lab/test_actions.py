@@ -34,8 +34,8 @@ def ask(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> st
 def act(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> Json:
     request = ask(page, action, shown, **more)
     kinds = ("proposal", "answer", "error")
-    page.wait_until(lambda p: any(m.get("id") == request for k in kinds for m in p.heard(k)))
-    return next(m for k in kinds for m in page.heard(k) if m.get("id") == request)
+    page.wait_until(lambda p: any(m.get("id") == request for k in kinds for m in p.of_kind(k)))
+    return next(m for k in kinds for m in page.of_kind(k) if m.get("id") == request)
 
 
 def told(scripted: ScriptedEngine) -> str:
@@ -57,7 +57,7 @@ def test_an_edit_of_a_cell_that_never_ran_is_proposed_and_told_as_it_is_written(
     assert (found["before"], found["cell"], found["is_below"]) == (LOOP, "c", False)
     assert LOOP in told(scripted)
     assert "use sum" in told(scripted)
-    texts = [message["text"] for message in page.heard("progress")]
+    texts = [message["text"] for message in page.of_kind("progress")]
     assert texts[-1] == "```python\ntotal = sum([1, 2])\nprint(total)"
     assert all(texts[-1].startswith(text) for text in texts)
 
@@ -164,7 +164,7 @@ def test_an_explanation_is_a_turn_of_the_chat(page: LabPage, scripted: ScriptedE
     assert found["markdown"] == turn.completion.text == "It adds **two** numbers."
     assert [name for name, _ in turn.attachments] == ["The cell"]
     assert LOOP in turn.attachments[0][1]
-    assert page.heard("progress")[-1]["text"] == "It adds **two** numbers."
+    assert page.of_kind("progress")[-1]["text"] == "It adds **two** numbers."
 
 
 def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
@@ -180,7 +180,7 @@ def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
         "It came from cell [2], line 2:\n\n```python\ntree[n]\n```\n\n"
         "There is no name 'tree'; near it is 'trees'.\n\nThe name is wrong."
     )
-    assert page.heard("progress")[-1]["text"] == found["markdown"]
+    assert page.of_kind("progress")[-1]["text"] == found["markdown"]
     assert llm.chat("default").turns[-1].completion.text == "The name is wrong."
     scripted.replies.append("It is old.")
     old = "Cell In[7], line 2\n----> 2 1 / 0\n\nZeroDivisionError: division by zero"
@@ -246,19 +246,11 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
 def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action: str) -> None:
     scripted.holds = True
     request = ask(page, action, cell("x = 1"), instruction="two")
-    page.wait_until(lambda p: any(message["text"] for message in p.heard("progress")))
+    page.wait_until(lambda p: any(message["text"] for message in p.of_kind("progress")))
     page.ask("cancel", target=request)
-    end = page.wait_for("error" if action == "edit" else "answer", id=request)
+    end = page.wait_for_kind("error" if action == "edit" else "answer", id=request)
     assert end.get("text", end.get("markdown")) in ("Stopped.", "word ")
-    page.wait_until(lambda p: not p.heard("proposal"))
-
-
-def test_a_proposal_is_stopped_when_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:
-    scripted.holds = True
-    request = ask(page, "edit", cell("x = 1"), instruction="two")
-    page.wait_until(lambda p: any(message["text"] for message in p.heard("progress")))
-    page.close()
-    page.wait_for("error", id=request, text="Stopped.")
+    page.wait_until(lambda p: not p.of_kind("proposal"))
 
 
 def test_an_answer_is_a_turn_though_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:

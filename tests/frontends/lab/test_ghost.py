@@ -50,8 +50,8 @@ class Typist:
     def complete(self, prefix: str, **changed: Any) -> tuple[list[Json], Json]:
         """What comes for a request: the texts, and the end."""
         request = self.ask(prefix, **changed)
-        end = self.page.wait_for("completed", id=request)
-        return [one for one in self.page.heard("completion") if one["id"] == request], end
+        end = self.page.wait_for_kind("completed", id=request)
+        return [one for one in self.page.of_kind("completion") if one["id"] == request], end
 
 
 def cell(cell_id: str, source: str, kind: str = "code", *, is_off: bool = False) -> Json:
@@ -97,16 +97,16 @@ def test_without_a_model_none_is_loaded_and_the_page_is_told(open_page: OpenPage
     page = open_page()
     texts, end = Typist(page).complete("y = ")
     assert (texts, end["usage"], end["reason"]) == ([], [], "no model loaded")
-    assert page.wait_for("model")["model"] is None
+    assert page.wait_for_kind("model")["model"] is None
     assert llm.current.resident is None
 
 
 def test_a_page_hears_of_a_model_that_is_loaded(open_page: OpenPage) -> None:
     page = open_page()
     llm.use()
-    assert page.wait_for("model")["model"] == llm.current.resident.info.name  # type: ignore[union-attr]
+    assert page.wait_for_kind("model")["model"] == llm.current.resident.info.name  # type: ignore[union-attr]
     llm.unload()
-    page.wait_for("model", model=None)
+    page.wait_for_kind("model", model=None)
 
 
 def test_a_request_that_is_cancelled_stops_the_model_and_is_answered(
@@ -117,7 +117,7 @@ def test_a_request_that_is_cancelled_stops_the_model_and_is_answered(
     request = typist.ask("y = ")
     until(lambda: scripted.requests)
     page.ask("cancel", target=request)
-    assert page.wait_for("completed", id=request)["reason"] == "cancelled"
+    assert page.wait_for_kind("completed", id=request)["reason"] == "cancelled"
     until(lambda: not any(t.name == "jupyter-llm-ghost" for t in threading.enumerate()))
 
 
@@ -127,12 +127,12 @@ def test_what_is_missing_is_asked_for_once(page: LabPage, scripted: ScriptedEngi
     typist.edit(0, 0, cell("b", ""))
     _, end = typist.complete("y = ")
     assert end["reason"] == "cells are missing"
-    assert len(page.heard("resend")) == 1
+    assert len(page.of_kind("resend")) == 1
     assert scripted.requests == []
     again = Typist(page, cell("z", "all_anew = 1"))
     again.complete("y = ")
     assert "all_anew" in prompt(scripted)
-    assert len(page.heard("resend")) == 1
+    assert len(page.of_kind("resend")) == 1
 
 
 def test_a_cell_is_read_ahead_when_somebody_goes_there(
@@ -157,7 +157,7 @@ def test_what_is_accepted_has_a_record_of_the_cell_as_it_is_then(
     page = open_page()
     typist = Typist(page)
     request = typist.ask("y = ")
-    page.wait_for("completed", id=request)
+    page.wait_for_kind("completed", id=request)
     made = record_of(page, request, "y = x")
     assert (made.kind, made.is_altered) == ("completion", False)
     assert made.source_sha256 == source_sha256("y = x")

@@ -70,7 +70,7 @@ def test_loading_can_be_stopped_and_the_model_does_not_come(
     with llm.current._lock:  # as while another one is loaded
         request = page.ask("use-model", model="other")
         page.ask("cancel", target=request)
-        page.wait_for("error", id=request, text="Loading was stopped.")
+        page.wait_for_kind("error", id=request, text="Loading was stopped.")
     answer = page.answer("use-model", model="tiny")
     assert answer["type"] == "done"
     assert llm.engine().info.name == "tiny"

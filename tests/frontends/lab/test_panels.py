@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.front_end import TIMEOUT_S, Json, View, hold_on
+from support.front_end import Json, View, hold_on
 from support.lab_page import LabPage, Page
 from support.scripted import ScriptedEngine
 from support.shell import run
 from support.stored import stored_bytes, written
 
-from jupyter_llm import Chat, llm
+from jupyter_llm import llm
 
 OpenPage = Callable[..., LabPage]
 
@@ -57,13 +56,6 @@ def names(chats: Json) -> dict[str, int]:
     return {chat["name"]: chat["num_turns"] for chat in chats["chats"]}
 
 
-def test_a_prompt_is_answered_without_a_panel_in_a_cell(page: LabPage) -> None:
-    chat = ShownChat(page)
-    turn = chat.say("What is 6 * 7?")
-    assert turn["text"]
-    assert llm.chat("default").turns[0].completion.text == turn["text"]
-
-
 def test_a_prompt_goes_alone_where_the_cells_were_taken_out(
     shell: InteractiveShell, scripted: ScriptedEngine, page: LabPage
 ) -> None:
@@ -73,23 +65,6 @@ def test_a_prompt_goes_alone_where_the_cells_were_taken_out(
         chat.say("How much is @price?", is_alone=is_alone)
         told = "price = 1" in str(scripted.requests[-1].prompt)
         assert told is not is_alone
-
-
-def test_what_is_said_while_a_chat_is_being_read_is_taken_in_afterwards(
-    page: LabPage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    get, may_go_on = llm.chats.get, threading.Event()
-
-    def get_late(name: str | None = None, *, system: str | None = None) -> Chat:
-        assert may_go_on.wait(TIMEOUT_S)
-        return get(name, system=system)
-
-    monkeypatch.setattr(llm.chats, "get", get_late)
-    page.ask("panel-open", panel_id="p", chat="default")
-    page.ask("follow", panel="p", view="v", can_write_cells=True)
-    assert not of_panel(page, "p")
-    may_go_on.set()
-    page.wait_for("snapshot", panel="p")
 
 
 def test_two_chats_of_a_page_and_two_pages_show_each_what_is_theirs(

@@ -22,14 +22,6 @@ def started_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_path_below_the_root_becomes_a_file(started_for: Path) -> None:
-    assert find_notebook("work/first.ipynb", started_for) == started_for
-    renamed = started_for.rename(started_for.with_name("second.ipynb"))
-    assert find_notebook("work/second.ipynb", started_for) == renamed
-    moved = renamed.rename(started_for.parents[1] / "third.ipynb")
-    assert find_notebook("third.ipynb", started_for) == moved
-
-
 @pytest.mark.parametrize("path", ["no such.ipynb", "", "work", "../root/work"])
 def test_what_is_no_file_is_nothing(path: str, started_for: Path) -> None:
     assert find_notebook(path, started_for) is None

@@ -61,7 +61,7 @@ def test_without_a_subshell_a_page_is_heard_when_the_cell_has_ended(kernel: Kern
     page = KernelPage(kernel, has_subshell=False)
     page.ask("hello", protocol=PROTOCOL, client="slow", path="slow.ipynb")
     assert cell.finish().error is None
-    page.wait_for("welcome")
+    page.wait_for_kind("welcome")
 
 
 def test_a_page_can_see_whether_we_are_there_and_hears_us_come_and_go(kernel: Kernel) -> None:
@@ -87,7 +87,7 @@ def test_after_we_have_gone_and_come_a_page_connects_anew(kernel: Kernel) -> Non
     page.hello()
     kernel.execute("%reload_ext jupyter_llm")
     again = KernelPage(kernel)
-    again.hello(client=page.client)
+    again.hello(client=page.name)
     page.close()
     until(lambda: page.comm_id not in comms(kernel))
     again.hello()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -13,42 +12,17 @@ from jupyter_llm.frontends.comm.chat_line import ChatLine
 from jupyter_llm.frontends.comm.messages import (
     PROTOCOL,
     FromFrontEnd,
-    ListModels,
-    ToFrontEnd,
 )
-from jupyter_llm.frontends.lab import target
-from jupyter_llm.frontends.lab.session import PagePart, Session
 from jupyter_llm.frontends.lab.target import Sessions
 from jupyter_llm.frontends.prompt.options import Options
 
 MakePage = Callable[..., LabPage]
 
 
-class UnprintableError(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError
-
-
-class Failing(PagePart):
-    """A part that does what the test wants with each message."""
-
-    def __init__(
-        self, session: Session, answer: Callable[[], ToFrontEnd], *, at_once: bool
-    ) -> None:
-        super().__init__(session)
-        if at_once:
-            session.inbox.add({ListModels: lambda _: answer()})
-        else:
-            session.inbox.answer({ListModels: lambda _: answer()})
-
-    def close(self) -> None:
-        raise OSError("the part cannot be closed")
-
-
 def test_a_page_is_welcomed_once_and_told_nothing_besides(open_page: MakePage) -> None:
     page = open_page()
     assert [message["type"] for message in page.messages] == ["ack", "welcome"]
-    (welcome,) = page.heard("welcome")
+    (welcome,) = page.of_kind("welcome")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
     assert welcome["model"] is None  # none is loaded because a page is there
 
@@ -68,7 +42,7 @@ def test_a_page_that_speaks_otherwise_is_told_how_the_kernel_does(
 ) -> None:
     page = LabPage(sessions)
     page.tell({"type": "hello", "id": "1", "protocol": protocol, "surprise": True})
-    welcome = page.wait_for("welcome", id="1")
+    welcome = page.wait_for_kind("welcome", id="1")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
     assert list(sessions) == []
 
@@ -82,41 +56,13 @@ def test_garbage_is_answered_in_one_line_and_the_page_goes_on(
 ) -> None:
     page = open_page()
     page.tell(content)
-    assert "nobody understands" in page.wait_for("error", id=None)["text"]
+    assert "nobody understands" in page.wait_for_kind("error", id=None)["text"]
     assert page.hello()
 
 
 def test_nothing_is_taken_from_a_page_that_has_not_said_who_it_is(sessions: Sessions) -> None:
     page = LabPage(sessions)
     assert "before a hello" in page.answer("moved", path="a.ipynb")["text"]
-
-
-@pytest.mark.parametrize(
-    ("error", "said", "at_once"),
-    [
-        (ValueError("Say which."), "Say which.", True),
-        (OSError("the disk is full"), "OSError: the disk is full", True),
-        (OSError("the disk is full"), "OSError: the disk is full", False),
-        (SystemExit("bye"), "SystemExit: bye", False),
-        (UnprintableError(), "UnprintableError", False),
-    ],
-)
-def test_what_raises_is_told_to_the_page_and_it_goes_on(
-    error: BaseException,
-    said: str,
-    at_once: bool,  # noqa: FBT001
-    sessions: Sessions,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def answer() -> ToFrontEnd:
-        raise error
-
-    make = lambda session: Failing(session, answer, at_once=at_once)  # noqa: E731
-    monkeypatch.setattr(target, "PARTS", (make,))
-    page = LabPage(sessions)
-    page.hello()
-    assert page.answer("list-models")["text"] == said
-    assert page.hello()
 
 
 def test_of_two_pages_with_one_notebook_only_the_one_that_asked_is_answered(
@@ -134,17 +80,5 @@ def test_a_page_that_connects_again_takes_its_own_place(
 ) -> None:
     page = open_page()
     again = LabPage(sessions)
-    again.hello(client=page.client)
+    again.hello(client=page.name)
     assert len(list(sessions)) == 1
-
-
-def test_a_forked_child_takes_and_says_nothing(
-    open_page: MakePage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = open_page()
-    num_heard = len(page.messages)
-    parent = os.getpid()
-    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    page.ask("list-models")
-    page.tell(None)
-    assert len(page.messages) == num_heard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -30,9 +30,6 @@ from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.views import View
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -244,24 +241,6 @@ def test_code_lands_where_it_is_wanted(
     assert [replaces for _, replaces in landed] == ([] if source is None else [in_place])
 
 
-def test_what_an_answer_says_over_and_over_lands_once(
-    shell: InteractiveShell, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    landed: list[str] = []
-    monkeypatch.setattr(shell, "set_next_input", lambda source, **_: landed.append(source))
-    scripted.replies.append("```python\n" + "total_of_prices = 1\n" * 100)
-    run(shell, "%llm --below -n 700 Add the prices.")
-    assert "".join(landed).count("total_of_prices = 1") == 1
-
-
-def test_a_command_with_dry_run_does_nothing(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    run(shell, "%llm Hello")
-    run(shell, "%llm --dry-run /reset", raises=MagicUsageError)
-    assert len(llm.chat("default").turns) == 1
-
-
 def test_what_a_command_writes_goes_into_a_variable_and_nothing_else_does(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
@@ -281,50 +260,12 @@ def test_a_secret_in_a_text_to_go_on_with_is_told_to_nobody(
     assert "hunter2" not in str(scripted.requests[-1].prompt)
 
 
-@pytest.mark.parametrize(
-    ("line", "reply"),
-    [
-        ("%llm -f code x << Print 1", "print(1)\n```"),
-        ("%llm --below x << Print 1", "```python\nprint(1)\n```"),
-        ("%llm -f code Print 1", "print(1)\n```"),
-        ("%llm /test 1", "x():\n    assert print(1) is None\n```"),
-    ],
-)
-def test_an_interrupt_while_code_is_put_into_a_cell_loses_no_answer(
-    shell: InteractiveShell,
-    scripted: ScriptedEngine,
-    monkeypatch: pytest.MonkeyPatch,
-    line: str,
-    reply: str,
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(shell, "set_next_input", interrupt)
-    run(shell, "1 + 1", store_history=True)
-    scripted.replies.extend([reply, reply])
-    cell = run(shell, line, raises=PromptInterrupted, cell_id="a")
-    if "<<" in line:
-        assert "print(1)" in shell.user_ns["x"].text
-    else:
-        assert "print(1)" in cell.text
-        assert "interrupted before the code was in a cell" in cell.text
-
-
 def test_stats_tell_tokens_and_times_and_an_answer_that_was_cut_off_says_so(
     shell: InteractiveShell,
 ) -> None:
     text = run(shell, "%llm -n 5 --ignore-eos --stats hello").text
     for said in ("5 completion tokens", "cached", "tokens/s", "cut off after 5 tokens"):
         assert said in text
-
-
-def test_a_command_whose_answer_is_cut_off_says_so(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    run(shell, "x = 1", store_history=True)
-    scripted.replies.append("x = 2\nassert x")
-    assert "cut off after 8 tokens" in run(shell, "%llm -n 8 -t 0 /explain").text
 
 
 def test_the_line_below_an_answer_says_what_was_not_told() -> None:
@@ -371,15 +312,6 @@ def test_show_draft_has_all_of_the_code_that_was_written_last(
     assert shown.endswith("```python\nimport math\n```")
     run(shell, "%llm --new -f code --no-try Anything.")
     assert "math" not in run(shell, "%llm /show draft").text
-
-
-def test_a_draft_is_tried_and_changes_nothing_in_the_kernel(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    run(shell, "rows = [1, 2]")
-    scripted.replies.append("rows.append(3)\nlen(rows)\n```")
-    assert run(shell, "%llm -f code Add 3 to rows.").text.endswith("runs*")
-    assert shell.user_ns["rows"] == [1, 2]
 
 
 def test_the_draft_that_lands_is_recorded_with_the_prompt_that_it_answers(
@@ -432,15 +364,6 @@ def test_an_interrupt_keeps_the_text_marks_it_and_stays_catchable(
     interrupted.holds = False
     interrupted.replies.append("fine")
     assert run(shell, "%llm again").text == "fine"
-
-
-def test_tests_are_shown_as_code_while_they_are_drafted(
-    shell: InteractiveShell, interrupted: ScriptedEngine
-) -> None:
-    run(shell, "def half(x):\n    return x / 2", store_history=True)
-    cell = run(shell, "%llm -t 0 /test half", raises=PromptInterrupted)
-    assert cell.text.startswith("```python\nimport pytest\n\n\ndef test_half_with_word")
-    assert cell.text.endswith("\n```\n\n*interrupted after 5 tokens*")
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,3 @@ def test_the_licence_of_each_library_goes_along(bundle: Path) -> None:
     assert {"dompurify", "highlight.js", "katex", "markdown-it"} <= {name for name, _ in libraries}
     for name, version in libraries:
         assert f"{name} {version} (" in licences
-
-
-def test_the_lock_names_no_server() -> None:
-    lock = (FRONT_END / "package-lock.json").read_text("utf-8")
-    assert '"resolved"' not in lock
-    assert '"integrity"' in lock

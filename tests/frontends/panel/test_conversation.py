@@ -38,20 +38,6 @@ def test_thoughts_stream_apart_from_the_answer_and_are_there_after_a_reload(
     assert make_front().shown == front.shown
 
 
-def test_a_turn_that_is_stopped_in_its_thoughts_is_kept_with_them(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    front = make_front()
-    scripted.replies.append("<think>Hm. " + "word " * 100_000)
-    front.send("Is it?")
-    front.wait_until(lambda front: bool(front.shown and front.shown[-1]["reasoning"]))
-    front.ask("stop", target=None)
-    front.wait_until(lambda front: bool(front.shown) and front.shown[-1]["state"] == "finished")
-    (turn,) = front.shown
-    assert (turn["text"], turn["finish_reason"]) == ("", "cancelled")
-    assert turn["reasoning"].startswith("Hm. word")
-
-
 @pytest.mark.parametrize("num_prompts", [1, 2])
 def test_at_most_thirty_messages_a_second_go_out(
     make_front: MakeFront, scripted: ScriptedEngine, num_prompts: int

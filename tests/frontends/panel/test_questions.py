@@ -151,29 +151,6 @@ def test_code_lands_mended_and_marked_with_its_record(
     assert record.record_id == marked.record_id  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    ("source", "cell"),
-    [("x = 1", "x = 1"), ("print((1)", "print((1))"), ("# nothing\n", "# nothing\n"), ("", "")],
-)
-def test_code_of_nobody_lands_without_a_mark(front: FrontEnd, source: str, cell: str) -> None:
-    answer = front.answer("prepare", number=None, notice=None, source=source)
-    assert (answer["source"], answer["metadata"]) == (cell, {})
-
-
-def test_of_an_answer_that_was_cut_off_the_last_piece_lands_without_its_torn_statement(
-    make_front: MakeFront, scripted: ScriptedEngine
-) -> None:
-    whole, torn = "```python\nx = 1\nx\n```\n", "```python\ny = 1\nprint"
-    front = make_front(max_tokens=len(whole + torn))
-    scripted.replies.append(f"{whole}{torn}(y)\n```")
-    front.say("Print it.")
-    landed = [
-        front.answer("prepare", number=1, notice=None, source=source)["source"].split("\n", 1)[1]
-        for source in ("x = 1\nx", "y = 1\nprint")
-    ]
-    assert landed == ["x = 1\nx", "y = 1\n# The answer was cut off here."]
-
-
 def test_code_lands_below_the_next_cell_that_runs_well(
     front: FrontEnd, shell: InteractiveShell
 ) -> None:

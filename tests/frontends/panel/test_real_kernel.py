@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.front_end import is_done
-from support.kernel import Execution, Kernel, running_kernel
+from support.kernel import Kernel, running_kernel
 from support.panel_kernel import KernelPanel, prepare
 
 SLEEP = "import time\nprint('asleep')\ntime.sleep({})\nprint('awake')"
@@ -48,11 +48,6 @@ def sleeping(kernel: Kernel, before: str = "") -> Iterator[None]:
     yield
     kernel.interrupt()
     assert cell.finish().error == "KeyboardInterrupt"
-
-
-def napping(kernel: Kernel) -> Execution:
-    """Start a cell that sleeps for a second."""
-    return kernel.start(SLEEP.format(1)).wait_until(lambda cell: "asleep" in cell.text)
 
 
 def test_prompts_are_answered_while_a_cell_sleeps(kernel: Kernel) -> None:
@@ -101,18 +96,6 @@ def test_a_panel_of_the_cell_that_still_runs_is_heard(kernel: Kernel) -> None:
     assert panel.cell.finish().error == "KeyboardInterrupt"
 
 
-def test_stop_is_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
-    kernel.execute("engine.holds = True")
-    panel = KernelPanel(kernel)
-    panel.hello()
-    with sleeping(kernel):
-        panel.send("hold on")
-        panel.wait_until(lambda panel: panel.texts == ["word "])
-        panel.ask("stop", target=None)
-        panel.wait_until(is_done)
-        assert panel.texts == ["word "]
-
-
 def test_an_interrupt_ends_the_cell_and_not_what_the_panel_writes(kernel: Kernel) -> None:
     kernel.execute("engine.replies.append('word ' * 500)")
     panel = KernelPanel(kernel, "ChatPanel(max_tokens=None)")
@@ -124,14 +107,6 @@ def test_an_interrupt_ends_the_cell_and_not_what_the_panel_writes(kernel: Kernel
     panel.wait_until(is_done)
     assert panel.texts == ["word " * 500]
     assert kernel.execute("print(6 * 7)").text == "42\n"
-
-
-def test_text_that_is_no_unicode_gets_through(kernel: Kernel) -> None:
-    kernel.execute("engine.replies.append('half \\ud83d, whole \\ud83d\\ude42')")
-    panel = KernelPanel(kernel)
-    panel.hello(can_write_cells=True)
-    assert panel.say("say {{'\\ud800'}}")["text"] == "half \ufffd, whole 🙂"
-    panel.wait_for(lambda m: m["type"] == "transcript" and "whole 🙂" in m["data"]["text/markdown"])
 
 
 def test_a_forked_process_says_nothing_through_the_panel(kernel: Kernel) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from ipywidgets.widgets.widget import _instances
-from support.front_end import PROMPT, FrontEnd, MakeFront, hold_on, is_done
+from support.front_end import FrontEnd, MakeFront, hold_on, is_done
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
 from support.waiting import until
@@ -18,15 +18,6 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
-
-
-def hold_on_explaining(front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell) -> str:
-    """Ask for an explanation that stops after its first word; return the request's id."""
-    run(shell, "x = 1", store_history=True)
-    scripted.holds = True
-    request = front.send("/explain")
-    front.wait_for(lambda message: message["type"] == "notice")
-    return request
 
 
 def wait_for_threads(prefix: str = "jupyter-llm-job") -> None:
@@ -148,19 +139,6 @@ def test_stop_while_an_expression_never_ends(
     assert front.path == []
 
 
-def test_a_command_that_is_stopped_before_its_first_word_is_given_back_and_shows_nothing(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    run(shell, "1 + 1", store_history=True)
-    scripted.may_write.clear()
-    request = front.send("/explain")
-    front.wait_for(lambda message: message["type"] == "progress")
-    front.ask("stop", target=request)
-    front.wait_until(lambda front: front.given_back == {request: "/explain"} and front.is_idle)
-    wait_for_threads()
-    assert request not in front.notices
-
-
 # What handlers do while something waits
 
 
@@ -248,18 +226,6 @@ def test_help_is_a_notice_and_no_turn_and_tells_what_can_be_typed_in_a_panel(
     assert "Shift+Enter" in told
 
 
-def test_an_explanation_is_shown_while_it_grows(
-    make_front: MakeFront, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    front = make_front(max_tokens=None)
-    run(shell, "x = 1", store_history=True)
-    scripted.replies.append("word " * 500)
-    assert front.command("/explain")["markdown"] == "word " * 500
-    notices = [m["notice"] for m in front.messages if m["type"] == "notice"]
-    assert 2 <= len(notices) <= 10
-    assert notices[-1]["markdown"].startswith(notices[0]["markdown"])
-
-
 def test_a_proposal_says_what_it_would_change(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
@@ -285,21 +251,6 @@ def test_notices_stay_until_they_are_put_away_in_all_views(front: FrontEnd) -> N
 # Life and death
 
 
-def test_a_kernel_without_room_for_threads_says_so_and_the_panel_lives_on(
-    front: FrontEnd, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    start = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    request = front.send("hello?")
-    monkeypatch.setattr(threading.Thread, "start", start)
-    assert "no room for another thread" in front.notice(request)["markdown"]
-    scripted.replies.append("Yes.")
-    assert front.say("hello?")["text"] == "Yes."
-
-
 def test_closed_panels_leave_nothing_behind(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
@@ -315,19 +266,3 @@ def test_closed_panels_leave_nothing_behind(
         front.panel.close()
     assert [len(_instances), *(len(one._watchers) for one in watched)] == before
     wait_for_threads("jupyter-llm-")
-
-
-def test_a_dead_comm_harms_nobody(
-    make_front: MakeFront, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dead, alive = make_front(), make_front()
-
-    def refuse(*_: Any, **_options: Any) -> None:
-        raise OSError("the socket is closed")
-
-    monkeypatch.setattr(dead.comm, "publish_msg", refuse)
-    scripted.replies.append("Still here.")
-    dead.tell({**PROMPT, "type": "send", "id": "dead-1", "text": "hello?"})
-    alive.wait_until(is_done)
-    assert alive.texts == ["Still here."]
-    monkeypatch.undo()
