@@ -35,6 +35,13 @@ from jupyter_llm.models import download, sources
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
+# How variables begin that say where models, chats and settings lie, and how the hub is reached.
+FOREIGN = (
+    *("JUPYTER_LLM_", "LLM_USER_PATH", "OLLAMA_MODELS", "LLAMA_CACHE"),
+    *("XDG_DATA", "XDG_CACHE", "XDG_CONFIG", "HF_", "HUGGING", "TRANSFORMERS_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take in interrupts, which background jobs ignore."""
@@ -83,19 +90,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("IPYTHONDIR", str(home / ".ipython"))
-    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("JUPYTER_LLM_MODEL", "JUPYTER_LLM_PATH", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("OLLAMA_MODELS", "LLM_USER_PATH", "LLAMA_CACHE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.upper().startswith(FOREIGN):
+            monkeypatch.delenv(name)
     monkeypatch.setattr(sources, "_OLLAMA_SERVICE", str(home / "service"))
     # Trying a file takes a second, and these are our own; test_trial.py takes it back.
     monkeypatch.setattr(resident, "try_file", lambda _path, **_options: None)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 from engine.local.test_chat_template import TEMPLATES
@@ -55,10 +53,9 @@ SOURCES = {
 class Notebook:
     """A shell whose engine notes what it is asked."""
 
-    def __init__(self, shell: InteractiveShell, engine: ScriptedEngine, folder: Path) -> None:
+    def __init__(self, shell: InteractiveShell, engine: ScriptedEngine) -> None:
         self.shell = shell
         self.engine = engine
-        self.folder = folder
 
     def cell(self, code: str, *, raises: type[BaseException] | None = None) -> Cell:
         return run(self.shell, code, raises=raises, store_history=True)
@@ -66,12 +63,6 @@ class Notebook:
     def is_answered(self, prompt: str, answer: str) -> Cell:
         self.engine.replies.appendleft(answer)
         return self.cell(f"%llm {prompt}")
-
-    def fails_in_a_file(self, name: str) -> Cell:
-        path = self.folder / f"{name}.py"
-        path.write_text("1 / 0\n", encoding="utf-8")
-        self.cell(f"import runpy\nrunpy.run_path({str(path)!r})", raises=ZeroDivisionError)
-        return self.cell("%llm /fix")
 
 
 PLACES: dict[str, Callable[[Notebook, str], object]] = {
@@ -102,7 +93,6 @@ PLACES: dict[str, Callable[[Notebook, str], object]] = {
         nb.cell(f"raise ValueError({text!r})", raises=ValueError),
         nb.cell("%llm /fix"),
     ),
-    "name of a file": lambda nb, text: nb.fails_in_a_file(text.replace("/", "")),
     "docstring": lambda nb, text: (
         nb.cell(f"def f(x):\n    {text!r}\n    return x"),
         nb.cell("%llm /explain f"),
@@ -145,14 +135,11 @@ def vocabularies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Voca
 
 @pytest.fixture
 def notebook(
-    shell: InteractiveShell,
-    scripted: ScriptedEngine,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    shell: InteractiveShell, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> Notebook:
     monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
     scripted.replies.extend(["fine"] * 9)
-    return Notebook(shell, scripted, tmp_path)
+    return Notebook(shell, scripted)
 
 
 def with_template(engine: LocalEngine, source: str) -> Tokenizer:
@@ -169,16 +156,7 @@ def with_template(engine: LocalEngine, source: str) -> Tokenizer:
     return tokenizer
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        *(place for place in PLACES if place != "name of a file"),
-        pytest.param(
-            "name of a file",
-            marks=pytest.mark.skipif(sys.platform == "win32", reason="no file is called so there"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("place", PLACES)
 def test_control_texts_are_no_control_tokens_in_a(
     place: str, notebook: Notebook, vocabularies: list[Vocabulary]
 ) -> None:

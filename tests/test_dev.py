@@ -42,7 +42,6 @@ def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[str]) ->
         return 0
 
     monkeypatch.setattr(dev, "call", call)
-    monkeypatch.setattr(dev, "really_overhear", dev.overhear, raising=False)
     monkeypatch.setattr(dev, "overhear", lambda *command: (call(*command), ""))
     monkeypatch.setattr(dev, "really_install", dev.install, raising=False)
     monkeypatch.setattr(dev, "install", lambda: commands.append("install"))
@@ -110,17 +109,6 @@ def test_what_failed_is_made_again(dev: ModuleType, monkeypatch: pytest.MonkeyPa
             dev.ensure_front_end()
 
 
-def test_llama_cpp_is_counted_while_it_is_compiled(
-    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    script = "for n in range(1, 194): print(f'  [{n}/193] Building CXX object')"
-    monkeypatch.setattr(dev, "INSTALL", (sys.executable, "-c", script))
-    dev.really_install()
-    said = capsys.readouterr().out
-    assert [f"{tenths}0 %" in said for tenths in range(1, 11)] == [True] * 10
-    assert "[193/193]" in dev.INSTALL_LOG.read_text("utf-8")
-
-
 def test_an_installation_that_fails_says_why(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,17 +146,3 @@ def test_each_ring_has_its_tests(
     dev.main()
     assert commands[-1].endswith("python " + wanted)
     assert any("ruff" in command for command in commands) == ("--soak" not in arguments)
-
-
-def test_what_linters_say_is_shown_in_their_order_and_one_that_fails_fails_the_check(
-    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scripts = {"one": "print('First.')", "two": "raise SystemExit('Second.')", "three": ""}
-    checks = {name: (sys.executable, "-c", script) for name, script in scripts.items()}
-    monkeypatch.setattr(dev, "CHECKS", checks)
-    monkeypatch.setattr(dev, "overhear", dev.really_overhear)
-    assert dev.sum_up(dev.run_checks(checks)) == 1
-    said = capsys.readouterr().out
-    assert said.startswith("\n== one\nFirst.\n\n== two\nSecond.\n\n== three\n")
-    outcomes = [line.split()[:2] for line in said.splitlines()[-3:]]
-    assert outcomes == [["one", "ok"], ["two", "FAILED"], ["three", "ok"]]

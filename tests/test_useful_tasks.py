@@ -22,45 +22,36 @@ def told(name: str, verdict: Verdict) -> str:
     return f"{name}: {verdict.error or 'accepted'}"
 
 
-@pytest.mark.slow
-@pytest.mark.soak
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_an_authors_answer_is_accepted(checker: Checker, library: str) -> None:
-    verdicts = {
-        task.name: checker.check(Job(task.cells, task.answer, task.check))
-        for task in tasks(library)
-    }
-    assert [told(name, each) for name, each in verdicts.items() if not each.is_right] == []
+def of(kind: str) -> Iterator[tuple[Named, Job]]:
+    """What is checked, a row each."""
+    for task in tasks():
+        if "answer" in kind:
+            code = task.answer if kind == "an author's answer" else task.wrong
+            yield task, Job(task.cells, code, task.check)
+    for case in broken_cells():
+        if "cell" in kind:
+            yield (
+                case,
+                Job(case.cells, case.mended if "mended" in kind else case.broken, case.check),
+            )
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_wrong_answer_is_refused(checker: Checker, library: str) -> None:
-    verdicts = {
-        task.name: checker.check(Job(task.cells, task.wrong, task.check)) for task in tasks(library)
-    }
-    assert [told(name, each) for name, each in verdicts.items() if each.is_right] == []
-
-
-@pytest.mark.slow
-@pytest.mark.soak
-def test_a_mended_cell_is_accepted(checker: Checker) -> None:
-    verdicts = {
-        case.name: checker.check(Job(case.cells, case.mended, case.check))
-        for case in broken_cells()
-    }
-    assert [told(name, each) for name, each in verdicts.items() if not each.is_right] == []
-
-
-@pytest.mark.slow
-@pytest.mark.soak
-def test_a_broken_cell_fails_or_is_refused(checker: Checker) -> None:
-    verdicts = {
-        case.name: checker.check(Job(case.cells, case.broken, case.check))
-        for case in broken_cells()
-    }
-    assert [told(name, each) for name, each in verdicts.items() if each.is_right] == []
+@pytest.mark.parametrize(
+    ("kind", "is_right"),
+    [
+        ("an author's answer", True),
+        ("a wrong answer", False),
+        ("a mended cell", True),
+        ("a broken cell", False),
+    ],
+)
+def test_the_check_of_a_task_accepts_what_is_right_and_nothing_else(
+    checker: Checker, kind: str, *, is_right: bool
+) -> None:
+    verdicts = {one.name: checker.check(job) for one, job in of(kind)}
+    assert [told(name, each) for name, each in verdicts.items() if each.is_right != is_right] == []
 
 
 @pytest.mark.slow
