@@ -11,6 +11,7 @@ import argparse
 import io
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,10 +66,13 @@ SET_THEME = """async theme => {
 }"""
 
 
-def take_first_picture(browser: Browser, lab: Lab, model: str, folder: Path) -> Iterator[Path]:
-    """Have code written and run it, and have a cell mended that fails."""
+@contextmanager
+def opened(
+    browser: Browser, lab: Lab, model: str, name: str, *cells: str
+) -> Iterator[tuple[Notebook, Page]]:
+    """A notebook beside the trees, whose first cell has run, without the file browser."""
     (lab.folder / "trees.csv").write_text(TREES, "utf-8")
-    path = lab.write("First.ipynb", CELLS[0], ASK, WRONG, "%llm /fix")
+    path = lab.write(name, *cells)
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     page = context.new_page()
     page.goto(lab.page_url(path.name))
@@ -76,41 +80,31 @@ def take_first_picture(browser: Browser, lab: Lab, model: str, folder: Path) -> 
     notebook.command("application:toggle-left-area")
     notebook.run(0)
     page.evaluate(EXECUTE_QUIETLY, PREPARE % model)
-    for index in range(1, 5):  # the code that is asked for comes as cell 2
-        notebook.run(index)
-    notebook.save()
-    notebook.cell(1).scroll_into_view_if_needed()
-    yield take_picture(page, folder / "03_code.png")
+    yield notebook, page
     notebook.shut_down()
     context.close()
+
+
+def take_first_picture(browser: Browser, lab: Lab, model: str, folder: Path) -> Iterator[Path]:
+    """Have code written and run it, and have a cell mended that fails."""
+    cells = (CELLS[0], ASK, WRONG, "%llm /fix")
+    with opened(browser, lab, model, "First.ipynb", *cells) as (notebook, page):
+        for index in range(1, 5):  # the code that is asked for comes as cell 2
+            notebook.run(index)
+        notebook.save()
+        notebook.cell(1).scroll_into_view_if_needed()
+        yield take_picture(page, folder / "03_code.png")
 
 
 def take_pictures(browser: Browser, lab: Lab, model: str, folder: Path) -> Iterator[Path]:
     """Have a conversation, and take a picture of it in each theme of JupyterLab's."""
-    (lab.folder / "trees.csv").write_text(TREES, "utf-8")
-    path = lab.write("Trees.ipynb", *CELLS)
-    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
-    page = context.new_page()
-    page.goto(lab.page_url(path.name))
-    notebook = Notebook(page, path)
-    have_conversation(notebook, model)
-    for theme in ("Light", "Dark"):
-        page.evaluate(SET_THEME, f"JupyterLab {theme}")
-        yield take_picture(page, folder / f"06_chat_{theme.lower()}.png")
-    notebook.shut_down()
-    context.close()
-
-
-def have_conversation(notebook: Notebook, model: str) -> None:
-    """Run the cells and send the prompt, without the file browser and without a trace of us."""
-    page = notebook.page
-    notebook.command("application:toggle-left-area")
-    notebook.run(0)
-    page.evaluate(EXECUTE_QUIETLY, PREPARE % model)
-    notebook.run(1)
-    panel = LivePanel(notebook)
-    panel.ask(PROMPT)
-    notebook.save()  # no star in the tab
+    with opened(browser, lab, model, "Trees.ipynb", *CELLS) as (notebook, page):
+        notebook.run(1)
+        LivePanel(notebook).ask(PROMPT)
+        notebook.save()  # no star in the tab
+        for theme in ("Light", "Dark"):
+            page.evaluate(SET_THEME, f"JupyterLab {theme}")
+            yield take_picture(page, folder / f"06_chat_{theme.lower()}.png")
 
 
 class Recording:
@@ -144,29 +138,19 @@ class Recording:
 
 def record_extension(browser: Browser, lab: Lab, model: str, folder: Path) -> Iterator[Path]:
     """Mend a cell, take ghost text and ask in the side bar, and record how that looks."""
-    (lab.folder / "trees.csv").write_text(TREES, "utf-8")
-    path = lab.write("Forest.ipynb", CELLS[0], WRONG, "")
-    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
-    page = context.new_page()
-    page.goto(lab.page_url(path.name))
-    notebook = Notebook(page, path)
-    notebook.command("application:toggle-left-area")
-    notebook.run(0)
-    page.evaluate(EXECUTE_QUIETLY, PREPARE % model)
-    recording = Recording(page)
-    mend(notebook, recording)
-    take_ghost_text(notebook, recording)
-    side_bar = SideBar(notebook)
-    side_bar.open()
-    recording.look(800)
-    side_bar.ask(PROMPT)
-    recording.look(4000)
-    for theme in ("Light", "Dark"):
-        page.evaluate(SET_THEME, f"JupyterLab {theme}")
-        yield take_picture(page, folder / f"08_lab_{theme.lower()}.png")
-    yield recording.save(folder / "08_lab.webp")
-    notebook.shut_down()
-    context.close()
+    with opened(browser, lab, model, "Forest.ipynb", CELLS[0], WRONG, "") as (notebook, page):
+        recording = Recording(page)
+        mend(notebook, recording)
+        take_ghost_text(notebook, recording)
+        side_bar = SideBar(notebook)
+        side_bar.open()
+        recording.look(800)
+        side_bar.ask(PROMPT)
+        recording.look(4000)
+        for theme in ("Light", "Dark"):
+            page.evaluate(SET_THEME, f"JupyterLab {theme}")
+            yield take_picture(page, folder / f"08_lab_{theme.lower()}.png")
+        yield recording.save(folder / "08_lab.webp")
 
 
 def mend(notebook: Notebook, recording: Recording) -> None:

@@ -90,18 +90,6 @@ def test_only_what_has_changed_is_made_again(
     assert ensure() == []
 
 
-def test_jupyterlab_reads_the_extension_where_it_is_built(dev: ModuleType) -> None:
-    dev.ensure_front_end()
-    installed = dev.VENV / "share" / "jupyter" / "labextensions" / "jupyter-llm"
-    installed.mkdir(parents=True)  # as pip has left it
-    (installed / "package.json").write_text("old")
-    for stamp in ("jupyter_llm.stamp", "no such"):
-        (dev.VENV / stamp).unlink(missing_ok=True)
-        dev.ensure_environment()
-        assert installed.resolve() == dev.EXTENSION
-        assert (dev.EXTENSION / "package.json").exists()
-
-
 def test_what_failed_is_made_again(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dev, "call", lambda *_: 1)
     for _ in range(2):

@@ -35,12 +35,6 @@ engine.replies.extend(['The first.', '```python\\nz = 3\\n```', 'The third.'])
 FORK = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)"
 
 
-# JupyterLab's own setting whether comms may answer while a cell runs.
-SET_SUBSHELLS = """async how => {
-    const id = '@jupyterlab/apputils-extension:kernels-settings';
-    const raw = how ? JSON.stringify({ commsOverSubshells: how }) : '{}';
-    await jupyterapp.serviceManager.settings.save(id, raw);
-}"""
 # In the notebook and below it: the tab of the side bar is there for all notebooks.
 OURS = ":is(.jp-NotebookPanel, #jp-bottom-panel) [class*='jllm-']"
 
@@ -146,24 +140,4 @@ def test_two_tabs_show_the_same_chat_and_what_is_done_in_one_changes_its_cells_o
     assert notebook.page.evaluate("() => notebook.model.cells.length") == 1
     other_page.close()
     assert side.ask("And then?")
-    assert errors == []
-
-
-def test_without_subshells_what_is_asked_is_answered_when_the_cell_has_ended(
-    open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook(REPLIES, "import time; time.sleep(3600)")
-    notebook.page.evaluate(SET_SUBSHELLS, "disabled")
-    notebook.reload()
-    notebook.run(0)
-    side = SideBar(notebook)
-    side.open()
-    notebook.start(1)
-    side.send("One?")
-    expect(notebook.cell(1).locator(".jp-InputPrompt")).to_contain_text("*")
-    expect(side.answers).to_have_count(0)
-    notebook.interrupt()
-    side.wait_until_finished()
-    expect(side.answers).to_have_text(["The first."])
-    notebook.page.evaluate(SET_SUBSHELLS, "")
     assert errors == []

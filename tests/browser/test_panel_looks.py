@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,12 +16,10 @@ from browser.lab import APPS, App, Lab, Notebook, set_theme
 from browser.live_panel import SCRIPTED, LivePanel
 from browser.test_panel_for_all import TEXT
 from playwright.sync_api import expect
-from screenshots import WIDTH, take_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
@@ -43,8 +39,6 @@ LOOKS: dict[App, dict[str, tuple[str, dict[str, Any]]]] = {
     "notebook": {"light": ("JupyterLab Light", {})},
 }
 USUAL = {"color_scheme": "light", "forced_colors": "none", "contrast": "no-preference"}
-MOST_BYTES = 300_000
-
 # The engine counts as loaded, so that there is something to say of it.
 LOADED = f"""
 from support.residents import make_resident
@@ -124,12 +118,3 @@ def test_a_view_of_its_own_takes_all_the_room(open_notebook: Callable[..., Noteb
     assert room is not None
     assert taken is not None
     assert taken["height"] > 0.95 * room["height"]
-
-
-def test_the_pictures_are_taken(chromium: Browser, lab: Lab, tmp_path: Path) -> None:
-    light, dark = (path.read_bytes() for path in take_pictures(chromium, lab, "smollm2", tmp_path))
-    assert light != dark
-    for picture in (light, dark):
-        (width,) = struct.unpack(">I", picture[16:20])  # of PNG's first chunk
-        assert width == WIDTH
-        assert len(picture) < MOST_BYTES

@@ -73,18 +73,6 @@ def test_code_has_colours_and_its_language(panel: Page) -> None:
     assert panel.locator("pre").inner_text() == "def f(x):\n    return '<b>&amp;'"
 
 
-def test_a_selection_survives_what_is_written_after_it(panel: Page) -> None:
-    show(panel, "Some words that grow", is_final=False)
-    panel.evaluate(
-        """() => {
-            const text = view.element.querySelector('p').firstChild;
-            getSelection().setBaseAndExtent(text, 5, text, 10);
-        }"""
-    )
-    show(panel, "Some words that grow and grow, **boldly**", is_final=False)
-    assert panel.evaluate("() => getSelection().toString()") == "words"
-
-
 def test_texts_that_grew_look_as_if_they_had_come_at_once(panel: Page) -> None:
     texts = [{"text": text, "cuts": list(range(len(text)))} for text in HARMLESS.values()]
     assert panel.evaluate(DRAW, texts) == []

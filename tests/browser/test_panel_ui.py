@@ -260,16 +260,6 @@ def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) ->
 # The focus, without which keys go nowhere
 
 
-@pytest.mark.parametrize("where", ["turn", "composer"])
-def test_who_has_stopped_an_answer_can_type_on(chat: PanelPage, where: str) -> None:
-    chat.open(a_snapshot(writing(1)))
-    stops = chat.button("Stop")
-    (stops.first if where == "turn" else stops.last).press("Enter")
-    chat.show(a_turn(1, finish_reason="cancelled"), path=[1])
-    expect(stops).to_have_count(0)
-    expect(chat.box).to_be_focused()
-
-
 # For everybody
 
 

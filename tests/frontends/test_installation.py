@@ -104,13 +104,3 @@ def test_where_it_cannot_be_installed_one_line_says_why(
     assert cli.main(["lab", "--install", str(other)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
-
-
-def test_an_old_extension_is_not_lost_where_there_is_no_other(
-    prefix: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (prefix / "pyvenv.cfg").touch()
-    write_extension(prefix / installation.PLACE, "0.0.1")
-    assert cli.main(["lab", "--install", str(prefix)]) == 2
-    assert f"The extension {__version__} is missing here too" in capsys.readouterr().err
-    assert (prefix / installation.PLACE / "package.json").is_file()

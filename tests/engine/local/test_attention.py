@@ -172,17 +172,3 @@ def test_models_that_it_would_tell_nothing_of_are_not_measured(
     window = tmp_path / "window.gguf"
     write_tiny_window(window)
     assert load(window, n_ctx=4096).info.flash_attention is False
-
-
-def test_a_load_that_nobody_wants_any_more_ends_between_two_batches(
-    machine: Machine, tiny_gguf: Path
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        load(tiny_gguf, on_progress=interrupted_at_the_end)
-    assert load(tiny_gguf).info.flash_attention is False
-
-
-def interrupted_at_the_end(share: float) -> None:
-    """Interrupt as soon as the weights are there."""
-    if share == 1.0:
-        raise KeyboardInterrupt

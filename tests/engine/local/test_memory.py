@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -80,14 +79,6 @@ def ram(gigabytes: float) -> FreeMemory:
 
 
 # -- what is needed --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def whole_log() -> Iterator[deque[tuple[int, str]]]:
-    """All lines llama.cpp logs, where the engine keeps the last few."""
-    kept, llama._log.lines = llama._log.lines, deque()
-    yield llama._log.lines
-    llama._log.lines = kept
 
 
 def allocated(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.scheduler import Decoded
 from jupyter_llm.engine.request import Message, Priority, Request
 
 LONG = "the quick brown fox jumps over the lazy dog and "
@@ -95,22 +93,6 @@ def test_no_class_starves_under_a_stream_of_higher_ones_that_never_ends() -> Non
         assert sequence.completion_ids == fresh([7, 7, 7], 12, ignore_eos=True)
 
 
-def test_a_chat_takes_the_slot_and_the_room_of_the_youngest_row_which_loses_nothing() -> None:
-    engine = FakeEngine(num_slots=2, n_ctx=32)
-    rows = [engine.submit([row] * 5, 8, ignore_eos=True, priority=Priority.BULK) for row in (1, 2)]
-    for _ in range(4):
-        engine.step()
-    drawn = [list(row.completion_ids) for row in rows]
-    chat = engine.submit([3] * 12, 4, ignore_eos=True)
-    engine.step()
-    assert chat.slot is not None
-    assert rows[1].slot is None
-    assert rows[1].completion_ids == drawn[1]
-    engine.run()
-    for row, sequence in enumerate(rows, 1):
-        assert sequence.completion_ids == fresh([row] * 5, 8, ignore_eos=True)
-
-
 def test_background_reading_starts_only_when_nothing_runs_and_never_while_held() -> None:
     engine = FakeEngine(n_ctx=200)
     chat = engine.submit([1, 2], 5, ignore_eos=True)
@@ -134,17 +116,6 @@ def test_background_reading_starts_only_when_nothing_runs_and_never_while_held()
     engine.run()
     assert ahead.finish_reason == "length"
     assert engine.ask([5] * 20 + [6]).num_cached == 20
-
-
-def test_batches_that_are_aborted_again_and_again_become_short_until_they_come_through() -> None:
-    engine = FakeEngine(n_ctx=900, n_batch=256)
-    engine.submit([1, 2, 3, 4, 5, 6, 7, 8] * 60, 2, ignore_eos=True, priority=Priority.BULK)
-    for _ in range(6):
-        engine.model.outcomes = [Decoded.ABORTED]
-        assert engine.step() == []
-    engine.step()
-    engine.step()
-    assert [len(batch) for batch in engine.model.batches] == [32, 64]
 
 
 # -- the engine on the tiny model ------------------------------------------------------------------
@@ -212,31 +183,6 @@ def test_any_request_ends_background_reading_at_once(
     assert inside(engine, lambda: lane.scheduler.of_class(Priority.BACKGROUND)) == []
     cached = ask(engine, long, 1).usage.cached_tokens
     assert 256 <= cached < engine.count_tokens(long) - 1  # what it had read by then stays
-
-
-def test_holding_stops_what_is_being_read_and_lets_it_go_on_later(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    long = LONG * 70
-    ask(engine, "make the exact context", 1)
-    lane = engine._model._exact_lane
-    is_held = threading.Event()
-
-    def hold(number: int) -> None:
-        if number == 1:
-            engine.hold_background(is_held=True)
-            is_held.set()
-
-    before_each_step(engine, monkeypatch, hold)
-    prefill(engine, long)
-    assert is_held.wait(60)
-    engine.status()  # the step is over, and the command obeyed
-    once, later = (inside(engine, lambda: max(lane.slots.resident_tokens)) for _ in range(2))
-    assert 256 <= once == later < engine.count_tokens(long)
-    assert inside(engine, lambda: engine._model.is_idle)
-    engine.hold_background(is_held=False)
-    wait_until_idle(engine)
-    assert num_read(ask(engine, long, 1)) == 1
 
 
 @pytest.mark.parametrize("exact", [True, False])

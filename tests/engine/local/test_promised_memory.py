@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from support.waiting import until
 
 from jupyter_llm.engine.local import llama, resident
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.memory import Streams, divisions, plan_load
+from jupyter_llm.engine.local.memory import plan_load
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import EngineError, ModelLoadError
@@ -74,25 +73,7 @@ def test_by_default_all_contexts_take_twice_the_window_however_much_is_free(
     assert plan.need.kv_bytes == plan.promised.kv_bytes == 8192 * token_bytes
 
 
-@pytest.mark.parametrize("n_ctx", [128, 256, 500, 512, 1000, 1024, 8192, 131072])
-def test_no_division_takes_more_than_the_window(n_ctx: int) -> None:
-    window = -(-n_ctx // 256) * 256
-    ways = divisions(n_ctx)
-    for way in ways:
-        assert way.num_streams * (-(-(way.n_ctx + 7) // 256) * 256) <= window
-    assert ways[-1].n_ctx >= n_ctx - 7
-    assert divisions(n_ctx, has_streams=False) == (Streams(1, ways[-1].n_ctx),)
-
-
 # -- the engine ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def whole_log() -> Iterator[deque[tuple[int, str]]]:
-    """All lines llama.cpp logs, where the engine keeps the last few."""
-    kept, llama._log.lines = llama._log.lines, deque()
-    yield llama._log.lines
-    llama._log.lines = kept
 
 
 def kv_sizes(log: deque[tuple[int, str]]) -> list[float]:
@@ -253,14 +234,6 @@ def test_what_was_read_is_on_disk_when_its_memory_is_given_back(
     ask(engine, text, 2)
     until(lambda: not engine.status().exact_bytes)
     assert num_read(ask(engine, text, 2)) < 4
-
-
-def test_the_memory_that_texts_are_embedded_in_is_given_back_too(
-    engine: LocalEngine, hasty: None
-) -> None:
-    first = engine.embed([SENTENCE])
-    until(lambda: inside(engine, lambda: len(engine._model.lanes)) == 1)
-    assert (engine.embed([SENTENCE]) == first).all()
 
 
 def test_promised_texts_and_embedded_ones_take_turns_in_one_window(engine: LocalEngine) -> None:

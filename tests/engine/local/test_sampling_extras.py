@@ -175,14 +175,6 @@ def test_more_texts_than_fit_at_once_come_in_their_order(engine: LocalEngine) ->
         assert vectors[number] == pytest.approx(engine.embed([texts[number]])[0], abs=0.01)
 
 
-def test_vectors_and_answers_do_not_disturb_one_another(engine: LocalEngine) -> None:
-    alone = ask(engine, PROMPT, 40).token_ids
-    vectors = engine.embed(TEXTS)
-    stream = submit(engine, PROMPT, 40)
-    assert np.array_equal(engine.embed(TEXTS), vectors)
-    assert stream.result(timeout=60).token_ids == alone
-
-
 # -- biases and stops ------------------------------------------------------------------------------
 
 

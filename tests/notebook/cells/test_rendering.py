@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
 import pytest
-from support.steps import counted_calls
 
 from jupyter_llm.notebook.cells.events import CellEvent, Output, OutputKind
 from jupyter_llm.notebook.cells.rendering import render_cell
@@ -50,6 +54,23 @@ def test_source_and_outputs_are_cut_with_numbers() -> None:
 
 def test_a_cell_that_was_not_counted_has_no_number() -> None:
     assert shown(cell("x", count=None)).startswith("In [ ]:\n")
+
+
+@contextmanager
+def counted_calls() -> Iterator[Callable[[], int]]:
+    """Count the calls that our own functions and C functions see: a bound without a clock."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield lambda: count
+    finally:
+        sys.setprofile(before)
 
 
 def test_a_secret_is_not_told_and_what_was_told_once_costs_nothing_more() -> None:
