@@ -15,7 +15,6 @@ from support.waiting import until
 from jupyter_llm import PromptInterrupted, llm
 from jupyter_llm.engine.current import Activity
 from jupyter_llm.engine.local import engine as local
-from jupyter_llm.engine.local.checkpoint import CheckpointStore
 from jupyter_llm.engine.local.resident import ResidentModel
 from jupyter_llm.engine.status import Status
 from jupyter_llm.models import discover, inspect
@@ -127,20 +126,6 @@ def test_an_interrupt_while_another_thread_loads_is_prompt_interrupted(
     holder.join(timeout=30)
 
 
-def test_after_an_interrupt_no_engine_passes_for_another_s(
-    loaded: Path, other: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            local.LocalEngine,
-            "hold_background",
-            interrupting(local.LocalEngine.hold_background, is_after=False),
-        )
-        with pytest.raises(PromptInterrupted):
-            llm.use(other, n_threads=1)
-    assert llm.engine(loaded).info.path == loaded
-
-
 def test_what_an_engine_keeps_at_its_end_is_forgotten_too(
     tiny_gguf: Path, home: Path, fresh_llm: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,14 +159,3 @@ def test_what_an_engine_keeps_at_its_end_is_forgotten_too(
     may_end.set()
     unloading.join(timeout=30)
     assert states() == []
-
-
-def test_an_interrupt_while_it_forgets_says_that_something_may_be_left(
-    loaded: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    llm.complete("Hello", max_tokens=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(CheckpointStore, "clear", interrupting(CheckpointStore.clear, is_after=False))
-        with pytest.raises(PromptInterrupted, match="may not all be gone"):
-            llm.current.forget()
-    assert llm.complete("Hello", max_tokens=2).text

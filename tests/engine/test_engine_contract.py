@@ -181,11 +181,6 @@ def test_closing_ends_running_streams(engine: Engine) -> None:
     assert stream.future.exception(timeout=30) or stream.result().finish_reason == "cancelled"
 
 
-def test_two_requests_at_once_both_come_back(engine: Engine) -> None:
-    streams = [submit(engine, prompt=(Message("user", name),)) for name in ("ann", "bob")]
-    assert all(stream.result(timeout=30).text for stream in streams)
-
-
 def test_plain_texts_are_tokenized_one_by_one_and_control_texts_mean_nothing(
     engine: Engine,
 ) -> None:
@@ -227,20 +222,6 @@ def test_a_special_part_that_is_no_control_token_is_refused(engine: Engine, text
     assert repr(text) in str(caught.value)
     with pytest.raises(OptionError, match="no control token"):
         engine.tokenize(prompt)
-
-
-@pytest.mark.parametrize("parts", [(), ("",), ("", "")], ids=str)
-def test_a_raw_prompt_without_anything_in_it_is_empty(
-    engine: Engine, parts: tuple[str, ...]
-) -> None:
-    with pytest.raises(EmptyPromptError):
-        submit(engine, prompt=RawPrompt(parts)).result(timeout=30)
-
-
-@pytest.mark.parametrize("parts", [("a", 1), "text", ({},), (None,)], ids=str)
-def test_a_raw_prompt_is_made_of_texts_and_specials(parts: Any) -> None:
-    with pytest.raises(OptionError, match="texts and Specials"):
-        RawPrompt(parts)
 
 
 def test_a_prefilled_chat_changes_no_answer(engine: Engine) -> None:

@@ -193,19 +193,6 @@ def read(data: Any) -> Provenance | str:
         return str(error)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=10,
-)
-
-
-@given(json_values)
-def test_what_is_no_record_is_refused(data: Any) -> None:
-    with pytest.raises(ProvenanceError):
-        Provenance.from_json(data)
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [

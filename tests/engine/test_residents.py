@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.shell import run
-from support.tiny_kinds import write_tiny_encoder
 from support.tiny_model import write_tiny_model
 from support.waiting import until
 
@@ -22,7 +21,6 @@ from jupyter_llm.errors import (
     ModelLoadError,
 )
 from jupyter_llm.frontends.prompt.model_list import listed_models
-from jupyter_llm.models import discover
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
 
@@ -253,36 +251,6 @@ def test_code_at_the_cursor_wakes_a_model_that_was_let_go(chat: Path) -> None:
     assert llm.current.resting("complete") is None
 
 
-def test_a_model_that_went_by_itself_is_woken_although_that_of_the_chats_stands_in(
-    chat: Path, other: Path
-) -> None:
-    llm.use(other, role="complete", n_threads=1)
-    (_, unused) = llm.current._residents.alive
-    unused.used_s -= 1000
-    llm.current.idle_s = 500
-    llm.current._rest()
-    assert loaded() == {"tiny"}
-    assert llm.current.resting("complete") == "other"
-    assert llm.current.resting("chat") is None
-    assert llm.current.name_for("complete") == "tiny"
-    llm.current.wake("complete")
-    until(lambda: llm.current.name_for("complete") == "other")
-    assert loaded() == {"tiny", "other"}
-
-
-def test_a_model_that_writes_is_not_the_one_that_makes_room(
-    chat: Path, other: Path, third: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    llm.use(other, role="complete", n_threads=1)
-    stream = llm.stream("Hello", max_tokens=None, ignore_eos=True)
-    until(lambda: bool(stream.written))
-    llm.current._residents.find(other).touch()  # type: ignore[union-attr]
-    monkeypatch.setattr(memory, "num_to_go", lambda *_args, least, **_options: least + 1)
-    llm.engine(str(third))
-    stream.cancel()
-    assert loaded() == {"tiny", "third"}
-
-
 def test_options_without_a_model_are_added_to_those_of_the_chosen_one(
     chat: Path, other: Path
 ) -> None:
@@ -300,17 +268,6 @@ def test_chats_go_to_the_default_whatever_else_was_used_since(
     llm.engine(str(other))
     assert llm.current.resident is llm.engine()
     assert llm.engine().info.name == "tiny"
-
-
-def test_a_model_for_vectors_does_not_stand_in_where_none_was_chosen(
-    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(discover, "default_model", lambda _of_project: None)
-    vectors = write_tiny_encoder(tmp_path / "vectors.gguf")
-    llm.engine(str(other))
-    llm.engine(str(vectors))
-    assert llm.current.find().name == "other"
-    assert llm.current.resident is llm.engine(str(other))
 
 
 MB = 1_000_000

@@ -93,7 +93,7 @@ class Listener:
         self.wait_until(lambda front: any(map(condition, front.messages)))
         return next(filter(condition, self.messages))
 
-    def wait_until(self, condition: Callable[[Self], bool]) -> None:
+    def wait_until(self, condition: Callable[[Self], object]) -> None:
         """Wait until something is so, as far as can be told here."""
         end = time.monotonic() + TIMEOUT_S
         with self._changed:

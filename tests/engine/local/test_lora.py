@@ -16,7 +16,7 @@ from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.local import resident, trial
+from jupyter_llm.engine.local import trial
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
@@ -150,26 +150,6 @@ def test_an_adapter_that_does_not_fit_is_one_line_and_the_model_in_use_stays(
     assert llm("Still there?", max_tokens=2).provenance is not None
 
 
-def test_an_adapter_is_tried_with_its_model_in_another_process_once(
-    tiny_gguf: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[Path | None] = []
-    run = trial._run
-
-    def record(*arguments: Any) -> int:
-        tried.append(arguments[3])
-        return run(*arguments)
-
-    monkeypatch.setattr(trial, "_run", record)
-    monkeypatch.setattr(resident, "try_file", try_file)
-    for _ in range(2):
-        load(tiny_gguf, lora=lora).close()
-    assert tried == [None, lora]
-    unfit = write_tiny_lora(tmp_path / "unfit.gguf", dim=32)
-    with pytest.raises(ModelLoadError, match=r"^unfit\.gguf cannot be loaded: .*incorrect shape"):
-        try_file(tiny_gguf, lora=unfit)
-
-
 def test_an_adapter_that_ends_processes_is_an_error_in_ours(
     tiny_gguf: Path, lora: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,15 +181,6 @@ def test_an_adapter_is_named_by_its_path_and_a_scale(
 def test_what_names_no_adapter_is_one_line(typed: object) -> None:
     with pytest.raises(JupyterLLMError, match="lora must be"):
         EngineOptions(lora=typed)  # type: ignore[arg-type]
-
-
-def test_what_will_be_taken_is_told_with_the_adapter(
-    tiny_gguf: Path, lora: Path, fresh_llm: None
-) -> None:
-    llm.use(tiny_gguf, lora=str(lora), n_threads=1)
-    llm.unload()
-    _, plan = llm.current.plan()
-    assert plan.need.weights_bytes == tiny_gguf.stat().st_size + lora.stat().st_size
 
 
 def test_a_command_loads_one_and_says_so(tiny_gguf: Path, lora: Path, fresh_llm: None) -> None:

@@ -71,17 +71,6 @@ def test_a_parked_conversation_reads_only_what_is_new_and_gets_the_same_tokens(
         assert got.token_ids == fresh.token_ids
 
 
-def test_nothing_is_parked_under_those_that_run(engine: LocalEngine) -> None:
-    talks = Talks(engine, "a")
-    stream = submit(engine, talks.prompt("b"), None, conversation="b")
-    chunks = iter(stream)
-    next(chunks)
-    talks.go_on("c")
-    assert states(engine)["a"] == "parked"
-    assert states(engine)["b"] == "resident"
-    stream.cancel()
-
-
 def test_a_prompt_of_somebody_else_borrows_the_start_and_brings_in_nothing_more(
     engine: LocalEngine,
 ) -> None:
@@ -94,15 +83,6 @@ def test_a_prompt_of_somebody_else_borrows_the_start_and_brings_in_nothing_more(
     assert states(engine)["ann"] == "parked"
     ann = ask(engine, LONG * 20 + "for ann, again", 8, conversation="ann")
     assert ann.usage.cached_tokens >= engine.count_tokens(LONG * 20)
-
-
-def test_a_replaced_turn_takes_its_own_parked_prefix_over(engine: LocalEngine) -> None:
-    ask(engine, LONG * 20 + "one way to go on from here", 8, conversation="a")
-    ask(engine, "something else " * 30, 8, conversation="b")
-    replaced = ask(engine, LONG * 20 + "another", 8, conversation="a")
-    assert replaced.usage.cached_tokens >= engine.count_tokens(LONG * 20) - 1
-    assert list(states(engine)) == ["a", "b"]  # no copy of the old turn stays behind
-    assert_nothing_leaks(engine)
 
 
 def test_a_parked_prefix_is_not_lost_while_every_slot_is_busy(engine: LocalEngine) -> None:
@@ -118,17 +98,6 @@ def test_a_parked_prefix_is_not_lost_while_every_slot_is_busy(engine: LocalEngin
     for row in rows:
         row.cancel()
     assert waiting.result(timeout=60).finish_reason == "length"
-    assert num_read(talks.go_on("a")) < 20
-
-
-def test_coming_back_makes_idle_conversations_give_way_if_room_is_short(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, n_ctx=1024, **OPTIONS)
-    talks = Talks(engine, "ab")
-    running = submit(engine, "c: " + "x " * 20, 200, conversation="c")  # so nothing is parked
-    chunks = iter(running)
-    next(chunks)
-    for name in ("d", "e"):
-        ask(engine, f"{name}: {'y ' * 90}", 2, conversation=name)
     assert num_read(talks.go_on("a")) < 20
 
 

@@ -7,15 +7,13 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import psutil
 import pytest
 from support.engines import ask, load
 from support.gguf_edit import ARRAY, F32, STRING, Gguf
 from support.processes import run_python
 from support.tiny_kinds import write_tiny_window
-from support.waiting import until
 
 from jupyter_llm.engine.local import resident, trial
 from jupyter_llm.engine.local.trial import try_file
@@ -107,19 +105,6 @@ def test_the_model_of_our_extra_is_not_tried(smollm2: Path, tried: list[Path]) -
     assert tried == []
 
 
-def test_a_trial_that_is_not_wanted_any_more_ends(tiny_gguf: Path, tried: list[Path]) -> None:
-    before = set(psutil.Process().children())
-
-    def is_wanted() -> bool:
-        return set(psutil.Process().children()) <= before
-
-    with pytest.raises(ModelLoadError, match="not wanted"):
-        try_file(tiny_gguf, is_wanted=is_wanted)
-    until(lambda: set(psutil.Process().children()) <= before)
-    try_file(tiny_gguf)
-    assert tried == [tiny_gguf] * 2  # nothing was remembered of the first
-
-
 def test_a_lack_of_memory_is_not_the_files_fault(
     tiny_gguf: Path, tried: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,19 +123,6 @@ def test_a_file_that_would_be_computed_without_an_end_is_refused(
     file.write(path)
     with pytest.raises(ModelLoadError, match="too much computing"):
         try_file(path)
-
-
-def test_a_lack_of_threads_is_not_the_files_fault(
-    tiny_gguf: Path, tried: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run(_path: Path, log: IO[bytes], *_: object) -> int:
-        log.write(b"terminate called\n  what():  Resource temporarily unavailable\n")
-        return -signal.SIGABRT
-
-    monkeypatch.setattr(trial, "_run", run)
-    with pytest.raises(ModelLoadError, match="too little is left"):
-        try_file(tiny_gguf)
-    assert trial._TRIED.all() == {}
 
 
 def test_a_file_that_takes_for_ever_is_given_up(

@@ -9,7 +9,6 @@ import pytest
 from support.engines import closing, load
 from support.waiting import until
 
-from jupyter_llm.engine.local import turns as turns_module
 from jupyter_llm.engine.local.scheduler import Drawn, Scheduler
 from jupyter_llm.engine.local.turns import Seat, Turns
 from jupyter_llm.engine.options import SamplingParams
@@ -41,33 +40,6 @@ def test_the_most_urgent_work_comes_first_and_of_equals_what_has_waited_longest(
     for thread in threads:
         thread.join(LONG_S)
     assert done == ["ghost", "chat", "other", "map"]
-
-
-def test_nothing_less_urgent_begins_between_two_steps_of_an_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(turns_module, "_GRACE_S", LONG_S)
-    turns = Turns()
-    answering, other = place(), place()
-    with turns.take(answering, Priority.CHAT, 0):
-        pass
-    with turns.take(other, Priority.BULK, 0) as is_ours:
-        assert not is_ours
-    with turns.take(answering, Priority.CHAT, 0) as is_ours:
-        assert is_ours
-    monkeypatch.setattr(turns_module, "_GRACE_S", 0)  # it does not go on
-    with turns.take(other, Priority.BULK, 0) as is_ours:
-        assert is_ours
-
-
-def test_more_urgent_work_has_a_step_of_another_engine_broken_off() -> None:
-    turns, told = Turns(), list[Priority]()
-    with (
-        turns.take(Seat(told.append), Priority.BULK, 0),
-        turns.take(place(), Priority.CHAT, 0) as is_ours,
-    ):
-        assert not is_ours
-    assert told == [Priority.CHAT]
 
 
 def test_two_engines_write_at_once_and_no_two_steps_overlap(

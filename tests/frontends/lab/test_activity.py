@@ -51,19 +51,3 @@ def test_a_page_that_watches_hears_what_the_model_does_and_what_it_holds_then(
     ]
     llm.unload()
     assert wait_for_state(page, "none")["kv_room"] == 0
-
-
-def test_a_page_that_watches_no_more_hears_nothing_more(open_page: OpenPage) -> None:
-    page, other = open_page(), open_page()
-    for one in (page, other):
-        one.ask("watch-activity", is_on=True)
-        wait_for_state(one, "none")
-    page.ask("watch-activity", is_on=False)
-    num_told = len(told(page))
-    llm("Hello", max_tokens=4)
-    wait_for_state(other, "idle")
-    assert len(told(page)) == num_told
-    other.close()
-    num_told = len(told(other))
-    llm.unload()
-    assert len(told(other)) == num_told

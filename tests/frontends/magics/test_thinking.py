@@ -45,17 +45,6 @@ def test_code_that_lands_is_what_comes_after_the_thoughts(
     assert [code.splitlines()[1:] for code in landed] == [["x = 2"]]
 
 
-def test_an_answer_that_is_cut_off_in_its_thoughts_says_so_and_is_kept(
-    shell: InteractiveShell, scripted: ScriptedEngine
-) -> None:
-    scripted.replies.append("<think>one two three four five six seven eight")
-    text = run(shell, "%llm -n 20 Think").text
-    assert "still thought" in text
-    assert "--no-think" in text
-    (turn,) = llm.chat("default").turns
-    assert (turn.completion.text, bool(turn.completion.reasoning)) == ("", True)
-
-
 @pytest.mark.parametrize(
     ("option", "think"), [("--think", True), ("--no-think", False), ("", None)]
 )

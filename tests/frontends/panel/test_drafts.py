@@ -94,15 +94,6 @@ def test_a_draft_waits_for_the_cell_that_runs_and_is_told_it(
     until(lambda: "seventh stone" in str(read(scripted)))
 
 
-def test_a_draft_is_read_again_behind_a_cell_that_ran_meanwhile(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    draft(front, "What is x?")
-    read(scripted)
-    run(shell, "x = 'the seventh stone'", store_history=True)
-    until(lambda: "seventh stone" in str(read(scripted)))
-
-
 @pytest.mark.parametrize("end", ["empty", "bye", "sent"])
 def test_a_draft_that_is_gone_is_not_read_again(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell, end: str
