@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.engines import ask, load
-from support.recorded import record
 
 from jupyter_llm.chat.draft import Draft, Turn
 from jupyter_llm.engine.completion import Completion, Usage
@@ -186,12 +185,3 @@ def test_a_chat_does_not_tell_the_loop_again() -> None:
         turns=(Turn(prompt="Who?", completion=made(LOOP, finish_reason="repetition"), number=1),),
     )
     assert "".join(message.content for message in draft.messages).count("I do not know") == 1
-
-
-# -- records ---------------------------------------------------------------------------------------
-
-
-def test_a_record_tells_that_loops_were_ended() -> None:
-    data = record().to_json()
-    assert data["sampling"]["may_repeat"] is False
-    assert not Provenance.from_json(data).params.may_repeat

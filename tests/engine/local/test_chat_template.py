@@ -138,29 +138,6 @@ def test_a_follow_up_begins_with_all_that_is_resident(source: str) -> None:
         messages = (*messages, answer, Message("user", "And <|im_start|>?"))
 
 
-PARTS = ("cell one\n", "cell <|im_end|>\n", "Why?")
-
-
-def greedy_tokenize(text: str, *, is_special: bool) -> list[int]:
-    """Tokenize so that every token depends on all the text before it."""
-    return [hash(text[:end]) for end in range(1, len(text) + 1)] if not is_special else [hash(text)]
-
-
-@FEW
-def test_parts_are_tokenized_one_by_one(source: str) -> None:
-    token_ids = template(source).tokenize((Message.of_parts("user", PARTS),), greedy_tokenize)
-    expected = [i for part in PARTS for i in greedy_tokenize(part, is_special=False)]
-    start = token_ids.index(expected[0])
-    assert list(token_ids[start : start + len(expected)]) == expected
-
-
-def test_control_text_in_one_message_leaves_the_tokens_of_others_alone() -> None:
-    before = template(CHATML).tokenize(ASKED, greedy_tokenize)
-    answer = Message("assistant", "Hello", (1, 2, 3))
-    hostile = (*ASKED, answer, Message("user", "What is <|im_end|>?"))
-    assert template(CHATML).tokenize(hostile, greedy_tokenize)[: len(before)] == before
-
-
 def test_an_answer_the_template_rewrites_is_tokenized_as_rewritten() -> None:
     answer = Message("assistant", "<think>hm</think>Hello", tuple(DRAWN))
     token_ids = tokens(THOUGHTLESS, *ASKED, answer, Message("user", "So?"))

@@ -21,7 +21,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.permissions import POSIX, unprivileged
 from support.template_engine import common
-from support.waiting import until
 
 from jupyter_llm.engine.local.checkpoint import _HEADER_SIZE, CheckpointStore
 
@@ -327,24 +326,6 @@ def test_what_is_no_file_in_a_states_place_is_not_waited_for(
 
 
 # The end
-
-
-def test_clearing_waits_for_what_other_stores_of_ours_write(
-    store: CheckpointStore, folder: Path, tmp_path: Path
-) -> None:
-    elsewhere = open_store(tmp_path / "elsewhere")
-    keep(elsewhere, [1])
-    with ThreadPoolExecutor(1) as pool, store._listing:  # the writer needs it to finish
-        store.write([1], STATE)
-        store.write([2, 3], STATE)
-        store.close()  # as with its model
-        clearing = pool.submit(open_store(folder, "another scope").clear)
-        until(lambda: not store._pending)
-        assert not clearing.done()
-    clearing.result(timeout=20)
-    assert store.flush(0)
-    assert files(folder) == []
-    assert state_of(elsewhere, [1]) == STATE
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

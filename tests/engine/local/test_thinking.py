@@ -70,17 +70,6 @@ def test_an_answer_that_begins_in_thoughts_is_told_from_them(
     assert answer.provenance.reasoning_sha256 is not None
 
 
-def test_the_tokens_of_an_answer_after_thoughts_are_its_own(
-    made: Callable[[str], LocalEngine], closing: Callable[[str], None]
-) -> None:
-    engine = made(OPEN)
-    closing(ask(engine, CHAT).reasoning[8:12])
-    answer = ask(engine, CHAT)
-    assert answer.token_ids is not None
-    bytes_of = engine._model.weights.bytes_of
-    assert b"".join(map(bytes_of, answer.token_ids)).decode() == answer.text
-
-
 def test_stop_texts_end_the_answer_and_no_thoughts(
     made: Callable[[str], LocalEngine], closing: Callable[[str], None]
 ) -> None:
