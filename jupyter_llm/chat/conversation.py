@@ -35,7 +35,7 @@ from jupyter_llm.engine.stream import finished, when_done
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values.guard import asking_nobody
-from jupyter_llm.notebook.values.mentions import plainly_mentioned
+from jupyter_llm.notebook.values.variables import plainly_mentioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator, Sequence

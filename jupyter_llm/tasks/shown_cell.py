@@ -13,9 +13,8 @@ from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import cell_name, cell_text, render_cell
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, syntax_error
-from jupyter_llm.notebook.values.mentions import used
 from jupyter_llm.notebook.values.summaries import tells_data
-from jupyter_llm.notebook.values.variables import describe
+from jupyter_llm.notebook.values.variables import describe, used
 from jupyter_llm.tasks.target import Subject
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.code.marks import mark, read_mark
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, syntax_error
-from jupyter_llm.notebook.values.mentions import used
+from jupyter_llm.notebook.values.variables import used
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import user_namespace
-from jupyter_llm.notebook.values.mentions import plainly_mentioned
+from jupyter_llm.notebook.values.variables import plainly_mentioned
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:

@@ -82,7 +82,7 @@ class Actions(PageJobs):
         from jupyter_llm.chat.asked import Asked
         from jupyter_llm.frontends.prompt.attaching import Describer
         from jupyter_llm.notebook.cells.shell import user_namespace
-        from jupyter_llm.notebook.values.mentions import used
+        from jupyter_llm.notebook.values.variables import used
         from jupyter_llm.tasks.begun import BegunStream
         from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL, known_of
         from jupyter_llm.tasks.fix import failure_shown

@@ -10,8 +10,7 @@ from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.values.mentions import at_names, used
-from jupyter_llm.notebook.values.variables import describe
+from jupyter_llm.notebook.values.variables import at_names, describe, used
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence

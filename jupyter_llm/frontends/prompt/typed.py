@@ -25,8 +25,8 @@ from jupyter_llm.frontends.prompt.expressions import (
     unshield,
 )
 from jupyter_llm.frontends.prompt.options import PromptLine, parse_line, trailing_option
-from jupyter_llm.notebook.values.mentions import mentioned, without_at
 from jupyter_llm.notebook.values.redaction import redact_value
+from jupyter_llm.notebook.values.variables import mentioned, without_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Which cells a prompt is about, by their names and by English words: "this", "the error".
 
-What names a variable is found by `notebook.values.mentions`, in whatever language it is written.
+What names a variable is found by `notebook.values.variables`, in whatever language it is written.
 """
 
 from __future__ import annotations

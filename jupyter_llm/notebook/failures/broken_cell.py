@@ -14,7 +14,7 @@ from jupyter_llm.notebook.code.bindings import statement_at
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import cell_python, parse_python, syntax_error
 from jupyter_llm.notebook.values.literals import lines_of, place_of
-from jupyter_llm.notebook.values.members import item, keys, member
+from jupyter_llm.notebook.values.lookups import item, keys, member
 from jupyter_llm.notebook.values.peek import ABSENT, exported, is_a, own_package, short_name
 from jupyter_llm.notebook.values.tables import held_type
 

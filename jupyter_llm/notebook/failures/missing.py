@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.nearest import near
-from jupyter_llm.notebook.values.members import keys
+from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import public_names
 
 if TYPE_CHECKING:

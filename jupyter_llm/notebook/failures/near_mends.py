@@ -16,8 +16,8 @@ from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.code.names import defined_names, is_installed
 from jupyter_llm.notebook.failures.broken_cell import Broken, Edit, Mend, class_named
 from jupyter_llm.notebook.failures.ways import known as tables
-from jupyter_llm.notebook.values.members import attributes as attributes_of
-from jupyter_llm.notebook.values.members import item, keys
+from jupyter_llm.notebook.values.lookups import attributes as attributes_of
+from jupyter_llm.notebook.values.lookups import item, keys
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
     attribute,

@@ -9,25 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.values.mentions import mentioned, used, without_at
+from jupyter_llm.notebook.values.variables import chosen, mentioned, used, without_at
 
-NAMES = [
-    "df",
-    "data",
-    "the",
-    "a",
-    "x",
-    "In",
-    "Out",
-    "_",
-    "_private",
-    "exit",
-    "get_ipython",
-    "größe",
-    "sales_2024",
-]
+NAMES = "df data the a x In Out _ _private exit get_ipython größe sales_2024"
 NAMESPACE: dict[str, object] = {
-    **dict.fromkeys([*NAMES, "sales_2024"], 1),
+    **dict.fromkeys(NAMES.split(), 1),
     "print": print,
     "helper": len,
     "random": random,
@@ -90,6 +76,8 @@ def test_an_unknown_name_with_an_at_is_an_error(text: str, hint: str) -> None:
         mentioned(text, NAMESPACE)
     assert hint in str(caught.value)
     assert "\n" not in str(caught.value)
+    with pytest.raises(OptionError, match=r"^There is no variable 'dta'\. Did you mean data\?$"):
+        chosen("dta", NAMESPACE)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import sys
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
-from jupyter_llm.notebook.values.members import attributes, item, keys, member
-from jupyter_llm.notebook.values.peek import ABSENT
+from jupyter_llm.notebook.values.lookups import attributes, item, keys, member
 
 FRAME = pd.DataFrame({"price": [1.0], "two words": [2], 3: [3]})
 
@@ -69,11 +67,3 @@ def test_nothing_is_told_of_what_decides_by_code() -> None:
     assert attributes(frame) is None
     for value in (frame, type("Keys", (dict,), {})(a=1), os.environ):
         assert keys(value) is None
-
-
-def test_values_are_followed_where_they_are_stored() -> None:
-    value = SimpleNamespace(inner={"a": {"b": 1}})
-    assert item(item(member(value, "inner"), "a"), "b") == 1
-    assert member(Point(), "norm") is ABSENT
-    assert item({"a": 1}, "z") is ABSENT
-    assert member(os, "path") is sys.modules["os"].path
