@@ -38,7 +38,6 @@ from jupyter_llm.notebook.values.peek import (
 from jupyter_llm.notebook.values.redaction import scrub
 
 _NUM_TYPED: Final = 1000  # how many items are looked at to say of which types they are
-_NUM_TYPES: Final = 4
 _NUM_BITS: Final = 512  # a longer integer is told by its length
 _NUM_ITEMS: Final = 24  # how many are read at most; how many are shown depends on the room
 _MAX_FIELDS: Final = 40
@@ -47,6 +46,7 @@ _WHOLE: Final = tuple(
     cls.__repr__
     for cls in (object, UserDict, UserList, UserString, ChainMap, Namespace, SimpleNamespace)
 )
+_Inline = Callable[[Any, Reading, int], str]
 _OWN_ZONES: Final = ("datetime", "zoneinfo", "pytz", "dateutil")
 
 
@@ -92,8 +92,15 @@ def _text(base: Any, size: Callable[[int], str]) -> Kind:
 
 def _types(items: Iterable[object]) -> str:
     """Which types the first items have: `int, str`."""
-    names = list(dict.fromkeys(type_name(item) for item in islice(items, _NUM_TYPED)))
-    return listed(names[:_NUM_TYPES], 160, len(names[_NUM_TYPES:]))
+    return listed(list(dict.fromkeys(map(type_name, islice(items, _NUM_TYPED)))), 160)
+
+
+def _container(head: Callable[[Any, Reading], str], inline: _Inline) -> Kind:
+    def body(value: Any, reading: Reading) -> str:
+        told = inline(value, reading, reading.max_chars)
+        return "" if told in ("[]", "{}", "()") else told
+
+    return Kind(head, body, inline, holds_items=True)
 
 
 def _sequence(base: Any, brackets: str) -> Kind:
@@ -102,9 +109,6 @@ def _sequence(base: Any, brackets: str) -> Kind:
     def head(value: Any, _reading: Reading) -> str:
         types = f" of {_types(base.__iter__(value))}" if size(value) else ""
         return f"{_label_of(value, base)}, {count_of(size(value), 'item')}{types}"
-
-    def body(value: Any, reading: Reading) -> str:
-        return inline(value, reading, reading.max_chars) if size(value) else ""
 
     def inline(value: Any, reading: Reading, room: int) -> str:
         length = size(value)
@@ -117,14 +121,10 @@ def _sequence(base: Any, brackets: str) -> Kind:
         comma = "," if base is tuple and length == 1 else ""
         return f"{brackets[0]}{text}{comma}{brackets[-1]}"
 
-    return Kind(head, body, inline, holds_items=True)
+    return _container(head, inline)
 
 
 # --- mappings
-
-
-def _entries(value: Any, num: int) -> list[tuple[object, object]]:
-    return list(islice(dict.items(value), num))
 
 
 def _mapping_head(value: Any, _reading: Reading) -> str:
@@ -134,12 +134,9 @@ def _mapping_head(value: Any, _reading: Reading) -> str:
     return f"{head}, keys: {keys}; values: {items}" if length else head
 
 
-def _mapping_body(value: Any, reading: Reading) -> str:
-    return _mapping_inline(value, reading, reading.max_chars) if dict.__len__(value) else ""
-
-
 def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
-    names = {text_of(key) for key, _ in _entries(value, 200)}
+    entries = list(islice(dict.items(value), 200))
+    names = {text_of(key) for key, _ in entries}
     # Of a copy of the environment the values are nobody's business.
     is_environment = "PATH" in names and not names.isdisjoint({"HOME", "USERPROFILE"})
     each = max(8, min(ITEM_CHARS, room - 8))
@@ -148,7 +145,7 @@ def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
         cut(text_of(key), 32)
         if is_environment
         else f"{reading.brief(key, 32)}: {reading.brief_of(key_name(key), item, each)}"
-        for key, item in _entries(value, 100 if start else min(_NUM_ITEMS, max(1, room // 6)))
+        for key, item in entries[: 100 if start else min(_NUM_ITEMS, max(1, room // 6))]
     ]
     more = dict.__len__(value) - len(parts)
     return f"{{{start}{listed(parts, room - len(start) - 2, more)}}}"
@@ -170,7 +167,7 @@ _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
     *((view, _sequence(view, "[]")) for view in _VIEWS),
     *((base, _sequence(base, "{}")) for base in (set, frozenset)),
     (tuple, _sequence(tuple, "()")),
-    (dict, Kind(_mapping_head, _mapping_body, _mapping_inline, holds_items=True)),
+    (dict, _container(_mapping_head, _mapping_inline)),
 )
 _BUILTINS: Final = {id(cls): kind for cls, kind in _KINDS}
 
@@ -221,28 +218,17 @@ def _fields(value: Any, reading: Reading, room: int) -> str:
     return f"{name}({listed(parts, room - len(name) - 2, len(fields) - len(few))})"
 
 
-def _exception(value: Any, reading: Reading, room: int) -> str:
-    name = type_name(value)
-    arguments = [reading.brief(one, 200) for one in BaseException.args.__get__(value)]  # type: ignore[attr-defined]
-    return f"{name}({listed(arguments, room - len(name) - 2)})"
-
-
 def _said(value: Any, reading: Reading, room: int) -> str:
     zone = getattr(value, "tzinfo", None)
     is_own = zone is None or own_package(zone) in _OWN_ZONES  # another's would be asked
     return cut(str(value) if is_own else reading.asked(value), room)
 
 
-def _in_a_line(inline: Callable[[Any, Reading, int], str]) -> Kind:
-    return Kind(
-        lambda value, reading: inline(value, reading, reading.max_chars),
-        inline=inline,
-        holds_items=True,
-    )
-
-
-OBJECT: Final = _in_a_line(_fields)
-EXCEPTION: Final = _in_a_line(_exception)
+OBJECT: Final = Kind(
+    lambda value, reading: _fields(value, reading, reading.max_chars),
+    inline=_fields,
+    holds_items=True,
+)
 SAID: Final = Kind(
     lambda value, reading: f"{type_name(value)} {_said(value, reading, reading.max_chars - 80)}",
     inline=_said,
@@ -265,7 +251,5 @@ def record_kind(value: object) -> Kind | None:
 
 def object_kind(value: object) -> Kind | None:
     """The kind of an instance that can be told without asking it; None for others."""
-    if is_a(value, BaseException):
-        return EXCEPTION
     shown = class_attribute(type(value), "__repr__")
     return OBJECT if any(shown is one for one in _WHOLE) else None

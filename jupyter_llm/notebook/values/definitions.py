@@ -26,7 +26,6 @@ from jupyter_llm.notebook.values.peek import (
     class_dict,
     instance_dict,
     is_a,
-    is_enumeration,
     is_library_module,
     is_one_of,
     mro,
@@ -38,7 +37,6 @@ from jupyter_llm.notebook.values.peek import (
 from jupyter_llm.notebook.values.redaction import scrub
 
 _DOC_CHARS: Final = 200
-_MAX_PARAMETERS: Final = 100
 _MAX_WRAPPED: Final = 20  # `__wrapped__` may lead in a circle
 _NOTHING: Final = inspect.Parameter.empty
 _CODE: Final = (
@@ -94,8 +92,6 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
         return "(…)"
     found = inspect.signature(function, follow_wrapped=False, **options)
     own = list(found.parameters.values())[is_bound:]
-    if len(own) > _MAX_PARAMETERS:
-        return f"({len(own)} parameters)"
     shown = []
     for one in own:
         default = one.default
@@ -132,8 +128,8 @@ def _class_head(value: Any, _reading: Reading) -> str:
 
 def _class_body(value: Any, reading: Reading) -> str:
     own = text_keys(class_dict(value))
-    if is_enumeration(value):
-        return f"members: {listed(list(text_keys(own.get('_member_map_'))), reading.max_chars - 9)}"
+    if members := list(text_keys(own.get("_member_map_"))):  # of an enumeration
+        return f"members: {listed(members, reading.max_chars - 9)}"
     start = class_attribute(value, "__init__")
     name, call = short_name(value), ""
     if type(start) is FunctionType:

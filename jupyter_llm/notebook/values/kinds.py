@@ -40,20 +40,15 @@ class Kind:
 
 @dataclass(slots=True)
 class Reading:
-    """One look at a value, and at each value inside of it; none is looked up twice."""
+    """One look at a value, and at each value inside of it.
+
+    `kind_of` says how a value is told; None: only its own `repr` knows.
+    """
 
     max_chars: int
     deadline: Deadline
-    find_kind: Callable[[object], Kind | None]
+    kind_of: Callable[[object], Kind | None]
     _inside: list[int] = field(default_factory=list)
-    # With the values, so that their ids stay theirs.
-    _kinds: dict[int, tuple[object, Kind | None]] = field(default_factory=dict)
-
-    def kind_of(self, value: object) -> Kind | None:
-        """How a value is told, or None if only its own `repr` knows."""
-        if id(value) not in self._kinds:
-            self._kinds[id(value)] = value, self.find_kind(value)
-        return self._kinds[id(value)][1]
 
     def whole(self, value: object) -> str:
         """All that is told of a value, without its name."""

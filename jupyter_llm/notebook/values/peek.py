@@ -118,11 +118,6 @@ def own_package(value: object) -> str:
     return found[0] if found is not None and found[2] is type(value) else ""
 
 
-def is_enumeration(cls: type) -> bool:
-    """Whether a class is an enumeration of Python's own kind."""
-    return any((package, name) == ("enum", "Enum") for package, name, _ in library_types(cls))
-
-
 @functools.cache
 def library_folders() -> tuple[str, ...]:
     """Where Python's own modules and those of packages lie."""

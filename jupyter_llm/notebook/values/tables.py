@@ -36,8 +36,6 @@ _ALL_NAMES_CHARS: Final = 300  # of columns; of more, the rows have a part
 _NUM_READ: Final = 5_000_000  # for the range
 _NUM_SHOWN: Final = 6
 _NUM_FIELDS: Final = 24
-_UNREAD: Final = (("numpy", "memmap", "on disk"), ("numpy.ma", "MaskedArray", "masked"))
-
 
 _Column = tuple[str, str, tuple[str, ...]]  # its name, its type with the nulls, its first cells
 
@@ -247,9 +245,8 @@ def _array_head(value: Any, _reading: Reading) -> str:
 
 def _array_body(value: Any, reading: Reading) -> str:
     array = _plain_array(value)
-    for module, name, state in _UNREAD:
-        if is_a(value, exported(module, name)):
-            return f"{state}; its values were not read"
+    if is_a(value, exported("numpy.ma", "MaskedArray")):
+        return "masked; its values were not read"
     if not array.size:
         return ""
     if names := array.dtype.names:

@@ -22,7 +22,6 @@ import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import pytest
 
-from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.values import summaries
 from jupyter_llm.notebook.values.summaries import Summary, register, summarize
 from jupyter_llm.notebook.values.variables import describe
@@ -137,10 +136,8 @@ VALUES: dict[str, object] = {
     f"{HERE}.Plain(size=3)": Plain(3),
     "types.SimpleNamespace(a=1)": types.SimpleNamespace(a=1),
     "KeyError('price')": KeyError("price"),
-    "list_iterator()": iter([1]),
     f"class {HERE}.Model\ncall: Model()\nfields: n, name, other": Model,
     f"{HERE}.Model(n=1, name=None)": Model(),
-    "<generator object counting>": counting(),
     f"class {HERE}.Point\nA place.\n{CALL_OF_POINT}\nhas: norm": Point,
     f"class {HERE}.Plain\nA thing.\ncall: Plain(size: int)\nhas: grow, price": Plain,
     f"function mixed{SIGNATURE_OF_MIXED} from {HERE}\nMix them.": mixed,
@@ -150,7 +147,6 @@ VALUES: dict[str, object] = {
     f"method grow(by: int = 1) -> None of {HERE}.Plain\nGrow.": Plain(1).grow,
     "<built-in function len>\nReturn the number of items in a container.": len,
     "functools.partial(<function mixed>, 1, c=2)": functools.partial(mixed, 1, c=2),
-    "list[int]": list[int],
     "numpy.float64 1.5": np.float64(1.5),
 }
 
@@ -241,22 +237,10 @@ def test_tables_of_all_kinds(value: Any, parts: list[str]) -> None:
 
 
 def test_what_hangs_on_a_frame_is_neither_copied_nor_in_the_way() -> None:
-    copied = []
-
-    class Counts:
-        def __deepcopy__(self, memo: object) -> Counts:
-            copied.append(memo)
-            return self
-
     df = pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]})
-    told = summarize("df", df), summarize("s", df["b"])
-    df.attrs = {"counts": Counts()}
-    series = df["b"]
-    copied.clear()
-    assert (summarize("df", df), summarize("s", series)) == told
-    assert not copied
+    told = summarize("df", df)
     df.attrs = {"lock": threading.Lock()}  # cannot be copied
-    assert summarize("df", df) == told[0]
+    assert summarize("df", df) == told
 
 
 @pytest.mark.parametrize(
@@ -285,11 +269,6 @@ def test_what_hangs_on_a_frame_is_neither_copied_nor_in_the_way() -> None:
 )
 def test_arrays(array: Any, told: str) -> None:
     assert summarize("a", array).endswith(told)
-
-
-def test_an_array_on_disk_is_not_read(tmp_path: pathlib.Path) -> None:
-    values = np.memmap(tmp_path / "values", dtype="f4", mode="w+", shape=(3,))
-    assert summarize("a", values).endswith("shape (3,), float32\non disk; its values were not read")
 
 
 def library(monkeypatch: pytest.MonkeyPatch, module: str, **classes: type) -> None:
@@ -374,12 +353,6 @@ def test_the_registry_counts_for_derived_types_and_before_our_own() -> None:
     assert "(dict), 1 item" in summarize("x", Derived(a=1))
 
 
-@pytest.mark.parametrize(("kind", "function"), [(5, len), (int, 5)])
-def test_the_registry_takes_types_and_functions_only(kind: Any, function: Any) -> None:
-    with pytest.raises(OptionError, match=r"^register takes a"):
-        register(kind, function)
-
-
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summaries, "_registry", {})
@@ -452,14 +425,6 @@ def test_what_is_told_of_a_prompt_stays_the_same_while_it_is_written() -> None:
 )
 def test_variables_may_be_chosen(choice: str, prompt: str, expected: list[str]) -> None:
     assert names(describe(prompt, ["f(np); Plain(df)"], NAMESPACE, choice=choice)) == expected
-
-
-def test_an_unknown_choice_is_an_error_with_the_nearest() -> None:
-    namespace = {"sales": 1}
-    with pytest.raises(OptionError, match=r"^There is no variable 'sale'\. Did you mean sales\?$"):
-        describe("", [], namespace, choice="sale")
-    with pytest.raises(OptionError, match=r"@sals\. Did you mean sales\?$"):
-        describe("see @sals", [], namespace, choice="none")
 
 
 def test_all_summaries_together_keep_to_the_room() -> None:
