@@ -44,8 +44,7 @@ from jupyter_llm.engine.request import Priority, RawPrompt, Request, Special
 from jupyter_llm.notebook.cells.document import CellKind, Document, DocumentCell
 from jupyter_llm.notebook.code.syntax import cell_python
 from jupyter_llm.tasks.completing.completing import GhostWriter
-from jupyter_llm.tasks.completing.suggester import GREEDY
-from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostRequest, GhostText
+from jupyter_llm.tasks.completing.suggestions import GREEDY, GhostEnd, GhostRequest, GhostText
 
 IN_A_ROW = 5  # cells
 LEAST_WANTED = 2  # characters

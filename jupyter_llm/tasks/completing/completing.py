@@ -18,6 +18,7 @@ from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.request import Priority, RawPrompt, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.shell import user_namespace
+from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.code.syntax import split_cell_magic
 from jupyter_llm.tasks.completing.prompt import (
     CellText,
@@ -26,13 +27,15 @@ from jupyter_llm.tasks.completing.prompt import (
     told_names,
     told_source,
 )
-from jupyter_llm.tasks.completing.suggester import GREEDY, VARIED, Suggester
 from jupyter_llm.tasks.completing.suggestions import (
+    GREEDY,
+    VARIED,
     GhostEnd,
     GhostItem,
     GhostRequest,
     GhostRun,
     GhostText,
+    Suggester,
     Tell,
 )
 
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.notebook.cells.document import Document, DocumentCell
-    from jupyter_llm.notebook.cells.timeline import Timeline
+    from jupyter_llm.tasks.completing.prompt import GhostPrompt
 
 NO_MODEL: Final = "no model loaded"
 """Why there is nothing while no model is resident."""
@@ -68,7 +71,7 @@ class GhostWriter:
     ) -> None:
         self._engine_of = engine_of
         self._conversation = f"ghost:{notebook}"
-        self._timeline = timeline
+        self._timeline = timeline or Timeline()
         self._namespace = namespace
         self._run: GhostRun | None = None
         self._visit: Visit | None = None
@@ -100,30 +103,26 @@ class GhostWriter:
         if (run := self._run) is not None:
             run.cancel()
 
-    def read_ahead(self, document: Document, cell_id: str, prefix: str = "") -> None:
+    def read_ahead(self, document: Document, cell_id: str) -> None:
         """Let the model read what a completion in a cell will need, while nothing else goes on."""
         engine = self._engine_of()
         cell = document.find(cell_id)
-        cells = self._cells_above(document, cell_id)
-        if engine is None or cell is None or cells is None:
+        if engine is None or cell is None:
             return
 
         def work() -> None:
             with suppress(JupyterLLMError):  # it was unloaded meanwhile, or the prompt is too long
-                told = CellText.of(cell.kind, prefix, "")
-                writer = self._writer(engine)
-                if told is None:
+                start = GhostRequest(cell_id=cell_id, prefix="", kind=cell.kind)
+                prompt_with = self._prompt_at(engine, document, start)
+                if prompt_with is None or not (parts := prompt_with("").ahead):
                     return
-                visit = self._visit_of(writer, cells, cell_id, told)
-                parts = writer.write(writer.above(cells), told, visit).ahead
                 request = Request(
                     prompt=RawPrompt(parts),
                     params=GREEDY,
                     priority=Priority.BACKGROUND,
                     conversation=self._conversation,
                 )
-                if parts:
-                    engine.prefill(request)
+                engine.prefill(request)
 
         start_worker(work, "jupyter-llm-ghost-ahead")
 
@@ -131,25 +130,28 @@ class GhostWriter:
         engine = self._engine_of()
         if engine is None:
             return GhostEnd(reason=NO_MODEL)
-        cells = self._cells_above(document, request.cell_id)
-        if cells is None or not _is_wanted(request):
+        prompt_with = self._prompt_at(engine, document, request) if _is_wanted(request) else None
+        if prompt_with is None:
             return GhostEnd()
-        cell = CellText.of(request.kind, request.prefix, request.suffix)
-        if cell is None:
-            return GhostEnd()
-        writer = self._writer(engine)
-        visit = self._visit_of(writer, cells, request.cell_id, cell)
-        prompt_with = partial(writer.write, writer.above(cells), cell, visit)
         suggester = Suggester(engine, run, request, prompt_with, dict(self._namespace()))
         return GhostEnd(_items(suggester, run, request.num_items, self._conversation))
 
+    def _prompt_at(
+        self, engine: Engine, document: Document, request: GhostRequest
+    ) -> Callable[[str], GhostPrompt] | None:
+        """The prompt, when some text has been added; None where a model may not look."""
+        cells = self._cells_above(document, request.cell_id)
+        cell = CellText.of(request.kind, request.prefix, request.suffix)
+        if cells is None or cell is None:
+            return None
+        writer = self._writer(engine)
+        visit = self._visit_of(writer, cells, request.cell_id, cell)
+        return partial(writer.write, writer.above(cells), cell, visit)
+
     def _cells_above(self, document: Document, cell_id: str) -> list[DocumentCell] | None:
         """The cells above one that a model may see; None if it may not see that one."""
-        hidden: set[str] = set()
-        if self._timeline is not None:
-            snapshot = self._timeline.snapshot()
-            runs = ((one.cell_id, self._timeline.latest(one.cell_id)) for one in document.cells)
-            hidden |= {name for name, run in runs if run is not None and snapshot.is_hidden(run)}
+        snapshot = self._timeline.snapshot()
+        hidden = {run.cell_id for run in snapshot.cells if snapshot.is_hidden(run)}
         hidden |= {cell.cell_id for cell in document.cells if cell.is_off}
         if cell_id in hidden:
             return None

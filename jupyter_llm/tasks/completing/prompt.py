@@ -17,10 +17,10 @@ from jupyter_llm.engine.request import RawPrompt, Special
 from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import split_cell_magic
-from jupyter_llm.notebook.values.members import keys
-from jupyter_llm.notebook.values.mentions import used
+from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub
 from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
+from jupyter_llm.notebook.values.variables import used
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.info import ModelInfo

@@ -17,7 +17,6 @@ from jupyter_llm.tasks.completing.prompt import (
     CellText,
     PromptWriter,
     Visit,
-    first_kept,
     healed,
 )
 
@@ -64,12 +63,6 @@ def test_a_prompt_goes_on_where_the_last_one_ended(writer: PromptWriter) -> None
 )  # fmt: skip
 def test_the_piece_at_the_cursor_is_left_to_the_model(text: str, piece: str) -> None:
     assert healed(text) == (text.removesuffix(piece), piece)
-
-
-def test_much_is_left_out_at_once_and_seldom() -> None:
-    starts = [first_kept([10] * number, 100) for number in range(100)]
-    assert len(set(starts)) <= 1 + 990 // 50
-    assert starts == sorted(starts)
 
 
 def test_a_long_notebook_fits_the_budget() -> None:

@@ -105,7 +105,7 @@ def type_through(typist: Typist, document: Document, cell: DocumentCell, keys: i
         typist.streams.clear()
         run = typist.begin(document, cell.cell_id, cell.source[:length])
         # As long as it takes to see something, or that there is nothing.
-        while not any(map(_writes, typist.streams)) and not run.is_stopped:
+        while not any(map(_writes, typist.streams)) and not run.has_stopped.is_set():
             time.sleep(0.001)
         run.cancel()
         costs.append(sum(new_tokens(one.result().usage) for one in typist.streams))
