@@ -141,9 +141,7 @@ class Recorder:
         is_prompt = source.lstrip().startswith("%%llm") or _is_made_of(source, {"%llm"})
         if not info.store_history or is_prompt:
             return
-        error = None if result is None else result.error_before_exec
-        if result is not None and error is None:
-            error = result.error_in_exec
+        error = result.error_before_exec or result.error_in_exec if result is not None else None
         if error is None and _is_made_of(source, _SETUP):
             return
         if result is not None and error is not None:
@@ -164,10 +162,10 @@ class Recorder:
 
     def _cell_name(self, info: ExecutionInfo, result: ExecutionResult, filename: str) -> str | None:
         """The cell of a file name, by the number it was told with: that of its first run."""
-        name = self._shell.compile.format_code_name(filename)
-        number = NUMBERED_CELL.fullmatch(name[1]) if name else None
-        if name is None or number is None:
-            return name[1] if name else None
+        _, name = self._shell.compile.format_code_name(filename) or ("", None)
+        number = NUMBERED_CELL.fullmatch(name or "")
+        if number is None:
+            return name
         count = int(number[1])
         cell = next((c for c in reversed(self._timeline.cells) if count in c.counts), None)
         if cell is None and count == result.execution_count:
@@ -177,12 +175,9 @@ class Recorder:
 
     def _tags(self, info: ExecutionInfo) -> frozenset[str]:
         """The cell's tags, which JupyterLab sends along with the code."""
-        metadata = getattr(info, "cell_meta", None)
-        if metadata is None:  # before IPython 9.3 only ipykernel knows
-            parent = getattr(self._shell, "parent_header", None) or {}
-            metadata = parent.get("metadata")
-        tags = (metadata or {}).get("tags", ())
-        return frozenset(tag for tag in tags if isinstance(tag, str))
+        parent = getattr(self._shell, "parent_header", None) or {}  # before IPython 9.3
+        metadata = getattr(info, "cell_meta", None) or parent.get("metadata") or {}
+        return frozenset(tag for tag in metadata.get("tags", ()) if isinstance(tag, str))
 
     def _open(self, info: ExecutionInfo) -> None:
         self._run = _Run(info, threading.get_ident())

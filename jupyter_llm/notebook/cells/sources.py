@@ -70,9 +70,7 @@ class CellSources:
         if count is None:
             return None
         compiled = "".join(linecache.getlines(filename))
-        return self._cell(compiled, count) or CellSource(
-            source=compiled, compiled=compiled, execution_count=count
-        )
+        return self._cell(compiled, count) or _aligned(compiled, compiled, count)
 
     def find_text(self, source: str, execution_count: int | None = None) -> CellSource:
         """The cell of a typed text, which need not have been compiled."""
@@ -104,10 +102,9 @@ class CellSources:
             if _holds(event.source, compiled, is_counted=count in event.counts):
                 place = replace(_aligned(event.source, compiled), number=event.number)
                 return replace(place, execution_count=event.execution_count, cell_id=event.cell_id)
-        typed = self.typed[count] if count is not None and count < len(self.typed) else None
-        if typed is not None and _holds(typed, compiled, is_counted=True):
-            return _aligned(typed, compiled, count)
-        return None
+        typed = self.typed[count] if count is not None and count < len(self.typed) else ""
+        is_it = bool(typed) and _holds(typed, compiled, is_counted=True)
+        return _aligned(typed, compiled, count) if is_it else None
 
 
 def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
