@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser.accessibility import is_in_sight, is_in_sight_with_focus, unfold_all, violations
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
-from browser.smoothness import KEYSTROKE_MS, typing_ms
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.browser
 
@@ -42,6 +43,19 @@ means = dff.groupby("sex").mean(numeric_only=True)  # a line that is wider than 
 NUM_TOKENS = 20_000
 CHARACTERS_PER_TOKEN = 4  # of English text and of Python, nearly
 FRAME_MS = 50
+KEYSTROKE_MS = 50  # above this, typing is felt to lag
+
+# Notes for each key how long it is until the page shows what it did.
+WATCH_KEYS = """() => {
+    if (!window.key_ms) document.addEventListener('keydown', ({ timeStamp }) => {
+        requestAnimationFrame(() => {
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = () => window.key_ms.push(performance.now() - timeStamp);
+            port2.postMessage(null);
+        });
+    }, true);
+    window.key_ms = [];
+}"""
 
 # Scrolls from the end to the start and returns how long each frame took.
 SCROLL = """async () => {
@@ -160,6 +174,15 @@ def test_enlarged_everything_can_be_reached(
     for shown in (chat.page.get_by_role("option").first, chat.panel.locator(".jllm-description")):
         expect(shown).to_be_visible()
         assert is_in_sight(shown)
+
+
+def typing_ms(box: Locator, text: str) -> list[float]:
+    """Type a text and return for each key how long the page took to show it."""
+    box.page.evaluate(WATCH_KEYS)
+    box.press_sequentially(text, delay=20)
+    box.page.wait_for_function("count => window.key_ms.length >= count", arg=len(text))
+    keys: list[float] = box.page.evaluate("() => window.key_ms")
+    return keys
 
 
 @pytest.mark.benchmark

@@ -81,15 +81,6 @@ def test_a_name_that_is_used_comes_before_the_project_and_the_users_default_afte
     assert llm.engine("short").info.n_ctx == 512
 
 
-def test_a_wrong_project_disturbs_nothing_that_only_looks_for_a_loaded_model(
-    models: Path, folder: Path
-) -> None:
-    llm.engine("user")
-    put(folder, "modle = 'x'")
-    llm.current._project = None
-    assert llm.current.resident_for() is None
-
-
 def test_a_project_is_that_of_the_folder_where_it_was_first_asked_for(
     models: Path,
     folder: Path,
@@ -100,13 +91,6 @@ def test_a_project_is_that_of_the_folder_where_it_was_first_asked_for(
     assert used() == "project"
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))  # as a cell may
     assert used() == "project"
-
-
-def test_an_adapter_for_a_model_that_is_not_here_keeps_no_other_from_being_used(
-    models: Path, folder: Path
-) -> None:
-    put(folder, "model = 'gone'\nlora = 'style.gguf'\nn_ctx = 256\nn_threads = 1")
-    assert llm.engine("typed").info.n_ctx == 256
 
 
 @pytest.mark.parametrize(

@@ -168,11 +168,6 @@ class Kernel:
         msg_id = self._client.complete(code, cursor_pos)
         return list(self.reply_to(msg_id, timeout_s=30)["matches"])
 
-    def inspect(self, code: str, cursor_pos: int) -> dict[str, Any]:
-        """What Shift+Tab says at a place of a cell."""
-        msg_id = self._client.inspect(code, cursor_pos)
-        return self.reply_to(msg_id, timeout_s=30)
-
     def note_figures(self) -> list[str]:
         """The kinds of messages for which figures are shown from now on."""
         shown: list[str] = []

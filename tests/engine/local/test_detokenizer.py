@@ -37,15 +37,6 @@ def whole_characters(data: bytes) -> str:
     return codecs.utf_8_decode(data, "replace", False)[0]  # noqa: FBT003
 
 
-@given(TEXTS, SIZES)
-def test_every_chunk_is_a_piece_of_the_text_itself(text: str, sizes: list[int]) -> None:
-    detokenizer = Detokenizer()
-    so_far = ""
-    for piece in split(text.encode(), sizes):
-        so_far += detokenizer.feed(piece)
-        assert text.startswith(so_far)
-
-
 @given(
     st.binary() | TEXTS.map(str.encode) | st.text().map(lambda text: text.encode("utf-16")), SIZES
 )

@@ -152,21 +152,6 @@ def test_a_model_that_must_see_a_whole_text_embeds_it_in_one_batch(tmp_path: Pat
         engine.embed(["x" * (n_ctx + 10)])
 
 
-def test_a_model_that_gives_no_vectors_is_an_error_and_goes_on_answering(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> np.ndarray:
-        raise EngineError("The model gives no vectors.")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EmbeddingContext, "_array", refuse)
-        with pytest.raises(EngineError, match="gives no vectors"):
-            engine.embed(TEXTS)
-    assert ask(engine, "Hello", 4).usage.completion_tokens == 4
-    assert engine.embed(["a"]).shape[0] == 1
-    assert_nothing_leaks(engine)
-
-
 def test_a_model_that_ranks_texts_makes_no_vectors_and_says_so(tmp_path: Path) -> None:
     path = write_tiny_encoder(tmp_path / "ranks.gguf", is_ranking=True)
     try_file(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.engines import load, wait_until_idle
-from support.tiny_lora import write_tiny_lora
+from support.tiny_kinds import write_tiny_lora
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm

@@ -362,19 +362,6 @@ def test_the_window_a_refusal_names_can_be_loaded(tiny_gguf: Path) -> None:
     assert load(tiny_gguf, n_ctx=error.n_ctx).info.n_ctx == error.n_ctx
 
 
-def test_the_status_tells_the_kv_cache(tiny_gguf: Path, fresh_llm: None) -> None:
-    status = llm.use(tiny_gguf, n_ctx=1024, n_threads=1)
-    rows = dict(status.rows())
-    assert rows["memory for the conversation"] == (
-        "262.1 kB for 1,024 tokens, 0 used (a KV cache in f16)"
-    )
-    needed = plan(ram(1), EngineOptions(n_ctx=1024), inspect(tiny_gguf)).promised
-    assert needed.kv_bytes == 262_144  # as much again
-    assert rows["memory for promised texts"] == (
-        f"none yet; up to {needed.total / 1e6:.1f} MB more when one is asked for"
-    )
-
-
 def test_the_status_tells_the_memory_of_the_window_apart_from_the_rest(
     tiny_gguf: Path, fresh_llm: None
 ) -> None:

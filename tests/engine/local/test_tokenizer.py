@@ -13,7 +13,7 @@ from support.tiny_model import write_tiny_model
 
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Special
+from jupyter_llm.engine.request import Prompt, RawPrompt, Special
 
 CODE = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 CODE_ENDS = ("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
@@ -156,17 +156,3 @@ def test_a_completion_ends_at_such_a_token_and_does_not_show_it(
         drawn = {"ignore_eos": False, "logit_bias": ((token_id, 1e4),)}
         completion = ask(engine, "x = ", 5, **drawn)
         assert (completion.text, completion.finish_reason) == ("", "stop")
-
-
-def test_a_message_with_the_unknown_tokens_text_is_plain_text(tmp_path: Path) -> None:
-    engine = load(write_tiny_model(tmp_path / "spm.gguf", is_spm=True))
-    (unknown,) = engine.tokenize(RawPrompt((Special("<unk>"),)))
-    assert unknown not in engine.tokenize((Message("user", "What is <unk>?"),))
-
-
-def test_a_generic_template_begins_as_the_vocabulary_wants_it(tmp_path: Path) -> None:
-    path = tmp_path / "begins.gguf"
-    engine = load(write_tiny_model(path, begins=True, chat_template="{{ raise_exception('No') }}"))
-    (begin,) = engine._model.weights.begin_ids
-    tokens = engine.tokenize((Message("user", "Hello"),))
-    assert (tokens[0], tokens.count(begin)) == (begin, 1)

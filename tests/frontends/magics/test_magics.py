@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -12,9 +11,7 @@ from support.scripted import ScriptedEngine, messages_of
 from support.shell import extension, run, run_line
 
 from jupyter_llm import Completion, llm
-from jupyter_llm.chat.draft import Cut, Draft
-from jupyter_llm.chat.plan import Plan
-from jupyter_llm.engine.completion import PromptInterrupted, Usage
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.provenance import Provenance, token_sha256
 from jupyter_llm.errors import (
     ContextOverflowError,
@@ -25,11 +22,8 @@ from jupyter_llm.errors import (
     ModelNotFoundError,
     OptionError,
 )
-from jupyter_llm.frontends.magics.answering import Answering
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import words_at
-from jupyter_llm.frontends.prompt.options import Options
-from jupyter_llm.frontends.views import View
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -266,24 +260,6 @@ def test_stats_tell_tokens_and_times_and_an_answer_that_was_cut_off_says_so(
     text = run(shell, "%llm -n 5 --ignore-eos --stats hello").text
     for said in ("5 completion tokens", "cached", "tokens/s", "cut off after 5 tokens"):
         assert said in text
-
-
-def test_the_line_below_an_answer_says_what_was_not_told() -> None:
-    plan = Plan(
-        draft=Draft(prompt=""),
-        told=(),
-        cut=Cut(),
-        is_aside=False,
-        is_alone=True,
-        left_out=(3, 1),
-    )
-    answer = Completion(text="Yes.", finish_reason="stop", usage=Usage(), model="script")
-    nothing: Any = None
-    answering = Answering(Options(), View(), nothing, {})
-    assert list(answering._notes(plan, answer)) == [
-        "alone; -c all tells the notebook",
-        "the chat's first 3 turns and 1 cell no longer fit and were left out",
-    ]
 
 
 def test_a_dry_run_shows_the_exact_prompt_and_changes_nothing(
