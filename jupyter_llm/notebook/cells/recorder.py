@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, bundle_text, error_text
 from jupyter_llm.notebook.cells.rendering import SETUP_MAGICS
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL
+from jupyter_llm.notebook.values.learning import learn
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -149,8 +150,6 @@ class Recorder:
             run.outputs.show("error", error_text(error, name))
         outputs = run.outputs.finish()
         with suppress(Exception):  # what is not learnt is looked for by its form
-            from jupyter_llm.notebook.values.learning import learn
-
             learn(source, self._shell.user_ns, (output.text for output in outputs))
         self._timeline.append(
             source,

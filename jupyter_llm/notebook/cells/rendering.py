@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.code.marks import unmark
+from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -40,9 +42,6 @@ def shown_name(cell: CellEvent) -> str:
 
 def cell_text(cell: CellEvent) -> str:
     """The source of a cell and what it showed, as Markdown."""
-    from jupyter_llm.common.markdown import code_block  # its patterns take a while to compile
-    from jupyter_llm.notebook.values.redaction import redact_source, scrub
-
     texts = (scrub(output.text) for output in cell.outputs)
     shown = "".join(f"\n\nIt showed:\n{text}" for text in texts if text)
     return f"{code_block(redact_source(cell.source).text)}{shown}"
@@ -54,8 +53,6 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
     Of what is longer the head and the tail stay, with a line between them that says how much is
     gone. The mark of a generated cell is for people, and lines of `SETUP_MAGICS` are left out.
     """
-    from jupyter_llm.notebook.values.redaction import scrub
-
     number = cell.execution_count if cell.execution_count is not None else " "
     text = f"In [{number}]:\n{told_source(cell, source_chars=source_chars)}\n"
     if shown := scrub(_outputs(cell)).strip("\n"):
@@ -65,24 +62,18 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
 
 def told_source(cell: CellEvent, *, source_chars: int) -> str:
     """The source of a run as prompts tell it, clipped as by `render_cell`."""
-    from jupyter_llm.notebook.values.redaction import redact_source
-
     typed = unmark(cell.source).strip()
     return clip(redact_source(without_setup(typed) or typed).text, source_chars)
 
 
 def without_secrets(cell: CellEvent) -> CellEvent:
     """A run of a cell as it may be written to a disk."""
-    from jupyter_llm.notebook.values.redaction import redact_source, scrub
-
     outputs = tuple(replace(output, text=scrub(output.text)) for output in cell.outputs)
     return replace(cell, source=redact_source(cell.source).text, outputs=outputs)
 
 
 def secrets_in(cell: CellEvent) -> tuple[str, ...]:
     """The names of the secrets that are left out of a cell, each as often as it is."""
-    from jupyter_llm.notebook.values.redaction import redact_source, redact_text
-
     source = redact_source(unmark(cell.source).strip())
     return (*source.names, *redact_text(_outputs(cell)).names)
 

@@ -33,6 +33,7 @@ from jupyter_llm.notebook.values.peek import (
     key_name,
     mro,
     own_package,
+    text_keys,
     text_of,
 )
 from jupyter_llm.notebook.values.redaction import scrub
@@ -137,18 +138,14 @@ def _mapping_head(value: Any, _reading: Reading) -> str:
 def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
     entries = list(islice(dict.items(value), 200))
     names = {text_of(key) for key, _ in entries}
-    # Of a copy of the environment the values are nobody's business.
-    is_environment = "PATH" in names and not names.isdisjoint({"HOME", "USERPROFILE"})
+    if "PATH" in names and not names.isdisjoint({"HOME", "USERPROFILE"}):  # nobody's business
+        return "{the environment; values not shown}"
     each = max(8, min(ITEM_CHARS, room - 8))
-    start = "values not shown: " if is_environment else ""
     parts = [
-        cut(text_of(key), 32)
-        if is_environment
-        else f"{reading.brief(key, 32)}: {reading.brief_of(key_name(key), item, each)}"
-        for key, item in entries[: 100 if start else min(_NUM_ITEMS, max(1, room // 6))]
+        f"{reading.brief(key, 32)}: {reading.brief_of(key_name(key), item, each)}"
+        for key, item in entries[: min(_NUM_ITEMS, max(1, room // 6))]
     ]
-    more = dict.__len__(value) - len(parts)
-    return f"{{{start}{listed(parts, room - len(start) - 2, more)}}}"
+    return f"{{{listed(parts, room - 2, dict.__len__(value) - len(parts))}}}"
 
 
 ENVIRONMENT: Final = Kind(lambda _value, _reading: "the environment; values not shown")
@@ -183,15 +180,9 @@ def builtin_kind(value: object) -> Kind | None:
 # --- objects
 
 
-def declared_fields(cls: type) -> dict[str, object]:
-    """The fields that a class declares, as dataclasses, attrs and pydantic keep them."""
-    for name in ("__dataclass_fields__", "__pydantic_fields__"):
-        found = class_attribute(cls, name)
-        if type(found) is dict:
-            return {text_of(key): field for key, field in found.items()}
-    found = class_attribute(cls, "__attrs_attrs__")
-    fields = tuple.__iter__(found) if is_a(found, tuple) else ()
-    return {text_of(attribute(field, "name")): field for field in fields}
+def _declared_fields(cls: type) -> dict[str, object]:
+    """The fields that a dataclass declares."""
+    return text_keys(class_attribute(cls, "__dataclass_fields__"))
 
 
 def _is_named_tuple(value: object) -> bool:
@@ -203,7 +194,7 @@ def fields_of(value: Any) -> dict[str, object]:
     if _is_named_tuple(value):
         names = class_attribute(type(value), "_fields")
         return dict(zip(map(text_of, names), tuple.__iter__(value), strict=False))
-    if declared := declared_fields(type(value)):
+    if declared := _declared_fields(type(value)):
         shown = (key for key, field in declared.items() if attribute(field, "repr") is not False)
         held = {name: attribute(value, name) for name in shown}
         return {name: one for name, one in held.items() if one is not ABSENT}
@@ -246,7 +237,7 @@ OWN_OBJECTS: Final = dict.fromkeys(
 
 def record_kind(value: object) -> Kind | None:
     """The kind of a value whose class declares fields; None for others."""
-    return OBJECT if declared_fields(type(value)) or _is_named_tuple(value) else None
+    return OBJECT if _declared_fields(type(value)) or _is_named_tuple(value) else None
 
 
 def object_kind(value: object) -> Kind | None:

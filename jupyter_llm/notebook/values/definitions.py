@@ -17,7 +17,6 @@ from types import (
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.notebook.values.containers import declared_fields
 from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
@@ -134,14 +133,12 @@ def _class_body(value: Any, reading: Reading) -> str:
     name, call = short_name(value), ""
     if type(start) is FunctionType:
         call = f"call: {name}{signature(start, reading, is_bound=True).removesuffix(' -> None')}"
-    fields = [field for field in declared_fields(value) if field not in call]
     has = [key for key in own if is_one_of(type(own[key]), _MEMBERS) and not key.startswith("_")]
     doc = _doc_line(own.get("__doc__"))
     room = max(80, reading.max_chars - len(call) - _DOC_CHARS)
     lines = (
         "" if doc.startswith(f"{name}(") else doc,  # what `@dataclass` writes
         cut(call, reading.max_chars // 2),
-        f"fields: {listed(fields, reading.max_chars // 2)}" if fields else "",
         f"has: {listed(has, room)}" if has else "",
     )
     return "\n".join(filter(None, lines))

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
+from functools import lru_cache, partial
+from itertools import accumulate, pairwise
 from typing import Final
 
 from jupyter_llm.notebook.code.syntax import (
@@ -23,7 +23,6 @@ from jupyter_llm.notebook.code.syntax import (
     split_cell_magic,
 )
 from jupyter_llm.notebook.values import formats, known, literals
-from jupyter_llm.notebook.values.columns import Span, cells_of_secrets
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     is_placeholder,
@@ -36,6 +35,8 @@ from jupyter_llm.notebook.values.secrets import (
     shown,
 )
 
+Span = tuple[int, int, str]
+"""Where something begins and ends in a text, and the name it goes by."""
 _Find = Callable[[str], Iterable[Span]]
 
 
@@ -104,7 +105,7 @@ def _secrets(text: str, _shown: frozenset[str]) -> tuple[Span, ...]:
     """Where secrets stand in a text that is no code."""
     finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):
-        finds += [_named, _assigned, cells_of_secrets]
+        finds += [_named, _assigned, _cells_of_secrets]
     return tuple(span for find in finds for span in find(text))
 
 
@@ -243,6 +244,63 @@ def _bracket_end(text: str, start: int) -> int:
 
 def _unquoted(text: str) -> str:
     return text.strip("\"'`")
+
+
+# --- printed tables, whose columns bear the names of secrets
+
+_LABEL: Final = re.compile(r"[\w .\-/()']{1,60}")
+# Words and numbers may be anything: only what mixes letters and digits looks like a secret.
+_MIXED: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{4,}")
+_RULE_OR_GAP: Final = re.compile(r"[-+|=:═─╪┼╞╡│┆… .]*|\[… [\d,]+ characters left out …\]")
+_MAX_LINE: Final = 2000
+
+
+def _cells_of_secrets(text: str) -> Iterator[Span]:
+    """Yield the cells of the tables in a text whose column has the name of a secret."""
+    lines = text.split("\n")
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    for split in _SPLITS:
+        secret: list[tuple[int, Span]] = []  # the headers of the table that goes on
+        num_headers = 0
+        for start, line in zip(starts, lines, strict=False):
+            if secret and _RULE_OR_GAP.fullmatch(line) and line.strip():
+                continue
+            cells = split(line) if secret or (len(line) <= _MAX_LINE and may_name(line)) else []
+            if secret and len(cells) - num_headers in (0, split not in _SEPARATED):
+                for place, (begin, end, name) in secret:
+                    below = [cell for cell in cells if cell[0] < end and cell[1] > begin]
+                    for first, last, told in (
+                        cells[place : place + 1] if split in _SEPARATED else below
+                    ):
+                        if _MIXED.fullmatch(told) and not is_told(name, told):
+                            yield start + first, start + last, name
+                continue
+            is_header = all(_LABEL.fullmatch(told) for _, _, told in cells if told)
+            secret = [one for one in enumerate(cells) if is_header and looks_secret(one[1][2])]
+            num_headers = len(cells)
+
+
+def _separated(separator: re.Pattern[str], line: str) -> list[Span]:
+    """The cells of a line, without blanks around them."""
+    places = [0, *(place for found in separator.finditer(line) for place in found.span())]
+    cells = []
+    for start, end in zip(places[::2], [*places[1::2], len(line)], strict=True):
+        told = line[start:end].strip()
+        begin = line.index(told, start)
+        cells.append((begin, begin + len(told), told))
+    return cells if len(cells) > 1 else []
+
+
+def _words(word: re.Pattern[str], line: str) -> list[Span]:
+    return [(*found.span(), found[0]) for found in word.finditer(line)]
+
+
+_Split = Callable[[str], list[Span]]  # a line into cells: where each is, and what it says
+_SEPARATED: Final = [partial(_separated, re.compile(one)) for one in ("[|│┆¦║┃]", ",", ";", "\t")]
+_SPLITS: Final[list[_Split]] = [
+    *_SEPARATED,
+    *(partial(_words, re.compile(one)) for one in (r"\S+", r"\S+(?: \S+)*")),
+]
 
 
 # --- the source of a cell

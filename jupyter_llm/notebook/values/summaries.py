@@ -38,8 +38,7 @@ _OF_LIBRARIES: Final = tables.TABLES | {("os", "_Environ"): containers.ENVIRONME
 _OF_OWN_CLASSES: Final = tables.OWN_TABLES | containers.OWN_OBJECTS
 
 # By name, or by id, since a metaclass may have its own `__hash__`; types are kept, as their ids.
-_registry: dict[int | str, SummaryFunction] = {}
-_types: list[type] = []
+_registry: dict[int | str, tuple[SummaryFunction, type | str]] = {}
 
 
 @overload
@@ -63,13 +62,9 @@ def register(kind: type | str, function: Any = None) -> Any:
         return lambda function: register(kind, function)
     if not callable(function):
         raise OptionError(f"register takes a function of a value and its room, not {function!r}.")
-    if type(kind) is str:
-        _registry[kind] = function
-    elif is_a(kind, type):
-        _types.append(kind)  # type: ignore[arg-type]
-        _registry[id(kind)] = function
-    else:
+    if type(kind) is not str and not is_a(kind, type):
         raise OptionError(f"register takes a type or its qualified name, not {type_name(kind)}.")
+    _registry[kind if type(kind) is str else id(kind)] = function, kind
     return function
 
 
@@ -172,8 +167,8 @@ def _hooks(value: object) -> Iterator[Callable[[], object]]:
 def _registered(value: object, room: int) -> Iterator[Callable[[], object]]:
     """Yield the function that was registered for the nearest of a value's classes."""
     for entry in mro(type(value)):
-        if function := _registry.get(id(entry)) or _registry.get(qualified_name(entry)):
-            yield partial(function, value, room)
+        if found := _registry.get(id(entry)) or _registry.get(qualified_name(entry)):
+            yield partial(found[0], value, room)
             return
 
 

@@ -59,17 +59,6 @@ class Plain:
         return 1
 
 
-class Model:
-    __pydantic_fields__ = {  # noqa: RUF012
-        "n": types.SimpleNamespace(annotation=int),
-        "name": types.SimpleNamespace(annotation=str | None),
-        "other": types.SimpleNamespace(),
-    }
-
-    def __init__(self) -> None:
-        self.n, self.name = 1, None
-
-
 class Color(enum.IntEnum):
     RED = 1
     BLUE = 2
@@ -136,8 +125,6 @@ VALUES: dict[str, object] = {
     f"{HERE}.Plain(size=3)": Plain(3),
     "types.SimpleNamespace(a=1)": types.SimpleNamespace(a=1),
     "KeyError('price')": KeyError("price"),
-    f"class {HERE}.Model\ncall: Model()\nfields: n, name, other": Model,
-    f"{HERE}.Model(n=1, name=None)": Model(),
     f"class {HERE}.Point\nA place.\n{CALL_OF_POINT}\nhas: norm": Point,
     f"class {HERE}.Plain\nA thing.\ncall: Plain(size: int)\nhas: grow, price": Plain,
     f"function mixed{SIGNATURE_OF_MIXED} from {HERE}\nMix them.": mixed,
