@@ -179,7 +179,7 @@ class GhostWriter:
             near = [one for one in reversed(cells[-_NEAR:]) if one.kind == "code"]
             sources = [cell.prefix + cell.suffix, *map(told_source, near)]
             names = told_names(sources, self._namespace()) if cell.kind == "code" else ""
-            visit = Visit(cell_id, writer.names_line(names), fixed, suffix)
+            visit = Visit(cell_id, names, fixed, suffix)
         elif visit.suffix != suffix or not fixed.startswith(visit.above):
             visit = replace(visit, above=fixed, suffix=suffix)
         self._visit = visit

@@ -13,7 +13,7 @@ from copy import deepcopy
 from functools import lru_cache
 from typing import Literal
 
-from jupyter_llm.notebook.code.layout import Scanner, indent_of, is_header
+from jupyter_llm.notebook.code.layout import Scanner, indent_of, is_header, layout
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, syntax_error
 
 MAX_LINES = 8
@@ -84,15 +84,12 @@ class Ending:
 
         That is brackets and a quote, the innermost last.
         """
+        lines = layout(prefix)
+        start = max(number for number, line in enumerate(lines) if line.is_start)
+        self._statement = [line.text for line in lines[start:-1]]  # the cursor's line goes on with
         self._scanner = Scanner()
-        self._statement: list[str] = []  # that the cursor's line goes on with
-        for line in prefix.split("\n")[:-1]:
-            if not self._scanner.is_open:
-                self._statement = []
-            self._statement.append(line)
-            self._scanner.feed(line)
-        if not self._scanner.is_open:
-            self._statement = []
+        for line in lines[:-1]:
+            self._scanner.feed(line.text)
         here = deepcopy(self._scanner)
         here.feed(self._line)
         quote = here.string or here.unclosed_quote
@@ -113,18 +110,15 @@ class Ending:
         # The line is indented already; one that is indented less belongs elsewhere.
         return start.removeprefix(self._line) + body if start.startswith(self._line) else ""
 
-    def end_of(self, text: str) -> int | None:
+    def end_of(self, text: str, *, is_whole: bool = False) -> int | None:
         """Where a text that may still grow ends for certain, or None while it does not."""
-        return self._end(text, is_whole=False)
-
-    def _end(self, text: str, *, is_whole: bool) -> int | None:
         loop = _LOOP.search(text)
         ends = [self._fit(text), self._stop(text, is_whole=is_whole), loop.end() if loop else None]
         return min((place for place in ends if place is not None), default=None)
 
     def shown(self, text: str) -> str:
         """How much of a text that may still grow can be shown, and accepted, at this moment."""
-        end = self._end(text, is_whole=True)
+        end = self.end_of(text, is_whole=True)
         told = (text if end is None else text[:end]).rstrip()
         if not told or self._only_comments(told):
             return ""
@@ -135,7 +129,7 @@ class Ending:
 
     def final(self, text: str, *, is_torn: bool = False) -> str:
         """What is left of a text that is all; the last line of a torn one is not whole."""
-        end = self._end(text, is_whole=True)
+        end = self.end_of(text, is_whole=True)
         if end is not None:
             text = text[:end]
         if _LOOP.search(text) or (is_torn and end is None):
@@ -154,11 +148,9 @@ class Ending:
         if self._before > _INVALID:
             return self._before
         # What is broken elsewhere in the cell does not count.
-        above = "".join(f"{line}\n" for line in self._statement) if self._scanner.is_open else ""
-        whole = self.prefix.removesuffix(self._line).removesuffix(above)
-        first = (self._statement or [self._line])[0]
-        space = first[: len(first) - len(first.lstrip())]
-        around = score(f"{whole}{space}pass\n{self._below}")
+        statement = "\n".join([*self._statement, self._line])
+        space = statement[: len(statement) - len(statement.lstrip())]
+        around = score(f"{self.prefix.removesuffix(statement)}{space}pass\n{self._below}")
         return min(around, _INCOMPLETE) if self._open else around
 
     def _only_comments(self, text: str) -> bool:

@@ -60,7 +60,9 @@ def told_names(sources: Iterable[str], variables: Mapping[str, Any]) -> str:
             kind = "keys" if isinstance(namespace[name], dict) else "columns"
             few = [" ".join(key.split())[:24] for key in told[:12]]
             parts.append(f"{name} has the {kind} {', '.join(few)}")
-    return scrub(f"# {'; '.join(parts)}") if parts else ""
+    line, most = scrub(f"# {'; '.join(parts)}"), _NAMES_TOKENS * _CHARS_OF_TOKEN
+    line = line if len(line) < most else line[:most].rpartition(", ")[0]
+    return line + "\n" if parts else ""
 
 
 def first_kept(counts: Sequence[int], budget: int) -> int:
@@ -85,9 +87,8 @@ def end_of(text: str, most: int) -> str:
 
 def healed(text: str) -> tuple[str, str]:
     """A text up to its last piece, and that piece, which a model may write with other tokens."""
-    found = _PIECE.search(text)
-    place = found.start() if found is not None else len(text)
-    return text[:place], text[place:]
+    piece = _PIECE.findall(text)[0]
+    return text.removesuffix(piece), piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +188,6 @@ class PromptWriter:
         if kind != "code":
             text = "\n".join(f"# {line}".rstrip() for line in text.split("\n"))
         return (text + "\n\n",)
-
-    def names_line(self, text: str) -> str:
-        """The line that tells names, as long as it may be."""
-        while text and self._count(text) > _NAMES_TOKENS - 1:
-            text = text[: len(text) * 3 // 4].rpartition(", ")[0]
-        return text + "\n" if text else ""
 
     def write(self, above: Parts, cell: CellText, visit: Visit, added: str = "") -> GhostPrompt:
         """The prompt for a cell, to whose prefix a model has `added` something already."""

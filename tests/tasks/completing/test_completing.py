@@ -193,15 +193,3 @@ def test_running_a_cell_changes_no_prompt() -> None:
     one, other, _, later = map(read, engine.requests)
     assert one == other
     assert "sizes has the keys small" in later
-
-
-def test_a_prompt_is_read_ahead_as_it_will_be_asked() -> None:
-    engine = ScriptedEngine([" 1\n"])
-    asked = Asked(engine)
-    asked.writer.read_ahead(NOTEBOOK, "c")
-    until(lambda: engine.prefilled)
-    asked("y = ")
-    ahead, later = engine.prefilled[0], engine.requests[0]
-    assert read(later).startswith(read(ahead))
-    assert ahead.conversation == later.conversation
-    assert ahead.priority is Priority.BACKGROUND

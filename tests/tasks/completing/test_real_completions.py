@@ -134,29 +134,3 @@ def test_what_was_read_ahead_is_not_read_again(engine: Engine) -> None:
     until(lambda: engine.status().num_running == 0 and sum(engine.status().resident_tokens) > 100)
     typist.ask(document, "6", "def ")
     assert new_tokens(typist.streams[0].result().usage) <= 16
-
-
-def test_running_a_cell_has_nothing_read(typist: Typist) -> None:
-    document = read_typed("houses")
-    typist.ask(document, "5", "large = houses[")
-    typist.namespace = run_above(document, "5")
-    typist.streams.clear()
-    typist.ask(document, "5", "large = houses[")
-    assert new_tokens(typist.streams[0].result().usage) <= 8
-
-
-def test_a_key_ends_what_is_written_in_the_engine_too(typist: Typist) -> None:
-    document = read_typed("words")
-    for length in range(5, 12):
-        typist.begin(document, "6", "def nearest("[:length])
-    typist.ask(document, "6", "def nearest(")
-    assert [stream.future.done() for stream in typist.streams] == [True] * len(typist.streams)
-
-
-def test_several_suggestions_of_a_real_model_differ(typist: Typist) -> None:
-    document = read_typed("houses")
-    request = GhostRequest(cell_id="5", prefix="large = ", num_items=3)
-    typist.writer.complete(document, request, typist.told.append).result(60)
-    (end,) = [one for one in typist.told if isinstance(one, GhostEnd)]
-    texts = [item.text for item in end.items if item.text]
-    assert len(texts) == len(set(texts)) > 1
