@@ -33,8 +33,12 @@ def notebook(tmp_path: Path) -> Path:
         *({"__vsc_ipynb_file__": n} for n in ("", "a.ipynb", "/Untitled-1.ipynb", "\0", "/a\0b")),
     ],
 )
-def test_without_a_notebook_on_disk_there_is_no_path(namespace: dict[str, object] | None) -> None:
-    assert notebook_path(namespace) is None
+def test_without_a_notebook_on_disk_there_is_no_path(
+    namespace: dict[str, object] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("", "a.ipynb", "/somewhere/console-1-d41d8c", "/"):
+        monkeypatch.setenv("JPY_SESSION_NAME", name)
+        assert notebook_path(namespace) is None
 
 
 def test_the_session_names_the_notebook_after_a_rename_too_until_told(
@@ -45,12 +49,6 @@ def test_the_session_names_the_notebook_after_a_rename_too_until_told(
     notebook.rename(notebook.with_name("b.ipynb"))
     assert notebook_path() == notebook
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab-20260101")
-    assert notebook_path() is None
-
-
-@pytest.mark.parametrize("name", ["", "a.ipynb", "/somewhere/console-1-d41d8c", "/"])
-def test_other_sessions_are_no_notebooks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JPY_SESSION_NAME", name)
     assert notebook_path() is None
 
 
