@@ -135,8 +135,8 @@ def elsewhere(hub: Hub, tiny_base_gguf: Path) -> Iterator[Repo]:
     hub.repos["ada/elsewhere-GGUF"] = repo
     yield repo
     hub.gate.set()
-    PULLS.stop()
-    PULLS.forget()
+    PULLS.end()  # it is stopped
+    PULLS.end()  # and put away
 
 
 @pytest.fixture

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm._version import __version__
+from jupyter_llm.common.database import store
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.common.tables import count_of, human_size, markdown_table
+from jupyter_llm.common.tables import human_size, markdown_table
+from jupyter_llm.engine.local import installed, trial
+from jupyter_llm.engine.local.memory import plan_load
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.project import project_of
 from jupyter_llm.errors import (
     EngineError,
     JupyterLLMError,
@@ -24,8 +29,15 @@ from jupyter_llm.errors import (
     ModelLoadError,
     ModelNotFoundError,
 )
+from jupyter_llm.frontends.installation import NoLabError, check
+from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
+from jupyter_llm.models.fingerprint import check_promise, known_sha256
+from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.machine import available_cores, free_memory, this_machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jupyter_llm.models.discover import ModelEntry
 
 State = Literal["ok", "note", "wrong"]
@@ -33,12 +45,12 @@ Look = tuple[State, str] | tuple[State, str, str]
 """How it is, what is said of it, and what to do."""
 
 _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
-_SCARCE_BYTES = 1 << 30
 _SOON_READ_BYTES = 1 << 30
 _MOST = 5  # names, or reasons
 _CUDA = "-DGGML_CUDA=ON"
 _GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # of NVIDIA and AMD
 _PANEL = Path(__file__).parent / "panel" / "static" / "chat_panel.js"
+_MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +93,10 @@ class Diagnosis:
         return untrusted_markdown(str(self))
 
 
-_MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
-
-
 def diagnose() -> Diagnosis:
     """Look at everything. What cannot be looked at is told like anything else that is wrong."""
-    store, llama = _looked("store", _store), _looked("llama.cpp", _llama)
+    kept, llama = _looked("store", _store), _looked("llama.cpp", _llama)
     looks: dict[str, Callable[[], Look]] = {
-        "memory": _memory,
         "model": lambda: _model(is_tried=llama.state != "wrong"),
         "chat panel": _panel,
         "JupyterLab": _lab,
@@ -96,7 +104,7 @@ def diagnose() -> Diagnosis:
         "trying code": _tries,
     }
     others = [_looked(what, look) for what, look in looks.items()]
-    return Diagnosis((_looked("package", _package), llama, store, *others))
+    return Diagnosis((_looked("package", _package), llama, kept, *others))
 
 
 def _looked(what: str, look: Callable[[], Look]) -> Remark:
@@ -108,43 +116,21 @@ def _looked(what: str, look: Callable[[], Look]) -> Remark:
 
 
 def _package() -> Look:
-    from importlib.metadata import PackageNotFoundError, version
-
     said = f"jupyter_llm {__version__}, Python {platform.python_version()} in {sys.prefix}"
     try:
-        installed, unmet = version("jupyter-llm"), list(_unmet())
+        found = version("jupyter-llm")
     except PackageNotFoundError:  # a folder on the path
         return "ok", said
-    if installed != __version__:
-        said = f"the code is jupyter_llm {__version__}, and {installed} is installed"
-        return "wrong", said, "Restart the kernel, or install it again."
-    if unmet:
-        said = f"{said}; but {'; '.join(what for what, _ in unmet)}"
-        needed = " ".join(f'"{requirement}"' for _, requirement in unmet)
-        return "wrong", said, f"`pip install {needed}`"
-    return "ok", said
-
-
-def _unmet() -> Iterator[tuple[str, str]]:
-    """Yield which packages that we need are missing or of another version, and what we need."""
-    from importlib.metadata import distributions, requires
-
-    from packaging.requirements import Requirement
-
-    for one in map(Requirement, requires("jupyter-llm") or ()):
-        found = next((here.version for here in distributions(name=one.name)), "missing")
-        is_met = found != "missing" and one.specifier.contains(found, prereleases=True)
-        if not is_met and (one.marker is None or one.marker.evaluate({"extra": ""})):
-            yield f"{one.name} is {found}", f"{one.name}{one.specifier}"
+    if found == __version__:
+        return "ok", said
+    said = f"the code is jupyter_llm {__version__}, and {found} is installed"
+    return "wrong", said, "Restart the kernel, or install it again."
 
 
 def _llama() -> Look:
     """Which llama.cpp there is, and what of the processor and a GPU it uses."""
-    from jupyter_llm.engine.local.installed import installed_llama
-    from jupyter_llm.models.machine import available_cores, this_machine
-
     try:
-        llama = installed_llama()
+        llama = installed.installed_llama()
     except EngineError as error:
         return "wrong", f"does not work. {error}", f"`{_BUILD}llama-cpp-python`"
     machine, settings = this_machine(available_cores()), []
@@ -165,22 +151,7 @@ def _llama() -> Look:
     return "note", said, advice + (" (AMD: `-DGGML_HIP=ON`)" if _CUDA in settings else "")
 
 
-def _memory() -> Look:
-    import psutil
-
-    from jupyter_llm.models.machine import free_memory
-
-    free, whole = free_memory().ram_bytes, psutil.virtual_memory().total
-    said = f"{human_size(free)} of {human_size(whole)} can be used"
-    if free < _SCARCE_BYTES:
-        return "note", said, "End other kernels and programs for larger models."
-    return "ok", said
-
-
 def _model(*, is_tried: bool) -> Look:
-    from jupyter_llm.engine.project import project_of
-    from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
-
     try:
         entry = default_model(project_of(Path.cwd()).model)
     except ModelNotFoundError as error:
@@ -200,12 +171,6 @@ def _model(*, is_tried: bool) -> Look:
 
 def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
     """Whether a file is whole, the one that came, fits into memory and can be loaded."""
-    from jupyter_llm.engine.local.memory import plan_load
-    from jupyter_llm.engine.options import EngineOptions
-    from jupyter_llm.models.fingerprint import check_promise, known_sha256
-    from jupyter_llm.models.inspect import inspect
-    from jupyter_llm.models.machine import free_memory
-
     advice = "Choose another one: `%llm /models` lists them."
     try:
         file = inspect(entry.path)
@@ -214,9 +179,7 @@ def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
             check_promise(entry.path)
         plan_load(file, EngineOptions(), free_memory(), num_sequences=1)
         if is_tried:
-            from jupyter_llm.engine.local.trial import try_file
-
-            try_file(entry.path)
+            trial.try_file(entry.path)
     except (ModelLoadError, OSError) as error:
         return "wrong", str(error), advice
     said = f"{entry.name}, {human_size(file.size_bytes)}, {file.quantization} ({entry.source})"
@@ -225,8 +188,6 @@ def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
 
 
 def _store() -> Look:
-    from jupyter_llm.common.database import store
-
     database = store()
     if trouble := database.trouble():
         advice = (
@@ -235,12 +196,7 @@ def _store() -> Look:
         )
         return "wrong", f"{database.path}: {trouble}", advice
     size = database.path.stat().st_size if database.path.exists() else 0
-    said = f"{database.path}, {human_size(size)}"
-    names = f"{database.path.stem}.damaged-*{database.path.suffix}"
-    if aside := list(database.path.parent.glob(names)):
-        said += f"; beside it {count_of(len(aside), 'file')} of damaged ones"
-        return "note", said, "Delete these once you need nothing of them."
-    return "ok", said
+    return "ok", f"{database.path}, {human_size(size)}"
 
 
 def _panel() -> Look:
@@ -251,8 +207,6 @@ def _panel() -> Look:
 
 
 def _lab() -> Look:
-    from jupyter_llm.frontends.installation import NoLabError, check
-
     try:
         return "ok", check()
     except NoLabError as error:
@@ -263,8 +217,6 @@ def _lab() -> Look:
 
 
 def _kernel() -> Look:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         found = version("ipykernel")
     except PackageNotFoundError:

@@ -85,9 +85,9 @@ test("what is missing, too much or of another type is found", () => {
   const wrong = misfits({
     less,
     more: example("hello", { more: 1 }),
-    other: example("moved", { path: null }),
-    unknown: example("moved", { type: "no such" }),
-    fine: example("moved"),
+    other: example("hello", { path: null }),
+    unknown: example("hello", { type: "no such" }),
+    fine: example("hello"),
   });
   assert.deepEqual(
     wrong.map((said) => said.split(":")[0]),

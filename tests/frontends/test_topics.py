@@ -7,7 +7,7 @@ import pytest
 from jupyter_llm import llm
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.cli import main
-from jupyter_llm.frontends.comm.commands import SHOWN_COMMANDS
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.frontends.prompt.commands import Call
@@ -25,7 +25,7 @@ def test_a_topic_has_a_title_and_is_at_most_a_screen(name: str) -> None:
 def test_help_lists_the_topics_and_explains_each_in_every_front_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for commands in (magic_commands(lambda *_: None), SHOWN_COMMANDS):
+    for commands in (magic_commands(lambda *_: None), PANEL_COMMANDS):
         call = Call(llm=llm, chat=llm.chat())
         assert all(f"`/help {name}`" in str(commands["help"].run(call)) for name in topics())
         call = Call(llm=llm, chat=llm.chat(), argument="Seeds")

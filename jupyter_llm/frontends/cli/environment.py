@@ -17,7 +17,7 @@ _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
 def _doctor(options: argparse.Namespace) -> int:
     """Check the installation, and say what to do.
 
-    Looked at are llama.cpp and the features of the processor it uses, GPU, memory, a model, the
+    Looked at are llama.cpp and the features of the processor it uses, GPU, a model, the
     store of chats, the front end, the kernel.
 
     exit codes:

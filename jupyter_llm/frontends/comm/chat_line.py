@@ -8,29 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.errors import NoNotebookError
+from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.asker import Asker
 from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
 from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.jobs import Job
-from jupyter_llm.frontends.comm.messages import (
-    Bye,
-    Check,
-    Checked,
-    Choose,
-    Describe,
-    Dismiss,
-    DraftMessage,
-    Follow,
-    Land,
-    Prepare,
-    Prepared,
-    Regenerate,
-    Remove,
-    Send,
-    Stop,
-    Suggest,
-    TextMessage,
-)
 from jupyter_llm.frontends.comm.parts import CheckedData
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
@@ -47,7 +29,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.comm.messages import Suggestions, ToFrontEnd
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.events import CellEvent
 
@@ -62,13 +43,13 @@ class ChatLine:
         self,
         chat: Chat,
         options: Options,
-        put: Callable[[ToFrontEnd], None],
+        put: Callable[[messages.ToFrontEnd], None],
         on_settled: Callable[[], object] = lambda: None,
     ) -> None:
         self._chat = chat
         self.side = side = KernelSide(chat, options.context, put, on_settled)
         self._asker = Asker(side, options)
-        self._drafting = Drafting[DraftMessage](self._read_draft)
+        self._drafting = Drafting[messages.DraftMessage](self._read_draft)
         self._later: LaterInput | None = None
         self._lock = Lock()  # guards that there is one
         again = weakly(self._drafting.again)
@@ -77,25 +58,25 @@ class ChatLine:
         self.take = self._inbox.take
         self._inbox.add(
             {
-                Follow: side.welcome,
-                Bye: self._bid_farewell,
-                DraftMessage: self._draft,
-                Send: self._send,
-                Regenerate: self._regenerate,
-                Stop: lambda message: side.stop(message.target),
-                Choose: lambda message: chat.choose(message.number),
-                Remove: lambda message: chat.remove(message.number),
-                Dismiss: lambda message: side.dismiss(message.notice),
+                messages.Follow: side.welcome,
+                messages.Bye: self._bid_farewell,
+                messages.DraftMessage: self._draft,
+                messages.Send: self._send,
+                messages.Regenerate: self._regenerate,
+                messages.Stop: lambda message: side.stop(message.target),
+                messages.Choose: lambda message: chat.choose(message.number),
+                messages.Remove: lambda message: chat.remove(message.number),
+                messages.Dismiss: lambda message: side.dismiss(message.notice),
             }
         )
         # What changes nothing of the chat
         self._inbox.answer(
             {
-                Suggest: self._suggest,
-                Describe: self._describe,
-                Check: lambda asked: Checked(id=asked.id, results=_check(asked.sources)),
-                Prepare: self._prepare,
-                Land: self._land,
+                messages.Suggest: self._suggest,
+                messages.Describe: self._describe,
+                messages.Check: _check,
+                messages.Prepare: self._prepare,
+                messages.Land: self._land,
             }
         )
 
@@ -108,25 +89,25 @@ class ChatLine:
         if self._later is not None:
             self._later.close()
 
-    def _bid_farewell(self, _message: Bye) -> None:
+    def _bid_farewell(self, _message: messages.Bye) -> None:
         self._drafting.drop()
         self.side.farewell()
 
     # Prompts
 
-    def _draft(self, message: DraftMessage) -> None:
+    def _draft(self, message: messages.DraftMessage) -> None:
         self._drafting.take(message if message.text.strip() else None)
 
-    def _read_draft(self, message: DraftMessage | None) -> bool:
+    def _read_draft(self, message: messages.DraftMessage | None) -> bool:
         draft = None if message is None else partial(self._asker.draft, message)
         return read_draft(self._chat, draft)
 
-    def _send(self, message: Send) -> None:
+    def _send(self, message: messages.Send) -> None:
         self._drafting.drop()
         work = partial(self._asker.send, message)
         self.side.begin(Job(message.id, message.text, work, self.side))
 
-    def _regenerate(self, message: Regenerate) -> None:
+    def _regenerate(self, message: messages.Regenerate) -> None:
         turn = self._chat.turn(message.number)
         work = partial(self._asker.regenerate, message, turn)
         self.side.begin(Job(message.id, turn.prompt, work, self.side))
@@ -137,17 +118,18 @@ class ChatLine:
     def _cells(self) -> Sequence[CellEvent]:
         return self._chat.timeline.snapshot().visible
 
-    def _suggest(self, asked: Suggest) -> Suggestions:
+    def _suggest(self, asked: messages.Suggest) -> messages.Suggestions:
         return suggestions(asked.id, asked.text, asked.cursor, self._cells)
 
-    def _describe(self, asked: Describe) -> TextMessage:
-        return TextMessage(id=asked.id, text=description(asked.kind, asked.name, self._cells))
+    def _describe(self, asked: messages.Describe) -> messages.TextMessage:
+        text = description(asked.kind, asked.name, self._cells)
+        return messages.TextMessage(id=asked.id, text=text)
 
-    def _prepare(self, asked: Prepare) -> Prepared:
+    def _prepare(self, asked: messages.Prepare) -> messages.Prepared:
         source, metadata = self._prepared(asked)
-        return Prepared(id=asked.id, source=source, metadata=metadata)
+        return messages.Prepared(id=asked.id, source=source, metadata=metadata)
 
-    def _land(self, asked: Land) -> TextMessage:
+    def _land(self, asked: messages.Land) -> messages.TextMessage:
         """Bring code below the next cell that runs, and say so."""
         shell = current_shell()
         if shell is None:
@@ -157,9 +139,9 @@ class ChatLine:
                 self._later = LaterInput(shell)
         source, _ = self._prepared(asked)
         text = self._later.write([source], replace=asked.in_place)
-        return TextMessage(id=asked.id, text=f"{text[0].upper()}{text[1:]}.")
+        return messages.TextMessage(id=asked.id, text=f"{text[0].upper()}{text[1:]}.")
 
-    def _prepared(self, asked: Prepare | Land) -> tuple[str, dict[str, Any]]:
+    def _prepared(self, asked: messages.Prepare | messages.Land) -> tuple[str, dict[str, Any]]:
         answer = None
         if asked.number is not None:
             answer = self._chat.turn(asked.number).completion
@@ -168,17 +150,17 @@ class ChatLine:
         return _prepared_code(asked.source, answer)
 
 
-def _check(sources: Sequence[str]) -> list[CheckedData]:
+def _check(asked: messages.Check) -> messages.Checked:
     """The names and modules in pieces of code that exist nowhere, given the pieces before."""
     namespace = user_namespace()
     defined: set[str] = set()
     results: list[CheckedData] = []
-    for source in sources:
+    for source in asked.sources:
         unknown = [name for name in unknown_names(source, namespace) if name not in defined]
         missing = list(missing_modules(source))
         results.append(CheckedData(source=source, unknown_names=unknown, missing_modules=missing))
         defined |= defined_names(source)
-    return results
+    return messages.Checked(id=asked.id, results=results)
 
 
 def _prepared_code(source: str, answer: Completion | None) -> tuple[str, dict[str, Any]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
 from jupyter_llm.common.markdown import code_block
-from jupyter_llm.errors import DownloadError, MagicUsageError
+from jupyter_llm.errors import DownloadError
 from jupyter_llm.frontends.comm.parts import ChoiceData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.prompt.commands import (
@@ -38,10 +37,6 @@ class Offer:
 
     def __str__(self) -> str:
         return self.markdown
-
-
-def _chat(_call: Call) -> NoReturn:
-    raise MagicUsageError("/chat shows a panel below a cell.", "Type `%llm /chat` in one.")
 
 
 def _models(call: Call) -> Offer:
@@ -82,12 +77,8 @@ def _pull(call: Call) -> Offer:
             return Offer(end.text, (_to_use(end.model or name),))
 
 
-SHOWN_COMMANDS: dict[str, Command] = {
-    **named(help_command(lambda: SHOWN_COMMANDS, _HELP)),  # options are for lines and cells
+PANEL_COMMANDS: dict[str, Command] = {
+    **named(help_command(lambda: PANEL_COMMANDS, _HELP)),  # options are for lines and cells
     **COMMANDS,
-    **named(
-        replace(COMMANDS["models"], run=_models),
-        replace(COMMANDS["pull"], run=_pull),
-    ),
+    **named(replace(COMMANDS["models"], run=_models), replace(COMMANDS["pull"], run=_pull)),
 }
-PANEL_COMMANDS = {**SHOWN_COMMANDS, **named(Command("chat", "[NAME]", "", _chat))}

@@ -15,26 +15,7 @@ from typing import Any, Final, Literal, Union
 
 from msgspec import ValidationError, convert
 
-from jupyter_llm.frontends.comm.parts import (
-    ActivityData,
-    AttachmentData,
-    ChatData,
-    CheckedData,
-    Data,
-    DocumentCellData,
-    ModelTableData,
-    NoticeData,
-    PendingData,
-    ProgressData,
-    PullData,
-    RangeData,
-    StatusData,
-    SuggestionData,
-    SuggestionKind,
-    TargetCellData,
-    TurnData,
-    UsageData,
-)
+from jupyter_llm.frontends.comm import parts
 
 PROTOCOL: Final = 2
 
@@ -46,13 +27,13 @@ def _tag(name: str) -> str:
     return re.sub(r"(?<=.)(?=[A-Z])", "-", name.removesuffix("Message")).lower()
 
 
-class FromFrontEnd(Data, tag_field="type", tag=_tag):
+class FromFrontEnd(parts.Data, tag_field="type", tag=_tag):
     """What a front end asks for, under an id of its own."""
 
     id: str
 
 
-class ToFrontEnd(Data, tag_field="type", tag=_tag):
+class ToFrontEnd(parts.Data, tag_field="type", tag=_tag):
     """What a front end is told. All views of a chat hear what any of them is answered."""
 
 
@@ -60,16 +41,10 @@ class ToFrontEnd(Data, tag_field="type", tag=_tag):
 
 
 class Hello(FromFrontEnd):
-    """A page is there, answered by `welcome`; `path`: of its notebook, below the server's root."""
+    """A page is there, or its notebook has moved to `path` below the server's root."""
 
     protocol: int
     client: str
-    path: str
-
-
-class Moved(FromFrontEnd):
-    """The notebook has moved."""
-
     path: str
 
 
@@ -79,7 +54,7 @@ class Cells(FromFrontEnd):
     revision: int
     at: int
     remove: int
-    insert: list[DocumentCellData]
+    insert: list[parts.DocumentCellData]
 
 
 class Complete(FromFrontEnd):
@@ -125,8 +100,8 @@ class Act(FromFrontEnd):
     """
 
     action: Action
-    cell: TargetCellData
-    selection: RangeData | None
+    cell: parts.TargetCellData
+    selection: parts.RangeData | None
     instruction: str | None
 
 
@@ -203,12 +178,8 @@ class StartPull(FromFrontEnd):
     accepts_licence: bool
 
 
-class StopPull(FromFrontEnd):
-    """Stop the pull that runs, whoever asked for it."""
-
-
-class ForgetPull(FromFrontEnd):
-    """Tell no more of what has become of the last pull."""
+class EndPull(FromFrontEnd):
+    """Stop the pull that runs, whoever asked for it, or tell no more of what the last came to."""
 
 
 # From the front end of a chat
@@ -233,7 +204,7 @@ class Send(FromFrontEnd):
 
     text: str
     after: int | None
-    attachments: list[AttachmentData]
+    attachments: list[parts.AttachmentData]
     seed: int | None
     temperature: float | None
     is_alone: bool
@@ -244,7 +215,7 @@ class DraftMessage(FromFrontEnd):
 
     text: str
     after: int | None
-    attachments: list[AttachmentData]
+    attachments: list[parts.AttachmentData]
     is_alone: bool
 
 
@@ -290,7 +261,7 @@ class Suggest(FromFrontEnd):
 class Describe(FromFrontEnd):
     """What there is to say of a suggestion; `name` is the suggestion's."""
 
-    kind: SuggestionKind
+    kind: parts.SuggestionKind
     name: str
 
 
@@ -336,7 +307,7 @@ class ErrorMessage(ToFrontEnd):
 class ProgressMessage(ToFrontEnd):
     """How far a request (`id`) or a turn (`number`) is, and what is written so far."""
 
-    progress: ProgressData
+    progress: parts.ProgressData
     id: str | None = None
     number: int | None = None
     text: str = ""
@@ -390,7 +361,7 @@ class Completed(ToFrontEnd):
     """Answers `complete`, with what each item cost; `reason` says why there is none."""
 
     id: str
-    usage: list[UsageData]
+    usage: list[parts.UsageData]
     reason: str | None = None
 
 
@@ -430,27 +401,27 @@ class ChatsMessage(ToFrontEnd):
     """The chats of the notebook."""
 
     id: str
-    chats: list[ChatData]
+    chats: list[parts.ChatData]
 
 
 class ActivityMessage(ToFrontEnd):
     """The model does something else, or holds more or less."""
 
-    activity: ActivityData
+    activity: parts.ActivityData
 
 
 class PullMessage(ToFrontEnd):
     """How far the pull is, or what the last one has come to; nothing once that is put away."""
 
-    pull: PullData | None
+    pull: parts.PullData | None
 
 
 class Models(ToFrontEnd):
     """Answers `list-models`: those that are here, and those that suit this machine, best first."""
 
     id: str
-    here: ModelTableData
-    suited: ModelTableData
+    here: parts.ModelTableData
+    suited: parts.ModelTableData
 
 
 # To the front end of a chat
@@ -467,17 +438,17 @@ class SnapshotMessage(ToFrontEnd):
     view: str | None
     kernel: str
     chat: str | None
-    turns: list[TurnData]
+    turns: list[parts.TurnData]
     path: list[int]
-    status: StatusData
-    notices: list[NoticeData]
-    pending: list[PendingData]
+    status: parts.StatusData
+    notices: list[parts.NoticeData]
+    pending: list[parts.PendingData]
 
 
 class TurnMessage(ToFrontEnd):
     """A turn is new or has changed; `id` is the request that it answers, once."""
 
-    turn: TurnData
+    turn: parts.TurnData
     id: str | None = None
 
 
@@ -498,7 +469,7 @@ class Delta(ToFrontEnd):
 class PendingMessage(ToFrontEnd):
     """A request has begun; it ends with a turn, a notice, or `cancelled`."""
 
-    pending: PendingData
+    pending: parts.PendingData
 
 
 class Cancelled(ToFrontEnd):
@@ -511,13 +482,13 @@ class Cancelled(ToFrontEnd):
 class StatusMessage(ToFrontEnd):
     """The model, or how full it is, has changed."""
 
-    status: StatusData
+    status: parts.StatusData
 
 
 class NoticeMessage(ToFrontEnd):
     """A notice is new or has grown."""
 
-    notice: NoticeData
+    notice: parts.NoticeData
 
 
 class Dismissed(ToFrontEnd):
@@ -539,14 +510,14 @@ class Suggestions(ToFrontEnd):
     id: str
     start: int
     end: int
-    items: list[SuggestionData]
+    items: list[parts.SuggestionData]
 
 
 class Checked(ToFrontEnd):
     """Answers `check`."""
 
     id: str
-    results: list[CheckedData]
+    results: list[parts.CheckedData]
 
 
 class Prepared(ToFrontEnd):
@@ -558,14 +529,6 @@ class Prepared(ToFrontEnd):
 
 
 _ANY: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  made here
-
-
-def is_other_hello(content: object) -> bool:
-    """Whether a page says hello in another protocol, so that nothing else it says is understood."""
-    match content:
-        case {"type": "hello", "protocol": int(protocol), "id": str()}:
-            return protocol != PROTOCOL
-    return False
 
 
 def read_message(content: object) -> FromFrontEnd:

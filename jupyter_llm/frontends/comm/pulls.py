@@ -133,15 +133,14 @@ class Pulls:
         self._watchers.tell()
         return begun
 
-    def stop(self) -> None:
-        """Stop it, if it runs. May wait for a moment."""
-        if self._last is not None:
-            self._last.stop()
-
-    def forget(self) -> None:
-        """Put away what has become of it."""
+    def end(self) -> None:
+        """Stop it, which may take a moment, or put away what has become of it."""
+        last = self._last
+        if last is not None and last.is_running:
+            last.stop()
+            return
         with self._lock:
-            if self._last is not None and not self._last.is_running:
+            if self._last is last:
                 self._last = None
         self._watchers.tell()
 

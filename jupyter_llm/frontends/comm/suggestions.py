@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.comm.commands import SHOWN_COMMANDS
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.messages import Suggestions
 from jupyter_llm.frontends.comm.parts import SuggestionData
 from jupyter_llm.notebook.cells.rendering import cell_text
@@ -51,8 +51,8 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
 
 def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> str:
     """What there is to say of a suggestion; `MagicUsageError` if that has gone."""
-    if kind == "command" and name in SHOWN_COMMANDS:
-        command = SHOWN_COMMANDS[name]
+    if kind == "command" and name in PANEL_COMMANDS:
+        command = PANEL_COMMANDS[name]
         return f"/{name} {command.argument}".rstrip() + f"\n{command.help}"
     if kind == "cell" and (number := _CELL.fullmatch(name)) is not None:
         return clip(cell_text(find_cell(number[1], cells)), _DESCRIPTION_CHARS)
@@ -70,7 +70,7 @@ def _suggestion(
 
 
 def _commands(prefix: str) -> Iterator[SuggestionData]:
-    for command in SHOWN_COMMANDS.values():
+    for command in PANEL_COMMANDS.values():
         if command.name.startswith(prefix):
             label = f"/{command.name} {command.argument}"
             text = f"/{command.name} " if command.argument else f"/{command.name}"

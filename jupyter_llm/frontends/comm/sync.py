@@ -11,7 +11,6 @@ from uuid import uuid4
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import SnapshotMessage, TurnMessage
 from jupyter_llm.frontends.comm.mirror import Mirror
 from jupyter_llm.frontends.comm.parts import NoticeData, StatusData
 from jupyter_llm.frontends.comm.status import status_at_once, status_data
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.comm.messages import Follow, ToFrontEnd
     from jupyter_llm.frontends.comm.parts import ChoiceData, ProposalData
 
 _KERNEL = uuid4().hex
@@ -54,7 +52,7 @@ class KernelSide:
         self,
         chat: Chat,
         mode: ContextMode,
-        put: Callable[[ToFrontEnd], None],
+        put: Callable[[messages.ToFrontEnd], None],
         on_settled: Callable[[], object],
     ) -> None:
         self.chat = chat
@@ -92,13 +90,13 @@ class KernelSide:
 
     # What views ask for
 
-    def welcome(self, message: Follow) -> None:
+    def welcome(self, message: messages.Follow) -> None:
         """Tell a view all there is."""
         with self._lock:
             self.can_write_cells |= message.can_write_cells
             self._publish()
             self._has_views = True
-            self._put(self._snapshot(message.view, message.id))
+            self._put(self._snapshot(message))
         self._pump.ask()
         self._gauge.ask()
         self._on_settled()
@@ -275,9 +273,9 @@ class KernelSide:
                 self._pending.pop(job_id, None)
             else:  # it has gone, or another branch is shown
                 self._end_pending(job_id)
-        is_flood = sum(isinstance(message, TurnMessage) for message in news) > _MOST_TURNS
+        is_flood = sum(isinstance(message, messages.TurnMessage) for message in news) > _MOST_TURNS
         is_renamed, self._name = self.chat.name != self._name, self.chat.name
-        told: list[ToFrontEnd] = [self._snapshot()] if is_flood or is_renamed else news
+        told: list[messages.ToFrontEnd] = [self._snapshot()] if is_flood or is_renamed else news
         for message in told:
             self._tell(message)
         if any(map(_settles, news)):
@@ -285,10 +283,10 @@ class KernelSide:
             self._on_settled()
         return len(told)
 
-    def _snapshot(self, view: str | None = None, request_id: str | None = None) -> SnapshotMessage:
-        return SnapshotMessage(
-            id=request_id,
-            view=view,
+    def _snapshot(self, asked: messages.Follow | None = None) -> messages.SnapshotMessage:
+        return messages.SnapshotMessage(
+            id=asked.id if asked is not None else None,
+            view=asked.view if asked is not None else None,
             kernel=_KERNEL,
             chat=self.chat.name,
             turns=self._mirror.turns,
@@ -323,12 +321,12 @@ class KernelSide:
                 self._tell(messages.StatusMessage(status=status))
         return _GAUGE_S, False
 
-    def _tell(self, message: ToFrontEnd) -> None:
+    def _tell(self, message: messages.ToFrontEnd) -> None:
         if self._has_views:
             self._put(message)
 
 
-def _settles(message: ToFrontEnd) -> bool:
-    if isinstance(message, TurnMessage):
+def _settles(message: messages.ToFrontEnd) -> bool:
+    if isinstance(message, messages.TurnMessage):
         return message.turn.state == "finished"
     return isinstance(message, messages.PathMessage)

@@ -7,14 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.frontends.comm.messages import (
-    Act,
-    AnswerMessage,
-    Cancel,
-    ErrorMessage,
-    ProgressMessage,
-    ProposalMessage,
-)
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.messages import Act, AnswerMessage
 from jupyter_llm.frontends.comm.parts import progress_data
 from jupyter_llm.frontends.lab.session import PageJobs
 
@@ -43,7 +37,7 @@ class Actions(PageJobs):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        session.inbox.add({Act: self._act, Cancel: self._cancel})
+        session.inbox.add({Act: self._act, messages.Cancel: self._cancel})
 
     def close(self) -> None:
         """Stop what nobody would see any more; an explanation is a turn."""
@@ -65,7 +59,7 @@ class Actions(PageJobs):
 
     def _tell_text(self, job: Job, stream: Stream) -> None:
         progress = progress_data(stream.progress.step)
-        self._tell(job, ProgressMessage(id=job.id, progress=progress, text=stream.written))
+        self._tell(job, messages.ProgressMessage(id=job.id, progress=progress, text=stream.written))
 
     def _carry_out(self, act: Act, job: Job) -> None:
         from jupyter_llm.frontends.prompt.defaults import default_options
@@ -111,7 +105,7 @@ class Actions(PageJobs):
         if not answer.text and not known:
             is_stopped = answer.finish_reason == "cancelled"
             said = self.stopped if is_stopped else "The model wrote nothing."
-            return ErrorMessage(id=job.id, text=said)
+            return messages.ErrorMessage(id=job.id, text=said)
         # What is known is there whether or not the model adds to it.
         number = numbers[0] if numbers and answer.text else None
         markdown = f"{known}{answer.text}" if answer.text else known.rstrip()
@@ -176,12 +170,12 @@ def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
             return replace(proposal, source=cell.changed(proposal.source))
 
 
-def _message(act: Act, proposal: Proposal) -> ProposalMessage:
+def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
     from jupyter_llm.records.records import landed
 
     is_below = act.action == "test"
     made = proposal.completion.provenance if proposal.completion is not None else None
-    return ProposalMessage(
+    return messages.ProposalMessage(
         id=act.id,
         cell=act.cell.id,
         before=act.cell.source,

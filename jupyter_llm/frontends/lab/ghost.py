@@ -7,18 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_llm.errors import DocumentError
-from jupyter_llm.frontends.comm.messages import (
-    Accepted,
-    Cancel,
-    Cells,
-    Complete,
-    Completed,
-    CompletionMessage,
-    Focus,
-    ModelMessage,
-    Resend,
-    Shown,
-)
+from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.parts import usage_data
 from jupyter_llm.frontends.lab.session import PagePart
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
@@ -50,9 +39,9 @@ class Ghost(PagePart):
         self._last: str | None = None  # whose answer is not sent yet
         self._answering = threading.Lock()
         self._end_watch = session.llm.current.watch(self._tell_model)
-        session.inbox.add({Cells: self._edit, Focus: self._read_ahead})
-        session.inbox.add({Complete: self._complete, Cancel: self._cancel})
-        session.inbox.answer({Shown: self._accept})
+        session.inbox.add({messages.Cells: self._edit, messages.Focus: self._read_ahead})
+        session.inbox.add({messages.Complete: self._complete, messages.Cancel: self._cancel})
+        session.inbox.answer({messages.Shown: self._accept})
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -60,7 +49,7 @@ class Ghost(PagePart):
         if self._writer is not None:
             self._writer.cancel()
 
-    def _edit(self, message: Cells) -> None:
+    def _edit(self, message: messages.Cells) -> None:
         before = Document() if message.revision == 1 else self._document
         if message.revision != before.revision + 1:
             self._ask_for_all()
@@ -76,13 +65,13 @@ class Ghost(PagePart):
         """Ask for the cells anew, once: what is on its way meanwhile does not fit either."""
         if not self._waits_for_all:
             self._waits_for_all = True
-            self._put(Resend())
+            self._put(messages.Resend())
 
-    def _read_ahead(self, message: Focus) -> None:
+    def _read_ahead(self, message: messages.Focus) -> None:
         if message.revision == self._document.revision:
             self._ghost_writer().read_ahead(self._document, message.cell)
 
-    def _complete(self, message: Complete) -> None:
+    def _complete(self, message: messages.Complete) -> None:
         from jupyter_llm.tasks.completing.suggestions import GhostRequest
 
         self._end(self._last)
@@ -106,7 +95,7 @@ class Ghost(PagePart):
         for old in list(self._runs)[:-_MAX_RUNS]:
             del self._runs[old]
 
-    def _cancel(self, message: Cancel) -> None:
+    def _cancel(self, message: messages.Cancel) -> None:
         if (run := self._runs.get(message.target)) is not None:
             run.cancel()
             self._end(message.target)
@@ -123,13 +112,13 @@ class Ghost(PagePart):
                 return
             self._last = None
         usage = [usage_data(item.usage) for item in items]
-        self._put(Completed(id=request_id, usage=usage, reason=reason))
+        self._put(messages.Completed(id=request_id, usage=usage, reason=reason))
 
-    def _accept(self, message: Shown) -> Accepted:
+    def _accept(self, message: messages.Shown) -> messages.Accepted:
         run = self._runs.get(message.target)
         items = run.result(_STOP_S).items if run is not None else ()
         item = items[message.item] if message.item < len(items) else None
-        return Accepted(id=message.id, metadata=_metadata(item, message.source))
+        return messages.Accepted(id=message.id, metadata=_metadata(item, message.source))
 
     def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:
         """Pass on what is written. Comes on any thread."""
@@ -137,8 +126,7 @@ class Ghost(PagePart):
         from jupyter_llm.tasks.completing.suggestions import GhostText
 
         if isinstance(news, GhostText):
-            item, text, is_final = news.item, news.text, news.is_final
-            self._put(CompletionMessage(id=request_id, item=item, text=text, is_final=is_final))
+            self._put(messages.CompletionMessage(request_id, news.item, news.text, news.is_final))
             return
         self._end(request_id, news.items, news.reason or None)
         if news.reason == NO_MODEL:
@@ -146,7 +134,7 @@ class Ghost(PagePart):
 
     def _tell_model(self) -> None:
         # One that rests is loaded again by the next request, so the page goes on asking.
-        self._put(ModelMessage(model=self._session.llm.current.name_for("complete")))
+        self._put(messages.ModelMessage(model=self._session.llm.current.name_for("complete")))
 
     def _engine(self) -> Engine | None:
         current = self._session.llm.current

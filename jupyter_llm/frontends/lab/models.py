@@ -5,16 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.frontends.comm.messages import (
-    Cancel,
-    DoneMessage,
-    ForgetPull,
-    ListModels,
-    Models,
-    StartPull,
-    StopPull,
-    UseModel,
-)
+from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.parts import ModelData, ModelTableData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.lab.session import PageJobs
@@ -32,12 +23,11 @@ class ModelChoice(PageJobs):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         inbox = session.inbox
-        inbox.add({UseModel: self._use, Cancel: self._cancel})
-        inbox.add({StopPull: lambda message: inbox.work(message.id, PULLS.stop)})
-        inbox.add({ForgetPull: lambda message: inbox.work(message.id, PULLS.forget)})
-        inbox.answer({ListModels: self._models, StartPull: self._pull})
+        inbox.add({messages.UseModel: self._use, messages.Cancel: self._cancel})
+        inbox.add({messages.EndPull: lambda message: inbox.work(message.id, PULLS.end)})
+        inbox.answer({messages.ListModels: self._models, messages.StartPull: self._pull})
 
-    def _models(self, message: ListModels) -> Models:
+    def _models(self, message: messages.ListModels) -> messages.Models:
         from jupyter_llm.frontends.prompt.commands import suggestions
         from jupyter_llm.frontends.prompt.model_list import MODEL_COLUMNS, listed_models
         from jupyter_llm.models.catalog import SUGGESTION_COLUMNS
@@ -53,17 +43,17 @@ class ModelChoice(PageJobs):
             for name, model in reversed(by_name.items())
         ]
         suited = [ModelData(name=one.entry.name, facts=list(one.facts)) for one in suggestions()]
-        return Models(
+        return messages.Models(
             id=message.id,
             here=ModelTableData(columns=list(MODEL_COLUMNS), models=here),
             suited=ModelTableData(columns=list(SUGGESTION_COLUMNS), models=suited),
         )
 
-    def _pull(self, message: StartPull) -> DoneMessage:
+    def _pull(self, message: messages.StartPull) -> messages.DoneMessage:
         PULLS.begin(message.model.strip(), is_accepted=message.accepts_licence)
-        return DoneMessage(id=message.id)
+        return messages.DoneMessage(id=message.id)
 
-    def _use(self, message: UseModel) -> None:
+    def _use(self, message: messages.UseModel) -> None:
         self._begin(message.id, message.model or "", partial(self._load, message.model))
 
     def _load(self, model: str | None, job: Job) -> None:
@@ -72,4 +62,4 @@ class ModelChoice(PageJobs):
             current.get(show=job.tell)  # with the options that were chosen, if any were
         else:
             current.use(model, show=job.tell)
-        self._finish(job, DoneMessage(id=job.id))
+        self._finish(job, messages.DoneMessage(id=job.id))

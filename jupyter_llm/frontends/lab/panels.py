@@ -9,22 +9,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import ChatNameError
-from jupyter_llm.frontends.comm.messages import (
-    ChatsMessage,
-    DeleteChat,
-    ExportChat,
-    ListChats,
-    PanelClose,
-    PanelOpen,
-    RenameChat,
-    TextMessage,
-)
+from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.parts import ChatData
 from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.chat_line import ChatLine
-    from jupyter_llm.frontends.comm.messages import FromFrontEnd
     from jupyter_llm.frontends.lab.session import Session
 
 
@@ -39,13 +29,15 @@ class Panels(PagePart):
         self._lines: dict[str, ChatLine | list[object]] = {}
         self._lock = threading.RLock()  # guards who is there, and the order of what is said
         session.take_for_panel = self._take
-        session.inbox.add({PanelOpen: self._open, PanelClose: lambda m: self._shut(m.panel_id)})
+        session.inbox.add(
+            {messages.PanelOpen: self._open, messages.PanelClose: lambda m: self._shut(m.panel_id)}
+        )
         session.inbox.answer(
             {
-                ListChats: self._list,
-                RenameChat: self._rename,
-                DeleteChat: self._delete,
-                ExportChat: self._export,
+                messages.ListChats: self._list,
+                messages.RenameChat: self._rename,
+                messages.DeleteChat: self._delete,
+                messages.ExportChat: self._export,
             }
         )
 
@@ -54,13 +46,13 @@ class Panels(PagePart):
         for panel in tuple(self._lines):
             self._shut(panel)
 
-    def _open(self, message: PanelOpen) -> None:
+    def _open(self, message: messages.PanelOpen) -> None:
         self._shut(message.panel_id)
         waiting: list[object] = []
         self._lines[message.panel_id] = waiting
         self._session.inbox.work(message.id, partial(self._show, message, waiting))
 
-    def _show(self, message: PanelOpen, waiting: list[object]) -> None:
+    def _show(self, message: messages.PanelOpen, waiting: list[object]) -> None:
         """Begin to show a chat. May take its time."""
         from jupyter_llm.frontends.comm.chat_line import ChatLine
         from jupyter_llm.frontends.prompt.defaults import default_options
@@ -92,22 +84,22 @@ class Panels(PagePart):
 
     # The notebook's chats, on threads: they may be on the disk
 
-    def _list(self, message: FromFrontEnd) -> ChatsMessage:
+    def _list(self, message: messages.FromFrontEnd) -> messages.ChatsMessage:
         saved = self._session.llm.chats.saved().values()
-        return ChatsMessage(
+        return messages.ChatsMessage(
             id=message.id,
             chats=[ChatData(name=c.name, num_turns=len(c.turns) + c.num_dropped) for c in saved],
         )
 
-    def _rename(self, message: RenameChat) -> ChatsMessage:
+    def _rename(self, message: messages.RenameChat) -> messages.ChatsMessage:
         self._session.llm.chats.rename(message.name, message.new_name)
         return self._list(message)
 
-    def _delete(self, message: DeleteChat) -> ChatsMessage:
+    def _delete(self, message: messages.DeleteChat) -> messages.ChatsMessage:
         self._session.llm.chats.delete(message.name)
         return self._list(message)
 
-    def _export(self, message: ExportChat) -> TextMessage:
+    def _export(self, message: messages.ExportChat) -> messages.TextMessage:
         from jupyter_llm.chat.transcript import to_markdown
 
         saved = self._session.llm.chats.saved()
@@ -115,4 +107,4 @@ class Panels(PagePart):
             raise ChatNameError(f"This notebook has no chat {message.name!r} with turns.")
         shown = {message.name: saved[message.name]}
         title = PurePosixPath(self._session.path).name or "Chats"
-        return TextMessage(id=message.id, text=to_markdown(shown, title=title))
+        return messages.TextMessage(id=message.id, text=to_markdown(shown, title=title))

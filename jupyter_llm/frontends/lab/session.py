@@ -8,17 +8,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm._version import __version__
+from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.jobs import Job
-from jupyter_llm.frontends.comm.messages import (
-    PROTOCOL,
-    ErrorMessage,
-    Hello,
-    Moved,
-    ProgressMessage,
-    Welcome,
-    is_other_hello,
-)
+from jupyter_llm.frontends.comm.messages import PROTOCOL, Welcome
 from jupyter_llm.frontends.comm.outbox import Outbox
 from jupyter_llm.frontends.lab.place import NotebookPlace
 
@@ -27,7 +20,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import LLM
     from jupyter_llm.engine.base import Stream
-    from jupyter_llm.frontends.comm.messages import Cancel, ToFrontEnd
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +54,14 @@ class PageJobs(PagePart):
             self._jobs[job.id] = job
         job.start()
 
-    def _cancel(self, message: Cancel) -> None:
+    def _cancel(self, message: messages.Cancel) -> None:
         if (job := self._jobs.get(message.target)) is not None:
             job.stop()
 
     def tell_progress(self, job: Job) -> None:
         """Say how far a job is that shows nothing yet."""
         if job.progress is not None:
-            self._tell(job, ProgressMessage(id=job.id, progress=job.progress))
+            self._tell(job, messages.ProgressMessage(id=job.id, progress=job.progress))
 
     def show(self, job: Job, stream: Stream) -> None:
         """Show nothing of what is written."""
@@ -80,14 +72,14 @@ class PageJobs(PagePart):
 
     def end(self, job: Job, error: str | None) -> None:
         """Take in that a job's work has ended, and why if it came to nothing."""
-        self._finish(job, ErrorMessage(id=job.id, text=error or self.stopped))
+        self._finish(job, messages.ErrorMessage(id=job.id, text=error or self.stopped))
 
-    def _tell(self, job: Job, message: ToFrontEnd) -> None:
+    def _tell(self, job: Job, message: messages.ToFrontEnd) -> None:
         with self._lock:
             if job.id in self._jobs:
                 self._put(message)
 
-    def _finish(self, job: Job, message: ToFrontEnd) -> None:
+    def _finish(self, job: Job, message: messages.ToFrontEnd) -> None:
         """Answer a request, once."""
         with self._lock:
             if self._jobs.pop(job.id, None) is not None:
@@ -113,7 +105,7 @@ class Session:
         self.llm = llm
         self.outbox = Outbox(send)
         self.inbox = Inbox(self.outbox.put)
-        self.inbox.add({Hello: self._take_in, Moved: self._move})
+        self.inbox.add({messages.Hello: self._take_in})
         self.client = self.path = ""
         self.take_for_panel: Callable[[str, object], None] = lambda _panel, _content: None
         self._place = NotebookPlace(llm.notebook)
@@ -129,10 +121,8 @@ class Session:
             return
         self.outbox.listen()
         match content:
-            case {"type": "hello", "id": request_id} if is_other_hello(content):
-                self._welcome(request_id)
-            case {"type": str(kind), "id": str(request_id)} if not self.client and kind != "hello":
-                self.inbox.refuse(request_id, ValueError("Nothing is taken before a hello."))
+            case {"type": "hello", "id": str(asked), "protocol": int(other)} if other != PROTOCOL:
+                self._welcome(asked)  # what else it says may mean something else
             case {"panel": str(panel), **message}:
                 self.take_for_panel(panel, message)
             case _:
@@ -149,7 +139,7 @@ class Session:
                     logger.exception("A page could not be let go of")
             self._on_end(self)
 
-    def _take_in(self, hello: Hello) -> None:
+    def _take_in(self, hello: messages.Hello) -> None:
         self.client, self.path = hello.client, hello.path
         self._place.take(hello.path)
         self._on_hello(self)
@@ -158,7 +148,3 @@ class Session:
     def _welcome(self, request_id: str) -> None:
         model = self.llm.current.name_for("complete")
         self.outbox.put(Welcome(id=request_id, protocol=PROTOCOL, version=__version__, model=model))
-
-    def _move(self, message: Moved) -> None:
-        self.path = message.path
-        self._place.take(message.path)

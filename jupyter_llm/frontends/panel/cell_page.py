@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from anywidget import AnyWidget
 from traitlets import Unicode
 
-from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm.subshell import hear_beside_cells
-from jupyter_llm.frontends.panel.panel import STATIC
+from jupyter_llm.frontends.panel.panel import STATIC, built
 from jupyter_llm.notebook.cells.shell import current_shell
 from jupyter_llm.notebook.code.page import MADE_KEY, MadeCell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from jupyter_llm.notebook.code.page import NewCell
 
@@ -35,7 +32,7 @@ class CellPage(AnyWidget):
     _esm = Unicode().tag(sync=True)
 
     def __init__(self) -> None:
-        super().__init__(_esm=_script(STATIC))
+        super().__init__(_esm=built(STATIC, "cell_page.js"))
         hear_beside_cells(self.comm, self._handle_msg)
         self._own_layout = self.layout
         self._patience_s = _GREETING_S
@@ -110,11 +107,3 @@ def _page() -> str | None:
     parent = getattr(current_shell(), "parent_header", None) or {}
     session: str | None = parent.get("header", {}).get("session")
     return session
-
-
-@cache
-def _script(folder: Path) -> str:
-    try:
-        return (folder / "cell_page.js").read_text("utf-8")
-    except OSError:
-        raise PanelFilesError(folder) from None

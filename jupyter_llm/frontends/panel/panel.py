@@ -54,7 +54,7 @@ class ChatPanel(AnyWidget):
         context: ContextMode = "auto",
         **sampling: Unpack[SamplingOptions],
     ) -> None:
-        script, style = panel_files(STATIC)
+        script, style = (built(STATIC, f"chat_panel.{kind}") for kind in ("js", "css"))
         check_mode(context)
         params = sampling_params(sampling)
         options = Options(model=model, context=context, continue_=True, params=params)
@@ -129,10 +129,9 @@ def _named_chat(name: str) -> Chat:
 
 
 @cache
-def panel_files(folder: Path) -> tuple[str, str]:
-    """The panel's script and style; `PanelFilesError` if they were not built."""
+def built(folder: Path, name: str) -> str:
+    """A file of the front end; `PanelFilesError` if it was not built."""
     try:
-        script, style = (folder / f"chat_panel.{kind}" for kind in ("js", "css"))
-        return script.read_text("utf-8"), style.read_text("utf-8")
+        return (folder / name).read_text("utf-8")
     except OSError:
         raise PanelFilesError(folder) from None

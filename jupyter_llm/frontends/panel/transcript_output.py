@@ -6,12 +6,10 @@ A saved notebook holds it: on a code host, in nbconvert, in a browser without a 
 from __future__ import annotations
 
 import contextvars
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.transcript import other_branches, turn_markdown
-from jupyter_llm.common.clipping import clip
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown
 from jupyter_llm.common.tables import count_of
@@ -63,12 +61,15 @@ class TranscriptOutput:
         """The output as it is now: its data and its metadata."""
         turns = self._chat.kept_turns
         num_older = len(turns) - _num_with_room(turns)
-        shown = [_clipped(turn) for turn in turns[num_older:]]
+        shown = turns[num_older:]
         older = [f"({count_of(num_older, 'older turn')} not shown here)"] if num_older else []
         num_others = self._chat.num_other_branches if shown else 0
         others = [f"({other_branches(num_others)} of this chat not shown)"] if num_others else []
         empty = [] if shown else [_EMPTY]
-        rich = [_rich(turn, place) for place, turn in enumerate(shown, num_older + 1)]
+        rich = [
+            turn_markdown(n, turn.prompt, turn.completion, f" {one_line(turn.completion.model)}")
+            for n, turn in enumerate(shown, num_older + 1)
+        ]
         plain = [f"{_quoted(turn)}{TRANSCRIPT_BREAK}{turn.completion.text}" for turn in shown]
         data = {
             "text/markdown": _WRAPPER.format(joined_markdown([*older, *rich, *others, *empty])),
@@ -104,33 +105,15 @@ class TranscriptOutput:
         display(data, raw=True, metadata=metadata, display_id=name, update=is_update)
 
 
-def _rich(turn: Turn, place: int) -> str:
-    """A turn as Markdown that is safe to show."""
-    return turn_markdown(place, turn.prompt, turn.completion, f" {one_line(turn.completion.model)}")
-
-
 def _quoted(turn: Turn) -> str:
     return "\n".join(f"> {line}" for line in turn.prompt.splitlines())
-
-
-def _num_chars(turn: Turn) -> int:
-    return len(turn.prompt) + len(turn.completion.text)
 
 
 def _num_with_room(turns: Sequence[Turn]) -> int:
     """How many of the last turns there is room for; of those there are, one at least."""
     num_chars = 0
     for num_turns, turn in enumerate(reversed(turns)):
-        num_chars += _num_chars(turn)
+        num_chars += len(turn.prompt) + len(turn.completion.text)
         if num_turns and (num_turns >= _MOST_TURNS or num_chars > _MOST_CHARS):
             return num_turns
     return len(turns)
-
-
-def _clipped(turn: Turn) -> Turn:
-    """A turn as far as there is room for it; what is not whole has no record."""
-    if _num_chars(turn) <= _MOST_CHARS:
-        return turn
-    text = clip(turn.completion.text, _MOST_CHARS // 2)
-    answer = replace(turn.completion, text=text, provenance=None)
-    return replace(turn, prompt=clip(turn.prompt, _MOST_CHARS // 4), completion=answer)

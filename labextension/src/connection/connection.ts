@@ -235,7 +235,7 @@ export class Connection implements IDisposable {
   }
 
   #move(): void {
-    if (this.#state === "open") this.request({ type: "moved", path: this.#place.localPath });
+    if (this.#state === "open") this.request(this.#hello);
   }
 
   #take(comm: Kernel.IComm, data: unknown): void {

@@ -157,7 +157,6 @@ export interface Transcript {
 /** What a page asks of the kernel; an id is added when it is sent. */
 export type Request =
   | { type: "hello"; protocol: number; client: string; path: string }
-  | { type: "moved"; path: string }
   | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
   | {
       type: "complete";
@@ -191,8 +190,7 @@ export type Request =
   | { type: "list-models" }
   | { type: "use-model"; model: string | null }
   | { type: "start-pull"; model: string; accepts_licence: boolean }
-  | { type: "stop-pull" }
-  | { type: "forget-pull" };
+  | { type: "end-pull" };
 
 /** What the front end of a chat asks for. */
 export type ChatRequest =

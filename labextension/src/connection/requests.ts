@@ -6,7 +6,6 @@ import type { Message, Request } from "./messages.js";
 const NEWS = new Set<Message["type"]>(["ack", "progress", "completion"]);
 /** These have done what they are for once they have arrived. */
 const ANSWERED_BY_ACK = new Set<Request["type"]>([
-  "moved",
   "cells",
   "focus",
   "cancel",
@@ -14,8 +13,7 @@ const ANSWERED_BY_ACK = new Set<Request["type"]>([
   "panel-open",
   "panel-close",
   "watch-activity",
-  "stop-pull",
-  "forget-pull",
+  "end-pull",
 ]);
 
 interface OpenRequest {

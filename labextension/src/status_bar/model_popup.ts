@@ -46,10 +46,9 @@ export class ModelPopup extends Widget {
     );
     this.#pull = new PullView(trans, {
       pull,
-      stop: () => model.stopPull(),
-      forget: () => model.forgetPull(),
+      end: () => model.endPull(),
       use: (name) => {
-        model.forgetPull();
+        model.endPull();
         use(name);
       },
     });

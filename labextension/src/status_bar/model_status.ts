@@ -100,13 +100,9 @@ export class ModelStatus implements IDisposable {
       .reply;
   }
 
-  stopPull(): void {
-    this.#connection?.request({ type: "stop-pull" });
-  }
-
-  /** Hear no more of what has become of the last pull. */
-  forgetPull(): void {
-    this.#connection?.request({ type: "forget-pull" });
+  /** Stop the pull that runs, or hear no more of what has become of the last one. */
+  endPull(): void {
+    this.#connection?.request({ type: "end-pull" });
   }
 
   /** Stop loading the model that was chosen. */

@@ -6,8 +6,7 @@ import { button } from "./elements.js";
 
 export interface PullActions {
   pull(name: string, acceptsLicence: boolean): void;
-  stop(): void;
-  forget(): void;
+  end(): void;
   use(name: string): void;
 }
 
@@ -79,11 +78,11 @@ export class PullView {
       const stop = button(trans.__("Stop"), () => {
         stop.disabled = true;
         this.#end.textContent = trans.__("Stopping…");
-        actions.stop();
+        actions.end();
       });
       return [stop];
     }
-    const close = button(trans.__("Close"), () => actions.forget());
+    const close = button(trans.__("Close"), () => actions.end());
     if (state === "done") {
       return [button(trans.__("Use %1", model ?? name), () => actions.use(model ?? name)), close];
     }

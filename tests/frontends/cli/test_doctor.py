@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +130,7 @@ def test_a_store_that_cannot_be_used_is_said(find: Find, damage: str) -> None:
     if damage != "newer":  # the next that is kept sets it aside
         Remembered("test").put("a", "c")
         assert store().flush(10)
-        found = find("store")
-        assert found["state"] == "note"
-        assert "1 file of damaged ones" in found["said"]
+        assert find("store")["state"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -153,16 +150,6 @@ def test_a_llama_cpp_that_does_not_work_is_said(
     found = find("llama.cpp")
     assert said in found["said"]
     assert "pip install --force-reinstall" in found["advice"]
-
-
-def test_packages_that_are_missing_or_of_another_version_are_said(
-    find: Find, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needed = ["msgspec>=99", "no-such-package>=1", 'neither; extra == "lab"', "nbformat>=5"]
-    monkeypatch.setattr(metadata, "requires", lambda _name: needed)
-    found = find("package")
-    assert "no-such-package is missing" in found["said"]
-    assert found["advice"] == '`pip install "msgspec>=99" "no-such-package>=1"`'
 
 
 def test_a_panel_that_was_not_built_is_said(find: Find, tmp_path: Path) -> None:

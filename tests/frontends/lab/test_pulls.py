@@ -64,7 +64,7 @@ def test_what_was_pulled_is_told_to_every_page_and_can_be_used(
     assert "*" not in found["text"]
     assert page.answer("use-model", model=found["model"])["type"] == "done"
     assert llm.engine().info.name == "elsewhere-q8_0"
-    page.ask("forget-pull")
+    page.ask("end-pull")
     other.wait_until(lambda page: not last_told(page))
 
 
@@ -78,7 +78,7 @@ def test_a_page_that_comes_later_sees_the_pull_that_runs_and_can_stop_it(
     page = watching()
     page.wait_until(lambda page: last_told(page).get("share"))
     assert "Downloading" in told(page, "running")["text"]
-    page.ask("stop-pull")
+    page.ask("end-pull")
     assert "is kept: pull again to go on" in told(page, "stopped")["text"]
 
 

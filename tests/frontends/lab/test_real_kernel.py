@@ -101,7 +101,7 @@ def test_the_kernel_knows_where_the_notebook_is_and_its_new_name(tmp_path: Path)
         page = KernelPage(kernel, "first.ipynb")
         page.hello()
         renamed = notebook.rename(tmp_path / "second.ipynb")
-        page.ask("moved", path="second.ipynb")
+        page.hello(path="second.ipynb")
         seen = "import time\nfor _ in range(1000):\n if llm.notebook.path is not None and "
         seen += "llm.notebook.path.exists(): break\n time.sleep(0.01)\nprint(llm.notebook.path)"
         assert kernel.execute(seen).text.strip() == str(renamed)

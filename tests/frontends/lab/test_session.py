@@ -49,7 +49,7 @@ def test_a_page_that_speaks_otherwise_is_told_how_the_kernel_does(
 
 @pytest.mark.parametrize(
     "content",
-    [None, 7, "hello", [], {}, {"type": []}, {"type": "no such"}, {"type": "moved", "id": []}],
+    [None, 7, "hello", [], {}, {"type": []}, {"type": "no such"}, {"type": "hello", "id": []}],
 )
 def test_garbage_is_answered_in_one_line_and_the_page_goes_on(
     content: object, open_page: MakePage
@@ -58,11 +58,6 @@ def test_garbage_is_answered_in_one_line_and_the_page_goes_on(
     page.tell(content)
     assert "nobody understands" in page.wait_for_kind("error", id=None)["text"]
     assert page.hello()
-
-
-def test_nothing_is_taken_from_a_page_that_has_not_said_who_it_is(sessions: Sessions) -> None:
-    page = LabPage(sessions)
-    assert "before a hello" in page.answer("moved", path="a.ipynb")["text"]
 
 
 def test_of_two_pages_with_one_notebook_only_the_one_that_asked_is_answered(

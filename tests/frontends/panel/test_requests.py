@@ -177,7 +177,6 @@ def test_values_are_put_in_and_variables_and_cells_go_along(
         ("{{1/0}}", "ZeroDivisionError"),
         ("{{__import__('sys').exit(3)}}", "SystemExit"),
         ("@nobody", "There is no variable 'nobody'"),
-        ("/chat", "below a cell"),
         ("word " * 900, "the context window is 4096"),
     ],
 )
