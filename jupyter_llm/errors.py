@@ -54,15 +54,11 @@ class ModelFileError(JupyterLLMError, OSError):
 
 
 class ModelLoadError(JupyterLLMError, RuntimeError):
-    """llama.cpp refused the file or could not set up its context.
+    """llama.cpp refused the file or could not set up its context."""
 
-    `log` holds the last lines llama.cpp wrote about it.
-    """
-
-    def __init__(self, path: Path, reason: str, log: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path.name} cannot be loaded: {reason}")
         self.path = path
-        self.log = tuple(log)
 
 
 class NotEnoughMemoryError(ModelLoadError):

@@ -135,10 +135,6 @@ def _llama() -> Look:
         return "wrong", f"does not work. {error}", f"`{_BUILD}llama-cpp-python`"
     machine, settings = this_machine(available_cores()), []
     said = f"{llama.build} in {llama.path}; {machine.cpu}, {machine.num_cores} cores"
-    said += f"; used: {' '.join(llama.used)}"
-    if unused := llama.unused(machine.features):
-        said += f"; not used: {' '.join(unused)}"
-        settings.append("-DGGML_NATIVE=ON")
     if llama.has_gpu:
         free = llama.gpu_bytes
         said += "; finds no GPU" if free is None else f"; uses the GPU, {human_size(free)} free"

@@ -14,7 +14,7 @@ from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.aliases import DEFAULT, aliases
 from jupyter_llm.models.inspect import ModelFile, inspect, parts_of
-from jupyter_llm.models.sources import Found, answering, embedded, found, name_of
+from jupyter_llm.models.sources import Found, embedded, found, name_of
 
 HOW_TO_GET_ONE = (
     "`%llm /pull` lists what suits this machine and downloads it; "
@@ -74,7 +74,7 @@ def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
     """
     known, new = _HEADERS.all(), dict[str, str]()
     listed: dict[tuple[int, int], tuple[Found, ModelFile, list[str]]] = {}
-    for candidate in (*found(), *_chosen(), *_used_before()):
+    for candidate in (*found(), *_used_before()):
         try:
             status = os.stat(candidate.path)  # noqa: PTH116
         except (OSError, ValueError):  # a null byte
@@ -246,15 +246,7 @@ def default_model(of_project: str | None = None) -> ModelEntry | None:
     return only[0] if len(only) == 1 else None
 
 
-def _chosen() -> Iterator[Found]:
-    """The file that `JUPYTER_LLM_MODEL` names by its path."""
-    chosen = os.environ.get("JUPYTER_LLM_MODEL", "")
-    if _is_path(chosen):
-        entry = _at_path(chosen)
-        yield Found(str(entry.path), (entry.name,), "JUPYTER_LLM_MODEL")
-
-
 def _used_before() -> Iterator[Found]:
-    """Yield what was loaded lately, the latest first, but for what lies on a disk that hangs."""
-    for path in answering(list(reversed(_USED.all()))):
+    """Yield what was loaded lately, the latest first."""
+    for path in reversed(_USED.all()):
         yield Found(path, (name_of(Path(path).stem),), _RECENT)

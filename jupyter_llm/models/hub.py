@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from jupyter_llm.errors import DownloadError
 
@@ -161,21 +161,14 @@ def _at_address(address: str) -> Wanted:
     revision, file = "main", ""
     if len(more) > 1 and more[0] in ("blob", "resolve", "raw", "tree"):
         revision, file = more[1], "/".join(more[2:])
-    shown = parse_qs(parts.query).get("show_file_info", [""])[0]
     found = wanted(f"{owner}/{name}")
     is_file = file.lower().endswith(".gguf")
-    return Wanted(found.repository, (file if is_file else shown) or found.which, revision)
+    return Wanted(found.repository, file if is_file else found.which, revision)
 
 
 def endpoint() -> str:
     """The address of the hub, or of the mirror in `HF_ENDPOINT`."""
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-
-
-def is_offline() -> bool:
-    """Whether huggingface_hub's offline mode is on, by its own rules."""
-    values = (os.environ.get(name, "") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
-    return any(value.upper() in ("1", "ON", "YES", "TRUE") for value in values)
 
 
 def look_up(wanted: Wanted) -> Repository:
@@ -227,31 +220,6 @@ def _is_sound(name: str, lfs: Any) -> bool:
     leads_out = name.startswith("/") or "\\" in name or ".." in name.split("/")
     is_size = type(lfs.size) is int and 0 <= lfs.size <= _LARGEST
     return not leads_out and is_size and bool(_SHA256.fullmatch(str(lfs.sha256)))
-
-
-def kept(wanted: Wanted, cache: Path) -> Repository:
-    """A repository as far as it lies in huggingface_hub's cache, where the hub is not asked."""
-    folder = cache / folder_name(wanted.repository)
-    try:
-        revision = (folder / "refs" / wanted.revision).read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        revision = wanted.revision
-    top = folder / "snapshots" / revision
-    files = [path for path in sorted(top.rglob("*.gguf")) if path.is_file()]
-    if not files:
-        raise DownloadError(
-            f"{wanted.repository} is not in the cache, and offline mode (HF_HUB_OFFLINE) is on: "
-            "unset it to pull."
-        )
-    return Repository(
-        name=wanted.repository,
-        revision=revision,
-        branch=wanted.revision,
-        files=tuple(
-            HubFile(path.relative_to(top).as_posix(), path.stat().st_size, path.resolve().name)
-            for path in files
-        ),
-    )
 
 
 def folder_name(repository: str) -> str:
@@ -329,7 +297,8 @@ _TOLD = {
     "LocalEntryNotFoundError": _NO_ANSWER,  # so it says without a connection
     "EntryNotFoundError": "{0} no longer has that file. Pull again.",
     "HFValidationError": "{0} is no name that a repository may have.",
-    "OfflineModeIsEnabled": "Offline mode (HF_HUB_OFFLINE) is on: unset it to pull.",
+    "OfflineModeIsEnabled": "Offline mode (HF_HUB_OFFLINE) is on: unset it to pull {0}. "
+    "`%llm /models` lists what is here.",
     "HfHubHTTPError": "{0}: the hub answered with an error (status {status}). Pull again later.",
 }
 _STATUSES = {

@@ -251,12 +251,6 @@ def _looks_like(start: bytes) -> str:
     return f"it begins with {start[:4]!r}. Choose a .gguf file"
 
 
-def _share(size: int, whole: int) -> str:
-    if whole - size < 100_000:  # noqa: PLR2004  less than the last digit in MB
-        return f"{size:,} of {whole:,} bytes"
-    return f"{size / 1e6:.1f} MB of {whole / 1e6:.1f} MB"
-
-
 @dataclass(frozen=True, slots=True)
 class _Array:
     """The length of an array, and its values if they are few whole numbers."""
@@ -441,14 +435,13 @@ class _GgufHeader:
 
     def _check_version(self) -> None:
         version: int = self._unpack(_U32)
-        if version in _VERSIONS:
-            return
-        if version & 0xFFFF == 0:  # small numbers in the other byte order
-            reason = "is big-endian. Look for a little-endian file"
-        else:
+        if version not in _VERSIONS:
             known = " or ".join(map(str, _VERSIONS))
-            reason = f"is in version {version} of GGUF, not {known}. Look for a newer file"
-        raise ModelFileError(self._path, f"{self._path.name} {reason}.")
+            raise ModelFileError(
+                self._path,
+                f"{self._path.name} is in version {version} of GGUF, not {known}. Look for a newer "
+                "file.",
+            )
 
     def _check_sound(self, meta: _Meta, architecture: str) -> None:
         """Refuse what no sound model says of itself."""
@@ -484,7 +477,8 @@ class _GgufHeader:
         if size < promised:
             raise ModelFileError(
                 self._path,
-                f"{self._path.name} is truncated: {_share(size, promised)}; download it again.",
+                f"{self._path.name} is truncated: {size:,} of {promised:,} bytes. "
+                "Download it again.",
             )
 
     def _unpack(self, code: struct.Struct) -> Any:

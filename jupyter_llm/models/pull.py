@@ -14,8 +14,7 @@ from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMErr
 from jupyter_llm.models.catalog import entry_of, find_entry
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.download import check_space, download
-from jupyter_llm.models.fingerprint import check_promise
-from jupyter_llm.models.hub import Wanted, is_offline, kept, look_up, wanted
+from jupyter_llm.models.hub import Wanted, look_up, wanted
 from jupyter_llm.models.licences import check_licence
 from jupyter_llm.models.sources import hub_cache, name_of
 
@@ -32,15 +31,13 @@ class Pulled:
     revision: str
     licence: str
     size_bytes: int
-    is_checked: bool = True
 
     @property
     def facts(self) -> str:
         """What it is and where it is from, in words."""
         licence = f", licence {self.licence}" if self.licence else ""
-        checked = ", SHA-256 checked" if self.is_checked else ""
         size = human_size(self.size_bytes)
-        return f"{size} from {self.repository} ({self.revision[:7]}){checked}{licence}"
+        return f"{size} from {self.repository} ({self.revision[:7]}), SHA-256 checked{licence}"
 
     def __str__(self) -> str:
         return f"**{self.name}** is here: {self.facts}. `%llm /use {self.name}` loads it."
@@ -72,45 +69,36 @@ def pull(
         raise
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise DownloadError(f"{name} cannot be pulled here ({told}).") from None
     except Exception as error:
         if type(error).__name__ != "InvalidURL":  # httpx's own; its text may hold a password
             raise
-        raise DownloadError(
-            f"{name} cannot be pulled here: the address in HTTPS_PROXY, HTTP_PROXY or HF_ENDPOINT "
-            "is no valid one. In a password, special characters are written as %23 and the like."
-        ) from None
+        told = "the address in HTTPS_PROXY, HTTP_PROXY or HF_ENDPOINT is no valid one"
+    raise DownloadError(f"{name} cannot be pulled here ({told}).")
 
 
 def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     entry = find_entry(name)
     asked = wanted(name) if entry is None else Wanted(entry.repository, entry.file)
     cache = hub_cache()
-    repository = kept(asked, cache) if is_offline() else look_up(asked)
+    repository = look_up(asked)
     files = repository.choose(asked.which)
     entry = entry or entry_of(repository.name) or entry_of(asked.repository)
     known = entry.licence if entry else ""
-    is_checked = True
-    if is_offline():
-        paths = [repository.folder(cache) / file.name for file in files]
-        is_checked = False not in [check_promise(path) for path in paths]
-    else:
-        link = repository.licence_link or (entry.licence_link if entry else "")
-        meter.num_bytes = sum(file.size_bytes for file in files)
-        check_licence(repository, known, link, asked=name, is_accepted=is_accepted)
-        check_space(files, repository, cache)
-        paths = []
-        for file in files:
-            paths.append(download(repository, file, cache, meter.tell))
-            meter.finish(file.size_bytes)
+    link = repository.licence_link or (entry.licence_link if entry else "")
+    meter.num_bytes = sum(file.size_bytes for file in files)
+    check_licence(repository, known, link, asked=name, is_accepted=is_accepted)
+    check_space(files, repository, cache)
+    paths = []
+    for file in files:
+        paths.append(download(repository, file, cache, meter.tell))
+        meter.finish(file.size_bytes)
     return Pulled(
         name=_name_here(paths[0]),
         path=paths[0],
         repository=repository.name,
         revision=repository.revision,
         licence=repository.licence or known,
-        size_bytes=sum(file.size_bytes for file in files),
-        is_checked=is_checked,
+        size_bytes=meter.num_bytes,
     )
 
 

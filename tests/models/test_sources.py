@@ -18,7 +18,7 @@ from support.model_stores import (
 )
 
 from jupyter_llm.errors import ModelFileError
-from jupyter_llm.models import discover, inspect, sources
+from jupyter_llm.models import discover, inspect
 from jupyter_llm.models.discover import find_model, list_models, list_with_facts
 from jupyter_llm.models.fingerprint import promised_sha256
 
@@ -42,20 +42,18 @@ def test_each_program_is_found_by_its_own_places_and_names(
     ollama = in_ollama(home / OLLAMA, "registry.ollama.ai/library/qwen2.5-coder/0.5b", small)
     service = in_ollama(home / "service", "hf.co/someone/Repo-GGUF/Q8_0", small)
     data = platformdirs.user_data_path("x").parent
-    monkeypatch.setenv("JUPYTER_LLM_MODEL", str(put(small, home / "elsewhere" / "chosen.gguf")))
     expected = {
         "b": (hub, "Hugging Face cache"),
         "lm": (put(small, home / LM_STUDIO / "p" / "m" / "LM.gguf"), "LM Studio"),
         "lm-old": (put(small, home / ".cache/lm-studio/models/p/m/lm-old.gguf"), "LM Studio"),
         "g": (put(small, data / "nomic.ai" / "GPT4All" / "G.gguf"), "GPT4All"),
         "g-py": (put(small, home / ".cache" / "gpt4all" / "g-py.gguf"), "GPT4All"),
-        "l": (put(small, sources._llm_gguf_home() / "models" / "l.gguf"), "llm-gguf"),
+        "l": (put(small, home / ".config/io.datasette.llm/gguf/models/l.gguf"), "llm-gguf"),
         "c": (put(small, home / ".cache" / "llama.cpp" / "c.gguf"), "llama.cpp"),
         "j": (put(small, data / "Jan" / "data/llamacpp/models/J/model.gguf"), "Jan"),
         "j-old": (put(small, home / ".config/Jan/data/models/x/y/j-old.gguf"), "Jan"),
         "qwen2.5-coder:0.5b": (ollama, "Ollama"),
         "hf.co/someone/repo-gguf:q8_0": (service, "Ollama"),
-        "chosen": (home / "elsewhere" / "chosen.gguf", "JUPYTER_LLM_MODEL"),
     }
     assert listed() == expected
     for name, (path, _) in expected.items():
@@ -77,28 +75,6 @@ def test_a_program_that_the_environment_moved_is_found_there(
     monkeypatch.setenv(variable, str(tmp_path / "moved"))
     path = put(small, tmp_path / "moved" / below / "m.gguf")
     assert listed() == {"m": (path, source)}
-
-
-def test_lm_studio_is_found_where_its_pointer_and_its_settings_say(
-    small: Path, home: Path, tmp_path: Path
-) -> None:
-    moved, downloads = tmp_path / "moved", tmp_path / "downloads"
-    moved.mkdir()
-    (home / ".lmstudio-home-pointer").write_text(f"{moved}\n")
-    (moved / "settings.json").write_text(json.dumps({"downloadsFolder": str(downloads)}))
-    put(small, moved / "models" / "p" / "a.gguf", downloads / "p" / "b.gguf")
-    assert list(listed()) == ["b", "a"]
-
-
-def test_names_that_llm_gguf_registered_mean_their_file(small: Path, tmp_path: Path) -> None:
-    path = put(small, tmp_path / "anywhere" / "file.gguf")
-    home = sources._llm_gguf_home()
-    home.mkdir(parents=True)
-    told = {"My-Model": {"path": str(path), "aliases": ["mine"]}, "gone": {"path": "/no/file.gguf"}}
-    (home / "models.json").write_text(json.dumps(told))
-    assert listed() == {"my-model": (path, "llm-gguf")}
-    for name in ("my-model", "gguf/My-Model", "mine"):
-        assert find_model(name).path == path
 
 
 def test_two_tags_of_one_file_in_ollama_are_one_model_of_two_names(small: Path, home: Path) -> None:

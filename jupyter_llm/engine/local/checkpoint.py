@@ -97,18 +97,14 @@ def _read_header(file: BinaryIO, name: str, scope: bytes) -> _FileStart | None:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A stored prefix that begins like a prompt: its first `num_common` tokens are the same."""
+    """A stored prefix that begins like a prompt: its first `num_common` tokens are the same.
+
+    `read` gives its state, or None if the file turns out to be damaged, and is removed, or is gone.
+    """
 
     token_ids: tuple[int, ...]
     num_common: int
-    _read: Callable[[], memoryview | None] = field(repr=False)
-
-    def read(self) -> memoryview | None:
-        """The state, or None if the file turned out to be damaged or is gone.
-
-        A damaged file is removed, so `CheckpointStore.find` may be asked again.
-        """
-        return self._read()
+    read: Callable[[], memoryview | None] = field(repr=False)
 
 
 class _Unwritten(NamedTuple):

@@ -7,12 +7,10 @@ A library that was built for another processor ends it at the first instruction 
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 
 from jupyter_llm.common.child import start_child
 from jupyter_llm.common.packing import DamagedValueError, unpacked
@@ -20,42 +18,16 @@ from jupyter_llm.errors import EngineError
 
 _ASK = (sys.executable, "-m", "jupyter_llm.engine.local.installed")
 _PATIENCE_S = 60  # a busy machine and a cold disk
-_FEATURE = re.compile(r"(\w+) = 1\b")
-# How Linux calls what a build may use, for those that make models faster.
-_FLAGS = {
-    "AVX": "avx",
-    "AVX2": "avx2",
-    "FMA": "fma",
-    "F16C": "f16c",
-    "AVX512": "avx512f",
-    "AVX512_VNNI": "avx512_vnni",
-    "AVX_VNNI": "avx_vnni",
-    "AMX_INT8": "amx_int8",
-    "NEON": "asimd",
-    "DOTPROD": "asimddp",
-    "MATMUL_INT8": "i8mm",
-}
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A llama.cpp that works: its version, its file, the processor's features that it uses."""
+    """A llama.cpp that works: its version, its file, and the GPU that it finds."""
 
     build: str
     path: str
-    features: str
     has_gpu: bool
     gpu_bytes: int | None
-
-    @cached_property
-    def used(self) -> tuple[str, ...]:
-        """The features of the processor that it uses, and its own switches."""
-        return tuple(dict.fromkeys(_FEATURE.findall(self.features)))
-
-    def unused(self, flags: str) -> list[str]:
-        """What the processor has, by the flags that Linux names, and this build leaves unused."""
-        there = flags.split()
-        return [name for name, flag in _FLAGS.items() if flag in there and name not in self.used]
 
 
 def installed_llama() -> Installed:

@@ -102,7 +102,7 @@ class Weights:
     give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
     them out anew for the kernels of this machine. `lora` goes along with the weights in every
     context. `ModelLoadError` tells why it refused a file.
-    Weights that are mapped are not to be read once somebody writes to the file: see `check_file`.
+    They are mapped, and not to be read once somebody writes to the file: see `check_file`.
     """
 
     def __init__(
@@ -112,7 +112,6 @@ class Weights:
         n_gpu_layers: int | None,
         on_progress: Callable[[float], bool],
         repack: bool | None = None,
-        is_mapped: bool = True,
         lora: Lora | None = None,
     ) -> None:
         def progress(share: float, _user_data: object) -> bool:
@@ -128,14 +127,12 @@ class Weights:
             params.n_gpu_layers = n_gpu_layers
         if repack is not None:
             params.use_extra_bufts = repack
-        params.use_mmap = is_mapped
-        self._is_mapped = is_mapped
         self.file_state = FileState.of(path)
         _log.lines.clear()
         self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback  # had to live until here
         if not self._pointer:
-            raise ModelLoadError(path, _log.reason(), [line for _, line in _log.lines])
+            raise ModelLoadError(path, _log.reason())
         self.path = path
         self._adapters = self._with_adapters(lora)
         self._vocab = lib.llama_model_get_vocab(self._pointer)
@@ -172,7 +169,7 @@ class Weights:
         adapter = lib.llama_adapter_lora_init(self._pointer, os.fsencode(lora.path))
         if not adapter:
             self.close()
-            raise ModelLoadError(lora.path, _log.reason(), [line for _, line in _log.lines])
+            raise ModelLoadError(lora.path, _log.reason())
         adapters = (lib.llama_adapter_lora_p_ctypes * 1)(adapter)
         scales = (ctypes.c_float * 1)(lora.scale)
         return lambda context: int(lib.llama_set_adapters_lora(context, adapters, 1, scales))
@@ -249,12 +246,12 @@ class Weights:
             size = -count
 
     def check_file(self) -> None:
-        """Raise `ModelFileError` if somebody has written to the file that is mapped.
+        """Raise `ModelFileError` if somebody has written to the file.
 
         Pages that a truncated file does not have any more end the process that reads them, and
         other contents make other answers.
         """
-        if self._is_mapped and self.file_state.was_written_to():  # it takes microseconds
+        if self.file_state.was_written_to():  # it takes microseconds
             raise ModelFileError(
                 self.path,
                 f"{self.path.name} was changed on disk while it was loaded, so it was unloaded. "
@@ -279,7 +276,7 @@ class Weights:
             lib.llama_free(pointer)
             pointer = None
         if not pointer:
-            raise ModelLoadError(self.path, _log.reason(), [line for _, line in _log.lines])
+            raise ModelLoadError(self.path, _log.reason())
         return pointer
 
     def sampler(self, params: SamplingParams, seed: int, context: Sequence[int]) -> Any:
@@ -720,7 +717,6 @@ def installed() -> dict[str, Any]:
     return {
         "build": BUILD,
         "path": lib.llama_cpp._lib._name,  # noqa: SLF001  the bindings have no name for it
-        "features": lib.llama_print_system_info().decode("utf-8", "replace"),
         "has_gpu": HAS_GPU,
         "gpu_bytes": device_memory(),
     }

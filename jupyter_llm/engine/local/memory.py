@@ -1,17 +1,12 @@
 """How much memory a model takes, what is free, what fits, and what has to go before it does.
 
-Arithmetic: nothing is loaded here.
-
-Three things count. The weights are mapped from the file: their pages are page cache, which the
+Nothing is loaded here. The weights are mapped from the file: their pages are page cache, which the
 system could drop, but each token reads all of them, so they must fit. Pages that are cached
 already, perhaps for another kernel, are both part of the need and part of what counts as free:
 sharing costs nothing. Weights that llama.cpp repacks become memory of our own, of the same size;
 the pages they were made from are not read again, so they make way and do not count twice.
 The KV cache is filled with zeros at once. Of the buffers, whose size is reserved for the largest
 batch, most runs touch only a part.
-
-Promised texts have a KV cache of their own, made when one is asked for: as large as that of the
-window, so that both together take twice the window.
 """
 
 from __future__ import annotations
@@ -95,13 +90,6 @@ def divisions(n_ctx: int, *, has_streams: bool = True) -> tuple[Streams, ...]:
             found.append(Streams(num_streams, longest))
         num_streams //= 2
     return tuple(found)
-
-
-def promised_need(shape: ModelShape, options: EngineOptions, n_ctx: int) -> MemoryNeed:
-    """What promised texts take beside the rest, at most: nothing where none is or all are."""
-    if options.exact is not None:
-        return MemoryNeed(weights_bytes=0, kv_bytes=0, buffer_bytes=0)
-    return exact_need(shape, options, n_ctx)
 
 
 def exact_need(shape: ModelShape, options: EngineOptions, n_ctx: int) -> MemoryNeed:
@@ -220,7 +208,9 @@ def plan_load(
     n_gpu_layers = options.n_gpu_layers
     if free.vram_bytes is not None:
         n_gpu_layers = _gpu_layers(file.shape, options, need, free.vram_bytes)
-    promised = promised_need(file.shape, options, n_ctx)
+    promised = MemoryNeed(weights_bytes=0, kv_bytes=0, buffer_bytes=0)
+    if options.exact is None:  # else none is, or all are
+        promised = exact_need(file.shape, options, n_ctx)
     return LoadPlan(n_ctx=n_ctx, n_gpu_layers=n_gpu_layers, need=need, promised=promised)
 
 

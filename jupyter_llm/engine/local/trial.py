@@ -95,8 +95,7 @@ def _verdict(path: Path, lora: Path | None, is_wanted: Callable[[], bool]) -> tu
     if code == 0:
         return _SOUND, True
     if code == _REFUSED:
-        reason, *log_lines = json.loads(last)
-        raise ModelLoadError(lora or path, reason, log_lines)
+        raise ModelLoadError(lora or path, json.loads(last))
     if code == -getattr(signal, "SIGALRM", 0):
         return f"it was not loaded within {_limit_s(path)} s. Is its disk slow, or damaged?", False
     if code == -getattr(signal, "SIGPROF", 0):
@@ -172,9 +171,8 @@ def _main(path: Path, adapter: Path | None = None) -> int:
             lora=None if adapter is None else Lora(adapter),
         )
     except JupyterLLMError as error:
-        log = error.log if isinstance(error, ModelLoadError) else ()
         reason = str(error).removeprefix(f"{(adapter or path).name} cannot be loaded: ")
-        print("\n" + json.dumps([reason, *log]), flush=True)  # noqa: T201  how we are told
+        print("\n" + json.dumps(reason), flush=True)  # noqa: T201  how we are told
         return _REFUSED
     attempts: tuple[Callable[[Weights], None], ...] = (
         _try_text,

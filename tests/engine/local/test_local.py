@@ -153,14 +153,13 @@ def test_llama_cpp_writes_nothing_to_the_notebook(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_file_llama_cpp_refuses_says_why_and_keeps_its_log(
+def test_a_file_llama_cpp_refuses_says_why(
     tiny_gguf: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = tiny_gguf.read_bytes().replace(b"blk.0.attn_norm.weight", b"blk.0.attn_nope.weight")
     (tmp_path / "odd.gguf").write_bytes(data)
     with pytest.raises(ModelLoadError, match=r"^odd\.gguf cannot be loaded: .*attn_norm") as caught:
         load(tmp_path / "odd.gguf")
-    assert any("attn_norm" in line for line in caught.value.log)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
 

@@ -177,7 +177,7 @@ def test_streams_that_cannot_be_made_fail_one_text_and_leave_the_others(
 
     def refuse(self: llama.Context, n_ctx: int, num_slots: int) -> None:
         if num_slots == 1:
-            raise ModelLoadError(Path("m.gguf"), "no memory", [])
+            raise ModelLoadError(Path("m.gguf"), "no memory")
         begin(self, n_ctx, num_slots)
 
     with monkeypatch.context() as patch:
@@ -194,7 +194,7 @@ def test_a_cache_that_is_lost_ends_the_engine_in_one_line(
     ask(engine, SENTENCE * 40, None)
 
     def refuse(*_: object) -> None:
-        raise ModelLoadError(Path("m.gguf"), "no memory", [])
+        raise ModelLoadError(Path("m.gguf"), "no memory")
 
     monkeypatch.setattr(llama.Context, "_begin", refuse)
     with paused(engine):
