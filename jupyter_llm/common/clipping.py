@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-_NOTE = re.compile(r"\n?\[… (\d[\d,]*) characters left out …\]\n?")
 _MANY_TAILS = 4  # as much is collected before all but the tail of it is thrown away
 
 
@@ -12,7 +9,7 @@ def clip(text: str, max_chars: int) -> str:
     """A text with its middle left out if it is longer than `max_chars`.
 
     The head gets two parts of the room and the tail one, and both end with whole lines where that
-    costs little. What was left out of the middle before is counted too.
+    costs little.
     """
     if len(text) <= max_chars:
         return text
@@ -30,8 +27,7 @@ def _joined(head: str, rest: str, num_tail: int, num_gone: int) -> str:
     start = tail.find("\n") + 1
     if 0 < start < len(tail) // 2:
         tail, middle = tail[start:], middle + tail[:start]
-    notes = [int(note[1].replace(",", "")) for note in _NOTE.finditer(middle)]
-    num_left_out = len(_NOTE.sub("", middle)) + sum(notes) + num_gone
+    num_left_out = len(middle) + num_gone
     before = "" if head.endswith("\n") else "\n"
     after = "" if tail.startswith("\n") else "\n"
     return f"{head}{before}[… {num_left_out:,} characters left out …]{after}{tail}"

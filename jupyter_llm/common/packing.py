@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -15,43 +12,34 @@ class DamagedValueError(ValueError):
     """What was read is not what we write."""
 
 
-def packed(value: object, encode: Callable[[Any], object] | None = None) -> bytes:
-    """A dataclass as JSON; `encode` makes something plain of what JSON does not know.
+def packed(value: object) -> bytes:
+    """A dataclass as JSON.
 
     A text that is no Unicode comes back as it was, so msgspec does not write it by itself.
     """
     import msgspec
 
-    def plainly(part: Any) -> object:
-        if isinstance(part, int):  # of a class of its own
-            return int(part)
-        if encode is None:
-            raise NotImplementedError
-        return encode(part)
-
-    plain = msgspec.to_builtins(value, enc_hook=plainly)
+    plain = msgspec.to_builtins(value, enc_hook=int)  # of a class of its own
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
 
 
-def unpacked(data: bytes, kind: type[T], decode: Callable[[type, Any], object] | None = None) -> T:
+def unpacked(data: bytes, kind: type[T]) -> T:
     """What `packed` made JSON of; `DamagedValueError` if it is not as we write it.
 
     Fields that the type does not know are a newer version's.
     """
     try:
-        return converted(json.loads(data.decode("utf-8", "surrogatepass")), kind, decode)
+        return converted(json.loads(data.decode("utf-8", "surrogatepass")), kind)
     except (ValueError, RecursionError) as error:
         raise DamagedValueError(str(error)) from None
 
 
-def converted(
-    plain: object, kind: type[T], decode: Callable[[type, Any], object] | None = None
-) -> T:
+def converted(plain: object, kind: type[T]) -> T:
     """A value of the given type, made of what JSON holds; `DamagedValueError` if it is not one."""
     import msgspec
 
     try:
-        return msgspec.convert(plain, kind, str_keys=True, dec_hook=decode)
+        return msgspec.convert(plain, kind, str_keys=True)
     except (msgspec.ValidationError, ValueError, RecursionError) as error:
         raise DamagedValueError(str(error)) from None

@@ -32,11 +32,6 @@ def test_whole_lines_are_kept_at_both_ends() -> None:
     assert all(line in lines or NOTE.fullmatch(line) for line in shown)
 
 
-def test_what_was_left_out_before_is_counted_too() -> None:
-    shown = clip(written("x" * 1_000_000, max_chars=900), 90)
-    assert num_left_out(shown) + shown.count("x") == 1_000_000
-
-
 @given(
     st.lists(st.text("ab\n", max_size=300), max_size=20), st.integers(min_value=10, max_value=90)
 )
