@@ -31,7 +31,7 @@ from jupyter_llm.chat.plan import (
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
-from jupyter_llm.engine.stream import finished, when_done
+from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values.guard import asking_nobody
@@ -392,7 +392,7 @@ class Chat(ChatTurns):
         self._was_alone = sending.plan.is_alone
         self._begin(sending, on_begin)
         if not sending.plan.is_aside:
-            when_done(sending.future, partial(self._read_on, sending))
+            sending.future.add_done_callback(partial(self._read_on, sending))
 
     def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
         """Forget prompts wherever they are kept."""

@@ -12,7 +12,6 @@ from jupyter_llm.chat.saved import ChatState, SavedChat
 from jupyter_llm.chat.store import StoredChats, origins_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import TurnNotFoundError
 
 if TYPE_CHECKING:
@@ -280,7 +279,7 @@ class ChatTurns:
             self._drop([sending])
         elif on_begin is not None:
             on_begin(place.number)
-        when_done(sending.future, self._finish)
+        sending.future.add_done_callback(self._finish)
         self._watchers.tell()
 
     def _finish(self, _future: Future[Completion]) -> None:
@@ -331,7 +330,7 @@ class ChatTurns:
     def _drop(self, sendings: Iterable[Sending]) -> None:
         """Stop writing what has no place any more, and keep no prompt of it."""
         for sending in sendings:
-            when_done(sending.future, self._forget_prompt)  # after it was kept
+            sending.future.add_done_callback(self._forget_prompt)  # after it was kept
             sending.cancel()
 
     def _forget_prompt(self, future: Future[Completion]) -> None:

@@ -6,7 +6,6 @@ import threading
 import weakref
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
@@ -46,45 +45,6 @@ def check_may_wait() -> None:
         )
 
 
-class _Outcome(Future[Completion]):
-    """The future of a completion, whose callbacks may ask the model and wait.
-
-    They never run on the thread that runs it: those that would get a thread of their own.
-    """
-
-    def add_done_callback(self, fn: Callable[[Future[Completion]], object]) -> None:
-        super().add_done_callback(partial(_call_aside, fn))
-
-    def result(self, timeout: float | None = None) -> Completion:
-        self._check_may_wait()
-        return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        self._check_may_wait()
-        return super().exception(timeout)
-
-    def _check_may_wait(self) -> None:
-        if not self.done():
-            check_may_wait()
-
-
-def _call_aside(fn: Callable[[Future[Completion]], object], future: Future[Completion]) -> None:
-    if _runs_a_model():
-        threading.Thread(
-            target=fn, args=(future,), name="jupyter-llm-callback", daemon=True
-        ).start()
-    else:
-        fn(future)
-
-
-def when_done(future: Future[Completion], note: Callable[[Future[Completion]], object]) -> None:
-    """Have a note taken of a completion by whoever makes it, mostly the model's thread, at once.
-
-    For us alone: a note waits for nothing.
-    """
-    Future.add_done_callback(future, note)
-
-
 class StreamFeed:
     """The engine's end of a stream: call `put`, and then once `finish` or `fail`."""
 
@@ -92,7 +52,7 @@ class StreamFeed:
         self.chunks: SimpleQueue[Chunk | None] = SimpleQueue()
         self.texts: list[str] = []  # of all chunks, whoever took them
         self.thoughts: list[str] = []
-        self.future: Future[Completion] = _Outcome()
+        self.future: Future[Completion] = Future()
         self.future.set_running_or_notify_cancel()
 
     def put(self, chunk: Chunk) -> None:
@@ -189,6 +149,8 @@ class QueueStream:
 
     def result(self, timeout: float | None = None) -> Completion:
         """Wait for the end and return the whole completion; `timeout` in seconds."""
+        if not self.future.done():
+            check_may_wait()
         try:
             return self.future.result(timeout)
         except KeyboardInterrupt:

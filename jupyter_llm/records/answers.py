@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import raw_text
-from jupyter_llm.engine.stream import when_done
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.records.records import GIVEN_BEGIN, TRANSCRIPT_BREAK, place_of, records_in
@@ -74,7 +73,7 @@ class AnswerLog:
         """Remember an answer once it is written, unless all are forgotten before that."""
         with self._lock:
             self._coming.append((request, future))
-        when_done(future, self._take_in)
+        future.add_done_callback(self._take_in)
 
     def _take_in(self, _future: Future[Completion] | None = None) -> None:
         """Take in the answers that are there, mostly on the engine's thread."""

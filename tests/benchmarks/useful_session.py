@@ -16,7 +16,6 @@ from benchmarks.useful_outcomes import Draft
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.stream import when_done
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX
 
 _PATIENCE_S = 10.0  # for a draft that was stopped
@@ -38,7 +37,7 @@ class Witness:
         """Ask, and note when the answer has come; the stream itself is the asker's alone."""
         stream = self._engine.submit(request)
         self._streams.append((request, stream.future))
-        when_done(stream.future, self._note)
+        stream.future.add_done_callback(self._note)
         return stream
 
     def _note(self, future: Any) -> None:

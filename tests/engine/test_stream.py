@@ -1,4 +1,4 @@
-"""Whoever hears of an answer may ask again, and nobody waits where the model runs."""
+"""Nobody waits on the thread where the model runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from support.engines import paused, submit
+from support.engines import submit
 
 from jupyter_llm import llm
-from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.errors import EngineError
 
@@ -37,14 +36,6 @@ def on_its_thread(engine: LocalEngine, call: Callable[[], object]) -> BaseExcept
     return raised.exception(timeout=30)
 
 
-def test_a_callback_of_an_answer_may_ask_again_and_wait(engine: LocalEngine) -> None:
-    again: Future[Completion] = Future()
-    with paused(engine):  # so that it is the engine that ends the answer
-        stream = llm.stream("Hello", max_tokens=2)
-        stream.future.add_done_callback(lambda _: again.set_result(llm("Again", max_tokens=2)))
-    assert again.result(timeout=30).usage.completion_tokens == 2
-
-
 CALLS: dict[str, Callable[[LocalEngine], object]] = {
     "asking": lambda _: llm("Hello"),
     "a chat": lambda _: llm.chat()("Hello"),
@@ -53,7 +44,6 @@ CALLS: dict[str, Callable[[LocalEngine], object]] = {
     "scoring": lambda engine: engine.score("Hello", ["a"]),
     "embedding": lambda engine: engine.embed(["Hello"]),
     "the result": lambda engine: submit(engine, "Hello").result(),
-    "the future": lambda engine: submit(engine, "Hello").future.result(timeout=5),
     "the chunks": lambda engine: list(submit(engine, "Hello")),
     "the status": lambda _: llm.status(),
     "another model": lambda _: llm.use("no such model"),

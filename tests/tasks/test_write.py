@@ -36,7 +36,7 @@ from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.engine.stream import QueueStream, when_done
+from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
@@ -454,7 +454,8 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
     class Watched(ScriptedEngine):
         def submit(self, request: Request) -> QueueStream:
             stream = tiny.submit(request)
-            when_done(stream.future, lambda done: read.append((request, done.result().usage)))
+            note = stream.future.add_done_callback
+            note(lambda done: read.append((request, done.result().usage)))
             return stream
 
     write(engine=Watched(), params=params, num_drafts=3)
