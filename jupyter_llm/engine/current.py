@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
 from jupyter_llm.engine.residents import LoadedEngine, ModelRole, Resident, Residents, check_role
@@ -69,16 +68,10 @@ def _waits(said: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 def _wait_until_idle(resident: Resident, show: ShowProgress | None) -> None:
     """Let a model finish what it does before it makes way."""
-    engine, is_told = resident.engine, threading.Event()
-    end = engine.watch(is_told.set)
-    try:
-        while engine.is_awaited and not engine.is_closed:
-            if show is not None:
-                show(Step(f"Waiting for {resident.entry.name}, which makes way"))
-            is_told.wait(TICK_S)
-            is_told.clear()
-    finally:
-        end()
+    while resident.engine.is_awaited and not resident.engine.is_closed:
+        if show is not None:
+            show(Step(f"Waiting for {resident.entry.name}, which makes way"))
+        time.sleep(TICK_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +105,8 @@ class CurrentEngine:
         self._project: Project | None = None
         self._idle_s: float | None = None
         self._idle_timer: threading.Timer | None = None
-        self._resting: set[Path] = set()  # what went by itself, to come back when it is needed
-        self._is_background_held = False
+        self.is_background_held = False
+        """Whether nothing is read in the background, since a cell runs."""
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
         self._activity_watchers = Watchers()
@@ -218,11 +211,6 @@ class CurrentEngine:
         found = self._residents.find(entry.path)
         return found.engine if found is not None and found.options == options else None
 
-    @property
-    def is_background_held(self) -> bool:
-        """Whether nothing is read in the background, since a cell runs."""
-        return self._is_background_held
-
     @_waits("before the first word")
     def named(self, model: str, lora: Lora | None = None) -> Engine:
         """The engine of a model's name, with this adapter or none.
@@ -298,7 +286,6 @@ class CurrentEngine:
         """
         path = None if model is None else self._path_of(model)
         going = [one for one in self._residents.all if path in (None, one.entry.path)]
-        self._resting.difference_update(self._resting.copy() if path is None else [path])
         self._end(going)  # at once; another model may be loaded for long
         if path is not None:
             with self._lock:
@@ -314,15 +301,13 @@ class CurrentEngine:
                 return entry.path
         return self.find(model).path
 
-    def _end(self, going: Sequence[Resident], *, is_rest: bool = False) -> None:
-        """Free the memory of models; those that rest are loaded again when they are needed."""
+    def _end(self, going: Sequence[Resident]) -> None:
+        """Free the memory of models."""
         for one in going:
             one.engine.close()  # first: after an interrupt nobody else could
         if going:
             with self._lock:
                 self._residents.drop(going)
-                if is_rest:
-                    self._resting.update(one.entry.path for one in going)
             self._watchers.tell()
 
     @_waits("forgetting; what models have read may not all be gone, so ask again")
@@ -385,46 +370,13 @@ class CurrentEngine:
                 if one.engine.work != "idle":
                     one.touch()
             idle = [one for one in residents if one.used_s <= last_s]
-            self._end(idle, is_rest=True)
+            self._end(idle)
             self._wait_for_idleness()
 
-    def _meant(self, role: ModelRole) -> ModelEntry | None:
-        """The model that a role goes to, loaded or not, as far as that is known by now."""
-        choices = self._choices.copy()
-        if (choice := choices.get(role) or choices.get("chat")) is not None:
-            return choice[0]
-        return self._default or self._latest(list(self._seen.values()))
-
-    def resting(self, role: ModelRole) -> str | None:
-        """The model that a role goes to, where it went by itself: unused, or to make room."""
-        entry = self._meant(role)
-        return entry.name if entry is not None and entry.path in self._resting else None
-
     def name_for(self, role: ModelRole) -> str | None:
-        """The model that does what a role is for, or would be loaded again for it."""
+        """The model that does what a role is for, if it is loaded."""
         engine = self.resident_of(role)
-        return self.resting(role) if engine is None else engine.info.name
-
-    def wake(self, role: ModelRole) -> None:
-        """Load the model of a role in the background, where it went by itself and none makes way.
-
-        Two that do not fit beside each other would else change places with every word.
-        """
-
-        def load() -> None:
-            try:
-                with self._locked(None):
-                    entry, options = self._chosen(None, role)
-                    if not self._going_for(entry, options, ()):
-                        self._ensure(entry, options)
-            except JupyterLLMError as error:
-                logger.warning("%s", error)
-
-        entry = self._meant(role)
-        is_busy = any(one.engine.work != "idle" for one in self._residents.alive)
-        if entry is not None and entry.path in self._resting and not is_busy:
-            self._resting.discard(entry.path)
-            start_worker(load, "jupyter-llm-waking")
+        return None if engine is None else engine.info.name
 
     def free_alone(self) -> FreeMemory:
         """What would be free if all models went: what another one may take."""
@@ -455,27 +407,10 @@ class CurrentEngine:
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background, as while a cell runs, or let it go on."""
-        self._is_background_held = is_held
+        self.is_background_held = is_held
         for one in self._residents.alive:
             with suppress(EngineClosedError):
                 one.engine.hold_background(is_held=is_held)
-
-    @_waits("measuring; ask again for it, or it is done when the model is loaded")
-    def tune(
-        self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
-    ) -> Status:
-        """Load a model and measure it anew; see `LLM.tune`."""
-        from jupyter_llm.engine.attention import forget_times
-        from jupyter_llm.models.inspect import inspect
-        from jupyter_llm.models.machine import available_cores, this_machine
-
-        with self._locked(show):
-            entry, options = self._chosen(model)
-            machine = this_machine(options.n_threads or available_cores())
-            forget_times(inspect(entry.path).shape, machine)
-            # Two programs that compute would measure each other.
-            self._end(self._residents.all, is_rest=True)
-            return self._status_of(self._ensure(entry, options, show))
 
     @contextmanager
     def _loading(self, model: str) -> Iterator[Callable[[float], None]]:
@@ -584,7 +519,7 @@ class CurrentEngine:
         going = self._going_for(entry, options, leaving)
         for one in going[len(leaving) :]:
             _wait_until_idle(one, show)
-        self._end(going, is_rest=True)  # before the other one is loaded: both need not fit
+        self._end(going)  # before the other one is loaded: both need not fit
         try:
             return self._load(entry, options, show)
         except JupyterLLMError as error:
@@ -634,8 +569,7 @@ class CurrentEngine:
 
             engine = LocalEngine(entry, options, on_progress=on_share, on_ready=take)
             engine.watch(self._activity_watchers.tell)
-        engine.hold_background(is_held=self._is_background_held)
-        self._resting.discard(entry.path)
+        engine.hold_background(is_held=self.is_background_held)
         self._wait_for_idleness()
         self._seen.pop(entry.name, None)
         self._seen[entry.name] = entry

@@ -95,19 +95,6 @@ class Status:
         state = "on" if self.info.flash_attention else "off"
         return f"{state}: {self.info.attention}" if self.info.attention else state
 
-    @property
-    def tuned(self) -> str:
-        """What there is to say when flash attention was measured again."""
-        if self.info is None:
-            return "The model was unloaded meanwhile."
-        if self.info.attention is not None:
-            return f"Flash attention is {self.attention}. {self.info.name} is loaded so."
-        return (
-            f"Flash attention is {self.attention} for {self.info.name}, by your own option or by "
-            "default: there was nothing to choose, or the machine was too busy or too slow to "
-            "tell. Ask again when nothing else computes."
-        )
-
     def rows(self) -> list[tuple[str, str]]:
         """What there is to say, as pairs of a name and a value."""
         info, engine = self.info, self.engine

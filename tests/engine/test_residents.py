@@ -237,20 +237,6 @@ def test_a_model_that_works_is_not_let_go(chat: Path) -> None:
     until(lambda: llm.current.resident is not engine)
 
 
-def test_code_at_the_cursor_wakes_a_model_that_was_let_go(chat: Path) -> None:
-    llm.current.wake("complete")
-    llm.current.idle_s = 0.01
-    until(lambda: llm.current.resting("complete") == "tiny")
-    assert llm.current.name_for("complete") == "tiny"  # so a page goes on asking
-    llm.current.idle_s = None
-    llm.current.wake("complete")
-    until(lambda: loaded() == {"tiny"})
-    assert llm.current.resting("complete") is None
-    llm.unload()
-    llm.current.wake("complete")  # who unloads a model wants its memory
-    assert llm.current.resting("complete") is None
-
-
 def test_options_without_a_model_are_added_to_those_of_the_chosen_one(
     chat: Path, other: Path
 ) -> None:

@@ -133,13 +133,10 @@ class Ghost(PagePart):
             self._tell_model()
 
     def _tell_model(self) -> None:
-        # One that rests is loaded again by the next request, so the page goes on asking.
         self._put(messages.ModelMessage(model=self._session.llm.current.name_for("complete")))
 
     def _engine(self) -> Engine | None:
-        current = self._session.llm.current
-        current.wake("complete")  # also where that of the chats does its work meanwhile
-        return current.resident_of("complete")
+        return self._session.llm.current.resident_of("complete")
 
     def _ghost_writer(self) -> GhostWriter:
         """What writes; the page has said by now where its notebook lies."""

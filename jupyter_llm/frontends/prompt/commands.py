@@ -362,11 +362,6 @@ def _doctor(_call: Call) -> Diagnosis:
     return diagnose()
 
 
-def _tune(call: Call) -> str:
-    name = call.argument.strip().strip("\"'") or None
-    return call.llm.tune(name, show_progress=call.show_progress).tuned
-
-
 _SUBJECT = "[N|NAME|error]"
 
 
@@ -396,12 +391,6 @@ COMMANDS = named(
         _pull,
     ),
     Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),
-    Command(
-        "tune",
-        "[MODEL]",
-        "measure again what makes a model faster here, as its first load did by itself",
-        _tune,
-    ),
     Command(
         "complete",
         "TEXT",

@@ -1,4 +1,4 @@
-"""`jupyter llm bench`: how fast a model is here. For `tune` see engine/local/test_attention.py."""
+"""`jupyter llm bench`: how fast a model is here."""
 
 from __future__ import annotations
 
