@@ -209,17 +209,28 @@ def _fields(value: Any, reading: Reading, room: int) -> str:
     return f"{name}({listed(parts, room - len(name) - 2, len(fields) - len(few))})"
 
 
+def _exception(value: Any, reading: Reading, room: int) -> str:
+    name = type_name(value)
+    arguments = [reading.brief(one, 200) for one in BaseException.args.__get__(value)]  # type: ignore[attr-defined]
+    return f"{name}({listed(arguments, room - len(name) - 2)})"
+
+
 def _said(value: Any, reading: Reading, room: int) -> str:
     zone = getattr(value, "tzinfo", None)
     is_own = zone is None or own_package(zone) in _OWN_ZONES  # another's would be asked
     return cut(str(value) if is_own else reading.asked(value), room)
 
 
-OBJECT: Final = Kind(
-    lambda value, reading: _fields(value, reading, reading.max_chars),
-    inline=_fields,
-    holds_items=True,
-)
+def _in_a_line(inline: _Inline) -> Kind:
+    return Kind(
+        lambda value, reading: inline(value, reading, reading.max_chars),
+        inline=inline,
+        holds_items=True,
+    )
+
+
+OBJECT: Final = _in_a_line(_fields)
+EXCEPTION: Final = _in_a_line(_exception)
 SAID: Final = Kind(
     lambda value, reading: f"{type_name(value)} {_said(value, reading, reading.max_chars - 80)}",
     inline=_said,
@@ -242,5 +253,7 @@ def record_kind(value: object) -> Kind | None:
 
 def object_kind(value: object) -> Kind | None:
     """The kind of an instance that can be told without asking it; None for others."""
+    if is_a(value, BaseException):
+        return EXCEPTION
     shown = class_attribute(type(value), "__repr__")
     return OBJECT if any(shown is one for one in _WHOLE) else None
