@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LOAD = "%load_ext jupyter_llm"
 ASK = "%%llm -n 6 -t 0 --chat {}\nWhat is the capital of France?"
-MARKDOWN, PYTHON = "text/x-ipythongfm", "text/x-ipython"
+MARKDOWN = "text/x-ipythongfm"
 RECORD: dict[str, Any] = {
     "model": {"name": "SmolLM2-135M-Instruct", "quantization": "Q8_0", "license": "apache-2.0"},
     "time": "2026-11-26T12:00:00Z",

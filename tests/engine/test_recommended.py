@@ -46,14 +46,6 @@ def test_it_tells_who_says_what() -> None:
     )
 
 
-def test_what_a_prompt_asks_for_holds_and_the_rest_is_the_models() -> None:
-    recommended = Recommended.of((("temperature", 0.6), ("top_k", 20)), BILLION)
-    params = SamplingParams(temperature=0, seed=3).filled(recommended.params)
-    assert params == SamplingParams(
-        temperature=0, top_k=20, top_p=0.95, min_p=0.05, repeat_penalty=1, seed=3
-    )
-
-
 class TestOfAModelFile:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:

@@ -66,18 +66,6 @@ def test_the_rows_of_a_batch_read_their_instruction_once(
     assert_nothing_leaks(engine)
 
 
-def test_rows_leave_their_instruction_behind_and_nothing_else(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, checkpoints=False, **PLAIN)
-    for batch in range(3):
-        prompts = [f"{LONG * 9}{batch} {row}" for row in range(12)]
-        ask_together(engine, prompts, 9, priority=Priority.BULK)
-    resident = engine.status().resident_tokens
-    assert len(resident) <= 5
-    assert max(resident) <= engine.count_tokens(LONG * 9) + 20
-    again = ask(engine, LONG * 9 + "3 0", 1, priority=Priority.BULK)
-    assert again.usage.cached_tokens >= engine.count_tokens(LONG * 9)
-
-
 def test_seeded_rows_read_a_long_instruction_once_in_each_stream(
     tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

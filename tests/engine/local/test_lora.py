@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -187,15 +186,6 @@ def test_a_command_loads_one_and_says_so(tiny_gguf: Path, lora: Path, fresh_llm:
     call = Call(llm=llm, chat=llm.chat(), argument=f"{tiny_gguf} lora={lora}:0.5 n_threads=1")
     assert "**tiny** with style.gguf at 0.5 (" in str(COMMANDS["use"].run(call))
     assert "| adapter | style.gguf at 0.5 |" in llm.status().to_markdown()
-
-
-def test_a_name_may_stand_for_a_model_with_an_adapter(
-    tiny_gguf: Path, lora: Path, fresh_llm: None
-) -> None:
-    llm.alias("poet", tiny_gguf, lora=os.path.relpath(lora), n_threads=1)
-    info = llm.engine("poet").info
-    assert info.adapter is not None
-    assert info.adapter.path == lora
 
 
 def test_the_adapter_of_a_project_is_for_the_model_of_the_project(

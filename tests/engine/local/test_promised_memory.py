@@ -169,25 +169,6 @@ def test_a_long_text_amid_a_batch_changes_no_token_of_either(
     assert_nothing_leaks(engine)
 
 
-def test_streams_that_cannot_be_made_fail_one_text_and_leave_the_others(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = ask(engine, SENTENCE, 3).text
-    begin = llama.Context._begin
-
-    def refuse(self: llama.Context, n_ctx: int, num_slots: int) -> None:
-        if num_slots == 1:
-            raise ModelLoadError(Path("m.gguf"), "no memory")
-        begin(self, n_ctx, num_slots)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(llama.Context, "_begin", refuse)
-        with pytest.raises(ModelLoadError, match="no memory"):
-            ask(engine, SENTENCE, None)
-    assert ask(engine, SENTENCE, 3).text == text
-    assert_nothing_leaks(engine)
-
-
 def test_a_cache_that_is_lost_ends_the_engine_in_one_line(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

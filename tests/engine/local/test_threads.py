@@ -28,16 +28,6 @@ def test_one_hiccup_changes_nothing_and_two_in_a_row_shrink_the_team() -> None:
     assert threads.count == 2
 
 
-def test_a_smaller_team_grows_back_when_the_machine_is_free() -> None:
-    threads = ThreadCount(2, free)
-    steps(threads, 20, 0.01)
-    steps(threads, 1, 3.0)
-    steps(threads, 16, 0.015)
-    assert threads.count == 2
-    steps(threads, 100, 0.01)
-    assert threads.count == 2
-
-
 def test_a_team_does_not_grow_while_others_need_the_cores() -> None:
     num_busy = 2.0
     threads = ThreadCount(2, lambda: num_busy)
