@@ -97,7 +97,7 @@ def transform(source: str) -> str | None:
 # IPython takes `,word`, `;word` and `/word` for calls, any line that begins with `!` for a command,
 # and any that ends with `?` for a question about its last word. In what a model writes those are a
 # list, an image or a sentence, unless nobody would take them for prose.
-_TAKEN = re.compile(r"[ \t]*(?:[%!?,;/]|.*\?\s*$)")
+_TAKEN = re.compile(r"[ \t]*(?:[%!?,;/]|[^\s#].*\?\s*$)")
 _MEANT = re.compile(
     r"[ \t]*(?:%[A-Za-z_][\w.]*(?=\s|$)|!!?\s*[a-z./~${]|\?\??\s*[\w.*]+\s*$"
     r"|%{0,2}(?!\d)[\w*]+(?:\.(?!\d)[\w*]+|\[-?\d+\])*\?\??\s*$)"

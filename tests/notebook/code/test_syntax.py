@@ -24,6 +24,7 @@ from jupyter_llm.notebook.code.syntax import split_cell_magic, syntax_error
         "%%time\nx = 1",
         "'an invalid \\d escape'\n1 is 1",
         ">>> x = 1\n>>> x",
+        "# =%?\n# is it so?",
     ],
 )
 def test_what_a_cell_may_hold(source: str) -> None:
