@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
-import linecache
 import re
 from dataclasses import dataclass
 from functools import partial
+from textwrap import dedent
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,10 +20,9 @@ from jupyter_llm.notebook.code.bindings import (
     DEFINITIONS,
     bindings,
     first_line_of,
-    function_at,
     segment,
 )
-from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
+from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.peek import ABSENT, attribute, is_a, public_names
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.cells.sources import CellSources
     from jupyter_llm.notebook.code.bindings import Definition
     from jupyter_llm.tasks.task import Task
 
@@ -156,12 +154,7 @@ def _last_error(task: Task) -> Subject:
 def _named(name: str, task: Task) -> Subject:
     value = _unwrapped(_lookup(name, task))
     is_class = is_a(value, type)
-    source = ""
-    number: int | None = None  # of the cell
-    if is_class:
-        source, number = _class_source(value, task)
-    elif type(value) is FunctionType:
-        source, number = _function_source(value, task.sources)
+    source, number = _source_of(value, task) if is_class or type(value) is FunctionType else ("", 0)
     if not source:
         return _of_value(name, task.namespace.get(name, value), task)
     kind: SubjectKind = "class" if is_class else "function"
@@ -212,26 +205,23 @@ def _unwrapped(value: Any) -> object:
     return value
 
 
-def _function_source(function: FunctionType, sources: CellSources) -> tuple[str, int | None]:
-    """The source of a function, and the timeline number of its cell."""
-    code = function.__code__
-    cell = sources.find(code.co_filename)
-    text = cell.compiled if cell is not None else "".join(linecache.getlines(code.co_filename))
-    tree = parse_python(text)
-    node = function_at(tree, code.co_firstlineno, code.co_name) if tree is not None else None
-    source = segment(text, node) if node is not None else ""
-    return source, cell.number if cell is not None else None
+def _source_of(value: Any, task: Task) -> tuple[str, int | None]:
+    """The source of a function or class, and its cell's timeline number; "" if there is none.
 
-
-def _class_source(kind: Any, task: Task) -> tuple[str, int | None]:
-    """The source of a class: the latest cell's that defines it, or its file's."""
-    for cell in reversed(task.cells):
-        tree = parse_cell(cell.source)
-        for node in ast.walk(tree) if tree is not None else ():
-            if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
-                return segment(cell.source, node), cell.number
+    A class is in the latest cell that defines one of its name, or in its file.
+    """
+    number = None
+    if type(value) is FunctionType:
+        cell = task.sources.find(value.__code__.co_filename)
+        number = cell.number if cell is not None else None
+    else:
+        for ran in reversed(task.cells):
+            tree = parse_cell(ran.source)
+            for node in ast.walk(tree) if tree is not None else ():
+                if isinstance(node, ast.ClassDef) and node.name == value.__name__:
+                    return segment(ran.source, node), ran.number
     try:
-        return inspect.getsource(kind), None
+        return dedent(inspect.getsource(value)).rstrip(), number
     except (OSError, TypeError):
         return "", None
 

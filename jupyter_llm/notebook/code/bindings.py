@@ -35,9 +35,8 @@ _MUTATING = frozenset(
 )
 _HARMLESS = frozenset({"print", "display", "len", "repr", "help", "assert_", "type"})
 _MAGIC_CALL = "get_ipython"  # what IPython puts in the place of a magic
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +140,6 @@ def statement_at(tree: ast.AST, line: int) -> ast.stmt | None:
     """The innermost statement that a line belongs to."""
     covering = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and _covers(n, line)]
     return min(covering, key=_num_lines, default=None)
-
-
-def function_at(tree: ast.AST, line: int, name: str) -> ast.stmt | None:
-    """The innermost function of a name around a line; the statement of a lambda."""
-    covering = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, _FUNCTIONS) and node.name == name and _covers(node, line)
-    ]
-    return min(covering, key=_num_lines, default=None) or statement_at(tree, line)
 
 
 def segment(text: str, node: ast.stmt) -> str:

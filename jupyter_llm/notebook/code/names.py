@@ -25,8 +25,6 @@ _IPYTHON_NAMES = frozenset(
 )
 _DEFINING_MAGIC = re.compile(r"^[ \t]*%(?:run|pylab|store)\b", re.MULTILINE)
 _CAPTURE = re.compile(r"%%capture[ \t]+(?:--\S+[ \t]+)*([^\W\d]\w*)")
-_CATCHES_IMPORT = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
-
 
 Act = Literal["reads", "binds", "changes", "deletes", "declares"]
 _ACTS: dict[type, Act] = {ast.Load: "reads", ast.Store: "binds", ast.Del: "deletes"}
@@ -51,7 +49,6 @@ class _Scope:
     outer: _Scope | None = None
     own: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)  # by `global`
-    borrowed: set[str] = field(default_factory=set)  # by `nonlocal`
     kind: Literal["function", "class", "comprehension"] = "function"
 
     def reaches_out(self, name: str) -> bool:
@@ -62,7 +59,7 @@ class _Scope:
                 return True
             # A class shows its names to no function inside it.
             is_seen = scope is self or scope.kind != "class"
-            if is_seen and name in scope.own and name not in scope.borrowed:
+            if is_seen and name in scope.own:
                 return False
             scope = scope.outer
         return True
@@ -77,8 +74,6 @@ def uses_in(*nodes: ast.AST) -> list[Use]:
         node, scope = waiting.pop()
         if isinstance(node, ast.Global):
             scope.shared.update(node.names)
-        elif isinstance(node, ast.Nonlocal):
-            scope.borrowed.update(node.names)
         for name, act in _acts(node):
             found.append((Use(name, act, _place(node)), scope))
             if act != "reads":
@@ -180,7 +175,7 @@ def _defined(source: str, uses: Iterable[Use]) -> frozenset[str]:
 def missing_modules(source: str) -> tuple[str, ...]:
     """The top-level modules a cell imports that are not installed.
 
-    Imports whose failure the cell provides for do not count.
+    What it tries to import does not count.
     """
     tree = parse_cell(source)
     if tree is None:
@@ -200,18 +195,11 @@ def _imports(node: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom) and not child.level and child.module:
             yield child.module
-        elif isinstance(child, ast.Try | ast.TryStar) and any(map(_catches_import, child.handlers)):
+        elif isinstance(child, ast.Try | ast.TryStar):
             for other in (*child.handlers, *child.orelse, *child.finalbody):
                 yield from _imports(other)
         elif not isinstance(child, ast.expr):
             yield from _imports(child)
-
-
-def _catches_import(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    caught = [node for node in ast.walk(handler.type) if isinstance(node, ast.Name)]
-    return any(node.id in _CATCHES_IMPORT for node in caught)
 
 
 def is_installed(name: str) -> bool:

@@ -63,12 +63,16 @@ _WRONG_CALL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cell that an error may have come from, and why, as in "last assigns `df`"."""
+    """A cell that an error may have come from, and why, as in "last assigns `df`".
+
+    `mentioned` is a text in it that is also in what failed.
+    """
 
     cell: CellEvent
     reason: str
     score: float
     has_raised: bool = False
+    mentioned: str = ""
 
 
 def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, ...]:
@@ -112,15 +116,14 @@ def _weighed(
     if failure.missing is not None and failure.missing.kind == "name":
         yield from history.lost(failure.missing.name)
     yield Cause(_event_of(frame.cell, cells), _RAISED, _OWN_FAULT if is_own else _RAISED_IT)
-    for hand in made:
-        yield Cause(hand.cell, hand.reason, hand.score)
+    yield from made
     for step in failure.frames:
         if step.cell is None or step is frame or step.is_comprehension:
             continue
         reason = "was running" if step.is_module_level else f"defines `{step.function.strip('<>')}`"
         yield Cause(_event_of(step.cell, cells), reason, _ON_THE_WAY)
         for hand in history.hands(_shared_names(step), frozenset()):
-            yield Cause(hand.cell, hand.reason, hand.score - _MADE_IT)
+            yield replace(hand, score=hand.score - _MADE_IT)
 
 
 def _root(failure: Failure) -> Failure:
@@ -203,39 +206,26 @@ def _ranked(entries: Iterable[Cause]) -> tuple[Cause, ...]:
     return tuple(sorted(causes, key=lambda cause: (-cause.score, -cause.cell.number)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Hand:
-    """A cell that had a hand in a value: directly, or in what its `product` was made from."""
+def _reason(binding: Binding, product: str, mentioned: str) -> str:
+    """What a cell did to a value, or to what the `product` was made from, in words."""
+    reason = f"{binding.verb} `{binding.name}`"
+    if not product:
+        reason = f"last {reason}" if binding.verb == "assigns" else reason
+    elif product == binding.name:
+        reason = f"{reason} before that"
+    else:
+        reason = f"{reason}, which `{product}` was made from"
+    return f"{reason} and mentions {mentioned!r}" if mentioned else reason
 
-    cell: CellEvent
-    binding: Binding
-    depth: int
-    product: str
-    mentioned: frozenset[str]
 
-    @property
-    def reason(self) -> str:
-        binding = self.binding
-        if not self.product:
-            reason = (
-                f"{'last ' if binding.verb == 'assigns' else ''}{binding.verb} `{binding.name}`"
-            )
-        elif self.product == binding.name:
-            reason = f"{binding.verb} `{binding.name}` before that"
-        else:
-            reason = f"{binding.verb} `{binding.name}`, which `{self.product}` was made from"
-        return f"{reason} and mentions {min(self.mentioned)!r}" if self.mentioned else reason
-
-    @property
-    def score(self) -> float:
-        score = _MADE_IT - _A_STEP_BACK * self.depth
-        if self.mentioned:
-            score += _MENTIONS_IT
-        if self.binding.verb in ("defines", "imports"):
-            return score - _ONLY_CODE
-        if self.binding.verb == "passes on":
-            return score - _MAYBE
-        return score + (_MADE_ANEW if self.binding.makes_again else 0)
+def _score(binding: Binding, depth: int, mentioned: str) -> float:
+    """How much speaks for a cell that did something to a value, so many steps back."""
+    score = _MADE_IT - _A_STEP_BACK * depth + (_MENTIONS_IT if mentioned else 0)
+    if binding.verb in ("defines", "imports"):
+        return score - _ONLY_CODE
+    if binding.verb == "passes on":
+        return score - _MAYBE
+    return score + (_MADE_ANEW if binding.makes_again else 0)
 
 
 class _History:
@@ -250,7 +240,7 @@ class _History:
                     self._past.append((cell, binding))
         self._failed = cells[-1]
 
-    def hands(self, names: Iterable[str], wanted: frozenset[str]) -> Iterator[_Hand]:
+    def hands(self, names: Iterable[str], wanted: frozenset[str]) -> Iterator[Cause]:
         """Yield the cells that had a hand in the values of names, and in what they were made from.
 
         `wanted` are texts, as the name of a column, that speak for a cell that mentions them.
@@ -267,7 +257,13 @@ class _History:
                     cell, binding = self._past[index]
                     if depth and binding.verb == "imports":
                         continue
-                    yield _Hand(cell, binding, depth, product, wanted & binding.keys)
+                    mentioned = min(wanted & binding.keys, default="")
+                    yield Cause(
+                        cell,
+                        _reason(binding, product, mentioned),
+                        _score(binding, depth, mentioned),
+                        mentioned=mentioned,
+                    )
                     following += [(use, index, name) for use in binding.uses]
             level = following
 

@@ -6,6 +6,7 @@ Nothing here keeps a frame, or an object of the user's, alive.
 from __future__ import annotations
 
 import ast
+import inspect
 import linecache
 import os
 from dataclasses import dataclass, field
@@ -14,13 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.notebook.code.bindings import (
-    first_line_of,
-    function_at,
-    keys_in,
-    names_in,
-    statement_at,
-)
+from jupyter_llm.notebook.code.bindings import keys_in, names_in, statement_at
 from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.values.peek import library_folders
 from jupyter_llm.notebook.values.summaries import tells_data
@@ -66,7 +61,6 @@ class Frame:
     local_names: frozenset[str] = frozenset()
     variables: tuple[Summary, ...] = ()
     num_untold: int = 0
-    num_repeats: int = 1
 
     @property
     def is_module_level(self) -> bool:
@@ -97,7 +91,7 @@ def read_steps(
 
     IPython's own steps above the first cell are left out, and so is what runs under its magics.
     """
-    entries = _folded(_walk(traceback, sources))
+    entries = _walk(traceback, sources)
     own = [entry for entry in entries if entry.is_own]
     # The innermost frame's variables come first: what does not fit is left out of the others.
     ends = {id(one): one for one in (*own[-1:], *own[:1])}
@@ -151,7 +145,6 @@ class _LiveStep:
     instruction: int
     cell: CellSource | None
     path: str | None
-    num_repeats: int = 1
 
     @property
     def code(self) -> CodeType:
@@ -202,7 +195,6 @@ class _LiveStep:
             ),
             variables=variables,
             num_untold=num_untold,
-            num_repeats=self.num_repeats,
         )
 
     def source(self) -> tuple[str, int]:
@@ -213,16 +205,11 @@ class _LiveStep:
         """
         if self.cell is not None:
             return self.cell.source, 1
-        lines = self.text().split("\n")
-        tree = self.tree()
-        is_function = self.code.co_name != "<module>" and tree is not None
-        node = function_at(tree, self.line, self.code.co_name) if tree and is_function else None
-        first, last = (
-            (first_line_of(node), node.end_lineno or self.line) if node else (1, len(lines))
-        )
-        first = max(first, self.line - _MAX_SOURCE_LINES // 2)
-        last = min(last, first + _MAX_SOURCE_LINES)
-        return "\n".join(lines[first - 1 : last]), first
+        lines, begin = self.text().splitlines(keepends=True), max(self.code.co_firstlineno, 1)
+        if self.code.co_name != "<module>":
+            lines = [*lines[: begin - 1], *inspect.getblock(lines[begin - 1 :])]
+        first = max(begin, self.line - _MAX_SOURCE_LINES // 2)
+        return "".join(lines[first - 1 : first + _MAX_SOURCE_LINES]).rstrip("\n"), first
 
 
 def _values(entry: _LiveStep) -> dict[str, object]:
@@ -234,21 +221,17 @@ def _values(entry: _LiveStep) -> dict[str, object]:
     local, shared = _namespace(entry.live.f_locals), _namespace(entry.live.f_globals)
     expression, statement = entry.nodes()
     near = [name for node in (expression, statement) if node is not None for name in names_in(node)]
-    is_function = entry.code.co_name != "<module>"
-    tree = entry.tree()
-    body = function_at(tree, entry.line, entry.code.co_name) if tree and is_function else tree
-    wider = [*(local if is_function else ()), *(names_in(body) if body is not None else ())]
-    found: dict[str, object] = {}
-    for name in dict.fromkeys((*near, *wider)):
-        if name not in local and name not in shared:
-            continue
-        value = local[name] if name in local else shared[name]
-        if name not in near and (
-            not name.isidentifier() or name.startswith("_") or not tells_data(value)
-        ):
-            continue
-        found[name] = value
-    return found
+    if entry.code.co_name != "<module>":
+        wider = [*local, *entry.code.co_names]
+    else:  # IPython compiles each statement of a cell by itself
+        wider = [*names_in(entry.tree() or ast.Module([], []))]
+    known = {**shared, **local}
+    found = {name: known[name] for name in dict.fromkeys((*near, *wider)) if name in known}
+    return {
+        name: value
+        for name, value in found.items()
+        if name in near or (name.isidentifier() and name[0] != "_" and tells_data(value))
+    }
 
 
 def _namespace(names: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -277,20 +260,6 @@ def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_LiveSt
             entries.append(step)
         traceback = traceback.tb_next
     return entries
-
-
-def _folded(entries: list[_LiveStep]) -> list[_LiveStep]:
-    """Tell what calls itself once, with its count; and the last step, where the error was."""
-    last = next((entry for entry in reversed(entries) if entry.is_own), None)
-    kept: dict[tuple[CodeType, int], _LiveStep] = {}
-    result = []
-    for entry in entries:
-        first = kept.setdefault((entry.code, entry.line), entry)
-        if first is not entry and entry.is_own and entry is not last:
-            first.num_repeats += 1
-        else:
-            result.append(entry)
-    return result
 
 
 def _is_machinery(filename: str) -> bool:

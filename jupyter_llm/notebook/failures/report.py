@@ -59,12 +59,8 @@ def _where(frame: Frame) -> str:
 
 
 def _details(frame: Frame) -> str:
-    details = ""
-    if frame.expression and frame.expression not in frame.line_text:
-        details += f"   # at {frame.expression}"
-    if frame.num_repeats > 1:
-        details += f"   # {frame.num_repeats} times"
-    return details
+    is_seen = frame.expression in frame.line_text
+    return "" if is_seen else f"   # at {frame.expression}"
 
 
 def _syntax_text(place: SyntaxPlace) -> str:

@@ -11,9 +11,6 @@ from support.kernel import Execution, Kernel, running_kernel
 from support.shell import run
 
 from jupyter_llm.notebook.code.landing import NextInput
-from jupyter_llm.notebook.code.marks import mark
-
-RECORD = "0123456789ab"
 
 
 @pytest.fixture
