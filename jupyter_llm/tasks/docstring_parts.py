@@ -15,7 +15,6 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _WIDTH = 75  # of the text, indentation aside
 _MAX_DEFAULT = 30  # characters
 _TITLE = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}[ \t]*$", re.MULTILINE)
-_OPTIONAL = re.compile(r",\s*(?:default|optional)\b")  # what may follow a kind
 _ITERATORS = frozenset({"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncGenerator"})
 # What a value is, by the kind of expression that makes it.
 _KINDS: dict[type, str] = {
@@ -58,12 +57,12 @@ class Entry:
 
 @dataclass(slots=True)
 class Section:
-    """A section of a docstring."""
+    """A section of a docstring: what it `said` before, and the entries that it lacks."""
 
     title: str
     entries: list[Entry]
     begins: str = ""  # each sentence in it
-    rest: str = ""  # what it said before of what is none of its entries
+    said: str = ""
 
 
 @dataclass(slots=True)
@@ -73,19 +72,17 @@ class Docstring:
     summary: str = ""
     more: str = ""  # paragraphs below the summary
     sections: list[Section] = field(default_factory=list)
-    others: str = ""  # sections that no code tells of
 
     def text(self, fill: Callable[[Sequence[str], Section, Entry], None] | None = None) -> str:
         """All of it, without indentation; `fill` adds to each entry, with the lines above it."""
         lines = [self.summary, *(["", *self.more.split("\n")] if self.more else [])]
         for section in self.sections:
             lines += ["", section.title, "-" * len(section.title)]
+            lines += section.said.split("\n") if section.said else []
             for entry in section.entries:
                 if fill is not None:
                     fill(lines, section, entry)
                 lines += entry.lines
-            lines += section.rest.split("\n") if section.rest else []
-        lines += ["", *self.others.split("\n")] if self.others else []
         return "\n".join(lines)
 
 
@@ -216,48 +213,21 @@ def _kind_of(value: ast.expr, namespace: Mapping[str, object]) -> str:
 
 
 def _keep(docstring: Docstring, before: str) -> None:
-    """Take over what a docstring said before: its text, its sentences and its other sections."""
+    """Take over what a docstring said before: its sections stay, with what they lack added."""
     opening, *rest = _TITLE.split(before)
     summary, _, more = opening.strip().partition("\n\n")
     docstring.summary, docstring.more = " ".join(summary.split()), more.strip()
     known = {section.title: section for section in docstring.sections}
-    others = []
     for title, body in zip(rest[::2], rest[1::2], strict=True):
-        if title in known:
-            _keep_entries(known[title], body)
-        else:
-            others.append(f"{title}\n{'-' * len(title)}\n{body.strip(chr(10)).rstrip()}")
-    docstring.others = "\n\n".join(others)
-
-
-def _keep_entries(section: Section, body: str) -> None:
-    """Take over what was said of the entries, and their kinds where none is; leave the rest as is.
-
-    Values that a function returns may have names, which no code tells: those stay as they are. Of
-    a single one without a name the code knows the kind better.
-    """
-    keys = [_key(entry.name or entry.kind) for entry in section.entries]
-    said: dict[str, tuple[str, str]] = {}
-    rest: list[str] = []
-    parts = [part for part in re.split(r"(?m)^(?=\S)", body) if part.strip()]
-    for part in parts:
-        head, _, text = part.partition("\n")
-        names, _, kind = head.partition(":")
-        told = {_key(name) for name in (names, *names.split(","))}
-        said |= dict.fromkeys(told, (kind, text))
-        if told.isdisjoint(keys):
-            rest.append(part.rstrip())
-    if rest and section.title in ("Returns", "Yields"):
-        head, _, text = rest[0].partition("\n")
-        if len(parts) == 1 and " : " not in head and section.entries[0].kind:
-            said[keys[0]], rest = ("", text), []
-        else:
-            section.entries, rest = [], [body.strip("\n").rstrip()]
-    for entry, key in zip(section.entries, keys, strict=False):
-        kind, text = said.get(key, ("", ""))
-        entry.about = " ".join(text.split())
-        entry.kind = entry.kind or _OPTIONAL.split(kind)[0].strip()
-    section.rest = "\n".join(rest)
+        section = known.get(title)
+        if section is None:
+            section = Section(title, [])
+            docstring.sections.append(section)
+        section.said = body.strip("\n").rstrip()
+        heads = re.findall(r"(?m)^\S[^:\n]*", section.said)
+        told = {_key(name) for head in heads for name in head.split(",")}
+        missing = [one for one in section.entries if _key(one.name or one.kind) not in told]
+        section.entries = [] if title in ("Returns", "Yields") else missing
 
 
 def _key(name: str) -> str:

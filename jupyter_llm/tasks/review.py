@@ -6,19 +6,16 @@ says stays a remark; what a small one says there names no bug at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.flaws import flaws_in
-from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic
-from jupyter_llm.tasks.target import find_subject, with_source
+from jupyter_llm.tasks.target import check_is_python, find_subject, with_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jupyter_llm.notebook.code.flaws import Flaw
     from jupyter_llm.tasks.target import Subject
     from jupyter_llm.tasks.task import Task
@@ -47,16 +44,15 @@ class Review:
 
     def to_markdown(self) -> str:
         """The review as Markdown, to be taken for untrusted."""
-        title = f"{self.title[:1].upper()}{self.title[1:]}"
         found = "\n".join(f"- {finding}" for finding in self.findings)
-        count = len(self.findings)
-        opening = f"{title}, {count} thing{'s' if count != 1 else ''} to look at:" if count else ""
-        nothing = "" if count else f"Nothing found in {self.title}."
+        title = f"{self.title[:1].upper()}{self.title[1:]}"
+        opening = f"{title}, {count_of(len(self.findings), 'thing')} to look at:"
+        opening = opening if found else f"Nothing found in {self.title}."
         said = "\n\n".join(self.words)
         words = f"The model says, which nobody has checked:\n\n{said}" if said else ""
         rules = "the rules of pyflakes and our own"
         looked = f"{rules} and the logic, in words" if said else rules
-        parts = (opening, found, nothing, words, f"Looked at {looked}; nothing was run.")
+        parts = (opening, found, words, f"Looked at {looked}; nothing was run.")
         return "\n\n".join(filter(None, parts))
 
     def __str__(self) -> str:
@@ -72,35 +68,20 @@ class Review:
 def review(task: Task, argument: str | Subject = "") -> Review:
     """Say what is wrong with a cell, a function or a class; an interrupt keeps what is found."""
     subject = with_source(find_subject(argument, task), "review")
-    _check_is_python(subject)
+    check_is_python(subject.source, subject.title)
     source = subject.source
     if subject.rows is not None and subject.cell is not None:
         source = subject.cell.source  # of which only some lines are meant
     found = flaws_in(source, task.namespace)
     meant = tuple(f for f in found if subject.rows is None or f.line - 1 in subject.rows)
-    words: list[str] = []
+    best = Review(title=subject.title, findings=meant)
     try:
         is_large = task.engine is not None and task.engine().info.num_parameters >= LEAST_PARAMETERS
-        words.extend(_asked(task, subject) if is_large else ())
+        for question, begin in _QUESTIONS if is_large else ():
+            answer = task.ask(subject.prompt(f"{question} {_SHORT}"), begin=begin)
+            best = replace(best, words=(*best.words, answer.text.strip()))
     except KeyboardInterrupt as interrupt:
         if not found:
             raise
-        best = Review(title=subject.title, findings=meant, words=tuple(words))
         raise PromptInterrupted(best=best, said=str(interrupt)) from None
-    return Review(title=subject.title, findings=meant, words=tuple(words))
-
-
-def _asked(task: Task, subject: Subject) -> Iterator[str]:
-    """What a model answers to each of a few questions about the logic."""
-    for question, begin in _QUESTIONS:
-        answer = task.ask(subject.prompt(f"{question} {_SHORT}"), begin=begin)
-        yield answer.text.strip()
-
-
-def _check_is_python(subject: Subject) -> None:
-    name, _, _ = split_cell_magic(subject.source)
-    if name and name not in PYTHON_MAGICS:
-        raise MagicUsageError(
-            f"{subject.title[0].upper()}{subject.title[1:]} is no Python: it begins with %%{name}.",
-            "Ask about it in a prompt.",
-        )
+    return best

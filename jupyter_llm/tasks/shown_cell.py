@@ -12,10 +12,10 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import cell_name, cell_text, render_cell
 from jupyter_llm.notebook.code.marks import unmark
-from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, syntax_error
+from jupyter_llm.notebook.code.syntax import split_cell_magic, syntax_error
 from jupyter_llm.notebook.values.summaries import tells_data
 from jupyter_llm.notebook.values.variables import describe, used
-from jupyter_llm.tasks.target import Subject
+from jupyter_llm.tasks.target import Subject, check_is_python
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,11 +78,7 @@ class ShownCell:
 
     def check_is_python(self) -> None:
         """Refuse a cell that is written in something else."""
-        name, _, _ = split_cell_magic(self.source)
-        if name and name not in PYTHON_MAGICS:
-            raise MagicUsageError(
-                f"The cell is no Python: it begins with %%{name}.", "Ask about it in the chat."
-            )
+        check_is_python(self.source, "the cell")
 
     def check_is_written(self) -> None:
         """Refuse an empty cell."""
@@ -156,10 +152,15 @@ def error_text(error: str) -> str:
 def variables_text(source: str, task: Task) -> str:
     """What the variables hold that a piece of code uses, as part of a prompt."""
     names = [n for n in used(source, task.namespace) if tells_data(task.namespace[n])]
+    return described(names, task, "Variables it uses:")
+
+
+def described(names: Sequence[str], task: Task, title: str) -> str:
+    """What some variables hold, as part of a prompt; "" where there is nothing to tell."""
     choice = ",".join(names) or "none"
     told = describe("", (), task.namespace, choice=choice, max_chars=_MAX_VARIABLE_CHARS)
     lines = ["- " + summary.text.replace("\n", "\n  ") for summary in told]
-    return "\n".join(["Variables it uses:", *lines]) if lines else ""
+    return "\n".join([title, *lines]) if lines else ""
 
 
 def cells_before(cell: ShownCell, task: Task) -> str:

@@ -22,7 +22,7 @@ from jupyter_llm.notebook.code.bindings import (
     first_line_of,
     segment,
 )
-from jupyter_llm.notebook.code.syntax import parse_cell
+from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, parse_cell, split_cell_magic
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.peek import ABSENT, attribute, is_a, public_names
@@ -94,6 +94,16 @@ def with_source(subject: Subject, verb: str) -> Subject:
             "Give a cell's number, or the name of a function or class.",
         )
     return subject
+
+
+def check_is_python(source: str, title: str) -> None:
+    """Refuse a cell that is written in something else."""
+    name, _, _ = split_cell_magic(source)
+    if name and name not in PYTHON_MAGICS:
+        raise MagicUsageError(
+            f"{title[0].upper()}{title[1:]} is no Python: it begins with %%{name}.",
+            "Ask about it in a chat.",
+        )
 
 
 def definitions_of(subject: Subject, source: str) -> list[Definition]:

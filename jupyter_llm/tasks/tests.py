@@ -20,9 +20,9 @@ from jupyter_llm.notebook.code.bindings import DEFINITIONS, names_in, segment
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.values.summaries import tells_data
-from jupyter_llm.notebook.values.variables import describe
 from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.shown_cell import described
 from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _NUM_DRAFTS = 3
 _MAX_TOKENS = 180  # of a draft
 _MAX_CHARS = 10_000
 _MAX_VARIABLES = 4
-_MAX_VARIABLE_CHARS = 600
 _ENOUGH = 3  # tests
 _MAX_TESTS = 6
 _MAX_SURPRISES = 3
@@ -87,10 +86,7 @@ def _variables(task: Task) -> str:
     made = [name for cell in reversed(task.cells) for name in sorted(defined_names(cell.source))]
     known = task.namespace
     names = dict.fromkeys(name for name in made if name in known and tells_data(known[name]))
-    choice = ",".join([*names][:_MAX_VARIABLES]) or "none"
-    told = describe("", (), known, choice=choice, max_chars=_MAX_VARIABLE_CHARS)
-    lines = ["- " + summary.text.replace("\n", "\n  ") for summary in told]
-    return "\n".join(["Variables of the notebook:", *lines]) if lines else ""
+    return described([*names][:_MAX_VARIABLES], task, "Variables of the notebook:")
 
 
 def _tested(subject: Subject) -> tuple[str, frozenset[str], str]:

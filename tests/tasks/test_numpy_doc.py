@@ -215,17 +215,15 @@ def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
 
         Parameters
         ----------
-        a : list of float
+        a, b : list of float
             The points.
-        b : list of float
-            The points.
-        *rest
+        \\*rest
             What is left.
         c : {'x', 'y'}, optional
             The way.
-        **more
         color : str
             One of `more`.
+        **more
 
         Returns
         -------
@@ -236,9 +234,9 @@ def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
 
         Raises
         ------
-        ValueError
         KeyError
             If there is none.
+        ValueError
 
         Notes
         -----
