@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import RawPrompt, Special
     from jupyter_llm.frontends.panel import ChatPanel
-    from jupyter_llm.notebook.code.page import Page
+    from jupyter_llm.notebook.code.landing import Page
     from jupyter_llm.notebook.values.summaries import register
 
 __all__ = [

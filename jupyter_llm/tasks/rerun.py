@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.notebook.cells.rendering import shown_name
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
-from jupyter_llm.notebook.failures.missing import slot
+from jupyter_llm.notebook.failures.failure import slot
 from jupyter_llm.tasks.mending import MendSearch, comes_behind
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from jupyter_llm.tasks.docstrings import with_docstring
+from jupyter_llm.tasks.docstring_parts import with_docstring
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ from support.watch import Watch
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.docstring_parts import structure_of
-from jupyter_llm.tasks.numpy_doc import document
+from jupyter_llm.tasks.numpy_doc import document, imperative, sentence, type_name
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.sentences import imperative, sentence, type_name
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 

@@ -40,7 +40,7 @@ from jupyter_llm.frontends.views import (
     watch,
 )
 from jupyter_llm.notebook.cells.recorder import Recorder
-from jupyter_llm.notebook.code.page import PageInput
+from jupyter_llm.notebook.code.landing import PageInput
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.frontends.magics.commands import OpenPanel
-    from jupyter_llm.notebook.code.page import Page
+    from jupyter_llm.notebook.code.landing import Page
 
 T = TypeVar("T", bound="TraitType[Any, Any]")
 

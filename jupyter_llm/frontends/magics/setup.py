@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_llm.frontends.magics.commands import OpenPanel
-    from jupyter_llm.notebook.code.page import Page
+    from jupyter_llm.notebook.code.landing import Page
 
 
 def load(shell: InteractiveShell, open_panel: OpenPanel, open_page: Callable[[], Page]) -> None:

@@ -11,12 +11,12 @@ from traitlets import Unicode
 from jupyter_llm.frontends.comm.subshell import hear_beside_cells
 from jupyter_llm.frontends.panel.panel import STATIC, built
 from jupyter_llm.notebook.cells.shell import current_shell
-from jupyter_llm.notebook.code.page import MADE_KEY, MadeCell
+from jupyter_llm.notebook.code.landing import MADE_KEY, MadeCell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.notebook.code.page import NewCell
+    from jupyter_llm.notebook.code.landing import NewCell
 
 _GREETING_S = 2.0  # how long a new page may take, once, until it says that it is there
 _ANSWER_S = 3.0  # of a page that is there

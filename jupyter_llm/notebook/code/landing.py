@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from jupyter_llm.common.tables import count_of
+from jupyter_llm.notebook.code.marks import unmark
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
@@ -14,6 +19,8 @@ Metadata = Mapping[str, Any]
 """What is noted of a cell, where that can be."""
 
 _MOST_WAITING = 16  # cells that have not landed; older ones are given up
+MADE_KEY = "jupyter_llm_made_by"
+"""Where a cell's metadata says for which cell it was made, and the hash of what it was then."""
 
 
 class CellWriter(Protocol):
@@ -92,3 +99,134 @@ def _has_next(shell: InteractiveShell) -> bool:
     payloads = manager.read_payload() if manager is not None else ()
     is_typed = getattr(shell, "rl_next_input", None)  # in a terminal
     return bool(is_typed) or any(one.get("source") == "set_next_input" for one in payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCell:
+    """A cell as it is to be."""
+
+    source: str
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCell:
+    """A cell that was made for another one, and whether it still is what it was then."""
+
+    cell_id: str
+    source: str
+    is_unchanged: bool
+
+    @classmethod
+    def of(cls, cell_id: str, source: str, made: Metadata) -> MadeCell:
+        """A cell whose metadata says how it was made."""
+        return cls(cell_id, source, is_unchanged=made.get("sha256") == _sha256(source))
+
+
+class Page(Protocol):
+    """A page that shows the notebook and can change its cells. For the main thread."""
+
+    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
+        """The cells that were made for a cell, in their order; None if no page answers."""
+
+    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> int | None:
+        """Put the first cells in the place of those that are what they were, the rest below.
+
+        Return how many took a place; None if no page has put them anywhere.
+        """
+
+    def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
+        """Put a cell in the place of one that holds what it held before; say whether."""
+
+    def close(self) -> None:
+        """Ask nothing of it any more."""
+
+
+class PageInput:
+    """Writes cells by way of the page, or else by IPython's next input, which can only add them.
+
+    A cell that runs again puts its code into those it made before, as far as the user has left them
+    as they were, so that they do not pile up. `running` tells the id of the cell that runs.
+    Belongs to the main thread.
+    """
+
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        page: Callable[[], Page | None],
+        running: Callable[[], str | None],
+    ) -> None:
+        self._page = page
+        self._running = running
+        self._next = NextInput(shell)
+
+    def write(
+        self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
+    ) -> str:
+        """Put cells below the one that runs, or the first in its place; say where they are."""
+        cell_id = self._running()
+        if sources and not replace and cell_id is not None and (page := self._page()) is not None:
+            place = _put(page, cell_id, sources, metadata)
+            if place is not None:
+                return place
+        return self._next.write(sources, replace=replace)
+
+    def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> bool:
+        """Put code in the place of another cell's, if that is still what it was; say whether."""
+        page = self._page()
+        if page is None or cell_id is None:
+            return False
+        return page.change(cell_id, before, NewCell(source, metadata))
+
+    def close(self) -> None:
+        """Let nothing land any more."""
+        self._next.close()
+
+
+def _put(
+    page: Page, cell_id: str, sources: Sequence[str], metadata: Sequence[Metadata]
+) -> str | None:
+    """Where a page has put code of a cell, in words; None if it does not answer."""
+    made = page.made_by(cell_id)
+    if made is None:
+        return None
+    places = [cell for cell in made if cell.is_unchanged][: len(sources)]
+    if list(map(_body, sources)) == [_body(cell.source) for cell in places]:
+        return f"{_the_code(len(sources))} the same as before, below"
+    notes = metadata or [{}] * len(sources)
+    cells = [
+        NewCell(source, {**note, MADE_KEY: {"cell": cell_id, "sha256": _sha256(source)}})
+        for source, note in zip(sources, notes, strict=True)
+    ]
+    num_replaced = page.put(cell_id, cells, places)
+    if num_replaced is None:  # closed or loaded again meanwhile
+        return None
+    return _where(len(cells), num_replaced, num_staying=len(made) - num_replaced)
+
+
+def _sha256(source: str) -> str:
+    return hashlib.sha256(source.strip().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _body(source: str) -> str:
+    return unmark(source).strip()
+
+
+def _the_code(count: int) -> str:
+    return "the code is" if count == 1 else f"the {count} pieces of code are"
+
+
+def _where(count: int, num_replaced: int, *, num_staying: int) -> str:
+    """Where code is that a page has put into cells, and what stays from before, in words."""
+    the_code, new = _the_code(count), count - num_replaced
+    if num_replaced:
+        stay = "stays" if num_staying == 1 else "stay"
+        place = f"{the_code} below, in place of what this cell made before"
+        and_new = f", and in {count_of(new, 'new cell')}" if new else ""
+        left = f"; {count_of(num_staying, 'other cell')} that it made {stay}" if num_staying else ""
+        return f"{place}{and_new}{left}; run it again, also after Run All"
+    place = f"{the_code} in {'a new cell' if new == 1 else f'{new} new cells'} below"
+    if num_staying == 1:
+        return f"{place}; the cell made before stays as you changed it"
+    left = f"; the {num_staying} cells made before stay as you changed them"
+    return place + left if num_staying else place

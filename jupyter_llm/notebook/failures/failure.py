@@ -6,9 +6,11 @@ import builtins
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.failures.frames import (
     Frame,
@@ -16,16 +18,20 @@ from jupyter_llm.notebook.failures.frames import (
     read_steps,
     told,
 )
-from jupyter_llm.notebook.failures.missing import Missing, find_missing, slot
+from jupyter_llm.notebook.values.lookups import keys
+from jupyter_llm.notebook.values.peek import public_names
 from jupyter_llm.notebook.values.summaries import Room, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from jupyter_llm.notebook.failures.frames import Step
     from jupyter_llm.notebook.values.summaries import Summary
 
+MissingKind = Literal["name", "attribute", "module", "key"]
+
+_MAX_NEAREST = 3
 _MAX_CHAIN = 3  # exceptions that led to the one that was shown
 _MAX_MESSAGE = 600
 _MAX_CHARS = 3000  # of the variables of one error
@@ -33,6 +39,19 @@ _DEADLINE_S = 0.3
 _MAX_ITEMS = 20  # of a tuple that is shown
 _TAME_MODULES = frozenset({"datetime", "decimal", "numpy", "pandas", "pathlib", "polars"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A name, attribute, module or key that is not there, and the nearest ones that are."""
+
+    kind: MissingKind
+    name: str
+    nearest: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        near_it = f"; near it is {' or '.join(map(repr, self.nearest))}" if self.nearest else ""
+        return f"There is no {self.kind} {self.name!r}{near_it}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +163,7 @@ class _FailureReader:
             bases=tuple(base.__name__ for base in kind.__mro__),
             steps=steps,
             syntax=self._syntax(error, run) if issubclass(kind, SyntaxError) else None,
-            missing=find_missing(error, namespace, _names_read(frames)),
+            missing=_find_missing(error, namespace, _names_read(frames)),
             run=run,
             led_to_by=self._next(origin, depth),
             is_direct_cause=is_direct_cause,
@@ -229,3 +248,34 @@ def _is_tame(value: object) -> bool:
 
 def _indentation(line: str) -> int:
     return len(line) - len(line.lstrip())
+
+
+def _find_missing(
+    error: BaseException, namespace: Mapping[str, Any], names: Sequence[str]
+) -> Missing | None:
+    """What an error misses; `names` are those the failing expression reads."""
+    kind = type(error)
+    if issubclass(kind, NameError):
+        return _missing("name", slot(error, NameError, "name"), namespace)
+    if issubclass(kind, AttributeError):
+        holder = slot(error, AttributeError, "obj")
+        others = chain(public_names(holder), keys(holder) or ())
+        return _missing("attribute", slot(error, AttributeError, "name"), others)
+    if issubclass(kind, ModuleNotFoundError):
+        return _missing("module", slot(error, ImportError, "name"), ())
+    args = slot(error, BaseException, "args")
+    if issubclass(kind, KeyError) and len(args) == 1:
+        holders = [namespace[name] for name in names if name in namespace]
+        return _missing("key", args[0], (key for holder in holders for key in keys(holder) or ()))
+    return None
+
+
+def slot(error: BaseException, owner: type, name: str) -> Any:
+    """An attribute that exceptions are born with, past what a subclass may put over it."""
+    return owner.__dict__[name].__get__(error)
+
+
+def _missing(kind: MissingKind, name: object, others: Iterable[object]) -> Missing | None:
+    if type(name) is not str:
+        return None
+    return Missing(kind, name, tuple(one for one, _ in near(name, others, _MAX_NEAREST)))

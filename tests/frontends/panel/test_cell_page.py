@@ -15,7 +15,7 @@ from support.front_end import RecordingComm
 from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.panel import cell_page
 from jupyter_llm.frontends.panel.cell_page import CellPage
-from jupyter_llm.notebook.code.page import MADE_KEY, MadeCell, NewCell
+from jupyter_llm.notebook.code.landing import MADE_KEY, MadeCell, NewCell
 
 Json = dict[str, Any]
 
