@@ -46,7 +46,6 @@ _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
     (typography.without_fences, "left out stray fences"),
     (typography.with_install_magics, "put a % before the install command"),
     (typography.with_plain_characters, "replaced typographic characters"),
-    (typography.with_spaces, "replaced tabs by spaces"),
     (typography.without_prose, "left out the text around the code"),
 )
 # What mending may cost, in characters that are read again: a second or two at worst, and with the
@@ -171,6 +170,8 @@ def _meanings(
     if message.startswith("expected 'except'"):
         yield from _with_finally(lines, row)
         return
+    if isinstance(error, IndentationError) and any("\t" in space_of(one) for one in lines):
+        yield [one.expandtabs(_INDENT) for one in lines], "replaced tabs by spaces"
     if isinstance(error, IndentationError) or "outside function" in message:
         indent = _indent_before(lines, start)
         for stop in (_run_end(lines, start, indent_of(lines[start])), end):

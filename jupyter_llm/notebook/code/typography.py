@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable
 from keyword import kwlist
 
 from jupyter_llm.notebook.code.layout import Line, layout
@@ -111,19 +110,9 @@ def without_fences(source: str) -> str:
 
 def with_install_magics(source: str) -> str:
     """Put the `%` before `pip install`, as a cell needs it."""
-    return _each_line(source, lambda text: _INSTALL.sub(r"\1%\2", text, count=1))
-
-
-def with_spaces(source: str) -> str:
-    """Indent with spaces instead of tabs."""
-    return _each_line(
-        source, lambda text: re.sub(r"^[ \t]+", lambda space: space[0].expandtabs(4), text)
-    )
-
-
-def _each_line(source: str, change: Callable[[str], str]) -> str:
     return "\n".join(
-        line.text if line.is_in_string else change(line.text) for line in layout(source)
+        line.text if line.is_in_string else _INSTALL.sub(r"\1%\2", line.text, count=1)
+        for line in layout(source)
     )
 
 

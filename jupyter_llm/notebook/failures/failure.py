@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
-from jupyter_llm.notebook.failures.frames import (
-    Frame,
-    is_users_code,
-    read_steps,
-    told,
-)
+from jupyter_llm.notebook.code.layout import space_of
+from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_steps, told
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import public_names
 from jupyter_llm.notebook.values.summaries import Room, summarize
@@ -208,7 +204,7 @@ class _FailureReader:
         typed = cell.typed_line(line)
         shown = cell.source.split("\n")[typed - 1]
         # IPython has taken away the indentation that all lines of the cell share.
-        column += _indentation(shown) - _indentation(text or shown)
+        column += len(space_of(shown)) - len(space_of(text or shown))
         return SyntaxPlace(
             text=shown,
             line=typed,
@@ -244,10 +240,6 @@ def _is_tame(value: object) -> bool:
         items: tuple[object, ...] | list[object] = value  # type: ignore[assignment]
         return len(items) <= _MAX_ITEMS and all(map(_is_tame, items))
     return kind in _PLAIN or kind.__module__.partition(".")[0] in _TAME_MODULES
-
-
-def _indentation(line: str) -> int:
-    return len(line) - len(line.lstrip())
 
 
 def _find_missing(

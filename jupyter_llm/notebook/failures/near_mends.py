@@ -20,7 +20,6 @@ from jupyter_llm.notebook.values.lookups import attributes as attributes_of
 from jupyter_llm.notebook.values.lookups import item, keys
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
-    attribute,
     class_attribute,
     is_a,
     own_package,
@@ -31,7 +30,6 @@ from jupyter_llm.notebook.values.tables import column_labels
 _LOOKED_UP = "not in index|not found|are in the|not exist|interpret|valid column|no column|Column"
 _CONTRARY = {"descending": "ascending", "reverse": "ascending", "ascending": "descending"}
 _FRAMES = ("DataFrame", "Series", "LazyFrame", "Expr")
-_MAX_WRAPPED = 5
 
 
 def _nearest(
@@ -224,19 +222,15 @@ def _parameters(function: Any) -> tuple[list[str], bool]:
     """The names of a function's or a class's parameters, and whether there may be others."""
     if is_a(function, type):
         function = class_attribute(function, "__init__")
-    for _ in range(_MAX_WRAPPED):
-        inner = attribute(function, "__wrapped__") if type(function) is FunctionType else ABSENT
-        function = function if inner is ABSENT else inner
-    if type(function) is FunctionType:
-        code = function.__code__
-        count = code.co_argcount + code.co_kwonlyargcount
-        return list(code.co_varnames[:count]), bool(code.co_flags & inspect.CO_VARKEYWORDS)
-    if type(function) is BuiltinFunctionType or own_package(function):
-        try:
-            return list(inspect.signature(function).parameters), False
-        except (TypeError, ValueError):
-            pass
-    return [], True
+    if type(function) not in (FunctionType, BuiltinFunctionType) and not own_package(function):
+        return [], True
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return [], True
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [one.name for one in parameters if one.kind not in starred]
+    return names, any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
 
 
 def files(broken: Broken) -> Iterator[Mend]:
