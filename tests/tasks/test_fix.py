@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from support.seal import needs_seal
 from support.watch import Watch
 
-from jupyter_llm.engine.base import Engine
-from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
-from jupyter_llm.notebook.cells.timeline import Timeline
-from jupyter_llm.notebook.failures.last_error import LastError
-from jupyter_llm.records.answers import AnswerLog
-from jupyter_llm.records.prompt_store import PromptStore
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix, fix_shown
@@ -24,7 +17,7 @@ from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.shown_cell import ShownCell
-from jupyter_llm.tasks.task import Asking, Task
+from jupyter_llm.tasks.task import Task
 from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
 
@@ -142,16 +135,6 @@ def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:
     assert shown.index("<img") < shown.rindex("````")
 
 
-def test_no_engine_is_loaded_before_there_is_something_to_ask(tmp_path: Path) -> None:
-    def engine() -> Engine:
-        raise AssertionError
-
-    log = AnswerLog(PromptStore(lambda: tmp_path / "prompts.sqlite"))
-    asking = Asking(engine, SamplingParams(), log, lambda stream: stream.result())
-    with pytest.raises(MagicUsageError, match="nothing to fix"):
-        fix(replace(asking.task(Timeline(), LastError()), error=None))
-
-
 def tried(watch: Watch, answer: str = "") -> Task:
     """A task whose changes are tried in a sealed copy of this process."""
     return replace(watch.task(answer), tries=Tries(namespace=watch.shell.user_ns))
@@ -170,11 +153,18 @@ def test_a_rule_mends_what_needs_no_model(watch: Watch) -> None:
 
 
 @needs_seal
-def test_one_error_behind_the_other_is_mended_too(watch: Watch) -> None:
-    watch.run("count, prices = 2, {'tea': 2.5}")
-    watch.run("n = cuont\nprices['Tea'] * n")
+@pytest.mark.parametrize(
+    ("failed", "mended"),
+    [
+        ("n = cuont\nprices['Tea'] * n", "n = count\nprices['tea'] * n"),
+        ("prices['tae'].bit_lenght()", "prices['tea'].bit_length()"),
+    ],
+)
+def test_one_error_behind_the_other_is_mended_too(watch: Watch, failed: str, mended: str) -> None:
+    watch.run("count, prices = 2, {'tea': 2}")
+    watch.run(failed)
     proposal = fix(tried(watch))
-    assert proposal.source == "n = count\nprices['tea'] * n"
+    assert proposal.source == mended
     assert proposal.mend.count("near it is") == 2
 
 
@@ -210,17 +200,6 @@ def test_a_model_is_told_what_rules_found(watch: Watch) -> None:
     watch.run(SHAPES)
     fix(watch.task("a * a"))
     assert watch.prompts[-1].endswith("It may be that the shapes fit when one is transposed.")
-
-
-@needs_seal
-def test_the_second_error_on_a_line_is_mended_too(watch: Watch) -> None:
-    watch.run("prices = {'tea': 'dear'}")
-    watch.run("prices['tae'].uper()")
-    proposal = fix(tried(watch))
-    assert proposal.source == "prices['tea'].upper()"
-    assert proposal.mend == (
-        "`tae` is no key; near it is `tea`; `uper` is no attribute; near it is `upper`"
-    )
 
 
 @needs_seal

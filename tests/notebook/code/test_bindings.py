@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_llm.notebook.code.bindings import (
-    bindings,
-)
+from jupyter_llm.notebook.code.bindings import bindings
 
 
 def verbs(source: str) -> list[tuple[str, str]]:

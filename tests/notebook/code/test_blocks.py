@@ -28,14 +28,12 @@ PROMPT_IN_IT = DOCSTRING.format(">>> f()\n    1")
 IF = "if x:\n    y"
 ANSWERS: dict[str, tuple[str, list[str]]] = {
     "more than the language": ('``` python title="a.py" {1,3}\nx\n```', ["x"]),
-    "more than the language, in braces": ("```{.python .numberLines}\nx\n```", ["x"]),
     "several": ("```python\na\n```\nand\n~~~py\nb\n~~~", ["a", "b"]),
     "one that opens before the last is closed": ("```python\na\n```python\nb\n```", ["a", "b"]),
     "one that closes behind code": ("```python\nprint(1)```\nThat prints.", ["print(1)"]),
     "in a list": ("- ```python\n  if x:\n      y\n  ```", [IF]),
     "in a quotation": ("> ```python\n> if x:\n>     y\n> ```", [IF]),
     "indented by a tab": ("1. Do:\n\n\t```python\n\tif x:\n\t    y\n\t```", [IF]),
-    "indented by blanks": ("1. Do:\n\n  ```python\n  if x:\n      y\n  ```", [IF]),
     "indented as code": ("1. Do:\n\n    ```python\n    if x:\n        y\n    ```", [IF]),
     "a fence in a docstring": (f"```python\n{FENCE_IN_IT}\n```\nDone.", [FENCE_IN_IT]),
     "a docstring that never ends": (

@@ -187,18 +187,12 @@ def test_a_cell_that_the_user_has_changed_stays_and_that_is_said(
     assert page.sources == ["a = 1  # mine", "a = 3"]
 
 
-def test_more_pieces_than_before_come_into_new_cells(paged: CellWriter, page: FakePage) -> None:
+def test_more_or_fewer_pieces_than_before_are_said(paged: CellWriter, page: FakePage) -> None:
     assert paged.write(["a", "b"]) == "the 2 pieces of code are in 2 new cells below"
     said = paged.write(["c", "d", "e"])
     place = "below, in place of what this cell made before, and in 1 new cell; run it again"
     assert said.startswith(f"the 3 pieces of code are {place}")
     assert page.sources == ["c", "d", "e"]
-
-
-def test_fewer_pieces_than_before_leave_the_other_cells_and_that_is_said(
-    paged: CellWriter, page: FakePage
-) -> None:
-    paged.write(["c", "d", "e"])
     assert "; 2 other cells that it made stay; run it again" in paged.write(["f"])
     assert page.sources == ["f", "d", "e"]  # nothing of a notebook is taken out
 

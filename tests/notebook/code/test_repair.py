@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.notebook_session import NAMES, code_cells
 from support.programs import PIECES, PROGRAMS, compile_as_ipython, mutated_programs
 
 from jupyter_llm.notebook.code.repair import repair
@@ -169,19 +166,3 @@ def test_an_answer_without_code_says_so(text: str) -> None:
 def test_long_nonsense_takes_seconds_at_most(source: str) -> None:
     repaired = repair(source)
     assert syntax_error(repaired.source) is None
-
-
-def test_most_of_a_program_survives_a_slip_of_the_pen() -> None:
-    rng = random.Random(1)  # noqa: S311  nothing to guess
-    shares = []
-    for name in NAMES * 4:
-        source = "\n".join(cell["source"] for cell in code_cells(name)[:15])
-        place = rng.randrange(len(source))
-        repaired = repair(source[:place] + source[place + 1 :]).source
-        shares.append(num_code_lines(repaired) / num_code_lines(source))
-    assert sum(shares) / len(shares) > 0.95
-
-
-def num_code_lines(source: str) -> int:
-    lines = map(str.strip, source.split("\n"))
-    return max(sum(bool(line) and not line.startswith("#") for line in lines), 1)

@@ -36,10 +36,6 @@ def reason_of(causes: tuple[Cause, ...], number: int) -> str:
         (["n = 1", "assert n == 2"], 2),
         (["n = 3", "n = 0\n1 / n"], 2),
     ],
-    ids=[
-        *("name", "syntax", "attribute", "module", "call", "index", "key"),
-        *("raise", "assert", "made in the cell itself"),
-    ],
 )
 def test_a_cell_that_is_wrong_by_itself_is_the_cause(
     watch: Watch, sources: list[str], number: int

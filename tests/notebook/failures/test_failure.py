@@ -225,22 +225,6 @@ def test_a_hostile_exception_is_read_and_runs_nothing(watch: Watch) -> None:
     assert where(failure)[-1] == (1, 10, "raise Hostile(1)")
 
 
-def test_a_namespace_of_the_users_own_kind_is_not_asked(watch: Watch) -> None:
-    failure = failure_of(
-        watch,
-        "class Space(dict):\n"
-        "    def __getitem__(self, name):\n"
-        "        if name == 'x': return 0\n"
-        "        raise KeyError(name)\n"
-        "    def __iter__(self): raise RuntimeError\n"
-        "    keys = __contains__ = __iter__",
-        "code = compile('1 / x', get_ipython().compile.cache('1 / x', 9), 'exec')",
-        "exec(code, {}, Space())",
-    )
-    assert failure.kind == "ZeroDivisionError"
-    assert told(failure.failing_frame) == {}
-
-
 def test_nothing_of_the_users_is_kept_alive(watch: Watch) -> None:
     watch.run(
         "class Big: pass\ndef f():\n    big = Big()\n    alive.append(weakref.ref(big))\n    1 / 0"

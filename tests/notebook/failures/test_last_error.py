@@ -52,27 +52,23 @@ def test_an_error_from_before_we_watched_is_found(monkeypatch: pytest.MonkeyPatc
     assert LastError().get() == (error, None)
 
 
-class _Error(Exception):
-    pass
-
-
-def result_of(error: BaseException | None) -> Any:
-    info = SimpleNamespace(raw_cell="", cell_id=None)
-    return SimpleNamespace(
-        error_before_exec=None, error_in_exec=error, execution_count=1, info=info
-    )
-
-
 def test_one_exception_at_most_is_kept_and_none_after_unloading() -> None:
+    class OddError(Exception): ...
+
+    def result_of(error: BaseException) -> Any:
+        info = SimpleNamespace(raw_cell="", cell_id=None)
+        return SimpleNamespace(
+            error_before_exec=None, error_in_exec=error, execution_count=1, info=info
+        )
+
     last = LastError()
-    errors = [_Error(), _Error()]
-    alive = [weakref.ref(error) for error in errors]
-    for error in errors:
+    alive: list[weakref.ref[BaseException]] = []
+    for error in (OddError(), OddError()):
+        alive.append(weakref.ref(error))
         last.end_cell(result_of(error))
     del error
-    errors.clear()
     gc.collect()
-    assert [ref() is not None for ref in alive] == [False, True]
+    assert [one() is not None for one in alive] == [False, True]
     last.clear()
     gc.collect()
     assert alive[1]() is None
