@@ -1,4 +1,4 @@
-"""What is wrong with code as far as rules find it: pyflakes' and fifteen of our own. Runs nothing.
+"""What is wrong with code as far as rules find it: pyflakes' and a dozen of our own. Runs nothing.
 
 Our own are about Python that is valid, tells nobody so, and is hardly ever meant. What Python or a
 library raises or warns of by itself needs no rule. A false alarm costs more than a silence.
@@ -7,12 +7,11 @@ library raises or warns of by itself needs no rule. A false alarm costs more tha
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.notebook.code.bindings import own_nodes, parameters_of, returned_by
+from jupyter_llm.notebook.code.bindings import own_nodes, parameters_of
 from jupyter_llm.notebook.code.names import unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 
@@ -50,12 +49,6 @@ _PURE: dict[str, int | None] = {
     **dict.fromkeys(("sorted", "reversed", "len", "sum", "abs", "min", "max"), None),
     "replace": 2,
 }
-# Words in the name of a function, what it may then hold, and what is missing without that.
-_PROMISES = (
-    ({"abs", "absolute"}, ("abs", "norm", "sqrt", "**"), "something has to be absolute: `abs(…)`"),
-    ({"rms", "rmse", "root"}, ("sqrt", "** 0.5", "hypot", "root"), "there has to be a root"),
-    ({"squared", "mse", "rmse"}, ("** 2", "square", "pow(", "mse"), "there have to be squares"),
-)
 _FIRST = frozenset({"best", "top", "largest", "highest", "biggest", "longest", "latest", "newest"})
 
 
@@ -273,33 +266,13 @@ def _never_used(node: ast.AST) -> Iterator[Broken]:
             made -= {one.target.id}
 
 
-def _odd_one_out(node: ast.AST) -> Iterator[Broken]:
-    """Steps of a scale of which all but one have their border, or have it not."""
-    tests = []
-    for one in own_nodes(node.body) if isinstance(node, _FUNCTIONS) else ():
-        match one:
-            case ast.If(ast.Compare(ast.Name(name), [op], [ast.Constant(border)]) as test, body):
-                if border and not isinstance(body[0], ast.Raise):
-                    tests.append((test, name, type(op)))
-    for pair in ((ast.Lt, ast.LtE), (ast.Gt, ast.GtE)):
-        for scale in {name for _, name, _ in tests}:
-            steps = [(test, kind) for test, name, kind in tests if name == scale and kind in pair]
-            counts = Counter(kind for _, kind in steps)
-            odd = [test for test, kind in steps if counts[kind] == 1]
-            if len(steps) >= 3 and len(odd) == 1:  # noqa: PLR2004  of two, either may be it
-                text = f"`{ast.unparse(odd[0])}` is the only step of `{scale}` that compares so"
-                yield odd[0], f"{text}; where does the border belong?", "possible"
-
-
-def _breaks_promise(node: ast.AST) -> Iterator[Broken]:
-    if not isinstance(node, _FUNCTIONS) or not (values := returned_by(node)):
+def _sorts_upwards(node: ast.AST) -> Iterator[Broken]:
+    """What takes the first of a sorted list, and is called after the largest."""
+    if not isinstance(node, _FUNCTIONS) or not _FIRST.intersection(node.name.lower().split("_")):
         return
-    words, code = {*node.name.lower().split("_")}, "\n".join(map(ast.unparse, node.body))
-    for promised, holds, missing in _PROMISES if " - " in code else ():
-        if words & promised and not any(one in code for one in holds):
-            yield values[0], f"by the name of `{node.name}` {missing}", "likely"
+    code = "\n".join(map(ast.unparse, node.body))
     takes_first = any(one in code for one in (".head(", "[0]", "[:"))
-    for one in ast.walk(node) if words & _FIRST and takes_first else ():
+    for one in ast.walk(node) if takes_first else ():
         match one:
             case ast.Call(ast.Attribute(attr="sort_values" | "sort") | ast.Name("sorted")):
                 if not {word.arg for word in one.keywords} & {"ascending", "reverse", "key"}:
@@ -317,8 +290,7 @@ _RULES: tuple[Callable[[ast.AST], Iterator[Broken]], ...] = (
     _returns_early,
     _leaves_out_last,
     _never_used,
-    _odd_one_out,
-    _breaks_promise,
+    _sorts_upwards,
     _result_dropped,  # the last: a cell shows what its last line gives
 )
 

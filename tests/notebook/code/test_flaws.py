@@ -23,9 +23,6 @@ FLAWED = {
     "the last left out": "for i in range(len(xs) - 1):\n    print(xs[i])",
     "the last part left out": "for i in range(len(xs) - n):\n    print(xs[i:i + n])",
     "added up for nothing": "def f(xs):\n    n = 0\n    for x in xs:\n        n += x",
-    "one border of three": "def f(x):\n    if x > 9:\n        return 1\n    if x >= 7:\n"
-    "        return 2\n    if x >= 5:\n        return 3\n    return 4",
-    "not what it is called": "def abs_error(a, b):\n    return sum(a - b)",
     "the lowest for the best": "def best(xs, n):\n    return sorted(xs)[:n]",
     "is with a literal": "def f(x):\n    return x is 'a'",  # of pyflakes, as all that it finds
 }
@@ -45,8 +42,6 @@ SOUND = {
     "a magic": "%timeit f(1)\nx = 1",
     "a file that is replaced": "import os\nos.replace('a', 'b')\nprint(1)",
     "an await": "await f()\nx = 1",
-    "the steps of a scale": "def f(x):\n    if x < 0:\n        raise ValueError\n    if x <= 7:\n"
-    "        return 2\n    if x <= 5:\n        return 3\n    return 4",
     "the best": "def best(xs, n):\n    return sorted(xs, reverse=True)[:n]",
 }
 DEFINED = {*("d", "df", "f", "n", "print", "xs", "x")}
