@@ -14,7 +14,6 @@ from jupyter_llm.notebook.code.bindings import (
     first_line_of,
     own_nodes,
     parameters_of,
-    returned_by,
     segment,
 )
 from jupyter_llm.notebook.code.layout import space_of
@@ -112,7 +111,9 @@ def structure_of(node: Definition, namespace: Mapping[str, object]) -> Docstring
 
 def _of_function(node: _Function, namespace: Mapping[str, object]) -> Iterator[Section]:
     yield Section("Parameters", list(_parameters(node, namespace)))
-    own, values = list(own_nodes(node.body)), returned_by(node)
+    own = list(own_nodes(node.body))
+    given = [one.value for one in own if isinstance(one, ast.Return)]
+    values = [v for v in given if v and not (isinstance(v, ast.Constant) and v.value is None)]
     said = _annotation(node.returns)
     if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in own):
         yield Section("Yields", [Entry(kind=_item_of(node.returns), fallback="The next value.")])

@@ -83,7 +83,7 @@ class Task:
         if self.error is None:
             return None
         error, run = self.error
-        return read_failure(error, self.sources, run=run, namespace=self.namespace)
+        return read_failure(error, self.sources, run=run)
 
 
 @dataclass(frozen=True, slots=True)

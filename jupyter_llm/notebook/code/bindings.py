@@ -122,12 +122,6 @@ def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
             yield from own_nodes(ast.iter_child_nodes(node))
 
 
-def returned_by(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
-    """What a function gives back where it gives something."""
-    values = (node.value for node in own_nodes(function.body) if isinstance(node, ast.Return))
-    return [v for v in values if v and not (isinstance(v, ast.Constant) and v.value is None)]
-
-
 def parameters_of(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr | None]]:
     """The parameters with a name of their own, and their defaults; those by keyword alone last."""
     placed = [*arguments.posonlyargs, *arguments.args]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.code.layout import space_of
-from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_steps, told
+from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_steps
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import public_names
 from jupyter_llm.notebook.values.summaries import Room, summarize
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from jupyter_llm.notebook.failures.frames import Step
-    from jupyter_llm.notebook.values.summaries import Summary
 
 MissingKind = Literal["name", "attribute", "module", "key"]
 
@@ -61,17 +59,13 @@ class FailedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntaxPlace:
-    """Where Python stopped reading: a line, and the column its caret stands under, from 1.
-
-    `variables` are those the cell would have read, as far as they exist.
-    """
+    """Where Python stopped reading: a line, and the column its caret stands under, from 1."""
 
     text: str
     line: int
     column: int
     cell: CellSource | None = None
     path: str | None = None
-    variables: tuple[Summary, ...] = ()
 
     @property
     def marked_line(self) -> str:
@@ -128,22 +122,17 @@ def read_failure(
     sources: CellSources | None = None,
     *,
     run: FailedRun | None = None,
-    namespace: Mapping[str, object] | None = None,
 ) -> Failure:
-    """An exception as plain data; raises nothing, and keeps nothing of the exception alive.
-
-    `namespace` is the notebook's, for a cell that could not run and so has no variables.
-    """
-    return _FailureReader(sources or CellSources(), namespace or {}).read(error, run, _MAX_CHAIN)
+    """An exception as plain data; raises nothing, and keeps nothing of the exception alive."""
+    return _FailureReader(sources or CellSources()).read(error, run, _MAX_CHAIN)
 
 
 class _FailureReader:
     """Reads an exception and those that led to it, each once."""
 
-    def __init__(self, sources: CellSources, namespace: Mapping[str, object]) -> None:
+    def __init__(self, sources: CellSources) -> None:
         self._sources = sources
         self._room = Room(_MAX_CHARS, _DEADLINE_S)
-        self._namespace = namespace
         self._seen: set[int] = set()
 
     def read(self, error: BaseException, run: FailedRun | None, depth: int) -> Failure:
@@ -151,7 +140,8 @@ class _FailureReader:
         kind = type(error)
         traceback: TracebackType | None = slot(error, BaseException, "__traceback__")
         steps, namespace = read_steps(traceback, self._sources, self._room)
-        frames = [step for step in steps if isinstance(step, Frame)]
+        last = next((step for step in reversed(steps) if isinstance(step, Frame)), None)
+        names = (*last.names, *last.statement_names) if last is not None else ()
         origin, is_direct_cause = _origin(error)
         return Failure(
             kind=kind.__name__,
@@ -159,7 +149,7 @@ class _FailureReader:
             bases=tuple(base.__name__ for base in kind.__mro__),
             steps=steps,
             syntax=self._syntax(error, run) if issubclass(kind, SyntaxError) else None,
-            missing=_find_missing(error, namespace, _names_read(frames)),
+            missing=_find_missing(error, namespace, names),
             run=run,
             led_to_by=self._next(origin, depth),
             is_direct_cause=is_direct_cause,
@@ -205,22 +195,7 @@ class _FailureReader:
         shown = cell.source.split("\n")[typed - 1]
         # IPython has taken away the indentation that all lines of the cell share.
         column += len(space_of(shown)) - len(space_of(text or shown))
-        return SyntaxPlace(
-            text=shown,
-            line=typed,
-            column=column,
-            cell=cell,
-            variables=self._variables_named_in(f"{shown}\n{cell.source}"),
-        )
-
-    def _variables_named_in(self, text: str) -> tuple[Summary, ...]:
-        names = dict.fromkeys(re.findall(r"[^\W\d]\w*", text))
-        values = {name: self._namespace[name] for name in names if name in self._namespace}
-        return told(values, self._room)[0]
-
-
-def _names_read(frames: list[Frame]) -> tuple[str, ...]:
-    return (*frames[-1].names, *frames[-1].statement_names) if frames else ()
+        return SyntaxPlace(text=shown, line=typed, column=column, cell=cell)
 
 
 def _origin(error: BaseException) -> tuple[BaseException | None, bool]:

@@ -95,7 +95,7 @@ def read_steps(
     own = [entry for entry in entries if entry.is_own]
     # The innermost frame's variables come first: what does not fit is left out of the others.
     ends = {id(one): one for one in (*own[-1:], *own[:1])}
-    variables = {key: told(_values(one), room) for key, one in ends.items()}
+    variables = {key: _told(_values(one), room) for key, one in ends.items()}
     middle: list[Step] = []
     begin = end = len(entries)
     if len(own) > _MAX_FRAMES:
@@ -115,13 +115,11 @@ def _steps(
         if is_own:
             yield from (one.frame(*variables.get(id(one), ((), 0))) for one in group)
         else:
-            *others, last = group
-            where = f"{_library_name(last.code.co_filename)}:{last.line} in {last.code.co_name}"
-            calls = count_of(len(others) + 1, "call")
-            yield f"{calls} in libraries, the last in {where}"
+            *_, last = calls = list(group)
+            yield f"{count_of(len(calls), 'call')} in libraries, the last is {last.code.co_name}"
 
 
-def told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
+def _told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
     """What is told of variables as far as there is room, and how many more there are."""
     summaries = [room.tell(name, value) for name, value in values.items()]
     return tuple(one for one in summaries if one is not None), summaries.count(None)
@@ -273,15 +271,6 @@ def _is_users_file(filename: str) -> bool:
     path = os.path.realpath(filename)
     is_installed = "site-packages" in path or "dist-packages" in path
     return not is_installed and not path.startswith((*library_folders(), _PACKAGE))
-
-
-def _library_name(filename: str) -> str:
-    """A library file's name from its package on, as `pandas/core/frame.py`."""
-    for folder in ("site-packages", "dist-packages", *library_folders(), _PACKAGE):
-        _, found, rest = filename.rpartition(folder)
-        if found:
-            return rest.lstrip(os.sep)
-    return filename if filename.startswith("<") else Path(filename).name
 
 
 def _shown_path(path: str | None) -> str | None:

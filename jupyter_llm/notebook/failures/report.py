@@ -65,8 +65,7 @@ def _details(frame: Frame) -> str:
 
 def _syntax_text(place: SyntaxPlace) -> str:
     where = cell_name(place.cell) if place.cell is not None else (place.path or "the text")
-    text = f"Python stopped reading at line {place.line} of {where}:\n{place.marked_line}"
-    return "\n\n".join((text, *_variables(place.variables, "that exist", 0)))
+    return f"Python stopped reading at line {place.line} of {where}:\n{place.marked_line}"
 
 
 def _variables(variables: Iterable[Summary], where: str, num_untold: int) -> Iterator[str]:

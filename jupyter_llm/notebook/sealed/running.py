@@ -170,7 +170,7 @@ class Run:
             error.__traceback__ = _own_steps(error, {unit.name for unit in self._units})
             with suppress(Exception):
                 sources = TriedSources(self._shell, self._units)
-                report = failure_text(read_failure(error, sources, namespace=self._namespace))
+                report = failure_text(read_failure(error, sources))
         if kind.endswith("MemoryError"):
             return untried("it would take more memory than a try may", is_deadly=True)
         seen = Seen(outcome="runs", text="runs")
