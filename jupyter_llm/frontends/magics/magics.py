@@ -40,7 +40,7 @@ from jupyter_llm.frontends.views import (
     watch,
 )
 from jupyter_llm.notebook.cells.recorder import Recorder
-from jupyter_llm.notebook.code.landing import PageInput
+from jupyter_llm.notebook.code.landing import CellWriter
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class LLMMagics(Magics):
         self.commands = magic_commands(open_panel)
         self.recorder = Recorder(shell, llm.timeline)
         self.runs = CellRuns(lambda: self.defaults, self._chat)
-        self.writer = PageInput(shell, self._page, lambda: self.runs.running)
+        self.writer = CellWriter(shell, self._page, lambda: self.runs.running)
         self._open_page = open_page
         self._opened: Page | None = None
         self.complete = matcher(self.commands)

@@ -23,18 +23,6 @@ MADE_KEY = "jupyter_llm_made_by"
 """Where a cell's metadata says for which cell it was made, and the hash of what it was then."""
 
 
-class CellWriter(Protocol):
-    """Puts code into a notebook without running it."""
-
-    def write(
-        self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
-    ) -> str:
-        """Put cells below the one that runs, or the first in its place; say where they are."""
-
-    def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> bool:
-        """Put code in the place of another cell's, if that is still what it was; say whether."""
-
-
 class LaterInput:
     """Writes cells when no cell of ours runs: one below each that is run without an error.
 
@@ -142,8 +130,10 @@ class Page(Protocol):
         """Ask nothing of it any more."""
 
 
-class PageInput:
-    """Writes cells by way of the page, or else by IPython's next input, which can only add them.
+class CellWriter:
+    """Puts code into a notebook without running it.
+
+    By way of the page, or else by IPython's next input, which can only add cells.
 
     A cell that runs again puts its code into those it made before, as far as the user has left them
     as they were, so that they do not pile up. `running` tells the id of the cell that runs.

@@ -18,7 +18,6 @@ from jupyter_llm.notebook.code.landing import (
     MadeCell,
     NewCell,
     NextInput,
-    PageInput,
 )
 from jupyter_llm.notebook.code.marks import mark
 
@@ -148,7 +147,7 @@ def page() -> FakePage:
 
 @pytest.fixture
 def paged(shell: InteractiveShell, page: FakePage) -> Iterator[CellWriter]:
-    writer = PageInput(shell, lambda: page, lambda: "asks")
+    writer = CellWriter(shell, lambda: page, lambda: "asks")
     yield writer
     writer.close()
 
