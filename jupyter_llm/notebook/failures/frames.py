@@ -153,7 +153,10 @@ class _LiveStep:
         return self.cell is not None or self.path is not None
 
     def text(self) -> str:
-        return self.cell.compiled if self.cell is not None else _file_text(self.path or "")
+        if self.cell is not None:
+            return self.cell.compiled
+        linecache.checkcache(self.path or "")
+        return "".join(linecache.getlines(self.path or ""))
 
     def tree(self) -> ast.Module | None:
         return parse_python(self.text())
@@ -172,6 +175,9 @@ class _LiveStep:
 
     def frame(self, variables: tuple[Summary, ...], num_untold: int) -> Frame:
         expression, statement = self.nodes()
+        text = None
+        if expression is not None and expression is not statement:
+            text = ast.get_source_segment(self.text(), expression)
         source, first_line = self.source()
         cell, code = self.cell, self.code
         return Frame(
@@ -181,16 +187,12 @@ class _LiveStep:
             first_line=first_line,
             cell=cell,
             path=_shown_path(self.path),
-            expression="" if expression is statement else _text_of(expression, self.text()),
+            expression=" ".join((text or "").split())[:_MAX_EXPRESSION],
             names=names_in(expression) if expression is not None else (),
             statement_names=names_in(statement) if statement is not None else (),
             keys=keys_in(expression) if expression is not None else frozenset(),
             is_raise=isinstance(statement, (ast.Raise, ast.Assert)),
-            local_names=frozenset(
-                ()
-                if code.co_name == "<module>"
-                else (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
-            ),
+            local_names=frozenset((*code.co_varnames, *code.co_cellvars, *code.co_freevars)),
             variables=variables,
             num_untold=num_untold,
         )
@@ -254,14 +256,11 @@ def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_LiveSt
         cell, path = found[name]
         within = cell or within
         step = _LiveStep(traceback.tb_frame, traceback.tb_lineno, traceback.tb_lasti, cell, path)
-        if entries or step.is_own or not _is_machinery(name):
+        is_machinery = any(f"{os.sep}{one}{os.sep}" in name for one in _MACHINERY)
+        if entries or step.is_own or not is_machinery:
             entries.append(step)
         traceback = traceback.tb_next
     return entries
-
-
-def _is_machinery(filename: str) -> bool:
-    return any(f"{os.sep}{name}{os.sep}" in filename for name in _MACHINERY)
 
 
 def _is_users_file(filename: str) -> bool:
@@ -280,13 +279,3 @@ def _shown_path(path: str | None) -> str | None:
         return str(Path(path).relative_to(Path.cwd()))
     except (ValueError, OSError):
         return path
-
-
-def _file_text(path: str) -> str:
-    linecache.checkcache(path)
-    return "".join(linecache.getlines(path))
-
-
-def _text_of(node: ast.AST | None, source: str) -> str:
-    text = ast.get_source_segment(source, node) if node is not None else None
-    return " ".join((text or "").split())[:_MAX_EXPRESSION]
