@@ -11,7 +11,6 @@ from support.watch import Watch
 
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.tasks.code_answer import CodeAnswer
-from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.proposal import Proposal
@@ -80,44 +79,6 @@ def test_fix_changes_the_cell_as_it_is_now(watch: Watch) -> None:
     assert proposal.cell == watch.cells[2]
     assert "-n = 0  # later" in proposal.diff
     assert watch.prompts[-1].count("n = 0") == 1
-
-
-def test_the_prompt_of_fix_tells_everything_in_order(watch: Watch) -> None:
-    watch.run(LOAD)
-    watch.run("rows = [{'price': 1}, {'cost': 2}]")
-    watch.run("unrelated = 'never told'")
-    watch.run("prices = load(rows)")
-    fix(watch.task(LOAD))
-    (prompt,) = watch.prompts
-    parts = [
-        f"Cell [1] (raised the error; defines `load`):\n```python\n{LOAD}\n```",
-        "Cell [2] (last assigns `rows`):",
-        "Cell [4] (was running):",
-        "KeyError: 'price'",
-        "There is no key 'price'.",
-        "- cell [4], line 1: prices = load(rows)",
-        "- cell [1], line 2, in `load`: return [row['price'] for row in rows]",
-        "Variables at the top level:\n- load: function load(rows)\n- rows: list, 2 items of dict",
-        "- row: dict, 1 item",
-        "Correct cell [1]",
-    ]
-    places = [prompt.find(part) for part in parts]
-    assert -1 not in places, prompt
-    assert places == sorted(places)
-    assert "never told" not in prompt
-
-
-@pytest.mark.parametrize(
-    ("argument", "asks"),
-    [("1", "what this cell does"), ("load", "this function"), ("rows", "this variable holds")],
-)
-def test_explain_asks_about_its_subject(watch: Watch, argument: str, asks: str) -> None:
-    watch.run(LOAD)
-    watch.run("rows = [{'price': 1}]")
-    completion = explain(watch.task("It is simple."), argument)
-    assert str(completion) == "It is simple."
-    assert asks in watch.prompts[-1]
-    assert ("rows = [" if argument == "rows" else LOAD) in watch.prompts[-1]
 
 
 def test_what_has_no_source_cannot_be_reviewed(watch: Watch) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.programs import PIECES, compile_as_ipython
 
-from jupyter_llm.notebook.code.syntax import split_cell_magic, syntax_error
+from jupyter_llm.notebook.code.syntax import syntax_error
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,3 @@ def test_what_a_comment_above_would_change_is_an_error(source: str) -> None:
 def test_what_passes_is_accepted_by_ipython(source: str) -> None:
     if syntax_error(source) is None:
         compile_as_ipython(source)
-
-
-@pytest.mark.parametrize(
-    ("source", "parts"),
-    [
-        ("%%bash -e\nls", ("bash", "%%bash -e\n", "ls")),
-        ("%%html", ("html", "%%html", "")),
-        ("x\n%%bash", ("", "", "x\n%%bash")),
-        ("%%time?", ("", "", "%%time?")),
-    ],
-)
-def test_a_cell_magic_is_told_from_its_body(source: str, parts: tuple[str, str, str]) -> None:
-    assert split_cell_magic(source) == parts

@@ -109,14 +109,14 @@ def test_a_mend_says_what_is_near(watch: Watch) -> None:
 
 @pytest.mark.parametrize(
     ("word", "other"),
-    [("revenue_2024", "revenue_2023"), ("max_price", "min_price"), ("mean_x", "mean_y")],
+    [
+        *(("revenue_2024", "revenue_2023"), ("max_price", "min_price"), ("mean_x", "mean_y")),
+        *(("dt", "dot"), ("sm", "sum"), ("id", "ids_of")),
+    ],
 )
-def test_what_is_named_alike_and_is_not_the_same_is_not_near(word: str, other: str) -> None:
-    assert near(word, [other]) == []
-
-
-@pytest.mark.parametrize(("word", "other"), [("dt", "dot"), ("sm", "sum"), ("id", "ids_of")])
-def test_of_a_short_word_hardly_anything_is_near(word: str, other: str) -> None:
+def test_what_is_short_or_is_named_alike_and_is_not_the_same_is_not_near(
+    word: str, other: str
+) -> None:
     assert near(word, [other]) == []
 
 
