@@ -46,7 +46,6 @@ _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
     (typography.without_fences, "left out stray fences"),
     (typography.with_install_magics, "put a % before the install command"),
     (typography.with_plain_characters, "replaced typographic characters"),
-    (typography.without_prose, "left out the text around the code"),
 )
 # What mending may cost, in characters that are read again: a second or two at worst, and with the
 # same outcome on every machine.

@@ -1,4 +1,4 @@
-"""What surrounds or disguises code in an answer: prompts, fences, prose, typographic characters.
+"""What surrounds or disguises code in an answer: prompts, fences, typographic characters.
 
 Each function takes code that Python cannot read and returns it without one such thing. What stands
 in strings and comments stays, as far as anybody can tell what is one.
@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from keyword import kwlist
 
 from jupyter_llm.notebook.code.layout import Line, layout
-from jupyter_llm.notebook.code.syntax import syntax_error
 
 _LINE_END = re.compile("\r\n?")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ud800-\udfff]")
@@ -52,10 +50,6 @@ _PLAIN = str.maketrans(
 _DISGUISED = re.compile(
     f"({_STRING_OR_COMMENT})|[{''.join(map(re.escape, map(chr, _PLAIN)))}]", re.DOTALL
 )
-_WORD = re.compile(r"[*_`\"'(]*[^\W\d_][\w'’-]*[*_`\"')]*[.,:;!?)]*")
-_BULLET = re.compile(r"[ \t]*(?:[-*•+]|\d+[.)])[ \t]+")
-_NOT_WORDS = frozenset({*filter(str.islower, kwlist), "print"})
-_MIN_WORDS = 3
 
 
 def readable_characters(source: str) -> str:
@@ -119,32 +113,3 @@ def with_install_magics(source: str) -> str:
 def with_plain_characters(source: str) -> str:
     """Replace typographic quotes, dashes, spaces and signs by those of Python."""
     return _DISGUISED.sub(lambda found: found[1] or found[0].translate(_PLAIN), source)
-
-
-def without_prose(source: str) -> str:
-    """Leave out the sentences before the code and after it."""
-    lines = layout(source)
-    begin, end = 0, len(lines)
-    while begin < end and _is_aside(lines[begin]):
-        begin += 1
-    while end > begin and _is_aside(lines[end - 1]):
-        end -= 1
-    if begin == end or not any(_is_prose(line) for line in (*lines[:begin], *lines[end:])):
-        return source
-    return "\n".join(line.text for line in lines[begin:end])
-
-
-def _is_aside(line: Line) -> bool:
-    return _is_prose(line) or (line.is_start and not line.text.strip())
-
-
-def _is_prose(line: Line) -> bool:
-    """Tell whether a line is a sentence: mostly words, the first one no keyword, and no code."""
-    text = _BULLET.sub("", line.text, count=1)
-    words = text.split()
-    if not line.is_start or len(words) < _MIN_WORDS or text[0] in "#%!?@":
-        return False
-    if _WORD.fullmatch(words[0]) is None or words[0] in _NOT_WORDS:
-        return False
-    num_words = sum(_WORD.fullmatch(word) is not None for word in words)
-    return num_words > 0.6 * len(words) and syntax_error(line.text.strip()) is not None

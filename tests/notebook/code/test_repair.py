@@ -48,9 +48,6 @@ REPAIRS = {
         ("pip install pandas\nimport pandas", "%pip install pandas\nimport pandas")
     ],
     "replaced tabs by spaces": [("if x:\n\ty = 1\n    z = 2", "if x:\n    y = 1\n    z = 2")],
-    "left out the text around the code": [
-        ("Sure! Here is the code:\n\nx = 1\n\nThis sets the variable x to one.", "x = 1")
-    ],
     "added a missing colon": [("with open(name)\n    x = 1", "with open(name):\n    x = 1")],
     "closed what was left open": [
         (
@@ -96,7 +93,11 @@ REPAIRS = {
         )
     ],
     "made comments of 2 lines that are no Python": [
-        ("x = 1\nelse:\n    y = 2", "x = 1\n# else:\n    # y = 2")
+        (
+            "Here's the code:\n\nx = 1\n\nThis sets it.",
+            "# Here's the code:\n\nx = 1\n\n# This sets it.",
+        ),
+        ("x = 1\nelse:\n    y = 2", "x = 1\n# else:\n    # y = 2"),
     ],
 }
 
