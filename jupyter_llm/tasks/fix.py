@@ -66,7 +66,7 @@ def fix(task: Task, argument: str = "") -> Proposal:
         task=task,
         failure=failure,
         failed=_as_it_is_now(failed, task.cells) if failed is not None else None,
-        makers=_makers(causes),
+        causes=causes,
     )
     targets = [target] if argument.strip() else [target, *others]
     return _changed(rerun, targets, fix_prompt(failure, causes, target))
@@ -101,7 +101,7 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
         )
         prompt = "\n\n".join(filter(None, parts))
     target = replace(target, reason=f"failed with {_headline(error)}{_other_cause(causes, cell)}")
-    rerun = Rerun(task=task, failure=failure, failed=event, makers=_makers(causes))
+    rerun = Rerun(task=task, failure=failure, failed=event, causes=causes)
     proposal = _changed(rerun, [target], prompt)
     if proposal.completion is not None:
         cell.check_is_whole(proposal.completion)
@@ -116,11 +116,6 @@ def _changed(rerun: Rerun, targets: Sequence[Cause], prompt: str) -> Proposal:
     good = [(cause, one) for cause, one in found if one.is_good]
     best = next((pair for pair in good if pair[1].is_settled), good[0] if good else None)
     return _mended(*best) if best is not None else _written(rerun, targets[0], prompt, found)
-
-
-def _makers(causes: Sequence[Cause]) -> tuple[CellEvent, ...]:
-    """The cells that had a hand in a failure, in the order they ran."""
-    return tuple(cause.cell for cause in sorted(causes, key=lambda cause: cause.cell.number))
 
 
 def _mended(cause: Cause, found: Mended) -> Proposal:

@@ -32,15 +32,12 @@ _FILES = ("*", "*/*", "*/*/*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
-    """How the cells of a failure are tried: a changed one, and behind it what it is to mend.
-
-    `makers` are all cells that had a hand in the values, in the order they ran.
-    """
+    """How the cells of a failure are tried: a changed one, and behind it what it is to mend."""
 
     task: Task
     failure: Failure
     failed: CellEvent | None = None
-    makers: tuple[CellEvent, ...] = ()
+    causes: Sequence[Cause] = ()
 
     def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
         """What comes of a cell with another source, up to the one that failed."""
@@ -51,7 +48,8 @@ class Rerun:
         if seen.outcome != "raises" or failed is None or not (behind or makes_again):
             return seen
         # What was made of it, or what it was made of, may be as the error left it.
-        others = [one for one in self.makers if not is_same(one, cell)]
+        makers = sorted((one.cell for one in self.causes), key=lambda one: one.number)
+        others = [one for one in makers if not is_same(one, cell)]
         before = [one for one in others if one.number < cell.number]
         after = [one for one in others if cell.number < one.number < failed.number]
         made = (*_sources(before), source, *_sources(after), *behind)

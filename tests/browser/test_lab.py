@@ -202,7 +202,7 @@ def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_ch
     assert page.evaluate(RUN_ALL) == 4
     notebook.set_source(3, "a = 'mine'")
     assert page.evaluate(RUN_ALL) == 5
-    expect(notebook.cell(2)).to_contain_text("stays as you changed it")
+    expect(notebook.cell(2)).to_contain_text("1 other cell that it made stays")
     assert notebook.source(4) == "a = 'mine'"
     assert page.evaluate(RUN_ALL) == 5
 

@@ -209,14 +209,10 @@ def _the_code(count: int) -> str:
 def _where(count: int, num_replaced: int, *, num_staying: int) -> str:
     """Where code is that a page has put into cells, and what stays from before, in words."""
     the_code, new = _the_code(count), count - num_replaced
-    if num_replaced:
-        stay = "stays" if num_staying == 1 else "stay"
-        place = f"{the_code} below, in place of what this cell made before"
-        and_new = f", and in {count_of(new, 'new cell')}" if new else ""
-        left = f"; {count_of(num_staying, 'other cell')} that it made {stay}" if num_staying else ""
-        return f"{place}{and_new}{left}; run it again, also after Run All"
-    place = f"{the_code} in {'a new cell' if new == 1 else f'{new} new cells'} below"
-    if num_staying == 1:
-        return f"{place}; the cell made before stays as you changed it"
-    left = f"; the {num_staying} cells made before stay as you changed them"
-    return place + left if num_staying else place
+    stay = "stays" if num_staying == 1 else "stay"
+    left = f"; {count_of(num_staying, 'other cell')} that it made {stay}" if num_staying else ""
+    if not num_replaced:
+        return f"{the_code} in {'a new cell' if new == 1 else f'{new} new cells'} below{left}"
+    and_new = f", and in {count_of(new, 'new cell')}" if new else ""
+    place = f"{the_code} below, in place of what this cell made before"
+    return f"{place}{and_new}{left}; run it again, also after Run All"

@@ -180,7 +180,7 @@ def test_a_cell_that_the_user_has_changed_stays_and_that_is_said(
     paged.write(["a = 1"])
     page.edit("new 0", "a = 1  # mine")
     said = paged.write(["a = 2"])
-    assert said == ("the code is in a new cell below; the cell made before stays as you changed it")
+    assert said == "the code is in a new cell below; 1 other cell that it made stays"
     assert page.sources == ["a = 1  # mine", "a = 2"]
     assert "; 1 other cell that it made stays; run it again" in paged.write(["a = 3"])
     assert page.sources == ["a = 1  # mine", "a = 3"]
