@@ -93,11 +93,6 @@ class MendSearch:
 
         Where another error comes behind the place of the first, on the same line too, it is mended
         as well.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            The user interrupted a try.
         """
         source = sources[at]
         found_mends = mends(failure, source, self._namespace, self._files)

@@ -49,6 +49,7 @@ def document(task: Task, argument: str | Subject = "") -> Proposal:
     source = subject.cell.source if subject.cell is not None else subject.source
     wanted = {subject.name: subject.source} if subject.name else _undescribed(subject, source)
     completion: Completion | None = None
+    is_asked = False
     reason = f"defines {listed(wanted)}"
 
     def proposal() -> Proposal:
@@ -67,7 +68,12 @@ def document(task: Task, argument: str | Subject = "") -> Proposal:
             raise PromptInterrupted(completion, best=proposal()) from None
         if docstring:
             source = with_docstring(source, name, docstring, like=definition)
-        completion = completion or writer.first
+        completion, is_asked = completion or writer.first, is_asked or writer.is_asked
+    if not is_asked:
+        raise MagicUsageError(
+            f"Nothing is missing in the docstring of {listed(wanted)}.",
+            "Delete it to have another one.",
+        )
     if completion is None:
         raise MagicUsageError("The model wrote no docstring.", "Try again, or another model.")
     return proposal()
@@ -88,11 +94,12 @@ def _undescribed(subject: Subject, source: str) -> dict[str, str]:
 class _Writer:
     """Writes one docstring, sentence by sentence, each with all that stands before it in sight.
 
-    `first` is the first answer that is a sentence, or None.
+    `first` is the first answer that is a sentence, or None. `is_asked` once the model is.
     """
 
     def __init__(self, task: Task, prompt: str, node: Definition) -> None:
         self.first: Completion | None = None
+        self.is_asked = False
         self._task = task
         self._prompt = prompt
         self._node = node
@@ -127,6 +134,7 @@ class _Writer:
 
     def _ask(self, end: str, lines: Sequence[str], max_tokens: int = _MAX_TOKENS) -> str:
         """Have the docstring gone on with behind some lines."""
+        self.is_asked = True
         text = "\n".join(lines).replace("\n", f"\n{_INDENTATION}")
         if lines and not lines[-1].strip():
             text = text[:-1]  # the space before a word is part of it, for those who read tokens

@@ -70,13 +70,7 @@ class Rerun:
         return comes_behind(seen, self.failure, self._place(cell), num_more)
 
     def mended(self, causes: Sequence[Cause]) -> Iterator[tuple[Cause, Mended]]:
-        """Yield mends of the cells that may be the cause, as they were seen, up to one that runs.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            The user interrupted a try.
-        """
+        """Yield mends of the cells that may be the cause, as seen, up to one that runs."""
         namespace = _namespace(self.task)
         files = tuple(islice(_files_near(self.failure), _MAX_FILES))
         for cause in causes[:_MAX_CELLS]:
