@@ -104,8 +104,6 @@ class FakePage:
 
     cells: dict[str, NewCell] = field(default_factory=lambda: {"asks": NewCell("%%llm", {})})
     is_gone: bool = False
-    is_torn: bool = False  # goes away once it has told of its cells
-    is_late: bool = False  # the user changes a cell once it was told of
     _ids: Iterator[int] = field(default_factory=count)
 
     def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
@@ -116,12 +114,9 @@ class FakePage:
 
     def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> int | None:
         assert cell_id == "asks"
-        if self.is_torn:
-            return None
-        taken = () if self.is_late else places
-        self.cells.update((p.cell_id, cell) for p, cell in zip(taken, cells, strict=False))
-        self.cells.update((f"new {next(self._ids)}", cell) for cell in cells[len(taken) :])
-        return len(taken)
+        self.cells.update((p.cell_id, cell) for p, cell in zip(places, cells, strict=False))
+        self.cells.update((f"new {next(self._ids)}", cell) for cell in cells[len(places) :])
+        return len(places)
 
     def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
         if self.is_gone or self.cells[cell_id].source != before:
