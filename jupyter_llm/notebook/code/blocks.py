@@ -107,13 +107,12 @@ def _inside(
 ) -> tuple[list[str], int, bool]:
     """A block's lines, where the text goes on, and whether the block was closed.
 
-    Fences in a text of triple quotes are part of it, if the text ends. Where the next fence of
-    Python opens before this one is closed, the end was forgotten.
+    Fences in a text of triple quotes are part of it. Where the next fence of Python opens before
+    this one is closed, the end was forgotten.
     """
     marks = opening["marks"]
     closing = re.compile(rf"[ \t]*{marks[0]}{{{len(marks)},}}[ \t]*")
     late = re.compile(rf"(.*[^\s{marks[0]}])[ \t]*{marks}[ \t]*")
-    first: tuple[list[str], int, bool] | None = None
     inner: list[str] = []
     scanner = Scanner()
     for index in range(start, len(lines)):
@@ -121,16 +120,11 @@ def _inside(
         is_end = closing.fullmatch(text) is not None
         is_next = is_python and not is_end and _OPENING.match(text) is not None
         ends_late = late.fullmatch(text) if is_python and not is_next else None
-        if is_end or is_next or ends_late is not None:
+        if (is_end or is_next or ends_late) and not (is_python and scanner.string):
             last = [ends_late[1]] if ends_late is not None else []
-            found = ([*inner, *last], index if is_next else index + 1, True)
-            if not (is_python and scanner.string):
-                return found
-            first = first or found
+            return [*inner, *last], index if is_next else index + 1, True
         inner.append(text)
         scanner.feed(text)
-    if first is not None and scanner.string:  # the text never ended
-        return first
     return inner, len(lines), False
 
 

@@ -36,10 +36,6 @@ ANSWERS: dict[str, tuple[str, list[str]]] = {
     "indented by a tab": ("1. Do:\n\n\t```python\n\tif x:\n\t    y\n\t```", [IF]),
     "indented as code": ("1. Do:\n\n    ```python\n    if x:\n        y\n    ```", [IF]),
     "a fence in a docstring": (f"```python\n{FENCE_IN_IT}\n```\nDone.", [FENCE_IN_IT]),
-    "a docstring that never ends": (
-        '```python\ndef f():\n    """Do it.\n```\nNow in prose.\n```python\nx\n```',
-        ['def f():\n    """Do it.', "x"],
-    ),
     "a shorter fence in a longer one": ('````python\n"""\n```\n"""\n````', ['"""\n```\n"""']),
     "prompts and what was printed": (
         "```\n>>> for i in range(2):\n...     print(i)\n...\n0\n1\n>>> i\n1\n```",
