@@ -486,7 +486,7 @@ class CurrentEngine:
         The name that was used comes before the project, and the user's default after it.
         """
         own = {name: value for name, value in entry.options if name in LOADING}
-        project = self.project().loading_of(entry)
+        project = self.project().loading
         known = {**project, **own} if is_named else {**own, **project}
         return EngineOptions(**{**known, **(typed or {})})
 

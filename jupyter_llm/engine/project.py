@@ -10,9 +10,7 @@ from typing import Any
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.options import LOADING, EngineOptions, sampling_params
-from jupyter_llm.errors import MagicUsageError, ModelFileError, ModelNotFoundError, OptionError
-from jupyter_llm.models.adapters import Lora
-from jupyter_llm.models.discover import ModelEntry, find_model
+from jupyter_llm.errors import MagicUsageError, OptionError
 
 SAMPLING = (
     *("temperature", "top_p", "top_k", "min_p", "repeat_penalty"),
@@ -24,8 +22,8 @@ PROMPTING = (
 )
 """What holds for prompts, by the names of `LLMMagics`."""
 
-SETTINGS = ("model", *PROMPTING, *LOADING)
-"""All that the table may have."""
+SETTINGS = ("model", *PROMPTING, *(name for name in LOADING if name != "lora"))
+"""All that the table may have; an adapter is for one model, as an alias is."""
 
 _TYPES = {"model": (str, "a text"), "system": (str, "a text"), "stats": (bool, "true or false")}
 
@@ -49,8 +47,6 @@ class Project:
             raise OptionError(f"it takes {words}, not {value!r:.60}.")
         if name == "model":
             return replace(self, model=self._from_here(str(value)))
-        if name == "lora" and self.path is not None:
-            value = Lora.of(value, self.path.parent)
         if name in LOADING:
             loading = {**self.loading, name: value}
             EngineOptions(**loading)
@@ -64,19 +60,6 @@ class Project:
         assert self.path is not None
         path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
         return str(path) if os.path.isfile(path) else model  # noqa: PTH113  pathlib's raises
-
-    def loading_of(self, entry: ModelEntry) -> dict[str, Any]:
-        """How a model is loaded; an adapter is for the project's own."""
-        loading = self.loading.copy()
-        if "lora" in loading and not self._is_own(entry):
-            del loading["lora"]
-        return loading
-
-    def _is_own(self, entry: ModelEntry) -> bool:
-        try:
-            return find_model(self.model or "").path == entry.path
-        except (ModelNotFoundError, ModelFileError):  # it is not here, so this is another one
-            return False
 
     def wrong(self, name: str, error: Exception) -> MagicUsageError:
         """The error of a setting that means nothing."""
@@ -95,8 +78,6 @@ def project_of(folder: Path) -> Project:
             project = project.with_setting(name, value)
         except OptionError as error:
             raise project.wrong(name, error) from None
-    if "lora" in project.loading and project.model is None:
-        raise project.wrong("lora", OptionError("it needs the `model` that it is for beside it."))
     return project
 
 

@@ -25,8 +25,8 @@ class Lora:
     scale: float = 1.0
 
     @classmethod
-    def of(cls, value: object, folder: Path | None = None) -> Lora:
-        """An adapter as people name it: `PATH` or `PATH:SCALE`, seen from a folder."""
+    def of(cls, value: object) -> Lora:
+        """An adapter as people name it: `PATH` or `PATH:SCALE`."""
         if isinstance(value, Lora):
             return value
         if not isinstance(value, str | os.PathLike):
@@ -43,9 +43,8 @@ class Lora:
             raise OptionError(
                 f"lora must be PATH or PATH:SCALE with a scale other than 0, not {text!r:.60}."
             )
-        path = os.path.join(folder or "", os.path.expanduser(name))  # noqa: PTH111, PTH118
-        try:
-            return cls(Path(os.path.abspath(path)), scale)  # noqa: PTH100  no links are followed
+        try:  # no links are followed
+            return cls(Path(os.path.abspath(os.path.expanduser(name))), scale)  # noqa: PTH100, PTH111
         except OSError:
             raise OptionError(
                 "The working folder is not there any more, so lora needs a whole path."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +19,9 @@ from jupyter_llm.engine.local import trial
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
-from jupyter_llm.engine.project import project_of
 from jupyter_llm.engine.provenance import AdapterFacts, Provenance
 from jupyter_llm.engine.request import Request, chat_prompt
-from jupyter_llm.errors import JupyterLLMError, MagicUsageError, ModelFileError, ModelLoadError
+from jupyter_llm.errors import JupyterLLMError, ModelFileError, ModelLoadError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 from jupyter_llm.models.adapters import Lora
 from jupyter_llm.models.fingerprint import file_sha256
@@ -188,17 +187,10 @@ def test_a_command_loads_one_and_says_so(tiny_gguf: Path, lora: Path, fresh_llm:
     assert "| adapter | style.gguf at 0.5 |" in llm.status().to_markdown()
 
 
-def test_the_adapter_of_a_project_is_for_the_model_of_the_project(
-    tiny_gguf: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_llm: None
+def test_a_name_may_stand_for_a_model_with_an_adapter(
+    tiny_gguf: Path, lora: Path, fresh_llm: None
 ) -> None:
-    shutil.copy(tiny_gguf, tmp_path / "own.gguf")
-    table = "[tool.jupyter_llm]\nmodel = 'own.gguf'\nlora = 'style.gguf:0.5'\nn_threads = 1\n"
-    (tmp_path / "pyproject.toml").write_text(table)
-    monkeypatch.chdir(tmp_path)
-    adapter = llm.engine().info.adapter
-    assert adapter is not None
-    assert (adapter.path, adapter.scale) == (lora, 0.5)
-    assert llm.engine(tiny_gguf).info.adapter is None
-    (tmp_path / "pyproject.toml").write_text("[tool.jupyter_llm]\nlora = 'style.gguf'\n")
-    with pytest.raises(MagicUsageError, match="lora is wrong: it needs the `model`"):
-        project_of(tmp_path)
+    llm.alias("poet", tiny_gguf, lora=os.path.relpath(lora), n_threads=1)
+    info = llm.engine("poet").info
+    assert info.adapter is not None
+    assert info.adapter.path == lora
