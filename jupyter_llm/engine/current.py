@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
-    from jupyter_llm.engine.local.memory import LoadPlan
     from jupyter_llm.engine.project import Project
     from jupyter_llm.engine.status import Loaded, Status
     from jupyter_llm.models.adapters import Lora
@@ -386,13 +385,6 @@ class CurrentEngine:
         return free_beside(
             [engine.info.size_bytes for engine in engines], [e.held for e in engines]
         )
-
-    def plan(self) -> tuple[ModelEntry, LoadPlan]:
-        """How the model of chats would be loaded, and what it would take; none is."""
-        from jupyter_llm.engine.local.memory import plan_load
-
-        entry, options = self._chosen(None)
-        return entry, plan_load(_file(entry, options), options, self.free_alone(), num_sequences=1)
 
     def roles_of(self, entry: ModelEntry) -> tuple[ModelRole, ...]:
         """What a model is used for as things are."""

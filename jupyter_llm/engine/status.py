@@ -47,6 +47,12 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     yield "memory in all", f"{human_size(engine.process_bytes)}, with the model and your variables"
 
 
+def _attention(info: ModelInfo) -> str:
+    """Whether flash attention is on, and why, where it was measured."""
+    state = "on" if info.flash_attention else "off"
+    return f"{state}: {info.attention}" if info.attention else state
+
+
 def _read_already(engine: EngineStatus) -> str:
     """How much of prompts and answers need not be read again."""
     sizes = [prefix.num_tokens for prefix in engine.prefixes]
@@ -72,7 +78,6 @@ class Status:
 
     `asked` is the sampling that was set, for the row that tells of it. `residents` are all models
     that are loaded, the latest used first. `neighbours` are those of other kernels.
-    `coming` says what the model of chats will take.
     """
 
     info: ModelInfo | None
@@ -80,20 +85,11 @@ class Status:
     asked: SamplingParams = field(default_factory=SamplingParams)
     residents: tuple[Loaded, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
-    coming: str = ""
 
     @property
     def is_loaded(self) -> bool:
         """Whether a model is resident."""
         return self.info is not None or bool(self.residents)
-
-    @property
-    def attention(self) -> str:
-        """Whether flash attention is on for the model of chats, and why, where it was measured."""
-        if self.info is None:
-            return "unknown"
-        state = "on" if self.info.flash_attention else "off"
-        return f"{state}: {self.info.attention}" if self.info.attention else state
 
     def rows(self) -> list[tuple[str, str]]:
         """What there is to say, as pairs of a name and a value."""
@@ -105,8 +101,8 @@ class Status:
             for one in self.neighbours
         ]
         if info is None or engine is None:
-            coming = [("memory it will take", self.coming)] if self.coming else []
-            return [("model", "none loaded; the first prompt loads one"), *coming, *beside]
+            said = "none loaded; the first prompt loads one, and `/models` says what that takes"
+            return [("model", said), *beside]
         return [
             ("model", info.name),
             *beside,
@@ -126,7 +122,7 @@ class Status:
             ),
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
             ("promised texts", _PROMISE[engine.is_exact]),
-            ("flash attention", self.attention),
+            ("flash attention", _attention(info)),
             ("build", info.build),
         ]
 

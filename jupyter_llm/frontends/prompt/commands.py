@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.common.tables import count_of, human_size, markdown_table
+from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.residents import ROLE_WORDS, role_words
-from jupyter_llm.errors import JupyterLLMError, LicenceError, MagicUsageError
+from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
 from jupyter_llm.frontends.prompt.options import Options, flags_in
@@ -138,24 +138,7 @@ def help_command(commands: Callable[[], Mapping[str, Command]], *parts: str) -> 
 
 
 def _status(call: Call) -> str:
-    status = replace(call.llm.status(), asked=call.options.params)
-    if status.info is None:
-        status = replace(status, coming=_coming(call.llm))
-    return status.to_markdown()
-
-
-def _coming(llm: LLM) -> str:
-    """What the model of chats will take, or why it cannot be loaded."""
-    try:
-        entry, plan = llm.current.plan()
-    except JupyterLLMError as error:
-        return str(error)
-    need, size = plan.need, human_size
-    return (
-        f"{entry.name}: {size(need.weights_bytes)} for the weights, {size(need.kv_bytes)} for a "
-        f"context window of {plan.n_ctx:,} tokens, {size(need.buffer_bytes)} for buffers, and up "
-        f"to {size(plan.promised.total)} more for promised texts"
-    )
+    return replace(call.llm.status(), asked=call.options.params).to_markdown()
 
 
 def _use(call: Call) -> str:

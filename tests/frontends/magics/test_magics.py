@@ -372,8 +372,7 @@ def test_a_mistake_prints_one_line_and_stays_catchable(
 def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
     before = run(shell, "%llm /status").text
     assert "none loaded" in before
-    assert "for a context window of 4,096 tokens" in before  # it says what it will take
-    assert "MB more for promised texts" in before
+    assert "for promised texts" in run(shell, "%llm /models").text  # it says what one will take
     run(shell, "%llm -n 3 hello")
     assert "tiny" in run(shell, "%llm /status").text
     assert "tiny" in run(shell, "%llm /models").text
