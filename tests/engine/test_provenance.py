@@ -196,22 +196,19 @@ def read(data: Any) -> Provenance | str:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda data: data.pop("seed"), "seed is missing"),
-        (lambda data: data.pop("digest"), "digest is missing"),
+        (lambda data: data.pop("seed"), "is damaged: its fields"),
         (lambda data: data.update(version=2), "version 1"),
-        (lambda data: data.update(comment="hi"), "do not belong"),
-        (lambda data: data["model"].update(path="/"), "do not belong"),
-        (lambda data: data["sampling"].update(grammar="x"), "sampling has fields that do not"),
-        (lambda data: data["sampling"].pop("lookup"), "lookup is missing in sampling"),
-        (lambda data: data["model"].update(sha256="../x"), "model.sha256 is not what"),
-        (lambda data: data.update(time="today"), "time is not what"),
+        (lambda data: data.update(comment="hi"), "is damaged: its fields"),
+        (lambda data: data["sampling"].update(grammar="x"), "is damaged: its fields"),
+        (lambda data: data["sampling"].pop("lookup"), "is damaged: its fields"),
+        (lambda data: data["model"].update(sha256="../x"), "is damaged: its fields"),
+        (lambda data: data.update(time="today"), "is damaged: its fields"),
         (lambda data: data["sampling"].update(temperature=-1), "out of range"),
-        (lambda data: data["sampling"].update(stop="."), "sampling.stop is not what"),
-        (lambda data: data["sampling"].update(stop=[5]), "sampling.stop is not what"),
+        (lambda data: data["sampling"].update(stop=[5]), "is damaged: its fields"),
         (lambda data: data.update(seed=2**32), "out of range"),
     ],
 )
-def test_what_is_wrong_with_a_record_is_named(change: Any, says: str) -> None:
+def test_what_is_no_record_of_ours_is_refused(change: Any, says: str) -> None:
     data = record().to_json()
     change(data)
     with pytest.raises(ProvenanceError, match=says):
