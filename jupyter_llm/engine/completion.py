@@ -165,12 +165,9 @@ class Completion:
         from jupyter_llm.common.html_text import folded
         from jupyter_llm.common.markdown import untrusted_markdown
 
+        thoughts = folded(self.thought.capitalize(), self.reasoning) if self.reasoning else None
         shown = untrusted_markdown(self.text)
-        return (
-            f"{folded(self.thought.capitalize(), self.reasoning)}\n\n{shown}"
-            if self.reasoning
-            else shown
-        )
+        return shown if thoughts is None else f"{thoughts}\n\n{shown}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
         told = f"({self.thought})\n\n" if self.reasoning else ""

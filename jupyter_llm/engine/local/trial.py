@@ -146,10 +146,6 @@ def _limit_s(path: Path) -> int:
     return _LEAST_S + FileState.of(path).size_bytes // _BYTES_PER_S
 
 
-def _computing_s(path: Path) -> float:
-    return _LEAST_CPU_S + FileState.of(path).size_bytes / _BYTES_PER_CPU_S
-
-
 # -- the other process ---------------------------------------------------------------------------
 
 
@@ -161,7 +157,8 @@ def _main(path: Path, adapter: Path | None = None) -> int:
     with suppress(AttributeError):  # Windows
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         # Some tokenizers never come to an end. What was imported does not count.
-        signal.setitimer(signal.ITIMER_PROF, _computing_s(path))
+        size_bytes = FileState.of(path).size_bytes
+        signal.setitimer(signal.ITIMER_PROF, _LEAST_CPU_S + size_bytes / _BYTES_PER_CPU_S)
     try:
         weights = Weights(
             path,
