@@ -19,7 +19,7 @@ from jupyter_llm.notebook.values.peek import (
     class_dict,
     instance_dict,
     is_a,
-    library_folders,
+    is_library_module,
     mro,
     own_package,
     short_name,
@@ -183,10 +183,8 @@ def _is_open(cls: type) -> bool:
 
 def _of_module(module: ModuleType) -> frozenset[str] | None:
     held = instance_dict(module)
-    if "__getattr__" in held:
-        place = text_of(held.get("__file__", ""))
-        if not place.startswith(library_folders()):
-            return None
+    if "__getattr__" in held and not ("__file__" in held and is_library_module(module)):
+        return None
     listed = held.get("__all__", ())
     return _public({*held, *(map(text_of, listed) if type(listed) in (list, tuple) else ())})
 

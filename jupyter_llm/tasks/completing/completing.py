@@ -40,8 +40,6 @@ from jupyter_llm.tasks.completing.suggestions import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.notebook.cells.document import Document, DocumentCell
     from jupyter_llm.tasks.completing.prompt import GhostPrompt
@@ -51,7 +49,6 @@ NO_MODEL: Final = "no model loaded"
 
 _NEAR: Final = 3  # cells above whose variables are told
 _MAX_CELL: Final = 40_000  # characters; more take long to parse, for which all threads wait
-_MAX_COUNTS: Final = 1000  # of tokens that are remembered
 
 
 class GhostWriter:
@@ -75,7 +72,6 @@ class GhostWriter:
         self._namespace = namespace
         self._run: GhostRun | None = None
         self._visit: Visit | None = None
-        self._counts: dict[tuple[Path, str], int] = {}
         self._lock = threading.Lock()
 
     def complete(self, document: Document, request: GhostRequest, tell: Tell) -> GhostRun:
@@ -144,7 +140,7 @@ class GhostWriter:
         cell = CellText.of(request.kind, request.prefix, request.suffix)
         if cells is None or cell is None:
             return None
-        writer = self._writer(engine)
+        writer = PromptWriter(engine.info)
         visit = self._visit_of(writer, cells, request.cell_id, cell)
         return partial(writer.write, writer.above(cells), cell, visit)
 
@@ -156,17 +152,6 @@ class GhostWriter:
         if cell_id in hidden:
             return None
         return [cell for cell in document.above(cell_id) if cell.cell_id not in hidden]
-
-    def _writer(self, engine: Engine) -> PromptWriter:
-        def count(text: str) -> int:
-            key = (engine.info.path, text)
-            if key not in self._counts:
-                if len(self._counts) > _MAX_COUNTS:
-                    self._counts.clear()
-                self._counts[key] = len(engine.tokenize_texts([text])[0])
-            return self._counts[key]
-
-        return PromptWriter(engine.info, count)
 
     def _visit_of(
         self, writer: PromptWriter, cells: Sequence[DocumentCell], cell_id: str, cell: CellText

@@ -8,7 +8,7 @@ are off there is nothing in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ Parts = tuple[str | Special, ...]
 
 _MAX_TOLD = 4  # variables
 _NAMES_TOKENS = 48  # of the line that tells them
-_CHARS_OF_TOKEN = 3  # at least, in code
+_CHARS_OF_TOKEN = 3  # at least, in code; elsewhere as many bytes
 _SUFFIX_CHARS = 600
 # The piece of a text that is one token or a few, with the blank or the signs it begins with.
 _PIECE = re.compile(r"[^\S\n]?[^\w\s]*\w*\Z")
@@ -152,10 +152,9 @@ class GhostPrompt:
 class PromptWriter:
     """Writes prompts in the way the vocabulary of a model has for it."""
 
-    def __init__(self, info: ModelInfo, count: Callable[[str], int]) -> None:
+    def __init__(self, info: ModelInfo) -> None:
         self._fim = info.fim
         self._notebook = info.notebook if info.fim is None else None
-        self._count = count
         marks = self._notebook
         # Where another cell or a file would begin, and what no one is to see.
         cells = (marks.text, marks.code, marks.output) if marks is not None else ()
@@ -170,7 +169,8 @@ class PromptWriter:
         most = self._for_above // 2 * _CHARS_OF_TOKEN
         texts = [(cell.kind, end_of(told_source(cell), most)) for cell in cells]
         pieces = [(kind, text) for kind, text in texts if text]
-        first = first_kept([self._count(text) + 2 for _, text in pieces], self._for_above)
+        sizes = [len(text.encode(errors="replace")) // _CHARS_OF_TOKEN + 2 for _, text in pieces]
+        first = first_kept(sizes, self._for_above)
         start = self._fim.prefix if self._fim is not None else ""
         start = self._notebook.start if self._notebook is not None else start
         marks = (Special(start),) if start else ()

@@ -31,7 +31,7 @@ CELLS = [
 
 
 def writer_of(fim: FimTokens | None = None, notebook: NotebookTokens | None = None) -> PromptWriter:
-    return PromptWriter(replace(INFO, fim=fim, notebook=notebook), lambda text: len(text) // 3)
+    return PromptWriter(replace(INFO, fim=fim, notebook=notebook))
 
 
 def text_for(
