@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,17 @@ from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.cells.shell import current_shell, own_variables
+from jupyter_llm.notebook.values.mentions import at_names, used
+from jupyter_llm.notebook.values.variables import describe
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.values.summaries import Summary
 
-    Describe = Callable[[str, Sequence[CellEvent]], Sequence[tuple[str, str]]]
-    """Names and summarises the variables that matter to a prompt and the cells before it."""
-
+_ASK_S = 0.4  # that the user's own `repr`s may take when a prompt is sent
+_NUM_RECENT_CELLS = 2  # whose variables go along unasked
+_MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
 
@@ -42,8 +46,9 @@ class Asked:
     branch.
 
     `attachments` are names and texts that go along with this prompt, `named` the variables that it
-    names. `describe` gives the summaries
-    of variables that do; one that a turn has told already is not told again. With `is_kept=False`
+    names. Those go along that matter to what it is `about`, the prompt as it was typed: an `@` in a
+    value that is put in means nothing. `vars` chooses among them, as `--vars` does. One that a turn
+    has told already is not told again. With `is_kept=False`
     nothing of it is written to the disk. With `goes_on` it follows what an earlier kernel kept of
     the chat; else that is not told. With `is_code` the answer is to be code for the next cell.
     """
@@ -57,7 +62,8 @@ class Asked:
     attachments: Sequence[tuple[str, str]] = ()
     named: Sequence[str] = ()
     context: ContextMode = "none"
-    describe: Describe | None = None
+    about: str | None = None
+    vars: str = "auto"
     is_kept: bool = True
     goes_on: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
@@ -73,6 +79,16 @@ class Asked:
 
         return frozenset() if self.attachments else cells_meant(self.prompt, cells, self.named)
 
+    def asked_again(self, cells: Sequence[CellEvent], names: frozenset[str]) -> Asked:
+        """A prompt that knows the variables of when it was first asked, below those cells."""
+        if self.about is None:
+            return self
+        variables = own_variables(current_shell())
+        known = {*at_names(self.about, variables), *self.vars.split(","), *names}
+        if not known.issuperset(self.named):
+            known |= {name for cell in cells for name in used(cell.source, variables)}
+        return replace(self, named=tuple(name for name in self.named if name in known))
+
     def __post_init__(self) -> None:
         """Refuse what cannot be asked, with the value in hand."""
         check_text(self.prompt)
@@ -87,3 +103,30 @@ class Asked:
                     )
         if self.after is not None and (self.is_new or self.origin is not None):
             raise OptionError("`after` says where a prompt stands; `is_new` and `origin` do too.")
+
+
+def variables_about(
+    prompt: str,
+    choice: str,
+    cells: Sequence[CellEvent],
+    *,
+    names: frozenset[str] | None = None,
+    deadline_s: float = _ASK_S,
+) -> list[Summary]:
+    """The summaries of the variables that matter to a prompt and the cells before it.
+
+    Where `names` are given, others count only if the cells use them, or by their `@`.
+    """
+    sources = [cell.source for cell in cells]
+    variables = own_variables(current_shell())
+    if names is not None:
+        names |= {name for source in sources for name in used(source, variables)}
+    return describe(
+        prompt,
+        sources[-_NUM_RECENT_CELLS:],
+        variables,
+        choice=choice,
+        unasked=names,
+        max_chars=_MAX_VARIABLE_CHARS,
+        deadline_s=deadline_s,
+    )

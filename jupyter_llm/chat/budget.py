@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.errors import OptionError
@@ -34,35 +33,8 @@ def check_mode(mode: object) -> ContextMode:
     raise OptionError(f"context must be auto, none, all or a number of cells, not {mode!r}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """The most tokens a prompt may have, and the most characters of a cell's source and outputs."""
-
-    num_tokens: int
-
-    @property
-    def source_chars(self) -> int:
-        """How many characters of a cell's source are told."""
-        return _bounded(self.num_chars // _SOURCE_SHARE)
-
-    @property
-    def output_chars(self) -> int:
-        """How many characters of a cell's outputs are told, all of them together."""
-        return _bounded(self.num_chars // _OUTPUT_SHARE)
-
-    @property
-    def num_chars(self) -> int:
-        """How many characters are sure to be within the budget, or nearly so."""
-        return self.num_tokens * _CHARS_A_TOKEN
-
-    @property
-    def after_cut(self) -> int:
-        """How many tokens a prompt has after the oldest are left out."""
-        return self.num_tokens // 2
-
-
-def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> Budget:
-    """How much a model is told.
+def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> int:
+    """How many tokens a model is told at most.
 
     By itself (`auto`, or a number of cells) half the context window, and no more than 4096 tokens
     for models of up to 700 MB, 8192 up to 3 GB, 16384 up to 10 GB and 32768 beyond. With `all`, and
@@ -71,7 +43,22 @@ def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> Budget
     """
     window = info.n_ctx - min(max_tokens or info.n_ctx, info.n_ctx // 4)
     by_itself = min(info.n_ctx // 2, _most_tokens(info.size_bytes))
-    return Budget(window if mode in ("all", "none") else min(window, by_itself))
+    return window if mode in ("all", "none") else min(window, by_itself)
+
+
+def num_chars(num_tokens: int) -> int:
+    """How many characters are sure to be within a budget, or nearly so."""
+    return num_tokens * _CHARS_A_TOKEN
+
+
+def source_chars(num_tokens: int) -> int:
+    """How many characters of a cell's source are told within a budget."""
+    return _bounded(num_chars(num_tokens) // _SOURCE_SHARE)
+
+
+def output_chars(num_tokens: int) -> int:
+    """How many characters of a cell's outputs are told, all of them together."""
+    return _bounded(num_chars(num_tokens) // _OUTPUT_SHARE)
 
 
 def tells_if_asked(info: ModelInfo, mode: ContextMode) -> bool:
@@ -91,8 +78,8 @@ def tells_what_code_needs(info: ModelInfo, mode: ContextMode) -> bool:
     return mode == "auto" and 0 < info.num_parameters < _COPYING
 
 
-def _bounded(num_chars: int) -> int:
-    return max(_MIN_CHARS, min(num_chars, _MAX_CHARS))
+def _bounded(chars: int) -> int:
+    return max(_MIN_CHARS, min(chars, _MAX_CHARS))
 
 
 def _most_tokens(size_bytes: int) -> int:

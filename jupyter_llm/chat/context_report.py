@@ -6,13 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.chat.budget import (
-    Budget,
-    ContextMode,
-    budget,
-    tells_if_asked,
-    tells_what_code_needs,
-)
+from jupyter_llm.chat.budget import ContextMode, budget, tells_if_asked, tells_what_code_needs
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
@@ -33,7 +27,6 @@ _EARLIER = "of an earlier kernel; --continue tells it"
 _ALONE = "context none"
 _IF_ASKED = "with a prompt about it"
 _SOME_PROMPT = "?"
-_UNCOUNTED = Budget(num_tokens=0)  # without a model nothing is left out
 
 
 RowKind = Literal["system", "cell", "variable", "turn"]
@@ -146,7 +139,7 @@ def context_report(
     a long chat than in a short one.
     """
     engine = chat.current.resident
-    allowed = budget(engine.info, mode, None) if engine is not None else _UNCOUNTED
+    allowed = budget(engine.info, mode, None) if engine is not None else 0
     # Some chat templates refuse messages that do not end with a prompt.
     draft = replace(chat.next_draft(allowed, mode, goes_on=goes_on), prompt=_SOME_PROMPT)
     is_if_asked = engine is not None and tells_if_asked(engine.info, mode)
@@ -167,7 +160,7 @@ def context_report(
         report,
         model=engine.info.name,
         num_tokens=engine.count_tokens(draft.messages),
-        num_allowed=allowed.num_tokens,
+        num_allowed=allowed,
         num_parameters=engine.info.num_parameters,
         is_needed_for_code=tells_what_code_needs(engine.info, mode),
     )
@@ -183,7 +176,7 @@ def _rows(
     chat: Chat,
     draft: Draft,
     mode: ContextMode,
-    allowed: Budget,
+    allowed: int,
     waiting: Container[CellEvent | None],
     *,
     goes_on: bool,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.asked import Asked, variables_about
 from jupyter_llm.chat.budget import (
-    Budget,
     ContextMode,
     budget,
+    num_chars,
     tells_if_asked,
     tells_what_code_needs,
 )
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jupyter_llm.chat.archive import Archive
-    from jupyter_llm.chat.asked import Describe
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from jupyter_llm.records.answers import AnswerLog
 
 _NUM_RECENT = 5  # cells whose variables may matter
+_READ_AHEAD_S = 0.1  # that the user's own `repr`s may take where nobody waits for us
 
 
 class Chat(ChatTurns):
@@ -120,42 +120,23 @@ class Chat(ChatTurns):
         self,
         prompt: str,
         *,
-        model: str | None = None,
-        system: str | None = None,
-        is_new: bool = False,
-        origin: Hashable = None,
-        after: int | None = None,
-        attachments: Sequence[tuple[str, str]] = (),
-        context: ContextMode = "none",
-        describe: Describe | None = None,
-        is_kept: bool = True,
-        goes_on: bool = False,
         show_progress: ShowProgress | None = None,
         on_begin: Callable[[int], None] | None = None,
-        **sampling: Unpack[SamplingOptions],
+        **options: Any,
     ) -> Stream:
-        """Send a prompt and return its stream; `Asked` explains the options, `send` the callbacks.
+        """Send a prompt and return its stream; `send` explains the callbacks.
+
+        The options are those of `Asked`, and the sampling options.
 
         Raises
         ------
         TurnNotFoundError
             There is no turn `after` which it could be sent.
         """
-        asked = Asked(
-            prompt=prompt,
-            model=model,
-            system=system,
-            is_new=is_new,
-            origin=origin,
-            after=after,
-            attachments=attachments,
-            named=plainly_mentioned(check_text(prompt), own_variables(current_shell())),
-            context=context,
-            describe=describe,
-            is_kept=is_kept,
-            goes_on=goes_on,
-            params=sampling_params(sampling),
-        )
+        named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
+        given = {one.name: options.pop(one.name) for one in fields(Asked) if one.name in options}
+        params = sampling_params(cast("SamplingOptions", options))
+        asked = Asked(**{"prompt": prompt, "named": named, "params": params, **given})
         return self.send(asked, show_progress=show_progress, on_begin=on_begin)[0]
 
     def send(
@@ -229,10 +210,10 @@ class Chat(ChatTurns):
             place = Place(number=1, tick=place.tick)
         return place, self._plan(engine, asked, place)
 
-    def read_ahead(self, engine: Engine, describe: Describe | None = None) -> None:
+    def read_ahead(self, engine: Engine, choice: str = "none") -> None:
         """Let the engine read the cells that go along with the next prompt, while it is idle.
 
-        So are the variables that go along with any prompt that names none. Returns at once. Does
+        So are the variables of a `choice` that go along with any prompt. Returns at once. Does
         nothing if there are no cells, or if a cut is to be expected.
 
         A model that is told only what a prompt is about reads the last cell, which that is most
@@ -246,13 +227,13 @@ class Chat(ChatTurns):
         if tells_if_asked(engine.info, "auto"):
             recent = recent[-1:]
             draft = draft.only(recent)
-        if draft.cells and describe is not None:
-            draft = replace(draft, variables=variable_parts(describe("", recent)))
         if draft.cells:
+            variables = variables_about("", choice, recent, deadline_s=_READ_AHEAD_S)
+            draft = replace(draft, variables=variable_parts(variables))
             self._read(engine, draft, allowed, "auto")
 
     def next_draft(
-        self, allowed: Budget, mode: ContextMode = "auto", *, goes_on: bool = True
+        self, allowed: int, mode: ContextMode = "auto", *, goes_on: bool = True
     ) -> Draft:
         """What would go along with another prompt, however long that is."""
         place = self._place(goes_on=goes_on)
@@ -285,8 +266,6 @@ class Chat(ChatTurns):
         """Make a prompt ready, and hold its place until it has begun or it is known not to."""
         engine = self.current.get(asked.model, show=show_progress)
         if asked.is_new:
-            if asked.describe is not None:  # once, so no Ctrl-C comes in the second time
-                asked = replace(asked, describe=cache(asked.describe))
             self._preview(engine, asked)
             # Only now: a prompt that cannot be sent leaves the conversation as it was.
             self.reset()
@@ -342,6 +321,9 @@ class Chat(ChatTurns):
         notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
         system = self.system if asked.goes_on else self._systems.at(place.tick)
         cells, is_about = notebook.visible, True
+        first = self.first_asked(asked.origin)
+        if first is not None:
+            asked = asked.asked_again(cells, first[1])
         needs = asked.is_code and tells_what_code_needs(engine.info, mode)
         if needs:
             cells = needed_cells(cells, asked.cells_meant(cells))
@@ -350,8 +332,9 @@ class Chat(ChatTurns):
             cells = tuple(cell for cell in cells if cell in meant)
             is_about = bool(cells or asked.named)
         variables: Sequence[tuple[str, str]] = ()
-        if is_about and asked.describe is not None:
-            variables = asked.describe(asked.prompt, cells[-_NUM_RECENT:])
+        if is_about and asked.about is not None:
+            names = first[1] if first is not None else None
+            variables = variables_about(asked.about, asked.vars, cells[-_NUM_RECENT:], names=names)
         if needs:
             typed = literal_names(cells)
             variables = [one for one in variables if one[0] not in typed]
@@ -435,10 +418,10 @@ class Chat(ChatTurns):
             if draft.turns:
                 self._read(engine, draft, allowed, mode)
 
-    def _read(self, engine: Engine, draft: Draft, allowed: Budget, mode: ContextMode) -> None:
+    def _read(self, engine: Engine, draft: Draft, allowed: int, mode: ContextMode) -> None:
         """Let the engine read what any next prompt begins with, unless it will be cut."""
         messages = draft.messages
-        if sum(len(message.content) for message in messages) <= allowed.num_chars:
+        if sum(len(message.content) for message in messages) <= num_chars(allowed):
             conversation = self._conversation(mode)
             engine.prefill(
                 Request(

@@ -18,8 +18,6 @@ from jupyter_llm.notebook.cells.events import CellEvent
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 
-    from jupyter_llm.chat.budget import Budget
-
     Count = Callable[[tuple[Message, ...]], int]
 
 _CELLS = "These cells ran in the notebook:\n\n"
@@ -157,12 +155,11 @@ class Draft:
             self, turns=self.turns[num_turns:], cells=tuple(cells), front=(*self.front, *saved)
         )
 
-    def fitted(self, allowed: Budget, count: Count) -> Draft:
+    def fitted(self, limit: int, count: Count) -> Draft:
         """This draft if it is within the budget, or one that takes half of it.
 
         Where much cannot be left out, a third of the room beside it is filled with what can.
         """
-        limit = allowed.num_tokens
         if not self.num_droppable or count(self.messages) <= limit:
             return self
 
@@ -170,7 +167,7 @@ class Draft:
             return count(self.without_oldest(num_dropped).messages)
 
         num_fixed = size(self.num_droppable)
-        target = max(allowed.after_cut, num_fixed + (limit - num_fixed) // 3)
+        target = max(limit // 2, num_fixed + (limit - num_fixed) // 3)
         candidates = range(1, self.num_droppable)
         least = bisect_left(candidates, True, key=lambda dropped: size(dropped) <= target)  # noqa: FBT003
         return self.without_oldest(least + 1)

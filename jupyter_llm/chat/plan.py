@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.chat.budget import output_chars, source_chars
 from jupyter_llm.chat.draft import Cut, Draft, Part, Turn
 from jupyter_llm.chat.script import Script, as_script
 from jupyter_llm.notebook.cells.rendering import render_cell
@@ -12,7 +13,7 @@ from jupyter_llm.notebook.cells.rendering import render_cell
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from jupyter_llm.chat.budget import Budget, ContextMode
+    from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.draft import Count
     from jupyter_llm.engine.request import Message, RawPrompt
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -81,7 +82,7 @@ def draft_prompt(
     notebook: Snapshot,
     *,
     mode: ContextMode,
-    allowed: Budget,
+    allowed: int,
     cut: Cut = Cut(),  # noqa: B008  a frozen value
     system: str | None = None,
     variables: Sequence[tuple[str, str]] = (),
@@ -122,9 +123,10 @@ def variable_parts(variables: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
     return tuple(Part(f"{text}\n\n", variable=name) for name, text in variables)
 
 
-def told_cell(cell: CellEvent, allowed: Budget) -> Part:
+def told_cell(cell: CellEvent, allowed: int) -> Part:
     """What a chat tells of a run of a cell."""
-    text = render_cell(cell, source_chars=allowed.source_chars, output_chars=allowed.output_chars)
+    chars = {"source_chars": source_chars(allowed), "output_chars": output_chars(allowed)}
+    text = render_cell(cell, **chars)
     return Part(f"{text}\n", cell=cell)
 
 
@@ -134,7 +136,7 @@ def plan_prompt(
     conversation: str,
     *,
     mode: ContextMode,
-    allowed: Budget,
+    allowed: int,
     cut: Cut,
     count: Count,
 ) -> Plan:
@@ -157,7 +159,7 @@ def plan_prompt(
 
 
 def plan_code(
-    draft: Draft, cells: Sequence[CellEvent], *, allowed: Budget, cut: Cut, count: Count
+    draft: Draft, cells: Sequence[CellEvent], *, allowed: int, cut: Cut, count: Count
 ) -> Plan:
     """A request for code with the cells it needs, aside from what the chat tells of the notebook.
 

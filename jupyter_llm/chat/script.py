@@ -12,12 +12,12 @@ from string import ascii_letters
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import asked_in
+from jupyter_llm.chat.budget import source_chars
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.cells.rendering import told_source
 
 if TYPE_CHECKING:
-    from jupyter_llm.chat.budget import Budget
     from jupyter_llm.chat.draft import Draft, Turn
     from jupyter_llm.engine.request import Request
 
@@ -51,7 +51,7 @@ class Script:
         return replace(request, answer_prefix=f"{written}\n\n{_head(self.number + 1)}")
 
 
-def as_script(draft: Draft, allowed: Budget) -> Script | None:
+def as_script(draft: Draft, allowed: int) -> Script | None:
     """A request for code as a program that ends where the code is to follow.
 
     Cells are told by their sources, and variables and the request as comments. None where a program
@@ -64,7 +64,7 @@ def as_script(draft: Draft, allowed: Budget) -> Script | None:
         return None
     if any(cell.has_failed for cell in cells) or not all(code for _, code in codes):
         return None
-    sources = [told_source(cell, source_chars=allowed.source_chars) for cell in cells]
+    sources = [told_source(cell, source_chars=source_chars(allowed)) for cell in cells]
     numbers = [cell.execution_count or 0 for cell in cells]
     parts = [f"{_head(number)}{source}" for number, source in zip(numbers, sources, strict=True)]
     for asked, code in codes:  # what ran since then is told as a cell

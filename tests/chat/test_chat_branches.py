@@ -11,6 +11,7 @@ from itertools import takewhile
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 from support.interrupts import interrupt_main
 from support.scripted import ScriptedEngine, messages_of
 from support.template_engine import ScriptedLLM, TemplateEngine
@@ -333,13 +334,16 @@ class TestWatching:
 
 
 class TestAttachments:
-    def test_an_attachment_is_told_with_its_prompt_and_stays_in_its_turn(self) -> None:
+    def test_an_attachment_is_told_with_its_prompt_and_stays_in_its_turn(
+        self, shell: InteractiveShell
+    ) -> None:
+        shell.user_ns["x"] = 1
         chat, engine = chat_with(*"ABC")
         chat.timeline.append("x = 1", execution_count=1)
         chat.stream(
             "one",
             context="auto",
-            describe=lambda *_: [("x", "x: int")],
+            about="@x",
             attachments=[("In [7]", "y = 2\n"), ("output 7", "<|im_end|>")],
         ).result()
         message = messages_of(engine.requests[-1].prompt)[0]
@@ -348,7 +352,7 @@ class TestAttachments:
             "These cells ran in the notebook:\n\n",
             "In [1]:\nx = 1\n\n",
             "Variables:\n\n",
-            "x: int\n\n",
+            "x: int 1\n\n",
             "Attached:\n\n",
             "In [7]:\ny = 2\n\n",
             "output 7:\n<|im_end|>\n\n",

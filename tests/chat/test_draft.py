@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 from support.template_engine import ScriptedLLM, TemplateEngine, common
 
 from jupyter_llm.chat.asked import Asked
@@ -64,9 +64,13 @@ def session() -> Session:
     return Session()
 
 
-def test_context_none_tells_no_cell_and_leaves_the_rest_resident(session: Session) -> None:
+def test_context_none_tells_no_cell_and_leaves_the_rest_resident(
+    session: Session, shell: InteractiveShell
+) -> None:
     session.run("x = 1")
-    session.ask("first", attachments=[("file", "attached")], describe=lambda *_: [("z", "z: int")])
+    shell.user_ns["z"] = 1
+    session.ask("first", attachments=[("file", "attached")], about="@z")
+    assert "z: int" in session.messages[0].content
     before, conversation = session.tokens, session.request.conversation
     session.run("y = 2")
     text = session.ask("second", context="none")
@@ -122,18 +126,20 @@ def test_hidden_cells_vanish_from_where_they_were_told(session: Session) -> None
     assert session.ask("fourth").count("secret") == 1
 
 
-def test_variables_go_last_and_are_not_told_again_until_they_change(session: Session) -> None:
-    def describe(prompt: str, cells: Sequence[CellEvent]) -> list[tuple[str, str]]:
-        assert prompt
-        return [("n", f"n: {len(cells)} cells"), ("m", "m: the same")]
-
+def test_variables_go_last_and_are_not_told_again_until_they_change(
+    session: Session, shell: InteractiveShell
+) -> None:
+    shell.user_ns.update(n=[1], m=[2])
     session.run("x = 1")
-    text = session.ask("first", describe=describe)
-    assert text.index("x = 1") < text.index("Variables:\n\nn: 1 cells\n\nm: the same\n\nfirst")
-    assert session.ask("again", describe=describe).count("n: 1 cells") == 1
+    text = session.ask("first", about="@n @m")
+    told = text[text.index("Variables:") :]
+    assert text.index("x = 1") < text.index("Variables:\n\nn: list")
+    assert told.index("m: list") < told.index("first")
+    assert session.ask("again", about="@n @m").count("n: list") == 1
     session.run("y = 2")
-    text = session.ask("changed", describe=describe)
-    assert text.count("n: 2 cells") == text.count("m: the same") == 1
+    shell.user_ns["n"].append(3)
+    text = session.ask("changed", about="@n @m")
+    assert (text.count("n: list"), text.count("m: list")) == (2, 1)
 
 
 def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None:

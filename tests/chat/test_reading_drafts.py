@@ -18,7 +18,6 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message
-from jupyter_llm.frontends.prompt.attaching import Describer
 
 TALK = "Tell me about the lighthouse on the hill above the old harbour, and who keeps it."
 FOLLOW_UP = "And who kept it before her, when the harbour was still full of ships?"
@@ -95,7 +94,7 @@ def test_key_by_key_only_what_is_new_is_read(
 def test_a_draft_is_the_prompt_that_is_sent(writer: Writer, shell: InteractiveShell) -> None:
     run(shell, "prices = {'tea': 3, 'milk': 2}\nprices", store_history=True)
     text = "What is the price of tea in prices?"
-    more = {"attachments": [("In [9]", "tea = 3")], "describe": Describer(text)}
+    more = {"attachments": [("In [9]", "tea = 3")], "about": text}
     writer.write(text, **more)
     assert num_read(writer.send(text, **more)) <= A_HANDFUL
     assert {part.variable for part in writer.chat.turns[-1].told} >= {"prices"}
@@ -106,11 +105,11 @@ def test_a_name_of_what_cells_use_changes_nothing_before_it(
 ) -> None:
     run(shell, "prices = {'tea': 3, 'milk': 2}\nstock = [1, 2, 3]", store_history=True)
     begun, text = "Of prices, what is", "Of prices, what is the cheapest, and is it in stock?"
-    writer.write(begun, describe=Describer(begun))
+    writer.write(begun, about=begun)
     before = writer.engine.count_tokens(
-        writer.chat.preview(writer.engine, writer.asked(begun, describe=Describer(begun)))
+        writer.chat.preview(writer.engine, writer.asked(begun, about=begun))
     )
-    usage = writer.send(text, describe=Describer(text)).usage
+    usage = writer.send(text, about=text).usage
     num_closing = writer.engine.count_tokens((Message("user", ""),))
     assert usage.cached_tokens >= before - num_closing
 
@@ -125,9 +124,9 @@ def test_no_code_is_run_for_a_draft(writer: Writer, shell: InteractiveShell) -> 
     text = "What is the thing?"
     loud = shell.user_ns["Loud"]
     before = loud.num_asked
-    writer.write(text, describe=Describer(text))
+    writer.write(text, about=text)
     assert loud.num_asked == before
-    writer.send(text, describe=Describer(text))
+    writer.send(text, about=text)
     assert loud.num_asked == before + 1
 
 

@@ -11,7 +11,6 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.parts import ProposalData
-from jupyter_llm.frontends.prompt.attaching import Describer
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.frontends.views import cut_off
@@ -60,7 +59,8 @@ class Asker:
             context=options.context,
             named=plainly_mentioned(turn.prompt, user_namespace()),
             # Whatever `@` is left in it was no variable's.
-            describe=Describer(turn.prompt.replace("@", "@@"), options.vars),
+            about=turn.prompt.replace("@", "@@"),
+            vars=options.vars,
             is_kept=self.side.chat.is_kept(turn.number),
             goes_on=True,
             params=options.params,

@@ -74,7 +74,6 @@ class Actions(PageJobs):
     def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Ask the chat about a cell; what is known of its error stands first."""
         from jupyter_llm.chat.asked import Asked
-        from jupyter_llm.frontends.prompt.attaching import Describer
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.notebook.values.variables import used
         from jupyter_llm.tasks.begun import BegunStream
@@ -90,7 +89,8 @@ class Actions(PageJobs):
             attachments=[attached],
             named=named,
             context=options.context,
-            describe=Describer(" ".join(f"`{name}`" for name in named), options.vars),
+            about=" ".join(f"`{name}`" for name in named),
+            vars=options.vars,
             is_kept=not options.no_save,
             goes_on=True,  # as in the side bar, which shows it
             params=options.params,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.prompt.attaching import Describer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.prompt.options import Options
 
 logger = logging.getLogger(__name__)
-
-_READ_AHEAD_S = 0.1  # that the user's own `repr`s may take where nobody waits for us
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +94,6 @@ class CellRuns:
         try:
             options = self._defaults()
             if options.context == "auto":
-                describe = Describer("", options.vars, deadline_s=_READ_AHEAD_S)
-                self._chat_of(options).read_ahead(engine, describe)
+                self._chat_of(options).read_ahead(engine, options.vars)
         except Exception:  # whoever ran the cell asked for nothing
             logger.debug("The cells could not be read ahead", exc_info=True)

@@ -25,7 +25,6 @@ from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
-from jupyter_llm.frontends.prompt.attaching import of_cell
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, Options, flags_in
@@ -226,7 +225,7 @@ class LLMMagics(Magics):
     def _ask(self, asked: Asked, options: Options, remark: str) -> None:
         """Answer a prompt, or show it if that is all that is wanted."""
         chat = self._chat(options)
-        asked = of_cell(asked, chat, self.runs.next_origin())
+        asked = replace(asked, origin=self.runs.next_origin())
         view = self._view(options)
         if options.dry_run:
             with self._interruptible(view):

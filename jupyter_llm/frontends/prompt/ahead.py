@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.prompt.attaching import of_cell
 from jupyter_llm.frontends.prompt.defaults import loaded_magics
 from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.notebook.cells.shell import user_namespace
@@ -56,7 +55,7 @@ def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
         return None
     asked, options = found
     chat = llm.chats.peek(options.chat)
-    asked = of_cell(asked, chat, None if cell_id is None else (cell_id, 1))
+    asked = replace(asked, origin=None if cell_id is None else (cell_id, 1))
     if options.format == "code":
         asked = asked.for_code()
     if asked.system is None and chat.system is None and not chat.turns:

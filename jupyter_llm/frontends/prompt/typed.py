@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, OptionError
-from jupyter_llm.frontends.prompt.attaching import Describer, attach_cells
+from jupyter_llm.frontends.prompt.attaching import attach_cells
 from jupyter_llm.frontends.prompt.commands import find_command
 from jupyter_llm.frontends.prompt.expressions import (
     before_values,
@@ -123,7 +123,8 @@ class Reader:
             attachments=attachments,
             context=options.context,
             named=(*mentions, *chosen),
-            describe=Describer(unshield(named, quoted), options.vars),
+            about=unshield(named, quoted),
+            vars=options.vars,
             is_kept=not options.no_save,
             goes_on=options.continue_,
             params=options.params,

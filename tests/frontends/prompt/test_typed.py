@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.asked import Asked, variables_about
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
@@ -95,18 +95,16 @@ def test_a_cell_is_attached_with_what_it_showed() -> None:
 def test_variables_go_along_as_they_are_named_in_what_was_typed(
     monkeypatch: pytest.MonkeyPatch, prompt: str, choice: str, names: list[str]
 ) -> None:
-    monkeypatch.setattr(
-        "jupyter_llm.frontends.prompt.attaching.own_variables", lambda _shell: NAMESPACE
-    )
-    describe = typed(prompt, vars=choice).what.describe
-    assert [name for name, _ in describe("", CELLS[:1])] == names
+    monkeypatch.setattr("jupyter_llm.chat.asked.own_variables", lambda _shell: NAMESPACE)
+    asked = typed(prompt, vars=choice).what
+    told = variables_about(asked.about, asked.vars, CELLS[:1])
+    assert [name for name, _ in told] == names
 
 
 def test_the_options_of_a_line_are_for_its_prompt() -> None:
     line = "-n {{x}} -s kind --new --no-save -c none x << Fix @rows:"
     read = typed(line, "1 + {{x}}\n", model="m", params=SamplingParams(seed=3), stats=True)
     asked = read.what
-    assert asked.describe is not None
     assert asked == Asked(
         prompt="Fix rows:\n1 + 7",
         model="m",
@@ -114,7 +112,8 @@ def test_the_options_of_a_line_are_for_its_prompt() -> None:
         is_new=True,
         named=("rows",),
         context="none",
-        describe=asked.describe,
+        about="Fix @rows:\n1 + {{x}}",
+        vars="none",
         is_kept=False,
         params=SamplingParams(seed=3, max_tokens=7),
     )
