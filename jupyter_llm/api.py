@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.status import Status
     from jupyter_llm.models.aliases import Alias
     from jupyter_llm.models.pull import Pulled
+    from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.proposal import Proposal
@@ -450,11 +451,16 @@ class LLM:
         ------
         NotebookFileError, PromptInterrupted
         """
-        from jupyter_llm.records.verify import verify_answers
+        from pathlib import Path
 
-        return verify_answers(
-            notebook, self.answers, self.current.named, self.prompts.find, show=show_progress
-        )
+        from jupyter_llm.notebook.files import read_notebook
+        from jupyter_llm.records.answers import answers_in
+        from jupyter_llm.records.verify import verify
+
+        answers: Iterable[Answer] = self.answers
+        if notebook is not None:
+            answers = answers_in(read_notebook(Path(notebook).expanduser()))
+        return verify(answers, self.current.named, self.prompts.find, show=show_progress)
 
 
 def _name_of(subject: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.database import store
@@ -10,11 +11,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jupyter_llm.chat.saved import SavedChat
+    from jupyter_llm.chat.draft import Turn
     from jupyter_llm.chat.store import StoredChats
     from jupyter_llm.notebook.cells.path import PathChange
 
 _CELL_FLUSH_S = 0.2  # a cell that has ended is not held up for longer
+
+
+@dataclass(frozen=True, slots=True)
+class ChatState:
+    """What a chat is beside its turns: its system text, and which turns do not go along.
+
+    `cuts` are the numbers of the last turns that its conversations leave out. Where a branch was
+    chosen that is not the newest, `choices` has it by the turn before it.
+    """
+
+    system: str | None = None
+    cuts: dict[str, int] = field(default_factory=dict)
+    choices: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedChat:
+    """A chat as it is kept: its turns, the oldest first.
+
+    `num_dropped` older turns are not kept any more, for want of room. Where only one branch is
+    taken along, `num_other_branches` counts those that are not.
+    """
+
+    name: str
+    state: ChatState = ChatState()
+    turns: tuple[Turn, ...] = ()
+    num_dropped: int = 0
+    num_other_branches: int = 0
 
 
 class Archive:
@@ -83,13 +112,11 @@ class Archive:
         path = self._path
         if path is None:
             return {}
-        return store().read(SCHEMA, lambda connection: StoredChats.of(path, connection).load(), {})
+        return store().read(SCHEMA, lambda connection: StoredChats(path, connection).load(), {})
 
     def _write(self, work: Callable[[StoredChats], object], *, size: int = 0) -> None:
         from jupyter_llm.chat.store import SCHEMA, StoredChats
 
         path = self._path
         if path is not None:
-            store().write(
-                SCHEMA, lambda connection: work(StoredChats.of(path, connection)), size=size
-            )
+            store().write(SCHEMA, lambda connection: work(StoredChats(path, connection)), size=size)

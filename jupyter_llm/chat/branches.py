@@ -18,8 +18,8 @@ from jupyter_llm.chat.plan import Place
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
+    from jupyter_llm.chat.archive import SavedChat
     from jupyter_llm.chat.exchange import Sending
-    from jupyter_llm.chat.saved import SavedChat
     from jupyter_llm.engine.completion import Completion
 
 _TICK_S = 1e-3  # no two turns of a chat are finished at the same time

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Draft, Part, Turn
-    from jupyter_llm.engine.base import Engine
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _MAX_SNIPPET = 50
@@ -133,10 +132,8 @@ def context_report(
 ) -> ContextReport:
     """Say what would go along with the next prompt of a chat; loads no model.
 
-    With `goes_on` that is one that goes on from what an earlier kernel kept.
-
-    With `counts_all=False` only the tokens of what goes along are counted, which takes no longer in
-    a long chat than in a short one.
+    With `goes_on` that is one that goes on from what an earlier kernel kept. Without `counts_all`
+    only what goes along is counted, which takes no longer in a long chat than in a short one.
     """
     engine = chat.current.resident
     allowed = budget(engine.info, mode, None) if engine is not None else 0
@@ -155,7 +152,10 @@ def context_report(
     )
     if engine is None:
         return report
-    _count([row for row in rows if counts_all or row.is_in], engine)
+    counted = [row for row in rows if counts_all or row.is_in]
+    token_ids = engine.tokenize_texts([row.text for row in counted])
+    for row, ids in zip(counted, token_ids, strict=True):
+        row.num_tokens = len(ids) + row.num_more
     return replace(
         report,
         model=engine.info.name,
@@ -164,12 +164,6 @@ def context_report(
         num_parameters=engine.info.num_parameters,
         is_needed_for_code=tells_what_code_needs(engine.info, mode),
     )
-
-
-def _count(rows: list[ContextRow], engine: Engine) -> None:
-    token_ids = engine.tokenize_texts([row.text for row in rows])
-    for row, ids in zip(rows, token_ids, strict=True):
-        row.num_tokens = len(ids) + row.num_more
 
 
 def _rows(
@@ -194,33 +188,29 @@ def _rows(
     def of_cell(cell: CellEvent, text: str, where: str, gone: str = _NO_ROOM) -> ContextRow:
         number = cell.execution_count if cell.execution_count is not None else " "
         name = f"In [{number}] {_code(cell.source)}"
-        row = ContextRow("cell", name, text, is_in=False, state="hidden")
         if notebook.is_hidden(cell):
-            return row
+            return ContextRow("cell", name, text, is_in=False, state="hidden")
         if cell in cells_in:
-            row.is_in = True
-            row.state = f"pinned, {where}" if cell in notebook.pinned else where
             # Of a cell of an earlier kernel only the marks are left.
             num_hidden = text.count(HIDDEN)
-            row.secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
-        elif gone == _EARLIER:
-            row.state = gone
+            secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
+            state = f"pinned, {where}" if cell in notebook.pinned else where
+            return ContextRow("cell", name, text, is_in=True, state=state, secrets=secrets)
+        state = _ALONE if mode == "none" else _IF_ASKED if cell in waiting else _NO_ROOM
+        if gone == _EARLIER:
+            state = gone
         elif isinstance(mode, int):
-            row.state = f"not one of the last {mode}"
-        else:
-            row.state = _ALONE if mode == "none" else _IF_ASKED if cell in waiting else _NO_ROOM
-        return row
+            state = f"not one of the last {mode}"
+        return ContextRow("cell", name, text, is_in=False, state=state)
 
     def of_part(part: Part, where: str, gone: str, sent: Turn | None) -> ContextRow:
         is_in = sent is not None and part in sent.told
         state = where if is_in else gone if sent is None else _ALONE
-        if part.attachment is not None:
-            row = ContextRow("turn", f"attached {_code(part.attachment)}", part.sent, is_in, state)
-        else:
-            name = f"variable {_code(part.variable)}"
-            row = ContextRow("variable", name, part.sent, is_in, state)
-        row.secrets = (part.variable or "attached",) * part.sent.count(HIDDEN)
-        return row
+        kind: RowKind = "turn" if part.attachment is not None else "variable"
+        told = "attached" if part.attachment is not None else "variable"
+        name = f"{told} {_code(part.attachment or part.variable)}"
+        secrets = (part.variable or "attached",) * part.sent.count(HIDDEN)
+        return ContextRow(kind, name, part.sent, is_in, state, secrets=secrets)
 
     if draft.system:
         yield ContextRow("system", "system text", draft.system, is_in=True, state="always")

@@ -18,7 +18,6 @@ from jupyter_llm.chat.budget import (
 )
 from jupyter_llm.chat.draft import Cut, Draft, Turn
 from jupyter_llm.chat.exchange import Sending
-from jupyter_llm.chat.needed import literal_names, needed_cells
 from jupyter_llm.chat.plan import (
     Place,
     Plan,
@@ -28,6 +27,7 @@ from jupyter_llm.chat.plan import (
     plan_prompt,
     variable_parts,
 )
+from jupyter_llm.chat.script import literal_names, needed_cells
 from jupyter_llm.chat.turns import ChatTurns
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from jupyter_llm.chat.archive import ChatState, SavedChat
 from jupyter_llm.chat.draft import Part, Turn
-from jupyter_llm.chat.saved import ChatState, SavedChat
 from jupyter_llm.common.database import Schema, check, erasable
 from jupyter_llm.common.packing import converted, packed, unpacked
 from jupyter_llm.engine.completion import Completion, Usage
@@ -32,12 +32,18 @@ Origin: TypeAlias = tuple[str, int]
 """The cell a prompt came from: its id, and which of its prompts it was."""
 
 _MAX_BYTES = 32 << 20  # a notebook; a long turn with its tokens takes 20 kB
-_MAX_TURN = 8 << 20  # what the largest context windows hold, several times
 _END_OF_TIME = 253402300800.0  # the year 10000, which dates do not reach
 _TOKEN_SIZE = 4
-_OF_COMPLETION = (
-    *("text", "finish_reason", "usage", "model", "seed", "exact", "tokens_of", "reasoning"),
-)
+_OF_COMPLETION = [
+    "text",
+    "finish_reason",
+    "usage",
+    "model",
+    "seed",
+    "exact",
+    "tokens_of",
+    "reasoning",
+]
 
 SCHEMA = Schema(
     "chats",
@@ -156,14 +162,9 @@ class StoredChats:
     other has that number.
     """
 
-    def __init__(self, connection: Connection, notebook: bytes) -> None:
+    def __init__(self, path: Path, connection: Connection) -> None:
         self.connection = connection
-        self.notebook = notebook
-
-    @classmethod
-    def of(cls, path: Path, connection: Connection) -> StoredChats:
-        """Those of a notebook's path."""
-        return cls(connection, _key(path))
+        self.notebook = _key(path)
 
     def load(self) -> dict[str, SavedChat]:
         """The chats by name, as they were last written by any kernel; no empty ones."""
@@ -190,13 +191,6 @@ class StoredChats:
     def keep(self, chat: str, turn: Turn) -> None:
         """Keep a turn, in the place of an earlier one of its cell."""
         words = erasable(packed(Words.of(turn)))
-        if len(words) > _MAX_TURN:
-            logger.warning(
-                "A turn of %.1f MB is more than can be kept of one; it will be gone after a "
-                "restart.",
-                len(words) / 1e6,
-            )
-            return
         cell, prompt_of_cell = origin_of(turn.origin) or (None, None)
         self._run(
             """INSERT INTO turns

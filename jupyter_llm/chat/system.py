@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A system text that holds from a moment of the kernel on."""
-
-    tick: int
-    text: str | None
-    is_kept: bool = True
+    from collections.abc import Hashable
 
 
 @dataclass(slots=True)
@@ -28,17 +20,18 @@ class SystemTexts:
 
     first: str | None = None
     restored: str | None = None
-    _texts: dict[Hashable, _Text] = field(default_factory=dict)
+    # By the place it was said in: since when it holds, the text, and whether it may be kept.
+    _texts: dict[Hashable, tuple[float, str | None, bool]] = field(default_factory=dict)
 
     def begin(self, text: str | None, *, is_kept: bool = True) -> None:
         """Let a text hold everywhere."""
         self.restored = None
-        self._texts = {None: _Text(0, text, is_kept)}
+        self._texts = {None: (0, text, is_kept)}
 
     def put(self, place: Hashable, text: str | None, tick: int, *, is_kept: bool = True) -> None:
         """Let a text hold from a place on; a place keeps the moment it had first."""
-        known = self._texts.get(place)
-        self._texts[place] = _Text(known.tick if known else tick, text, is_kept)
+        since = self._texts[place][0] if place in self._texts else tick
+        self._texts[place] = (since, text, is_kept)
 
     def drop(self, place: Hashable) -> None:
         """Let nothing hold from a place on but what held there before."""
@@ -49,31 +42,31 @@ class SystemTexts:
         if self.restored is not None:
             self.first = self.restored
 
-    def at(self, tick: int) -> str | None:
+    def at(self, tick: float) -> str | None:
         """The text that holds at a moment."""
-        above = (text for text in list(self._texts.values()) if text.tick <= tick)
-        return _newest(above, self.first)
+        return self._newest(self.first, until=tick)
 
     @property
     def latest(self) -> str | None:
         """The text that holds at the end."""
-        return _newest(list(self._texts.values()), self._at_the_start)
-
-    def is_kept(self, text: str | None) -> bool:
-        """Whether a text may be written to the disk."""
-        return not any(one.text == text and not one.is_kept for one in list(self._texts.values()))
+        return self._newest(self.first if self.restored is None else self.restored)
 
     @property
     def kept(self) -> str | None:
         """The latest text that may be written to the disk."""
-        kept = (text for text in list(self._texts.values()) if text.is_kept)
-        return _newest(kept, self._at_the_start)
+        otherwise = self.first if self.restored is None else self.restored
+        return self._newest(otherwise, is_kept_only=True)
 
-    @property
-    def _at_the_start(self) -> str | None:
-        return self.first if self.restored is None else self.restored
+    def is_kept(self, text: str | None) -> bool:
+        """Whether a text may be written to the disk."""
+        return all(kept for _, one, kept in list(self._texts.values()) if one == text)
 
-
-def _newest(texts: Iterable[_Text], otherwise: str | None) -> str | None:
-    newest = max(texts, key=lambda text: text.tick, default=None)
-    return otherwise if newest is None else newest.text
+    def _newest(
+        self, otherwise: str | None, *, until: float = math.inf, is_kept_only: bool = False
+    ) -> str | None:
+        above = [
+            (since, text)
+            for since, text, kept in list(self._texts.values())
+            if since <= until and (kept or not is_kept_only)
+        ]
+        return max(above, key=lambda one: one[0])[1] if above else otherwise

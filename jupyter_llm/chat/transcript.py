@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from jupyter_llm.chat.archive import ChatState, SavedChat
 from jupyter_llm.chat.draft import Turn
-from jupyter_llm.chat.saved import ChatState, SavedChat
 from jupyter_llm.chat.store import Words, origin_of
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
@@ -86,7 +86,8 @@ def _quoted(text: str) -> str:
 
 def to_json(chats: Mapping[str, SavedChat]) -> str:
     """Chats as JSON, in the form that `portable` leaves."""
-    return json.dumps({"chats": _record(chats)}, indent=1) + "\n"
+    records = {name: _chat_record(portable(chat)) for name, chat in chats.items()}
+    return json.dumps({"chats": records}, indent=1) + "\n"
 
 
 def portable(chat: SavedChat) -> SavedChat:
@@ -96,21 +97,12 @@ def portable(chat: SavedChat) -> SavedChat:
     thoughts, which may quote it, and the tokens, which could say something else than the words
     beside them if somebody else wrote them.
     """
-    turns = tuple(
-        replace(
-            turn,
-            completion=replace(turn.completion, token_ids=None, tokens_of=None, reasoning=""),
-            told=(),
-            number=0,
-            parent=0,
-        )
-        for turn in chat.turns
-    )
-    return replace(chat, turns=turns, state=ChatState(chat.state.system))
 
+    def words(turn: Turn) -> Turn:
+        answer = replace(turn.completion, token_ids=None, tokens_of=None, reasoning="")
+        return replace(turn, completion=answer, told=(), number=0, parent=0)
 
-def _record(chats: Mapping[str, SavedChat]) -> dict[str, Any]:
-    return {name: _chat_record(portable(chat)) for name, chat in chats.items()}
+    return replace(chat, turns=tuple(map(words, chat.turns)), state=ChatState(chat.state.system))
 
 
 def _chat_record(chat: SavedChat) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.chat.archive import ChatState, SavedChat
 from jupyter_llm.chat.branches import Branches
-from jupyter_llm.chat.saved import ChatState, SavedChat
 from jupyter_llm.chat.store import StoredChats, origins_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
@@ -129,14 +129,7 @@ class ChatTurns:
             return all(map(self._branches.is_kept, numbers))
 
     def choose(self, number: int) -> None:
-        """Make the branch through a turn the active one.
-
-        After that turn it goes on as it did when it was active last.
-
-        Raises
-        ------
-        TurnNotFoundError
-        """
+        """Make the branch through a turn the active one; `Chat.choose` says more."""
         with self._settled() as branches:
             self._check(number)
             is_another = branches.choose(number)

@@ -1,4 +1,4 @@
-"""What in notebooks was written by a model, and whether the records of it hold.
+"""What in notebooks was written by a model, what records say of it and whether they hold.
 
 Reads files with nbformat; no kernel and no model.
 """
@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
-from jupyter_llm.engine.provenance import Provenance
+from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import NotebookFileError, ProvenanceError
-from jupyter_llm.notebook.code.marks import read_mark
+from jupyter_llm.notebook.code.marks import read_mark, unmark
 from jupyter_llm.notebook.files import add_cell_metadata, find_notebooks, read_notebook
 from jupyter_llm.records.answers import Answer, shown_text
-from jupyter_llm.records.records import Record, place_of, records_in, source_sha256
+from jupyter_llm.records.records import (
+    Record,
+    place_of,
+    read_metadata,
+    records_in,
+    source_sha256,
+)
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.provenance import RecordKind
@@ -31,6 +37,7 @@ _SOUND = ("recorded", "edited since")
 _VERSION = 1  # of the JSON
 _HEADER = ("", "what", "model", "written", "record")
 _WORDS = {"answer": "answer", "code cell": "generated cell", "completion": "completed cell"}
+_SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens")
 _MAX_WIDTH = 48  # characters of a column
 
 
@@ -267,3 +274,48 @@ def _cells(item: Item) -> list[str]:
     time = item.record.time if item.record is not None else ""
     told = map(one_line, (item.place, item.kind, item.model or "", time, item.state))
     return [line if len(line) <= _MAX_WIDTH else f"{line[: _MAX_WIDTH - 1]}…" for line in told]
+
+
+def record_text(metadata: Mapping[str, Any], text: str | None = None) -> str:
+    """The records in the metadata of a cell or an output, as Markdown that is safe to show.
+
+    `text` is the source of the cell, or the output as plain text: it tells whether somebody has
+    edited it since.
+    """
+    told = [_table(record, text) for record in read_metadata(metadata)]
+    return untrusted_markdown("\n\n".join(told) or "Nothing is recorded of how this was made.")
+
+
+def _table(record: Record, text: str | None) -> str:
+    if isinstance(record, ProvenanceError):
+        return f"The record {record}"
+    return markdown_table(("", ""), list(_record_rows(record, text)))
+
+
+def _record_rows(record: Provenance, text: str | None) -> Iterator[tuple[object, ...]]:
+    model, params = record.model, record.params
+    yield "written by", f"{model.name} ({model.quantization})"
+    yield "file", model.file
+    if (adapter := model.adapter) is not None:
+        yield "adapter", f"{adapter.file} ({adapter.sha256[:12]}…), scale {adapter.scale:g}"
+    if model.license is not None:
+        yield "licence", model.license
+    yield "on", record.time.replace("T", " ").replace("Z", " UTC")
+    settings = [(name, getattr(params, name)) for name in _SETTINGS]
+    yield "seed", "none: the likeliest tokens" if params.seed is None else params.seed
+    yield "settings", ", ".join(f"{name} {value}" for name, value in settings if value is not None)
+    yield "same text again", "yes, exactly" if record.exact else "most likely"
+    yield "prompt", f"{record.prompt_tokens} tokens, of which {record.cached_tokens} were resident"
+    yield "answer", f"{record.completion_tokens} tokens"
+    if record.is_altered:
+        yield "state", "the record was edited since it was written"
+    elif text is not None:
+        yield "state", "edited since" if _is_edited(record, text) else "as it was written"
+    yield "record", record.record_id
+
+
+def _is_edited(record: Provenance, text: str) -> bool:
+    if record.source_sha256 is not None:
+        return source_sha256(unmark(text)) != record.source_sha256
+    shown = shown_text({"data": {"text/plain": text}}, record)
+    return shown is None or text_sha256(shown) != record.text_sha256

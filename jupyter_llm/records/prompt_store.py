@@ -129,10 +129,6 @@ class PromptStore:
         _write(_TOUCH, time.time(), prompt_sha256)
         return prompt
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all is written, and return whether it is."""
-        return store().flush(timeout_s)
-
 
 def _write(statement: str, *values: object) -> None:
     store().write(_SCHEMA, lambda connection: connection.execute(statement, values))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.common.bars import Step, showing
@@ -19,11 +18,8 @@ from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ProvenanceError
 from jupyter_llm.models.adapters import Lora, find_adapter
 from jupyter_llm.models.fingerprint import file_sha256
-from jupyter_llm.notebook.files import read_notebook
-from jupyter_llm.records.answers import answers_in
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     from jupyter_llm.common.bars import ShowProgress
@@ -211,21 +207,26 @@ def verify(
     engine_of: Callable[..., Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
     *,
-    on_progress: Callable[[int], None] = lambda _num_done: None,
+    show: ShowProgress | None = None,
 ) -> VerifyReport:
     """Write each answer again from its record and compare.
 
     `engine_of` returns the engine of a model's name, and of an adapter where one was used;
     `prompt_of` the prompt of a token hash. Answers of one model are written one after another, so
-    that each is loaded once; the verdicts are in the order of the answers. `on_progress` is told
-    how many are done.
+    that each is loaded once; the verdicts are in the order of the answers. `show` is told how far
+    it is.
     """
     todo = sorted(enumerate(answers), key=lambda item: _model_of(item[1]))
     replayer = _Replayer(engine_of, prompt_of)
     verdicts: dict[int, Verdict] = {}
-    for index, answer in todo:
-        verdicts[index] = replayer.verdict(answer)
-        on_progress(len(verdicts))
+    try:
+        with showing(show) as tell:
+            for index, answer in todo:
+                verdicts[index] = replayer.verdict(answer)
+                done = len(verdicts)
+                tell(Step(f"Writing again: {done} of {len(todo)}", done / len(todo)))
+    except KeyboardInterrupt:
+        raise PromptInterrupted(said="stopped checking; what is recorded is as it was.") from None
     return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
 
 
@@ -323,28 +324,3 @@ def _diff(before: str | None, after: str) -> str:
     if len(lines) > _MAX_DIFF_LINES:
         lines[_MAX_DIFF_LINES:] = [f"… {len(lines) - _MAX_DIFF_LINES} more lines"]
     return "\n".join(lines)
-
-
-def verify_answers(
-    notebook: str | os.PathLike[str] | None,
-    log: Iterable[Answer],
-    engine_of: Callable[..., Engine],
-    find_prompt: Callable[[str], KeptPrompt | None],
-    *,
-    show: ShowProgress | None = None,
-) -> VerifyReport:
-    """Verify the answers of a log, or those in a notebook file; `show` is told how far it is."""
-    if notebook is None:
-        answers = list(log)
-    else:
-        answers = list(answers_in(read_notebook(Path(notebook).expanduser())))
-    try:
-        with showing(show) as tell:
-
-            def on_progress(num_done: int) -> None:
-                what = f"Writing again: {num_done} of {len(answers)}"
-                tell(Step(what, num_done / max(len(answers), 1)))
-
-            return verify(answers, engine_of, find_prompt, on_progress=on_progress)
-    except KeyboardInterrupt:
-        raise PromptInterrupted(said="stopped checking; what is recorded is as it was.") from None

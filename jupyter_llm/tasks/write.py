@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.needed import sources_that_ran
+from jupyter_llm.chat.script import sources_that_ran
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError

@@ -42,7 +42,7 @@ def left(home: Path) -> set[str]:
     wait_until_idle(engine)  # what is being read is not kept
     until(lambda: all(lane.store is not None for lane in engine._model.lanes))
     llm.unload()  # which writes what was read
-    llm.prompts.flush(10)
+    store().flush(10)
     look = "SELECT prompt FROM prompts"
     kept: list[tuple[bytes]] = store().read(
         _SCHEMA, lambda connection: connection.execute(look).fetchall(), []
@@ -137,7 +137,7 @@ def test_nor_of_a_prompt_that_was_stopped_before_its_first_word(scripted: Script
     stream.cancel()
     assert stream.result().text == ""
     assert not chat.turns
-    llm.prompts.flush(10)
+    store().flush(10)
     assert rows("SELECT count(*) FROM prompts") == [(1,)]
     llm.chats.forget(chat)
     assert rows("SELECT count(*) FROM prompts") == [(0,)]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from support.markdown_readers import commonmark, problems_in_commonmark, problems_in_jupyterlab
 from support.saved_turns import chat_of, turn, turns
 
+from jupyter_llm.chat.archive import SavedChat
 from jupyter_llm.chat.draft import Part, Turn
-from jupyter_llm.chat.saved import SavedChat
 from jupyter_llm.chat.transcript import chat_markdown, to_json, to_markdown
 
 CHATS = {"default": chat_of(turn("Who?", "Me."), system="Be brief.")}

@@ -13,6 +13,7 @@ from support.scripted import ScriptedEngine
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
+from jupyter_llm.common.database import store
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import BeginsWith
@@ -150,7 +151,7 @@ class TestWithAModel:
 
     def test_a_notebook_is_verified_by_another_kernel(self, tmp_path: Path) -> None:
         completion = llm("Hello", seed=5, **HOT)
-        assert llm.prompts.flush(10)
+        assert store().flush(10)
         llm.answers = AnswerLog(llm.prompts)  # a new kernel knows of no answers
         made = completion.provenance
         assert made is not None

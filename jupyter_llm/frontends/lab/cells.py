@@ -36,6 +36,6 @@ def _read(draft: CellDraft | None) -> bool:
 
 
 def _told(message: Record) -> TextMessage:
-    from jupyter_llm.records.record_text import record_text
+    from jupyter_llm.records.audit import record_text
 
     return TextMessage(id=message.id, text=record_text(message.metadata, message.text))
