@@ -34,16 +34,10 @@ Origin: TypeAlias = tuple[str, int]
 _MAX_BYTES = 32 << 20  # a notebook; a long turn with its tokens takes 20 kB
 _END_OF_TIME = 253402300800.0  # the year 10000, which dates do not reach
 _TOKEN_SIZE = 4
-_OF_COMPLETION = [
-    "text",
-    "finish_reason",
-    "usage",
-    "model",
-    "seed",
-    "exact",
-    "tokens_of",
-    "reasoning",
-]
+_OF_COMPLETION = (  # beside what is packed otherwise
+    *("text", "finish_reason", "usage", "model", "seed", "exact", "tokens_of", "reasoning"),
+)
+
 
 SCHEMA = Schema(
     "chats",

@@ -18,8 +18,8 @@ from support.template_engine import ScriptedLLM, TemplateEngine
 from support.waiting import until
 
 from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.branches import Exchange
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.exchange import Exchange
 from jupyter_llm.engine.base import Stream
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
@@ -367,7 +367,7 @@ class TestAttachments:
     def test_what_is_no_name_and_text_is_refused(self, attachment: object) -> None:
         chat, engine = chat_with("A")
         with pytest.raises(OptionError, match="a name and a text"):
-            chat.stream("one", attachments=[attachment])  # type: ignore[list-item]
+            chat.stream("one", attachments=[attachment])
         assert engine.requests == []
 
 

@@ -12,7 +12,7 @@ from jupyter_llm.frontends.comm.parts import ToldData, TurnData, progress_data, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from jupyter_llm.chat.exchange import Exchange
+    from jupyter_llm.chat.branches import Exchange
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.messages import ToFrontEnd
 

@@ -298,7 +298,7 @@ class LLMMagics(Magics):
 
     def _chat(self, options: Options) -> Chat:
         chat = llm.chat(options.chat)
-        if not chat.turns or chat.num_restored:
+        if not chat.turns or chat.restored:
             chat.begin_with(self.system or None)
         return chat
 

@@ -57,7 +57,7 @@ def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> st
 
 def kept_note(chat: Chat) -> str:
     """What is said of turns that an earlier kernel kept, while nobody goes on from them."""
-    count, turns = chat.num_restored, chat.turns
+    count, turns = len(chat.restored), chat.turns
     if not (count and turns):
         return ""
     since = date_of(turns[-1])
@@ -65,7 +65,7 @@ def kept_note(chat: Chat) -> str:
 
 
 def _continued(chat: Chat) -> str:
-    count = chat.num_restored
+    count = len(chat.restored)
     chat.resume()
     if not count:
         return f"Nothing was kept of chat *{chat.name}* before this kernel."
