@@ -42,7 +42,8 @@ def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> int:
     the answer: `max_tokens`, but at most a quarter.
     """
     window = info.n_ctx - min(max_tokens or info.n_ctx, info.n_ctx // 4)
-    by_itself = min(info.n_ctx // 2, _most_tokens(info.size_bytes))
+    most = next((most for size, most in _TIERS if info.size_bytes <= size), _MOST)
+    by_itself = min(info.n_ctx // 2, most)
     return window if mode in ("all", "none") else min(window, by_itself)
 
 
@@ -80,7 +81,3 @@ def tells_what_code_needs(info: ModelInfo, mode: ContextMode) -> bool:
 
 def _bounded(chars: int) -> int:
     return max(_MIN_CHARS, min(chars, _MAX_CHARS))
-
-
-def _most_tokens(size_bytes: int) -> int:
-    return next((most for size, most in _TIERS if size_bytes <= size), _MOST)

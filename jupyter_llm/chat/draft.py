@@ -184,12 +184,7 @@ def _user_message(told: Sequence[Part], prompt: str) -> Message:
         return Message("user", prompt)
     sections: dict[str, list[str]] = {_CELLS: [], _VARIABLES: [], _ATTACHED: []}
     for part in told:
-        sections[_section(part)].append(part.sent)
+        of_values = _VARIABLES if part.attachment is None else _ATTACHED
+        sections[of_values if part.cell is None else _CELLS].append(part.sent)
     texts = [text for title, parts in sections.items() if parts for text in (title, *parts)]
     return Message.of_parts("user", [*texts, *([prompt] if prompt else [])])
-
-
-def _section(part: Part) -> str:
-    if part.cell is not None:
-        return _CELLS
-    return _VARIABLES if part.attachment is None else _ATTACHED

@@ -9,6 +9,7 @@ from jupyter_llm.chat.budget import output_chars, source_chars
 from jupyter_llm.chat.draft import Cut, Draft, Part, Turn
 from jupyter_llm.chat.script import Script, as_script
 from jupyter_llm.notebook.cells.rendering import render_cell
+from jupyter_llm.notebook.values.redaction import redact_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -105,17 +106,10 @@ def draft_prompt(
             if cell not in told and is_in(cell, cut, notebook, only)
         ),
         variables=tuple(replace(p, asked_for=mode == "none") for p in variable_parts(variables)),
-        attachments=tuple(map(_attachment, attachments)),
+        attachments=tuple(Part(redact_mixed(t).text, attachment=name) for name, t in attachments),
         front=front,
         pinned=notebook.pinned,
     )
-
-
-def _attachment(attached: tuple[str, str]) -> Part:
-    from jupyter_llm.notebook.values.redaction import redact_mixed
-
-    label, text = attached
-    return Part(redact_mixed(text).text, attachment=label)
 
 
 def variable_parts(variables: Sequence[tuple[str, str]]) -> tuple[Part, ...]:

@@ -123,11 +123,11 @@ def needed_cells(
     latest = {cell.cell_id or cell.number: cell for cell in cells}.values()
     told = [cell for cell in latest if without_setup(unmark(cell.source))]
     last = told[-_NUM_LAST:]
-    return tuple(cell for cell in told if cell in last or cell in meant or _binds(cell))
-
-
-def _binds(cell: CellEvent) -> bool:
-    return not cell.has_failed and bool(bindings(cell.source))
+    return tuple(
+        cell
+        for cell in told
+        if cell in last or cell in meant or (not cell.has_failed and bindings(cell.source))
+    )
 
 
 def literal_names(cells: Iterable[CellEvent]) -> frozenset[str]:

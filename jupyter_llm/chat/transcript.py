@@ -1,19 +1,14 @@
-"""Chats as something to read or to take along: Markdown, JSON."""
+"""Chats as something to read: Markdown."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
-from jupyter_llm.chat.archive import ChatState, SavedChat
+from jupyter_llm.chat.archive import SavedChat
 from jupyter_llm.chat.draft import Turn
-from jupyter_llm.chat.store import Words, origin_of
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
-from jupyter_llm.common.packing import packed
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
 
@@ -82,41 +77,3 @@ def other_branches(number: int) -> str:
 
 def _quoted(text: str) -> str:
     return "\n".join(f"> {line}" for line in text.splitlines())
-
-
-def to_json(chats: Mapping[str, SavedChat]) -> str:
-    """Chats as JSON, in the form that `portable` leaves."""
-    records = {name: _chat_record(portable(chat)) for name, chat in chats.items()}
-    return json.dumps({"chats": records}, indent=1) + "\n"
-
-
-def portable(chat: SavedChat) -> SavedChat:
-    """The words of a chat alone, as they go from hand to hand.
-
-    What went along with the prompts stays here: it is not what the user chose to show. So do the
-    thoughts, which may quote it, and the tokens, which could say something else than the words
-    beside them if somebody else wrote them.
-    """
-
-    def words(turn: Turn) -> Turn:
-        answer = replace(turn.completion, token_ids=None, tokens_of=None, reasoning="")
-        return replace(turn, completion=answer, told=(), number=0, parent=0)
-
-    return replace(chat, turns=tuple(map(words, chat.turns)), state=ChatState(chat.state.system))
-
-
-def _chat_record(chat: SavedChat) -> dict[str, Any]:
-    record = {
-        "system": chat.state.system,
-        "num_dropped": chat.num_dropped or None,
-        "num_other_branches": chat.num_other_branches or None,
-        "turns": [_turn_record(turn) for turn in chat.turns],
-    }
-    return {name: value for name, value in record.items() if value is not None}
-
-
-def _turn_record(turn: Turn) -> dict[str, Any]:
-    words = json.loads(packed(Words.of(turn)))
-    origin = origin_of(turn.origin)
-    record = {"finished_at": turn.finished_at, "origin": origin and list(origin), **words}
-    return {name: value for name, value in record.items() if value is not None and value != []}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,15 +80,6 @@ class NotebookAudit:
     error: str | None = None
     num_labelled: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """What was found as JSON holds it."""
-        return {
-            "path": self.path,
-            "error": self.error,
-            "num_labelled": self.num_labelled,
-            "items": [item.to_json() for item in self.items],
-        }
-
     def __str__(self) -> str:
         path = one_line(self.path)
         if not self.items:
@@ -122,10 +113,17 @@ class AuditReport:
 
     def to_json(self) -> dict[str, Any]:
         """What was found as JSON holds it."""
+        notebooks = [
+            {
+                **{name: getattr(one, name) for name in ("path", "error", "num_labelled")},
+                "items": [item.to_json() for item in one.items],
+            }
+            for one in self.notebooks
+        ]
         return {
             "version": _VERSION,
             "num_unlabelled": self.num_unsound,
-            "notebooks": [one.to_json() for one in self.notebooks],
+            "notebooks": notebooks,
         }
 
     def __str__(self) -> str:
@@ -197,12 +195,11 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
             known = index.get(record.record_id)
             index[record.record_id] = record if known is None or known.is_altered else known
     for number, cell in enumerate(notebook["cells"], 1):
-        kinds = [getattr(one, "kind", None) for one in own[number]]
-        whole = [one for one, kind in zip(own[number], kinds, strict=True) if kind != "completion"]
+        parts = [one for one in own[number] if getattr(one, "kind", None) == "completion"]
+        whole = [one for one in own[number] if one not in parts]
         yield from _generated(number, cell, whole, index)
-        if "completion" in kinds:  # the latest is first
-            part = own[number][kinds.index("completion")]
-            yield _of_source(number, cell, part, cell["source"])
+        for part in parts[:1]:  # the latest is first
+            yield _of_source(number, cell, "completion", part, cell["source"])
         yield from answers[number]
 
 
@@ -211,29 +208,29 @@ def _generated(
 ) -> Iterator[Item]:
     """Yield what a cell says of its own source, if it says anything."""
     marker = read_mark(cell["source"]) if cell.get("cell_type") == "code" else None
-    is_labelled = bool(own)
-    if marker is None:
-        for record in own[:1]:
-            yield _of_source(number, cell, record, cell["source"], is_labelled=is_labelled)
-        return
-    # A sound record of another text proves nothing about this one.
-    damaged = (one for one in own if isinstance(one, ProvenanceError))
-    found = index.get(marker.record_id) or next(damaged, None)
-    said = (marker.model, marker.record_id)
-    yield _of_source(number, cell, found, marker.body, said=said, is_labelled=is_labelled)
+    record, body, said = next(iter(own), None), cell["source"], None
+    if marker is not None:
+        # A sound record of another text proves nothing about this one.
+        damaged = (one for one in own if isinstance(one, ProvenanceError))
+        record = index.get(marker.record_id) or next(damaged, None)
+        body, said = marker.body, (marker.model, marker.record_id)
+    if own or marker is not None:
+        item = _of_source(number, cell, "code cell", record, body, said)
+        yield replace(item, is_labelled=bool(own))
 
 
 def _of_source(
-    number: int, cell: Mapping[str, Any], record: Record | None, body: str, **known: Any
+    number: int,
+    cell: Mapping[str, Any],
+    kind: RecordKind,
+    record: Record | None,
+    body: str,
+    said: tuple[str, str] | None = None,
 ) -> Item:
     """What a record of a cell's source says, if there is one."""
-    found = record if isinstance(record, Provenance) else None
-    then = found.source_sha256 if found is not None else None
+    then = record.source_sha256 if isinstance(record, Provenance) else None
     is_edited = then is not None and then != source_sha256(body)
-    kind: RecordKind = "code cell"
-    if found is not None and found.kind == "completion":
-        kind = found.kind
-    return _item(number, cell, kind, record, is_edited=is_edited, **known)
+    return _item(number, cell, kind, record, is_edited=is_edited, said=said)
 
 
 def _item(
@@ -243,17 +240,15 @@ def _item(
     record: Record | None,
     *,
     is_edited: bool,
-    is_labelled: bool = False,
     said: tuple[str, str] | None = None,
 ) -> Item:
     """An item; `said` are the model and the record that a cell names itself."""
-    found = record if isinstance(record, Provenance) else None
     state: State = "edited since" if is_edited else "recorded"
+    found = record if isinstance(record, Provenance) else None
     if found is None:
         state = "missing" if record is None else "damaged"
-    elif found.is_altered:
-        state = "altered"
-    if found is not None:
+    else:
+        state = "altered" if found.is_altered else state
         said = (found.model.name, found.record_id)
     cell_id = cell.get("id")
     return Item(
@@ -265,7 +260,6 @@ def _item(
         model=said[0] if said else None,
         record_id=said[1] if said else None,
         record=found,
-        is_labelled=is_labelled,
     )
 
 

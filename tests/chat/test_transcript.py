@@ -1,8 +1,7 @@
-"""Chats as Markdown and as JSON."""
+"""Chats as Markdown."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,28 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.markdown_readers import commonmark, problems_in_commonmark, problems_in_jupyterlab
-from support.saved_turns import chat_of, turn, turns
+from support.saved_turns import chat_of, turn
 
 from jupyter_llm.chat.archive import SavedChat
-from jupyter_llm.chat.draft import Part, Turn
-from jupyter_llm.chat.transcript import chat_markdown, to_json, to_markdown
+from jupyter_llm.chat.transcript import chat_markdown, to_markdown
 
 CHATS = {"default": chat_of(turn("Who?", "Me."), system="Be brief.")}
-
-
-def record_of(chats: dict[str, SavedChat]) -> dict[str, Any]:
-    """Return what stands in a JSON file."""
-    record: dict[str, Any] = json.loads(to_json(chats))["chats"]
-    return record
-
-
-def test_thoughts_stay_here_since_they_may_quote_what_was_told() -> None:
-    thinking = turn("Who?", "Me.")
-    thinking = replace(thinking, completion=replace(thinking.completion, reasoning="the key is 7"))
-    assert "the key is 7" not in to_json({"default": chat_of(thinking)})
-
-
-# To read
 
 
 def test_a_transcript_says_who_said_what_when() -> None:
@@ -58,7 +41,6 @@ def test_it_is_said_how_many_branches_are_not_shown(number: int, words: str | No
     for text in (chat_markdown(chat), to_markdown({"default": chat})):
         assert (words is None) == ("other branch" not in text)
         assert words is None or text.index("Me.") < text.index(words)
-    assert record_of({"default": chat})["default"].get("num_other_branches", 0) == number
 
 
 @pytest.mark.parametrize(
@@ -96,23 +78,3 @@ def test_no_chat_becomes_more_than_text(texts: list[str]) -> None:
     for shown in (to_markdown({name: chat}, title=name), chat_markdown(chat)):
         assert not problems_in_commonmark(shown)
         assert not problems_in_jupyterlab(shown)
-
-
-# To take along
-
-
-@settings(max_examples=60)
-@given(one=turns())
-def test_any_words_are_taken_along(one: Turn) -> None:
-    (record,) = record_of({"default": chat_of(one)})["default"]["turns"]
-    completion = one.completion
-    assert (record["prompt"], record["text"]) == (one.prompt, completion.text)
-    assert (record["model"], record.get("seed")) == (completion.model, completion.seed)
-    assert record["finished_at"] == one.finished_at
-
-
-def test_what_went_along_with_prompts_stays_here() -> None:
-    private = turn(told=(Part("password = 1234"),), token_ids=(1, 2))
-    record = json.dumps(record_of({"default": chat_of(private)}))
-    assert "1234" not in record
-    assert "token" not in record.replace("_tokens", "")  # which are counts

@@ -10,7 +10,6 @@ from jupyter_llm.chat.transcript import (
     chat_markdown,
     date_of,
     other_branches,
-    to_json,
     to_markdown,
 )
 from jupyter_llm.common.tables import count_of
@@ -28,10 +27,9 @@ _FLAGS = ("--continue", "--export", "--clear")
 ARGUMENT = "[--continue] [--export FILE] [--clear]"
 HELP = (
     "the turns of the chat; `--continue` goes on from those kept before the restart, `--export` "
-    "writes all chats of the notebook to a .md or .json file, `--clear` forgets them, the prompts "
+    "writes all chats of the notebook to a .md file, `--clear` forgets them, the prompts "
     "kept for `/verify` and all that models have read, also on the disk"
 )
-_WRITERS = {".md": to_markdown, ".json": to_json}
 
 
 def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> str:
@@ -80,14 +78,12 @@ def _shown(chat: SavedChat, notebook: Path | None) -> str:
 
 
 def _exported(path: Path, chats: Mapping[str, SavedChat]) -> str:
-    write = _WRITERS.get(path.suffix.lower())
-    if write is None:
-        raise MagicUsageError("/history --export needs a file.", "Its name ends in .md or .json.")
-    text = write(chats)
+    if path.suffix.lower() != ".md":
+        raise MagicUsageError("/history --export needs a file.", "Its name ends in .md.")
     try:
         # What is no Unicode in a text is no reason to keep nothing of it.
         with path.open("x", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+            file.write(to_markdown(chats))
     except FileExistsError:
         raise MagicUsageError(f"{path} is there already.", "Give another name.") from None
     except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -45,8 +44,8 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
         ("--clera", "Did you mean --clear?"),
         ("all", "--continue, --export, --clear"),
         ("--clear default", "takes no 'default'"),
-        ("--export", "ends in .md or .json"),
-        ("--export a.ipynb", "ends in .md or .json"),
+        ("--export", "ends in .md"),
+        ("--export a.ipynb", "ends in .md"),
         ("--export no folder/a.md", "cannot be written"),
         ("--export a\0.md", "cannot be written"),
     ],
@@ -84,10 +83,7 @@ def test_all_chats_are_exported_to_a_file_whose_name_may_have_blanks_and_quotes(
         notebook.history(f"--export {name}")
 
 
-def test_json_is_exported_and_text_that_is_no_unicode(notebook: Notebook) -> None:
-    notebook.history("--export a.JSON")
-    data = json.loads(Path("a.JSON").read_text(encoding="utf-8"))
-    assert data["chats"].keys() == {"default", "other"}
+def test_text_that_is_no_unicode_is_exported(notebook: Notebook) -> None:
     notebook.ask("default", "\ud800")
     notebook.history("--export a.md")
     assert "> Why?" in Path("a.md").read_text(encoding="utf-8")
