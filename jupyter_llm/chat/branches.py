@@ -147,12 +147,9 @@ class Branches:
         self._kept_end = [START, *self.path()][-1]
 
     def _restore(self, chat: SavedChat) -> None:
-        """Take in turns that were kept.
+        """Take in turns that were kept; one whose parent was not follows the last before that.
 
-        One whose parent is not there, since it was dropped for want of room or never got to the
-        disk, follows the last one from before that. Of turns with the same number, which two
-        kernels have written, the later ones get another one. Of its conversations' cuts the end of
-        the active branch has what was kept.
+        Of turns with the same number, which two kernels have written, the later get another one.
         """
         known: list[int] = []  # the numbers as they were kept, in their order
         new: list[int] = []  # and as they are now
@@ -381,8 +378,8 @@ class Branches:
             exchange.is_kept = sending.asked.is_kept
         if place.elsewhere is not None:
             self._disown(self._all[place.elsewhere])
-        for before in self._path_to(exchange.parent):
-            self._take_up(self._all[before])
+        for before in map(self._all.__getitem__, self._path_to(exchange.parent)):
+            before.tick = before.tick or 0  # a part of this kernel's talk
         if not place.is_at_end:
             self.choose(place.number)
         self.sendings[place.number] = sending
@@ -425,8 +422,7 @@ class Branches:
     def resume(self) -> list[Hashable]:
         """Take up all that an earlier kernel wrote, and return whose turns that were.
 
-        They are no cell's any more: one that runs again goes on from them. Their branch becomes the
-        active one.
+        They are no cell's any more, and their branch becomes the active one.
         """
         restored = [self._all[number] for number in self.restored]
         if self._kept_end in self.restored:
@@ -434,14 +430,8 @@ class Branches:
         origins = [exchange.origin for exchange in restored]
         for exchange in restored:
             self._disown(exchange)
-            self._take_up(exchange)
-        return origins
-
-    @staticmethod
-    def _take_up(exchange: Exchange) -> None:
-        """Let an exchange be a part of this kernel's talk."""
-        if exchange.tick is None:
             exchange.tick = 0
+        return origins
 
     @staticmethod
     def _disown(exchange: Exchange) -> None:

@@ -222,13 +222,11 @@ class Chat:
         return place, self._plan(engine, asked, place)
 
     def read_ahead(self, engine: Engine, choice: str = "none") -> None:
-        """Let the engine read the cells that go along with the next prompt, while it is idle.
+        """Let the engine read what goes along with the next prompt, while it is idle.
 
-        So are the variables of a `choice` that go along with any prompt. Returns at once. Does
-        nothing if there are no cells, or if a cut is to be expected.
-
-        A model that is told only what a prompt is about reads the last cell, which that is most
-        often; none if the last prompt was about none, so that the next one need not be.
+        That is the cells, and the variables of a `choice` that any prompt tells. A model that is
+        told only what a prompt is about reads the last cell, which that is most often; none if the
+        last prompt was about none. Returns at once; does nothing if a cut is to be expected.
         """
         if self._was_alone:
             return
@@ -360,10 +358,7 @@ class Chat:
         return replace(plan, is_alone=not is_about and sent.cells != draft.cells)
 
     def _count(self, engine: Engine, messages: tuple[Message, ...]) -> int:
-        """How many tokens a prompt has; of one that was read while it was written it is known.
-
-        So it need not wait for the engine, which may be reading.
-        """
+        """How many tokens a prompt has; the engine may be reading, so it is asked once."""
         counted = self._counted
         if counted is None or counted[0] is not engine or counted[1] != messages:
             counted = self._counted = engine, messages, engine.count_tokens(messages)
@@ -460,10 +455,7 @@ class Chat:
         return self._systems.is_kept(draft.system) and self.is_kept(*turns)
 
     def _read_on(self, sending: Sending, future: Future[Completion]) -> None:
-        """Let the engine read the answer's end, and what any next prompt begins with.
-
-        Runs on the engine's thread, so it only leaves a note there.
-        """
+        """Let the engine, whose thread this is, read what any next prompt begins with."""
         if future.exception() is not None or not (answer := future.result()).text:
             return
         prompt = sending.request.prompt
@@ -478,10 +470,7 @@ class Chat:
 
     @contextmanager
     def _settled(self) -> Iterator[Branches]:
-        """All that was said, under the lock, with the answers taken in that are there.
-
-        Whoever has waited for an answer may be here before the engine has told us of it.
-        """
+        """All that was said, under the lock, with the answers that the engine has not told yet."""
         with self._lock:
             for number in self._branches.over():
                 self._settle(number)
@@ -673,10 +662,9 @@ class Chat:
             )
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever `exchanges` has changed; what is returned ends that.
+        """Call back, on any thread, whenever `exchanges` has changed; what is returned ends that.
 
-        The call comes on any thread, the engine's too, so it must return at once. Its errors are
-        logged.
+        The call must return at once. Its errors are logged.
         """
         return self._watchers.add(callback)
 
@@ -743,10 +731,7 @@ class Chat:
             self._archive.write(work, self.name, known)
 
     def _save_state(self) -> None:
-        """Keep what the chat is beside its turns.
-
-        Cells do not outlive a kernel, so of its conversations' cuts the numbers of turns are kept.
-        """
+        """Keep what the chat is beside its turns; cells do not outlive a kernel."""
         turns = self._branches.turns()
         cuts = turns[-1].cuts if turns else {}
         last_turns = {at: cut.last_turn for at, cut in cuts.items() if cut.last_turn}
