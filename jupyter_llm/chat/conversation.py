@@ -114,12 +114,12 @@ class Chat:
     @property
     def num_left_out(self) -> int:
         """How many turns did not go along with the last prompt, since they no longer fit."""
-        return len(self._turns_left_out()[0])
+        return len(self._left_out_at_the_end()[0])
 
     @property
     def cells_left_out(self) -> list[CellEvent]:
         """The runs of cells that the last prompt left out, since they no longer fit."""
-        return _cells_left_out(*self._turns_left_out(), self.timeline.snapshot())
+        return self._left_out_at_the_end()[1]
 
     def __call__(
         self,
@@ -275,6 +275,8 @@ class Chat:
             self._note_system(asked, place.tick)
             plan = self._plan(engine, asked, place)
             conversation = self._conversation(asked.context)
+            notebook = self.timeline.snapshot().above(place.tick)
+            turns, cells = self._left_out(place.before, plan.cut, notebook)
             yield Sending(
                 asked=asked,
                 engine=engine,
@@ -285,11 +287,13 @@ class Chat:
                     is_private=not (asked.is_kept and self._may_be_kept(plan.draft)),
                 ),
                 place=place,
-                plan=replace(plan, left_out=self._count_left_out(plan.cut, place)),
+                plan=replace(plan, left_out=(len(turns), len(cells))),
                 cuts={**place.cuts, conversation: plan.cut},
             )
         finally:
-            self._release(place)
+            with self._lock:
+                if self._branches.release(place):  # its prompt has not begun
+                    self._clear_away(place.number)
 
     def _place(
         self, origin: Hashable = None, after: int | None = None, *, goes_on: bool = False
@@ -368,18 +372,6 @@ class Chat:
         """Take in a prompt that was sent: its turn, and what to read next."""
         self._last_mode, self._last_params = sending.asked.context, sending.request.params
         self._was_alone = sending.plan.is_alone
-        self._begin(sending, on_begin)
-        if not sending.plan.is_aside:
-            sending.future.add_done_callback(partial(self._read_on, sending))
-
-    def _release(self, place: Place) -> None:
-        """Let go of a place; if its prompt has not begun, it is gone."""
-        with self._lock:
-            if self._branches.release(place):
-                self._clear_away(place.number)
-
-    def _begin(self, sending: Sending, on_begin: Callable[[int], None] | None) -> None:
-        """Take in a prompt that was sent."""
         place = sending.place
         with self._settled() as branches:
             has_begun = branches.begin(sending)
@@ -391,6 +383,8 @@ class Chat:
             on_begin(place.number)
         when_done(sending.future, self._finish)
         self._watchers.tell()
+        if not sending.plan.is_aside:
+            when_done(sending.future, partial(self._read_on, sending))
 
     def _finish(self, _future: Future[Completion]) -> None:
         """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
@@ -409,18 +403,19 @@ class Chat:
         """What is left out of a prompt in this place."""
         return place.cuts.get(self._conversation(mode), Cut())
 
-    def _turns_left_out(self) -> tuple[list[Turn], Cut]:
-        """The turns that the end of the chat leaves out, and all that it does."""
+    def _left_out(
+        self, turns: Sequence[Turn], cut: Cut, notebook: Snapshot
+    ) -> tuple[list[Turn], list[CellEvent]]:
+        """The turns that a cut leaves out, and the cells that they or no turn told."""
+        gone = [turn for turn in turns if turn.number <= cut.last_turn]
+        cells = (cells_told(gone) | cut.cells) - notebook.pinned
+        return gone, [cell for cell in notebook.visible if cell in cells]
+
+    def _left_out_at_the_end(self) -> tuple[list[Turn], list[CellEvent]]:
         turns = self.turns
         cuts = turns[-1].cuts if turns else {}
         cut = cuts.get(self._conversation(self._last_mode), Cut())
-        return [turn for turn in turns if turn.number <= cut.last_turn], cut
-
-    def _count_left_out(self, cut: Cut, place: Place) -> tuple[int, int]:
-        """How many turns and cells a prompt leaves out."""
-        turns = [turn for turn in place.before if turn.number <= cut.last_turn]
-        notebook = self.timeline.snapshot().above(place.tick)
-        return len(turns), len(_cells_left_out(turns, cut, notebook))
+        return self._left_out(turns, cut, self.timeline.snapshot())
 
     def read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
@@ -737,9 +732,3 @@ class Chat:
         last_turns = {at: cut.last_turn for at, cut in cuts.items() if cut.last_turn}
         state = ChatState(self._systems.kept, last_turns, self._branches.choices)
         self._archive.write(StoredChats.describe, self.name, state)
-
-
-def _cells_left_out(turns: Sequence[Turn], cut: Cut, notebook: Snapshot) -> list[CellEvent]:
-    """The cells that are left out with some turns, and those that no turn told."""
-    gone = (cells_told(turns) | cut.cells) - notebook.pinned
-    return [cell for cell in notebook.visible if cell in gone]

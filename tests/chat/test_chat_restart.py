@@ -15,6 +15,7 @@ from support.template_engine import ScriptedLLM
 from jupyter_llm.chat.archive import ChatState
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.store import StoredChats
+from jupyter_llm.common.database import store
 from jupyter_llm.records.prompt_store import PromptStore
 
 
@@ -81,7 +82,7 @@ def branching(chat: Chat) -> None:
 
 def kept_prompts(chat: Chat) -> list[str]:
     """Return those of the chat's prompts that are on the disk, as another kernel finds them."""
-    assert chat._answers._store.flush(10)
+    assert store().flush(10)
     made = [chat.turn(number).completion.provenance for number in chat._branches]
     kept = [PromptStore().find(record.prompt_sha256) for record in made if record is not None]
     return [messages_of(each.prompt)[-1].content for each in kept if each is not None]

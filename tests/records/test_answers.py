@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.recorded import asked, record, saved, shown
 
+from jupyter_llm.common import database
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import ProvenanceError
@@ -55,14 +56,14 @@ class TestLog:
         assert answer.place == "Why is it?"
         assert answer.prompt == KeptPrompt(REQUEST.prompt)
         assert answer.is_as_recorded
-        assert store.flush(10)
+        assert database.store().flush(10)
         assert store.find(record().prompt_sha256) == answer.prompt
 
     def test_what_is_not_saved_is_not_on_disk(self, store: PromptStore, home: Path) -> None:
         log = AnswerLog(store)
         log.log(replace(REQUEST, is_private=True), finished())
         assert len(log) == 1
-        assert store.flush(10)
+        assert database.store().flush(10)
         assert list(home.iterdir()) == []
 
     def test_what_is_answered_after_all_were_cleared_is_kept_nowhere(
