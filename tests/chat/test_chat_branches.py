@@ -174,34 +174,6 @@ class TestRemoving:
 
 
 class TestExchanges:
-    def test_an_exchange_tells_what_is_written_and_then_the_turn(self) -> None:
-        chat, _engine = chat_with("A", holds=True)
-        stream = chat.stream("one", attachments=[("In [3]", "x = 1")])
-        (exchange,) = chat.exchanges
-        assert exchange.stream is stream
-        assert (exchange.number, exchange.prompt, exchange.turn) == (1, "one", None)
-        assert exchange.attachments == (("In [3]", "x = 1"),)
-        assert not exchange.is_finished
-        assert chat.turns == []
-        with pytest.raises(TurnNotFoundError):
-            chat.turn(1)
-        end(stream)
-        (exchange,) = chat.exchanges
-        assert exchange.is_finished
-        assert exchange.stream is None
-        assert exchange.turn == chat.turn(1) == chat.turns[0]
-        assert exchange.attachments == exchange.turn.attachments
-
-    def test_a_turn_that_is_replaced_counts_until_its_successor_is_there(self) -> None:
-        chat, _engine = chat_with("A", "B", holds=True)
-        for prompt in ("old", "new"):
-            stream = chat.stream(prompt, origin="a")
-            if prompt == "new":
-                assert [(e.number, e.prompt, e.turn) for e in chat.exchanges] == [(1, "new", None)]
-                assert prompts(chat) == ["old"]
-            end(stream)
-        assert [turn.completion.text for turn in chat.turns] == ["B"]
-
     def test_a_prompt_that_cannot_be_sent_leaves_everything_as_it_was(self, talk: Talk) -> None:
         chat, engine = talk
         chat.stream("two again", after=1).result()
@@ -211,20 +183,6 @@ class TestExchanges:
             with pytest.raises(Exception, match="closed"):
                 chat.stream("x", **options)  # type: ignore[arg-type]
         assert chat.exchanges == before
-
-    def test_code_is_there_when_it_is_written(self) -> None:
-        chat, _engine = chat_with("print(1)\n```", "B")
-
-        def show(stream: object) -> object:
-            assert chat.exchanges == ()
-            chat("meanwhile")
-            assert prompts(chat) == ["meanwhile"]
-            return stream.result()  # type: ignore[attr-defined]
-
-        write_in_chat(chat, Asked(prompt="Print 1"), show=show)  # type: ignore[arg-type]
-        assert [turn.completion.text for turn in chat.turns][1] == "B"
-        assert "print(1)" in chat.turns[0].completion.text
-        assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (2, 1)]
 
     def test_code_that_is_interrupted_is_a_turn_a_draft_and_an_answer(self) -> None:
         chat, engine = chat_with("x = foo(1)", holds=True)

@@ -209,30 +209,26 @@ DAMAGED: dict[str, bytes | str | None] = {
 }
 
 
-@pytest.mark.parametrize("words", DAMAGED.values(), ids=DAMAGED)
+DAMAGED_COLUMNS = (
+    *("number = 'x'", "parent = x'00'", "finished_at = 'now'", "cell = x'ff'"),
+    *("cell = 'text'", "prompt_of_cell = 'x'", "number = 0.5"),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "values"),
+    [*(("words = ?", [words]) for words in DAMAGED.values()), *((c, []) for c in DAMAGED_COLUMNS)],
+    ids=[*DAMAGED, *DAMAGED_COLUMNS],
+)
 def test_a_damaged_turn_costs_only_itself_and_is_told(
-    words: bytes | str, warnings: Warnings
+    change: str, values: list[bytes | str], warnings: Warnings
 ) -> None:
     keep(start(), ONE, TWO)
-    rows("UPDATE turns SET words = ? WHERE number = 2", words)
+    rows(f"UPDATE turns SET {change} WHERE number = 2", *values)  # noqa: S608  our own words
     keep(start(), THREE)
     assert found() == {"default": chat_of(ONE, THREE)}
     (message,) = warnings()
     assert message.startswith("1 of the turns")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        *("number = 'x'", "parent = x'00'", "finished_at = 'now'", "cell = x'ff'"),
-        *("cell = 'text'", "prompt_of_cell = 'x'", "number = 0.5"),
-    ],
-)
-def test_so_does_a_turn_with_a_damaged_column(change: str, warnings: Warnings) -> None:
-    keep(start(), ONE, TWO)
-    rows(f"UPDATE turns SET {change} WHERE number = 2")  # noqa: S608  our own words
-    assert found() == {"default": chat_of(ONE)}
-    assert len(warnings()) == 1
 
 
 @pytest.mark.parametrize("change", ["name = x'ff'", "state = '{'", "state = x'00'", "name = 7"])

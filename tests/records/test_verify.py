@@ -20,7 +20,7 @@ from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError, ProvenanceError
+from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.records.answers import Answer, AnswerLog
 from jupyter_llm.records.prompt_store import KeptPrompt
@@ -305,11 +305,3 @@ def test_what_a_report_shows_is_safe() -> None:
     assert "<img" not in prose
     assert markdown.rstrip().endswith("`````")
     assert "\x1b" not in str(report)
-
-
-def test_a_damaged_record_is_not_replayable(engine: ScriptedEngine) -> None:
-    answer = Answer("cell 1", ProvenanceError("is damaged: seed is missing."), None)
-    (row,) = verify([answer], of(engine), known).rows
-    assert row.remarks == ("its record is damaged: seed is missing",)
-    assert not row.is_altered
-    assert not row.is_promised
