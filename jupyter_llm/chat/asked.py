@@ -11,8 +11,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
-from jupyter_llm.notebook.values.mentions import at_names, used
-from jupyter_llm.notebook.values.variables import describe
+from jupyter_llm.notebook.values.variables import at_names, describe, used
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
