@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.database import store
@@ -11,39 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jupyter_llm.chat.draft import Turn
-    from jupyter_llm.chat.store import StoredChats
+    from jupyter_llm.chat.store import SavedChat, StoredChats
     from jupyter_llm.notebook.cells.path import PathChange
 
 _CELL_FLUSH_S = 0.2  # a cell that has ended is not held up for longer
-
-
-@dataclass(frozen=True, slots=True)
-class ChatState:
-    """What a chat is beside its turns: its system text, and which turns do not go along.
-
-    `cuts` are the numbers of the last turns that its conversations leave out. Where a branch was
-    chosen that is not the newest, `choices` has it by the turn before it.
-    """
-
-    system: str | None = None
-    cuts: dict[str, int] = field(default_factory=dict)
-    choices: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedChat:
-    """A chat as it is kept: its turns, the oldest first.
-
-    `num_dropped` older turns are not kept any more, for want of room. Where only one branch is
-    taken along, `num_other_branches` counts those that are not.
-    """
-
-    name: str
-    state: ChatState = ChatState()
-    turns: tuple[Turn, ...] = ()
-    num_dropped: int = 0
-    num_other_branches: int = 0
 
 
 class Archive:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from weakref import ReferenceType
 
-    from jupyter_llm.chat.archive import SavedChat
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.draft import Part
     from jupyter_llm.chat.plan import Plan
+    from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request

@@ -12,8 +12,9 @@ from jupyter_llm.errors import ChatNameError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_llm.chat.archive import Archive, SavedChat
+    from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.notebook.cells.timeline import Timeline
     from jupyter_llm.records.answers import AnswerLog

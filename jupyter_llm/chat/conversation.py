@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from jupyter_llm.chat.archive import Archive, ChatState, SavedChat
+from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.asked import Asked, variables_about
 from jupyter_llm.chat.branches import Branches, Exchange, Sending
 from jupyter_llm.chat.budget import (
@@ -30,7 +30,7 @@ from jupyter_llm.chat.plan import (
     variable_parts,
 )
 from jupyter_llm.chat.script import literal_names, needed_cells
-from jupyter_llm.chat.store import StoredChats, origins_of
+from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origins_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.options import SamplingParams, sampling_params

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from jupyter_llm.chat.archive import SavedChat
 from jupyter_llm.chat.draft import Turn
+from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
 from jupyter_llm.common.tables import count_of

@@ -11,9 +11,9 @@ from support.saved_turns import chat_of, turn, turns
 from support.stored import Warnings, rows, stored_bytes
 
 from jupyter_llm.chat import store as chat_store
-from jupyter_llm.chat.archive import Archive, ChatState, SavedChat
+from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.draft import Part, Turn
-from jupyter_llm.chat.store import StoredChats, Words
+from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, Words
 from jupyter_llm.common.packing import packed, unpacked
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.path import PathChange

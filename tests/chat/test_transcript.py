@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.markdown_readers import commonmark, problems_in_commonmark, problems_in_jupyterlab
 from support.saved_turns import chat_of, turn
 
-from jupyter_llm.chat.archive import SavedChat
+from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.chat.transcript import chat_markdown, to_markdown
 
 CHATS = {"default": chat_of(turn("Who?", "Me."), system="Be brief.")}

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from jupyter_llm.chat.archive import ChatState, SavedChat
 from jupyter_llm.chat.draft import Part, Turn
+from jupyter_llm.chat.store import ChatState, SavedChat
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.notebook.cells.events import CellEvent, Output, OutputKind

@@ -19,9 +19,9 @@ from jupyter_llm.frontends.prompt.options import flags_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jupyter_llm.chat.archive import SavedChat
     from jupyter_llm.chat.chats import Chats
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.store import SavedChat
 
 _FLAGS = ("--continue", "--export", "--clear")
 ARGUMENT = "[--continue] [--export FILE] [--clear]"

@@ -17,9 +17,9 @@ from support.shell import RecordingPublisher, extension, run
 from support.waiting import until
 
 from jupyter_llm import llm
-from jupyter_llm.chat.archive import SavedChat
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
+from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.frontends.panel import transcript_output
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.records.audit import audit
