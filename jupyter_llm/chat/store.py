@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -357,48 +357,30 @@ def _tell_full(notebook: bytes) -> None:
 
 def _chat(row: list[object]) -> SavedChat | None:
     """The chat of a row without its turns, or None if it is damaged."""
-    name, state, num_dropped = row
     try:
-        return SavedChat(
-            name=_text(converted(name, bytes)),
-            state=ChatState() if state is None else unpacked(converted(state, bytes), ChatState),
-            num_dropped=converted(num_dropped, int),
-        )
+        name, state, num_dropped = converted(row, tuple[bytes, bytes | None, int])
+        kept = ChatState() if state is None else unpacked(state, ChatState)
+        return SavedChat(name=_text(name), state=kept, num_dropped=num_dropped)
     except ValueError as error:
         logger.debug("A chat is damaged: %s", error)
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A turn in its columns."""
-
-    number: int
-    parent: int
-    finished_at: float
-    cell: bytes | None
-    prompt_of_cell: int | None
-    words: bytes
-
-    def turn(self) -> Turn:
-        words = unpacked(self.words, Words)
-        origin = None if self.cell is None else (_text(self.cell), self.prompt_of_cell)
+def _turn(row: tuple[object, ...]) -> Turn | None:
+    """The turn of a row, or None if it is damaged."""
+    columns = tuple[int, int, float, bytes | None, int | None, bytes]
+    try:
+        number, parent, finished_at, cell, prompt_of_cell, data = converted(row, columns)
+        words = unpacked(data, Words)
         return Turn(
             prompt=words.prompt,
             completion=words.completion,
-            origin=origin,
+            origin=None if cell is None else (_text(cell), prompt_of_cell),
             told=tuple(map(_of_an_earlier_kernel, words.told)),
-            number=self.number,
-            parent=self.parent,
-            finished_at=self.finished_at if 0 <= self.finished_at < _END_OF_TIME else 0.0,
+            number=number,
+            parent=parent,
+            finished_at=finished_at if 0 <= finished_at < _END_OF_TIME else 0.0,
         )
-
-
-def _turn(row: tuple[object, ...]) -> Turn | None:
-    """The turn of a row, or None if it is damaged."""
-    names = (column.name for column in fields(_Row))
-    try:
-        return converted(dict(zip(names, row, strict=True)), _Row).turn()
     except ValueError as error:
         logger.debug("A turn is damaged: %s", error)
         return None

@@ -115,9 +115,7 @@ class PromptStore:
 
     def find(self, prompt_sha256: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
-        statement = "SELECT prompt FROM prompts WHERE sha256 = ?"
-        found = partial(_first, statement, prompt_sha256)
-        row = store().read(_SCHEMA, found, None)
+        row = store().read(_SCHEMA, partial(_row, prompt_sha256), None)
         if row is None:
             return None
         try:
@@ -134,8 +132,9 @@ def _write(statement: str, *values: object) -> None:
     store().write(_SCHEMA, lambda connection: connection.execute(statement, values))
 
 
-def _first(statement: str, value: str, connection: Connection) -> tuple[object] | None:
-    row: tuple[object] | None = connection.execute(statement, (value,)).fetchone()
+def _row(prompt_sha256: str, connection: Connection) -> tuple[object] | None:
+    statement = "SELECT prompt FROM prompts WHERE sha256 = ?"
+    row: tuple[object] | None = connection.execute(statement, (prompt_sha256,)).fetchone()
     return row
 
 

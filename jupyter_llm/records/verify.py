@@ -92,7 +92,7 @@ class VerifyReport:
         """How many could not be written again."""
         return self._count("not replayable")
 
-    def _count(self, result: Result) -> int:
+    def _count(self, result: str) -> int:
         return sum(row.result == result for row in self.rows)
 
     @property
@@ -100,13 +100,11 @@ class VerifyReport:
         """The counts in a line."""
         if not self.rows:
             return "There is nothing to verify: no answer is recorded here."
-        counts = f"{self.num_same} same, {self.num_different} different"
+        results = ("same", "different", "not replayable")
+        counts = ", ".join(f"{self._count(result)} {result}" for result in results)
         num_altered = sum(row.is_altered for row in self.rows)
         altered = f"; {num_altered} altered" if num_altered else ""
-        return (
-            f"{count_of(len(self.rows), 'answer')} written again: {counts}, "
-            f"{self.num_not_replayable} not replayable{altered}."
-        )
+        return f"{count_of(len(self.rows), 'answer')} written again: {counts}{altered}."
 
     def _repr_markdown_(self) -> str:
         table = markdown_table(_HEADER, map(_cells, self.rows))
@@ -151,18 +149,19 @@ class _Replayer:
             remark = f"its record {record.reason.rstrip('.')}"
             return Verdict(place=answer.place, result="not replayable", remarks=(remark,))
         result: Result = "not replayable"
-        diff = ""
+        remarks, diff = [ALTERED] * record.is_altered, ""
         try:
             completion = self._replay(answer, record)
         except _NotReplayable as why:
-            remarks = [str(why)]
+            remarks.append(str(why))
         else:
             is_same = _is_same(answer, record, completion)
-            remarks = list(_remarks(answer, record, completion, is_same=is_same))
+            remarks += _remarks(answer, record, completion, is_same=is_same)
             result = "same" if is_same else "different"
             diff = "" if is_same else _diff(answer.text, completion.text)
-        said = (*[ALTERED] * record.is_altered, *remarks)
-        return Verdict(place=answer.place, result=result, record=record, remarks=said, diff=diff)
+        return Verdict(
+            place=answer.place, result=result, record=record, remarks=tuple(remarks), diff=diff
+        )
 
     def _replay(self, answer: Answer, record: Provenance) -> Completion:
         if record.finish_reason == "cancelled" and not record.completion_tokens:
