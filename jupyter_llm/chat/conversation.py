@@ -35,7 +35,7 @@ from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
-from jupyter_llm.engine.stream import finished, when_done
+from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import EngineClosedError, TurnNotFoundError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values.guard import asking_nobody
@@ -381,10 +381,10 @@ class Chat:
             self._drop([sending])
         elif on_begin is not None:
             on_begin(place.number)
-        when_done(sending.future, self._finish)
+        sending.future.add_done_callback(self._finish)
         self._watchers.tell()
         if not sending.plan.is_aside:
-            when_done(sending.future, partial(self._read_on, sending))
+            sending.future.add_done_callback(partial(self._read_on, sending))
 
     def _finish(self, _future: Future[Completion]) -> None:
         """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
@@ -705,7 +705,7 @@ class Chat:
     def _drop(self, sendings: Iterable[Sending]) -> None:
         """Stop writing what has no place any more, and keep no prompt of it."""
         for sending in sendings:
-            when_done(sending.future, self._forget_prompt)  # after it was kept
+            sending.future.add_done_callback(self._forget_prompt)  # after it was kept
             sending.cancel()
 
     def _forget_prompt(self, future: Future[Completion]) -> None:
