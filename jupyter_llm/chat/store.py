@@ -368,9 +368,10 @@ def _chat(row: list[object]) -> SavedChat | None:
 
 def _turn(row: tuple[object, ...]) -> Turn | None:
     """The turn of a row, or None if it is damaged."""
-    columns = tuple[int, int, float, bytes | None, int | None, bytes]
     try:
-        number, parent, finished_at, cell, prompt_of_cell, data = converted(row, columns)
+        number, parent, finished_at, cell, prompt_of_cell, data = converted(
+            row, tuple[int, int, float, bytes | None, int | None, bytes]
+        )
         words = unpacked(data, Words)
         return Turn(
             prompt=words.prompt,
