@@ -195,14 +195,6 @@ class TestWhatAnEarlierKernelKept:
             "Go on.",
         ]
 
-    def test_history_does_so_too(self, notebook: Notebook) -> None:
-        self.chat(notebook)
-        assert "--continue" in notebook.run("%llm /history", "history")
-        assert "2 turns" in notebook.run("%llm /history --continue", "history")
-        notebook.run("%%llm\nGo on.", "new")
-        assert "What is in it?" in notebook.sent[-1]
-        assert "Nothing was kept" in notebook.run("%llm /history --continue", "history")
-
     def test_a_panel_goes_on_from_it_and_cells_follow(self, notebook: Notebook) -> None:
         chat = self.chat(notebook)
         chat.stream("Go on.", goes_on=True).result()

@@ -82,12 +82,7 @@ def _view() -> View:
 def _shown(stream: Stream, options: argparse.Namespace) -> Completion:
     """Show an answer until its end."""
     if options.json:
-        try:
-            completion = stream.result()
-        except PromptInterrupted as interrupt:
-            if interrupt.completion is not None:
-                show_json(_as_json(interrupt.completion))
-            raise
+        completion = stream.result()
         show_json(_as_json(completion))
         return completion
     view = _view()

@@ -83,15 +83,9 @@ def _alias(options: argparse.Namespace) -> int:
     """
     from jupyter_llm.api import llm
 
-    words = [*map(_as_typed, options.words), *(["--remove"] if options.remove else [])]
+    words = [*options.words, *(["--remove"] if options.remove else [])]
     said = _in_notebook("alias", " ".join(words))
     return tell(options, {name: asdict(alias) for name, alias in llm.aliases.items()}, said)
-
-
-def _as_typed(word: str) -> str:
-    """A word of the shell, with the quotes around a value that the shell has taken off."""
-    name, equals, value = word.partition("=")
-    return f'{name}="{value}"' if equals and " " in value else word
 
 
 @command(model_argument("model"))

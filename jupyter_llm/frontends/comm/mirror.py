@@ -45,12 +45,6 @@ class Mirror:
         """Whether one of them is being written."""
         return bool(self._growing)
 
-    @property
-    def awaits_words(self) -> bool:
-        """Whether one of them has no text yet, and no thought."""
-        growing = (self._turns[exchange.number] for exchange in self._growing)
-        return any(not (turn.text or turn.reasoning) for turn in growing)
-
     def news(
         self, exchanges: Sequence[Exchange], model: str | None, requests: Mapping[int, str]
     ) -> Iterator[ToFrontEnd]:

@@ -30,8 +30,6 @@ _KERNEL = uuid4().hex
 # Between two messages about what is written, at the least. A page that draws costs the model a part
 # of the cores, and twice as often is no smoother to read.
 _TICK_S = 1 / 15
-# The first word is not to wait for that; but if it takes its time, nobody misses so little.
-_FIRST_TICK_S, _FIRST_TICKS_S = 1 / 100, 0.5
 _GROWTH_S = 0.2  # between two states of a notice, which is sent whole
 _GAUGE_S = 1.0
 _MOST_NOTICES = 50
@@ -68,7 +66,7 @@ class KernelSide:
         self._pending: dict[str, Job] = {}  # those without a turn or a notice
         self._turn_jobs: dict[int, str] = {}  # ids by the numbers of turns, not told yet
         self._growing: dict[str, tuple[Job, Stream]] = {}
-        self._grew_s = self._began_s = 0.0
+        self._grew_s = 0.0
         self._status = StatusData()
         self._has_views = False
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
@@ -135,7 +133,6 @@ class KernelSide:
     def begin(self, job: Job) -> None:
         """Take in a job, and let it run."""
         with self._lock:
-            self._began_s = time.monotonic()
             self._running[job.id] = self._pending[job.id] = job
             self._tell(messages.PendingMessage(pending=job.data))
         job.start()
@@ -256,10 +253,7 @@ class KernelSide:
         with self._lock:
             num_sent = self._publish() + self._grow()
             is_growing = self._mirror.is_growing or bool(self._growing)
-            is_early = time.monotonic() < self._began_s + _FIRST_TICKS_S
-            is_first = is_early and self._mirror.awaits_words
-            pause_s = _FIRST_TICK_S if is_first else _TICK_S * max(num_sent, 1)
-            return pause_s, is_growing and self._has_views
+            return _TICK_S * max(num_sent, 1), is_growing and self._has_views
 
     def _publish(self) -> int:
         """Send what is new of the turns, in as many messages as are returned."""

@@ -62,7 +62,7 @@ class Actions(PageJobs):
         self._tell(job, messages.ProgressMessage(id=job.id, progress=progress, text=stream.written))
 
     def _carry_out(self, act: Act, job: Job) -> None:
-        from jupyter_llm.frontends.prompt.defaults import default_options
+        from jupyter_llm.frontends.prompt.options import default_options
         from jupyter_llm.tasks.shown_cell import ShownCell
 
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None

@@ -55,7 +55,7 @@ class Panels(PagePart):
     def _show(self, message: messages.PanelOpen, waiting: list[object]) -> None:
         """Begin to show a chat. May take its time."""
         from jupyter_llm.frontends.comm.chat_line import ChatLine
-        from jupyter_llm.frontends.prompt.defaults import default_options
+        from jupyter_llm.frontends.prompt.options import default_options
 
         chat = self._session.llm.chat(message.chat)
         options = replace(default_options(), continue_=True)

@@ -21,6 +21,7 @@ from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
+from jupyter_llm.frontends import views
 from jupyter_llm.frontends.magics.answering import Answering, cost
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
@@ -29,15 +30,7 @@ from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, Options, flags_in
 from jupyter_llm.frontends.prompt.typed import Reader
-from jupyter_llm.frontends.views import (
-    SilentView,
-    View,
-    answer_metadata,
-    cut_off,
-    make_view,
-    show_interrupt,
-    watch,
-)
+from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.code.landing import CellWriter
 from jupyter_llm.tasks.proposal import Proposal
@@ -198,7 +191,7 @@ class LLMMagics(Magics):
             chat=self._chat(options),
             argument=argument,
             options=replace(options, replace=options.replace or "--replace" in where),
-            show=lambda stream: watch(stream, view),
+            show=lambda stream: views.watch(stream, view),
             show_progress=view.progress,
         )
         with self._interruptible(view):
@@ -211,8 +204,8 @@ class LLMMagics(Magics):
             completion = answer.completion
             self._answering(call.options, view).propose(answer)
         elif completion is not None:
-            notes = filter(None, (cut_off(completion), cost(completion, options)))
-            view.close(completion.text, "; ".join(notes), answer_metadata(completion))
+            notes = filter(None, (views.cut_off(completion), cost(completion, options)))
+            view.close(completion.text, "; ".join(notes), views.answer_metadata(completion))
         elif not options.quiet:
             display(answer)
         if completion is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.prompt.defaults import loaded_magics
+from jupyter_llm.frontends.prompt.options import loaded_magics
 from jupyter_llm.frontends.prompt.typed import Reader
 from jupyter_llm.notebook.cells.shell import user_namespace
 

@@ -11,7 +11,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.residents import ROLE_WORDS, role_words
+from jupyter_llm.engine.residents import ROLE_WORDS
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
@@ -205,11 +205,8 @@ def _unload(call: Call) -> str:
     gone = [one for one in before if one.info.path not in here]
     if not gone:
         return f"{name} is not loaded." if name else "No model is loaded."
-    then, roles = "The next prompt loads it.", gone[0].roles
-    if name and "chat" not in roles:
-        then = "The next prompt that names it loads it."
-        if roles:
-            then = f"The model of chats does what it was for: {role_words(roles)}."
+    is_named = name and "chat" not in gone[0].roles
+    then = "The next prompt that names it loads it." if is_named else "The next prompt loads it."
     return f"The model's memory is free again. {then}"
 
 
@@ -241,7 +238,7 @@ def _complete(call: Call) -> Completion:
 
 
 def _verify(call: Call) -> VerifyReport:
-    return call.llm.verify(call.argument.strip("\"'") or None, show_progress=call.show_progress)
+    return call.llm.verify(_name(call) or None, show_progress=call.show_progress)
 
 
 def _context(call: Call) -> ContextReport:
@@ -267,19 +264,13 @@ def _mark(name: str, said: str) -> Callable[[Call], str]:
     return run
 
 
-_pin = _mark("pin", "pinned: what is told when other cells no longer fit.")
-_unpin = _mark("unpin", "no longer pinned.")
-_hide_cells = _mark("hide", "hidden: no prompt tells any run of it from here on.")
-_unhide = _mark("unhide", "no longer hidden.")
-
-
 def _hide(call: Call) -> str:
     words = call.argument.replace(",", " ").split()
     if words and all(map(secrets.is_shown, words)):
         for name in words:
             secrets.conceal(name)
         return f"{_quoted(words)}: hidden again from the next prompt on."
-    return _hide_cells(call)
+    return _mark("hide", "hidden: no prompt tells any run of it from here on.")(call)
 
 
 def _show(call: Call) -> str:
@@ -293,7 +284,10 @@ def _show(call: Call) -> str:
     hidden = list(dict.fromkeys([*own, *(name for cell in cells for name in secrets_in(cell))]))
     names = call.argument.replace(",", " ").split()
     if names == ["draft"] and "draft" not in hidden:
-        return _draft(call)
+        if not call.chat.last_draft:
+            hint = "`%%llm -f code` asks for some."
+            raise MagicUsageError("No code was written in this chat yet.", hint)
+        return call.chat.last_draft
     if not names:
         return f"Hidden from the model: {_quoted(hidden)}." if hidden else "Nothing is hidden."
     for name in names:
@@ -308,15 +302,6 @@ def _show(call: Call) -> str:
         f"{_quoted(names)}: told like anything else from the next prompt on, and kept with the "
         f"chat. `/hide {names[0]}` hides it again; what was told stays told."
     )
-
-
-def _draft(call: Call) -> str:
-    """The last code of the chat as the model wrote it, with what was left out of it."""
-    if not call.chat.last_draft:
-        raise MagicUsageError(
-            "No code was written in this chat yet.", "`%%llm -f code` asks for some."
-        )
-    return call.chat.last_draft
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -343,6 +328,11 @@ def _doctor(_call: Call) -> Diagnosis:
     from jupyter_llm.frontends.doctor import diagnose
 
     return diagnose()
+
+
+def _name(call: Call) -> str:
+    """What was typed behind a command, without quotes."""
+    return call.argument.strip("\"'")
 
 
 _SUBJECT = "[N|NAME|error]"
@@ -385,9 +375,9 @@ COMMANDS = named(
         "pin",
         "N…",
         "keep cells In [N] in the prompts when others no longer fit",
-        _pin,
+        _mark("pin", "pinned: what is told when other cells no longer fit."),
     ),
-    Command("unpin", "N…", "let pinned cells give way again", _unpin),
+    Command("unpin", "N…", "let pinned cells give way again", _mark("unpin", "no longer pinned.")),
     Command("hide", "N…|NAME…", "keep cells In [N], or secrets once shown, out of prompts", _hide),
     Command(
         "show",

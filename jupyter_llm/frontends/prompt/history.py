@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.store import SavedChat
 
-_FLAGS = ("--continue", "--export", "--clear")
-ARGUMENT = "[--continue] [--export FILE] [--clear]"
+_FLAGS = ("--export", "--clear")
+ARGUMENT = "[--export FILE] [--clear]"
 HELP = (
-    "the turns of the chat; `--continue` goes on from those kept before the restart, `--export` "
-    "writes all chats of the notebook to a .md file, `--clear` forgets them, the prompts "
-    "kept for `/verify` and all that models have read, also on the disk"
+    "the turns of the chat; `--export` writes all chats of the notebook to a .md file, `--clear` "
+    "forgets them, the prompts kept for `/verify` and all that models have read, also on the disk"
 )
 
 
@@ -41,8 +40,6 @@ def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> st
     name = name.strip("\"'")
     if name and "--export" not in flags:
         raise MagicUsageError(f"/history takes no {name[:40]!r}.", f"It takes {', '.join(_FLAGS)}.")
-    if "--continue" in flags:
-        return _continued(chat)
     if "--export" in flags:
         path = Path(os.path.expanduser(name))  # noqa: PTH111  pathlib's raises
         return _exported(path, chats.saved())
@@ -60,14 +57,6 @@ def kept_note(chat: Chat) -> str:
         return ""
     since = date_of(turns[-1])
     return f"{count_of(count, 'turn')} kept since {since}; --continue goes on from there"
-
-
-def _continued(chat: Chat) -> str:
-    count = len(chat.restored)
-    chat.resume()
-    if not count:
-        return f"Nothing was kept of chat *{chat.name}* before this kernel."
-    return f"Chat *{chat.name}* goes on from {count_of(count, 'turn')} kept before the restart."
 
 
 def _shown(chat: SavedChat, notebook: Path | None) -> str:

@@ -17,6 +17,7 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.expressions import shield, unshield
+from jupyter_llm.notebook.cells.shell import current_shell
 
 Convert = Callable[[str], Any]
 
@@ -214,6 +215,18 @@ class Options:
         # Where no cells go along no variables do, but for those that are asked for by name.
         is_bare = options.context == "none" and "vars" not in line
         return replace(options, vars="none") if is_bare else options
+
+
+def loaded_magics() -> Any:
+    """What `%load_ext` has registered; None without it."""
+    shell = current_shell()
+    return shell.magics_manager.registry.get("LLMMagics") if shell is not None else None
+
+
+def default_options() -> Options:
+    """The options that `%config LLMMagics` tells, or else those that always hold."""
+    magics = loaded_magics()
+    return magics.defaults if magics is not None else Options()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     ("argument", "says"),
     [
         ("--clera", "Did you mean --clear?"),
-        ("all", "--continue, --export, --clear"),
+        ("all", "--export, --clear"),
         ("--clear default", "takes no 'default'"),
         ("--export", "ends in .md"),
         ("--export a.ipynb", "ends in .md"),
