@@ -286,6 +286,25 @@ class LLM:
         """
         self.current.unload(model)
 
+    def tune(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        show_progress: ShowProgress | None = None,
+    ) -> Status:
+        """Measure again whether flash attention makes a model faster on this machine.
+
+        That is done by itself when a model of a new shape is first loaded; what came out is kept,
+        and used wherever `flash_attention` is left open. All models are unloaded before, and this
+        one is loaded again; `attention` of what is returned says what came out. `show_progress` is
+        told how far it is; without it a line says so.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
+        """
+        return self.current.tune(model, show=show_progress)
+
     def status(self) -> Status:
         """What is loaded and what it holds."""
         return self.current.status()

@@ -404,6 +404,23 @@ class CurrentEngine:
             with suppress(EngineClosedError):
                 one.engine.hold_background(is_held=is_held)
 
+    @_waits("measuring; ask again for it, or it is done when the model is loaded")
+    def tune(
+        self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
+    ) -> Status:
+        """Load a model and measure it anew; see `LLM.tune`."""
+        from jupyter_llm.engine.attention import forget_times
+        from jupyter_llm.models.inspect import inspect
+        from jupyter_llm.models.machine import available_cores, this_machine
+
+        with self._locked(show):
+            entry, options = self._chosen(model)
+            machine = this_machine(options.n_threads or available_cores())
+            forget_times(inspect(entry.path).shape, machine)
+            # Two programs that compute would measure each other.
+            self._end(self._residents.all)
+            return self._status_of(self._ensure(entry, options, show))
+
     @contextmanager
     def _loading(self, model: str) -> Iterator[Callable[[float], None]]:
         """Say that a model is loaded; give the function to be told the share."""

@@ -6,11 +6,21 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
+# File systems whose files change under us without a word.
+_SHARED = re.compile(
+    "nfs|cifs|smb|9p|ceph|gluster|lustre|afs|beegfs|gpfs|"
+    "fuse.(sshfs|s3fs|rclone|gcsfuse|gluster|juicefs)"
+)
+# Of a control group: where its limit and what it uses stand, and what the names of what is cached
+# in it and the groups inside it begin with.
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+_VERSION_2 = ("memory.max", "memory.current", "")
 _SPARE_ADDRESSES = 256 << 20  # for threads' stacks, and modules that are imported later
 
 
@@ -64,6 +74,20 @@ def _cpuinfo() -> dict[str, str]:
         return {}
     pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def is_written_by_others(path: Path) -> bool:
+    """Whether a file lies where other machines may write to it: on a network or shared folder."""
+    import psutil
+
+    resolved = Path(os.path.realpath(path))
+    around = [
+        mount
+        for mount in psutil.disk_partitions(all=True)
+        if resolved.is_relative_to(mount.mountpoint)
+    ]
+    nearest = max(around, key=lambda mount: len(mount.mountpoint), default=None)
+    return nearest is not None and bool(_SHARED.match(nearest.fstype.lower()))
 
 
 def available_cores() -> int:
@@ -126,28 +150,30 @@ def _left_of_addresses() -> Iterator[int]:
 
 
 def _left_in_cgroups(mount: Path, membership: Path) -> Iterator[int]:
-    """Yield what each limited control group (version 2) around us has left."""
+    """Yield what each limited control group around us has left, of version 1 or 2."""
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:  # no Linux
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if not controllers:
-            group = mount / path.lstrip("/")
+        is_first = "memory" in controllers.split(",")
+        if is_first or not controllers:
+            top = mount / "memory" if is_first else mount
+            group = top / path.lstrip("/")
             # Inside a container the path may be the host's, while the mount shows ours as the root.
             for folder in (group, *takewhile(lambda parent: parent != mount.parent, group.parents)):
-                yield from _left_in_cgroup(folder)
+                yield from _left_in_cgroup(folder, *(_VERSION_1 if is_first else _VERSION_2))
 
 
-def _left_in_cgroup(folder: Path) -> Iterator[int]:
+def _left_in_cgroup(folder: Path, limit: str, used: str, prefix: str) -> Iterator[int]:
     try:
-        limit_bytes = int((folder / "memory.max").read_text(encoding="ascii"))
-        used_bytes = int((folder / "memory.current").read_text(encoding="ascii"))
+        limit_bytes = int((folder / limit).read_text(encoding="ascii"))
+        used_bytes = int((folder / used).read_text(encoding="ascii"))
         statistics = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):  # there is no such group, or its limit is "max"
         return
     fields = dict(line.partition(" ")[::2] for line in statistics)
     # The page cache counts as used, but makes way; model files are the best part of it.
-    cached = sum(int(fields.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+    cached = sum(int(fields.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
     yield limit_bytes - used_bytes + cached

@@ -102,7 +102,7 @@ class Weights:
     give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
     them out anew for the kernels of this machine. `lora` goes along with the weights in every
     context. `ModelLoadError` tells why it refused a file.
-    They are mapped, and not to be read once somebody writes to the file: see `check_file`.
+    Weights that are mapped are not to be read once somebody writes to the file: see `check_file`.
     """
 
     def __init__(
@@ -112,6 +112,7 @@ class Weights:
         n_gpu_layers: int | None,
         on_progress: Callable[[float], bool],
         repack: bool | None = None,
+        is_mapped: bool = True,
         lora: Lora | None = None,
     ) -> None:
         def progress(share: float, _user_data: object) -> bool:
@@ -127,6 +128,8 @@ class Weights:
             params.n_gpu_layers = n_gpu_layers
         if repack is not None:
             params.use_extra_bufts = repack
+        params.use_mmap = is_mapped
+        self._is_mapped = is_mapped
         self.file_state = FileState.of(path)
         _log.lines.clear()
         self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
@@ -246,12 +249,12 @@ class Weights:
             size = -count
 
     def check_file(self) -> None:
-        """Raise `ModelFileError` if somebody has written to the file.
+        """Raise `ModelFileError` if somebody has written to the file that is mapped.
 
         Pages that a truncated file does not have any more end the process that reads them, and
         other contents make other answers.
         """
-        if self.file_state.was_written_to():  # it takes microseconds
+        if self._is_mapped and self.file_state.was_written_to():  # it takes microseconds
             raise ModelFileError(
                 self.path,
                 f"{self.path.name} was changed on disk while it was loaded, so it was unloaded. "

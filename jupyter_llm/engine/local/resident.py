@@ -66,6 +66,7 @@ from jupyter_llm.models.machine import (
     FreeMemory,
     available_cores,
     free_memory,
+    is_written_by_others,
     this_machine,
 )
 from jupyter_llm.models.neighbours import Claim, leave_room
@@ -88,6 +89,7 @@ _EMBEDDING_N_BATCH = 128  # tokens; each takes memory for the logits that come a
 _MIN_SECOND_READING = 256  # tokens; fewer are not felt
 _PATIENCE = 240  # tokens that one lane evaluates before one with lesser work gets a step
 _SMALL_FILE_BYTES = 500_000_000  # the self-test takes about a second with such a model
+_UNMAPPED_SHARE = 0.5  # of the free memory
 _CLOSING_STATE_BYTES = 256 << 20  # more would hold up the end of the kernel
 
 
@@ -148,8 +150,10 @@ class ResidentModel:
         try_file(entry.path, is_wanted=lambda: on_progress(0.0))
         self._adapter_state: FileState | None = None
         self._adapter = self._try_adapter(lambda: on_progress(0.0))
+        has_room = self._plan.need.total <= _UNMAPPED_SHARE * free.ram_bytes
         self.weights = Weights(
             entry.path,
+            is_mapped=not (has_room and is_written_by_others(entry.path)),
             n_gpu_layers=self._plan.n_gpu_layers,
             on_progress=on_progress,
             repack=options.repack,

@@ -213,3 +213,19 @@ def _bench(options: argparse.Namespace) -> int:
     value = {"model": name, "machine": machine, "prefill": prefill, "decode": decode}
     text = f"{name} reads {prefill:.0f} and writes {decode:.0f} tokens/s ({machine})."
     return tell(options, value, text)
+
+
+@command(model_argument("model", nargs="?", help=_OR_THE_ONE_IN_USE))
+def _tune(options: argparse.Namespace) -> int:
+    """Measure again what makes a model faster on this machine.
+
+    Whether flash attention does was measured at its first load. The model is loaded with the answer
+    from then on, in notebooks too.
+    """
+    from jupyter_llm.api import llm
+
+    status = llm.tune(options.model)
+    times = status.info.attention if status.info is not None else None
+    seconds = times and {"flash": times.flash._asdict(), "plain": times.plain._asdict()}
+    has_flash = status.info and status.info.flash_attention
+    return tell(options, {"flash_attention": has_flash, "seconds": seconds}, status.tuned)

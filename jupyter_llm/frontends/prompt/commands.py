@@ -335,6 +335,10 @@ def _name(call: Call) -> str:
     return call.argument.strip("\"'")
 
 
+def _tune(call: Call) -> str:
+    return call.llm.tune(_name(call) or None, show_progress=call.show_progress).tuned
+
+
 _SUBJECT = "[N|NAME|error]"
 
 
@@ -364,6 +368,12 @@ COMMANDS = named(
         _pull,
     ),
     Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),
+    Command(
+        "tune",
+        "[MODEL]",
+        "measure again what makes a model faster here, as its first load did by itself",
+        _tune,
+    ),
     Command(
         "complete",
         "TEXT",

@@ -82,6 +82,30 @@ def test_a_file_that_is_gone_is_still_there_for_who_has_it(tmp_path: Path) -> No
     assert not engine.is_outdated
 
 
+@pytest.mark.parametrize(("kind", "is_mapped"), [("ext4", True), ("nfs4", False)])
+def test_a_file_that_others_may_write_to_is_not_mapped(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_mapped: bool
+) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf")
+    mounts = [Mount("/", "nfs"), Mount(str(tmp_path), kind), Mount(f"{tmp_path}/x", "nfs")]
+    monkeypatch.setattr("psutil.disk_partitions", lambda **_options: mounts)
+    engine = load(path)
+    assert engine._model.weights._is_mapped is is_mapped
+    ask(engine, "Hello")
+    os.utime(path, ns=(0, 0))
+    if is_mapped:
+        with pytest.raises(ModelFileError, match="changed on disk"):
+            ask(engine, "Hello again")
+    else:
+        assert ask(engine, "Hello again").text
+
+
+class Mount:
+    def __init__(self, mountpoint: str, fstype: str) -> None:
+        self.mountpoint = mountpoint
+        self.fstype = fstype
+
+
 # -- bits that are not as they were
 
 

@@ -219,6 +219,21 @@ def test_a_container_s_limit_counts(tmp_path: Path, *, inside: bool) -> None:
     assert free.ram_bytes == 40_000_000  # what is not used, and the page cache
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["the group", "a group inside it"])
+def test_a_limit_of_control_groups_version_1_counts(tmp_path: Path, *, inside: bool) -> None:
+    group = tmp_path / "cgroup" / "memory" / "pod"
+    (group / "inner").mkdir(parents=True)
+    (group / "memory.limit_in_bytes").write_text("300000000\n")
+    (group / "memory.usage_in_bytes").write_text("290000000\n")
+    statistics = "inactive_file 1\ntotal_inactive_file 20000000\ntotal_active_file 10000000\n"
+    (group / "memory.stat").write_text(statistics)
+    (group / "inner" / "memory.limit_in_bytes").write_text(f"{2**63 - 4096}\n")
+    name = "/pod/inner" if inside else "/pod"
+    (tmp_path / "self").write_text(f"3:cpu,cpuacct:/\n5:memory:{name}\n1:name=systemd:{name}\n")
+    free = free_memory(mount=tmp_path / "cgroup", membership=tmp_path / "self")
+    assert free.ram_bytes == 40_000_000
+
+
 def test_pages_of_weights_that_are_read_all_the_time_are_not_free(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("300000000\n")
     (tmp_path / "memory.current").write_text("290000000\n")

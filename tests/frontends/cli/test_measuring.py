@@ -1,4 +1,4 @@
-"""`jupyter llm bench`: how fast a model is here."""
+"""`jupyter llm bench`: how fast a model is here. For `tune` see engine/local/test_attention.py."""
 
 from __future__ import annotations
 
