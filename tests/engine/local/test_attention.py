@@ -115,16 +115,17 @@ def test_tune_measures_again_and_says_what_it_found(
 ) -> None:
     llm.use(tiny_gguf, n_threads=1)
     machine.rounds = [FASTER] * 3
-    assert state() in llm.tune().tuned
+    told = llm.tune().tuned
+    assert state() in told
     assert machine.num_trials == 2
     assert state().startswith("on: ")
     machine.rounds = [SLOWER] * 3
     assert main(["tune", str(tiny_gguf)]) == 0
     assert "Flash attention is off: a short prompt takes 0.38 s" in capsys.readouterr().out
     assert main(["tune", "--json", str(tiny_gguf)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["flash_attention"] is False
-    assert told["seconds"]["plain"] == {"follow_up_s": 0.18, "prompt_s": pytest.approx(9.1)}
+    found = json.loads(capsys.readouterr().out)
+    assert found["flash_attention"] is False
+    assert found["seconds"]["plain"] == {"follow_up_s": 0.18, "prompt_s": pytest.approx(9.1)}
 
 
 def test_a_machine_that_is_too_busy_to_tell_is_asked_again_at_the_next_load(
