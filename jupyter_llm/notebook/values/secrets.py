@@ -23,10 +23,16 @@ _ALONE = re.compile(
 )
 # Of whom a key may be that only its owner knows. A `user_key` joins two tables.
 _KEYS: Final = (
-    "private|secret|access|signing|encryption|master|account|session|ssh|subscription|shared|service"
-    "|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp|pem|tls|ssl|deploy|admin|jwt"
-    "|fernet|cipher|bot|openai|anthropic|claude|gemini|google|azure|aws|gcp|github|gitlab|hf"
-    "|huggingface|mistral|groq|nvidia|stripe|paypal|slack|discord|kaggle|wandb|maps|nasa|llm"
+    "private|secret|access|signing|encryption|master|account|session|ssh|subscription"
+    "|shared|service|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp|pem|tls|ssl"
+    "|deploy|admin|fernet|cipher|jwt|bot|openai|anthropic|claude|gemini|google|azure"
+    "|aws|gcp|github|gitlab|hf|huggingface|mistral|cohere|groq|xai|grok|deepseek|together"
+    "|replicate|perplexity|openrouter|nvidia|ngc|stripe|paypal|twilio|sendgrid|mailgun|mailchimp"
+    "|slack|discord|telegram|kaggle|wandb|comet|neptune|pinecone|weaviate|qdrant|langchain"
+    "|langsmith|tavily|serper|serpapi|firebase|supabase|mapbox|maps|deepl|elevenlabs|tmdb|nasa"
+    "|fred|quandl|polygon|finnhub|alpaca|binance|coinbase|openweather|weather|news|twitter|spotify"
+    "|youtube|reddit|notion|airtable|algolia|cloudflare|databricks|snowflake|datadog"
+    "|sentry|llm"
 )
 # Of whom a `pass` is a password: `forward_pass` and `pass_rate` are none.
 _PASSES: Final = (

@@ -30,7 +30,7 @@ password db_password PASSWD dbpassword user.passwd pwd passphrase secret client_
 AWS_SECRET_ACCESS_KEY aws_access_key_id token hf_token HF_TOKEN githubToken token_2 access_token
 token_value api_key apikey API-KEY openaiApiKey OPENAI_API_KEY private_key ssh_key credential
 credentials creds auth basic_auth Authorization bearer cookie set-cookie session_id sessionId dsn
-connection_string
+connection_string cohere_key TWILIO_KEY openweather_key
 """
 FALSE_FRIENDS = """
 tokenizer num_tokens tokens token_ids token_count eos_token pad_token next_token max_token
