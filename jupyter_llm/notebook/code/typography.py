@@ -21,6 +21,7 @@ _FENCE_END = re.compile(r"`{3,}[ \t]*$")
 _PROMPT = re.compile(r"(?:[ \t]*(?:>>>|In \[[\d ]*\]:|\.{3,}:)(?: |$))+")
 _HEADER = re.compile(r"(?m)^[ \t]*In ?\[[\d ]*\]:[ \t]*(?:\n|\Z)")  # alone, as in our prompts
 _OUTPUT = re.compile(r"(?ms)^[ \t]*Out ?\[[\d ]*\]:[ \t]*$.*?(?=^[ \t]*In ?\[|\Z)")
+_HEAD = re.compile(r"[ \t]*(?:In|Out) ?\[[\d ]*\]:")
 _CONTINUATION = re.compile(r"(?:[ \t]*\.{3,}:?(?: |$))+")
 _INSTALL = re.compile(r"([ \t]*)(?:[$!][ \t]*)?((?:pip3?|conda|mamba)[ \t]+install[ \t]+\S.*)")
 _STRING_OR_COMMENT = (
@@ -69,7 +70,9 @@ def without_prompts(source: str) -> str:
     >>> without_prompts(">>> 6 * 7\n42")
     '6 * 7'
     """
-    source = _HEADER.sub("", _OUTPUT.sub("", source)) if "[" in source else source
+    heads = (line for line in layout(source) if not line.is_in_string)
+    if any(map(_HEAD.match, (line.text for line in heads))):  # and none only in a text
+        source = _HEADER.sub("", _OUTPUT.sub("", source))
     lines = layout(source)
     if not any(_is_prompt(line) for line in lines):
         return source

@@ -49,6 +49,10 @@ ANSWERS: dict[str, tuple[str, list[str]]] = {
         "```python\nIn [1]:\n# Add.\nadd(1, 2)\nOut [1]:\n3\nIn [2]:\nx = 1\n```",
         ["# Add.\nadd(1, 2)\nx = 1"],
     ),
+    "a text that looks so": (
+        '```python\nmd = """\nIn [1]:\nx\nOut [1]:\n3\n"""\nz = md\n```',
+        ['md = """\nIn [1]:\nx\nOut [1]:\n3\n"""\nz = md'],
+    ),
     "a prompt in a docstring": (f"```python\n{PROMPT_IN_IT}\n```", [PROMPT_IN_IT]),
     "output beside Python": ("```py\nprint(42)\n```\nprints\n```\n42\n```", ["print(42)"]),
 }
