@@ -175,7 +175,7 @@ class Run:
             return untried("it would take more memory than a try may", is_deadly=True)
         seen = Seen(outcome="runs", text="runs")
         if refused:
-            seen = untried(f"it would {refused}", is_deadly=refused == END_KERNEL)
+            seen = untried(_told(f"it would {refused}"), is_deadly=refused == END_KERNEL)
         elif kind:
             headline = ": ".join(filter(None, (kind, " ".join(message.split()))))
             seen = Seen(outcome="raises", text=_told(f"raises {clip(headline, _MAX_HEADLINE)}"))
@@ -227,7 +227,7 @@ class Run:
                 seen = replace(seen, looked=looked)
         # To look may be to run more of the user's code.
         if seen.outcome != "refused" and (refused := refusals.own()):
-            would = untried(f"it would {refused}", is_deadly=refused == END_KERNEL)
+            would = untried(_told(f"it would {refused}"), is_deadly=refused == END_KERNEL)
             seen = replace(seen, outcome=would.outcome, text=would.text)
         return seen
 

@@ -118,6 +118,7 @@ def test_we_are_called_while_it_runs() -> None:
     [
         ("open('out.csv', 'w')", "write a file (out.csv)"),
         ("from pathlib import Path\nPath('out.csv').write_text('x')", "write a file (out.csv)"),
+        ("open('a\\udcff', 'w')", "write a file (a?)"),
         ("import os\nos.mkdir('results')", "make a folder (results)"),
         ("import socket\nsocket.create_connection(('127.0.0.1', 80))", "use the network"),
         ("import subprocess\nsubprocess.run(['git', 'log'])", "start a process (git)"),
