@@ -21,6 +21,7 @@ from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
+from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal
@@ -143,7 +144,8 @@ def _written(
         return rerun.seen(target.cell, _own(sources), **how)
 
     def _own(sources: Sequence[str]) -> str:
-        return without_others("\n\n".join(sources), target.cell, task.cells, task.namespace)
+        names = lasting(task.namespace)
+        return without_others("\n\n".join(sources), target.cell, task.cells, names)
 
     try:
         answer = task.code(prompt, unlike=before, check=check)

@@ -13,6 +13,7 @@ from jupyter_llm.notebook.code.fresh import only_new
 from jupyter_llm.notebook.code.names import missing_modules, unknown_names, uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
+from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, new_cells
 from jupyter_llm.tasks.mending import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
@@ -93,8 +94,9 @@ class Judge:
     def _without_old(self, answer: CodeAnswer) -> CodeAnswer:
         ran, cells, is_old = list(self.ran), [], bool(self.ran)
         dropped: list[str] = []
+        names = lasting(self._namespace)
         for cell in answer.cells:
-            fresh = only_new(cell.source, ran, self._namespace, self.asked)
+            fresh = only_new(cell.source, ran, names, self.asked)
             ran.append((cell.source, True))
             cells.append(_shortened(cell, fresh.source) if fresh.dropped else cell)
             dropped += fresh.dropped

@@ -16,7 +16,7 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
-from jupyter_llm.notebook.values.peek import is_library_module
+from jupyter_llm.notebook.values.peek import is_library_module, short_name
 from jupyter_llm.notebook.values.summaries import Room, Summary, tells_data
 from jupyter_llm.notebook.values.tables import column_labels
 
@@ -49,6 +49,26 @@ _DECORATORS: Final = re.compile(
 # No `@` of an address, a URL, a package (`@scope/name`) or a matrix product (`a@b`).
 _AT: Final = re.compile(r"(?<![\w@/.)\]])@([^\W\d]\w*)(?![\w/@])")
 _NAME: Final = re.compile(r"(?<![\w@])[^\W\d]\w*")
+_DATA: Final = frozenset(
+    {
+        *("DataFrame", "Series", "LazyFrame", "Index", "ndarray", "Timestamp", "Timedelta"),
+        *("list", "dict", "set", "frozenset", "tuple", "str", "bytes", "int", "float", "complex"),
+        *("bool", "NoneType", "Counter", "defaultdict", "PosixPath", "Decimal", "Fraction"),
+        *("int64", "float64", "bool_"),
+    }
+)
+
+
+def lasting(namespace: Mapping[str, object]) -> frozenset[str]:
+    """The variables that only change where code says so.
+
+    A figure, a file, an iterator or a model does by being used.
+    """
+    return frozenset(
+        name
+        for name, value in list(namespace.items())
+        if short_name(type(value)) in _DATA or not tells_data(value)
+    )
 
 
 def describe(

@@ -24,7 +24,7 @@ import pytest
 
 from jupyter_llm.notebook.values import summaries
 from jupyter_llm.notebook.values.summaries import Summary, register, summarize
-from jupyter_llm.notebook.values.variables import describe
+from jupyter_llm.notebook.values.variables import describe, lasting
 
 
 @dataclasses.dataclass
@@ -443,3 +443,9 @@ def test_a_module_of_a_library_is_told_only_with_an_at() -> None:
     namespace = {"pd": pd, "own": own}
     assert names(describe("Call `pd.concat` and `own.f`", [], namespace)) == ["own"]
     assert names(describe("What is @pd?", [], namespace)) == ["pd"]
+
+
+def test_what_changes_by_being_used_does_not_last() -> None:
+    things = {"n": 1, "df": pd.DataFrame(), "np": np, "mixed": mixed, "Plain": Plain}
+    used = {"it": iter([1]), "made": Plain(1), "lock": threading.Lock()}
+    assert lasting({**things, **used}) == set(things)
