@@ -79,8 +79,23 @@ NAMED: Final = (
         (?P<value>(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s'"`<>,;:=(){}\[\]|]{5,})
         """
     ),
-    re.compile(r"Index\((?P<value>\[[^\[\]]*\]),[^\[\]()]*?name='(?P<name>[^']{1,60})'"),
-    re.compile(r"Series: '(?P<name>[^']{1,60})' \[[^\n]*\]\n\[\n(?P<value>[^\]]*)\n\]"),
+    re.compile(
+        r"""(?x)
+        (?<![\w-])--?(?P<name>[A-Za-z][\w-]{0,40})(?:\s+|=)
+        (?P<value>"[^"\n]+"|'[^'\n]+'|[^\s'"-][^\s'"]*)
+        """
+    ),
+    re.compile(r"<(?P<name>[A-Za-z][\w.-]{0,60})(?:\s[^<>]{0,200})?>(?P<value>[^<>]+)</(?P=name)>"),
+    re.compile(r"(?i)\b(?P<name>password|passwd)\s+(?:as\s+|by\s+)?(?P<value>'[^'\n]+')"),
+    re.compile(
+        r"(?m)(?:\blogin\s+\S+\s+|^[ \t]*[%!]?(?:set_)?(?:env|export|set)[ \t]+)"
+        r"(?P<name>\w+)[ \t]+(?P<value>\S+)"
+    ),
+    re.compile(
+        r"""Index\((?P<value>\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),"""
+        r"[^\[\]()]*?name='(?P<name>[^']{1,60})'"
+    ),
+    re.compile(r"Series: '(?P<name>[^']{1,60})' \[[^\n]*\]\n\[\n(?P<value>[\s\S]*?)\n\]"),
     re.compile(
         r"(?m)(?P<value>(?:^\S+ {2,}\S.*\n)+)"
         r"Name: (?P<name>.{1,60}?), (?:Length: \d+, )?dtype:"

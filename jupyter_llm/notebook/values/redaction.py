@@ -155,7 +155,7 @@ def _named(text: str) -> Iterator[Span]:
     for pattern in formats.NAMED:
         for found in pattern.finditer(text):
             name, told = found["name"], found["value"]
-            if not looks_secret(name) or _CODE.fullmatch(told) or is_told(name, told):
+            if not looks_secret(name) or _CODE.fullmatch(told) or is_told(name, _unquoted(told)):
                 continue
             if not found.groupdict().get("blank") or _PLAIN_NAME.fullmatch(name):
                 yield (*found.span("value"), name)
