@@ -63,13 +63,13 @@ class StreamFeed:
 
     def finish(self, completion: Completion) -> None:
         """End with a result; does nothing if it ended before."""
-        with suppress(InvalidStateError):
+        with suppress(InvalidStateError, SystemExit):  # by a callback, which runs here
             self.future.set_result(completion)
         self.chunks.put(None)
 
     def fail(self, error: BaseException) -> None:
         """End with an error, which the reader's side raises; nothing if it ended before."""
-        with suppress(InvalidStateError):
+        with suppress(InvalidStateError, SystemExit):
             self.future.set_exception(error)
         self.chunks.put(None)
 

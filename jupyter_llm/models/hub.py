@@ -271,12 +271,11 @@ def explained(repository: str) -> Iterator[None]:
     try:
         yield
     except (errors.HTTPError, *ours) as error:  # type: ignore[attr-defined]
-        kind = next((kind for kind in type(error).__mro__ if kind.__name__ in _TOLD), None)
-        told = (
-            _TOLD[kind.__name__] if kind is not None else f"{_NO_ANSWER} ({type(error).__name__})"
-        )
+        names = [kind.__name__ for kind in type(error).__mro__]
+        kind = next((name for name in _TOLD if name in names), "")
+        told = _TOLD.get(kind, f"{_NO_ANSWER} ({names[0]})")
         status = getattr(getattr(error, "response", None), "status_code", 0)
-        if kind is errors.HfHubHTTPError:
+        if kind == "HfHubHTTPError":
             told = _STATUSES.get(status, told)
         token = "that of your token" if get_token() else _SIGN_IN
         told = told.format(repository, endpoint(), token=token, status=status)
@@ -287,7 +286,7 @@ _SIGN_IN = "yours: `hf auth login`, or HF_TOKEN, tells it"
 _NO_ANSWER = (
     "{1} does not answer. Check the connection and pull again; it goes on from where it was."
 )
-# What huggingface_hub's errors mean, by their names; the nearest in their line counts.
+# What huggingface_hub's errors mean, by their names; the first that fits counts.
 _TOLD = {
     "GatedRepoError": "{0} is given only to those who accepted its terms. Accept them on {1}/{0} "
     "with an account, {token}.",

@@ -209,7 +209,10 @@ def _cache_home() -> str:
 
 
 def _absolute(path: str | Path) -> str:
-    return os.path.abspath(_user(os.fspath(path)))  # noqa: PTH100
+    try:
+        return os.path.abspath(_user(os.fspath(path)))  # noqa: PTH100
+    except OSError:  # the working folder has gone, and what lay in it
+        return os.devnull
 
 
 def _user(path: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from support.engines import submit
+from support.engines import paused, submit
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -58,4 +59,15 @@ def test_a_wait_on_the_engine_s_own_thread_raises(
     error = on_its_thread(engine, lambda: call(engine))
     assert isinstance(error, EngineError)
     assert "waits for ever" in str(error)
+    assert llm("And now?", max_tokens=2).usage.completion_tokens == 2
+
+
+def test_a_callback_that_ends_its_thread_does_not_end_the_engine_s(engine: LocalEngine) -> None:
+    with paused(engine):
+        stream = submit(engine, "Hello")
+        stream.future.add_done_callback(lambda _: sys.exit())
+    said = stream.result(timeout=30).text
+    engine._thread.join(0.3)
+    assert engine._thread.is_alive()
+    assert "".join(chunk.text for chunk in stream) == said
     assert llm("And now?", max_tokens=2).usage.completion_tokens == 2

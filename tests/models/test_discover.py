@@ -63,6 +63,19 @@ def test_what_was_used_is_listed_wherever_it_lies_the_latest_first(
     assert names() == ["three", "one"]
 
 
+def test_a_working_folder_that_has_gone_takes_no_model_along(
+    tiny_gguf: Path, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tiny_gguf, shelf / "one.gguf")
+    monkeypatch.setenv("JUPYTER_LLM_PATH", os.pathsep.join(["models", str(shelf)]))
+    monkeypatch.chdir(tmp_path)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    assert names() == ["one"]
+
+
 def test_places_are_searched_in_order(
     tiny_gguf: Path, embedded: Path, home: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from huggingface_hub import errors
 from support.hub import COMMIT, Hub, Repo, sha256, some_bytes
 from support.interrupts import interrupt_main
 
@@ -26,6 +27,7 @@ from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError
 from jupyter_llm.models import licences
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.fingerprint import known_sha256
+from jupyter_llm.models.hub import explained
 from jupyter_llm.models.pull import Meter, pull
 
 SIZE = 300_000
@@ -144,6 +146,12 @@ def test_what_cannot_be_had_is_told_in_one_line(
     with pytest.raises(DownloadError, match=told) as caught:
         pull(asked)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_went_meanwhile_is_told_as_gone() -> None:
+    response: Any = SimpleNamespace(headers={}, request=None, status_code=404)
+    with pytest.raises(DownloadError, match="no longer has that file"), explained(NAME):
+        raise errors.RemoteEntryNotFoundError("gone", response=response)
 
 
 def test_the_token_opens_what_is_private_and_is_told_to_nobody_else(

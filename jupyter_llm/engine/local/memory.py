@@ -38,7 +38,7 @@ NUM_FILLERS = MAX_GROUP - 1  # cells that a stream needs beside its tokens; see 
 _EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
 _BLOCKS = {"f16": (1, 2), "q8_0": (32, 34)}  # elements and bytes of a block
 _FLOAT = 4
-# Of the default batch's buffers, in floats of a token's embedding; see tests/engine/test_memory.py.
+# Of the default batch's buffers, in floats of an embedding; see tests/engine/local/test_memory.py.
 _ACTIVATIONS = 10
 _VOCABULARY = 400  # bytes a token: its text, its type, the tables that find it
 

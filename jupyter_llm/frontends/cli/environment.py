@@ -17,11 +17,11 @@ _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
 def _doctor(options: argparse.Namespace) -> int:
     """Check the installation, and say what to do.
 
-    Looked at are llama.cpp and the features of the processor it uses, GPU, a model, the
-    store of chats, the front end, the kernel.
+    Looked at are llama.cpp and the GPU it uses, a model, the store of chats, the front end, the
+    kernel, and whether code can be tried.
 
     exit codes:
-      0  all is well; lines with a dot are remarks
+      0  all is well; lines with `note` are remarks
       1  something is wrong, and the line says what to do
     """
     from jupyter_llm.frontends.doctor import diagnose
