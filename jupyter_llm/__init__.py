@@ -71,6 +71,10 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%llm` and `%%llm` (called by `%load_ext jupyter_llm`)."""
     from jupyter_llm.frontends.lab import presence

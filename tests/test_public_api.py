@@ -49,6 +49,11 @@ def test_public_names() -> None:
     assert all(getattr(jupyter_llm, name).__doc__ for name in jupyter_llm.__all__)
 
 
+def test_all_of_them_are_listed_before_they_are_asked_for(tmp_path: Path) -> None:
+    look = f"{IMPORT}\nprint({{*jupyter_llm.__all__}} - {{*dir(jupyter_llm)}})"
+    assert in_a_fresh_process(look, tmp_path).strip() == "set()"
+
+
 @pytest.mark.parametrize("code", [IMPORT_LLM, LOAD_EXT], ids=["import", "load_ext"])
 def test_nothing_heavy_is_loaded_by(code: str, tmp_path: Path) -> None:
     look = f"import sys, time\n{code}\nprint([name for name in {HEAVY} if name in sys.modules])"
