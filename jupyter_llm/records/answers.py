@@ -96,6 +96,7 @@ class AnswerLog:
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""
+        self._take_in()  # or what the engine has not told yet would be kept after this
         with self._lock:  # else the engine's thread may push one out that is to be removed
             for answer in list(self._answers):
                 record = answer.record

@@ -66,6 +66,17 @@ class TestLog:
         assert database.store().flush(10)
         assert list(home.iterdir()) == []
 
+    def test_what_is_forgotten_before_the_engine_tells_of_it_is_kept_nowhere(
+        self, store: PromptStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log, future = AnswerLog(store), finished()
+        with monkeypatch.context() as late:
+            late.setattr(Future, "add_done_callback", lambda _future, _note: None)
+            log.log(REQUEST, future)
+        log.forget({record().prompt_sha256})
+        assert list(log) == []
+        assert store.find(record().prompt_sha256) is None
+
     def test_what_is_answered_after_all_were_cleared_is_kept_nowhere(
         self, store: PromptStore
     ) -> None:
