@@ -170,6 +170,11 @@ class TestWhatAnEarlierKernelKept:
         assert "What is in it?" not in notebook.sent[-1]
         assert "kept since" not in notebook.run("%%llm\nAnd now?", "newer")
 
+    def test_whoever_goes_on_by_itself_is_not_advised_to(self, notebook: Notebook) -> None:
+        self.chat(notebook)
+        assert "2 turns kept since" in notebook.run("%llm /history", "new")
+        assert "kept since" not in notebook.run("%llm --continue /history", "new")
+
     @pytest.mark.parametrize("cell_id", ["new", "first"])
     def test_a_cell_goes_on_from_it_when_it_is_asked_to(
         self, notebook: Notebook, cell_id: str

@@ -217,8 +217,9 @@ def _reset(call: Call) -> str:
 
 
 def _history(call: Call) -> str:
-    chats = call.llm.chats
-    return history.answer(call.argument, call.chat, chats, call.llm.archive.path)
+    chats, notebook = call.llm.chats, call.llm.archive.path
+    goes_on = call.options.continue_
+    return history.answer(call.argument, call.chat, chats, notebook, goes_on=goes_on)
 
 
 def _task(what: Callable[[Task, str], object]) -> Callable[[Call], object]:

@@ -31,8 +31,12 @@ HELP = (
 )
 
 
-def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> str:
+def answer(
+    argument: str, chat: Chat, chats: Chats, notebook: Path | None, *, goes_on: bool = False
+) -> str:
     """Do what the words after `/history` ask for, and say so.
+
+    With `goes_on` the next prompt goes on from what an earlier kernel kept, so that is not advised.
 
     Raises `MagicUsageError` if there is no such thing or a file cannot be written.
     """
@@ -40,6 +44,8 @@ def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> st
     name = name.strip("\"'")
     if name and "--export" not in flags:
         raise MagicUsageError(f"/history takes no {name[:40]!r}.", f"It takes {', '.join(_FLAGS)}.")
+    if len(flags) > 1:
+        raise MagicUsageError("/history exports or clears, not both at once.", "Nothing was done.")
     if "--export" in flags:
         path = Path(os.path.expanduser(name))  # noqa: PTH111  pathlib's raises
         return _exported(path, chats.saved())
@@ -47,7 +53,8 @@ def answer(argument: str, chat: Chat, chats: Chats, notebook: Path | None) -> st
         saved = chats.saved()
         chats.clear()
         return _cleared(saved)
-    return "\n\n".join(filter(None, (_shown(chat.saved(), notebook), kept_note(chat))))
+    note = "" if goes_on else kept_note(chat)
+    return "\n\n".join(filter(None, (_shown(chat.saved(), notebook), note)))
 
 
 def kept_note(chat: Chat) -> str:

@@ -44,6 +44,7 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
         ("--clera", "Did you mean --clear?"),
         ("all", "--export, --clear"),
         ("--clear default", "takes no 'default'"),
+        ("--export a.md --clear", "not both"),
         ("--export", "ends in .md"),
         ("--export a.ipynb", "ends in .md"),
         ("--export no folder/a.md", "cannot be written"),
