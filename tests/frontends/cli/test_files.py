@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_llm import llm
 from jupyter_llm.frontends.cli import main
+from jupyter_llm.records.verify import Verdict, VerifyReport
 
 
 @pytest.fixture
@@ -95,3 +97,15 @@ def test_of_a_file_of_unknown_origin_only_the_hash_is_told(
     out = capsys.readouterr().out
     assert out.startswith("Nothing says what tiny.gguf should be")
     assert digest in out
+
+
+def test_what_differs_in_a_notebook_is_told_as_it_was_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diff = "-x = 2 ** 3\n+f(**y)"
+    report = VerifyReport((Verdict(place="cell 1", result="different", diff=diff),))
+    monkeypatch.setattr(llm, "verify", lambda _notebook: report)
+    assert main(["verify", "a.ipynb"]) == 1
+    assert diff in capsys.readouterr().out
+    assert main(["verify", "--json", "a.ipynb"]) == 1
+    assert json.loads(capsys.readouterr().out)["answers"][0]["diff"] == diff
