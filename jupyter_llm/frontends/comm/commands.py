@@ -43,7 +43,8 @@ def _models(call: Call) -> Offer:
     from jupyter_llm.frontends.prompt.model_list import listed_models
 
     models = listed_models(call.llm)
-    choices = [_to_use(model.entry.name) for model in models if not model.is_loaded]
+    # Of two files with one name the first one is meant by it.
+    choices = map(_to_use, dict.fromkeys(one.entry.name for one in models if not one.is_loaded))
     pull = ChoiceData(label="Pull another model", text="/pull")
     return Offer(models_shown(models), (*choices, pull))
 
