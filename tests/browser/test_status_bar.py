@@ -108,7 +108,7 @@ def test_where_it_is_not_installed_the_offer_ends_in_how_to_install_it(
     notebook = open_notebook(HIDE)
     notebook.run(0)
     item(notebook).click()
-    expect(notebook.page.get_by_text("pip install jupyter-llm").first).to_be_visible()
+    expect(notebook.page.get_by_text("pip install '.[smollm2]'").first).to_be_visible()
     assert errors == []
 
 

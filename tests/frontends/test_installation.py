@@ -49,7 +49,7 @@ def test_all_is_well(prefix: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (None, __version__, "no JupyterLab in this environment"),
         ("4.5.9", __version__, "needs 4.6 or newer"),
-        ("4.6.0", None, "lacks the extension"),
+        ("4.6.0", None, "from a clone: python"),
         ("4.6.0", "0.0.1", "The extension is 0.0.1"),
     ],
 )

@@ -45,6 +45,9 @@ export function loadFailure(
   translate: (text: string, ...values: string[]) => string,
 ): string {
   return /no module named '?jupyter_llm'?/i.test(reason)
-    ? translate("It is not installed where this kernel runs: %1", "pip install jupyter-llm")
+    ? translate(
+        "It is not installed where this kernel runs. From a clone: %1",
+        "pip install '.[smollm2]'",
+      )
     : translate("It could not be loaded: %1", reason);
 }
