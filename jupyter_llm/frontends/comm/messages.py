@@ -428,7 +428,7 @@ class Models(ToFrontEnd):
 
 
 class Anybody(ToFrontEnd):
-    """A view has said bye. Whoever still shows the chat says hello, or hears nothing more."""
+    """A view has said bye. Whoever still shows the chat follows anew, or hears nothing more."""
 
 
 class SnapshotMessage(ToFrontEnd):
@@ -505,7 +505,7 @@ class Transcript(ToFrontEnd):
 
 
 class Suggestions(ToFrontEnd):
-    """Answers `complete`."""
+    """Answers `suggest`."""
 
     id: str
     start: int

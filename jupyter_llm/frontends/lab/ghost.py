@@ -25,10 +25,7 @@ _STOP_S: Final = 60.0  # until a model that was taken from has stopped
 
 
 class Ghost(PagePart):
-    """Completes code in one page's notebook.
-
-    It loads no model but one that was let go since nobody used it for a while.
-    """
+    """Completes code in one page's notebook; it loads no model."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
