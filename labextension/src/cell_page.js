@@ -37,7 +37,14 @@ export default {
   initialize({ model }) {
     const notebook = createNotebook(model, document.createElement("div"));
     if (!notebook) return undefined;
-    const timers = GREETINGS_MS.map((ms) => setTimeout(() => model.send({ type: "hello" }), ms));
+    const greet = () => {
+      try {
+        model.send({ type: "hello" });
+      } catch {
+        // the kernel has gone within these seconds, and its comm with it
+      }
+    };
+    const timers = GREETINGS_MS.map((ms) => setTimeout(greet, ms));
     /** @param {Wish} wish */
     const fulfil = (wish) => {
       const said = { id: wish.id, page: clientOf(model.widget_manager) };
