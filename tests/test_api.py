@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.saved_turns import left_out
 from support.scripted import ScriptedEngine, messages_of
 
 from jupyter_llm import Chat, Completion, RawPrompt, Special, llm
@@ -320,7 +321,7 @@ class TestChat:
         for number in range(40):
             origin = ("cell", number) if in_cells else None
             chat.stream("question " * 20, origin=origin).result()
-            cuts.append(chat.num_left_out)
+            cuts.append(left_out(chat)[0])
         changes = [b - a for a, b in itertools.pairwise(cuts) if b != a]
         assert len(changes) >= 2
         assert min(changes) > 2

@@ -12,8 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.draft import Cut, Turn, attachments_in
-from jupyter_llm.chat.plan import Place
+from jupyter_llm.chat.draft import Turn, attachments_in
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
@@ -21,14 +20,15 @@ if TYPE_CHECKING:
     from weakref import ReferenceType
 
     from jupyter_llm.chat.asked import Asked
-    from jupyter_llm.chat.draft import Part
-    from jupyter_llm.chat.plan import Plan
+    from jupyter_llm.chat.draft import Draft, Gone, Part
+    from jupyter_llm.chat.script import Script
     from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.request import Request
+    from jupyter_llm.engine.request import Message, RawPrompt, Request
 
 START = 0  # the number of what comes before all others
+_EARLIER = -1  # the tick of what an earlier kernel wrote and nobody has gone on from in this one
 _TICK_S = 1e-3  # no two turns of a chat are finished at the same time
 
 
@@ -36,18 +36,28 @@ _TICK_S = 1e-3  # no two turns of a chat are finished at the same time
 class Sending:
     """A prompt on its way, from when it is ready until its answer is a turn.
 
-    `cuts` are what its branch leaves out from then on, by conversation. Nothing here keeps the
-    `stream` from being given up.
+    `place` is where it is going to stand, and `cuts` are what its branch leaves out from then on,
+    by conversation; `left_out` counts the turns and cells. With `is_alone` it goes without cells
+    that it is not about. A `script` asks for the same code as the next cell of a program. Nothing
+    here keeps the `stream` from being given up.
     """
 
     asked: Asked
     engine: Engine
     request: Request
-    place: Place
-    plan: Plan
-    cuts: Mapping[str, Cut]
+    place: Exchange
+    draft: Draft
+    cuts: Mapping[str, Gone]
+    left_out: tuple[int, int]
+    is_alone: bool = False
+    script: Script | None = None
     future: Future[Completion] = field(default_factory=Future)
     stream: ReferenceType[Stream] | None = None
+
+    @property
+    def prompt(self) -> RawPrompt | tuple[Message, ...]:
+        """What the model is asked first."""
+        return self.script.prompt if self.script is not None else self.draft.messages
 
     @property
     def completion(self) -> Completion | None:
@@ -73,11 +83,17 @@ class Sending:
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
-    """What stands at a number of a chat: a prompt with its answer, finished or not.
+    """What stands at a number of a chat, or is to: a prompt with its answer, finished or not.
 
     While another answer is `sending`, the turn that is `settled` counts. `siblings` are the numbers
-    of all that stand after `parent`, the oldest first, its own included. `tick` is None for what an
-    earlier kernel wrote and nobody has gone on from in this one.
+    of all that stand after `parent`, the oldest first, its own included. `tick` and `names` are the
+    moment when it was first asked in this kernel, and what variables there were: what ran for the
+    first time after it stands below its cell, as far as anybody knows.
+
+    Of one that is to be sent, `before` are the turns before it, and `later_cuts` what the prompts
+    after it leave out by now. `is_at_end` says that it goes on with the active branch, rather than
+    begin one or stand in the place of an earlier prompt. A turn of its cell that stands `elsewhere`
+    stays there, and is the cell's no longer.
     """
 
     number: int
@@ -87,7 +103,17 @@ class Exchange:
     settled: Turn | None = None
     sending: Sending | None = field(default=None, repr=False)
     is_kept: bool = True
-    tick: int | None = None
+    tick: int = _EARLIER
+    names: frozenset[str] = frozenset()
+    before: tuple[Turn, ...] = field(default=(), repr=False)
+    later_cuts: Mapping[str, Gone] = field(default_factory=dict, repr=False)
+    is_at_end: bool = True
+    elsewhere: int | None = None
+
+    @property
+    def cuts(self) -> Mapping[str, Gone]:
+        """What is left out before it, by conversation."""
+        return self.before[-1].cuts if self.before else {}
 
     @property
     def turn(self) -> Turn | None:
@@ -116,7 +142,7 @@ class Exchange:
     def told(self) -> tuple[Part, ...]:
         """What went along with the prompt and with none before it."""
         if self.sending is not None:
-            return self.sending.plan.told
+            return self.sending.draft.owned
         return self.settled.told if self.settled is not None else ()
 
     @property
@@ -139,7 +165,7 @@ class Branches:
         self._all: dict[int, Exchange] = {}
         self._children: dict[int, list[int]] = {START: []}  # the one that was active last is last
         self._last_number = START
-        self._held: list[Place] = []  # by prompts that are about to be sent
+        self._held: list[Exchange] = []  # by prompts that are about to be sent
         self._shown: tuple[Exchange, ...] | None = None  # None: something has changed
         self._finished_at = 0.0
         if chat is not None:
@@ -165,7 +191,7 @@ class Branches:
             chosen = chat.state.choices.get(parent)
             children.sort(key=lambda child, chosen=chosen: (child == chosen, child))  # type: ignore[misc]
         if turns := self.turns():
-            cuts = {at: Cut(last_turn=last_turn) for at, last_turn in chat.state.cuts.items()}
+            cuts = {at: frozenset(range(1, last + 1)) for at, last in chat.state.cuts.items()}
             self._all[turns[-1].number].settled = replace(turns[-1], cuts=cuts)
 
     def __len__(self) -> int:
@@ -279,57 +305,58 @@ class Branches:
     @property
     def restored(self) -> frozenset[int]:
         """The numbers of an earlier kernel that nobody has gone on from."""
-        return frozenset(n for n, one in self._all.items() if one.tick is None)
+        return frozenset(n for n, one in self._all.items() if one.tick == _EARLIER)
 
     # What is sent
 
     def place(
         self, tick: int, origin: Hashable = None, after: int | None = None, *, goes_on: bool = False
-    ) -> Place:
+    ) -> Exchange:
         """Where a prompt of a moment stands; nothing changes.
 
         That is after a number that is there, where the last prompt of its origin stands, or at the
         end. Unless it `goes_on` from there, it follows nothing of later, nor of an earlier kernel.
         """
         if after is not None:
-            return self._new_place(tick, self._path_to(after), is_at_end=False)
+            return self._new_place(tick, origin, self._path_to(after), is_at_end=False)
         active = self.path()
         path = active if goes_on else self._above(active, tick)
-        new = self._new_place(tick, path, is_at_end=path == active)
+        new = self._new_place(tick, origin, path, is_at_end=path == active)
         same = () if origin is None else self.of_origin(lambda other: bool(other == origin))
         number = next(iter(same), None)
         if number is None:
             return new
         old = self._all[number]
-        if old.tick is not None or (not goes_on and old.parent == new.parent):
+        if old.tick != _EARLIER or (not goes_on and old.parent == new.parent):
             return self._place_of(old, tick)
         return replace(new, elsewhere=number)
 
     def _above(self, path: list[int], tick: int) -> list[int]:
         """The beginning of a branch that stands above a moment of this kernel."""
         ticks = (self._all[number].tick for number in path)
-        is_above = [one is not None and one < tick for one in ticks]
+        is_above = [_EARLIER < one < tick for one in ticks]
         return path[: is_above.index(False)] if False in is_above else path
 
-    def _place_of(self, old: Exchange, tick: int) -> Place:
+    def _place_of(self, old: Exchange, tick: int) -> Exchange:
         """The place of a prompt that was sent before; after it is what this kernel went on with."""
-        after = (n for n in self._down(old.number) if self._all[n].tick is not None)
+        after = (n for n in self._down(old.number) if self._all[n].tick != _EARLIER)
         later = self._turns(after)[-1:]
-        return Place(
-            number=old.number,
+        return replace(
+            old,
             tick=tick,
-            parent=old.parent,
             is_at_end=False,
             before=self._turns(self._path_to(old.parent)),
             later_cuts=later[0].cuts if later else {},
-            replaced=old.settled,
         )
 
-    def _new_place(self, tick: int, path: list[int], *, is_at_end: bool) -> Place:
+    def _new_place(
+        self, tick: int, origin: Hashable, path: list[int], *, is_at_end: bool
+    ) -> Exchange:
         """A new place after a path."""
-        return Place(
+        return Exchange(
             number=self._last_number + 1,
             tick=tick,
+            origin=origin,
             parent=path[-1] if path else START,
             is_at_end=is_at_end,
             before=self._turns(path),
@@ -342,14 +369,13 @@ class Branches:
         self._children[number] = []
         self._children[exchange.parent].insert(0, number)
 
-    def hold(self, place: Place, origin: Hashable) -> None:
+    def hold(self, place: Exchange) -> None:
         """Hold a place for a prompt that is about to be sent."""
         self._held.append(place)
         if place.number not in self._all:
-            number, parent = place.number, place.parent
-            self._add(Exchange(number=number, parent=parent, origin=origin, tick=place.tick))
+            self._add(replace(place, before=(), elsewhere=None))
 
-    def release(self, place: Place) -> bool:
+    def release(self, place: Exchange) -> bool:
         """Hold a place no longer, if it is; tell whether nothing stands there, nor is going to."""
         self._held = [other for other in self._held if other is not place]
         return self.is_empty(place.number)
@@ -379,7 +405,7 @@ class Branches:
         if place.elsewhere is not None:
             self._disown(self._all[place.elsewhere])
         for before in map(self._all.__getitem__, self._path_to(exchange.parent)):
-            before.tick = before.tick or 0  # a part of this kernel's talk
+            before.tick = max(before.tick, 0)  # a part of this kernel's talk
         if not place.is_at_end:
             self.choose(place.number)
         self.sendings[place.number] = sending
@@ -403,7 +429,7 @@ class Branches:
             prompt=sending.asked.prompt,
             completion=completion,
             origin=exchange.origin,
-            told=sending.plan.told,
+            told=sending.draft.owned,
             number=number,
             parent=exchange.parent,
             finished_at=self._finished_at,

@@ -19,17 +19,8 @@ from jupyter_llm.chat.budget import (
     tells_if_asked,
     tells_what_code_needs,
 )
-from jupyter_llm.chat.draft import Cut, Draft, Turn
-from jupyter_llm.chat.plan import (
-    Place,
-    Plan,
-    cells_told,
-    draft_prompt,
-    plan_code,
-    plan_prompt,
-    variable_parts,
-)
-from jupyter_llm.chat.script import literal_names, needed_cells
+from jupyter_llm.chat.plan import cells_told, draft_prompt, plan_code, plan_prompt, variable_parts
+from jupyter_llm.chat.script import as_script, literal_names, needed_cells
 from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origins_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
@@ -46,12 +37,12 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Unpack
 
+    from jupyter_llm.chat.draft import Draft, Gone, Turn
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.engine.options import SamplingOptions
-    from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot, Timeline
     from jupyter_llm.records.answers import AnswerLog
 
@@ -68,7 +59,7 @@ class Chat:
     Call it to send a prompt together with the turns so far. Turns whose answers failed or were
     interrupted before the first word are not kept; of others, what there was. When the turns
     outgrow their budget, the oldest are left out in one large cut, down to half of it, so that the
-    rest stays resident until the next cut; `num_left_out` counts them.
+    rest stays resident until the next cut.
 
     A prompt may be sent after any turn, so the turns form branches. The active one is what goes
     along with prompts; `choose` makes another one active. Turns that were kept of an earlier kernel
@@ -111,16 +102,6 @@ class Chat:
         self.last_draft = ""
         self._counted: tuple[Engine, tuple[Message, ...], int] | None = None
 
-    @property
-    def num_left_out(self) -> int:
-        """How many turns did not go along with the last prompt, since they no longer fit."""
-        return len(self._left_out_at_the_end()[0])
-
-    @property
-    def cells_left_out(self) -> list[CellEvent]:
-        """The runs of cells that the last prompt left out, since they no longer fit."""
-        return self._left_out_at_the_end()[1]
-
     def __call__(
         self,
         prompt: str,
@@ -161,7 +142,7 @@ class Chat:
         *,
         show_progress: ShowProgress | None = None,
         on_begin: Callable[[int], None] | None = None,
-    ) -> tuple[Stream, Plan]:
+    ) -> tuple[Stream, Sending]:
         """Send a prompt and return its stream, and what it was made of.
 
         `show_progress` is told how far the model is loaded; without it a line says so. `on_begin`
@@ -172,7 +153,7 @@ class Chat:
             self._answers.log(sending.request, stream.future)
             sent = replace(sending, future=stream.future, stream=weakref.ref(stream))
             self._take_in(sent, on_begin)
-        return stream, sending.plan
+        return stream, sending
 
     def take_in(
         self,
@@ -189,7 +170,7 @@ class Chat:
 
     def preview(self, engine: Engine, asked: Asked) -> RawPrompt | tuple[Message, ...]:
         """What would be sent first; nothing changes."""
-        return self._preview(engine, asked)[1].prompt
+        return self._preview(engine, asked).prompt
 
     def read_draft(self, asked: Asked) -> None:
         """Let the engine read a prompt that is still being written, as `send` would send it.
@@ -203,23 +184,23 @@ class Chat:
             return
         with suppress(EngineClosedError):
             with asking_nobody():
-                place, plan = self._preview(engine, asked)
+                sending = self._preview(engine, asked)
             conversation = self._conversation(asked.context)
-            if plan.is_aside or asked.is_new or not place.is_at_end:
+            if sending.draft.is_aside or asked.is_new or not sending.place.is_at_end:
                 conversation += ", aside"
             request = Request(
-                prompt=plan.prompt,
+                prompt=sending.prompt,
                 params=asked.params,
                 conversation=conversation,
                 is_private=True,
             )
             engine.prefill(request, is_draft=True)
 
-    def _preview(self, engine: Engine, asked: Asked) -> tuple[Place, Plan]:
+    def _preview(self, engine: Engine, asked: Asked) -> Sending:
         place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
         if asked.is_new:
-            place = Place(number=1, tick=place.tick)
-        return place, self._plan(engine, asked, place)
+            place = Exchange(number=1, tick=place.tick)
+        return self._ready(engine, asked, place)
 
     def read_ahead(self, engine: Engine, choice: str = "none") -> None:
         """Let the engine read what goes along with the next prompt, while it is idle.
@@ -252,7 +233,7 @@ class Chat:
             self.timeline.snapshot(),
             mode=mode,
             allowed=allowed,
-            cut=self._cut_at(place, mode),
+            gone=self._gone_at(place, mode),
             system=self.system if goes_on else self._systems.at(place.tick),
         )
 
@@ -270,26 +251,10 @@ class Chat:
             self.resume()
         with self._lock:  # or else one that is sent in between would seem to stand below this one
             place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
-            self._branches.hold(place, asked.origin)
+            self._branches.hold(place)
         try:
             self._note_system(asked, place.tick)
-            plan = self._plan(engine, asked, place)
-            conversation = self._conversation(asked.context)
-            notebook = self.timeline.snapshot().above(place.tick)
-            turns, cells = self._left_out(place.before, plan.cut, notebook)
-            yield Sending(
-                asked=asked,
-                engine=engine,
-                request=Request(
-                    prompt=plan.draft.messages,
-                    params=asked.params,
-                    conversation=None if plan.is_aside else conversation,
-                    is_private=not (asked.is_kept and self._may_be_kept(plan.draft)),
-                ),
-                place=place,
-                plan=replace(plan, left_out=(len(turns), len(cells))),
-                cuts={**place.cuts, conversation: plan.cut},
-            )
+            yield self._ready(engine, asked, place)
         finally:
             with self._lock:
                 if self._branches.release(place):  # its prompt has not begun
@@ -297,7 +262,7 @@ class Chat:
 
     def _place(
         self, origin: Hashable = None, after: int | None = None, *, goes_on: bool = False
-    ) -> Place:
+    ) -> Exchange:
         """Where a prompt stands: what is below its cell is not told it."""
         with self._settled() as branches:
             if after:
@@ -318,14 +283,15 @@ class Chat:
         else:
             self._systems.put(asked.origin, asked.system, tick, is_kept=asked.is_kept)
 
-    def _plan(self, engine: Engine, asked: Asked, place: Place) -> Plan:
+    def _ready(self, engine: Engine, asked: Asked, place: Exchange) -> Sending:
+        """A prompt as it would be sent from a place; nothing changes."""
         notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
-        system = self.system if asked.goes_on else self._systems.at(place.tick)
-        cells, is_about = notebook.visible, True
+        cells, is_about, names = notebook.visible, True, None
         with self._settled():
             first = self._firsts.get(asked.origin)
         if first is not None:
-            asked = asked.asked_again(cells, first[1])
+            names = first[1]
+            asked = asked.asked_again(cells, names)
         needs = asked.is_code and tells_what_code_needs(engine.info, mode)
         if needs:
             cells = needed_cells(cells, asked.cells_meant(cells))
@@ -335,31 +301,45 @@ class Chat:
             is_about = bool(cells or asked.named)
         variables: Sequence[tuple[str, str]] = ()
         if is_about and asked.about is not None:
-            names = first[1] if first is not None else None
             variables = variables_about(asked.about, asked.vars, cells[-_NUM_RECENT:], names=names)
         if needs:
             typed = literal_names(cells)
             variables = [one for one in variables if one[0] not in typed]
-        cut, count = self._cut_at(place, mode), partial(self._count, engine)
+        conversation = self._conversation(mode)
+        system = self.system if asked.goes_on else self._systems.at(place.tick)
         allowed = budget(engine.info, mode, asked.params.max_tokens)
-        draft = draft_prompt(
+        whole = draft_prompt(
             asked.prompt,
             place,
             notebook,
             mode="none" if needs else mode,
             allowed=allowed,
-            cut=cut,
+            gone=self._gone_at(place, mode),
             system=system if asked.system is None else asked.system,
             variables=variables,
             attachments=asked.attachments,
         )
+        sent, count = whole.only(cells), partial(self._count, engine)
         if needs:
-            return plan_code(draft, cells, allowed=allowed, cut=cut, count=count)
-        sent = draft.only(cells)
-        plan = plan_prompt(
-            sent, place, self._conversation(mode), mode=mode, allowed=allowed, cut=cut, count=count
+            draft = plan_code(whole, cells, allowed, count)
+        else:
+            draft = plan_prompt(sent, place, conversation, mode, allowed=allowed, count=count)
+        return Sending(
+            asked=asked,
+            engine=engine,
+            request=Request(
+                prompt=draft.messages,
+                params=asked.params,
+                conversation=None if draft.is_aside else conversation,
+                is_private=not (asked.is_kept and self._may_be_kept(draft)),
+            ),
+            place=place,
+            draft=draft,
+            cuts={**place.cuts, conversation: draft.gone},
+            left_out=_left_out(place.before, draft.gone, notebook),
+            is_alone=not is_about and sent.cells != whole.cells,
+            script=as_script(draft, allowed) if needs else None,
         )
-        return replace(plan, is_alone=not is_about and sent.cells != draft.cells)
 
     def _count(self, engine: Engine, messages: tuple[Message, ...]) -> int:
         """How many tokens a prompt has; the engine may be reading, so it is asked once."""
@@ -371,7 +351,7 @@ class Chat:
     def _take_in(self, sending: Sending, on_begin: Callable[[int], None] | None = None) -> None:
         """Take in a prompt that was sent: its turn, and what to read next."""
         self._last_mode, self._last_params = sending.asked.context, sending.request.params
-        self._was_alone = sending.plan.is_alone
+        self._was_alone = sending.is_alone
         place = sending.place
         with self._settled() as branches:
             has_begun = branches.begin(sending)
@@ -383,7 +363,7 @@ class Chat:
             on_begin(place.number)
         sending.future.add_done_callback(self._finish)
         self._watchers.tell()
-        if not sending.plan.is_aside:
+        if not sending.draft.is_aside:
             sending.future.add_done_callback(partial(self._read_on, sending))
 
     def _finish(self, _future: Future[Completion]) -> None:
@@ -399,23 +379,9 @@ class Chat:
         name = f"chat {self.name or id(self)}"
         return f"{name}, all" if mode == "all" else name
 
-    def _cut_at(self, place: Place, mode: ContextMode) -> Cut:
+    def _gone_at(self, place: Exchange, mode: ContextMode) -> Gone:
         """What is left out of a prompt in this place."""
-        return place.cuts.get(self._conversation(mode), Cut())
-
-    def _left_out(
-        self, turns: Sequence[Turn], cut: Cut, notebook: Snapshot
-    ) -> tuple[list[Turn], list[CellEvent]]:
-        """The turns that a cut leaves out, and the cells that they or no turn told."""
-        gone = [turn for turn in turns if turn.number <= cut.last_turn]
-        cells = (cells_told(gone) | cut.cells) - notebook.pinned
-        return gone, [cell for cell in notebook.visible if cell in cells]
-
-    def _left_out_at_the_end(self) -> tuple[list[Turn], list[CellEvent]]:
-        turns = self.turns
-        cuts = turns[-1].cuts if turns else {}
-        cut = cuts.get(self._conversation(self._last_mode), Cut())
-        return self._left_out(turns, cut, self.timeline.snapshot())
+        return place.cuts.get(self._conversation(mode), frozenset())
 
     def read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
@@ -729,6 +695,14 @@ class Chat:
         """Keep what the chat is beside its turns; cells do not outlive a kernel."""
         turns = self._branches.turns()
         cuts = turns[-1].cuts if turns else {}
-        last_turns = {at: cut.last_turn for at, cut in cuts.items() if cut.last_turn}
+        numbers = {at: [one for one in gone if isinstance(one, int)] for at, gone in cuts.items()}
+        last_turns = {at: max(turns) for at, turns in numbers.items() if turns}
         state = ChatState(self._systems.kept, last_turns, self._branches.choices)
         self._archive.write(StoredChats.describe, self.name, state)
+
+
+def _left_out(turns: Sequence[Turn], gone: Gone, notebook: Snapshot) -> tuple[int, int]:
+    """How many turns are left out, and how many cells that they or no turn told."""
+    left_out = [turn for turn in turns if turn.number in gone]
+    cells = (cells_told(left_out) | gone) - notebook.pinned
+    return len(left_out), sum(cell in cells for cell in notebook.visible)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 
     Count = Callable[[tuple[Message, ...]], int]
+    Gone = frozenset[int | CellEvent]
+    """What a branch leaves out for good: turns, by number, and cells that no turn told."""
 
 _CELLS = "These cells ran in the notebook:\n\n"
 _VARIABLES = "Variables:\n\n"
@@ -63,7 +65,7 @@ class Turn:
     number: int = 0
     parent: int = 0
     finished_at: float = field(default=0.0, repr=False, compare=False)
-    cuts: Mapping[str, Cut] = field(default_factory=dict, repr=False, compare=False)
+    cuts: Mapping[str, Gone] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def attachments(self) -> tuple[tuple[str, str], ...]:
@@ -78,14 +80,6 @@ class Turn:
         return sum(map(len, texts))
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """What a branch leaves out for good: turns up to a number, and cells that no turn told."""
-
-    last_turn: int = 0
-    cells: frozenset[CellEvent] = frozenset()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A prompt with all that goes along with it.
@@ -93,6 +87,10 @@ class Draft:
     `turns` come before it and tell what they told, `cells` and `attachments` are told with it.
     `variables` are told where none of the turns has said the same. Pinned cells whose turn was left
     out stand in `front`, before the first of the others.
+
+    Of one that is going to be sent, `owned` is what its turn is to own, and `gone` what its branch
+    leaves out from then on. A prompt aside is not what the next one goes on from, so it leaves
+    alone what is resident of the chat.
     """
 
     prompt: str
@@ -103,6 +101,9 @@ class Draft:
     attachments: tuple[Part, ...] = ()
     front: tuple[Part, ...] = ()
     pinned: frozenset[CellEvent] = frozenset()
+    owned: tuple[Part, ...] = ()
+    gone: Gone = frozenset()
+    is_aside: bool = False
 
     @property
     def told(self) -> tuple[Part, ...]:

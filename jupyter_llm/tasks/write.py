@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
     from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.plan import Plan
     from jupyter_llm.chat.script import Script
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
@@ -45,7 +45,7 @@ def write_in_chat(
     tries: Tries | None = None,
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
     show_progress: ShowProgress | None = None,
-) -> tuple[CodeAnswer, Plan]:
+) -> tuple[CodeAnswer, Sending]:
     """Send a prompt to a chat that is answered with code that parses, and wait for it.
 
     Of a few drafts the best becomes the turn, which is there when it is; `write_code` explains
@@ -55,7 +55,7 @@ def write_in_chat(
     ran = sources_that_ran(chat.timeline.snapshot().cells)
     judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
     with chat.sending(asked.for_code(), show_progress) as sending:
-        script = sending.plan.script
+        script = sending.script
         try:
             answer = write_code(
                 sending.engine,
@@ -73,7 +73,7 @@ def write_in_chat(
         answer = replace(answer, cells=new_cells(answer.cells, namespace))
         shown = replace(answer.completion, text=answer.text, token_ids=None)
         chat.take_in(sending, shown, answer.request, answer.completion, answer.whole)
-    return answer, sending.plan
+    return answer, sending
 
 
 def write_code(

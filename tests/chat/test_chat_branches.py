@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from support.interrupts import interrupt_main
+from support.saved_turns import left_out
 from support.scripted import ScriptedEngine, messages_of
 from support.template_engine import ScriptedLLM, TemplateEngine
 from support.waiting import until
@@ -61,7 +62,7 @@ def long_talk(num_turns: int = 40, **options: object) -> tuple[Chat, TemplateEng
     for number in range(num_turns):
         where = {"origin": number} if "attachments" in options else {}
         chat.stream(f"question {number}", context="auto", **options, **where).result()  # type: ignore[arg-type]
-    assert not num_turns or chat.num_left_out > 5
+    assert not num_turns or left_out(chat)[0] > 5
     return chat, engine
 
 
@@ -338,16 +339,16 @@ class TestCutsOfBranches:
         chat.stream("long", after=1, context="auto").result()
         for number in range(30):
             chat(f"long {number}", context="auto")
-        assert chat.num_left_out > 7
+        assert left_out(chat)[0] > 7
         chat.choose(2)
-        assert chat.num_left_out == 0
+        assert left_out(chat)[0] == 0
         chat("go on", context="auto")
         text = engine.format(engine.requests[-1].prompt)
         assert [f"short {number}<" in text for number in range(5)] == [True] * 5
         assert "root" in text
         chat.choose(7)
         chat("and here", context="auto")
-        assert chat.num_left_out > 7
+        assert left_out(chat)[0] > 7
         assert engine.count_tokens(engine.requests[-1].prompt) <= 1024
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
+from support.saved_turns import left_out
 from support.template_engine import ScriptedLLM, TemplateEngine, common
 
 from jupyter_llm.chat.asked import Asked
@@ -46,6 +47,10 @@ class Session:
         messages = self.request.prompt
         assert isinstance(messages, tuple)
         return messages
+
+    @property
+    def num_left_out(self) -> int:
+        return left_out(self.chat)[0]
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -155,7 +160,7 @@ def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None
         shown = session.chat.preview(session.engine, Asked(prompt="question " * 60, context="auto"))
         session.ask("question " * 60)
         assert session.messages == shown
-    assert session.chat.num_left_out > 0
+    assert session.num_left_out > 0
 
 
 def test_what_is_read_ahead_is_what_the_next_prompt_begins_with(session: Session) -> None:
@@ -178,7 +183,7 @@ class TestCut:
         session = Session(n_ctx=4096)
         session.fill(60, shows="word " * 30)
         text = session.ask("first")
-        num_left_out = len(session.chat.cells_left_out)
+        num_left_out = len(left_out(session.chat)[1])
         assert 0.35 * 2048 < len(session.tokens) <= 0.5 * 2048
         assert 20 < num_left_out < 60
         assert [f"x{n} = 1" in text for n in range(60)] == (
@@ -195,7 +200,7 @@ class TestCut:
             text = session.ask(f"question {number}")
             assert text.count("keep = 'me'") == 1
             assert len(session.tokens) <= 2048
-        assert session.chat.num_left_out > 10
+        assert session.num_left_out > 10
         assert session.messages[0].parts[1].startswith("In [1]")
         session.timeline.unpin(1)
         assert "keep = 'me'" not in session.ask("end")
@@ -209,8 +214,8 @@ class TestCut:
             session.run(f"x{number} = {number}", shows="word " * 8)
             session.ask(f"What is x{number}?")
             tokens = session.tokens
-            if session.chat.num_left_out != num_left_out:
-                num_left_out = session.chat.num_left_out
+            if session.num_left_out != num_left_out:
+                num_left_out = session.num_left_out
                 since_cut.append([])
             else:
                 since_cut[-1].append(common(resident, tokens) / len(tokens))
@@ -269,7 +274,7 @@ def test_every_run_is_told_once_no_hidden_one_ever_and_every_pinned_one_always(
             assert max(times.values(), default=0) <= 1
             assert not any(map(notebook.is_hidden, told))
             if cell is None:  # it is asked at the end
-                assert visible - set(session.chat.cells_left_out) <= told
+                assert visible - set(left_out(session.chat)[1]) <= told
                 assert notebook.pinned & visible <= told
         elif cell and any(c.cell_id == cell for c in session.timeline.cells):
             getattr(session.timeline, kind)(cell)

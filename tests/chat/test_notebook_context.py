@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support.saved_turns import left_out
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import Cell, extension, run
 
@@ -94,9 +95,9 @@ def test_what_no_longer_fits_is_said_with_numbers(
         cell(shell, f"x{number} = 1\nprint('word ' * 20)")
         text = cell(shell, f"%llm hello {number}").text
     chat = llm.chat("default")
-    num_turns, num_cells = chat.num_left_out, len(chat.cells_left_out)
+    num_turns, cells = left_out(chat)
     assert num_turns > 10
-    assert f"first {num_turns} turns and {num_cells} cells no longer fit" in text
+    assert f"first {num_turns} turns and {len(cells)} cells no longer fit" in text
 
 
 @pytest.mark.usefixtures("resident")

@@ -7,11 +7,22 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Part, Turn
 from jupyter_llm.chat.store import ChatState, SavedChat
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.notebook.cells.events import CellEvent, Output, OutputKind
+
+
+def left_out(chat: Chat) -> tuple[int, list[CellEvent]]:
+    """How many turns of its branch a chat leaves out by now, and which cells."""
+    turns, notebook = chat.turns, chat.timeline.snapshot()
+    cuts = turns[-1].cuts if turns else {}
+    gone = cuts.get(f"chat {chat.name or id(chat)}", frozenset())
+    away = [turn for turn in turns if turn.number in gone]
+    cells = gone.union(part.cell for turn in away for part in turn.told) - notebook.pinned
+    return len(away), [cell for cell in notebook.visible if cell in cells]
 
 
 def turn(

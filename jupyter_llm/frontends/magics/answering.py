@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.plan import Plan
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.frontends.prompt.options import Options
@@ -43,10 +43,10 @@ class Answering:
 
     def write(self, chat: Chat, asked: Asked) -> Completion:
         """Answer a prompt, with a cell for the code in the answer if that is wanted."""
-        stream, plan = chat.send(asked, show_progress=self.view.progress)
+        stream, sent = chat.send(asked, show_progress=self.view.progress)
         with stream:
             completion = watch(stream, self.view)
-        notes = list(self._notes(plan, completion))
+        notes = list(self._notes(sent, completion))
         records = [completion.provenance] if completion.provenance is not None else []
         if self.options.below or self.options.replace:
             is_cut_off = completion.finish_reason != "stop"
@@ -63,7 +63,7 @@ class Answering:
     def write_code(self, chat: Chat, asked: Asked) -> Completion:
         """Answer a prompt with cells of code."""
         is_allowed = self.options.tries_drafts
-        answer, plan = write_in_chat(
+        answer, sent = write_in_chat(
             chat,
             asked,
             namespace=self.namespace,
@@ -74,7 +74,7 @@ class Answering:
         whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
         with self._landing(answer.text, whole):
             place, records = self._land(answer.landing, answer.completion)
-        notes = [place, answer.note, *self._notes(plan, answer.completion)]
+        notes = [place, answer.note, *self._notes(sent, answer.completion)]
         text = answer.text
         if self.has_cells and place:  # what stands in a cell is not shown twice
             text = "\n\n".join(map(fenced, answer.sources[1:]))
@@ -131,11 +131,11 @@ class Answering:
     ) -> tuple[str, list[Provenance]]:
         return land(self.writer, sources, completion, in_place=self.options.replace)
 
-    def _notes(self, plan: Plan, completion: Completion) -> Iterator[str]:
+    def _notes(self, sent: Sending, completion: Completion) -> Iterator[str]:
         yield from filter(None, (cut_off(completion),))
-        if plan.is_alone:
+        if sent.is_alone:
             yield "alone; -c all tells the notebook"
-        yield from _left_out(plan, self.options)
+        yield from _left_out(sent, self.options)
         yield from filter(None, (self.note, cost(completion, self.options)))
 
 
@@ -147,9 +147,9 @@ def cost(completion: Completion, options: Options) -> str:
     return f"{completion.usage}{seed}"
 
 
-def _left_out(plan: Plan, options: Options) -> Iterator[str]:
+def _left_out(sent: Sending, options: Options) -> Iterator[str]:
     """How much the prompt left out, if anything; `/context` tells what."""
-    num_turns, num_cells = plan.left_out
+    num_turns, num_cells = sent.left_out
     if isinstance(options.context, int):
         num_cells = 0
         if (total := len(llm.timeline.snapshot().visible)) > options.context:
