@@ -1,7 +1,7 @@
-"""Notebook files; whatever is wrong with one is said in one line.
+"""Notebook files, which are only read; whatever is wrong with one is said in one line.
 
 nbformat may take a second to import. So today's notebooks are read without it: it converts old
-ones, and checks and writes what was changed.
+ones.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import glob
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jupyter_llm.common.replacing import replacing
 from jupyter_llm.errors import NotebookFileError
 
 _FORMAT = 4  # of nbformat; what came before is converted
@@ -108,29 +107,6 @@ def _whole(text: Any) -> Any:
     return "".join(text) if is_lines else text
 
 
-def add_cell_metadata(
-    path: Path, choose: Callable[[Mapping[str, Any]], Mapping[int, Mapping[str, Any]]]
-) -> int:
-    """Add to the metadata of some cells.
-
-    `choose` gets the notebook as `read_notebook` gives it, and returns what to add, by the index
-    of the cell. Return how many cells that were. The file is replaced in one step, and not changed
-    where `NotebookFileError` is raised: it must be valid, and in nbformat's version 4. It comes out
-    as Jupyter saves it.
-    """
-    before = _read_text(path)
-    additions = choose(_notebook(path, before))
-
-    def change(document: dict[str, Any]) -> None:
-        for index, addition in additions.items():
-            for name, value in addition.items():
-                _set(path, document["cells"][index], ("metadata", name), value)
-
-    if additions:
-        _save(path, before, change)
-    return len(additions)
-
-
 def _read_text(path: Path) -> str:
     try:
         with path.open(encoding="utf-8", newline="") as file:  # line ends as they are
@@ -146,43 +122,3 @@ def _read_text(path: Path) -> str:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _set(path: Path, nested: Any, names: Sequence[str], value: Any) -> None:
-    for name in names[:-1]:
-        nested = nested.setdefault(name, {})
-        if not isinstance(nested, dict):
-            raise _failure(path, f"has something else than an object as {name!r}.")
-    nested[names[-1]] = value
-
-
-def _save(path: Path, before: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Replace a notebook file in one step by a changed one, if that is valid."""
-    document = _parsed(path, before)
-    if document.get("nbformat") != _FORMAT:
-        hint = "Save it with Jupyter first; nothing was written."
-        raise _failure(path, f"is in an old format. {hint}")
-    change(document)
-    after = _written(path, document)
-    try:
-        with replacing(Path(os.path.realpath(path)), is_private=False) as file:  # a link stays one
-            file.write(after.replace("\n", "\r\n" if "\r\n" in before else "\n").encode())
-            if _read_text(path) != before:
-                raise _failure(path, "has just changed; nothing was written.")
-    except NotebookFileError:
-        raise
-    except (OSError, ValueError) as error:
-        raise _failure(path, f"cannot be written: {_reason(error)}.") from None
-
-
-def _written(path: Path, document: dict[str, Any]) -> str:
-    """A notebook as Jupyter saves it."""
-    import nbformat
-
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about ids that old notebooks lack
-            nbformat.validate(nbformat.from_dict(document))  # it repairs what it is given
-            return f"{nbformat.v4.writes(nbformat.from_dict(document))}\n"
-    except nbformat.ValidationError as error:
-        reason = str(error).partition("\n")[0]
-        raise _failure(path, f"is not valid ({reason}); nothing was written.") from None

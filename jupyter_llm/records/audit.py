@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import NotebookFileError, ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark, unmark
-from jupyter_llm.notebook.files import add_cell_metadata, find_notebooks, read_notebook
+from jupyter_llm.notebook.files import find_notebooks, read_notebook
 from jupyter_llm.records.answers import Answer, shown_text
 from jupyter_llm.records.records import (
     Record,
@@ -46,7 +46,6 @@ class Item:
     """An answer in an output, a cell whose code was generated, or one that was completed in part.
 
     `model` is what the record says or else the comment in the cell. `cell` counts from 1.
-    `is_labelled` tells that the record stands in the cell's own metadata.
     """
 
     cell: int
@@ -57,7 +56,6 @@ class Item:
     model: str | None
     record_id: str | None
     record: Provenance | None
-    is_labelled: bool = False
 
     @property
     def is_sound(self) -> bool:
@@ -78,7 +76,6 @@ class NotebookAudit:
     path: str
     items: tuple[Item, ...] = ()
     error: str | None = None
-    num_labelled: int = 0
 
     def __str__(self) -> str:
         path = one_line(self.path)
@@ -90,9 +87,8 @@ class NotebookAudit:
         by = f" by {', '.join(models)}" if models else ""
         states = Counter(item.state for item in self.items if item.state != "recorded")
         odd = "".join(f"; {count} {state}" for state, count in states.items())
-        labelled = f"\nLabelled {count_of(self.num_labelled, 'cell')}." * bool(self.num_labelled)
         table = markdown_table(_HEADER, map(_cells, self.items), is_aligned=True)
-        return f"{path}: {' and '.join(what)}{by}{odd}.{labelled}\n\n{table}"
+        return f"{path}: {' and '.join(what)}{by}{odd}.\n\n{table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ class AuditReport:
 
     @property
     def errors(self) -> list[str]:
-        """What could not be read or written, a line each, fit for a terminal."""
+        """What could not be read, a line each, fit for a terminal."""
         return [one_line(one.error) for one in self.notebooks if one.error is not None]
 
     @property
@@ -115,7 +111,8 @@ class AuditReport:
         """What was found as JSON holds it."""
         notebooks = [
             {
-                **{name: getattr(one, name) for name in ("path", "error", "num_labelled")},
+                "path": one.path,
+                "error": one.error,
                 "items": [item.to_json() for item in one.items],
             }
             for one in self.notebooks
@@ -132,11 +129,8 @@ class AuditReport:
         return untrusted_markdown("\n\n".join(readable))
 
 
-def audit_all(names: Iterable[str], *, is_labelling: bool = False) -> AuditReport:
-    """Audit files, folders and patterns; a notebook that cannot be read stops no other.
-
-    With `is_labelling` the records that are found are written into the cells they are about.
-    """
+def audit_all(names: Iterable[str]) -> AuditReport:
+    """Audit files, folders and patterns; a notebook that cannot be read stops no other."""
     found: dict[str, NotebookAudit] = {}
     for name in names:
         try:
@@ -148,36 +142,17 @@ def audit_all(names: Iterable[str], *, is_labelling: bool = False) -> AuditRepor
             found[name] = NotebookAudit(path=name)  # a folder without notebooks
         for path in map(str, paths):
             try:
-                num_labelled = label(Path(path)) if is_labelling else 0
                 items = tuple(audit(Path(path)))
             except NotebookFileError as error:
                 found[path] = NotebookAudit(path=path, error=str(error))
             else:
-                found[path] = NotebookAudit(path=path, items=items, num_labelled=num_labelled)
+                found[path] = NotebookAudit(path=path, items=items)
     return AuditReport(tuple(found.values()))
 
 
 def audit(path: Path) -> list[Item]:
     """What a model wrote in a notebook file, in order; `NotebookFileError` if it cannot be read."""
     return list(_items(read_notebook(path)))
-
-
-def label(path: Path) -> int:
-    """Write records that are found into the metadata of the cells they are about.
-
-    Return how many cells got one. Nothing else in the file changes, nor that where
-    `NotebookFileError` is raised.
-    """
-    return add_cell_metadata(path, _labels)
-
-
-def _labels(notebook: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """The metadata that cells lack, by their index."""
-    return {
-        item.cell - 1: item.record.to_metadata()
-        for item in _items(notebook)
-        if item.kind == "code cell" and item.is_sound and not item.is_labelled and item.record
-    }
 
 
 def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
@@ -215,8 +190,7 @@ def _generated(
         record = index.get(marker.record_id) or next(damaged, None)
         body, said = marker.body, (marker.model, marker.record_id)
     if own or marker is not None:
-        item = _of_source(number, cell, "code cell", record, body, said)
-        yield replace(item, is_labelled=bool(own))
+        yield _of_source(number, cell, "code cell", record, body, said)
 
 
 def _of_source(

@@ -20,7 +20,7 @@ from jupyter_llm import __version__
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.notebook.code.marks import mark
-from jupyter_llm.records.audit import audit, audit_all, label
+from jupyter_llm.records.audit import audit, audit_all
 from jupyter_llm.records.records import completed, landed, to_metadata
 
 CODE = "total = 1 + 1\ntotal"
@@ -113,19 +113,6 @@ def test_a_damaged_record_is_told(path: Path, junk: Any) -> None:
     assert run("--fail-on-unlabelled", path) == 1
 
 
-class TestLabel:
-    def test_records_go_into_the_cells_they_are_about(self, path: Path) -> None:
-        announcement, cell = generated(record(), CODE, metadata={"tags": ["mine"]})
-        cells = [announcement, cell, asked(shown("Yes", record()))]
-        before = json.loads(saved(path, cells).read_text(encoding="utf-8"))
-        assert label(path) == 1
-        after = json.loads(path.read_text(encoding="utf-8"))
-        added = after["cells"][1]["metadata"].pop(METADATA_KEY)
-        assert after == before
-        assert Provenance.from_json(added) == landed(record(), CODE)
-        assert label(path) == 0
-
-
 HOSTILE = "\x1b[31mevil\x07\u202e\n# x <img src=x onerror=alert(1)> | [a](javascript:b) \x9b"
 
 
@@ -214,7 +201,7 @@ def test_what_cannot_be_read_stops_no_other(
     assert [bool(one["error"]) for one in report["notebooks"]] == [True, True, True, False]
 
 
-HELP = ("edited since", "altered", "damaged", "missing", "exit codes", "--label")
+HELP = ("edited since", "altered", "damaged", "missing", "exit codes")
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,6 @@ def _verify_notebook(options: argparse.Namespace) -> int:
         action="store_true",
         help="exit with 1 where a record is missing, altered or damaged",
     ),
-    argument(
-        "--label",
-        action="store_true",
-        help="write the records that are found into the metadata of the cells they are about",
-    ),
 )
 def _audit(options: argparse.Namespace) -> int:
     """List what in notebooks was written by a model.
@@ -99,11 +94,11 @@ def _audit(options: argparse.Namespace) -> int:
     exit codes:
       0  all was read
       1  with --fail-on-unlabelled: a record is missing, altered or damaged
-      2  a notebook could not be read or written, or the command was wrong
+      2  a notebook could not be read, or the command was wrong
     """
     from jupyter_llm.records.audit import audit_all
 
-    report = audit_all(options.notebooks, is_labelling=options.label)
+    report = audit_all(options.notebooks)
     text = json.dumps(report.to_json(), indent=1) if options.json else str(report)
     for error in report.errors:
         say("audit", error)
