@@ -12,7 +12,7 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.parts import ProposalData
 from jupyter_llm.frontends.prompt.commands import Call, Order
-from jupyter_llm.frontends.prompt.typed import Reader
+from jupyter_llm.frontends.prompt.typed import Typed, read, read_draft
 from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.variables import plainly_mentioned
@@ -35,8 +35,8 @@ class Asker:
 
     def send(self, message: Send, job: Job) -> None:
         """Carry out a command, or send a prompt and wait until it is answered."""
-        reader = self._reader(self._options(message, is_alone=message.is_alone))
-        typed = job.run(partial(reader.read, message.text))
+        options = self._options(message, is_alone=message.is_alone)
+        typed = job.run(partial(self._read, options, message.text))
         if isinstance(typed.what, Order):
             self._obey(typed.what, typed.options, job)
             return
@@ -44,8 +44,8 @@ class Asker:
 
     def draft(self, message: DraftMessage) -> Asked | None:
         """What `send` would send of a draft; None if that is no prompt, or not yet."""
-        reader = self._reader(self._options(is_alone=message.is_alone))
-        found = reader.read_draft(message.text)
+        options = self._options(is_alone=message.is_alone)
+        found = read_draft(partial(self._read, options), message.text)
         return self._with_message(found[0], message) if found is not None else None
 
     def regenerate(self, message: Regenerate, turn: Turn, job: Job) -> None:
@@ -67,13 +67,15 @@ class Asker:
         )
         self._ask(asked, job)
 
-    def _reader(self, defaults: Options) -> Reader:
-        return Reader(
+    def _read(self, defaults: Options, *text: str, is_draft: bool = False) -> Typed:
+        return read(
+            *text,
             commands=PANEL_COMMANDS,
             namespace=user_namespace(),
             cells=self.side.chat.timeline.snapshot().visible,
             defaults=defaults,
             has_options=False,
+            is_draft=is_draft,
         )
 
     @staticmethod

@@ -29,7 +29,7 @@ from jupyter_llm.frontends.magics.completion import matcher
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, Options, flags_in
-from jupyter_llm.frontends.prompt.typed import Reader
+from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.code.landing import CellWriter
@@ -161,13 +161,14 @@ class LLMMagics(Magics):
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> None:
         """Ask the resident model, or run a command; `%llm /help` explains both."""
-        reader = Reader(
+        typed = read(
+            line,
+            cell or "",
             commands=self.commands,
             namespace={**self.shell.user_ns, **(local_ns or {})},
             cells=llm.timeline.snapshot().visible,
             defaults=self.defaults,
         )
-        typed = reader.read(line, cell or "")
         with self.recorder.unheard():  # an answer is a turn and no output of the cell
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.prompt.options import loaded_magics
-from jupyter_llm.frontends.prompt.typed import Reader
+from jupyter_llm.frontends.prompt.typed import read, read_draft
 from jupyter_llm.notebook.cells.shell import user_namespace
 
 if TYPE_CHECKING:
@@ -44,13 +45,14 @@ def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
     typed = _CELL.match(source)
     if typed is None or magics is None:
         return None
-    reader = Reader(
+    read_typed = partial(
+        read,
         commands=magics.commands,
         namespace=user_namespace(),
         cells=llm.timeline.snapshot().visible,
         defaults=magics.defaults,
     )
-    found = reader.read_draft(typed[1], typed[2])
+    found = read_draft(read_typed, typed[1], typed[2])
     if found is None or found[1].dry_run:
         return None
     asked, options = found

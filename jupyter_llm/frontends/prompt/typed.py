@@ -29,7 +29,7 @@ from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, without_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from jupyter_llm.frontends.prompt.commands import Command, Order
@@ -54,99 +54,100 @@ class Typed:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads what is typed, by the commands, variables and cells that there are.
+def read(
+    line: str,
+    body: str = "",
+    *,
+    commands: Mapping[str, Command],
+    namespace: Mapping[str, Any],
+    cells: Sequence[CellEvent],
+    defaults: Options,
+    has_options: bool = True,
+    is_draft: bool = False,
+) -> Typed:
+    """Read what was typed: a line, which begins with its options, and the rest of a cell.
 
-    Without `has_options` a text is a prompt whatever it begins with, but for `-- ` and commands: in
-    a chat one pastes lists, diffs and calls of programs.
+    It is read by the commands, variables and cells that there are. Without `has_options` a text is
+    a prompt whatever it begins with, but for `-- ` and commands: in a chat one pastes lists, diffs
+    and calls of programs. Runs the user's code, but not in a draft: that ends before its first
+    expression, has none in its options, and the arguments of its commands stay as they are.
+
+    Raises
+    ------
+    MagicUsageError, OptionError, EmptyPromptError, InterpolationError
     """
+    copy = dict(namespace)
 
-    commands: Mapping[str, Command]
-    namespace: Mapping[str, Any]
-    cells: Sequence[CellEvent]
-    defaults: Options
-    has_options: bool = True
+    def evaluate(source: str) -> object:
+        if is_draft:
+            raise OptionError("Nothing is evaluated before it is sent.")
+        return eval(source, copy)  # noqa: S307  theirs
 
-    def read(self, line: str, body: str = "", *, is_draft: bool = False) -> Typed:
-        """Read what was typed: a line, which begins with its options, and the rest of a cell.
+    def told(source: str) -> str:
+        value = evaluate(source)
+        return redact_value(source, value, str(value))
 
-        Runs the user's code, but not in a draft: that ends before its first expression, has none in
-        its options, and the arguments of its commands stay as they are.
+    def expand(text: str) -> str:
+        return interpolate(text, told)
 
-        Raises
-        ------
-        MagicUsageError, OptionError, EmptyPromptError, InterpolationError
-        """
-        copy = dict(self.namespace)
+    if line.strip() in _HELP and not body.strip():
+        line = "/help"
+    is_parsed = has_options or line.startswith(_LITERAL)
+    parsed = parse_line(line, expand) if is_parsed else PromptLine(prompt=line)
+    options = defaults.given(parsed.options)
+    prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
+    order = None if parsed.is_literal else find_command(prompt, commands)
+    if order is not None and is_draft:
+        return Typed(order, options)
+    if order is not None:
+        # A text to go on with is told to the model; other arguments are names and paths.
+        value = told if order.command.name == "complete" else evaluate
+        return Typed(replace(order, argument=interpolate(order.argument, value)), options)
+    shielded, sources = shield(prompt)
+    if is_draft:  # what is open may become an expression
+        shielded = _UNCLOSED.split(shielded)[0]
+    named, attachments = attach_cells(shielded, cells)
+    # An `@` of theirs is a product, or a text's: no mention.
+    quoted = [source.replace("@", "@@") for source in sources]
+    chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
+    # What an expression names is in the prompt already, by its value.
+    mentions = mentioned(unshield(named, [""] * len(sources)), namespace)
+    text = unshield(without_at(named, namespace), sources)
+    asked = Asked(
+        prompt=before_values(text).rstrip() if is_draft else expand(text),
+        model=options.model,
+        system=options.system,
+        is_new=options.new,
+        attachments=attachments,
+        context=options.context,
+        named=(*mentions, *chosen),
+        about=unshield(named, quoted),
+        vars=options.vars,
+        is_kept=not options.no_save,
+        goes_on=options.continue_,
+        params=options.params,
+    )
+    may_trail = has_options and not parsed.is_literal
+    trailing = trailing_option(parsed.prompt) if may_trail else ""
+    remarks = (
+        f"`{trailing}` is part of the prompt: options come first" if trailing else "",
+        "`{{` without `}}` stays as typed" if _UNCLOSED.search(shielded) else "",
+    )
+    return Typed(asked, options, "; ".join(filter(None, remarks)))
 
-        def evaluate(source: str) -> object:
-            if is_draft:
-                raise OptionError("Nothing is evaluated before it is sent.")
-            return eval(source, copy)  # noqa: S307  theirs
 
-        def told(source: str) -> str:
-            value = evaluate(source)
-            return redact_value(source, value, str(value))
+def read_draft(
+    read_typed: Callable[..., Typed], line: str, body: str = ""
+) -> tuple[Asked, Options] | None:
+    """What is typed so far, as `read` would read it, with no code run; None if it is no prompt.
 
-        def expand(text: str) -> str:
-            return interpolate(text, told)
-
-        if line.strip() in _HELP and not body.strip():
-            line = "/help"
-        is_parsed = self.has_options or line.startswith(_LITERAL)
-        parsed = parse_line(line, expand) if is_parsed else PromptLine(prompt=line)
-        options = self.defaults.given(parsed.options)
-        prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
-        order = None if parsed.is_literal else find_command(prompt, self.commands)
-        if order is not None and is_draft:
-            return Typed(order, options)
-        if order is not None:
-            # A text to go on with is told to the model; other arguments are names and paths.
-            value = told if order.command.name == "complete" else evaluate
-            return Typed(replace(order, argument=interpolate(order.argument, value)), options)
-        shielded, sources = shield(prompt)
-        if is_draft:  # what is open may become an expression
-            shielded = _UNCLOSED.split(shielded)[0]
-        named, attachments = attach_cells(shielded, self.cells)
-        # An `@` of theirs is a product, or a text's: no mention.
-        quoted = [source.replace("@", "@@") for source in sources]
-        chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
-        # What an expression names is in the prompt already, by its value.
-        mentions = mentioned(unshield(named, [""] * len(sources)), self.namespace)
-        text = unshield(without_at(named, self.namespace), sources)
-        asked = Asked(
-            prompt=before_values(text).rstrip() if is_draft else expand(text),
-            model=options.model,
-            system=options.system,
-            is_new=options.new,
-            attachments=attachments,
-            context=options.context,
-            named=(*mentions, *chosen),
-            about=unshield(named, quoted),
-            vars=options.vars,
-            is_kept=not options.no_save,
-            goes_on=options.continue_,
-            params=options.params,
-        )
-        may_trail = self.has_options and not parsed.is_literal
-        trailing = trailing_option(parsed.prompt) if may_trail else ""
-        remarks = (
-            f"`{trailing}` is part of the prompt: options come first" if trailing else "",
-            "`{{` without `}}` stays as typed" if _UNCLOSED.search(shielded) else "",
-        )
-        return Typed(asked, options, "; ".join(filter(None, remarks)))
-
-    def read_draft(self, line: str, body: str = "") -> tuple[Asked, Options] | None:
-        """What is typed so far, as `read` would read it, with no code run; None if it is no prompt.
-
-        The last word may be half of one: where that means nothing yet, it is left out.
-        """
-        shorter = (line, _LAST_WORD.sub("", body))
-        if not body.strip():
-            shorter = (_LAST_WORD.sub("", line), "")
-        for some_line, some_body in ((line, body), shorter):
-            with suppress(JupyterLLMError):
-                typed = self.read(some_line, some_body, is_draft=True)
-                return (typed.what, typed.options) if isinstance(typed.what, Asked) else None
-        return None
+    The last word may be half of one: where that means nothing yet, it is left out.
+    """
+    shorter = (line, _LAST_WORD.sub("", body))
+    if not body.strip():
+        shorter = (_LAST_WORD.sub("", line), "")
+    for some_line, some_body in ((line, body), shorter):
+        with suppress(JupyterLLMError):
+            typed = read_typed(some_line, some_body, is_draft=True)
+            return (typed.what, typed.options) if isinstance(typed.what, Asked) else None
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
 from jupyter_llm.frontends.prompt.options import Options
-from jupyter_llm.frontends.prompt.typed import Reader
+from jupyter_llm.frontends.prompt.typed import read, read_draft
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 CELLS = (
@@ -34,6 +35,10 @@ NAMESPACE: dict[str, Any] = {
 }
 
 
+def reader(**how: Any) -> Any:
+    return partial(read, **{"commands": COMMANDS, "namespace": NAMESPACE, "cells": CELLS, **how})
+
+
 def typed(
     line: str,
     body: str = "",
@@ -42,8 +47,8 @@ def typed(
     commands: Mapping[str, Command] = COMMANDS,
     **defaults: Any,
 ) -> Any:
-    reader = Reader(commands, NAMESPACE, CELLS, Options(**defaults), has_options=not in_panel)
-    return reader.read(line, body)
+    options, has_options = Options(**defaults), not in_panel
+    return reader(commands=commands, defaults=options, has_options=has_options)(line, body)
 
 
 @pytest.mark.parametrize("in_panel", [False, True], ids=["cell", "panel"])
@@ -204,7 +209,6 @@ def test_help_is_there_under_the_names_that_programs_give_it(text: str, *, in_pa
 def test_a_draft_is_read_as_far_as_no_code_and_no_next_key_counts(
     text: str, prompt: str | None
 ) -> None:
-    reader = Reader(COMMANDS, NAMESPACE, CELLS, Options(), has_options=False)
     for line, body in ((text, ""), ("", text)):
-        found = reader.read_draft(line, body)
+        found = read_draft(reader(defaults=Options(), has_options=False), line, body)
         assert (found[0].prompt if found is not None else None) == prompt
