@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
+from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
@@ -17,7 +18,7 @@ from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.write import write_in_chat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Sending
@@ -30,113 +31,114 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.proposal import Proposal
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """How the answer to a prompt of a cell gets into the notebook."""
+def write(
+    chat: Chat, asked: Asked, options: Options, view: View, writer: CellWriter, note: str
+) -> Completion:
+    """Answer a prompt, with a cell for the code in the answer if that is wanted.
 
-    options: Options
-    view: View
-    writer: CellWriter
-    namespace: dict[str, Any]
-    note: str = ""  # about the chat
-    has_cells: bool = False  # whether code can land in cells
+    The note is about the chat.
+    """
+    stream, sent = chat.send(asked, show_progress=view.progress)
+    with stream:
+        completion = watch(stream, view)
+    notes = list(_notes(sent, completion, options, note))
+    records = [completion.provenance] if completion.provenance is not None else []
+    if options.below or options.replace:
+        is_cut_off, namespace = completion.finish_reason != "stop", user_namespace()
+        text = completion.message.content  # what it said over and over, once
+        cells = code_cells(text, namespace, is_cut_off=is_cut_off)
+        cells = new_cells(cells, namespace)
+        with _landing(view, completion.text, completion):
+            place, landed = land(
+                writer, [cell.landing for cell in cells], completion, in_place=options.replace
+            )
+        notes.insert(0, place or "there is no code in the answer")
+        records += landed
+    view.close(completion.text, "; ".join(notes), to_metadata(records))
+    return completion
 
-    def write(self, chat: Chat, asked: Asked) -> Completion:
-        """Answer a prompt, with a cell for the code in the answer if that is wanted."""
-        stream, sent = chat.send(asked, show_progress=self.view.progress)
-        with stream:
-            completion = watch(stream, self.view)
-        notes = list(self._notes(sent, completion))
-        records = [completion.provenance] if completion.provenance is not None else []
-        if self.options.below or self.options.replace:
-            is_cut_off = completion.finish_reason != "stop"
-            text = completion.message.content  # what it said over and over, once
-            cells = code_cells(text, self.namespace, is_cut_off=is_cut_off)
-            cells = new_cells(cells, self.namespace)
-            with self._landing(completion.text, completion):
-                place, landed = self._land([cell.landing for cell in cells], completion)
-            notes.insert(0, place or "there is no code in the answer")
-            records += landed
-        self.view.close(completion.text, "; ".join(notes), to_metadata(records))
-        return completion
 
-    def write_code(self, chat: Chat, asked: Asked) -> Completion:
-        """Answer a prompt with cells of code."""
-        is_allowed = self.options.tries_drafts
-        answer, sent = write_in_chat(
-            chat,
-            asked,
-            namespace=self.namespace,
-            tries=Tries.here(is_allowed=is_allowed, show_progress=self.view.progress),
-            show=lambda stream: watch(stream, self.view),
-            show_progress=self.view.progress,
-        )
-        whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
-        with self._landing(answer.text, whole):
-            place, records = self._land(answer.landing, answer.completion)
-        notes = [place, answer.note, *self._notes(sent, answer.completion)]
-        text = answer.text
-        if self.has_cells and place:  # what stands in a cell is not shown twice
-            text = "\n\n".join(map(fenced, answer.sources[1:]))
-        self.view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
-        return whole
+def write_code(
+    chat: Chat, asked: Asked, options: Options, view: View, writer: CellWriter, note: str
+) -> Completion:
+    """Answer a prompt with cells of code."""
+    is_allowed, namespace = options.tries_drafts, user_namespace()
+    answer, sent = write_in_chat(
+        chat,
+        asked,
+        namespace=namespace,
+        tries=Tries.here(is_allowed=is_allowed, show_progress=view.progress),
+        show=lambda stream: watch(stream, view),
+        show_progress=view.progress,
+    )
+    whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
+    with _landing(view, answer.text, whole):
+        place, records = land(writer, answer.landing, answer.completion, in_place=options.replace)
+    notes = [place, answer.note, *_notes(sent, answer.completion, options, note)]
+    text = answer.text
+    if writer.has_cells and place:  # what stands in a cell is not shown twice
+        text = "\n\n".join(map(fenced, answer.sources[1:]))
+    view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
+    return whole
 
-    def propose(self, proposal: Proposal) -> None:
-        """Show a proposal, and put it into a cell if it changes something."""
-        place = ""
-        records: list[Provenance] = []
-        if proposal.diff or proposal.cell is None:
-            with self._landing(str(proposal), proposal.completion):
-                place, records = self._place(proposal)
-        ended = cut_off(proposal.completion) if proposal.completion is not None else ""
-        note = "; ".join(filter(None, (place, ended)))
-        shown = proposal.to_markdown(is_in_cell=self.has_cells and proposal.cell is None)
-        self.view.close(shown, note, to_metadata(records), html=proposal.to_html())
 
-    def _place(self, proposal: Proposal) -> tuple[str, list[Provenance]]:
-        cell, source, completion = proposal.cell, proposal.source, proposal.completion
-        if cell is not None and self.options.replace:  # that cell, and not the one that asks
-            return change(self.writer, cell, source, completion)
-        return self._land([source], completion)
+def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter) -> None:
+    """Show a proposal, and put it into a cell if it changes something."""
+    place = ""
+    records: list[Provenance] = []
+    if proposal.diff or proposal.cell is None:
+        with _landing(view, str(proposal), proposal.completion):
+            place, records = _place(proposal, options, writer)
+    ended = cut_off(proposal.completion) if proposal.completion is not None else ""
+    note = "; ".join(filter(None, (place, ended)))
+    shown = proposal.to_markdown(is_in_cell=writer.has_cells and proposal.cell is None)
+    view.close(shown, note, to_metadata(records), html=proposal.to_html())
 
-    def preview(self, chat: Chat, asked: Asked) -> None:
-        """Show the exact prompt, and send nothing."""
-        if self.options.format == "code":
-            asked = asked.for_code()
-        engine = chat.current.get(asked.model, show=self.view.progress)
-        prompt = chat.preview(engine, asked)
-        is_begun = self.options.format == "code" and isinstance(prompt, tuple)
-        begin = ANSWER_PREFIX if is_begun else ""
-        think = False if is_begun else asked.params.think
-        text = engine.format(prompt, think=think) + begin
-        num_begun = sum(map(len, engine.tokenize_texts([begin])))
-        count = engine.count_tokens(prompt, think=think) + num_begun
-        n_ctx = engine.info.n_ctx
-        note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
-        self.view.close(text, note)
 
-    @contextmanager
-    def _landing(self, text: str, completion: Completion | None) -> Iterator[None]:
-        """Leave what was written in the cell when the user does not wait for the page."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            note = "interrupted before the code was in a cell"
-            told = answer_metadata(completion) if completion is not None else {}
-            self.view.close(text, note, told)
-            raise PromptInterrupted(completion) from None
+def _place(
+    proposal: Proposal, options: Options, writer: CellWriter
+) -> tuple[str, list[Provenance]]:
+    cell, source, completion = proposal.cell, proposal.source, proposal.completion
+    if cell is not None and options.replace:  # that cell, and not the one that asks
+        return change(writer, cell, source, completion)
+    return land(writer, [source], completion, in_place=options.replace)
 
-    def _land(
-        self, sources: Sequence[str], completion: Completion | None
-    ) -> tuple[str, list[Provenance]]:
-        return land(self.writer, sources, completion, in_place=self.options.replace)
 
-    def _notes(self, sent: Sending, completion: Completion) -> Iterator[str]:
-        yield from filter(None, (cut_off(completion),))
-        if sent.is_alone:
-            yield "alone; -c all tells the notebook"
-        yield from _left_out(sent, self.options)
-        yield from filter(None, (self.note, cost(completion, self.options)))
+def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
+    """Show the exact prompt, and send nothing."""
+    if options.format == "code":
+        asked = asked.for_code()
+    engine = chat.current.get(asked.model, show=view.progress)
+    prompt = chat.preview(engine, asked)
+    is_begun = options.format == "code" and isinstance(prompt, tuple)
+    begin = ANSWER_PREFIX if is_begun else ""
+    think = False if is_begun else asked.params.think
+    text = engine.format(prompt, think=think) + begin
+    num_begun = sum(map(len, engine.tokenize_texts([begin])))
+    count = engine.count_tokens(prompt, think=think) + num_begun
+    n_ctx = engine.info.n_ctx
+    note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
+    view.close(text, note)
+
+
+@contextmanager
+def _landing(view: View, text: str, completion: Completion | None) -> Iterator[None]:
+    """Leave what was written in the cell when the user does not wait for the page."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note = "interrupted before the code was in a cell"
+        told = answer_metadata(completion) if completion is not None else {}
+        view.close(text, note, told)
+        raise PromptInterrupted(completion) from None
+
+
+def _notes(sent: Sending, completion: Completion, options: Options, note: str) -> Iterator[str]:
+    yield from filter(None, (cut_off(completion),))
+    if sent.is_alone:
+        yield "alone; -c all tells the notebook"
+    yield from _left_out(sent, options)
+    yield from filter(None, (note, cost(completion, options)))
 
 
 def cost(completion: Completion, options: Options) -> str:

@@ -51,11 +51,6 @@ class CellRuns:
         return (run.cell_id, run.num_prompts)
 
     @property
-    def has_cells(self) -> bool:
-        """Whether code can land in cells: a front end that has none sends no id of one."""
-        return bool(self._runs) and self._runs[-1].cell_id is not None
-
-    @property
     def is_one_prompt(self) -> bool:
         """Whether the running cell is one prompt or command."""
         source = self._runs[-1].source.strip() if self._runs else ""

@@ -22,7 +22,7 @@ from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
 from jupyter_llm.frontends import views
-from jupyter_llm.frontends.magics.answering import Answering, cost
+from jupyter_llm.frontends.magics import answering
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
 from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
@@ -203,9 +203,9 @@ class LLMMagics(Magics):
                 self._tell(answer)
         elif isinstance(answer, Proposal):
             completion = answer.completion
-            self._answering(call.options, view).propose(answer)
+            answering.propose(answer, call.options, view, self.writer)
         elif completion is not None:
-            notes = filter(None, (views.cut_off(completion), cost(completion, options)))
+            notes = filter(None, (views.cut_off(completion), answering.cost(completion, options)))
             view.close(completion.text, "; ".join(notes), views.answer_metadata(completion))
         elif not options.quiet:
             display(answer)
@@ -223,18 +223,17 @@ class LLMMagics(Magics):
         view = self._view(options)
         if options.dry_run:
             with self._interruptible(view):
-                self._answering(options, view).preview(chat, asked)
+                answering.preview(chat, asked, options, view)
             return
         if options.assign_to and not options.quiet:
             view = SilentView(view)
         is_told = options.continue_ or options.chat in self._told
         note = "; ".join(filter(None, (remark, "" if is_told else kept_note(chat))))
-        answering = self._answering(options, view, note)
         answer = answering.write_code if options.format == "code" else answering.write
         if options.format == "code" or options.below:
             self._page()
         with self._interruptible(view, options):
-            self._assign(answer(chat, asked), options)
+            self._assign(answer(chat, asked, options, view, self.writer, note), options)
         self._told.add(options.chat)
 
     @contextmanager
@@ -254,11 +253,6 @@ class LLMMagics(Magics):
             raise early from None
         finally:
             view.clear()
-
-    def _answering(self, options: Options, view: View, note: str = "") -> Answering:
-        return Answering(
-            options, view, self.writer, self.shell.user_ns, note, has_cells=self.runs.has_cells
-        )
 
     def _page(self) -> Page | None:
         """The page that shows the notebook, where there is one that lets its cells be changed.

@@ -150,6 +150,11 @@ class CellWriter:
         self._running = running
         self._next = NextInput(shell)
 
+    @property
+    def has_cells(self) -> bool:
+        """Whether code can land in cells: a front end that has none sends no id of one."""
+        return self._running() is not None
+
     def write(
         self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
     ) -> str:
