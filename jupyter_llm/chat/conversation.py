@@ -286,11 +286,10 @@ class Chat:
     def _ready(self, engine: Engine, asked: Asked, place: Exchange) -> Sending:
         """A prompt as it would be sent from a place; nothing changes."""
         notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
-        cells, is_about, names = notebook.visible, True, None
+        cells, is_about = notebook.visible, True
         with self._settled():
-            first = self._firsts.get(asked.origin)
-        if first is not None:
-            names = first[1]
+            _, names = self._firsts.get(asked.origin, (0, None))
+        if names is not None:
             asked = asked.asked_again(cells, names)
         needs = asked.is_code and tells_what_code_needs(engine.info, mode)
         if needs:

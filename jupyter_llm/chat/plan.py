@@ -84,7 +84,8 @@ def plan_prompt(
         dropped = draft.turns[: len(draft.turns) - len(fitted.turns)]
         cells = {part.cell for part in draft.cells} - {part.cell for part in fitted.cells}
         numbers = range(1, dropped[-1].number + 1) if dropped else ()
-        gone |= {*numbers, *(cell for cell in cells if cell is not None)}
+        left_out: set[int | CellEvent] = {*numbers, *filter(None, cells)}
+        gone |= left_out
     if place.number in place.later_cuts.get(conversation, ()):  # later prompts leave it out by now
         own = (part for part in _told_before(place) if part.attachment is None)
         return replace(fitted, owned=(*own, *draft.attachments), gone=gone, is_aside=True)
