@@ -225,7 +225,7 @@ class LLM:
         loaded again. With `role="task"` the model is for `/fix` and the like alone, with
         "complete" for code at the cursor, with "embed" for `embed`; it stays loaded beside that of
         the chats, while there is room. The options are those of
-        `jupyter_llm.engine.options.EngineOptions`, such as `n_ctx=8192` or `lora="PATH:SCALE"`;
+        `jupyter_llm.engine.options.EngineOptions`, such as `n_ctx=8192`;
         without a name they are for the model that is in use. `show_progress` is told how far it is;
         without it a line says so.
 

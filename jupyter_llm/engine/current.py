@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.project import Project
     from jupyter_llm.engine.status import Loaded, Status
-    from jupyter_llm.models.adapters import Lora
     from jupyter_llm.models.discover import ModelEntry
-    from jupyter_llm.models.inspect import ModelFile
     from jupyter_llm.models.machine import FreeMemory
 
     _Choice = tuple[ModelEntry, EngineOptions]
@@ -211,16 +209,13 @@ class CurrentEngine:
         return found.engine if found is not None and found.options == options else None
 
     @_waits("before the first word")
-    def named(self, model: str, lora: Lora | None = None) -> Engine:
-        """The engine of a model's name, with this adapter or none.
-
-        One that was loaded before need not be found by its name.
-        """
+    def named(self, model: str) -> Engine:
+        """The engine of a model's name; one that was loaded before need not be found by it."""
         with self._locked(None):
             entry = self._seen.get(model) or self.find(model)
             found = self._residents.find(entry.path)
             options = self._options_of(entry, is_named=True) if found is None else found.options
-            return self._ensure(entry, replace(options, lora=lora))
+            return self._ensure(entry, options)
 
     @_waits("loading; the choice of a model is as it was")
     def use(
@@ -541,12 +536,13 @@ class CurrentEngine:
         """The models that go before another one is loaded, if it can be: a bad file moves none."""
         from jupyter_llm.engine.local.memory import num_to_go
         from jupyter_llm.engine.local.resident import free_beside
+        from jupyter_llm.models.inspect import inspect
 
         others = [one for one in self._residents.alive if one not in leaving]
         others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all
         residents = [*leaving, *others]
         count = num_to_go(
-            _file(entry, options),
+            inspect(entry.path),
             options,
             free_beside([one.engine.info.size_bytes for one in residents]),
             [one.engine.held for one in residents],
@@ -559,6 +555,7 @@ class CurrentEngine:
     ) -> LoadedEngine:
         from jupyter_llm.engine.local.engine import LocalEngine
         from jupyter_llm.models.discover import note_used
+        from jupyter_llm.models.inspect import inspect
 
         def take(engine: LocalEngine) -> None:
             # All at once: an interrupt must not leave an engine that passes for another's.
@@ -566,7 +563,7 @@ class CurrentEngine:
             self._residents.take(resident)
             engine.watch(resident.touch)
 
-        file = _file(entry, options)
+        file = inspect(entry.path)
         if file.is_embedding:
             self._embedding.add(entry.path)
         what, size = f"Loading {entry.name}", human_size(file.size_bytes)
@@ -597,11 +594,3 @@ class CurrentEngine:
             except JupyterLLMError as another:
                 said = f"{one.entry.name}, which made way, is not there again: {another}"
             error.args = (f"{error} {said}",)
-
-
-def _file(entry: ModelEntry, options: EngineOptions) -> ModelFile:
-    """What a model's file says of itself; the size is that of both where an adapter goes along."""
-    from jupyter_llm.models.inspect import inspect
-
-    file = inspect(entry.path)
-    return file if options.lora is None else options.lora.added_to(file)

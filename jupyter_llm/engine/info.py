@@ -62,18 +62,6 @@ class NotebookTokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adapter:
-    """A LoRA adapter that a model was loaded with: its file, and how much of it is added."""
-
-    path: Path
-    sha256: str
-    scale: float
-
-    def __str__(self) -> str:
-        return self.path.name if self.scale == 1 else f"{self.path.name} at {self.scale:g}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """What is known of a loaded model.
 
@@ -102,7 +90,6 @@ class ModelInfo:
     sampling: Recommended = field(default_factory=Recommended)
     fim: FimTokens | None = None
     notebook: NotebookTokens | None = None
-    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

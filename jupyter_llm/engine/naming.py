@@ -29,14 +29,10 @@ def name_model(name: str, model: str | os.PathLike[str], options: Mapping[str, A
     is_taken = any(name in one.names for one in (entry, *list_models()))
     if is_taken and name not in aliases():
         raise OptionError(f"{name} is a model's own name. Choose another.")
-    texts = {key: _plain(getattr(checked, key)) for key in LOADING if key in options}
-    alias = Alias(str(entry.path) if entry.source == "path" else entry.name, tuple(texts.items()))
+    pairs = tuple((key, getattr(checked, key)) for key in LOADING if key in options)
+    alias = Alias(str(entry.path) if entry.source == "path" else entry.name, pairs)
     give_alias(name, alias)
     return alias
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | str) else str(value)
 
 
 def unname_model(name: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Literal, SupportsFloat, TypedDict, get_args
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import OptionError
-from jupyter_llm.models.adapters import Lora
 
 FinishReason = Literal["stop", "length", "cancelled", "error", "repetition"]
 KvType = Literal["f16", "q8_0"]
@@ -191,8 +190,6 @@ class EngineOptions:
 
     `exact=True` answers every request exactly, `exact=False` none; for None see `SamplingParams`.
     `checkpoints` keeps what was read on disk, for the next kernel.
-
-    `lora` is a LoRA adapter for the model, as `PATH` or `PATH:SCALE`.
     """
 
     n_ctx: int | None = None
@@ -204,7 +201,6 @@ class EngineOptions:
     repack: bool | None = None
     exact: bool | None = None
     checkpoints: bool = True
-    lora: Lora | None = None
 
     def __post_init__(self) -> None:
         """Refuse what llama.cpp would abort the process for, with the value in hand."""
@@ -212,8 +208,6 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
-        if self.lora is not None:
-            object.__setattr__(self, "lora", Lora.of(self.lora))
         for name, may_be_open in _SWITCHES.items():
             value = getattr(self, name)
             if not isinstance(value, bool) and not (may_be_open and value is None):

@@ -22,8 +22,8 @@ PROMPTING = (
 )
 """What holds for prompts, by the names of `LLMMagics`."""
 
-SETTINGS = ("model", *PROMPTING, *(name for name in LOADING if name != "lora"))
-"""All that the table may have; an adapter is for one model, as an alias is."""
+SETTINGS = ("model", *PROMPTING, *LOADING)
+"""All that the table may have."""
 
 _TYPES = {"model": (str, "a text"), "system": (str, "a text"), "stats": (bool, "true or false")}
 

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from jupyter_llm.engine.options import DRAWN, FinishReason, KvType, SamplingParams
 from jupyter_llm.errors import OptionError, ProvenanceError
-from jupyter_llm.models.adapters import MAX_SCALE
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.info import Adapter, ModelInfo
+    from jupyter_llm.engine.info import ModelInfo
 
 METADATA_KEY = "jupyter_llm"
 """Where records stand in the metadata of outputs and cells."""
@@ -32,6 +31,7 @@ RecordKind = Literal["answer", "code cell", "completion"]
 LaneName = Literal["fast", "exact"]
 
 _ID_LENGTH = 12
+_MAX_SCALE = 1000  # of an adapter
 _MAX_LICENSE = 200  # characters; some files carry the whole text
 _MAX_COUNT = 2**53  # beyond it a front end's numbers are no longer whole
 # What records from before there was a choice leave out, and stands for.
@@ -67,7 +67,7 @@ def machine_name() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFacts:
-    """Which LoRA adapter a model had when it wrote, and how much of it was added."""
+    """Which LoRA adapter a model had when it wrote: of records from when there were such."""
 
     file: str
     sha256: str
@@ -100,12 +100,7 @@ class ModelFacts:
             original=None,
             quantization=_sound(info.quantization),
             license=_short(_sound(info.license)) if info.license is not None else None,
-            adapter=_adapter(info.adapter) if info.adapter is not None else None,
         )
-
-
-def _adapter(adapter: Adapter) -> AdapterFacts:
-    return AdapterFacts(file=_sound(adapter.path.name), sha256=adapter.sha256, scale=adapter.scale)
 
 
 def _sound(text: str) -> str:
@@ -266,7 +261,7 @@ def _record_type() -> Any:
     bias = tuple[tuple[int, float | Literal["-inf"]], ...]
     drawn: dict[str, Any] = dict.fromkeys(DRAWN, float) | {"top_k": int}  # never left open
 
-    scale: Any = Annotated[float, Meta(ge=-MAX_SCALE, le=MAX_SCALE)]
+    scale: Any = Annotated[float, Meta(ge=-_MAX_SCALE, le=_MAX_SCALE)]
 
     def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
         hints = {**get_type_hints(kind), **narrower}

@@ -120,7 +120,6 @@ class Status:
             ("model", info.name),
             *beside,
             ("file", str(info.path)),
-            *([("adapter", str(info.adapter))] if info.adapter else []),
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             *_template(info, engine),

@@ -103,9 +103,8 @@ _IMPOSTORS = {
 }
 # What `general.type` says of GGUF files that cannot answer a prompt by themselves, and what older
 # projectors say in `general.architecture`.
-_ADAPTER = "a LoRA adapter"
 _NO_MODELS = {
-    "adapter": _ADAPTER,
+    "adapter": "a LoRA adapter",
     "mmproj": "a projector",
     "clip": "a projector",
     "imatrix": "an importance matrix",
@@ -184,11 +183,6 @@ def inspect(path: Path) -> ModelFile:
     return file
 
 
-def inspect_adapter(path: Path) -> ModelFile:
-    """Read the header of a LoRA adapter, as `inspect` does that of a model."""
-    return _inspect_one(path, is_adapter=True)
-
-
 def parts_of(path: Path) -> list[Path]:
     """All files of a model of whose parts this is the first, or else the one file."""
     match = _PART.search(path.name)
@@ -199,11 +193,11 @@ def parts_of(path: Path) -> list[Path]:
     return [path.with_name(name) for name in names] or [path]
 
 
-def _inspect_one(path: Path, *, is_adapter: bool = False) -> ModelFile:
+def _inspect_one(path: Path) -> ModelFile:
     try:
         status = path.stat()
         _check_kind(path, status.st_mode)
-        return _inspect(path, status.st_mtime_ns, status.st_size, is_adapter=is_adapter)
+        return _inspect(path, status.st_mtime_ns, status.st_size)
     except ModelFileError:
         raise
     except FileNotFoundError:
@@ -222,7 +216,7 @@ def _check_kind(path: Path, mode: int) -> None:
 
 
 @lru_cache(maxsize=256)
-def _inspect(path: Path, _mtime_ns: int, size: int, *, is_adapter: bool = False) -> ModelFile:
+def _inspect(path: Path, _mtime_ns: int, size: int) -> ModelFile:
     """Read as much as it takes. A file that is mapped would end us where somebody cuts it off."""
     with path.open("rb", buffering=0) as file:
         data = file.read(_FIRST)
@@ -231,7 +225,7 @@ def _inspect(path: Path, _mtime_ns: int, size: int, *, is_adapter: bool = False)
         for is_last in (False, True):
             # The header is longer than what was read, or it is damaged or cut off.
             with suppress(struct.error, ValueError, OverflowError):
-                return _GgufHeader(path, data).read(size, is_adapter=is_adapter)
+                return _GgufHeader(path, data).read(size)
             if not is_last and size > len(data):
                 data += file.read(_LONGEST)
     raise ModelFileError(
@@ -375,7 +369,7 @@ class _GgufHeader:
         self._offset = len(_MAGIC)
         self._vocabulary = (0, 0)  # where its texts begin and end
 
-    def read(self, size: int, *, is_adapter: bool) -> ModelFile:
+    def read(self, size: int) -> ModelFile:
         self._check_version()
         num_tensors, num_keys = self._count(_MAX_TENSORS), self._count(_MAX_KEYS)
         meta = _Meta(self._pairs(num_keys))
@@ -387,16 +381,11 @@ class _GgufHeader:
         self._check_length(size, alignment=alignment, data=data_size)
         architecture = meta.text("general.architecture") or "unknown"
         what = _NO_MODELS.get(meta.text("general.type") or "") or _NO_MODELS.get(architecture)
-        if is_adapter:
-            self._check_adapter(meta, what or "a model")
-        elif what is not None:
-            advice = " `/use MODEL lora=PATH` loads it with one." if what == _ADAPTER else ""
+        if what is not None:
             raise ModelFileError(
-                self._path,
-                f"{self._path.name} is {what}, not a model. Choose the model's file.{advice}",
+                self._path, f"{self._path.name} is {what}, not a model. Choose the model's file."
             )
-        else:
-            self._check_sound(meta, architecture)
+        self._check_sound(meta, architecture)
         return ModelFile(
             path=self._path,
             name=meta.text("general.name"),
@@ -412,18 +401,6 @@ class _GgufHeader:
             fills_middle=self._fills_middle(meta),
             is_embedding=_is_embedding(meta, architecture),
         )
-
-    def _check_adapter(self, meta: _Meta, what: str) -> None:
-        """Refuse what is no LoRA adapter, or one that we would use in a wrong way."""
-        name = self._path.name
-        if what != _ADAPTER:
-            raise ModelFileError(self._path, f"{name} is {what}, not {_ADAPTER}.")
-        if (kind := meta.text("adapter.type")) != "lora":
-            raise ModelFileError(self._path, f"{name} is an adapter of the kind {kind}, no LoRA.")
-        if meta.length("adapter.alora.invocation_tokens"):
-            raise ModelFileError(
-                self._path, f"{name} is switched on by words in the prompt, which is not done here."
-            )
 
     def _fills_middle(self, meta: _Meta) -> bool:
         if any(meta.integer(key) is not None for key in _FIM_KEYS):

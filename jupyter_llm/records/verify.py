@@ -16,7 +16,6 @@ from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ProvenanceError
-from jupyter_llm.models.adapters import Lora, find_adapter
 from jupyter_llm.models.fingerprint import file_sha256
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class _NotReplayable(Exception):  # noqa: N818  a result, no error
 class _Replayer:
     """Writes answers again, on engines and with prompts that it asks for."""
 
-    engine_of: Callable[..., Engine]
+    engine_of: Callable[[str], Engine]
     prompt_of: Callable[[str], KeptPrompt | None]
 
     def verdict(self, answer: Answer) -> Verdict:
@@ -188,11 +187,13 @@ class _Replayer:
         return completion
 
     def _engine(self, record: Provenance) -> Engine:
-        name = record.model.name
+        name, adapter = record.model.name, record.model.adapter
+        if adapter is not None:
+            raise _NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
         # A notebook from elsewhere must not choose a path for us to open.
         is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
         try:
-            engine = self.engine_of(name, *_lora(record)) if is_name else None
+            engine = self.engine_of(name) if is_name else None
         except ModelNotFoundError:
             engine = None
         if engine is None or engine.info.name != name:
@@ -203,17 +204,16 @@ class _Replayer:
 
 def verify(
     answers: Iterable[Answer],
-    engine_of: Callable[..., Engine],
+    engine_of: Callable[[str], Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
     *,
     show: ShowProgress | None = None,
 ) -> VerifyReport:
     """Write each answer again from its record and compare.
 
-    `engine_of` returns the engine of a model's name, and of an adapter where one was used;
-    `prompt_of` the prompt of a token hash. Answers of one model are written one after another, so
-    that each is loaded once; the verdicts are in the order of the answers. `show` is told how far
-    it is.
+    `engine_of` returns the engine of a model's name, `prompt_of` the prompt of a token hash.
+    Answers of one model are written one after another, so that each is loaded once; the verdicts
+    are in the order of the answers. `show` is told how far it is.
     """
     todo = sorted(enumerate(answers), key=lambda item: _model_of(item[1]))
     replayer = _Replayer(engine_of, prompt_of)
@@ -230,10 +230,7 @@ def verify(
 
 
 def _model_of(answer: Answer) -> str:
-    if not isinstance(answer.record, Provenance):
-        return ""
-    model = answer.record.model
-    return f"{model.name} {model.adapter or ''}"
+    return answer.record.model.name if isinstance(answer.record, Provenance) else ""
 
 
 def _check_file(info: ModelInfo, record: Provenance) -> None:
@@ -248,20 +245,6 @@ def _check_file(info: ModelInfo, record: Provenance) -> None:
             f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
             f"{info.path.name} ({sha256[:12]}…)"
         )
-
-
-def _lora(record: Provenance) -> Iterator[Lora]:
-    """Yield the adapter that an answer was written with, if there was one."""
-    adapter = record.model.adapter
-    if adapter is None:
-        return
-    path = find_adapter(adapter.sha256)
-    if path is None:
-        raise _NotReplayable(
-            f"the adapter {adapter.file} ({adapter.sha256[:12]}…) was not used on this machine, "
-            "or is gone or changed: load the model with it once"
-        )
-    yield Lora(path, adapter.scale)
 
 
 def _params(record: Provenance) -> SamplingParams:

@@ -18,7 +18,7 @@ from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.provenance import Provenance
+from jupyter_llm.engine.provenance import AdapterFacts, Provenance
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError
 from jupyter_llm.models.fingerprint import file_sha256
@@ -61,6 +61,7 @@ def of_model(answer: Answer, **changes: Any) -> Answer:
     return recorded(answer, model=replace(made(answer).model, **changes))
 
 
+ADAPTER = AdapterFacts(file="a.gguf", sha256=64 * "0", scale=0.5)
 EDITS: dict[str, Callable[..., Answer]] = {
     "json": with_record,
     "answer": replace,
@@ -103,6 +104,7 @@ class TestWithAModel:
             ("json", {"time": "2020-01-01T00:00:00Z"}, "same", ALTERED),
             ("answer", {"text": "I never said so"}, "different", "the output was edited"),
             ("answer", {"prompt": BYE}, "not replayable", "makes other tokens of the prompt now"),
+            ("model", {"adapter": ADAPTER}, "not replayable", "written with an adapter, a.gguf"),
             ("model", {"sha256": None}, "same", "the model file's hash was not known yet"),
             ("record", {"build": "older"}, "same", "another build: older then, "),
             ("record", {"machine": "other"}, "same", "another kind of processor wrote it"),

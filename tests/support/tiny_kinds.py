@@ -1,4 +1,4 @@
-"""Writes tiny models whose memory is of another kind than that of `tiny_model`, and an adapter.
+"""Writes tiny models whose memory is of another kind than that of `tiny_model`.
 
 One is recurrent: its memory is a state, of which no end can be cut off. The other one looks back
 through a sliding window in every second layer. Both write with the vocabulary of `tiny_model`; the
@@ -18,8 +18,6 @@ from support.tiny_model import DIM, FFN_DIM, HEAD_DIM, NUM_KINDS, NUM_LAYERS, Ar
 WINDOW: Final = 64
 INNER_DIM: Final = 2 * DIM  # llama.cpp wants twice
 STATE_DIM, CONV_WIDTH, DT_RANK = 16, 4, 4
-_RANK = 4
-_GAIN = 3.0  # so that its texts are others from the first words on
 
 
 def write_tiny_recurrent(path: Path, *, seed: int = 0) -> Path:
@@ -142,36 +140,3 @@ def _encoder_weights(rng: np.random.Generator, n_ctx: int) -> dict[str, Array]:
         tensors[f"{name}.weight"] = np.ones(DIM, np.float32)
         tensors[f"{name}.bias"] = np.zeros(DIM, np.float32)
     return tensors
-
-
-def write_tiny_lora(
-    path: Path,
-    *,
-    architecture: str = "llama",
-    kind: str = "lora",
-    dim: int = DIM,
-    seed: int = 7,
-    invoked_by: list[int] | None = None,
-) -> Path:
-    """Write an adapter for a tiny model of this architecture to `path` and return the path.
-
-    With another `dim` its tensors do not fit. `invoked_by` are tokens that switch it on, as those
-    of activated adapters do.
-    """
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", kind)
-    writer.add_float32("adapter.lora.alpha", 8.0)
-    if invoked_by:
-        writer.add_array("adapter.alora.invocation_tokens", invoked_by)
-    rng = np.random.default_rng(seed)
-    for layer in range(NUM_LAYERS):
-        name = f"blk.{layer}.ffn_up.weight"
-        for part, shape in (("a", (_RANK, dim)), ("b", (FFN_DIM, _RANK))):
-            values = rng.standard_normal(shape) * _GAIN / np.sqrt(shape[1])
-            writer.add_tensor(f"{name}.lora_{part}", values.astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path

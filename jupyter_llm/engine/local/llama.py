@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jupyter_llm.engine.options import KvType, SamplingParams
-    from jupyter_llm.models.adapters import Lora
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ _FIM: dict[str, Callable[[Any], int]] = {
     "repository": lib.llama_vocab_fim_rep,
     "file_separator": lib.llama_vocab_fim_sep,
 }
-_BEFORE_REASON = re.compile(".*(error loading model|failed to apply lora adapter): ")
+_BEFORE_REASON = re.compile(".*error loading model: ")
 _BYTE = "\x02"
 _NOWHERE = 2**31 - 2  # a position that no token has
 _KV_TYPES = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
@@ -100,8 +99,7 @@ class Weights:
 
     `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
     give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
-    them out anew for the kernels of this machine. `lora` goes along with the weights in every
-    context. `ModelLoadError` tells why it refused a file.
+    them out anew for the kernels of this machine. `ModelLoadError` tells why it refused a file.
     Weights that are mapped are not to be read once somebody writes to the file: see `check_file`.
     """
 
@@ -113,7 +111,6 @@ class Weights:
         on_progress: Callable[[float], bool],
         repack: bool | None = None,
         is_mapped: bool = True,
-        lora: Lora | None = None,
     ) -> None:
         def progress(share: float, _user_data: object) -> bool:
             try:
@@ -137,7 +134,6 @@ class Weights:
         if not self._pointer:
             raise ModelLoadError(path, _log.reason())
         self.path = path
-        self._adapters = self._with_adapters(lora)
         self._vocab = lib.llama_model_get_vocab(self._pointer)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
         self.has_window = bool(lib.llama_model_n_swa(self._pointer))
@@ -163,19 +159,6 @@ class Weights:
         is_wanted = begin >= 0 and lib.llama_vocab_get_add_bos(self._vocab)
         self.begin_ids: tuple[int, ...] = (begin,) if is_wanted else ()
         self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
-
-    def _with_adapters(self, lora: Lora | None) -> Callable[[Any], int]:
-        """Load an adapter, which goes with the weights; return what gives it to a context."""
-        if lora is None:
-            return lambda _context: 0
-        _log.lines.clear()
-        adapter = lib.llama_adapter_lora_init(self._pointer, os.fsencode(lora.path))
-        if not adapter:
-            self.close()
-            raise ModelLoadError(lora.path, _log.reason())
-        adapters = (lib.llama_adapter_lora_p_ctypes * 1)(adapter)
-        scales = (ctypes.c_float * 1)(lora.scale)
-        return lambda context: int(lib.llama_set_adapters_lora(context, adapters, 1, scales))
 
     @property
     def chat_template(self) -> str | None:
@@ -275,9 +258,6 @@ class Weights:
         """Make a context over the weights; raises `ModelLoadError`, mostly for want of memory."""
         _log.lines.clear()
         pointer = lib.llama_init_from_model(self._pointer, params)
-        if pointer and self._adapters(pointer) != 0:
-            lib.llama_free(pointer)
-            pointer = None
         if not pointer:
             raise ModelLoadError(self.path, _log.reason())
         return pointer

@@ -15,7 +15,7 @@ import psutil
 
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.attention import AttentionTimes, keep_times, known_times
-from jupyter_llm.engine.info import Adapter, EngineStatus, ModelInfo
+from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local import attention_trial
 from jupyter_llm.engine.local.checkpoint import CheckpointStore, checkpoint_folder
 from jupyter_llm.engine.local.exactness import make_exact
@@ -54,7 +54,6 @@ from jupyter_llm.errors import (
     ModelLoadError,
     NotEnoughMemoryError,
 )
-from jupyter_llm.models.adapters import note_adapter
 from jupyter_llm.models.fingerprint import (
     FileState,
     check_promise,
@@ -141,15 +140,12 @@ class ResidentModel:
         self._claim_room()
 
     def _planned(self, options: EngineOptions, free: FreeMemory) -> LoadPlan:
-        file = self._file if options.lora is None else options.lora.added_to(self._file)
-        return plan_load(file, options, free, num_sequences=NUM_SEQUENCES)
+        return plan_load(self._file, options, free, num_sequences=NUM_SEQUENCES)
 
     def _load(self, free: FreeMemory, on_progress: Callable[[float], bool]) -> None:
         entry, options = self._entry, self._options
         check_promise(entry.path, on_progress=on_progress)
         try_file(entry.path, is_wanted=lambda: on_progress(0.0))
-        self._adapter_state: FileState | None = None
-        self._adapter = self._try_adapter(lambda: on_progress(0.0))
         has_room = self._plan.need.total <= _UNMAPPED_SHARE * free.ram_bytes
         self.weights = Weights(
             entry.path,
@@ -157,7 +153,6 @@ class ResidentModel:
             n_gpu_layers=self._plan.n_gpu_layers,
             on_progress=on_progress,
             repack=options.repack,
-            lora=options.lora,
         )
         self.tokenizer = Tokenizer(
             self.weights, model=entry.name, file_keys=lambda: (self._sha256, self._identity)
@@ -206,23 +201,10 @@ class ResidentModel:
                 keep_times(file.shape, machine, times)
         return times
 
-    def _try_adapter(self, is_wanted: Callable[[], bool]) -> Adapter | None:
-        lora = self._options.lora
-        if lora is None:
-            return None
-        self._adapter_state = FileState.of(lora.path)
-        check_promise(lora.path)
-        # Read before the answers, whose records name it: adapters are small.
-        adapter = Adapter(path=lora.path, sha256=file_sha256(lora.path), scale=lora.scale)
-        try_file(self._entry.path, lora=lora.path, is_wanted=is_wanted)
-        note_adapter(lora.path)
-        return adapter
-
     @property
     def is_outdated(self) -> bool:
-        """Whether a file of it is another one now, or has other contents."""
-        states = (self.weights.file_state, self._adapter_state)
-        return any(state is not None and state.is_outdated() for state in states)
+        """Whether its file is another one now, or has other contents."""
+        return self.weights.file_state.is_outdated()
 
     @property
     def is_idle(self) -> bool:
@@ -319,7 +301,6 @@ class ResidentModel:
             "quantization": file.quantization,
             "n_gpu_layers": options.n_gpu_layers,
             "repack": options.repack,
-            **self._adapter_key,
             "has_company": context.num_slots > 1,
         }
         return make_exact(
@@ -573,17 +554,10 @@ class ResidentModel:
             "kv_type": options.kv_type,
             "flash_attention": options.has_flash_attention,
             "exact": lane.is_exact and "one stream",
-            **self._adapter_key,
         }
         return CheckpointStore(
             checkpoint_folder(), json.dumps(scope), max_bytes=_MAX_CHECKPOINT_BYTES
         )
-
-    @property
-    def _adapter_key(self) -> dict[str, object]:
-        """What an adapter adds to whatever is known of the model by itself."""
-        one = self._adapter
-        return {} if one is None else {"adapter": one.sha256, "scale": one.scale}
 
     @property
     def _is_on_gpu(self) -> bool:
@@ -612,7 +586,6 @@ class ResidentModel:
             sampling=Recommended.of(self._file.sampling, self._file.num_parameters),
             fim=weights.fim,
             notebook=weights.notebook,
-            adapter=self._adapter,
         )
 
     def forget(self) -> None:

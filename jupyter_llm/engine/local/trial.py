@@ -1,10 +1,10 @@
 """Tries a model file in a process of its own before it is loaded in the kernel.
 
 llama.cpp checks little of what a file says, and ends the process where one of its assertions fails:
-with it would go the user's variables. `python -m jupyter_llm.engine.local.trial PATH [LORA]` does
-what the kernel will do with the file, as shortly as can be: it maps the weights as they lie, adds
-the adapter, makes each kind of context, small, evaluates a few tokens in it, and embeds them. Only
-what lives through that is loaded. The verdict is remembered until a file or llama.cpp changes.
+with it would go the user's variables. `python -m jupyter_llm.engine.local.trial PATH` does what the
+kernel will do with the file, as shortly as can be: it maps the weights as they lie, makes each kind
+of context, small, evaluates a few tokens in it, and embeds them. Only what lives through that is
+loaded. The verdict is remembered until the file or llama.cpp changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import IO, TYPE_CHECKING
 from jupyter_llm.common.child import start_child
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import JupyterLLMError, ModelFileError, ModelLoadError
-from jupyter_llm.models.adapters import Lora
 from jupyter_llm.models.fingerprint import FileState, packaged_sha256
 
 if TYPE_CHECKING:
@@ -53,12 +52,8 @@ _TEXT = "Hi wörld, 世界 🙂!\n\t 123 def f(x):\n    return x\0<|im_end|></s>
 _NUM_TOKENS = 4
 
 
-def try_file(
-    path: Path, *, lora: Path | None = None, is_wanted: Callable[[], bool] = lambda: True
-) -> None:
+def try_file(path: Path, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
     """Return if a model file can be loaded in this process, or raise `ModelLoadError`.
-
-    With `lora` it is that adapter that is tried, on a model that was found sound.
 
     At once if that is known: of the file in our extra's package, and of what was tried before. The
     trial ends when the file is not wanted any more. One that changes meanwhile is a
@@ -66,36 +61,35 @@ def try_file(
     """
     from jupyter_llm.engine.local.llama import BUILD
 
-    if lora is None and packaged_sha256(path) is not None:
+    if packaged_sha256(path) is not None:
         return
-    tried = lora or path
-    states = [FileState.of(one) for one in (path, lora) if one is not None]
-    key = " ".join([_REVISION, BUILD, *(state.key for state in states)])
+    state = FileState.of(path)
+    key = f"{_REVISION} {BUILD} {state.key}"
     verdict = _TRIED.get(key)
     if verdict is None:
-        verdict, is_final = _verdict(path, lora, is_wanted)
-        if any(state.is_outdated() for state in states):
+        verdict, is_final = _verdict(path, is_wanted)
+        if state.is_outdated():
             raise ModelFileError(
-                tried,
-                f"{tried.name} was changed on disk while it was tried. Ask again once it is whole.",
+                path,
+                f"{path.name} was changed on disk while it was tried. Ask again once it is whole.",
             )
         if is_final:
             _TRIED.put(key, verdict)
     if verdict != _SOUND:
-        raise ModelLoadError(tried, verdict)
+        raise ModelLoadError(path, verdict)
 
 
-def _verdict(path: Path, lora: Path | None, is_wanted: Callable[[], bool]) -> tuple[str, bool]:
+def _verdict(path: Path, is_wanted: Callable[[], bool]) -> tuple[str, bool]:
     """What came of a trial, and whether that would be so the next time."""
     with tempfile.TemporaryFile() as log:
-        code = _run(path, log, is_wanted, lora)
+        code = _run(path, log, is_wanted)
         log.seek(0)
         lines = log.read().decode("utf-8", "replace").strip().splitlines()
     last = lines[-1] if lines else ""
     if code == 0:
         return _SOUND, True
     if code == _REFUSED:
-        raise ModelLoadError(lora or path, json.loads(last))
+        raise ModelLoadError(path, json.loads(last))
     if code == -getattr(signal, "SIGALRM", 0):
         return f"it was not loaded within {_limit_s(path)} s. Is its disk slow, or damaged?", False
     if code == -getattr(signal, "SIGPROF", 0):
@@ -114,16 +108,14 @@ def _verdict(path: Path, lora: Path | None, is_wanted: Callable[[], bool]) -> tu
     return verdict, -code in _ENDS
 
 
-def _run(
-    path: Path, log: IO[bytes], is_wanted: Callable[[], bool], lora: Path | None = None
-) -> int:
+def _run(path: Path, log: IO[bytes], is_wanted: Callable[[], bool]) -> int:
     """Try a file in another process, and return its exit code."""
     try:
         process = start_child(
             sys.executable,
             "-m",
             __name__,
-            *(str(one) for one in (path, lora) if one is not None),
+            str(path),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -149,7 +141,7 @@ def _limit_s(path: Path) -> int:
 # -- the other process ---------------------------------------------------------------------------
 
 
-def _main(path: Path, adapter: Path | None = None) -> int:
+def _main(path: Path) -> int:
     _limit(path)
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # to begin with one takes a second and its memory
     from jupyter_llm.engine.local.llama import Weights
@@ -160,15 +152,9 @@ def _main(path: Path, adapter: Path | None = None) -> int:
         size_bytes = FileState.of(path).size_bytes
         signal.setitimer(signal.ITIMER_PROF, _LEAST_CPU_S + size_bytes / _BYTES_PER_CPU_S)
     try:
-        weights = Weights(
-            path,
-            n_gpu_layers=0,
-            on_progress=lambda _share: True,
-            repack=False,
-            lora=None if adapter is None else Lora(adapter),
-        )
+        weights = Weights(path, n_gpu_layers=0, on_progress=lambda _share: True, repack=False)
     except JupyterLLMError as error:
-        reason = str(error).removeprefix(f"{(adapter or path).name} cannot be loaded: ")
+        reason = str(error).removeprefix(f"{path.name} cannot be loaded: ")
         print("\n" + json.dumps(reason), flush=True)  # noqa: T201  how we are told
         return _REFUSED
     attempts: tuple[Callable[[Weights], None], ...] = (
@@ -262,6 +248,6 @@ def _try_embedding(weights: Weights) -> None:
 
 
 if __name__ == "__main__":
-    status = _main(*map(Path, sys.argv[1:]))
+    status = _main(Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(status)  # nothing is to be freed

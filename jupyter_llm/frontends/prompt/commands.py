@@ -147,11 +147,10 @@ def _use(call: Call) -> str:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
     info = call.llm.use(name or None, show_progress=call.show_progress, **options).info
     assert info is not None
-    lora = f" with {info.adapter}" if info.adapter is not None else ""
     how = f"{info.quantization}, context window {info.n_ctx} tokens"
     role = options.get("role", "chat")
     purpose = f" for {ROLE_WORDS[role]}" if role != "chat" else ""
-    return f"Using **{info.name}**{lora}{purpose} ({how})."
+    return f"Using **{info.name}**{purpose} ({how})."
 
 
 def _pull(call: Call) -> str:
@@ -351,7 +350,7 @@ COMMANDS = named(
         "use",
         "MODEL [OPTION=VALUE…]",
         "load a model by name or path and stay with it; options are those of `llm.use`, such as "
-        "`n_ctx=8192`, `lora=PATH:SCALE` or `role=complete`",
+        "`n_ctx=8192` or `role=complete`",
         _use,
     ),
     Command(

@@ -35,7 +35,7 @@ def command(name: str, argument: str) -> str:
         ("qwen n_ctx=4096", "qwen", {"n_ctx": 4096}),
         ("n_gpu_layers=-1", "", {"n_gpu_layers": -1}),
         ("'a b=c.gguf' repack=true exact=None", "a b=c.gguf", {"repack": True, "exact": None}),
-        ('qwen lora="my style.gguf:0.5"', "qwen", {"lora": "my style.gguf:0.5"}),
+        ('qwen kv_type="q8 0"', "qwen", {"kv_type": "q8 0"}),
         ("qwen\tkv_type=q8_0", "qwen", {"kv_type": "q8_0"}),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_name_is_given_listed_and_taken_back(model: str) -> None:
 def test_options_complete_behind_a_model() -> None:
     fragment, words = words_at(" /use qwen kv_type=f16 n_c", [])
     assert fragment == "n_c"
-    assert {"n_ctx=", "lora=", "role="} <= set(words)
+    assert {"n_ctx=", "repack=", "role="} <= set(words)
 
 
 def test_names_are_given_and_listed_in_a_terminal(
