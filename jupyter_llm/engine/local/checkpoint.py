@@ -130,8 +130,7 @@ class CheckpointStore:
     `max_bytes`; the least recently used ones go first. Safe from any thread. The thread
     "jupyter-llm-checkpoints" writes, and ends when it has nothing to do.
 
-    Trouble with the disk is logged once as a warning, never raised. In a forked child the store
-    finds and writes nothing: its lock and its thread are the parent's.
+    Trouble with the disk is logged once as a warning, never raised.
     """
 
     def __init__(self, folder: Path, scope: str, *, max_bytes: int) -> None:
@@ -143,9 +142,8 @@ class CheckpointStore:
         self._is_told = False  # that the disk does not do as asked
         self._listing = threading.Lock()  # guards what is known of the files
         self._known: dict[str, bytes | None] = {}  # packed tokens by file name; None: damaged
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards the one below
         self._pending: dict[str, _Unwritten] = {}  # by file name, the oldest first
-        self._is_closed = False
         self._writer = Chore(self._write_next, "jupyter-llm-checkpoints")
         _stores.add(self)
 
@@ -158,12 +156,17 @@ class CheckpointStore:
         for models that cannot forget the end of what they have read, the prompt must begin with
         all of its tokens. Leave out the prompt's last token, which the model must evaluate anyway.
         """
-        if self._is_forked:
+        prompt = _pack(token_ids)
+        start = prompt[: _TOKEN_SIZE * (max(more_than, 0) + 1)]
+        alike = (
+            (common_prefix(tokens, prompt) // _TOKEN_SIZE, name, tokens)
+            for name, tokens in self._stored().items()
+            if tokens.startswith(start) and (not whole or prompt.startswith(tokens))
+        )
+        longest = max(alike, key=lambda found: found[0], default=(0, "", b""))
+        num_common, name, tokens = longest
+        if num_common <= max(more_than, 0):
             return None
-        found = _longest(self._stored(), _pack(token_ids), more_than, whole=whole)
-        if found is None:
-            return None
-        name, tokens, num_common = found
         return Checkpoint(_unpack(tokens), num_common, partial(self._read, name))
 
     def write(
@@ -175,14 +178,12 @@ class CheckpointStore:
         for models that cannot forget the end of what they have read. When the disk is too slow,
         the states that have waited longest are not written.
         """
-        if self._is_forked or not token_ids:
+        if not token_ids:
             return
         write = _Unwritten(_pack(token_ids), state, whole)
         if _HEADER_SIZE + len(write.tokens) + len(state) > self._max_bytes:
             return
         with self._lock:
-            if self._is_closed:
-                return
             for name, waiting in list(self._pending.items()):
                 if write.supersedes(waiting.tokens):
                     del self._pending[name]
@@ -200,24 +201,14 @@ class CheckpointStore:
 
     def drop_waiting(self, folder: Path) -> None:
         """Write none of what waits, if this is the folder."""
-        if folder == self._folder and not self._is_forked:
+        if folder == self._folder and self._pid == os.getpid():  # a fork has no thread that writes
             with self._lock:
                 self._pending.clear()
             self._writer.wait(_CLEAR_S)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all is written, and return whether it is."""
-        return self._is_forked or self._writer.wait(timeout_s)
-
-    def close(self) -> None:
-        """Take no more writes; those that wait are still made, and `flush` waits for them."""
-        if not self._is_forked:
-            with self._lock:
-                self._is_closed = True
-
-    @property
-    def _is_forked(self) -> bool:
-        return self._pid != os.getpid()
+        return self._writer.wait(timeout_s)
 
     # -- what is there -------------------------------------------------------------------------
 
@@ -235,42 +226,38 @@ class CheckpointStore:
                 names = []
                 self._tell(error)
             self._known = {
-                name: self._known[name] if name in self._known else self._read_tokens(name)
+                name: self._known[name] if name in self._known else self._load(name)[0]
                 for name in names
             }
             stored = [(name, tokens) for name, tokens in self._known.items() if tokens]
         return dict(sorted(stored, key=lambda item: len(item[1])))
 
-    def _read_tokens(self, name: str) -> bytes | None:
-        try:
-            with open_regular(self._own_folder / name, follows_links=False) as file:
-                header = _read_header(file, name, self._scope)
-        except OSError as error:
-            self._tell(error)
-            return None
-        if header is None:
-            self._remove(self._own_folder / name)
-            return None
-        return header.tokens
-
-    def _read(self, name: str) -> memoryview | None:
-        """The verified state of a file, which is marked as used; a damaged one is removed."""
-        path = self._own_folder / name
+    def _load(self, name: str, *, has_state: bool = False) -> tuple[bytes | None, memoryview]:
+        """The verified tokens of a file, with its state if that is wanted; a damaged one goes."""
+        path, state = self._own_folder / name, memoryview(b"")
         try:
             with open_regular(path, follows_links=False) as file:
                 header = _read_header(file, name, self._scope)
-                state = pages(header.state_length if header else 0)
-                is_whole = file.readinto(state) == len(state)
+                if header is not None and has_state:
+                    state = pages(header.state_length)
+                    file.readinto(state)
         except OSError as error:
             self._tell(error)
-            return None
-        if header is None or not is_whole or sha256(state).digest() != header.state_digest:
+            return None, state
+        if header is None or (has_state and sha256(state).digest() != header.state_digest):
             self._remove(path)
+            return None, state
+        return header.tokens, state
+
+    def _read(self, name: str) -> memoryview | None:
+        """The state of a file, which is marked as used."""
+        tokens, state = self._load(name, has_state=True)
+        if tokens is None:
             with self._listing:
                 self._known[name] = None  # where it could not be removed
             return None
         with contextlib.suppress(OSError):
-            os.utime(path)
+            os.utime(self._own_folder / name)
         return state
 
     # -- what comes and goes -------------------------------------------------------------------
@@ -354,23 +341,3 @@ class CheckpointStore:
             self._folder,
             error,
         )
-
-
-def _longest(
-    stored: dict[str, bytes], prompt: bytes, more_than: int, *, whole: bool
-) -> tuple[str, bytes, int] | None:
-    """Name, tokens and number of common tokens of what shares the most with a prompt."""
-    found = None
-    length = max(more_than, 0) * _TOKEN_SIZE  # what must be surpassed
-    longer = prompt[: length + _TOKEN_SIZE]
-    for name, tokens in stored.items():
-        # One comparison in C sorts out nearly all.
-        if len(longer) <= length or not tokens.startswith(longer):
-            continue
-        if whole and not prompt.startswith(tokens):
-            continue
-        num_common = common_prefix(tokens, prompt) // _TOKEN_SIZE
-        found = name, tokens, num_common
-        length = num_common * _TOKEN_SIZE
-        longer = prompt[: length + _TOKEN_SIZE]
-    return found

@@ -358,6 +358,5 @@ class Lane:
     def close(self) -> None:
         """Free the cache; what is to be written is."""
         if self.store is not None:
-            self.store.close()
             self.store.flush(_FLUSH_S)
         self.context.close()

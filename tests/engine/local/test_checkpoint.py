@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import stat
 import struct
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -323,32 +321,3 @@ def test_what_is_no_file_in_a_states_place_is_not_waited_for(
     make(path)
     assert found.read() is None
     assert store.find([1, 2, 3], more_than=0) is None
-
-
-# The end
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # threads and fork: that is the point
-def test_a_forked_child_touches_neither_the_locks_nor_the_thread(
-    store: CheckpointStore, folder: Path
-) -> None:
-    keep(store, [1])
-
-    def fork() -> int:
-        if child := os.fork():
-            return child
-        store.write([2], STATE)
-        is_inert = store.find([1], more_than=0) is None and store.flush(5)
-        store.close()
-        os._exit(0 if is_inert else 1)
-
-    with store._lock, store._writer._changed, store._listing, ThreadPoolExecutor(1) as other:
-        child = other.submit(fork).result()
-    alarm = threading.Timer(20, os.kill, (child, signal.SIGKILL))  # should it hang
-    alarm.start()
-    _, status = os.waitpid(child, 0)
-    alarm.cancel()
-    assert os.waitstatus_to_exitcode(status) == 0
-    only_file(folder)
-    assert state_of(store, [1]) == STATE
