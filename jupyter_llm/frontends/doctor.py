@@ -173,7 +173,7 @@ def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
         is_read = file.size_bytes < _SOON_READ_BYTES or known_sha256(entry.path) is not None
         if is_read:
             check_promise(entry.path)
-        plan_load(file, EngineOptions(), free_memory(), num_sequences=1)
+        plan_load(file, EngineOptions(), free_memory())
         if is_tried:
             trial.try_file(entry.path)
     except (ModelLoadError, OSError) as error:

@@ -98,7 +98,7 @@ def test_a_refusal_says_what_is_left_to_other_kernels(tiny_gguf: Path, tmp_path:
     with claimed("a", tmp_path / "a.gguf", 5 * GB, 0, 5 * GB):
         free = leave_room(FreeMemory(ram_bytes=5 * GB + 1_000_000))
         with pytest.raises(NotEnoughMemoryError) as caught:
-            plan_load(file, EngineOptions(n_ctx=4096), free, num_sequences=32)
+            plan_load(file, EngineOptions(n_ctx=4096), free)
     said = "and 1 MB are free beside 5,000 MB that your other kernels hold or may still take. "
     assert said in str(caught.value)
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
 _LEAST_N_CTX = 1024  # what we choose when memory is short; less is of little use in a notebook
-_DEFAULT_N_BATCH = 512
 # What we choose leaves room for the notebook's own data, and for what the estimate misses.
 _OUR_SHARE = 0.85
 _BESIDE_SHARE = 0.5  # of the free memory: a model beside others leaves as much to the notebook
@@ -47,9 +46,9 @@ _VOCABULARY = 400  # bytes a token: its text, its type, the tables that find it
 class MemoryNeed:
     """What a model takes, in bytes; the KV cache includes the state of recurrent layers."""
 
-    weights_bytes: int
-    kv_bytes: int
-    buffer_bytes: int
+    weights_bytes: int = 0
+    kv_bytes: int = 0
+    buffer_bytes: int = 0
 
     @property
     def total(self) -> int:
@@ -129,7 +128,7 @@ def context_need(
     n_ctx: int,
     *,
     num_sequences: int,
-    n_batch: int = _DEFAULT_N_BATCH,
+    n_batch: int,
     kv_type: KvType = "f16",
     flash_attention: bool = True,
     is_unified: bool = True,
@@ -146,21 +145,18 @@ def context_need(
     attention = num_cells * (_FLOAT * (shape.num_heads + 1) if not flash_attention else 2)
     graph = max(_FLOAT * shape.n_vocab, attention) + _FLOAT * _ACTIVATIONS * shape.n_embd
     return MemoryNeed(
-        weights_bytes=0,
         kv_bytes=kv_bytes(shape, num_cells * (1 if is_unified else num_sequences), kv_type)
         + _FLOAT * shape.state_elements * num_sequences,
         buffer_bytes=n_batch * graph + num_sequences * _FLOAT * shape.n_vocab,
     )
 
 
-def memory_need(
-    file: ModelFile, options: EngineOptions, n_ctx: int, *, num_sequences: int
-) -> MemoryNeed:
+def memory_need(file: ModelFile, options: EngineOptions, n_ctx: int) -> MemoryNeed:
     """What a model takes that is loaded with these options and this context window."""
     context = context_need(
         file.shape,
         n_ctx,
-        num_sequences=num_sequences,
+        num_sequences=NUM_SEQUENCES,
         n_batch=options.batch_size,
         kv_type=options.kv_type,
         flash_attention=options.has_flash_attention,
@@ -172,9 +168,7 @@ def memory_need(
     )
 
 
-def plan_load(
-    file: ModelFile, options: EngineOptions, free: FreeMemory, *, num_sequences: int
-) -> LoadPlan:
+def plan_load(file: ModelFile, options: EngineOptions, free: FreeMemory) -> LoadPlan:
     """Choose what the options leave open, so that the model fits.
 
     Raises `NotEnoughMemoryError`, which says what would fit, or `OptionError` where this model
@@ -189,7 +183,7 @@ def plan_load(
 
     def fits(n_ctx: int, share: float = 1.0) -> bool:
         """Whether it fits with this window into a share of what is free."""
-        need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+        need = memory_need(file, options, n_ctx)
         vram_bytes = None if free.vram_bytes is None else int(free.vram_bytes * share)
         room = replace(free, ram_bytes=int(free.ram_bytes * share), vram_bytes=vram_bytes)
         on_gpu, in_ram = _split(file.shape, options, need, room)
@@ -200,7 +194,7 @@ def plan_load(
         n_ctx = min(file.n_ctx_train or _DEFAULT_N_CTX, _DEFAULT_N_CTX)
         while n_ctx > _LEAST_N_CTX and not fits(n_ctx, _OUR_SHARE):
             n_ctx = 1 << (n_ctx - 1).bit_length() - 1
-    need = memory_need(file, options, n_ctx, num_sequences=num_sequences)
+    need = memory_need(file, options, n_ctx)
     if not fits(n_ctx):
         windows = range(_PAD, n_ctx, _PAD)
         count = bisect_left(windows, 1, key=lambda n: int(not fits(n, _OUR_SHARE)))
@@ -208,7 +202,7 @@ def plan_load(
     n_gpu_layers = options.n_gpu_layers
     if free.vram_bytes is not None:
         n_gpu_layers = _gpu_layers(file.shape, options, need, free.vram_bytes)
-    promised = MemoryNeed(weights_bytes=0, kv_bytes=0, buffer_bytes=0)
+    promised = MemoryNeed()
     if options.exact is None:  # else none is, or all are
         promised = exact_need(file.shape, options, n_ctx)
     return LoadPlan(n_ctx=n_ctx, n_gpu_layers=n_gpu_layers, need=need, promised=promised)
@@ -292,7 +286,7 @@ def num_to_go(
 
     def plan(count: int) -> tuple[LoadPlan, FreeMemory]:
         left = sum_of(free, *held[:count])
-        return plan_load(file, options, left, num_sequences=NUM_SEQUENCES), left
+        return plan_load(file, options, left), left
 
     alone, _ = plan(len(held))
     for count in range(least, len(held)):

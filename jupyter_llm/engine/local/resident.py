@@ -140,7 +140,7 @@ class ResidentModel:
         self._claim_room()
 
     def _planned(self, options: EngineOptions, free: FreeMemory) -> LoadPlan:
-        return plan_load(self._file, options, free, num_sequences=NUM_SEQUENCES)
+        return plan_load(self._file, options, free)
 
     def _load(self, free: FreeMemory, on_progress: Callable[[float], bool]) -> None:
         entry, options = self._entry, self._options

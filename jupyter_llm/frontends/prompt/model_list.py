@@ -118,10 +118,10 @@ def listed_models(llm: LLM) -> list[ListedModel]:
 
 def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
     """With what it would take, and what is free where it would go."""
-    from jupyter_llm.engine.local.memory import NUM_SEQUENCES, plan_load
+    from jupyter_llm.engine.local.memory import plan_load
 
     try:
-        plan = plan_load(model.file, EngineOptions(), free, num_sequences=NUM_SEQUENCES)
+        plan = plan_load(model.file, EngineOptions(), free)
     except NotEnoughMemoryError as error:
         return replace(model, needs_bytes=error.needed_bytes, free_bytes=error.free_bytes)
     except JupyterLLMError:

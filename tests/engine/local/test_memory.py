@@ -62,7 +62,7 @@ LARGE = ModelFile(
 def plan(
     free: FreeMemory, options: EngineOptions | None = None, file: ModelFile = LARGE
 ) -> LoadPlan:
-    return plan_load(file, options or EngineOptions(), free, num_sequences=NUM_SLOTS)
+    return plan_load(file, options or EngineOptions(), free)
 
 
 def refusal(
@@ -131,7 +131,7 @@ def test_the_estimate_is_what_llama_cpp_allocates(
 ) -> None:
     n_ctx, options = SETTINGS[setting]
     file = inspect(request.getfixturevalue(model))
-    need = memory_need(file, options, n_ctx, num_sequences=NUM_SLOTS)
+    need = memory_need(file, options, n_ctx)
     real = allocated(whole_log, file, n_ctx, options)
     # The log has two digits after the point.
     assert need.kv_bytes == pytest.approx(real["KV"], abs=0.01 * MIB)
@@ -188,7 +188,7 @@ def test_a_loaded_model_takes_no_more_than_estimated(
     measured: dict[str, list[int]], smollm2: Path
 ) -> None:
     options = EngineOptions(n_ctx=4096)
-    need = memory_need(inspect(smollm2), options, 4096, num_sequences=NUM_SLOTS)
+    need = memory_need(inspect(smollm2), options, 4096)
     # What stays after it is code that was paged in, and no part of the model.
     taken = measured["loaded"][0] - measured["after"][0]
     # Less, since llama.cpp reserves logits for each token of a batch, and we want the last one's.

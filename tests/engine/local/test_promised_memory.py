@@ -68,7 +68,7 @@ def test_by_default_all_contexts_take_twice_the_window_however_much_is_free(
 ) -> None:
     file = inspect(header(tiny_gguf, tmp_path / "m.gguf", numbers))
     free = FreeMemory(ram_bytes=gigabytes * 10**9)
-    plan = plan_load(file, EngineOptions(), free, num_sequences=32)
+    plan = plan_load(file, EngineOptions(), free)
     assert plan.n_ctx == 8192
     assert plan.need.kv_bytes == plan.promised.kv_bytes == 8192 * token_bytes
 
