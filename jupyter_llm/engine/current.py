@@ -17,7 +17,7 @@ from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
-from jupyter_llm.engine.residents import LoadedEngine, ModelRole, Resident, Residents, check_role
+from jupyter_llm.engine.residents import ModelRole, Resident, check_role
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import (
     EngineClosedError,
@@ -94,7 +94,7 @@ class CurrentEngine:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # guards the choice of models and their loading
-        self._residents = Residents()
+        self._residents: tuple[Resident, ...] = ()  # also where their engines have closed
         self._choices: dict[ModelRole, _Choice] = {}  # by `use`
         self._seen: dict[str, ModelEntry] = {}  # by name, what was loaded; the latest one last
         self._embedding: set[Path] = set()  # what of it makes only vectors
@@ -110,6 +110,16 @@ class CurrentEngine:
         self._watchers.add(self._activity_watchers.tell)
 
     @property
+    def _alive(self) -> list[Resident]:
+        """The models whose engines work, the latest used last."""
+        alive = (one for one in self._residents if not one.engine.is_closed)
+        return sorted(alive, key=lambda one: one.used_s)
+
+    def _find(self, path: Path) -> Resident | None:
+        """The one that was loaded for a file."""
+        return next((one for one in self._alive if one.entry.path == path), None)
+
+    @property
     def activity(self) -> Activity:
         """What goes on, known at once and from any thread."""
         if (underway := self._underway) is not None:
@@ -120,7 +130,7 @@ class CurrentEngine:
     @property
     def active(self) -> Engine | None:
         """The engine that works, or else that of chats."""
-        busy = (one.engine for one in reversed(self._residents.alive) if one.engine.work != "idle")
+        busy = (one.engine for one in reversed(self._alive) if one.engine.work != "idle")
         return next(busy, self.resident)
 
     @property
@@ -130,7 +140,7 @@ class CurrentEngine:
 
         return tuple(
             Loaded(info=one.engine.info, roles=self.roles_of(one.entry))
-            for one in reversed(self._residents.alive)
+            for one in reversed(self._alive)
         )
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -164,11 +174,11 @@ class CurrentEngine:
         if "chat" not in choices and self._default is not None:
             meant.append(self._default)
         for entry in meant:
-            if (found := self._residents.find(entry.path)) is not None:
+            if (found := self._find(entry.path)) is not None:
                 return found
-        residents = self._residents.alive
+        residents = self._alive
         latest = self._latest([one.entry for one in residents])
-        return None if latest is None else self._residents.find(latest.path)
+        return None if latest is None else self._find(latest.path)
 
     def _latest(self, entries: Sequence[ModelEntry]) -> ModelEntry | None:
         """The last of the models that stands in where none was chosen."""
@@ -197,7 +207,7 @@ class CurrentEngine:
 
     def resident_for(self, model: str | os.PathLike[str] | None = None) -> Engine | None:
         """The engine that `get` would return, or None where it would load or wait for one."""
-        if not self._residents.alive or not self._lock.acquire(blocking=False):
+        if not self._alive or not self._lock.acquire(blocking=False):
             return None
         try:
             entry, options = self._chosen(model)
@@ -205,7 +215,7 @@ class CurrentEngine:
             return None
         finally:
             self._lock.release()
-        found = self._residents.find(entry.path)
+        found = self._find(entry.path)
         return found.engine if found is not None and found.options == options else None
 
     @_waits("before the first word")
@@ -213,7 +223,7 @@ class CurrentEngine:
         """The engine of a model's name; one that was loaded before need not be found by it."""
         with self._locked(None):
             entry = self._seen.get(model) or self.find(model)
-            found = self._residents.find(entry.path)
+            found = self._find(entry.path)
             options = self._options_of(entry, is_named=True) if found is None else found.options
             return self._ensure(entry, options)
 
@@ -251,7 +261,7 @@ class CurrentEngine:
                     *choice, show, leaving=self._replaced(role, entry), is_chosen=True
                 )
             except KeyboardInterrupt:
-                found = self._residents.find(entry.path)
+                found = self._find(entry.path)
                 if found is not None and (entry, found.options) not in self._choices.values():
                     self._end([found])  # it came after all, and nobody chose it
                 raise
@@ -267,7 +277,7 @@ class CurrentEngine:
         kept = [entry.path, *(one.path for used, (one, _) in self._choices.items() if used != role)]
         return [
             one
-            for one in self._residents.alive
+            for one in self._alive
             if one.entry.path not in kept
             and (role == "chat" or (old is not None and one.entry.path == old[0].path))
         ]
@@ -279,7 +289,7 @@ class CurrentEngine:
         What one that is named was used for beside chats goes to the model of chats again.
         """
         path = None if model is None else self._path_of(model)
-        going = [one for one in self._residents.all if path in (None, one.entry.path)]
+        going = [one for one in self._residents if path in (None, one.entry.path)]
         self._end(going)  # at once; another model may be loaded for long
         if path is not None:
             with self._lock:
@@ -290,7 +300,7 @@ class CurrentEngine:
     def _path_of(self, model: str | os.PathLike[str]) -> Path:
         """The file of a model; one that is loaded or chosen need not be there any more."""
         chosen = (entry for entry, _ in self._choices.copy().values())
-        for entry in (*(one.entry for one in self._residents.all), *chosen):
+        for entry in (*(one.entry for one in self._residents), *chosen):
             if str(model).lower() in entry.names:
                 return entry.path
         return self.find(model).path
@@ -301,7 +311,7 @@ class CurrentEngine:
             one.engine.close()  # first: after an interrupt nobody else could
         if going:
             with self._lock:
-                self._residents.drop(going)
+                self._residents = tuple(one for one in self._residents if one not in going)
             self._watchers.tell()
 
     @_waits("forgetting; what models have read may not all be gone, so ask again")
@@ -309,7 +319,7 @@ class CurrentEngine:
         """Forget what models have read, here and on the disk."""
         from jupyter_llm.engine.local.checkpoint import CheckpointStore, checkpoint_folder
 
-        for one in self._residents.all:
+        for one in self._residents:
             try:
                 one.engine.forget()
             except EngineClosedError:  # what it keeps at its end goes, too
@@ -347,7 +357,7 @@ class CurrentEngine:
         """Look again when the model that was not used for the longest time may have to go."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        residents = self._residents.alive
+        residents = self._alive
         if self._idle_s is not None and residents:
             left_s = residents[0].used_s + self._idle_s - time.monotonic()
             self._idle_timer = threading.Timer(max(left_s, _LEAST_WAIT_S), self._rest)
@@ -359,7 +369,7 @@ class CurrentEngine:
         with self._lock:
             if self._idle_s is None:
                 return
-            residents, last_s = self._residents.alive, time.monotonic() - self._idle_s
+            residents, last_s = self._alive, time.monotonic() - self._idle_s
             for one in residents:
                 if one.engine.work != "idle":
                     one.touch()
@@ -376,7 +386,7 @@ class CurrentEngine:
         """What would be free if all models went: what another one may take."""
         from jupyter_llm.engine.local.resident import free_beside
 
-        engines = [one.engine for one in self._residents.alive]
+        engines = [one.engine for one in self._alive]
         return free_beside(
             [engine.info.size_bytes for engine in engines], [e.held for e in engines]
         )
@@ -395,7 +405,7 @@ class CurrentEngine:
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background, as while a cell runs, or let it go on."""
         self.is_background_held = is_held
-        for one in self._residents.alive:
+        for one in self._alive:
             with suppress(EngineClosedError):
                 one.engine.hold_background(is_held=is_held)
 
@@ -413,7 +423,7 @@ class CurrentEngine:
             machine = this_machine(options.n_threads or available_cores())
             forget_times(inspect(entry.path).shape, machine)
             # Two programs that compute would measure each other.
-            self._end(self._residents.all)
+            self._end(self._residents)
             return self._status_of(self._ensure(entry, options, show))
 
     @contextmanager
@@ -502,12 +512,12 @@ class CurrentEngine:
         leaving: Sequence[Resident] = (),
         *,
         is_chosen: bool = False,
-    ) -> LoadedEngine:
+    ) -> LocalEngine:
         """Make the engine of this file and these options a resident one; some models leave.
 
         One with other options may finish what it writes, but where the user chose these.
         """
-        found = self._residents.find(entry.path)
+        found = self._find(entry.path)
         if found is not None and found.options == options:
             if not found.engine.is_outdated:
                 found.touch()
@@ -538,7 +548,7 @@ class CurrentEngine:
         from jupyter_llm.engine.local.resident import free_beside
         from jupyter_llm.models.inspect import inspect
 
-        others = [one for one in self._residents.alive if one not in leaving]
+        others = [one for one in self._alive if one not in leaving]
         others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all
         residents = [*leaving, *others]
         count = num_to_go(
@@ -552,7 +562,7 @@ class CurrentEngine:
 
     def _load(
         self, entry: ModelEntry, options: EngineOptions, show: ShowProgress | None
-    ) -> LoadedEngine:
+    ) -> LocalEngine:
         from jupyter_llm.engine.local.engine import LocalEngine
         from jupyter_llm.models.discover import note_used
         from jupyter_llm.models.inspect import inspect
@@ -560,7 +570,10 @@ class CurrentEngine:
         def take(engine: LocalEngine) -> None:
             # All at once: an interrupt must not leave an engine that passes for another's.
             resident = Resident(entry, options, engine)
-            self._residents.take(resident)
+            self._residents = (
+                *(one for one in self._residents if not one.engine.is_closed),
+                resident,
+            )
             engine.watch(resident.touch)
 
         file = inspect(entry.path)

@@ -62,7 +62,7 @@ def free(monkeypatch: pytest.MonkeyPatch, ram_bytes: int) -> None:
 
 def held() -> int:
     """What the model of chats holds, in bytes."""
-    (resident,) = llm.current._residents.alive
+    (resident,) = llm.current._alive
     return resident.engine.held.ram_bytes
 
 
@@ -228,7 +228,7 @@ def test_a_model_that_works_is_not_let_go(chat: Path) -> None:
     engine = llm.engine()
     stream = llm.stream("Hello", max_tokens=None, ignore_eos=True)
     until(lambda: bool(stream.written))
-    (resident,) = llm.current._residents.alive
+    (resident,) = llm.current._alive
     llm.current.idle_s = 0.01
     before_s = resident.used_s
     until(lambda: resident.used_s > before_s)  # somebody looked, and it worked

@@ -7,17 +7,20 @@ from typing import Any
 
 from jupyter_llm import llm
 from jupyter_llm.engine.options import EngineOptions
-from jupyter_llm.engine.residents import Resident, Residents
+from jupyter_llm.engine.residents import Resident
 from jupyter_llm.models.discover import ModelEntry
 
 
-def residents_of(*engines: Any) -> Residents:
+def residents_of(*engines: Any) -> tuple[Resident, ...]:
     """Models that are loaded, as `llm.current` holds them."""
-    residents = Residents()
-    for number, engine in enumerate(engines):
-        entry = ModelEntry(name=engine.info.name, path=Path(f"/{number}.gguf"), source="test")
-        residents.take(Resident(entry, EngineOptions(), engine))
-    return residents
+    return tuple(
+        Resident(
+            ModelEntry(name=engine.info.name, path=Path(f"/{number}.gguf"), source="test"),
+            EngineOptions(),
+            engine,
+        )
+        for number, engine in enumerate(engines)
+    )
 
 
 def make_resident(*engines: Any) -> None:
