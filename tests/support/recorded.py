@@ -10,9 +10,9 @@ from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from support.scripted import CONTEXT
+from support.scripted import CONTEXT, answer_record
 
-from jupyter_llm.engine.completion import Usage, answer_record
+from jupyter_llm.engine.completion import Usage
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import METADATA_KEY, ModelFacts, Provenance, Writer
 from jupyter_llm.engine.recommended import Recommended
@@ -39,8 +39,7 @@ def record(text: str = "Yes", **changes: Any) -> Provenance:
         usage=Usage(prompt_tokens=3, cached_tokens=1, completion_tokens=2),
         finish_reason="stop",
     )
-    # Always the same second: records that are made one after another must be equal.
-    return replace(made, **{"time": "2026-01-02T03:04:05Z", **changes})
+    return replace(made, **changes)
 
 
 def shown(text: str, made: Provenance | Mapping[str, Any] | None, note: str = "") -> Any:
