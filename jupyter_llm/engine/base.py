@@ -5,58 +5,18 @@ Any engine, in this process or elsewhere, is an `Engine`; nothing above asks whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted, Score
+from jupyter_llm.engine.completion import Score
 from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
 from jupyter_llm.engine.request import Prompt, Request
+from jupyter_llm.engine.stream import Stream
 
 if TYPE_CHECKING:
     import numpy as np
 
-
-class Stream(Protocol):
-    """The completion of one request while it is written.
-
-    Iterate over its chunks, or wait for `result()`. Both raise what went wrong in the engine, and
-    `PromptInterrupted` when the user interrupts.
-    """
-
-    @property
-    def future(self) -> Future[Completion]:
-        """The result, for code that waits by other means."""
-
-    @property
-    def written(self) -> str:
-        """The text so far, for code that looks on while somebody else reads the chunks."""
-
-    @property
-    def reasoning(self) -> str:
-        """What was thought before the text, so far; from any thread, like `written`."""
-
-    @property
-    def progress(self) -> Progress:
-        """How far the request is; from any thread, like `written`."""
-
-    def __iter__(self) -> Iterator[Chunk]: ...
-
-    def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
-        """The chunks, and an empty one whenever none has come for `tick_s` seconds."""
-
-    def cancel(self) -> None:
-        """Stop writing; what there is becomes the result. Returns at once."""
-
-    def interrupt(self) -> PromptInterrupted:
-        """Cancel, and return the exception that carries what was written."""
-
-    def result(self, timeout: float | None = None) -> Completion:
-        """Wait for the end and return the whole completion; `timeout` in seconds."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exc_info: object) -> None: ...
+__all__ = ["Engine", "Stream"]
 
 
 class Engine(Protocol):

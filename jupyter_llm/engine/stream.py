@@ -74,8 +74,12 @@ class StreamFeed:
         self.chunks.put(None)
 
 
-class QueueStream:
-    """The reader's end of a stream. When nobody holds it any more, the request is cancelled.
+class Stream:
+    """The completion of one request while it is written.
+
+    Iterate over its chunks, or wait for `result()`. Both raise what went wrong in the engine, and
+    `PromptInterrupted` when the user interrupts. `future` is the result, for code that waits by
+    other means. When nobody holds the stream any more, the request is cancelled.
 
     `cancel` must return at once, `snapshot` make a completion of what there is and `progress` say
     how far the request is, all from any thread and without holding on to this object.

@@ -26,7 +26,7 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Priority, Prompt
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import Stream
 from jupyter_llm.tasks.batch import run_batch
 
 NUM_TURNS = 3
@@ -118,7 +118,7 @@ class Life:
                     other.cancel()
         return got
 
-    def _ask(self, talk: Talk) -> QueueStream:
+    def _ask(self, talk: Talk) -> Stream:
         # The same talk may come as a conversation, or as somebody's that nobody knows.
         return submit(
             self._engine,
@@ -130,7 +130,7 @@ class Life:
             **talk.sampling,
         )
 
-    def _ask_other(self) -> QueueStream:
+    def _ask_other(self) -> Stream:
         is_promised = self._dice.random() < 0.3
         prompt = f"{self._dice.choice(STARTS)}Now {self._dice.random()}: "
         sampling = {"seed": 9} if is_promised else {"seed": None}

@@ -20,7 +20,7 @@ from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.llama import Context, Weights
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, Request
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import Stream
 from jupyter_llm.models.discover import find_model
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ def submit(
     is_pinned: bool = False,
     constraint: Constraint | None = None,
     **sampling: Any,
-) -> QueueStream:
+) -> Stream:
     """Queue a prompt that is answered to its full length; greedily, unless told otherwise."""
     sampling = {"temperature": 0, "ignore_eos": True, **sampling}
     return engine.submit(

@@ -15,7 +15,7 @@ from jupyter_llm import llm
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.options import MAX_SEED, SamplingParams
 from jupyter_llm.engine.request import Priority, Request
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
 from jupyter_llm.tasks.batch import run_batch
 
@@ -107,9 +107,9 @@ class Interrupting(ScriptedEngine):
 
     def __init__(self) -> None:
         super().__init__(["one", "two", *["word " * 100] * 3])
-        self.streams: list[QueueStream] = []
+        self.streams: list[Stream] = []
 
-    def submit(self, request: Request) -> QueueStream:
+    def submit(self, request: Request) -> Stream:
         self.holds = len(self.streams) >= 2
         self.streams.append(super().submit(request))
         if len(self.streams) == 5:

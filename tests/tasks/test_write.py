@@ -36,7 +36,6 @@ from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.engine.stream import QueueStream
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
@@ -227,7 +226,7 @@ def test_a_failed_request_is_raised() -> None:
 class _ThenClosed(ScriptedEngine):
     """Writes one draft and is unloaded."""
 
-    def submit(self, request: Request) -> QueueStream:
+    def submit(self, request: Request) -> Stream:
         if self.requests:
             self.close()
         return super().submit(request)
@@ -290,7 +289,7 @@ def test_without_a_good_draft_the_best_by_what_was_seen_is_taken(
 class _ThenSlow(ScriptedEngine):
     """Writes one draft, and reads for ever what comes next."""
 
-    def submit(self, request: Request) -> QueueStream:
+    def submit(self, request: Request) -> Stream:
         if self.requests:
             self.may_write.clear()
         return super().submit(request)
@@ -452,7 +451,7 @@ def test_further_drafts_read_the_prompt_no_more(tiny: LocalEngine) -> None:
     read: list[tuple[Request, Usage]] = []
 
     class Watched(ScriptedEngine):
-        def submit(self, request: Request) -> QueueStream:
+        def submit(self, request: Request) -> Stream:
             stream = tiny.submit(request)
             note = stream.future.add_done_callback
             note(lambda done: read.append((request, done.result().usage)))

@@ -18,7 +18,7 @@ import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted, Score
-from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
+from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
 from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
@@ -27,7 +27,7 @@ from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.local.turns import TURNS, Seat
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
-from jupyter_llm.engine.stream import QueueStream, check_may_wait, run_the_model_here
+from jupyter_llm.engine.stream import Stream, check_may_wait, run_the_model_here
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
@@ -88,10 +88,11 @@ class LocalEngine:
         self._entry = entry
         self._options = options or EngineOptions()
         self._pid = os.getpid()
-        # Guards _is_closed against the queue's last command. Reentrant, since a stream that is
+        # Guards is_closed against the queue's last command. Reentrant, since a stream that is
         # garbage-collected inside it cancels its request.
         self._lock = threading.RLock()
-        self._is_closed = False
+        self.is_closed = False
+        """Whether the model is gone, by `close` or by a failure."""
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._generations: dict[Sequence, Generation] = {}
         self._together: dict[Sequence, ReadTogether[Any]] = {}
@@ -99,8 +100,9 @@ class LocalEngine:
         self._num_steps = 0
         self._num_forgets = 0
         self._tokens_per_s = 0.0
-        self._work: Work = "idle"
-        self._is_awaited = False
+        self.work: Work = "idle"
+        self.is_awaited = False
+        """Whether somebody waits for what it writes, and it does not only read ahead."""
         self._seat = Seat(self._make_way)
         self._watchers = Watchers()
         self._thread = threading.Thread(target=self._run, name="jupyter-llm-engine", daemon=True)
@@ -108,21 +110,11 @@ class LocalEngine:
 
     # -- the caller's side ---------------------------------------------------------------------
 
-    @property
-    def info(self) -> ModelInfo:
-        """What is known of the model."""
-        return self._info
-
-    @property
-    def work(self) -> Work:
-        """What it does, known at once."""
-        return self._work
-
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back whenever `work` is another one, or the engine has closed; end that again."""
         return self._watchers.add(callback)
 
-    def submit(self, request: Request) -> QueueStream:
+    def submit(self, request: Request) -> Stream:
         """Queue a request; its errors are raised by the stream."""
         request = self._filled(request)
         params = request.params
@@ -130,7 +122,7 @@ class LocalEngine:
         generation = Generation(
             request, self._entry.name, seed=seed if params.temperature else None
         )
-        stream = QueueStream(
+        stream = Stream(
             generation.feed,
             cancel=lambda: self._cancel(generation),
             snapshot=lambda: generation.completion("cancelled"),
@@ -214,16 +206,6 @@ class LocalEngine:
         return self._call(lambda: self._model.status(self._threads.count, self._tokens_per_s))
 
     @property
-    def is_closed(self) -> bool:
-        """Whether the model is gone, by `close` or by a failure."""
-        return self._is_closed
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether somebody waits for what it writes, and it does not only read ahead."""
-        return self._is_awaited
-
-    @property
     def is_outdated(self) -> bool:
         """Whether the model's file is another one now, or has other contents."""
         return self._model.is_outdated
@@ -238,8 +220,8 @@ class LocalEngine:
         if self._pid != os.getpid():  # forked: the thread and the memory are the parent's
             return
         with self._lock:
-            if not self._is_closed:
-                self._is_closed = True
+            if not self.is_closed:
+                self.is_closed = True
                 self._commands.put(None)
                 for lane in self._model.lanes:
                     lane.context.abort()
@@ -248,7 +230,7 @@ class LocalEngine:
 
     def _filled(self, request: Request) -> Request:
         """A request that says how each token is drawn."""
-        return replace(request, params=request.params.filled(self._info.sampling.params))
+        return replace(request, params=request.params.filled(self.info.sampling.params))
 
     def _load_model(
         self, on_progress: Callable[[float], None], on_ready: Callable[[LocalEngine], None]
@@ -266,7 +248,7 @@ class LocalEngine:
             on_ready(self)
         except BaseException as error:
             self._is_wanted = False  # llama.cpp asks between two tensors
-            self._is_closed = True
+            self.is_closed = True
             self._commands.put(None)
             if isinstance(error, JupyterLLMError):
                 atexit.unregister(self.close)  # the thread is over
@@ -279,7 +261,7 @@ class LocalEngine:
                 "Ask from the notebook itself, use threads, or start processes with 'spawn'."
             )
         with self._lock:
-            if self._is_closed:
+            if self.is_closed:
                 raise EngineClosedError(_UNLOADED)
             self._commands.put(command)
 
@@ -372,7 +354,7 @@ class LocalEngine:
             logger.exception("The engine stopped")
             end = EngineError(f"The engine stopped ({bug}). Ask again to load the model afresh.")
         self._shut(end)
-        self._work = "idle"
+        self.work = "idle"
         self._watchers.tell()
         self._model.close()
 
@@ -389,7 +371,7 @@ class LocalEngine:
             model.n_threads, lambda: self._core_load.num_busy(without_us=True)
         )
         self._look_around(without_us=True)
-        self._info = model.info
+        self.info = model.info
         self._model = model
 
     def _obey(self) -> bool:
@@ -452,9 +434,9 @@ class LocalEngine:
             work = "idle"
         elif any(generation.first_s is not None for generation in self._generations.values()):
             work = "writing"
-        self._is_awaited = not self._model.is_free
-        if work != self._work:
-            self._work = work
+        self.is_awaited = not self._model.is_free
+        if work != self.work:
+            self.work = work
             self._watchers.tell()
 
     def _account(self, lane: Lane, num_tokens: int, step_s: float) -> None:
@@ -467,7 +449,7 @@ class LocalEngine:
     def _begin(self, begin: Callable[[], None], fail: Callable[[JupyterLLMError], None]) -> None:
         """Begin something, and let whoever waits for it know if that fails."""
         try:
-            if self._is_closed:
+            if self.is_closed:
                 raise EngineClosedError(_UNLOADED)  # noqa: TRY301  all reasons end the same way
             begin()
         except JupyterLLMError as error:
@@ -496,8 +478,8 @@ class LocalEngine:
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
         generation.begin(*tokenizer.stops(request.prompt), thinking)
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
-        if len(token_ids) >= self._info.n_ctx:
-            raise ContextOverflowError(len(token_ids), self._info.n_ctx)
+        if len(token_ids) >= self.info.n_ctx:
+            raise ContextOverflowError(len(token_ids), self.info.n_ctx)
         self._model.free_threads = self._threads.count
         lane, generation.is_exact = self._model.lane_for(request, token_ids)
         generation.lane = lane
@@ -552,7 +534,7 @@ class LocalEngine:
     def _start_prefill(
         self, request: Request, tokenize: Callable[[Prompt], tuple[int, ...]], num_forgets: int
     ) -> None:
-        if self._is_closed or num_forgets != self._num_forgets:  # what was forgotten stays so
+        if self.is_closed or num_forgets != self._num_forgets:  # what was forgotten stays so
             return
         if request.conversation is not None:
             self._end_background(request.conversation)  # what it has read, this one begins with
@@ -674,7 +656,7 @@ class LocalEngine:
     def _shut(self, error: JupyterLLMError) -> None:
         """End every stream, and see that no command waits for ever."""
         with self._lock:
-            self._is_closed = True
+            self.is_closed = True
         for generation in list(self._generations.values()):
             if generation.lane is not None and generation.sequence is not None:
                 generation.lane.scheduler.finish(generation.sequence, "error")

@@ -26,7 +26,7 @@ from jupyter_llm.engine.info import EngineStatus
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.request import Priority
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import EngineError
 
 LONG = "the quick brown fox jumps over the lazy dog and "
@@ -47,7 +47,7 @@ def alone(engine: LocalEngine) -> list[tuple[int, ...] | None]:
     return [ask(engine, prompt, NUM_TOKENS).token_ids for prompt in PROMPTS]
 
 
-def submit_all(engine: LocalEngine) -> list[QueueStream]:
+def submit_all(engine: LocalEngine) -> list[Stream]:
     return [
         submit(engine, prompt, NUM_TOKENS, priority=priority)
         for prompt, priority in zip(PROMPTS, CLASSES, strict=True)
@@ -63,9 +63,9 @@ def test_cancelling_any_request_at_any_step_leaves_the_others_theirs(
 ) -> None:
     reasons = []
     for at_step in range(30):
-        streams: list[QueueStream] = []
+        streams: list[Stream] = []
 
-        def cancel(number: int, at_step: int = at_step, to: list[QueueStream] = streams) -> None:
+        def cancel(number: int, at_step: int = at_step, to: list[Stream] = streams) -> None:
             if number == at_step:
                 to[doomed].cancel()
 

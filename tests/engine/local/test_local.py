@@ -31,7 +31,7 @@ from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.engine.stream import QueueStream
+from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import (
     JupyterLLMError,
     ModelLoadError,
@@ -81,7 +81,7 @@ def test_how_far_a_prompt_is_read_can_be_told(
     tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = load(tiny_gguf, n_batch=32)
-    streams: list[QueueStream] = []
+    streams: list[Stream] = []
     seen: list[Progress] = []
     before_each_step(
         engine, monkeypatch, lambda _number: seen.extend(stream.progress for stream in streams)
