@@ -98,7 +98,6 @@ class ResidentPrefix:
 
     num_tokens: int
     conversation: str | None = None
-    is_busy: bool = False
     is_pinned: bool = False
     is_parked: bool = False
     is_exact: bool = False
@@ -108,10 +107,10 @@ class ResidentPrefix:
 class EngineStatus:
     """What an engine does at this moment.
 
-    `prefixes` are the latest used first; those that share a start each count it. `num_cells` is
-    the room of the KV cache in tokens and `kv_bytes` what it takes, the exact one's included;
-    `exact_cells` and `exact_bytes` are that one's, where it is a second one; while there is none,
-    `promised_bytes` is what it would take at most, with its buffers. `tokens_per_s` is the speed of
+    `prefixes` are the latest used first; those that share a start each count it. `room` is that of
+    the KV cache in tokens and `kv_bytes` what it takes; `exact_cells` and `exact_bytes` are those
+    of the second one, of promised texts, where there is one; while there is none, `promised_bytes`
+    is what it would take at most, with its buffers. `tokens_per_s` is the speed of
     the last completion, `process_bytes` the memory of the process, `template_trouble` why another
     chat template than the file's is used.
     """
@@ -119,7 +118,7 @@ class EngineStatus:
     num_running: int = 0
     num_waiting: int = 0
     prefixes: tuple[ResidentPrefix, ...] = ()
-    num_cells: int = 0
+    room: int = 0
     kv_bytes: int = 0
     exact_cells: int = 0
     exact_bytes: int = 0
@@ -129,11 +128,6 @@ class EngineStatus:
     process_bytes: int = 0
     is_exact: bool | None = None
     template_trouble: str = ""
-
-    @property
-    def room(self) -> int:
-        """The tokens that the KV cache has room for, without the one of promised texts."""
-        return self.num_cells - self.exact_cells
 
     @property
     def num_used(self) -> int:

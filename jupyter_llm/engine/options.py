@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Literal, SupportsFloat, TypedDict, get_args
 
 from jupyter_llm.common.nearest import nearest
@@ -245,35 +246,25 @@ def check_names(options: Mapping[str, Any], params: type, what: str) -> None:
             raise OptionError(f"{name!r} is not {what}. {hint}")
 
 
-def _number(options: object, name: str, low: float, high: float) -> None:
-    """Refuse a float that is none or out of range; whole numbers become floats; None stays."""
+def _number(options: object, name: str, low: float, high: float, *, is_whole: bool = False) -> None:
+    """Refuse what is no number in the range; whole numbers become floats; None stays."""
     value = getattr(options, name)
     if value is None:
         return
     number: float | None = None
-    if isinstance(value, SupportsFloat):  # no text, though float() would read it
-        with suppress(TypeError, ValueError, OverflowError):
+    with suppress(TypeError, ValueError, OverflowError):
+        if is_whole:
+            number = value if isinstance(value, DefaultLength) else operator.index(value)
+        elif isinstance(value, SupportsFloat):  # no text, though float() would read it
             number = float(value) + 0.0  # as in `_check_logit_bias`
     if number is None or not low <= number <= high:
-        raise OptionError(f"{name} must be {_range(low, high)}, not {value!r}.")
+        wanted = f"from {low} to {high}"
+        if is_whole and number is None:
+            wanted = "a whole number"
+        elif high in (_MAX_INT, _UNBOUNDED):
+            wanted = f"at least {low}"
+        raise OptionError(f"{name} must be {wanted}, not {value!r}.")
     object.__setattr__(options, name, number)
 
 
-def _whole(options: object, name: str, low: int, high: int) -> None:
-    """Refuse what is no whole number in the range. None stands for no choice."""
-    value = getattr(options, name)
-    if value is None:
-        return
-    number: int | None = None
-    with suppress(TypeError):
-        number = value if isinstance(value, DefaultLength) else operator.index(value)
-    if number is None:
-        raise OptionError(f"{name} must be a whole number, not {value!r}.")
-    if not low <= number <= high:
-        raise OptionError(f"{name} must be {_range(low, high)}, not {value!r}.")
-    object.__setattr__(options, name, number)
-
-
-def _range(low: float, high: float) -> str:
-    unbounded = high in (_MAX_INT, _UNBOUNDED)
-    return f"at least {low}" if unbounded else f"from {low} to {high}"
+_whole = partial(_number, is_whole=True)

@@ -34,7 +34,7 @@ def _template(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]
 
 def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     """Yield what the memory is for: the window that users know, and the rest."""
-    size = human_size(engine.kv_bytes - engine.exact_bytes)
+    size = human_size(engine.kv_bytes)
     room = f"{size} for {engine.room:,} tokens, {engine.num_used:,} used"
     yield "memory for the conversation", f"{room} (a KV cache in {info.kv_type})"
     if engine.exact_cells:  # some texts are read apart from the others

@@ -14,18 +14,11 @@ class Detokenizer:
 
     Stop strings may span tokens, so the end of the text is held back while it could be the start
     of one. What `thinking` takes for thoughts goes to `thoughts`; no stop string is looked for
-    there. `at_start` are those that end it only where it begins with them.
+    there.
     """
 
-    def __init__(
-        self,
-        stop: tuple[str, ...] = (),
-        thinking: Thinking | None = None,
-        *,
-        at_start: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, stop: tuple[str, ...] = (), thinking: Thinking | None = None) -> None:
         self._stop = stop
-        self._at_start = at_start
         self.thinking = thinking
         self.thoughts: list[str] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -39,16 +32,12 @@ class Detokenizer:
         text = self._held_back + self._answered(self._decoder.decode(data))
         # The first to be complete wins, as if the text had come letter by letter.
         found = [(i + len(stop), i) for stop in self._stop if (i := text.find(stop)) >= 0]
-        found += [(len(stop), 0) for stop in self._at_start if text.startswith(stop)]
         if found:
             self.is_stopped = True
             self._held_back = ""
             return text[: min(found)[1]]
-        may_stop = any(stop.startswith(text) for stop in self._at_start)
-        split = 0 if may_stop else len(text) - self._num_open(text)
+        split = len(text) - self._num_open(text)
         self._held_back = text[split:]
-        if split:
-            self._at_start = ()
         return text[:split]
 
     def flush(self) -> str:

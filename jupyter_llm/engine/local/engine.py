@@ -476,7 +476,7 @@ class LocalEngine:
         generation.request = request = self._with_room(request, think=think)
         params = request.params
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
-        generation.begin(*tokenizer.stops(request.prompt), thinking)
+        generation.begin(tokenizer.stops(request.prompt), thinking)
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
         if len(token_ids) >= self.info.n_ctx:
             raise ContextOverflowError(len(token_ids), self.info.n_ctx)

@@ -66,12 +66,9 @@ class Generation:
     def __post_init__(self) -> None:
         self.detokenizer = Detokenizer(self.request.params.stop)
 
-    def begin(
-        self, stop: tuple[str, ...], at_start: tuple[str, ...], thinking: Thinking | None
-    ) -> None:
+    def begin(self, stop: tuple[str, ...], thinking: Thinking | None) -> None:
         """Let more texts end it, and say how it may think; to be called before the first token."""
-        stop = (*self.request.params.stop, *stop)
-        self.detokenizer = Detokenizer(stop, thinking, at_start=at_start)
+        self.detokenizer = Detokenizer((*self.request.params.stop, *stop), thinking)
 
     def take(
         self, token_id: int, bytes_of: Callable[[int], bytes], mark_bytes: Mapping[int, bytes]

@@ -130,7 +130,6 @@ class Lane:
             ResidentPrefix(
                 num_tokens=len(slot.token_ids),
                 conversation=slot.conversation,
-                is_busy=slot.is_busy,
                 is_pinned=slot.is_pinned,
                 is_parked=is_parked,
                 is_exact=self.is_exact,

@@ -6,8 +6,5 @@ SOURCE = (
     "{% endfor %}Assistant:"
 )
 
-TURNS = ("User:", "Assistant:")
-"""What begins a turn. A model that only continues texts may leave its own empty."""
-
-STOPS = tuple(f"{blank}{turn}" for blank in ("\n\n", "\n") for turn in TURNS)
-"""Where the answer is over: such a model writes the next turns, too."""
+STOPS = ("\n\nUser:", "\n\nAssistant:", "\nUser:", "\nAssistant:")
+"""Where the answer is over: a model that only continues texts writes the next turns, too."""

@@ -439,8 +439,8 @@ class ResidentModel:
             num_running=sum(lane.scheduler.num_running for lane in self.lanes),
             num_waiting=sum(lane.scheduler.num_waiting for lane in self.lanes),
             prefixes=tuple(prefix for lane in lanes for prefix in lane.prefixes()),
-            num_cells=sum(cells),
-            kv_bytes=sum(sizes),
+            room=cells[0],
+            kv_bytes=sizes[0],
             exact_cells=sum(cells[1:]),
             exact_bytes=sum(sizes[1:]),
             promised_bytes=self._plan.promised.total if len(lanes) == 1 else 0,
@@ -539,11 +539,9 @@ class ResidentModel:
         # What a window's state is put back into are other cells than those it came from, and sums
         # over cells come to other last bits.
         is_moved = lane.is_exact and self.weights.has_window
-        if self._options.checkpoints and not is_moved:
-            lane.store = self._store(lane, digest)
-
-    def _store(self, lane: Lane, digest: str) -> CheckpointStore:
         options = self._options
+        if is_moved or not options.checkpoints:
+            return
         # Whatever of this changes, what was read before is of no use.
         scope = {
             "file": digest,
@@ -555,7 +553,7 @@ class ResidentModel:
             "flash_attention": options.has_flash_attention,
             "exact": lane.is_exact and "one stream",
         }
-        return CheckpointStore(
+        lane.store = CheckpointStore(
             checkpoint_folder(), json.dumps(scope), max_bytes=_MAX_CHECKPOINT_BYTES
         )
 

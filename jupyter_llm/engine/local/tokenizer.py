@@ -93,17 +93,15 @@ class Tokenizer:
             return self._begun(self._weights.tokenize(prompt, is_special=False))
         return self._begun(self._parts(prompt))
 
-    def stops(self, prompt: Prompt) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The texts that end an answer beside those that were asked for, and those at its start.
+    def stops(self, prompt: Prompt) -> tuple[str, ...]:
+        """The texts that end an answer beside those that were asked for.
 
         It is to be the prompt that was tokenized last.
         """
         if not isinstance(prompt, tuple) or not self.template.is_plain:
-            return (), ()
-        if self._weights.chat_template is None:
-            return plain_template.STOPS, plain_template.TURNS
-        # One that was trained to chat ends its turns, and may write a line of a log that looks so.
-        return tuple(stop for stop in plain_template.STOPS if stop.startswith("\n\n")), ()
+            return ()
+        # A model that was trained to chat may write a line of a log that looks like a turn.
+        return plain_template.STOPS[: None if self._weights.chat_template is None else 2]
 
     def thinking(self, prompt: Prompt, token_ids: Sequence[int]) -> Thinking | None:
         """What tells thoughts from the answer to a chat of these tokens; None for raw text."""

@@ -71,15 +71,3 @@ def test_no_stop_string_is_in_the_text_and_nothing_before_it_is_lost(
     assert not any(string in result for string in stop)
     if result != text:
         assert any(text.startswith(string, len(result)) for string in stop)
-
-
-@pytest.mark.parametrize(
-    ("pieces", "text"),
-    [([b"Us", b"er:", b" Hi"], ""), ([b"Us", b"ed. User: x"], "Used. User: x"), ([b"Use"], "Use")],
-)
-def test_some_stop_strings_end_a_text_only_where_it_begins_with_them(
-    pieces: list[bytes], text: str
-) -> None:
-    detokenizer = Detokenizer(at_start=("User:",))
-    assert "".join([*map(detokenizer.feed, pieces), detokenizer.flush()]) == text
-    assert detokenizer.is_stopped == (text == "")

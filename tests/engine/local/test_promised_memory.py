@@ -105,8 +105,8 @@ def test_what_llama_cpp_allots_to_promised_texts_is_the_window_once_more(
     window, *promised = sizes
     assert promised == pytest.approx([window, window], abs=0.01 * MIB)
     status = engine.status()
-    assert status.kv_bytes == 2 * engine.info.kv_bytes
-    assert status.kv_bytes == pytest.approx(2 * window, abs=0.02 * MIB)
+    assert status.kv_bytes == status.exact_bytes == engine.info.kv_bytes
+    assert status.kv_bytes == pytest.approx(window, abs=0.01 * MIB)
 
 
 @pytest.fixture
