@@ -427,21 +427,6 @@ class CurrentEngine:
             return self._status_of(self._ensure(entry, options, show))
 
     @contextmanager
-    def _loading(self, model: str) -> Iterator[Callable[[float], None]]:
-        """Say that a model is loaded; give the function to be told the share."""
-
-        def tell(share: float) -> None:
-            self._underway = Activity(state="loading", model=model, share=share)
-            self._activity_watchers.tell()
-
-        try:
-            tell(0.0)
-            yield tell
-        finally:
-            self._underway = None
-            self._activity_watchers.tell()
-
-    @contextmanager
     def _locked(self, show: ShowProgress | None) -> Iterator[None]:
         """Choose a model alone, and say so while another one is loaded."""
         while not self._lock.acquire(timeout=TICK_S):
@@ -580,14 +565,20 @@ class CurrentEngine:
         if file.is_embedding:
             self._embedding.add(entry.path)
         what, size = f"Loading {entry.name}", human_size(file.size_bytes)
-        with self._loading(entry.name) as note, showing(show) as tell:
+        try:
+            with showing(show) as tell:
 
-            def on_share(share: float) -> None:
-                note(share)
-                tell(Step(f"{what}: {share:.0%} of {size}", share))
+                def on_share(share: float) -> None:
+                    self._underway = Activity(state="loading", model=entry.name, share=share)
+                    self._activity_watchers.tell()
+                    tell(Step(f"{what}: {share:.0%} of {size}", share))
 
-            engine = LocalEngine(entry, options, on_progress=on_share, on_ready=take)
-            engine.watch(self._activity_watchers.tell)
+                on_share(0.0)
+                engine = LocalEngine(entry, options, on_progress=on_share, on_ready=take)
+                engine.watch(self._activity_watchers.tell)
+        finally:
+            self._underway = None
+            self._activity_watchers.tell()
         engine.hold_background(is_held=self.is_background_held)
         self._wait_for_idleness()
         self._seen.pop(entry.name, None)

@@ -157,14 +157,10 @@ class _Marks:
         self._messages = messages
         self._pattern = re.compile(f"\ue000{nonce}:(\\d+)\ue001")
         self._numbers = [n for n, message in enumerate(messages) if is_marked(message)]
-        self._contents = [
+        self.contents = [
             f"\ue000{nonce}:{n}\ue001" if n in self._numbers else message.content
             for n, message in enumerate(messages)
         ]
-
-    def render(self, render: Callable[[Sequence[Message], Sequence[str]], str]) -> str:
-        """What the template makes of the stand-ins."""
-        return render(self._messages, self._contents)
 
     def split(self, marked: str, whole: str) -> list[_TextPiece] | None:
         """Cut the rendered text into template and messages.
@@ -220,7 +216,7 @@ class ChatTemplate:
         self._program = (source, bos, eos)
         self._is_simple = rendering.is_simple(source)
         try:
-            self._read()
+            self._told(None)  # see that it can be read
         except _FailureError as failure:
             self._do_without(failure)
 
@@ -252,13 +248,13 @@ class ChatTemplate:
         everything = _Marks(messages, lambda message: bool(message.content))
         # Control texts that the template did not write came out of the messages, perhaps only when
         # it put them together or took something out of them.
-        num_control = self._num_control(everything.render(render))
+        num_control = self._num_control(render(messages, everything.contents))
         apart = _Marks(
             messages,
             lambda one: bool(one.token_ids or one.parts or self._num_control(one.content)),
         )
         for marks in (apart, everything):
-            pieces = marks.split(marks.render(render), whole)
+            pieces = marks.split(render(messages, marks.contents), whole)
             if pieces is not None and num_control == sum(
                 self._num_control(piece.text) for piece in pieces if piece.is_special
             ):
@@ -298,15 +294,6 @@ class ChatTemplate:
         self.is_plain, self.is_generic = self._generic == plain_template.SOURCE, True
         return rendering.rendered(rendering.compiled(self._generic, "", ""), roles)
 
-    def _read(self) -> None:
-        """See that the template can be read, or raise `_FailureError`."""
-        if not self._is_simple:
-            answer = _process.ask(*self._program, None, None)
-            if "error" in answer:
-                raise _FailureError(f"is broken ({answer['error']})")
-        else:
-            rendering.compiled(*self._program)
-
     def _thoughts(self, message: Message) -> dict[str, str]:
         """What was thought before a message, by the names that templates have for it.
 
@@ -317,15 +304,17 @@ class ChatTemplate:
             return {}
         return dict.fromkeys(("reasoning_content", "thinking"), self._disarm(message.reasoning))
 
-    def _told(self, roles: rendering.Roles, *, think: bool | None) -> str:
-        """What the template makes of messages, or `_FailureError`."""
+    def _told(self, roles: rendering.Roles | None, *, think: bool | None = None) -> str:
+        """What the template makes of messages, if there are some, or `_FailureError`."""
         if not self._is_simple:
             answer = _process.ask(*self._program, roles, think)
             if "error" in answer:
-                raise _FailureError(f"fails ({answer['error']})")
-            return answer["text"]
+                does = "is broken" if roles is None else "fails"
+                raise _FailureError(f"{does} ({answer['error']})")
+            return answer.get("text", "")
         try:
-            return rendering.rendered(rendering.compiled(*self._program), roles, think=think)
+            template = rendering.compiled(*self._program)
+            return "" if roles is None else rendering.rendered(template, roles, think=think)
         except Exception as error:  # noqa: BLE001  a template is a program from a file
             raise _FailureError(f"fails ({error})") from None
 

@@ -159,10 +159,10 @@ def _main(path: Path) -> int:
         return _REFUSED
     attempts: tuple[Callable[[Weights], None], ...] = (
         _try_text,
-        partial(_try_context, flash_attention=True),
+        _try_context,
         partial(_try_context, flash_attention=False),
         partial(_try_context, flash_attention=False, is_unified=False),
-        _try_embedding,
+        partial(_try_context, embeds=True),
     )
     for attempt in attempts:
         with suppress(Exception):  # what is only refused, is refused or done without there, too
@@ -192,33 +192,34 @@ def _try_text(weights: Weights) -> None:
     weights.control_ids  # noqa: B018  reading it is the trial
 
 
-def _token_ids(weights: Weights) -> list[int]:
-    token_ids = weights.tokenize(_TEXT, is_special=False, add_bos=True) or [0]
-    return (token_ids * _NUM_TOKENS)[:_NUM_TOKENS]
-
-
-def _try_context(weights: Weights, *, flash_attention: bool, is_unified: bool = True) -> None:
+def _try_context(
+    weights: Weights, *, embeds: bool = False, flash_attention: bool = True, is_unified: bool = True
+) -> None:
     """Evaluate a few tokens at once and one alone, for these are computed in different ways."""
-    from jupyter_llm.engine.local.llama import Context
+    from jupyter_llm.engine.local.llama import Context, EmbeddingContext
 
-    context = Context(
+    context = (EmbeddingContext if embeds else Context)(
         weights,
         n_ctx=_N_CTX,
         n_batch=_N_CTX,
-        num_slots=_NUM_SLOTS,
+        num_slots=1 if embeds else _NUM_SLOTS,
         n_threads=1,  # several that wait for each other compute, too
         flash_attention=flash_attention,
         is_unified=is_unified,
     )
-    token_ids = _token_ids(weights)
+    token_ids = weights.tokenize(_TEXT, is_special=False, add_bos=True) or [0]
+    token_ids = (token_ids * _NUM_TOKENS)[:_NUM_TOKENS]
     num_read = len(token_ids)
     _decode(context, token_ids, 0)
-    if is_unified:  # the exact one evaluates no token alone
-        may_repeat = weights.can_trim and weights.can_have_streams
-        if may_repeat and context.repeat(num_read):  # as `attention_trial` does
-            num_read *= _NUM_SLOTS
-        _decode(context, token_ids[:1], num_read)
-    context.state(0)
+    if isinstance(context, EmbeddingContext):
+        context.pooler().observe(num_read - 1, 0)
+    else:
+        if is_unified:  # the exact one evaluates no token alone
+            may_repeat = weights.can_trim and weights.can_have_streams
+            if may_repeat and context.repeat(num_read):  # as `attention_trial` does
+                num_read *= _NUM_SLOTS
+            _decode(context, token_ids[:1], num_read)
+        context.state(0)
     context.close()
 
 
@@ -228,23 +229,6 @@ def _decode(context: Context, token_ids: list[int], start: int) -> None:
     batch = Batch()
     batch.add(0, token_ids, start, wants_from=0)
     context.decode(batch)
-
-
-def _try_embedding(weights: Weights) -> None:
-    from jupyter_llm.engine.local.llama import EmbeddingContext
-
-    context = EmbeddingContext(
-        weights,
-        n_ctx=_N_CTX,
-        n_batch=_N_CTX,
-        num_slots=1,
-        n_threads=1,  # several that wait for each other compute, too
-        flash_attention=True,
-    )
-    token_ids = _token_ids(weights)
-    _decode(context, token_ids, 0)
-    context.pooler().observe(len(token_ids) - 1, 0)
-    context.close()
 
 
 if __name__ == "__main__":
