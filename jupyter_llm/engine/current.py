@@ -288,7 +288,9 @@ class CurrentEngine:
 
         What one that is named was used for beside chats goes to the model of chats again.
         """
-        path = None if model is None else self._path_of(model)
+        path = None
+        if model is not None:  # a file that is loaded need not be there any more
+            path = (self._seen.get(str(model)) or self.find(model)).path
         going = [one for one in self._residents if path in (None, one.entry.path)]
         self._end(going)  # at once; another model may be loaded for long
         if path is not None:
@@ -296,14 +298,6 @@ class CurrentEngine:
                 for role in self._roles_at(path):
                     if role != "chat":
                         self._choices.pop(role, None)
-
-    def _path_of(self, model: str | os.PathLike[str]) -> Path:
-        """The file of a model; one that is loaded or chosen need not be there any more."""
-        chosen = (entry for entry, _ in self._choices.copy().values())
-        for entry in (*(one.entry for one in self._residents), *chosen):
-            if str(model).lower() in entry.names:
-                return entry.path
-        return self.find(model).path
 
     def _end(self, going: Sequence[Resident]) -> None:
         """Free the memory of models."""

@@ -49,16 +49,8 @@ class Recommended:
         return replace(self.params, temperature=_LOW)
 
     def described(self, asked: SamplingParams) -> str:
-        """The sampling of a prompt, and who says so."""
-        groups: dict[str, list[str]] = {}
-        for name in DRAWN:
-            value = getattr(asked.filled(self.params), name)
-            groups.setdefault(self._source(name, asked), []).append(f"{name} {value:g}")
-        return "; ".join(f"{', '.join(values)} ({source})" for source, values in groups.items())
-
-    def _source(self, name: str, asked: SamplingParams) -> str:
-        if getattr(asked, name) is not None:
-            return "set here"
-        if name in self.by_file:
-            return "recommended by the model file"
-        return "ours for a model below 1B parameters" if self.is_small else "ours"
+        """The sampling of a prompt, and who says so where we do not."""
+        drawn = asked.filled(self.params)
+        said = dict.fromkeys(self.by_file, " (by the model file)")
+        said |= {name: " (set here)" for name in DRAWN if getattr(asked, name) is not None}
+        return ", ".join(f"{name} {getattr(drawn, name):g}{said.get(name, '')}" for name in DRAWN)

@@ -41,8 +41,8 @@ def test_code_is_drawn_at_a_low_temperature_unless_the_makers_say_otherwise() ->
 def test_it_tells_who_says_what() -> None:
     recommended = Recommended.of((("top_k", 20), ("top_p", 0.8)), 135_000_000)
     assert recommended.described(SamplingParams(temperature=0)) == (
-        "temperature 0 (set here); top_k 20, top_p 0.8 (recommended by the model file); "
-        "min_p 0.05, repeat_penalty 1 (ours for a model below 1B parameters)"
+        "temperature 0 (set here), top_k 20 (by the model file), top_p 0.8 (by the model file), "
+        "min_p 0.05, repeat_penalty 1"
     )
 
 

@@ -121,10 +121,6 @@ class FakeMask:
     def forced(self) -> tuple[int, ...]:
         return self.begin[self.num_accepted :]
 
-    @property
-    def is_complete(self) -> bool:
-        return not self.forced()
-
 
 @dataclass(slots=True)
 class FakeMaskedSampler(FakeSampler):

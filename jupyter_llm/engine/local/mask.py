@@ -31,10 +31,6 @@ class Mask(Protocol):
     def forced(self) -> Sequence[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the answer may end here."""
-
 
 class BeginningMask:
     """Lets an answer begin with one of some texts and then go on freely; see `BeginsWith`.

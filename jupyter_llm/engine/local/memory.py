@@ -222,14 +222,14 @@ def _refusal(
     if in_ram <= free.ram_bytes:
         kind, needed_bytes, free_bytes = "GPU memory", on_gpu, free.vram_bytes or 0
     changes = [f"n_ctx={largest}"] if largest else []
+    others = ""
     if kind != "memory" and options.n_gpu_layers:
         changes.append("n_gpu_layers=None, which takes what fits")
+    elif kind == "memory" and free.others_bytes:
+        others = (
+            f" beside {_size(free.others_bytes)} that your other kernels hold or may still take"
+        )
     changes.append(f"a smaller quantization or model (this one is {file.quantization})")
-    others = (
-        f" beside {_size(free.others_bytes)} that your other kernels hold or may still take"
-        if free.others_bytes and kind == "memory"
-        else ""
-    )
     return NotEnoughMemoryError(
         file.path,
         f"it needs {_size(needed_bytes)} of {kind}, and {_size(free_bytes)} are free{others}. "
