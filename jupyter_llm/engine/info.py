@@ -135,8 +135,3 @@ class EngineStatus:
         is_one = not self.exact_cells  # nothing is read apart from the others
         here = (one for one in self.prefixes if not one.is_parked and (is_one or not one.is_exact))
         return min(sum(one.num_tokens for one in here), self.room)
-
-    @property
-    def resident_tokens(self) -> tuple[int, ...]:
-        """How many tokens each prefix in the KV cache has."""
-        return tuple(prefix.num_tokens for prefix in self.prefixes if not prefix.is_parked)

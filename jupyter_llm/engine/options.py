@@ -23,12 +23,6 @@ _UNBOUNDED = 1e30  # a 32-bit float still holds it
 _LEAST = 1e-6
 _MAX_LOGPROBS = 100
 
-# Whether None leaves the choice to us.
-_SWITCHES = {
-    **dict.fromkeys(("flash_attention", "repack", "exact"), True),
-    "checkpoints": False,
-}
-
 _THOUGHTS = 4  # times as long as an answer, together with it
 
 
@@ -143,16 +137,14 @@ class SamplingParams:
 
     def _check_logit_bias(self) -> None:
         bias = self.logit_bias
-        try:
+        pairs: tuple[tuple[int, float], ...] | None = None
+        with suppress(TypeError, ValueError):
             # No -0.0, which front ends save as 0: a record would seem altered.
             pairs = tuple((operator.index(token), float(value) + 0.0) for token, value in bias)
-        except (TypeError, ValueError):
+        if pairs is None or not all(0 <= i <= _MAX_INT and v <= _UNBOUNDED for i, v in pairs):
             raise OptionError(
-                f"logit_bias must map token ids to numbers, such as {{42: -5}}, not {bias!r}."
-            ) from None
-        if not all(0 <= token <= _MAX_INT and value <= _UNBOUNDED for token, value in pairs):
-            raise OptionError(
-                f"logit_bias must map token ids from 0 on to numbers below infinity, not {bias!r}."
+                "logit_bias must map token ids from 0 on to numbers below infinity, such as "
+                f"{{42: -5}}, not {bias!r}."
             )
         object.__setattr__(self, "logit_bias", pairs)
 
@@ -209,9 +201,9 @@ class EngineOptions:
         _whole(self, "n_batch", 32, 65536)
         _whole(self, "n_threads", 1, 512)
         _whole(self, "n_gpu_layers", -1, _MAX_INT)
-        for name, may_be_open in _SWITCHES.items():
+        for name in ("flash_attention", "repack", "exact", "checkpoints"):
             value = getattr(self, name)
-            if not isinstance(value, bool) and not (may_be_open and value is None):
+            if not isinstance(value, bool) and (value is not None or name == "checkpoints"):
                 raise OptionError(f"{name} must be True or False, not {value!r}.")
         if self.kv_type not in get_args(KvType):
             choices = " or ".join(map(repr, get_args(KvType)))

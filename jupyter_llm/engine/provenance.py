@@ -99,17 +99,13 @@ class ModelFacts:
             sha256=sha256,
             original=None,
             quantization=_sound(info.quantization),
-            license=_short(_sound(info.license)) if info.license is not None else None,
+            license=_sound(info.license)[:_MAX_LICENSE] if info.license is not None else None,
         )
 
 
 def _sound(text: str) -> str:
     """A text without halves of characters, which a file's name may hold and JSON may not."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MAX_LICENSE else text[: _MAX_LICENSE - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,16 +29,12 @@ def run_the_model_here() -> None:
     _this_thread.runs_a_model = True
 
 
-def _runs_a_model() -> bool:
-    return getattr(_this_thread, "runs_a_model", False)
-
-
 def check_may_wait() -> None:
     """Refuse to wait on a thread that runs a model.
 
     Code of the user's may come to run there, in a `__del__` or a logging handler for example.
     """
-    if _runs_a_model():
+    if getattr(_this_thread, "runs_a_model", False):
         raise EngineError(
             "This thread runs the model, so whoever waits for it here waits for ever. "
             "Ask from a thread of your own."

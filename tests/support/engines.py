@@ -15,6 +15,7 @@ from support.waiting import until
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Constraint
+from jupyter_llm.engine.info import EngineStatus
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.llama import Context, Weights
@@ -220,3 +221,8 @@ def assert_nothing_leaks(engine: LocalEngine) -> None:
         assert not engine._together
 
     inside(engine, check)
+
+
+def resident_tokens(status: EngineStatus | None) -> list[int]:
+    """How many tokens each prefix in the KV cache has."""
+    return [one.num_tokens for one in status.prefixes if not one.is_parked] if status else []

@@ -171,12 +171,11 @@ class LocalEngine:
         """A vector of length one for each text, as an array (num_texts, n_embd)."""
         for text in texts:
             check_text(text, is_raw=True)
-        tokenized: list[list[int]] = []
+        groups: list[list[list[int]]] = []
         for start in range(0, len(texts), _NUM_TOKENIZED):  # others get their turn in between
             some = texts[start : start + _NUM_TOKENIZED]
-            tokenized += self._call(partial(self._model.tokens_to_embed, some))
+            groups += self._call(partial(self._model.embedding_groups, some))
         vectors: list[np.ndarray] = []
-        groups = self._call(partial(self._model.embedding_groups, tokenized)) if tokenized else []
         try:
             for group in groups:
                 with self._embedding:

@@ -404,22 +404,21 @@ class ResidentModel:
     def _embedding_n_ctx(self) -> int:
         return min(_EMBEDDING_N_CTX, self.info.n_ctx)
 
-    def tokens_to_embed(self, texts: collections.abc.Sequence[str]) -> list[list[int]]:
-        """The tokens of texts; `ContextOverflowError` if one is too long to be embedded."""
+    def embedding_groups(self, texts: collections.abc.Sequence[str]) -> list[list[list[int]]]:
+        """The tokens of texts in groups that are read in one batch; a long one alone in several.
+
+        `ContextOverflowError` if one is too long to be embedded.
+        """
         tokenized = [self.weights.tokenize(text, is_special=False, add_bos=True) for text in texts]
-        longest, n_ctx = max(map(len, tokenized), default=0), self._embedding_n_ctx
+        longest, n_ctx = max(map(len, tokenized)), self._embedding_n_ctx
         if longest > n_ctx:
             raise ContextOverflowError(longest, n_ctx)
         if not all(tokenized):
             raise EmptyPromptError
-        return tokenized
-
-    def embedding_groups(self, texts: list[list[int]]) -> list[list[list[int]]]:
-        """Tokenized texts in groups that are read in one batch; a long one is alone in several."""
         n_batch = self.embedding_lane.context.n_batch
         groups: list[list[list[int]]] = []
         num_tokens = n_batch
-        for text in texts:
+        for text in tokenized:
             num_tokens += len(text)
             if num_tokens > n_batch or len(groups[-1]) == NUM_SEQUENCES:
                 groups.append([])

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import ask, assert_nothing_leaks, forget_all, load, num_read, paused, submit
+from support.engines import (
+    ask,
+    assert_nothing_leaks,
+    forget_all,
+    load,
+    num_read,
+    paused,
+    resident_tokens,
+    submit,
+)
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.info import ResidentPrefix
@@ -79,7 +88,7 @@ def test_a_prompt_of_somebody_else_borrows_the_start_and_brings_in_nothing_more(
     assert states(engine)["ann"] == "parked"
     bob = ask(engine, LONG * 4 + "for bob", 8, conversation="bob")
     assert bob.usage.cached_tokens >= engine.count_tokens(LONG * 4) - 1
-    assert max(engine.status().resident_tokens) < engine.count_tokens(LONG * 5) + 20
+    assert max(resident_tokens(engine.status())) < engine.count_tokens(LONG * 5) + 20
     assert states(engine)["ann"] == "parked"
     ann = ask(engine, LONG * 20 + "for ann, again", 8, conversation="ann")
     assert ann.usage.cached_tokens >= engine.count_tokens(LONG * 20)

@@ -15,6 +15,7 @@ from support.engines import (
     num_read,
     paused,
     prefill,
+    resident_tokens,
     submit,
     wait_until_idle,
 )
@@ -211,7 +212,7 @@ def test_llm_prefill_reads_ahead_and_a_cell_that_runs_holds_it(
     llm.use(tiny_gguf, n_threads=1, checkpoints=False)
     llm.current.hold_background(is_held=True)
     llm.prefill(LONG * 9, raw=True, pin=True)
-    assert llm.status().engine.resident_tokens == ()  # type: ignore[union-attr]
+    assert resident_tokens(llm.status().engine) == []
     llm.current.hold_background(is_held=False)
     engine = llm.engine()
     assert isinstance(engine, LocalEngine)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 import pytest
-from support.engines import closing, load
+from support.engines import closing, load, resident_tokens
 from support.typed import NAMES, missing_names, places, read_typed, run_above
 from support.waiting import until
 
@@ -131,6 +131,6 @@ def test_what_was_read_ahead_is_not_read_again(engine: Engine) -> None:
     document = read_typed("words")
     engine.forget()
     typist.writer.read_ahead(document, "6")
-    until(lambda: engine.status().num_running == 0 and sum(engine.status().resident_tokens) > 100)
+    until(lambda: engine.status().num_running == 0 and sum(resident_tokens(engine.status())) > 100)
     typist.ask(document, "6", "def ")
     assert new_tokens(typist.streams[0].result().usage) <= 16
