@@ -176,9 +176,8 @@ def test_memory_after_500_requests_is_flat(tiny_gguf: Path) -> None:
     resident = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes])
     end = rounds(engine, 125)
     assert end.process_bytes - warm.process_bytes < 2 << 20
-    assert (
-        sum(resident_tokens(end)) <= (end.room + end.exact_cells) * 2
-    )  # what is shared counts for each
+    num_cells = end.room + end.exact_cells
+    assert sum(resident_tokens(end)) <= num_cells * 2  # what is shared counts for each
     after = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes])
     assert all(now <= max(then, 10) for now, then in zip(after, resident, strict=True))
     assert psutil.Process().num_threads() < 64
