@@ -13,17 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
-from jupyter_llm.engine.residents import ModelRole, Resident, check_role
+from jupyter_llm.engine.residents import ROLE_WORDS, ModelRole, Resident
 from jupyter_llm.engine.stream import check_may_wait
-from jupyter_llm.errors import (
-    EngineClosedError,
-    JupyterLLMError,
-    ModelNotFoundError,
-)
+from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelNotFoundError, OptionError
 
 if TYPE_CHECKING:
     import os
@@ -144,10 +141,7 @@ class CurrentEngine:
         )
 
     def watch_activity(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever `activity` is another one; what is returned ends that.
-
-        The call comes on any thread and must return at once. Its errors are logged.
-        """
+        """Call back, as `watch` does, whenever `activity` is another one."""
         return self._activity_watchers.add(callback)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -242,7 +236,9 @@ class CurrentEngine:
         loaded again and stays chosen.
         """
         check_names(options, EngineOptions, "a loading option")
-        check_role(role)
+        if role not in (roles := list(ROLE_WORDS)):
+            hint = nearest(str(role), roles, f"There are: {', '.join(roles)}.")
+            raise OptionError(f"{role!r:.60} is not what a model can be used for. {hint}")
         with self._locked(show):
             if model is None:
                 entry, chosen = self._chosen(None, role)

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.engine.options import LOADING, EngineOptions, sampling_params
+from jupyter_llm.engine.options import DRAWN, LOADING, EngineOptions, sampling_params
 from jupyter_llm.errors import MagicUsageError, OptionError
 
-SAMPLING = (
-    *("temperature", "top_p", "top_k", "min_p", "repeat_penalty"),
-    *("may_repeat", "think", "seed", "max_tokens"),
-)
+SAMPLING = (*DRAWN, "may_repeat", "think", "seed", "max_tokens")
 PROMPTING = (
     *("system", "format", "context", "vars", "chat", "try_drafts", "stats", "idle_minutes"),
     *SAMPLING,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, get_args
-
-from jupyter_llm.common.nearest import nearest
-from jupyter_llm.errors import OptionError
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,14 +27,6 @@ ROLE_WORDS: Final[Mapping[str, str]] = {
 def role_words(roles: Iterable[ModelRole]) -> str:
     """What a model is used for, in words."""
     return ", ".join(ROLE_WORDS[role] for role in roles)
-
-
-def check_role(role: str) -> None:
-    """Refuse what is no role, with the nearest one."""
-    roles = get_args(ModelRole)
-    if role not in roles:
-        hint = nearest(str(role), roles, f"There are: {', '.join(roles)}.")
-        raise OptionError(f"{role!r:.60} is not what a model can be used for. {hint}")
 
 
 @dataclass(eq=False, slots=True)

@@ -54,12 +54,7 @@ from jupyter_llm.errors import (
     ModelLoadError,
     NotEnoughMemoryError,
 )
-from jupyter_llm.models.fingerprint import (
-    FileState,
-    check_promise,
-    file_sha256,
-    known_sha256,
-)
+from jupyter_llm.models.fingerprint import FileState, check_promise, file_sha256, known_sha256
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import (
     FreeMemory,
