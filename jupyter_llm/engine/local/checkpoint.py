@@ -142,7 +142,7 @@ class CheckpointStore:
         self._is_told = False  # that the disk does not do as asked
         self._listing = threading.Lock()  # guards what is known of the files
         self._known: dict[str, bytes | None] = {}  # packed tokens by file name; None: damaged
-        self._lock = threading.Lock()  # guards the one below
+        self._lock = threading.Lock()  # guards what waits
         self._pending: dict[str, _Unwritten] = {}  # by file name, the oldest first
         self._writer = Chore(self._write_next, "jupyter-llm-checkpoints")
         _stores.add(self)
