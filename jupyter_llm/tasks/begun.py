@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
+from jupyter_llm.engine.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Progress
 
 
-class BegunStream:
-    """A stream whose text begins with what is known before the model has read a word.
+class BegunStream(Stream):
+    """Another stream, whose text begins with what is known before the model has read a word.
 
     Where that `waits` for the model's first text, there is none of it without. `finish` makes the
     whole text of the model's own; by itself it stands behind the beginning.
@@ -34,7 +34,6 @@ class BegunStream:
         self._waits = waits
         self._finish = finish or (lambda text: beginning + text)
         self.future = stream.future  # the model's own text
-        self.cancel = stream.cancel
 
     @property
     def written(self) -> str:
@@ -51,9 +50,6 @@ class BegunStream:
     def progress(self) -> Progress:
         """How far the request is."""
         return self._stream.progress
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return self.chunks()
 
     def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
         """The beginning, then the chunks."""
@@ -82,11 +78,9 @@ class BegunStream:
         except PromptInterrupted:
             raise self.interrupt() from None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.cancel()
+    def cancel(self) -> None:
+        """Stop writing."""
+        self._stream.cancel()
 
     def _begun(self, completion: Completion) -> Completion:
         if self._waits and not completion.text:

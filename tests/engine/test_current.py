@@ -146,7 +146,7 @@ def test_what_an_engine_keeps_at_its_end_is_forgotten_too(
 
     llm.use(tiny_gguf, n_threads=1)
     llm.complete("the quick brown fox jumps over the lazy dog and " * 20, max_tokens=2)
-    (resident,) = llm.current._residents.alive
+    (resident,) = llm.current._alive
     engine = resident.engine
     assert isinstance(engine, local.LocalEngine)
     until(lambda: all(lane.store is not None for lane in engine._model.lanes))
