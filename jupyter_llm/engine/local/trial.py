@@ -112,10 +112,7 @@ def _run(path: Path, log: IO[bytes], is_wanted: Callable[[], bool]) -> int:
     """Try a file in another process, and return its exit code."""
     try:
         process = start_child(
-            sys.executable,
-            "-m",
-            __name__,
-            str(path),
+            *(sys.executable, "-m", __name__, str(path)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
