@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
     from jupyter_llm.engine.request import RawPrompt
-    from jupyter_llm.engine.residents import ModelRole
+    from jupyter_llm.engine.roles import ModelRole
     from jupyter_llm.engine.status import Status
     from jupyter_llm.models.aliases import Alias
     from jupyter_llm.models.pull import Pulled

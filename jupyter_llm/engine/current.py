@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
@@ -18,7 +18,7 @@ from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
-from jupyter_llm.engine.residents import ROLE_WORDS, ModelRole, Resident
+from jupyter_llm.engine.roles import ROLE_WORDS, ModelRole
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelNotFoundError, OptionError
 
@@ -58,6 +58,20 @@ def _waits(said: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return waiting
 
     return interruptible
+
+
+@dataclass(eq=False, slots=True)
+class Resident:
+    """A loaded model, and when it was last used."""
+
+    entry: ModelEntry
+    options: EngineOptions
+    engine: LocalEngine
+    used_s: float = field(default_factory=time.monotonic)
+
+    def touch(self) -> None:
+        """Note that it is used now."""
+        self.used_s = time.monotonic()
 
 
 def _wait_until_idle(resident: Resident, show: ShowProgress | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.residents import ModelRole, role_words
+from jupyter_llm.engine.roles import ModelRole, role_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llm import llm
+from jupyter_llm.engine.current import Resident
 from jupyter_llm.engine.options import EngineOptions
-from jupyter_llm.engine.residents import Resident
 from jupyter_llm.models.discover import ModelEntry
 
 

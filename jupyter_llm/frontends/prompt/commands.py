@@ -11,7 +11,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.residents import ROLE_WORDS
+from jupyter_llm.engine.roles import ROLE_WORDS
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model

@@ -1,0 +1,23 @@
+"""What a loaded model is used for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ModelRole = Literal["chat", "task", "complete", "embed"]
+"""What a model is used for: chats and prompts, tasks, code at the cursor, vectors."""
+
+ROLE_WORDS: Final[Mapping[str, str]] = {
+    "chat": "chats",
+    "task": "tasks",
+    "complete": "code at the cursor",
+    "embed": "vectors",
+}
+
+
+def role_words(roles: Iterable[ModelRole]) -> str:
+    """What a model is used for, in words."""
+    return ", ".join(ROLE_WORDS[role] for role in roles)
