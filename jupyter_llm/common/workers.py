@@ -41,21 +41,11 @@ class UserCode(Generic[T]):
     Python is; what waits inside C hears of it when that returns. Code of ours is not treated so:
     while a thread starts another one, CPython up to 3.11 may take the new one for it. That dies
     before it has begun, and its starter waits for it for ever, with all locks that it holds.
-
-    `at_end` is called on the thread when the code has come to its end, before anybody hears of it.
     """
 
-    def __init__(
-        self,
-        call: Callable[[], T],
-        name: str,
-        *,
-        ending: type[BaseException],
-        at_end: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, call: Callable[[], T], name: str, *, ending: type[BaseException]) -> None:
         self._call = call
         self._ending = ending
-        self._at_end = at_end
         self._future: Future[T] = Future()
         self._lock = threading.Lock()
         self._is_running = False  # only then something may be raised in the thread
@@ -95,7 +85,6 @@ class UserCode(Generic[T]):
             with self._lock:
                 self._is_running = begins = not self._future.done()
             if not begins:  # given up before
-                self._at_end()
                 return
             try:
                 result = self._call()
@@ -104,11 +93,9 @@ class UserCode(Generic[T]):
                     self._is_running = False
             _let_pending_through()
         except BaseException as failure:  # noqa: BLE001  SystemExit too: it is only an expression
-            self._at_end()
             with suppress(InvalidStateError):
                 self._future.set_exception(failure)
         else:
-            self._at_end()
             with suppress(InvalidStateError):
                 self._future.set_result(result)
 

@@ -1,4 +1,4 @@
-"""Ask the user's own `__repr__`s and the like: within a time limit, and without their output.
+"""Ask the user's own `__repr__`s and the like, within a time limit.
 
 Each call runs on a daemon thread of its own, so that the thread of the cells can give up on it and
 hears of an interrupt at once. A call that is given up gets an exception, which ends any loop in
@@ -9,15 +9,12 @@ all threads: nothing in this process can break that off, so its class is not ask
 from __future__ import annotations
 
 import contextvars
-import io
-import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any, Final
+from typing import Final
 
 from jupyter_llm.common.workers import UserCode
 from jupyter_llm.notebook.values.peek import class_attribute, is_a, qualified_name, short_name
@@ -57,17 +54,12 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
         raise NoAnswerError("was not asked: no time was left")
     in_context = contextvars.copy_context().run
     code = UserCode(
-        lambda: in_context(_unheard, call, key, within_s),
-        "jupyter-llm-repr",
-        ending=_TimeIsUp,
-        at_end=_unmute,
+        lambda: in_context(_timed, call, key, within_s), "jupyter-llm-repr", ending=_TimeIsUp
     )
-    _mute()
     try:
         code.start()
         has_ended = code.wait(within_s)
     except RuntimeError:
-        _unmute()
         raise NoAnswerError("was not asked: no thread could be started") from None
     except BaseException:  # the user's interrupt is ours to pass on, not to keep
         code.give_up()
@@ -95,9 +87,8 @@ def asking_nobody() -> Iterator[None]:
         _thread.asks_nobody = False
 
 
-def _unheard(call: Callable[[], object], key: tuple[object, ...], within_s: float) -> object:
-    """Make a call on this thread, and let nobody see what it prints."""
-    _thread.is_muted = True
+def _timed(call: Callable[[], object], key: tuple[object, ...], within_s: float) -> object:
+    """Make a call on this thread, and note it if it takes too long."""
     start_s = time.thread_time()
     try:
         return call()
@@ -127,60 +118,7 @@ class _TimeIsUp(BaseException):
 
 
 class _ThreadState(threading.local):
-    is_muted = False
     asks_nobody = False
 
 
-class _Nowhere(io.TextIOBase):
-    """Takes texts and drops them."""
-
-    def write(self, text: str, /) -> int:
-        return len(text)
-
-
-class _Muffler:
-    """Stands in for stdout or stderr; drops what muted threads write and passes on the rest."""
-
-    def __init__(self, stream: Any) -> None:
-        self.__dict__["muffled"] = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_nowhere if _thread.is_muted else self.muffled, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(self.muffled, name, value)
-
-
 _thread = _ThreadState()
-_nowhere = _Nowhere()
-_muting = threading.Lock()
-_num_muted = 0
-# Until 3.13, `print` goes on with a stream that was replaced meanwhile and may have been freed: a
-# muffler outlives its use.
-_mufflers: deque[_Muffler] = deque(maxlen=16)
-
-
-def _mute() -> None:
-    """Put mufflers in place for one more call."""
-    global _num_muted  # noqa: PLW0603  there is one stdout
-    with _muting:
-        _num_muted += 1
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
-            if stream is not None and type(stream) is not _Muffler:
-                _mufflers.append(_Muffler(stream))
-                setattr(sys, name, _mufflers[-1])
-
-
-def _unmute() -> None:
-    """Take the mufflers away after the last call, where nobody has put something else there."""
-    global _num_muted  # noqa: PLW0603
-    with _muting:
-        _num_muted -= 1
-        for muffler in () if _num_muted else tuple(_mufflers):
-            # Without a call between test and store no other thread comes in between.
-            stream = muffler.muffled
-            if sys.stdout is muffler:
-                sys.stdout = stream
-            if sys.stderr is muffler:
-                sys.stderr = stream

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import collections
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -110,29 +109,6 @@ def test_what_is_told_of_hostile_objects() -> None:
     tells("class_of_meta", "class", "OfMeta")
     tells("answers", "a text of a subclass")
     tells("deletes", "Deletes()")
-
-
-def test_what_a_repr_prints_lands_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
-    streams = sys.stdout, sys.stderr
-    assert "Prints()" in summarize("x", hostile.Prints())
-    assert "its repr took longer than 0." in summarize("x", hostile.Sleeps(), deadline_s=0.05)
-    print("ours, while the other still sleeps")
-    wait_for_repr_threads()
-    assert capfd.readouterr() == ("ours, while the other still sleeps\n", "")
-    assert (sys.stdout, sys.stderr) == streams
-
-
-def test_what_other_threads_print_meanwhile_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
-    class Waits:
-        def __repr__(self) -> str:
-            thread = threading.Thread(target=print, args=("kept",))
-            thread.start()
-            thread.join(10)
-            print("dropped")
-            return "Waits()"
-
-    assert summarize("x", Waits(), deadline_s=10).endswith("Waits()")
-    assert capfd.readouterr().out == "kept\n"
 
 
 @pytest.mark.parametrize("cls", [hostile.Loops, hostile.LoopsAndCatches])
