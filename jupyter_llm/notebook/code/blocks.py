@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jupyter_llm.notebook.code.layout import Scanner
 from jupyter_llm.notebook.code.syntax import has_code, syntax_error
 from jupyter_llm.notebook.code.typography import without_prompts
 
@@ -20,10 +19,20 @@ _MAGICS = {
     **dict.fromkeys(("javascript", "js"), "%%javascript"),
     **dict.fromkeys(("latex", "tex"), "%%latex"),
 }
-_OPENING = re.compile(
-    r"(?P<lead>[ \t]*(?:>[ \t]?|[-*+][ \t]+|\d{1,9}[.)][ \t]+)*)(?P<marks>`{3,}(?=[^`]*$)|~{3,})"
-    r"[ \t]*(?P<info>.*)"
+FENCE = re.compile(
+    r"""(?mx)
+    ^(?P<lead>[ \t]*(?:>[ \t]?|[-*+][ \t]+|\d{1,9}[.)][ \t]+)*+)
+    (?P<marks>`{3,}(?=[^`\n]*$)|~{3,})[ \t]*(?P<info>[^\n]*)(?:\n|\Z)
+    (?P<code>(?s:(?>\"{3}.*?\"{3}|'{3}.*?'{3}|.))*?)
+    (?P<end>^[ \t>]*(?P=marks)[`~]*[ \t\r]*$|(?<=[^\s`~])[ \t]*(?P=marks)[ \t\r]*$
+      |(?=^[ \t>]*(?P=marks)\w)|\Z)
+    """
 )
+"""A fenced block in Markdown, wherever it is read.
+
+Fences in a text of triple quotes are part of it. One may close behind code, and one that is not
+closed before the next opens has no mark of its end, as one that goes on to the end of the text.
+"""
 _SHELL_PROMPT = re.compile(r"[ \t]*[$%] ")
 
 
@@ -46,18 +55,18 @@ def code_blocks(answer: str) -> tuple[CodeBlock, ...]:
 
     That is what stands in fences and can be a cell, or else the whole answer if it is code.
     """
-    blocks = list(_fenced(answer.replace("\r\n", "\n").split("\n")))
+    blocks = list(_fenced(answer.replace("\r\n", "\n")))
     if not blocks:
         return _unfenced(answer)
     says_python = any(_language(info) == "python" for info, _, _ in blocks)
     cells = []
-    for info, lines, is_closed in blocks:
+    for info, code, is_closed in blocks:
         language = _language(info)
         if not language and not info and not says_python:
             language = "python"
-        source = _source("\n".join(lines).strip("\n").rstrip(), language)
+        source = _source(code.strip("\n").rstrip(), language)
         if language and source:
-            is_torn = not is_closed and bool(lines[-1].strip())
+            is_torn = not is_closed and bool(code.rpartition("\n")[2].strip())
             cells.append(CodeBlock(source, language, is_closed, is_torn))
     return tuple(cells)
 
@@ -87,50 +96,13 @@ def _source(source: str, language: str) -> str:
     return "\n".join([f"%%{language}", *lines]) if source else ""
 
 
-def _fenced(lines: list[str]) -> Iterator[tuple[str, list[str], bool]]:
-    """Yield each fenced block: what the fence says it is, its lines, and whether it was closed."""
-    index = 0
-    while index < len(lines):
-        opening = _OPENING.match(lines[index])
-        index += 1
-        if opening is None:
-            continue
-        word = re.search(r"[\w+#-]+", opening["info"])
-        info = word[0].lower() if word is not None else ""
-        inner, end, is_closed = _inside(lines, index, opening, is_python=info in {"", *_PYTHON})
-        yield info, inner, is_closed
-        index = end
-
-
-def _inside(
-    lines: list[str], start: int, opening: re.Match[str], *, is_python: bool
-) -> tuple[list[str], int, bool]:
-    """A block's lines, where the text goes on, and whether the block was closed.
-
-    Fences in a text of triple quotes are part of it. Where the next fence of Python opens before
-    this one is closed, the end was forgotten.
-    """
-    marks = opening["marks"]
-    closing = re.compile(rf"[ \t]*{marks[0]}{{{len(marks)},}}[ \t]*")
-    late = re.compile(rf"(.*[^\s{marks[0]}])[ \t]*{marks}[ \t]*")
-    inner: list[str] = []
-    scanner = Scanner()
-    for index in range(start, len(lines)):
-        text = _without_lead(lines[index], opening["lead"])
-        is_end = closing.fullmatch(text) is not None
-        is_next = is_python and not is_end and _OPENING.match(text) is not None
-        ends_late = late.fullmatch(text) if is_python and not is_next else None
-        if (is_end or is_next or ends_late) and not (is_python and scanner.string):
-            last = [ends_late[1]] if ends_late is not None else []
-            return [*inner, *last], index if is_next else index + 1, True
-        inner.append(text)
-        scanner.feed(text)
-    return inner, len(lines), False
-
-
-def _without_lead(line: str, lead: str) -> str:
-    """Take off a line what stood before its fence: indentation, or the mark of a quotation."""
-    if ">" in lead:
-        return re.sub(r"^[ \t]*(?:>[ \t]?)+", "", line)
-    width = len(line) - len(line.lstrip(" \t"))
-    return line[min(width, len(lead)) :]
+def _fenced(answer: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield each fenced block: what the fence says it is, its code, and whether it was closed."""
+    for found in FENCE.finditer(answer):
+        word = re.search(r"[\w+#-]+", found["info"])
+        # What stood before the fence: indentation, or the mark of a quotation.
+        width = len(found["lead"])
+        lead = r"[ \t]*(?:>[ \t]?)+" if ">" in found["lead"] else rf"[ \t]{{0,{width}}}"
+        code = re.sub(rf"(?m)^{lead}", "", found["code"])
+        is_closed = bool(found["end"]) or found.end() < len(answer)
+        yield word[0].lower() if word is not None else "", code, is_closed

@@ -43,8 +43,6 @@ class Repaired:
 _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
     (typography.readable_characters, "left out characters that Python does not read"),
     (typography.dedented, "took off the indentation of all lines"),
-    (typography.without_fences, "left out stray fences"),
-    (typography.with_install_magics, "put a % before the install command"),
     (typography.with_plain_characters, "replaced typographic characters"),
 )
 # What mending may cost, in characters that are read again: a second or two at worst, and with the
@@ -167,7 +165,10 @@ def _meanings(
         yield from _with_body(lines, int(header[1]) - 1, row)
         return
     if message.startswith("expected 'except'"):
-        yield from _with_finally(lines, row)
+        for number in range(row, -1, -1):
+            if re.match(r"\s*try\s*:", lines[number]):
+                new = lines[number].replace("try", "if True", 1)
+                yield put(new, number, number + 1), "made `if True` of a `try` without an end"
         return
     if isinstance(error, IndentationError) and any("\t" in space_of(one) for one in lines):
         yield [one.expandtabs(_INDENT) for one in lines], "replaced tabs by spaces"
@@ -215,19 +216,10 @@ def _with_body(lines: list[str], header: int, row: int) -> Iterator[tuple[list[s
     yield [*lines[:end], filler, *lines[end:]], "added a `pass`"
 
 
-def _with_finally(lines: list[str], row: int) -> Iterator[tuple[list[str], str]]:
-    """Give a `try` an end that changes nothing."""
-    for start in range(row, -1, -1):
-        if re.match(r"\s*try\s*:", lines[start]):
-            end = _run_end(lines, start, indent_of(lines[start]) + 1)
-            ending = [f"{space_of(lines[start])}{part}" for part in ("finally:", "    pass")]
-            yield [*lines[:end], *ending, *lines[end:]], "gave a `try` an end"
-
-
 def _indent_before(lines: list[str], start: int) -> int:
     """The indentation that fits a line after the statement before it."""
-    above = [(n, line) for n, line in enumerate(layout("\n".join(lines[:start])))]
-    begins = [n for n, line in above if line.is_start and not line.is_blank]
+    above = enumerate(layout("\n".join(lines[:start])))
+    begins = [number for number, line in above if line.is_start and not line.is_blank]
     if not begins or not start:
         return 0
     deeper = _INDENT if is_header("\n".join(lines[begins[-1] : start]).rstrip()) else 0

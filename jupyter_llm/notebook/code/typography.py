@@ -1,7 +1,6 @@
-"""What surrounds or disguises code in an answer: prompts, fences, typographic characters.
+"""What surrounds or disguises code in an answer: prompts, typographic characters.
 
-Each function takes code that Python cannot read and returns it without one such thing. What stands
-in strings and comments stays, as far as anybody can tell what is one.
+Each function takes code that Python cannot read and returns it without one such thing.
 """
 
 # ruff: noqa: RUF001  the ambiguous characters are the point
@@ -16,40 +15,20 @@ from jupyter_llm.notebook.code.layout import Line, layout
 _LINE_END = re.compile("\r\n?")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ud800-\udfff]")
 _SEPARATORS = re.compile("[\x0b\x0c\x85\u2028\u2029]")
-_FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+#.{} -]*$")
-_FENCE_END = re.compile(r"`{3,}[ \t]*$")
 _PROMPT = re.compile(r"(?:[ \t]*(?:>>>|In \[[\d ]*\]:|\.{3,}:)(?: |$))+")
 _HEADER = re.compile(r"(?m)^[ \t]*In ?\[[\d ]*\]:[ \t]*(?:\n|\Z)")  # alone, as in our prompts
 _OUTPUT = re.compile(r"(?ms)^[ \t]*Out ?\[[\d ]*\]:[ \t]*$.*?(?=^[ \t]*In ?\[|\Z)")
 _HEAD = re.compile(r"[ \t]*(?:In|Out) ?\[[\d ]*\]:")
 _CONTINUATION = re.compile(r"(?:[ \t]*\.{3,}:?(?: |$))+")
-_INSTALL = re.compile(r"([ \t]*)(?:[$!][ \t]*)?((?:pip3?|conda|mamba)[ \t]+install[ \t]+\S.*)")
-_STRING_OR_COMMENT = (
-    r"\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}"
-    r'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|\#[^\n]*'
-)
 _PLAIN = str.maketrans(
     {
-        **dict.fromkeys("“”„‟«»＂″", '"'),
-        **dict.fromkeys("‘’‚‛＇′´", "'"),
+        **dict.fromkeys("“”„«»", '"'),
+        **dict.fromkeys("‘’‚′", "'"),
         **dict.fromkeys("‐‑‒–—−", "-"),
-        **dict.fromkeys("\u200b\u200c\u200d\u2060\u00ad", ""),
-        **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " "),
-        **dict.fromkeys(map(chr, range(0x2000, 0x200B)), " "),
+        **dict.fromkeys("\u00a0\u2009\u202f\u3000", " "),
         "×": "*",
-        "·": "*",
-        "÷": "/",
-        "≤": "<=",
-        "≥": ">=",
-        "≠": "!=",
-        "→": "->",
         "…": "...",
-        # Full width, as Chinese and Japanese are typed.
-        **{chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F) if not chr(code).isalnum()},
     }
-)
-_DISGUISED = re.compile(
-    f"({_STRING_OR_COMMENT})|[{''.join(map(re.escape, map(chr, _PLAIN)))}]", re.DOTALL
 )
 
 
@@ -94,25 +73,6 @@ def _is_prompt(line: Line) -> bool:
     return not line.is_in_string and _PROMPT.match(line.text) is not None
 
 
-def without_fences(source: str) -> str:
-    """Leave out lines of fences, and a fence behind the last word of a line."""
-    lines = []
-    for line in layout(source):
-        if line.is_in_string:
-            lines.append(line.text)
-        elif not _FENCE.match(line.text):
-            lines.append(_FENCE_END.sub("", line.text))
-    return "\n".join(lines)
-
-
-def with_install_magics(source: str) -> str:
-    """Put the `%` before `pip install`, as a cell needs it."""
-    return "\n".join(
-        line.text if line.is_in_string else _INSTALL.sub(r"\1%\2", line.text, count=1)
-        for line in layout(source)
-    )
-
-
 def with_plain_characters(source: str) -> str:
     """Replace typographic quotes, dashes, spaces and signs by those of Python."""
-    return _DISGUISED.sub(lambda found: found[1] or found[0].translate(_PLAIN), source)
+    return source.translate(_PLAIN)

@@ -14,7 +14,7 @@ from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.code.layout import space_of
 from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_steps
 from jupyter_llm.notebook.values.lookups import keys
-from jupyter_llm.notebook.values.peek import public_names
+from jupyter_llm.notebook.values.peek import class_attribute, public_names
 from jupyter_llm.notebook.values.summaries import Room, summarize
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ _MAX_CHAIN = 3  # exceptions that led to the one that was shown
 _MAX_MESSAGE = 600
 _MAX_CHARS = 3000  # of the variables of one error
 _DEADLINE_S = 0.3
-_MAX_ITEMS = 20  # of a tuple that is shown
-_TAME_MODULES = frozenset({"datetime", "decimal", "numpy", "pandas", "pathlib", "polars"})
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +163,11 @@ class _FailureReader:
             return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]  # the place is told apart
         if issubclass(type(error), BaseExceptionGroup):
             return str(slot(error, BaseExceptionGroup, "message"))[:_MAX_MESSAGE]
+        show = class_attribute(type(error), "__str__")
         with suppress(Exception):  # what an error does when it is shown must not end /fix
-            if self._is_tame(error):
+            if type(show) is not FunctionType or not is_users_code(show.__code__, self._sources):
                 return str(error)[:_MAX_MESSAGE]
         return summarize("error", error, max_chars=_MAX_MESSAGE).removeprefix("error: ")
-
-    def _is_tame(self, error: BaseException) -> bool:
-        show = next(c.__dict__["__str__"] for c in type(error).__mro__ if "__str__" in c.__dict__)
-        if isinstance(show, FunctionType) and is_users_code(show.__code__, self._sources):
-            return False
-        return all(map(_is_tame, slot(error, BaseException, "args")))
 
     def _syntax(self, error: BaseException, run: FailedRun | None) -> SyntaxPlace:
         """Where a cell, a file or a text is no Python."""
@@ -206,15 +198,6 @@ def _origin(error: BaseException) -> tuple[BaseException | None, bool]:
     if slot(error, BaseException, "__suppress_context__"):
         return None, False
     return slot(error, BaseException, "__context__"), False
-
-
-def _is_tame(value: object) -> bool:
-    """Whether the repr of a value is none of the user's code."""
-    kind = type(value)
-    if kind in (tuple, list):
-        items: tuple[object, ...] | list[object] = value  # type: ignore[assignment]
-        return len(items) <= _MAX_ITEMS and all(map(_is_tame, items))
-    return kind in _PLAIN or kind.__module__.partition(".")[0] in _TAME_MODULES
 
 
 def _find_missing(

@@ -59,7 +59,8 @@ def names(broken: Broken) -> Iterator[Mend]:
     """Mends of a name that is not defined."""
     found = broken.says(r"name '(\w+)' is not defined")
     name = found[1] if found is not None else ""
-    used = [node for node in broken.nodes(ast.Name, anywhere=True) if node.id == name]
+    every = list(broken.nodes(ast.Name, anywhere=True))
+    used = [node for node in every if node.id == name]
     if not used:  # in a text that is code, as for `query` and `eval`
         for node, said in broken.texts() if name else ():
             if re.search(rf"\b{name}\b", said):
@@ -73,12 +74,8 @@ def names(broken: Broken) -> Iterator[Mend]:
         yield from broken.change(reason, *((node, other) for node in used))
     if line := _import_of(broken, name):
         yield from broken.change(f"`{name}` was never imported", broken.first(line))
-    bound = {
-        node.arg if isinstance(node, ast.arg) else node.id
-        for node in ast.walk(broken.tree)
-        if isinstance(node, ast.arg)
-        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-    }
+    bound = [node.id for node in every if isinstance(node.ctx, ast.Store)]
+    bound += [node.arg for node in broken.nodes(ast.arg, anywhere=True)]
     own = [*bound, *defined_names(broken.source), *broken.variables()]
     is_known = any(is_sure for _, is_sure in near(name, own))
     yield from _nearest(

@@ -14,6 +14,7 @@ from typing import Final
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.code.blocks import FENCE
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 from jupyter_llm.notebook.values.peek import is_library_module, short_name
@@ -38,7 +39,6 @@ _FUNCTION_WORDS: Final = re.compile(
     re.IGNORECASE,
 )
 
-_FENCE: Final = re.compile(r"(?ms)^[ ]{0,3}(`{3,}|~{3,}).*?(?:^[ ]{0,3}\1[`~]*[ ]*$|\Z)")
 _SPAN: Final = re.compile(r"(?s)(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)")
 _DECORATORS: Final = re.compile(
     r"""(?mx)
@@ -192,7 +192,7 @@ def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
 
 def plainly_mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
     """The variables that a text names without `@`, which means nothing in it."""
-    code = _spans(text, _FENCE, _SPAN)
+    code = _spans(text, FENCE, _SPAN)
     names = {}
     for found in _NAME.finditer(text):
         name = found[0]
@@ -205,7 +205,7 @@ def plainly_mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
 
 def _ats(text: str) -> list[re.Match[str]]:
     """The `@name`s of a text that stand outside of code."""
-    code = _spans(text, _FENCE, _SPAN, _DECORATORS)
+    code = _spans(text, FENCE, _SPAN, _DECORATORS)
     return [found for found in _AT.finditer(text) if not _is_within(found, code)]
 
 
