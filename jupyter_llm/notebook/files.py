@@ -1,7 +1,6 @@
 """Notebook files, which are only read; whatever is wrong with one is said in one line.
 
-nbformat may take a second to import. So today's notebooks are read without it: it converts old
-ones.
+nbformat may take a second to import. So they are read without it.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 from jupyter_llm.errors import NotebookFileError
 
-_FORMAT = 4  # of nbformat; what came before is converted
+_FORMAT = 4  # of nbformat
 _MAX_CHARS = 1_000_000_000  # larger ones no front end opens
 
 
@@ -51,18 +49,12 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def read_notebook(path: Path) -> Mapping[str, Any]:
-    """A notebook in nbformat's version 4, whatever its own; else `NotebookFileError` says why.
+    """A notebook in nbformat's version 4; of any other file `NotebookFileError` says what it is.
 
     Its cells have a source, their outputs are objects; the rest is as it was written, and may be
     anything. Texts that the file has as lines are whole.
     """
-    return _notebook(path, _read_text(path))
-
-
-def _notebook(path: Path, text: str) -> Mapping[str, Any]:
-    notebook = _parsed(path, text)
-    if notebook.get("nbformat") != _FORMAT:
-        notebook = _converted(path, text)
+    notebook = _parsed(path, _read_text(path))
     cells = notebook.get("cells")
     if not isinstance(cells, list):
         raise _failure(path, "is damaged: it has no cells.")
@@ -70,20 +62,15 @@ def _notebook(path: Path, text: str) -> Mapping[str, Any]:
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
+    document: Any = None
     with suppress(ValueError, RecursionError):
-        if isinstance(document := json.loads(text), dict):
-            return document
-    raise _failure(path, "is no notebook.")
-
-
-def _converted(path: Path, text: str) -> dict[str, Any]:
-    import nbformat
-
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about ids that old notebooks lack
-            return dict(nbformat.convert(nbformat.reader.reads(text), _FORMAT))
-    except Exception:  # noqa: BLE001  the file is foreign: nbformat may stumble over anything
-        raise _failure(path, "is no notebook.") from None
+        document = json.loads(text)
+    version = document.get("nbformat") if isinstance(document, dict) else None
+    if version in range(1, _FORMAT):
+        raise _failure(path, "is in an old format. Save it with Jupyter first.")
+    if version != _FORMAT:
+        raise _failure(path, "is no notebook.")
+    return dict(document)
 
 
 def _whole_cell(path: Path, cell: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from jupyter_llm.errors import NotebookFileError
@@ -16,6 +15,7 @@ from jupyter_llm.notebook.files import find_notebooks, read_notebook
     [
         *((text, "is no notebook") for text in (b"", b"\xff\xfe\x00", b"<p>", b"[]", b"5", b"{}")),
         *((text, "is no notebook") for text in (b"[" * 100_000, b'{"nbformat": 99, "cells": []}')),
+        (b'{"nbformat": 3, "worksheets": []}', "old format"),
         *(
             (b'{"nbformat": 4, "nbformat_minor": 5' + rest, "is")
             for rest in (
@@ -33,16 +33,6 @@ def test_what_is_no_notebook_is_one_clear_line(tmp_path: Path, content: bytes, s
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < len(str(path)) + 80
-
-
-def test_an_old_notebook_is_read(tmp_path: Path) -> None:
-    old = nbformat.v3.new_notebook(
-        worksheets=[nbformat.v3.new_worksheet(cells=[nbformat.v3.new_code_cell("x = 1")])]
-    )
-    path = tmp_path / "old.ipynb"
-    path.write_text(nbformat.v3.writes_json(old), encoding="utf-8")
-    (cell,) = read_notebook(path)["cells"]
-    assert cell["source"] == "x = 1"
 
 
 class TestFind:

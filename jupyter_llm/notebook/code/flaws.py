@@ -1,4 +1,4 @@
-"""What is wrong with code as far as rules find it: pyflakes' and a dozen of our own. Runs nothing.
+"""What is wrong with code as far as rules find it: pyflakes' and nine of our own. Runs nothing.
 
 Our own are about Python that is valid, tells nobody so, and is hardly ever meant. What Python or a
 library raises or warns of by itself needs no rule. A false alarm costs more than a silence.
@@ -49,7 +49,6 @@ _PURE: dict[str, int | None] = {
     **dict.fromkeys(("sorted", "reversed", "len", "sum", "abs", "min", "max"), None),
     "replace": 2,
 }
-_FIRST = frozenset({"best", "top", "largest", "highest", "biggest", "longest", "latest", "newest"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +165,6 @@ def _result_dropped(node: ast.AST) -> Iterator[Broken]:
                 yield node, text, "certain"
 
 
-def _hides_mistakes(node: ast.AST) -> Iterator[Broken]:
-    match node:
-        case ast.ExceptHandler(type=None | ast.Name("Exception" | "BaseException"), body=body):
-            if all(isinstance(one, ast.Pass | ast.Continue) for one in body):
-                what = f"`except {ast.unparse(node.type)}`" if node.type else "a bare `except`"
-                yield node, f"{what} hides every mistake, typing errors too", "likely"
-
-
 def _never_runs(node: ast.AST) -> Iterator[Broken]:
     for body in _bodies(node):
         for one, following in pairwise(body):
@@ -223,14 +214,6 @@ def _changes_what_it_reads(node: ast.AST) -> Iterator[Broken]:
                 yield one, f"this changes `{source}` while the loop goes through it", "certain"
 
 
-def _returns_early(node: ast.AST) -> Iterator[Broken]:
-    match node:
-        case ast.For(body=[_, *_, ast.Return() as end] as body):
-            if not any(isinstance(one, ast.Continue) for one in own_nodes(body)):
-                text = "`return` ends the loop in its first round; it may belong behind the loop"
-                yield end, text, "likely"
-
-
 def _leaves_out_last(node: ast.AST) -> Iterator[Broken]:
     match node:
         case ast.For(
@@ -266,31 +249,15 @@ def _never_used(node: ast.AST) -> Iterator[Broken]:
             made -= {one.target.id}
 
 
-def _sorts_upwards(node: ast.AST) -> Iterator[Broken]:
-    """What takes the first of a sorted list, and is called after the largest."""
-    if not isinstance(node, _FUNCTIONS) or not _FIRST.intersection(node.name.lower().split("_")):
-        return
-    code = "\n".join(map(ast.unparse, node.body))
-    takes_first = any(one in code for one in (".head(", "[0]", "[:"))
-    for one in ast.walk(node) if takes_first else ():
-        match one:
-            case ast.Call(ast.Attribute(attr="sort_values" | "sort") | ast.Name("sorted")):
-                if not {word.arg for word in one.keywords} & {"ascending", "reverse", "key"}:
-                    yield one, "this sorts upwards, so the first is the lowest", "likely"
-
-
 _RULES: tuple[Callable[[ast.AST], Iterator[Broken]], ...] = (
     _arithmetic,
     _always_true,
     _none_kept,
-    _hides_mistakes,
     _never_runs,
     _shared_default,
     _changes_what_it_reads,
-    _returns_early,
     _leaves_out_last,
     _never_used,
-    _sorts_upwards,
     _result_dropped,  # the last: a cell shows what its last line gives
 )
 

@@ -100,10 +100,6 @@ class Broken:
         span = self.span(node)
         return self.source[slice(*span)] if span is not None else ""
 
-    def parent(self, node: ast.AST) -> ast.AST | None:
-        """What a part is in."""
-        return next((one for one in ast.walk(self.tree) if node in ast.iter_child_nodes(one)), None)
-
     def texts(self, *, anywhere: bool = False) -> Iterator[tuple[ast.Constant, str]]:
         """Yield the texts in the failing statement, with what they say."""
         for node in self.nodes(ast.Constant, anywhere=anywhere):
@@ -149,16 +145,6 @@ class Broken:
                 is_inside = type(held) in (list, tuple) and -len(held) <= index < len(held)
                 return held[index] if is_inside else ABSENT
         return ABSENT
-
-    def origin(self, node: ast.AST) -> Any:
-        """The value that a chain of calls and subscripts begins with, or ABSENT."""
-        while (found := self.value(node)) is ABSENT:
-            match node:
-                case ast.Call(func=inner) | ast.Attribute(value=inner) | ast.Subscript(value=inner):
-                    node = inner
-                case _:
-                    return ABSENT
-        return found
 
     def read(self) -> list[Any]:
         """The values of the variables that the failing statement reads."""

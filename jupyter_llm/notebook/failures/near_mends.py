@@ -142,7 +142,8 @@ def attributes(broken: Broken) -> Iterator[Mend]:
     if item(holder, name) is not ABSENT:
         reason = f"`{name}` is a key, so it stands in brackets"
         yield from broken.change(reason, (node, f'{text}["{name}"]'))
-    package = own_package(broken.origin(node.value)) or "pandas"
+    packages = filter(None, map(own_package, broken.read()))
+    package = next((one for one in packages if one in ("pandas", "polars")), "pandas")
     renamed = tables()["renamed"].get(package if owner in _FRAMES else owner, {})
     if name in renamed:
         other = renamed[name]

@@ -15,15 +15,12 @@ FLAWED = {
     "a result that is dropped": "df.dropna()\nprint(df)",
     "a text that stays": "def f(s):\n    s.strip()\n    return s",
     "compared for assigned": "x = 1\nx == 2\nprint(x)",
-    "an exception that is hidden": "try:\n    f()\nexcept:\n    pass",
     "never reached": "def f():\n    return 1\n    print(2)",
     "a default that is shared": "def f(x, items=[]):\n    items.append(x)\n    return items",
     "changed while read": "for k in d:\n    if k:\n        del d[k]",
-    "returned too early": "def f(xs):\n    for x in xs:\n        print(x)\n        return x",
     "the last left out": "for i in range(len(xs) - 1):\n    print(xs[i])",
     "the last part left out": "for i in range(len(xs) - n):\n    print(xs[i:i + n])",
     "added up for nothing": "def f(xs):\n    n = 0\n    for x in xs:\n        n += x",
-    "the lowest for the best": "def best(xs, n):\n    return sorted(xs)[:n]",
     "is with a literal": "def f(x):\n    return x is 'a'",  # of pyflakes, as all that it finds
 }
 
@@ -42,7 +39,6 @@ SOUND = {
     "a magic": "%timeit f(1)\nx = 1",
     "a file that is replaced": "import os\nos.replace('a', 'b')\nprint(1)",
     "an await": "await f()\nx = 1",
-    "the best": "def best(xs, n):\n    return sorted(xs, reverse=True)[:n]",
 }
 DEFINED = {*("d", "df", "f", "n", "print", "xs", "x")}
 
