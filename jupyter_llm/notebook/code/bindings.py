@@ -132,8 +132,10 @@ def parameters_of(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr | No
 
 def statement_at(tree: ast.AST, line: int) -> ast.stmt | None:
     """The innermost statement that a line belongs to."""
-    covering = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and _covers(n, line)]
-    return min(covering, key=_num_lines, default=None)
+    statements = (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
+    spans = [(first_line_of(node), node.end_lineno or node.lineno, node) for node in statements]
+    covering = [(last - first, node) for first, last, node in spans if first <= line <= last]
+    return min(covering, key=lambda one: one[0], default=(0, None))[1]
 
 
 def segment(text: str, node: ast.stmt) -> str:
@@ -230,11 +232,3 @@ def _root(node: ast.expr) -> str:
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else ""
-
-
-def _covers(node: ast.stmt, line: int) -> bool:
-    return first_line_of(node) <= line <= (node.end_lineno or node.lineno)
-
-
-def _num_lines(node: ast.stmt) -> int:
-    return (node.end_lineno or node.lineno) - first_line_of(node)

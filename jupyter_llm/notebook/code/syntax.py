@@ -48,8 +48,9 @@ def parse_python(source: str) -> ast.Module | None:
     """The syntax tree of Python source, or None if it is none, or too long to be read."""
     if len(source) > _MAX_SOURCE:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of invalid escapes, which are the user's to hear of
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # of invalid escapes, which are the user's to hear of
         try:
             return ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -84,14 +85,17 @@ def cell_python(source: str) -> str:
 
 def transform(source: str) -> str | None:
     """What IPython compiles of a cell, magics turned into calls; None where it refuses it."""
+    try:
+        return _transformed(source)
+    except Exception:  # noqa: BLE001  the cell may be anything, and IPython makes slips
+        return None
+
+
+def _transformed(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return str(TransformerManager().transform_cell(source))
-        except Exception:  # noqa: BLE001  the cell may be anything, and IPython makes slips
-            return None
+    with warnings.catch_warnings(action="ignore"):  # about escapes and line ends
+        return str(TransformerManager().transform_cell(source))
 
 
 # IPython takes `,word`, `;word` and `/word` for calls, any line that begins with `!` for a command,
@@ -112,17 +116,13 @@ def to_python(source: str) -> str:
     """
     if _IPYTHON.search(source) is None:
         return source
-    from IPython.core.inputtransformer2 import TransformerManager
-
     lines = [
         f"{space_of(line.text)}{_NO_PYTHON}"
         if line.is_start and _TAKEN.match(line.text) and not _MEANT.match(line.text)
         else line.text
         for line in layout(source)
     ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about line ends
-        return str(TransformerManager().transform_cell("\n".join(lines)))
+    return _transformed("\n".join(lines))
 
 
 def syntax_error(source: str) -> SyntaxError | None:
@@ -147,8 +147,7 @@ def has_code(source: str) -> bool:
     name, _, body = split_cell_magic(source)
     if name and name not in PYTHON_MAGICS:
         return True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return not all(map(_is_idle, ast.parse(to_python(body)).body))
 
 
@@ -189,8 +188,7 @@ def _python_error(source: str) -> SyntaxError | None:
         python = to_python(source)
         if python is not source:  # IPython leaves out what is blank at the top
             num_blank = _num_blank(source) - _num_blank(python)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a doubtful escape is no error
+        with warnings.catch_warnings(action="ignore"):  # a doubtful escape is no error
             compile(python, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except SyntaxError as error:
         return _moved(error, num_blank)

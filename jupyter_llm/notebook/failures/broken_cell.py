@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -237,9 +237,6 @@ def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
 
 def _keys_within(value: Any) -> list[str]:
     """The keys of a value, and of what a dictionary or a list holds first."""
-    inner: list[Any] = []
-    if type(value) is dict:
-        inner = list(value.values())[:1]
-    elif type(value) is list:
-        inner = value[:1]
+    held = value.values() if type(value) is dict else value if type(value) is list else ()
+    inner = list(islice(held, 1))
     return [key for one in (value, *inner) for key in keys(one) or ()]

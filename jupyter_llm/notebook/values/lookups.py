@@ -26,7 +26,7 @@ from jupyter_llm.notebook.values.peek import (
     text_keys,
     text_of,
 )
-from jupyter_llm.notebook.values.tables import column, column_labels, held_type, index_labels
+from jupyter_llm.notebook.values.tables import column, column_labels, held_type
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.code.accesses import Access
@@ -131,9 +131,7 @@ class Names:
         if access.kind == "attribute":
             return attributes(owner)
         names = None if access.kind == "column" and is_a(owner, dict) else keys(owner)
-        if names is None:
-            return None
-        return frozenset((*names, *(index_labels(owner) if access.kind == "column" else ())))
+        return frozenset(names) if names is not None else None
 
     def _resolve(self, access: Access) -> Any:
         value = self._namespace.get(access.variable, ABSENT)

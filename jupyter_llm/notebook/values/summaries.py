@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from types import CoroutineType, FunctionType
+from types import FunctionType
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from jupyter_llm.common.controls import one_line
@@ -172,12 +172,9 @@ def _registered(value: object, room: int) -> Iterator[Callable[[], object]]:
             return
 
 
-def _text_from(call: Callable[[], object]) -> str | None:
+def _text_from(call: Callable[[], object]) -> str:
     """The text that a call gives, or the text in a bundle by MIME type."""
     answer = call()
-    if type(answer) is CoroutineType:
-        answer.close()  # it would warn that nobody awaited it
-        return None
     bundle = text_keys(answer)
     for mime in ("text/plain", "text/markdown"):
         if text := text_of(bundle.get(mime)):

@@ -108,12 +108,6 @@ def column_labels(value: Any) -> tuple[str, ...] | None:
     return tuple(text_of(label) for label in labels if is_a(label, str))
 
 
-def index_labels(value: Any) -> tuple[str, ...]:
-    """The names of the levels of a pandas frame's index, which `groupby` takes for columns."""
-    names = value.index.names if own_package(value) == "pandas" else ()
-    return tuple(text_of(name) for name in names if is_a(name, str))
-
-
 def held_type(series: Any) -> str:
     """What a Series of pandas holds, as its dtype is called; "" where that is not asked."""
     return str(series.dtype) if _is_readable(series) else ""
@@ -285,28 +279,26 @@ def _tensor_head(value: Any, _reading: Reading) -> str:
 _FRAME: Final = Kind(lambda value, _reading: _head(value, _frame_size), _frame_body)
 _SERIES: Final = Kind(lambda value, _reading: _head(value, _series_size), _series_body)
 
+_LAZY: Final = Kind(_lazy_head)
+_TENSOR: Final = Kind(_tensor_head)
+
 TABLES: Final = {
     ("pandas", "DataFrame"): _FRAME,
     ("pandas", "Series"): _SERIES,
     ("numpy", "ndarray"): Kind(_array_head, _array_body),
-} | dict.fromkeys(
-    (
-        *(("polars", "LazyFrame"), ("dask", "DaskMethodsMixin"), ("ibis", "Expr")),
-        *(("pyspark", "DataFrame"), ("duckdb", "DuckDBPyRelation")),
-        ("_duckdb", "DuckDBPyRelation"),
-    ),
-    Kind(_lazy_head),
-)
+    ("polars", "LazyFrame"): _LAZY,
+    ("dask", "DaskMethodsMixin"): _LAZY,
+    ("ibis", "Expr"): _LAZY,
+    ("pyspark", "DataFrame"): _LAZY,
+    **{(package, "DuckDBPyRelation"): _LAZY for package in ("duckdb", "_duckdb")},
+}
 # Of these only the library's own classes: a subclass may override what is called.
 OWN_TABLES: Final = {
     ("polars", "DataFrame"): _FRAME,
     ("polars", "Series"): _SERIES,
     ("numpy", "generic"): SAID,
-} | dict.fromkeys(
-    (
-        *(("torch", "Tensor"), ("tensorflow", "Tensor"), ("cupy", "ndarray")),
-        *(("jaxlib", "ArrayImpl"), ("jaxlib", "Array")),
-        *(("scipy", "spmatrix"), ("scipy", "sparray")),
-    ),
-    Kind(_tensor_head),
-)
+    **{(package, "Tensor"): _TENSOR for package in ("torch", "tensorflow")},
+    **{("jaxlib", name): _TENSOR for name in ("ArrayImpl", "Array")},
+    **{("scipy", name): _TENSOR for name in ("spmatrix", "sparray")},
+    ("cupy", "ndarray"): _TENSOR,
+}
