@@ -18,7 +18,7 @@ from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
-from jupyter_llm.notebook.code.landing import LaterInput
+from jupyter_llm.notebook.code.landing import NextInput
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.tasks.code_answer import CodeCell, mended
 from jupyter_llm.tasks.hidden import without_hidden
@@ -50,7 +50,7 @@ class ChatLine:
         self.side = side = KernelSide(chat, options.context, put, on_settled)
         self._asker = Asker(side, options)
         self._drafting = Drafting[messages.DraftMessage](self._read_draft)
-        self._later: LaterInput | None = None
+        self._later: NextInput | None = None
         self._lock = Lock()  # guards that there is one
         again = weakly(self._drafting.again)
         self._unwatch = chat.watch(again), chat.timeline.watch(again)
@@ -136,9 +136,9 @@ class ChatLine:
             raise NoNotebookError
         with self._lock:
             if self._later is None:
-                self._later = LaterInput(shell)
+                self._later = NextInput(shell)
         source, _ = self._prepared(asked)
-        text = self._later.write([source], replace=asked.in_place)
+        text = self._later.write_later(source, replace=asked.in_place)
         return messages.TextMessage(id=asked.id, text=f"{text[0].upper()}{text[1:]}.")
 
     def _prepared(self, asked: messages.Prepare | messages.Land) -> tuple[str, dict[str, Any]]:

@@ -23,11 +23,10 @@ MADE_KEY = "jupyter_llm_made_by"
 """Where a cell's metadata says for which cell it was made, and the hash of what it was then."""
 
 
-class LaterInput:
-    """Writes cells when no cell of ours runs: one below each that is run without an error.
+class NextInput:
+    """Writes cells by IPython's `set_next_input`, which every front end has.
 
-    By IPython's `set_next_input`, which every front end has, and which brings one cell for each
-    that is run. Safe from any thread.
+    It brings one cell for each that is run: the others wait for the next that run without an error.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -36,11 +35,26 @@ class LaterInput:
         shell.events.register("post_run_cell", self._land)
 
     def write(self, sources: Sequence[str], *, replace: bool = False) -> str:
-        """Put cells below the next one that is run, or the first in its place; say where."""
-        for number, source in enumerate(sources):
-            self._waiting.append((source, replace and number == 0))
+        """Put cells below the one that runs, or the first in its place; say where they are.
+
+        What is left of an answer before is given up. For the main thread.
+        """
         if not sources:
             return ""
+        first, *rest = sources
+        self._shell.set_next_input(first, replace=replace)
+        self._waiting.clear()
+        self._waiting.extend((source, False) for source in rest)
+        place = "in place of this cell" if replace else "in a new cell below"
+        if not rest:
+            return f"the code is {place}"
+        return (
+            f"the first of {len(sources)} pieces of code is {place}; run it, and the next follows"
+        )
+
+    def write_later(self, source: str, *, replace: bool = False) -> str:
+        """Put a cell below the next one that is run, or in its place; say where. From any thread."""
+        self._waiting.append((source, replace))
         if replace:
             return "the code takes the place of the next cell that is run"
         return "the code comes in a new cell below the next one that is run"
@@ -57,28 +71,6 @@ class LaterInput:
             return
         source, replace = self._waiting.popleft()
         self._shell.set_next_input(source, replace=replace)
-
-
-class NextInput(LaterInput):
-    """Writes cells while one runs: the first below that one, others below the next that are run.
-
-    What is left of an answer before is given up. Belongs to the main thread.
-    """
-
-    def write(self, sources: Sequence[str], *, replace: bool = False) -> str:
-        """Put cells below the one that runs, or the first in its place; say where they are."""
-        if not sources:
-            return ""
-        first, *rest = sources
-        self._shell.set_next_input(first, replace=replace)
-        self._waiting.clear()
-        super().write(rest)
-        place = "in place of this cell" if replace else "in a new cell below"
-        if not rest:
-            return f"the code is {place}"
-        return (
-            f"the first of {len(sources)} pieces of code is {place}; run it, and the next follows"
-        )
 
 
 def _has_next(shell: InteractiveShell) -> bool:
