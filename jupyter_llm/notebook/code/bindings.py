@@ -170,7 +170,9 @@ def _of_statement(statement: ast.stmt) -> Iterator[Binding]:
     keys = frozenset[str]().union(*map(keys_in, head))
     done = [(use.name, _verb(statement, use)) for use in uses if use.act in _VERBS]
     if not isinstance(statement, DEFINITIONS):
-        done += [(_root(part), "changes") for node in head for part in _set_parts(node)]
+        parts = (part for node in head for part in ast.walk(node))
+        items = (part for part in parts if isinstance(part, (ast.Attribute, ast.Subscript)))
+        done += [(_root(part), "changes") for part in items if not isinstance(part.ctx, ast.Load)]
     if isinstance(statement, ast.Expr):
         done += _effects(statement.value)
     yield from (Binding(name, verb, statement.lineno, read, keys) for name, verb in done if name)
@@ -182,13 +184,6 @@ def _verb(statement: ast.stmt, use: Use) -> Verb:
     if isinstance(statement, DEFINITIONS) and use.name == statement.name:
         return "defines"
     return _VERBS[use.act]
-
-
-def _set_parts(node: ast.AST) -> Iterator[ast.Attribute | ast.Subscript]:
-    """Yield the attributes and items that are set or deleted."""
-    for part in ast.walk(node):
-        if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
-            yield part
 
 
 def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:

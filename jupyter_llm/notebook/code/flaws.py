@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.notebook.code.bindings import own_nodes, parameters_of
+from jupyter_llm.notebook.code.bindings import bindings_of, mutated_in, own_nodes, parameters_of
 from jupyter_llm.notebook.code.names import unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 
@@ -36,7 +36,6 @@ _LIKELY = ("Unused", "Redefined", "Import", "FString")  # the others are certain
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _RESIZING = frozenset({"append", "insert", "pop", "remove", "clear", "add", "discard"})
-_CHANGING = frozenset({*_RESIZING, "extend", "sort", "reverse", "update", "setdefault"})
 _GIVE_NONE = {"append": 1, "extend": 1, "sort": 0, "reverse": 0}  # with arguments
 _MODULES = frozenset({"np", "numpy", "pd", "pl", "os", "shutil", "bisect", "heapq", "plt", "re"})
 # Calls that change nothing, where their result is thrown away; the number of arguments with which
@@ -112,11 +111,8 @@ def _of_pyflakes(
             continue
         parts = (message.message % message.message_args).split("'")
         quoted = "`" if len(parts) % 2 else "'"  # names as code
-        yield (
-            message.lineno,
-            quoted.join(parts),
-            "likely" if kind.startswith(_LIKELY) else "certain",
-        )
+        sureness: Sureness = "likely" if kind.startswith(_LIKELY) else "certain"
+        yield message.lineno, quoted.join(parts), sureness
 
 
 def _arithmetic(node: ast.AST) -> Iterator[Broken]:
@@ -174,27 +170,14 @@ def _never_runs(node: ast.AST) -> Iterator[Broken]:
 
 
 def _shared_default(node: ast.AST) -> Iterator[Broken]:
-    for one, default in parameters_of(node.args) if isinstance(node, _FUNCTIONS) else ():
-        if default and isinstance(default, ast.List | ast.Dict | ast.Set) and _changes(node, one):
+    if not isinstance(node, _FUNCTIONS):
+        return
+    changed = {one.name for one in bindings_of(*node.body) if one.makes_again}
+    changed |= mutated_in(*node.body)
+    for one, default in parameters_of(node.args):
+        if isinstance(default, ast.List | ast.Dict | ast.Set) and one.arg in changed:
             text = f"`{one.arg}={ast.unparse(default)}` is made once: all calls share it"
             yield default, f"the default {text}", "certain"
-
-
-def _changes(function: ast.AST, parameter: ast.arg) -> bool:
-    """Whether a function changes one of its parameters, or lets others do it."""
-    for node in own_nodes(getattr(function, "body", ())):
-        match node:
-            case (
-                ast.Return(ast.Name(name))
-                | ast.AugAssign(ast.Name(name))
-                | ast.Assign([ast.Attribute()], ast.Name(name))
-                | ast.Subscript(ast.Name(name), ctx=ast.Store() | ast.Del())
-            ) if name == parameter.arg:
-                return True
-            case ast.Call(ast.Attribute(ast.Name(name), attr)) if name == parameter.arg:
-                if attr in _CHANGING:
-                    return True
-    return False
 
 
 def _changes_what_it_reads(node: ast.AST) -> Iterator[Broken]:

@@ -53,7 +53,7 @@ class NextInput:
         )
 
     def write_later(self, source: str, *, replace: bool = False) -> str:
-        """Put a cell below the next one that is run, or in its place; say where. From any thread."""
+        """Put a cell below the next one that is run, or in its place; say where. Any thread may."""
         self._waiting.append((source, replace))
         if replace:
             return "the code takes the place of the next cell that is run"

@@ -47,7 +47,9 @@ def _steps(steps: Iterable[Step]) -> Iterator[str]:
         if isinstance(step, Frame) and step.is_comprehension:
             continue
         if isinstance(step, Frame):
-            yield f"- {_where(step)}: {step.line_text}{_details(step)}"
+            is_seen = step.expression in step.line_text
+            details = "" if is_seen else f"   # at {step.expression}"
+            yield f"- {_where(step)}: {step.line_text}{details}"
         else:
             yield f"- {step}"
 
@@ -56,11 +58,6 @@ def _where(frame: Frame) -> str:
     place = cell_name(frame.cell) if frame.cell is not None else frame.path
     where = f"{place}, line {frame.line}"
     return where if frame.is_module_level else f"{where}, in `{frame.function}`"
-
-
-def _details(frame: Frame) -> str:
-    is_seen = frame.expression in frame.line_text
-    return "" if is_seen else f"   # at {frame.expression}"
 
 
 def _syntax_text(place: SyntaxPlace) -> str:

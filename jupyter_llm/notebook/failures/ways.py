@@ -44,14 +44,9 @@ def known() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("mends.toml").read_text(encoding="utf-8"))
 
 
-@lru_cache(maxsize=1)
-def _ways() -> list[Way]:
-    return [Way(**way) for way in known()["table"]["ways"]]
-
-
 def ways(broken: Broken) -> Iterator[Mend]:
     """Mends that the table knows."""
-    for way in _ways():
+    for way in (Way(**way) for way in known()["table"]["ways"]):
         found = broken.says(way.says)
         if found is None:
             continue
