@@ -43,7 +43,6 @@ class Repaired:
 _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
     (typography.readable_characters, "left out characters that Python does not read"),
     (typography.dedented, "took off the indentation of all lines"),
-    (typography.with_plain_characters, "replaced typographic characters"),
 )
 # What mending may cost, in characters that are read again: a second or two at worst, and with the
 # same outcome on every machine.
@@ -181,6 +180,8 @@ def _meanings(
         while start and lines[start - 1].lstrip().startswith("@"):
             start -= 1
         yield lines[:start], "left out the unfinished end"
+    if re.match("invalid .*character", message):
+        yield put(line.translate(typography.PLAIN), row, row + 1), "replaced typographic characters"
     if "expected ':'" in message:
         code, space, note = re.fullmatch(r"(.*?)(\s*)(#.*)?", line, re.DOTALL).groups()  # type: ignore[union-attr]
         yield put(f"{code}:{space}{note or ''}", row, row + 1), "added a missing colon"

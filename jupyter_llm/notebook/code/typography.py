@@ -20,7 +20,7 @@ _HEADER = re.compile(r"(?m)^[ \t]*In ?\[[\d ]*\]:[ \t]*(?:\n|\Z)")  # alone, as 
 _OUTPUT = re.compile(r"(?ms)^[ \t]*Out ?\[[\d ]*\]:[ \t]*$.*?(?=^[ \t]*In ?\[|\Z)")
 _HEAD = re.compile(r"[ \t]*(?:In|Out) ?\[[\d ]*\]:")
 _CONTINUATION = re.compile(r"(?:[ \t]*\.{3,}:?(?: |$))+")
-_PLAIN = str.maketrans(
+PLAIN = str.maketrans(
     {
         **dict.fromkeys("“”„«»", '"'),
         **dict.fromkeys("‘’‚′", "'"),
@@ -30,6 +30,7 @@ _PLAIN = str.maketrans(
         "…": "...",
     }
 )
+"""What Python has for typographic quotes, dashes, spaces and signs."""
 
 
 def readable_characters(source: str) -> str:
@@ -71,8 +72,3 @@ def without_prompts(source: str) -> str:
 
 def _is_prompt(line: Line) -> bool:
     return not line.is_in_string and _PROMPT.match(line.text) is not None
-
-
-def with_plain_characters(source: str) -> str:
-    """Replace typographic quotes, dashes, spaces and signs by those of Python."""
-    return source.translate(_PLAIN)
