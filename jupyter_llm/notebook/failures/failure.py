@@ -161,8 +161,6 @@ class _FailureReader:
         """`str(error)` where that runs none of the user's code, or else a summary."""
         if issubclass(type(error), SyntaxError):
             return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]  # the place is told apart
-        if issubclass(type(error), BaseExceptionGroup):
-            return str(slot(error, BaseExceptionGroup, "message"))[:_MAX_MESSAGE]
         show = class_attribute(type(error), "__str__")
         with suppress(Exception):  # what an error does when it is shown must not end /fix
             if type(show) is not FunctionType or not is_users_code(show.__code__, self._sources):

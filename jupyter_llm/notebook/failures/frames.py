@@ -9,6 +9,7 @@ import ast
 import inspect
 import linecache
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -186,7 +187,7 @@ class _LiveStep:
             line=cell.typed_line(self.line) if cell is not None else self.line,
             first_line=first_line,
             cell=cell,
-            path=_shown_path(self.path),
+            path=_shown_path(self.path) if self.path is not None else None,
             expression=" ".join((text or "").split())[:_MAX_EXPRESSION],
             names=names_in(expression) if expression is not None else (),
             statement_names=names_in(statement) if statement is not None else (),
@@ -272,10 +273,7 @@ def _is_users_file(filename: str) -> bool:
     return not is_installed and not path.startswith((*library_folders(), _PACKAGE))
 
 
-def _shown_path(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
+def _shown_path(path: str) -> str:
+    with suppress(ValueError, OSError):
         return str(Path(path).relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return path
+    return path

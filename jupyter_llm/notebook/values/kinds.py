@@ -142,14 +142,14 @@ def cut(text: str, room: int, length: int = 0) -> str:
     return text[: max(0, room - len(note))] + note[: max(0, room)]
 
 
-def listed(parts: list[str], room: int, more: int = 0, separator: str = ", ") -> str:
+def listed(parts: list[str], room: int, more: int = 0) -> str:
     """Join parts as far as there is room, and say how many are left out; `more` are already."""
     taken: list[str] = []
     used = 0
     for part in parts:
-        used += len(part) + len(separator)
+        used += len(part) + 2
         if used > room - 12 and len(parts) + more > len(taken) + 1:
             break
         taken.append(part)
     left = len(parts) - len(taken) + more
-    return separator.join([*taken, f"… {left} more"] if left else taken)
+    return ", ".join([*taken, f"… {left} more"] if left else taken)
