@@ -115,7 +115,6 @@ _RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("Exception",), (ways,)),
     (("AttributeError",), (nearby.attributes,)),
     (("TypeError", "AttributeError"), (_nothing,)),
-    (("TypeError", "ValueError", "AttributeError"), (nearby.options,)),
     (("ValueError",), (nearby.columns,)),
 )
 

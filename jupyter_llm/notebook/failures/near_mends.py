@@ -1,4 +1,4 @@
-"""Mends by what is near: names, columns, keys, attributes, keywords, options, files, modules."""
+"""Mends by what is near: names, columns, keys, attributes, keywords, files, modules."""
 
 from __future__ import annotations
 
@@ -120,15 +120,6 @@ def columns(broken: Broken) -> Iterator[Mend]:
     is_frame = any(column_labels(value) is not None for value in broken.read())
     for node, text in wrong:
         yield from _nearest_text(broken, node, text, f"no {'column' * is_frame or 'key'}", words)
-
-
-def options(broken: Broken) -> Iterator[Mend]:
-    """Mends of a text that is none of those a function knows."""
-    for node, text in broken.texts():
-        if re.search(rf"\W{re.escape(text)}\W", f" {broken.message} "):
-            told = re.findall(r"'([^'\s]+)'", broken.message)
-            words = [*told, *tables()["names"]["options"]]
-            yield from _nearest_text(broken, node, text, "no known option", words)
 
 
 def attributes(broken: Broken) -> Iterator[Mend]:
