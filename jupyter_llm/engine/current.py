@@ -559,10 +559,8 @@ class CurrentEngine:
         def take(engine: LocalEngine) -> None:
             # All at once: an interrupt must not leave an engine that passes for another's.
             resident = Resident(entry, options, engine)
-            self._residents = (
-                *(one for one in self._residents if not one.engine.is_closed),
-                resident,
-            )
+            alive = (one for one in self._residents if not one.engine.is_closed)
+            self._residents = (*alive, resident)
             engine.watch(resident.touch)
 
         file = inspect(entry.path)
