@@ -37,9 +37,8 @@ class Sending:
     """A prompt on its way, from when it is ready until its answer is a turn.
 
     `place` is where it is going to stand, and `cuts` are what its branch leaves out from then on,
-    by conversation; `left_out` counts the turns and cells. With `is_alone` it goes without cells
-    that it is not about. A `script` asks for the same code as the next cell of a program. Nothing
-    here keeps the `stream` from being given up.
+    by conversation; `left_out` counts the turns and cells. A `script` asks for the same code as the
+    next cell of a program. Nothing here keeps the `stream` from being given up.
     """
 
     asked: Asked
@@ -49,7 +48,6 @@ class Sending:
     draft: Draft
     cuts: Mapping[str, Gone]
     left_out: tuple[int, int]
-    is_alone: bool = False
     script: Script | None = None
     future: Future[Completion] = field(default_factory=Future)
     stream: ReferenceType[Stream] | None = None

@@ -19,13 +19,13 @@ from jupyter_llm.chat.budget import (
     tells_if_asked,
     tells_what_code_needs,
 )
-from jupyter_llm.chat.plan import cells_told, draft_prompt, plan_code, plan_prompt, variable_parts
-from jupyter_llm.chat.script import as_script, literal_names, needed_cells
+from jupyter_llm.chat.plan import NUM_RECENT, draft_of, draft_prompt, left_out, variable_parts
+from jupyter_llm.chat.script import as_script
 from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origins_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
+from jupyter_llm.engine.request import Message, Request, check_text
 from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import EngineClosedError, TurnNotFoundError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
@@ -33,7 +33,7 @@ from jupyter_llm.notebook.values.guard import asking_nobody
 from jupyter_llm.notebook.values.variables import plainly_mentioned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator
     from concurrent.futures import Future
     from typing import Unpack
 
@@ -43,13 +43,12 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.engine.options import SamplingOptions
-    from jupyter_llm.notebook.cells.timeline import Snapshot, Timeline
+    from jupyter_llm.notebook.cells.timeline import Timeline
     from jupyter_llm.records.answers import AnswerLog
 
     When = tuple[int, frozenset[str]]
     """A moment of the kernel, and what variables there were."""
 
-_NUM_RECENT = 5  # cells whose variables may matter
 _READ_AHEAD_S = 0.1  # that the user's own `repr`s may take where nobody waits for us
 
 
@@ -168,9 +167,12 @@ class Chat:
         self._answers.log(request, finished(completion))
         self._take_in(replace(sending, future=finished(shown)))
 
-    def preview(self, engine: Engine, asked: Asked) -> RawPrompt | tuple[Message, ...]:
-        """What would be sent first; nothing changes."""
-        return self._preview(engine, asked).prompt
+    def preview(self, engine: Engine, asked: Asked) -> Sending:
+        """A prompt as it would be sent; nothing changes."""
+        place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
+        if asked.is_new:
+            place = Exchange(number=1, tick=place.tick)
+        return self._ready(engine, asked, place)
 
     def read_draft(self, asked: Asked) -> None:
         """Let the engine read a prompt that is still being written, as `send` would send it.
@@ -184,23 +186,12 @@ class Chat:
             return
         with suppress(EngineClosedError):
             with asking_nobody():
-                sending = self._preview(engine, asked)
+                sending = self.preview(engine, asked)
             conversation = self._conversation(asked.context)
             if sending.draft.is_aside or asked.is_new or not sending.place.is_at_end:
                 conversation += ", aside"
-            request = Request(
-                prompt=sending.prompt,
-                params=asked.params,
-                conversation=conversation,
-                is_private=True,
-            )
-            engine.prefill(request, is_draft=True)
-
-    def _preview(self, engine: Engine, asked: Asked) -> Sending:
-        place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
-        if asked.is_new:
-            place = Exchange(number=1, tick=place.tick)
-        return self._ready(engine, asked, place)
+            first = replace(sending.request, prompt=sending.prompt, conversation=conversation)
+            engine.prefill(replace(first, is_private=True), is_draft=True)
 
     def read_ahead(self, engine: Engine, choice: str = "none") -> None:
         """Let the engine read what goes along with the next prompt, while it is idle.
@@ -213,7 +204,7 @@ class Chat:
             return
         allowed = budget(engine.info, "auto", self._last_params.max_tokens)
         draft = self.next_draft(allowed, goes_on=False)
-        recent = self.timeline.snapshot().visible[-_NUM_RECENT:]
+        recent = self.timeline.snapshot().visible[-NUM_RECENT:]
         if tells_if_asked(engine.info, "auto"):
             recent = recent[-1:]
             draft = draft.only(recent)
@@ -244,7 +235,7 @@ class Chat:
         """Make a prompt ready, and hold its place until it has begun or it is known not to."""
         engine = self.current.get(asked.model, show=show_progress)
         if asked.is_new:
-            self._preview(engine, asked)
+            self.preview(engine, asked)
             # Only now: a prompt that cannot be sent leaves the conversation as it was.
             self.reset()
         if asked.goes_on and asked.origin is not None:
@@ -286,43 +277,21 @@ class Chat:
     def _ready(self, engine: Engine, asked: Asked, place: Exchange) -> Sending:
         """A prompt as it would be sent from a place; nothing changes."""
         notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
-        cells, is_about = notebook.visible, True
         with self._settled():
             _, names = self._firsts.get(asked.origin, (0, None))
-        if names is not None:
-            asked = asked.asked_again(cells, names)
-        needs = asked.is_code and tells_what_code_needs(engine.info, mode)
-        if needs:
-            cells = needed_cells(cells, asked.cells_meant(cells))
-        elif tells_if_asked(engine.info, mode):
-            meant = asked.cells_meant(cells)
-            cells = tuple(cell for cell in cells if cell in meant)
-            is_about = bool(cells or asked.named)
-        variables: Sequence[tuple[str, str]] = ()
-        if is_about and asked.about is not None:
-            variables = variables_about(asked.about, asked.vars, cells[-_NUM_RECENT:], names=names)
-        if needs:
-            typed = literal_names(cells)
-            variables = [one for one in variables if one[0] not in typed]
         conversation = self._conversation(mode)
-        system = self.system if asked.goes_on else self._systems.at(place.tick)
-        allowed = budget(engine.info, mode, asked.params.max_tokens)
-        whole = draft_prompt(
-            asked.prompt,
+        draft = draft_of(
+            asked,
             place,
             notebook,
-            mode="none" if needs else mode,
-            allowed=allowed,
-            gone=self._gone_at(place, mode),
-            system=system if asked.system is None else asked.system,
-            variables=variables,
-            attachments=asked.attachments,
+            engine.info,
+            system=self.system if asked.goes_on else self._systems.at(place.tick),
+            conversation=conversation,
+            names=names,
+            count=partial(self._count, engine),
         )
-        sent, count = whole.only(cells), partial(self._count, engine)
-        if needs:
-            draft = plan_code(whole, cells, allowed, count)
-        else:
-            draft = plan_prompt(sent, place, conversation, mode, allowed=allowed, count=count)
+        needs = asked.is_code and tells_what_code_needs(engine.info, mode)
+        allowed = budget(engine.info, mode, asked.params.max_tokens)
         return Sending(
             asked=asked,
             engine=engine,
@@ -335,8 +304,7 @@ class Chat:
             place=place,
             draft=draft,
             cuts={**place.cuts, conversation: draft.gone},
-            left_out=_left_out(place.before, draft.gone, notebook),
-            is_alone=not is_about and sent.cells != whole.cells,
+            left_out=left_out(place.before, draft.gone, notebook),
             script=as_script(draft, allowed) if needs else None,
         )
 
@@ -350,7 +318,7 @@ class Chat:
     def _take_in(self, sending: Sending, on_begin: Callable[[int], None] | None = None) -> None:
         """Take in a prompt that was sent: its turn, and what to read next."""
         self._last_mode, self._last_params = sending.asked.context, sending.request.params
-        self._was_alone = sending.is_alone
+        self._was_alone = sending.draft.is_alone
         place = sending.place
         with self._settled() as branches:
             has_begun = branches.begin(sending)
@@ -481,11 +449,6 @@ class Chat:
         with self._settled() as branches:
             return branches.shown()
 
-    def exchange(self, number: int) -> Exchange | None:
-        """What stands at a number, on any branch; None if nothing is to be shown of it."""
-        with self._settled() as branches:
-            return branches.exchange(number)
-
     def turn(self, number: int) -> Turn:
         """A finished turn of any branch.
 
@@ -537,7 +500,7 @@ class Chat:
             prompts = branches.prompts_with(number)
             sendings = self._take_out([number], is_on_disk=True)
         self._drop(sendings)
-        self._forget_prompts(prompts)
+        self._answers.forget(prompts)
         self._watchers.tell()
 
     def cancel(self, number: int | None = None) -> None:
@@ -577,7 +540,7 @@ class Chat:
                 self._archive.clear(self.name)
         self._drop(sendings)
         if with_prompts:
-            self._forget_prompts(prompts)
+            self._answers.forget(prompts)
         self._watchers.tell()
 
     def rename(self, name: str) -> None:
@@ -679,11 +642,7 @@ class Chat:
         if made is not None:
             with self._lock:
                 prompts = {made.prompt_sha256} - self._branches.prompts()
-            self._forget_prompts(prompts)
-
-    def _forget_prompts(self, prompt_sha256s: Collection[str]) -> None:
-        """Forget prompts wherever they are kept."""
-        self._answers.forget(prompt_sha256s)
+            self._answers.forget(prompts)
 
     def _write_origins(self, work: Any, origins: Iterable[Hashable]) -> None:
         """Have something done on the disk with the turns of some cells."""
@@ -698,10 +657,3 @@ class Chat:
         last_turns = {at: max(turns) for at, turns in numbers.items() if turns}
         state = ChatState(self._systems.kept, last_turns, self._branches.choices)
         self._archive.write(StoredChats.describe, self.name, state)
-
-
-def _left_out(turns: Sequence[Turn], gone: Gone, notebook: Snapshot) -> tuple[int, int]:
-    """How many turns are left out, and how many cells that they or no turn told."""
-    left_out = [turn for turn in turns if turn.number in gone]
-    cells = (cells_told(left_out) | gone) - notebook.pinned
-    return len(left_out), sum(cell in cells for cell in notebook.visible)

@@ -90,7 +90,7 @@ class Draft:
 
     Of one that is going to be sent, `owned` is what its turn is to own, and `gone` what its branch
     leaves out from then on. A prompt aside is not what the next one goes on from, so it leaves
-    alone what is resident of the chat.
+    alone what is resident of the chat. With `is_alone` it goes without cells that it is not about.
     """
 
     prompt: str
@@ -104,6 +104,7 @@ class Draft:
     owned: tuple[Part, ...] = ()
     gone: Gone = frozenset()
     is_aside: bool = False
+    is_alone: bool = False
 
     @property
     def told(self) -> tuple[Part, ...]:

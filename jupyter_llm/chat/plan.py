@@ -1,23 +1,86 @@
-"""Decides what a prompt of a chat is made of. Pure functions of the chat and the timeline."""
+"""Decides what a prompt of a chat is made of: functions of the chat, the cells and variables."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.budget import output_chars, source_chars
+from jupyter_llm.chat.asked import variables_about
+from jupyter_llm.chat.budget import (
+    budget,
+    output_chars,
+    source_chars,
+    tells_if_asked,
+    tells_what_code_needs,
+)
 from jupyter_llm.chat.draft import Draft, Part
+from jupyter_llm.chat.script import literal_names, needed_cells
 from jupyter_llm.notebook.cells.rendering import render_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Exchange
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.draft import Count, Gone, Turn
+    from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot
+
+NUM_RECENT = 5  # cells whose variables may matter
+
+
+def draft_of(
+    asked: Asked,
+    place: Exchange,
+    notebook: Snapshot,
+    info: ModelInfo,
+    *,
+    system: str | None,
+    conversation: str,
+    names: frozenset[str] | None,
+    count: Count,
+) -> Draft:
+    """What is sent of a prompt: as much as is good for it, and as fits.
+
+    `names` are the variables of when it was first asked, if that was before.
+    """
+    cells, is_about, mode = notebook.visible, True, asked.context
+    if names is not None:
+        asked = asked.asked_again(cells, names)
+    needs = asked.is_code and tells_what_code_needs(info, mode)
+    if needs:
+        cells = needed_cells(cells, asked.cells_meant(cells))
+    elif tells_if_asked(info, mode):
+        meant = asked.cells_meant(cells)
+        cells = tuple(cell for cell in cells if cell in meant)
+        is_about = bool(cells or asked.named)
+    variables: Sequence[tuple[str, str]] = ()
+    if is_about and asked.about is not None:
+        variables = variables_about(asked.about, asked.vars, cells[-NUM_RECENT:], names=names)
+    if needs:
+        typed = literal_names(cells)
+        variables = [one for one in variables if one[0] not in typed]
+    allowed = budget(info, mode, asked.params.max_tokens)
+    whole = draft_prompt(
+        asked.prompt,
+        place,
+        notebook,
+        mode="none" if needs else mode,
+        allowed=allowed,
+        gone=place.cuts.get(conversation, frozenset()),
+        system=system if asked.system is None else asked.system,
+        variables=variables,
+        attachments=asked.attachments,
+    )
+    if needs:
+        return _for_code(whole, cells, allowed, count)
+    sent = whole.only(cells)
+    is_alone = not is_about and sent.cells != whole.cells
+    fitted = _fitted(sent, place, conversation, mode, allowed=allowed, count=count)
+    return replace(fitted, is_alone=is_alone)
 
 
 def draft_prompt(
@@ -67,7 +130,7 @@ def told_cell(cell: CellEvent, allowed: int) -> Part:
     return Part(f"{text}\n", cell=cell)
 
 
-def plan_prompt(
+def _fitted(
     draft: Draft,
     place: Exchange,
     conversation: str,
@@ -97,7 +160,7 @@ def _told_before(place: Exchange) -> tuple[Part, ...]:
     return place.settled.told if place.settled is not None else ()
 
 
-def plan_code(draft: Draft, cells: Sequence[CellEvent], allowed: int, count: Count) -> Draft:
+def _for_code(draft: Draft, cells: Sequence[CellEvent], allowed: int, count: Count) -> Draft:
     """A request for code with the cells it needs, aside from what the chat tells of the notebook.
 
     The turns before it are told without their cells, and nothing of the notebook becomes its own:
@@ -165,3 +228,10 @@ def _last(notebook: Snapshot, mode: ContextMode) -> frozenset[CellEvent]:
         return frozenset()
     visible = notebook.visible
     return notebook.pinned.union(visible[max(0, len(visible) - mode) :])
+
+
+def left_out(turns: Sequence[Turn], gone: Gone, notebook: Snapshot) -> tuple[int, int]:
+    """How many turns are left out, and how many cells that they or no turn told."""
+    away = [turn for turn in turns if turn.number in gone]
+    cells = (cells_told(away) | gone) - notebook.pinned
+    return len(away), sum(cell in cells for cell in notebook.visible)

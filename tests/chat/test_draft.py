@@ -152,12 +152,13 @@ def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None
     session.ask("first")
     session.run("y = 2")
     asked = Asked(prompt="second", context="auto")
-    shown = session.chat.preview(session.engine, asked)
-    assert session.chat.preview(session.engine, asked) == shown
+    shown = session.chat.preview(session.engine, asked).prompt
+    assert session.chat.preview(session.engine, asked).prompt == shown
     session.ask("second")
     assert session.messages == shown
     for _ in range(40):  # what the run leaves out, too
-        shown = session.chat.preview(session.engine, Asked(prompt="question " * 60, context="auto"))
+        asked = Asked(prompt="question " * 60, context="auto")
+        shown = session.chat.preview(session.engine, asked).prompt
         session.ask("question " * 60)
         assert session.messages == shown
     assert session.num_left_out > 0

@@ -124,7 +124,7 @@ class TestContextCommand:
         ]
         assert table[0][3] == "5"
         assert all(int(row[3]) > 0 for row in table)
-        draft = llm.chat("default").preview(resident, Asked(prompt="?", context="auto"))
+        draft = llm.chat("default").preview(resident, Asked(prompt="?", context="auto")).prompt
         assert f"**{resident.count_tokens(draft)} of 2048 tokens**" in text
 
     @pytest.mark.parametrize(

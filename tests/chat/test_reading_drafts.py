@@ -107,7 +107,7 @@ def test_a_name_of_what_cells_use_changes_nothing_before_it(
     begun, text = "Of prices, what is", "Of prices, what is the cheapest, and is it in stock?"
     writer.write(begun, about=begun)
     before = writer.engine.count_tokens(
-        writer.chat.preview(writer.engine, writer.asked(begun, about=begun))
+        writer.chat.preview(writer.engine, writer.asked(begun, about=begun)).prompt
     )
     usage = writer.send(text, about=text).usage
     num_closing = writer.engine.count_tokens((Message("user", ""),))

@@ -109,7 +109,7 @@ def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
     if options.format == "code":
         asked = asked.for_code()
     engine = chat.current.get(asked.model, show=view.progress)
-    prompt = chat.preview(engine, asked)
+    prompt = chat.preview(engine, asked).prompt
     is_begun = options.format == "code" and isinstance(prompt, tuple)
     begin = ANSWER_PREFIX if is_begun else ""
     think = False if is_begun else asked.params.think
@@ -135,7 +135,7 @@ def _landing(view: View, text: str, completion: Completion | None) -> Iterator[N
 
 def _notes(sent: Sending, completion: Completion, options: Options, note: str) -> Iterator[str]:
     yield from filter(None, (cut_off(completion),))
-    if sent.is_alone:
+    if sent.draft.is_alone:
         yield "alone; -c all tells the notebook"
     yield from _left_out(sent, options)
     yield from filter(None, (note, cost(completion, options)))
