@@ -24,24 +24,19 @@ class Archive:
     """
 
     def __init__(self) -> None:
-        self._path: Path | None = None
+        self.path: Path | None = None  # the notebook's, if it is known
         self._waiting: dict[str, SavedChat] | None = None  # None: not read yet
-
-    @property
-    def path(self) -> Path | None:
-        """The notebook's path, if it is known."""
-        return self._path
 
     def open(self, path: Path | None) -> None:
         """Keep the chats of this notebook from here on; those of another stay where they are."""
-        if path != self._path:
-            self._path, self._waiting = path, None
+        if path != self.path:
+            self.path, self._waiting = path, None
 
     def follow(self, change: PathChange) -> None:
         """Go along with a notebook that was renamed, or turn to another one."""
-        if change.is_rename and self._path is not None:
+        if change.is_rename and self.path is not None:
             self._write(lambda chats: chats.move(change.new))
-            self._path = change.new
+            self.path = change.new
         else:
             self.open(change.new)
 
@@ -73,13 +68,13 @@ class Archive:
 
     def flush(self) -> None:
         """Wait a moment until what was kept is on the disk."""
-        if self._path is not None:
+        if self.path is not None:
             store().flush(_CELL_FLUSH_S)
 
     def _load(self) -> dict[str, SavedChat]:
         from jupyter_llm.chat.store import SCHEMA, StoredChats  # only now: `llm` is light to import
 
-        path = self._path
+        path = self.path
         if path is None:
             return {}
         return store().read(SCHEMA, lambda connection: StoredChats(path, connection).load(), {})
@@ -87,6 +82,6 @@ class Archive:
     def _write(self, work: Callable[[StoredChats], object], *, size: int = 0) -> None:
         from jupyter_llm.chat.store import SCHEMA, StoredChats
 
-        path = self._path
+        path = self.path
         if path is not None:
             store().write(SCHEMA, lambda connection: work(StoredChats(path, connection)), size=size)

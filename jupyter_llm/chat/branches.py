@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.draft import Turn, attachments_in
+from jupyter_llm.chat.draft import Turn
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
@@ -143,11 +143,6 @@ class Exchange:
             return self.sending.draft.owned
         return self.settled.told if self.settled is not None else ()
 
-    @property
-    def attachments(self) -> tuple[tuple[str, str], ...]:
-        """The names and texts of what was attached to the prompt."""
-        return attachments_in(self.told)
-
 
 class Branches:
     """The exchanges of one chat by their numbers; several may follow the same one.
@@ -191,9 +186,6 @@ class Branches:
         if turns := self.turns():
             cuts = {at: frozenset(range(1, last + 1)) for at, last in chat.state.cuts.items()}
             self._all[turns[-1].number].settled = replace(turns[-1], cuts=cuts)
-
-    def __len__(self) -> int:
-        return len(self._all)
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over all numbers, those of other branches too."""

@@ -21,7 +21,7 @@ from jupyter_llm.chat.budget import (
 )
 from jupyter_llm.chat.plan import NUM_RECENT, draft_of, draft_prompt, left_out, variable_parts
 from jupyter_llm.chat.script import as_script
-from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origins_of
+from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origin_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.options import SamplingParams, sampling_params
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Unpack
 
-    from jupyter_llm.chat.draft import Draft, Gone, Turn
+    from jupyter_llm.chat.draft import Draft, Turn
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
@@ -224,7 +224,7 @@ class Chat:
             self.timeline.snapshot(),
             mode=mode,
             allowed=allowed,
-            gone=self._gone_at(place, mode),
+            gone=place.cuts.get(self._conversation(mode), frozenset()),
             system=self.system if goes_on else self._systems.at(place.tick),
         )
 
@@ -345,10 +345,6 @@ class Chat:
         """Whose resident tokens a prompt goes on from; "all" leaves out other turns."""
         name = f"chat {self.name or id(self)}"
         return f"{name}, all" if mode == "all" else name
-
-    def _gone_at(self, place: Exchange, mode: ContextMode) -> Gone:
-        """What is left out of a prompt in this place."""
-        return place.cuts.get(self._conversation(mode), frozenset())
 
     def read_branch(self) -> None:
         """Let the engine read the active branch, if there is one and it will go along as it is."""
@@ -646,7 +642,7 @@ class Chat:
 
     def _write_origins(self, work: Any, origins: Iterable[Hashable]) -> None:
         """Have something done on the disk with the turns of some cells."""
-        if known := origins_of(origins):
+        if known := [one for origin in origins if (one := origin_of(origin)) is not None]:
             self._archive.write(work, self.name, known)
 
     def _save_state(self) -> None:

@@ -70,7 +70,8 @@ class Turn:
     @property
     def attachments(self) -> tuple[tuple[str, str], ...]:
         """The names and texts of what was attached to the prompt."""
-        return attachments_in(self.told)
+        told = self.told
+        return tuple((part.attachment, part.text) for part in told if part.attachment is not None)
 
     @property
     def num_chars(self) -> int:
@@ -173,11 +174,6 @@ class Draft:
         candidates = range(1, self.num_droppable)
         least = bisect_left(candidates, True, key=lambda dropped: size(dropped) <= target)  # noqa: FBT003
         return self.without_oldest(least + 1)
-
-
-def attachments_in(told: Sequence[Part]) -> tuple[tuple[str, str], ...]:
-    """The names and texts of what was attached, out of all that was told."""
-    return tuple((part.attachment, part.text) for part in told if part.attachment is not None)
 
 
 def _user_message(told: Sequence[Part], prompt: str) -> Message:

@@ -170,11 +170,6 @@ def origin_of(origin: Hashable) -> Origin | None:
             return None
 
 
-def origins_of(origins: Iterable[Hashable]) -> list[Origin]:
-    """Those of some origins that are cells' and prompts' numbers."""
-    return [known for origin in origins if (known := origin_of(origin)) is not None]
-
-
 class StoredChats:
     """The chats of one notebook, through a connection that is open for a moment.
 

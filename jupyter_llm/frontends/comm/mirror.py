@@ -100,7 +100,7 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         "parent": exchange.parent,
         "siblings": list(exchange.siblings),
         "prompt": exchange.prompt,
-        "attachments": [label for label, _ in exchange.attachments],
+        "attachments": [part.attachment for part in told if part.attachment is not None],
         "told": ToldData(
             cells=sum(part.cell is not None for part in told),
             variables=[part.variable for part in told if part.variable is not None],
