@@ -149,19 +149,19 @@ class TestRemoving:
         self, act: Callable[[Chat], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         chat, _engine = chat_with(holds=True)
-        answers, forgotten = chat._answers, set[str]()
+        really, forgotten = chat._answers.forget, set[str]()
 
         def forget(prompts: Collection[str]) -> None:
-            answers.forget(prompts)
+            really(prompts)
             forgotten.update(prompts)
 
-        monkeypatch.setattr(chat, "_forget_prompts", forget)
+        monkeypatch.setattr(chat._answers, "forget", forget)
         stream = chat.stream("one", origin="a")
         act(chat)
         assert stream.result(30).finish_reason == "cancelled"
         assert (chat.exchanges, chat.turns) == ((), [])
         until(lambda: bool(forgotten))
-        assert len(answers) == 0  # nor is its prompt kept
+        assert len(chat._answers) == 0  # nor is its prompt kept
 
     def test_a_prompt_in_flight_outlives_its_parent(self) -> None:
         chat, engine = chat_with("A", "B", holds=True)
@@ -404,7 +404,7 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
             case "fail" | "empty":
                 text = TOO_LONG if step == "fail" else prompt
                 chat.stream(text).future.exception()
-                until(lambda: len(chat._branches) == len(parents))
+                until(lambda: len(list(chat._branches)) == len(parents))
                 assert numbers(chat) == before
             case "choose" if number:
                 chat.choose(number)
