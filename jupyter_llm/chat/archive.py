@@ -51,12 +51,10 @@ class Archive:
         """Take out a chat of an earlier kernel."""
         return self.waiting.pop(name, None)
 
-    def write(
-        self, work: Callable[..., object], name: str | None, *args: Any, size: int = 0
-    ) -> None:
+    def write(self, work: Callable[..., object], name: str | None, *args: Any) -> None:
         """Let a method of `StoredChats` do something with a chat; nothing with a nameless one."""
         if name is not None:
-            self._write(lambda chats: work(chats, name, *args), size=size)
+            self._write(lambda chats: work(chats, name, *args))
 
     def clear(self, name: str | None = None) -> None:
         """Forget a chat, or all of them, and remove what they said from the disk."""
@@ -79,9 +77,9 @@ class Archive:
             return {}
         return store().read(SCHEMA, lambda connection: StoredChats(path, connection).load(), {})
 
-    def _write(self, work: Callable[[StoredChats], object], *, size: int = 0) -> None:
+    def _write(self, work: Callable[[StoredChats], object]) -> None:
         from jupyter_llm.chat.store import SCHEMA, StoredChats
 
         path = self.path
         if path is not None:
-            store().write(SCHEMA, lambda connection: work(StoredChats(path, connection)), size=size)
+            store().write(SCHEMA, lambda connection: work(StoredChats(path, connection)))

@@ -606,7 +606,7 @@ class Chat:
         self._save_state()
         if sending.asked.is_kept:
             saved = replace(turn, parent=self._branches.kept_parent(number))
-            self._archive.write(StoredChats.keep, self.name, saved, size=saved.num_chars)
+            self._archive.write(StoredChats.keep, self.name, saved)
         else:  # what the same cell said before goes
             self._write_origins(StoredChats.forget, [turn.origin])
 

@@ -73,13 +73,6 @@ class Turn:
         told = self.told
         return tuple((part.attachment, part.text) for part in told if part.attachment is not None)
 
-    @property
-    def num_chars(self) -> int:
-        """How long it is, with what it told."""
-        answer = self.completion
-        texts = (self.prompt, answer.text, answer.reasoning, *(part.text for part in self.told))
-        return sum(map(len, texts))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from sqlite3 import Connection
 
+    Work = Callable[[Connection], object]
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ _BUSY_S = 5.0  # another process writes for milliseconds, but many may do so at 
 _MAX_BUSY = 6  # times; then a process was stopped that holds the lock
 _READ_S = 2.0  # a read waits so long for what was written before it
 _EXIT_S = 2.0  # the end of a kernel is not held up for longer
-_MAX_PENDING = 16 << 20  # bytes that wait for a disk that does not take them
+_MAX_PENDING = 10_000  # writes that wait for a disk that does not take them
 _PRAGMAS = (
     "secure_delete = ON",
     "foreign_keys = ON",
@@ -66,15 +68,6 @@ class Schema:
 
     room: str
     versions: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Write:
-    """What is to be written; `size` is that of a text that may be lost where there is no room."""
-
-    schema: Schema
-    work: Callable[[Connection], object]
-    size: int
 
 
 class _NewerError(OSError):
@@ -105,7 +98,7 @@ class Database:
         self.path = path
         self._pid = os.getpid()
         self._lock = threading.Lock()  # guards the pending writes
-        self._pending: deque[_Write] = deque()
+        self._pending: deque[tuple[Schema, Work]] = deque()  # the oldest of too many are given up
         self._writer = Chore(self._write_pending, "jupyter-llm-store")
         self._making = threading.Lock()  # held while the file is made or looked for
         self._is_checked = False
@@ -113,17 +106,14 @@ class Database:
         self._is_told = False
         atexit.register(self._close)
 
-    def write(self, schema: Schema, work: Callable[[Connection], object], *, size: int = 0) -> None:
-        """Do some work in the background. Returns at once.
-
-        Of work with a `size`, which is about that of what it writes in bytes, the oldest is given
-        up if too much has to wait.
-        """
+    def write(self, schema: Schema, work: Work) -> None:
+        """Do some work in the background. Returns at once."""
         if self._is_forked:
             return
         with self._lock:
-            self._pending.append(_Write(schema, work, size))
-            self._trim_pending()
+            self._pending.append((schema, work))
+            if len(self._pending) > _MAX_PENDING:
+                self._pending.popleft()
         self._writer.ask()
 
     def read(self, schema: Schema, look: Callable[[Connection], T], default: T) -> T:
@@ -193,14 +183,6 @@ class Database:
 
     # The writer
 
-    def _trim_pending(self) -> None:
-        excess = sum(write.size for write in self._pending) - _MAX_PENDING
-        for write in [write for write in self._pending if write.size]:
-            if excess <= 0:
-                return
-            self._pending.remove(write)
-            excess -= write.size
-
     def _write_pending(self) -> tuple[float, bool]:
         import sqlite3
 
@@ -216,12 +198,11 @@ class Database:
                 self._tell_trouble(error)
             with self._lock:
                 self._pending.extendleft(reversed(writes))
-                self._trim_pending()
             return 0.0, is_busy
         self._num_busy = 0
         return 0.0, False
 
-    def _carry_out(self, connection: Connection, writes: Sequence[_Write]) -> None:
+    def _carry_out(self, connection: Connection, writes: Sequence[tuple[Schema, Work]]) -> None:
         """Do all of some work, or none of it."""
         import sqlite3
 
@@ -232,11 +213,11 @@ class Database:
         if not num_pages:
             connection.execute("PRAGMA auto_vacuum = FULL")  # what is removed gives its room back
         connection.execute("BEGIN IMMEDIATE")
-        for schema in dict.fromkeys(write.schema for write in writes):
+        for schema in dict.fromkeys(schema for schema, _ in writes):
             _bring_up_to_date(connection, schema)
-        for write in writes:
+        for _, work in writes:
             try:
-                write.work(connection)
+                work(connection)
             except sqlite3.OperationalError:
                 raise
             except Exception as error:

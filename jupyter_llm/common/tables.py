@@ -10,25 +10,15 @@ if TYPE_CHECKING:
 
 _BORDER = re.compile(r"(?<!\\)\|")
 _TABLE = re.compile(r"^\|.*\|\n\|(?: -+ \|)+(?:\n\|.*\|)*", re.MULTILINE)
-_LEAST_WIDTH = 3  # dashes that make a line a table's in all renderers
 
 
-def markdown_table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], *, is_aligned: bool = False
-) -> str:
-    """A Markdown table; what would break a cell's border is escaped.
-
-    With `is_aligned` its columns stand below one another in a terminal too.
-    """
-    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in header]]
-    lines += [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    widths = [_LEAST_WIDTH] * len(header)
-    if is_aligned:
-        widths = [max(_LEAST_WIDTH, *map(len, column)) for column in zip(*lines, strict=True)]
-        lines = [
-            [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
-        ]
-    lines.insert(1, ["-" * width for width in widths])
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; what would break a cell's border is escaped."""
+    lines = [
+        [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
+        for row in (header, *rows)
+    ]
+    lines.insert(1, ["---"] * len(header))  # as many dashes as all renderers want
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -36,13 +26,14 @@ def aligned(text: str) -> str:
     """A text in whose Markdown tables the columns stand below one another."""
 
     def table(found: re.Match[str]) -> str:
-        rows = [
-            [cell.strip().replace("\\|", "|") for cell in _BORDER.split(line)[1:-1]]
-            for line in found[0].splitlines()
-        ]
+        rows = [_BORDER.split(line)[1:-1] for line in found[0].splitlines()]
         if len({len(row) for row in rows}) > 1:  # none of ours
             return found[0]
-        return markdown_table(rows[0], rows[2:], is_aligned=True)
+        columns = [[cell.strip() for cell in column] for column in zip(*rows, strict=True)]
+        for column in columns:
+            width = max(map(len, column))
+            column[:] = [cell.ljust(width, "-" if n == 1 else " ") for n, cell in enumerate(column)]
+        return "\n".join(f"| {' | '.join(row)} |" for row in zip(*columns, strict=True))
 
     return _TABLE.sub(table, text)
 

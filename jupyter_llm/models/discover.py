@@ -6,7 +6,6 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ WHICH_ONE = (
 _SUFFIX = ".gguf"
 _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
-_MAX_FILES = 20_000  # that are remembered
 # One more for each change of what is read in them.
-_HEADERS = Remembered("header 3", max_values=_MAX_FILES)
+_HEADERS = Remembered("header 3", max_values=20_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,38 +101,18 @@ def _facts(
 
     What is known is true as long as the file has the size and time it had.
     """
+    import msgspec
+
     try:
         states = [status, *(part.stat() for part in parts_of(path)[1:])]
-    except OSError:  # a part is missing
+        key = " ".join([*(f"{one.st_size} {one.st_mtime_ns}" for one in states), str(path)])
+        if (text := known.get(key)) is None:
+            told = replace(inspect(path), path=Path())
+            text = new[key] = msgspec.json.encode(told, enc_hook=str).decode()
+        file = msgspec.json.decode(text, type=ModelFile, dec_hook=lambda _kind, name: Path(name))
+    except (OSError, msgspec.DecodeError):  # one odd file must not take the others from the list
         return None
-    key = " ".join([*(f"{one.st_size} {one.st_mtime_ns}" for one in states), str(path)])
-    text = known.get(key)
-    if text is None and (text := _told(path)) is not None:
-        new[key] = text
-    file = _read(text) if text else None
-    return replace(file, path=path) if file is not None else None
-
-
-def _told(path: Path) -> str | None:
-    """What a header says, as JSON; empty if it is no model's, and None if it cannot be read now."""
-    import msgspec
-
-    try:
-        file = inspect(path)
-    except OSError as error:
-        is_final = isinstance(error, ModelFileError) and not isinstance(error.__context__, OSError)
-        return "" if is_final else None
-    return msgspec.json.encode(replace(file, path=Path()), enc_hook=str).decode()
-
-
-@lru_cache(maxsize=_MAX_FILES)
-def _read(text: str) -> ModelFile | None:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(text, type=ModelFile, dec_hook=lambda _kind, name: Path(name))
-    except msgspec.DecodeError:  # one odd file must not take the others from the list
-        return None
+    return replace(file, path=path)
 
 
 def unusable() -> list[str]:

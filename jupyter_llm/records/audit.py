@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.common.tables import count_of, markdown_table
+from jupyter_llm.common.tables import aligned, count_of, markdown_table
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import NotebookFileError, ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark, unmark
@@ -87,7 +87,7 @@ class NotebookAudit:
         by = f" by {', '.join(models)}" if models else ""
         states = Counter(item.state for item in self.items if item.state != "recorded")
         odd = "".join(f"; {count} {state}" for state, count in states.items())
-        table = markdown_table(_HEADER, map(_cells, self.items), is_aligned=True)
+        table = aligned(markdown_table(_HEADER, map(_cells, self.items)))
         return f"{path}: {' and '.join(what)}{by}{odd}.\n\n{table}"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
-from jupyter_llm.engine.request import Prompt, raw_text
+from jupyter_llm.engine.request import Prompt
 from jupyter_llm.notebook.cells.path import absolute
 
 if TYPE_CHECKING:
@@ -67,14 +67,6 @@ class KeptPrompt:
         texts = request.constraint.texts if request.constraint is not None else ()
         return cls(request.prompt, request.answer_prefix, texts)
 
-    @property
-    def length(self) -> int:
-        """How many characters it has."""
-        prompt = self.prompt
-        if isinstance(prompt, tuple):
-            return sum(len(message.content) for message in prompt)
-        return len(raw_text(prompt))
-
 
 class PromptStore:
     """The prompts that all kernels of the user share. Safe from any thread.
@@ -90,7 +82,7 @@ class PromptStore:
         """Write a prompt in the background; returns at once."""
         if _NAME.fullmatch(prompt_sha256):
             keep = partial(_keep, prompt_sha256, prompt, time.time(), self._owner)
-            store().write(_SCHEMA, keep, size=prompt.length)
+            store().write(_SCHEMA, keep)
 
     def forget(self, prompt_sha256s: Iterable[str]) -> None:
         """Remove prompts from the disk, in the background; returns at once."""

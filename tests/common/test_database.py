@@ -31,9 +31,9 @@ def add(word: str) -> Callable[[sqlite3.Connection], object]:
     return lambda connection: connection.execute("INSERT INTO words (word) VALUES (?)", data)
 
 
-def put(*words: str, size: int = 0) -> None:
+def put(*words: str) -> None:
     for word in words:
-        store().write(WORDS, add(word), size=size)
+        store().write(WORDS, add(word))
 
 
 def all_words(connection: sqlite3.Connection) -> list[str]:
