@@ -26,8 +26,7 @@ from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 from jupyter_llm.tasks.completing.completing import GhostWriter
 from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostRequest
-from jupyter_llm.tasks.continuing import go_on
-from jupyter_llm.tasks.edit import edit
+from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.fix import fix_shown
 from jupyter_llm.tasks.shown_cell import ShownCell
 from jupyter_llm.tasks.task import Asking, Task

@@ -43,38 +43,30 @@ class Scroll:
     def __init__(self, max_chars: int) -> None:
         self._num_tail = max_chars // 3
         self._num_head = max_chars - self._num_tail
-        self._head = ""
-        self._rest: list[str] = []
-        self._num_rest = 0
+        self._head = self._rest = ""
         self._num_gone = 0
 
     def write(self, text: str) -> None:
         """Add a text at the end."""
-        self._rest.append(text)
-        self._num_rest += len(text)
-        if self._num_rest > _MANY_TAILS * self._num_tail:
+        self._rest += text
+        if len(self._rest) > _MANY_TAILS * self._num_tail:
             self._settle()
 
     def __str__(self) -> str:
         self._settle()
-        rest = "".join(self._rest)
+        text = self._head + self._rest
         if self._num_gone:
-            rest = _joined(self._head, rest, len(rest), self._num_gone)
-        else:
-            rest = self._head + rest
-        return rest.rstrip("\r")
+            text = _joined(self._head, self._rest, len(self._rest), self._num_gone)
+        return text.rstrip("\r")
 
     def _settle(self) -> None:
         """Write over the lines that were returned to, and keep the head and the tail."""
-        rest = "".join(self._rest)
-        if self._num_gone:
-            rest = _overwritten(rest)
-        else:
-            text = _overwritten(self._head + rest)
-            self._head, rest = text[: self._num_head], text[self._num_head :]
+        rest = _overwritten(self._rest if self._num_gone else self._head + self._rest)
+        if not self._num_gone:
+            self._head, rest = rest[: self._num_head], rest[self._num_head :]
         num_gone = max(0, len(rest) - self._num_tail)
         self._num_gone += num_gone
-        self._rest, self._num_rest = [rest[num_gone:]], len(rest) - num_gone
+        self._rest = rest[num_gone:]
 
 
 def _overwritten(text: str) -> str:

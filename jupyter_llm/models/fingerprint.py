@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from jupyter_llm.common.regular import open_regular
+from jupyter_llm.common.files import open_regular
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelLoadError
 from jupyter_llm.models.inspect import parts_of

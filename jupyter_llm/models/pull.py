@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jupyter_llm.common.bars import ShowProgress, Step, showing
+from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.common.tables import human_size
-from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError
+from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError, LicenceError
 from jupyter_llm.models.catalog import entry_of, find_entry
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.download import check_space, download
-from jupyter_llm.models.hub import Wanted, look_up, wanted
-from jupyter_llm.models.licences import check_licence
+from jupyter_llm.models.hub import Repository, Wanted, licence_text, look_up, wanted
 from jupyter_llm.models.sources import hub_cache, name_of
 
 _SPEED_OF_S = 10.0  # how far back the speed is measured
+# They ask for nothing of whoever runs a model.
+_OPEN = {
+    *("apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "zlib", "0bsd"),
+    *("cc0-1.0", "unlicense", "bsl-1.0", "wtfpl", "ncsa", "ecl-2.0", "artistic-2.0", "postgresql"),
+}
+_MAX_SHOWN = 100_000  # characters
+_ACCEPTED = Remembered("accepted licence", max_values=1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +95,7 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     known = entry.licence if entry else ""
     link = repository.licence_link or (entry.licence_link if entry else "")
     meter.num_bytes = sum(file.size_bytes for file in files)
-    check_licence(repository, known, link, asked=name, is_accepted=is_accepted)
+    _check_licence(repository, known, link, asked=name, is_accepted=is_accepted)
     check_space(files, repository, cache)
     paths = []
     for file in files:
@@ -99,6 +108,37 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
         revision=repository.revision,
         licence=repository.licence or known,
         size_bytes=meter.num_bytes,
+    )
+
+
+def _check_licence(
+    repository: Repository, known: str, link: str, *, asked: str, is_accepted: bool
+) -> None:
+    """Raise `LicenceError` if a licence has conditions that have not been accepted.
+
+    A repository may call it as it likes, so what it is elsewhere `known` as has to be open too.
+    That it was accepted is remembered with the date and the SHA-256 of the text: another text is
+    asked for again.
+    """
+    is_open = (repository.licence_id if repository.licence else known).lower() in _OPEN
+    if is_open and (not known or known.lower() in _OPEN):
+        return
+    licence = known if is_open else repository.licence or known
+    text = licence_text(repository)
+    digest = hashlib.sha256((text or f"{licence} {link}").encode()).hexdigest()
+    key = f"{repository.name} {licence} {digest}"
+    if _ACCEPTED.get(key) is not None:
+        return
+    if is_accepted:
+        _ACCEPTED.put(key, datetime.now(UTC).isoformat(timespec="seconds"))
+        return
+    what = f"has a licence with conditions, {licence}" if licence else "states no licence"
+    where = f" ({link})" if link else ""
+    raise LicenceError(
+        f"{repository.name} {what}{where}.",
+        asked,
+        licence=licence,
+        text=text if len(text) <= _MAX_SHOWN else "",
     )
 
 

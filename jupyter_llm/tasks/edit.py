@@ -1,15 +1,18 @@
-"""Changes a cell as somebody asks for in words, or only the lines of it that are selected."""
+"""Changes a cell as somebody asks for in words, or goes on with it where the cursor is."""
 
 from __future__ import annotations
 
+import ast
+import re
 from difflib import SequenceMatcher
 from textwrap import indent
 from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.names import unknown_names
-from jupyter_llm.notebook.code.syntax import syntax_error
-from jupyter_llm.tasks.hidden import restored
+from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
+from jupyter_llm.notebook.values.redaction import redact_source
+from jupyter_llm.tasks.hidden import restored, without_hidden
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.shown_cell import cells_before, variables_text
 
@@ -22,6 +25,12 @@ _EDIT = (
     "code block, in which everything else stays as it is."
 )
 _WRITE = "Write the code of the next cell of this notebook, which does this: {instruction}"
+# A line of no statement's inside, which neither closes a bracket nor belongs to the one before.
+_NEXT_STATEMENT = re.compile(r"(?!(?:else|elif|except|finally)\b)[^\s)\]}#]")
+_GO_ON = (
+    "Write the next cell of this notebook in full. Its beginning is given; go on from there with "
+    "the next useful step."
+)
 
 
 def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
@@ -80,3 +89,61 @@ def _merged(before: str, after: str, rows: range) -> str:
             theirs = theirs[first - i1 : last - i1]
         lines += [*old[i1:first], *theirs, *old[last:i2]]
     return "\n".join(lines)
+
+
+def go_on(task: Task, cell: ShownCell) -> Proposal:
+    """Propose code below the statement in which the cursor is, or at the end of the cell.
+
+    What is there already stays as it is. `MagicUsageError`: the model has nothing to add.
+    """
+    cell.check_is_python()
+    cell.check_is_written()
+    place = _end_of_statement(cell)
+    begin, rest = cell.source[:place].rstrip(), cell.source[place:]
+    # Of what is only begun, the line goes on; no secret is told.
+    line_end = "\n" if syntax_error(begin) is None else ""
+    told = f"{redact_source(begin).text}{line_end}"
+    parts = (cells_before(cell, task), variables_text(cell.source, task), _GO_ON)
+    answer = task.code("\n\n".join(filter(None, parts)), begin=told)
+    written = "\n\n".join(answer.sources)
+    if not written.startswith(told.rstrip()):
+        raise MagicUsageError("The model cannot go on without changing the cell.", "Try again.")
+    new, _ = without_hidden(written[len(told.rstrip()) :].rstrip(), task.namespace)
+    if not line_end:
+        new = _of_one_statement(new)
+    source = cell.changed(_fitting(begin, new, rest))
+    return Proposal(
+        source=source,
+        completion=answer.completion,
+        cell=cell.event(task.cells),
+        unknown_names=unknown_names(source, task.namespace),
+    )
+
+
+def _end_of_statement(cell: ShownCell) -> int:
+    """The end of the innermost statement the cursor is in, or of the cell if it is in none."""
+    tree = parse_cell(cell.source)
+    row = cell.source.count("\n", 0, cell.end) + 1
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)] if tree else []
+    around = [node for node in nodes if node.lineno <= row <= (node.end_lineno or 0)]
+    if not around or not cell.source[cell.end :].strip():
+        return len(cell.source)
+    end = min(node.end_lineno or row for node in around)
+    return len("\n".join(cell.lines[:end]))
+
+
+def _of_one_statement(new: str) -> str:
+    """The end of a statement that was begun, without what a model likes to write after it."""
+    first, *rest = new.split("\n")
+    end = next((n for n, line in enumerate(rest) if _NEXT_STATEMENT.match(line)), len(rest))
+    return "\n".join([first.rstrip(), *rest[:end]]).rstrip()
+
+
+def _fitting(begin: str, new: str, rest: str) -> str:
+    """As much of new code as fits between what is there."""
+    lines = new.split("\n")
+    for count in range(len(lines), 0, -1):
+        source = f"{begin}{chr(10).join(lines[:count]).rstrip()}{rest}"
+        if syntax_error(source) is None:
+            return source
+    return begin + rest

@@ -28,8 +28,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from jupyter_llm.common.regular import open_regular
-from jupyter_llm.common.replacing import DRAFT_SUFFIX, replacing
+from jupyter_llm.common.files import DRAFT_SUFFIX, open_regular, replacing
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.slots import common_prefix

@@ -148,8 +148,7 @@ class Actions(PageJobs):
 
 def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
     """Carry out an action that ends in code."""
-    from jupyter_llm.tasks.continuing import go_on
-    from jupyter_llm.tasks.edit import edit
+    from jupyter_llm.tasks.edit import edit, go_on
     from jupyter_llm.tasks.fix import fix_shown
     from jupyter_llm.tasks.numpy_doc import document
     from jupyter_llm.tasks.tests import write_tests
