@@ -24,8 +24,7 @@ from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
-from jupyter_llm.tasks.completing.completing import GhostWriter
-from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostRequest
+from jupyter_llm.tasks.completing.completing import GhostEnd, GhostRequest, GhostWriter
 from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.fix import fix_shown
 from jupyter_llm.tasks.shown_cell import ShownCell

@@ -43,8 +43,13 @@ from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.request import Priority, RawPrompt, Request, Special
 from jupyter_llm.notebook.cells.document import CellKind, Document, DocumentCell
 from jupyter_llm.notebook.code.syntax import cell_python
-from jupyter_llm.tasks.completing.completing import GhostWriter
-from jupyter_llm.tasks.completing.suggestions import GREEDY, GhostEnd, GhostRequest, GhostText
+from jupyter_llm.tasks.completing.completing import (
+    GREEDY,
+    GhostEnd,
+    GhostRequest,
+    GhostText,
+    GhostWriter,
+)
 
 IN_A_ROW = 5  # cells
 LEAST_WANTED = 2  # characters

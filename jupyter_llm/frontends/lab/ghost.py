@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.frontends.lab.session import Session
-    from jupyter_llm.tasks.completing.completing import GhostWriter
-    from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostItem, GhostRun, GhostText
+    from jupyter_llm.tasks.completing.completing import (
+        GhostEnd,
+        GhostItem,
+        GhostRun,
+        GhostText,
+        GhostWriter,
+    )
 
 _MAX_RUNS: Final = 8  # of which something may still be taken
 _STOP_S: Final = 60.0  # until a model that was taken from has stopped
@@ -69,7 +74,7 @@ class Ghost(PagePart):
             self._ghost_writer().read_ahead(self._document, message.cell)
 
     def _complete(self, message: messages.Complete) -> None:
-        from jupyter_llm.tasks.completing.suggestions import GhostRequest
+        from jupyter_llm.tasks.completing.completing import GhostRequest
 
         self._end(self._last)
         self._last = message.id
@@ -119,8 +124,7 @@ class Ghost(PagePart):
 
     def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:
         """Pass on what is written. Comes on any thread."""
-        from jupyter_llm.tasks.completing.completing import NO_MODEL
-        from jupyter_llm.tasks.completing.suggestions import GhostText
+        from jupyter_llm.tasks.completing.completing import NO_MODEL, GhostText
 
         if isinstance(news, GhostText):
             self._put(messages.CompletionMessage(request_id, news.item, news.text, news.is_final))

@@ -1,7 +1,7 @@
 """Ghost text for one notebook: what a model would write at the cursor, as it is written.
 
 The front end asks with every key. Each request ends the one before, in the engine too; a model is
-never loaded for it.
+never loaded for it. A suggestion is ended in time, and begun again after a wrong name.
 """
 
 from __future__ import annotations
@@ -10,38 +10,34 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_llm.common.workers import start_worker
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, RawPrompt, Request
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.code.syntax import split_cell_magic
+from jupyter_llm.notebook.values.lookups import Names
+from jupyter_llm.tasks.completing.ending import MAX_LINES, Ending, language_of
 from jupyter_llm.tasks.completing.prompt import (
     CellText,
     PromptWriter,
     Visit,
+    end_of,
     told_names,
     told_source,
 )
-from jupyter_llm.tasks.completing.suggestions import (
-    GREEDY,
-    VARIED,
-    GhostEnd,
-    GhostItem,
-    GhostRequest,
-    GhostRun,
-    GhostText,
-    Suggester,
-    Tell,
-)
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Engine
-    from jupyter_llm.notebook.cells.document import Document, DocumentCell
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.notebook.cells.document import CellKind, Document, DocumentCell
     from jupyter_llm.tasks.completing.prompt import GhostPrompt
 
 NO_MODEL: Final = "no model loaded"
@@ -49,6 +45,238 @@ NO_MODEL: Final = "no model loaded"
 
 _NEAR: Final = 3  # cells above whose variables are told
 _MAX_CELL: Final = 40_000  # characters; more take long to parse, for which all threads wait
+_MAX_TOKENS: Final = 64  # and more where many lines are wanted
+_LINE_TOKENS: Final = 8  # more or less
+
+GREEDY: Final = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=_MAX_TOKENS, exact=False)
+"""How the first suggestion is drawn; not in the exact lane, which would read all again."""
+
+VARIED: Final = replace(GREEDY, temperature=0.7, top_k=0, top_p=0.95, min_p=0.05)
+"""How others are drawn, with a seed each."""
+
+_MAX_SEEN: Final = 20_000  # characters
+_MAX_TRIES: Final = 4  # after names that do not exist
+# What statements begin with: no comment, which small models go on about, and no blank line.
+_STARTS: Final = tuple(ascii_letters + digits + "_([{\"'-+~*@%!")
+_NAME_ENDS: Final = re.compile(r"""\w*["']?\]{0,2}\s*""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GhostRequest:
+    """Where somebody writes, and how much is wanted there.
+
+    `prefix` and `suffix` are all of the cell before and behind the cursor. `is_invoked` says that
+    somebody asked by hand, which gives an answer in Markdown and in prompts too.
+    """
+
+    cell_id: str
+    prefix: str
+    suffix: str = ""
+    kind: CellKind = "code"
+    num_items: int = 1
+    max_lines: int = MAX_LINES
+    is_invoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GhostText:
+    """One suggestion as far as it is written, all of it each time; "" when final: none."""
+
+    item: int
+    text: str
+    is_final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GhostItem:
+    """One suggestion that is finished.
+
+    `completion` is its last try as the model wrote it, with its record; None if it was asked
+    nothing.
+    """
+
+    text: str = ""
+    completion: Completion | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What its last try had read and written."""
+        return self.completion.usage if self.completion is not None else Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class GhostEnd:
+    """The end of a request that was not cancelled; where there is nothing `reason` may say why."""
+
+    items: tuple[GhostItem, ...] = ()
+    reason: str = ""
+
+
+Tell = Callable[[GhostText | GhostEnd], None]
+"""Takes what there is to show; called on any thread."""
+
+
+class GhostRun:
+    """One request on its way."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._streams: list[Stream] = []
+        self._lock = threading.Lock()
+        self._end = GhostEnd()
+        self.is_cancelled = False
+        self.has_stopped = threading.Event()  # the model
+
+    def cancel(self) -> None:
+        """Tell nothing any more, and let the model stop. Returns at once; from any thread."""
+        with self._lock:
+            self.is_cancelled = True
+            streams = [*self._streams]
+        for stream in streams:
+            stream.cancel()
+
+    def result(self, timeout_s: float) -> GhostEnd:
+        """Wait until the model has stopped; what it wrote until then, also if it was cancelled."""
+        self.has_stopped.wait(timeout_s)
+        return self._end
+
+    def tell(self, news: GhostText | GhostEnd) -> None:
+        """Pass something on, unless nobody wants it any more."""
+        if not self.is_cancelled:
+            self._tell(news)
+        if isinstance(news, GhostEnd):
+            self._end = news
+            self.has_stopped.set()
+
+    def follow(self, stream: Stream) -> None:
+        """Let a stream end with this."""
+        with self._lock:
+            self._streams.append(stream)
+            is_late = self.is_cancelled
+        if is_late:
+            stream.cancel()
+
+
+class Suggester:
+    """What may be written at a cursor, by one model.
+
+    `prompt_with` gives the prompt when some text has been added at the cursor.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        run: GhostRun,
+        request: GhostRequest,
+        prompt_with: Callable[[str], GhostPrompt],
+        namespace: Mapping[str, Any],
+    ) -> None:
+        self._engine = engine
+        self._run = run
+        # Of a very long cell the names of its end are looked at.
+        self._seen = end_of(request.prefix, _MAX_SEEN)
+        self._rest = request.suffix.partition("\n")[0]
+        self._prompt_with = prompt_with
+        language = language_of(request.prefix) if request.kind == "code" else "text"
+        self._names = Names(namespace if language == "python" else {})
+        self._ending = Ending(request.prefix, request.suffix, language, max_lines=request.max_lines)
+        self._max_tokens = max(_MAX_TOKENS, _LINE_TOKENS * request.max_lines)
+        above = request.prefix.rstrip().rpartition("\n")[2]
+        deeper = (" ", "\t") if above != above.lstrip() or above.endswith(":") else ()
+        others = {name[0] for name in namespace if name and not name[0].isascii()}
+        self._starts = (*_STARTS, *deeper, *sorted(others))
+
+    def write(
+        self,
+        params: SamplingParams,
+        conversation: str | None = None,
+        *,
+        at_first: Callable[[], None] | None = None,
+    ) -> GhostItem:
+        """Write it to its end.
+
+        The first one is told as far as it can be accepted, and calls `at_first` when the prompt was
+        read.
+        """
+        kept, is_set_next = "", _is_set_next(self._rest)
+        completion: Completion | None = None
+        for _ in range(_MAX_TRIES):
+            openings = self._names.openings(self._seen + kept, is_set_next=is_set_next)
+            if openings is None and not kept and self._ending.is_statement_next:
+                openings = self._starts
+            prompt = self._prompt_with(kept)
+            if openings == () or not prompt.parts.text.strip():
+                break  # no name that exists can follow
+            texts = tuple(prompt.piece + one for one in openings or ("",))
+            request = Request(
+                prompt=prompt.parts,
+                params=replace(params, stop=prompt.stops, max_tokens=self._max_tokens),
+                constraint=BeginsWith(texts) if all(texts) else None,
+                conversation=conversation,
+                priority=Priority.GHOST,
+            )
+            stream = self._engine.submit(request)
+            self._run.follow(stream)
+            text, wrong = self._follow(stream, kept, prompt.piece, at_first)
+            completion = stream.result()
+            if self._run.is_cancelled:
+                return GhostItem("", completion)
+            if wrong is None:
+                is_torn = completion.finish_reason in ("length", "repetition")
+                text = self._ending.final(text, is_torn=is_torn)
+                wrong = self._wrong(text, is_whole=True)
+            if wrong is None:
+                return GhostItem(text, completion)
+            kept, is_set_next = text[:wrong], False
+        return GhostItem(self._without_end(kept), completion)
+
+    def _follow(
+        self,
+        stream: Stream,
+        kept: str,
+        piece: str,
+        at_first: Callable[[], None] | None,
+    ) -> tuple[str, int | None]:
+        """Read on to the end or to a name that does not exist: all behind what is kept, and where.
+
+        The piece at the cursor is written once more.
+        """
+        written = ""
+        for chunk in stream:
+            if at_first is not None:
+                at_first()
+            written += chunk.text
+            text = self._ending.normal(kept + written[len(piece) :])
+            wrong = self._wrong(text)
+            if wrong is not None or self._ending.end_of(text) is not None:
+                stream.cancel()
+                return text, wrong
+            shown = self._ending.shown(text) if at_first is not None else ""
+            if shown and not self._names.is_torn(self._seen + shown):
+                self._run.tell(GhostText(0, shown, is_final=False))
+        return self._ending.normal(kept + written[len(piece) :]), None
+
+    def _wrong(self, text: str, *, is_whole: bool = False) -> int | None:
+        """Where in a text a name begins that does not exist."""
+        whole = self._seen + text + (self._rest if is_whole else "")
+        found = self._names.wrong(whole, len(self._seen), is_whole=is_whole)
+        if found is None or not text:
+            return None
+        place = found.start - len(self._seen)
+        return max(place, 0) if place < len(text) else None
+
+    def _without_end(self, text: str) -> str:
+        """What can be kept of a text whose end cannot."""
+        while text := self._ending.final(text, is_torn=True):
+            if self._wrong(text, is_whole=True) is None:
+                break
+        return text
+
+
+def _is_set_next(rest: str) -> bool | None:
+    """Whether what follows the cursor on its line sets the name that is written; None: perhaps."""
+    after = _NAME_ENDS.sub("", rest, count=1)
+    return after.startswith("=") and not after.startswith("==") if after else None
 
 
 class GhostWriter:

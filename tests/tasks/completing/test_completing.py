@@ -14,8 +14,13 @@ from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import Priority, RawPrompt, Request
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 from jupyter_llm.notebook.cells.timeline import Timeline
-from jupyter_llm.tasks.completing.completing import NO_MODEL, GhostWriter
-from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostRequest, GhostText
+from jupyter_llm.tasks.completing.completing import (
+    NO_MODEL,
+    GhostEnd,
+    GhostRequest,
+    GhostText,
+    GhostWriter,
+)
 
 NOTEBOOK = Document(
     (

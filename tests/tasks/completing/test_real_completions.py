@@ -18,9 +18,14 @@ from jupyter_llm.engine.completion import Usage
 from jupyter_llm.engine.request import Request
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 from jupyter_llm.notebook.code.syntax import syntax_error
-from jupyter_llm.tasks.completing.completing import GhostWriter
+from jupyter_llm.tasks.completing.completing import (
+    GhostEnd,
+    GhostRequest,
+    GhostRun,
+    GhostText,
+    GhostWriter,
+)
 from jupyter_llm.tasks.completing.ending import score
-from jupyter_llm.tasks.completing.suggestions import GhostEnd, GhostRequest, GhostRun, GhostText
 
 pytestmark = pytest.mark.slow
 
