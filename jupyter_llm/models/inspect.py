@@ -22,7 +22,6 @@ from typing import Any
 from jupyter_llm.errors import ModelFileError
 
 _MAGIC = b"GGUF"
-_VERSIONS = (2, 3)
 # A damaged header may promise anything. These bounds are above the largest models' (20 MB, 800,000
 # texts, some thousand tensors, a hundred keys) and keep the time and memory of nonsense small.
 _FIRST = 1 << 16  # bytes that are read at once, and then more until the header is whole
@@ -97,9 +96,6 @@ _IMPOSTORS = {
     b"version https://git-lfs": "it is a Git LFS pointer. Run `git lfs pull` where it comes from",
     b"{": "it is JSON text. Download the .gguf file instead",
     b"PK\x03\x04": "it is a zip archive or PyTorch weights. Unpack it or look for a .gguf file",
-    b"\x1f\x8b": "it is a gzip archive. Unpack it",
-    b"lmgg": "it is in the GGML format of before 2023. Look for a newer .gguf file",
-    b"tjgg": "it is in the GGML format of before 2023. Look for a newer .gguf file",
 }
 # What `general.type` says of GGUF files that cannot answer a prompt by themselves, and what older
 # projectors say in `general.architecture`.
@@ -250,77 +246,63 @@ class _Array:
     """The length of an array, and its values if they are few whole numbers."""
 
     length: int
-    values: tuple[int, ...] = ()
+    values: tuple[int, ...]
 
 
 class _Meta:
-    """The key-value pairs of a header, of the type that is asked for: a file may hold any."""
+    """The key-value pairs of a header, of the type that is asked for: a file may hold any.
+
+    Keys that begin with a dot are the architecture's own.
+    """
 
     def __init__(self, pairs: Iterable[tuple[str, object]]) -> None:
         self._values = dict(pairs)
+        self.architecture = self.text("general.architecture") or "unknown"
+
+    def _get(self, key: str) -> object:
+        return self._values.get(f"{self.architecture}{key}" if key[0] == "." else key)
 
     def text(self, key: str) -> str | None:
         value = self._values.get(key)
         return value[:_MAX_TEXT] if isinstance(value, str) else None
 
     def integer(self, key: str) -> int | None:
-        value = self._values.get(key)
+        value = self._get(key)
         return value if type(value) is int else None  # no bool
 
-    def is_no(self, key: str) -> bool:
-        value = self._values.get(key)
-        return isinstance(value, int) and not value
+    def size(self, key: str) -> int:
+        """A number of the architecture that is none below 0; 0 where the header says nothing."""
+        return max(0, self.integer(key) or 0)
 
     def number(self, key: str) -> float | None:
         """A number as it was meant: most are stored with seven digits."""
-        value = self._values.get(key)
+        value = self._get(key)
         if isinstance(value, float):
             return float(f"{value:.6g}") if math.isfinite(value) else None
         return self.integer(key)
 
     def numbers(self, key: str) -> tuple[float, ...]:
-        """The one number or the whole numbers of an array."""
-        value = self._values.get(key)
-        return (value,) if isinstance(value, float) else self.integers(key)
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        """A number for each layer; a single one stands for all layers."""
-        value = self._values.get(key)
-        if type(value) is int:
-            return (value,)
-        return value.values if isinstance(value, _Array) else ()
+        """The one number, or the whole numbers of an array: one for each layer."""
+        value = self._get(key)
+        if isinstance(value, _Array):
+            return value.values
+        return (value,) if type(value) in (int, float) else ()  # type: ignore[return-value]
 
     def length(self, key: str) -> int:
-        value = self._values.get(key)
+        value = self._get(key)
         return value.length if isinstance(value, _Array) else 0
 
-
-def _sampling(meta: _Meta) -> Iterator[tuple[str, float]]:
-    for key, name in _SAMPLING.items():
-        if (value := meta.number(f"general.sampling.{key}")) is not None:
-            yield name, value
-
-
-def _is_embedding(meta: _Meta, architecture: str) -> bool:
-    """Whether a model makes vectors of texts: it pools its outputs, or looks ahead in a text."""
-    is_pooled = (meta.integer(f"{architecture}.pooling_type") or 0) > 0
-    return is_pooled or meta.is_no(f"{architecture}.attention.causal")
-
-
-class _Sizes:
-    """The numbers of one architecture; 0 where the header says nothing."""
-
-    def __init__(self, meta: _Meta, architecture: str) -> None:
-        self._meta = meta
-        self._architecture = architecture
+    @property
+    def is_embedding(self) -> bool:
+        """Whether it makes vectors of texts: it pools its outputs, or looks ahead in a text."""
+        return self.size(".pooling_type") > 0 or self._get(".attention.causal") in (False, 0)
 
     def shape(self) -> ModelShape:
-        num_layers = self._one("block_count")
-        n_embd = self._one("embedding_length")
-        heads = self._per_layer("attention.head_count", num_layers)
+        num_layers, n_embd = self.size(".block_count"), self.size(".embedding_length")
+        heads = self._per_layer(".attention.head_count", num_layers)
         num_heads = max(heads, default=0)
-        kv_heads = self._per_layer("attention.head_count_kv", num_layers) or heads
-        if interval := self._one("full_attention_interval"):
+        kv_heads = self._per_layer(".attention.head_count_kv", num_layers) or heads
+        if interval := self.size(".full_attention_interval"):
             kv_heads = [
                 0 if layer % interval else count for layer, count in enumerate(kv_heads, start=1)
             ]
@@ -331,32 +313,27 @@ class _Sizes:
         return ModelShape(
             num_layers=num_layers,
             n_embd=n_embd,
-            n_vocab=self._meta.length("tokenizer.ggml.tokens") or self._one("vocab_size"),
+            n_vocab=self.length("tokenizer.ggml.tokens") or self.size(".vocab_size"),
             num_heads=num_heads,
             num_kv_heads=sum(kv_heads),
-            key_length=self._one("attention.key_length") or head_length,
-            value_length=self._one("attention.value_length") or head_length,
+            key_length=self.size(".attention.key_length") or head_length,
+            value_length=self.size(".attention.value_length") or head_length,
             state_elements=num_recurrent * self._layer_state(n_embd),
         )
 
     def _layer_state(self, n_embd: int) -> int:
         """How many numbers a recurrent layer remembers of a sequence; most have none."""
-        if head_size := self._one("wkv.head_size"):  # RWKV
-            return n_embd * (head_size + (self._one("token_shift_count") or 2))
-        if cache := self._one("shortconv.l_cache"):  # LFM2
+        if head_size := self.size(".wkv.head_size"):  # RWKV
+            return n_embd * (head_size + (self.size(".token_shift_count") or 2))
+        if cache := self.size(".shortconv.l_cache"):  # LFM2
             return n_embd * (cache - 1)
-        inner, state = self._one("ssm.inner_size"), self._one("ssm.state_size")  # Mamba and kin
-        convolved = inner + 2 * self._one("ssm.group_count") * state
-        return max(0, self._one("ssm.conv_kernel") - 1) * convolved + inner * state
-
-    def _one(self, key: str) -> int:
-        return max(0, self._meta.integer(f"{self._architecture}.{key}") or 0)
+        inner, state = self.size(".ssm.inner_size"), self.size(".ssm.state_size")  # Mamba and kin
+        convolved = inner + 2 * self.size(".ssm.group_count") * state
+        return max(0, self.size(".ssm.conv_kernel") - 1) * convolved + inner * state
 
     def _per_layer(self, key: str, num_layers: int) -> list[int]:
-        values = self._meta.integers(f"{self._architecture}.{key}")
-        if len(values) == 1:
-            values *= num_layers
-        return [max(0, value) for value in values[:num_layers]]
+        values = [max(0, int(value)) for value in self.numbers(key)]
+        return (values * num_layers if len(values) == 1 else values)[:num_layers]
 
 
 class _GgufHeader:
@@ -370,7 +347,13 @@ class _GgufHeader:
         self._vocabulary = (0, 0)  # where its texts begin and end
 
     def read(self, size: int) -> ModelFile:
-        self._check_version()
+        version: int = self._unpack(_U32)
+        if version not in (2, 3):
+            raise ModelFileError(
+                self._path,
+                f"{self._path.name} is in version {version} of GGUF, not 2 or 3. Look for a newer "
+                "file.",
+            )
         num_tensors, num_keys = self._count(_MAX_TENSORS), self._count(_MAX_KEYS)
         meta = _Meta(self._pairs(num_keys))
         num_parameters, data_size = self._tensors(num_tensors)
@@ -379,27 +362,31 @@ class _GgufHeader:
         if alignment not in _ALIGNMENTS:
             raise self._unsound(f"general.alignment = {alignment}")
         self._check_length(size, alignment=alignment, data=data_size)
-        architecture = meta.text("general.architecture") or "unknown"
-        what = _NO_MODELS.get(meta.text("general.type") or "") or _NO_MODELS.get(architecture)
+        kind = meta.text("general.type") or ""
+        what = _NO_MODELS.get(kind) or _NO_MODELS.get(meta.architecture)
         if what is not None:
             raise ModelFileError(
                 self._path, f"{self._path.name} is {what}, not a model. Choose the model's file."
             )
-        self._check_sound(meta, architecture)
+        self._check_sound(meta)
         return ModelFile(
             path=self._path,
             name=meta.text("general.name"),
-            architecture=architecture,
+            architecture=meta.architecture,
             quantization=_FILE_TYPES.get(meta.integer("general.file_type"), "unknown"),
             size_bytes=size,
-            n_ctx_train=meta.integer(f"{architecture}.context_length"),
+            n_ctx_train=meta.integer(".context_length"),
             num_parameters=num_parameters,
             license=meta.text("general.license"),
             has_chat_template=meta.text("tokenizer.chat_template") is not None,
-            shape=_Sizes(meta, architecture).shape(),
-            sampling=tuple(_sampling(meta)),
+            shape=meta.shape(),
+            sampling=tuple(
+                (name, value)
+                for key, name in _SAMPLING.items()
+                if (value := meta.number(f"general.sampling.{key}")) is not None
+            ),
             fills_middle=self._fills_middle(meta),
-            is_embedding=_is_embedding(meta, architecture),
+            is_embedding=meta.is_embedding,
         )
 
     def _fills_middle(self, meta: _Meta) -> bool:
@@ -410,24 +397,14 @@ class _GgufHeader:
         # The lengths, as zeros are all over a vocabulary, would be slow to look for first.
         return any(text[8:] in texts and text in texts for text in _FIM_STRINGS)
 
-    def _check_version(self) -> None:
-        version: int = self._unpack(_U32)
-        if version not in _VERSIONS:
-            known = " or ".join(map(str, _VERSIONS))
-            raise ModelFileError(
-                self._path,
-                f"{self._path.name} is in version {version} of GGUF, not {known}. Look for a newer "
-                "file.",
-            )
-
-    def _check_sound(self, meta: _Meta, architecture: str) -> None:
+    def _check_sound(self, meta: _Meta) -> None:
         """Refuse what no sound model says of itself."""
         for name, (low, high) in _SOUND.items():
-            for value in meta.numbers(f"{architecture}.{name}"):
+            for value in meta.numbers(f".{name}"):
                 if not low <= value <= high:  # NaN is not either
                     raise self._unsound(f"{name} = {value}")
-        num_experts = meta.integer(f"{architecture}.expert_count") or 0
-        num_used = max(meta.integers(f"{architecture}.expert_used_count"), default=0)
+        num_experts = meta.integer(".expert_count") or 0
+        num_used = max(meta.numbers(".expert_used_count"), default=0)
         if not min(1, num_experts) <= num_used <= num_experts:
             raise self._unsound(f"{num_used} of {num_experts} experts are used")
         tokenizer = meta.text("tokenizer.ggml.model")

@@ -226,9 +226,7 @@ IMPOSTORS = {
     "git lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
     "json": (b'{"error": "not found"}', "JSON"),
     "zip": (b"PK\x03\x04\x14\0\0\0", "zip archive or PyTorch weights"),
-    "gzip": (b"\x1f\x8b\x08\0", "gzip archive. Unpack it"),
     "safetensors": (struct.pack("<Q", 40) + b'{"__metadata__":{}}', "safetensors"),
-    "ggml": (b"tjgg\x03\0\0\0", "before 2023"),
     "png": (b"\x89PNG\r\n", r"b'\x89PNG'"),
 }
 
