@@ -14,10 +14,10 @@ from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.tasks.hidden import restored, without_hidden
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.shown_cell import cells_before, variables_text
+from jupyter_llm.tasks.target import cells_before, variables_text
 
 if TYPE_CHECKING:
-    from jupyter_llm.tasks.shown_cell import ShownCell
+    from jupyter_llm.tasks.target import ShownCell
     from jupyter_llm.tasks.task import Task
 
 _EDIT = (

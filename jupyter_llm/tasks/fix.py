@@ -26,7 +26,7 @@ from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.rerun import Rerun, is_same
-from jupyter_llm.tasks.shown_cell import error_text, variables_text
+from jupyter_llm.tasks.target import error_text, variables_text
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.mending import Mended
-    from jupyter_llm.tasks.shown_cell import ShownCell
+    from jupyter_llm.tasks.target import ShownCell
     from jupyter_llm.tasks.task import Task
 
 _MAX_HINTS = 2

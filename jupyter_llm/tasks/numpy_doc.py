@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.code.bindings import segment
-from jupyter_llm.tasks.docstring_parts import definition_of, structure_of, with_docstring
+from jupyter_llm.notebook.code.bindings import (
+    DEFINITIONS,
+    Definition,
+    first_line_of,
+    own_nodes,
+    parameters_of,
+    segment,
+)
+from jupyter_llm.notebook.code.layout import space_of
+from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.notebook.code.bindings import Definition
-    from jupyter_llm.tasks.docstring_parts import Entry, Section
     from jupyter_llm.tasks.target import Subject
     from jupyter_llm.tasks.task import Task
 
@@ -37,6 +44,24 @@ _TYPE = re.compile(r"[A-Za-z_][\w.]*(?:\[[\w., |\[\]]+\])?(?: (?:of|or) [\w. ]+|
 _MAX_TYPE = 40  # characters
 # What a verb ends with where somebody does it, and what it ends with in an order.
 _BASES = (("ies$", "y"), ("(ss|sh|ch|x|z)es$", r"\1"), ("(?<![siua])s$", ""))
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_WIDTH = 75  # of the text, indentation aside
+_MAX_DEFAULT = 30  # characters
+_TITLE = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}[ \t]*$", re.MULTILINE)
+_ITERATORS = frozenset({"Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncGenerator"})
+# What a value is, by the kind of expression that makes it.
+_KINDS: dict[type, str] = {
+    **dict.fromkeys((ast.List, ast.ListComp), "list"),
+    **dict.fromkeys((ast.Dict, ast.DictComp), "dict"),
+    **dict.fromkeys((ast.Set, ast.SetComp), "set"),
+    ast.Tuple: "tuple",
+    ast.JoinedStr: "str",
+    ast.Compare: "bool",
+}
+_CALLS = frozenset({"bool", "dict", "float", "int", "len", "list", "set", "sorted", "str", "tuple"})
+_NAMED = {"len": "int", "sorted": "list"}
 
 
 def document(task: Task, argument: str | Subject = "") -> Proposal:
@@ -203,3 +228,273 @@ def type_name(said: str) -> str:
 def in_words(name: str) -> str:
     """A name as words."""
     return " ".join(name.strip("_*").split("_"))
+
+
+@dataclass(slots=True)
+class Entry:
+    """A parameter, an attribute or a value: what it is called, what it is, and what it is for.
+
+    `default` is what follows the kind. `fallback` is said where no sentence is to be had.
+    """
+
+    name: str = ""
+    kind: str = ""
+    default: str = ""
+    about: str = ""
+    fallback: str = ""
+
+    @property
+    def head(self) -> str:
+        """The line above the sentence."""
+        kind = ", ".join(filter(None, (self.kind, self.default)))
+        return " : ".join(filter(None, (self.name, kind)))
+
+    @property
+    def lines(self) -> list[str]:
+        """The entry as it stands in a docstring."""
+        text = textwrap.wrap(self.about, _WIDTH - 4)
+        return [self.head, *(f"    {line}" for line in text)]
+
+
+@dataclass(slots=True)
+class Section:
+    """A section of a docstring: what it `said` before, and the entries that it lacks."""
+
+    title: str
+    entries: list[Entry]
+    begins: str = ""  # each sentence in it
+    said: str = ""
+
+
+@dataclass(slots=True)
+class Docstring:
+    """A docstring by its parts."""
+
+    summary: str = ""
+    more: str = ""  # paragraphs below the summary
+    sections: list[Section] = field(default_factory=list)
+
+    def text(self, fill: Callable[[Sequence[str], Section, Entry], None] | None = None) -> str:
+        """All of it, without indentation; `fill` adds to each entry, with the lines above it."""
+        lines = [self.summary, *(["", *self.more.split("\n")] if self.more else [])]
+        for section in self.sections:
+            lines += ["", section.title, "-" * len(section.title)]
+            lines += section.said.split("\n") if section.said else []
+            for entry in section.entries:
+                if fill is not None:
+                    fill(lines, section, entry)
+                lines += entry.lines
+        return "\n".join(lines)
+
+
+def structure_of(node: Definition, namespace: Mapping[str, object]) -> Docstring:
+    """The docstring that a definition calls for: what it has already, and what is to be filled in.
+
+    Of the namespace only the types of values are looked at.
+    """
+    if isinstance(node, ast.ClassDef):
+        sections = _of_class(node, namespace)
+    else:
+        sections = _of_function(node, namespace)
+    docstring = Docstring(sections=[section for section in sections if section.entries])
+    _keep(docstring, ast.get_docstring(node) or "")
+    return docstring
+
+
+def _of_function(node: _Function, namespace: Mapping[str, object]) -> Iterator[Section]:
+    yield Section("Parameters", list(_parameters(node, namespace)))
+    own = list(own_nodes(node.body))
+    given = [one.value for one in own if isinstance(one, ast.Return)]
+    values = [v for v in given if v and not (isinstance(v, ast.Constant) and v.value is None)]
+    said = _annotation(node.returns)
+    if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in own):
+        yield Section("Yields", [Entry(kind=_item_of(node.returns), fallback="The next value.")])
+    elif values and said != "None":
+        kinds = {said or _kind_of(value, {}) for value in values}
+        kind = kinds.pop() if len(kinds) == 1 else ""
+        yield Section("Returns", [Entry(kind=kind, fallback="The result.")])
+    yield Section("Raises", list(_raised(own)), begins="If")
+
+
+def _of_class(node: ast.ClassDef, namespace: Mapping[str, object]) -> Iterator[Section]:
+    makers = [one for one in node.body if isinstance(one, _FUNCTIONS) and one.name == "__init__"]
+    parameters = list(_parameters(makers[-1], namespace)) if makers else []
+    yield Section("Parameters", parameters)
+    known = {entry.name for entry in parameters}
+    held = {entry.name: entry for entry in _attributes(node, makers) if entry.name[0] != "_"}
+    yield Section("Attributes", [one for name, one in held.items() if name not in known])
+
+
+def _parameters(node: _Function, namespace: Mapping[str, object]) -> Iterator[Entry]:
+    args = node.args
+    pairs = parameters_of(args)
+    entries = [_parameter(arg, default, namespace) for arg, default in pairs]
+    if args.vararg:
+        starred = Entry(f"*{args.vararg.arg}", _annotation(args.vararg.annotation))
+        entries.insert(len(pairs) - len(args.kwonlyargs), starred)
+    if pairs and pairs[0][0].arg in ("self", "cls"):
+        entries = entries[1:]
+    if args.kwarg:
+        entries.append(Entry(f"**{args.kwarg.arg}", _annotation(args.kwarg.annotation)))
+    yield from entries
+
+
+def _parameter(arg: ast.arg, default: ast.expr | None, namespace: Mapping[str, object]) -> Entry:
+    entry = Entry(arg.arg, _annotation(arg.annotation))
+    if default is not None:
+        text = ast.unparse(default)
+        is_told = len(text) <= _MAX_DEFAULT and text != "None"
+        entry.default = f"default {text}" if is_told else "optional"
+        entry.kind = entry.kind or _kind_of(default, namespace)
+    return entry
+
+
+def _attributes(node: ast.ClassDef, makers: list[_Function]) -> Iterator[Entry]:
+    """Yield what a class says that its objects hold."""
+    for one in node.body:
+        match one:
+            case ast.AnnAssign(ast.Name(name), kind, value):
+                text = "" if value is None else ast.unparse(value)
+                is_told = 0 < len(text) <= _MAX_DEFAULT and "(" not in text
+                yield Entry(name, _annotation(kind), f"default {text}" if is_told else "")
+    for part in (part for maker in makers for part in ast.walk(maker)):
+        match part:
+            case ast.Assign([ast.Attribute(ast.Name("self"), name)], value):
+                yield Entry(name, _kind_of(value, {}))
+            case ast.AnnAssign(ast.Attribute(ast.Name("self"), name), kind):
+                yield Entry(name, _annotation(kind))
+
+
+def _raised(own: list[ast.AST]) -> Iterator[Entry]:
+    """Yield the exceptions that a function raises by name, each once."""
+    seen = set()
+    for one in own:
+        if not isinstance(one, ast.Raise) or one.exc is None:
+            continue
+        made = one.exc.func if isinstance(one.exc, ast.Call) else one.exc
+        kind = ast.unparse(made)
+        if kind in seen or not kind.rpartition(".")[2][:1].isupper():
+            continue  # a variable: an error that was caught
+        seen.add(kind)
+        fallback = "If it cannot go on."
+        match one.exc:
+            case ast.Call(args=[ast.Constant(str(text)), *_]) if text.strip():
+                fallback = f"With the message: {text.strip().rstrip('.')}."
+        yield Entry(kind=kind, fallback=fallback)
+
+
+def _annotation(node: ast.expr | None) -> str:
+    return "" if node is None else ast.unparse(node).strip("'\"")  # it may be a text
+
+
+def _item_of(annotation: ast.expr | None) -> str:
+    """What an iterator gives, by its annotation."""
+    match annotation:
+        case ast.Subscript(value=made, slice=item) if (
+            ast.unparse(made).rpartition(".")[2] in _ITERATORS
+        ):
+            return _annotation(item.elts[0] if isinstance(item, ast.Tuple) else item)
+    return ""
+
+
+def _kind_of(value: ast.expr, namespace: Mapping[str, object]) -> str:
+    """What an expression makes, where that is plain to see; "" otherwise."""
+    match value:
+        case ast.Constant(value=None):
+            return ""
+        case ast.Constant(value=constant):
+            return type(constant).__name__
+        case ast.UnaryOp(op=ast.Not()):
+            return "bool"
+        case ast.UnaryOp(operand=operand):
+            return _kind_of(operand, namespace)
+        case ast.Call(func=ast.Name(id=name)) if name in _CALLS:
+            return _NAMED.get(name, name)
+        case ast.Name(id=name) if namespace.get(name) is not None:
+            return type(namespace[name]).__name__
+    return _KINDS.get(type(value), "")
+
+
+def _keep(docstring: Docstring, before: str) -> None:
+    """Take over what a docstring said before: its sections stay, with what they lack added."""
+    opening, *rest = _TITLE.split(before)
+    summary, _, more = opening.strip().partition("\n\n")
+    docstring.summary, docstring.more = " ".join(summary.split()), more.strip()
+    known = {section.title: section for section in docstring.sections}
+    for title, body in zip(rest[::2], rest[1::2], strict=True):
+        section = known.get(title)
+        if section is None:
+            section = Section(title, [])
+            docstring.sections.append(section)
+        section.said = body.strip("\n").rstrip()
+        heads = re.findall(r"(?m)^\S[^:\n]*", section.said)
+        told = {_key(name) for head in heads for name in head.split(",")}
+        missing = [one for one in section.entries if _key(one.name or one.kind) not in told]
+        section.entries = [] if title in ("Returns", "Yields") else missing
+
+
+def _key(name: str) -> str:
+    """What a head and an entry have in common, however stars are written."""
+    return name.strip().lstrip("\\*")
+
+
+def with_docstring(source: str, name: str, docstring: str, *, like: str = "") -> str:
+    """Code with a docstring in the definition of a name, in place of one that was there.
+
+    Of several definitions of that name it is the one whose text is `like`. All other lines stay as
+    they are, magics too; where that cannot be, the code comes back unchanged.
+    """
+    node = definition_of(source, name, like)
+    if node is None:
+        return source
+    lines = source.split("\n")
+    has_one = ast.get_docstring(node, clean=False) is not None
+    first, rest = node.body[0], node.body[has_one:]
+    row = first_line_of(first) - 1
+    head = _until(lines[row], first)
+    if head.strip():  # the body stands behind the colon
+        space = space_of(lines[node.lineno - 1]) + "    "
+        body = [space + lines[row].removeprefix(_until(lines[row], rest[0]))] if rest else []
+        quoted = [head.rstrip(), *_quoted(docstring, space), *body]
+        end = row + 1
+    else:
+        quoted = _quoted(docstring, space_of(lines[row]))
+        end = (first.end_lineno or row) if has_one else row
+    result = "\n".join([*lines[:row], *quoted, *lines[end:]])
+    return result if _without_docstrings(source) == _without_docstrings(result) else source
+
+
+def definition_of(source: str, name: str, like: str = "") -> Definition | None:
+    """The definition of a name in some code; of several the one whose text is `like`."""
+    tree = parse_cell(source)
+    nodes = ast.walk(tree) if tree is not None else ()
+    named = [node for node in nodes if isinstance(node, DEFINITIONS) and node.name == name]
+    same = [node for node in named if segment(source, node).strip() == like.strip()]
+    return next(iter((*same, *named)), None)
+
+
+def _until(line: str, statement: ast.stmt) -> str:
+    """What a line has before a statement that begins on it."""
+    return line.encode()[: statement.col_offset].decode(errors="ignore")
+
+
+def _quoted(docstring: str, indentation: str) -> list[str]:
+    text = docstring.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').strip()
+    lines = [f"{indentation}{line}".rstrip() for line in text.split("\n")]
+    lines[0] = f'{indentation}"""{lines[0].lstrip()}'
+    if len(lines) == 1:
+        end = lines[0][:-1] + '\\"' if lines[0].endswith('"') and len(text) > 1 else lines[0]
+        return [f'{end}"""']
+    return [*lines, f'{indentation}"""']
+
+
+def _without_docstrings(source: str) -> str:
+    """What code does, in a form that can be compared."""
+    try:
+        tree = ast.parse(cell_python(source))
+        for node in ast.walk(tree):
+            if isinstance(node, DEFINITIONS) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
+        return ast.dump(tree)
+    except (SyntaxError, RecursionError):
+        return source

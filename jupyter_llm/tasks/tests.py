@@ -22,8 +22,7 @@ from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.values.summaries import tells_data
 from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.shown_cell import described
-from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
+from jupyter_llm.tasks.target import definitions_of, described, find_subject, listed, with_source
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion

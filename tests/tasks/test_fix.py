@@ -15,7 +15,7 @@ from jupyter_llm.tasks.fix import fix, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
-from jupyter_llm.tasks.shown_cell import ShownCell
+from jupyter_llm.tasks.target import ShownCell
 from jupyter_llm.tasks.task import Task
 from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries

@@ -14,8 +14,14 @@ from support.watch import Watch
 
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.tasks.docstring_parts import structure_of, with_docstring
-from jupyter_llm.tasks.numpy_doc import document, imperative, sentence, type_name
+from jupyter_llm.tasks.numpy_doc import (
+    document,
+    imperative,
+    sentence,
+    structure_of,
+    type_name,
+    with_docstring,
+)
 from jupyter_llm.tasks.proposal import Proposal
 
 LOAD = "def load(rows):\n    return [row['price'] for row in rows]"

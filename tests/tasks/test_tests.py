@@ -13,8 +13,7 @@ from support.watch import Watch
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.shown_cell import ShownCell
-from jupyter_llm.tasks.target import Subject
+from jupyter_llm.tasks.target import ShownCell, Subject
 from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.tasks.proposal import Proposal
-    from jupyter_llm.tasks.shown_cell import ShownCell
+    from jupyter_llm.tasks.target import ShownCell
     from jupyter_llm.tasks.task import Task
 
 _TICK_S = 1 / 15
@@ -63,7 +63,7 @@ class Actions(PageJobs):
 
     def _carry_out(self, act: Act, job: Job) -> None:
         from jupyter_llm.frontends.prompt.options import default_options
-        from jupyter_llm.tasks.shown_cell import ShownCell
+        from jupyter_llm.tasks.target import ShownCell
 
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
