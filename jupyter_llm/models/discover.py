@@ -159,7 +159,8 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
 
 def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
     is_path = not isinstance(name, str) or _is_path(text)
-    if is_path and (not isinstance(name, str) or _exists(text)):
+    # pathlib's raises where there is no such user.
+    if is_path and (not isinstance(name, str) or os.path.lexists(os.path.expanduser(text))):  # noqa: PTH111
         return _at_path(text)
     models = list_models()
     wanted = text.lower().removesuffix(_SUFFIX)
@@ -175,10 +176,6 @@ def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
     if len({entry.path for entry in begins.values()}) == 1:
         return next(iter(begins.values()))
     raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
-
-
-def _exists(text: str) -> bool:
-    return os.path.lexists(os.path.expanduser(text))  # noqa: PTH111  pathlib's raises
 
 
 def _text(name: object) -> str:

@@ -131,7 +131,8 @@ def models_folder() -> Path:
 def hub_cache() -> Path:
     """Where huggingface_hub keeps what it downloads, by its own rules (its constants.py)."""
     environ = os.environ
-    home = environ.get("HF_HOME") or os.path.join(_cache_home(), "huggingface")  # noqa: PTH118
+    caches = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environ.get("HF_HOME") or os.path.join(caches, "huggingface")  # noqa: PTH118
     earlier = environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")  # noqa: PTH118
     return Path(os.path.expandvars(_user(environ.get("HF_HUB_CACHE") or earlier)))
 
@@ -202,10 +203,6 @@ def name_of(file: str) -> str:
     """What a file is called: its stem in lower case, without the number of a part."""
     stem = file[: -len(_SUFFIX)] if file.lower().endswith(_SUFFIX) else file
     return _PART.sub("", stem).lower()
-
-
-def _cache_home() -> str:
-    return os.environ.get("XDG_CACHE_HOME") or "~/.cache"
 
 
 def _absolute(path: str | Path) -> str:

@@ -347,17 +347,12 @@ class ShownCell:
     def subject(self, cells: Sequence[CellEvent]) -> Subject:
         """What a request is about: the cell, or the lines of it that are selected."""
         self.check_is_written()
-        cell = self.event(cells)
-        name = cell_name(cell)
-        text = f"{name[0].upper()}{name[1:]}:\n{cell_text(cell)}"
-        rows, title, source = self.selected, name, self.source
-        if rows is not None and len(rows) < len(self.lines):
-            source = "\n".join(self.lines[rows.start : rows.stop])
-            title = "the selected lines"
-            text = f"{text}\n\nThe selected lines, which this is about:\n{code_block(source)}"
-        else:
-            rows = None
-        return Subject(kind="cell", title=title, source=source, cell=cell, text=text, rows=rows)
+        whole, rows = _of_cell(self.event(cells)), self.selected
+        if rows is None or len(rows) == len(self.lines):
+            return whole
+        source = "\n".join(self.lines[rows.start : rows.stop])
+        text = f"{whole.text}\n\nThe selected lines, which this is about:\n{code_block(source)}"
+        return replace(whole, title="the selected lines", source=source, text=text, rows=rows)
 
     def check_is_whole(self, answer: Completion) -> None:
         """Refuse an answer that was to be the whole cell, and was cut off."""
