@@ -21,13 +21,10 @@ HOW_TO_GET_ONE = (
     "`%llm /use PATH` takes any GGUF file you have."
 )
 WHICH_ONE = (
-    "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the `models` folder of the user's "
-    "data directory, the Hugging Face cache, the folders of Ollama, LM Studio, GPT4All, llm-gguf, "
-    "llama.cpp and Jan, and the working folder; those used lately are listed "
-    "wherever they lie. Until `/use` chooses one, it "
-    "is that of `JUPYTER_LLM_MODEL` (a name or a path), the `model` of `[tool.jupyter_llm]` in the "
-    "nearest pyproject.toml, the one that `/alias default MODEL` chose, the one that came with the "
-    "extra, or the only one there is."
+    "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the Hugging Face cache, those of "
+    "Ollama, LM Studio, GPT4All, llm-gguf, llama.cpp and Jan, and the working folder. Until `/use` "
+    "chooses one, it is that of `JUPYTER_LLM_MODEL`, the project's, the alias `default`, the one "
+    "that came with the extra, or the only one there is: `/help models`."
 )
 
 _SUFFIX = ".gguf"
@@ -158,7 +155,9 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
 
 
 def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
-    is_path = not isinstance(name, str) or _is_path(text)
+    has_separator = any(one in text for one in (os.sep, os.altsep) if one)
+    is_file = text.lower().endswith(_SUFFIX) and Path(text).is_file()
+    is_path = not isinstance(name, str) or has_separator or is_file
     # pathlib's raises where there is no such user.
     if is_path and (not isinstance(name, str) or os.path.lexists(os.path.expanduser(text))):  # noqa: PTH111
         return _at_path(text)
@@ -183,12 +182,6 @@ def _text(name: object) -> str:
         return os.fsdecode(name)  # type: ignore[arg-type]
     except TypeError:
         raise OptionError(f"A model is called by its name or path, not {name!r:.60}.") from None
-
-
-def _is_path(text: str) -> bool:
-    if os.sep in text or (os.altsep and os.altsep in text):
-        return True
-    return text.lower().endswith(_SUFFIX) and Path(text).is_file()
 
 
 def _at_path(text: str) -> ModelEntry:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,6 @@ from jupyter_llm.models.download import check_space, download
 from jupyter_llm.models.hub import Repository, Wanted, licence_text, look_up, wanted
 from jupyter_llm.models.sources import hub_cache, name_of
 
-_SPEED_OF_S = 10.0  # how far back the speed is measured
 # They ask for nothing of whoever runs a model.
 _OPEN = {
     *("apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "zlib", "0bsd"),
@@ -160,7 +158,7 @@ class Meter:
         self.tell_to: Callable[[float, str], None] = lambda _share, _what: None
         self._clock = clock
         self._before = self._here = 0
-        self._marks: deque[tuple[float, int]] = deque()
+        self._since: tuple[float, int] | None = None  # when how much was here
 
     @property
     def how_far(self) -> str:
@@ -173,7 +171,7 @@ class Meter:
         """Note how much of the file at hand is here, and what keeps it from growing."""
         self._here = self._before + num_bytes
         if trouble:
-            self._marks.clear()
+            self._since = None
         share = self._here / max(self.num_bytes, 1)
         self.tell_to(share, f"{self.how_far}, {trouble or self._pace()}")
 
@@ -184,10 +182,7 @@ class Meter:
 
     def _pace(self) -> str:
         now = self._clock()
-        self._marks.append((now, self._here))
-        while now - self._marks[0][0] > _SPEED_OF_S:
-            self._marks.popleft()
-        since, begun = self._marks[0]
+        since, begun = self._since = self._since or (now, self._here)
         if now == since or self._here <= begun:
             return "just begun"
         speed = (self._here - begun) / (now - since)

@@ -17,6 +17,7 @@ from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import cells_before, variables_text
 
 if TYPE_CHECKING:
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.tasks.target import ShownCell
     from jupyter_llm.tasks.task import Task
 
@@ -56,13 +57,14 @@ def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
     source = restored(answer.source, before)
     if rows is not None:
         source = _confined(before, source, rows)
+    return _proposal(task, cell, source, answer.completion)
+
+
+def _proposal(task: Task, cell: ShownCell, source: str, completion: Completion) -> Proposal:
     source = cell.changed(source)
-    return Proposal(
-        source=source,
-        completion=answer.completion,
-        cell=cell.event(task.cells),
-        unknown_names=unknown_names(source, task.namespace),
-    )
+    unknown = unknown_names(source, task.namespace)
+    event = cell.event(task.cells)
+    return Proposal(source=source, completion=completion, cell=event, unknown_names=unknown)
 
 
 def _confined(before: str, after: str, rows: range) -> str:
@@ -111,13 +113,7 @@ def go_on(task: Task, cell: ShownCell) -> Proposal:
     new, _ = without_hidden(written[len(told.rstrip()) :].rstrip(), task.namespace)
     if not line_end:
         new = _of_one_statement(new)
-    source = cell.changed(_fitting(begin, new, rest))
-    return Proposal(
-        source=source,
-        completion=answer.completion,
-        cell=cell.event(task.cells),
-        unknown_names=unknown_names(source, task.namespace),
-    )
+    return _proposal(task, cell, _fitting(begin, new, rest), answer.completion)
 
 
 def _end_of_statement(cell: ShownCell) -> int:

@@ -166,11 +166,16 @@ class _Writer:
         (completion,) = self._task.draft(
             self._prompt, begin=self._header + text, stop=(end, _QUOTES), max_tokens=max_tokens
         )
-        if completion.finish_reason == "length" and is_torn(completion.text):
-            return ""
-        if self.first is None and sentence(completion.text, self._node.name):
+        said = completion.text
+        if (
+            completion.finish_reason == "length"
+            and "\n" not in said.strip()
+            and not _END.search(said)
+        ):
+            return ""  # no sentence of it is whole
+        if self.first is None and sentence(said, self._node.name):
             self.first = completion
-        return completion.text
+        return said
 
 
 def _header(node: Definition) -> str:
@@ -198,11 +203,6 @@ def sentence(said: str, name: str = "") -> str:
     if "".join(words) in ("".join(re.findall(r"\w+", name.casefold())), ""):
         return ""
     return f"{text[0].upper()}{text[1:]}."
-
-
-def is_torn(said: str) -> bool:
-    """Whether what was cut off has no whole sentence."""
-    return "\n" not in said.strip() and _END.search(said) is None
 
 
 def imperative(text: str) -> str:

@@ -85,8 +85,10 @@ def find_subject(argument: str | Subject, task: Task) -> Subject:
     if isinstance(argument, Subject):
         return argument
     words = argument.strip().strip("`'\"").removesuffix("()")
+    if not words and not task.cells:
+        raise MagicUsageError("No cell has run yet.", "Run one first, or give a name.")
     if not words:
-        return _last_cell(task)
+        return _of_cell(task.cells[-1])
     if NUMBERED_CELL.fullmatch(words):
         return _of_cell(find_cell(words, task.cells))
     if words in ("error", "the error", "last error") and words not in task.namespace:
@@ -139,12 +141,6 @@ def listed(names: Iterable[str]) -> str:
     """Names as they are listed in a sentence."""
     *most, last = (f"`{name}`" for name in names)
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _last_cell(task: Task) -> Subject:
-    if not task.cells:
-        raise MagicUsageError("No cell has run yet.", "Run one first, or give a name.")
-    return _of_cell(task.cells[-1])
 
 
 def _of_cell(cell: CellEvent) -> Subject:
