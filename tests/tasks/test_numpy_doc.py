@@ -172,7 +172,7 @@ def test_whatever_the_model_says_it_is_numpy_style(watch: Watch) -> None:
 
 
 SAID = """
-def f(a, b, *rest, c=None, **more):
+def f(a, b, *rest, **more):
     \'\'\'Do it.
 
     Slowly.
@@ -183,8 +183,6 @@ def f(a, b, *rest, c=None, **more):
         The points.
     \\\\*rest
         What is left.
-    c : {'x', 'y'}, optional
-        The way.
     color : str
         One of `more`.
 
@@ -192,8 +190,6 @@ def f(a, b, *rest, c=None, **more):
     -------
     mean : float
         The middle.
-    std : float
-        How far.
 
     Raises
     ------
@@ -224,8 +220,6 @@ def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
             The points.
         \\*rest
             What is left.
-        c : {'x', 'y'}, optional
-            The way.
         color : str
             One of `more`.
         **more
@@ -234,8 +228,6 @@ def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
         -------
         mean : float
             The middle.
-        std : float
-            How far.
 
         Raises
         ------
