@@ -97,6 +97,12 @@ class TerminalLine:
             self._out.write(_ERASE)
             self._out.flush()
 
+    def __enter__(self) -> ShowProgress:
+        return self.show
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.erase()
+
 
 def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProgress]:
     """What shows steps: whoever is given, or else a line of our own that is gone at the end.
@@ -112,7 +118,7 @@ def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProg
         if getattr(shell, "kernel", None) is not None:
             return _below_the_cell()
         if sys.stderr.isatty():
-            return _in_the_terminal()
+            return TerminalLine(sys.stderr)
     return nullcontext(lambda _step: None)
 
 
@@ -140,13 +146,3 @@ def _below_the_cell() -> Iterator[ShowProgress]:
     finally:
         if handle is not None:
             handle.update(NOTHING, raw=True)
-
-
-@contextmanager
-def _in_the_terminal() -> Iterator[ShowProgress]:
-    """Show steps in a line of the terminal that is erased at the end."""
-    line = TerminalLine(sys.stderr)
-    try:
-        yield line.show
-    finally:
-        line.erase()

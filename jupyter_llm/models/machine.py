@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
+from jupyter_llm.common.tables import count_of
+
 # File systems whose files change under us without a word.
 _SHARED = re.compile(
     "nfs|cifs|smb|9p|ceph|gluster|lustre|afs|beegfs|gpfs|"
@@ -45,8 +47,7 @@ class Machine:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def __str__(self) -> str:
-        cores = "1 core" if self.num_cores == 1 else f"{self.num_cores} cores"
-        return f"{self.cpu}, {cores}, {self.build}"
+        return f"{self.cpu}, {count_of(self.num_cores, 'core')}, {self.build}"
 
 
 def this_machine(num_cores: int) -> Machine:

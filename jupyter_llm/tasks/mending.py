@@ -233,7 +233,8 @@ class Rerun:
         others = [one for one in makers if not is_same(one, cell)]
         before = [one for one in others if one.number < cell.number]
         after = [one for one in others if cell.number < one.number < failed.number]
-        made = (*_sources(before), source, *_sources(after), *behind)
+        earlier, later = ([one.source for one in those] for those in (before, after))
+        made = (*earlier, source, *later, *behind)
         again = self.task.tries.seen(*made, **how) if before or after else seen
         if not again.runs:
             return seen
@@ -278,10 +279,6 @@ class Rerun:
 def is_same(cell: CellEvent, other: CellEvent) -> bool:
     """Whether two runs are of one cell, as far as that is known."""
     return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
-
-
-def _sources(cells: Sequence[CellEvent]) -> list[str]:
-    return [cell.source for cell in cells]
 
 
 def _namespace(task: Task) -> dict[str, Any]:

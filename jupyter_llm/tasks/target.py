@@ -305,11 +305,6 @@ class ShownCell:
         first = self.source.count("\n", 0, self.start + len(text) - len(text.lstrip("\n")))
         return range(first, first + text.strip("\n").count("\n") + 1)
 
-    @property
-    def cell_magic(self) -> str:
-        """The first line, where that is a `%%magic`."""
-        return split_cell_magic(self.source)[1]
-
     def check_is_python(self) -> None:
         """Refuse a cell that is written in something else."""
         check_is_python(self.source, "the cell")
@@ -364,8 +359,8 @@ class ShownCell:
 
         `MagicUsageError`: it is the same, or cannot be read.
         """
-        if self.cell_magic and not split_cell_magic(source)[0]:
-            source = self.cell_magic + source
+        if not split_cell_magic(source)[0]:
+            source = split_cell_magic(self.source)[1] + source
         if source.rstrip() == self.source.rstrip():
             raise MagicUsageError("Nothing to change: the model would leave the cell as it is.")
         if syntax_error(source) is not None and syntax_error(self.source) is None:
