@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import tempfile
 from contextlib import contextmanager
@@ -36,17 +35,12 @@ def open_regular(path: str | Path, *, follows_links: bool = True) -> BufferedRea
 
 
 @contextmanager
-def replacing(path: Path, *, is_private: bool = True) -> Iterator[BinaryIO]:
-    """A draft to write, which becomes the file if nothing is raised meanwhile.
-
-    It is for its owner only, or as the file before it. After an `OSError` the file is as it was.
-    """
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A draft for its owner only, which becomes the file if nothing is raised meanwhile."""
     handle, draft = tempfile.mkstemp(suffix=DRAFT_SUFFIX, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        if not is_private:
-            shutil.copymode(path, draft)
         Path(draft).replace(path)
     finally:
         Path(draft).unlink(missing_ok=True)
