@@ -23,8 +23,9 @@ from jupyter_llm.notebook.failures.failure import Failure, told_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.hidden import restored
-from jupyter_llm.tasks.mending import Rerun, is_alike, is_same
+from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.rerun import Rerun, is_same
 from jupyter_llm.tasks.target import error_text, variables_text
 
 if TYPE_CHECKING:

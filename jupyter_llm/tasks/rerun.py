@@ -1,0 +1,134 @@
+"""The cells of a failure run once more, one of them changed, to see what the change comes to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.notebook.cells.rendering import shown_name
+from jupyter_llm.notebook.code.bindings import bindings
+from jupyter_llm.notebook.failures.broken_cell import failing_line
+from jupyter_llm.notebook.failures.failure import slot
+from jupyter_llm.tasks.mending import MendSearch, comes_behind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.failures.causes import Cause
+    from jupyter_llm.notebook.failures.failure import Failure
+    from jupyter_llm.notebook.sealed.seen import Seen
+    from jupyter_llm.tasks.mending import Mended, Place
+    from jupyter_llm.tasks.task import Task
+
+_MAX_CELLS = 4  # that may be the cause
+_MAX_FILES = 2000
+_FILES = ("*", "*/*", "*/*/*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """How the cells of a failure are tried: a changed one, and behind it what it is to mend."""
+
+    task: Task
+    failure: Failure
+    failed: CellEvent | None = None
+    causes: Sequence[Cause] = ()
+
+    def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
+        """What comes of a cell with another source, up to the one that failed."""
+        failed = self.failed
+        behind = () if failed is None or self.is_failed(cell) else (failed.source,)
+        seen = self.task.tries.seen(source, *behind, **how)
+        makes_again = any(binding.makes_again for binding in bindings(cell.source))
+        if seen.outcome != "raises" or failed is None or not (behind or makes_again):
+            return seen
+        # What was made of it, or what it was made of, may be as the error left it.
+        makers = sorted((one.cell for one in self.causes), key=lambda one: one.number)
+        others = [one for one in makers if not is_same(one, cell)]
+        before = [one for one in others if one.number < cell.number]
+        after = [one for one in others if cell.number < one.number < failed.number]
+        made = (*_sources(before), source, *_sources(after), *behind)
+        again = self.task.tries.seen(*made, **how) if before or after else seen
+        if not again.runs:
+            return seen
+        names = " and ".join(map(shown_name, (*before, *after)))
+        has = "has" if len(before) + len(after) == 1 else "have"
+        return replace(again, text=f"runs once {names} {has} run again")
+
+    def is_failed(self, cell: CellEvent) -> bool:
+        """Whether a cell is the one that failed, as far as that is known."""
+        return self.failed is None or is_same(cell, self.failed)
+
+    def is_past(self, cell: CellEvent, source: str, seen: Seen) -> bool:
+        """Whether a changed cell's error came behind the place where the first one was."""
+        num_more = source.count("\n") - cell.source.count("\n") if self.is_failed(cell) else 0
+        return comes_behind(seen, self.failure, self._place(cell), num_more)
+
+    def mended(self, causes: Sequence[Cause]) -> Iterator[tuple[Cause, Mended]]:
+        """Yield mends of the cells that may be the cause, as seen, up to one that runs."""
+        namespace = _namespace(self.task)
+        files = tuple(islice(_files_near(self.failure), _MAX_FILES))
+        for cause in causes[:_MAX_CELLS]:
+
+            def seen_of(sources: Sequence[str], cell: CellEvent = cause.cell) -> Seen:
+                return self.seen(cell, sources[0], step="Trying a change")
+
+            search = MendSearch(seen_of, namespace, files)
+            place = self._place(cause.cell)
+            for found in search.mended((cause.cell.source,), self.failure, place):
+                if not (found.seen.was_tried or cause is causes[0] or cause.has_raised):
+                    continue  # another cell is likelier to be wrong
+                yield cause, found
+                if found.is_settled:
+                    return
+
+    def _place(self, cell: CellEvent) -> Place:
+        """Where the failure was, in the sources that are tried for a cell."""
+        if self.failed is None or self.is_failed(cell):
+            return 0, failing_line(self.failure, cell.source)
+        return 1, failing_line(self.failure, self.failed.source)
+
+
+def is_same(cell: CellEvent, other: CellEvent) -> bool:
+    """Whether two runs are of one cell, as far as that is known."""
+    return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
+
+
+def _sources(cells: Sequence[CellEvent]) -> list[str]:
+    return [cell.source for cell in cells]
+
+
+def _namespace(task: Task) -> dict[str, Any]:
+    """The notebook's variables, and those of its functions that were running when it failed."""
+    found = dict(task.namespace)
+    error = task.error[0] if task.error is not None else None
+    traceback: TracebackType | None = (
+        slot(error, BaseException, "__traceback__") if error is not None else None
+    )
+    while traceback is not None:
+        frame = traceback.tb_frame
+        is_function = frame.f_code.co_name != "<module>"
+        if is_function and task.sources.find(frame.f_code.co_filename) is not None:
+            found.update(frame.f_locals)
+        traceback = traceback.tb_next
+    return found
+
+
+def _files_near(failure: Failure) -> Iterator[str]:
+    """Yield the paths of files that may be meant where one was not found, as one types them."""
+    if {"OSError", "IOException"}.isdisjoint(failure.bases):
+        return
+    found = re.search(r"'([^'\n]+)'", failure.message)
+    folder = Path(found[1]).parent if found is not None else Path()
+    places = [(Path(), pattern) for pattern in _FILES]
+    if folder.is_absolute():
+        places.append((folder, "*"))
+    for root, pattern in places:
+        for path in sorted(islice(root.glob(pattern), _MAX_FILES)):
+            if not path.name.startswith(".") and path.is_file():
+                yield path.as_posix()
