@@ -9,7 +9,7 @@ export const PROTOCOL = 2;
 
 export type CellKind = "code" | "markdown" | "raw";
 export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
-export type ActivityState = "none" | "loading" | "idle" | "waiting" | "reading" | "writing";
+export type ActivityState = "none" | "loading" | "idle" | "reading" | "writing";
 export type Metadata = Record<string, unknown>;
 
 export interface DocumentCell {

@@ -32,8 +32,6 @@ export function stateWords(
       return translate("loading %1 %", percent(share ?? 0));
     case "idle":
       return translate("idle");
-    case "waiting":
-      return translate("waiting");
     case "reading":
       return translate("reading");
     case "writing":
