@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyter_llm._version import __version__
 from jupyter_llm.common.database import store
 from jupyter_llm.common.markdown import untrusted_markdown
-from jupyter_llm.common.tables import human_size, markdown_table
+from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.local import installed, trial
 from jupyter_llm.engine.local.memory import plan_load
 from jupyter_llm.engine.options import EngineOptions
@@ -31,7 +31,6 @@ from jupyter_llm.errors import (
 )
 from jupyter_llm.frontends.installation import NoLabError, check
 from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
-from jupyter_llm.models.fingerprint import check_promise, known_sha256
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import available_cores, free_memory, this_machine
 
@@ -45,9 +44,7 @@ Look = tuple[State, str] | tuple[State, str, str]
 """How it is, what is said of it, and what to do."""
 
 _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
-_SOON_READ_BYTES = 1 << 30
 _MOST = 5  # names, or reasons
-_CUDA = "-DGGML_CUDA=ON"
 _GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # of NVIDIA and AMD
 _PANEL = Path(__file__).parent / "panel" / "static" / "chat_panel.js"
 _MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
@@ -62,10 +59,14 @@ class Remark:
     said: str
     advice: str = ""
 
+    def __str__(self) -> str:
+        advice = f" → {self.advice}" if self.advice else ""
+        return f"- {_MARKS[self.state]} **{self.what}**: {self.said}{advice}"
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All that was found; shows as a table."""
+    """All that was found; shows as a list."""
 
     remarks: tuple[Remark, ...]
 
@@ -86,8 +87,7 @@ class Diagnosis:
         return {"version": 1, "is_healthy": self.is_healthy, "findings": findings}
 
     def __str__(self) -> str:
-        rows = [(_MARKS[one.state], one.what, one.said, one.advice) for one in self.remarks]
-        return f"{self.summary}\n\n{markdown_table(('', '', 'found', 'what to do'), rows)}"
+        return "\n".join([self.summary, "", *map(str, self.remarks)])
 
     def _repr_markdown_(self) -> str:
         return untrusted_markdown(str(self))
@@ -104,7 +104,8 @@ def diagnose() -> Diagnosis:
         "trying code": _tries,
     }
     others = [_looked(what, look) for what, look in looks.items()]
-    return Diagnosis((_looked("package", _package), llama, kept, *others))
+    here = f"jupyter_llm {__version__}, Python {platform.python_version()} in {sys.prefix}"
+    return Diagnosis((Remark("package", "ok", here), llama, kept, *others))
 
 
 def _looked(what: str, look: Callable[[], Look]) -> Remark:
@@ -115,36 +116,22 @@ def _looked(what: str, look: Callable[[], Look]) -> Remark:
         return Remark(what, "wrong", said, "Install jupyter_llm again, or report this.")
 
 
-def _package() -> Look:
-    said = f"jupyter_llm {__version__}, Python {platform.python_version()} in {sys.prefix}"
-    try:
-        found = version("jupyter-llm")
-    except PackageNotFoundError:  # a folder on the path
-        return "ok", said
-    if found == __version__:
-        return "ok", said
-    said = f"the code is jupyter_llm {__version__}, and {found} is installed"
-    return "wrong", said, "Restart the kernel, or install it again."
-
-
 def _llama() -> Look:
     """Which llama.cpp there is, and what of the processor and a GPU it uses."""
     try:
         llama = installed.installed_llama()
     except EngineError as error:
         return "wrong", f"does not work. {error}", f"`{_BUILD}llama-cpp-python`"
-    machine, settings = this_machine(available_cores()), []
+    machine = this_machine(available_cores())
     said = f"{llama.build} in {llama.path}; {machine.cpu}, {machine.num_cores} cores"
     if llama.has_gpu:
         free = llama.gpu_bytes
         said += "; finds no GPU" if free is None else f"; uses the GPU, {human_size(free)} free"
     elif any(Path(sign).exists() for sign in _GPU_SIGNS):
         said += "; there is a GPU, and this build is for the processor alone"
-        settings.append(_CUDA)
-    if not settings:
-        return "ok", said
-    advice = f'Faster: `CMAKE_ARGS="{" ".join(settings)}" {_BUILD}llama-cpp-python`'
-    return "note", said, advice + (" (AMD: `-DGGML_HIP=ON`)" if _CUDA in settings else "")
+        advice = f'Faster: `CMAKE_ARGS="-DGGML_CUDA=ON" {_BUILD}llama-cpp-python`'
+        return "note", said, f"{advice} (AMD: `-DGGML_HIP=ON`)"
+    return "ok", said
 
 
 def _model(*, is_tried: bool) -> Look:
@@ -166,21 +153,17 @@ def _model(*, is_tried: bool) -> Look:
 
 
 def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
-    """Whether a file is whole, the one that came, fits into memory and can be loaded."""
+    """Whether a file is whole, fits into memory and can be loaded."""
     advice = "Choose another one: `%llm /models` lists them."
     try:
         file = inspect(entry.path)
-        is_read = file.size_bytes < _SOON_READ_BYTES or known_sha256(entry.path) is not None
-        if is_read:
-            check_promise(entry.path)
         plan_load(file, EngineOptions(), free_memory())
         if is_tried:
             trial.try_file(entry.path)
     except (ModelLoadError, OSError) as error:
         return "wrong", str(error), advice
     said = f"{entry.name}, {human_size(file.size_bytes)}, {file.quantization} ({entry.source})"
-    said += "" if is_read else f"; not read whole: `jupyter llm verify {entry.name}` does"
-    return "ok", said
+    return "ok", f"{said}; `jupyter llm verify {entry.name}` reads it whole"
 
 
 def _store() -> Look:

@@ -40,7 +40,14 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = _parser()
+    parser = argparse.ArgumentParser(
+        prog="jupyter llm",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"jupyter_llm {__version__}")
+    add_commands(parser)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         import argcomplete
 
@@ -64,15 +71,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(interrupt, OneLine) and getattr(interrupt, "completion", None) is None:
             say(options.command, str(interrupt))  # nothing was shown of it yet
         return INTERRUPTED
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="jupyter llm",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"jupyter_llm {__version__}")
-    add_commands(parser)
-    return parser

@@ -21,11 +21,11 @@ from jupyter_llm.frontends.cli.command import (
     show,
     show_json,
 )
-from jupyter_llm.frontends.prompt.options import OPTIONS, Option
+from jupyter_llm.frontends.prompt.options import OPTIONS
 from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Stream
@@ -34,16 +34,6 @@ if TYPE_CHECKING:
 
 _SAMPLING = [field.name for field in fields(SamplingParams)]
 _LITERAL = "-- "
-
-
-def _converter(option: Option) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        try:
-            return option.convert(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"it takes {option.expects}, not {text!r}") from None
-
-    return convert
 
 
 def _prompt_options() -> Iterator[Argument]:
@@ -55,7 +45,7 @@ def _prompt_options() -> Iterator[Argument]:
         kind: dict[str, Any] = {"action": "store_true", "default": None}
         if option.metavar:
             action = "append" if option.is_list else "store"
-            kind = {"action": action, "type": _converter(option), "metavar": option.metavar}
+            kind = {"action": action, "type": option.convert, "metavar": option.metavar}
         yield argument(*option.names, help=option.help, **kind)
 
 
@@ -64,13 +54,12 @@ def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
     from jupyter_llm.api import llm
 
     said = llm.current.project().prompting
-    for name in ("system", "stats"):
-        if getattr(options, name) is None:
+    for name in (*_SAMPLING, "system", "stats"):
+        if getattr(options, name, None) is None:
             setattr(options, name, said.get(name))
-    given = {name: getattr(options, name, None) for name in _SAMPLING}
-    given = {name: said.get(name) if value is None else value for name, value in given.items()}
     if options.no_think:
-        given["think"] = False
+        options.think = False
+    given = {name: getattr(options, name) for name in _SAMPLING}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -34,13 +34,7 @@ class Argument(NamedTuple):
     completer: Callable[..., list[str]] | None = None
 
 
-class _Declared(NamedTuple):
-    run: Run
-    arguments: tuple[Argument, ...]
-    json_help: str | None
-
-
-_DECLARED: dict[str, _Declared] = {}
+_DECLARED: dict[str, tuple[Run, tuple[Argument, ...], str | None]] = {}
 
 
 def command(
@@ -49,7 +43,7 @@ def command(
     """Declare a command of the function's name; it has `--json` unless there is no help for it."""
 
     def declare(run: Run) -> Run:
-        _DECLARED[run.__name__.strip("_")] = _Declared(run, arguments, json_help)
+        _DECLARED[run.__name__.strip("_")] = run, arguments, json_help
         return run
 
     return declare

@@ -10,8 +10,6 @@ from jupyter_llm.frontends.cli.command import OK, WRONG, argument, command, show
 if TYPE_CHECKING:
     import argparse
 
-_MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
-
 
 @command()
 def _doctor(options: argparse.Namespace) -> int:
@@ -21,19 +19,13 @@ def _doctor(options: argparse.Namespace) -> int:
     kernel, and whether code can be tried.
 
     exit codes:
-      0  all is well; lines with `note` are remarks
+      0  all is well; lines with `·` are remarks
       1  something is wrong, and the line says what to do
     """
     from jupyter_llm.frontends.doctor import diagnose
 
     diagnosis = diagnose()
-    width = max(len(one.what) for one in diagnosis.remarks)
-    lines = []
-    for one in diagnosis.remarks:
-        lines.append(f"{_MARKS[one.state]}  {one.what:{width}}  {one.said}")
-        if one.advice:
-            lines.append(f"{'':{width + 7}}→ {one.advice}")
-    tell(options, diagnosis.to_json(), "\n".join([*lines, "", diagnosis.summary]))
+    tell(options, diagnosis.to_json(), diagnosis)
     return OK if diagnosis.is_healthy else WRONG
 
 
@@ -85,5 +77,5 @@ def _help(options: argparse.Namespace) -> int:
     from jupyter_llm.frontends.topics import topic, topic_table
 
     table = topic_table().replace("/help", "jupyter llm help")
-    show(topic(options.topic) if options.topic else table)
+    show((topic(options.topic) if options.topic else table).replace("**", ""))
     return OK

@@ -1,8 +1,7 @@
-"""`jupyter llm models`, `pull`, `bench` and the like: models on this machine and on their way."""
+"""`jupyter llm models`, `pull` and the like: models on this machine and on their way."""
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
     import argparse
 
     from jupyter_llm.frontends.prompt.model_list import ListedModel
-
-_OR_THE_ONE_IN_USE = "a model's name or path; without it the one that is used"
-_ROUNDS = 3
-_TEXT = " reads a sentence, and then it goes on with the next one." * 20
-_WRITTEN = 64  # tokens
 
 
 def _in_notebook(name: str, typed: str = "") -> str:
@@ -58,7 +52,7 @@ def _as_json(model: ListedModel) -> dict[str, Any]:
         "name": model.entry.name,
         "aliases": model.entry.aliases,
         "source": model.entry.source,
-        "license": model.licence,
+        "license": model.file.license or "",
         "fits": model.fits,
         "needs_bytes": model.needs_bytes,
         "promised_bytes": model.promised_bytes,
@@ -88,36 +82,6 @@ def _alias(options: argparse.Namespace) -> int:
     return tell(options, {name: asdict(alias) for name, alias in llm.aliases.items()}, said)
 
 
-@command(model_argument("model"))
-def _inspect(options: argparse.Namespace) -> int:
-    """Tell what a model file says of itself.
-
-    Only the header of the GGUF file is read.
-    """
-    from jupyter_llm.common.controls import one_line
-    from jupyter_llm.common.tables import human_size
-    from jupyter_llm.models.discover import find_model
-    from jupyter_llm.models.inspect import inspect
-
-    file = inspect(find_model(options.model).path)
-    sampling = ", ".join(f"{name} {value:g}" for name, value in file.sampling)
-    facts = {
-        "file": file.path,
-        "name": file.name or "not stated",
-        "architecture": file.architecture,
-        "size": f"{human_size(file.size_bytes)}, {file.quantization}",
-        "parameters": f"{file.num_parameters:,}",
-        "layers": f"{file.shape.num_layers}, embeddings of {file.shape.n_embd}",
-        "vocabulary": f"{file.shape.n_vocab:,} tokens",
-        "context": f"{file.n_ctx_train:,} tokens" if file.n_ctx_train else "not stated",
-        "chat template": "yes" if file.has_chat_template else "no: a base model",
-        "sampling": sampling or "nothing recommended",
-        "licence": file.license or "not stated",
-    }
-    lines = [f"{name:13}  {one_line(str(value))}" for name, value in facts.items()]
-    return tell(options, asdict(file), "\n".join(lines))
-
-
 @command(
     argument("name", nargs="?", metavar="NAME", help="a model of the list or of the hub"),
     argument("--accept-licence", action="store_true", help="accept a licence, once"),
@@ -140,12 +104,9 @@ def _pull(options: argparse.Namespace) -> int:
     try:
         pulled = llm.pull(options.name, accept_licence=options.accept_licence)
     except LicenceError as error:
-        if options.json or not error.text:
-            raise
-        show(error.text)
-        if not agrees(f"Do you accept this licence ({error.licence})?"):
-            raise
-        pulled = llm.pull(options.name, accept_licence=True)
+        if error.text and not options.json:
+            show(error.text)
+        raise
     return tell(options, asdict(pulled), pulled)
 
 
@@ -160,22 +121,17 @@ def _remove(options: argparse.Namespace) -> int:
     deleted.
     """
     from jupyter_llm.common.tables import human_size
-    from jupyter_llm.models.discover import find_model, list_models
+    from jupyter_llm.models.discover import find_model
     from jupyter_llm.models.removal import removal
 
     entry = find_model(options.model)
     found = removal(entry)
     listed = f"{human_size(found.size_bytes)}:\n" + "\n".join(map(str, found.paths))
-    is_path, refusal = entry.source == "path", ""
+    is_whole = entry.source == "path" or options.model.lower().removesuffix(".gguf") in entry.names
+    refusal = "" if is_whole else f"--yes needs the whole name, as {entry.name}."
     if not options.yes:
-        if not agrees(f"Delete this, {listed}\n?"):
-            refusal = "--yes deletes without a question."
-    elif not is_path and options.model.lower().removesuffix(".gguf") not in entry.names:
-        refusal = f"--yes needs the whole name, as {entry.name}."
-    elif not is_path:
-        for other in list_models():
-            if other.path != entry.path and not set(other.names).isdisjoint(entry.names):
-                refusal = f"{entry.path} and {other.path} have one name: with --yes, give the path."
+        is_agreed = agrees(f"Delete this, {listed}\n?")
+        refusal = "" if is_agreed else "--yes deletes without a question."
     if refusal:
         say("remove", f"Nothing was deleted. {refusal}")
         return TROUBLE
@@ -184,38 +140,11 @@ def _remove(options: argparse.Namespace) -> int:
     return tell(options, value, f"Deleted, {listed}")
 
 
-@command(model_argument("model", nargs="?", help=_OR_THE_ONE_IN_USE))
-def _bench(options: argparse.Namespace) -> int:
-    """Measure how fast a model reads and writes on this machine.
-
-    It is loaded with its usual settings, and nothing is changed. Other programs that compute make
-    it slower: compare figures of one quiet hour.
-    """
-    from jupyter_llm.api import llm
-    from jupyter_llm.models.machine import this_machine
-
-    engine = llm.engine(options.model)
-    reading, writing = [], []
-    for number in range(_ROUNDS):
-        usage = llm.complete(  # another text each time, so that nothing of it was read before
-            f"Reader {number}{_TEXT}",
-            model=options.model,
-            max_tokens=_WRITTEN,
-            ignore_eos=True,
-            may_repeat=True,
-            lookup=False,
-            exact=False,
-        ).usage
-        reading.append((usage.prompt_tokens - usage.cached_tokens) / usage.prefill_s)
-        writing.append(usage.tokens_per_s)
-    prefill, decode = statistics.median(reading), statistics.median(writing)
-    name, machine = engine.info.name, str(this_machine(engine.info.n_threads))
-    value = {"model": name, "machine": machine, "prefill": prefill, "decode": decode}
-    text = f"{name} reads {prefill:.0f} and writes {decode:.0f} tokens/s ({machine})."
-    return tell(options, value, text)
-
-
-@command(model_argument("model", nargs="?", help=_OR_THE_ONE_IN_USE))
+@command(
+    model_argument(
+        "model", nargs="?", help="a model's name or path; without it the one that is used"
+    )
+)
 def _tune(options: argparse.Namespace) -> int:
     """Measure again what makes a model faster on this machine.
 

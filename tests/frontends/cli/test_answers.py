@@ -261,7 +261,11 @@ class TestInTerminal:
         until(lambda: chat.shows("/half"))
         chat.interrupt()
         chat.type("\n/unload\n")  # an interrupt just before the wait for a key waits for it too
-        until(lambda: chat.shows("memory is free again. The next prompt loads it.\r\n> "))
+        until(
+            lambda: chat.shows(
+                "memory is free again. The next prompt that needs it loads it.\r\n> "
+            )
+        )
         chat.type("\x04")
         assert chat.process.wait(20) == 0
         assert "Traceback" not in chat._text

@@ -17,7 +17,7 @@ from jupyter_llm.frontends.cli import main
     [
         ("jupyter-llm mod", {"models"}),
         ("jupyter-llm run --max", {"--max-tokens"}),
-        ("jupyter-llm inspect tin", {"tiny"}),
+        ("jupyter-llm verify tin", {"tiny"}),
         ("jupyter-llm completion z", {"zsh"}),
     ],
 )

@@ -77,8 +77,8 @@ def test_a_healthy_installation_has_nothing_wrong(
     assert "llama-cpp-python 9 in /lib/libllama.so" in find("llama.cpp")["said"]
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "All is well."
-    assert not any(line.startswith("WRONG") for line in lines)
+    assert lines[0] == "All is well."
+    assert not any(line.startswith("- ✗") for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -158,5 +158,5 @@ def test_a_panel_that_was_not_built_is_said(find: Find, tmp_path: Path) -> None:
 def test_the_command_of_notebooks_says_the_same(find: Find) -> None:
     find("model")
     report = COMMANDS["doctor"].run(Call(llm=llm, chat=llm.chat()))
-    assert str(report).startswith("All is well.\n\n|")
-    assert "| ✓ | model | tiny" in str(report)
+    assert str(report).startswith("All is well.\n\n-")
+    assert "- ✓ **model**: tiny" in str(report)

@@ -49,28 +49,14 @@ def test_models_are_listed_as_in_a_notebook_and_as_json(
     assert (tiny["quantization"], tiny["path"]) == ("F32", str(models / "tiny.gguf"))
 
 
-@pytest.mark.parametrize("name", ["tin", "tiny.gguf", "PATH"])
-def test_a_file_tells_what_it_says_of_itself(
-    name: str, models: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = str(models / "tiny.gguf") if name == "PATH" else name
-    assert main(["inspect", name]) == 0
-    out = capsys.readouterr().out
-    assert "4,096 tokens" in out
-    assert "cc0-1.0" in out
-    assert main(["inspect", "--json", name]) == 0
-    assert json.loads(capsys.readouterr().out)["shape"]["num_layers"] == 2
-
-
 def test_a_damaged_file_is_said_in_one_line(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = models / "tiny.gguf"
     path.write_bytes(path.read_bytes()[:-100])
-    for command in ("inspect", "verify"):
-        assert main([command, str(path)]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert "tiny.gguf is truncated" in line
+    assert main(["verify", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "tiny.gguf is truncated" in line
 
 
 def test_a_file_is_verified_against_the_hash_it_came_with(
