@@ -10,7 +10,7 @@ import pytest
 
 from jupyter_llm import llm
 from jupyter_llm.engine.project import SETTINGS
-from jupyter_llm.frontends.magics.commands import magic_commands
+from jupyter_llm.frontends.magics.magics import magic_commands
 from jupyter_llm.frontends.topics import topic, topics
 
 ROOT = Path(__file__).parents[1]

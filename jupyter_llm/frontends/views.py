@@ -29,11 +29,13 @@ class View:
     def progress(self, step: Step) -> None:
         """Show what goes on, where that has taken its time."""
 
-    def think(self, reasoning: str, num_tokens: int) -> None:
-        """Show what was thought so far, folded; that stays above the text."""
+    def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002  not everywhere
+        """Show what was thought so far, or how much."""
+        self.progress(Step(f"Thinking: {count_of(num_tokens, 'token')} so far"))
 
     def update(self, text: str) -> None:
-        """Show the text so far."""
+        """Show the text so far, or how much there is."""
+        self.progress(Step(f"Writing: {count_of(len(text.split()), 'word')} so far"))
 
     def close(
         self, text: str, note: str, metadata: Mapping[str, Any] | None = None, *, html: str = ""
@@ -52,20 +54,12 @@ class NotebookView(View):
     """One output of a cell that is replaced as the text grows.
 
     The saved notebook holds the last state. `mime` is text/markdown or text/plain; `publish` is
-    the shell's `DisplayPublisher.publish`. `clear_cell` takes away all that the cell shows, if that
-    is nothing but this view, and says whether it did.
+    the shell's `DisplayPublisher.publish`.
     """
 
-    def __init__(
-        self,
-        publish: Callable[..., None],
-        mime: str,
-        clear_cell: Callable[[], bool] = lambda: False,
-        pace: Pace | None = None,
-    ) -> None:
+    def __init__(self, publish: Callable[..., None], mime: str, pace: Pace | None = None) -> None:
         self._publish = publish
         self._mime = mime
-        self._clear_cell = clear_cell
         self._pace = pace or Pace()
         self._display_id: str | None = None
         self._text = ""
@@ -115,8 +109,6 @@ class NotebookView(View):
         self._line = ""
         if self._text or self._thought[0]:
             self._show(self._bundle(self._text))
-        elif self._clear_cell():
-            self._display_id = None
         else:
             self._show(NOTHING)
 
@@ -163,11 +155,11 @@ class TerminalView(View):
         if not self._shown and self._notes is None:
             self._line.show(step)
 
-    def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002  one line is enough
+    def think(self, reasoning: str, num_tokens: int) -> None:
         """Show how much was thought so far; that stays above the text."""
         if not self._shown:
             self._num_thought = num_tokens
-        self.progress(Step(f"Thinking: {count_of(num_tokens, 'token')} so far"))
+        super().think(reasoning, num_tokens)
 
     def clear(self) -> None:
         """Erase the line that has shown what goes on."""
@@ -205,7 +197,7 @@ class TerminalView(View):
 
 
 class SilentView(View):
-    """Shows what goes on and nothing of the answer, as where that goes into a variable."""
+    """Shows how far an answer is and nothing of it, as where it goes into a variable."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -213,14 +205,6 @@ class SilentView(View):
     def progress(self, step: Step) -> None:
         """Show what goes on."""
         self._view.progress(step)
-
-    def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002  as of the answer
-        """Show how much was thought."""
-        self.progress(Step(f"Thinking: {count_of(num_tokens, 'token')} so far"))
-
-    def update(self, text: str) -> None:
-        """Show how much is written."""
-        self.progress(Step(f"Writing: {count_of(len(text.split()), 'word')} so far"))
 
     def close(self, *_answer: Any, **_options: Any) -> None:
         """Show nothing any more."""
@@ -231,11 +215,11 @@ class SilentView(View):
         self._view.clear()
 
 
-def make_view(shell: Any, mime: str, clear_cell: Callable[[], bool] = lambda: False) -> View:
+def make_view(shell: Any, mime: str) -> View:
     """The view for a shell: its cell's output, or the terminal; see `NotebookView`."""
     if any(base.__name__ == "TerminalInteractiveShell" for base in type(shell).__mro__):
         return TerminalView(sys.stdout)
-    return NotebookView(shell.display_pub.publish, mime, clear_cell)
+    return NotebookView(shell.display_pub.publish, mime)
 
 
 def answer_metadata(completion: Completion) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from jupyter_llm import llm
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
-from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import words_at
+from jupyter_llm.frontends.magics.magics import magic_commands
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.topics import topic, topics
 

@@ -158,19 +158,15 @@ def test_what_is_there_within_a_second_shows_nothing_else() -> None:
     assert published.texts == ["Paris"]
 
 
-@pytest.mark.parametrize("is_alone", [False, True])
 @pytest.mark.usefixtures("at_once")
-def test_what_goes_on_is_gone_at_the_end_and_where_the_cell_is_ours_without_a_trace(
-    *, is_alone: bool
-) -> None:
+def test_what_goes_on_is_gone_at_the_end() -> None:
     published = _Published()
-    view = SilentView(NotebookView(published, "text/markdown", lambda: is_alone))
+    view = SilentView(NotebookView(published, "text/markdown"))
     view.clear()
     view.progress(reading(9).step)
     view.update("two words")
     view.close("two words and more", "a note", {"jupyter_llm": {}})
-    assert published.texts[1] == "Writing: 2 words so far, 0 s"
-    assert published.texts[2:] == ([] if is_alone else [""])
+    assert published.texts[1:] == ["Writing: 2 words so far, 0 s", ""]
 
 
 def test_html_is_shown_for_the_text_with_the_note_below_it() -> None:

@@ -9,10 +9,10 @@ from jupyter_llm.frontends.comm.messages import (
     AnswerMessage,
     Cancel,
     ErrorMessage,
+    ProgressData,
     ProgressMessage,
     ProposalMessage,
 )
-from jupyter_llm.frontends.comm.parts import ProgressData
 from jupyter_llm.frontends.lab import target
 from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.session import PagePart

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.api import llm
+from jupyter_llm.chat.asked import Asked
 from jupyter_llm.common.watchers import weakly
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.asker import Asker
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
 from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.jobs import Job
-from jupyter_llm.frontends.comm.parts import CheckedData
+from jupyter_llm.frontends.comm.messages import CheckedData
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
+from jupyter_llm.frontends.prompt.commands import Call, Order
+from jupyter_llm.frontends.prompt.typed import Typed, read
+from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
+from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 from jupyter_llm.notebook.code.landing import NextInput
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
+from jupyter_llm.notebook.values.variables import plainly_mentioned
 from jupyter_llm.tasks.code_answer import CodeCell, mended
 from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.placing import marked
+from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.chat.draft import Turn
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.events import CellEvent
 
@@ -48,7 +58,7 @@ class ChatLine:
     ) -> None:
         self._chat = chat
         self.side = side = KernelSide(chat, options.context, put, on_settled)
-        self._asker = Asker(side, options)
+        self._options = options
         self._drafting = Drafting[messages.DraftMessage](self._read_draft)
         self._later: NextInput | None = None
         self._lock = Lock()  # guards that there is one
@@ -99,18 +109,105 @@ class ChatLine:
         self._drafting.take(message if message.text.strip() else None)
 
     def _read_draft(self, message: messages.DraftMessage | None) -> bool:
-        draft = None if message is None else partial(self._asker.draft, message)
+        draft = None if message is None else partial(self._drafted, message)
         return read_draft(self._chat, draft)
 
     def _send(self, message: messages.Send) -> None:
         self._drafting.drop()
-        work = partial(self._asker.send, message)
+        work = partial(self._answer, message)
         self.side.begin(Job(message.id, message.text, work, self.side))
 
     def _regenerate(self, message: messages.Regenerate) -> None:
         turn = self._chat.turn(message.number)
-        work = partial(self._asker.regenerate, message, turn)
+        work = partial(self._answer_again, message, turn)
         self.side.begin(Job(message.id, turn.prompt, work, self.side))
+
+    def _answer(self, message: messages.Send, job: Job) -> None:
+        """Carry out a command, or send a prompt and wait until it is answered."""
+        typed = job.run(partial(self._read, message, message.text))
+        if isinstance(typed.what, Order):
+            self._obey(typed.what, typed.options, job)
+            return
+        self._ask(self._with_message(typed.what, message), job)
+
+    def _drafted(self, message: messages.DraftMessage) -> Asked | None:
+        """What would be sent of a draft; None if that is no prompt, or not yet."""
+        found = read_typed_draft(partial(self._read, message), message.text)
+        return self._with_message(found[0], message) if found is not None else None
+
+    def _answer_again(self, message: messages.Regenerate, turn: Turn, job: Job) -> None:
+        """Answer the prompt of a turn once more, as another branch."""
+        options = self._options_for(message)
+        asked = Asked(
+            prompt=turn.prompt,
+            model=options.model,
+            after=turn.parent,
+            attachments=turn.attachments,
+            context=options.context,
+            named=plainly_mentioned(turn.prompt, user_namespace()),
+            # Whatever `@` is left in it was no variable's.
+            about=turn.prompt.replace("@", "@@"),
+            vars=options.vars,
+            is_kept=self._chat.is_kept(turn.number),
+            goes_on=True,
+            params=options.params,
+        )
+        self._ask(asked, job)
+
+    def _read(self, message: messages.FromFrontEnd, *text: str, is_draft: bool = False) -> Typed:
+        return read(
+            *text,
+            commands=PANEL_COMMANDS,
+            namespace=user_namespace(),
+            cells=self._cells,
+            defaults=self._options_for(message),
+            has_options=False,
+            is_draft=is_draft,
+        )
+
+    @staticmethod
+    def _with_message(asked: Asked, message: messages.Send | messages.DraftMessage) -> Asked:
+        """A prompt where the message wants it, with what is attached to it there."""
+        given = [(item.label, item.text) for item in message.attachments]
+        return replace(asked, after=message.after, attachments=(*asked.attachments, *given))
+
+    def _ask(self, asked: Asked, job: Job) -> None:
+        self._chat.current.get(asked.model, show=job.tell)
+        job.check()
+        answer = self.side.send_prompt(job, asked).result()
+        has_words = answer.text or answer.reasoning
+        if not has_words and answer.finish_reason != "cancelled":  # there is no turn of it
+            self.side.notify(job, "The model wrote nothing.")
+
+    def _obey(self, order: Order, options: Options, job: Job) -> None:
+        """Carry out a command, and show what it answers as a notice."""
+        call = Call(
+            llm=llm,
+            chat=self._chat,
+            argument=order.argument,
+            options=options,
+            show=job.show,
+            show_progress=job.tell,
+        )
+        answer = order.command.run(call)
+        if job.is_wordless:
+            return  # what was typed is given back
+        notify = partial(self.side.notify, job)
+        if isinstance(answer, Proposal):
+            made = answer.completion
+            ended = _cut_off(made) if made is not None else ""
+            shown = f"{ended}\n\n{answer}".lstrip()
+            notify(shown, proposal=_proposal_data(answer), answer=made)
+        elif isinstance(answer, Completion):
+            notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
+        else:
+            notify(str(answer), choices=answer.choices if isinstance(answer, Offer) else ())
+
+    def _options_for(self, message: messages.FromFrontEnd) -> Options:
+        """What the message asks for, or else what the front end is set to."""
+        asked = {name: getattr(message, name, None) for name in ("seed", "temperature")}
+        asked["context"] = "none" if getattr(message, "is_alone", False) else None
+        return self._options.given({k: v for k, v in asked.items() if v is not None})
 
     # Questions
 
@@ -182,3 +279,23 @@ def _prepared_code(source: str, answer: Completion | None) -> tuple[str, dict[st
     cell = CodeCell(source=kept or repaired.source, is_cut_off=not block.is_closed)
     source, record = marked(cell.landing, answer)
     return source, record.to_metadata() if record is not None else {}
+
+
+def _cut_off(answer: Completion) -> str:
+    """That an answer was ended before its end, as a paragraph."""
+    said = cut_off(answer, has_options=False)
+    return said and f"*{said[0].upper()}{said[1:]}.*"
+
+
+def _proposal_data(proposal: Proposal) -> messages.ProposalData | None:
+    """Code that is proposed as the front end knows it; None if nothing is to change."""
+    cell = proposal.cell
+    if cell is not None and not proposal.diff:
+        return None
+    return messages.ProposalData(
+        source=proposal.source,
+        cell_id=cell.cell_id if cell is not None else None,
+        execution_count=cell.counts[-1] if cell is not None else None,
+        before=cell.source if cell is not None else None,
+        unknown_names=list(proposal.unknown_names),
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import DownloadError
-from jupyter_llm.frontends.comm.parts import ChoiceData
+from jupyter_llm.frontends.comm.messages import ChoiceData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.prompt.commands import (
     ACCEPT,
@@ -20,6 +20,7 @@ from jupyter_llm.frontends.prompt.commands import (
     suggestions,
     to_pull,
 )
+from jupyter_llm.frontends.prompt.model_list import listed_models
 
 _HELP = (
     "Type a prompt, or a command. `@name` tells more of a variable and `@In[3]` of a cell; "
@@ -40,21 +41,15 @@ class Offer:
 
 
 def _models(call: Call) -> Offer:
-    from jupyter_llm.frontends.prompt.model_list import listed_models
-
     models = listed_models(call.llm)
     # Of two files with one name the first one is meant by it.
-    choices = map(_to_use, dict.fromkeys(one.entry.name for one in models if not one.is_loaded))
+    names = dict.fromkeys(one.entry.name for one in models if not one.is_loaded)
     pull = ChoiceData(label="Pull another model", text="/pull")
-    return Offer(models_shown(models), (*choices, pull))
+    return Offer(models_shown(models), (*(_choice("use", name) for name in names), pull))
 
 
-def _to_use(name: str) -> ChoiceData:
-    return ChoiceData(label=f"Use {name}", text=f"/use {name}")
-
-
-def _to_pull(name: str) -> ChoiceData:
-    return ChoiceData(label=f"Pull {name}", text=f"/pull {name}")
+def _choice(command: str, name: str) -> ChoiceData:
+    return ChoiceData(label=f"{command.capitalize()} {name}", text=f"/{command} {name}")
 
 
 def _pull(call: Call) -> Offer:
@@ -62,7 +57,7 @@ def _pull(call: Call) -> Offer:
     name, is_accepted = to_pull(call.argument)
     if not name:
         found = suggestions()
-        return Offer(suggested(found), tuple(_to_pull(one.entry.name) for one in found))
+        return Offer(suggested(found), tuple(_choice("pull", one.entry.name) for one in found))
     end = PULLS.begin(name, is_accepted=is_accepted).wait(call.show_progress)
     again = f"/pull {name}"
     match end.state:
@@ -75,7 +70,7 @@ def _pull(call: Call) -> Offer:
         case "stopped":
             return Offer(end.text, (ChoiceData(label="Go on pulling", text=again),))
         case _:
-            return Offer(end.text, (_to_use(end.model or name),))
+            return Offer(end.text, (_choice("use", end.model or name),))
 
 
 PANEL_COMMANDS: dict[str, Command] = {

@@ -59,7 +59,7 @@ def read_draft(chat: Chat, asked: Callable[[], Asked | None] | None) -> bool:
     `asked` makes the prompt of it, or None where it is none yet.
     """
     if any(not exchange.is_finished for exchange in chat.exchanges):
-        return True  # the chat tells when it is
+        return False
     if asked is None:
         chat.read_branch()
     elif chat.current.is_background_held:

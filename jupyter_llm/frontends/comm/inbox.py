@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_ROUTE = "_reply_subshell_for"
+
+
+def hear_beside_cells(comm: Any, take: Callable[[Any], None]) -> None:
+    """Let `take` have a comm's messages where the front end sent them, and be nothing to cells.
+
+    A front end opens a subshell for a comm, so that its messages need not wait for the cell that
+    runs. But ipykernel 7.4 notes on every publish which subshell that came from, and takes the next
+    message there (`Kernel.shell_channel_thread_main`): after one from a cell or a thread of ours,
+    to the main shell. There is no public way out; None in the method's place is what comms without
+    it look like. Besides, a comm's own `handle_msg` calls the shell's `post_execute` on the
+    subshell's thread: Matplotlib would take the figure of the cell that runs, and show it nowhere.
+    """
+    try:
+        comm.handle_msg = take
+        if callable(getattr(comm, _ROUTE, None)):
+            setattr(comm, _ROUTE, None)
+    except Exception:  # a comm of another making: messages may wait for the cell
+        logger.debug("The comm cannot be changed", exc_info=True)
+
 
 class Inbox:
     """The way from a front end: hands each message to those who take its type.
@@ -74,8 +94,5 @@ class Inbox:
         is_known = isinstance(error, JupyterLLMError | ValueError)
         if not is_known:
             logger.error("A message of a front end failed", exc_info=error)
-        try:
-            said = str(error) if is_known else f"{type(error).__name__}: {error}"
-        except Exception:  # noqa: BLE001  it may be of the user's making
-            said = type(error).__name__
+        said = str(error) if is_known else f"{type(error).__name__}: {error}"
         self.put(ErrorMessage(id=request_id, text=said))

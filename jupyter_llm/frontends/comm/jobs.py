@@ -10,7 +10,7 @@ from jupyter_llm.common.bars import Pace
 from jupyter_llm.common.workers import UserCode, start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import JupyterLLMError
-from jupyter_llm.frontends.comm.parts import PendingData, ProgressData, progress_data
+from jupyter_llm.frontends.comm.messages import PendingData, ProgressData, progress_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,6 @@ class Job:
         self.progress: ProgressData | None = None
         self._pace = Pace()
         self.is_given_back = False  # to who typed it; belongs to the audience
-        self.says_its_end = False  # work that is stopped soon, and says what is left then
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None
@@ -79,11 +78,8 @@ class Job:
         return answer.finish_reason == "cancelled" and not (answer.text or answer.reasoning)
 
     def start(self) -> None:
-        """Begin; where there is no room for another thread, end with that."""
-        try:
-            start_worker(self._run, f"jupyter-llm-job-{self.id}")
-        except RuntimeError as error:
-            self._audience.end(self, f"The kernel has no room for another thread: {error}.")
+        """Begin."""
+        start_worker(self._run, f"jupyter-llm-job-{self.id}")
 
     def stop(self) -> None:
         """End it; what there is of a text stays. Returns at once."""
@@ -94,7 +90,7 @@ class Job:
             code.give_up()
         if stream is not None and not stream.future.done():
             stream.cancel()
-        elif not self.says_its_end:
+        else:
             self._audience.give_up(self)
 
     def check(self) -> None:

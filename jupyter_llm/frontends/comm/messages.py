@@ -11,15 +11,256 @@ there. tests/frontends/comm/messages/ has an example of each message, for the te
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal, Union
+from typing import TYPE_CHECKING, Any, Final, Literal, Union
 
-from msgspec import ValidationError, convert
+from msgspec import Struct, ValidationError, convert
 
-from jupyter_llm.frontends.comm import parts
+if TYPE_CHECKING:
+    from jupyter_llm.common.bars import Step
+    from jupyter_llm.engine.completion import Usage
 
 PROTOCOL: Final = 2
 
 Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
+ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
+CellKind = Literal["code", "markdown", "raw"]
+SuggestionKind = Literal["command", "variable", "cell"]
+TurnState = Literal["waiting", "reading", "writing", "finished"]
+PullState = Literal["running", "stopped", "failed", "licence", "done"]
+
+
+# Not spelled out below, since mypy does not know that Structs hand `frozen` on.
+_STRICT: Any = {"frozen": True, "forbid_unknown_fields": True}
+
+
+class Data(Struct, **_STRICT):
+    """A JSON object that has these fields and no others."""
+
+
+class AttachmentData(Data):
+    """Something that goes along with a prompt: what it is called, and its text."""
+
+    label: str
+    text: str
+
+
+class UsageData(Data):
+    """What an answer cost."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    first_token_s: float
+    tokens_per_s: float
+    reasoning_tokens: int = 0
+
+
+def usage_data(usage: Usage) -> UsageData:
+    """What an answer cost, as the front end knows it."""
+    return convert(usage, UsageData, from_attributes=True)
+
+
+class ToldData(Data):
+    """What a prompt told the model of the notebook: so many cells, and these variables."""
+
+    cells: int
+    variables: list[str]
+
+
+class TurnData(Data):
+    """A prompt and what was written so far; the usage comes at the end.
+
+    `siblings` are the numbers of the turns with the same parent, its own included.
+    """
+
+    number: int
+    parent: int
+    siblings: list[int]
+    prompt: str
+    attachments: list[str]
+    text: str
+    state: TurnState
+    told: ToldData
+    finish_reason: str | None = None
+    model: str | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    exact: bool = False
+    usage: UsageData | None = None
+    reasoning: str = ""
+
+
+class PartsData(Data):
+    """How many tokens of the next prompt each part takes."""
+
+    system: int = 0
+    cells: int = 0
+    turns: int = 0
+    variables: int = 0
+
+
+class StatusData(Data):
+    """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
+
+    `used` counts the chat template's own tokens beside the parts. So many cells go along by
+    themselves, or with `is_if_asked` with a prompt that is about them.
+    """
+
+    model: str | None = None
+    is_loaded: bool = False
+    n_ctx: int | None = None
+    allowed: int | None = None
+    used: int | None = None
+    parts: PartsData = PartsData()
+    tokens_per_s: float | None = None
+    cached_share: float | None = None
+    num_cells: int = 0
+    is_if_asked: bool = False
+
+
+class ProposalData(Data):
+    """Code proposed for a cell, or for a new one where `before` is None."""
+
+    source: str
+    cell_id: str | None
+    execution_count: int | None
+    before: str | None
+    unknown_names: list[str]
+
+
+class ChoiceData(Data):
+    """A command that is offered: what its button says, and what pressing it sends."""
+
+    label: str
+    text: str
+
+
+class NoticeData(Data):
+    """What a command answered, or why a prompt could not be answered; no turn.
+
+    Its id is that of the request, `prompt` what was typed. It stands behind the turn `after`, 0 at
+    the start, and is sent again as it grows. `choices` are what may be done next.
+    """
+
+    id: str
+    after: int
+    prompt: str
+    markdown: str
+    level: Literal["info", "error"] = "info"
+    is_finished: bool = True
+    proposal: ProposalData | None = None
+    choices: list[ChoiceData] = []
+
+
+class PullData(Data):
+    """A model that is pulled, or was pulled last: how far it is, or what that has come to.
+
+    `model` is what `/use` loads, `licence` a text with conditions, to be accepted first.
+    """
+
+    name: str
+    state: PullState
+    text: str
+    share: float | None = None
+    licence: str = ""
+    model: str | None = None
+
+
+class ProgressData(Data):
+    """How far something is, in words, and as a share from 0 to 1 where that is known."""
+
+    text: str
+    share: float | None
+
+
+def progress_data(step: Step) -> ProgressData:
+    """What goes on, as the front end knows it."""
+    share = round(step.share, 3) if step.share is not None else None
+    return ProgressData(text=step.text, share=share)
+
+
+class PendingData(Data):
+    """A request that has no turn and no notice yet: it loads, reads `{{…}}`, or a command runs."""
+
+    id: str
+    text: str
+    progress: ProgressData | None = None
+
+
+class SuggestionData(Data):
+    """What may be typed: `text` takes the place of what stands from `start` to `end`."""
+
+    text: str
+    label: str
+    kind: SuggestionKind
+    name: str
+    detail: str
+
+
+class CheckedData(Data):
+    """The names and modules that a piece of code uses and that exist nowhere."""
+
+    source: str
+    unknown_names: list[str]
+    missing_modules: list[str]
+
+
+class DocumentCellData(Data):
+    """A cell of the notebook as it stands in the page. Of one that `is_off` nothing may be told."""
+
+    id: str
+    kind: CellKind
+    source: str
+    is_off: bool = False
+
+
+class TargetCellData(Data):
+    """The cell that an action is about, and the error that its outputs show, if they do."""
+
+    id: str
+    source: str
+    error: str | None = None
+
+
+class RangeData(Data):
+    """A piece of a text, from one place to before another; places count code points."""
+
+    start: int
+    end: int
+
+
+class ChatData(Data):
+    """A chat of the notebook, by its name, and how many turns it has."""
+
+    name: str
+    num_turns: int
+
+
+class ModelData(Data):
+    """A model that may be chosen, and what stands beside its name in a table of them."""
+
+    name: str
+    facts: list[str]
+    is_loaded: bool = False
+
+
+class ModelTableData(Data):
+    """Models, and what is told of each."""
+
+    columns: list[str]
+    models: list[ModelData]
+
+
+class ActivityData(Data):
+    """What the model does; `beside` names the others that are loaded, and what they are for."""
+
+    state: ActivityState
+    model: str | None = None
+    share: float | None = None
+    kv_used: int = 0
+    kv_room: int = 0
+    process_bytes: int = 0
+    beside: list[str] = []
 
 
 def _tag(name: str) -> str:
@@ -27,13 +268,13 @@ def _tag(name: str) -> str:
     return re.sub(r"(?<=.)(?=[A-Z])", "-", name.removesuffix("Message")).lower()
 
 
-class FromFrontEnd(parts.Data, tag_field="type", tag=_tag):
+class FromFrontEnd(Data, tag_field="type", tag=_tag):
     """What a front end asks for, under an id of its own."""
 
     id: str
 
 
-class ToFrontEnd(parts.Data, tag_field="type", tag=_tag):
+class ToFrontEnd(Data, tag_field="type", tag=_tag):
     """What a front end is told. All views of a chat hear what any of them is answered."""
 
 
@@ -54,7 +295,7 @@ class Cells(FromFrontEnd):
     revision: int
     at: int
     remove: int
-    insert: list[parts.DocumentCellData]
+    insert: list[DocumentCellData]
 
 
 class Complete(FromFrontEnd):
@@ -100,8 +341,8 @@ class Act(FromFrontEnd):
     """
 
     action: Action
-    cell: parts.TargetCellData
-    selection: parts.RangeData | None
+    cell: TargetCellData
+    selection: RangeData | None
     instruction: str | None
 
 
@@ -204,7 +445,7 @@ class Send(FromFrontEnd):
 
     text: str
     after: int | None
-    attachments: list[parts.AttachmentData]
+    attachments: list[AttachmentData]
     seed: int | None
     temperature: float | None
     is_alone: bool
@@ -215,7 +456,7 @@ class DraftMessage(FromFrontEnd):
 
     text: str
     after: int | None
-    attachments: list[parts.AttachmentData]
+    attachments: list[AttachmentData]
     is_alone: bool
 
 
@@ -261,7 +502,7 @@ class Suggest(FromFrontEnd):
 class Describe(FromFrontEnd):
     """What there is to say of a suggestion; `name` is the suggestion's."""
 
-    kind: parts.SuggestionKind
+    kind: SuggestionKind
     name: str
 
 
@@ -307,7 +548,7 @@ class ErrorMessage(ToFrontEnd):
 class ProgressMessage(ToFrontEnd):
     """How far a request (`id`) or a turn (`number`) is, and what is written so far."""
 
-    progress: parts.ProgressData
+    progress: ProgressData
     id: str | None = None
     number: int | None = None
     text: str = ""
@@ -361,7 +602,7 @@ class Completed(ToFrontEnd):
     """Answers `complete`, with what each item cost; `reason` says why there is none."""
 
     id: str
-    usage: list[parts.UsageData]
+    usage: list[UsageData]
     reason: str | None = None
 
 
@@ -401,27 +642,27 @@ class ChatsMessage(ToFrontEnd):
     """The chats of the notebook."""
 
     id: str
-    chats: list[parts.ChatData]
+    chats: list[ChatData]
 
 
 class ActivityMessage(ToFrontEnd):
     """The model does something else, or holds more or less."""
 
-    activity: parts.ActivityData
+    activity: ActivityData
 
 
 class PullMessage(ToFrontEnd):
     """How far the pull is, or what the last one has come to; nothing once that is put away."""
 
-    pull: parts.PullData | None
+    pull: PullData | None
 
 
 class Models(ToFrontEnd):
     """Answers `list-models`: those that are here, and those that suit this machine, best first."""
 
     id: str
-    here: parts.ModelTableData
-    suited: parts.ModelTableData
+    here: ModelTableData
+    suited: ModelTableData
 
 
 # To the front end of a chat
@@ -438,17 +679,17 @@ class SnapshotMessage(ToFrontEnd):
     view: str | None
     kernel: str
     chat: str | None
-    turns: list[parts.TurnData]
+    turns: list[TurnData]
     path: list[int]
-    status: parts.StatusData
-    notices: list[parts.NoticeData]
-    pending: list[parts.PendingData]
+    status: StatusData
+    notices: list[NoticeData]
+    pending: list[PendingData]
 
 
 class TurnMessage(ToFrontEnd):
     """A turn is new or has changed; `id` is the request that it answers, once."""
 
-    turn: parts.TurnData
+    turn: TurnData
     id: str | None = None
 
 
@@ -469,7 +710,7 @@ class Delta(ToFrontEnd):
 class PendingMessage(ToFrontEnd):
     """A request has begun; it ends with a turn, a notice, or `cancelled`."""
 
-    pending: parts.PendingData
+    pending: PendingData
 
 
 class Cancelled(ToFrontEnd):
@@ -482,13 +723,13 @@ class Cancelled(ToFrontEnd):
 class StatusMessage(ToFrontEnd):
     """The model, or how full it is, has changed."""
 
-    status: parts.StatusData
+    status: StatusData
 
 
 class NoticeMessage(ToFrontEnd):
     """A notice is new or has grown."""
 
-    notice: parts.NoticeData
+    notice: NoticeData
 
 
 class Dismissed(ToFrontEnd):
@@ -510,14 +751,14 @@ class Suggestions(ToFrontEnd):
     id: str
     start: int
     end: int
-    items: list[parts.SuggestionData]
+    items: list[SuggestionData]
 
 
 class Checked(ToFrontEnd):
     """Answers `check`."""
 
     id: str
-    results: list[parts.CheckedData]
+    results: list[CheckedData]
 
 
 class Prepared(ToFrontEnd):

@@ -1,4 +1,4 @@
-"""What the front end knows of a chat's turns, and what it must be told. No threads, no comm."""
+"""What the front end knows of a chat, and what it must be told. No threads, no comm."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from jupyter_llm.frontends.comm.messages import Delta, PathMessage, ProgressMessage, TurnMessage
-from jupyter_llm.frontends.comm.parts import ToldData, TurnData, progress_data, usage_data
+from jupyter_llm.chat.context_report import context_report
+from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.messages import ProgressMessage, StatusData, ToFrontEnd, TurnData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jupyter_llm.chat.branches import Exchange
+    from jupyter_llm.chat.budget import ContextMode
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 
 class Mirror:
@@ -65,7 +68,7 @@ class Mirror:
         self._exchanges = exchanges
         self._growing = [exchange for exchange in exchanges if not exchange.is_finished]
         if list(before) != list(self._turns):
-            yield PathMessage(path=self.path)
+            yield messages.PathMessage(path=self.path)
 
     def _news_of(
         self, exchange: Exchange, old: TurnData | None, model: str | None, request: str | None
@@ -73,10 +76,10 @@ class Mirror:
         turn = turn_data(exchange, model, old)
         self._turns[exchange.number] = turn
         if request is not None or old is None or not _goes_on(old, turn):
-            yield TurnMessage(turn=turn, id=request)
+            yield messages.TurnMessage(turn=turn, id=request)
         elif (turn.text, turn.reasoning) != (old.text, old.reasoning):
             more, thought = turn.text[len(old.text) :], turn.reasoning[len(old.reasoning) :]
-            yield Delta(number=exchange.number, text=more, reasoning=thought)
+            yield messages.Delta(number=exchange.number, text=more, reasoning=thought)
         yield from self._reading(exchange, turn)
 
     def _reading(self, exchange: Exchange, turn: TurnData) -> Iterator[ProgressMessage]:
@@ -85,7 +88,7 @@ class Mirror:
         if turn.state not in ("waiting", "reading") or stream is None:
             self._progress.pop(exchange.number, None)
             return
-        progress = progress_data(stream.progress.step)
+        progress = messages.progress_data(stream.progress.step)
         message = ProgressMessage(number=exchange.number, progress=progress)
         if self._progress.get(exchange.number) != message:
             self._progress[exchange.number] = message
@@ -101,7 +104,7 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         "siblings": list(exchange.siblings),
         "prompt": exchange.prompt,
         "attachments": [part.attachment for part in told if part.attachment is not None],
-        "told": ToldData(
+        "told": messages.ToldData(
             cells=sum(part.cell is not None for part in told),
             variables=[part.variable for part in told if part.variable is not None],
         ),
@@ -129,7 +132,7 @@ def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
         seed=completion.seed,
         temperature=made.params.temperature if made is not None else None,
         exact=completion.exact,
-        usage=usage_data(completion.usage),
+        usage=messages.usage_data(completion.usage),
     )
 
 
@@ -140,3 +143,51 @@ def _goes_on(old: TurnData, new: TurnData) -> bool:
     is_same = replace(old, text=new.text, reasoning=new.reasoning, state=new.state) == new
     is_longer = new.text.startswith(old.text) and new.reasoning.startswith(old.reasoning)
     return is_same and old.state != "finished" and is_longer
+
+
+def status_data(chat: Chat, mode: ContextMode) -> StatusData:
+    """How things stand before the next prompt of a chat. Waits for the engine."""
+    engine = chat.current.resident
+    if engine is None:
+        return _without_model(chat)
+    try:
+        report = context_report(chat, mode, goes_on=True, counts_all=False)
+        speed = engine.status().tokens_per_s
+    except EngineClosedError:  # unloaded meanwhile
+        return _without_model(chat)
+    turns = chat.turns
+    usage = turns[-1].completion.usage if turns else None
+    return StatusData(
+        model=engine.info.name,
+        is_loaded=True,
+        n_ctx=engine.info.n_ctx,
+        allowed=report.num_allowed,
+        used=report.num_tokens,
+        parts=messages.PartsData(
+            system=report.num_tokens_of("system"),
+            cells=report.num_tokens_of("cell"),
+            turns=report.num_tokens_of("turn"),
+            variables=report.num_tokens_of("variable"),
+        ),
+        tokens_per_s=round(speed, 1) if speed else None,
+        cached_share=round(usage.cached_tokens / usage.prompt_tokens, 3)
+        if usage is not None and usage.prompt_tokens
+        else None,
+        num_cells=report.num_cells,
+        is_if_asked=report.is_if_asked,
+    )
+
+
+def _without_model(chat: Chat) -> StatusData:
+    return StatusData(num_cells=len(chat.timeline.snapshot().visible))
+
+
+def status_at_once(chat: Chat, known: StatusData) -> StatusData:
+    """What is known without the engine: which model there is, and what was measured of it."""
+    engine = chat.current.resident
+    if engine is None:
+        return _without_model(chat)
+    info = engine.info
+    if info.name == known.model:
+        return known
+    return StatusData(model=info.name, is_loaded=True, n_ctx=info.n_ctx)

@@ -15,7 +15,7 @@ from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError, LicenceError
-from jupyter_llm.frontends.comm.parts import PullData, progress_data
+from jupyter_llm.frontends.comm.messages import PullData, progress_data
 from jupyter_llm.models.pull import Meter, pull
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_S = 0.2
-_PATIENCE_S = 2.0  # with a hub that does not answer, once a pull was stopped
 
 
 class Pull:
@@ -38,7 +37,6 @@ class Pull:
         self._meter = Meter()
         self._is_stopped = False
         self._has_ended = threading.Event()
-        self._lock = threading.Lock()
 
     @property
     def is_running(self) -> bool:
@@ -54,7 +52,8 @@ class Pull:
             text = f"{error.conditions} The model is {human_size(self._meter.num_bytes)}."
             self._end("licence", text=text, licence=error.text)
         except DownloadInterrupted as stopped:
-            self._end("stopped", text=_sentence(stopped))
+            text = str(stopped)
+            self._end("stopped", text=f"{text[0].upper()}{text[1:]}")
         except BaseException as error:  # whatever it is, somebody waits for it
             if not isinstance(error, JupyterLLMError):
                 logger.exception("A pull failed")
@@ -64,10 +63,8 @@ class Pull:
             self._end("done", text=text, share=1.0, model=there.name)
 
     def stop(self) -> None:
-        """End it. Waits until that has happened, but not for a hub that says nothing."""
+        """End it as soon as the hub says something, unless it is here by then. Returns at once."""
         self._is_stopped = True
-        if not self._has_ended.wait(_PATIENCE_S):
-            self._end("stopped", text=_sentence(DownloadInterrupted(self._meter.how_far)))
 
     def wait(self, show: ShowProgress | None) -> PullData:
         """What has become of it. Where `show` raises `PromptInterrupted`, it is stopped."""
@@ -77,28 +74,20 @@ class Pull:
                     show(Step(self.data.text, self.data.share))
             except PromptInterrupted:
                 self.stop()
+                raise
         return self.data
 
     def _tell(self, step: Step) -> None:
         if self._is_stopped:
             raise KeyboardInterrupt
         now = progress_data(step)
-        with self._lock:
-            if self.is_running:
-                self.data = replace(self.data, text=now.text, share=now.share)
+        self.data = replace(self.data, text=now.text, share=now.share)
         self._changed()
 
     def _end(self, state: str, **found: Any) -> None:
-        with self._lock:
-            if self.is_running:
-                self.data = replace(self.data, state=state, **found)
-                self._has_ended.set()
+        self.data = replace(self.data, state=state, **found)
+        self._has_ended.set()
         self._changed()
-
-
-def _sentence(stopped: DownloadInterrupted) -> str:
-    text = str(stopped)
-    return text[0].upper() + text[1:]
 
 
 class Pulls:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
-from jupyter_llm.frontends.comm.messages import Suggestions
-from jupyter_llm.frontends.comm.parts import SuggestionData
+from jupyter_llm.frontends.comm.messages import SuggestionData, Suggestions
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
@@ -20,7 +19,7 @@ from jupyter_llm.notebook.values.summaries import headline, summarize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.frontends.comm.parts import SuggestionKind
+    from jupyter_llm.frontends.comm.messages import SuggestionKind
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _COMMAND = re.compile(r"\s*(/[\w-]*)")

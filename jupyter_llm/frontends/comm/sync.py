@@ -11,9 +11,8 @@ from uuid import uuid4
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.mirror import Mirror
-from jupyter_llm.frontends.comm.parts import NoticeData, StatusData
-from jupyter_llm.frontends.comm.status import status_at_once, status_data
+from jupyter_llm.frontends.comm.messages import NoticeData
+from jupyter_llm.frontends.comm.mirror import Mirror, status_at_once, status_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.comm.parts import ChoiceData, ProposalData
 
 _KERNEL = uuid4().hex
 # Between two messages about what is written, at the least. A page that draws costs the model a part
@@ -67,14 +65,14 @@ class KernelSide:
         self._turn_jobs: dict[int, str] = {}  # ids by the numbers of turns, not told yet
         self._growing: dict[str, tuple[Job, Stream]] = {}
         self._grew_s = 0.0
-        self._status = StatusData()
+        self._status = messages.StatusData()
         self._has_views = False
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
         self._pump = Chore(self._tick, "jupyter-llm-panel")
         self._gauge = Chore(self._measure, "jupyter-llm-gauge")
-        changed, is_fuller = weakly(self.changed), weakly(self.measure)
+        is_fuller = weakly(self.measure)
         self._unwatch = (
-            chat.watch(changed),
+            chat.watch(weakly(self._pump.ask)),
             chat.current.watch(is_fuller),
             chat.timeline.watch(is_fuller),
         )
@@ -85,8 +83,6 @@ class KernelSide:
             unwatch()
         self._pump.close()
         self._gauge.close()
-
-    # What views ask for
 
     def welcome(self, message: messages.Follow) -> None:
         """Tell a view all there is."""
@@ -128,8 +124,6 @@ class KernelSide:
         """The completion that a notice shows, if it does."""
         return self._answers.get(notice)
 
-    # How jobs go
-
     def begin(self, job: Job) -> None:
         """Take in a job, and let it run."""
         with self._lock:
@@ -163,9 +157,9 @@ class KernelSide:
         markdown: str,
         *,
         is_error: bool = False,
-        proposal: ProposalData | None = None,
+        proposal: messages.ProposalData | None = None,
         answer: Completion | None = None,
-        choices: Sequence[ChoiceData] = (),
+        choices: Sequence[messages.ChoiceData] = (),
     ) -> None:
         """Show what a job has come to, in its final form."""
         with self._lock:
@@ -175,8 +169,8 @@ class KernelSide:
             if answer is not None:
                 self._answers[job.id] = answer
             level = "error" if is_error else "info"
-            found = {"level": level, "proposal": proposal, "choices": list(choices)}
-            self._put_notice(job, markdown, **found)
+            more = {"level": level, "proposal": proposal, "choices": list(choices)}
+            self._put_notice(job, markdown, **more)
         self.measure()
 
     def give_up(self, job: Job) -> None:
@@ -231,12 +225,6 @@ class KernelSide:
         self._notices.pop(notice, None)
         self._answers.pop(notice, None)
         self._tell(messages.Dismissed(id=notice))
-
-    # What is new
-
-    def changed(self) -> None:
-        """Take note that the chat has changed; it calls this on whichever thread changed it."""
-        self._pump.ask()
 
     def measure(self) -> None:
         """Take note that the context may be fuller or emptier, or the model another one."""

@@ -7,21 +7,32 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jupyter_llm.chat.asked import Asked
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import Act, AnswerMessage
-from jupyter_llm.frontends.comm.parts import progress_data
+from jupyter_llm.frontends.comm.messages import Act, AnswerMessage, ToFrontEnd
 from jupyter_llm.frontends.lab.session import PageJobs
+from jupyter_llm.frontends.prompt.commands import Call
+from jupyter_llm.frontends.prompt.options import default_options
+from jupyter_llm.notebook.cells.shell import user_namespace
+from jupyter_llm.notebook.values.variables import used
+from jupyter_llm.records.records import landed
+from jupyter_llm.tasks.begun import BegunStream
+from jupyter_llm.tasks.edit import edit, go_on
+from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL, known_of
+from jupyter_llm.tasks.fix import failure_shown, fix_shown
+from jupyter_llm.tasks.numpy_doc import document
+from jupyter_llm.tasks.review import review
+from jupyter_llm.tasks.target import ShownCell
+from jupyter_llm.tasks.tests import write_tests
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.comm.messages import ToFrontEnd
     from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.tasks.proposal import Proposal
-    from jupyter_llm.tasks.target import ShownCell
     from jupyter_llm.tasks.task import Task
 
 _TICK_S = 1 / 15
@@ -58,13 +69,10 @@ class Actions(PageJobs):
         self._tell_text(job, stream)
 
     def _tell_text(self, job: Job, stream: Stream) -> None:
-        progress = progress_data(stream.progress.step)
+        progress = messages.progress_data(stream.progress.step)
         self._tell(job, messages.ProgressMessage(id=job.id, progress=progress, text=stream.written))
 
     def _carry_out(self, act: Act, job: Job) -> None:
-        from jupyter_llm.frontends.prompt.options import default_options
-        from jupyter_llm.tasks.target import ShownCell
-
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
         ways = {"explain": self._answered, "review": self._reviewed}
@@ -73,13 +81,6 @@ class Actions(PageJobs):
 
     def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Ask the chat about a cell; what is known of its error stands first."""
-        from jupyter_llm.chat.asked import Asked
-        from jupyter_llm.notebook.cells.shell import user_namespace
-        from jupyter_llm.notebook.values.variables import used
-        from jupyter_llm.tasks.begun import BegunStream
-        from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL, known_of
-        from jupyter_llm.tasks.fix import failure_shown
-
         llm = self._session.llm
         attached = cell.attachment(llm.timeline.snapshot().visible)
         named = used(cell.source, user_namespace())
@@ -113,8 +114,6 @@ class Actions(PageJobs):
 
     def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Say what is wrong with a cell, as `/review` does; that is no turn of the chat."""
-        from jupyter_llm.tasks.review import review
-
         cell.check_is_python()
         task = self._task(options, options.params, job)
         found = review(task, cell.subject(task.cells))
@@ -136,23 +135,13 @@ class Actions(PageJobs):
             job.check()  # nothing of what was stopped is proposed
             return completion
 
-        return self._session.llm.task(
-            model=options.model,
-            show=show,
-            show_progress=job.tell,
-            try_drafts=options.tries_drafts,
-            is_kept=not options.no_save,
-            params=params,
-        )
+        llm, options = self._session.llm, replace(options, params=params)
+        chat = llm.chat(options.chat)
+        return Call(llm=llm, chat=chat, options=options, show=show, show_progress=job.tell).task()
 
 
 def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
     """Carry out an action that ends in code."""
-    from jupyter_llm.tasks.edit import edit, go_on
-    from jupyter_llm.tasks.fix import fix_shown
-    from jupyter_llm.tasks.numpy_doc import document
-    from jupyter_llm.tasks.tests import write_tests
-
     match act.action:
         case "fix":
             return fix_shown(task, cell)
@@ -170,8 +159,6 @@ def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
 
 
 def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
-    from jupyter_llm.records.records import landed
-
     is_below = act.action == "test"
     made = proposal.completion.provenance if proposal.completion is not None else None
     return messages.ProposalMessage(

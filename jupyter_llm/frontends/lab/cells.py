@@ -1,15 +1,27 @@
-"""The cells of a page: drafts that are read ahead, and what is known of how a text was made."""
+"""The cells of a page: prompts that are read ahead, and what is known of how a text was made."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.frontends.comm.drafting import Drafting
-from jupyter_llm.frontends.comm.messages import CellDraft, Record, TextMessage
+from jupyter_llm.api import llm
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
 from jupyter_llm.frontends.lab.session import PagePart
+from jupyter_llm.frontends.prompt.options import loaded_magics
+from jupyter_llm.frontends.prompt.typed import read
+from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
+from jupyter_llm.notebook.cells.shell import user_namespace
 
 if TYPE_CHECKING:
+    from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.frontends.lab.session import Session
+
+_CELL = re.compile(r"\s*%%llm(?![^\s])([^\n]*)\n?(.*)", re.DOTALL)
 
 
 class PageCells(PagePart):
@@ -17,25 +29,61 @@ class PageCells(PagePart):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.drafting = Drafting[CellDraft](_read)
-        session.inbox.add({CellDraft: self._take})
-        session.inbox.answer({Record: _told})
+        self.drafting = Drafting[messages.CellDraft](_read)
+        session.inbox.add({messages.CellDraft: self._take})
+        session.inbox.answer({messages.Record: _told})
 
     def close(self) -> None:
         """Read no drafts any more."""
         self.drafting.close()
 
-    def _take(self, draft: CellDraft) -> None:
+    def _take(self, draft: messages.CellDraft) -> None:
         self.drafting.take(draft if draft.source.strip() else None)
 
 
-def _read(draft: CellDraft | None) -> bool:
-    from jupyter_llm.frontends.prompt.ahead import read_ahead
-
+def _read(draft: messages.CellDraft | None) -> bool:
     return draft is None or read_ahead(draft.source, draft.cell)
 
 
-def _told(message: Record) -> TextMessage:
+def read_ahead(source: str, cell_id: str | None = None) -> bool:
+    """Let the model read what a cell would send if it ran now, as far as it is a `%%llm` cell.
+
+    Takes any part of a cell. Runs no code of it, loads no model and changes no chat; a later call
+    for the same chat takes the place of this one. False: not now, so ask again.
+    """
+    if llm.current.is_background_held:
+        return False
+    found = _prompt(source, cell_id)
+    return found is None or read_draft(found[0], lambda: found[1])
+
+
+def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
+    """The prompt of a cell, and the chat that it is for; None if it sends none, or not yet."""
+    magics = loaded_magics()
+    typed = _CELL.match(source)
+    if typed is None or magics is None:
+        return None
+    read_typed = partial(
+        read,
+        commands=magics.commands,
+        namespace=user_namespace(),
+        cells=llm.timeline.snapshot().visible,
+        defaults=magics.defaults,
+    )
+    found = read_typed_draft(read_typed, typed[1], typed[2])
+    if found is None or found[1].dry_run:
+        return None
+    asked, options = found
+    chat = llm.chats.peek(options.chat)
+    asked = replace(asked, origin=None if cell_id is None else (cell_id, 1))
+    if options.format == "code":
+        asked = asked.for_code()
+    if asked.system is None and chat.system is None and not chat.turns:
+        asked = replace(asked, system=magics.system or None)
+    return chat, asked
+
+
+def _told(message: messages.Record) -> messages.TextMessage:
     from jupyter_llm.records.audit import record_text
 
-    return TextMessage(id=message.id, text=record_text(message.metadata, message.text))
+    return messages.TextMessage(id=message.id, text=record_text(message.metadata, message.text))

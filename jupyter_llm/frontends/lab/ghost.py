@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_llm.errors import DocumentError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.parts import usage_data
 from jupyter_llm.frontends.lab.session import PagePart
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jupyter_llm.engine.base import Engine
     from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.tasks.completing.completing import (
         GhostEnd,
@@ -113,7 +111,7 @@ class Ghost(PagePart):
             if request_id is None or request_id != self._last:
                 return
             self._last = None
-        usage = [usage_data(item.usage) for item in items]
+        usage = [messages.usage_data(item.usage) for item in items]
         self._put(messages.Completed(id=request_id, usage=usage, reason=reason))
 
     def _accept(self, message: messages.Shown) -> messages.Accepted:
@@ -136,16 +134,14 @@ class Ghost(PagePart):
     def _tell_model(self) -> None:
         self._put(messages.ModelMessage(model=self._session.llm.current.name_for("complete")))
 
-    def _engine(self) -> Engine | None:
-        return self._session.llm.current.resident_of("complete")
-
     def _ghost_writer(self) -> GhostWriter:
         """What writes; the page has said by now where its notebook lies."""
         from jupyter_llm.tasks.completing.completing import GhostWriter
 
         if self._writer is None:
-            llm = self._session.llm
-            self._writer = GhostWriter(self._engine, self._session.path, timeline=llm.timeline)
+            llm, path = self._session.llm, self._session.path
+            engine = partial(llm.current.resident_of, "complete")
+            self._writer = GhostWriter(engine, path, timeline=llm.timeline)
         return self._writer
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.parts import ChatData
+from jupyter_llm.frontends.comm.messages import ChatData
 from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:

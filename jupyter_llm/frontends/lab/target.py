@@ -6,12 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.comm.subshell import hear_beside_cells
+from jupyter_llm.frontends.comm.inbox import hear_beside_cells
 from jupyter_llm.frontends.lab.actions import Actions
-from jupyter_llm.frontends.lab.activity import ActivityWatch
 from jupyter_llm.frontends.lab.cells import PageCells
 from jupyter_llm.frontends.lab.ghost import Ghost
-from jupyter_llm.frontends.lab.models import ModelChoice
+from jupyter_llm.frontends.lab.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.session import PagePart, Session
 

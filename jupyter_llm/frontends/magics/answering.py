@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.api import llm
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
@@ -62,12 +61,12 @@ def write_code(
     chat: Chat, asked: Asked, options: Options, view: View, writer: CellWriter, note: str
 ) -> Completion:
     """Answer a prompt with cells of code."""
-    is_allowed, namespace = options.tries_drafts, user_namespace()
+    namespace = user_namespace()
     answer, sent = write_in_chat(
         chat,
         asked,
         namespace=namespace,
-        tries=Tries.here(is_allowed=is_allowed, show_progress=view.progress),
+        tries=Tries.here(is_allowed=not options.no_try, show_progress=view.progress),
         show=lambda stream: watch(stream, view),
         show_progress=view.progress,
     )
@@ -152,10 +151,8 @@ def cost(completion: Completion, options: Options) -> str:
 def _left_out(sent: Sending, options: Options) -> Iterator[str]:
     """How much the prompt left out, if anything; `/context` tells what."""
     num_turns, num_cells = sent.left_out
-    if isinstance(options.context, int):
+    if isinstance(options.context, int):  # so many were asked for
         num_cells = 0
-        if (total := len(llm.timeline.snapshot().visible)) > options.context:
-            yield f"told the last {options.context} of {total} cells"
     gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
     if gone:
         yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"

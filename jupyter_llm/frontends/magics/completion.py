@@ -10,7 +10,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.options import LOADING
-from jupyter_llm.frontends.prompt.options import OPTIONS, word_at
+from jupyter_llm.frontends.prompt.options import FORMATS, OPTIONS, word_at
 from jupyter_llm.frontends.topics import topics
 from jupyter_llm.models.aliases import aliases
 from jupyter_llm.models.catalog import catalog
@@ -29,6 +29,7 @@ _VALUES: dict[str, Callable[[], Iterable[str]]] = {
     "model": lambda: [*aliases(), *(entry.name for entry in list_models())],
     "chat": lambda: (chat.name or "" for chat in llm.chats),
     "context": lambda: MODES,
+    "format": lambda: FORMATS,
     "vars": lambda: ("auto", "none"),
 }
 
@@ -50,16 +51,22 @@ def matcher(commands: Iterable[str]) -> Matcher:
     return asked
 
 
+_ARGUMENTS: dict[str, Callable[[], Iterable[str]]] = {
+    r"\s*/(?:use|alias\s+\S+)\s+(\S*)": _VALUES["model"],
+    r"\s*/(?:use|alias\s+\S+)\s+\S+\s(?:.*\s)?(\w*)": lambda: (
+        "role=",
+        *(f"{name}=" for name in LOADING),
+    ),
+    r"\s*/pull\s+(\S*)": lambda: (entry.name for entry in catalog()),
+    r"\s*/help\s+(\S*)": topics,
+}
+
+
 def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
     """The word at the end of a line, and all it may become."""
-    if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+(\S*)", before):
-        return argument[1], list(_VALUES["model"]())
-    if argument := re.fullmatch(r"\s*/(?:use|alias\s+\S+)\s+\S+\s(?:.*\s)?(\w*)", before):
-        return argument[1], ["role=", *(f"{name}=" for name in LOADING)]
-    if argument := re.fullmatch(r"\s*/pull\s+(\S*)", before):
-        return argument[1], [entry.name for entry in catalog()]
-    if argument := re.fullmatch(r"\s*/help\s+(\S*)", before):
-        return argument[1], topics()
+    for pattern, words in _ARGUMENTS.items():
+        if argument := re.fullmatch(pattern, before):
+            return argument[1], list(words())
     if command := re.fullmatch(r"\s*(/\w*)", before):
         return command[1], [f"/{name}" for name in commands]
     typing = word_at(before)
@@ -67,5 +74,5 @@ def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
         return "", []
     fragment, option = typing
     if option is not None:
-        return fragment, list(_VALUES.get(option.key, lambda: option.choices)())
+        return fragment, list(_VALUES.get(option.key, tuple)())
     return fragment, [name for name in _NAMES if name.startswith("--") or name == fragment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,18 +18,26 @@ from IPython.core.magic import (
 from traitlets import Bool, Enum, Float, Int, List, Unicode, Union, observe
 
 from jupyter_llm.api import llm
-from jupyter_llm.chat.budget import MODES
+from jupyter_llm.chat.budget import MODES, ContextMode
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
 from jupyter_llm.frontends import views
 from jupyter_llm.frontends.magics import answering
 from jupyter_llm.frontends.magics.cell_runs import CellRuns
-from jupyter_llm.frontends.magics.commands import magic_commands
 from jupyter_llm.frontends.magics.completion import matcher
-from jupyter_llm.frontends.prompt.commands import Call, Order
+from jupyter_llm.frontends.prompt.commands import (
+    COMMANDS,
+    Call,
+    Command,
+    Order,
+    help_command,
+    named,
+)
 from jupyter_llm.frontends.prompt.history import kept_note
-from jupyter_llm.frontends.prompt.options import FORMATS, Options, flags_in
+from jupyter_llm.frontends.prompt.options import FORMATS, OPTIONS, Options, flags_in
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.notebook.cells.recorder import Recorder
@@ -36,21 +45,54 @@ from jupyter_llm.notebook.code.landing import CellWriter
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets import TraitType
 
     from jupyter_llm.chat.asked import Asked
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.frontends.magics.commands import OpenPanel
     from jupyter_llm.notebook.code.landing import Page
+
+OpenPanel = Callable[[Chat, ContextMode], object]
+"""Makes a panel for a chat; what it returns is displayed."""
+
+_INTRODUCTION = r"""`%llm PROMPT` asks in one line, `%%llm` with a cell, `VAR << PROMPT` puts the
+answer into a variable. *Stop* ends an answer at once and keeps its text.
+
+- `{{expression}}` is evaluated once, and its value stands in the prompt. Single braces, LaTeX and
+  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along, and
+  `@In[3]` a cell with what it showed.
+- Options come first, then the prompt. A first word that begins with `/` is a command, but after
+  `--` all is prompt. Options and commands complete on Tab.
+- `%config LLMMagics` shows the defaults, `%config LLMMagics.temperature = 0` sets one, and so does
+  `temperature = 0` below `[tool.jupyter_llm]` in a `pyproject.toml` beside or above the notebook.
+- `%llm` lines and `llm(...)` may stand in loops and functions; `%%llm` takes a whole cell.
+"""
 
 T = TypeVar("T", bound="TraitType[Any, Any]")
 
 _DEFAULTS = SamplingParams()
 _WHERE = ("--below", "--replace")  # also behind commands that propose a cell
 _PROPOSING = ("fix", "doc", "test")
+
+
+def magic_commands(open_panel: OpenPanel) -> dict[str, Command]:
+    """The commands by their names; `/chat` shows what `open_panel` makes."""
+
+    def chat(call: Call) -> object:
+        name = call.argument.strip("\"'")
+        return open_panel(call.llm.chat(name) if name else call.chat, call.options.context)
+
+    options = [
+        (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help) for o in OPTIONS
+    ]
+    table = markdown_table(("option", ""), options)
+    commands = {
+        **named(help_command(lambda: commands, _INTRODUCTION, table)),
+        **COMMANDS,
+        **named(Command("chat", "[NAME]", "show a panel to talk in, also while cells run", chat)),
+    }
+    return commands
 
 
 def _setting(kind: T, help: str) -> T:  # noqa: A002  traitlets' word
@@ -199,8 +241,7 @@ class LLMMagics(Magics):
             answer = order.command.run(call)
         completion = answer if isinstance(answer, Completion) else None
         if isinstance(answer, str):
-            if not options.quiet:
-                self._tell(answer)
+            view.close(answer, "")
         elif isinstance(answer, Proposal):
             completion = answer.completion
             answering.propose(answer, call.options, view, self.writer)
@@ -267,22 +308,12 @@ class LLMMagics(Magics):
                 self._opened = self._open_page()
         return self._opened
 
-    def _tell(self, markdown: str) -> None:
-        make_view(self.shell, "text/markdown").close(markdown, "")
-
     def _view(self, options: Options) -> View:
         if options.quiet and not options.dry_run:
             return View()
         is_markdown = options.format != "text" and not options.dry_run
         mime = "text/markdown" if is_markdown else "text/plain"
-        return make_view(self.shell, mime, self._clear_cell)
-
-    def _clear_cell(self) -> bool:
-        """Empty the cell, where it shows nothing but how far its only prompt is."""
-        is_ours = self.runs.is_one_prompt and not self.recorder.has_heard
-        if is_ours:
-            self.shell.display_pub.clear_output()
-        return is_ours
+        return make_view(self.shell, mime)
 
     def _chat(self, options: Options) -> Chat:
         chat = llm.chat(options.chat)

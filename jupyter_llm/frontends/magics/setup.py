@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyter_llm.frontends.magics.commands import OpenPanel
+    from jupyter_llm.frontends.magics.magics import OpenPanel
     from jupyter_llm.notebook.code.landing import Page
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from anywidget import AnyWidget
 from traitlets import Unicode
 
-from jupyter_llm.frontends.comm.subshell import hear_beside_cells
+from jupyter_llm.frontends.comm.inbox import hear_beside_cells
 from jupyter_llm.frontends.panel.panel import STATIC, built
 from jupyter_llm.notebook.cells.shell import current_shell
 from jupyter_llm.notebook.code.landing import MADE_KEY, MadeCell
@@ -34,7 +34,6 @@ class CellPage(AnyWidget):
     def __init__(self) -> None:
         super().__init__(_esm=built(STATIC, "cell_page.js"))
         hear_beside_cells(self.comm, self._handle_msg)
-        self._own_layout = self.layout
         self._patience_s = _GREETING_S
         self._is_there = False
         self._num_asked = 0
@@ -42,12 +41,6 @@ class CellPage(AnyWidget):
         self._answer: dict[str, Any] | None = None
         self._changed = threading.Condition()  # guards what pages say
         self.on_msg(lambda _widget, content, _buffers: self._take(content))
-
-    def close(self) -> None:
-        """Take it out of all front ends."""
-        if hasattr(self, "_own_layout"):
-            self._own_layout.close()
-        super().close()
 
     def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
         """The cells that were made for a cell, in their order; None if no page answers."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +16,9 @@ from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm.chat_line import ChatLine
+from jupyter_llm.frontends.comm.inbox import hear_beside_cells
 from jupyter_llm.frontends.comm.messages import Transcript
 from jupyter_llm.frontends.comm.outbox import Outbox
-from jupyter_llm.frontends.comm.subshell import hear_beside_cells
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.path import notebook_path
@@ -67,9 +66,6 @@ class ChatPanel(AnyWidget):
         self._outbox = Outbox(self.send)
         self._line = ChatLine(self.chat, options, self._outbox.put, self._transcribing.ask)
         self.on_msg(lambda _widget, content, _buffers: self._take(content))
-        self._shell = current_shell()
-        if self._shell is not None:
-            self._shell.events.register("post_run_cell", self._catch_up)
 
     def __repr__(self) -> str:
         return f"ChatPanel({self.chat.name!r})" if self.chat.name else "ChatPanel(llm.chat())"
@@ -80,9 +76,6 @@ class ChatPanel(AnyWidget):
             self._line.close()
             self._transcribing.close()
             self._own_layout.close()
-            if self._shell is not None:
-                with suppress(ValueError):  # it was closed before
-                    self._shell.events.unregister("post_run_cell", self._catch_up)
         super().close()
 
     def _ipython_display_(self) -> None:
@@ -99,8 +92,6 @@ class ChatPanel(AnyWidget):
         self._outbox.listen()
         self._line.take(content)
 
-    # The transcript
-
     def _transcribe(self) -> tuple[float, bool]:
         """Bring the transcript up to date: the output, or the view that writes it by itself.
 
@@ -113,11 +104,6 @@ class ChatPanel(AnyWidget):
         else:
             self._transcript.update()
         return _TRANSCRIPT_S, False
-
-    def _catch_up(self, _result: object) -> None:
-        """Let the cell that ends tell of what is new, where no view writes it."""
-        if not self._line.side.can_write_cells:
-            self._transcript.catch_up()
 
 
 def _named_chat(name: str) -> Chat:

@@ -43,18 +43,13 @@ class TranscriptOutput:
     """The output below a panel that holds the conversation; its updates go to all of its copies.
 
     It holds the last turns of the active branch as Markdown, as many as there is room for, and none
-    that was not to be saved.
-
-    An update comes from the cell that showed the output, on whatever thread. What runs a notebook
-    without a page (nbclient, papermill) only hears what the running cell says, so each cell is to
-    `catch_up` at its end as well.
+    that was not to be saved. An update comes from the cell that showed it, on whatever thread.
     """
 
     def __init__(self, panel_id: str, chat: Chat) -> None:
         self._panel_id = panel_id
         self._chat = chat
         self._context: contextvars.Context | None = None
-        self._told_by_cells: list[Turn] = []
 
     @property
     def bundle(self) -> tuple[dict[str, str], dict[str, Any]]:
@@ -82,20 +77,12 @@ class TranscriptOutput:
     def show(self) -> None:
         """Show it below the cell that runs."""
         self._context = contextvars.copy_context()
-        self._told_by_cells = self._chat.turns
         self._publish(is_update=False)
 
     def update(self) -> None:
         """Show it as it is now, wherever it was shown; from any thread."""
         if self._context is not None:
             self._context.copy().run(partial(self._publish, is_update=True))
-
-    def catch_up(self) -> None:
-        """Let the cell that ends tell of the turns that have come or gone."""
-        turns = self._chat.turns
-        if self._context is not None and turns != self._told_by_cells:
-            self._told_by_cells = turns
-            self._publish(is_update=True)
 
     def _publish(self, *, is_update: bool) -> None:
         from IPython.display import display

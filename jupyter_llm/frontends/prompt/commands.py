@@ -15,6 +15,7 @@ from jupyter_llm.engine.roles import ROLE_WORDS
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
+from jupyter_llm.frontends.prompt.model_list import ListedModel, listed_models, model_table
 from jupyter_llm.frontends.prompt.options import Options, flags_in
 from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.doctor import Diagnosis
-    from jupyter_llm.frontends.prompt.model_list import ListedModel
     from jupyter_llm.models.catalog import Suggestion
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.task import Task
@@ -64,7 +64,7 @@ class Call:
             model=options.model,
             show=self.show,
             show_progress=self.show_progress,
-            try_drafts=options.tries_drafts,
+            try_drafts=not options.no_try,
             is_kept=not options.no_save,
             params=options.params,
         )
@@ -197,16 +197,14 @@ def suggested(found: list[Suggestion]) -> str:
 
 
 def _unload(call: Call) -> str:
-    current, name = call.llm.current, call.argument.strip("\"'")
+    current, name = call.llm.current, _name(call)
     before = current.loaded
     current.unload(name or None)
     here = {one.info.path for one in current.loaded}
     gone = [one for one in before if one.info.path not in here]
     if not gone:
         return f"{name} is not loaded." if name else "No model is loaded."
-    is_named = name and "chat" not in gone[0].roles
-    then = "The next prompt that names it loads it." if is_named else "The next prompt loads it."
-    return f"The model's memory is free again. {then}"
+    return "The model's memory is free again. The next prompt that needs it loads it."
 
 
 def _reset(call: Call) -> str:
@@ -309,14 +307,11 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _models(call: Call) -> str:
-    from jupyter_llm.frontends.prompt.model_list import listed_models
-
     return models_shown(listed_models(call.llm))
 
 
 def models_shown(models: list[ListedModel]) -> str:
     """What `/models` says of the models that there are."""
-    from jupyter_llm.frontends.prompt.model_list import model_table
     from jupyter_llm.models.discover import HOW_TO_GET_ONE, WHICH_ONE
 
     if not models:

@@ -14,8 +14,8 @@ from jupyter_llm.errors import InterpolationError
 
 Evaluate = Callable[[str], Any]
 
-_ESCAPED = "\\{{"
-_OPEN = re.compile(r"(\\?)\{\{")
+_ESCAPED, _BRACES = "\\{{", "{{"
+_OPEN = re.compile(r"\\?\{\{")
 _MAX_CLOSINGS = 50  # how many `}}` are tried as the end; a longer expression belongs in a variable
 
 
@@ -24,9 +24,7 @@ def interpolate(text: str, evaluate: Evaluate) -> str:
 
     Raises `InterpolationError` if an expression is no Python, or failed.
     """
-    return "".join(
-        part if isinstance(part, str) else _value(part.source, evaluate) for part in _split(text)
-    )
+    return _replaced(text, lambda source: _value(source, evaluate))
 
 
 def shield(text: str) -> tuple[str, list[str]]:
@@ -36,14 +34,12 @@ def shield(text: str) -> tuple[str, list[str]]:
     is marked too, before anybody takes its backslash for one of their own.
     """
     sources: list[str] = []
-    parts: list[str] = []
-    for part in _split(text, keep_escapes=True):
-        if isinstance(part, str) and part != _ESCAPED:
-            parts.append(part.replace("\x00", ""))
-        else:
-            parts.append(f"\x00{len(sources)}\x00")
-            sources.append(part if isinstance(part, str) else f"{{{{{part.source}}}}}")
-    return "".join(parts), sources
+
+    def mark(source: str) -> str:
+        sources.append(source)
+        return f"\x00{len(sources) - 1}\x00"
+
+    return _replaced(text.replace("\x00", ""), mark), sources
 
 
 def unshield(text: str, sources: list[str]) -> str:
@@ -53,35 +49,25 @@ def unshield(text: str, sources: list[str]) -> str:
 
 def before_values(text: str) -> str:
     """The text up to its first expression: what is known of it before any code is run."""
-    return "".join(takewhile(lambda part: isinstance(part, str), _split(text)))  # type: ignore[arg-type]
+    shielded, sources = shield(text)
+    known = [_BRACES for _ in takewhile(_ESCAPED.__eq__, sources)]
+    return unshield(shielded.partition(f"\x00{len(known)}\x00")[0], known)
 
 
-class _Expression:
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-
-def _split(text: str, *, keep_escapes: bool = False) -> list[str | _Expression]:
-    parts: list[str | _Expression] = []
+def _replaced(text: str, put: Callable[[str], str]) -> str:
+    """The text with something else for each expression, braces and all, and each escape."""
+    parts: list[str] = []
     end = 0
     while opening := _OPEN.search(text, end):
         parts.append(text[end : opening.start()])
-        if opening[1]:
-            parts.append(opening[0] if keep_escapes else "{{")
-            end = opening.end()
-            continue
-        source = _expression_at(text, opening.end())
-        if source is None:
-            parts.append("{{")
-            end = opening.end()
-        else:
-            parts.append(_Expression(source))
-            end = opening.end() + len(source) + 2
-    return [*parts, text[end:]]
+        source = opening[0] if opening[0] == _ESCAPED else _expression_at(text, opening.end())
+        parts.append(_BRACES if source is None else put(source))
+        end = opening.start() + len(source or _BRACES)
+    return "".join([*parts, text[end:]])
 
 
 def _expression_at(text: str, start: int) -> str | None:
-    """The source up to the `}}` that makes it an expression; None if there is none.
+    """The expression whose braces open before `start`, with them; None if there is none.
 
     The value of `{{ {"a": {"b": 1}} }}` holds `}}` itself, so ends are tried from the left.
     """
@@ -94,9 +80,9 @@ def _expression_at(text: str, start: int) -> str | None:
         source = text[start:closing]
         if not source.strip():
             return None
-        first = source if first is None else first
+        first = first or f"{{{{{source}}}}}"
         if _is_expression(source):
-            return source
+            return f"{{{{{source}}}}}"
     return first
 
 
@@ -109,12 +95,15 @@ def _is_expression(source: str) -> bool:
 
 
 def _value(source: str, evaluate: Evaluate) -> str:
+    if source == _ESCAPED:
+        return _BRACES
+    expression = source[2:-2].strip()
     try:
-        return str(evaluate(source.strip()))
+        return str(evaluate(expression))
     except SyntaxError as error:
         raise InterpolationError(
-            source.strip(), f"{error.msg}. For literal braces write \\{{{{."
+            expression, f"{error.msg}. For literal braces write \\{{{{."
         ) from error
     except Exception as error:
         # The expression is the user's own code: any failure of it is theirs to read.
-        raise InterpolationError(source.strip(), f"{type(error).__name__}: {error}") from error
+        raise InterpolationError(expression, f"{type(error).__name__}: {error}") from error

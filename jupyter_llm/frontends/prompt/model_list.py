@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,6 @@ class ListedModel:
 
     entry: ModelEntry
     file: ModelFile
-    licence: str
     is_loaded: bool = False
     roles: tuple[ModelRole, ...] = ()
     needs_bytes: int = 0
@@ -66,20 +65,14 @@ class ListedModel:
     @property
     def here(self) -> str:
         """How it would do on this machine, in words."""
-        return ", ".join(self._here())
-
-    def _here(self) -> Iterator[str]:
         if self.is_loaded:
-            yield f"loaded for {role_words(self.roles)}" if self.roles else "loaded"
-        elif self.fits:
-            promised = human_size(self.promised_bytes)
-            more = f" and up to {promised} for promised texts" if self.promised_bytes else ""
-            yield f"fits: {human_size(self.needs_bytes)}{more}, of {human_size(self.free_bytes)}"
-        else:
-            yield (
-                f"too large: needs {human_size(self.needs_bytes)}, "
-                f"{human_size(self.free_bytes)} are free"
-            )
+            return f"loaded for {role_words(self.roles)}" if self.roles else "loaded"
+        needs, free = human_size(self.needs_bytes), human_size(self.free_bytes)
+        if not self.fits:
+            return f"too large: needs {needs}, {free} are free"
+        promised = human_size(self.promised_bytes)
+        more = f" and up to {promised} for promised texts" if self.promised_bytes else ""
+        return f"fits: {needs}{more}, of {free}"
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -91,7 +84,7 @@ class ListedModel:
             human_size(self.file.size_bytes),
             f"{context:,}" if context else "",
             self.purpose,
-            self.licence,
+            self.file.license or "",
             self.here,
             self.entry.source,
         )
@@ -103,17 +96,12 @@ def listed_models(llm: LLM) -> list[ListedModel]:
 
     free = llm.current.free_alone()
     loaded = {one.info.path: one for one in llm.current.loaded}
-    models = []
-    for entry, file in list_with_facts():
-        model = ListedModel(
-            entry=entry,
-            file=file,
-            licence=file.license or "",
-            is_loaded=entry.path in loaded,
-            roles=loaded[entry.path].roles if entry.path in loaded else (),
-        )
-        models.append(model if model.is_loaded else _weighed(model, free))
-    return models
+    return [
+        ListedModel(entry=entry, file=file, is_loaded=True, roles=loaded[entry.path].roles)
+        if entry.path in loaded
+        else _weighed(ListedModel(entry=entry, file=file), free)
+        for entry, file in list_with_facts()
+    ]
 
 
 def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:

@@ -47,7 +47,6 @@ class Option:
     metavar: str
     help: str
     convert: Convert = str
-    choices: tuple[str, ...] = ()
     is_list: bool = False
 
     @property
@@ -64,7 +63,7 @@ class Option:
     @property
     def expects(self) -> str:
         """What its value should be, in words."""
-        return "a format" if self.choices else _EXPECTED[self.convert]
+        return _EXPECTED[self.convert]
 
 
 def _identifier(text: str) -> str:
@@ -84,6 +83,12 @@ def _context_mode(text: str) -> ContextMode:
     return check_mode(int(text) if text.isdecimal() else text)
 
 
+def _format(text: str) -> str:
+    if text not in FORMATS:
+        raise ValueError(text)
+    return text
+
+
 def _variables(text: str) -> str:
     return ",".join(_identifier(name.strip()) for name in text.split(","))
 
@@ -94,6 +99,7 @@ _EXPECTED: dict[Convert, str] = {
     int: "a whole number",
     _identifier: "a variable's name",
     _context_mode: "auto, none, all or a number of cells",
+    _format: "markdown, code or text",
     _variables: "auto, none or names such as a,b",
 }
 
@@ -118,7 +124,7 @@ OPTIONS = (
         "-f --format",
         "FORMAT",
         "markdown; code, which lands in a new cell and always parses; or text as it is",
-        choices=FORMATS,
+        _format,
     ),
     Option(
         "-o --out",
@@ -144,12 +150,6 @@ OPTIONS = (
         "--replace",
         "",
         "put the code of the answer in place of this cell; of /fix and /doc, in their cell's",
-    ),
-    Option(
-        "--try",
-        "",
-        "try drafts of code in a sealed copy of the kernel before one lands, where that is "
-        "switched off",
     ),
     Option(
         "--no-try",
@@ -187,7 +187,6 @@ class Options:
     vars: str = "auto"
     below: bool = False
     replace: bool = False
-    try_: bool = False
     no_try: bool = False
     no_save: bool = False
     no_think: bool = False
@@ -198,19 +197,12 @@ class Options:
     dry_run: bool = False
     quiet: bool = False
 
-    @property
-    def tries_drafts(self) -> bool:
-        """Whether drafts of code may be run in a sealed copy of the kernel."""
-        return self.try_ or not self.no_try
-
     def given(self, line: Mapping[str, Any]) -> Options:
         """These options, but for those that a line gives; `OptionError` if one means nothing."""
         drawn = {name: value for name, value in line.items() if name in _SAMPLING}
         others = {name: value for name, value in line.items() if name not in _SAMPLING}
         if others.get("no_think"):
             drawn["think"] = False
-        if others.get("no_try"):  # of both, what is careful
-            others["try_"] = False
         options = replace(self, params=replace(self.params, **drawn), **others)
         # Where no cells go along no variables do, but for those that are asked for by name.
         is_bare = options.context == "none" and "vars" not in line
@@ -342,16 +334,10 @@ def _following(rest: str, option: Option, name: str) -> tuple[str, str]:
 
 
 def _converted(text: str, option: Option, name: str) -> Any:
-    hint = ""
     try:
-        value = option.convert(text)
+        return option.convert(text)
     except ValueError:
-        value = None
-    if value is not None and (not option.choices or value in option.choices):
-        return value
-    if option.choices:
-        hint = nearest(text, option.choices, f"There are: {', '.join(option.choices)}.")
-    raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.", hint)
+        raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.") from None
 
 
 def _unknown(name: str) -> Option:

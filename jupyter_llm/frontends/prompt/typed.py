@@ -14,17 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
+from jupyter_llm.common.clipping import clip
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, OptionError
-from jupyter_llm.frontends.prompt.attaching import attach_cells
 from jupyter_llm.frontends.prompt.commands import find_command
-from jupyter_llm.frontends.prompt.expressions import (
-    before_values,
-    interpolate,
-    shield,
-    unshield,
-)
+from jupyter_llm.frontends.prompt.expressions import before_values, interpolate, shield, unshield
 from jupyter_llm.frontends.prompt.options import PromptLine, parse_line, trailing_option
+from jupyter_llm.notebook.cells.rendering import cell_text
+from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, without_at
 
@@ -37,6 +34,8 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _LITERAL = "-- "
+_CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
+_MAX_CELL_CHARS = 8000  # of a cell that is attached, its outputs included
 _HELP = ("-h", "--help")
 _UNCLOSED = re.compile(r"\{\{(?!\s*\}\})")
 _LAST_WORD = re.compile(r"\s*\S*\s*\Z")
@@ -106,7 +105,11 @@ def read(
     shielded, sources = shield(prompt)
     if is_draft:  # what is open may become an expression
         shielded = _UNCLOSED.split(shielded)[0]
-    named, attachments = attach_cells(shielded, cells)
+    attachments = tuple(
+        (f"In [{number}]", clip(cell_text(find_cell(number, cells)), _MAX_CELL_CHARS))
+        for number in dict.fromkeys(_CELL.findall(shielded))
+    )
+    named = _CELL.sub(r"In [\1]", shielded)
     # An `@` of theirs is a product, or a text's: no mention.
     quoted = [source.replace("@", "@@") for source in sources]
     chosen = () if options.vars in ("auto", "none") else options.vars.split(",")

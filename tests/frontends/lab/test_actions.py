@@ -224,7 +224,7 @@ def test_what_is_accepted_is_known_to_an_audit(
     path = tmp_path / "accepted.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     (item,) = audit(path)
-    assert (item.state, item.model, item.is_labelled) == ("recorded", "scripted", True)
+    assert (item.state, item.model) == ("recorded", "scripted")
 
 
 def test_a_record_says_who_wrote_it_and_whether_it_was_edited(

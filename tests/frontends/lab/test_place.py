@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.waiting import until
 
-from jupyter_llm.frontends.lab import place
-from jupyter_llm.frontends.lab.place import NotebookPlace, find_notebook
+from jupyter_llm.frontends.lab import session
+from jupyter_llm.frontends.lab.session import NotebookPlace, find_notebook
 from jupyter_llm.notebook.cells.path import NotebookIdentity, PathChange
 
 
@@ -18,7 +18,7 @@ def started_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "root" / "work" / "first.ipynb"
     path.parent.mkdir(parents=True)
     path.touch()
-    monkeypatch.setattr(place, "notebook_path", lambda: path)
+    monkeypatch.setattr(session, "notebook_path", lambda: path)
     return path
 
 

@@ -79,6 +79,7 @@ def test_a_page_that_comes_later_sees_the_pull_that_runs_and_can_stop_it(
     page.wait_until(lambda page: last_told(page).get("share"))
     assert "Downloading" in told(page, "running")["text"]
     page.ask("end-pull")
+    hub.gate.set()
     assert "is kept: pull again to go on" in told(page, "stopped")["text"]
 
 

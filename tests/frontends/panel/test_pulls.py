@@ -1,4 +1,4 @@
-"""`/pull` and `/models` in a panel: what is offered next, and a stop that says what is kept."""
+"""`/pull` and `/models` in a panel, and what they offer next."""
 
 from __future__ import annotations
 

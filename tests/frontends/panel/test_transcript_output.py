@@ -13,7 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbconvert.filters.markdown import markdown2html
 from support.front_end import FrontEnd, MakeFront, RecordingComm
 from support.scripted import ScriptedEngine
-from support.shell import RecordingPublisher, extension, run
+from support.shell import RecordingPublisher, run
 from support.waiting import until
 
 from jupyter_llm import llm
@@ -91,18 +91,6 @@ def test_a_turn_goes_into_the_output_once_it_ends_wherever_the_panel_was_shown(
     shown = wait_for_text(shell, "It is 42.")
     assert "What is it?" in shown["text/markdown"]
     assert len(displays(shell)) == 2  # the update is one of both transcripts: one display id
-
-
-def test_what_a_cell_said_is_in_the_output_when_the_cell_ends(
-    panels: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    extension(shell, "load")
-    run(shell, IMPORT + "ChatPanel()")
-    panels.replies.append("It is 42.")
-    shell.run_cell("%llm What is it?").raise_error()
-    assert "> What is it?" in displays(shell)[1]["text/plain"]
-    shell.run_cell("%llm /reset").raise_error()
-    assert "empty chat" in displays(shell)[1]["text/plain"]
 
 
 def test_a_view_that_can_write_the_notebook_is_told_instead(

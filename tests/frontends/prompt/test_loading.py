@@ -80,8 +80,8 @@ def test_unload_says_what_loads_a_model_again(model: str, tmp_path: Path) -> Non
     command("use", "first n_threads=1")
     command("use", "second n_threads=1 role=complete")
     (tmp_path / "second.gguf").unlink()  # which is no reason to keep it
-    assert command("unload", "second").endswith("The next prompt that names it loads it.")
-    assert command("unload", "first").endswith("The next prompt loads it.")
+    for name in ("second", "first"):
+        assert command("unload", name).endswith("The next prompt that needs it loads it.")
     assert command("unload", "first") == "first is not loaded."
     assert command("unload", "") == "No model is loaded."
 

@@ -8,7 +8,7 @@ from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.frontends.prompt.ahead import read_ahead
+from jupyter_llm.frontends.lab.cells import read_ahead
 
 BODY = "What is the price of tea in prices?\nAnd why does @In[1] say so?"
 
