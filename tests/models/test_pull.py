@@ -24,11 +24,10 @@ from support.interrupts import interrupt_main
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError
-from jupyter_llm.models import licences
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.fingerprint import known_sha256
 from jupyter_llm.models.hub import explained
-from jupyter_llm.models.pull import Meter, pull
+from jupyter_llm.models.pull import _ACCEPTED, Meter, pull
 
 SIZE = 300_000
 NAME = "ada/tiny-GGUF"
@@ -354,7 +353,7 @@ def test_a_licence_with_conditions_is_shown_and_accepted_once(hub: Hub) -> None:
     assert hub.fetched == []
     pull(NAME, accept_licence=True)
     pull(NAME)
-    (record,) = licences._ACCEPTED.all().items()
+    (record,) = _ACCEPTED.all().items()
     assert record[0] == f"{NAME} ada {sha256(b'Be kind.')}"
     assert record[1].startswith("20")
     hub.repos[NAME].texts["LICENSE"] = "Be rich."
