@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.cells.rendering import cell_name
+from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.records.records import GIVEN_BEGIN
+from jupyter_llm.tasks.rerun import Rerun
 from jupyter_llm.tasks.target import find_subject
 
 if TYPE_CHECKING:
@@ -42,15 +44,17 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
     failure = task.failure() if subject.kind == "error" else None
     if failure is None:
         return task.ask(prompt)
-    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(failure)}\n\n")
+    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(task, failure)}\n\n")
 
 
-def known_of(failure: Failure) -> str:
-    """What is known of an error without a model, as Markdown: what, where, what is near."""
-    return "\n\n".join(_known(failure))
+def known_of(task: Task, failure: Failure) -> str:
+    """What is known of an error without a model, as Markdown: what, where, what `/fix` would do."""
+    causes = causing_cells(failure, task.cells)
+    rerun = Rerun(task=task, failure=failure)
+    return "\n\n".join(_known(failure, rerun.suspicion(causes[0].cell) if causes else ""))
 
 
-def _known(failure: Failure) -> Iterator[str]:
+def _known(failure: Failure, suspicion: str) -> Iterator[str]:
     yield code_block(failure.headline, "text")
     frame, place = failure.failing_frame, failure.syntax
     variables: tuple[Summary, ...] = ()
@@ -66,7 +70,9 @@ def _known(failure: Failure) -> Iterator[str]:
         yield code_block(frame.line_text)
         names = frame.names or frame.statement_names
         variables = tuple(one for one in frame.variables if one.name in names)[:_MAX_VALUES]
-    if failure.missing is not None:
+    if failure.missing is not None and (failure.missing.nearest or not suspicion):
         yield f"{failure.missing}."
+    elif suspicion:
+        yield f"{suspicion}."
     if variables:
         yield code_block("\n".join(one.text for one in variables), "text")

@@ -12,6 +12,7 @@ from jupyter_llm.notebook.cells.rendering import shown_name
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.failure import slot
+from jupyter_llm.notebook.failures.mends import mends
 from jupyter_llm.tasks.mending import MendSearch, comes_behind
 
 if TYPE_CHECKING:
@@ -86,6 +87,20 @@ class Rerun:
                 yield cause, found
                 if found.is_settled:
                     return
+
+    def suspicion(self, cell: CellEvent) -> str:
+        """What rules are sure is wrong with a cell, and a line of their mend; nothing is tried.
+
+        "" where they know of nothing.
+        """
+        files = tuple(islice(_files_near(self.failure), _MAX_FILES))
+        found = mends(self.failure, cell.source, _namespace(self.task), files)
+        mend = next((mend for mend in found if mend.is_sure), None)
+        if mend is None:
+            return ""
+        old = cell.source.split("\n")
+        new = next((line.strip() for line in mend.source.split("\n") if line not in old), "")
+        return f"{mend.reason}; `/fix` would write `{new}`" if new else mend.reason
 
     def _place(self, cell: CellEvent) -> Place:
         """Where the failure was, in the sources that are tried for a cell."""

@@ -96,8 +96,9 @@ class Actions(PageJobs):
             goes_on=True,  # as in the side bar, which shows it
             params=options.params,
         )
-        failure = failure_shown(cell, self._task(options, options.params, job))
-        known = f"{known_of(failure)}\n\n" if cell.error and failure is not None else ""
+        task = self._task(options, options.params, job)
+        failure = failure_shown(cell, task)
+        known = f"{known_of(task, failure)}\n\n" if cell.error and failure is not None else ""
         chat = llm.chat(options.chat)
         numbers: list[int] = []
         stream, _ = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
