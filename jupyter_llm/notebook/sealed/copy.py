@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _MAX_BYTES = 1 << 20  # of what a copy says
 _MAX_TEXT = 220
 _PERIOD_S = 0.05
+_MAX_STILL = 10  # periods in which nothing goes on
 # How long is waited for the memory of a copy to be given back.
 _REAP_S, _INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
 _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
@@ -189,6 +190,7 @@ def _wait(
     said = bytearray()
     poll = select.poll()  # `select` takes no descriptor above 1023
     poll.register(reading, select.POLLIN)
+    num_still = 0
     while True:
         has_ended = copy.await_end(0)
         is_ready = poll.poll(_PERIOD_S * 1000)
@@ -201,8 +203,13 @@ def _wait(
         # Another process of the user's may hold the pipe, which then has no end.
         if not piece and (is_ready or has_ended):
             return ("said", bytes(said)) if said else ("ended", b"")
-        if time.monotonic() > deadline:
-            return ("stuck" if stands_still(copy.pid) else "timeout"), b""
+        is_over = time.monotonic() > deadline
+        # What was woken stands still no more, though it may not run yet.
+        num_still = num_still + 1 if not is_ready and stands_still(copy.pid) else 0
+        if num_still > (0 if is_over else _MAX_STILL):
+            return "stuck", b""
+        if is_over:
+            return "timeout", b""
         if free_memory().ram_bytes < _SPARE:
             return "memory", b""
         if tick is not None:
