@@ -18,12 +18,10 @@ import tempfile
 import threading
 import time
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from jupyter_llm.common.clipping import clip
 from jupyter_llm.models.machine import free_memory
 from jupyter_llm.notebook.sealed.detached import detach
 from jupyter_llm.notebook.sealed.first_step import first_step
@@ -92,7 +90,7 @@ def work_in_copy(work: Run, *, timeout_s: float, tick: Callable[[], None] | None
 
 
 def _seen(how: How, said: bytes, status: int, timeout_s: float) -> Seen:
-    """What is seen of a copy that ended; what it says is bounded, and as true as its code."""
+    """What is seen of a copy that ended; what it says is as true as its code."""
     if how == "timeout":
         return Seen(outcome="running", text=f"still running after {timeout_s:g} s")
     if how in _REASONS:
@@ -102,10 +100,9 @@ def _seen(how: How, said: bytes, status: int, timeout_s: float) -> Seen:
     if how == "ended":
         return untried(f"it would {END_KERNEL}", is_deadly=True)
     try:
-        seen = msgspec.json.decode(said, type=Seen)
+        return msgspec.json.decode(said, type=Seen)
     except (msgspec.MsgspecError, RecursionError):
         return untried("what the copy says makes no sense")
-    return replace(seen, text=clip(seen.text, _MAX_TEXT), lineno=max(seen.lineno, 0))
 
 
 def _signal_name(number: int) -> str:

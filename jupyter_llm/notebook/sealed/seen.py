@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 Outcome = Literal["runs", "raises", "refused", "running", "untried"]
+# What a copy says of itself is as true as the code in it, but it is no longer than this.
+_Words = Annotated[str, Meta(max_length=600)]
+_Text = Annotated[str, Meta(max_length=12_000)]
+_Count = Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +26,16 @@ class Seen:
     """
 
     outcome: Outcome
-    text: str
-    error_kind: str = ""
-    message: str = ""
-    index: int = 0
-    lineno: int = 0
-    report: str = ""
-    printed: str = ""
-    result: str = ""
-    names: tuple[str, ...] = ()
-    num_figures: int = 0
+    text: _Words
+    error_kind: _Words = ""
+    message: _Words = ""
+    index: _Count = 0
+    lineno: _Count = 0
+    report: _Text = ""
+    printed: _Text = ""
+    result: _Text = ""
+    names: Annotated[tuple[_Words, ...], Meta(max_length=200)] = ()
+    num_figures: _Count = 0
     looked: Any = None
     is_deadly: bool = False
 
