@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType
 
+    from jupyter_llm.notebook.sealed.detached import Mapping
     from jupyter_llm.notebook.sealed.running import Run
 
 _MAX_BYTES = 1 << 20  # of what a copy says
@@ -265,18 +266,19 @@ class _Life:
         self._work, self._writing = work, writing
         self._timeout_s, self._room, self._held = timeout_s, room, held
         self._parent = os.getpid()
-        self._was_writable = self._is_sealed = False
+        self._shared: list[Mapping] = []
+        self._is_sealed = False
 
     def begin(self) -> None:
         """Become a sealed copy."""
         with self._said_to_the_end():
+            _be_calm()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             prctl(_DIE_WITH_PARENT, signal.SIGKILL)
             if os.getppid() != self._parent:
                 os._exit(1)
-            _be_calm()
             os.setsid()
-            self._was_writable = detach(self._writing)
+            self._shared = detach(self._writing)
             self._work.prepare()
             _limit(self._timeout_s, self._room)
             seal_this_process()
@@ -288,7 +290,7 @@ class _Life:
             if not self._is_sealed:
                 raise RuntimeError("the copy is not sealed")
             signal.pthread_sigmask(signal.SIG_SETMASK, self._held)
-            self._say(self._work.work(was_writable=self._was_writable))
+            self._say(self._work.work(self._shared))
             os._exit(0)
 
     def _say(self, seen: Seen) -> None:

@@ -12,7 +12,7 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,9 @@ _HARMLESS_DEVICES = frozenset({(1, 3), (1, 5), (1, 8), (1, 9)})  # null, zero, r
 _SHARED = re.compile(
     r"(?m)^([0-9a-f]+)-([0-9a-f]+) (...)s ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$"
 )
+_PLACE = re.compile(r"([0-9a-f]+)-[0-9a-f]+ ")
+# Memory of this process and its children, and where who only reads notes that, or holds a lock.
+_UNTOLD = re.compile(r"^/dev/zero|^anon_inode|/sem\.[^/]*$|-shm$|/lock\.mdb$")
 _OPENMP = re.compile(r"(?m)(/.*libgomp.*)$")
 _RIGHTS = (mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC)
 _FIXED, _FAILED = 0x10, ctypes.c_void_p(-1).value
@@ -33,7 +36,7 @@ class TooMuchSharedError(MemoryError):
     """More memory is shared than can be copied in the time of a try."""
 
 
-class _Mapping(NamedTuple):
+class Mapping(NamedTuple):
     """A piece of this process's memory that it shares."""
 
     start: int
@@ -46,19 +49,30 @@ class _Mapping(NamedTuple):
 
     @property
     def size(self) -> int:
+        """How many bytes it is."""
         return self.end - self.start
 
 
-def detach(kept: int) -> bool:
-    """Make all that is open or shared our own, but for one descriptor.
-
-    Tells whether a file was open for writing, which is now open for reading.
-    """
-    was_writable = _detach_descriptors(kept)
+def detach(kept: int) -> list[Mapping]:
+    """Make all that is open or shared our own, but for one descriptor; tells what memory was."""
+    _detach_descriptors(kept)
     text = Path("/proc/self/maps").read_text("utf-8", "surrogateescape")
-    _detach_memory(text)
+    shared = _detach_memory(text)
     _stay_alone(text)
-    return was_writable
+    return shared
+
+
+def written(shared: Sequence[Mapping]) -> str:
+    """The path of memory that was shared and has been written to since; "" if there is none."""
+    path = ""
+    text = Path("/proc/self/smaps").read_text("utf-8", "surrogateescape") if shared else ""
+    for line in text.split("\n"):
+        if found := _PLACE.match(line):
+            start = int(found[1], 16)
+            path = next((one.path for one in shared if one.start <= start < one.end), "")
+        elif path and line.startswith("Anonymous:") and line.split()[1] != "0":
+            return path
+    return ""
 
 
 def _stay_alone(maps: str) -> None:
@@ -68,39 +82,37 @@ def _stay_alone(maps: str) -> None:
             ctypes.CDLL(path).omp_set_num_threads(1)
 
 
-def _detach_descriptors(kept: int) -> bool:
-    was_writable = False
-    nothing = os.open(os.devnull, os.O_RDWR)
+def _detach_descriptors(kept: int) -> None:
+    nothing, unwritable = (os.open(os.devnull, mode) for mode in (os.O_RDWR, os.O_RDONLY))
     for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-        if number in (kept, nothing):
+        if number in (kept, nothing, unwritable):
             continue
         try:
             status = os.fstat(number)
         except OSError:  # the folder that was listed
             continue
-        was_writable |= _replace(number, status, nothing)
+        # Who writes to a file or a pipe is to see that it cannot; an eventfd has no such type.
+        is_quiet = number in _STANDARD or not stat.S_IFMT(status.st_mode)
+        _replace(number, status, nothing if is_quiet else unwritable)
     os.close(nothing)
-    return was_writable
+    os.close(unwritable)
 
 
-def _replace(number: int, status: os.stat_result, nothing: int) -> bool:
-    """Put something of our own in a descriptor's place; tells whether it was a file to write."""
+def _replace(number: int, status: os.stat_result, instead: int) -> None:
+    """Put something of our own in a descriptor's place."""
     import fcntl
 
     is_inherited = os.get_inheritable(number)
     flags = fcntl.fcntl(number, fcntl.F_GETFL)
-    own = nothing
+    own = instead
     if _is_readable(status) and flags & os.O_ACCMODE != os.O_WRONLY and not flags & os.O_PATH:
         with suppress(OSError):
             own = _opened_again(number, status, flags & os.O_NONBLOCK)
-    elif stat.S_ISREG(status.st_mode) and number not in _STANDARD:
-        own = os.open(os.devnull, os.O_RDONLY)  # who writes to it is to see that it cannot
-    if own != nothing and stat.S_ISREG(status.st_mode):
+    if own != instead and stat.S_ISREG(status.st_mode):
         os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
     os.dup2(own, number, inheritable=is_inherited)
-    if own != nothing:
+    if own != instead:
         os.close(own)
-    return stat.S_ISREG(status.st_mode) and flags & os.O_ACCMODE != os.O_RDONLY
 
 
 def _opened_again(number: int, status: os.stat_result, flags: int) -> int:
@@ -138,32 +150,33 @@ def _is_readable(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
 
 
-def _shared_mappings(maps: str) -> Iterator[_Mapping]:
+def _shared_mappings(maps: str) -> Iterator[Mapping]:
     for start, end, rights, offset, major, minor, inode, path in _SHARED.findall(maps):
         protection = sum(bit for bit, letter in zip(_RIGHTS, rights, strict=True) if letter != "-")
         device = os.makedev(int(major, 16), int(minor, 16))
         numbers = int(start, 16), int(end, 16), protection, int(offset, 16)
-        yield _Mapping(*numbers, device, int(inode), path)
+        yield Mapping(*numbers, device, int(inode), path)
 
 
-def _detach_memory(maps: str) -> None:
+def _detach_memory(maps: str) -> list[Mapping]:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     room = _MAX_COPIED
-    for mapping in _shared_mappings(maps):
-        if not _may_be_written(libc, mapping):
-            continue
-        if _map_file(libc, mapping):
-            continue
-        room -= mapping.size
-        if room < 0:
-            raise TooMuchSharedError("much memory is shared with other processes")
-        _copy(libc, mapping)
+    shared = [one for one in _shared_mappings(maps) if _may_be_written(libc, one)]
+    for mapping in shared:
+        opened, offset = _same_file(mapping), mapping.offset
+        if opened is None:
+            room -= mapping.size
+            if room < 0:
+                raise TooMuchSharedError("much memory is shared with other processes")
+            opened, offset = _copied(mapping), 0
+        _map(libc, mapping, opened, offset)
+    return [one for one in shared if not _UNTOLD.search(one.path)]
 
 
-def _may_be_written(libc: ctypes.CDLL, mapping: _Mapping) -> bool:
+def _may_be_written(libc: ctypes.CDLL, mapping: Mapping) -> bool:
     """Whether memory can be written, or could be made so: its file was open for writing."""
     if mapping.protection & mmap.PROT_WRITE:
         return True
@@ -174,46 +187,34 @@ def _may_be_written(libc: ctypes.CDLL, mapping: _Mapping) -> bool:
     return True
 
 
-def _map_file(libc: ctypes.CDLL, mapping: _Mapping) -> bool:
-    """Map the same file again, as a copy on write; false where it has no name any more."""
-    try:
+def _same_file(mapping: Mapping) -> int | None:
+    """The file that is mapped, opened to read; None where it has no name any more."""
+    with suppress(OSError):
         opened = os.open(mapping.path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
         status = os.fstat(opened)
-        if (status.st_dev, status.st_ino) != (mapping.device, mapping.inode):
-            return False
-        if not stat.S_ISREG(status.st_mode):
-            return False
-        _map(libc, mapping, mmap.MAP_PRIVATE, opened, mapping.offset, mapping.protection)
-    finally:
+        is_same = (status.st_dev, status.st_ino) == (mapping.device, mapping.inode)
+        if is_same and stat.S_ISREG(status.st_mode):
+            return opened
         os.close(opened)
-    return True
+    return None
 
 
-def _copy(libc: ctypes.CDLL, mapping: _Mapping) -> None:
-    """Put the same bytes in the same place. What cannot be read, as a device's, becomes zeros."""
-    pieces = []
-    with Path("/proc/self/mem").open("rb", buffering=0) as memory:
-        for start in range(mapping.start, mapping.end, _PIECE):
-            memory.seek(start)
-            piece = b""
-            with suppress(OSError):  # beyond the end of its file
-                piece = memory.read(min(_PIECE, mapping.end - start))
-            pieces.append((start, piece))
-            if len(piece) < min(_PIECE, mapping.end - start):
-                break
-    everything = mmap.PROT_READ | mmap.PROT_WRITE
-    _map(libc, mapping, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0, everything)
-    for start, piece in pieces:
-        ctypes.memmove(start, piece, len(piece))
-    libc.mprotect(mapping.start, mapping.size, mapping.protection)
+def _copied(mapping: Mapping) -> int:
+    """A file of the same bytes. What cannot be read, as a device's, becomes zeros."""
+    copy = os.memfd_create("copy")
+    os.truncate(copy, mapping.size)
+    # What lies beyond the end of its file cannot be read.
+    with Path("/proc/self/mem").open("rb", buffering=0) as memory, suppress(OSError):
+        memory.seek(mapping.start)
+        while piece := memory.read(min(_PIECE, mapping.end - memory.tell())):
+            os.write(copy, piece)
+    return copy
 
 
-def _map(
-    libc: ctypes.CDLL, mapping: _Mapping, kind: int, opened: int, offset: int, protection: int
-) -> None:
-    place = libc.mmap(mapping.start, mapping.size, protection, kind | _FIXED, opened, offset)
+def _map(libc: ctypes.CDLL, mapping: Mapping, opened: int, offset: int) -> None:
+    """Put a file in the place of shared memory, as a copy on write, and close it."""
+    kind = mmap.MAP_PRIVATE | _FIXED
+    place = libc.mmap(mapping.start, mapping.size, mapping.protection, kind, opened, offset)
+    os.close(opened)
     if place == _FAILED:
         raise OSError(ctypes.get_errno(), "shared memory cannot be made our own")

@@ -1,7 +1,7 @@
 """What a sealed copy wanted to do and was kept from, in words for the user.
 
 The seal refuses by a number only; Python's audit events tell what was meant. Nothing here keeps
-anything from happening.
+anything from happening, but that a pipe is opened, which no seal can tell from a file.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from jupyter_llm.notebook.sealed.detached import Mapping, written
 
 END_KERNEL = "end the kernel"
 """What code wants that calls `exit()`; none of what is refused is worse."""
@@ -62,9 +65,9 @@ _EVENTS: dict[str, tuple[str, int | None]] = {
 class Refusals:
     """Notes what the code of one namespace wanted to do, from `watch` on."""
 
-    def __init__(self, namespace: dict[str, Any], *, was_writable: bool) -> None:
+    def __init__(self, namespace: dict[str, Any], shared: Sequence[Mapping]) -> None:
         self._namespace = namespace
-        self._was_writable = was_writable
+        self._shared = shared
         self._noted: list[str] = []
         self._own: list[str] = []  # by the notebook's own code, not by a library for itself
 
@@ -74,7 +77,10 @@ class Refusals:
 
     def own(self) -> str:
         """What the code wanted to do whether or not it noticed that it could not."""
-        return self._own[0] if self._own else ""
+        if self._own:
+            return self._own[0]
+        path = written(self._shared)
+        return _named("write to shared memory", path.removesuffix(" (deleted)")) if path else ""
 
     def behind(self, error: BaseException) -> str:
         """What the seal refused where that is why an error was raised, else an empty text."""
@@ -88,8 +94,8 @@ class Refusals:
             return END_KERNEL
         text = _text(error)
         number = error.errno if isinstance(error, OSError) else None
-        if number == errno.EBADF and self._was_writable:
-            return "write to a file that is open"
+        if number == errno.EBADF:
+            return "write to a file or pipe that is open"
         if _NOT_CONNECTED.search(text):
             return "use a connection that is open"
         if _is_of_database(error, text) and _READ_ONLY_DATABASE.search(text):
@@ -108,14 +114,18 @@ class Refusals:
     def _note(self, event: str, args: tuple[Any, ...]) -> None:
         if event != "open" and event not in _EVENTS:
             return
+        is_pipe = event == "open" and _is_pipe(args[0])
         with suppress(Exception):
-            if what := _opened(*args) if event == "open" else _meant(event, args):
+            what = _named("use a pipe", args[0]) if is_pipe else _meant(event, args)
+            if what:
                 self._noted.append(what)
                 del self._noted[:-20]
                 # 0 is this function, 1 whoever calls what is audited.
                 if self._is_own(event, sys._getframe(1)):  # noqa: SLF001
                     self._own.append(what)
                     del self._own[5:]
+        if is_pipe:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), args[0])
 
     def _is_own(self, event: str, frame: FrameType | None) -> bool:
         """Whether the notebook's own code does something, be it by a function that passes it on."""
@@ -142,6 +152,14 @@ def refuse_exit() -> None:
     raise _Exited
 
 
+def _is_pipe(path: Any) -> bool:
+    """Whether a path is of a pipe, out of which to read is to take away."""
+    try:
+        return not isinstance(path, int) and stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def _opened(path: object, mode: object, flags: object) -> str:
     if isinstance(path, int) or str(path) == os.devnull:
         return ""
@@ -156,6 +174,8 @@ def _package(frame: FrameType) -> str:
 
 def _meant(event: str, args: tuple[Any, ...]) -> str:
     """What code wants to do by an audit event; "" where it may."""
+    if event == "open":
+        return _opened(*args)
     if event == "os.kill" and args[0] == os.getpid():
         return ""
     what, place = _EVENTS[event]

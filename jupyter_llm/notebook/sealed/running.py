@@ -22,6 +22,7 @@ from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
+from jupyter_llm.notebook.sealed.detached import Mapping
 from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
 from jupyter_llm.notebook.sealed.seen import Seen, untried
@@ -83,17 +84,17 @@ class Run:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def prepare(self) -> None:
-        """Make what cannot be made behind the seal: an event loop wakes itself by sockets."""
+        """Make what cannot be made behind the seal. Nothing of the user's may run here."""
         if self._begins_polars_again:
             self._polars = copied_library()
-        if any(_ASYNC.search(unit.python) for unit in self._units):
-            self._loop = asyncio.new_event_loop()
 
-    def work(self, *, was_writable: bool) -> Seen:
+    def work(self, shared: Sequence[Mapping]) -> Seen:
         """Run it all, and say what came of it."""
         if self._polars is not None:
             begin_again(self._polars)
-        refusals = Refusals(self._namespace, was_writable=was_writable)
+        if any(_ASYNC.search(unit.python) for unit in self._units):
+            self._loop = asyncio.SelectorEventLoop()  # the notebook's own may be of another kind
+        refusals = Refusals(self._namespace, shared)
         self._silence.begin()
         refusals.watch()
         return self._looked(self._seen(self._run(), refusals), refusals)

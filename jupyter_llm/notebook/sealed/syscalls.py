@@ -45,6 +45,7 @@ recvfrom=45/207
 _DEPENDS = """
 fcntl=72/25 ioctl=16/29 prctl=157/167 prlimit64=302/261 sched_setaffinity=203/122 kill=62/129
 tgkill=234/131 clone=56/220 clone3=435/435 sendto=44/206 flock=73/32 fsync=74/82 fdatasync=75/83
+socketpair=53/199
 """
 _SEALING = """
 landlock_create_ruleset=444/444 landlock_add_rule=445/445 landlock_restrict_self=446/446

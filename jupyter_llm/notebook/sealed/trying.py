@@ -3,12 +3,14 @@
 The copy is forked, so it has all there is, copy on write; it can change no file, reach no network
 and no other process, show nothing, and is gone after some seconds. For Linux with Landlock.
 
-Known holes: what a try reads from a FIFO that it opens by its path is gone from it. What a library
-that was imported before this package does when a process is forked, it does before the seal. Memory
-is bounded by its addresses, and by what is free, looked at twenty times a second. A lock that
-another thread held when the copy was made stays held in it, and threads are not there: what waits
-for them ends at its limit. What the copy says of itself is as true as the code in it is honest.
-Files that the user may read, a draft can read.
+Known holes: what is read from a named pipe that is not opened by Python is gone from it. What
+Python calls at a fork for who asked before this package, and what watches all it does (functions
+for tracing, profiling and auditing), it calls before the seal. What waits in a buffer at the end
+was not seen to be written. Memory is bounded by its addresses, and by what is free, looked at
+twenty times a second. A lock that another thread held when the copy was made stays held in it, and
+threads are not there: what waits for them is not tried. What the copy says of itself, the code in
+it can forge, which reaches all of its memory; how it ended and when, its parent sees. Files that
+the user may read, a draft can read.
 """
 
 from __future__ import annotations
