@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.task import Task
 
 EXPLAIN_CELL = "Explain step by step what this cell does and what comes out of it."
+EXPLAIN_QUIET_CELL = "Explain step by step what this cell does."  # else an output is made up
 EXPLAIN_FAILED_CELL = (
     "Explain step by step what this cell does, why its error came and how to avoid it."
 )
@@ -40,7 +41,8 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
     What is known of an error stands before the model's words.
     """
     subject = find_subject(argument, task)
-    prompt = subject.prompt(_EXPLAIN[subject.kind])
+    is_quiet = subject.kind == "cell" and subject.cell is not None and not subject.cell.outputs
+    prompt = subject.prompt(EXPLAIN_QUIET_CELL if is_quiet else _EXPLAIN[subject.kind])
     failure = task.failure() if subject.kind == "error" else None
     if failure is None:
         return task.ask(prompt)

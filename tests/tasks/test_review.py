@@ -12,6 +12,7 @@ from support.watch import Watch
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.cells.events import Output
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.review import Review, review
 
@@ -116,3 +117,11 @@ def test_a_cell_that_cannot_be_read_is_shown_where_python_stopped(
 ) -> None:
     watch.run("x = 1\nprint(x")
     assert "Python stopped reading cell [1] at line 2:\n\n```python\nprint(x\n" in known()
+
+
+def test_what_comes_out_of_a_cell_is_only_asked_where_it_is_known(watch: Watch) -> None:
+    cell = watch.run("x = 1\nx")
+    explain(watch.task())
+    watch.cells[-1] = replace(cell, outputs=(Output("result", "1"),))
+    explain(watch.task())
+    assert ["what comes out" in prompt for prompt in watch.prompts] == [False, True]

@@ -18,7 +18,12 @@ from jupyter_llm.notebook.values.variables import used
 from jupyter_llm.records.records import landed
 from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.edit import edit, go_on
-from jupyter_llm.tasks.explain import EXPLAIN_CELL, EXPLAIN_FAILED_CELL, known_of
+from jupyter_llm.tasks.explain import (
+    EXPLAIN_CELL,
+    EXPLAIN_FAILED_CELL,
+    EXPLAIN_QUIET_CELL,
+    known_of,
+)
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.review import review
@@ -82,10 +87,12 @@ class Actions(PageJobs):
     def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Ask the chat about a cell; what is known of its error stands first."""
         llm = self._session.llm
-        attached = cell.attachment(llm.timeline.snapshot().visible)
+        cells = llm.timeline.snapshot().visible
+        attached = cell.attachment(cells)
+        prompt = EXPLAIN_CELL if cell.event(cells).outputs else EXPLAIN_QUIET_CELL
         named = used(cell.source, user_namespace())
         asked = Asked(
-            prompt=EXPLAIN_FAILED_CELL if cell.error else EXPLAIN_CELL,
+            prompt=EXPLAIN_FAILED_CELL if cell.error else prompt,
             model=options.model,
             attachments=[attached],
             named=named,
