@@ -35,7 +35,7 @@ class Pull:
         self.data = PullData(name=name, state="running", text=f"Asking the hub for {name}…")
         self._changed = changed
         self._meter = Meter()
-        self._is_stopped = False
+        self.is_stopped = False  # as soon as the hub says something
         self._has_ended = threading.Event()
 
     @property
@@ -64,7 +64,7 @@ class Pull:
 
     def stop(self) -> None:
         """End it as soon as the hub says something, unless it is here by then. Returns at once."""
-        self._is_stopped = True
+        self.is_stopped = True
 
     def wait(self, show: ShowProgress | None) -> PullData:
         """What has become of it. Where `show` raises `PromptInterrupted`, it is stopped."""
@@ -78,7 +78,7 @@ class Pull:
         return self.data
 
     def _tell(self, step: Step) -> None:
-        if self._is_stopped:
+        if self.is_stopped:
             raise KeyboardInterrupt
         now = progress_data(step)
         self.data = replace(self.data, text=now.text, share=now.share)
@@ -115,6 +115,7 @@ class Pulls:
                         f"{last.data.name} is being pulled, and one model is at a time. Wait for "
                         "it, or stop it first: what has come of it is kept."
                     )
+                last.is_stopped = False  # it is wanted again before it has heard of that
                 return last
             begun = Pull(name, self._watchers.tell)
             start_worker(partial(begun.run, is_accepted=is_accepted), "jupyter-llm-pull")

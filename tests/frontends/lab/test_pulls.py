@@ -83,6 +83,19 @@ def test_a_page_that_comes_later_sees_the_pull_that_runs_and_can_stop_it(
     assert "is kept: pull again to go on" in told(page, "stopped")["text"]
 
 
+def test_a_pull_that_is_wanted_again_before_it_has_stopped_goes_on(
+    watching: Callable[[], LabPage], hub: Hub
+) -> None:
+    hold(hub)
+    page = watching()
+    pull(page)
+    page.wait_until(lambda page: last_told(page).get("share"))
+    page.ask("end-pull")
+    pull(page)
+    hub.gate.set()
+    told(page, "done")
+
+
 def test_one_model_is_pulled_at_a_time(watching: Callable[[], LabPage], hub: Hub) -> None:
     hub.repos["ada/other-GGUF"] = Repo({"other-Q8_0.gguf": some_bytes(1000)})
     hold(hub)
