@@ -241,6 +241,8 @@ class LLMMagics(Magics):
             answer = order.command.run(call)
         completion = answer if isinstance(answer, Completion) else None
         if isinstance(answer, str):
+            if options.format == "text":  # answers are; this is Markdown all the same
+                view = self._view(replace(options, format="markdown"))
             view.close(answer, "")
         elif isinstance(answer, Proposal):
             completion = answer.completion

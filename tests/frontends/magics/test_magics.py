@@ -74,6 +74,12 @@ def test_assignment_is_silent_and_out_shows_too(shell: InteractiveShell) -> None
         assert shell.user_ns[name].text
 
 
+def test_what_a_command_says_is_markdown_whatever_format_answers_have(
+    shell: InteractiveShell,
+) -> None:
+    assert "text/markdown" in run(shell, "%llm -f text /help seeds").displays[-1]
+
+
 @pytest.mark.usefixtures("at_once")
 def test_an_answer_for_a_variable_shows_what_goes_on_and_leaves_no_word(
     shell: InteractiveShell, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
