@@ -123,10 +123,10 @@ def test_status_tells_the_sampling_and_who_says_so(
     shell: InteractiveShell, small: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(llm.current, "_residents", residents_of(small))
-    row = "temperature 0.2, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1 (ours for a model"
+    row = "temperature 0.2, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1"
     assert row in run(shell, "%llm /status").text
     run(shell, "%config LLMMagics.temperature = 0")
-    assert "temperature 0 (set here); top_k 40" in run(shell, "%llm /status").text
+    assert "temperature 0 (set here), top_k 40" in run(shell, "%llm /status").text
 
 
 def test_none_of_the_forty_plain_questions_is_told_and_all_about_the_notebook_are(

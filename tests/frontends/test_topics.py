@@ -20,6 +20,7 @@ def test_a_topic_has_a_title_and_is_at_most_a_screen(name: str) -> None:
     assert lines[0].startswith("# ")
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 100
+    assert not any("**" in code for code in topic(name).split("`")[1::2])  # terminals leave it out
 
 
 def test_help_lists_the_topics_and_explains_each_in_every_front_end(
