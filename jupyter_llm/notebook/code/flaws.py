@@ -172,11 +172,21 @@ def _never_runs(node: ast.AST) -> Iterator[Broken]:
 def _shared_default(node: ast.AST) -> Iterator[Broken]:
     if not isinstance(node, _FUNCTIONS):
         return
-    changed = {one.name for one in bindings_of(*node.body) if one.makes_again}
+    changed = {one.name for one in bindings_of(*node.body) if one.verb == "changes"}
     changed |= mutated_in(*node.body)
-    for one, default in parameters_of(node.args):
-        if isinstance(default, ast.List | ast.Dict | ast.Set) and one.arg in changed:
-            text = f"`{one.arg}={ast.unparse(default)}` is made once: all calls share it"
+    own = set[str]()
+    for one in own_nodes(node.body):
+        match one:
+            case ast.Assign([ast.Name(name)]):  # perhaps a copy
+                own.add(name)
+            # What others hold from then on, they may change.
+            case ast.Return(ast.Name(name)) | ast.Assign([ast.Attribute()], ast.Name(name)):
+                changed.add(name)
+            case ast.AugAssign(ast.Name(name)):
+                changed.add(name)
+    for parameter, default in parameters_of(node.args):
+        if isinstance(default, ast.List | ast.Dict | ast.Set) and parameter.arg in changed - own:
+            text = f"`{parameter.arg}={ast.unparse(default)}` is made once: all calls share it"
             yield default, f"the default {text}", "certain"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.code.layout import space_of
 from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_steps
+from jupyter_llm.notebook.values.guard import ask
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import class_attribute, public_names
 from jupyter_llm.notebook.values.summaries import Room, summarize
@@ -30,6 +32,7 @@ _MAX_CHAIN = 3  # exceptions that led to the one that was shown
 _MAX_MESSAGE = 600
 _MAX_CHARS = 3000  # of the variables of one error
 _DEADLINE_S = 0.3
+_PLAIN = (bool, int, float, str, bytes, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +161,16 @@ class _FailureReader:
         return self.read(error, None, depth - 1)
 
     def _message(self, error: BaseException) -> str:
-        """`str(error)` where that runs none of the user's code, or else a summary."""
+        """`str(error)` where that runs no code of the user but a quick `repr`, or a summary."""
         if issubclass(type(error), SyntaxError):
             return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]  # the place is told apart
         show = class_attribute(type(error), "__str__")
+        arguments = slot(error, BaseException, "args")
+        others = [type(one) for one in arguments if type(one) not in _PLAIN]
+        say = partial(str, error)
         with suppress(Exception):  # what an error does when it is shown must not end /fix
             if type(show) is not FunctionType or not is_users_code(show.__code__, self._sources):
-                return str(error)[:_MAX_MESSAGE]
+                return (ask(say, others[-1], _DEADLINE_S) if others else say())[:_MAX_MESSAGE]
         return summarize("error", error, max_chars=_MAX_MESSAGE).removeprefix("error: ")
 
     def _syntax(self, error: BaseException, run: FailedRun | None) -> SyntaxPlace:

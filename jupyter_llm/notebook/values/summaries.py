@@ -175,6 +175,8 @@ def _registered(value: object, room: int) -> Iterator[Callable[[], object]]:
 def _text_from(call: Callable[[], object]) -> str:
     """The text that a call gives, or the text in a bundle by MIME type."""
     answer = call()
+    if inspect.iscoroutine(answer):
+        answer.close()  # it would warn that nobody awaited it
     bundle = text_keys(answer)
     for mime in ("text/plain", "text/markdown"):
         if text := text_of(bundle.get(mime)):

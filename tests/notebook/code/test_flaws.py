@@ -17,6 +17,8 @@ FLAWED = {
     "compared for assigned": "x = 1\nx == 2\nprint(x)",
     "never reached": "def f():\n    return 1\n    print(2)",
     "a default that is shared": "def f(x, items=[]):\n    items.append(x)\n    return items",
+    "a default that is kept": "class A:\n    def __init__(self, d={}):\n        self.d = d",
+    "a default that is added to": "def f(x, xs=[]):\n    xs += [x]\n    print(xs)",
     "changed while read": "for k in d:\n    if k:\n        del d[k]",
     "the last left out": "for i in range(len(xs) - 1):\n    print(xs[i])",
     "the last part left out": "for i in range(len(xs) - n):\n    print(xs[i:i + n])",
@@ -38,6 +40,7 @@ SOUND = {
     "an import for later": "import numpy as np",
     "a magic": "%timeit f(1)\nx = 1",
     "a file that is replaced": "import os\nos.replace('a', 'b')\nprint(1)",
+    "a default that is copied": "def f(n, xs=[]):\n    xs = [*xs, n]\n    xs.sort()\n    return xs",
     "an await": "await f()\nx = 1",
 }
 DEFINED = {*("d", "df", "f", "n", "print", "xs", "x")}

@@ -225,6 +225,35 @@ def test_a_hostile_exception_is_read_and_runs_nothing(watch: Watch) -> None:
     assert where(failure)[-1] == (1, 10, "raise Hostile(1)")
 
 
+ARGUMENTS = """
+class Loops:
+    def __repr__(self):
+        while True: pass
+class Ends:
+    def __repr__(self): raise SystemExit
+class Says:
+    def __repr__(self): return "said"
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("KeyError(Loops())", "took longer than"),
+        ("ValueError('a', [Loops()])", "took longer than"),
+        ("KeyError(Ends())", "failed: SystemExit"),
+        ("KeyError(Says())", "said"),
+        ("KeyError('k')", "'k'"),
+    ],
+)
+def test_arguments_of_an_error_are_shown_within_a_time_limit(
+    watch: Watch, error: str, message: str
+) -> None:
+    watch.run(f"{ARGUMENTS}\nerror = {error}")
+    failure = read_failure(watch.shell.user_ns["error"], watch.task().sources)
+    assert message in failure.message
+
+
 def test_nothing_of_the_users_is_kept_alive(watch: Watch) -> None:
     watch.run(
         "class Big: pass\ndef f():\n    big = Big()\n    alive.append(weakref.ref(big))\n    1 / 0"

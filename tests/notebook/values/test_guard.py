@@ -183,6 +183,20 @@ def test_an_interrupt_goes_through_and_ends_the_call() -> None:
     wait_for_repr_threads()
 
 
+def test_a_coroutine_is_closed_and_the_next_in_order_is_asked() -> None:
+    class Later:
+        async def _ai_repr_(self) -> str:
+            return "never awaited"
+
+        def _repr_llm_(self) -> object:
+            return self._ai_repr_()
+
+        def __repr__(self) -> str:
+            return "from repr"
+
+    assert summarize("x", Later()) == "x: from repr"  # and no warning, which would be an error
+
+
 class Celsius(ExtensionArray):  # type: ignore[misc]
     """Values of a dtype of the user's own."""
 
