@@ -300,7 +300,7 @@ class CurrentEngine:
         """
         path = None
         if model is not None:  # a file that is loaded need not be there any more
-            path = (self._seen.get(str(model)) or self.find(model)).path
+            path = (self._seen.get(str(model).lower()) or self.find(model)).path
         going = [one for one in self._residents if path in (None, one.entry.path)]
         self._end(going)  # at once; another model may be loaded for long
         if path is not None:

@@ -104,12 +104,23 @@ def _facts(
         states = [status, *(part.stat() for part in parts_of(path)[1:])]
         key = " ".join([*(f"{one.st_size} {one.st_mtime_ns}" for one in states), str(path)])
         if (text := known.get(key)) is None:
-            told = replace(inspect(path), path=Path())
-            text = new[key] = msgspec.json.encode(told, enc_hook=str).decode()
+            text = new[key] = _told(path)
         file = msgspec.json.decode(text, type=ModelFile, dec_hook=lambda _kind, name: Path(name))
     except (OSError, msgspec.DecodeError):  # one odd file must not take the others from the list
         return None
     return replace(file, path=path)
+
+
+def _told(path: Path) -> str:
+    """What a header says, as JSON; empty if it is no model's. Raises what may pass by itself."""
+    import msgspec
+
+    try:
+        return msgspec.json.encode(replace(inspect(path), path=Path()), enc_hook=str).decode()
+    except ModelFileError as error:
+        if isinstance(error.__context__, OSError):
+            raise
+        return ""
 
 
 def unusable() -> list[str]:
@@ -156,9 +167,9 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
 
 def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
     has_separator = any(one in text for one in (os.sep, os.altsep) if one)
-    is_file = text.lower().endswith(_SUFFIX) and Path(text).is_file()
+    is_file = text.lower().endswith(_SUFFIX) and os.path.isfile(text)  # noqa: PTH113
     is_path = not isinstance(name, str) or has_separator or is_file
-    # pathlib's raises where there is no such user.
+    # pathlib's raise where a path is too long, not allowed, or there is no such user.
     if is_path and (not isinstance(name, str) or os.path.lexists(os.path.expanduser(text))):  # noqa: PTH111
         return _at_path(text)
     models = list_models()

@@ -183,6 +183,10 @@ def test_unload_frees_one_model_and_its_role_goes_to_that_of_the_chats(
     llm.unload(other)
     assert loaded() == {"tiny"}
     assert llm.current.get(role="complete").info.name == "tiny"
+    llm.engine(other)
+    other.unlink()
+    llm.unload("OTHER")
+    assert loaded() == {"tiny"}
     llm.unload()
     assert not loaded()
 

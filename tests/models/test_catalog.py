@@ -53,6 +53,11 @@ def test_all_uses_are_served_from_small_to_large() -> None:
     assert max(entry.parameters for entry in catalog()) == 30
 
 
+def test_a_name_is_found_whatever_its_case() -> None:
+    assert find_entry("Qwen3-4B") == find_entry("qwen3-4b") is not None
+    assert find_entry("qwen") is None
+
+
 def test_what_is_quick_comes_first_and_the_largest_of_that() -> None:
     found = suitable(FreeMemory(ram_bytes=16_000_000_000), num_cores=4)
     talking = [one for one in found if "embedding" not in one.entry.uses]

@@ -189,6 +189,7 @@ def test_a_path_is_taken_as_it_is(tiny_gguf: Path, home: Path, here: Path) -> No
         "sub/three.bin": here / "sub" / "three.bin",
         str(tiny_gguf): tiny_gguf,
         "missing.gguf": here / "missing.gguf",
+        "./" + "x" * 300 + ".gguf": here / ("x" * 300 + ".gguf"),
     }
     for text, path in spellings.items():
         entry = find_model(text)

@@ -173,6 +173,7 @@ def test_what_was_read_once_is_not_opened_again_until_it_changes(
     folder = home / LM_STUDIO / "p"
     put(small, folder / "a.gguf")
     put(tiny_gguf, folder / "b.gguf")
+    (folder / "bad.gguf").write_text("no model")
     before = list_with_facts()
     opened: list[str] = []
     read = inspect.inspect
