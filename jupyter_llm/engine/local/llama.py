@@ -22,6 +22,7 @@ import numpy as np
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
+from jupyter_llm.engine.local.cut_files import guard
 from jupyter_llm.engine.local.groups import fill_groups
 from jupyter_llm.engine.local.memory import NUM_FILLERS, padded
 from jupyter_llm.engine.local.pages import pages
@@ -100,7 +101,7 @@ class Weights:
     `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
     give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
     them out anew for the kernels of this machine. `ModelLoadError` tells why it refused a file.
-    Weights that are mapped are not to be read once somebody writes to the file: see `check_file`.
+    Weights that are mapped are worth nothing once somebody writes to the file: see `check_file`.
     """
 
     def __init__(
@@ -126,14 +127,21 @@ class Weights:
         if repack is not None:
             params.use_extra_bufts = repack
         params.use_mmap = is_mapped
-        self._is_mapped = is_mapped
+        self.path = path
+        self._is_read_from = True
         self.file_state = FileState.of(path)
+        guard(self.file_state)
         _log.lines.clear()
         self._pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback  # had to live until here
+        try:
+            self.check_file()
+        except ModelFileError:
+            self.close()
+            raise
         if not self._pointer:
             raise ModelLoadError(path, _log.reason())
-        self.path = path
+        self._is_read_from = is_mapped
         self._vocab = lib.llama_model_get_vocab(self._pointer)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
         self.has_window = bool(lib.llama_model_n_swa(self._pointer))
@@ -232,12 +240,12 @@ class Weights:
             size = -count
 
     def check_file(self) -> None:
-        """Raise `ModelFileError` if somebody has written to the file that is mapped.
+        """Raise `ModelFileError` if somebody has written to the file while it is read from.
 
-        Pages that a truncated file does not have any more end the process that reads them, and
-        other contents make other answers.
+        Other contents make other answers, and pages that a truncated file does not have any more
+        are zeros at best; see `cut_files`.
         """
-        if self._is_mapped and self.file_state.was_written_to():  # it takes microseconds
+        if self._is_read_from and self.file_state.was_written_to():  # it takes microseconds
             raise ModelFileError(
                 self.path,
                 f"{self.path.name} was changed on disk while it was loaded, so it was unloaded. "
@@ -462,6 +470,7 @@ class Context:
         if self.group_size > 1:
             batch, ends = fill_groups(batch, self.group_size)
         code = self._evaluate(self._batch.fill(batch))
+        self._weights.check_file()
         if code == 0:
             for seq_id, end in ends.items():
                 lib.llama_memory_seq_rm(self._memory, seq_id, end, -1)

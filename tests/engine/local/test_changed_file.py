@@ -90,7 +90,7 @@ def test_a_file_that_others_may_write_to_is_not_mapped(
     mounts = [Mount("/", "nfs"), Mount(str(tmp_path), kind), Mount(f"{tmp_path}/x", "nfs")]
     monkeypatch.setattr("psutil.disk_partitions", lambda **_options: mounts)
     engine = load(path)
-    assert engine._model.weights._is_mapped is is_mapped
+    assert engine._model.weights._is_read_from is is_mapped
     ask(engine, "Hello")
     os.utime(path, ns=(0, 0))
     if is_mapped:
