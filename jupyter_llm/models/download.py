@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from jupyter_llm.common.files import open_to_fill
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import DownloadError
 from jupyter_llm.models.fingerprint import file_sha256, note_sha256
@@ -52,7 +53,9 @@ def download(repository: Repository, file: HubFile, cache: Path, tell: Tell) -> 
                 # Without it `hf cache prune` would take the model for one that nobody wants.
                 reference = folder / "refs" / repository.branch
                 reference.parent.mkdir(parents=True, exist_ok=True)
-                reference.write_text(repository.revision, encoding="ascii")
+                with open_to_fill(reference) as out:
+                    out.truncate()
+                    out.write(repository.revision.encode("ascii"))
     except DownloadError:
         raise
     except OSError as error:
@@ -144,12 +147,12 @@ def _give_name(path: Path, blob: Path) -> None:
 def _fetch(repository: Repository, file: HubFile, blob: Path, tell: Tell) -> None:
     blob.parent.mkdir(parents=True, exist_ok=True)
     incomplete = _incomplete(blob)
-    incomplete.touch()
-    with incomplete.open("r+b") as out:
+    with open_to_fill(incomplete) as out:
         digest = _fill(out, repository, file, tell)
         size_bytes = out.tell()
         out.flush()
         os.fsync(out.fileno())  # or a power cut would leave another file under a name we trust
+        status = os.fstat(out.fileno())
     if (size_bytes, digest) != (file.size_bytes, file.sha256):
         incomplete.unlink()
         raise DownloadError(
@@ -158,7 +161,7 @@ def _fetch(repository: Repository, file: HubFile, blob: Path, tell: Tell) -> Non
             "has been deleted. Pull again."
         )
     incomplete.replace(blob)
-    note_sha256(blob, digest)
+    note_sha256(blob, digest, status)
 
 
 def _fill(out: BinaryIO, repository: Repository, file: HubFile, tell: Tell) -> str:

@@ -116,9 +116,9 @@ def _read(path: Path, file: BinaryIO, on_progress: Callable[[float], bool]) -> s
     return digest.hexdigest()
 
 
-def note_sha256(path: Path, digest: str) -> None:
-    """Remember the SHA-256 of a file that was read while it was written."""
-    _REMEMBERED.put(_key(_state(path)), digest)
+def note_sha256(path: Path, digest: str, status: os.stat_result) -> None:
+    """Remember the SHA-256 of a file that was read while it was written, and was so then."""
+    _REMEMBERED.put(_key(_state(path, status)), digest)
 
 
 def known_sha256(path: Path) -> str | None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,6 +105,24 @@ def test_what_is_not_as_promised_is_deleted_and_said(hub: Hub, home: Path, size:
         with pytest.raises(DownloadError, match="has been deleted"):
             pull(NAME)
     assert pull(NAME).path.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "plant", [lambda path, mine: path.symlink_to(mine), lambda path, _: os.mkfifo(path)]
+)
+def test_a_pull_writes_through_nothing_that_somebody_planted(
+    hub: Hub, home: Path, tmp_path: Path, plant: Callable[[Path, Path], None]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("kept", encoding="utf-8")
+    folder = home / ".cache" / "huggingface" / "hub" / "models--ada--tiny-GGUF"
+    incomplete = folder / "blobs" / f"{sha256(data_of(hub))}.incomplete"
+    for path in (incomplete, folder / "refs" / "main"):
+        path.parent.mkdir(parents=True)
+        plant(path, mine)
+    assert pull(NAME).path.read_bytes() == data_of(hub)
+    assert (folder / "refs" / "main").read_text(encoding="ascii") == COMMIT
+    assert mine.read_text(encoding="utf-8") == "kept"
 
 
 def test_a_file_that_was_damaged_here_is_fetched_again(hub: Hub, home: Path) -> None:
