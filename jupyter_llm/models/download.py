@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -177,7 +177,9 @@ def _fill(out: BinaryIO, repository: Repository, file: HubFile, tell: Tell) -> s
         trouble = None
         try:
             with opened(repository, file.name, after=before) as answer:
-                if before and answer.status_code != _PARTIAL:  # it begins anew
+                is_rest = answer.status_code == _PARTIAL
+                _check_answer(answer.headers, file, file.size_bytes - before * is_rest)
+                if before and not is_rest:  # it begins anew
                     out.seek(0)
                     out.truncate()
                     digest = hashlib.sha256()
@@ -202,7 +204,21 @@ def _fill(out: BinaryIO, repository: Repository, file: HubFile, tell: Tell) -> s
     return digest.hexdigest()
 
 
+def _check_answer(headers: Mapping[str, str], file: HubFile, num_bytes: int) -> None:
+    """Raise `DownloadError` where something else comes than so many bytes of a file."""
+    kind = headers.get("content-type", "").partition(";")[0]
+    size = headers.get("content-length", str(num_bytes))
+    if kind == "text/html" or size != str(num_bytes):
+        raise DownloadError(
+            f"What comes in place of {file.name} has another length or kind ({size} bytes of "
+            f"{kind or 'something'}). Does a proxy or a sign-in page answer for the hub? Pull "
+            "again once it does not."
+        )
+
+
 def _may_pass(error: Exception) -> bool:
     """Whether an error is one of those that are gone a little later."""
+    if type(error).__name__ == "TooManyRedirects":
+        return False
     response = getattr(error, "response", None)
     return response is None or response.status_code in _WORTH_TRYING_AGAIN

@@ -298,6 +298,8 @@ _TOLD = {
     "HFValidationError": "{0} is no name that a repository may have.",
     "OfflineModeIsEnabled": "Offline mode (HF_HUB_OFFLINE) is on: unset it to pull {0}. "
     "`%llm /models` lists what is here.",
+    "TooManyRedirects": "{1} sends whoever asks for {0} from one address to the next without end. "
+    "Does a proxy or a sign-in page answer for it? Pull again once it does not.",
     "HfHubHTTPError": "{0}: the hub answered with an error (status {status}). Pull again later.",
 }
 _STATUSES = {

@@ -57,6 +57,7 @@ class Hub:
         self.lies: dict[str, bytes] = {}  # what is sent in place of a file
         self.description: bytes | None = None  # what is said of any repository, in place of facts
         self.headers: dict[str, str] = {}  # of what leads to a file, in place of the right ones
+        self.kind = ""  # of what is sent; of one that has a kind, the length is not told
         self.gate = threading.Event()  # what is sent waits for it…
         self.gate.set()
         self.gate_after = 0  # …after so many bytes
@@ -192,7 +193,7 @@ class _Front(_Answers):
                 "X_Linked_Size": str(len(repo.files[file])),
             }
             address = f"http://localhost:{self.hub.store.server_port}/store/{digest}"
-            self.say(302, b"", Location=address, **headers | self.hub.headers)
+            self.say(302, b"", **{"Location": address} | headers | self.hub.headers)
 
 
 class _Store(_Answers):
@@ -207,7 +208,11 @@ class _Store(_Answers):
         self.send_response(206 if asked and self.hub.has_ranges else 200)
         if asked and self.hub.has_ranges:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(data) - start))
+        if self.hub.kind:
+            self.send_header("Content-Type", self.hub.kind)
+            self.close_connection = True
+        else:
+            self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         end = min(len(data), start + self.hub.cuts.pop(0)) if self.hub.cuts else len(data)
         try:
