@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.store import SavedChat, StoredChats
     from jupyter_llm.notebook.cells.path import PathChange
 
-_CELL_FLUSH_S = 0.2  # a cell that has ended is not held up for longer
+_CELL_FLUSH_S = 5.0  # a cell that has ended is held up for milliseconds, unless the disk is busy
 
 
 class Archive:
@@ -65,7 +65,7 @@ class Archive:
         self._write(lambda chats: chats.clear(name))
 
     def flush(self) -> None:
-        """Wait a moment until what was kept is on the disk."""
+        """Wait until what was kept is on the disk: whoever sees a cell's end may count on it."""
         if self.path is not None:
             store().flush(_CELL_FLUSH_S)
 

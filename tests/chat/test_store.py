@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from sqlite3 import connect
+from threading import Timer
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from support.saved_turns import chat_of, turn, turns
-from support.stored import Warnings, rows, stored_bytes
+from support.stored import Warnings, rows, stored_bytes, written
 
 from jupyter_llm.chat import store as chat_store
 from jupyter_llm.chat.archive import Archive
@@ -49,6 +52,20 @@ def describe(archive: Archive, system: str | None, *, chat: str = "default") -> 
 
 
 # What is kept
+
+
+def test_a_cell_ends_when_its_turn_is_on_the_disk_though_that_is_busy() -> None:
+    keep(archive := start(), ONE)
+    path = written()
+    with closing(connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = Timer(1.0, other.rollback)
+        timer.start()
+        keep(archive, TWO)
+        archive.flush()
+        (found,) = other.execute("SELECT count(*) FROM turns").fetchone()
+        timer.join()
+    assert found == 2
 
 
 def test_turns_are_there_after_a_restart_in_the_order_they_came() -> None:
