@@ -56,7 +56,8 @@ class Project:
         """A model as it is named in the file; a path is from where that lies."""
         assert self.path is not None
         path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
-        return str(path) if os.path.isfile(path) else model  # noqa: PTH113  pathlib's raises
+        is_path = os.path.lexists if model.lower().endswith(".gguf") else os.path.isfile
+        return str(path) if is_path(path) else model
 
     def wrong(self, name: str, error: Exception) -> MagicUsageError:
         """The error of a setting that means nothing."""
@@ -86,7 +87,7 @@ def _table(folder: Path) -> tuple[Path | None, dict[str, Any]]:
             continue
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
             return path, {}  # not ours to complain about: other tools will
         tools = document.get("tool", {})
         table = tools.get("jupyter_llm", {}) if isinstance(tools, dict) else {}

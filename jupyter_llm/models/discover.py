@@ -167,8 +167,7 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
 
 def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
     has_separator = any(one in text for one in (os.sep, os.altsep) if one)
-    is_file = text.lower().endswith(_SUFFIX) and os.path.isfile(text)  # noqa: PTH113
-    is_path = not isinstance(name, str) or has_separator or is_file
+    is_path = not isinstance(name, str) or has_separator or text.lower().endswith(_SUFFIX)
     # pathlib's raise where a path is too long, not allowed, or there is no such user.
     if is_path and (not isinstance(name, str) or os.path.lexists(os.path.expanduser(text))):  # noqa: PTH111
         return _at_path(text)
@@ -181,7 +180,7 @@ def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
                 begins.setdefault(known, entry)
     if wanted in begins:
         return begins[wanted]
-    if is_path or text.lower().endswith(_SUFFIX):
+    if is_path:
         return _at_path(text)
     if len({entry.path for entry in begins.values()}) == 1:
         return next(iter(begins.values()))
