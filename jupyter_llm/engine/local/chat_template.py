@@ -6,7 +6,6 @@ a simple one in a process with limits; see `rendering`.
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import re
@@ -85,7 +84,8 @@ class _ExcessError(_FailureError):
 class _Process:
     """The process in which templates are rendered; see `rendering`. Safe from any thread.
 
-    It is started on first need and again when it is gone, and ends with this one.
+    It is started on first need and again when it is gone, and ends by itself with this one: a
+    prompt may be read in the background to the last.
     """
 
     def __init__(self) -> None:
@@ -132,13 +132,11 @@ class _Process:
         self._process = start_child(
             sys.executable, rendering.__file__, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        atexit.register(self._end)
         return self._process
 
     def _end(self) -> int:
         """See that it is gone, and return its exit code."""
         process, self._process = self._process, None
-        atexit.unregister(self._end)
         if process is None:
             return 0
         process.kill()
@@ -311,12 +309,16 @@ class ChatTemplate:
             if "error" in answer:
                 does = "is broken" if roles is None else "fails"
                 raise _FailureError(f"{does} ({answer['error']})")
-            return answer.get("text", "")
-        try:
-            template = rendering.compiled(*self._program)
-            return "" if roles is None else rendering.rendered(template, roles, think=think)
-        except Exception as error:  # noqa: BLE001  a template is a program from a file
-            raise _FailureError(f"fails ({error})") from None
+            text = answer.get("text", "")
+        else:
+            try:
+                template = rendering.compiled(*self._program)
+                text = "" if roles is None else rendering.rendered(template, roles, think=think)
+            except Exception as error:  # noqa: BLE001  a template is a program from a file
+                raise _FailureError(f"fails ({error})") from None
+        if not text.strip() and any(role["content"].strip() for role in roles or ()):
+            raise _FailureError("writes nothing")
+        return text
 
     def _do_without(self, failure: _FailureError) -> None:
         """Take the generic template from now on."""

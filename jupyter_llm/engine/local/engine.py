@@ -545,7 +545,8 @@ class LocalEngine:
         except JupyterLLMError as error:  # whoever asks for an answer is told
             logger.debug("A prompt cannot be read in the background: %s", error)
         except Exception:
-            logger.exception("A prompt could not be read in the background")
+            if not self.is_closed:  # at the end of a script neither threads nor processes start
+                logger.exception("A prompt could not be read in the background")
 
     def _read_ahead(self, request: Request, token_ids: list[int]) -> None:
         if not token_ids:

@@ -200,6 +200,13 @@ def test_a_template_that_leaves_its_sandbox_or_fails_gives_way_to_a_generic_one(
     assert evil.trouble.startswith(("fails (", "takes too much "))
 
 
+@pytest.mark.parametrize("start", ["", "{% set told = 0 %}"], ids=["simple", "in a process"])
+def test_a_template_that_writes_nothing_gives_way_to_a_generic_one(start: str) -> None:
+    silent = template.__wrapped__(start + "{% if told %}{{ messages[0].content }}{% endif %}\n ")
+    assert silent.format(ASKED) == GENERIC
+    assert silent.trouble == "writes nothing"
+
+
 def test_why_a_generic_template_is_used_is_said_once(warnings: Callable[[], list[str]]) -> None:
     strict = template.__wrapped__("{{ raise_exception('Roles\\n must alternate!') }}")
     for _ in range(2):

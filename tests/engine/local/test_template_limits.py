@@ -11,6 +11,7 @@ from support.engines import ask, load
 from support.evil_templates import EVIL
 from support.processes import run_python
 from support.tiny_model import write_tiny_model
+from support.waiting import until
 
 from jupyter_llm.engine.local import chat_template, rendering
 from jupyter_llm.engine.local.chat_template import ChatTemplate
@@ -55,6 +56,34 @@ def test_a_template_without_an_end_gives_way_to_a_generic_one(
     (message,) = warnings()
     assert message.startswith("The chat template of toy takes too much ")
     assert "\n" not in message
+
+
+# The process is about to be asked when the script ends.
+READING_AT_THE_END = """
+import sys, threading, time
+from pathlib import Path
+from types import SimpleNamespace
+from support.engines import load, prefill
+from jupyter_llm.engine.local import chat_template
+from jupyter_llm.engine.request import Message
+
+def late(*args):
+    is_reached.set()
+    time.sleep(0.5)
+    return threading.Timer(*args)
+
+is_reached = threading.Event()
+engine = load(Path(sys.argv[1]))
+engine.format((Message("user", "Hi"),))
+chat_template.threading = SimpleNamespace(Timer=late)
+prefill(engine, (Message("user", "Hello"),))
+assert is_reached.wait(30)
+"""
+
+
+def test_a_script_that_ends_while_a_prompt_is_read_says_nothing(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "usual.gguf", chat_template=USUAL)
+    assert run_python(READING_AT_THE_END, path) == ("", "")
 
 
 def test_status_tells_of_a_generic_template(tmp_path: Path) -> None:
@@ -132,7 +161,7 @@ print(chat_template._process._process.pid)
 def test_the_process_ends_with_ours() -> None:
     said, errors = run_python(ENDING)
     assert errors == ""
-    assert not psutil.pid_exists(int(said))
+    until(lambda: not psutil.pid_exists(int(said)))
 
 
 @pytest.mark.slow
