@@ -54,12 +54,20 @@ class NotebookView(View):
     """One output of a cell that is replaced as the text grows.
 
     The saved notebook holds the last state. `mime` is text/markdown or text/plain; `publish` is
-    the shell's `DisplayPublisher.publish`.
+    the shell's `DisplayPublisher.publish`. `clear_cell` takes away all that the cell shows, if that
+    is nothing but this view, and says whether it did.
     """
 
-    def __init__(self, publish: Callable[..., None], mime: str, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        publish: Callable[..., None],
+        mime: str,
+        clear_cell: Callable[[], bool] = lambda: False,
+        pace: Pace | None = None,
+    ) -> None:
         self._publish = publish
         self._mime = mime
+        self._clear_cell = clear_cell
         self._pace = pace or Pace()
         self._display_id: str | None = None
         self._text = ""
@@ -109,6 +117,8 @@ class NotebookView(View):
         self._line = ""
         if self._text or self._thought[0]:
             self._show(self._bundle(self._text))
+        elif self._clear_cell():
+            self._display_id = None
         else:
             self._show(NOTHING)
 
@@ -215,11 +225,11 @@ class SilentView(View):
         self._view.clear()
 
 
-def make_view(shell: Any, mime: str) -> View:
+def make_view(shell: Any, mime: str, clear_cell: Callable[[], bool] = lambda: False) -> View:
     """The view for a shell: its cell's output, or the terminal; see `NotebookView`."""
     if any(base.__name__ == "TerminalInteractiveShell" for base in type(shell).__mro__):
         return TerminalView(sys.stdout)
-    return NotebookView(shell.display_pub.publish, mime)
+    return NotebookView(shell.display_pub.publish, mime, clear_cell)
 
 
 def answer_metadata(completion: Completion) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ class _CellRun:
     """One run of a cell, and how many prompts it has sent."""
 
     cell_id: Hashable
+    source: str = ""
     num_prompts: int = 0
 
 
@@ -49,6 +50,12 @@ class CellRuns:
         run.num_prompts += 1
         return (run.cell_id, run.num_prompts)
 
+    @property
+    def is_one_prompt(self) -> bool:
+        """Whether the running cell is one prompt or command."""
+        source = self._runs[-1].source.strip() if self._runs else ""
+        return source.startswith("%%llm") or (source.startswith("%llm") and "\n" not in source)
+
     def start(self, info: ExecutionInfo) -> None:
         """Note which cell runs (IPython's pre_run_cell).
 
@@ -57,7 +64,7 @@ class CellRuns:
         llm.current.hold_background(is_held=True)
         cell_id = getattr(info, "cell_id", None)
         if cell_id is not None or not self._runs:
-            self._runs = [_CellRun(cell_id)]
+            self._runs = [_CellRun(cell_id, info.raw_cell or "")]
         else:
             self._runs.append(self._runs[-1])
 

@@ -315,7 +315,14 @@ class LLMMagics(Magics):
             return View()
         is_markdown = options.format != "text" and not options.dry_run
         mime = "text/markdown" if is_markdown else "text/plain"
-        return make_view(self.shell, mime)
+        return make_view(self.shell, mime, self._clear_cell)
+
+    def _clear_cell(self) -> bool:
+        """Empty the cell, where it shows nothing but how far its only prompt is."""
+        is_ours = self.runs.is_one_prompt and not self.recorder.has_heard
+        if is_ours:
+            self.shell.display_pub.clear_output()
+        return is_ours
 
     def _chat(self, options: Options) -> Chat:
         chat = llm.chat(options.chat)

@@ -104,6 +104,12 @@ class Recorder:
         finally:
             self._unheard.is_set = before
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether the running cell shows something, as a thread may print in it."""
+        with self._lock:
+            return self._run is not None and bool(self._run.outputs.finish())
+
     def _begin(self, info: ExecutionInfo) -> None:
         run = self._run
         if run is not None and run.thread != threading.get_ident():
