@@ -19,7 +19,9 @@ NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
 """How a cell is named by the number beside it: `3`, `[3]`, `In [3]` or `cell 3`."""
 
 Tag = Literal["llm-pin", "llm-hide"]
-"""The cell tags that mean something here."""
+"""The cell tags that mean something here. `llm-off` is another word for `llm-hide`."""
+
+_SAME = {"llm-off": "llm-hide"}
 
 _Key = str | int  # a cell's id, or the number of its one run where a cell has none
 
@@ -134,7 +136,7 @@ class Timeline:
                 execution_count=execution_count,
                 cell_id=cell_id,
                 outputs=tuple(outputs),
-                tags=frozenset(tags),
+                tags=frozenset(_SAME.get(tag, tag) for tag in tags),
             )
             before = self.latest(cell_id)
             if before is not None and (before.source, before.outputs) == (source, cell.outputs):

@@ -51,7 +51,7 @@ def test_of_a_hidden_cell_every_run_is_hidden(timeline: Timeline) -> None:
 
 def test_tags_mark_too_until_somebody_says_otherwise(timeline: Timeline) -> None:
     timeline.append("kept", execution_count=5, cell_id="c", tags={"llm-pin"})
-    timeline.append("secret", execution_count=6, cell_id="d", tags={"llm-hide"})
+    timeline.append("secret", execution_count=6, cell_id="d", tags={"llm-off"})
     snapshot = timeline.snapshot()
     assert sources(snapshot.pinned) == ["kept"]
     assert "secret" not in sources(snapshot.visible)
