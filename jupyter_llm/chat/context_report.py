@@ -11,6 +11,7 @@ from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.notebook.cells.rendering import secrets_in
+from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
 
 if TYPE_CHECKING:
@@ -111,9 +112,10 @@ class ContextReport:
             yield (
                 f" For code (`-f code`) a model of {size} is told the cells that import, define or "
                 "bind something, the last two and those that are meant, and then the variables, "
-                "first as a program that it goes on with."
+                "first as a program that it goes on with, and turns where the request points back."
             )
-        hidden = Counter(name for row in self.rows if row.is_in for name in row.secrets)
+        rows = [row for row in self.rows if row.is_in or row.state == _IF_ASKED]
+        hidden = Counter(name for row in rows for name in row.secrets)
         if hidden:
             names = (f"`{name}`" + f" ({n})" * (n > 1) for name, n in hidden.items())
             verb = "is" if hidden.total() == 1 else "are"
@@ -187,21 +189,20 @@ def _rows(
 
     def of_cell(cell: CellEvent, text: str, where: str, gone: str = _NO_ROOM) -> ContextRow:
         number = cell.execution_count if cell.execution_count is not None else " "
-        name = f"In [{number}] {_code(cell.source)}"
-        if notebook.is_hidden(cell):
-            return ContextRow("cell", name, text, is_in=False, state="hidden")
-        if cell in cells_in:
-            # Of a cell of an earlier kernel only the marks are left.
-            num_hidden = text.count(HIDDEN)
-            secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
-            state = f"pinned, {where}" if cell in notebook.pinned else where
-            return ContextRow("cell", name, text, is_in=True, state=state, secrets=secrets)
+        name = f"In [{number}] {_code(redact_source(cell.source).text)}"
+        # Of a cell of an earlier kernel only the marks are left.
+        num_hidden, is_in = text.count(HIDDEN), False
+        secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
         state = _ALONE if mode == "none" else _IF_ASKED if cell in waiting else _NO_ROOM
-        if gone == _EARLIER:
+        if notebook.is_hidden(cell):
+            state = "hidden"
+        elif cell in cells_in:
+            is_in, state = True, f"pinned, {where}" if cell in notebook.pinned else where
+        elif gone == _EARLIER:
             state = gone
         elif isinstance(mode, int):
             state = f"not one of the last {mode}"
-        return ContextRow("cell", name, text, is_in=False, state=state)
+        return ContextRow("cell", name, text, is_in, state, secrets=secrets)
 
     def of_part(part: Part, where: str, gone: str, sent: Turn | None) -> ContextRow:
         is_in = sent is not None and part in sent.told

@@ -14,7 +14,7 @@ from jupyter_llm.chat.budget import (
     tells_what_code_needs,
 )
 from jupyter_llm.chat.draft import Draft, Part
-from jupyter_llm.chat.script import literal_names, needed_cells
+from jupyter_llm.chat.script import literal_names, needed_cells, turns_meant
 from jupyter_llm.notebook.cells.rendering import render_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
 
@@ -64,9 +64,10 @@ def draft_of(
         typed = literal_names(cells)
         variables = [one for one in variables if one[0] not in typed]
     allowed = budget(info, mode, asked.params.max_tokens)
+    turns = turns_meant(asked, place.before, notebook.visible)
     whole = draft_prompt(
         asked.prompt,
-        place,
+        replace(place, before=turns),
         notebook,
         mode="none" if needs else mode,
         allowed=allowed,
@@ -75,9 +76,11 @@ def draft_of(
         variables=variables,
         attachments=asked.attachments,
     )
-    if needs:
-        return _for_code(whole, cells, allowed, count)
-    sent = whole.only(cells)
+    told = (told_cell(cell, allowed) for cell in cells)
+    sent = replace(whole, cells=tuple(told)) if needs else whole.only(cells)
+    if needs or turns != place.before:
+        fitted = sent.fitted(allowed, count)  # the chat's next prompts tell it as they would have
+        return replace(fitted, owned=fitted.attachments, is_aside=True)
     is_alone = not is_about and sent.cells != whole.cells
     fitted = _fitted(sent, place, conversation, mode, allowed=allowed, count=count)
     return replace(fitted, is_alone=is_alone)
@@ -158,17 +161,6 @@ def _fitted(
 def _told_before(place: Exchange) -> tuple[Part, ...]:
     """What was told by the turn that is replaced."""
     return place.settled.told if place.settled is not None else ()
-
-
-def _for_code(draft: Draft, cells: Sequence[CellEvent], allowed: int, count: Count) -> Draft:
-    """A request for code with the cells it needs, aside from what the chat tells of the notebook.
-
-    The turns before it are told without their cells, and nothing of the notebook becomes its own:
-    the prompts of the chat tell it as they would have.
-    """
-    whole = replace(draft, cells=tuple(told_cell(cell, allowed) for cell in cells))
-    fitted = whole.fitted(allowed, count)
-    return replace(fitted, owned=fitted.attachments, is_aside=True)
 
 
 def shown_turns(

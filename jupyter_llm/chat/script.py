@@ -27,6 +27,7 @@ from jupyter_llm.notebook.code.syntax import parse_cell
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
+    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.draft import Draft, Turn
     from jupyter_llm.engine.request import Request
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -91,6 +92,20 @@ def as_script(draft: Draft, allowed: int) -> Script | None:
         number,
         tuple(f"\n# {part.variable}: " for part in draft.variables),  # it says them again
     )
+
+
+def turns_meant(
+    asked: Asked, turns: tuple[Turn, ...], cells: Iterable[CellEvent]
+) -> tuple[Turn, ...]:
+    """The turns it is told: for code all, if it points back, or what binds a name that it uses."""
+    from jupyter_llm.notebook.cells.pointing import points_back  # compiles long patterns
+
+    prompt = asked_in(asked.prompt)
+    if not turns or not asked.is_code or asked.context == "all" or points_back(prompt):
+        return turns
+    bound = {one.name for cell in cells for one in bindings(cell.source)}
+    named = {*re.findall(r"\w{2,}", prompt)} - bound  # by code that has not run
+    return tuple(turn for turn in turns if named & {one.name for one in bindings(_code(turn))})
 
 
 def _code(turn: Turn) -> str:

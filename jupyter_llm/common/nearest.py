@@ -22,8 +22,11 @@ def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
     """A hint that names the word which is most like the one given, or `otherwise`."""
     import difflib  # only for mistakes
 
-    close = difflib.get_close_matches(word, words, n=1)
-    return f"Did you mean {close[0]}?" if close else otherwise
+    bare = {one.lstrip("-"): one for one in words}  # dashes make all options alike
+    typed = word.lstrip("-") or word
+    begun = [one for one in bare if one.startswith(typed)]
+    close = begun or difflib.get_close_matches(typed, bare, n=1)
+    return f"Did you mean {bare[close[0]]}?" if close else otherwise
 
 
 def near(word: str, words: Iterable[object], count: int = 2) -> list[tuple[str, bool]]:

@@ -117,6 +117,8 @@ def test_the_context_command_says_why(shell: InteractiveShell, small: ScriptedEn
     everything = run(shell, "%llm -c all /context").text
     assert "harm" not in everything
     assert everything.count("| with the next prompt |") == 1
+    cell(shell, "password = 'correct horse battery'")
+    assert "1 secret is hidden in it: `password`" in cell(shell, "%llm /context").text
 
 
 def test_status_tells_the_sampling_and_who_says_so(

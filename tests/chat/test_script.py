@@ -12,6 +12,7 @@ from support.shell import run
 from jupyter_llm.chat.script import literal_names, needed_cells, sources_that_ran
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.pointing import points_back
 from jupyter_llm.notebook.cells.timeline import Timeline
 
 ASK = "%%llm -f code --no-try {}\n{}"
@@ -62,7 +63,7 @@ def test_after_an_answer_in_words_code_is_asked_in_the_chat(
 ) -> None:
     small.replies.append("Hello!")
     run(shell, "%%llm\nhi", store_history=True)
-    assert script(shell, small, "roll a die") is None
+    assert script(shell, small, "roll that as a die") is None
 
 
 def test_code_that_was_written_before_is_told_until_it_ran(
@@ -190,6 +191,63 @@ def test_code_goes_along_with_its_cells_and_then_its_variables_without_literals(
     assert "print('hi')" not in text
     assert "rows: list" not in text
     assert text.index("kinds = dict") < text.index("kinds: dict") < text.index("Add the rows.")
+
+
+@pytest.mark.parametrize("size", [SMALL, 7_000_000_000])
+def test_a_request_for_code_is_told_nothing_of_a_chat_about_something_else(
+    shell: InteractiveShell, small: ScriptedEngine, size: int
+) -> None:
+    small.info = replace(small.info, num_parameters=size)
+    run(shell, "xs = [1, 2]", store_history=True)
+    for topic in ("chess", "tea", "Norway", "rain", "music", "ships", "bread", "Mars", "dogs"):
+        small.replies.append(f"All about {topic}: chatter.")
+        run(shell, f"%llm Tell me chatter of {topic}.")
+    small.replies.append("plot(chatter)\n```")
+    run(shell, "%%llm -f code --no-try\nPlot chatter by date.")
+    found = ask(shell, small, "Sum xs.")
+    assert "xs = [1, 2]" in found
+    assert "chatter" not in found
+    assert "chatter" in ask(shell, small, "Now as a bar chart.")
+    small.replies.append("Yes.")
+    run(shell, "%llm Are there dogs on Mars?")
+    assert "All about dogs: chatter." in small.format(small.requests[-1].prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "does"),
+    [
+        ("Make it blue.", True),
+        ("Now the mean.", True),
+        ("OK, now in red", True),
+        ("Can you please sort them by date?", True),
+        ("Do the same for ys", True),
+        ("Use numpy instead.", True),
+        ("Write that as a function", True),
+        ("Change your function to take two numbers", True),
+        ("Give the plot a title", True),
+        ("Print its length", True),
+        ("Try the previous version again", True),
+        ("Sum xs", False),
+        ("Read sales.csv and plot it", False),
+        ("A function that adds its two numbers", False),
+        ("Set what is above 3 to zero", False),
+        ("Plot sales of this year", False),
+        ("The mean of this column", False),
+        ("Sum these: 1, 2, 3", False),
+        ("Keep the rows with the same date as the first", False),
+    ],
+)
+def test_a_request_for_code_points_back_by_its_words(prompt: str, *, does: bool) -> None:
+    assert points_back(prompt) is does
+
+
+def test_a_request_for_code_is_told_the_code_it_names_until_that_ran(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    small.replies.append("dice = roll(2)\n```")
+    run(shell, "%%llm -f code --no-try\nroll two")
+    assert "dice = roll(2)" in ask(shell, small, "Sum dice")
+    assert "dice = roll(2)" not in ask(shell, small, "Sum xs")
 
 
 def test_a_request_for_code_leaves_alone_what_the_chat_tells(

@@ -98,6 +98,8 @@ def test_context_counts_what_is_hidden_and_show_tells_one(
     cell(shell, "token = 'T03y8xyz'\nprint(token, token)")
     shown = cell(shell, "%llm /context").text
     assert "4 secrets are hidden in it: `password`, `token` (3)" in shown
+    assert SECRET not in shown
+    assert "T03y8xyz" not in shown
     assert "`password`, `token`" in cell(shell, "%llm /show").text
     assert "told like anything else" in cell(shell, "%llm /show password").text
     cell(shell, "%llm hello")

@@ -1,4 +1,4 @@
-"""Which cells a prompt is about, by their names and by English words: "this", "the error".
+"""What a prompt points at, by names and by English words: cells ("this"), turns ("do it again").
 
 What names a variable is found by `notebook.values.variables`, in whatever language it is written.
 """
@@ -69,6 +69,21 @@ _FAILURE: Final = re.compile(
     r"(?i)\b(?:errors?|exception|traceback|wrong|fail\w*|crash\w*|broke)\b"
 )
 _NUMBER: Final = re.compile(r"(?i)\b(?:(?:In|Out)\s*\[\s*|cells?\s+\[?)(\d+)")
+# These point at the turns before: how a prompt begins or ends, or what it is about.
+_BACK: Final = re.compile(
+    rf"""(?ix)
+    ^(?:\w+[,.!]\s*)?(?:now|also|again|instead|but|and|or|no|not|then|same|more|another)\b
+    | \b(?:again|instead|too|also|as\s+well|(?:as|like)\s+before|above)\s*(?:$|[.?!,;])
+    | \b(?:your|the\s+(?:last|previous|earlier|first|second|other))\s+
+      (?:answer|attempt|draft|version|reply|script|snippet|code|function|plot|chart|figure)\b
+    | \bthe\s+same\s*(?:$|[.?!,;]|(?:thing|but|again|for|with)\b)
+    | \b(?:this|these|those)\b{_NOT_A_CELL}
+      (?!\s+(?:cell|notebook|output|error|table|\w*frame|data\w*|column|row|variable)s?\b)
+    | \bthat\s*(?:$|[.?!,;]|(?:as|by|for|from|in|into|on|to|with|without)\b|{_THING})
+    | ^(?:\W*(?!(?:and|or|if|for|that|then|when|where|while|so|with|of|by)\b)[\w']+[ ])
+      {{0,4}}(?:it|its|them|their|they|the\s+(?:code|plot|chart|figure)\b{_NOT_OF_A_NOTEBOOK})\b
+    """
+)
 # A name inside a sentence, as of an error, a town or a person: "the temperature of Oslo".
 _NAME: Final = re.compile(r"(?<=[\w,;] )[A-Z]\w{2,}")
 _COMMON_NAMES: Final = frozenset({"Python", "Jupyter"})
@@ -79,6 +94,11 @@ def points_at_cells(prompt: str) -> bool:
     if _ALWAYS.search(prompt):
         return True
     return not _BRINGS_ITS_OWN.search(prompt) and _ALONE.search(prompt) is not None
+
+
+def points_back(prompt: str) -> bool:
+    """Whether a prompt goes on from the turns before it, as far as its words say."""
+    return not _BRINGS_ITS_OWN.search(prompt) and _BACK.search(prompt) is not None
 
 
 def cells_meant(

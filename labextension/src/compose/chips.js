@@ -104,7 +104,7 @@ export class Chips {
    */
   #cells() {
     const name = this.#numCells === 1 ? "1 cell" : `${this.#numCells} cells`;
-    const label = this.#isIfAsked ? `${name} if asked` : name;
+    const label = this.#isIfAsked ? `${name} if asked about` : name;
     const title = this.#isIfAsked
       ? "The cells that ran, and the variables they use: they go along with a prompt about them."
       : "The cells that ran, and the variables they use: they go along by themselves.";

@@ -159,6 +159,8 @@ def test_other_less_than_signs_are_the_prompts() -> None:
     [
         ("--temprature=0 hi", r"Unknown option --temprature\. Did you mean --temperature\?"),
         ("--Seed 3", r"Unknown option --Seed\. Did you mean --seed\?"),
+        ("--temp 1", r"Unknown option --temp\. Did you mean --temperature\?"),
+        ("--bogus 1", r"Unknown option --bogus\. `%llm /help` lists them"),
         ("-x hi", r"Unknown option -x\."),
         ("--xyzzy hi", r"Unknown option --xyzzy\. .*/help"),
         ("--seed 1.5 hi", r"--seed takes a whole number, not '1\.5'\.$"),
