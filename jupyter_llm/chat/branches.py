@@ -197,11 +197,8 @@ class Branches:
 
     # What there is
 
-    def path(self) -> list[int]:
-        """The numbers of the active branch."""
-        return self._down(START)
-
-    def _down(self, number: int) -> list[int]:
+    def path(self, number: int = START) -> list[int]:
+        """The numbers of the active branch, or what one of any branch goes on with."""
         path = []
         while children := self._children[number]:
             number = children[-1]
@@ -329,7 +326,7 @@ class Branches:
 
     def _place_of(self, old: Exchange, tick: int) -> Exchange:
         """The place of a prompt that was sent before; after it is what this kernel went on with."""
-        after = (n for n in self._down(old.number) if self._all[n].tick != _EARLIER)
+        after = (n for n in self.path(old.number) if self._all[n].tick != _EARLIER)
         later = self._turns(after)[-1:]
         return replace(
             old,

@@ -136,8 +136,10 @@ class Database:
             connection.execute("BEGIN")
             return look(connection) if version else default
 
+        with self._making:
+            is_there = os.path.exists(self.path)  # noqa: PTH110  pathlib's raises
         try:
-            return self._with_connection(read) if self._exists() else default
+            return self._with_connection(read) if is_there else default
         except (OSError, sqlite3.Error) as error:
             self._tell_trouble(error)
             return default
@@ -227,10 +229,6 @@ class Database:
         connection.execute("COMMIT")
 
     # The file
-
-    def _exists(self) -> bool:
-        with self._making:
-            return os.path.exists(self.path)  # noqa: PTH110  pathlib's raises
 
     def _make(self) -> None:
         """Make the file if there is none: SQLite would let everybody read it.

@@ -1,21 +1,15 @@
-"""Ordinary files: opened without a wait for pipes and devices, and replaced in one step."""
+"""Ordinary files, opened without a wait for pipes and devices."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from io import BufferedReader
-
-DRAFT_SUFFIX = ".tmp"
-"""What the names of drafts end with; a process that is killed may leave one."""
+    from pathlib import Path
 
 
 def open_regular(path: str | Path, *, follows_links: bool = True) -> BufferedReader:
@@ -46,15 +40,3 @@ def _handle(path: str | Path, flags: int, *, follows_links: bool) -> int:
         os.close(handle)
         raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
     return handle
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A draft for its owner only, which becomes the file if nothing is raised meanwhile."""
-    handle, draft = tempfile.mkstemp(suffix=DRAFT_SUFFIX, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(draft).replace(path)
-    finally:
-        Path(draft).unlink(missing_ok=True)

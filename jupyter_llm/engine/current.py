@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.nearest import nearest
@@ -39,25 +38,15 @@ logger = logging.getLogger(__name__)
 
 _LEAST_WAIT_S = 0.05  # until it is looked again who is idle
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def _waits(said: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+@contextmanager
+def _waits(said: str) -> Iterator[None]:
     """Let a method that may take long end with one exception, wherever an interrupt meets it."""
-
-    def interruptible(method: Callable[P, T]) -> Callable[P, T]:
-        @wraps(method)
-        def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
-            check_may_wait()
-            try:
-                return method(*args, **kwargs)
-            except KeyboardInterrupt:
-                raise PromptInterrupted(said=f"stopped {said}.") from None
-
-        return waiting
-
-    return interruptible
+    check_may_wait()
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise PromptInterrupted(said=f"stopped {said}.") from None
 
 
 @dataclass(eq=False, slots=True)

@@ -38,12 +38,19 @@ class Project:
     prompting: dict[str, Any] = field(default_factory=dict)
 
     def with_setting(self, name: str, value: Any) -> Project:
-        """This project with one setting more; `OptionError` if that means nothing."""
+        """This project with one setting more; `OptionError` if that means nothing.
+
+        A model's path is from where the file lies.
+        """
         kind, words = _TYPES.get(name, (object, ""))
         if not isinstance(value, kind):
             raise OptionError(f"it takes {words}, not {value!r:.60}.")
         if name == "model":
-            return replace(self, model=self._from_here(str(value)))
+            assert self.path is not None
+            model = str(value)
+            path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
+            is_path = os.path.lexists if model.lower().endswith(".gguf") else os.path.isfile
+            return replace(self, model=str(path) if is_path(path) else model)
         if name in LOADING:
             loading = {**self.loading, name: value}
             EngineOptions(**loading)
@@ -51,13 +58,6 @@ class Project:
         if name in SAMPLING:
             sampling_params({name: value})
         return replace(self, prompting={**self.prompting, name: value})
-
-    def _from_here(self, model: str) -> str:
-        """A model as it is named in the file; a path is from where that lies."""
-        assert self.path is not None
-        path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
-        is_path = os.path.lexists if model.lower().endswith(".gguf") else os.path.isfile
-        return str(path) if is_path(path) else model
 
     def wrong(self, name: str, error: Exception) -> MagicUsageError:
         """The error of a setting that means nothing."""

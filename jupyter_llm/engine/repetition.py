@@ -39,10 +39,7 @@ def loop_start(text: str) -> int | None:
 
 
 def _periods(text: str) -> Iterator[int]:
-    """Yield how far before its end the text is as at its end, the nearest place first.
-
-    What is too far away to be there several times is not looked at.
-    """
+    """Yield how far before its end the text is as at its end, as far as a loop may reach."""
     probe = text[-_PROBE:]
     first, end = len(text) - _PROBE - len(text) // _NUM_TIMES, len(text) - 1
     while (place := text.rfind(probe, first, end)) >= 0:

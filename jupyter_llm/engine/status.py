@@ -53,13 +53,6 @@ def _attention(info: ModelInfo) -> str:
     return f"{state}: {info.attention}" if info.attention else state
 
 
-def _read_already(engine: EngineStatus) -> str:
-    """How much of prompts and answers need not be read again."""
-    sizes = [prefix.num_tokens for prefix in engine.prefixes]
-    texts = count_of(len(sizes), "text")
-    return f"{sum(sizes):,} tokens of {texts}" if sizes else "nothing"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A resident model and what it is used for."""
@@ -116,6 +109,9 @@ class Status:
         if info is None or engine is None:
             said = "none loaded; the first prompt loads one, and `/models` says what that takes"
             return [("model", said), *beside]
+        sizes = [prefix.num_tokens for prefix in engine.prefixes]
+        read = f"{sum(sizes):,} tokens of {count_of(len(sizes), 'text')}" if sizes else "nothing"
+        speed = f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none"
         return [
             ("model", info.name),
             *beside,
@@ -126,12 +122,9 @@ class Status:
             ("context window", f"{info.n_ctx:,} tokens (trained for {info.n_ctx_train:,})"),
             ("sampling", info.sampling.described(self.asked)),
             *_memory(info, engine),
-            ("read already", _read_already(engine)),
+            ("read already", read),
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
-            (
-                "last answer",
-                f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none",
-            ),
+            ("last answer", speed),
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
             ("promised texts", _PROMISE[engine.is_exact]),
             ("flash attention", _attention(info)),

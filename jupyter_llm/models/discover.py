@@ -94,10 +94,7 @@ def _entry(candidate: Found, names: Iterable[str]) -> ModelEntry:
 def _facts(
     path: Path, status: os.stat_result, known: dict[str, str], new: dict[str, str]
 ) -> ModelFile | None:
-    """What a file says of itself; None if it is no model that can be loaded.
-
-    What is known is true as long as the file has the size and time it had.
-    """
+    """What a file says of itself, `known` while its size and time stay; None if it is no model."""
     import msgspec
 
     try:

@@ -159,17 +159,16 @@ def packaged_sha256(path: Path) -> str | None:
 
 def check_promise(
     path: Path, *, on_progress: Callable[[float], bool] = lambda _share: True
-) -> bool:
-    """Refuse a model that is not the one it came as, and say whether all of it was promised.
+) -> None:
+    """Refuse a model that is not the one it came as.
 
     Each of its files is read once, see `file_sha256`.
     """
-    promises = {part: promised_sha256(part) for part in _parts(path)}
-    for part, promised in promises.items():
+    for part in _parts(path):
+        promised = promised_sha256(part)
         if promised is not None and file_sha256(part, on_progress=on_progress) != promised:
             raise ModelFileError(
                 part,
                 f"{part.name} is damaged: its SHA-256 is not the one it came with, so its answers "
                 "would be wrong. Remove it and download or install it again.",
             )
-    return None not in promises.values()

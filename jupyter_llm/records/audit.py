@@ -57,11 +57,6 @@ class Item:
     record_id: str | None
     record: Provenance | None
 
-    @property
-    def is_sound(self) -> bool:
-        """Whether there is a record and it was not altered."""
-        return self.state in _SOUND
-
     def to_json(self) -> dict[str, Any]:
         """The item as JSON holds it."""
         names = ("cell", "cell_id", "kind", "state", "model", "record_id")
@@ -105,7 +100,7 @@ class AuditReport:
     @property
     def num_unsound(self) -> int:
         """How many items have no record, or an altered or damaged one."""
-        return sum(not item.is_sound for one in self.notebooks for item in one.items)
+        return sum(item.state not in _SOUND for one in self.notebooks for item in one.items)
 
     def to_json(self) -> dict[str, Any]:
         """What was found as JSON holds it."""

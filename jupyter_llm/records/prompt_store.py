@@ -107,7 +107,8 @@ class PromptStore:
 
     def find(self, prompt_sha256: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
-        row = store().read(_SCHEMA, partial(_row, prompt_sha256), None)
+        statement, name = "SELECT prompt FROM prompts WHERE sha256 = ?", (prompt_sha256,)
+        row = store().read(_SCHEMA, lambda one: one.execute(statement, name).fetchone(), None)
         if row is None:
             return None
         try:
@@ -122,12 +123,6 @@ class PromptStore:
 
 def _write(statement: str, *values: object) -> None:
     store().write(_SCHEMA, lambda connection: connection.execute(statement, values))
-
-
-def _row(prompt_sha256: str, connection: Connection) -> tuple[object] | None:
-    statement = "SELECT prompt FROM prompts WHERE sha256 = ?"
-    row: tuple[object] | None = connection.execute(statement, (prompt_sha256,)).fetchone()
-    return row
 
 
 def _owner(notebook: Path) -> bytes:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.prompt_store import KeptPrompt
@@ -198,7 +197,15 @@ class _Replayer:
             engine = None
         if engine is None or engine.info.name != name:
             raise _NotReplayable(f"there is no model {name!r} on this machine")
-        _check_file(engine.info, record)
+        if record.model.sha256 is not None:
+            info, sha256 = engine.info, file_sha256(engine.info.path)
+            if sha256 != record.model.sha256:
+                copy = f", a copy of {record.model.original}" if record.model.original else ""
+                raise _NotReplayable(
+                    f"another model file: it was written by {record.model.file} "
+                    f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
+                    f"{info.path.name} ({sha256[:12]}…)"
+                )
         return engine
 
 
@@ -231,20 +238,6 @@ def verify(
 
 def _model_of(answer: Answer) -> str:
     return answer.record.model.name if isinstance(answer.record, Provenance) else ""
-
-
-def _check_file(info: ModelInfo, record: Provenance) -> None:
-    """Refuse to replay with another file than the one that wrote."""
-    if record.model.sha256 is None:
-        return
-    sha256 = file_sha256(info.path)
-    if sha256 != record.model.sha256:
-        copy = f", a copy of {record.model.original}" if record.model.original else ""
-        raise _NotReplayable(
-            f"another model file: it was written by {record.model.file} "
-            f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
-            f"{info.path.name} ({sha256[:12]}…)"
-        )
 
 
 def _params(record: Provenance) -> SamplingParams:

@@ -110,7 +110,9 @@ class _Process:
         process = self._process
         if process is None or process.poll() is not None:  # somebody else ended it
             self._end()
-            process = self._start()
+            process = self._process = start_child(
+                sys.executable, rendering.__file__, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
         timer = threading.Timer(_PATIENCE_S, process.kill)
         timer.start()
         reply = b""
@@ -127,12 +129,6 @@ class _Process:
         if code not in (0, -getattr(signal, "SIGKILL", 0)):
             raise _ExcessError("time")
         return b"" if code else reply
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._process = start_child(
-            sys.executable, rendering.__file__, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        return self._process
 
     def _end(self) -> int:
         """See that it is gone, and return its exit code."""
@@ -340,10 +336,7 @@ class ChatTemplate:
 
 
 def _without_system(roles: rendering.Roles) -> rendering.Roles:
-    """The same messages with the system text as the first part of the user's, as people write it.
-
-    Raises `_FailureError` if there is no such text.
-    """
+    """Messages with the system text as the first part of the user's; `_FailureError` if none."""
     if [role["role"] for role in roles[:2]] != ["system", "user"]:
         raise _FailureError
     content = "\n\n".join(role["content"] for role in roles[:2])

@@ -18,6 +18,7 @@ import os
 import re
 import stat
 import struct
+import tempfile
 import threading
 import time
 import weakref
@@ -28,7 +29,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from jupyter_llm.common.files import DRAFT_SUFFIX, open_regular, replacing
+from jupyter_llm.common.files import open_regular
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.slots import common_prefix
@@ -42,6 +43,7 @@ _HEADER_SIZE = _FIELDS.size + sha256().digest_size
 _TOKEN_SIZE = 4
 
 _SUFFIX = ".kv"
+_DRAFT_SUFFIX = ".tmp"  # a process that is killed may leave one
 _SCOPE_NAME = re.compile("[0-9a-f]{32}")  # of no other folder do we touch a file
 
 _CLEAR_S = 10.0  # a state that is being written is waited for
@@ -278,10 +280,15 @@ class CheckpointStore:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         num_tokens, digest = len(write.tokens) // _TOKEN_SIZE, sha256(write.state).digest()
         fields = _FIELDS.pack(_MAGIC, _VERSION, num_tokens, len(write.state), self._scope, digest)
-        with replacing(self._own_folder / name) as file:
-            file.write(fields + sha256(fields + write.tokens).digest())
-            file.write(write.tokens)
-            file.write(write.state)
+        handle, draft = tempfile.mkstemp(suffix=_DRAFT_SUFFIX, dir=self._own_folder)  # its owner's
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(fields + sha256(fields + write.tokens).digest())
+                file.write(write.tokens)
+                file.write(write.state)
+            Path(draft).replace(self._own_folder / name)
+        finally:
+            Path(draft).unlink(missing_ok=True)
         with self._listing:
             self._known[name] = write.tokens
         for other, tokens in self._stored().items():
@@ -314,7 +321,7 @@ class CheckpointStore:
                 for path in sorted(scope.iterdir()):
                     with contextlib.suppress(FileNotFoundError):  # others remove files too
                         status = path.lstat()
-                        is_ours = path.suffix in (_SUFFIX, DRAFT_SUFFIX)
+                        is_ours = path.suffix in (_SUFFIX, _DRAFT_SUFFIX)
                         if is_ours and stat.S_ISREG(status.st_mode):
                             yield path, status
 

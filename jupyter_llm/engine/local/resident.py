@@ -30,7 +30,6 @@ from jupyter_llm.engine.local.llama import (
 )
 from jupyter_llm.engine.local.memory import (
     NUM_SEQUENCES,
-    LoadPlan,
     Streams,
     context_need,
     divisions,
@@ -122,7 +121,7 @@ class ResidentModel:
         self._sha256: str | None = None  # of the model file, once it is known
         self._identity = FileState.of(entry.path).key
         free = leave_room(free_memory(device_memory()), entry.path)
-        self._plan = self._planned(options, free)
+        self._plan = plan_load(self._file, options, free)
         self.lanes: tuple[Lane, ...] = ()
         self._claim = Claim(entry.name, entry.path)
         try:
@@ -133,9 +132,6 @@ class ResidentModel:
             raise
         self.info = self._describe()
         self._claim_room()
-
-    def _planned(self, options: EngineOptions, free: FreeMemory) -> LoadPlan:
-        return plan_load(self._file, options, free)
 
     def _load(self, free: FreeMemory, on_progress: Callable[[float], bool]) -> None:
         entry, options = self._entry, self._options
@@ -170,18 +166,15 @@ class ResidentModel:
             return
         plain = replace(self._options, flash_attention=False)
         with suppress(NotEnoughMemoryError):
-            plan = self._planned(plain, free)
+            plan = plan_load(self._file, plain, free)
             if (plan.n_ctx, plan.n_gpu_layers) == (self._plan.n_ctx, self._plan.n_gpu_layers):
                 self._options, self._plan = plain, plan
 
     def _attention_times(self, is_wanted: Callable[[], bool]) -> AttentionTimes | None:
-        """What flash attention brings here, measured where that is not known; None: no choice.
-
-        The trial's two contexts have no more cells together than the one that will be opened.
-        """
+        """What flash attention brings here, measured where that is not known; None: no choice."""
         options, weights, file = self._options, self.weights, self._file
         is_open = options.flash_attention is None and options.kv_type == "f16"
-        has_room = self._plan.n_ctx >= 2 * attention_trial.N_CTX
+        has_room = self._plan.n_ctx >= 2 * attention_trial.N_CTX  # for the trial's two contexts
         can_repeat = weights.can_trim and weights.can_have_streams and not file.is_embedding
         is_used = not (options.exact or self._is_on_gpu)
         if not (is_open and has_room and can_repeat and is_used):
@@ -240,8 +233,7 @@ class ResidentModel:
     def _follow(self, token_ids: list[int], *, wants_exact: bool) -> bool:
         """Whether an answer that is not promised comes from the exact lane.
 
-        It does not if its prompt would be read there a second time; nor is that read a second
-        time in the fast lane.
+        It is as asked, unless its prompt would be read a second time for that.
         """
         exact = self._open_exact
         num_known = {
@@ -511,13 +503,9 @@ class ResidentModel:
         return lane
 
     def _give_store(self, lane: Lane) -> None:
-        """Let a lane keep its prefixes on disk, as soon as the model file's hash is known.
-
-        Hashing takes seconds for large files, once; until then nothing is kept or found, and what
-        is written is recorded without the hash.
-        """
+        """Let a lane keep its prefixes on disk, as soon as the model file's hash is known."""
         digest = known_sha256(self._entry.path)
-        if digest is None:
+        if digest is None:  # it takes seconds for large files, and nobody waits for it
             Thread(target=self._hash_file, args=(lane,), daemon=True).start()
         else:
             self._learn_hash(lane, digest)

@@ -53,10 +53,7 @@ class ThreadCount:
                 self._grow()
 
     def _expected_s(self, size: int, step_s: float) -> float:
-        """What an undisturbed step takes, told by steps with other teams as well.
-
-        A larger team is not slower than a smaller one, nor faster than by its size.
-        """
+        """What an undisturbed step takes: a larger team is faster by its size at the most."""
         return min(
             (
                 best_s * max(1.0, count / self.count)
