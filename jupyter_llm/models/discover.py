@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,8 @@ def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
     """
     known, new = _HEADERS.all(), dict[str, str]()
     listed: dict[tuple[int, int], tuple[Found, ModelFile, list[str]]] = {}
-    for candidate in (*found(), *_used_before()):
+    lately = (Found(used, (name_of(Path(used).stem),), _RECENT) for used in reversed(_USED.all()))
+    for candidate in (*found(), *lately):
         try:
             status = os.stat(candidate.path)  # noqa: PTH116
         except (OSError, ValueError):  # a null byte
@@ -219,9 +220,3 @@ def default_model(of_project: str | None = None) -> ModelEntry | None:
     models = list_with_facts()
     only = [one for one, file in models if one.source != _RECENT and not file.is_embedding]
     return only[0] if len(only) == 1 else None
-
-
-def _used_before() -> Iterator[Found]:
-    """Yield what was loaded lately, the latest first."""
-    for path in reversed(_USED.all()):
-        yield Found(path, (name_of(Path(path).stem),), _RECENT)

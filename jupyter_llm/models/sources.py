@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jupyter_llm.common.files import open_regular
 
@@ -155,7 +155,12 @@ def _ollama_names(manifest: str) -> tuple[str, ...]:
 
 def _ollama_blob(manifest: str) -> str:
     """The name of the one file that a manifest says is the model; empty if there is none."""
-    told = _json(manifest)
+    try:
+        with open_regular(manifest) as file:
+            # Room for a whole megabyte takes longer to get than the file.
+            told = json.loads(file.read(min(os.fstat(file.fileno()).st_size, _MAX_LIST)))
+    except (OSError, ValueError, RecursionError):  # a null byte, or no JSON
+        return ""
     layers = told.get("layers") if isinstance(told, dict) else None
     found = [layer for layer in layers if isinstance(layer, dict)] if type(layers) is list else []
     kinds = [layer.get("mediaType") for layer in found]
@@ -205,13 +210,3 @@ def _absolute(path: str | Path) -> str:
 
 def _user(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111  pathlib's raises
-
-
-def _json(path: str) -> Any:
-    """What another program's small file says, if it is JSON."""
-    try:
-        with open_regular(path) as file:
-            # Room for a whole megabyte takes longer to get than the file.
-            return json.loads(file.read(min(os.fstat(file.fileno()).st_size, _MAX_LIST)))
-    except (OSError, ValueError, RecursionError):  # a null byte, or no JSON
-        return None

@@ -168,7 +168,8 @@ class Lane:
             is_known = self.slots.num_resident(token_ids) >= _MIN_GAIN
             if is_known or self.slots.has_empty or self.scheduler.sequences:
                 return
-            division = self._division(max(num_tokens, *self.slots.resident_tokens))
+            resident = (len(slot.token_ids) for slot in self.slots.used)
+            division = self._division(max(num_tokens, *resident))
         self._divide(division, token_ids)
 
     def _divide(self, division: Streams, token_ids: list[int]) -> None:

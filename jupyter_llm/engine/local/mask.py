@@ -11,7 +11,7 @@ from jupyter_llm.engine.local.slots import common_prefix
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from jupyter_llm.engine.constraint import Constraint
     from jupyter_llm.engine.local.vocabulary import Vocabulary
@@ -53,7 +53,10 @@ class BeginningMask:
                 "The model has no tokens for what the answer is to begin with. Leave out the rare "
                 "characters, or take another model."
             )
-        self._texts = list(_without_longer(sorted(texts)))
+        self._texts: list[bytes] = []
+        for text in sorted(texts):  # one that begins with another begins right with that, too
+            if not self._texts or not text.startswith(self._texts[-1]):
+                self._texts.append(text)
         self._vocabulary = vocabulary
         # Those that the answer may still begin with, and how many bytes of them it has.
         self._first, self._last = 0, len(self._texts)
@@ -101,12 +104,3 @@ class BeginningMask:
     def _fitting(self) -> list[int]:
         texts = self._texts[self._first : self._last]
         return self._vocabulary.fitting([text[self._num_written :] for text in texts])
-
-
-def _without_longer(texts: list[bytes]) -> Iterator[bytes]:
-    """Yield sorted texts, without those that begin with another: with it they begin right."""
-    last = None
-    for text in texts:
-        if last is None or not text.startswith(last):
-            last = text
-            yield text

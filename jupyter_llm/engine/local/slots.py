@@ -188,11 +188,6 @@ class Slots:
         return tuple(slot for slot in by_use if slot.token_ids)
 
     @property
-    def resident_tokens(self) -> tuple[int, ...]:
-        """How many tokens each slot in use holds, the latest used first."""
-        return tuple(len(slot.token_ids) for slot in self.used)
-
-    @property
     def has_pinned(self) -> bool:
         """Whether a slot holds what is to stay."""
         return any(slot.is_pinned for slot in self._slots)

@@ -77,4 +77,4 @@ def test_what_a_placement_calls_cached_is_the_start_of_the_prompt(
             assert placement.copy_from is not slot
         slot.token_ids += token_ids[placement.num_cached :]
         slots.release(slot)
-    assert len(slots.resident_tokens) <= num_slots
+    assert len(slots.used) <= num_slots
