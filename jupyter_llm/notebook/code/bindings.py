@@ -203,10 +203,7 @@ def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
 
 
 def _is_in_place(call: ast.Call) -> bool:
-    return any(
-        keyword.arg == "inplace" and getattr(keyword.value, "value", False)
-        for keyword in call.keywords
-    )
+    return any(one.arg == "inplace" and getattr(one.value, "value", 0) for one in call.keywords)
 
 
 def _head(statement: ast.stmt) -> list[ast.AST]:

@@ -81,19 +81,13 @@ def flaws_in(source: str, namespace: Container[str] = ()) -> tuple[Flaw, ...]:
         return ()
     try:
         found = [flaw(*one) for one in _of_pyflakes(tree, source, namespace)]
-        found += [flaw(*one) for one in broken_rules(tree)]
+        shown = tree.body[-1:]  # whose value a cell shows
+        for node in ast.walk(tree):
+            for rule in _RULES if node not in shown else _RULES[:-1]:
+                found += [flaw(getattr(at, "lineno", 1), text, how) for at, text, how in rule(node)]
     except RecursionError:  # a chain of hundreds of operators
         return ()
     return tuple(sorted(dict.fromkeys(found), key=lambda one: (one.line, _RANK[one.sureness])))
-
-
-def broken_rules(tree: ast.Module) -> Iterator[tuple[int, str, Sureness]]:
-    """Our own rules that some code breaks, by line, in any order."""
-    shown = tree.body[-1:]  # whose value a cell shows
-    for node in ast.walk(tree):
-        for rule in _RULES if node not in shown else _RULES[:-1]:
-            for place, what, sureness in rule(node):
-                yield getattr(place, "lineno", 1), what, sureness
 
 
 def _of_pyflakes(

@@ -13,7 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of, first_line_of, mutated_in
+from jupyter_llm.notebook.code.bindings import (
+    DEFINITIONS,
+    bindings_of,
+    first_line_of,
+    mutated_in,
+    segment,
+)
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
 
@@ -79,7 +85,7 @@ def only_new(
     shortened = without_statements(source, old) if old else None
     if shortened is None:
         return Fresh(source)
-    return Fresh(shortened, tuple(_text(source, node) for node in old))
+    return Fresh(shortened, tuple(segment(source, node) for node in old))
 
 
 class _Standing:
@@ -219,10 +225,6 @@ def _is_filled(node: ast.stmt, rest: Sequence[ast.stmt]) -> bool:
     value = getattr(node, "value", None) or ast.Constant(0)
     has_data = any(isinstance(part, ast.Constant) for part in ast.iter_child_nodes(value))
     return not has_data and not _changed(node).isdisjoint(_changed(*rest))
-
-
-def _text(source: str, node: ast.stmt) -> str:
-    return "\n".join(source.split("\n")[first_line_of(node) - 1 : node.end_lineno])
 
 
 def without_statements(source: str, old: Sequence[ast.stmt]) -> str | None:

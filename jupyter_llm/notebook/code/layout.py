@@ -28,8 +28,6 @@ class Scanner:
     should have closed; `is_comment` tells whether that line ends with a comment.
     """
 
-    __slots__ = ("_is_joined", "closers", "is_comment", "string", "unclosed_quote")
-
     def __init__(self) -> None:
         self.closers: list[str] = []
         self.string = ""
@@ -123,8 +121,7 @@ def without_last_statement(source: str) -> str:
 
 def indent_of(line: str) -> int:
     """How many columns a line is indented, with tabs as wide as Python takes them."""
-    space = line[: len(line) - len(line.lstrip(" \t"))]
-    return len(space.expandtabs(8))
+    return len(space_of(line).expandtabs(8))
 
 
 def statement_end(lines: Sequence[str], start: int) -> tuple[int, Scanner]:

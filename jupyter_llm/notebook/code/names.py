@@ -9,7 +9,7 @@ import ast
 import builtins
 import re
 import sys
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Literal
@@ -147,9 +147,8 @@ def unknown_names(source: str, namespace: Container[str] = ()) -> tuple[str, ...
     tree = parse_cell(source)
     if tree is None or _DEFINING_MAGIC.search(source) or any(map(_is_star_import, ast.walk(tree))):
         return ()
-    uses = uses_in(tree)
-    defined = _defined(source, uses)
-    used = dict.fromkeys(use.name for use in uses if use.act != "declares")
+    defined = defined_names(source)
+    used = dict.fromkeys(use.name for use in uses_in(tree) if use.act != "declares")
     return tuple(
         name
         for name in used
@@ -163,12 +162,8 @@ def unknown_names(source: str, namespace: Container[str] = ()) -> tuple[str, ...
 def defined_names(source: str) -> frozenset[str]:
     """The names that a cell adds to the namespace."""
     tree = parse_cell(source)
-    return _defined(source, uses_in(tree)) if tree is not None else frozenset()
-
-
-def _defined(source: str, uses: Iterable[Use]) -> frozenset[str]:
+    bound = {use.name for use in uses_in(tree) if use.act == "binds"} if tree else set[str]()
     captured = _CAPTURE.match(source.lstrip())
-    bound = {use.name for use in uses if use.act == "binds"}
     return frozenset(bound | ({captured[1]} if captured else set()))
 
 

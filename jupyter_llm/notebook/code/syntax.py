@@ -48,9 +48,7 @@ def parse_python(source: str) -> ast.Module | None:
     """The syntax tree of Python source, or None if it is none, or too long to be read."""
     if len(source) > _MAX_SOURCE:
         return None
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # of invalid escapes, which are the user's to hear of
+    with warnings.catch_warnings(action="ignore"):  # of escapes: they are the user's to hear of
         try:
             return ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -76,9 +74,7 @@ def cell_python(source: str) -> str:
     for text in (named, source):
         compiled = transform(text)
         if compiled is not None and parse_python(compiled) is not None:
-            return (
-                "\n" * _num_blank(text) + compiled
-            )  # IPython takes away the empty lines at the top
+            return "\n" * _num_blank(text) + compiled  # IPython takes away what is blank at the top
     # A line that IPython cannot transform must not hide all others.
     return _ESCAPED_LINE.sub(r"\1pass", named)
 

@@ -143,6 +143,8 @@ class _FailureReader:
         last = next((step for step in reversed(steps) if isinstance(step, Frame)), None)
         names = (*last.names, *last.statement_names) if last is not None else ()
         origin, is_direct_cause = _origin(error)
+        if id(origin) in self._seen or depth <= 0:
+            origin = None
         return Failure(
             kind=kind.__name__,
             message=self._message(error),
@@ -151,14 +153,9 @@ class _FailureReader:
             syntax=self._syntax(error, run) if issubclass(kind, SyntaxError) else None,
             missing=_find_missing(error, namespace, names),
             run=run,
-            led_to_by=self._next(origin, depth),
+            led_to_by=self.read(origin, None, depth - 1) if origin is not None else None,
             is_direct_cause=is_direct_cause,
         )
-
-    def _next(self, error: BaseException | None, depth: int) -> Failure | None:
-        if error is None or id(error) in self._seen or depth <= 0:
-            return None
-        return self.read(error, None, depth - 1)
 
     def _message(self, error: BaseException) -> str:
         """`str(error)` where that runs no code of the user but a quick `repr`, or a summary."""

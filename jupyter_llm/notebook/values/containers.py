@@ -56,9 +56,6 @@ def _label_of(value: object, base: type) -> str:
     return own if type(value) is base else f"{own} ({base.__name__})"
 
 
-# --- numbers and texts
-
-
 def _int(value: Any) -> str:
     bits = int.bit_length(value)
     return int.__repr__(value) if bits <= _NUM_BITS else f"(an integer of {bits} bits)"
@@ -86,9 +83,6 @@ def _text(base: Any, size: Callable[[int], str]) -> Kind:
         return head + inline(value, reading, reading.max_chars - len(head))
 
     return Kind(head, inline=inline)
-
-
-# --- sequences and sets
 
 
 def _types(items: Iterable[object]) -> str:
@@ -123,9 +117,6 @@ def _sequence(base: Any, brackets: str) -> Kind:
         return f"{brackets[0]}{text}{comma}{brackets[-1]}"
 
     return _container(head, inline)
-
-
-# --- mappings
 
 
 def _mapping_head(value: Any, _reading: Reading) -> str:
@@ -175,9 +166,6 @@ def builtin_kind(value: object) -> Kind | None:
         if kind := _BUILTINS.get(id(entry)):
             return kind
     return None
-
-
-# --- objects
 
 
 def _declared_fields(cls: type) -> dict[str, object]:

@@ -129,9 +129,6 @@ def first_values(series: Any, num: int) -> list[object]:
     return [first[row] for row in range(len(first))]
 
 
-# --- how they are told
-
-
 def _head(value: Any, size: Callable[[Any], str]) -> str:
     package, table = own_package(value), _plain(value)
     is_own = package in ("pandas", "polars")
@@ -220,9 +217,6 @@ def _series_body(value: Any, reading: Reading) -> str:
 def _lazy_head(value: Any, _reading: Reading) -> str:
     package = type_name(value).partition(".")[0].lstrip("_")
     return f"{package} {short_name(type(value))}, lazy; it was not computed"
-
-
-# --- arrays
 
 
 def _plain_array(value: Any) -> Any:
