@@ -167,12 +167,9 @@ class _Writer:
             self._prompt, begin=self._header + text, stop=(end, _QUOTES), max_tokens=max_tokens
         )
         said = completion.text
-        if (
-            completion.finish_reason == "length"
-            and "\n" not in said.strip()
-            and not _END.search(said)
-        ):
-            return ""  # no sentence of it is whole
+        has_sentence = "\n" in said.strip() or _END.search(said)
+        if completion.finish_reason == "length" and not has_sentence:
+            return ""
         if self.first is None and sentence(said, self._node.name):
             self.first = completion
         return said

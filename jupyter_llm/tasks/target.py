@@ -19,12 +19,7 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import cell_name, cell_text, render_cell
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL, find_cell
-from jupyter_llm.notebook.code.bindings import (
-    DEFINITIONS,
-    bindings,
-    first_line_of,
-    segment,
-)
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings, first_line_of, segment
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import (
     PYTHON_MAGICS,
@@ -248,18 +243,12 @@ def _source_of(value: Any, task: Task) -> tuple[str, int | None]:
 def _of_value(name: str, value: object, task: Task) -> Subject:
     first = name.partition(".")[0]
     makers = [cell for cell in task.cells if any(b.name == first for b in bindings(cell.source))]
-    parts = [f"The variable `{name}`:\n{summarize(name, value)}"]
-    if makers:
-        maker = makers[-1]
-        parts.append(f"It was made or changed last in {cell_name(maker)}:")
-        parts.append(code_block(maker.source))
-    return Subject(
-        kind="value",
-        title=f"`{name}`",
-        name=name,
-        cell=makers[-1] if makers else None,
-        text="\n\n".join(parts),
-    )
+    maker = makers[-1] if makers else None
+    text = f"The variable `{name}`:\n{summarize(name, value)}"
+    if maker is not None:
+        made = f"It was made or changed last in {cell_name(maker)}:"
+        text = f"{text}\n\n{made}\n\n{code_block(maker.source)}"
+    return Subject(kind="value", title=f"`{name}`", name=name, cell=maker, text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
