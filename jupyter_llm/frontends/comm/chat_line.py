@@ -82,7 +82,7 @@ class ChatLine:
         # What changes nothing of the chat
         self._inbox.answer(
             {
-                messages.Suggest: self._suggest,
+                messages.Suggest: lambda m: suggestions(m.id, m.text, m.cursor, self._cells),
                 messages.Describe: self._describe,
                 messages.Check: _check,
                 messages.Prepare: self._prepare,
@@ -215,15 +215,17 @@ class ChatLine:
     def _cells(self) -> Sequence[CellEvent]:
         return self._chat.timeline.snapshot().visible
 
-    def _suggest(self, asked: messages.Suggest) -> messages.Suggestions:
-        return suggestions(asked.id, asked.text, asked.cursor, self._cells)
-
     def _describe(self, asked: messages.Describe) -> messages.TextMessage:
         text = description(asked.kind, asked.name, self._cells)
         return messages.TextMessage(id=asked.id, text=text)
 
-    def _prepare(self, asked: messages.Prepare) -> messages.Prepared:
-        source, metadata = self._prepared(asked)
+    def _prepare(self, asked: messages.Prepare | messages.Land) -> messages.Prepared:
+        answer = None
+        if asked.number is not None:
+            answer = self._chat.turn(asked.number).completion
+        elif asked.notice is not None:
+            answer = self.side.answer(asked.notice)
+        source, metadata = _prepared_code(asked.source, answer)
         return messages.Prepared(id=asked.id, source=source, metadata=metadata)
 
     def _land(self, asked: messages.Land) -> messages.TextMessage:
@@ -234,17 +236,8 @@ class ChatLine:
         with self._lock:
             if self._later is None:
                 self._later = NextInput(shell)
-        source, _ = self._prepared(asked)
-        text = self._later.write_later(source, replace=asked.in_place)
+        text = self._later.write_later(self._prepare(asked).source, replace=asked.in_place)
         return messages.TextMessage(id=asked.id, text=f"{text[0].upper()}{text[1:]}.")
-
-    def _prepared(self, asked: messages.Prepare | messages.Land) -> tuple[str, dict[str, Any]]:
-        answer = None
-        if asked.number is not None:
-            answer = self._chat.turn(asked.number).completion
-        elif asked.notice is not None:
-            answer = self.side.answer(asked.notice)
-        return _prepared_code(asked.source, answer)
 
 
 def _check(asked: messages.Check) -> messages.Checked:

@@ -156,7 +156,7 @@ class KernelSide:
         job: Job,
         markdown: str,
         *,
-        is_error: bool = False,
+        level: str = "info",
         proposal: messages.ProposalData | None = None,
         answer: Completion | None = None,
         choices: Sequence[messages.ChoiceData] = (),
@@ -168,7 +168,6 @@ class KernelSide:
             self._growing.pop(job.id, None)
             if answer is not None:
                 self._answers[job.id] = answer
-            level = "error" if is_error else "info"
             more = {"level": level, "proposal": proposal, "choices": list(choices)}
             self._put_notice(job, markdown, **more)
         self.measure()
@@ -183,7 +182,7 @@ class KernelSide:
         """Take in that a job's work has ended, and why if it came to nothing."""
         with self._lock:
             if error is not None:
-                self.notify(job, error, is_error=True)
+                self.notify(job, error, level="error")
             if self._running.pop(job.id, None) is not None:
                 self._drop(job)
             if job.is_wordless:  # its turn is gone, and what was typed with it
@@ -195,12 +194,8 @@ class KernelSide:
         growing = self._growing.pop(job.id, None)
         if growing is not None and (shown := self._notices.get(job.id)) is not None:
             self._put_notice(job, shown.markdown)
-        elif job.id not in self._turn_jobs.values():  # else it ends when that is told
-            self._end_pending(job.id)
-
-    def _end_pending(self, job_id: str) -> None:
-        if (job := self._pending.get(job_id)) is not None:
-            self._give_back(job)
+        elif job.id in self._pending and job.id not in self._turn_jobs.values():
+            self._give_back(job)  # else it ends when its turn is told
 
     def _give_back(self, job: Job) -> None:
         """Say once that a job has come to nothing, so that whoever typed it has it again."""
@@ -253,8 +248,8 @@ class KernelSide:
         for number, job_id in jobs.items():
             if number in self._mirror:
                 self._pending.pop(job_id, None)
-            else:  # it has gone, or another branch is shown
-                self._end_pending(job_id)
+            elif job_id in self._pending:  # it has gone, or another branch is shown
+                self._give_back(self._pending[job_id])
         is_flood = sum(isinstance(message, messages.TurnMessage) for message in news) > _MOST_TURNS
         is_renamed, self._name = self.chat.name != self._name, self.chat.name
         told: list[messages.ToFrontEnd] = [self._snapshot()] if is_flood or is_renamed else news

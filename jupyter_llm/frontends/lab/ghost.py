@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from jupyter_llm.errors import DocumentError
 from jupyter_llm.frontends.comm import messages
@@ -115,10 +115,15 @@ class Ghost(PagePart):
         self._put(messages.Completed(id=request_id, usage=usage, reason=reason))
 
     def _accept(self, message: messages.Shown) -> messages.Accepted:
+        """The record of a text that was taken; none where the model was not asked."""
+        from jupyter_llm.records.records import completed
+
         run = self._runs.get(message.target)
         items = run.result(_STOP_S).items if run is not None else ()
-        item = items[message.item] if message.item < len(items) else None
-        return messages.Accepted(id=message.id, metadata=_metadata(item, message.source))
+        made = items[message.item].completion if message.item < len(items) else None
+        record = made.provenance if made is not None else None
+        metadata = completed(record, message.source).to_metadata() if record is not None else {}
+        return messages.Accepted(id=message.id, metadata=metadata)
 
     def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:
         """Pass on what is written. Comes on any thread."""
@@ -143,11 +148,3 @@ class Ghost(PagePart):
             engine = partial(llm.current.resident_of, "complete")
             self._writer = GhostWriter(engine, path, timeline=llm.timeline)
         return self._writer
-
-
-def _metadata(item: GhostItem | None, source: str) -> dict[str, Any]:
-    """The record of a text that was taken; none where the model was not asked."""
-    from jupyter_llm.records.records import completed
-
-    record = item.completion.provenance if item is not None and item.completion else None
-    return completed(record, source).to_metadata() if record is not None else {}

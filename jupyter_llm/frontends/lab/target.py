@@ -15,18 +15,11 @@ from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.session import PagePart, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from jupyter_llm.api import LLM
 
-PARTS: Sequence[Callable[[Session], PagePart]] = (
-    Actions,
-    ActivityWatch,
-    Ghost,
-    ModelChoice,
-    PageCells,
-    Panels,
-)
+PARTS: Sequence[type[PagePart]] = (Actions, ActivityWatch, Ghost, ModelChoice, PageCells, Panels)
 
 
 class Sessions:

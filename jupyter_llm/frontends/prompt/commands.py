@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.doctor import Diagnosis
     from jupyter_llm.models.catalog import Suggestion
-    from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.task import Task
 
 
@@ -119,20 +118,15 @@ def find_command(prompt: str, commands: Mapping[str, Command]) -> Order | None:
     return Order(command, argument)
 
 
-def command_table(commands: Mapping[str, Command]) -> str:
-    """Commands and what they do, as a Markdown table."""
-    rows = [(f"`{f'/{c.name} {c.argument}'.rstrip()}`", c.help) for c in commands.values()]
-    return markdown_table(("command", ""), rows)
-
-
 def help_command(commands: Callable[[], Mapping[str, Command]], *parts: str) -> Command:
     """`/help`: what a front end tells of itself, its commands and the topics; or one topic."""
 
     def run(call: Call) -> str:
         if call.argument:
             return topic(call.argument.removeprefix("/"))
-        first, *others = parts or ("",)
-        return "\n\n".join(filter(None, (first, command_table(commands()), *others, topic_table())))
+        rows = [(f"`{f'/{c.name} {c.argument}'.rstrip()}`", c.help) for c in commands().values()]
+        table, (first, *others) = markdown_table(("command", ""), rows), parts or ("",)
+        return "\n\n".join(filter(None, (first, table, *others, topic_table())))
 
     return Command("help", "[TOPIC]", "this page, or one of the topics below it", run)
 
@@ -235,10 +229,6 @@ def _complete(call: Call) -> Completion:
         return call.show(stream)
 
 
-def _verify(call: Call) -> VerifyReport:
-    return call.llm.verify(_name(call) or None, show_progress=call.show_progress)
-
-
 def _context(call: Call) -> ContextReport:
     from jupyter_llm.chat.context_report import context_report
 
@@ -330,10 +320,6 @@ def _name(call: Call) -> str:
     return call.argument.strip("\"'")
 
 
-def _tune(call: Call) -> str:
-    return call.llm.tune(_name(call) or None, show_progress=call.show_progress).tuned
-
-
 _SUBJECT = "[N|NAME|error]"
 
 
@@ -367,7 +353,7 @@ COMMANDS = named(
         "tune",
         "[MODEL]",
         "measure again what makes a model faster here, as its first load did by itself",
-        _tune,
+        lambda call: call.llm.tune(_name(call) or None, show_progress=call.show_progress).tuned,
     ),
     Command(
         "complete",
@@ -405,7 +391,7 @@ COMMANDS = named(
         "verify",
         "[NOTEBOOK]",
         "write recorded answers again, of this kernel or a notebook file, and compare",
-        _verify,
+        lambda call: call.llm.verify(_name(call) or None, show_progress=call.show_progress),
     ),
     Command("history", history.ARGUMENT, history.HELP, _history),
     Command("reset", "", "forget the chat for good", _reset),

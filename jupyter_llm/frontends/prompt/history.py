@@ -6,12 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.transcript import (
-    chat_markdown,
-    date_of,
-    other_branches,
-    to_markdown,
-)
+from jupyter_llm.chat.transcript import chat_markdown, date_of, other_branches, to_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.options import flags_in

@@ -27,10 +27,8 @@ def typed_model(text: str, *others: str) -> tuple[str, dict[str, Any]]:
     assert line is not None  # since a name may be any text
     rest = _PAIR.sub("", line[2]).strip()
     if rest:
-        raise MagicUsageError(
-            f"{rest[:40]!r} is no option to load a model with.",
-            "One is `n_ctx=8192`.",
-        )
+        said = f"{rest[:40]!r} is no option to load a model with."
+        raise MagicUsageError(said, "One is `n_ctx=8192`.")
     options = {name: _value(value) for name, value in _PAIR.findall(line[2])}
     loading = {name: value for name, value in options.items() if name not in others}
     check_names(loading, EngineOptions, "a loading option")

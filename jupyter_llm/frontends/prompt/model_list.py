@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from jupyter_llm.models.machine import FreeMemory
 
 MODEL_COLUMNS = (
-    "model",
-    "parameters",
-    "quantization",
-    "size",
-    "context",
-    "for",
-    "licence",
-    "here",
-    "from",
+    *("model", "parameters", "quantization", "size", "context"),
+    *("for", "licence", "here", "from"),
 )
 
 

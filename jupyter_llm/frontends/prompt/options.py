@@ -31,6 +31,7 @@ _QUOTED = re.compile(
     r"""(?P<single>'[^']*')|(?P<double>"(?:\\.|[^"\\])*")|(?P<escape>\\.)|(?P<open>["'])|.""",
     re.DOTALL,
 )
+_ESCAPES = {"n": "\n", "t": "\t"}
 _DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
 _ASSIGNMENT = re.compile(r"\s*((?=[^\s<]*[^\W\d])\w[^\s<]*)\s*<<(?=\s|$)")  # no number
 _TRAILING = re.compile(r"\s(--?[A-Za-z][\w-]*(?:[ =]\S+)?)\s*\Z")
@@ -269,7 +270,11 @@ def _take_options(
             continue
         if value is None:
             value, rest = _following(rest, option, name)
-        found = _converted(restore(_unquote(value)), option, name)
+        text = restore(_unquote(value))
+        try:
+            found = option.convert(text)
+        except ValueError:
+            raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.") from None
         options[option.key] = (*options.get(option.key, ()), found) if option.is_list else found
     return rest, False
 
@@ -333,13 +338,6 @@ def _following(rest: str, option: Option, name: str) -> tuple[str, str]:
     return word[1], rest[word.end() :]
 
 
-def _converted(text: str, option: Option, name: str) -> Any:
-    try:
-        return option.convert(text)
-    except ValueError:
-        raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.") from None
-
-
 def _unknown(name: str) -> Option:
     raise MagicUsageError(
         f"Unknown option {name}.", nearest(name, list(_BY_NAME), "`%llm /help` lists them.")
@@ -357,11 +355,7 @@ def _unquote(word: str) -> str:
             parts.append(text[1:-1])
         elif match["double"] or match["escape"]:
             inner = text[1:-1] if match["double"] else text
-            parts.append(re.sub(r"\\(.)", _escape, inner, flags=re.DOTALL))
+            parts.append(re.sub(r"(?s)\\(.)", lambda one: _ESCAPES.get(one[1], one[1]), inner))
         else:
             parts.append(text)
     return "".join(parts)
-
-
-def _escape(match: re.Match[str]) -> str:
-    return {"n": "\n", "t": "\t"}.get(match[1], match[1])
