@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.notebook.cells.shell import current_shell
-from jupyter_llm.notebook.sealed.seen import Seen, untried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.notebook.sealed.seen import Seen
 
 TIMEOUT_S = 5.0
 """How long code is let run, in seconds; what takes longer is neither right nor wrong."""
@@ -65,6 +65,7 @@ class Tries:
             in_main_thread,
             is_main_thread,
         )
+        from jupyter_llm.notebook.sealed.seen import untried
         from jupyter_llm.notebook.sealed.trying import try_code
 
         if not self.is_allowed:
