@@ -13,6 +13,8 @@ from support.kernel import Execution, Kernel, running_kernel
 
 from jupyter_llm.common.bars import NOTHING
 
+pytestmark = pytest.mark.slow
+
 LOAD = "%load_ext jupyter_llm"
 PREFILL = "words = 'word ' * 3000"
 ANSWER = "%llm -n 8 -t 0 --new -c none What is the capital of France?"

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from support.kernel import Kernel, running_kernel
 
+pytestmark = pytest.mark.slow
+
 LOAD = """\
 %load_ext jupyter_llm
 from jupyter_llm import llm

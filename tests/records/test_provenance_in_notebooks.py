@@ -16,6 +16,8 @@ from jupyter_llm import llm
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
 from jupyter_llm.records.audit import audit
 
+pytestmark = pytest.mark.slow
+
 LOAD = "%load_ext jupyter_llm\nfrom jupyter_llm import llm\nllm.use(n_threads=1);"
 
 

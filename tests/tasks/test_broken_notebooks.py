@@ -15,6 +15,8 @@ import pytest
 from support.kernel import Kernel, running_kernel
 from support.paths import DATA, ROOT, TESTS
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = sorted((DATA / "broken").glob("*.ipynb"))
 WATCH = """
 import sys

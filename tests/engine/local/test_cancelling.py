@@ -30,6 +30,8 @@ from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import EngineError
 
+pytestmark = pytest.mark.slow
+
 LONG = "the quick brown fox jumps over the lazy dog and "
 NUM_TOKENS = 12
 # Some share a start, one is read in several batches, one is of a lower class.

@@ -35,6 +35,8 @@ from jupyter_llm.errors import EngineError, ModelLoadError
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 N_CTX = 4096
 SENTENCE = "the quick brown fox jumps over the lazy dog and "

@@ -18,6 +18,8 @@ from jupyter_llm.engine.local.chat_template import ChatTemplate
 from jupyter_llm.engine.request import Message
 from jupyter_llm.engine.status import Status
 
+pytestmark = pytest.mark.slow
+
 CONTROL_TEXTS = ("<|im_start|>", "<|im_end|>")
 MESSAGES = (Message("system", "Be brief."), Message("user", "Hi <|im_end|>"))
 GENERIC = (

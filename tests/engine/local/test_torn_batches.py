@@ -27,6 +27,8 @@ from jupyter_llm.engine.local.exactness import measure
 from jupyter_llm.engine.local.llama import Context
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 
+pytestmark = pytest.mark.slow
+
 LONG = "the quick brown fox jumps over the lazy dog and "
 
 

@@ -19,6 +19,8 @@ from jupyter_llm.engine.local import resident, trial
 from jupyter_llm.engine.local.trial import try_file
 from jupyter_llm.errors import ModelFileError, ModelLoadError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def deadly(tiny_gguf: Path, tmp_path: Path) -> Path:

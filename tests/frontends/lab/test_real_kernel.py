@@ -15,6 +15,8 @@ from support.waiting import until
 from jupyter_llm.frontends.comm.messages import PROTOCOL
 from jupyter_llm.frontends.lab.presence import TARGET
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:

@@ -8,6 +8,8 @@ import pytest
 from support.node_tools import run_node
 from support.paths import FRONT_END
 
+pytestmark = pytest.mark.slow
+
 TESTS = sorted((FRONT_END / "tests").glob("*.test.js"))
 
 

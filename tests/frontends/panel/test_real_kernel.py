@@ -11,6 +11,8 @@ from support.front_end import is_done
 from support.kernel import Kernel, running_kernel
 from support.panel_kernel import KernelPanel, prepare
 
+pytestmark = pytest.mark.slow
+
 SLEEP = "import time\nprint('asleep')\ntime.sleep({})\nprint('awake')"
 
 PLOT = """

@@ -19,7 +19,7 @@ from jupyter_llm.notebook.sealed.trying import try_code
 if TYPE_CHECKING:
     from support.escape_world import World  # of what only Linux has
 
-pytestmark = needs_seal
+pytestmark = [needs_seal, pytest.mark.slow]
 
 ATTEMPTS: list[dict[str, Any]] = tomllib.loads((DATA / "escapes.toml").read_text(encoding="utf-8"))[
     "attempt"

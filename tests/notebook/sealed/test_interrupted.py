@@ -16,7 +16,7 @@ from support.waiting import until
 from jupyter_llm.notebook.sealed import copy
 from jupyter_llm.notebook.sealed.trying import try_code
 
-pytestmark = needs_seal
+pytestmark = [needs_seal, pytest.mark.slow]
 
 TRYING = """
 import psutil, signal

@@ -11,7 +11,7 @@ from jupyter_llm.notebook.sealed.trying import try_code
 
 polars = pytest.importorskip("polars", minversion="1.35")
 
-pytestmark = needs_seal
+pytestmark = [needs_seal, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

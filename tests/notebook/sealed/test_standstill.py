@@ -14,7 +14,7 @@ from support.seal import needs_seal
 
 from jupyter_llm.notebook.sealed.trying import try_code
 
-pytestmark = needs_seal
+pytestmark = [needs_seal, pytest.mark.slow]
 
 TAKEN = threading.Lock()
 TAKEN.acquire()

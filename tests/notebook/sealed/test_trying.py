@@ -30,7 +30,7 @@ from jupyter_llm.notebook.sealed import copy
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.notebook.sealed.trying import try_code, why_not
 
-pytestmark = needs_seal
+pytestmark = [needs_seal, pytest.mark.slow]
 
 
 def tried(*sources: str, **names: Any) -> Seen:
