@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import mmap
+import multiprocessing
+import os
+import pathlib
 import platform
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from support.paths import DATA
 from support.seal import needs_seal
@@ -133,3 +140,68 @@ def test_no_process_is_left(world: World) -> None:
     code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()"
     assert attempted({"code": code}, world).runs
     assert world.state()["children"] == before
+
+
+# Here since all of /dev/shm is looked at above: tests of another file may run at the same time.
+SHARED, OPEN = "write to shared memory (", "write to a file or pipe that is open"
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """What others read, too, and have written."""
+    context = multiprocessing.get_context("spawn")
+    (tmp_path / "array.bin").write_bytes(b"\1")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading, writing = os.pipe()
+    kept = os.open(fifo, os.O_RDWR)
+    os.write(kept, b"as it was")
+    shared = SharedMemory(create=True, size=16)
+    with (
+        os.fdopen(kept, "wb"),
+        os.fdopen(reading, "rb"),
+        os.fdopen(writing, "wb", buffering=0) as pipe,
+        mmap.mmap(-1, 16) as own,
+        subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child,
+    ):
+        yield {
+            "array": np.memmap(tmp_path / "array.bin", np.uint8, "r+"),
+            "child": child,
+            "fifo": str(fifo),
+            "kept": kept,
+            "own": own,
+            "pathlib": pathlib,
+            "pipe": pipe,
+            "shared": shared,
+            "value": context.Value("i", 7),
+        }
+        child.kill()
+    shared.close()
+    shared.unlink()
+
+
+@pytest.mark.parametrize(
+    ("code", "would"),
+    [
+        ("open(fifo).read()", "use a pipe (fifo)"),
+        ("import os\nos.read(os.open(fifo, os.O_RDONLY), 1)", "use a pipe (fifo)"),
+        ("try: pathlib.Path(fifo).open()\nexcept OSError: pass", "use a pipe (fifo)"),
+        ("array[0] = 1", "write to shared memory (array.bin)"),
+        ("try:\n    shared.buf[0] = 1\n    1 / 0\nexcept ZeroDivisionError: pass", SHARED),
+        ("value.value = 1", SHARED),
+        ("pipe.write(b'x')", OPEN),
+        ("child.communicate(b'x')", OPEN),
+    ],
+)
+def test_what_would_reach_others_past_any_file_is_named(
+    code: str, would: str, others: dict[str, Any]
+) -> None:
+    seen = try_code([code], others)
+    assert seen.outcome == "refused"
+    assert seen.text.startswith(f"not tried: it would {would}")
+    assert os.read(others["kept"], 100) == b"as it was"
+
+
+def test_what_only_reads_what_others_share_runs(others: dict[str, Any]) -> None:
+    code = "array.sum(), bytes(shared.buf[:1]), value.value, own.write(b'x')"
+    assert try_code([code], others).result == "(np.uint64(1), b'\\x00', 7, 1)"
