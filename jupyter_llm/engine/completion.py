@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
+from jupyter_llm._version import __version__
 from jupyter_llm.common.bars import Step
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.engine.options import FinishReason
-from jupyter_llm.engine.provenance import Provenance
+from jupyter_llm.engine.options import FinishReason, SamplingParams
+from jupyter_llm.engine.provenance import (
+    Provenance,
+    Writer,
+    machine_name,
+    text_sha256,
+    token_sha256,
+)
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError, OneLine
@@ -169,6 +177,40 @@ class Completion:
 def thought_for(num_tokens: int) -> str:
     """How long a model thought, in words."""
     return f"thought for {count_of(num_tokens, 'token')}"
+
+
+def answer_record(
+    writer: Writer,
+    params: SamplingParams,
+    *,
+    seed: int | None,
+    exact: bool,
+    prompt_ids: Sequence[int],
+    text: str,
+    reasoning: str = "",
+    usage: Usage,
+    finish_reason: FinishReason,
+    is_constrained: bool = False,
+) -> Provenance:
+    """Record an answer that was written just now."""
+    return Provenance(
+        model=writer.model,
+        context=writer.context,
+        params=replace(params, seed=seed, exact=writer.context.lane == "exact", logprobs=None),
+        exact=exact,
+        prompt_sha256=token_sha256(prompt_ids),
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        finish_reason=finish_reason,
+        text_sha256=text_sha256(text),
+        reasoning_sha256=text_sha256(reasoning) if reasoning else None,
+        build=writer.build,
+        machine=machine_name(),
+        package=f"jupyter_llm {__version__}",
+        time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        is_constrained=is_constrained,
+    )
 
 
 @dataclass(frozen=True, slots=True)

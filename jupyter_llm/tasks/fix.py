@@ -165,18 +165,18 @@ def _written(
         return _mended(*likeliest) if likeliest is not None else proposal
     seen = rerun.seen(target.cell, source)
     is_past = rerun.is_past(target.cell, source, seen)
-    why_not = _why_not(rerun, target.cell, source, seen)
-    if likeliest is not None and (why_not or (seen.outcome == "raises" and not is_past)):
+    is_there = seen.outcome == "raises" and not is_past
+    why_not = _why_not(rerun, target.cell, source, seen, is_there=is_there)
+    if likeliest is not None and (why_not or is_there):
         return _mended(*likeliest)
     if why_not:
         return replace(proposal, source=before, verdict=why_not, unknown_names=())
     return replace(proposal, verdict=_verdict(seen, is_past=is_past))
 
 
-def _why_not(rerun: Rerun, cell: CellEvent, source: str, seen: Seen) -> str:
+def _why_not(rerun: Rerun, cell: CellEvent, source: str, seen: Seen, *, is_there: bool) -> str:
     """Why what a model made of a cell is no mend, as a sentence; "" if nothing is against it."""
     failure = rerun.failure
-    is_there = seen.outcome == "raises" and not rerun.is_past(cell, source, seen)
     if is_there and is_alike(seen, failure):
         return f"What the model wrote still {seen.text}."
     old, new = parse_cell(cell.source), parse_cell(source)

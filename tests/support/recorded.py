@@ -10,9 +10,9 @@ from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from support.scripted import CONTEXT, answer_record
+from support.scripted import CONTEXT
 
-from jupyter_llm.engine.completion import Usage
+from jupyter_llm.engine.completion import Usage, answer_record
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import METADATA_KEY, ModelFacts, Provenance, Writer
 from jupyter_llm.engine.recommended import Recommended

@@ -5,24 +5,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Usage
+from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Usage, answer_record
 from jupyter_llm.engine.info import EngineStatus, FimTokens, ModelInfo, NotebookTokens, Work
-from jupyter_llm.engine.options import FinishReason, SamplingParams
-from jupyter_llm.engine.provenance import (
-    ContextSettings,
-    ModelFacts,
-    Provenance,
-    Writer,
-    machine_name,
-    text_sha256,
-    token_sha256,
-)
+from jupyter_llm.engine.options import FinishReason
+from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Request, Special, raw_text
 from jupyter_llm.engine.stream import Stream, StreamFeed
 from jupyter_llm.engine.thinking import Thinking
@@ -291,37 +283,3 @@ def _cut(text: str, stop: Sequence[str], limit: int) -> tuple[str, FinishReason]
     ends = [text.find(s) for s in stop if s in text]
     end = min(ends, default=len(text))
     return (text[:end], "stop") if end <= limit else (text[:limit], "length")
-
-
-def answer_record(
-    writer: Writer,
-    params: SamplingParams,
-    *,
-    seed: int | None,
-    exact: bool,
-    prompt_ids: Sequence[int],
-    text: str,
-    reasoning: str = "",
-    usage: Usage,
-    finish_reason: FinishReason,
-    is_constrained: bool = False,
-) -> Provenance:
-    """Record an answer, as an engine does."""
-    return Provenance(
-        model=writer.model,
-        context=writer.context,
-        params=replace(params, seed=seed, exact=writer.context.lane == "exact", logprobs=None),
-        exact=exact,
-        prompt_sha256=token_sha256(prompt_ids),
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        finish_reason=finish_reason,
-        text_sha256=text_sha256(text),
-        reasoning_sha256=text_sha256(reasoning) if reasoning else None,
-        build=writer.build,
-        machine=machine_name(),
-        package="jupyter_llm test",
-        time="2026-01-02T03:04:05Z",
-        is_constrained=is_constrained,
-    )

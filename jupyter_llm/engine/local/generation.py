@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from jupyter_llm._version import __version__
-from jupyter_llm.engine.completion import Chunk, Completion, Progress, ProgressState, Usage
+from jupyter_llm.engine.completion import (
+    Chunk,
+    Completion,
+    Progress,
+    ProgressState,
+    Usage,
+    answer_record,
+)
 from jupyter_llm.engine.local.detokenizer import Detokenizer
-from jupyter_llm.engine.provenance import Provenance, machine_name, text_sha256, token_sha256
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.stream import StreamFeed
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.scheduler import Sequence
     from jupyter_llm.engine.local.slots import Slot
     from jupyter_llm.engine.options import FinishReason
-    from jupyter_llm.engine.provenance import Writer
+    from jupyter_llm.engine.provenance import Provenance, Writer
     from jupyter_llm.engine.request import Request
     from jupyter_llm.engine.thinking import Thinking
     from jupyter_llm.errors import JupyterLLMError
@@ -162,24 +166,16 @@ class Generation:
         sequence = self.sequence
         if sequence is None or self.writer is None:
             return None
-        writer, params = self.writer(), self.request.params
-        is_exact_lane = writer.context.lane == "exact"
-        return Provenance(
-            model=writer.model,
-            context=writer.context,
-            params=replace(params, seed=self.seed, exact=is_exact_lane, logprobs=None),
+        return answer_record(
+            self.writer(),
+            self.request.params,
+            seed=self.seed,
             exact=self.is_exact,
-            prompt_sha256=token_sha256(sequence.token_ids[: sequence.num_prompt]),
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
+            prompt_ids=sequence.token_ids[: sequence.num_prompt],
+            text=text,
+            reasoning=reasoning,
+            usage=usage,
             finish_reason=reason,
-            text_sha256=text_sha256(text),
-            reasoning_sha256=text_sha256(reasoning) if reasoning else None,
-            build=writer.build,
-            machine=machine_name(),
-            package=f"jupyter_llm {__version__}",
-            time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             is_constrained=self.request.constraint is not None,
         )
 
