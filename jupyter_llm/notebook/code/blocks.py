@@ -22,7 +22,7 @@ _MAGICS = {
 FENCE = re.compile(
     r"""(?mx)
     ^(?P<lead>[ \t]*(?:>[ \t]?|[-*+][ \t]+|\d{1,9}[.)][ \t]+)*+)
-    (?P<marks>`{3,}(?=[^`\n]*$)|~{3,})[ \t]*(?P<info>[^\n]*)(?:\n|\Z)
+    (?P<marks>`{3,}(?=[^`\n]*$)|~{3,}(?![~^]))[ \t]*(?P<info>[^\n]*)(?:\n|\Z)
     (?P<code>(?s:(?>\"{3}.*?\"{3}|'{3}.*?'{3}|.))*?)
     (?P<end>^[ \t>]*(?P=marks)[`~]*[ \t\r]*$|(?<=[^\s`~])[ \t]*(?P=marks)[ \t\r]*$
       |(?=^[ \t>]*(?P=marks)\w)|\Z)
@@ -30,8 +30,9 @@ FENCE = re.compile(
 )
 """A fenced block in Markdown, wherever it is read.
 
-Fences in a text of triple quotes are part of it. One may close behind code, and one that is not
-closed before the next opens has no mark of its end, as one that goes on to the end of the text.
+Fences in a text of triple quotes are part of it, and what Python draws below an error is none. One
+may close behind code, and one that is not closed before the next opens has no mark of its end, as
+one that goes on to the end of the text.
 """
 _SHELL_PROMPT = re.compile(r"[ \t]*[$%] ")
 

@@ -16,7 +16,6 @@ from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 from typing import Final
 
-from jupyter_llm.notebook.code.blocks import FENCE
 from jupyter_llm.notebook.code.syntax import (
     PYTHON_MAGICS,
     cell_python,
@@ -77,9 +76,7 @@ def without_known(text: str) -> str:
 
 def redact_mixed(text: str) -> Redacted:
     """A text with blocks of code in it, as Markdown has them."""
-    fences = (found for found in FENCE.finditer(text) if not found["lead"])
-    python = (found for found in fences if found["info"].startswith(("py", "ipython")))
-    ends = [end for found in python for end in found.span("code")]
+    ends = [end for found in _PYTHON.finditer(text) for end in found.span(2)]
     parts = [
         (redact_source if number % 2 else redact_text)(text[start:end])
         for number, (start, end) in enumerate(pairwise([0, *ends, len(text)]))
@@ -96,6 +93,8 @@ def redact_value(expression: str, value: object, text: str) -> str:
     return HIDDEN if is_secret else redact_mixed(text).text
 
 
+# Where Python begins, whatever seems to be open before: more is read as code rather than less.
+_PYTHON = re.compile(r"(?ms)^(`{3,}|~{3,})(?:python|py|ipython)[^\n]*\n(.*?)(?=^\1|\Z)")
 _ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 

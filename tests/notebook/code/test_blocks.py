@@ -54,6 +54,10 @@ ANSWERS: dict[str, tuple[str, list[str]]] = {
         ['md = """\nIn [1]:\nx\nOut [1]:\n3\n"""\nz = md'],
     ),
     "a prompt in a docstring": (f"```python\n{PROMPT_IN_IT}\n```", [PROMPT_IN_IT]),
+    "an error that Python has marked": (
+        "It said:\n\n    a['x'] + 1\n    ~~~~~~^^^\n\nWrite:\n\n```python\nprint(1)\n```",
+        ["print(1)"],
+    ),
     "output beside Python": ("```py\nprint(42)\n```\nprints\n```\n42\n```", ["print(42)"]),
 }
 

@@ -31,6 +31,7 @@ NAMESPACE: dict[str, object] = {
         ("use `a` and `_private`", ["a", "_private"]),
         ("run\n```python\nthe = a + x\n```\nplease", ["the", "a", "x"]),
         ("data, then @df", ["df", "data"]),
+        ("It said:\n    rows[1] + 1\n    ~~~~~~~^^^\nLook at @df", ["df"]),
         ("@the and @_private and @In", ["the", "_private", "In"]),
         ("a random number from `random`", ["random"]),
         ("a random number", []),  # a module is no word of prose

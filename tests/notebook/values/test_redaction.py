@@ -153,6 +153,12 @@ def test_blocks_of_code_are_read_as_code() -> None:
     )
 
 
+@pytest.mark.parametrize("before", ["    x[1] + 1\n    ~~~~~~^^^\n", "Title\n~~~~~\n", ""])
+def test_python_is_read_as_code_whatever_stands_before_it_and_in_it(before: str) -> None:
+    code = '# as in ```\nmy_password: str = ("hun"\n  "ter2zzQ")\n'
+    assert "ter2zzQ" not in redact_mixed(f"{before}Look:\n```python\n{code}```\n").text
+
+
 def test_the_names_of_what_is_hidden_are_known_and_one_can_be_shown() -> None:
     source = "db_password = 'S02x9'\nx = 'ghp_0123456789abcdefghijABCDEFGHIJ'\nuse(token='T03y8')"
     assert sorted(redact_source(source).names) == ["db_password", "github_token", "token"]
