@@ -2,8 +2,9 @@
 
 The system answers a read of a page that its file does not have any more with SIGBUS, which ends the
 process, and with it the user's variables. Here such pages become zeros instead, which cost no
-memory: llama.cpp goes on, and whoever asked it looks at the file before anything comes of that
-(`Weights.check_file`). Files stay mapped, so several kernels share their pages.
+memory: llama.cpp goes on, and whoever asked it hears of that before anything comes of it
+(`Weights.check_file`), also where the file has gone since. Files stay mapped, so several kernels
+share their pages.
 
 The signal is raised by an instruction of llama.cpp's that reads weights. No thread holds a lock
 there, nor the interpreter's, since calls into llama.cpp let go of it: so Python may run. Only on
@@ -23,6 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jupyter_llm.models.fingerprint import FileState
+
+    Part = tuple[str, int, int, int]
+    """A file as `FileState` knows it."""
 
 _NO_PAGE = 2  # BUS_ADRERR: the page cannot be had
 _FIXED = 0x10  # MAP_FIXED
@@ -51,7 +55,9 @@ class _Action(ctypes.Structure):
     ]
 
 
-_files: set[int] = set()  # the inodes of what was loaded
+_files: dict[int, Part] = {}  # what was loaded, by its inode
+_cut: set[Part] = set()  # of these, what had pages that became zeros
+_blanked: list[range] = []  # where
 _before = _Action()  # whoever hears of the other faults
 
 
@@ -59,12 +65,17 @@ def guard(files: FileState) -> None:
     """See that a model's files may be cut off from here on, before they are mapped."""
     if sys.platform != "linux" or platform.machine() not in _MACHINES:
         return
-    _files.update(inode for _, inode, _, _ in files.parts)
+    _files.update((part[1], part) for part in files.parts)
     ours, now = _Action(flags=_WITH_PLACE), _Action()
     ours.handler = ctypes.cast(_handler, ctypes.c_void_p).value
     _library().sigaction(signal.SIGBUS, ctypes.byref(ours), ctypes.byref(now))
     if now.handler != ours.handler:
         ctypes.pointer(_before)[0] = now
+
+
+def was_cut(files: FileState) -> bool:
+    """Whether zeros were read in the place of some of a model's weights."""
+    return not _cut.isdisjoint(files.parts)
 
 
 def _handle(number: int, fault: Any, _context: object) -> None:
@@ -79,12 +90,14 @@ def _is_blanked(address: int) -> bool:
     """Put zeros in the place of a file of ours, and say whether it was one."""
     with open("/proc/self/maps", "rb") as lines:  # noqa: PTH123  as few calls as can be
         for line in lines:
-            place, _, _, _, inode, *_ = line.split(maxsplit=5)
-            start, end = (int(text, 16) for text in place.split(b"-"))
+            span, _, _, _, inode, *_ = line.split(maxsplit=5)
+            start, end = (int(text, 16) for text in span.split(b"-"))
             if not start <= address < end:
                 continue
-            if int(inode) not in _files:
-                return inode == b"0"  # another thread was here first
+            if int(inode) not in _files:  # another thread may have been here first
+                return inode == b"0" and any(address in place for place in _blanked)
+            _cut.add(_files[int(inode)])
+            _blanked.append(range(start, end))  # before others may look, as they may during a call
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _FIXED
             made: int = _library().mmap(start, end - start, mmap.PROT_READ, flags, -1, 0)
             return made != _FAILED

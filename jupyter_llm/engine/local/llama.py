@@ -22,7 +22,7 @@ import numpy as np
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
-from jupyter_llm.engine.local.cut_files import guard
+from jupyter_llm.engine.local.cut_files import guard, was_cut
 from jupyter_llm.engine.local.groups import fill_groups
 from jupyter_llm.engine.local.memory import NUM_FILLERS, padded
 from jupyter_llm.engine.local.pages import pages
@@ -245,7 +245,8 @@ class Weights:
         Other contents make other answers, and pages that a truncated file does not have any more
         are zeros at best; see `cut_files`.
         """
-        if self._is_read_from and self.file_state.was_written_to():  # it takes microseconds
+        was_changed = was_cut(self.file_state) or self.file_state.was_written_to()
+        if self._is_read_from and was_changed:  # it takes microseconds
             raise ModelFileError(
                 self.path,
                 f"{self.path.name} was changed on disk while it was loaded, so it was unloaded. "

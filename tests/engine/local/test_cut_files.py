@@ -49,6 +49,11 @@ IN_PLACE = {
     "zeroed": zeroed,
     "cut and grown": shifted,
 }
+def cut_and_removed(path):
+    os.truncate(path, 20_000)
+    path.unlink()
+
+IN_PLACE["cut and removed"] = cut_and_removed
 IN_ITS_PLACE = {
     "removed": lambda path: path.unlink(),
     "replaced": lambda path: os.replace(shutil.copyfile(smaller, f"{path}.new"), path),
@@ -147,6 +152,7 @@ def test_a_file_that_is_cut_off_in_the_middle_of_a_batch_is_noticed_and_ends_not
     tiny_gguf: Path, tmp_path: Path
 ) -> None:
     names = [f"cut, {moment}" for moment in ("mapped", "read", "written", "promised", "embedded")]
+    names.append("cut and removed, read")
     assert outcomes(tiny_gguf, tmp_path, *names) == dict.fromkeys(names, "refused")
 
 
@@ -158,7 +164,7 @@ def test_no_change_of_a_loaded_file_at_any_moment_ends_a_process(
     tiny_gguf: Path, tmp_path: Path
 ) -> None:
     found = outcomes(tiny_gguf, tmp_path)
-    assert len(found) == 110
+    assert len(found) == 121
     assert {name: said for name, said in found.items() if said.startswith("ended")} == {}
 
 
