@@ -14,8 +14,13 @@ from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values.variables import at_names, describe, used
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.values.summaries import Summary
+
+    About = Callable[..., list[Summary]]
+    """Tells of variables, as `variables_about`."""
 
 _ASK_S = 0.4  # that the user's own `repr`s may take when a prompt is sent
 _NUM_RECENT_CELLS = 2  # whose variables go along unasked

@@ -189,10 +189,13 @@ def _rows(
 
     def of_cell(cell: CellEvent, text: str, where: str, gone: str = _NO_ROOM) -> ContextRow:
         number = cell.execution_count if cell.execution_count is not None else " "
-        name = f"In [{number}] {_code(redact_source(cell.source).text)}"
-        # Of a cell of an earlier kernel only the marks are left.
-        num_hidden, is_in = text.count(HIDDEN), False
-        secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
+        source, num_hidden, is_in = cell.source, text.count(HIDDEN), False
+        secrets: tuple[str, ...] = ()
+        if num_hidden:  # seldom, and there may be hundreds of cells
+            source = redact_source(source).text
+            # Of a cell of an earlier kernel only the marks are left.
+            secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
+        name = f"In [{number}] {_code(source)}"
         state = _ALONE if mode == "none" else _IF_ASKED if cell in waiting else _NO_ROOM
         if notebook.is_hidden(cell):
             state = "hidden"

@@ -6,7 +6,7 @@ import threading
 import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_llm.chat.archive import Archive
@@ -17,10 +17,8 @@ from jupyter_llm.chat.budget import (
     budget,
     num_chars,
     tells_if_asked,
-    tells_what_code_needs,
 )
 from jupyter_llm.chat.plan import NUM_RECENT, draft_of, draft_prompt, left_out, variable_parts
-from jupyter_llm.chat.script import as_script
 from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origin_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Unpack
 
+    from jupyter_llm.chat.asked import About
     from jupyter_llm.chat.draft import Draft, Turn
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
@@ -167,12 +166,12 @@ class Chat:
         self._answers.log(request, finished(completion))
         self._take_in(replace(sending, future=finished(shown)))
 
-    def preview(self, engine: Engine, asked: Asked) -> Sending:
+    def preview(self, engine: Engine, asked: Asked, about: About = variables_about) -> Sending:
         """A prompt as it would be sent; nothing changes."""
         place = self._place(asked.origin, asked.after, goes_on=asked.goes_on)
         if asked.is_new:
             place = Exchange(number=1, tick=place.tick)
-        return self._ready(engine, asked, place)
+        return self._ready(engine, asked, place, about)
 
     def read_draft(self, asked: Asked) -> None:
         """Let the engine read a prompt that is still being written, as `send` would send it.
@@ -234,8 +233,9 @@ class Chat:
     def sending(self, asked: Asked, show_progress: ShowProgress | None) -> Iterator[Sending]:
         """Make a prompt ready, and hold its place until it has begun or it is known not to."""
         engine = self.current.get(asked.model, show=show_progress)
+        about = cache(variables_about)  # asked once, so no Ctrl-C comes in the second time
         if asked.is_new:
-            self.preview(engine, asked)
+            self.preview(engine, asked, about)
             # Only now: a prompt that cannot be sent leaves the conversation as it was.
             self.reset()
         if asked.goes_on and asked.origin is not None:
@@ -245,7 +245,7 @@ class Chat:
             self._branches.hold(place)
         try:
             self._note_system(asked, place.tick)
-            yield self._ready(engine, asked, place)
+            yield self._ready(engine, asked, place, about)
         finally:
             with self._lock:
                 if self._branches.release(place):  # its prompt has not begun
@@ -274,13 +274,15 @@ class Chat:
         else:
             self._systems.put(asked.origin, asked.system, tick, is_kept=asked.is_kept)
 
-    def _ready(self, engine: Engine, asked: Asked, place: Exchange) -> Sending:
+    def _ready(
+        self, engine: Engine, asked: Asked, place: Exchange, about: About = variables_about
+    ) -> Sending:
         """A prompt as it would be sent from a place; nothing changes."""
         notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
         with self._settled():
             _, names = self._firsts.get(asked.origin, (0, None))
         conversation = self._conversation(mode)
-        draft = draft_of(
+        draft, script = draft_of(
             asked,
             place,
             notebook,
@@ -289,9 +291,8 @@ class Chat:
             conversation=conversation,
             names=names,
             count=partial(self._count, engine),
+            about=about,
         )
-        needs = asked.is_code and tells_what_code_needs(engine.info, mode)
-        allowed = budget(engine.info, mode, asked.params.max_tokens)
         return Sending(
             asked=asked,
             engine=engine,
@@ -305,7 +306,7 @@ class Chat:
             draft=draft,
             cuts={**place.cuts, conversation: draft.gone},
             left_out=left_out(place.before, draft.gone, notebook),
-            script=as_script(draft, allowed) if needs else None,
+            script=script,
         )
 
     def _count(self, engine: Engine, messages: tuple[Message, ...]) -> int:

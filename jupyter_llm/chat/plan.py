@@ -14,17 +14,18 @@ from jupyter_llm.chat.budget import (
     tells_what_code_needs,
 )
 from jupyter_llm.chat.draft import Draft, Part
-from jupyter_llm.chat.script import literal_names, needed_cells, turns_meant
+from jupyter_llm.chat.script import as_script, literal_names, needed_cells, turns_meant
 from jupyter_llm.notebook.cells.rendering import render_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.asked import About, Asked
     from jupyter_llm.chat.branches import Exchange
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.draft import Count, Gone, Turn
+    from jupyter_llm.chat.script import Script
     from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.cells.timeline import Snapshot
@@ -42,10 +43,12 @@ def draft_of(
     conversation: str,
     names: frozenset[str] | None,
     count: Count,
-) -> Draft:
+    about: About = variables_about,
+) -> tuple[Draft, Script | None]:
     """What is sent of a prompt: as much as is good for it, and as fits.
 
-    `names` are the variables of when it was first asked, if that was before.
+    `names` are the variables of when it was first asked, if that was before, and `about` tells of
+    variables. Where code is asked for, there may be a program that says the same.
     """
     cells, is_about, mode = notebook.visible, True, asked.context
     if names is not None:
@@ -59,7 +62,7 @@ def draft_of(
         is_about = bool(cells or asked.named)
     variables: Sequence[tuple[str, str]] = ()
     if is_about and asked.about is not None:
-        variables = variables_about(asked.about, asked.vars, cells[-NUM_RECENT:], names=names)
+        variables = about(asked.about, asked.vars, cells[-NUM_RECENT:], names=names)
     if needs:
         typed = literal_names(cells)
         variables = [one for one in variables if one[0] not in typed]
@@ -80,10 +83,11 @@ def draft_of(
     sent = replace(whole, cells=tuple(told)) if needs else whole.only(cells)
     if needs or turns != place.before:
         fitted = sent.fitted(allowed, count)  # the chat's next prompts tell it as they would have
-        return replace(fitted, owned=fitted.attachments, is_aside=True)
+        fitted = replace(fitted, owned=fitted.attachments, is_aside=True)
+        return fitted, as_script(fitted, allowed) if needs else None
     is_alone = not is_about and sent.cells != whole.cells
     fitted = _fitted(sent, place, conversation, mode, allowed=allowed, count=count)
-    return replace(fitted, is_alone=is_alone)
+    return replace(fitted, is_alone=is_alone), None
 
 
 def draft_prompt(

@@ -98,10 +98,12 @@ def turns_meant(
     asked: Asked, turns: tuple[Turn, ...], cells: Iterable[CellEvent]
 ) -> tuple[Turn, ...]:
     """The turns it is told: for code all, if it points back, or what binds a name that it uses."""
+    if not turns or not asked.is_code or asked.context == "all":
+        return turns
     from jupyter_llm.notebook.cells.pointing import points_back  # compiles long patterns
 
     prompt = asked_in(asked.prompt)
-    if not turns or not asked.is_code or asked.context == "all" or points_back(prompt):
+    if points_back(prompt):
         return turns
     bound = {one.name for cell in cells for one in bindings(cell.source)}
     named = {*re.findall(r"\w{2,}", prompt)} - bound  # by code that has not run

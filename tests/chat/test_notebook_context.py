@@ -100,6 +100,18 @@ def test_what_no_longer_fits_is_said_with_numbers(
 
 
 @pytest.mark.usefixtures("resident")
+def test_a_new_conversation_asks_the_variables_once_and_before_it_forgets(
+    shell: InteractiveShell,
+) -> None:
+    source = "asked = []\nclass Spy:\n    def __repr__(self):\n        asked.append(1)"
+    cell(shell, f"{source}\n        return 'Spy()'\nspy = Spy()")
+    shell.user_ns["asked"].clear()  # it was read ahead
+    prompt = Asked(prompt="what is spy", about="what is @spy", is_new=True, context="auto")
+    with llm.chat().sending(prompt, None):
+        assert len(shell.user_ns["asked"]) == 1
+
+
+@pytest.mark.usefixtures("resident")
 class TestContextCommand:
     def test_it_lists_what_is_in_and_what_is_out_and_why(
         self, shell: InteractiveShell, resident: ScriptedEngine
