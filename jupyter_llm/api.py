@@ -296,7 +296,7 @@ class LLM:
 
         That is done by itself when a model of a new shape is first loaded; what came out is kept,
         and used wherever `flash_attention` is left open. All models are unloaded before, and this
-        one is loaded again; `attention` of what is returned says what came out. `show_progress` is
+        one is loaded again; `tuned` of what is returned says what came out. `show_progress` is
         told how far it is; without it a line says so.
 
         Raises

@@ -24,7 +24,7 @@ def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
 
     bare = {one.lstrip("-"): one for one in words}  # dashes make all options alike
     typed = word.lstrip("-") or word
-    begun = [one for one in bare if one.startswith(typed)]
+    begun = [one for one in bare if typed and one.startswith(typed)]
     close = begun or difflib.get_close_matches(typed, bare, n=1)
     return f"Did you mean {bare[close[0]]}?" if close else otherwise
 

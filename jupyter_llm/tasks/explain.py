@@ -8,7 +8,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.cells.rendering import cell_name
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.records.records import GIVEN_BEGIN
-from jupyter_llm.tasks.rerun import Rerun
+from jupyter_llm.tasks.rerun import Rerun, as_it_is_now
 from jupyter_llm.tasks.target import find_subject
 
 if TYPE_CHECKING:
@@ -52,8 +52,11 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
 def known_of(task: Task, failure: Failure) -> str:
     """What is known of an error without a model, as Markdown: what, where, what `/fix` would do."""
     causes = causing_cells(failure, task.cells)
-    rerun = Rerun(task=task, failure=failure)
-    return "\n\n".join(_known(failure, rerun.suspicion(causes[0].cell) if causes else ""))
+    suspicion = ""
+    if causes:
+        cell = as_it_is_now(causes[0].cell, task.cells)
+        suspicion = Rerun(task=task, failure=failure).suspicion(cell)
+    return "\n\n".join(_known(failure, suspicion))
 
 
 def _known(failure: Failure, suspicion: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.rerun import Rerun, is_same
+from jupyter_llm.tasks.rerun import Rerun, as_it_is_now, is_same
 from jupyter_llm.tasks.target import error_text, variables_text
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def fix(task: Task, argument: str = "") -> Proposal:
         )
     causes = causing_cells(failure, task.cells)
     target = choose_target(causes, argument, task.cells)
-    others = [replace(one, cell=_as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
+    others = [replace(one, cell=as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
     failed = failed_cell(failure, task.cells)
     rerun = Rerun(
         task=task,
         failure=failure,
-        failed=_as_it_is_now(failed, task.cells) if failed is not None else None,
+        failed=as_it_is_now(failed, task.cells) if failed is not None else None,
         causes=causes,
     )
     targets = [target] if argument.strip() else [target, *others]
@@ -291,12 +291,7 @@ def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEv
             "Name one to change, as in /fix 3.",
         )
     cause = causes[0]
-    return replace(cause, cell=_as_it_is_now(cause.cell, cells))
-
-
-def _as_it_is_now(cell: CellEvent, cells: Sequence[CellEvent]) -> CellEvent:
-    """The latest run of a cell: it may have been changed since it caused the error."""
-    return next((one for one in reversed(cells) if is_same(one, cell)), cell)
+    return replace(cause, cell=as_it_is_now(cause.cell, cells))
 
 
 def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:

@@ -114,6 +114,11 @@ def is_same(cell: CellEvent, other: CellEvent) -> bool:
     return cell == other or (cell.cell_id is not None and cell.cell_id == other.cell_id)
 
 
+def as_it_is_now(cell: CellEvent, cells: Sequence[CellEvent]) -> CellEvent:
+    """The latest run of a cell: it may have been changed since it caused the error."""
+    return next((one for one in reversed(cells) if is_same(one, cell)), cell)
+
+
 def _sources(cells: Sequence[CellEvent]) -> list[str]:
     return [cell.source for cell in cells]
 

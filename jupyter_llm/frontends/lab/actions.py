@@ -144,7 +144,7 @@ class Actions(PageJobs):
             return completion
 
         llm, options = self._session.llm, replace(options, params=params)
-        chat = llm.chat(options.chat)
+        chat = llm.chats.peek(options.chat)  # which a task asks nothing
         return Call(llm=llm, chat=chat, options=options, show=show, show_progress=job.tell).task()
 
 
