@@ -140,6 +140,12 @@ def note_used(entry: ModelEntry) -> None:
     _USED.put(str(entry.path), "")
 
 
+def is_stand_in(name: str) -> bool:
+    """Whether a model is the one of our extra, and no other was used on this machine yet."""
+    own = {one for found in embedded() for one in found.names}
+    return name in own and own.issuperset(name_of(Path(used).stem) for used in _USED.all())
+
+
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     """The model of a name, or of a path: what has a separator or ends in `.gguf`.
 

@@ -103,7 +103,7 @@ class StatusData(Data):
     """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
 
     `used` counts the chat template's own tokens beside the parts. So many cells go along by
-    themselves, or with `is_if_asked` with a prompt that is about them.
+    themselves, or with `is_if_asked` with a prompt that is about them. `remark` is of the model.
     """
 
     model: str | None = None
@@ -116,6 +116,7 @@ class StatusData(Data):
     cached_share: float | None = None
     num_cells: int = 0
     is_if_asked: bool = False
+    remark: str = ""
 
 
 class ProposalData(Data):

@@ -108,6 +108,8 @@ export interface Status {
   cached_share: number | null;
   num_cells: number;
   is_if_asked: boolean;
+  /** What is said of the model. */
+  remark: string;
 }
 
 export interface Proposal {
