@@ -414,6 +414,7 @@ class CurrentEngine:
         with self._locked(show):
             entry, options = self._chosen(model)
             machine = this_machine(options.n_threads or available_cores())
+            self._going_for(entry, options, self._alive)  # what does not fit moves none
             forget_times(inspect(entry.path).shape, machine)
             # Two programs that compute would measure each other.
             self._end(self._residents)
