@@ -29,7 +29,7 @@ class RecordingPublisher(DisplayPublisher):
         **_kwargs: Any,
     ) -> None:
         display_id = (transient or {}).get("display_id", f"anonymous {len(self.displays)}")
-        displays = self.earlier if display_id in self.earlier else self.displays
+        displays = self.earlier if update and display_id in self.earlier else self.displays
         assert update == (display_id in displays)
         displays[display_id] = data
         self.seen.append(data.get("text/plain", ""))
