@@ -12,6 +12,7 @@ from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
+from jupyter_llm.notebook.cells.timeline import check_is_told
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.tasks.begun import BegunStream
@@ -40,19 +41,23 @@ if TYPE_CHECKING:
 class Task:
     """Something to do about the notebook, as it is at this moment.
 
-    `cells` are the runs on the timeline, `error` is the last exception of the user's with the run
-    it ended. `ask` sends one prompt to the model and waits, `write` asks it for code and `draft`
-    for texts that begin as they are told: see `Asking`. `tries` tells what comes of code before it
-    lands. `engine` gives the model itself, loaded by then; it is None where there is none.
+    `cells` are the runs on the timeline that may be told, `hidden` the others. `error` is the last
+    exception of the user's with the run it ended, `earlier` has what is known of those before, by
+    the ids of their cells. `ask` sends one prompt to the model and waits, `write` asks it for code
+    and `draft` for texts that begin as they are told: see `Asking`. `tries` tells what comes of
+    code before it lands. `engine` gives the model itself, loaded by then; it is None where there is
+    none.
     """
 
     ask: Callable[..., Completion]
     write: Callable[..., CodeAnswer]
     draft: Callable[..., list[Completion]]
     cells: Sequence[CellEvent] = ()
+    hidden: Sequence[CellEvent] = ()
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
     error: tuple[BaseException, FailedRun | None] | None = None
+    earlier: Mapping[str, Failure] = field(default_factory=dict)
     tries: Tries = NO_TRIES
     engine: Callable[[], Engine] | None = None
     show_progress: ShowProgress | None = None
@@ -63,13 +68,14 @@ class Task:
         shell: InteractiveShell | None,
         last_error: LastError,
         cells: Sequence[CellEvent] = (),
+        hidden: Sequence[CellEvent] = (),
         **rest: Any,
     ) -> Task:
         """A task in a shell; without one there are no cells, and no names."""
         if shell is not None:
-            sources = CellSources.of_shell(shell, cells)
+            sources = CellSources.of_shell(shell, [*cells, *hidden])
             rest |= {"cells": cells, "namespace": shell.user_ns, "sources": sources}
-        return cls(error=last_error.get(), **rest)
+        return cls(error=last_error.get(), earlier=last_error.earlier, hidden=hidden, **rest)
 
     def code(self, prompt: str, **how: Any) -> CodeAnswer:
         """Ask for code, as `Asking.write` explains; `MagicUsageError` if none is in the answer."""
@@ -78,12 +84,21 @@ class Task:
             raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
         return answer
 
-    def failure(self) -> Failure | None:
-        """The last error as a value, or None if there was none."""
-        if self.error is None:
+    def failure(self, cell_id: str | None = None) -> Failure | None:
+        """The last error, or the last one of a cell, as a value; None if there was none.
+
+        `MagicUsageError`: it is that of a hidden cell. Of other hidden cells it tells nothing.
+        """
+        failure = self.earlier.get(cell_id or "")
+        error, run = self.error or (None, None)
+        is_last = cell_id is None or (run is not None and run.cell_id == cell_id)
+        if error is not None and is_last:
+            failure = read_failure(error, self.sources, run=run)
+        if failure is None:
             return None
-        error, run = self.error
-        return read_failure(error, self.sources, run=run)
+        if failure.run is not None:
+            check_is_told(self.hidden, failure.run.cell_id, failure.run.execution_count)
+        return failure.without({one.number for one in self.hidden})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +120,12 @@ class Asking:
 
     def task(self, timeline: Timeline, last_error: LastError) -> Task:
         """A task about the notebook of this process, as it is now."""
-        cells = sorted(timeline.snapshot().visible, key=lambda cell: cell.counts[-1] or 0)
+        snapshot = timeline.snapshot()
         return Task.of_shell(
             current_shell(),
             last_error,
-            cells,
+            sorted(snapshot.visible, key=lambda cell: cell.counts[-1] or 0),
+            snapshot.hidden,
             ask=self.ask,
             write=self.write,
             draft=self.draft,
@@ -157,13 +173,12 @@ class Asking:
         *,
         begin: str,
         count: int = 1,
-        first: int = 1,
         stop: Sequence[str] = (),
         max_tokens: int | None = None,
     ) -> list[Completion]:
         """Ask for a few texts at once that go on from `begin` and end before any of `stop`.
 
-        What was begun is no part of them. What is shown to go on counts from `first`.
+        What was begun is no part of them.
         """
         engine, request = self.engine(), self._request(prompt)
         params = request.params.filled(engine.info.sampling.for_code)
@@ -180,7 +195,6 @@ class Asking:
                 [request, *(varied(request, number) for number in more)],
                 show=lambda stream: self.show(BegunStream(stream, begin, waits=True)),
                 show_progress=self.show_progress,
-                first=first,
             )
         )
         for again, completion in found:

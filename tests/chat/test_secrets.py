@@ -47,7 +47,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     known.forget()
     yield
     known.forget()
-    secrets.conceal()
+    secrets.forget()
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_context_counts_what_is_hidden_and_show_tells_one(
     cell(shell, "%llm hello")
     assert SECRET in told(resident)
     assert "T03y8xyz" not in told(resident)
-    assert "hidden again" in cell(shell, "%llm /hide password").text
+    assert "hidden from the next" in cell(shell, "%llm /hide password").text
     cell(shell, f"again = '{SECRET}'")
     cell(shell, "%llm --new -c 1 hello")
     assert SECRET not in resident.format(resident.requests[-1].prompt)

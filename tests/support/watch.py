@@ -45,7 +45,7 @@ class Watch:
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.cells: list[CellEvent] = []
-        self.last_error = LastError()
+        self.last_error = LastError(lambda: self.cells)
         self.prompts: list[str] = []
         self._depth = 0
         self.last_error.watch(shell)
@@ -95,7 +95,7 @@ class Watch:
             return [replace(told, text=text) for text in texts]
 
         cells = tuple(self.cells)
-        how = {"ask": ask, "write": write, "draft": draft, "tries": tries}
+        how: dict[str, Any] = {"ask": ask, "write": write, "draft": draft, "tries": tries}
         return Task.of_shell(self.shell, self.last_error, cells, **how)
 
     def _start_cell(self, _info: Any) -> None:

@@ -35,7 +35,7 @@ def write(
 ) -> Completion:
     """Answer a prompt, with a cell for the code in the answer if that is wanted.
 
-    The note is about what was typed.
+    The note is about the chat.
     """
     stream, sent = chat.send(asked, show_progress=view.progress)
     with stream:

@@ -20,6 +20,7 @@ from jupyter_llm.frontends.prompt.options import Options, flags_in
 from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values import secrets
+from jupyter_llm.notebook.values.learning import learn
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix
 from jupyter_llm.tasks.numpy_doc import document
@@ -254,10 +255,12 @@ def _mark(name: str, said: str) -> Callable[[Call], str]:
 
 def _hide(call: Call) -> str:
     words = call.argument.replace(",", " ").split()
-    if words and all(map(secrets.is_shown, words)):
+    known = own_variables(current_shell())
+    if words and all(word in known or secrets.is_shown(word) for word in words):
         for name in words:
             secrets.conceal(name)
-        return f"{_quoted(words)}: hidden again from the next prompt on."
+        learn("", known)
+        return f"{_quoted(words)}: hidden from the next prompt on, but for the code that makes it."
     return _mark("hide", "hidden: no prompt tells any run of it from here on.")(call)
 
 
@@ -369,7 +372,7 @@ COMMANDS = named(
         _mark("pin", "pinned: what is told when other cells no longer fit."),
     ),
     Command("unpin", "N…", "let pinned cells give way again", _mark("unpin", "no longer pinned.")),
-    Command("hide", "N…|NAME…", "keep cells In [N], or secrets once shown, out of prompts", _hide),
+    Command("hide", "N…|NAME…", "keep cells In [N], or what variables hold, out of prompts", _hide),
     Command(
         "show",
         "[NAME…|draft]",

@@ -13,10 +13,13 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
 """How a cell is named by the number beside it: `3`, `[3]`, `In [3]` or `cell 3`."""
+
+# A step of an error, as outputs.py tells it.
+_STEP = re.compile(r"(?m)^(  In \[(\d+)\], line \d+), in .*$")
 
 Tag = Literal["llm-pin", "llm-hide"]
 """The cell tags that mean something here. `llm-off` is another word for `llm-hide`."""
@@ -54,6 +57,24 @@ def find_cell(wanted: int | str, cells: Sequence[CellEvent]) -> CellEvent:
     raise MagicUsageError(f"There is no {name} here.", f"The nearest is [{nearest}].")
 
 
+def check_is_told(hidden: Iterable[CellEvent], cell_id: str | None, count: int | None) -> None:
+    """Refuse what is about a hidden cell."""
+    for cell in hidden:
+        if count in cell.counts if cell_id is None else cell.cell_id == cell_id:
+            hint = f"`/unhide {cell.counts[-1]}` lets the model see it."
+            raise MagicUsageError(f"Cell [{cell.counts[-1]}] is hidden from the model.", hint)
+
+
+def _without(cell: CellEvent, counts: Container[str]) -> CellEvent:
+    """A run whose error tells no line of some other cells."""
+
+    def told(output: Output) -> Output:
+        text = _STEP.sub(lambda step: step[1 if step[2] in counts else 0], output.text)
+        return replace(output, text=text) if output.kind == "error" else output
+
+    return replace(cell, outputs=tuple(map(told, cell.outputs))) if cell.has_failed else cell
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A timeline at one moment."""
@@ -76,6 +97,11 @@ class Snapshot:
     def visible(self) -> tuple[CellEvent, ...]:
         """The runs that the model may see."""
         return tuple(cell for cell in self.cells if not self.is_hidden(cell))
+
+    @property
+    def hidden(self) -> tuple[CellEvent, ...]:
+        """The runs that it may not see."""
+        return tuple(cell for cell in self.cells if self.is_hidden(cell))
 
 
 class Timeline:
@@ -169,12 +195,12 @@ class Timeline:
     def snapshot(self) -> Snapshot:
         """The runs so far and how they are marked."""
         with self._lock:
-            return Snapshot(
-                tuple(self._cells),
-                frozenset(self._latest[key] for key in self._tagged("llm-pin")),
-                frozenset(self._tagged("llm-hide")),
-                dict(self._first_runs),
-            )
+            hidden = frozenset(self._tagged("llm-hide"))
+            away = {str(n) for cell in self._cells if _key(cell) in hidden for n in cell.counts}
+            cells = tuple(_without(cell, away) if away else cell for cell in self._cells)
+            latest = (self._latest[key].number for key in self._tagged("llm-pin"))
+            pinned = frozenset(cells[number - 1] for number in latest)
+            return Snapshot(cells, pinned, hidden, dict(self._first_runs))
 
     def _set(self, cells: tuple[int | str, ...], tag: Tag, *, is_set: bool) -> list[CellEvent]:
         with self._lock:

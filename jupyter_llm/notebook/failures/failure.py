@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from types import FunctionType
@@ -17,15 +17,18 @@ from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_step
 from jupyter_llm.notebook.values.guard import ask
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import class_attribute, public_names
+from jupyter_llm.notebook.values.secrets import looks_secret
 from jupyter_llm.notebook.values.summaries import Room, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from jupyter_llm.notebook.failures.frames import Step
 
 MissingKind = Literal["name", "attribute", "module", "key"]
+
+HIDDEN_STEP = "a step in a cell that is hidden"
 
 _MAX_NEAREST = 3
 _MAX_CHAIN = 3  # exceptions that led to the one that was shown
@@ -107,14 +110,26 @@ class Failure:
         """The innermost step in the user's own code."""
         return self.frames[-1] if self.frames else None
 
+    def without(self, hidden: Container[int | None]) -> Failure:
+        """The failure without what it tells of cells that have those numbers on the timeline."""
+        away = {f for f in self.frames if f.cell is not None and f.cell.number in hidden}
+        steps = tuple(HIDDEN_STEP if step in away else step for step in self.steps)
+        origin = self.led_to_by.without(hidden) if self.led_to_by is not None else None
+        told = replace(self, steps=steps, led_to_by=origin)
+        # What the innermost step missed or could not read is that step's.
+        return replace(told, missing=None, syntax=None) if self.failing_frame in away else told
 
-def told_failure(kind: str, message: str, source: str, line: int) -> Failure:
+
+def told_failure(
+    kind: str, message: str, source: str, line: int, cell_id: str | None = None
+) -> Failure:
     """A failure of which no more is known than what was raised, and in which line of a cell."""
     found: Any = getattr(builtins, kind, None)
     bases = tuple(base.__name__ for base in found.__mro__) if isinstance(found, type) else (kind,)
-    cell = CellSource(source=source, compiled=source)
-    frame = Frame(function="<module>", source=source, line=line, cell=cell)
-    return Failure(kind=kind, message=message, bases=bases, steps=(frame,) if line else ())
+    cell = CellSource(source=source, compiled=source, cell_id=cell_id)
+    steps = (Frame(function="<module>", source=source, line=line, cell=cell),) if line else ()
+    run = FailedRun(source=source, cell_id=cell_id)
+    return Failure(kind=kind, message=message, bases=bases, steps=steps, run=run)
 
 
 def read_failure(
@@ -216,7 +231,7 @@ def _find_missing(
         return _missing("module", slot(error, ImportError, "name"), ())
     args = slot(error, BaseException, "args")
     if issubclass(kind, KeyError) and len(args) == 1:
-        holders = [namespace[name] for name in names if name in namespace]
+        holders = [namespace[n] for n in names if n in namespace and not looks_secret(n)]
         return _missing("key", args[0], (key for holder in holders for key in keys(holder) or ()))
     return None
 

@@ -1,4 +1,4 @@
-"""Remembers the last exception of the user's own."""
+"""Remembers the last exception of the user's own, and how cells failed before."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
-    from jupyter_llm.notebook.failures.failure import FailedRun
+    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.failures.failure import FailedRun, Failure
 
 _OURS = (JupyterLLMError, PromptInterrupted)
 
@@ -20,15 +23,20 @@ class LastError:
     """The exception that ended a cell last, whatever has run well since.
 
     Ours do not count, so that `/fix` after a `/fix` that failed still means the user's. Holds one
-    exception at most.
+    exception at most: of those before it, `earlier` has what is known by the ids of their cells.
+    `cells` gives the runs so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cells: Callable[[], Sequence[CellEvent]] = tuple) -> None:
+        self._cells = cells
+        self._shell: InteractiveShell | None = None
         self._error: BaseException | None = None
         self._run: FailedRun | None = None
+        self.earlier: dict[str, Failure] = {}
 
     def watch(self, shell: InteractiveShell) -> None:
         """Begin to note how cells end."""
+        self._shell = shell
         shell.events.register("post_run_cell", self.end_cell)
 
     def unwatch(self, shell: InteractiveShell) -> None:
@@ -39,6 +47,7 @@ class LastError:
     def clear(self) -> None:
         """Let go of the exception."""
         self._error = self._run = None
+        self.earlier = {}
 
     def end_cell(self, result: ExecutionResult | None) -> None:
         """Note the exception a cell ended with (IPython's post_run_cell).
@@ -52,10 +61,15 @@ class LastError:
             error = result.error_in_exec
         if error is None or issubclass(type(error), _OURS):
             return
-        from jupyter_llm.notebook.failures.failure import FailedRun
+        from jupyter_llm.notebook.cells.sources import CellSources
+        from jupyter_llm.notebook.failures.failure import FailedRun, read_failure
 
-        self._error = error
         info: Any = result.info
+        old, run = self._error, self._run
+        if old is not None and run is not None and run.cell_id is not None:
+            sources = CellSources.of_shell(self._shell, self._cells())
+            self.earlier = {**self.earlier, run.cell_id: read_failure(old, sources, run=run)}
+        self._error = error
         self._run = FailedRun(
             source=info.raw_cell, execution_count=result.execution_count, cell_id=info.cell_id
         )

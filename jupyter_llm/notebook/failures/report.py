@@ -11,7 +11,7 @@ from jupyter_llm.notebook.failures.frames import Frame
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from jupyter_llm.notebook.failures.failure import Failure, SyntaxPlace
+    from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.notebook.failures.frames import Step
     from jupyter_llm.notebook.values.summaries import Summary
 
@@ -25,8 +25,9 @@ def _parts(failure: Failure) -> Iterator[str]:
     yield failure.headline
     if failure.missing is not None:
         yield f"{failure.missing}."
-    if failure.syntax is not None:
-        yield _syntax_text(failure.syntax)
+    if (syntax := failure.syntax) is not None:
+        name = cell_name(syntax.cell) if syntax.cell is not None else (syntax.path or "the text")
+        yield f"Python stopped reading at line {syntax.line} of {name}:\n{syntax.marked_line}"
     if failure.frames:
         yield "\n".join(["Traceback, the last step is the innermost:", *_steps(failure.steps)])
     for frame in failure.frames:
@@ -34,8 +35,8 @@ def _parts(failure: Failure) -> Iterator[str]:
             yield f"The code in {frame.path}:\n{code_block(frame.source)}"
     # The innermost step's variables come last, next to what the model is asked to do.
     for frame in failure.frames:
-        where = "at the top level" if frame.is_module_level else f"in `{frame.function}`"
-        yield from _variables(frame.variables, where, frame.num_untold)
+        place = "at the top level" if frame.is_module_level else f"in `{frame.function}`"
+        yield from _variables(frame.variables, place, frame.num_untold)
     origin = failure.led_to_by
     if origin is not None and (origin.frames or origin.headline != failure.headline):
         verb = "It was raised from" if failure.is_direct_cause else "It was raised while handling"
@@ -49,20 +50,16 @@ def _steps(steps: Iterable[Step]) -> Iterator[str]:
         if isinstance(step, Frame):
             is_seen = step.expression in step.line_text
             details = "" if is_seen else f"   # at {step.expression}"
-            yield f"- {_where(step)}: {step.line_text}{details}"
+            yield f"- {where(step)}: {step.line_text}{details}"
         else:
             yield f"- {step}"
 
 
-def _where(frame: Frame) -> str:
+def where(frame: Frame) -> str:
+    """Where a step is, in words."""
     place = cell_name(frame.cell) if frame.cell is not None else frame.path
-    where = f"{place}, line {frame.line}"
-    return where if frame.is_module_level else f"{where}, in `{frame.function}`"
-
-
-def _syntax_text(place: SyntaxPlace) -> str:
-    where = cell_name(place.cell) if place.cell is not None else (place.path or "the text")
-    return f"Python stopped reading at line {place.line} of {where}:\n{place.marked_line}"
+    line = f"{place}, line {frame.line}"
+    return line if frame.is_module_level else f"{line}, in `{frame.function}`"
 
 
 def _variables(variables: Iterable[Summary], where: str, num_untold: int) -> Iterator[str]:

@@ -32,7 +32,7 @@ from jupyter_llm.notebook.values.secrets import (
     looks_secret,
     may_name,
     plain_text,
-    shown,
+    said,
 )
 
 Span = tuple[int, int, str]
@@ -60,12 +60,12 @@ def scrub(text: str) -> str:
 
 def redact_text(text: str) -> Redacted:
     """A text that is no cell: what one showed, a value, a message."""
-    return _without(Redacted(text), [*_secrets(text, shown()), *known.places(text)])
+    return _without(Redacted(text), [*_secrets(text, said()), *known.places(text)])
 
 
 def redact_source(source: str) -> Redacted:
     """The source of a cell; what is code in it stays code."""
-    result = _redact_source(source, shown())
+    result = _redact_source(source, said())
     return _without(result, known.places(result.text))
 
 
@@ -102,7 +102,7 @@ _ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 
 @lru_cache(maxsize=1024)
-def _secrets(text: str, _shown: frozenset[str]) -> tuple[Span, ...]:
+def _secrets(text: str, _said: object) -> tuple[Span, ...]:
     """Where secrets stand in a text that is no code."""
     finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):

@@ -1,6 +1,7 @@
 """Names of secrets: what is not told to a model because of how it is called.
 
-Any of them can be told on purpose: what was shown is no secret any more in this kernel.
+Somebody may say of any name what it is: what was shown is no secret any more in this kernel, and
+what was hidden is one.
 """
 
 from __future__ import annotations
@@ -101,17 +102,18 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _MAX_NAME: Final = 200
 _MAX_BITS: Final = 10_000
 
-_shown: set[str] = set()
+_said: dict[str, bool] = {}  # of names, whether what goes by them is to be told
 
 
 def looks_secret(name: str) -> bool:
     """Whether something of that name is likely a password, a key, or the like, and not shown."""
-    return _is_secret(name[:_MAX_NAME]) and not is_shown(name)
+    is_meant = _said.get(name.lower()) is False or _is_secret(name[:_MAX_NAME])
+    return is_meant and not is_shown(name)
 
 
 def may_name(text: str) -> bool:
     """Whether there may be the name of a secret in a text; a quick look."""
-    return _HINT.search(text) is not None
+    return _HINT.search(text) is not None or (bool(_said) and any(map(text.lower().count, _said)))
 
 
 def is_placeholder(text: str) -> bool:
@@ -146,22 +148,28 @@ def plain_text(value: object) -> str:
 
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
-    _shown.add(name.lower())
+    _said[name.lower()] = True
 
 
-def conceal(name: str | None = None) -> None:
-    """Hide again what was shown, or all of it."""
-    _shown.intersection_update(() if name is None else _shown - {name.lower()})
+def conceal(name: str) -> None:
+    """From here on, hide what goes by a name."""
+    _said[name.lower()] = False
 
 
-def shown() -> frozenset[str]:
-    """The names of what is told on purpose, for those who remember what is hidden."""
-    return frozenset(_shown)
+def forget() -> None:
+    """Tell and hide what is told and hidden by itself."""
+    _said.clear()
+
+
+def said() -> frozenset[tuple[str, bool]]:
+    """What is told or hidden on purpose, for those who remember what is hidden."""
+    return frozenset(_said.items())
 
 
 def is_shown(name: str) -> bool:
     """Whether it was said that what goes by a name, or by its last part, is to be told."""
-    return bool(_shown) and not _shown.isdisjoint((name.lower(), name.lower().rpartition(".")[2]))
+    low = name.lower()
+    return bool(_said) and bool(_said.get(low) or _said.get(low.rpartition(".")[2]))
 
 
 @lru_cache(maxsize=8192)

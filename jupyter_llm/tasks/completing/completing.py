@@ -375,7 +375,7 @@ class GhostWriter:
     def _cells_above(self, document: Document, cell_id: str) -> list[DocumentCell] | None:
         """The cells above one that a model may see; None if it may not see that one."""
         snapshot = self._timeline.snapshot()
-        hidden = {run.cell_id for run in snapshot.cells if snapshot.is_hidden(run)}
+        hidden = {run.cell_id for run in snapshot.hidden}
         hidden |= {cell.cell_id for cell in document.cells if cell.is_off}
         if cell_id in hidden:
             return None

@@ -65,7 +65,7 @@ def fresh() -> Iterator[None]:
     known.forget()
     yield
     known.forget()
-    secrets.conceal()
+    secrets.forget()
 
 
 def told(kind: str, text: str) -> str:

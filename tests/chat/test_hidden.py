@@ -1,0 +1,84 @@
+"""What is hidden by its cell or its name is in no prompt; in a real shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from support.scripted import ScriptedEngine
+from support.shell import run
+
+from jupyter_llm import llm
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.values import known, secrets
+
+HIDDEN_CELL = """
+def share(total):
+    hush = total * 4711
+    return hush / nowhere
+""".strip()
+ASKED = (
+    *("-c all What is wrong with `share`?", "-c all It is {{part}}, @share and @In[2]."),
+    *("-f code --no-try -c all Mend the share", "/explain 2", "/explain share", "/review share"),
+    *("/explain error", "--no-try /fix", "--no-try /test share", "/doc share"),
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    yield
+    known.forget()
+    secrets.forget()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
+    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
+    scripted.replies.extend(["```python\npart = 1\n```"] * 80)
+    return scripted
+
+
+def ask(shell: InteractiveShell, *prompts: str) -> None:
+    """Ask, whatever comes of it."""
+    for prompt in prompts:
+        shell.run_cell(f"%llm {prompt}")
+
+
+@pytest.mark.parametrize("when", ["before it is called", "after that"])
+def test_no_prompt_tells_of_a_hidden_cell(
+    shell: InteractiveShell, told: ScriptedEngine, when: str
+) -> None:
+    run(shell, HIDDEN_CELL, cell_id="a", store_history=True)
+    if when == "before it is called":
+        run(shell, "%llm /hide 1")
+    run(shell, "part = 3\nshare(part)", cell_id="b", raises=NameError, store_history=True)
+    if when == "after that":
+        run(shell, "%llm /hide 1")
+    ask(shell, *ASKED)
+    prompts = "\n".join(told.format(request.prompt) for request in told.requests)
+    for secret in ("hush", "4711"):
+        assert secret not in prompts
+    assert "share(part)" in prompts
+    assert "- a step in a cell that is hidden" in prompts
+    run(shell, "%llm /hide b")
+    for prompt in ("/fix", "/explain error"):
+        run(shell, f"%llm {prompt}", raises=MagicUsageError)
+
+
+def test_hide_with_a_name_hides_what_a_variable_holds(
+    shell: InteractiveShell, told: ScriptedEngine
+) -> None:
+    run(shell, "import pandas as pd\nstaff = pd.DataFrame({'grade': [4711]})")
+    run(shell, "codes = {'left': 'xq17'}")
+    assert "hidden" in run(shell, "%llm /hide staff codes").text
+    run(shell, "staff.merge(codes['lefd'])", raises=KeyError, store_history=True)
+    ask(shell, "-c none What of @staff and @codes?", "-c none It is {{staff}} and {{codes}}.")
+    ask(shell, "--no-try /fix", "/explain staff", "/explain error", "--vars staff,codes Hello")
+    prompts = "\n".join(told.format(request.prompt) for request in told.requests)
+    assert prompts.count("staff: ") > 2
+    for value in ("4711", "xq17", "grade", "left"):
+        assert value not in prompts
+    run(shell, "%llm /show staff")
+    ask(shell, "-c none What of @staff?")
+    assert "4711" in told.format(told.requests[-1].prompt)
