@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.cells.rendering import cell_name
 from jupyter_llm.notebook.failures.causes import causing_cells
+from jupyter_llm.notebook.failures.failure import HIDDEN_STEP
+from jupyter_llm.notebook.failures.report import where
 from jupyter_llm.records.records import GIVEN_BEGIN
 from jupyter_llm.tasks.rerun import Rerun, as_it_is_now
 from jupyter_llm.tasks.target import find_subject
@@ -15,18 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.notebook.values.summaries import Summary
     from jupyter_llm.tasks.target import Subject, SubjectKind
     from jupyter_llm.tasks.task import Task
 
-EXPLAIN_CELL = "Explain step by step what this cell does and what comes out of it."
-EXPLAIN_QUIET_CELL = "Explain step by step what this cell does."  # else an output is made up
-EXPLAIN_FAILED_CELL = (
-    "Explain step by step what this cell does, why its error came and how to avoid it."
-)
 _EXPLAIN: dict[SubjectKind, str] = {
-    "cell": EXPLAIN_CELL,
     "function": "Explain what this function does, what it takes and what it returns.",
     "class": "Explain what this class is for and how it is used.",
     "value": "Explain what this variable holds and where it comes from.",
@@ -41,37 +38,40 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
     What is known of an error stands before the model's words.
     """
     subject = find_subject(argument, task)
-    is_quiet = subject.kind == "cell" and subject.cell is not None and not subject.cell.outputs
-    prompt = subject.prompt(EXPLAIN_QUIET_CELL if is_quiet else _EXPLAIN[subject.kind])
-    failure = task.failure() if subject.kind == "error" else None
-    if failure is None:
+    if subject.kind == "cell" and subject.cell is not None:
+        return task.ask(subject.prompt(request_of(subject.cell)))
+    prompt = subject.prompt(_EXPLAIN[subject.kind])
+    if subject.failure is None:
         return task.ask(prompt)
-    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(task, failure)}\n\n")
+    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(task, subject.failure)}\n\n")
+
+
+def request_of(cell: CellEvent, *, shows_error: bool = False) -> str:
+    """What is asked of a cell: of what comes out only where that is known, or it is made up."""
+    what = "Explain step by step what this cell does"
+    if shows_error or cell.has_failed:
+        return f"{what}, why its error came and how to avoid it."
+    return f"{what} and what comes out of it." if cell.outputs else f"{what}."
 
 
 def known_of(task: Task, failure: Failure) -> str:
     """What is known of an error without a model, as Markdown: what, where, what `/fix` would do."""
-    causes = causing_cells(failure, task.cells)
-    suspicion = ""
-    if causes:
-        cell = as_it_is_now(causes[0].cell, task.cells)
-        suspicion = Rerun(task=task, failure=failure).suspicion(cell)
-    return "\n\n".join(_known(failure, suspicion))
+    return "\n\n".join(_known(task, failure))
 
 
-def _known(failure: Failure, suspicion: str) -> Iterator[str]:
+def _known(task: Task, failure: Failure) -> Iterator[str]:
+    causes = [as_it_is_now(one.cell, task.cells) for one in causing_cells(failure, task.cells)[:1]]
+    suspicion = Rerun(task=task, failure=failure).suspicion(causes[0]) if causes else ""
     yield code_block(failure.headline, "text")
     frame, place = failure.failing_frame, failure.syntax
     variables: tuple[Summary, ...] = ()
     if place is not None:
-        where = cell_name(place.cell) if place.cell is not None else place.path or "the text"
-        yield f"Python stopped reading {where} at line {place.line}:"
+        text = cell_name(place.cell) if place.cell is not None else place.path or "the text"
+        yield f"Python stopped reading {text} at line {place.line}:"
         yield code_block(place.marked_line)
     elif frame is not None:
-        where = cell_name(frame.cell) if frame.cell is not None else frame.path or "the code"
-        inside = "" if frame.is_module_level else f", in `{frame.function}`"
         # No bracket right before the colon: Markdown might take that for the address of a link.
-        yield f"It came from {where}, line {frame.line}{inside}:"
+        yield f"It came from {where(frame)}:"
         yield code_block(frame.line_text)
         names = frame.names or frame.statement_names
         variables = tuple(one for one in frame.variables if one.name in names)[:_MAX_VALUES]
@@ -79,5 +79,7 @@ def _known(failure: Failure, suspicion: str) -> Iterator[str]:
         yield f"{failure.missing}."
     elif suspicion:
         yield f"{suspicion}."
+    if HIDDEN_STEP in failure.steps:
+        yield f"Left out is {HIDDEN_STEP}."
     if variables:
         yield code_block("\n".join(one.text for one in variables), "text")

@@ -19,7 +19,7 @@ from jupyter_llm.notebook.code.names import defined_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
-from jupyter_llm.notebook.failures.failure import Failure, told_failure
+from jupyter_llm.notebook.failures.failure import told_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.hidden import restored
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.mending import Mended
     from jupyter_llm.tasks.target import ShownCell
@@ -59,56 +60,46 @@ def fix(task: Task, argument: str = "") -> Proposal:
             f"The last error, {failure.kind}, is over: its cell has run since without one.",
             "Name a cell to change it all the same, as in /fix 3.",
         )
-    causes = causing_cells(failure, task.cells)
-    target = choose_target(causes, argument, task.cells)
-    others = [replace(one, cell=as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
-    failed = failed_cell(failure, task.cells)
-    rerun = Rerun(
-        task=task,
-        failure=failure,
-        failed=as_it_is_now(failed, task.cells) if failed is not None else None,
-        causes=causes,
-    )
-    targets = [target] if argument.strip() else [target, *others]
-    return _changed(rerun, targets, fix_prompt(failure, causes, target))
+    return _fixed(task, failure, argument)
 
 
 def fix_shown(task: Task, cell: ShownCell) -> Proposal:
-    """Propose a change to a cell that shows an error, or cannot be read.
+    """Propose what `fix` does for the error that a cell of a page shows, or has unread.
 
-    The kernel's last error is told with all that is known of it, if it is that cell's; of another
-    one there is the text. `MagicUsageError`: the cell shows none, or no code in the answer.
+    The change is in the cell that caused it, which need not be that one. `MagicUsageError`: the
+    cell shows no error, or there is nothing to propose.
     """
     cell.check_is_python()
     cell.check_is_written()
-    event = cell.event(task.cells)
-    target = Cause(event, "", 0)
-    failure = _failure_of(cell, task)
-    causes: Sequence[Cause] = ()
-    if failure is not None:
-        causes = causing_cells(failure, task.cells)
-        own = next((cause for cause in causes if cause.cell.cell_id == cell.cell_id), None)
-        target = replace(own, cell=event) if own is not None else target
-        prompt = fix_prompt(failure, [cause for cause in causes if cause is not own], target)
-        error = failure.headline
-    else:
-        error = _error_text(cell)
-        failure = _read_text(cell, error)
-        parts = (
-            f"A cell of a Jupyter notebook failed:\n{code_block(cell.source)}",
-            f"The error:\n{error}",
-            variables_text(cell.source, task),
-            _REQUEST.format(name=cell_name(event)),
-        )
-        prompt = "\n\n".join(filter(None, parts))
-    target = replace(target, reason=f"failed with {_headline(error)}{_other_cause(causes, cell)}")
-    rerun = Rerun(task=task, failure=failure, failed=event, causes=causes)
-    proposal = _changed(rerun, [target], prompt)
+    event, failure = cell.event(task.cells), failure_shown(cell, task)
+    if failure is None:
+        raise MagicUsageError("The cell shows no error.", "Run it first, or let it be reviewed.")
+    task = replace(task, cells=[event if one.number == event.number else one for one in task.cells])
+    proposal = _fixed(task, failure)
+    changed = proposal.cell
+    assert changed is not None
     if proposal.completion is not None:
         cell.check_is_whole(proposal.completion)
     if proposal.verdict and not proposal.diff:
         raise MagicUsageError(proposal.verdict, "Try again, or ask about it in the chat.")
-    return replace(proposal, source=cell.changed(proposal.source))
+    error = f"failed with `{failure.headline.replace('`', chr(39))[:200]}`"
+    reason = error if is_same(changed, event) else f"{proposal.reason}; {shown_name(event)} {error}"
+    source = replace(cell, source=changed.source).changed(proposal.source)
+    return replace(proposal, source=source, reason=reason)
+
+
+def _fixed(task: Task, failure: Failure, argument: str = "") -> Proposal:
+    """The change that is proposed for a failure, in cells as they are now."""
+    causes = causing_cells(failure, task.cells)
+    target = choose_target(causes, argument, task.cells)
+    others = [replace(one, cell=as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
+    failed = failed_cell(failure, task.cells)
+    now = as_it_is_now(failed, task.cells) if failed is not None else None
+    rerun = Rerun(task=task, failure=failure, failed=now, causes=causes)
+    targets = [target] if argument.strip() else [target, *others]
+    is_told = any(frame.variables for frame in failure.frames)
+    variables = "" if is_told else variables_text(target.cell.source, task)
+    return _changed(rerun, targets, fix_prompt(failure, causes, target, variables))
 
 
 def _changed(rerun: Rerun, targets: Sequence[Cause], prompt: str) -> Proposal:
@@ -233,50 +224,28 @@ def without_others(
 
 
 def failure_shown(cell: ShownCell, task: Task) -> Failure | None:
-    """The failure that a cell shows; None if it shows none. `_failure_of` tells more of it."""
-    if (failure := _failure_of(cell, task)) is not None:
-        return failure
-    return _read_text(cell, error_text(cell.error)) if cell.error else None
+    """The failure that a cell shows, or has since it cannot be read; None if there is none.
+
+    Of an error that this kernel has not met there is no more than the text.
+    """
+    failure = task.failure(cell.cell_id)
+    if failure is not None:
+        is_shown = failure.kind in cell.error if cell.error else not is_over(failure, task.cells)
+        if is_shown:
+            return failure
+    text, unread = error_text(cell.error or ""), syntax_error(cell.source)
+    if not text and unread is not None:
+        text = f"Line {unread.lineno or 1} cannot be read.\nSyntaxError: {unread.msg}"
+    return _read_text(text, cell) if text else None
 
 
-def _read_text(cell: ShownCell, error: str) -> Failure:
-    """A failure as far as the text of its traceback tells it."""
+def _read_text(error: str, cell: ShownCell) -> Failure:
+    """A failure of a cell as far as the text of its traceback tells it."""
     last = error.strip().rsplit("\n", maxsplit=1)[-1]
     kind, _, message = last.partition(": ")
     kind = kind.rpartition(".")[2].strip()
     arrows = re.findall(r"(?m)^-+>\s*(\d+)", error) or re.findall(r"(?i:line) (\d+)", error)
-    line = int(arrows[0]) if arrows else 0
-    return told_failure(kind, message, cell.source, line)
-
-
-def _failure_of(cell: ShownCell, task: Task) -> Failure | None:
-    """The kernel's last error, if it is the one that a cell shows."""
-    failure = task.failure()
-    if failure is None or failure.run is None or failure.run.cell_id != cell.cell_id:
-        return None
-    is_shown = failure.kind in cell.error if cell.error else not is_over(failure, task.cells)
-    return failure if is_shown else None
-
-
-def _error_text(cell: ShownCell) -> str:
-    if cell.error and cell.error.strip():
-        return error_text(cell.error)
-    error = syntax_error(cell.source)
-    if error is None:
-        raise MagicUsageError("The cell shows no error.", "Run it first, or let it be reviewed.")
-    return f"Line {error.lineno or 1} cannot be read.\nSyntaxError: {error.msg}"
-
-
-def _other_cause(causes: Sequence[Cause], cell: ShownCell) -> str:
-    """That another cell is the likeliest cause, as the end of a sentence."""
-    if not causes or causes[0].cell.cell_id == cell.cell_id:
-        return ""
-    return f"; {shown_name(causes[0].cell)} may be the cause: it {causes[0].reason}"
-
-
-def _headline(error: str) -> str:
-    """The line that says what was raised: a traceback's last."""
-    return f"`{error.rsplit(chr(10), maxsplit=1)[-1].replace('`', chr(39))[:200]}`"
+    return told_failure(kind, message, cell.source, int(arrows[0]) if arrows else 0, cell.cell_id)
 
 
 def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:
@@ -294,7 +263,9 @@ def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEv
     return replace(cause, cell=as_it_is_now(cause.cell, cells))
 
 
-def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
+def fix_prompt(
+    failure: Failure, causes: Sequence[Cause], target: Cause, variables: str = ""
+) -> str:
     """The prompt that asks for a corrected cell.
 
     Cells stand in the order they ran, the raising one among them; what there is no room for are
@@ -312,6 +283,7 @@ def fix_prompt(failure: Failure, causes: Sequence[Cause], target: Cause) -> str:
         "A cell of a Jupyter notebook failed. The cells that matter, in the order they ran:",
         *(_cell_text(cause) for cause in shown),
         f"The error:\n{failure_text(failure)}",
+        *filter(None, [variables]),
         _REQUEST.format(name=cell_name(target.cell)),
     ]
     return "\n\n".join(parts)

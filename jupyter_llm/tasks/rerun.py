@@ -53,7 +53,8 @@ class Rerun:
         others = [one for one in makers if not is_same(one, cell)]
         before = [one for one in others if one.number < cell.number]
         after = [one for one in others if cell.number < one.number < failed.number]
-        made = (*_sources(before), source, *_sources(after), *behind)
+        before_it, after_it = ([one.source for one in some] for some in (before, after))
+        made = (*before_it, source, *after_it, *behind)
         again = self.task.tries.seen(*made, **how) if before or after else seen
         if not again.runs:
             return seen
@@ -72,7 +73,7 @@ class Rerun:
 
     def mended(self, causes: Sequence[Cause]) -> Iterator[tuple[Cause, Mended]]:
         """Yield mends of the cells that may be the cause, as seen, up to one that runs."""
-        namespace = _namespace(self.task)
+        namespace = _namespace(self.task, self.failure)
         files = tuple(islice(_files_near(self.failure), _MAX_FILES))
         for cause in causes[:_MAX_CELLS]:
 
@@ -94,13 +95,13 @@ class Rerun:
         "" where they know of nothing.
         """
         files = tuple(islice(_files_near(self.failure), _MAX_FILES))
-        found = mends(self.failure, cell.source, _namespace(self.task), files)
+        found = mends(self.failure, cell.source, _namespace(self.task, self.failure), files)
         mend = next((mend for mend in found if mend.is_sure), None)
         if mend is None:
             return ""
         old = cell.source.split("\n")
         new = next((line.strip() for line in mend.source.split("\n") if line not in old), "")
-        return f"{mend.reason}; `/fix` would write `{new}`" if new else mend.reason
+        return f"{mend.reason}; mended it is `{new}`" if new else mend.reason
 
     def _place(self, cell: CellEvent) -> Place:
         """Where the failure was, in the sources that are tried for a cell."""
@@ -119,21 +120,19 @@ def as_it_is_now(cell: CellEvent, cells: Sequence[CellEvent]) -> CellEvent:
     return next((one for one in reversed(cells) if is_same(one, cell)), cell)
 
 
-def _sources(cells: Sequence[CellEvent]) -> list[str]:
-    return [cell.source for cell in cells]
-
-
-def _namespace(task: Task) -> dict[str, Any]:
+def _namespace(task: Task, failure: Failure) -> dict[str, Any]:
     """The notebook's variables, and those of its functions that were running when it failed."""
-    found = dict(task.namespace)
-    error = task.error[0] if task.error is not None else None
+    found, hidden = dict(task.namespace), {one.number for one in task.hidden}
+    error, run = task.error or (None, None)
+    error = error if run == failure.run else None  # that of an earlier one is gone
     traceback: TracebackType | None = (
         slot(error, BaseException, "__traceback__") if error is not None else None
     )
     while traceback is not None:
         frame = traceback.tb_frame
-        is_function = frame.f_code.co_name != "<module>"
-        if is_function and task.sources.find(frame.f_code.co_filename) is not None:
+        cell = task.sources.find(frame.f_code.co_filename)
+        is_told = cell is not None and cell.number not in hidden
+        if is_told and frame.f_code.co_name != "<module>":
             found.update(frame.f_locals)
         traceback = traceback.tb_next
     return found

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.notebook.code.bindings import Definition
+    from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.tasks.task import Task
 
 SubjectKind = Literal["cell", "function", "class", "value", "error"]
@@ -54,8 +55,8 @@ class Subject:
     """What a request is about.
 
     `title` names it in a sentence. `source` is a whole cell as typed, or a definition; `cell` is
-    the one it was typed in, if known. Of that only some `rows` may be meant, counted from 0. `text`
-    says all of it to a model.
+    the one it was typed in, if known. Of that only some `rows` may be meant, counted from 0.
+    `failure` is the error that is meant. `text` says all of it to a model.
     """
 
     kind: SubjectKind
@@ -65,6 +66,7 @@ class Subject:
     cell: CellEvent | None = None
     text: str = ""
     rows: range | None = None
+    failure: Failure | None = None
 
     def prompt(self, request: str) -> str:
         """A prompt that shows what is meant and asks something of it."""
@@ -162,6 +164,7 @@ def _last_error(task: Task) -> Subject:
         title="the last error",
         cell=causes[0].cell if causes else None,
         text="\n\n".join([*cells, failure_text(failure)]),
+        failure=failure,
     )
 
 
@@ -228,6 +231,8 @@ def _source_of(value: Any, task: Task) -> tuple[str, int | None]:
     if type(value) is FunctionType:
         cell = task.sources.find(value.__code__.co_filename)
         number = cell.number if cell is not None else None
+        if any(number == one.number for one in task.hidden):
+            return "", None
     else:
         for ran in reversed(task.cells):
             tree = parse_cell(ran.source)
@@ -316,13 +321,10 @@ class ShownCell:
         subject = self.subject(cells)
         assert subject.cell is not None
         count = subject.cell.counts[-1]
-        cell = f"In [{count}]" if count is not None else "The cell"
-        parts = [cell_text(subject.cell)]
-        if subject.rows is not None:
-            parts.append(f"Only these lines of it are meant:\n{code_block(subject.source)}")
+        text = subject.text
         if self.error and not subject.cell.has_failed:
-            parts.append(f"It failed:\n{error_text(self.error)}")
-        return cell, "\n\n".join(parts)
+            text = f"{text}\n\nIt failed:\n{error_text(self.error)}"
+        return f"In [{count}]" if count is not None else "The cell", text
 
     def subject(self, cells: Sequence[CellEvent]) -> Subject:
         """What a request is about: the cell, or the lines of it that are selected."""

@@ -84,6 +84,61 @@ def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
     expect(actions.notebook.cell(index).locator(".jllm-fix")).to_have_count(0)
 
 
+def test_an_error_is_fixed_in_the_cell_that_caused_it(actions: CellActions) -> None:
+    cause = actions.add(BEFORE)
+    index = actions.add("half(1)")
+    for one in (cause, index):
+        actions.notebook.run(one)
+    fix = actions.notebook.cell(index).get_by_role("button", name="Fix with the model")
+    trace = actions.notebook.rendered(index)
+    place, below = fix.bounding_box(), trace.bounding_box()
+    assert place is not None
+    assert below is not None
+    assert place["y"] < below["y"]
+    with actions.asking():
+        fix.click()
+    expect(actions.region(index)).to_be_visible()
+    cell_id = actions.notebook.save().cells[cause].id
+    where = {"cell": cell_id, "before": BEFORE, "markdown": "The cell defines `half`."}
+    actions.reply(f"propose({AFTER!r}, **{where!r})")
+    expect(actions.region(index)).to_be_hidden()
+    expect(actions.added(cause)).to_have_text(["    return x / 2"])
+    expect(actions.region(cause)).to_contain_text("The cell defines half.")
+    expect(actions.region(cause)).to_be_in_viewport()
+    actions.button(cause, "Accept").click()
+    assert actions.notebook.source(cause) == AFTER
+    assert actions.notebook.source(index) == "half(1)"
+    again = actions.start("fix", "half(2)")
+    actions.reply(f"propose({AFTER!r}, **{where | {'cell': 'gone'}!r})")
+    expect(actions.region(again)).to_contain_text("no longer in the notebook")
+    expect(actions.button(again, "Accept")).to_have_count(0)
+
+
+def test_the_fix_button_is_seen_from_every_line_of_a_long_traceback(actions: CellActions) -> None:
+    index = actions.add("raise ValueError('far\\n' * 200)")
+    actions.notebook.run(index)
+    fix = actions.notebook.cell(index).get_by_role("button", name="Fix with the model")
+    for end in ("start", "end"):
+        scroll = f"node => node.scrollIntoView({{ block: '{end}' }})"
+        actions.notebook.rendered(index).evaluate(scroll)
+        expect(fix).to_be_in_viewport(ratio=1)
+
+
+def test_nothing_is_done_with_a_cell_that_is_kept_from_the_model(actions: CellActions) -> None:
+    for tag in ("llm-off", "llm-hide"):
+        index = actions.add("kept_back = 1 / 0", tags=[tag])
+        actions.notebook.run(index)
+        assert "ZeroDivisionError" in actions.notebook.text(index)
+        expect(actions.notebook.cell(index).locator(".jllm-fix")).to_have_count(0)
+        for action in ("explain", "review", "fix", "edit", "document", "continue", "test"):
+            is_there = "name => jupyterapp.commands.isEnabled(`jupyter-llm:${name}`)"
+            assert not actions.page.evaluate(is_there, action)
+    index = actions.add("%llm --dry-run -c all Look at ticket 4711.")
+    actions.notebook.run(index)
+    assert "4711" in actions.notebook.text(index)
+    assert "kept_back" not in actions.notebook.text(index)
+
+
 def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
     index = actions.add("x = 1")
     keyboard = actions.page.keyboard

@@ -134,7 +134,7 @@ class ScriptedEngine:
                 reasoning=reasoning,
                 finish_reason=reason,
                 usage=usage,
-                model=self.info.name,
+                model="scripted",
                 seed=seed,
                 provenance=answer_record(
                     Writer(model=ModelFacts.of(self.info, None), context=CONTEXT, build="test"),

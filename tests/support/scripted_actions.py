@@ -50,15 +50,14 @@ class ScriptedActions(PagePart):
         """Propose other code for the cell as it was asked about."""
         act = self.asked[index]
         known: dict[str, Any] = {
+            "cell": act.cell.id,
+            "before": act.cell.source,
             "is_below": False,
             "unknown_names": [],
             "metadata": {"jupyter_llm": {"record": 7}},
             "markdown": "",
         }
-        proposal = ProposalMessage(
-            id=act.id, cell=act.cell.id, before=act.cell.source, source=source, **(known | changes)
-        )
-        self._put(proposal)
+        self._put(ProposalMessage(id=act.id, source=source, **(known | changes)))
 
 
 actions: ScriptedActions

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from benchmarks.useful_tasks import BrokenCell, broken_cells
 from support.seal import needs_seal
 from support.watch import Watch
 
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.fix import fix, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
@@ -263,3 +265,57 @@ def test_a_traceback_as_text_is_enough_for_a_rule(watch: Watch) -> None:
     proposal = fix_shown(watch.task(), cell)
     assert proposal.source == "prices['tea']"
     assert proposal.reason == "failed with `KeyError: 'Tea'`"
+
+
+def shown(watch: Watch, source: str, cell_id: str) -> ShownCell:
+    """A cell that fails, as a page shows it then."""
+    event = watch.run(source, cell_id)
+    return ShownCell(cell_id=cell_id, source=event.source, error=watch.failure().headline)
+
+
+GROWTH = """
+def growth(values):
+    found = []
+    for i in range(len(values)):
+        found.append(values[i + 1] / values[i])
+    return found
+""".strip()
+
+
+@needs_seal
+def test_the_button_mends_what_caused_an_error_though_another_came_since(watch: Watch) -> None:
+    watch.run(GROWTH, "a")
+    page = shown(watch, "growth([100, 110, 121])", "b")
+    command, now = fix(tried(watch)), fix_shown(tried(watch), page)
+    watch.run("nowhere", "c")
+    later = fix_shown(tried(watch), page)
+    assert (command.cell, command.completion) == (watch.cells[0], None)
+    why = f"{command.reason}; cell [2] failed with `IndexError: list index out of range`"
+    assert now == later == replace(command, reason=why)
+
+
+def said(way: Callable[[], Proposal]) -> tuple[CellEvent | None, str, str]:
+    """The cell that a way to a mend changes, how, and what is said of it."""
+    try:
+        found = way()
+    except MagicUsageError as error:  # a page has no place for a change that is none
+        return None, "", str(error).partition(" Try again")[0]
+    return (found.cell, found.source, found.verdict) if found.diff else (None, "", found.verdict)
+
+
+@needs_seal
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=[pytest.mark.slow] * case.needs_model)
+        for case in broken_cells()
+    ],
+)
+def test_the_button_and_the_command_go_one_way(watch: Watch, case: BrokenCell) -> None:
+    for number, source in enumerate(case.cells):
+        watch.run(source, f"c{number}")
+    page, mended = shown(watch, case.broken, "broken"), case.mended
+    command = said(lambda: fix(tried(watch, mended)))
+    assert said(lambda: fix_shown(tried(watch, mended), page)) == command
+    watch.run("nowhere", "other")
+    assert said(lambda: fix_shown(tried(watch, mended), page))[:2] == command[:2]

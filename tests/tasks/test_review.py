@@ -105,11 +105,9 @@ def test_an_explained_error_begins_with_what_is_known(
     )
 
 
-def test_an_explained_error_names_what_fix_would_write(
-    watch: Watch, known: Callable[[], str]
-) -> None:
+def test_an_explained_error_says_how_it_is_mended(watch: Watch, known: Callable[[], str]) -> None:
     watch.run("Counter(['a'])")
-    assert "`/fix` would write `from collections import Counter`.\n" in known()
+    assert "; mended it is `from collections import Counter`.\n" in known()
 
 
 def test_a_cell_that_cannot_be_read_is_shown_where_python_stopped(

@@ -103,7 +103,7 @@ class StatusData(Data):
     """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
 
     `used` counts the chat template's own tokens beside the parts. So many cells go along by
-    themselves, or with `is_if_asked` with a prompt that is about them. `remark` is of the model.
+    themselves, or with `is_if_asked` with a prompt that is about them.
     """
 
     model: str | None = None
@@ -116,7 +116,6 @@ class StatusData(Data):
     cached_share: float | None = None
     num_cells: int = 0
     is_if_asked: bool = False
-    remark: str = ""
 
 
 class ProposalData(Data):
@@ -283,15 +282,11 @@ class ToFrontEnd(Data, tag_field="type", tag=_tag):
 
 
 class Hello(FromFrontEnd):
-    """A page is there, or its notebook has moved to `path` below the server's root.
-
-    `model` is the default one of the page's settings, a name or path, or empty.
-    """
+    """A page is there, or its notebook has moved to `path` below the server's root."""
 
     protocol: int
     client: str
     path: str
-    model: str
 
 
 class Cells(FromFrontEnd):
@@ -621,6 +616,7 @@ class Accepted(ToFrontEnd):
 class ProposalMessage(ToFrontEnd):
     """Answers `act`: what a cell may be changed to, or with `is_below` what may be put under it.
 
+    The cell need not be the one that was asked about: the cause of an error may be in another.
     `before` is the cell as it was read, `metadata` belong to the one with `source`.
     """
 

@@ -14,16 +14,12 @@ from jupyter_llm.frontends.lab.session import PageJobs
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import default_options
 from jupyter_llm.notebook.cells.shell import user_namespace
+from jupyter_llm.notebook.cells.timeline import check_is_told
 from jupyter_llm.notebook.values.variables import used
 from jupyter_llm.records.records import landed
 from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.edit import edit, go_on
-from jupyter_llm.tasks.explain import (
-    EXPLAIN_CELL,
-    EXPLAIN_FAILED_CELL,
-    EXPLAIN_QUIET_CELL,
-    known_of,
-)
+from jupyter_llm.tasks.explain import known_of, request_of
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.review import review
@@ -80,6 +76,7 @@ class Actions(PageJobs):
     def _carry_out(self, act: Act, job: Job) -> None:
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
+        check_is_told(self._session.llm.timeline.snapshot().hidden, act.cell.id, None)
         ways = {"explain": self._answered, "review": self._reviewed}
         carry_out = ways.get(act.action, self._proposed)
         self._finish(job, carry_out(act, cell, default_options(), job))
@@ -89,10 +86,9 @@ class Actions(PageJobs):
         llm = self._session.llm
         cells = llm.timeline.snapshot().visible
         attached = cell.attachment(cells)
-        prompt = EXPLAIN_CELL if cell.event(cells).outputs else EXPLAIN_QUIET_CELL
         named = used(cell.source, user_namespace())
         asked = Asked(
-            prompt=EXPLAIN_FAILED_CELL if cell.error else prompt,
+            prompt=request_of(cell.event(cells), shows_error=bool(cell.error)),
             model=options.model,
             attachments=[attached],
             named=named,
@@ -169,10 +165,13 @@ def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
 def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
     is_below = act.action == "test"
     made = proposal.completion.provenance if proposal.completion is not None else None
+    cell, before = act.cell.id, act.cell.source
+    if act.action == "fix" and proposal.cell is not None and proposal.cell.cell_id != cell:
+        cell, before = proposal.cell.cell_id or "", proposal.cell.source
     return messages.ProposalMessage(
         id=act.id,
-        cell=act.cell.id,
-        before=act.cell.source,
+        cell=cell,
+        before=before,
         source=proposal.source,
         is_below=is_below,
         unknown_names=list(proposal.unknown_names),

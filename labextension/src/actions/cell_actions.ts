@@ -32,7 +32,7 @@ export class CellActions implements IDisposable {
   readonly #panel: NotebookPanel;
   readonly #connection: Connection;
   readonly #tools: Tools;
-  readonly #views = new Map<string, View>();
+  readonly #views = new Set<View>();
   #isPlacing = false;
   #isDisposed = false;
 
@@ -50,14 +50,14 @@ export class CellActions implements IDisposable {
 
   /** Do something with a cell, in the place of what was done with it before. */
   begin(action: Action, cell: Cell): void {
-    const { id } = cell.model;
-    const old = this.#views.get(id);
+    const old = this.of(cell);
     old?.end();
-    const view = new View(this.#panel, this.#connection, this.#tools, action, cell, () => {
-      if (this.#views.get(id) === view) this.#views.delete(id);
+    const view: View = new View(this.#panel, this.#connection, this.#tools, action, cell, {
+      leaveFor: (other) => this.of(other)?.end(),
+      end: () => this.#views.delete(view),
     });
     view.takeOver(old);
-    this.#views.set(id, view);
+    this.#views.add(view);
     view.place();
     view.reveal();
     if (action === "edit") view.focus();
@@ -66,13 +66,13 @@ export class CellActions implements IDisposable {
 
   /** What is done with a cell, if something is. */
   of(cell: Cell | null): View | null {
-    return (cell && this.#views.get(cell.model.id)) ?? null;
+    return [...this.#views].find(({ id }) => id === cell?.model.id) ?? null;
   }
 
   dispose(): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    for (const view of [...this.#views.values()]) view.end();
+    for (const view of [...this.#views]) view.end();
   }
 
   /** Cells that are moved go and come again: look once all is in its place. */
@@ -81,19 +81,25 @@ export class CellActions implements IDisposable {
     this.#isPlacing = true;
     setTimeout(() => {
       this.#isPlacing = false;
-      for (const view of [...this.#views.values()]) view.place();
+      for (const view of [...this.#views]) view.place();
     });
   }
 }
 
-/** An action on a cell of a notebook, as it is seen there. */
+/** What a view tells of: that it goes to another cell, and that it is put away. */
+interface Owner {
+  leaveFor(cell: Cell): void;
+  end(): void;
+}
+
+/** An action on a cell of a notebook, as it is seen there: a proposal in the cell it changes. */
 export class View {
   readonly #panel: NotebookPanel;
   readonly #tools: Tools;
-  readonly #id: string;
+  #id: string;
   readonly #task: Task;
   readonly #wasInEditor: boolean;
-  readonly #onEnd: () => void;
+  readonly #owner: Owner;
   #cell: Cell | null = null;
   #region: Region | null = null;
 
@@ -103,14 +109,19 @@ export class View {
     tools: Tools,
     action: Action,
     cell: Cell,
-    onEnd: () => void,
+    owner: Owner,
   ) {
     this.#panel = panel;
     this.#tools = tools;
     this.#id = cell.model.id;
     this.#wasInEditor = panel.content.mode === "edit";
-    this.#onEnd = onEnd;
-    this.#task = new Task(connection, action, targetOf(cell), () => this.#show());
+    this.#owner = owner;
+    this.#task = new Task(connection, action, targetOf(cell), () => this.#follow());
+  }
+
+  /** The cell where it stands. */
+  get id(): string {
+    return this.#id;
   }
 
   /** Whether there is something to accept. */
@@ -120,7 +131,7 @@ export class View {
   }
 
   /** Begin with what was typed in another one and not sent. */
-  takeOver(old: View | undefined): void {
+  takeOver(old: View | null): void {
     if (old) this.#task.draft = old.#task.draft;
   }
 
@@ -170,12 +181,30 @@ export class View {
     if (this.#region?.node.contains(document.activeElement)) this.#goBack();
     this.#task.end();
     this.#leave();
-    this.#onEnd();
+    this.#owner.end();
+  }
+
+  /** Go where a proposal belongs: what failed in one cell may be mended in another. */
+  #follow(): void {
+    const { state } = this.#task;
+    const other = state.kind === "proposal" ? this.#find(state.proposal.cell) : null;
+    if (!other || other === this.#cell) {
+      this.#show();
+      return;
+    }
+    this.#owner.leaveFor(other);
+    this.#id = other.model.id;
+    this.place();
+    this.reveal();
+  }
+
+  #find(id: string): Cell | null {
+    return this.#panel.content.widgets.find(({ model }) => model.id === id) ?? null;
   }
 
   /** Be where the cell is now, and end when it is nowhere. */
   place(): void {
-    const cell = this.#panel.content.widgets.find(({ model }) => model.id === this.#id) ?? null;
+    const cell = this.#find(this.#id);
     if (!cell) this.end();
     if (!cell || cell === this.#cell) return;
     this.#leave();
@@ -231,6 +260,7 @@ export class View {
     const { state } = this.#task;
     if (state.kind !== "proposal" || !this.#cell) return null;
     const { sharedModel } = this.#cell.model;
+    if (state.proposal.cell !== this.#id) return "gone";
     return fitOf(state.proposal, sharedModel.getSource(), isEditable(this.#panel, this.#cell));
   }
 

@@ -1,4 +1,4 @@
-/** A button under each error that a notebook shows, which has it fixed. */
+/** A button at each error that a notebook shows, above its traceback, which has it fixed. */
 
 import type { Cell } from "@jupyterlab/cells";
 import type { NotebookPanel } from "@jupyterlab/notebook";
@@ -6,9 +6,10 @@ import type { IOutputModel } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import { make } from "../dom/elements.js";
+import { isOff } from "../page/off_cells.js";
 import { errorOf, isEditable } from "./cell_actions.js";
 
-/** Keep such a button under each cell that failed; it hides itself while there is no connection. */
+/** Keep such a button in each cell that failed; it hides itself while there is no connection. */
 export function addFixButtons(
   panel: NotebookPanel,
   trans: TranslationBundle,
@@ -28,13 +29,15 @@ export function addFixButtons(
   const place = (cell: Cell) => {
     const button = buttons.get(cell);
     const error = errorOf(cell);
-    const isWanted = error !== null && isMistake(error) && isEditable(panel, cell);
+    const canChange = isEditable(panel, cell) && !isOff(cell.model.sharedModel);
+    const isWanted = error !== null && isMistake(error) && canChange;
     if (!isWanted) button?.dispose();
     if (!isWanted) buttons.delete(cell);
     else if (!button && !cell.isPlaceholder()) {
       const made = new FixButton(trans, () => fix(cell));
       const layout = cell.layout as PanelLayout;
-      layout.insertWidget(layout.widgets.length - 1, made); // above the footer
+      const outputs = layout.widgets.findIndex((part) => part.hasClass("jp-Cell-outputWrapper"));
+      layout.insertWidget(outputs, made); // seen however long the traceback is
       buttons.set(cell, made);
     } else if (!button && !awaited.has(cell)) {
       awaited.add(cell);

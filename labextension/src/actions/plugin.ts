@@ -23,7 +23,7 @@ import {
 } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
 import type { Action } from "../connection/messages.js";
-import { addToPalette, named } from "../dom/palette.js";
+import { isOff } from "../page/off_cells.js";
 import { CellActions, isEditable, type Tools } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
 
@@ -80,8 +80,8 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     });
     const add = (name: string, command: Command) => {
       const describedBy = { args: { type: "object", properties: {} } };
-      commands.addCommand(PREFIX + name, { ...command, label: named(command.label), describedBy });
-      addToPalette(palette, PREFIX + name, trans);
+      commands.addCommand(PREFIX + name, { ...command, describedBy });
+      palette?.addItem({ command: PREFIX + name, category: trans.__("Language Model") });
     };
     const menu = new MenuSvg({ commands });
     menu.title.label = trans.__("Language Model");
@@ -120,6 +120,7 @@ class Whereabouts {
   canDo(action: Action): boolean {
     const at = this.#place;
     if (!at || !this.isOpen || at.cell.model.type !== "code") return false;
+    if (isOff(at.cell.model.sharedModel)) return false;
     const isEmpty = at.cell.model.sharedModel.getSource().trim() === "";
     if (isEmpty && !FROM_NOTHING.has(action)) return false;
     return ONLY_READS.has(action) || isEditable(at.panel, at.cell);

@@ -150,6 +150,7 @@ export class Region extends Widget {
         below: trans.__("A new cell below"),
         edited: trans.__("The cell was edited meanwhile, so it is left as it is"),
         closed: trans.__("The cell is read-only"),
+        gone: trans.__("The cell to change is no longer in the notebook"),
       };
       setText(this.#said, reasons[fit]);
       if (this.#keeper.canInsert()) {

@@ -82,8 +82,8 @@ export class Task {
   }
 }
 
-/** What may become of a proposal: it fits, or the cell has changed since, or takes no change. */
-export type Fit = "fits" | "below" | "edited" | "closed";
+/** What may become of a proposal: it fits, or its cell has changed since, takes no change, or went. */
+export type Fit = "fits" | "below" | "edited" | "closed" | "gone";
 
 export function fitOf(
   proposal: Pick<MessageOf<"proposal">, "before" | "is_below">,

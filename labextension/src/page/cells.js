@@ -184,7 +184,7 @@ export class Notebook {
    */
   attachCell() {
     const cell = this.activeCell();
-    if (!cell?.source.trim()) return null;
+    if (!cell?.source.trim() || this.#isOff(cell)) return null;
     return { label: this.#label(cell, "In"), text: shortened(cell.source) };
   }
 
@@ -202,8 +202,8 @@ export class Notebook {
   atHand() {
     const [selected, cell] = [this.#page.selection(), this.activeCell()];
     if (!this.isBeside || !cell?.source.trim()) return [];
+    if (this.#isOff(cell)) return [];
     const model = this.#model.cells.get(cell.index);
-    if (isOff(model.sharedModel)) return [];
     const label = this.#label(cell, "In");
     const hasRun = cell.type !== "code" || (model.executionCount && !model.isDirty);
     const found = hasRun ? [] : [{ label, text: shortened(cell.source) }];
@@ -218,7 +218,8 @@ export class Notebook {
    */
   attachOutput() {
     const cell = this.activeCell();
-    const text = cell && outputsText(outputsOf(this.#model.cells.get(cell.index)));
+    if (!cell || this.#isOff(cell)) return null;
+    const text = outputsText(outputsOf(this.#model.cells.get(cell.index)));
     return text ? { label: this.#label(cell, "Out"), text: shortened(text) } : null;
   }
 
@@ -305,6 +306,14 @@ export class Notebook {
   #cells() {
     const { cells } = this.#model;
     return Array.from({ length: cells.length }, (_, index) => cells.get(index));
+  }
+
+  /**
+   * @param {Cell} cell
+   * @returns {boolean}
+   */
+  #isOff({ index }) {
+    return isOff(this.#model.cells.get(index).sharedModel);
   }
 
   /**

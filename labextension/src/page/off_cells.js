@@ -1,9 +1,9 @@
-/** Cells that the model is not to see. */
+/** Cells that the model is not to see: their tags say so, as notebook/cells/timeline.py reads them. */
 
 const OFF_TAGS = new Set(["llm-off", "llm-hide"]);
 
 /**
- * Tell whether a cell's tags keep it out of what the page tells by itself.
+ * Tell whether a cell's tags keep it out of all that the page tells.
  *
  * @param {{ getMetadata(key: string): unknown }} cell
  * @returns {boolean}

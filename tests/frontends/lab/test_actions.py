@@ -127,10 +127,11 @@ def test_the_kernels_last_error_is_told_with_its_variables(
 ) -> None:
     run(shell, "n = [0]", cell_id="a", store_history=True)
     run(shell, "1 / n", cell_id="c", raises=TypeError, store_history=True)
-    scripted.replies.append("1 / len(n)\n```")
+    scripted.replies.append("n = 1\n```")
     found = act(page, "fix", cell("1 / n", error="TypeError: unsupported operand type(s)"))
-    assert found["source"] == "1 / len(n)"
-    assert "The cell failed with `TypeError" in found["markdown"]
+    # What failed in one cell is mended in the one that caused it.
+    assert (found["cell"], found["before"], found["source"]) == ("a", "n = [0]", "n = 1")
+    assert "The cell last assigns `n`; cell [2] failed with `TypeError" in found["markdown"]
     assert "- n: list" in told(scripted)
 
 
