@@ -46,6 +46,12 @@ class View:
         must be harmless, that is shown for the text where it can be.
         """
 
+    def remark(self, said: str) -> None:
+        """Say something below the final text that is true now, and should not be saved with it."""
+
+    def settle(self) -> None:
+        """Take the remark away, where that can be done."""
+
     def clear(self) -> None:
         """Take away what has shown what goes on."""
 
@@ -73,6 +79,7 @@ class NotebookView(View):
         self._text = ""
         self._thought = ("", 0)  # and how many tokens
         self._line = ""  # what goes on, below the text
+        self._settled: Callable[[str], None] = lambda _remark: None  # shows the end, and a remark
 
     def progress(self, step: Step) -> None:
         """Show what goes on, below the text if there is one; what comes next takes its place."""
@@ -104,11 +111,25 @@ class NotebookView(View):
     ) -> None:
         """Show the final text, and a note about it if there is one; `metadata` is saved too."""
         self._text, self._line = text, ""
-        data = self._bundle(text, note)
-        if html:
-            shown = f"{html}<p><em>{paragraph(note)}</em></p>" if note else html
-            data = {"text/plain": data["text/plain"], "text/html": shown}
-        self._show(data, metadata)
+
+        def show(remark: str) -> None:
+            said = "; ".join(filter(None, (note, remark)))
+            data = self._bundle(text, said)
+            if html:
+                shown = f"{html}<p><em>{paragraph(said)}</em></p>" if said else html
+                data = {"text/plain": data["text/plain"], "text/html": shown}
+            self._show(data, metadata)
+
+        self._settled = show
+        show("")
+
+    def remark(self, said: str) -> None:
+        """Show it behind the note."""
+        self._settled(said)
+
+    def settle(self) -> None:
+        """Show the final text as it was."""
+        self._settled("")
 
     def clear(self) -> None:
         """Take away what has shown what goes on; a text stays."""
@@ -202,8 +223,12 @@ class TerminalView(View):
         self.update(text)
         if self._notes is None or (text and not text.endswith("\n")):
             self._out.write("\n")
-        if note:
-            print(f"({note})", file=self._notes or self._out)
+        self.remark(note)
+
+    def remark(self, said: str) -> None:
+        """Write it on a line of its own."""
+        if said:
+            print(f"({said})", file=self._notes or self._out)
 
 
 class SilentView(View):
@@ -253,6 +278,13 @@ def cut_off(completion: Completion, *, has_options: bool = True) -> str:
     if is_all_thought:
         return f"{said}; -n allows more, and --no-think answers at once"
     return f"{said}; -n allows more, as far as the context window reaches"
+
+
+def stand_in(model: str, pull: str = "`%llm /pull`") -> str:
+    """That another model is worth using, where an answer is of the one that came with the extra."""
+    from jupyter_llm.models.discover import is_stand_in
+
+    return f"a stand-in: {pull} gets a model worth using" if is_stand_in(model) else ""
 
 
 def watch(stream: Stream, view: View) -> Completion:

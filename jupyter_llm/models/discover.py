@@ -23,8 +23,8 @@ HOW_TO_GET_ONE = (
 WHICH_ONE = (
     "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the Hugging Face cache, those of "
     "Ollama, LM Studio, GPT4All, llm-gguf, llama.cpp and Jan, and the working folder. Until `/use` "
-    "chooses one, it is that of `JUPYTER_LLM_MODEL`, the project's, the alias `default`, the one "
-    "that came with the extra, or the only one there is: `/help models`."
+    "chooses one, it is that of `JUPYTER_LLM_MODEL`, the project's, the alias `default`, that of "
+    "JupyterLab's settings, the one that came with the extra, or the only one: `/help models`."
 )
 
 _SUFFIX = ".gguf"
@@ -140,6 +140,12 @@ def note_used(entry: ModelEntry) -> None:
     _USED.put(str(entry.path), "")
 
 
+def is_stand_in(name: str) -> bool:
+    """Whether a model is the one of our extra, and no other was used on this machine yet."""
+    own = {one for found in embedded() for one in found.names}
+    return name in own and own.issuperset(name_of(Path(used).stem) for used in _USED.all())
+
+
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     """The model of a name, or of a path: what has a separator or ends in `.gguf`.
 
@@ -206,15 +212,22 @@ def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
     return list(dict.fromkeys(names[match] for match in found))
 
 
-def default_model(of_project: str | None = None) -> ModelEntry | None:
+def default_model(of_project: str | None = None, of_page: str = "") -> ModelEntry | None:
     """What is used without being told.
 
-    `JUPYTER_LLM_MODEL` comes first, then the project's, the user's, the embedded or only model.
+    `JUPYTER_LLM_MODEL` comes first, then the project's, the alias `default`, the one that is set in
+    the page, the embedded or only model.
     """
     if chosen := os.environ.get("JUPYTER_LLM_MODEL") or of_project:
         return find_model(chosen)
     if DEFAULT in aliases():
         return find_model(DEFAULT)
+    if of_page:
+        try:
+            return find_model(of_page)
+        except ModelNotFoundError as error:
+            said = f"The default model of JupyterLab's settings is not here: {error}"
+            raise ModelNotFoundError(of_page, message=said) from None
     if (first := next(embedded(), None)) is not None:
         return _entry(first, first.names)
     models = list_with_facts()

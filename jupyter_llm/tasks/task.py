@@ -173,12 +173,13 @@ class Asking:
         *,
         begin: str,
         count: int = 1,
+        first: int = 1,
         stop: Sequence[str] = (),
         max_tokens: int | None = None,
     ) -> list[Completion]:
         """Ask for a few texts at once that go on from `begin` and end before any of `stop`.
 
-        What was begun is no part of them.
+        What was begun is no part of them. What is shown to go on counts from `first`.
         """
         engine, request = self.engine(), self._request(prompt)
         params = request.params.filled(engine.info.sampling.for_code)
@@ -195,6 +196,7 @@ class Asking:
                 [request, *(varied(request, number) for number in more)],
                 show=lambda stream: self.show(BegunStream(stream, begin, waits=True)),
                 show_progress=self.show_progress,
+                first=first,
             )
         )
         for again, completion in found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from copy import copy
@@ -13,6 +14,7 @@ from functools import partial
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.bars import Step
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
@@ -36,6 +38,7 @@ _REQUEST = (
 )
 _BEGIN = "```python\nimport pytest\n\n\ndef test_"  # else small models repeat what is tested
 _NUM_DRAFTS = 3
+_MAX_S = 30.0  # in which more drafts are begun
 _MAX_TOKENS = 180  # of a draft
 _MAX_CHARS = 10_000
 _MAX_VARIABLES = 4
@@ -47,6 +50,7 @@ _MAX_HELD = 300  # characters of a value that a test is to hold
 _CHECKS = (ast.Assert, ast.With, ast.For)  # what is there to fail
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _NOW = "as it is now"  # what a test says that holds what comes out, and not what was expected
+_Found = tuple[str, list[str]]  # what of a test holds, and what else comes than it expects
 _BUG = "This may be a bug, or the model expects something wrong"
 
 
@@ -54,23 +58,33 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     """Propose a new cell with tests of a cell, a function or a class.
 
     Each drafted test is tried in a sealed copy, and what of it passes is proposed. What fails is
-    told. `MagicUsageError`: there is nothing to test, or no test in the answer that holds. An
-    interrupt keeps what passed by then, as its `best`.
+    told. Where few hold and that took little time, other drafts begin otherwise. `MagicUsageError`:
+    there is nothing to test, or no test in the answer that holds. An interrupt keeps what passed by
+    then, as its `best`.
     """
     subject = with_source(find_subject(argument, task), "test")
     title, tested, source = _tested(subject)
     request = _REQUEST.format(title=title, title_first=title[0].upper() + title[1:])
     prompt = "\n\n".join(filter(None, (_variables(task), subject.prompt(request))))
     name = subject.name or min(tested, default="cell")
-    tests = _Tests(task, tested, source)
+    tests, end_s = _Tests(task, tested, source), time.monotonic() + _MAX_S
     try:
         for more in (f"{name}_with_", f"{name}():\n    assert {name}("):
             begin, stop = _BEGIN + more, ("\n```",)
+            if tests.num_drafts and task.show_progress is not None:
+                task.show_progress(
+                    Step(f"Asking again: {count_of(len(tests.kept), 'test')} so far")
+                )
             drafts = task.draft(
-                prompt, begin=begin, count=_NUM_DRAFTS, stop=stop, max_tokens=_MAX_TOKENS
+                prompt,
+                begin=begin,
+                count=_NUM_DRAFTS,
+                first=tests.num_drafts + 1,
+                stop=stop,
+                max_tokens=_MAX_TOKENS,
             )
             tests.take(begin.partition("\n")[2], drafts)
-            if len(tests.kept) >= _ENOUGH or tests.why_not:
+            if len(tests.kept) >= _ENOUGH or tests.why_not or time.monotonic() > end_s:
                 break
     except KeyboardInterrupt:
         if not tests.kept:
@@ -109,6 +123,7 @@ class _Tests:
     kept: list[str] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
     why_not: str = ""
+    num_drafts: int = 0
     _imports: dict[str, str] = field(default_factory=dict)
     _seen: dict[str, str] = field(default_factory=dict)  # names by bodies
     _completion: Completion | None = None
@@ -116,12 +131,13 @@ class _Tests:
     def take(self, begun: str, drafts: Sequence[Completion]) -> None:
         """Take the tests out of some drafts, each once, and try them."""
         called = re.compile(rf"\b(?:{'|'.join(self.tested)})\(" if self.tested else "")
+        self.num_drafts += len(drafts)
         new: list[ast.FunctionDef] = []
         for draft in drafts:
             # Of a line that was cut off a number may be another one.
             text = draft.text.rpartition("\n")[0] if draft.finish_reason == "length" else draft.text
-            new += (found := [*self._new_tests(begun + text, called)])
-            if found and self._completion is None:  # what is taken is whole
+            new += (one := [*self._new_tests(begun + text, called)])
+            if one and self._completion is None:  # what is taken is whole
                 self._completion = replace(draft, finish_reason="stop")
         if not new:
             return
@@ -129,11 +145,12 @@ class _Tests:
         look = partial(_try_tests, new, self._imports_of(new), called)
         seen = self.task.tries.seen(*sources, look=look, step="Trying the tests")
         # What a function gives that was kept from something says nothing about it.
-        if seen.looked and seen.outcome != "refused":
-            self.kept += [source for source, _ in seen.looked if source]
-            self.surprises += [text for _, told in seen.looked for text in told]
+        if (found := _read(seen.looked)) and seen.outcome != "refused":
+            self.kept += [source for source, _ in found if source]
+            self.surprises += [text for _, told in found for text in told]
             return
-        self.why_not = f"{seen.text[:1].upper()}{seen.text[1:]}."
+        why = "not tried: what came out could not be read" if seen.runs else seen.text
+        self.why_not = f"{why[:1].upper()}{why[1:]}."
         known = {*self.task.namespace, *self.tested, *self._imports}
         self.kept += [one for one in map(ast.unparse, new) if not unknown_names(one, known)]
 
@@ -161,7 +178,8 @@ class _Tests:
         """The cell, and what is to be said of it."""
         kept = self.kept[:_MAX_TESTS]
         if self._completion is None or not kept:
-            what = "test that holds" if self._seen else "code"
+            num, drafts = count_of(len(self._seen), "test"), count_of(self.num_drafts, "draft")
+            what = f"test that holds: none of {num} in {drafts} passes" if self._seen else "code"
             raise MagicUsageError(f"The model wrote no {what}.", "Try again, or another model.")
         trees = [node for test in kept for node in ast.parse(test).body]
         calls = [f"{node.name}()" for node in trees if isinstance(node, ast.FunctionDef)]
@@ -171,6 +189,16 @@ class _Tests:
         told = "".join(f"\n- {text}" for text in [*dict.fromkeys(self.surprises)][:_MAX_SURPRISES])
         said += f"\n\n{_BUG}:\n{told}" if told else ""
         return Proposal(source=source, completion=self._completion, verdict=self.why_not or said)
+
+
+def _read(looked: object) -> list[_Found]:
+    """What came out of a copy, which a draft may have forged; nothing of what cannot be."""
+    import msgspec
+
+    try:
+        return msgspec.convert(looked, list[_Found])
+    except msgspec.ValidationError:
+        return []
 
 
 def _statements(source: str) -> Iterator[ast.stmt]:
@@ -195,7 +223,7 @@ def _try_tests(
     imports: Sequence[str],
     called: re.Pattern[str],
     namespace: dict[str, Any],
-) -> list[tuple[str, list[str]]]:
+) -> list[_Found]:
     """What of each test holds, and what else comes than it expects. Runs in the copy."""
     _error_of(ast.parse("\n".join(imports)).body, namespace)
     found = []

@@ -206,10 +206,14 @@ def isolated_environment(folder: Path) -> dict[str, str]:
 
 
 def write_settings(folder: Path) -> None:
-    """Turn off the question about fetching news, which would lie over the page."""
-    path = folder / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"fetchNews": "false"}), "utf-8")
+    """Turn off the question about fetching news and our own hint, which would lie over the page."""
+    for name, settings in (
+        ("@jupyterlab/apputils-extension/notification", {"fetchNews": "false"}),
+        ("jupyter-llm/status-bar", {"hint": False}),
+    ):
+        path = folder / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(settings), "utf-8")
 
 
 def add_extension(data: Path) -> None:

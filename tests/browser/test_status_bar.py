@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -117,12 +118,7 @@ def test_a_kernel_loads_it_by_itself_only_where_that_is_wanted(
 ) -> None:
     notebook = open_notebook("1 + 1")
     Extension(notebook).wait_for_state("absent")
-    notebook.page.evaluate(
-        """async () => {
-            await jupyterapp.serviceManager.settings.save(
-                'jupyter-llm:status-bar', JSON.stringify({ autoLoad: true }));
-        }"""
-    )
+    save_settings(notebook, autoLoad=True, hint=False)
     try:
         notebook.reload()
         Extension(notebook).wait_for_state("open")
@@ -132,6 +128,65 @@ def test_a_kernel_loads_it_by_itself_only_where_that_is_wanted(
         assert notebook.outputs(0)[0]["execution_count"] == 1  # it does not count
         assert errors == []
     finally:
-        notebook.page.evaluate(
-            "() => jupyterapp.serviceManager.settings.save('jupyter-llm:status-bar', '{}')"
-        )
+        save_settings(notebook, hint=False)
+
+
+def test_what_there_is_is_said_once_and_never_again(
+    open_notebook: Callable[..., Notebook], errors: list[str]
+) -> None:
+    notebook = open_notebook("%load_ext jupyter_llm")
+    page = notebook.page
+    hint = page.get_by_text("the model goes on in grey")
+    save_settings(notebook, hint=True)
+    notebook.reload()
+    expect(item(notebook)).to_have_text("LLM: not loaded")
+    assert hint.count() == 0
+    notebook.run(0)
+    expect(hint).to_be_visible()
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        set_theme(page, theme)
+    page.get_by_role("button", name="Open the Chat").click()
+    expect(page.locator("#jupyter-llm-side-bar")).to_be_visible()
+    expect(hint).to_have_count(0)
+    notebook.reload()
+    Extension(notebook).wait_for_state("open")
+    page.evaluate("() => jupyterapp.serviceManager.settings.fetch('jupyter-llm:status-bar')")
+    assert hint.count() == 0
+    assert errors == []
+
+
+def test_the_settings_have_a_default_model_and_the_palette_says_whose_a_name_is(
+    open_notebook: Callable[..., Notebook], lab: Lab, errors: list[str]
+) -> None:
+    path = write_tiny_model(lab.folder / "default.gguf", seed=6)
+    notebook = open_notebook(
+        "%load_ext jupyter_llm", "from jupyter_llm import llm\nllm.current.find().name"
+    )
+    page = notebook.page
+    notebook.run(0)
+    Extension(notebook).wait_for_state("open")
+    save_settings(notebook, model=str(path), hint=False)
+    try:
+        notebook.reload()
+        Extension(notebook).wait_for_state("open")
+        notebook.run(1)
+        assert "'default'" in notebook.text(1)
+        notebook.command("settingeditor:open")
+        page.get_by_text("Status and Loading").first.click()
+        expect(page.locator(".jp-SettingsPanel")).to_contain_text("Default model")
+        notebook.command("apputils:activate-command-palette")
+        page.locator("#modal-command-palette .lm-CommandPalette-input").fill("llm chat")
+        expect(
+            page.locator(".lm-CommandPalette-itemLabel", has_text="LLM: Chat about the Notebook")
+        ).to_be_visible()
+        assert errors == []
+    finally:
+        save_settings(notebook, hint=False)
+
+
+def save_settings(notebook: Notebook, **settings: object) -> None:
+    """Save settings of ours in the place of those that were; a page that is loaded heeds them."""
+    notebook.page.evaluate(
+        "text => jupyterapp.serviceManager.settings.save('jupyter-llm:status-bar', text)",
+        json.dumps(settings),
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine
-from support.shell import run
+from support.shell import RecordingPublisher, run
 from support.stored import rows
 
 from jupyter_llm import llm
@@ -169,6 +169,9 @@ class TestWhatAnEarlierKernelKept:
         assert "--continue goes on from there" in text
         assert "What is in it?" not in notebook.sent[-1]
         assert "kept since" not in notebook.run("%%llm\nAnd now?", "newer")
+        publisher = notebook.shell.display_pub
+        assert isinstance(publisher, RecordingPublisher)
+        assert "kept since" not in str(publisher.earlier)  # so two runs are saved as the same
 
     def test_whoever_goes_on_by_itself_is_not_advised_to(self, notebook: Notebook) -> None:
         self.chat(notebook)

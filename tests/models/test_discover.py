@@ -9,6 +9,7 @@ import platformdirs
 import pytest
 
 from jupyter_llm.errors import ModelNotFoundError
+from jupyter_llm.models.aliases import DEFAULT, Alias, give_alias, remove_alias
 from jupyter_llm.models.discover import default_model, find_model, list_models, note_used
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -229,6 +230,29 @@ def test_the_environment_chooses_the_default_else_it_is_the_embedded_model(
     monkeypatch.setenv("JUPYTER_LLM_MODEL", "unknown")
     with pytest.raises(ModelNotFoundError, match="unknown"):
         default_model()
+
+
+def test_what_is_set_in_the_page_comes_after_all_that_was_chosen_and_before_what_is_found(
+    tiny_gguf: Path, shelf: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("set", "user", "project", "environment"):
+        put(tiny_gguf, shelf / f"{name}.gguf")
+
+    def chosen(of_project: str | None = None) -> str:
+        entry = default_model(of_project, str(shelf / "set.gguf"))
+        assert entry is not None
+        return entry.path.stem
+
+    assert chosen() == "set"
+    give_alias(DEFAULT, Alias("user"))
+    assert chosen() == "user"
+    assert chosen("project") == "project"
+    monkeypatch.setenv("JUPYTER_LLM_MODEL", "environment")
+    assert chosen("project") == "environment"
+    monkeypatch.delenv("JUPYTER_LLM_MODEL")
+    remove_alias(DEFAULT)
+    with pytest.raises(ModelNotFoundError, match=r"JupyterLab's settings is not here: .*gone"):
+        default_model(None, "gone")
 
 
 def test_an_only_model_is_the_default_and_of_two_none(tiny_gguf: Path, shelf: Path) -> None:

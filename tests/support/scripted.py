@@ -134,7 +134,7 @@ class ScriptedEngine:
                 reasoning=reasoning,
                 finish_reason=reason,
                 usage=usage,
-                model="scripted",
+                model=self.info.name,
                 seed=seed,
                 provenance=answer_record(
                     Writer(model=ModelFacts.of(self.info, None), context=CONTEXT, build="test"),

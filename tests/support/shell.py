@@ -15,6 +15,7 @@ class RecordingPublisher(DisplayPublisher):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.displays: dict[str, dict[str, str]] = {}
+        self.earlier: dict[str, dict[str, str]] = {}  # of cells before
         self.seen: list[str] = []  # every state of every display, as plain text
 
     def publish(
@@ -28,8 +29,9 @@ class RecordingPublisher(DisplayPublisher):
         **_kwargs: Any,
     ) -> None:
         display_id = (transient or {}).get("display_id", f"anonymous {len(self.displays)}")
-        assert update == (display_id in self.displays)
-        self.displays[display_id] = data
+        displays = self.earlier if update and display_id in self.earlier else self.displays
+        assert update == (display_id in displays)
+        displays[display_id] = data
         self.seen.append(data.get("text/plain", ""))
 
     def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  as IPython's
@@ -61,6 +63,7 @@ def run(
     """Run a cell; an error that is not expected is raised here."""
     publisher = shell.display_pub
     assert isinstance(publisher, RecordingPublisher)
+    publisher.earlier |= publisher.displays
     publisher.displays.clear()
     publisher.seen.clear()
     result = shell.run_cell(code, cell_id=cell_id, store_history=store_history)

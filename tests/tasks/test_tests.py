@@ -12,6 +12,8 @@ from support.watch import Watch
 
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.sealed.seen import Seen
+from jupyter_llm.tasks import tests
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import ShownCell, Subject
 from jupyter_llm.tasks.tests import write_tests
@@ -134,12 +136,44 @@ def test_imports_stay_where_they_are_needed_and_not_of_what_is_tested(watch: Wat
 
 
 @pytest.mark.parametrize(
-    ("draft", "why"), [("assert half(2) == 1.5", "no test that holds"), ("pass", "no code")]
+    ("draft", "why"),
+    [
+        ("assert half(2) == 1.5", "no test that holds: none of 1 test in 6 drafts passes"),
+        ("pass", "no code"),
+    ],
 )
 def test_it_says_so_where_there_is_no_test_that_holds(watch: Watch, draft: str, why: str) -> None:
     by_chance = "import random\ndef half(n): return random.random() * n"
     with pytest.raises(MagicUsageError, match=f"The model wrote {why}"):
         written(watch, f"a():\n    {draft}", source=by_chance)
+
+
+def test_it_says_that_it_asks_again_and_gives_up_in_time(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.run(HALF)
+    shown: list[str] = []
+    task = watch.task("pass", tries=OpenTries(namespace=watch.shell.user_ns))
+    task = replace(task, show_progress=lambda step: shown.append(step.text))
+    for most_s, num_rounds in ((60.0, 2), (-1.0, 1)):
+        monkeypatch.setattr(tests, "_MAX_S", most_s)
+        watch.prompts.clear()
+        with pytest.raises(MagicUsageError):
+            write_tests(task, "half")
+        assert len(watch.prompts) == num_rounds
+    assert shown == ["Asking again: 0 tests so far"]
+
+
+@pytest.mark.parametrize("looked", [7, "ab", [["x"]], [["x", 1]], {"a": []}])
+def test_what_a_draft_has_forged_is_no_test(watch: Watch, looked: object) -> None:
+    class Forged(Tries):
+        def seen(self, *_sources: str, **_how: Any) -> Seen:
+            return Seen(outcome="runs", text="runs", looked=looked)
+
+    watch.run(HALF)
+    task = watch.task(drafts=["a():\n    assert half(4) == 2"], tries=Forged())
+    proposal = write_tests(task, "half")
+    assert proposal.verdict == "Not tried: what came out could not be read."
 
 
 def test_what_cannot_be_tried_says_so_and_lacks_no_name(watch: Watch) -> None:

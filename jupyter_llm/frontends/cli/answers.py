@@ -22,7 +22,7 @@ from jupyter_llm.frontends.cli.command import (
     show_json,
 )
 from jupyter_llm.frontends.prompt.options import OPTIONS
-from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
+from jupyter_llm.frontends.views import TerminalView, View, cut_off, stand_in, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,7 @@ def _shown(stream: Stream, options: argparse.Namespace) -> Completion:
     completion = watch(stream, view)
     notes = (cut_off(completion), str(completion.usage) if options.stats else "")
     view.close(completion.text, "; ".join(filter(None, notes)))
+    view.remark(stand_in(completion.model, "`jupyter llm pull`"))
     return completion
 
 

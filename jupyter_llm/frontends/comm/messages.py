@@ -103,7 +103,7 @@ class StatusData(Data):
     """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
 
     `used` counts the chat template's own tokens beside the parts. So many cells go along by
-    themselves, or with `is_if_asked` with a prompt that is about them.
+    themselves, or with `is_if_asked` with a prompt that is about them. `remark` is of the model.
     """
 
     model: str | None = None
@@ -116,6 +116,7 @@ class StatusData(Data):
     cached_share: float | None = None
     num_cells: int = 0
     is_if_asked: bool = False
+    remark: str = ""
 
 
 class ProposalData(Data):
@@ -282,11 +283,15 @@ class ToFrontEnd(Data, tag_field="type", tag=_tag):
 
 
 class Hello(FromFrontEnd):
-    """A page is there, or its notebook has moved to `path` below the server's root."""
+    """A page is there, or its notebook has moved to `path` below the server's root.
+
+    `model` is the default one of the page's settings, a name or path, or empty.
+    """
 
     protocol: int
     client: str
     path: str
+    model: str
 
 
 class Cells(FromFrontEnd):

@@ -10,6 +10,7 @@ from jupyter_llm.chat.context_report import context_report
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import ProgressMessage, StatusData, ToFrontEnd, TurnData
+from jupyter_llm.frontends.views import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -175,6 +176,7 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
         else None,
         num_cells=report.num_cells,
         is_if_asked=report.is_if_asked,
+        remark=stand_in(engine.info.name, "/pull"),
     )
 
 

@@ -35,7 +35,7 @@ def write(
 ) -> Completion:
     """Answer a prompt, with a cell for the code in the answer if that is wanted.
 
-    The note is about the chat.
+    The note is about what was typed.
     """
     stream, sent = chat.send(asked, show_progress=view.progress)
     with stream:

@@ -163,6 +163,7 @@ class LLMMagics(Magics):
         self._opened: Page | None = None
         self.complete = matcher(self.commands)
         self._told: set[str] = set()  # chats of which it was said what was kept of them
+        self._remarked = View()  # the last one with a remark
 
     @observe("idle_minutes")
     def _rest(self, _change: object) -> None:
@@ -189,6 +190,15 @@ class LLMMagics(Magics):
             no_try=not self.try_drafts,
             stats=self.stats,
         )
+
+    def settle(self, *_info: object) -> None:
+        """Take away the remark below the last answer (IPython's pre_run_cell).
+
+        The page saves what is shown, and in two runs of a notebook that is to be the same.
+        """
+        view, self._remarked = self._remarked, View()
+        with self.recorder.unheard():
+            view.settle()
 
     def close(self) -> None:
         """Let nothing land any more."""
@@ -253,7 +263,7 @@ class LLMMagics(Magics):
         elif not options.quiet:
             display(answer)
         if completion is not None:
-            self._assign(completion, options)
+            self._end(view, completion, options)
         elif names := " and ".join(filter(None, (options.assign_to, options.out))):
             raise MagicUsageError(
                 f"/{order.command.name} gave no completion, so {names} is as it was."
@@ -271,12 +281,13 @@ class LLMMagics(Magics):
         if options.assign_to and not options.quiet:
             view = SilentView(view)
         is_told = options.continue_ or options.chat in self._told
-        note = "; ".join(filter(None, (remark, "" if is_told else kept_note(chat))))
+        kept = "" if is_told else kept_note(chat)
         answer = answering.write_code if options.format == "code" else answering.write
         if options.format == "code" or options.below:
             self._page()
         with self._interruptible(view, options):
-            self._assign(answer(chat, asked, options, view, self.writer, note), options)
+            completion = answer(chat, asked, options, view, self.writer, remark)
+            self._end(view, completion, options, kept)
         self._told.add(options.chat)
 
     @contextmanager
@@ -329,6 +340,14 @@ class LLMMagics(Magics):
         if not chat.turns or chat.restored:
             chat.begin_with(self.system or None)
         return chat
+
+    def _end(self, view: View, completion: Completion, options: Options, said: str = "") -> None:
+        """Keep an answer where that is wanted, and say below it what need not be saved."""
+        self._assign(completion, options)
+        self.settle()
+        if remark := "; ".join(filter(None, (said, views.stand_in(completion.model)))):
+            view.remark(remark)
+            self._remarked = view
 
     def _assign(self, completion: Completion, options: Options) -> None:
         for name in (options.assign_to, options.out):

@@ -42,6 +42,7 @@ def load(shell: InteractiveShell, open_panel: OpenPanel, open_page: Callable[[],
     magics.recorder.attach()  # before us: at the end of a cell we read what it has written down
     shell.Completer.custom_matchers.append(magics.complete)
     shell.input_transformer_manager.token_transformers.append(_Question)
+    shell.events.register("pre_run_cell", magics.settle)
     shell.events.register("pre_run_cell", magics.runs.start)
     shell.events.register("post_run_cell", magics.runs.end)
 
@@ -58,6 +59,7 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("llm", None)
     shell.Completer.custom_matchers.remove(magics.complete)
     shell.input_transformer_manager.token_transformers.remove(_Question)
+    shell.events.unregister("pre_run_cell", magics.settle)
     shell.events.unregister("pre_run_cell", magics.runs.start)
     shell.events.unregister("post_run_cell", magics.runs.end)
     magics.recorder.detach()

@@ -23,6 +23,7 @@ import {
 } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
 import type { Action } from "../connection/messages.js";
+import { addToPalette, named } from "../dom/palette.js";
 import { isOff } from "../page/off_cells.js";
 import { CellActions, isEditable, type Tools } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
@@ -80,8 +81,8 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     });
     const add = (name: string, command: Command) => {
       const describedBy = { args: { type: "object", properties: {} } };
-      commands.addCommand(PREFIX + name, { ...command, describedBy });
-      palette?.addItem({ command: PREFIX + name, category: trans.__("Language Model") });
+      commands.addCommand(PREFIX + name, { ...command, label: named(command.label), describedBy });
+      addToPalette(palette, PREFIX + name, trans);
     };
     const menu = new MenuSvg({ commands });
     menu.title.label = trans.__("Language Model");

@@ -62,6 +62,7 @@ export class Connection implements IDisposable {
   #state: ConnectionState = "none";
   #kernelVersion: string | null = null;
   #isDisposed = false;
+  #model = "";
 
   constructor(
     place: Place,
@@ -78,7 +79,7 @@ export class Connection implements IDisposable {
     this.panelReceived = this.#panelReceived;
     this.#requests = new Requests(this.client);
     place.sessionContext.kernelChanged.connect(this.#follow, this);
-    place.pathChanged.connect(this.#move, this);
+    place.pathChanged.connect(this.#sayAgain, this);
     window.addEventListener("pagehide", this.#leave);
     this.#follow();
   }
@@ -94,6 +95,13 @@ export class Connection implements IDisposable {
 
   get isDisposed(): boolean {
     return this.#isDisposed;
+  }
+
+  /** The model that is used in the kernel where nothing there says which. */
+  set defaultModel(model: string) {
+    if (model === this.#model) return;
+    this.#model = model;
+    this.#sayAgain();
   }
 
   /** Ask something; `onNews` hears how far it is. The reply fails where there is no connection. */
@@ -194,6 +202,7 @@ export class Connection implements IDisposable {
       protocol: PROTOCOL,
       client: this.client,
       path: this.#place.localPath,
+      model: this.#model,
     };
   }
 
@@ -234,7 +243,7 @@ export class Connection implements IDisposable {
     } else if (isThere === false) this.#close("absent");
   }
 
-  #move(): void {
+  #sayAgain(): void {
     if (this.#state === "open") this.request(this.#hello);
   }
 

@@ -108,6 +108,8 @@ export interface Status {
   cached_share: number | null;
   num_cells: number;
   is_if_asked: boolean;
+  /** What is said of the model. */
+  remark: string;
 }
 
 export interface Proposal {
@@ -156,7 +158,7 @@ export interface Transcript {
 
 /** What a page asks of the kernel; an id is added when it is sent. */
 export type Request =
-  | { type: "hello"; protocol: number; client: string; path: string }
+  | { type: "hello"; protocol: number; client: string; path: string; model: string }
   | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
   | {
       type: "complete";

@@ -26,8 +26,9 @@ export class StatusView {
   #speed = make("span", "jllm-speed");
   #cached = make("span", "jllm-cached");
   #line = make("div", "jllm-status-line");
+  #remark = make("p", "jllm-model-remark");
   #legend = make("div", "jllm-legend");
-  element = make("div", "jllm-status", this.#legend, this.#line);
+  element = make("div", "jllm-status", this.#legend, this.#line, this.#remark);
 
   constructor() {
     this.#legend.id = `jllm-legend-${randomId()}`;
@@ -51,6 +52,8 @@ export class StatusView {
   show(status) {
     setText(this.#model, modelText(status));
     this.#model.title = this.#model.textContent;
+    this.#remark.hidden = !status?.remark;
+    setText(this.#remark, status?.remark ?? "");
     this.#showGauge(status);
     const { tokens_per_s: speed = null, cached_share: cached = null } = status ?? {};
     this.#speed.hidden = speed === null;

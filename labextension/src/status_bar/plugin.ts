@@ -10,12 +10,14 @@ import { offlineBoltIcon } from "@jupyterlab/ui-components";
 import type { Connection } from "../connection/connection.js";
 import { Connections } from "../connection/connections.js";
 import { loadFailure, standing } from "../connection/standing.js";
+import { addToPalette, named } from "../dom/palette.js";
 import { ModelStatus } from "./model_status.js";
 import { StatusItem } from "./status_item.js";
 
 const ID = "jupyter-llm:status-bar";
 const LOAD = "jupyter-llm:load";
 const STATUS = "jupyter-llm:status";
+const CHAT = "jupyter-llm:chat";
 const EDIT_SETTINGS = "settingeditor:open";
 const NO_ARGUMENTS = { args: { type: "object", properties: {} } } as const;
 
@@ -36,10 +38,9 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
   ) => {
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
     const { commands } = app;
-    const category = trans.__("Language Model");
     const current = () => (tracker.currentWidget ? connections.of(tracker.currentWidget) : null);
     commands.addCommand(LOAD, {
-      label: trans.__("Load jupyter_llm in the Kernel"),
+      label: named(trans.__("Load jupyter_llm in the Kernel")),
       caption: trans.__("Run %load_ext jupyter_llm"),
       icon: offlineBoltIcon,
       isEnabled: () => current()?.state === "absent",
@@ -47,14 +48,18 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
       execute: () => load(current(), trans),
       describedBy: NO_ARGUMENTS,
     });
-    palette?.addItem({ command: LOAD, category });
-    if (settings) void loadByItself(settings, connections);
+    addToPalette(palette, LOAD, trans);
+    if (settings) {
+      const openChat = () => void commands.execute(CHAT);
+      void heed(settings, connections, (own) => hint(own, openChat, trans));
+    }
     if (!statusBar) return;
     const model = new ModelStatus();
     const item = new StatusItem(model, trans, {
       load: () => void commands.execute(LOAD),
       explain: () => explain(model.connection, trans),
-      openSettings: () => void commands.execute(EDIT_SETTINGS, { query: category }),
+      openSettings: () =>
+        void commands.execute(EDIT_SETTINGS, { query: trans.__("Language Model") }),
     });
     statusBar.registerStatusItem(ID, {
       item,
@@ -66,12 +71,12 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
     tracker.currentChanged.connect(() => model.follow(current()));
     model.follow(current());
     commands.addCommand(STATUS, {
-      label: trans.__("Model Status and Choice"),
+      label: named(trans.__("Model Status and Choice")),
       isEnabled: () => model.state === "open",
       execute: () => item.press(),
       describedBy: NO_ARGUMENTS,
     });
-    palette?.addItem({ command: STATUS, category });
+    addToPalette(palette, STATUS, trans);
   },
 };
 
@@ -95,8 +100,27 @@ function explain(connection: Connection | null, trans: TranslationBundle): strin
   return text || trans.__("The language model in the kernel");
 }
 
-/** Load jupyter_llm wherever a kernel has started without it, if that is wanted. */
-async function loadByItself(settings: ISettingRegistry, connections: Connections): Promise<void> {
+/** Say once what nobody would look for; the settings remember that it was said. */
+function hint(own: ISettingRegistry.ISettings, openChat: () => void, trans: TranslationBundle) {
+  // A notification shows 140 characters.
+  const text = trans.__(
+    "Where you type code, the model goes on in grey, and Tab takes it. A chat about the notebook is in the side bar.",
+  );
+  const actions = [{ label: trans.__("Open the Chat"), callback: openChat }];
+  Notification.info(text, { autoClose: false, actions });
+  void own.set("hint", false);
+}
+
+/**
+ * Do as the settings say: load jupyter_llm wherever a kernel has started without it, tell each kernel
+ * the default model, and say once, where it is loaded first, what there is.
+ */
+async function heed(
+  settings: ISettingRegistry,
+  connections: Connections,
+  hint: (own: ISettingRegistry.ISettings) => void,
+): Promise<void> {
+  let canHint = true;
   const known = new WeakSet<Connection>(); // several views of a notebook share one
   const tried = new WeakSet<Connection>();
   const loaded = settings.load(ID).catch(() => null);
@@ -104,7 +128,17 @@ async function loadByItself(settings: ISettingRegistry, connections: Connections
     const own = await loaded;
     if (own === null || known.has(connection)) return;
     known.add(connection);
+    const tell = () => {
+      if (connection.isDisposed) own.changed.disconnect(tell);
+      else connection.defaultModel = String(own.composite.model ?? "");
+    };
+    own.changed.connect(tell);
+    tell();
     const look = () => {
+      if (connection.state === "open" && canHint && own.composite.hint === true) {
+        canHint = false;
+        hint(own);
+      }
       if (connection.state === "none") tried.delete(connection); // another kernel comes
       if (connection.state !== "absent" || tried.has(connection)) return;
       tried.add(connection);
