@@ -12,6 +12,7 @@ import ast
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
@@ -97,14 +98,17 @@ def as_script(draft: Draft, allowed: int) -> Script | None:
 def turns_meant(
     asked: Asked, turns: tuple[Turn, ...], cells: Iterable[CellEvent]
 ) -> tuple[Turn, ...]:
-    """The turns it is told: for code all, if it points back, or what binds a name that it uses."""
+    """The turns it is told: for code those that bind a name it uses, or that it points back at.
+
+    At code it points back past all that was said before, and at words as in any chat.
+    """
     if not turns or not asked.is_code or asked.context == "all":
         return turns
     from jupyter_llm.notebook.cells.pointing import points_back  # compiles long patterns
 
     prompt = asked_in(asked.prompt)
     if points_back(prompt):
-        return turns
+        return (*reversed([*takewhile(_code, reversed(turns))]),) or turns
     bound = {one.name for cell in cells for one in bindings(cell.source)}
     named = {*re.findall(r"\w{2,}", prompt)} - bound  # by code that has not run
     return tuple(turn for turn in turns if named & {one.name for one in bindings(_code(turn))})

@@ -43,6 +43,10 @@ class Witness:
     def _note(self, future: Any) -> None:
         self._ended_s[future] = time.perf_counter()
 
+    def told(self) -> list[str]:
+        """What was told with each draft since it was asked last."""
+        return [self._engine.format(request.prompt) for request, _ in self._streams]
+
     def drafts_since(self, began_s: float) -> tuple[Draft, ...]:
         """What was written since it was asked last, in the order it was asked for."""
         gc.collect()  # a stream that nobody holds any more is stopped

@@ -213,6 +213,23 @@ def test_a_request_for_code_is_told_nothing_of_a_chat_about_something_else(
     assert "All about dogs: chatter." in small.format(small.requests[-1].prompt)
 
 
+def test_what_points_back_at_code_is_told_only_that_code_and_at_words_all(
+    shell: InteractiveShell, small: ScriptedEngine
+) -> None:
+    run(shell, "xs = [1, 2]\nys = [3]", store_history=True)
+    small.replies.append("The knight jumps.")
+    run(shell, "%llm How does the knight move?")
+    small.replies.append("total = sum(xs)\n```")
+    run(shell, "%%llm -f code --no-try\nSum xs.")
+    found = script(shell, small, "The same for ys.")
+    assert found is not None
+    assert "# Sum xs.\ntotal = sum(xs)\n" in found
+    assert "knight" not in found
+    small.replies.append("Yes.")
+    run(shell, "%llm Does that work?")
+    assert "knight" in ask(shell, small, "The same for ys.")
+
+
 @pytest.mark.parametrize(
     ("prompt", "does"),
     [

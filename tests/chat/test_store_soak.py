@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlite3 import connect
 import pytest
 from support.damage import damaged, empty, no_second_passes
 from support.kernel import running_kernel
+from support.paths import TESTS
 from support.processes import run_python, started
 from support.scripted import ScriptedEngine
 from support.stored import Warnings, rows, written
@@ -144,6 +146,47 @@ def test_what_was_acknowledged_is_there_though_the_kernel_was_killed(count: int)
             assert len(numbers) >= num_seen
             num_acknowledged += num_seen
     assert num_acknowledged > len(lines)
+
+
+SETUP = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from support.scripted import ScriptedEngine
+from jupyter_llm import llm
+engine = ScriptedEngine(["word " * {length}] * 9)
+llm.current.get = lambda *args, **options: engine
+%load_ext jupyter_llm
+print(os.getpid(), flush=True)
+"""
+
+
+@pytest.mark.soak
+def test_no_turn_is_lost_when_a_kernel_is_killed_right_after_the_reply_of_its_cell(
+    tmp_path: Path, home: Path
+) -> None:
+    surroundings, lost = {"HOME": str(home)}, []
+    with started("while True: pass"), started("while True: pass"):  # the cores are busy
+        for number in range(100):
+            notebook = tmp_path / f"{number}.ipynb"
+            notebook.touch()
+            name = {"JPY_SESSION_NAME": str(notebook)}
+            with running_kernel(tmp_path, **name, **surroundings) as kernel:
+                length = (1, 500, 20_000)[number % 3]
+                begun = kernel.execute(SETUP.format(tests=str(TESTS), length=length))
+                asked = [f"{turn} of {number}" for turn in range(1 + number % 4)]
+                for prompt in asked:
+                    cell = kernel.start(f"%llm {prompt}")
+                    reply = kernel.reply_to(cell.msg_id, timeout_s=60)
+                os.kill(int(begun.text), signal.SIGKILL)
+            assert reply["status"] == "ok"
+            archive = Archive()
+            archive.open(notebook)
+            chat = archive.take("default")
+            found = [turn.prompt for turn in chat.turns] if chat is not None else []
+            if found != asked:
+                lost.append((asked, found))
+    assert lost == []
+    assert rows("PRAGMA integrity_check") == [("ok",)]
 
 
 def ask(llm: ScriptedLLM, prompt: str) -> None:
