@@ -29,7 +29,7 @@ _SPAN = r"(?<!\\)`[^`\n|]+`"  # with a pipe it would end at the border of a tabl
 _ADDRESS = r"(?:https?://|mailto:|#)(?:[^\s()<>\[\]{}\\`$\"'|@]|@(?!@)|\([\w.,%~-]*\))*"
 _TOKEN = (
     rf"(?P<target>\]\((?P<address>{_ADDRESS}\))?)"
-    r"|(?P<bare>(?:://|www\.)(?![^\s`$\\]{0,999}(?:\s|\Z)))"
+    r"|(?P<bare>(?:://|www\.)(?![^\s`$\\]{0,999}+(?!\S)))"
     r"|(?P<tag><(?=[A-Za-z/!?]))"
     r"|(?P<image>!(?=\[))|(?P<definition>\](?=:))|(?P<marker>@(?=\\?@))"
     r"|(?P<fence>^[ \t>*+\-\d.)\[\]xX]*(?:`{3,}|~{3,}))"

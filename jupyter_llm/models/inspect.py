@@ -223,7 +223,8 @@ def _inspect(path: Path, _mtime_ns: int, size: int) -> ModelFile:
             with suppress(struct.error, ValueError, OverflowError):
                 return _GgufHeader(path, data).read(size)
             if not is_last and size > len(data):
-                data += file.read(_LONGEST)
+                file.seek(0)
+                data = file.read(_LONGEST)  # anew, since to join both takes twice the memory
     raise ModelFileError(
         path, f"The header of {path.name} is damaged or cut off. Download the file again."
     )

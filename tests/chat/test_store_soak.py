@@ -161,10 +161,11 @@ print(os.getpid(), flush=True)
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(2400)
 def test_no_turn_is_lost_when_a_kernel_is_killed_right_after_the_reply_of_its_cell(
-    tmp_path: Path, home: Path
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    surroundings, lost = {"HOME": str(home)}, []
+    surroundings, lost, num_turns = {"HOME": str(home)}, [], 0
     with started("while True: pass"), started("while True: pass"):  # the cores are busy
         for number in range(100):
             notebook = tmp_path / f"{number}.ipynb"
@@ -183,8 +184,11 @@ def test_no_turn_is_lost_when_a_kernel_is_killed_right_after_the_reply_of_its_ce
             archive.open(notebook)
             chat = archive.take("default")
             found = [turn.prompt for turn in chat.turns] if chat is not None else []
+            num_turns += len(found)
             if found != asked:
                 lost.append((asked, found))
+    with capsys.disabled():
+        print(f"\n100 kernels killed, {num_turns} turns kept, {len(lost)} kernels lost some")
     assert lost == []
     assert rows("PRAGMA integrity_check") == [("ok",)]
 
