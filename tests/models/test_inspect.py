@@ -19,6 +19,7 @@ from support.mutated import broken_headers
 from support.tiny_kinds import write_tiny_recurrent, write_tiny_window
 from support.tiny_model import write_tiny_model
 
+from jupyter_llm import llm
 from jupyter_llm.errors import ModelFileError
 from jupyter_llm.models import inspect as module
 from jupyter_llm.models.inspect import ModelFile, ModelShape, inspect
@@ -248,15 +249,20 @@ def _circle(path: Path) -> None:
     path.symlink_to(path)
 
 
+def _zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (_missing, "There is no file .*Check the path"),
         (Path.mkdir, "is a folder. Give the .gguf file inside"),
         (os.mkfifo, "is not a regular file"),
+        (_zeros, "is not a regular file"),
         (_circle, f"cannot be read: {os.strerror(errno.ELOOP)}"),
     ],
-    ids=["missing", "folder", "pipe", "circle of links"],
+    ids=["missing", "folder", "pipe", "link to a device", "circle of links"],
 )
 def test_what_cannot_be_opened_is_said(
     tmp_path: Path, make: Callable[[Path], None], said: str
@@ -265,6 +271,11 @@ def test_what_cannot_be_opened_is_said(
     make(path)
     with pytest.raises(ModelFileError, match=said):
         inspect(path)
+
+
+def test_what_can_be_no_path_is_said() -> None:
+    with pytest.raises(ModelFileError, match=r"'.*x\\x00\.gguf' cannot be a path"):
+        llm.use("x\0.gguf")
 
 
 @pytest.mark.parametrize(

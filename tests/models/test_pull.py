@@ -138,6 +138,19 @@ def test_a_pull_writes_through_nothing_that_somebody_planted(
     assert mine.read_text(encoding="utf-8") == "kept"
 
 
+def test_a_pull_locks_through_no_link_that_somebody_planted(
+    hub: Hub, home: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("kept", encoding="utf-8")
+    locks = home / ".cache" / "huggingface" / "hub" / ".locks" / "models--ada--tiny-GGUF"
+    locks.mkdir(parents=True)
+    (locks / f"{sha256(data_of(hub))}.lock").symlink_to(mine)
+    with pytest.raises(DownloadError, match="cannot be kept in"):
+        pull(NAME)
+    assert mine.read_text(encoding="utf-8") == "kept"
+
+
 def test_a_file_that_was_damaged_here_is_fetched_again(hub: Hub, home: Path) -> None:
     path = pull(NAME).path
     path.resolve().write_bytes(b"x" * SIZE)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.seal import needs_seal
+from support.waiting import until
 
 from jupyter_llm.notebook.sealed.trying import try_code
 
@@ -50,6 +51,24 @@ def test_code_that_waits_for_ever_is_not_waited_for(code: str, looks_at_children
     seen = try_code([code], NAMES, timeout_s=10_000)
     text = "not tried: it waits for something that is not in the copy"
     assert (seen.outcome, seen.text) == ("untried", text)
+
+
+def test_code_that_imports_what_a_thread_imports_is_not_waited_for(
+    looks_at_children: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "jupyter_llm_is_imported_for_long"
+    (tmp_path / f"{name}.py").write_text("import threading\nthreading.gate.acquire()")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(threading, "gate", gate := threading.Semaphore(0), raising=False)
+    thread = threading.Thread(target=__import__, args=(name,), daemon=True)
+    thread.start()
+    until(lambda: name in sys.modules)
+    try:
+        assert try_code([f"import {name}"], {}, timeout_s=10_000).outcome == "untried"
+    finally:
+        gate.release()
+        thread.join(60)
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
@@ -115,6 +116,23 @@ def test_what_is_told_of_hostile_objects() -> None:
 def test_a_loop_is_ended(cls: type) -> None:
     assert "its repr took longer than 0." in summarize("x", cls())
     wait_for_repr_threads()
+
+
+def test_one_that_swallows_what_ends_it_holds_nobody_up() -> None:
+    released = threading.Event()
+
+    class Swallows:
+        def __repr__(self) -> str:
+            while not released.is_set():
+                with suppress(BaseException):
+                    released.wait(0.01)
+            return "Swallows()"
+
+    try:
+        assert "its repr took longer than 0." in summarize("x", Swallows())
+        assert repr_threads()  # it goes on beside the notebook
+    finally:
+        released.set()
 
 
 def test_a_class_that_was_too_slow_is_not_asked_again() -> None:
