@@ -236,16 +236,12 @@ def failure_shown(cell: ShownCell, task: Task) -> Failure | None:
     text, unread = error_text(cell.error or ""), syntax_error(cell.source)
     if not text and unread is not None:
         text = f"Line {unread.lineno or 1} cannot be read.\nSyntaxError: {unread.msg}"
-    return _read_text(text, cell) if text else None
-
-
-def _read_text(error: str, cell: ShownCell) -> Failure:
-    """A failure of a cell as far as the text of its traceback tells it."""
-    last = error.strip().rsplit("\n", maxsplit=1)[-1]
-    kind, _, message = last.partition(": ")
+    if not text:
+        return None
+    kind, _, message = text.strip().rsplit("\n", maxsplit=1)[-1].partition(": ")
     kind = kind.rpartition(".")[2].strip()
-    arrows = re.findall(r"(?m)^-+>\s*(\d+)", error) or re.findall(r"(?i:line) (\d+)", error)
-    return told_failure(kind, message, cell.source, int(arrows[0]) if arrows else 0, cell.cell_id)
+    lines = re.findall(r"(?m)^-+>\s*(\d+)", text) or re.findall(r"(?i:line) (\d+)", text)
+    return told_failure(kind, message, cell.source, int(lines[0]) if lines else 0, cell.cell_id)
 
 
 def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:
