@@ -44,6 +44,7 @@ print(json.dumps({"sizes": sizes, "names": names, "alone": alone, "both": both, 
 
 @pytest.mark.soak
 @pytest.mark.slow
+@pytest.mark.timeout(1000)
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc gives memory back when it is asked to")
 def test_switching_between_two_models_leaves_memory_flat_and_both_fit_side_by_side(
     smollm2: Path, gemma3: Path
