@@ -11,7 +11,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.roles import ModelRole, role_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from jupyter_llm.engine.info import EngineStatus, ModelInfo
     from jupyter_llm.models.neighbours import Neighbour
@@ -40,11 +40,25 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     if engine.exact_cells:  # some texts are read apart from the others
         size = human_size(engine.exact_bytes)
         room = f"{size} more, for {engine.exact_cells:,} tokens"
-        yield "memory for promised texts", f"{room}; it goes when none was asked for in 5 minutes"
+        yield (
+            "memory for texts with a seed",
+            f"{room}; it goes when none was asked for in 5 minutes",
+        )
     elif engine.promised_bytes:
         size = human_size(engine.promised_bytes)
-        yield "memory for promised texts", f"none yet; up to {size} more when one is asked for"
+        yield "memory for texts with a seed", f"none yet; up to {size} more when one is asked for"
     yield "memory in all", f"{human_size(engine.process_bytes)}, with the model and your variables"
+
+
+def _held(neighbours: Iterable[Neighbour]) -> str:
+    """What other kernels hold: each model once, however many hold it."""
+    sizes: dict[str, list[int]] = {}
+    for one in neighbours:
+        sizes.setdefault(one.name, []).append(one.held_bytes)
+    return "; ".join(
+        f"{name} ({f'{len(each)} times, ' if len(each) > 1 else ''}{human_size(sum(each))})"
+        for name, each in sizes.items()
+    )
 
 
 def _attention(info: ModelInfo) -> str:
@@ -102,10 +116,8 @@ class Status:
         info, engine = self.info, self.engine
         others = [one for one in self.residents if info is None or one.info.path != info.path]
         beside = [("loaded beside it", "; ".join(map(str, others)))] if others else []
-        beside += [
-            ("another kernel holds", f"{one.name} ({human_size(one.held_bytes)})")
-            for one in self.neighbours
-        ]
+        if self.neighbours:
+            beside.append(("other kernels hold", _held(self.neighbours)))
         if info is None or engine is None:
             said = "none loaded; the first prompt loads one, and `/models` says what that takes"
             return [("model", said), *beside]
@@ -126,7 +138,7 @@ class Status:
             ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
             ("last answer", speed),
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
-            ("promised texts", _PROMISE[engine.is_exact]),
+            ("same seed, same text", _PROMISE[engine.is_exact]),
             ("flash attention", _attention(info)),
             ("build", info.build),
         ]

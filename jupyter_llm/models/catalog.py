@@ -21,9 +21,10 @@ _WINDOW_BYTES = 600 << 20  # a context window and what llama.cpp needs besides, 
 _SPARE_SHARE = 0.9  # of the free memory, that a model may take
 _QUICK_PER_CORE = 1.0  # billions of parameters a token, for one to read along
 SUGGESTION_COLUMNS = ("model", "parameters", "for", "licence", "here", "download")
+# Those that answer come before those that only go on, and of these the ones for code.
 _USES = {
-    "general": "talk",
     "code": "code",
+    "general": "talk",
     "fim": "code at the cursor",
     "embedding": "vectors",
 }
@@ -83,6 +84,12 @@ class Suggestion:
         size = f"about {human_size(entry.about_bytes)}"
         return entry.size, entry.purpose, entry.licence, self.reason, size
 
+    @property
+    def note(self) -> str:
+        """What matters of it, in a line."""
+        pace = "" if self.is_quick else " · slow here"
+        return f"{self.entry.purpose} · about {human_size(self.entry.about_bytes)}{pace}"
+
 
 @cache
 def catalog() -> tuple[CatalogEntry, ...]:
@@ -106,14 +113,15 @@ def entry_of(repository: str) -> CatalogEntry | None:
 
 
 def suitable(memory: FreeMemory, num_cores: int) -> list[Suggestion]:
-    """What fits into the memory that is free, best first: quick ones, and large before small."""
+    """What fits into the memory that is free, best first: quick ones, for code, the largest."""
     found = [_judge(entry, memory, num_cores) for entry in catalog()]
     fitting = [suggestion for suggestion in found if suggestion is not None]
 
-    def rank(suggestion: Suggestion) -> tuple[bool, bool, float]:
-        entry, size = suggestion.entry, suggestion.entry.parameters
+    def rank(suggestion: Suggestion) -> tuple[bool, bool, int, float]:
+        uses, size = suggestion.entry.uses, suggestion.entry.parameters
         is_quick = suggestion.is_quick
-        return "embedding" in entry.uses, not is_quick, -size if is_quick else size
+        kind = min(map(tuple(_USES).index, uses))
+        return "embedding" in uses, not is_quick, kind, -size if is_quick else size
 
     return sorted(fitting, key=rank)
 

@@ -68,7 +68,7 @@ test("while a model is pulled the line says how far", () => {
   const said = line("open", status, pull, translate);
   assert.equal(said, "smollm2-135m · idle · KV 12 % · 470 MB · pulling 25 %");
   const none = /** @type {any} */ ({ ...status, state: "none", model: null });
-  assert.equal(line("open", none, pull, translate), "LLM: no model · pulling 25 %");
+  assert.equal(line("open", none, pull, translate), "LLM: no model loaded · pulling 25 %");
 });
 
 test("the models are listed again when one has been pulled", async () => {
@@ -86,7 +86,7 @@ test("the models are listed again when one has been pulled", async () => {
 
 test("a kernel without a model says so", () => {
   const none = { ...status, state: "none", model: null };
-  assert.equal(line("open", /** @type {any} */ (none), null, translate), "LLM: no model");
+  assert.equal(line("open", /** @type {any} */ (none), null, translate), "LLM: no model loaded");
 });
 
 for (const [name, short] of [

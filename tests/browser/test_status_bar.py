@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.accessibility import is_in_sight, violations
+from browser.accessibility import contrast, is_in_sight, violations
 from browser.extension import Extension
 from browser.lab import set_theme
 from playwright.sync_api import expect
@@ -47,7 +47,7 @@ def test_the_line_says_what_the_model_does_from_nothing_to_idle(
     line = item(notebook)
     expect(line).to_have_text("LLM: not loaded")
     line.click()
-    expect(line).to_have_text("LLM: no model")
+    expect(line).to_have_text("LLM: no model loaded")
     notebook.start(0)
     expect(line).to_contain_text("writing")
     notebook.finish()
@@ -67,20 +67,24 @@ def choose_with_the_keyboard(notebook: Notebook) -> None:
     line.focus()
     page.keyboard.press("Enter")
     expect(shown).to_contain_text("tokens, ")
-    expect(shown.locator("[aria-pressed=true]")).to_contain_text("smollm2")
+    loaded = shown.locator(".jllm-models [aria-disabled=true]")
+    expect(loaded).to_have_accessible_name(re.compile("^Loaded smollm2"))
+    assert contrast(line.locator("span")) >= 4.5
     assert is_in_sight(shown)
     page.keyboard.press("Escape")
     expect(shown).to_have_count(0)
     expect(line).to_be_focused()
     page.keyboard.press("Enter")
-    choice = shown.get_by_role("button", name=re.compile("^other"))
+    expect(shown.locator("li").filter(visible=True)).to_have_count(6)  # and others to unfold
+    choice = shown.get_by_role("button", name="Load other")
     expect(choice).to_be_visible()
     for _ in range(10):
         if choice.evaluate("node => node === document.activeElement"):
             break
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(choice).to_have_attribute("aria-pressed", "true")
+    expect(loaded).to_have_accessible_name("Loaded other")
+    expect(loaded).to_be_focused()
 
 
 def test_a_model_that_cannot_be_loaded_is_told_of_in_one_line(
@@ -89,10 +93,10 @@ def test_a_model_that_cannot_be_loaded_is_told_of_in_one_line(
     path = write_tiny_model(lab.folder / "gone.gguf", seed=6)
     notebook = open_notebook("%load_ext jupyter_llm")
     notebook.run(0)
-    expect(item(notebook)).to_have_text("LLM: no model")
+    expect(item(notebook)).to_have_text("LLM: no model loaded")
     item(notebook).click()
     shown = popup(notebook)
-    choice = shown.get_by_role("button", name=re.compile("^gone"))
+    choice = shown.get_by_role("button", name="Load gone")
     expect(choice).to_be_visible()
     path.unlink()
     choice.click()

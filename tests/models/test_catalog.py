@@ -68,6 +68,12 @@ def test_what_is_quick_comes_first_and_the_largest_of_that() -> None:
     assert talking[0].reason == "about 13.0 GB of 16.0 GB free; quick on 4 cores"
 
 
+def test_of_what_is_quick_code_comes_first_and_then_what_talks() -> None:
+    found = suitable(FreeMemory(ram_bytes=4_000_000_000), num_cores=2)
+    purposes = [one.entry.purpose for one in found if one.is_quick]
+    assert list(dict.fromkeys(purposes)) == ["code", "talk", "code at the cursor", "vectors"]
+
+
 def test_what_does_not_fit_is_not_offered() -> None:
     found = suitable(FreeMemory(ram_bytes=2_000_000_000), num_cores=64)
     assert found

@@ -73,13 +73,20 @@ def test_the_status_names_what_another_kernel_holds_as_long_as_it_lives(tiny_ggu
         assert kernel.stdout.readline() == "loaded\n"
         (one,) = neighbours()
         held = f"{one.held_bytes / 1e6:.1f} MB"
-        assert f"another kernel holds: tiny ({held})" in str(llm.status())
+        assert f"other kernels hold: tiny ({held})" in str(llm.status())
         assert one.coming_bytes > 0  # promised texts
         kernel.kill()
         kernel.wait()
         until(lambda: not neighbours())
-    assert "another kernel" not in str(llm.status())
+    assert "other kernels" not in str(llm.status())
     assert claims() == []  # what the dead one left is removed
+
+
+def test_whatever_other_kernels_hold_is_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.gguf"
+    with claimed("a", path, GB, 0, 0), claimed("a", path, GB, 0, 0), claimed("b", path, GB, 0, 0):
+        rows = [said for name, said in llm.status().rows() if "kernel" in name]
+    assert rows == ["a (2 times, 2.0 GB); b (1.0 GB)"]
 
 
 def test_room_is_left_for_what_others_may_still_take_and_what_they_read(tmp_path: Path) -> None:

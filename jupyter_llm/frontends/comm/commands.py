@@ -20,7 +20,7 @@ from jupyter_llm.frontends.prompt.commands import (
     suggestions,
     to_pull,
 )
-from jupyter_llm.frontends.prompt.model_list import listed_models
+from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
 
 _HELP = (
     "Type a prompt, or a command. `@name` tells more of a variable and `@In[3]` of a cell; "
@@ -42,8 +42,7 @@ class Offer:
 
 def _models(call: Call) -> Offer:
     models = listed_models(call.llm)
-    # Of two files with one name the first one is meant by it.
-    names = dict.fromkeys(one.entry.name for one in models if not one.is_loaded)
+    names = [one.entry.name for one in by_name(models) if not one.is_loaded]
     pull = ChoiceData(label="Pull another model", text="/pull")
     return Offer(models_shown(models), (*(_choice("use", name) for name in names), pull))
 

@@ -238,18 +238,11 @@ class ChatData(Data):
 
 
 class ModelData(Data):
-    """A model that may be chosen, and what stands beside its name in a table of them."""
+    """A model that may be chosen, and what matters of it."""
 
     name: str
-    facts: list[str]
+    note: str
     is_loaded: bool = False
-
-
-class ModelTableData(Data):
-    """Models, and what is told of each."""
-
-    columns: list[str]
-    models: list[ModelData]
 
 
 class ActivityData(Data):
@@ -667,8 +660,8 @@ class Models(ToFrontEnd):
     """Answers `list-models`: those that are here, and those that suit this machine, best first."""
 
     id: str
-    here: ModelTableData
-    suited: ModelTableData
+    here: list[ModelData]
+    suited: list[ModelData]
 
 
 # To the front end of a chat

@@ -10,12 +10,11 @@ from msgspec.structs import replace
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import ActivityData, ModelData, ModelTableData
+from jupyter_llm.frontends.comm.messages import ActivityData, ModelData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.lab.session import PageJobs, PagePart
 from jupyter_llm.frontends.prompt.commands import suggestions
-from jupyter_llm.frontends.prompt.model_list import MODEL_COLUMNS, listed_models
-from jupyter_llm.models.catalog import SUGGESTION_COLUMNS
+from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,22 +41,14 @@ class ModelChoice(PageJobs):
         inbox.answer({messages.ListModels: self._models, messages.StartPull: self._pull})
 
     def _models(self, message: messages.ListModels) -> messages.Models:
-        # Of two files with one name the first one is meant by it.
-        by_name = {model.entry.name: model for model in reversed(listed_models(self._session.llm))}
         here = [
-            ModelData(
-                name=name,
-                facts=list(model.facts),
-                is_loaded="chat" in model.roles,  # others may still be chosen for chats
-            )
-            for name, model in reversed(by_name.items())
+            # Others that are loaded may still be chosen for chats.
+            ModelData(name=one.entry.name, note=one.note, is_loaded="chat" in one.roles)
+            for one in by_name(listed_models(self._session.llm))
         ]
-        suited = [ModelData(name=one.entry.name, facts=list(one.facts)) for one in suggestions()]
-        return messages.Models(
-            id=message.id,
-            here=ModelTableData(columns=list(MODEL_COLUMNS), models=here),
-            suited=ModelTableData(columns=list(SUGGESTION_COLUMNS), models=suited),
-        )
+        here.sort(key=lambda model: not model.is_loaded)
+        suited = [ModelData(name=one.entry.name, note=one.note) for one in suggestions()]
+        return messages.Models(id=message.id, here=here, suited=suited)
 
     def _pull(self, message: messages.StartPull) -> messages.DoneMessage:
         PULLS.begin(message.model.strip(), is_accepted=message.accepts_licence)

@@ -30,8 +30,8 @@ class ListedModel:
     """A model that can be loaded, and how it would do here.
 
     `roles` are what a loaded one is used for. `needs_bytes` is what it takes with the default
-    options, `promised_bytes` what promised texts take on top at most, and `free_bytes` what there
-    is.
+    options, `promised_bytes` what texts with a seed take on top at most, and `free_bytes` what
+    there is.
     """
 
     entry: ModelEntry
@@ -64,8 +64,14 @@ class ListedModel:
         if not self.fits:
             return f"too large: needs {needs}, {free} are free"
         promised = human_size(self.promised_bytes)
-        more = f" and up to {promised} for promised texts" if self.promised_bytes else ""
+        more = f" and up to {promised} for texts with a seed" if self.promised_bytes else ""
         return f"fits: {needs}{more}, of {free}"
+
+    @property
+    def note(self) -> str:
+        """What matters of it, in a line."""
+        here = "" if self.fits and not self.is_loaded else f" · {self.here}"
+        return f"{self.purpose} · {human_size(self.file.size_bytes)}{here}"
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -95,6 +101,14 @@ def listed_models(llm: LLM) -> list[ListedModel]:
         else _weighed(ListedModel(entry=entry, file=file), free)
         for entry, file in list_with_facts()
     ]
+
+
+def by_name(models: Iterable[ListedModel]) -> list[ListedModel]:
+    """Those that their names mean: of two files with one name the first one."""
+    found: dict[str, ListedModel] = {}
+    for model in models:
+        found.setdefault(model.entry.name, model)
+    return list(found.values())
 
 
 def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:

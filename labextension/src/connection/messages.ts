@@ -42,13 +42,8 @@ export interface Pull {
 
 export interface Model {
   name: string;
-  facts: string[];
+  note: string;
   is_loaded: boolean;
-}
-
-export interface ModelTable {
-  columns: string[];
-  models: Model[];
 }
 
 export interface Usage {
@@ -275,7 +270,7 @@ export type Message =
   | { type: "chats"; id: string; chats: { name: string; num_turns: number }[] }
   | { type: "activity"; activity: Activity }
   | { type: "pull"; pull: Pull | null }
-  | { type: "models"; id: string; here: ModelTable; suited: ModelTable };
+  | { type: "models"; id: string; here: Model[]; suited: Model[] };
 
 /** What the kernel says to the front end of a chat. */
 export type ChatMessage = { seq: number } & (

@@ -2,11 +2,14 @@
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
+import type { Model } from "../connection/messages.js";
 import { button, entry } from "./elements.js";
+import { ModelListView } from "./model_list.js";
 import type { ModelStatus } from "./model_status.js";
-import { ModelTableView } from "./model_table.js";
 import { PullView } from "./pull_view.js";
 import { fill, size, stateWords } from "./words.js";
+
+const NONE: Model[] = [];
 
 export class ModelPopup extends Widget {
   readonly #model: ModelStatus;
@@ -16,8 +19,8 @@ export class ModelPopup extends Widget {
   readonly #stop: HTMLButtonElement;
   readonly #error = document.createElement("p");
   readonly #pull: PullView;
-  readonly #here: ModelTableView;
-  readonly #suited: ModelTableView;
+  readonly #here: ModelListView;
+  readonly #suited: ModelListView;
 
   /** `openSettings` is not there where nothing shows settings. */
   constructor(model: ModelStatus, trans: TranslationBundle, openSettings: (() => void) | null) {
@@ -35,15 +38,14 @@ export class ModelPopup extends Widget {
     const use = (name: string) => this.#try(model.use(name));
     const pull = (name: string, acceptsLicence = false) =>
       this.#try(model.pull(name, acceptsLicence).then(() => this.#pull.follow()));
-    const load = { title: trans.__("Models") };
-    this.#here = new ModelTableView(load, ({ name, is_loaded }) => {
-      if (!is_loaded) use(name);
-    });
-    const label = (name: string) => trans.__("Pull %1", name);
-    this.#suited = new ModelTableView(
-      { title: trans.__("To pull: what suits this machine, best first"), label },
-      ({ name }) => pull(name),
-    );
+    const words = {
+      loaded: trans.__("Loaded"),
+      more: (count: number) => trans.__("%1 more", String(count)),
+    };
+    const here = { ...words, title: trans.__("On this machine"), verb: trans.__("Load") };
+    const suited = { ...words, title: trans.__("To download, best first"), verb: trans.__("Pull") };
+    this.#here = new ModelListView(here, use);
+    this.#suited = new ModelListView(suited, (name) => pull(name));
     this.#pull = new PullView(trans, {
       pull,
       end: () => model.endPull(),
@@ -70,7 +72,7 @@ export class ModelPopup extends Widget {
     if (!status) return;
     const trans = this.#trans;
     const facts = [
-      [trans.__("Model"), status.model ?? trans.__("none")],
+      [trans.__("Model"), status.model ?? trans.__("none loaded; the first prompt loads one")],
       [
         trans.__("State"),
         stateWords(status.state, status.share, (said, ...v) => trans.__(said, ...v)),
@@ -86,8 +88,8 @@ export class ModelPopup extends Widget {
     this.#progress.value = status.share ?? 0;
     this.#stop.hidden = !this.#model.canStop;
     this.#pull.show(this.#model.pulling);
-    this.#here.show(this.#model.models?.here ?? null);
-    this.#suited.show(this.#model.models?.suited ?? null);
+    this.#here.show(this.#model.models?.here ?? NONE);
+    this.#suited.show(this.#model.models?.suited ?? NONE);
   }
 
   #room(): string {

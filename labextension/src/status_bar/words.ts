@@ -57,7 +57,7 @@ export function line(
   if (!status) return translate("LLM");
   const isPulling = pull?.state === "running";
   const pulling = isPulling ? [translate("pulling %1 %", percent(pull.share ?? 0))] : [];
-  if (!status.model) return [translate("LLM: no model"), ...pulling].join(" · ");
+  if (!status.model) return [translate("LLM: no model loaded"), ...pulling].join(" · ");
   const share = fill(status);
   return [
     shortName(status.model),

@@ -370,7 +370,7 @@ def test_the_status_tells_the_memory_of_the_window_apart_from_the_rest(
     num_read = completion.usage.prompt_tokens
     rows = dict(llm.status().rows())
     assert rows["memory for the conversation"].startswith("262.1 kB for 1,024 tokens, 0 used")
-    assert rows["memory for promised texts"].startswith("262.1 kB more, for 1,024 tokens; ")
+    assert rows["memory for texts with a seed"].startswith("262.1 kB more, for 1,024 tokens; ")
     (prefix,) = llm.status().engine.prefixes  # type: ignore[union-attr]
     assert prefix.num_tokens >= num_read
     assert f"| read already | {prefix.num_tokens} tokens of 1 text |" in llm.status().to_markdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from support.lab_page import LabPage
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
-from jupyter_llm.frontends.prompt.commands import suggestions
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
+from jupyter_llm.frontends.prompt.commands import Call, suggestions
+from jupyter_llm.frontends.prompt.model_list import listed_models
 
 OpenPage = Callable[..., LabPage]
 
@@ -23,31 +26,44 @@ def other(tmp_path: Path) -> Path:
 
 
 def here(page: LabPage) -> list[Json]:
-    models: list[Json] = page.answer("list-models")["here"]["models"]
+    models: list[Json] = page.answer("list-models")["here"]
     return models
 
 
-def test_the_models_are_listed_as_in_the_table_of_the_command_and_which_is_loaded(
+def test_the_models_are_listed_and_which_is_loaded_that_one_first(
     open_page: OpenPage, other: Path
 ) -> None:
     page = open_page()
-    table = page.answer("list-models")["here"]
-    listed = {model["name"]: model for model in table["models"]}
-    facts = dict(zip(table["columns"][1:], listed["other"]["facts"], strict=True))
-    assert facts["size"].endswith("B")
-    assert facts["licence"] == "cc0-1.0"
-    assert facts["here"].startswith("fits: ")
+    listed = {model["name"]: model for model in here(page)}
+    assert re.fullmatch(r"chat · \d+\.\d kB", listed["other"]["note"])
     assert not any(model["is_loaded"] for model in listed.values())
     llm.use("other")
-    assert [model["name"] for model in here(page) if model["is_loaded"]] == ["other"]
+    first, *others = here(page)
+    assert (first["name"], first["is_loaded"]) == ("other", True)
+    assert not any(model["is_loaded"] for model in others)
+
+
+def test_of_two_files_with_one_name_the_page_and_the_panel_offer_the_one_that_it_means(
+    open_page: OpenPage, other: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "below").mkdir()
+    second = write_tiny_model(tmp_path / "below" / other.name, seed=6)
+    for path in (second, other):
+        llm.use(path)
+    llm.unload(second)
+    assert [one.entry.name for one in listed_models(llm)].count("other") == 2
+    assert [one["is_loaded"] for one in here(open_page()) if one["name"] == "other"] == [True]
+    call = Call(llm=llm, chat=llm.chat("default"))
+    offer = PANEL_COMMANDS["models"].run(call)
+    assert isinstance(offer, Offer)
+    assert "/use other" not in [choice.text for choice in offer.choices]
 
 
 def test_what_may_be_pulled_is_what_the_command_lists(open_page: OpenPage) -> None:
     suited = open_page().answer("list-models")["suited"]
-    assert [model["name"] for model in suited["models"]] == [
-        suggestion.entry.name for suggestion in suggestions()
+    assert [(one["name"], one["note"]) for one in suited] == [
+        (suggestion.entry.name, suggestion.note) for suggestion in suggestions()
     ]
-    assert all(len(model["facts"]) == len(suited["columns"]) - 1 for model in suited["models"])
 
 
 def test_a_chosen_model_is_loaded_and_stays_chosen(open_page: OpenPage, other: Path) -> None:

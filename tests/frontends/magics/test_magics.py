@@ -365,7 +365,7 @@ def test_a_mistake_prints_one_line_and_stays_catchable(
 def test_commands_answer_as_markdown(shell: InteractiveShell) -> None:
     before = run(shell, "%llm /status").text
     assert "none loaded" in before
-    assert "for promised texts" in run(shell, "%llm /models").text  # it says what one will take
+    assert "for texts with a seed" in run(shell, "%llm /models").text  # it says what one will take
     run(shell, "%llm -n 3 hello")
     assert "tiny" in run(shell, "%llm /status").text
     assert "tiny" in run(shell, "%llm /models").text

@@ -27,7 +27,7 @@ def test_all_that_is_known_of_a_model_stands_in_its_row(tiny_gguf: Path, folder:
     *facts, here, source = model.facts
     assert facts == ["0.109M", "F32", "441.3 kB", "4,096", "chat", "cc0-1.0"]
     assert here.startswith("fits: ")
-    assert " MB and up to 25.0 MB for promised texts, of " in here
+    assert " MB and up to 25.0 MB for texts with a seed, of " in here
     assert here.endswith(" GB")
     assert source == "LM Studio"
     row = model_table([model]).splitlines()[-1]
