@@ -27,7 +27,7 @@ METADATA_KEY = "jupyter_llm"
 VERSION = 1
 """Of the JSON; what is not of this version is not read."""
 
-RecordKind = Literal["answer", "code cell", "completion"]
+RecordKind = Literal["answer", "code cell"]
 LaneName = Literal["fast", "exact"]
 
 _ID_LENGTH = 12
@@ -41,6 +41,7 @@ _MAY_BE_MISSING = {
     "adapter": None,
     "think": None,
     "reasoning_sha256": None,
+    "pieces": None,
 }
 # The seed and the lane stand apart, and log-probabilities change nothing in the text.
 _APART = ("seed", "exact", "logprobs")
@@ -141,7 +142,8 @@ class Provenance:
     `params` replay it: their seed is the one that was used, drawn or given, and they ask for the
     lane it ran in. `exact` says whether the same text was promised. The hashes are over the token
     ids of the prompt, the text the model wrote, what it thought before that, if anything, and, for
-    code that landed in a cell or a text that completed one, its source then.
+    code that landed in a cell, its source then. `pieces` tell by what is new in that whether any of
+    it still stands there.
     `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`.
 
     A record that was read keeps the digest it came with: `is_altered` tells that it was edited.
@@ -165,6 +167,7 @@ class Provenance:
     source_sha256: str | None = None
     is_constrained: bool = False
     reasoning_sha256: str | None = None
+    pieces: str | None = None
     stated_digest: str | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -21,6 +21,7 @@ from jupyter_llm.notebook.files import find_notebooks, read_notebook
 from jupyter_llm.records.answers import Answer, shown_text
 from jupyter_llm.records.records import (
     Record,
+    completions,
     place_of,
     read_metadata,
     records_in,
@@ -51,7 +52,7 @@ class Item:
     cell: int
     place: str
     cell_id: str | None
-    kind: RecordKind
+    kind: RecordKind | Literal["completion"]
     state: State
     model: str | None
     record_id: str | None
@@ -165,11 +166,9 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
             known = index.get(record.record_id)
             index[record.record_id] = record if known is None or known.is_altered else known
     for number, cell in enumerate(notebook["cells"], 1):
-        parts = [one for one in own[number] if getattr(one, "kind", None) == "completion"]
-        whole = [one for one in own[number] if one not in parts]
-        yield from _generated(number, cell, whole, index)
-        for part in parts[:1]:  # the latest is first
-            yield _of_source(number, cell, "completion", part, cell["source"])
+        yield from _generated(number, cell, own[number], index)
+        for model, _day in completions(cell.get("metadata"), cell["source"]):
+            yield _item(number, cell, "completion", None, is_edited=False, said=(model, None))
         yield from answers[number]
 
 
@@ -185,36 +184,26 @@ def _generated(
         record = index.get(marker.record_id) or next(damaged, None)
         body, said = marker.body, (marker.model, marker.record_id)
     if own or marker is not None:
-        yield _of_source(number, cell, "code cell", record, body, said)
-
-
-def _of_source(
-    number: int,
-    cell: Mapping[str, Any],
-    kind: RecordKind,
-    record: Record | None,
-    body: str,
-    said: tuple[str, str] | None = None,
-) -> Item:
-    """What a record of a cell's source says, if there is one."""
-    then = record.source_sha256 if isinstance(record, Provenance) else None
-    is_edited = then is not None and then != source_sha256(body)
-    return _item(number, cell, kind, record, is_edited=is_edited, said=said)
+        then = record.source_sha256 if isinstance(record, Provenance) else None
+        is_edited = then is not None and then != source_sha256(body)
+        yield _item(number, cell, "code cell", record, is_edited=is_edited, said=said)
 
 
 def _item(
     number: int,
     cell: Mapping[str, Any],
-    kind: RecordKind,
+    kind: RecordKind | Literal["completion"],
     record: Record | None,
     *,
     is_edited: bool,
-    said: tuple[str, str] | None = None,
+    said: tuple[str, str | None] | None = None,
 ) -> Item:
     """An item; `said` are the model and the record that a cell names itself."""
     state: State = "edited since" if is_edited else "recorded"
     found = record if isinstance(record, Provenance) else None
-    if found is None:
+    if kind == "completion":
+        state = "recorded"
+    elif found is None:
         state = "missing" if record is None else "damaged"
     else:
         state = "altered" if found.is_altered else state
@@ -246,6 +235,8 @@ def record_text(metadata: Mapping[str, Any], text: str | None = None) -> str:
     edited it since.
     """
     told = [_table(record, text) for record in read_metadata(metadata)]
+    for model, day in completions(metadata, text or ""):
+        told.append(f"{one_line(model)} completed a part of it on {one_line(day)}.")
     return untrusted_markdown("\n\n".join(told) or "Nothing is recorded of how this was made.")
 
 

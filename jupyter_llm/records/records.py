@@ -3,8 +3,8 @@
 An output's metadata holds a record, or a list of them, under "jupyter_llm". Code that landed in a
 cell has a record of its own, with the hash of its source. A kernel cannot write a cell's metadata,
 so the source has a mark that names the record (see `marks`), and the record stands in the metadata
-of the output that announced the cell. What a person accepted while writing a cell is recorded in
-that cell's metadata, the latest first.
+of the output that announced the cell. What a person accepted while writing a cell is one line in
+that cell's metadata, under "jupyter_llm_completed": for each model the day and the pieces.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from typing import Any
 
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
+from jupyter_llm.records.pieces import pieces_of, stands_in
+
+COMPLETED_KEY = f"{METADATA_KEY}_completed"
+"""Where in a cell's metadata stands what was accepted of ghost text."""
 
 TRANSCRIPT_BREAK = "\n\n* * *\n\n"
 """What stands between the prompts and answers of such an output, in plain text."""
@@ -29,15 +33,27 @@ Record = Provenance | ProvenanceError
 _MAX_RECORDS = 1000
 
 
-def landed(answer: Provenance, body: str) -> Provenance:
-    """The record of a cell that holds code out of an answer; `body` is without mark."""
-    return replace(answer, kind="code cell", source_sha256=source_sha256(body), stated_digest=None)
+def landed(answer: Provenance, body: str, before: str = "") -> Provenance:
+    """The record of a cell that holds code out of an answer, in the place of what was there before.
+
+    `body` is without mark.
+    """
+    return replace(
+        answer,
+        kind="code cell",
+        source_sha256=source_sha256(body),
+        pieces=pieces_of(body, before),
+        stated_digest=None,
+    )
 
 
-def completed(written: Provenance, source: str) -> Provenance:
-    """The record of a cell of which a model wrote a part; `source` is all of it."""
-    sha256 = source_sha256(source)
-    return replace(written, kind="completion", source_sha256=sha256, stated_digest=None)
+def completions(metadata: object, source: str) -> Iterator[tuple[str, str]]:
+    """Yield the models of which something that was taken still stands in a cell, and the days."""
+    found = metadata.get(COMPLETED_KEY) if isinstance(metadata, Mapping) else None
+    for model, line in found.items() if isinstance(found, Mapping) else ():
+        day, _, pieces = str(line).partition(" ")
+        if stands_in(pieces, source):
+            yield str(model), day
 
 
 def source_sha256(body: str) -> str:

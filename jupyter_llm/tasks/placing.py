@@ -32,7 +32,7 @@ def change(
     writer: CellWriter, cell: CellEvent, source: str, completion: Completion | None
 ) -> tuple[str, list[Provenance]]:
     """Put code in the place of a cell that ran, or below where that cannot be."""
-    text, record = marked(source, completion)
+    text, record = marked(source, completion, cell.source)
     metadata = record.to_metadata() if record is not None else {}
     name = shown_name(cell)
     if writer.change(cell.cell_id, cell.source, text, metadata):
@@ -43,7 +43,9 @@ def change(
     return place, [record] if record is not None else []
 
 
-def marked(source: str, completion: Completion | None) -> tuple[str, Provenance | None]:
+def marked(
+    source: str, completion: Completion | None, before: str = ""
+) -> tuple[str, Provenance | None]:
     """Code out of an answer as a cell holds it, with the line that says whose it is.
 
     Without a record of the answer there is no such line, and no record of the code; nor where no
@@ -52,5 +54,5 @@ def marked(source: str, completion: Completion | None) -> tuple[str, Provenance 
     made = completion.provenance if completion is not None else None
     if made is None:
         return source, None
-    record = landed(made, source)
+    record = landed(made, source, before)
     return mark(source, record.model.name, record.record_id), record

@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { merged } from "../lib/ghost/cells.js";
 import { DEFAULTS, readSettings, schema } from "../lib/ghost/settings.js";
 import { firstLine, firstWord, rest, Suggestion } from "../lib/ghost/suggestion.js";
 import { ToldCells } from "../lib/ghost/told_cells.js";
@@ -166,19 +165,6 @@ for (const [pieceOf, text, pieces] of PIECES) {
     assert.deepEqual(taken, pieces);
   });
 }
-
-/** @param {string} text */
-function record(text) {
-  return { kind: "completion", prompt_sha256: "p", text_sha256: text };
-}
-
-test("records of what was taken stand in a cell, the latest first", () => {
-  assert.equal(merged(undefined, undefined), null);
-  const [one, two] = [record("1"), record("2")];
-  assert.deepEqual(merged(undefined, one), one);
-  assert.deepEqual(merged(one, two), [two, one]);
-  assert.deepEqual(merged([two, one], record("1")), [record("1"), two]); // its next word
-});
 
 test("settings that are missing or odd are as by default", () => {
   assert.deepEqual(readSettings({}), DEFAULTS);

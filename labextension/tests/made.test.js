@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { merged, piecesOf, standsIn } from "../lib/dom/pieces.js";
 import { labelOf, madeBy, plainText } from "../lib/provenance/made.js";
 
 const RECORD = {
@@ -27,6 +28,39 @@ test("what is no record is none, and what it lacks is left out", () => {
   const little = { model: { name: "m" }, time: "yesterday" };
   const [made] = madeBy({ jupyter_llm: [7, little] });
   assert.deepEqual(made, { model: "m", quantization: "", licence: "", time: null });
+});
+
+const BY_MODEL = 'rows = df.groupby("ä🎉")';
+/** As the kernel writes it. */
+const PIECES = "23:f1cab77a";
+
+/** @type {[string, string, boolean][]} */
+const SOURCES = [
+  ["as it was written", BY_MODEL, true],
+  ["in the midst of others", `x = 1\n  ${BY_MODEL}.sum()\ny`, true],
+  ["edited", BY_MODEL.replace("rows", "lines"), false],
+  ["in the place of it something else", "x = 1", false],
+  ["undone", "", false],
+];
+for (const [what, source, isThere] of SOURCES) {
+  test(`a badge is there while the model's text is: ${what}`, () => {
+    const completed = { jupyter_llm_completed: { SmolLM2: `2026-11-26 1:7 ${PIECES}` } };
+    for (const metadata of [{ jupyter_llm: { ...RECORD, pieces: PIECES } }, completed]) {
+      assert.equal(madeBy(metadata, source).length, Number(isThere));
+    }
+  });
+}
+
+test("of ghost text a short piece is told with what stands before it", () => {
+  assert.deepEqual(piecesOf('("ä🎉")', "x = 1\nrows = df.groupby"), piecesOf('y("ä🎉")', ""));
+  assert.equal(standsIn(piecesOf("pi", "y = math."), "pi = 3"), false);
+  assert.equal(standsIn(piecesOf("pi\n\n  z = 1", "y = math."), "  z = 1"), true);
+});
+
+test("pieces that are gone, or in a longer one, make way for new ones", () => {
+  const [word, line, other] = [piecesOf("rows = df", ""), piecesOf(BY_MODEL, ""), ["9:0"]];
+  assert.deepEqual(merged([...other, ...word], line, BY_MODEL), [...word, ...line]);
+  assert.deepEqual(merged(line, line, BY_MODEL), line);
 });
 
 test("a badge names each model once, and the last day", () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from browser.accessibility import contrast
 from browser.conftest import new_page
 from browser.ghost_page import GhostPage
 from browser.lab import set_theme
+from playwright.sync_api import expect
 from support.waiting import until
 
 from jupyter_llm.records.audit import audit
@@ -67,13 +69,28 @@ def test_tab_accepts_what_is_suggested_and_the_cell_says_who_wrote_it(ghost: Gho
     assert re.match(r"\w", text)  # an attribute
     ghost.page.keyboard.press("Tab")
     ghost.wait_for_source(f"y = math.{text}")
-    until(lambda: ghost.metadata("jupyter_llm"))
+    badge = ghost.cell(ghost.last).locator(".jllm-badge")
+    expect(badge).to_contain_text("smollm2-135m-instruct")
     ghost.settle()
     ghost.save()
     (item,) = audit(ghost.path)
     assert (item.cell, item.kind, item.state) == (ghost.last + 1, "completion", "recorded")
+    assert len(json.dumps(ghost.metadata("jupyter_llm_completed"))) < 100
     ghost.page.keyboard.press("Control+z")  # the record is no step of its own
     ghost.wait_for_source("y = math.")
+    expect(badge).to_have_count(0)
+    ghost.page.keyboard.press("Control+Shift+z")
+    expect(badge).to_have_count(1)
+    ghost.set_source(ghost.last, "z = 1")
+    expect(badge).to_have_count(0)
+
+
+def test_escape_puts_it_away_and_leaves_the_editor_as_it_does_anyway(ghost: GhostPage) -> None:
+    ghost.write("y = math.")
+    ghost.wait_for_ghost()
+    ghost.page.keyboard.press("Escape")
+    expect(ghost.page.locator(".jp-GhostText")).to_have_count(0)
+    assert ghost.page.evaluate("() => notebook.content.mode") == "command"
 
 
 def test_a_key_that_matches_keeps_what_is_suggested_and_asks_for_nothing(ghost: GhostPage) -> None:

@@ -20,8 +20,9 @@ from jupyter_llm import __version__
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.notebook.code.marks import mark
-from jupyter_llm.records.audit import audit, audit_all
-from jupyter_llm.records.records import completed, landed, to_metadata
+from jupyter_llm.records.audit import audit, audit_all, record_text
+from jupyter_llm.records.pieces import pieces_of
+from jupyter_llm.records.records import COMPLETED_KEY, landed, to_metadata
 
 CODE = "total = 1 + 1\ntotal"
 
@@ -255,17 +256,16 @@ def test_jupyter_llm_audit_runs(path: Path, tmp_path: Path) -> None:
     assert (as_module.returncode, as_module.stdout) == (1, done.stdout)
 
 
-def test_a_cell_that_was_completed_in_part_says_so(path: Path) -> None:
-    made = completed(record(), CODE)
-    whole = landed(record(), CODE)
-    nothing_whole = saying(CODE, **made.to_metadata())
-    both = saying(CODE, **{METADATA_KEY: [one.to_json() for one in (made, whole)]})
-    edited = saying(CODE + " + 1", **made.to_metadata())
-    saved(path, [nothing_whole, both, edited])
+def test_a_cell_that_was_completed_in_part_says_so_as_long_as_that_stands_there(
+    path: Path,
+) -> None:
+    line = {COMPLETED_KEY: {"tiny": f"2026-11-26 {pieces_of(CODE)}"}}
+    saved(path, [saying(CODE, **line), saying(f"{CODE} + 1", **line, **OWN), saying("x", **line)])
     assert found(path) == [
         (1, "completion", "recorded"),
-        (2, "code cell", "recorded"),
+        (2, "code cell", "edited since"),
         (2, "completion", "recorded"),
-        (3, "completion", "edited since"),
     ]
-    assert "1 generated cell and 3 completed cells" in str(audit_all([str(path)]))
+    assert "1 generated cell and 2 completed cells by tiny" in str(audit_all([str(path)]))
+    assert "tiny completed a part of it on 2026-11-26" in record_text(line, CODE)
+    assert "Nothing is recorded" in record_text(line, "x")

@@ -324,14 +324,6 @@ class Cancel(FromFrontEnd):
     target: str
 
 
-class Shown(FromFrontEnd):
-    """A completion was taken, or its start: the cell's source holds it. Answered by `accepted`."""
-
-    target: str
-    item: int
-    source: str
-
-
 class Act(FromFrontEnd):
     """Do something with a cell; answered by `proposal`, or `answer`, with `progress` before.
 
@@ -602,13 +594,6 @@ class Completed(ToFrontEnd):
     id: str
     usage: list[UsageData]
     reason: str | None = None
-
-
-class Accepted(ToFrontEnd):
-    """Answers `shown`: the record that the cell's metadata are to hold, if there is one."""
-
-    id: str
-    metadata: dict[str, Any]
 
 
 class ProposalMessage(ToFrontEnd):

@@ -168,6 +168,7 @@ def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
     cell, before = act.cell.id, act.cell.source
     if act.action == "fix" and proposal.cell is not None and proposal.cell.cell_id != cell:
         cell, before = proposal.cell.cell_id or "", proposal.cell.source
+    record = landed(made, proposal.source, "" if is_below else before) if made else None
     return messages.ProposalMessage(
         id=act.id,
         cell=cell,
@@ -175,7 +176,7 @@ def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
         source=proposal.source,
         is_below=is_below,
         unknown_names=list(proposal.unknown_names),
-        metadata=landed(made, proposal.source).to_metadata() if made is not None else {},
+        metadata=record.to_metadata() if record is not None else {},
         markdown=_said(proposal) if act.action == "fix" else proposal.verdict,
     )
 

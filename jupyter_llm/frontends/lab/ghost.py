@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import DocumentError
 from jupyter_llm.frontends.comm import messages
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
         GhostWriter,
     )
 
-_MAX_RUNS: Final = 8  # of which something may still be taken
-_STOP_S: Final = 60.0  # until a model that was taken from has stopped
-
 
 class Ghost(PagePart):
     """Completes code in one page's notebook; it loads no model."""
@@ -35,13 +32,12 @@ class Ghost(PagePart):
         self._document = Document()
         self._waits_for_all = False
         self._writer: GhostWriter | None = None
-        self._runs: dict[str, GhostRun] = {}
+        self._run: GhostRun | None = None
         self._last: str | None = None  # whose answer is not sent yet
         self._answering = threading.Lock()
         self._end_watch = session.llm.current.watch(self._tell_model)
         session.inbox.add({messages.Cells: self._edit, messages.Focus: self._read_ahead})
         session.inbox.add({messages.Complete: self._complete, messages.Cancel: self._cancel})
-        session.inbox.answer({messages.Shown: self._accept})
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -91,13 +87,11 @@ class Ghost(PagePart):
             is_invoked=message.is_invoked,
         )
         tell = partial(self._tell, message.id)
-        self._runs[message.id] = self._ghost_writer().complete(self._document, request, tell)
-        for old in list(self._runs)[:-_MAX_RUNS]:
-            del self._runs[old]
+        self._run = self._ghost_writer().complete(self._document, request, tell)
 
     def _cancel(self, message: messages.Cancel) -> None:
-        if (run := self._runs.get(message.target)) is not None:
-            run.cancel()
+        if message.target == self._last and self._run is not None:
+            self._run.cancel()
             self._end(message.target)
 
     def _end(
@@ -113,17 +107,6 @@ class Ghost(PagePart):
             self._last = None
         usage = [messages.usage_data(item.usage) for item in items]
         self._put(messages.Completed(id=request_id, usage=usage, reason=reason))
-
-    def _accept(self, message: messages.Shown) -> messages.Accepted:
-        """The record of a text that was taken; none where the model was not asked."""
-        from jupyter_llm.records.records import completed
-
-        run = self._runs.get(message.target)
-        items = run.result(_STOP_S).items if run is not None else ()
-        made = items[message.item].completion if message.item < len(items) else None
-        record = made.provenance if made is not None else None
-        metadata = completed(record, message.source).to_metadata() if record is not None else {}
-        return messages.Accepted(id=message.id, metadata=metadata)
 
     def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:
         """Pass on what is written. Comes on any thread."""

@@ -104,7 +104,8 @@ export class Chips {
    */
   #cells() {
     const name = this.#numCells === 1 ? "1 cell" : `${this.#numCells} cells`;
-    const label = this.#isIfAsked ? `${name} if asked about` : name;
+    const them = this.#numCells === 1 ? "it" : "them";
+    const label = this.#isIfAsked ? `${name}, if you ask about ${them}` : name;
     const title = this.#isIfAsked
       ? "The cells that ran, and the variables they use: they go along with a prompt about them."
       : "The cells that ran, and the variables they use: they go along by themselves.";

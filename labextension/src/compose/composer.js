@@ -51,15 +51,13 @@ export function createComposer({ store, notebook, describe }) {
   const hint = make("span", "jllm-composer-hint");
   hint.setAttribute("role", "status");
   const send = makeButton("Send", sendText, { className: "jllm-send" });
-  const stop = makeButton("Stop", () => store.stop(null), { className: "jllm-stop" });
-  stop.title = "Stop what is being written (Esc)";
   const attach = notebook ? attachButtons(notebook, takeAttachment) : null;
   const element = make(
     "div",
     "jllm-composer",
     chips.element,
     make("div", "jllm-composer-box", suggestions.element, textarea),
-    make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, stop, send),
+    make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, send),
   );
   // As in VS Code and Colab.
   if (!notebook) element.append(make("p", "jllm-out-of-reach", OUT_OF_REACH));
@@ -170,17 +168,10 @@ export function createComposer({ store, notebook, describe }) {
     if (notebook && chips.offer(notebook.atHand())) drafting.changed();
   };
   const endOffers = notebook?.onActiveCellChanged(offer);
-  const showStop = () => {
-    const isNeeded = isBusy(store);
-    if (!isNeeded && document.activeElement === stop) textarea.focus();
-    stop.hidden = !isNeeded;
-  };
   const unsubscribe = store.subscribe((changed) => {
-    showStop();
     if (changed.has("returned")) takeBack();
     if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.status);
   });
-  showStop();
   textChanged();
   offer();
   return {

@@ -167,7 +167,6 @@ export type Request =
     }
   | { type: "focus"; revision: number; cell: string }
   | { type: "cancel"; target: string }
-  | { type: "shown"; target: string; item: number; source: string }
   | {
       type: "act";
       action: Action;
@@ -254,7 +253,6 @@ export type Message =
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
   | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
-  | { type: "accepted"; id: string; metadata: Metadata }
   | {
       type: "proposal";
       id: string;
@@ -313,7 +311,6 @@ const TYPES: Record<Message["type"], true> = {
   resend: true,
   completion: true,
   completed: true,
-  accepted: true,
   progress: true,
   proposal: true,
   answer: true,

@@ -2,12 +2,9 @@
 
 import type { ICellModel } from "@jupyterlab/cells";
 import type { INotebookModel } from "@jupyterlab/notebook";
-import type { CellKind, DocumentCell, Metadata } from "../connection/messages.js";
+import type { CellKind, DocumentCell } from "../connection/messages.js";
+import { COMPLETED, completedLines, merged } from "../dom/pieces.js";
 import { isOff } from "../page/off_cells.js";
-
-/** Of what was accepted in a cell, so many records are kept, the latest first. */
-const MAX_RECORDS = 20;
-const KEY = "jupyter_llm";
 
 /** All cells as they stand now; of one that is off nothing is told. */
 export function documentCells(model: INotebookModel): DocumentCell[] {
@@ -18,27 +15,16 @@ export function documentCells(model: INotebookModel): DocumentCell[] {
   });
 }
 
-/** Put the records of what was accepted into a cell's metadata; no step for undo. */
-export function addRecords(cell: ICellModel, metadata: Metadata): void {
+/** Note in a cell's metadata, in one line for each model, what was accepted; no step for undo. */
+export function noteAccepted(cell: ICellModel, model: string, pieces: string[]): void {
   const { sharedModel } = cell;
-  const records = merged(sharedModel.getMetadata(KEY), metadata[KEY]);
-  if (records === null) return;
-  sharedModel.transact(() => sharedModel.setMetadata(KEY, records as never), false);
-}
-
-/**
- * The records of a cell with a new one in front; null where there is no new one.
- *
- * A completion that is taken word by word has one record, of how the cell looked at the end.
- */
-export function merged(before: unknown, record: unknown): unknown {
-  if (record === undefined) return null;
-  const records = before === undefined ? [] : Array.isArray(before) ? before : [before];
-  const others = records.filter((other) => !isOfSameText(other, record));
-  return others.length === 0 ? record : [record, ...others].slice(0, MAX_RECORDS);
-}
-
-function isOfSameText(one: unknown, other: unknown): boolean {
-  const [first, second] = [one, other] as (Metadata | null)[];
-  return ["kind", "prompt_sha256", "text_sha256"].every((name) => first?.[name] === second?.[name]);
+  if (pieces.length === 0) return;
+  const lines = completedLines(sharedModel.getMetadata(COMPLETED));
+  const [, ...old] = lines[model]?.split(" ") ?? [];
+  const day = new Date().toISOString().slice(0, 10);
+  const line = [day, ...merged(old, pieces, sharedModel.getSource())].join(" ");
+  sharedModel.transact(
+    () => sharedModel.setMetadata(COMPLETED, { ...lines, [model]: line }),
+    false,
+  );
 }

@@ -6,8 +6,9 @@ import type { CodeEditor } from "@jupyterlab/codeeditor";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Connection } from "../connection/connection.js";
 import type { Message } from "../connection/messages.js";
+import { piecesOf } from "../dom/pieces.js";
 import { isOff } from "../page/off_cells.js";
-import { addRecords, documentCells } from "./cells.js";
+import { documentCells, noteAccepted } from "./cells.js";
 import { type Place, Suggestion } from "./suggestion.js";
 import { ToldCells } from "./told_cells.js";
 
@@ -43,7 +44,7 @@ export class NotebookGhost {
   readonly #listener: Listener;
   readonly #told = new ToldCells();
   #asked: Asked | null = null;
-  #hasModel = true; // until the kernel says otherwise
+  #model: string | null = ""; // until the kernel says which
   #panel: NotebookPanel | null = null;
   #focused: string | null = null;
   #pause = 0;
@@ -145,23 +146,21 @@ export class NotebookGhost {
     this.#connection.request({ type: "cancel", target: asked.target });
   }
 
-  /** Let the kernel record that a text of it was taken. */
-  async taken({ target, cell }: Asked, item: number): Promise<void> {
-    const source = cell.model.sharedModel.getSource();
-    const { reply } = this.#connection.request({ type: "shown", target, item, source });
-    const accepted = await reply.catch(() => null);
-    if (accepted?.type === "accepted" && !cell.isDisposed)
-      addRecords(cell.model, accepted.metadata);
+  /** Note what was taken of a suggestion: all that stands between its place and the cursor. */
+  taken({ suggestion, cell, editor }: Asked): void {
+    const { prefix } = suggestion.place;
+    const text = placeOf(editor).prefix.slice(prefix.length);
+    if (this.#model) noteAccepted(cell.model, this.#model, piecesOf(text, prefix));
   }
 
   get #isReady(): boolean {
-    return this.#hasModel && this.#connection.state === "open";
+    return this.#model !== null && this.#connection.state === "open";
   }
 
   #take(_: Connection, message: Message): void {
     if (message.type === "resend") this.#begin();
     if (message.type !== "welcome" && message.type !== "model") return;
-    this.#hasModel = message.model !== null;
+    this.#model = message.model;
     this.#focused = null;
     this.#wait();
   }

@@ -218,6 +218,6 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     const shown = this.#shown.get(item);
     const panel =
       shown && this.#tracker.find((one) => one.content.widgets.includes(shown.asked.cell));
-    if (panel) void this.#ghosts.get(panel)?.taken(shown.asked, shown.number);
+    if (panel) this.#ghosts.get(panel)?.taken(shown.asked);
   }
 }

@@ -66,6 +66,7 @@ export function addBadges(
       if (watched.has(cell) || model.isDisposed) continue; // it may be about to go
       watched.add(cell);
       model.metadataChanged.connect(() => placeSoon(cell));
+      model.contentChanged.connect(() => placeSoon(cell));
       if (isCodeCellModel(model)) model.outputs.changed.connect(() => placeSoon(cell));
       placeSoon(cell);
     }
@@ -77,7 +78,7 @@ export function addBadges(
 
 function ofSource(model: ICellModel): Generated[] {
   const metadata = model.metadata as Metadata;
-  const made = madeBy(metadata);
+  const made = madeBy(metadata, model.sharedModel.getSource());
   return made.length > 0 ? [{ metadata, text: () => model.sharedModel.getSource(), made }] : [];
 }
 

@@ -1,5 +1,7 @@
 /** What the metadata of a cell or an output say of how its text was made, as far as a badge tells it. */
 
+import { COMPLETED, completedLines, standsIn } from "../dom/pieces.js";
+
 /** Where records stand, in metadata. */
 const KEY = "jupyter_llm";
 
@@ -12,21 +14,32 @@ export interface Made {
   time: Date | null;
 }
 
-/** The records that can be read, in their order. */
-export function madeBy(metadata: unknown): Made[] {
+/** The records that can be read, in their order; of a cell's `source`, those of what still stands there. */
+export function madeBy(metadata: unknown, source: string | null = null): Made[] {
   const found = field(metadata, KEY);
-  return (Array.isArray(found) ? found : [found]).flatMap((record) => {
+  const made = (Array.isArray(found) ? found : [found]).flatMap((record) => {
     const about = field(record, "model");
-    const model = text(field(about, "name"));
-    if (!model) return [];
-    const time = new Date(text(field(record, "time")));
+    const [model, pieces] = [text(field(about, "name")), text(field(record, "pieces"))];
+    if (!model || (source !== null && pieces && !standsIn(pieces.split(" "), source))) return [];
     return {
       model,
       quantization: text(field(about, "quantization")),
       licence: text(field(about, "license")),
-      time: Number.isNaN(time.getTime()) ? null : time,
+      time: timeOf(text(field(record, "time"))),
     };
   });
+  const completed = source === null ? {} : completedLines(field(metadata, COMPLETED));
+  for (const [model, line] of Object.entries(completed)) {
+    const [day = "", ...pieces] = line.split(" ");
+    if (!standsIn(pieces, source ?? "")) continue;
+    made.push({ model, quantization: "", licence: "", time: timeOf(day) });
+  }
+  return made;
+}
+
+function timeOf(said: string): Date | null {
+  const time = new Date(said);
+  return Number.isNaN(time.getTime()) ? null : time;
 }
 
 /** The models that wrote, and the last day they did: what stands on a badge. */

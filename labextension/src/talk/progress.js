@@ -24,15 +24,11 @@ export class ProgressView {
    * @param {() => void} onStop
    */
   constructor(onStop) {
+    const stop = makeButton("Stop", onStop, { isPlain: false });
+    stop.title = "Esc in the message field stops all";
     const dots = make("span", "jllm-dots");
     dots.setAttribute("aria-hidden", "true");
-    this.element.append(
-      dots,
-      this.#text,
-      this.#seconds,
-      this.#bar.element,
-      makeButton("Stop", onStop, { isPlain: false }),
-    );
+    this.element.append(dots, this.#text, this.#seconds, this.#bar.element, stop);
   }
 
   /**

@@ -15,8 +15,6 @@ from support.scripted import ScriptedEngine
 from support.waiting import until
 
 from jupyter_llm import llm
-from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
-from jupyter_llm.records.records import source_sha256
 
 OpenPage = Callable[..., LabPage]
 
@@ -142,22 +140,3 @@ def test_a_cell_is_read_ahead_when_somebody_goes_there(
     page.ask("focus", revision=typist.revision, cell="mine")
     until(lambda: scripted.prefilled)
     assert "first = 1" in scripted.prefilled[-1].prompt.text  # type: ignore[union-attr]
-
-
-def record_of(page: LabPage, target: str, source: str) -> Provenance:
-    accepted = page.answer("shown", target=target, item=0, source=source)
-    assert accepted["type"] == "accepted", accepted
-    return Provenance.from_json(accepted["metadata"][METADATA_KEY])
-
-
-def test_what_is_accepted_has_a_record_of_the_cell_as_it_is_then(
-    open_page: OpenPage,
-) -> None:
-    llm.use()
-    page = open_page()
-    typist = Typist(page)
-    request = typist.ask("y = ")
-    page.wait_for_kind("completed", id=request)
-    made = record_of(page, request, "y = x")
-    assert (made.kind, made.is_altered) == ("completion", False)
-    assert made.source_sha256 == source_sha256("y = x")
