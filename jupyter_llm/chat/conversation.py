@@ -336,9 +336,13 @@ class Chat:
 
     def _finish(self, _future: Future[Completion]) -> None:
         """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
+        self.settle()
+        self._watchers.tell()
+
+    def settle(self) -> None:
+        """Have on its way to the disk what is answered, though the engine has not told it yet."""
         with self._settled():
             pass
-        self._watchers.tell()
 
     # What is left out, and what is read
 

@@ -81,7 +81,7 @@ class LivePanel:
 
     def stop_ms(self) -> float:
         """Press Stop, and return after how many milliseconds the panel was done."""
-        stop = self.root.locator(".jllm-stop")
+        stop = self.button("Stop")
         expect(stop).to_be_visible()
         handles = [stop.element_handle(), self.root.element_handle()]
         return float(self.page.evaluate(TIME_STOP, handles))

@@ -202,7 +202,7 @@ def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
     expect(chat.turns).to_have_count(0)
 
 
-@pytest.mark.parametrize("how", ["Esc", "the turn's button", "the box's button"])
+@pytest.mark.parametrize("how", ["Esc", "the button"])
 def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(
     chat: PanelPage, how: str
 ) -> None:
@@ -212,12 +212,11 @@ def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(
     chat.send("A long prompt")
     request = chat.last_id("send")
     chat.show(writing(2, prompt="A long prompt", state="reading"), path=[1, 2], request=request)
-    stops = chat.button("Stop")
     if how == "Esc":
         chat.box.press("Escape")
     else:
-        (stops.first if how == "the turn's button" else stops.last).click()
-    assert chat.wait_for("stop")["target"] == (2 if how == "the turn's button" else None)
+        chat.button("Stop").click()  # of which there is one
+    assert chat.wait_for("stop")["target"] == (2 if how == "the button" else None)
     chat.tell({"type": "path", "path": [1]}, {"type": "cancelled", "id": request, "text": "A…"})
     expect(chat.box).to_have_value("A…")
     expect(chat.box).to_be_focused()

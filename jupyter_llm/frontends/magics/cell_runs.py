@@ -75,6 +75,8 @@ class CellRuns:
             return
         llm.current.hold_background(is_held=False)
         self._read_ahead()
+        for chat in llm.chats:
+            chat.settle()
         llm.archive.flush()
         # Without a result, a cell with `await` was broken off.
         if result is None or not result.success or run.cell_id is None or not run.num_prompts:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import extension, run, run_line
+from support.stored import rows
 
 from jupyter_llm import Completion, llm
 from jupyter_llm.engine.completion import PromptInterrupted
@@ -333,6 +335,19 @@ def test_an_interrupt_keeps_the_text_marks_it_and_stays_catchable(
     interrupted.holds = False
     interrupted.replies.append("fine")
     assert run(shell, "%llm again").text == "fine"
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_interrupted_turn_is_on_the_disk_at_its_cells_end_though_the_engine_was_slow_to_tell(
+    shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, main = threading.Event(), threading.main_thread()
+    hold = lambda _future=None: threading.current_thread() is main or told.wait(60)  # noqa: E731
+    monkeypatch.setattr(llm.answers, "_take_in", hold)  # which the engine calls before the chat
+    llm.archive.open(tmp_path / "a.ipynb")
+    run(shell, "%llm hello", raises=PromptInterrupted)
+    assert rows("SELECT count(*) FROM turns") == [(1,)]
+    told.set()
 
 
 @pytest.mark.parametrize(
