@@ -12,7 +12,6 @@ import ast
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
@@ -98,26 +97,40 @@ def as_script(draft: Draft, allowed: int) -> Script | None:
 def turns_meant(
     asked: Asked, turns: tuple[Turn, ...], cells: Iterable[CellEvent]
 ) -> tuple[Turn, ...]:
-    """The turns it is told: for code those that bind a name it uses, or that it points back at.
+    """The turns it is told: for code those that it points back at, or that bind a name it uses.
 
-    At code it points back past all that was said before, and at words as in any chat.
+    It points back at the last code and what was said of it, at a list that it counts in, or at the
+    words before where there was no code.
     """
     if not turns or not asked.is_code or asked.context == "all":
         return turns
-    from jupyter_llm.notebook.cells.pointing import points_back  # compiles long patterns
-
-    prompt = asked_in(asked.prompt)
-    if points_back(prompt):
-        return (*reversed([*takewhile(_code, reversed(turns))]),) or turns
     bound = {one.name for cell in cells for one in bindings(cell.source)}
-    named = {*re.findall(r"\w{2,}", prompt)} - bound  # by code that has not run
-    return tuple(turn for turn in turns if named & {one.name for one in bindings(_code(turn))})
+    text = asked_in(asked.prompt)
+    first = _first_meant(text, turns, bound)
+    meant: list[Turn] = []
+    for at, turn in reversed([*enumerate(turns)]):
+        code = _code(turn)  # it has not run where no cell binds its names
+        used = {*re.findall(r"\w{2,}", text)} - bound
+        if at >= first or used & {one.name for one in bindings(code)}:
+            meant.insert(0, turn)
+            text += f"\n{code}"
+    return tuple(meant)
+
+
+def _first_meant(prompt: str, turns: Sequence[Turn], bound: Container[str]) -> int:
+    """The place of the first turn that a prompt points back at; behind the last one: at none."""
+    from jupyter_llm.notebook.cells.pointing import counts_in_list, points_back  # long patterns
+
+    if not points_back(prompt, bound):
+        return len(turns)
+    is_list = counts_in_list(prompt)
+    places = [at for at, turn in enumerate(turns) if bool(_code(turn)) is not is_list]
+    return places[-1] if places else len(turns) - 1
 
 
 def _code(turn: Turn) -> str:
-    """The code that a turn was answered with; "" if it holds anything else."""
-    text = turn.completion.text.strip()
-    return "\n\n".join(_BLOCK.findall(text)) if not _BLOCK.sub("", text) else ""
+    """The code in what a turn was answered with."""
+    return "\n\n".join(_BLOCK.findall(turn.completion.text.strip()))
 
 
 def _head(number: int) -> str:

@@ -32,11 +32,11 @@ CELLS = ("xs = [3, 1, 2, 7]\nys = [10, 40, 20]", "print(len(xs), len(ys))")
 CHATS = {
     "chess": ("How does the knight move in chess?", "Sum xs into a variable total."),
     "recipes": ("Give me a recipe for pancakes.", "Sort xs from large to small."),
-    "travel": ("What should I see in Lisbon?", "Compute the mean of xs."),
+    "travel": ("What should I see in Lisbon?", "Now compute the mean of xs."),
     "plotting": ("Which charts does matplotlib draw?", "Keep the even numbers of xs."),
-    "dates": ("How are dates parsed in pandas?", "Square each number of xs."),
+    "dates": ("How are dates parsed in pandas?", "Also square each number of xs."),
     "music": ("What is a fugue?", "Write a function that doubles each number, and call it on xs."),
-    "football": ("Explain offside in football.", "Find the largest number of xs."),
+    "football": ("Explain offside in football.", "Then find the largest number of xs."),
     "planets": ("How far away is Saturn?", "Print each number of xs with its index."),
     "poems": ("Write a short poem about autumn.", "Compute the running total of xs."),
     "databases": ("What is a JOIN in SQL?", "Make a dict from each number of xs to its half."),
@@ -57,6 +57,7 @@ class Outcome:
     is_told_the_same: bool
     strange: list[str]  # words that are the chat's alone
     back: str
+    strange_back: list[str]
     is_told_the_turn: bool
 
 
@@ -85,15 +86,16 @@ def asked(session: Session) -> Iterator[Outcome]:
         turns = session.llm.chat().turns
         talk = " ".join(f"{turn.prompt} {turn.completion.text}" for turn in turns)
         landed, told = write(session, ask)
-        strange = words(landed) & words(talk) - words(" ".join((*CELLS, ask, alone)))
         back, told_back = write(session, BACK)
+        strange = words(talk) - words(" ".join((*CELLS, ask, alone)))
         yield Outcome(
             topic=topic,
             landed=landed,
             alone=alone,
             is_told_the_same=told[0] == told_alone[0],
-            strange=sorted(strange),
+            strange=sorted(strange & words(landed)),
             back=back,
+            strange_back=sorted(strange & words(back)),
             is_told_the_turn=ask in told_back[0],
         )
 
@@ -105,6 +107,9 @@ def table(outcomes: list[Outcome]) -> str:
         "told as in a chat of its own": sum(one.is_told_the_same for one in outcomes),
         "a word of the chat in what landed": sum(bool(one.strange) for one in outcomes),
         "something landed": sum(bool(one.landed) for one in outcomes),
+        "points back: a word of the chat in what landed": sum(
+            bool(one.strange_back) for one in outcomes
+        ),
         "points back: told the turn before": sum(one.is_told_the_turn for one in outcomes),
         "points back: uses `ys`": sum("ys" in words_of_code(one.back) for one in outcomes),
     }

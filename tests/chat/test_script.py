@@ -207,27 +207,35 @@ def test_a_request_for_code_is_told_nothing_of_a_chat_about_something_else(
     found = ask(shell, small, "Sum xs.")
     assert "xs = [1, 2]" in found
     assert "chatter" not in found
-    assert "chatter" in ask(shell, small, "Now as a bar chart.")
+    for asked in ("Now sum xs.", "Also compute the mean of xs.", "Then print xs."):
+        assert "chatter" not in ask(shell, small, asked)
+    found = ask(shell, small, "Now as a bar chart.")
+    assert "Then print xs." in found
+    assert "chatter" not in found
     small.replies.append("Yes.")
     run(shell, "%llm Are there dogs on Mars?")
     assert "All about dogs: chatter." in small.format(small.requests[-1].prompt)
 
 
-def test_what_points_back_at_code_is_told_only_that_code_and_at_words_all(
+def test_what_points_back_is_told_the_last_code_or_the_list_and_what_they_need(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
+    def answer(prompt: str, reply: str) -> None:
+        small.replies.append(reply)
+        run(shell, prompt)
+
     run(shell, "xs = [1, 2]\nys = [3]", store_history=True)
-    small.replies.append("The knight jumps.")
-    run(shell, "%llm How does the knight move?")
-    small.replies.append("total = sum(xs)\n```")
-    run(shell, "%%llm -f code --no-try\nSum xs.")
-    found = script(shell, small, "The same for ys.")
-    assert found is not None
-    assert "# Sum xs.\ntotal = sum(xs)\n" in found
+    answer("%llm How does the knight move?", "The knight jumps.")
+    assert "knight" in ask(shell, small, "Now as a table.")
+    answer("%%llm -f code --no-try\nWrite a helper.", "def halved(n):\n    return n / 2\n```")
+    answer("%llm Name three ways to smooth.", "1. Tides. 2. Medians.")
+    answer("%llm Halve xs.", "Like this:\n\n```python\nhalves = [*map(halved, xs)]\n```")
+    found = ask(shell, small, "The same for ys.")
+    assert "halves = [*map(halved, xs)]" in found
+    assert "def halved(n):" in found
     assert "knight" not in found
-    small.replies.append("Yes.")
-    run(shell, "%llm Does that work?")
-    assert "knight" in ask(shell, small, "The same for ys.")
+    assert "Tides" not in found
+    assert "Tides" in ask(shell, small, "Now the second one on ys.")
 
 
 @pytest.mark.parametrize(

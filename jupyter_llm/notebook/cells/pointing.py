@@ -6,7 +6,7 @@ What names a variable is found by `notebook.values.variables`, in whatever langu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final
 
 from jupyter_llm.notebook.cells.events import CellEvent
@@ -84,6 +84,10 @@ _BACK: Final = re.compile(
       {{0,4}}(?:it|its|them|their|they|the\s+(?:code|plot|chart|figure)\b{_NOT_OF_A_NOTEBOOK})\b
     """
 )
+# "Now sum xs": it only goes on in time, where what follows is a whole request about a variable.
+_NOW: Final = re.compile(r"(?i)^(?:now|also|and|but|then)\b,?\s+(?=(\w+)\s+(.*))", re.DOTALL)
+_PREPOSITION: Final = re.compile(r"(?i)(?:as|at|by|for|from|in|of|on|the|to|with|without)\b")
+_IN_LIST: Final = re.compile(r"(?i)\b(?:first|second|third|last|other)\s+(?:one|two|way|idea)s?\b")
 # A name inside a sentence, as of an error, a town or a person: "the temperature of Oslo".
 _NAME: Final = re.compile(r"(?<=[\w,;] )[A-Z]\w{2,}")
 _COMMON_NAMES: Final = frozenset({"Python", "Jupyter"})
@@ -96,9 +100,18 @@ def points_at_cells(prompt: str) -> bool:
     return not _BRINGS_ITS_OWN.search(prompt) and _ALONE.search(prompt) is not None
 
 
-def points_back(prompt: str) -> bool:
+def points_back(prompt: str, variables: Container[str] = ()) -> bool:
     """Whether a prompt goes on from the turns before it, as far as its words say."""
+    now = _NOW.match(prompt)
+    if now and now[1] not in variables and not _PREPOSITION.match(now[1]):
+        names = re.findall(r"\w+", now[2])
+        prompt = prompt[now.end() :] if any(name in variables for name in names) else prompt
     return not _BRINGS_ITS_OWN.search(prompt) and _BACK.search(prompt) is not None
+
+
+def counts_in_list(prompt: str) -> bool:
+    """Whether a prompt points at one of several things that were told one after the other."""
+    return _IN_LIST.search(prompt) is not None
 
 
 def cells_meant(
