@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.controls import plain
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
@@ -26,7 +27,7 @@ from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.rerun import Rerun, as_it_is_now, is_same
-from jupyter_llm.tasks.target import error_text, variables_text
+from jupyter_llm.tasks.target import headline_of, variables_text
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -229,19 +230,16 @@ def failure_shown(cell: ShownCell, task: Task) -> Failure | None:
     Of an error that this kernel has not met there is no more than the text.
     """
     failure = task.failure(cell.cell_id)
-    if failure is not None:
-        is_shown = failure.kind in cell.error if cell.error else not is_over(failure, task.cells)
-        if is_shown:
-            return failure
-    text, unread = error_text(cell.error or ""), syntax_error(cell.source)
-    if not text and unread is not None:
-        text = f"Line {unread.lineno or 1} cannot be read.\nSyntaxError: {unread.msg}"
-    if not text:
-        return None
-    kind, _, message = text.strip().rsplit("\n", maxsplit=1)[-1].partition(": ")
-    kind = kind.rpartition(".")[2].strip()
+    text, unread = plain(cell.error or ""), syntax_error(cell.source)
+    kind, _, message = headline_of(text).partition(":")
+    kind, message = kind.rpartition(".")[2].strip(), message.strip()
+    if failure is not None and (kind == failure.kind if kind else not is_over(failure, task.cells)):
+        return failure
     lines = re.findall(r"(?m)^-+>\s*(\d+)", text) or re.findall(r"(?i:line) (\d+)", text)
-    return told_failure(kind, message, cell.source, int(lines[0]) if lines else 0, cell.cell_id)
+    line = int(lines[0]) if lines else 0
+    if not kind and unread is not None:
+        kind, message, line = "SyntaxError", unread.msg, unread.lineno or 1
+    return told_failure(kind, message, cell.source, line, cell.cell_id) if kind else None
 
 
 def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:

@@ -46,7 +46,8 @@ SubjectKind = Literal["cell", "function", "class", "value", "error"]
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _UNWRAPS = 20  # decorators around one function
 _MAX_VARIABLE_CHARS = 1200  # of the variables that a cell uses
-_MAX_ERROR_CHARS = 3000  # of a traceback that is known as text only
+_RAISED = re.compile(r"[\w.]*(?:Error|Exception|Exit|Group|Interrupt|Iteration|Warning)(?::|$)")
+_MAX_ERROR_CHARS = 3000  # of an error that is known as text only
 _NUM_BEFORE = 3  # cells
 
 
@@ -323,7 +324,7 @@ class ShownCell:
         count = subject.cell.counts[-1]
         text = subject.text
         if self.error and not subject.cell.has_failed:
-            text = f"{text}\n\nIt failed:\n{error_text(self.error)}"
+            text = f"{text}\n\nIt failed:\n{headline_of(self.error)}"
         return f"In [{count}]" if count is not None else "The cell", text
 
     def subject(self, cells: Sequence[CellEvent]) -> Subject:
@@ -359,9 +360,11 @@ class ShownCell:
         return source
 
 
-def error_text(error: str) -> str:
-    """An error as an output shows it, as plain text that is not too long."""
-    return clip(plain(error).strip(), _MAX_ERROR_CHARS)
+def headline_of(error: str) -> str:
+    """What an error says that an output shows: nothing of its steps, which may be in any cell."""
+    lines = plain(error).strip().split("\n")
+    begun = [place for place, line in enumerate(lines) if _RAISED.match(line)]
+    return clip("\n".join(lines[begun[-1] if begun else -1 :]), _MAX_ERROR_CHARS)
 
 
 def variables_text(source: str, task: Task) -> str:

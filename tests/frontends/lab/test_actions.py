@@ -286,3 +286,17 @@ def test_actions_go_on_while_a_cell_runs(tmp_path: Path) -> None:
         assert act(page, "edit", cell("x = 1"), instruction="two")["source"] == "x = 2"
         kernel.interrupt()
         assert busy.finish().error == "KeyboardInterrupt"
+
+
+def test_a_page_shows_no_step_in_a_hidden_cell_that_the_kernel_does_not_know(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "def share(total):\n    return 4711 / total", cell_id="a", store_history=True)
+    run(shell, "%llm /hide 1")
+    step = "Cell In[1], line 2, in share(total)\n----> 2     return 4711 / total"
+    error = f"OddError  Traceback\n----> 1 share(0)\n\n{step}\n\nOddError: by\nzero"
+    for action in ("explain", "fix"):
+        scripted.replies.append("share(1)\n```")
+        act(page, action, cell("share(0)", error=error))
+        assert "4711" not in told(scripted)
+        assert "OddError: by\nzero" in told(scripted)
