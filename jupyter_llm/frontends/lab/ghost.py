@@ -50,7 +50,8 @@ class Ghost(PagePart):
         if message.revision != before.revision + 1:
             self._ask_for_all()
             return
-        cells = [DocumentCell(c.id, c.kind, c.source, c.is_off) for c in message.insert]
+        self._session.llm.timeline.see_tags({c.id: c.is_off for c in message.insert})
+        cells = [DocumentCell(c.id, c.kind, c.source) for c in message.insert]
         try:
             self._document = before.edited(message.at, message.remove, cells)
             self._waits_for_all = False

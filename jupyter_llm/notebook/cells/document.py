@@ -13,15 +13,11 @@ CellKind = Literal["code", "markdown", "raw"]
 
 @dataclass(frozen=True, slots=True)
 class DocumentCell:
-    """A cell as it stands in the notebook; `source` may not have run, or not so.
-
-    One that `is_off` the model is not to see here: the front end reads that from its tags.
-    """
+    """A cell as it stands in the notebook; `source` may not have run, or not so."""
 
     cell_id: str
     kind: CellKind
     source: str
-    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

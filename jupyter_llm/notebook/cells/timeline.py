@@ -6,7 +6,7 @@ import re
 import threading
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.errors import MagicUsageError
@@ -24,6 +24,7 @@ _STEP = re.compile(r"(?m)^(  In \[(\d+)\], line \d+), in .*$")
 Tag = Literal["llm-pin", "llm-hide"]
 """The cell tags that mean something here. `llm-off` is another word for `llm-hide`."""
 
+_TAGS: tuple[Tag, ...] = get_args(Tag)
 _SAME = {"llm-off": "llm-hide"}
 
 _Key = str | int  # a cell's id, or the number of its one run where a cell has none
@@ -89,9 +90,9 @@ class Snapshot:
         cells = tuple(cell for cell in self.cells if self._first_runs[_key(cell)] < tick)
         return replace(self, cells=cells)
 
-    def is_hidden(self, cell: CellEvent) -> bool:
-        """Whether the model is not to see a run of a cell."""
-        return _key(cell) in self._hidden
+    def is_hidden(self, cell: CellEvent | str) -> bool:
+        """Whether the model is not to see a run of a cell, or a cell of an id, run or not."""
+        return (cell if isinstance(cell, str) else _key(cell)) in self._hidden
 
     @property
     def visible(self) -> tuple[CellEvent, ...]:
@@ -111,13 +112,14 @@ class Timeline:
     the same cells again is told the same. `running` is the id of the cell that runs now.
 
     The latest run of a pinned cell stays in the prompts; of a hidden one no run is in any. The cell
-    tags `llm-pin` and `llm-hide` of the latest run do the same until a method says otherwise.
+    tags `llm-pin` and `llm-hide` do the same: what was done last counts, setting one or a method.
     """
 
     def __init__(self) -> None:
         self._cells: list[CellEvent] = []
         self._latest: dict[_Key, CellEvent] = {}
         self._tags: dict[tuple[_Key, Tag], bool] = {}
+        self._marks: dict[tuple[_Key, Tag], bool] = {}  # the same, but for what methods say
         self._first_runs: dict[_Key, int] = {}  # the ticks of the cells' first runs
         self._ticks = count(1)
         self.running: str | None = None
@@ -164,6 +166,8 @@ class Timeline:
                 outputs=tuple(outputs),
                 tags=frozenset(_SAME.get(tag, tag) for tag in tags),
             )
+            for tag in _TAGS:
+                self._tag(_key(cell), tag, is_set=tag in cell.tags)
             before = self.latest(cell_id)
             if before is not None and (before.source, before.outputs) == (source, cell.outputs):
                 again = () if execution_count is None else (execution_count,)
@@ -192,6 +196,13 @@ class Timeline:
         """Let the model see hidden cells again."""
         return self._set(cells, "llm-hide", is_set=False)
 
+    def see_tags(self, are_hidden: Mapping[str, bool]) -> None:
+        """Hide cells as their tags say now in a page, by their ids; they need not have run."""
+        with self._lock:
+            news = [self._tag(one, "llm-hide", is_set=on) for one, on in are_hidden.items()]
+        if any(news):  # and not whenever somebody types
+            self._watchers.tell()
+
     def snapshot(self) -> Snapshot:
         """The runs so far and how they are marked."""
         with self._lock:
@@ -211,6 +222,12 @@ class Timeline:
         self._watchers.tell()
         return found
 
+    def _tag(self, key: _Key, tag: Tag, *, is_set: bool) -> bool:
+        """Do what a tag says if it says it since now, and tell whether it does."""
+        is_new = self._marks.get((key, tag), False) != is_set
+        if is_new:
+            self._marks[key, tag] = self._tags[key, tag] = is_set
+        return is_new
+
     def _tagged(self, tag: Tag) -> list[_Key]:
-        latest = self._latest.items()
-        return [key for key, cell in latest if self._tags.get((key, tag), tag in cell.tags)]
+        return [key for (key, one), is_set in self._tags.items() if is_set and one == tag]

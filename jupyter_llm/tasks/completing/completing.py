@@ -375,11 +375,9 @@ class GhostWriter:
     def _cells_above(self, document: Document, cell_id: str) -> list[DocumentCell] | None:
         """The cells above one that a model may see; None if it may not see that one."""
         snapshot = self._timeline.snapshot()
-        hidden = {run.cell_id for run in snapshot.hidden}
-        hidden |= {cell.cell_id for cell in document.cells if cell.is_off}
-        if cell_id in hidden:
+        if snapshot.is_hidden(cell_id):
             return None
-        return [cell for cell in document.above(cell_id) if cell.cell_id not in hidden]
+        return [one for one in document.above(cell_id) if not snapshot.is_hidden(one.cell_id)]
 
     def _visit_of(
         self, writer: PromptWriter, cells: Sequence[DocumentCell], cell_id: str, cell: CellText

@@ -64,6 +64,23 @@ def test_tags_mark_too_until_somebody_says_otherwise(timeline: Timeline) -> None
     assert {"secret", "told"} <= set(sources(snapshot.visible))
 
 
+def test_a_tag_that_a_page_shows_counts_at_once_and_before_what_was_said_of_the_cell(
+    timeline: Timeline,
+) -> None:
+    timeline.append("cell 5", execution_count=5, cell_id="f")
+    timeline.hide(1)
+    for is_set in (False, True, True, False):
+        timeline.see_tags({"f": is_set, "unrun": is_set, timeline.cells[0].cell_id or "": False})
+        snapshot = timeline.snapshot()
+        assert ("cell 5" in sources(snapshot.visible)) is not is_set
+        assert snapshot.is_hidden("unrun") is is_set
+        assert "cell 1" not in sources(snapshot.visible)
+    timeline.see_tags({"f": True})
+    timeline.unhide(5)
+    timeline.see_tags({"f": True})
+    assert "cell 5" in sources(timeline.snapshot().visible)
+
+
 def test_a_cell_that_has_not_run_is_named_and_nothing_is_marked(timeline: Timeline) -> None:
     with pytest.raises(MagicUsageError, match=r"no cell \[99\] here\. The nearest is \[4\]"):
         timeline.pin(2, 99)

@@ -26,7 +26,7 @@ NOTEBOOK = Document(
     (
         DocumentCell("a", "code", "import math"),
         DocumentCell("hush", "code", "secret_plan = 1"),
-        DocumentCell("off", "code", "off_plan = 1", is_off=True),
+        DocumentCell("off", "code", "off_plan = 1"),
         DocumentCell("c", "code", ""),
     )
 )
@@ -159,6 +159,7 @@ def test_hidden_cells_and_those_that_are_off_are_in_no_prompt() -> None:
     asked = Asked(engine)
     asked.timeline.append("secret_plan = 1", cell_id="hush")
     asked.timeline.hide("hush")
+    asked.timeline.see_tags({"off": True})
     asked("y = ")
     prompt = read(engine.requests[0])
     assert "import math" in prompt
