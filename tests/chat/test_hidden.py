@@ -82,3 +82,26 @@ def test_hide_with_a_name_hides_what_a_variable_holds(
     run(shell, "%llm /show staff")
     ask(shell, "-c none What of @staff?")
     assert "4711" in told.format(told.requests[-1].prompt)
+
+
+def test_hide_with_a_name_hides_the_object_by_any_name_and_what_cells_showed_of_it(
+    shell: InteractiveShell, told: ScriptedEngine
+) -> None:
+    run(shell, "def best(a):\n    return max(a) / nowhere", cell_id="f", store_history=True)
+    run(shell, "staff = [47, 11]; x = 3; other = {'part': staff}; same = staff")
+    others = "print(bytes([120, 58, 32, 51, 51]).decode())"
+    for source in ("print(staff[0])", "same[::-1]", "print(f'{x + 30}: X')", others):
+        run(shell, source, store_history=True)
+    run(shell, "best(staff)", raises=NameError, store_history=True)
+    said = run(shell, "%llm /hide staff x f").text
+    assert "In [1] is hidden: no prompt" in said
+    assert "`staff`, `x`: hidden" in said
+    run(shell, "%llm /unhide 1")
+    ask(shell, "-c all It is {{same}}, @same @other.", "/explain error", "/explain same")
+    ask(shell, "--no-try /fix", "--vars same Hello", "/explain 3", "-c none @X")
+    prompts = "\n".join(told.format(request.prompt) for request in told.requests)
+    for value in ("47", "11", "33: X"):
+        assert value not in prompts
+    assert "(not told: it may show `staff`, which is hidden)" in prompts
+    assert "Variables in `best`:\n- a: <hidden" in prompts
+    assert "x: 33" in prompts

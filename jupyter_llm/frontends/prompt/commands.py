@@ -18,7 +18,7 @@ from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
 from jupyter_llm.frontends.prompt.model_list import ListedModel, listed_models, model_table
 from jupyter_llm.frontends.prompt.options import Options, flags_in
 from jupyter_llm.frontends.topics import topic, topic_table
-from jupyter_llm.notebook.cells.shell import current_shell, own_variables
+from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
 from jupyter_llm.notebook.values import secrets
 from jupyter_llm.notebook.values.learning import learn
 from jupyter_llm.tasks.explain import explain
@@ -256,12 +256,17 @@ def _mark(name: str, said: str) -> Callable[[Call], str]:
 def _hide(call: Call) -> str:
     words = call.argument.replace(",", " ").split()
     known = own_variables(current_shell())
-    if words and all(word in known or secrets.is_shown(word) for word in words):
-        for name in words:
-            secrets.conceal(name)
+    names = [word for word in words if word in known or secrets.is_shown(word)]
+    cells, told = " ".join(word for word in words if word not in names), ""
+    if cells or not names:
+        mark = _mark("hide", "hidden: no prompt tells any run of it from here on. ")
+        told = mark(replace(call, argument=cells))
+    for name in names:
+        secrets.conceal(name, user_namespace())
+    if names:
         learn("", known)
-        return f"{_quoted(words)}: hidden from the next prompt on, but for the code that makes it."
-    return _mark("hide", "hidden: no prompt tells any run of it from here on.")(call)
+        told += f"{_quoted(names)}: hidden from the next prompt on, but for its code."
+    return told.strip()
 
 
 def _show(call: Call) -> str:
@@ -271,7 +276,7 @@ def _show(call: Call) -> str:
 
     cells = call.llm.timeline.snapshot().visible
     variables = own_variables(current_shell()).items()
-    own = (name for name, v in variables if secrets.looks_secret(name) and tells_data(v))
+    own = (name for name, v in variables if secrets.is_secret(name) and tells_data(v))
     hidden = list(dict.fromkeys([*own, *(name for cell in cells for name in secrets_in(cell))]))
     names = call.argument.replace(",", " ").split()
     if names == ["draft"] and "draft" not in hidden:

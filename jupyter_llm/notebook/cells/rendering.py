@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.common.markdown import code_block
+from jupyter_llm.notebook.cells.events import Output
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub
+from jupyter_llm.notebook.values.secrets import concealed_in
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -42,7 +44,7 @@ def shown_name(cell: CellEvent) -> str:
 
 def cell_text(cell: CellEvent) -> str:
     """The source of a cell and what it showed, as Markdown."""
-    texts = (scrub(output.text) for output in cell.outputs)
+    texts = (scrub(output.text) for output in _shown(cell))
     shown = "".join(f"\n\nIt showed:\n{text}" for text in texts if text)
     return f"{code_block(redact_source(cell.source).text)}{shown}"
 
@@ -68,7 +70,7 @@ def told_source(cell: CellEvent, *, source_chars: int) -> str:
 
 def without_secrets(cell: CellEvent) -> CellEvent:
     """A run of a cell as it may be written to a disk."""
-    outputs = tuple(replace(output, text=scrub(output.text)) for output in cell.outputs)
+    outputs = tuple(replace(output, text=scrub(output.text)) for output in _shown(cell))
     return replace(cell, source=redact_source(cell.source).text, outputs=outputs)
 
 
@@ -78,9 +80,18 @@ def secrets_in(cell: CellEvent) -> tuple[str, ...]:
     return (*source.names, *redact_text(_outputs(cell)).names)
 
 
+def _shown(cell: CellEvent) -> tuple[Output, ...]:
+    """What a cell showed, but what its code names may be hidden; errors are told in any case."""
+    names = concealed_in(cell.source)
+    told = tuple(one for one in cell.outputs if not names or one.kind == "error")
+    if len(told) == len(cell.outputs):
+        return told
+    return Output("display", f"(not told: it may show `{names[0]}`, which is hidden)"), *told
+
+
 def _outputs(cell: CellEvent) -> str:
     texts = []
-    for output in cell.outputs:
+    for output in _shown(cell):
         text = output.text if output.text.endswith("\n") else f"{output.text}\n"
         texts.append(f"stderr: {text}" if output.kind == "stderr" else text)
     return "".join(texts)

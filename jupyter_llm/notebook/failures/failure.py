@@ -17,7 +17,7 @@ from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_step
 from jupyter_llm.notebook.values.guard import ask
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import class_attribute, public_names
-from jupyter_llm.notebook.values.secrets import looks_secret
+from jupyter_llm.notebook.values.secrets import is_secret
 from jupyter_llm.notebook.values.summaries import Room, summarize
 
 if TYPE_CHECKING:
@@ -231,7 +231,8 @@ def _find_missing(
         return _missing("module", slot(error, ImportError, "name"), ())
     args = slot(error, BaseException, "args")
     if issubclass(kind, KeyError) and len(args) == 1:
-        holders = [namespace[n] for n in names if n in namespace and not looks_secret(n)]
+        known = ((name, namespace[name]) for name in names if name in namespace)
+        holders = [value for name, value in known if not is_secret(name, value)]
         return _missing("key", args[0], (key for holder in holders for key in keys(holder) or ()))
     return None
 

@@ -13,7 +13,13 @@ from jupyter_llm.notebook.values import known
 from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
 from jupyter_llm.notebook.values.peek import is_a, qualified_name
 from jupyter_llm.notebook.values.redaction import scrub
-from jupyter_llm.notebook.values.secrets import HIDDEN, is_small, is_told, looks_secret
+from jupyter_llm.notebook.values.secrets import (
+    HIDDEN,
+    is_concealed,
+    is_small,
+    is_told,
+    looks_secret,
+)
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
 MARGIN: Final = 4096  # read beyond the room, so that no half of a secret stands at its end
@@ -67,6 +73,8 @@ class Reading:
         """One short line for a value inside of another."""
         if id(value) in self._inside:
             return "…(itself)"
+        if is_concealed("", value):
+            return cut(HIDDEN, room)
         kind = self.kind_of(value)
         if kind is None:
             return cut(one_line(self.asked(value)), room)

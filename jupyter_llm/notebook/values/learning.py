@@ -14,7 +14,7 @@ from jupyter_llm.notebook.values.containers import fields_of
 from jupyter_llm.notebook.values.definitions import definition_kind
 from jupyter_llm.notebook.values.peek import key_name, own_package
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text
-from jupyter_llm.notebook.values.secrets import looks_secret
+from jupyter_llm.notebook.values.secrets import is_secret, looks_secret
 from jupyter_llm.notebook.values.tables import column, column_labels, first_values
 
 _MAX_INSIDE: Final = 300  # known ones with those in containers, so that a table leaves room
@@ -44,10 +44,10 @@ def learn(source: str, namespace: Mapping[Any, Any], shown: Iterable[str] = ()) 
         below: list[tuple[str, Any]] = []
         for name, value in level[:left]:
             if type(value) in (str, bytes, int):
-                if looks_secret(name):
+                if is_secret(name):
                     known.note(name, value, most)
             elif len(below) < left:
-                above = name if looks_secret(name) else ""
+                above = name if is_secret(name) else ""
                 below += [(above or key_name(key), one) for key, one in _inside(value)]
         left = max(0, left - len(level))
         level, most = below, _MAX_INSIDE

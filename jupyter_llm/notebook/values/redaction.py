@@ -25,6 +25,7 @@ from jupyter_llm.notebook.code.syntax import (
 from jupyter_llm.notebook.values import formats, known, literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
+    concealed_in,
     is_placeholder,
     is_shown,
     is_small,
@@ -89,8 +90,8 @@ def redact_value(expression: str, value: object, text: str) -> str:
     """What an expression in a prompt gives, as a text; none of it if it reads a secret by name."""
     if value is None or isinstance(value, bool | float) or _ABOUT.fullmatch(expression):
         return text
-    is_secret = any(map(looks_secret, re.findall(r"\w+", expression)))
-    return HIDDEN if is_secret else redact_mixed(text).text
+    names = [name for name in re.findall(r"\w+", expression) if looks_secret(name)]
+    return HIDDEN if names or concealed_in(expression) else redact_mixed(text).text
 
 
 # Where Python begins, whatever seems to be open before: more is read as code rather than less.

@@ -1,12 +1,13 @@
 """Names of secrets: what is not told to a model because of how it is called.
 
 Somebody may say of any name what it is: what was shown is no secret any more in this kernel, and
-what was hidden is one.
+what was hidden is one, and so is what else the notebook calls the same object.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -98,22 +99,46 @@ _NUMBERS_TOO = re.compile("(?:session[ _-]?id|account[ _-]?key)s?")
 _LEAST_OPENING: Final = 16
 _SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,3}(?:\.\d*)?")
 _CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _MAX_NAME: Final = 200
 _MAX_BITS: Final = 10_000
 
-_said: dict[str, bool] = {}  # of names, whether what goes by them is to be told
+_shown: set[str] = set()  # names whose secrets are to be told
+# Names of what is to be hidden, with the variables that tell which object that is now.
+_concealed: dict[str, Mapping[str, object]] = {}
+_NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal ones may be one object
 
 
 def looks_secret(name: str) -> bool:
     """Whether something of that name is likely a password, a key, or the like, and not shown."""
-    is_meant = _said.get(name.lower()) is False or _is_secret(name[:_MAX_NAME])
-    return is_meant and not is_shown(name)
+    return _is_secret(name[:_MAX_NAME]) and not is_shown(name)
+
+
+def is_secret(name: str, value: object = None) -> bool:
+    """Whether a variable looks like a secret by its name, or somebody hides it or its object."""
+    return looks_secret(name) or is_concealed(name, value)
+
+
+def is_concealed(name: str, value: object) -> bool:
+    """Whether somebody hides a variable of that name, or the object it stands for."""
+    if name in _concealed:
+        return True
+    held = [names.get(one) for one, names in _concealed.items()]
+    # By identity, since a class may have its own `__eq__`.
+    return any(o is value for o in held) and not any(o is type(value) for o in _NO_OBJECTS)
+
+
+def concealed_in(source: str) -> list[str]:
+    """The words of a piece of code that name something that is hidden."""
+    names = next(iter(_concealed.values()), {})
+    words = dict.fromkeys(_IDENTIFIER.findall(source)) if _concealed else ()
+    return [word for word in words if is_concealed(word, names.get(word))]
 
 
 def may_name(text: str) -> bool:
     """Whether there may be the name of a secret in a text; a quick look."""
-    return _HINT.search(text) is not None or (bool(_said) and any(map(text.lower().count, _said)))
+    return _HINT.search(text) is not None
 
 
 def is_placeholder(text: str) -> bool:
@@ -148,28 +173,31 @@ def plain_text(value: object) -> str:
 
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
-    _said[name.lower()] = True
+    _shown.add(name.lower())
+    _concealed.pop(name, None)
 
 
-def conceal(name: str) -> None:
-    """From here on, hide what goes by a name."""
-    _said[name.lower()] = False
+def conceal(name: str, namespace: Mapping[str, object]) -> None:
+    """From here on, hide what goes by a name, and the variable of a namespace."""
+    _shown.discard(name.lower())
+    _concealed[name] = namespace
 
 
 def forget() -> None:
     """Tell and hide what is told and hidden by itself."""
-    _said.clear()
+    _shown.clear()
+    _concealed.clear()
 
 
-def said() -> frozenset[tuple[str, bool]]:
-    """What is told or hidden on purpose, for those who remember what is hidden."""
-    return frozenset(_said.items())
+def said() -> frozenset[str]:
+    """What is told on purpose, for those who remember what is hidden."""
+    return frozenset(_shown)
 
 
 def is_shown(name: str) -> bool:
     """Whether it was said that what goes by a name, or by its last part, is to be told."""
     low = name.lower()
-    return bool(_said) and bool(_said.get(low) or _said.get(low.rpartition(".")[2]))
+    return bool(_shown) and not _shown.isdisjoint((low, low.rpartition(".")[2]))
 
 
 @lru_cache(maxsize=8192)

@@ -25,7 +25,7 @@ from jupyter_llm.notebook.values.peek import (
     text_of,
 )
 from jupyter_llm.notebook.values.redaction import without_known
-from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
+from jupyter_llm.notebook.values.secrets import HIDDEN, is_secret
 
 MAX_CHARS: Final = 600
 DEADLINE_S: Final = 0.2
@@ -79,9 +79,9 @@ def summarize(
     start = f"{cut(name, 80)}: "
     try:
         reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
-        is_secret = looks_secret(name) and reading.holds_data(value)
+        is_hidden = is_secret(name, value) and reading.holds_data(value)
         hidden = f"{HIDDEN} ({type_name(value)})"
-        text = hidden if is_secret else without_known(_told(value, reading))
+        text = hidden if is_hidden else without_known(_told(value, reading))
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
         text = f"{type_name(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)
@@ -118,7 +118,7 @@ def headline(name: str, value: object, *, max_chars: int) -> str:
     told = type_name(value)
     with suppress(Exception):  # a broken value is a value, too
         kind = kind_of(value)
-        if kind is not None and not (kind.holds_data and looks_secret(name)):
+        if kind is not None and not (kind.holds_data and is_secret(name, value)):
             told = one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of)))
     return cut(told, max_chars)
 

@@ -19,7 +19,7 @@ from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import split_cell_magic
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub
-from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
+from jupyter_llm.notebook.values.secrets import HIDDEN, is_secret
 from jupyter_llm.notebook.values.variables import used
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def told_names(sources: Iterable[str], variables: Mapping[str, Any]) -> str:
     names = dict.fromkeys(name for source in sources for name in used(source, namespace))
     parts: list[str] = []
     for name in names:
-        told = keys(namespace[name]) if not looks_secret(name) else None
+        told = keys(namespace[name]) if not is_secret(name, namespace[name]) else None
         if told and len(parts) < _MAX_TOLD:
             kind = "keys" if isinstance(namespace[name], dict) else "columns"
             few = [" ".join(key.split())[:24] for key in told[:12]]

@@ -167,7 +167,7 @@ def test_the_names_of_what_is_hidden_are_known_and_one_can_be_shown() -> None:
     assert sorted(redact_source(source).names) == ["github_token", "token"]
     secrets.show("github_token")
     assert "ghp_" in redact_source(source).text
-    secrets.conceal("db_password")
+    secrets.conceal("db_password", {})
     assert "S02x9" not in redact_source(source).text
 
 
