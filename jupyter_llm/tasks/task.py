@@ -176,10 +176,12 @@ class Asking:
         first: int = 1,
         stop: Sequence[str] = (),
         max_tokens: int | None = None,
+        end_s: float | None = None,
     ) -> list[Completion]:
         """Ask for a few texts at once that go on from `begin` and end before any of `stop`.
 
-        What was begun is no part of them. What is shown to go on counts from `first`.
+        What was begun is no part of them. `first` and `end_s` are those of `drawn`; more
+        drafts than the first ones are not shown.
         """
         engine, request = self.engine(), self._request(prompt)
         params = request.params.filled(engine.info.sampling.for_code)
@@ -194,9 +196,10 @@ class Asking:
             drawn(
                 engine,
                 [request, *(varied(request, number) for number in more)],
-                show=lambda stream: self.show(BegunStream(stream, begin, waits=True)),
+                show=None if first > 1 else lambda s: self.show(BegunStream(s, begin, waits=True)),
                 show_progress=self.show_progress,
                 first=first,
+                end_s=end_s,
             )
         )
         for again, completion in found:

@@ -38,7 +38,7 @@ _REQUEST = (
 )
 _BEGIN = "```python\nimport pytest\n\n\ndef test_"  # else small models repeat what is tested
 _NUM_DRAFTS = 3
-_MAX_S = 30.0  # in which more drafts are begun
+_MAX_S = 30.0  # in which drafts are written, once the model is there; the first is in any case
 _MAX_TOKENS = 180  # of a draft
 _MAX_CHARS = 10_000
 _MAX_VARIABLES = 4
@@ -67,22 +67,18 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     request = _REQUEST.format(title=title, title_first=title[0].upper() + title[1:])
     prompt = "\n\n".join(filter(None, (_variables(task), subject.prompt(request))))
     name = subject.name or min(tested, default="cell")
-    tests, end_s = _Tests(task, tested, source), time.monotonic() + _MAX_S
+    draft = partial(task.draft, prompt, count=_NUM_DRAFTS, stop=("\n```",), max_tokens=_MAX_TOKENS)
+    tests = _Tests(task, tested, source)
     try:
+        if task.engine is not None:
+            task.engine()  # a model may take longer to load than to write
+        end_s = time.monotonic() + _MAX_S
         for more in (f"{name}_with_", f"{name}():\n    assert {name}("):
-            begin, stop = _BEGIN + more, ("\n```",)
+            begin = _BEGIN + more
             if tests.num_drafts and task.show_progress is not None:
-                task.show_progress(
-                    Step(f"Asking again: {count_of(len(tests.kept), 'test')} so far")
-                )
-            drafts = task.draft(
-                prompt,
-                begin=begin,
-                count=_NUM_DRAFTS,
-                first=tests.num_drafts + 1,
-                stop=stop,
-                max_tokens=_MAX_TOKENS,
-            )
+                kept = count_of(len(tests.kept), "test")
+                task.show_progress(Step(f"Asking again: {kept} so far"))
+            drafts = draft(begin=begin, first=tests.num_drafts + 1, end_s=end_s)
             tests.take(begin.partition("\n")[2], drafts)
             if len(tests.kept) >= _ENOUGH or tests.why_not or time.monotonic() > end_s:
                 break
@@ -146,8 +142,11 @@ class _Tests:
         seen = self.task.tries.seen(*sources, look=look, step="Trying the tests")
         # What a function gives that was kept from something says nothing about it.
         if (found := _read(seen.looked)) and seen.outcome != "refused":
-            self.kept += [source for source, _ in found if source and parse_python(source)]
-            self.surprises += [text for _, told in found for text in told]
+            for test, (source, told) in zip(new, found, strict=False):
+                match parse_python(source):
+                    case ast.Module([ast.FunctionDef(name=test.name) as it]) if _is_plain_test(it):
+                        self.kept.append(source)
+                self.surprises += [f"{text:.300}" for text in told]
             return
         why = "not tried: what came out could not be read" if seen.runs else seen.text
         self.why_not = f"{why[:1].upper()}{why[1:]}."
@@ -180,7 +179,8 @@ class _Tests:
         if self._completion is None or not kept:
             num, drafts = count_of(len(self._seen), "test"), count_of(self.num_drafts, "draft")
             what = f"test that holds: none of {num} in {drafts} passes" if self._seen else "code"
-            raise MagicUsageError(f"The model wrote no {what}.", "Try again, or another model.")
+            said = self.why_not or f"The model wrote no {what}."
+            raise MagicUsageError(said, "Try again, or another model.")
         trees = [node for test in kept for node in ast.parse(test).body]
         calls = [f"{node.name}()" for node in trees if isinstance(node, ast.FunctionDef)]
         parts = ["\n".join(self._imports_of(trees)), *kept, "\n".join(calls)]

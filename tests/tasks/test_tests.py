@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.scripted import ScriptedEngine
 from support.scripted_tries import OpenTries
 from support.seal import needs_seal
 from support.watch import Watch
 
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.sealed.seen import Seen
+from jupyter_llm.records.answers import AnswerLog
+from jupyter_llm.records.prompt_store import PromptStore
 from jupyter_llm.tasks import tests
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import ShownCell, Subject
+from jupyter_llm.tasks.task import Asking
 from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
 
@@ -154,30 +160,64 @@ def test_it_says_that_it_asks_again_and_gives_up_in_time(
     watch.run(HALF)
     shown: list[str] = []
     task = watch.task("pass", tries=OpenTries(namespace=watch.shell.user_ns))
-    task = replace(task, show_progress=lambda step: shown.append(step.text))
+    began: list[float] = []  # when the model was there
+
+    def draft(prompt: str, *, end_s: float, **how: Any) -> list[Completion]:
+        assert end_s - tests._MAX_S >= began[-1]
+        return task.draft(prompt, **how)
+
+    def load() -> ScriptedEngine:
+        began.append(time.monotonic())
+        return ScriptedEngine()
+
+    ask: dict[str, Any] = {"draft": draft, "engine": load}
+    waiting = replace(task, show_progress=lambda step: shown.append(step.text), **ask)
     for most_s, num_rounds in ((60.0, 2), (-1.0, 1)):
         monkeypatch.setattr(tests, "_MAX_S", most_s)
         watch.prompts.clear()
         with pytest.raises(MagicUsageError):
-            write_tests(task, "half")
+            write_tests(waiting, "half")
         assert len(watch.prompts) == num_rounds
     assert shown == ["Asking again: 0 tests so far"]
 
 
-@pytest.mark.parametrize("looked", [7, "ab", [["x"]], [["x", 1]], {"a": []}, [["(", []]]])
+def test_a_model_that_is_slow_keeps_nobody_waiting_for_more_drafts() -> None:
+    engine = ScriptedEngine(holds=True)
+    answers = AnswerLog(PromptStore())
+    asking = Asking(lambda: engine, SamplingParams(), answers, lambda stream: stream.result())
+    assert asking.draft("x", begin="", count=2, first=4, end_s=time.monotonic()) == []
+
+
+ELSE = "def test_half_with_a():\n    assert half(4) == 2"
+UNREAD = "Not tried: what came out could not be read."
+
+
+@pytest.mark.parametrize("looked", [7, "ab", [["x"]], [["x", 1]], {"a": []}])
 def test_what_a_draft_has_forged_is_no_test(watch: Watch, looked: object) -> None:
+    assert forged(watch, looked).verdict == UNREAD
+
+
+@pytest.mark.parametrize(
+    "source", ["(", f"{ELSE}\nx = 1", "@f\n" + ELSE, ELSE.replace("_a", "_b"), "import os", "x = 1"]
+)
+def test_only_a_drafted_test_is_kept_of_what_may_be_forged(watch: Watch, source: str) -> None:
+    with pytest.raises(MagicUsageError, match="no test that holds"):
+        forged(watch, [[source, []]])
+    proposal = forged(watch, [[ELSE, ["x" * 1000]], [ELSE, []]])
+    assert proposal.source.count("def ") == 1
+    assert len(proposal.verdict) < 500
+
+
+def forged(watch: Watch, looked: object) -> Proposal:
+    """What is proposed where a draft makes up what comes out of its copy."""
+
     class Forged(Tries):
         def seen(self, *_sources: str, **_how: Any) -> Seen:
             return Seen(outcome="runs", text="runs", looked=looked)
 
     watch.run(HALF)
     task = watch.task(drafts=["a():\n    assert half(4) == 2"], tries=Forged())
-    if looked == [["(", []]]:
-        with pytest.raises(MagicUsageError, match="no test that holds"):
-            write_tests(task, "half")
-    else:
-        said = write_tests(task, "half").verdict
-        assert said == "Not tried: what came out could not be read."
+    return write_tests(task, "half")
 
 
 def test_what_cannot_be_tried_says_so_and_lacks_no_name(watch: Watch) -> None:
@@ -187,6 +227,8 @@ def test_what_cannot_be_tried_says_so_and_lacks_no_name(watch: Watch) -> None:
     proposal = write_tests(task, "half")
     assert "test_b" not in proposal.source
     assert proposal.verdict == "Not tried: that is switched off."
+    with pytest.raises(MagicUsageError, match=r"^Not tried: that is switched off\. Try again"):
+        write_tests(watch.task(drafts=["a():\n    assert half(five) == 2"]), "half")
 
 
 @needs_seal
