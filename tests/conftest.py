@@ -37,7 +37,14 @@ settings.load_profile("no deadline")
 
 # How variables begin that say where models, chats and settings lie, and how the hub is reached.
 FOREIGN = (
-    *("JUPYTER_LLM_", "LLM_USER_PATH", "OLLAMA_MODELS", "LLAMA_CACHE"),
+    *(
+        "JUPYTER_LLM_",
+        "JUPYTERLAB_",
+        "JUPYTER_CONFIG",
+        "LLM_USER_PATH",
+        "OLLAMA_MODELS",
+        "LLAMA_CACHE",
+    ),
     *("XDG_DATA", "XDG_CACHE", "XDG_CONFIG", "HF_", "HUGGING", "TRANSFORMERS_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
 )

@@ -100,8 +100,6 @@ class CurrentEngine:
         self._embedding: set[Path] = set()  # what of it makes only vectors
         self._default: ModelEntry | None = None  # as it was when somebody looked
         self._project: Project | None = None
-        self.default_of_page = ""
-        """The model that is used where neither the user nor the project says which."""
         self._idle_s: float | None = None
         self._idle_timer: threading.Timer | None = None
         self.is_background_held = False
@@ -439,7 +437,7 @@ class CurrentEngine:
 
         if model is not None:
             return find_model(model)
-        self._default = default_model(self.project().model, self.default_of_page)
+        self._default = default_model(self.project().model)
         entry = self._default or self._latest(list(self._seen.values()))
         if entry is None:
             raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")

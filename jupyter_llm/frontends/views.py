@@ -47,10 +47,7 @@ class View:
         """
 
     def remark(self, said: str) -> None:
-        """Say something below the final text that is true now, and should not be saved with it."""
-
-    def settle(self) -> None:
-        """Take the remark away, where that can be done."""
+        """Say below the final text what is not to be saved with it; `""` takes it away."""
 
     def clear(self) -> None:
         """Take away what has shown what goes on."""
@@ -126,10 +123,6 @@ class NotebookView(View):
     def remark(self, said: str) -> None:
         """Show it behind the note."""
         self._settled(said)
-
-    def settle(self) -> None:
-        """Show the final text as it was."""
-        self._settled("")
 
     def clear(self) -> None:
         """Take away what has shown what goes on; a text stays."""
@@ -278,13 +271,6 @@ def cut_off(completion: Completion, *, has_options: bool = True) -> str:
     if is_all_thought:
         return f"{said}; -n allows more, and --no-think answers at once"
     return f"{said}; -n allows more, as far as the context window reaches"
-
-
-def stand_in(model: str, pull: str = "`%llm /pull`") -> str:
-    """That another model is worth using, where an answer is of the one that came with the extra."""
-    from jupyter_llm.models.discover import is_stand_in
-
-    return f"a stand-in: {pull} gets a model worth using" if is_stand_in(model) else ""
 
 
 def watch(stream: Stream, view: View) -> Completion:

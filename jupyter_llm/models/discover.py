@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,9 @@ WHICH_ONE = (
 _SUFFIX = ".gguf"
 _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
+_ANSWERED = Remembered("model that answered", max_values=20)
+_SETTINGS = "jupyter-llm/status-bar.jupyterlab-settings"
+_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)  # or a text, in JSON
 # One more for each change of what is read in them.
 _HEADERS = Remembered("header 3", max_values=20_000)
 
@@ -140,10 +146,16 @@ def note_used(entry: ModelEntry) -> None:
     _USED.put(str(entry.path), "")
 
 
-def is_stand_in(name: str) -> bool:
-    """Whether a model is the one of our extra, and no other was used on this machine yet."""
+def note_answer(name: str) -> None:
+    """Remember a model that has answered a person."""
+    _ANSWERED.put(name, "")
+
+
+def stand_in(name: str, pull: str = "`%llm /pull`") -> str:
+    """That another is worth using, if it is our extra's and none has answered on this machine."""
     own = {one for found in embedded() for one in found.names}
-    return name in own and own.issuperset(name_of(Path(used).stem) for used in _USED.all())
+    is_one = name in own and own.issuperset(_ANSWERED.all())
+    return f"a stand-in: {pull} gets a model worth using" if is_one else ""
 
 
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
@@ -212,22 +224,35 @@ def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
     return list(dict.fromkeys(names[match] for match in found))
 
 
-def default_model(of_project: str | None = None, of_page: str = "") -> ModelEntry | None:
+def _set_in_lab() -> str:
+    """The default model of JupyterLab's settings on this machine; empty where there is none."""
+    with suppress(ImportError, OSError, ValueError, AttributeError, RecursionError):
+        if not (folder := os.environ.get("JUPYTERLAB_SETTINGS_DIR")):
+            from jupyter_core.paths import jupyter_config_dir
+
+            folder = f"{jupyter_config_dir()}/lab/user-settings"
+        text = _COMMENT.sub(r"\1", Path(folder, _SETTINGS).read_text("utf-8"))
+        return str(json.loads(text).get("model") or "").strip()
+    return ""
+
+
+def default_model(of_project: str | None = None) -> ModelEntry | None:
     """What is used without being told.
 
-    `JUPYTER_LLM_MODEL` comes first, then the project's, the alias `default`, the one that is set in
-    the page, the embedded or only model.
+    `JUPYTER_LLM_MODEL` comes first, then the project's, the alias `default`, that of JupyterLab's
+    settings, the embedded or only model.
     """
     if chosen := os.environ.get("JUPYTER_LLM_MODEL") or of_project:
         return find_model(chosen)
     if DEFAULT in aliases():
         return find_model(DEFAULT)
-    if of_page:
+    if chosen := _set_in_lab():
         try:
-            return find_model(of_page)
-        except ModelNotFoundError as error:
-            said = f"The default model of JupyterLab's settings is not here: {error}"
-            raise ModelNotFoundError(of_page, message=said) from None
+            inspect((entry := find_model(chosen)).path)
+        except (ModelNotFoundError, ModelFileError) as error:
+            said = f"{error} It is set in JupyterLab: Settings → Language Model → Default model."
+            raise ModelNotFoundError(chosen, message=said) from None
+        return entry
     if (first := next(embedded(), None)) is not None:
         return _entry(first, first.names)
     models = list_with_facts()

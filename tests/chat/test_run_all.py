@@ -173,6 +173,16 @@ class TestWhatAnEarlierKernelKept:
         assert isinstance(publisher, RecordingPublisher)
         assert "kept since" not in str(publisher.earlier)  # so two runs are saved as the same
 
+    def test_a_program_that_saves_after_the_last_cell_saves_the_same_each_time(
+        self, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request = {"content": {"allow_stdin": False}}  # as nbclient and papermill send it
+        monkeypatch.setattr(notebook.shell, "parent_header", request, raising=False)
+        cells = ("first", "second")
+        texts = [notebook.run(NOTEBOOK[cell], cell) for cell in cells]
+        notebook.restart()
+        assert [notebook.run(NOTEBOOK[cell], cell) for cell in cells] == texts
+
     def test_whoever_goes_on_by_itself_is_not_advised_to(self, notebook: Notebook) -> None:
         self.chat(notebook)
         assert "2 turns kept since" in notebook.run("%llm /history", "new")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+from jupyter_core.paths import jupyter_config_dir
 
 from jupyter_llm.errors import ModelNotFoundError
 from jupyter_llm.models.aliases import DEFAULT, Alias, give_alias, remove_alias
@@ -232,17 +234,19 @@ def test_the_environment_chooses_the_default_else_it_is_the_embedded_model(
         default_model()
 
 
-def test_what_is_set_in_the_page_comes_after_all_that_was_chosen_and_before_what_is_found(
+def test_jupyterlabs_settings_come_after_all_that_was_chosen_and_before_what_is_found(
     tiny_gguf: Path, shelf: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("set", "user", "project", "environment"):
         put(tiny_gguf, shelf / f"{name}.gguf")
 
     def chosen(of_project: str | None = None) -> str:
-        entry = default_model(of_project, str(shelf / "set.gguf"))
+        entry = default_model(of_project)
         assert entry is not None
         return entry.path.stem
 
+    assert chosen() == embedded.stem
+    set_in_lab("set")
     assert chosen() == "set"
     give_alias(DEFAULT, Alias("user"))
     assert chosen() == "user"
@@ -251,8 +255,32 @@ def test_what_is_set_in_the_page_comes_after_all_that_was_chosen_and_before_what
     assert chosen("project") == "environment"
     monkeypatch.delenv("JUPYTER_LLM_MODEL")
     remove_alias(DEFAULT)
-    with pytest.raises(ModelNotFoundError, match=r"JupyterLab's settings is not here: .*gone"):
-        default_model(None, "gone")
+    monkeypatch.setenv("JUPYTERLAB_SETTINGS_DIR", str(shelf / "elsewhere"))
+    assert chosen() == embedded.stem
+
+
+def set_in_lab(model: str) -> Path:
+    """Choose a default model in JupyterLab, which writes comments into its settings."""
+    file = "lab/user-settings/jupyter-llm/status-bar.jupyterlab-settings"
+    path = Path(jupyter_config_dir(), file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f'{{\n    // "model" /* */: a name\n    "model": {json.dumps(model)}\n}}', "utf-8"
+    )
+    return path
+
+
+def test_a_default_of_the_settings_that_is_no_model_is_said_with_where_to_change_it(
+    shelf: Path, embedded: Path
+) -> None:
+    (shelf / ".gguf").write_text("no model")
+    for model in ("gone", str(shelf / "gone.gguf"), f"{shelf}//.gguf"):
+        path = set_in_lab(model)
+        with pytest.raises(ModelNotFoundError, match="Settings → Language Model → Default model"):
+            default_model()
+    for text in ("", "{", "[7]", "[" * 100_000, '{"model": ""}', '{"model": null}', "{}"):
+        path.write_text(text, "utf-8")
+        assert default_path() == embedded
 
 
 def test_an_only_model_is_the_default_and_of_two_none(tiny_gguf: Path, shelf: Path) -> None:

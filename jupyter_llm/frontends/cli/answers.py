@@ -22,7 +22,8 @@ from jupyter_llm.frontends.cli.command import (
     show_json,
 )
 from jupyter_llm.frontends.prompt.options import OPTIONS
-from jupyter_llm.frontends.views import TerminalView, View, cut_off, stand_in, watch
+from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
+from jupyter_llm.models.discover import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,6 @@ def _shown(stream: Stream, options: argparse.Namespace) -> Completion:
     completion = watch(stream, view)
     notes = (cut_off(completion), str(completion.usage) if options.stats else "")
     view.close(completion.text, "; ".join(filter(None, notes)))
-    view.remark(stand_in(completion.model, "`jupyter llm pull`"))
     return completion
 
 
@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace) -> int:
 
     Where no model is named it is that of JUPYTER_LLM_MODEL, or the `model` of [tool.jupyter_llm] in
     the nearest pyproject.toml (which also says how it is loaded and what holds for prompts, as in
-    notebooks), or the alias `default`.
+    notebooks), the alias `default`, or that of JupyterLab's settings.
     """
     from jupyter_llm.api import llm
 
@@ -125,7 +125,9 @@ def _run(options: argparse.Namespace) -> int:
     stream = llm.stream(
         prompt, system=options.system, model=options.model, raw=options.raw, **sampling
     )
-    _shown(stream, options)
+    completion = _shown(stream, options)
+    if not options.json:
+        _view().remark(stand_in(completion.model, "`jupyter llm pull`"))
     return OK
 
 
@@ -155,7 +157,8 @@ def _chat(options: argparse.Namespace) -> int:
     assert info is not None
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        say("chat", f"{info.name}. Ctrl-C stops an answer, Ctrl-D ends the talk, /help helps.")
+        name = ", ".join(filter(None, (info.name, stand_in(info.name, "/pull"))))
+        say("chat", f"{name}. Ctrl-C stops an answer, Ctrl-D ends the talk, /help helps.")
     chat = llm.chat(system=options.system)
     for text in _lines(is_terminal=is_terminal):
         try:

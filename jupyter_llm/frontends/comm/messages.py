@@ -276,15 +276,11 @@ class ToFrontEnd(Data, tag_field="type", tag=_tag):
 
 
 class Hello(FromFrontEnd):
-    """A page is there, or its notebook has moved to `path` below the server's root.
-
-    `model` is the default one of the page's settings, a name or path, or empty.
-    """
+    """A page is there, or its notebook has moved to `path` below the server's root."""
 
     protocol: int
     client: str
     path: str
-    model: str
 
 
 class Cells(FromFrontEnd):

@@ -10,7 +10,7 @@ from jupyter_llm.chat.context_report import context_report
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import ProgressMessage, StatusData, ToFrontEnd, TurnData
-from jupyter_llm.frontends.views import stand_in
+from jupyter_llm.models.discover import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -144,7 +144,6 @@ class Session:
 
     def _take_in(self, hello: messages.Hello) -> None:
         self.client, self.path = hello.client, hello.path
-        self.llm.current.default_of_page = hello.model.strip()
         self._place.take(hello.path)
         self._on_hello(self)
         self._welcome(hello.id)

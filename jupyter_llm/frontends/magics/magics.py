@@ -40,6 +40,7 @@ from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import FORMATS, OPTIONS, Options, flags_in
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
+from jupyter_llm.models.discover import stand_in
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.code.landing import CellWriter
 from jupyter_llm.tasks.proposal import Proposal
@@ -198,7 +199,7 @@ class LLMMagics(Magics):
         """
         view, self._remarked = self._remarked, View()
         with self.recorder.unheard():
-            view.settle()
+            view.remark("")
 
     def close(self) -> None:
         """Let nothing land any more."""
@@ -342,10 +343,12 @@ class LLMMagics(Magics):
         return chat
 
     def _end(self, view: View, completion: Completion, options: Options, said: str = "") -> None:
-        """Keep an answer where that is wanted, and say below it what need not be saved."""
+        """Keep an answer where that is wanted, and tell a person what need not be saved."""
         self._assign(completion, options)
         self.settle()
-        if remark := "; ".join(filter(None, (said, views.stand_in(completion.model)))):
+        request = getattr(self.shell, "parent_header", None) or {}
+        is_read = request.get("content", {}).get("allow_stdin", True)  # else nobody is there
+        if is_read and (remark := "; ".join(filter(None, (said, stand_in(completion.model))))):
             view.remark(remark)
             self._remarked = view
 

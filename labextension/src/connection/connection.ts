@@ -62,7 +62,6 @@ export class Connection implements IDisposable {
   #state: ConnectionState = "none";
   #kernelVersion: string | null = null;
   #isDisposed = false;
-  #model = "";
 
   constructor(
     place: Place,
@@ -79,7 +78,7 @@ export class Connection implements IDisposable {
     this.panelReceived = this.#panelReceived;
     this.#requests = new Requests(this.client);
     place.sessionContext.kernelChanged.connect(this.#follow, this);
-    place.pathChanged.connect(this.#sayAgain, this);
+    place.pathChanged.connect(this.#move, this);
     window.addEventListener("pagehide", this.#leave);
     this.#follow();
   }
@@ -95,13 +94,6 @@ export class Connection implements IDisposable {
 
   get isDisposed(): boolean {
     return this.#isDisposed;
-  }
-
-  /** The model that is used in the kernel where nothing there says which. */
-  set defaultModel(model: string) {
-    if (model === this.#model) return;
-    this.#model = model;
-    this.#sayAgain();
   }
 
   /** Ask something; `onNews` hears how far it is. The reply fails where there is no connection. */
@@ -202,7 +194,6 @@ export class Connection implements IDisposable {
       protocol: PROTOCOL,
       client: this.client,
       path: this.#place.localPath,
-      model: this.#model,
     };
   }
 
@@ -243,7 +234,7 @@ export class Connection implements IDisposable {
     } else if (isThere === false) this.#close("absent");
   }
 
-  #sayAgain(): void {
+  #move(): void {
     if (this.#state === "open") this.request(this.#hello);
   }
 

@@ -153,7 +153,7 @@ export interface Transcript {
 
 /** What a page asks of the kernel; an id is added when it is sent. */
 export type Request =
-  | { type: "hello"; protocol: number; client: string; path: string; model: string }
+  | { type: "hello"; protocol: number; client: string; path: string }
   | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
   | {
       type: "complete";

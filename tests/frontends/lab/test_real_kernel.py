@@ -61,7 +61,7 @@ def test_pages_are_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
 def test_without_a_subshell_a_page_is_heard_when_the_cell_has_ended(kernel: Kernel) -> None:
     cell = kernel.start("import time; time.sleep(0.5)")
     page = KernelPage(kernel, has_subshell=False)
-    page.ask("hello", protocol=PROTOCOL, client="slow", path="slow.ipynb", model="")
+    page.ask("hello", protocol=PROTOCOL, client="slow", path="slow.ipynb")
     assert cell.finish().error is None
     page.wait_for_kind("welcome")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support.lab_page import LabPage
@@ -26,19 +25,6 @@ def test_a_page_is_welcomed_once_and_told_nothing_besides(open_page: MakePage) -
     (welcome,) = page.of_kind("welcome")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
     assert welcome["model"] is None  # none is loaded because a page is there
-
-
-def test_the_default_model_of_the_settings_is_used_and_what_is_chosen_comes_first(
-    open_page: MakePage, tiny_base_gguf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(llm.current, "default_of_page", "")
-    page = open_page()
-    page.hello(model=f" {tiny_base_gguf} ")
-    monkeypatch.delenv("JUPYTER_LLM_MODEL")
-    assert llm.current.find().path == tiny_base_gguf
-    assert llm.engine().info.name == "tiny"  # by `use`
-    page.hello(model="")
-    assert llm.current.default_of_page == ""
 
 
 def test_whatever_a_page_may_say_is_taken(sessions: Sessions, open_page: MakePage) -> None:
