@@ -286,7 +286,7 @@ def test_a_read_only_cell_is_explained_but_not_changed(actions: CellActions) -> 
 
 def test_the_commands_are_in_the_toolbar_and_the_context_menu(actions: CellActions) -> None:
     index = actions.add(AFTER)
-    wanted = ["Explain Cell", "Fix Cell", "Edit Cell with an Instruction…"]
+    wanted = ["LLM: Explain Cell", "LLM: Fix Cell", "LLM: Edit Cell with an Instruction…"]
     cell = actions.notebook.cell(index)
     cell.locator(".jllm-cell-button").click()
     menu = actions.page.locator(".lm-Menu")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from browser.lab import Lab, Notebook
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Locator, Request
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -138,7 +138,7 @@ def test_a_kernel_loads_it_by_itself_only_where_that_is_wanted(
 def test_what_there_is_is_said_once_and_never_again(
     open_notebook: Callable[..., Notebook], errors: list[str]
 ) -> None:
-    notebook = open_notebook("%load_ext jupyter_llm")
+    notebook = open_notebook("%load_ext jupyter_llm", "%unload_ext jupyter_llm")
     page = notebook.page
     hint = page.get_by_text("the model goes on in grey")
     save_settings(notebook, hint=True)
@@ -152,37 +152,43 @@ def test_what_there_is_is_said_once_and_never_again(
     page.get_by_role("button", name="Open the Chat").click()
     expect(page.locator("#jupyter-llm-side-bar")).to_be_visible()
     expect(hint).to_have_count(0)
+    notebook.run(1)
+    save_settings(notebook, hint=True)
     notebook.reload()
-    Extension(notebook).wait_for_state("open")
-    page.evaluate("() => jupyterapp.serviceManager.settings.fetch('jupyter-llm:status-bar')")
+    expect(item(notebook)).to_have_text("LLM: not loaded")
+    save_settings(notebook, hint=False)  # another page has said it meanwhile
+    with page.expect_response(lambda reply: is_look(reply.request)) as looked:
+        notebook.run(0)
+    looked.value.finished()
+    fetch = "() => jupyterapp.serviceManager.settings.fetch('jupyter-llm:status-bar')"
+    for _ in range(3):  # what it does then comes before this
+        page.evaluate(fetch)
     assert hint.count() == 0
     assert errors == []
+
+
+def is_look(request: Request) -> bool:
+    """Whether a page asks for our settings."""
+    return request.method == "GET" and "status-bar" in request.url
 
 
 def test_the_settings_have_a_default_model_and_the_palette_says_whose_a_name_is(
     open_notebook: Callable[..., Notebook], lab: Lab, errors: list[str]
 ) -> None:
     path = write_tiny_model(lab.folder / "default.gguf", seed=6)
-    notebook = open_notebook(
-        "%load_ext jupyter_llm", "from jupyter_llm import llm\nllm.current.find().name"
-    )
+    notebook = open_notebook("from jupyter_llm import llm\nllm.current.find().name")
     page = notebook.page
-    notebook.run(0)
-    Extension(notebook).wait_for_state("open")
     save_settings(notebook, model=str(path), hint=False)
     try:
-        notebook.reload()
-        Extension(notebook).wait_for_state("open")
-        notebook.run(1)
-        assert "'default'" in notebook.text(1)
+        notebook.run(0)
+        assert "'default'" in notebook.text(0)
         notebook.command("settingeditor:open")
         page.get_by_text("Status and Loading").first.click()
         expect(page.locator(".jp-SettingsPanel")).to_contain_text("Default model")
         notebook.command("apputils:activate-command-palette")
         page.locator("#modal-command-palette .lm-CommandPalette-input").fill("llm chat")
-        expect(
-            page.locator(".lm-CommandPalette-itemLabel", has_text="LLM: Chat about the Notebook")
-        ).to_be_visible()
+        shown = page.locator(".lm-CommandPalette-item", has_text="LLM: Chat about the Notebook")
+        expect(shown.locator(".lm-CommandPalette-itemShortcut")).to_have_text("Ctrl+Shift+Space")
         assert errors == []
     finally:
         save_settings(notebook, hint=False)

@@ -39,7 +39,7 @@ class Page(Listener):
 
     def hello(self, **changed: Any) -> Json:
         """Say who it is, and return the welcome."""
-        known = {"client": self.name, "path": self.path, "model": ""}
+        known = {"client": self.name, "path": self.path}
         said = {"protocol": PROTOCOL, **known, **changed}
         return self.wait_for_kind("welcome", id=self.ask("hello", **said))
 

@@ -23,7 +23,6 @@ import {
 } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
 import type { Action } from "../connection/messages.js";
-import { addToPalette, named } from "../dom/palette.js";
 import { isOff } from "../page/off_cells.js";
 import { CellActions, isEditable, type Tools } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
@@ -81,8 +80,9 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     });
     const add = (name: string, command: Command) => {
       const describedBy = { args: { type: "object", properties: {} } };
-      commands.addCommand(PREFIX + name, { ...command, label: named(command.label), describedBy });
-      addToPalette(palette, PREFIX + name, trans);
+      const label = `LLM: ${command.label}`; // the palette does not show the category
+      commands.addCommand(PREFIX + name, { ...command, label, describedBy });
+      palette?.addItem({ command: PREFIX + name, category: trans.__("Language Model") });
     };
     const menu = new MenuSvg({ commands });
     menu.title.label = trans.__("Language Model");

@@ -6,7 +6,6 @@ import { ICompletionProviderManager, IInlineCompleterFactory } from "@jupyterlab
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { Connections } from "../connection/connections.js";
-import { addToPalette, named } from "../dom/palette.js";
 import { GhostProvider } from "./provider.js";
 import { firstLine, firstWord } from "./suggestion.js";
 
@@ -37,14 +36,14 @@ export const ghostText: JupyterFrontEndPlugin<void> = {
     };
     const add = (command: string, label: string, pieceOf: (text: string) => string) => {
       commands.addCommand(command, {
-        label: named(label),
+        label: `LLM: ${label}`,
         isEnabled: isShown,
         execute: () => {
           if (tracker.currentWidget) provider.acceptPiece(tracker.currentWidget, pieceOf);
         },
         describedBy: { args: { type: "object", properties: {} } },
       });
-      addToPalette(palette, command, trans);
+      palette?.addItem({ command, category: trans.__("Language Model") });
     };
     add("jupyter-llm:accept-word", trans.__("Accept Next Word of Inline Completion"), firstWord);
     add("jupyter-llm:accept-line", trans.__("Accept Next Line of Inline Completion"), firstLine);

@@ -5,7 +5,6 @@ import { Dialog, InputDialog, showDialog } from "@jupyterlab/apputils";
 import { PathExt } from "@jupyterlab/coreutils";
 import type { Contents } from "@jupyterlab/services";
 import type { TranslationBundle } from "@jupyterlab/translation";
-import { named } from "../dom/palette.js";
 import { exportName } from "./naming.js";
 import type { NotebookChats } from "./notebook_chats.js";
 import type { SideBar } from "./side_bar.js";
@@ -29,7 +28,7 @@ export function addChatCommands(
 ): void {
   const add = (id: string, label: string, work: (chats: NotebookChats) => Promise<void>) => {
     commands.addCommand(id, {
-      label: named(label),
+      label: `LLM: ${label}`,
       isEnabled: () => sideBar.isVisible && sideBar.chats !== null,
       execute: async () => {
         const { chats } = sideBar;

@@ -12,7 +12,6 @@ import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { LabIcon } from "@jupyterlab/ui-components";
 import { Menu } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
-import { addToPalette, named } from "../dom/palette.js";
 import { addChatCommands, CHAT_COMMANDS, IDS } from "./commands.js";
 import { SideBar } from "./side_bar.js";
 
@@ -64,7 +63,7 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
     tracker.currentChanged.connect((_, panel) => sideBar.follow(panel));
     sideBar.follow(tracker.currentWidget);
     commands.addCommand(IDS.chat, {
-      label: named(trans.__("Chat about the Notebook")),
+      label: trans.__("LLM: Chat about the Notebook"),
       icon: ICON,
       execute: ({ chat }) => {
         shell.activateById(sideBar.id);
@@ -73,6 +72,7 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: { args: { type: "object", properties: { chat: { type: "string" } } } },
     });
     addChatCommands(commands, sideBar, app.serviceManager.contents, trans);
-    for (const command of Object.values(IDS)) addToPalette(palette, command, trans);
+    const category = trans.__("Language Model");
+    for (const command of Object.values(IDS)) palette?.addItem({ command, category });
   },
 };

@@ -10,7 +10,6 @@ import { offlineBoltIcon } from "@jupyterlab/ui-components";
 import type { Connection } from "../connection/connection.js";
 import { Connections } from "../connection/connections.js";
 import { loadFailure, standing } from "../connection/standing.js";
-import { addToPalette, named } from "../dom/palette.js";
 import { ModelStatus } from "./model_status.js";
 import { StatusItem } from "./status_item.js";
 
@@ -38,9 +37,10 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
   ) => {
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
     const { commands } = app;
+    const category = trans.__("Language Model");
     const current = () => (tracker.currentWidget ? connections.of(tracker.currentWidget) : null);
     commands.addCommand(LOAD, {
-      label: named(trans.__("Load jupyter_llm in the Kernel")),
+      label: trans.__("LLM: Load jupyter_llm in the Kernel"),
       caption: trans.__("Run %load_ext jupyter_llm"),
       icon: offlineBoltIcon,
       isEnabled: () => current()?.state === "absent",
@@ -48,18 +48,17 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
       execute: () => load(current(), trans),
       describedBy: NO_ARGUMENTS,
     });
-    addToPalette(palette, LOAD, trans);
+    palette?.addItem({ command: LOAD, category });
     if (settings) {
-      const openChat = () => void commands.execute(CHAT);
-      void heed(settings, connections, (own) => hint(own, openChat, trans));
+      const openChat = () => void commands.execute(CHAT).catch(() => {}); // it may be switched off
+      void heed(settings, connections, () => hint(settings, openChat, trans));
     }
     if (!statusBar) return;
     const model = new ModelStatus();
     const item = new StatusItem(model, trans, {
       load: () => void commands.execute(LOAD),
       explain: () => explain(model.connection, trans),
-      openSettings: () =>
-        void commands.execute(EDIT_SETTINGS, { query: trans.__("Language Model") }),
+      openSettings: () => void commands.execute(EDIT_SETTINGS, { query: category }),
     });
     statusBar.registerStatusItem(ID, {
       item,
@@ -71,12 +70,12 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
     tracker.currentChanged.connect(() => model.follow(current()));
     model.follow(current());
     commands.addCommand(STATUS, {
-      label: named(trans.__("Model Status and Choice")),
+      label: trans.__("LLM: Model Status and Choice"),
       isEnabled: () => model.state === "open",
       execute: () => item.press(),
       describedBy: NO_ARGUMENTS,
     });
-    addToPalette(palette, STATUS, trans);
+    palette?.addItem({ command: STATUS, category });
   },
 };
 
@@ -100,44 +99,42 @@ function explain(connection: Connection | null, trans: TranslationBundle): strin
   return text || trans.__("The language model in the kernel");
 }
 
-/** Say once what nobody would look for; the settings remember that it was said. */
-function hint(own: ISettingRegistry.ISettings, openChat: () => void, trans: TranslationBundle) {
+/** Say once what nobody would look for; the settings remember that it was said, in any page. */
+async function hint(
+  settings: ISettingRegistry,
+  openChat: () => void,
+  trans: TranslationBundle,
+): Promise<void> {
+  const own = await settings.reload(ID);
+  if (own.composite.hint !== true) return;
   // A notification shows 140 characters.
   const text = trans.__(
     "Where you type code, the model goes on in grey, and Tab takes it. A chat about the notebook is in the side bar.",
   );
   const actions = [{ label: trans.__("Open the Chat"), callback: openChat }];
   Notification.info(text, { autoClose: false, actions });
-  void own.set("hint", false);
+  await own.set("hint", false);
 }
 
 /**
- * Do as the settings say: load jupyter_llm wherever a kernel has started without it, tell each kernel
- * the default model, and say once, where it is loaded first, what there is.
+ * Do as the settings say: load jupyter_llm wherever a kernel has started without it, and say once,
+ * where it is loaded first, what there is.
  */
 async function heed(
   settings: ISettingRegistry,
   connections: Connections,
-  hint: (own: ISettingRegistry.ISettings) => void,
+  hint: () => Promise<void>,
 ): Promise<void> {
   let canHint = true;
-  const known = new WeakSet<Connection>(); // several views of a notebook share one
   const tried = new WeakSet<Connection>();
   const loaded = settings.load(ID).catch(() => null);
   connections.added.connect(async (_, { connection }) => {
     const own = await loaded;
-    if (own === null || known.has(connection)) return;
-    known.add(connection);
-    const tell = () => {
-      if (connection.isDisposed) own.changed.disconnect(tell);
-      else connection.defaultModel = String(own.composite.model ?? "");
-    };
-    own.changed.connect(tell);
-    tell();
+    if (own === null) return;
     const look = () => {
       if (connection.state === "open" && canHint && own.composite.hint === true) {
         canHint = false;
-        hint(own);
+        hint().catch(() => {}); // without a server that keeps settings it would come each time
       }
       if (connection.state === "none") tried.delete(connection); // another kernel comes
       if (connection.state !== "absent" || tried.has(connection)) return;
