@@ -137,17 +137,21 @@ def read_failure(
     sources: CellSources | None = None,
     *,
     run: FailedRun | None = None,
+    max_chars: int = _MAX_CHARS,
 ) -> Failure:
-    """An exception as plain data; raises nothing, and keeps nothing of the exception alive."""
-    return _FailureReader(sources or CellSources()).read(error, run, _MAX_CHAIN)
+    """An exception as plain data; raises nothing, and keeps nothing of the exception alive.
+
+    `max_chars` is the room for what its variables hold.
+    """
+    return _FailureReader(sources or CellSources(), max_chars).read(error, run, _MAX_CHAIN)
 
 
 class _FailureReader:
     """Reads an exception and those that led to it, each once."""
 
-    def __init__(self, sources: CellSources) -> None:
+    def __init__(self, sources: CellSources, max_chars: int) -> None:
         self._sources = sources
-        self._room = Room(_MAX_CHARS, _DEADLINE_S)
+        self._room = Room(max_chars, _DEADLINE_S)
         self._seen: set[int] = set()
 
     def read(self, error: BaseException, run: FailedRun | None, depth: int) -> Failure:

@@ -10,7 +10,7 @@ import inspect
 import linecache
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +186,7 @@ class _LiveStep:
             source=source,
             line=cell.typed_line(self.line) if cell is not None else self.line,
             first_line=first_line,
-            cell=cell,
+            cell=replace(cell, compiled="") if cell is not None else None,
             path=_shown_path(self.path) if self.path is not None else None,
             expression=" ".join((text or "").split())[:_MAX_EXPRESSION],
             names=names_in(expression) if expression is not None else (),

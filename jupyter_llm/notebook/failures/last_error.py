@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import FailedRun, Failure
 
+_MAX_EARLIER = 20
 _OURS = (JupyterLLMError, PromptInterrupted)
 
 
@@ -23,8 +24,8 @@ class LastError:
     """The exception that ended a cell last, whatever has run well since.
 
     Ours do not count, so that `/fix` after a `/fix` that failed still means the user's. Holds one
-    exception at most: of those before it, `earlier` has what is known by the ids of their cells.
-    `cells` gives the runs so far.
+    exception at most: of those before it, `earlier` has what is known but the variables, by the ids
+    of cells that have not run since. `cells` gives the runs so far.
     """
 
     def __init__(self, cells: Callable[[], Sequence[CellEvent]] = tuple) -> None:
@@ -59,20 +60,22 @@ class LastError:
         error = result.error_before_exec
         if error is None:
             error = result.error_in_exec
-        if error is None or issubclass(type(error), _OURS):
+        if issubclass(type(error), _OURS):
             return
-        from jupyter_llm.notebook.cells.sources import CellSources
-        from jupyter_llm.notebook.failures.failure import FailedRun, read_failure
-
         info: Any = result.info
-        old, run = self._error, self._run
-        if old is not None and run is not None and run.cell_id is not None:
-            sources = CellSources.of_shell(self._shell, self._cells())
-            self.earlier = {**self.earlier, run.cell_id: read_failure(old, sources, run=run)}
-        self._error = error
-        self._run = FailedRun(
-            source=info.raw_cell, execution_count=result.execution_count, cell_id=info.cell_id
-        )
+        earlier = {key: one for key, one in self.earlier.items() if key != info.cell_id}
+        if error is not None:
+            from jupyter_llm.notebook.cells.sources import CellSources
+            from jupyter_llm.notebook.failures.failure import FailedRun, read_failure
+
+            old, run = self._error, self._run
+            if old is not None and run is not None and run.cell_id not in (None, info.cell_id):
+                sources = CellSources.of_shell(self._shell, self._cells())
+                earlier[run.cell_id] = read_failure(old, sources, run=run, max_chars=0)
+            count = result.execution_count
+            self._error, cell_id = error, info.cell_id
+            self._run = FailedRun(source=info.raw_cell, execution_count=count, cell_id=cell_id)
+        self.earlier = dict(list(earlier.items())[-_MAX_EARLIER:])
 
     def get(self) -> tuple[BaseException, FailedRun | None] | None:
         """The exception and its run; what ended a cell before we watched has no run."""

@@ -64,7 +64,7 @@ def where(frame: Frame) -> str:
 
 def _variables(variables: Iterable[Summary], where: str, num_untold: int) -> Iterator[str]:
     lines = ["- " + variable.text.replace("\n", "\n  ") for variable in variables]
-    if num_untold:
+    if num_untold and lines:
         lines.append(f"- and {num_untold} more")
     if lines:
         yield "\n".join([f"Variables {where}:", *lines])

@@ -72,3 +72,16 @@ def test_one_exception_at_most_is_kept_and_none_after_unloading() -> None:
     last.clear()
     gc.collect()
     assert alive[1]() is None
+
+
+def test_of_earlier_errors_little_is_kept_and_none_of_a_cell_that_ran_since(watch: Watch) -> None:
+    watch.run("staff = [4700 + 11]\ndef f(a):\n    return a[9]", "f")
+    for number in range(30):
+        watch.run("f(staff)", f"c{number}")
+    watch.run("f(staff)", "c20")
+    watch.run("f(staff[:1])", "c29")
+    watch.run("1", "c25")
+    earlier = watch.last_error.earlier
+    assert set(earlier) == {f"c{number}" for number in range(9, 29) if number != 25}
+    assert "4711" not in repr(earlier)
+    assert {frame.cell and frame.cell.compiled for frame in earlier["c20"].frames} == {""}
