@@ -39,11 +39,12 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
     """
     subject = find_subject(argument, task)
     if subject.kind == "cell" and subject.cell is not None:
-        return task.ask(subject.prompt(request_of(subject.cell)))
-    prompt = subject.prompt(_EXPLAIN[subject.kind])
-    if subject.failure is None:
+        prompt, failure = subject.prompt(request_of(subject.cell)), task.failure_of(subject.cell)
+    else:
+        prompt, failure = subject.prompt(_EXPLAIN[subject.kind]), subject.failure
+    if failure is None:
         return task.ask(prompt)
-    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(task, subject.failure)}\n\n")
+    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(task, failure)}\n\n")
 
 
 def request_of(cell: CellEvent, *, shows_error: bool = False) -> str:

@@ -88,7 +88,7 @@ def find_subject(argument: str | Subject, task: Task) -> Subject:
     if not words:
         return _of_cell(task.cells[-1])
     if NUMBERED_CELL.fullmatch(words):
-        return _of_cell(find_cell(words, task.cells))
+        return _of_cell(find_cell(words, task.cells, task.hidden))
     if words in ("error", "the error", "last error") and words not in task.namespace:
         return _last_error(task)
     if _NAME.fullmatch(words):

@@ -100,6 +100,12 @@ class Task:
             check_is_told(self.hidden, failure.run.cell_id, failure.run.execution_count)
         return failure.without({one.number for one in self.hidden})
 
+    def failure_of(self, cell: CellEvent) -> Failure | None:
+        """The error that a run of a cell ended with, if it is still known."""
+        failure = self.failure(cell.cell_id) if cell.has_failed else None
+        run = failure.run if failure is not None else None
+        return failure if run is not None and run.execution_count in cell.counts else None
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:

@@ -62,8 +62,9 @@ def test_no_prompt_tells_of_a_hidden_cell(
     assert "share(part)" in prompts
     assert "- a step in a cell that is hidden" in prompts
     run(shell, "%llm /hide b")
-    for prompt in ("/fix", "/explain error"):
-        run(shell, f"%llm {prompt}", raises=MagicUsageError)
+    for prompt in ("/fix", "/explain error", "/fix 2", "/explain 1", "/explain 2"):
+        refused = run(shell, f"%llm {prompt}", raises=MagicUsageError)
+        assert "is hidden from the model" in str(refused.error)
 
 
 def test_hide_with_a_name_hides_what_a_variable_holds(

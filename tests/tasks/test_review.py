@@ -73,28 +73,29 @@ def test_an_interrupt_keeps_what_the_rules_found(watch: Watch) -> None:
 
 
 @pytest.fixture
-def known(watch: Watch) -> Callable[[], str]:
+def known(watch: Watch) -> Callable[..., str]:
     """What is shown of the last error before the model's words."""
 
-    def known() -> str:
+    def known(argument: str = "error") -> str:
         shown: list[str] = []
 
         def ask(_prompt: str, *, begin: str, known: str) -> Completion:
             shown.extend([known, begin])
             return Completion(text="", finish_reason="stop", usage=Usage(), model="script")
 
-        explain(replace(watch.task(), ask=ask), "error")
+        explain(replace(watch.task(), ask=ask), argument)
         return "".join(shown)
 
     return known
 
 
+@pytest.mark.parametrize("argument", ["error", "2", ""])
 def test_an_explained_error_begins_with_what_is_known(
-    watch: Watch, known: Callable[[], str]
+    watch: Watch, known: Callable[..., str], argument: str
 ) -> None:
     watch.run("row = {'city': 'Oslo', 'price': 3}")
     watch.run("x = 1\nprint(row['citi'])")
-    assert known() == (
+    assert known(argument) == (
         "```text\nKeyError: 'citi'\n```\n\n"
         "It came from cell [2], line 2:\n\n"
         "```python\nprint(row['citi'])\n```\n\n"
@@ -105,13 +106,13 @@ def test_an_explained_error_begins_with_what_is_known(
     )
 
 
-def test_an_explained_error_says_how_it_is_mended(watch: Watch, known: Callable[[], str]) -> None:
+def test_an_explained_error_says_how_it_is_mended(watch: Watch, known: Callable[..., str]) -> None:
     watch.run("Counter(['a'])")
     assert "; mended it is `from collections import Counter`.\n" in known()
 
 
 def test_a_cell_that_cannot_be_read_is_shown_where_python_stopped(
-    watch: Watch, known: Callable[[], str]
+    watch: Watch, known: Callable[..., str]
 ) -> None:
     watch.run("x = 1\nprint(x")
     assert "Python stopped reading cell [1] at line 2:\n\n```python\nprint(x\n" in known()

@@ -34,19 +34,22 @@ def _key(cell: CellEvent) -> _Key:
     return cell.cell_id if cell.cell_id is not None else cell.number
 
 
-def find_cell(wanted: int | str, cells: Sequence[CellEvent]) -> CellEvent:
+def find_cell(
+    wanted: int | str, cells: Sequence[CellEvent], hidden: Sequence[CellEvent] = ()
+) -> CellEvent:
     """The latest of some runs of cells that has a number or an id.
 
     Raises
     ------
     MagicUsageError
-        There is none; the hint names the nearest.
+        There is none, and the hint names the nearest; or it is a hidden one.
     """
     words = str(wanted).strip()
     found = NUMBERED_CELL.fullmatch(words)
     number = int(found[1]) if found is not None else None
-    for cell in reversed(cells):
+    for cell in (*reversed(cells), *hidden):
         if cell.cell_id == words or (number is not None and number in cell.counts):
+            check_is_told(hidden, cell.cell_id, cell.counts[-1])
             return cell
     name = f"cell [{number}]" if number is not None else f"cell {words[:40]!r}"
     counts = sorted({one for cell in cells for one in cell.counts if one is not None})
@@ -61,9 +64,11 @@ def find_cell(wanted: int | str, cells: Sequence[CellEvent]) -> CellEvent:
 def check_is_told(hidden: Iterable[CellEvent], cell_id: str | None, count: int | None) -> None:
     """Refuse what is about a hidden cell."""
     for cell in hidden:
-        if count in cell.counts if cell_id is None else cell.cell_id == cell_id:
-            hint = f"`/unhide {cell.counts[-1]}` lets the model see it."
-            raise MagicUsageError(f"Cell [{cell.counts[-1]}] is hidden from the model.", hint)
+        if cell.cell_id == cell_id and (cell_id or (count and count in cell.counts)):
+            number = cell.counts[-1]
+            name = f"Cell [{number}]" if number is not None else "The cell"
+            hint = f"`/unhide {number or cell_id}` lets the model see it."
+            raise MagicUsageError(f"{name} is hidden from the model.", hint)
 
 
 def _without(cell: CellEvent, counts: Container[str]) -> CellEvent:
