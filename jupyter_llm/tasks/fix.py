@@ -6,7 +6,8 @@ import ast
 import math
 import re
 from dataclasses import replace
-from types import FunctionType
+from itertools import chain
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import plain
@@ -14,14 +15,14 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, names_in
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of
 from jupyter_llm.notebook.code.fresh import keys_in, only_new, without_statements
-from jupyter_llm.notebook.code.names import defined_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
-from jupyter_llm.notebook.failures.broken_cell import failing_line
+from jupyter_llm.notebook.failures.broken_cell import Broken
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.failure import told_failure
 from jupyter_llm.notebook.failures.report import failure_text
+from jupyter_llm.notebook.values.peek import is_a, library_types, public_names
 from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import is_alike
@@ -30,7 +31,7 @@ from jupyter_llm.tasks.rerun import Rerun, as_it_is_now, is_same
 from jupyter_llm.tasks.target import headline_of, variables_text
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import Failure
@@ -92,7 +93,7 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
 def _fixed(task: Task, failure: Failure, argument: str = "") -> Proposal:
     """The change that is proposed for a failure, in cells as they are now."""
     causes = causing_cells(failure, task.cells)
-    target = choose_target(causes, argument, task.cells)
+    target = choose_target(causes, argument, task.cells, task.hidden)
     others = [replace(one, cell=as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
     failed = failed_cell(failure, task.cells)
     now = as_it_is_now(failed, task.cells) if failed is not None else None
@@ -171,21 +172,49 @@ def _why_not(rerun: Rerun, cell: CellEvent, source: str, seen: Seen, *, is_there
     failure = rerun.failure
     if is_there and is_alike(seen, failure):
         return f"What the model wrote still {seen.text}."
-    old, new = parse_cell(cell.source), parse_cell(source)
-    line = failing_line(failure, cell.source) if rerun.is_failed(cell) else 0
-    failing = (
-        [one for one in old.body if one.lineno <= line <= (one.end_lineno or 0)] if old else []
-    )
-    if not failing or new is None or isinstance(failing[0], DEFINITIONS):
+    broken, new = Broken(failure, cell.source, rerun.task.namespace), parse_cell(source)
+    failed = broken.statement if rerun.is_failed(cell) else None
+    if failed is None or new is None:
         return ""
-    namespace, kept = rerun.task.namespace, names_in(new)
-    for name in names_in(failing[0]):
-        if type(namespace.get(name)) is FunctionType and name not in kept:
-            return f"What the model wrote no longer calls `{name}`."
-    result = failing[0].targets[0] if isinstance(failing[0], ast.Assign) else None
-    if isinstance(result, ast.Name) and result.id not in defined_names(source):
-        return f"What the model wrote no longer sets `{result.id}`."
+    definitions = (one for one in broken.tree.body if isinstance(one, DEFINITIONS))
+    is_local = any(failed in ast.walk(one) for one in definitions)  # names in it are its own matter
+    kept = {did for did, _ in _done(*new.body)}
+    for (verb, name), part in _done(failed):
+        is_meant = verb == "raises" if is_local else part is None or _is_there(part, broken)
+        if is_meant and (verb, name) not in kept:
+            shown = name if part is None else ast.unparse(part)
+            return f"What the model wrote no longer {verb} `{shown}`."
     return ""
+
+
+def _is_there(part: ast.expr, broken: Broken) -> bool:
+    """Whether what is called exists, so that it was meant, and is no module's nor its class."""
+    if isinstance(part, ast.Attribute):
+        holder = broken.value(part.value)
+        return type(holder) is not ModuleType and part.attr in public_names(holder)
+    value = broken.value(part)
+    classes = library_types(value) if is_a(value, type) else ()
+    return callable(value) and all(one is not value for _, _, one in classes)
+
+
+def _done(*statements: ast.stmt) -> Iterator[tuple[tuple[str, str], ast.expr | None]]:
+    """Yield what code raises, calls and sets, as a verb and a name, with the part that is called.
+
+    A method is called by what it is asked of: another one of that may do the same.
+    """
+    for node in chain.from_iterable(map(ast.walk, statements)):
+        match node:
+            case ast.Raise(exc=error):
+                yield ("raises", ast.unparse(getattr(error, "func", error) or node)), None
+            case ast.Assert():
+                yield ("raises", "AssertionError"), None
+            case ast.Call(func=ast.Attribute(value=holder) as part):
+                yield ("calls", f"{ast.unparse(holder)}."), part
+            case ast.Name(id=name, ctx=ast.Load()):
+                yield ("calls", name), node
+    for one in bindings_of(*statements):
+        if one.verb in ("assigns", "changes"):
+            yield ("sets", one.name), None
 
 
 def _verdict(seen: Seen, *, is_past: bool) -> str:
@@ -242,10 +271,15 @@ def failure_shown(cell: ShownCell, task: Task) -> Failure | None:
     return told_failure(kind, message, cell.source, line, cell.cell_id) if kind else None
 
 
-def choose_target(causes: Sequence[Cause], argument: str, cells: Sequence[CellEvent]) -> Cause:
+def choose_target(
+    causes: Sequence[Cause],
+    argument: str,
+    cells: Sequence[CellEvent],
+    hidden: Sequence[CellEvent] = (),
+) -> Cause:
     """The cell to change: the likeliest cause, unless another was named."""
     if argument.strip():
-        cell = find_cell(argument, cells)
+        cell = find_cell(argument, cells, hidden)
         known = next((cause for cause in causes if cause.cell == cell), None)
         return known or Cause(cell, "", 0)
     if not causes:

@@ -172,6 +172,17 @@ def test_a_model_is_told_what_rules_found(watch: Watch) -> None:
         (("n = 0", "1 / n"), "1 / n + 0", "still raises ZeroDivisionError: division by zero"),
         (("def f(v): return v[9]", "y = f([1])"), "y = [1][0]", "no longer calls `f`"),
         (("def f(v): return v[9]", "y = f([1])"), "f([1]*10)", "no longer sets `y`"),
+        (("def f(v): return v[9]", "x, y = f([1]), 1"), "x = f([1]*10)", "no longer sets `y`"),
+        (("d = {}", "d['a'] = [][0]"), "e = {'a': 1}", "no longer sets `d`"),
+        (("class A: pass\na = A()", "a.n = [][0]"), "n = 1", "no longer sets `a`"),
+        (("n = [1]", "n[0] += [][0]"), "m = 2", "no longer sets `n`"),
+        (
+            ("class A:\n  def go(s, n): return n[0]\na = A()", "a.go([])"),
+            "1",
+            "no longer calls `a.go`",
+        ),
+        (("class A:\n  def __init__(s): [][0]", "print(A())"), "print()", "no longer calls `A`"),
+        (("n = -1", "if n < 0:\n  raise ValueError(n)"), "n = 1", "no longer raises `ValueError`"),
     ],
 )
 def test_what_does_less_or_fails_alike_is_no_mend(
@@ -182,6 +193,17 @@ def test_what_does_less_or_fails_alike_is_no_mend(
     proposal = fix(tried(watch, answer), "2")
     assert proposal.diff == ""
     assert str(proposal).endswith(f"What the model wrote {why}.")
+
+
+@needs_seal
+@pytest.mark.parametrize(
+    ("failed", "answer"),
+    [("y = kount(xs)", "y = len(xs)"), ("y = xs.add_one(2)", "y = [*xs, 2]")],
+)
+def test_what_is_called_and_does_not_exist_may_go(watch: Watch, failed: str, answer: str) -> None:
+    watch.run("xs = [1]")
+    watch.run(failed)
+    assert fix(tried(watch, answer), "2").source == answer
 
 
 @needs_seal
