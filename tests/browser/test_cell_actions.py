@@ -112,6 +112,53 @@ def test_an_error_is_fixed_in_the_cell_that_caused_it(actions: CellActions) -> N
     actions.reply(f"propose({AFTER!r}, **{where | {'cell': 'gone'}!r})")
     expect(actions.region(again)).to_contain_text("no longer in the notebook")
     expect(actions.button(again, "Accept")).to_have_count(0)
+    expect(actions.button(again, "Insert below")).to_have_count(0)
+
+
+ACTIVE = "() => [notebook.content.activeCellIndex, document.activeElement !== document.body]"
+
+
+def test_a_change_of_another_cell_waits_for_what_is_done_there(actions: CellActions) -> None:
+    cause = actions.add(BEFORE)
+    where = {"cell": actions.notebook.save().cells[cause].id, "before": BEFORE}
+    actions.do("edit")
+    box = actions.region(cause).get_by_role("textbox")
+    box.fill("typed")
+    index = actions.start("fix", "half(1)")
+    actions.button(index, "Stop").focus()
+    actions.reply(f"propose({AFTER!r}, **{where!r})")
+    expect(actions.region(index)).to_contain_text("The change is for cell [")
+    expect(actions.button(index, "Insert below")).to_have_count(0)
+    assert box.input_value() == "typed"
+    assert actions.page.evaluate(ACTIVE)[0] == index
+    actions.button(index, "Show").click()
+    actions.page.wait_for_function(f"() => notebook.content.activeCellIndex === {cause}")
+    actions.button(cause, "Close").click()
+    actions.button(index, "Show").click()
+    expect(actions.region(index)).to_be_hidden()
+    expect(actions.added(cause)).to_have_text(["    return x / 2"])
+    assert actions.page.evaluate(ACTIVE) == [cause, True]
+    actions.page.keyboard.press("Control+Shift+Enter")
+    expect(actions.region(cause)).to_be_hidden()
+    assert actions.notebook.source(cause) == AFTER
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_whoever_asked_goes_along_to_the_cell_that_is_changed(
+    actions: CellActions, *, stays: bool
+) -> None:
+    cause = actions.add(BEFORE)
+    where = {"cell": actions.notebook.save().cells[cause].id, "before": BEFORE}
+    index = actions.start("fix", "half(1)" + "\n" * 60)
+    actions.button(index, "Stop").focus()
+    if not stays:
+        index = actions.add("x = 1")
+    actions.reply(f"propose({AFTER!r}, **{where!r})")
+    expect(actions.added(cause)).to_have_text(["    return x / 2"])
+    actions.page.wait_for_function("() => document.activeElement !== document.body")
+    assert actions.page.evaluate(ACTIVE) == [cause if stays else index, True]
+    if stays:
+        expect(actions.region(cause)).to_be_in_viewport()
 
 
 def test_the_fix_button_is_seen_from_every_line_of_a_long_traceback(actions: CellActions) -> None:

@@ -53,7 +53,7 @@ export class CellActions implements IDisposable {
     const old = this.of(cell);
     old?.end();
     const view: View = new View(this.#panel, this.#connection, this.#tools, action, cell, {
-      leaveFor: (other) => this.of(other)?.end(),
+      canTake: (other) => this.of(other)?.endIfRead() ?? true,
       end: () => this.#views.delete(view),
     });
     view.takeOver(old);
@@ -86,9 +86,9 @@ export class CellActions implements IDisposable {
   }
 }
 
-/** What a view tells of: that it goes to another cell, and that it is put away. */
+/** What a view asks: whether it can go to another cell. And what it tells: that it is put away. */
 interface Owner {
-  leaveFor(cell: Cell): void;
+  canTake(cell: Cell): boolean;
   end(): void;
 }
 
@@ -184,18 +184,37 @@ export class View {
     this.#owner.end();
   }
 
+  /** Put it away if nothing is written, decided or typed in it, and tell whether that is so. */
+  endIfRead(): boolean {
+    const isRead = ["answer", "failed"].includes(this.#task.state.kind);
+    if (isRead) this.end();
+    return isRead;
+  }
+
   /** Go where a proposal belongs: what failed in one cell may be mended in another. */
-  #follow(): void {
+  #follow(isAsked = false): void {
+    const [{ content }, other] = [this.#panel, this.#other()];
+    const isHere = content.activeCell === this.#cell;
+    const hasFocus = this.#region?.node.contains(document.activeElement);
+    const isFree = other !== null && this.#owner.canTake(other);
+    if (isFree) {
+      this.#id = other.model.id;
+      this.place();
+      if (hasFocus) this.#goBack();
+    } else this.#show();
+    if (!other || !(isAsked || (isFree && isHere))) return;
+    content.activeCellIndex = content.widgets.indexOf(other);
+    void content.scrollToItem(content.activeCellIndex).then(() => {
+      if (other === this.#cell) this.reveal();
+      if (other === this.#cell && document.activeElement === document.body) this.#goBack();
+    });
+  }
+
+  /** The cell that a proposal is for, while that is another one. */
+  #other(): Cell | null {
     const { state } = this.#task;
-    const other = state.kind === "proposal" ? this.#find(state.proposal.cell) : null;
-    if (!other || other === this.#cell) {
-      this.#show();
-      return;
-    }
-    this.#owner.leaveFor(other);
-    this.#id = other.model.id;
-    this.place();
-    this.reveal();
+    const cell = state.kind === "proposal" ? this.#find(state.proposal.cell) : null;
+    return cell === this.#cell ? null : cell;
   }
 
   #find(id: string): Cell | null {
@@ -260,7 +279,7 @@ export class View {
     const { state } = this.#task;
     if (state.kind !== "proposal" || !this.#cell) return null;
     const { sharedModel } = this.#cell.model;
-    if (state.proposal.cell !== this.#id) return "gone";
+    if (state.proposal.cell !== this.#id) return this.#other() ? "elsewhere" : "gone";
     return fitOf(state.proposal, sharedModel.getSource(), isEditable(this.#panel, this.#cell));
   }
 
@@ -298,6 +317,8 @@ export class View {
       canInsert: () => canInsert(this.#panel),
       accept: () => this.accept(),
       insertBelow: () => this.#insertBelow(),
+      count: () => (this.#other()?.model as ICodeCellModel | undefined)?.executionCount ?? null,
+      show: () => this.#follow(true),
       end: () => this.end(),
       openChat: this.#tools.openChat,
       instructions: this.#tools.instructions,

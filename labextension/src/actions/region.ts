@@ -21,6 +21,9 @@ export interface Keeper {
   canInsert(): boolean;
   accept(): void;
   insertBelow(): void;
+  /** The number beside the cell that the proposal is for, and a way to go there. */
+  count(): number | null;
+  show(): void;
   /** Let go of the task, whatever has become of it. */
   end(): void;
   /** Go on in the chat, or null where there is none. */
@@ -150,10 +153,15 @@ export class Region extends Widget {
         below: trans.__("A new cell below"),
         edited: trans.__("The cell was edited meanwhile, so it is left as it is"),
         closed: trans.__("The cell is read-only"),
+        elsewhere: trans.__(
+          "The change is for cell [%1], where something else is not done yet",
+          this.#keeper.count() ?? " ",
+        ),
         gone: trans.__("The cell to change is no longer in the notebook"),
       };
       setText(this.#said, reasons[fit]);
-      if (this.#keeper.canInsert()) {
+      if (fit === "elsewhere") this.#button(trans.__("Show"), () => this.#keeper.show(), true);
+      else if (fit !== "gone" && this.#keeper.canInsert()) {
         const isMain = fit === "below";
         this.#button(trans.__("Insert below"), () => this.#keeper.insertBelow(), isMain);
       }

@@ -83,7 +83,7 @@ export class Task {
 }
 
 /** What may become of a proposal: it fits, or its cell has changed since, takes no change, or went. */
-export type Fit = "fits" | "below" | "edited" | "closed" | "gone";
+export type Fit = "fits" | "below" | "edited" | "closed" | "elsewhere" | "gone";
 
 export function fitOf(
   proposal: Pick<MessageOf<"proposal">, "before" | "is_below">,
