@@ -93,7 +93,7 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
 def _fixed(task: Task, failure: Failure, argument: str = "") -> Proposal:
     """The change that is proposed for a failure, in cells as they are now."""
     causes = causing_cells(failure, task.cells)
-    target = choose_target(causes, argument, task.cells, task.hidden)
+    target = choose_target(causes, argument, task)
     others = [replace(one, cell=as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
     failed = failed_cell(failure, task.cells)
     now = as_it_is_now(failed, task.cells) if failed is not None else None
@@ -271,15 +271,10 @@ def failure_shown(cell: ShownCell, task: Task) -> Failure | None:
     return told_failure(kind, message, cell.source, line, cell.cell_id) if kind else None
 
 
-def choose_target(
-    causes: Sequence[Cause],
-    argument: str,
-    cells: Sequence[CellEvent],
-    hidden: Sequence[CellEvent] = (),
-) -> Cause:
+def choose_target(causes: Sequence[Cause], argument: str, task: Task) -> Cause:
     """The cell to change: the likeliest cause, unless another was named."""
     if argument.strip():
-        cell = find_cell(argument, cells, hidden)
+        cell = find_cell(argument, task.cells, task.hidden)
         known = next((cause for cause in causes if cause.cell == cell), None)
         return known or Cause(cell, "", 0)
     if not causes:
@@ -288,7 +283,7 @@ def choose_target(
             "Name one to change, as in /fix 3.",
         )
     cause = causes[0]
-    return replace(cause, cell=as_it_is_now(cause.cell, cells))
+    return replace(cause, cell=as_it_is_now(cause.cell, task.cells))
 
 
 def fix_prompt(

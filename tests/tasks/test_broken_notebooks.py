@@ -31,7 +31,7 @@ from jupyter_llm.tasks.fix import choose_target, fix, fix_prompt
 task = watch.task({answer!r})
 failure = task.failure()
 causes = causing_cells(failure, task.cells)
-prompt = fix_prompt(failure, causes, choose_target(causes, "", task.cells))
+prompt = fix_prompt(failure, causes, choose_target(causes, "", task))
 found = fix(task)
 is_rule = found.completion is None
 assert is_rule or watch.prompts[-1].startswith(prompt)

@@ -317,7 +317,7 @@ export class View {
       canInsert: () => canInsert(this.#panel),
       accept: () => this.accept(),
       insertBelow: () => this.#insertBelow(),
-      count: () => (this.#other()?.model as ICodeCellModel | undefined)?.executionCount ?? null,
+      number: () => (this.#other()?.model as ICodeCellModel | undefined)?.executionCount ?? " ",
       show: () => this.#follow(true),
       end: () => this.end(),
       openChat: this.#tools.openChat,

@@ -21,9 +21,9 @@ export interface Keeper {
   canInsert(): boolean;
   accept(): void;
   insertBelow(): void;
-  /** The number beside the cell that the proposal is for, and a way to go there. */
-  count(): number | null;
+  /** Go to the cell that the proposal is for; `number` is the one beside it. */
   show(): void;
+  number(): number | string;
   /** Let go of the task, whatever has become of it. */
   end(): void;
   /** Go on in the chat, or null where there is none. */
@@ -144,6 +144,7 @@ export class Region extends Widget {
   #propose(proposal: MessageOf<"proposal">, fit: Fit): void {
     const { trans } = this.#keeper;
     const { before, source, unknown_names: unknown, markdown } = proposal;
+    const number = this.#keeper.number();
     if (fit === "fits") {
       setText(this.#said, numbers(before, source, trans));
       this.#button(trans.__("Accept"), () => this.#keeper.accept(), true);
@@ -153,10 +154,7 @@ export class Region extends Widget {
         below: trans.__("A new cell below"),
         edited: trans.__("The cell was edited meanwhile, so it is left as it is"),
         closed: trans.__("The cell is read-only"),
-        elsewhere: trans.__(
-          "The change is for cell [%1], where something else is not done yet",
-          this.#keeper.count() ?? " ",
-        ),
+        elsewhere: trans.__("The change is for cell [%1], where something else is open", number),
         gone: trans.__("The cell to change is no longer in the notebook"),
       };
       setText(this.#said, reasons[fit]);
