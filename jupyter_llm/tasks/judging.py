@@ -12,8 +12,10 @@ from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.code.fresh import only_new
 from jupyter_llm.notebook.code.names import missing_modules, unknown_names, uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
+from jupyter_llm.notebook.sealed.facts import is_unasked
 from jupyter_llm.notebook.values.redaction import redact_mixed
-from jupyter_llm.notebook.values.variables import lasting
+from jupyter_llm.notebook.values.tables import column_labels
+from jupyter_llm.notebook.values.variables import lasting, plainly_mentioned, used
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, new_cells
 from jupyter_llm.tasks.mending import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
@@ -74,7 +76,14 @@ class Judge:
         answer = CodeAnswer(completion=completion, cells=cells, request=request)
         if not cells:
             return answer
-        answer = self._without_old(answer)
+        answer = self._tried(self._without_old(answer), timeout_s, step)
+        if answer.seen is None or not answer.seen.runs:
+            return answer
+        num_lost = sum(is_unasked(loss, self.asked) for loss in answer.seen.losses)
+        return replace(answer, num_lost=num_lost, unused=self._unused(answer.source))
+
+    def _tried(self, answer: CodeAnswer, timeout_s: float, step: str) -> CodeAnswer:
+        """A draft with what was seen of it, called or mended where that makes something of it."""
 
         def seen_of(cells: Sequence[CodeCell]) -> Seen | None:
             return self._seen(cells, timeout_s, step)
@@ -86,6 +95,15 @@ class Judge:
             if (seen := seen_of(called)) is not None and seen.runs:
                 return replace(answer, cells=called, seen=seen, mends=(f"called as `{call}`",))
         return without_errors(answer, self._namespace, self.names, seen_of)
+
+    def _unused(self, source: str) -> str:
+        """Say which variables and columns that the request names are not in the code."""
+        known = dict(self._namespace)
+        for name in {*used(source, known), *plainly_mentioned(self.asked, known)}:
+            known |= {one: one for one in column_labels(known[name]) or () if one not in known}
+        names = [one for one in plainly_mentioned(self.asked, known) if one not in source]
+        text = "` nor `".join(names[:3])
+        return text and f"{'uses neither' if len(names) > 1 else 'does not use'} `{text}`"
 
     @property
     def _namespace(self) -> Mapping[str, Any]:
@@ -164,7 +182,8 @@ class Judge:
         Of what cannot be tried, or takes too long, nothing may speak against it.
         """
         is_clean = bool(answer.cells) and not answer.changes and not answer.unknown_names
-        if not is_clean or answer.doubts or self._is_like(answer) or self.lacks(answer):
+        is_doubted = answer.doubts or answer.num_lost or self._is_like(answer)
+        if not is_clean or is_doubted or self.lacks(answer):
             return False
         seen = answer.seen
         return seen is None or (seen.outcome != "raises" and not seen.is_deadly)
@@ -172,7 +191,8 @@ class Judge:
     def merit(self, answer: CodeAnswer) -> tuple[float, ...]:
         """How good a draft is: of two the greater one is the better."""
         seen = answer.seen
-        num_wrong = len(answer.unknown_names) + len(answer.missing_modules) + len(answer.doubts)
+        wrong = (*answer.unknown_names, *answer.missing_modules, *answer.doubts)
+        num_wrong = len(wrong) + answer.num_lost
         rank = 3 if seen is not None and seen.runs else 2
         if seen is not None and (seen.outcome == "raises" or seen.is_deadly):
             rank = 0
@@ -180,7 +200,8 @@ class Judge:
             rank = 1
         is_whole = answer.completion.finish_reason == "stop"
         is_new = not self._is_like(answer)
-        return bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
+        merit = bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
+        return *merit, not answer.unused
 
     def complaint(self, answer: CodeAnswer) -> str:
         """What to tell the model that wrote a draft which raises; "" for nothing."""

@@ -19,14 +19,19 @@ import msgspec
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
+from jupyter_llm.notebook.code.bindings import bindings
+from jupyter_llm.notebook.code.names import uses_in
+from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
 from jupyter_llm.notebook.sealed.detached import Mapping
+from jupyter_llm.notebook.sealed.facts import facts
 from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
 from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.sealed.silence import Silence
+from jupyter_llm.notebook.values.extents import Extent, extent_of
 from jupyter_llm.notebook.values.peek import short_name
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -36,6 +41,7 @@ _MAX_MESSAGE, _MAX_HEADLINE = 600, 200
 _MAX_RESULT = 2000
 _MAX_REPORT = 12_000
 _MAX_NAMES, _MAX_NAME = 200, 200
+_MAX_SIZED = 10  # variables
 _MAX_LOOKED = 300_000  # bytes
 
 
@@ -78,6 +84,10 @@ class Run:
         self._begins_polars_again = begins_polars_again
         self._polars: int | None = None
         self._before = dict(namespace)
+        self._python = "\n".join(unit.python for unit in units)
+        self._about: set[str] = set()
+        self._sizes: dict[str, Extent] = {}
+        self._value: object = None
         self._silence = Silence(shell)
         self._index = 0
         self._result = ""
@@ -97,6 +107,12 @@ class Run:
         refusals = Refusals(self._namespace, shared)
         self._silence.begin()
         refusals.watch()
+        with suppress(Exception):
+            tree = parse_python(self._python) or ast.Module([], [])
+            loops = (one.target for one in ast.walk(tree) if isinstance(one, ast.For))
+            passing = {use.name for use in uses_in(*loops)}
+            self._about = {use.name for use in uses_in(tree)} - passing
+            self._sizes = _sized(self._before, sorted(self._about))
         return self._looked(self._seen(self._run(), refusals), refusals)
 
     def _run(self) -> BaseException | None:
@@ -116,7 +132,7 @@ class Run:
             for index, unit in enumerate(self._units):
                 self._index = index
                 self._result = ""
-                value = await self._run_unit(unit)
+                self._value = value = await self._run_unit(unit)
                 if value is not None:
                     self._result = self._shown(value)
         except _IterationEndedError as error:
@@ -183,6 +199,7 @@ class Run:
         num_figures = 0
         with suppress(Exception):
             num_figures = self._silence.num_figures
+            seen = self._with_facts(seen) if seen.runs else seen
         return replace(
             seen,
             error_kind=_told(kind),
@@ -195,6 +212,16 @@ class Run:
             names=tuple(self._names()),
             num_figures=num_figures,
         )
+
+    def _with_facts(self, seen: Seen) -> Seen:
+        """What was seen, and what the code has made or changed, and shows at its end."""
+        bound = [name for name in self._names() if name in self._about]
+        now = _sized(self._namespace, [*sorted(self._about - {*bound}), *bound])
+        changed = {*bound, *(one.name for one in bindings(self._python) if one.verb == "changes")}
+        old = self._sizes
+        after = {name: one for name, one in now.items() if name in changed or one != old.get(name)}
+        texts, losses = facts(old, after | _sized({"": self._value}, [""]), self._silence.drawn)
+        return replace(seen, text="; ".join([seen.text, *texts]), losses=losses)
 
     def _line_of(self, error: BaseException | None) -> int:
         """The line of the draft's cell that was running, or where it is no Python."""
@@ -231,6 +258,10 @@ class Run:
             would = untried(_told(f"it would {refused}"), is_deadly=refused == END_KERNEL)
             seen = replace(seen, outcome=would.outcome, text=would.text)
         return seen
+
+
+def _sized(namespace: dict[str, Any], names: Sequence[str]) -> dict[str, Extent]:
+    return {one: size for one in names[-_MAX_SIZED:] if (size := extent_of(namespace.get(one)))}
 
 
 def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:

@@ -9,15 +9,19 @@ import io
 import logging
 import os
 import sys
+from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.sealed.refusals import refuse_exit, refuse_input
+from jupyter_llm.notebook.values.peek import exported, is_a
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+_MAX_LINES = 12  # of axes; more are those of boxes and the like
 _MAX_PRINTED = 4000  # characters; the first and the last half of them
 _PICTURES = ("image/png", "image/svg+xml", "image/jpeg", "application/pdf")
 _MARKS = ("application/vnd.plotly", "application/vnd.vega", "application/vnd.bokeh")
@@ -61,6 +65,19 @@ class Silence:
         self.stdout = Printed()
         self.num_pictures = 0
         self._figures = set(_open_figures())
+        self._shown: list[Any] = []  # pictures that were displayed
+
+    @property
+    def drawn(self) -> Counter[str]:
+        """How many lines and bars the new pictures of matplotlib's have."""
+        new = set(_open_figures()) - self._figures
+        figures = [*self._shown, *(sys.modules["matplotlib.pyplot"].figure(one) for one in new)]
+        found: Counter[str] = Counter()
+        for axes in {id(axes): axes for figure in figures for axes in figure.axes}.values():
+            found["empty picture"] += not axes.has_data()
+            found["line"] += len(axes.lines) if len(axes.lines) <= _MAX_LINES else 0
+            found["bar"] += sum(len(getattr(one, "patches", ())) for one in axes.containers)
+        return +found
 
     @property
     def printed(self) -> str:
@@ -96,7 +113,8 @@ class Silence:
 
     def _silence_shell(self) -> None:
         shell = self._shell
-        publisher = shell.display_pub
+        publisher, formatter = shell.display_pub, shell.display_formatter
+        formatter.format = partial(self._format, formatter.format)
         publisher.publish = self._publish
         publisher.clear_output = lambda *_args, **_kwargs: None
         shell.ask_exit = refuse_exit
@@ -108,6 +126,11 @@ class Silence:
         for name in ("comm.base_comm", "ipykernel.comm.comm"):
             with suppress(Exception):
                 sys.modules[name].BaseComm.publish_msg = lambda *_args, **_kwargs: None
+
+    def _format(self, formatted: Callable[..., Any], value: object, *how: Any, **more: Any) -> Any:
+        if is_a(value, exported("matplotlib.figure", "Figure")):
+            self._shown.append(value)  # it is closed when it was displayed
+        return formatted(value, *how, **more)
 
     def _publish(self, data: object, *_args: object, **_kwargs: object) -> None:
         self.count(data)

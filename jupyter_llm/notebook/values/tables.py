@@ -70,7 +70,7 @@ def _label(value: object, reading: Reading) -> str:
 # --- what can be read without running the user's code
 
 
-def _plain(value: Any) -> Any:
+def plain_table(value: Any) -> Any:
     """A frame or series of pandas as one of its own class, without copying; others as they are.
 
     Without its `attrs`, too: each piece of a frame gets a deep copy of them.
@@ -85,7 +85,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _is_readable(table: Any) -> bool:
+def is_readable(table: Any) -> bool:
     """Whether reading a frame or a series runs no code of the user's, as arrays of his would."""
     if own_package(table) != "pandas":
         return True
@@ -102,7 +102,7 @@ def column_labels(value: Any) -> tuple[str, ...] | None:
     package = own_package(value)
     if package not in ("pandas", "polars") or short_name(type(value)) != "DataFrame":
         return None
-    if not _is_readable(value):
+    if not is_readable(value):
         return None
     labels = value.columns if package == "polars" else value.columns.tolist()
     return tuple(text_of(label) for label in labels if is_a(label, str))
@@ -110,7 +110,7 @@ def column_labels(value: Any) -> tuple[str, ...] | None:
 
 def held_type(series: Any) -> str:
     """What a Series of pandas holds, as its dtype is called; "" where that is not asked."""
-    return str(series.dtype) if _is_readable(series) else ""
+    return str(series.dtype) if is_readable(series) else ""
 
 
 def column(value: Any, label: str) -> Any:
@@ -118,22 +118,22 @@ def column(value: Any, label: str) -> Any:
     if own_package(value) == "polars":
         return value.get_column(label)
     place = value.columns.get_loc(label)
-    return _plain(value).iloc[:, place] if type(place) is int else value
+    return plain_table(value).iloc[:, place] if type(place) is int else value
 
 
 def first_values(series: Any, num: int) -> list[object]:
     """The first values of a series that may be read."""
     if own_package(series) == "polars":
         return list(series.head(num))
-    first = _plain(series).iloc[:num].array
+    first = plain_table(series).iloc[:num].array
     return [first[row] for row in range(len(first))]
 
 
 def _head(value: Any, size: Callable[[Any], str]) -> str:
-    package, table = own_package(value), _plain(value)
+    package, table = own_package(value), plain_table(value)
     is_own = package in ("pandas", "polars")
     name = f"{package} {short_name(type(value))}" if is_own else type_name(value)
-    return name + (size(table) if _is_readable(table) else " of values that are not asked")
+    return name + (size(table) if is_readable(table) else " of values that are not asked")
 
 
 def _frame_size(frame: Any) -> str:
@@ -148,8 +148,8 @@ def _series_size(series: Any) -> str:
 
 
 def _frame_body(value: Any, reading: Reading) -> str:
-    frame = _plain(value)
-    if not _is_readable(frame):
+    frame = plain_table(value)
+    if not is_readable(frame):
         return ""
     is_pandas = own_package(frame) == "pandas"
     labels = frame.columns[:_MAX_COLUMNS]
@@ -179,25 +179,31 @@ def _cells(name: str, series: Any, num: int, reading: Reading) -> tuple[str, ...
 def _nulls(series: Any) -> str:
     """How many values of a series are null, of a very long one how many of its first."""
     checked = series.head(_NUM_CHECKED)
-    if own_package(series) == "polars":
-        num = checked.null_count()
-    elif series.dtype == object:
-        num = sum(map(_is_null, checked.to_numpy().flat))
-    else:
-        num = int(checked.array.isna().sum())  # of a series its name would be hashed
+    num = num_missing(checked)
     where = "" if len(checked) == len(series) else f" in the first {len(checked)} rows"
     return f" ({count_of(num, 'null')}{where})" if num else ""
 
 
-def _is_null(value: object) -> bool:
-    if value is None or value is exported("pandas", "NA") or value is exported("pandas", "NaT"):
-        return True
-    return type(value) is float and value != value  # noqa: PLR0124  that is how NaN is told
+def num_missing(values: Any) -> int:
+    """How many values of a series are missing."""
+    if own_package(values) == "polars":
+        return int(values.null_count())
+    if values.dtype == object:
+        return num_null(values.to_numpy().tolist())
+    return int(values.array.isna().sum())  # of a series its name would be hashed
+
+
+def num_null(items: list[object]) -> int:
+    """How many of some objects are None, NaN, or what pandas has for them."""
+    nulls = {id(exported("pandas", name)) for name in ("NA", "NaT")} | {id(None)}
+    floats = {id(float), id(exported("numpy", "float64"))}  # no class is asked what it equals
+    num = sum(map(nulls.__contains__, map(id, items)))
+    return num + int(sum(one != one for one in items if id(type(one)) in floats))  # noqa: PLR0124
 
 
 def _series_body(value: Any, reading: Reading) -> str:
-    series = _plain(value)
-    if not _is_readable(series):
+    series = plain_table(value)
+    if not is_readable(series):
         return ""
     name = text_of(series.name)
     values = _cells(name, series, 2 * _NUM_ROWS, reading)

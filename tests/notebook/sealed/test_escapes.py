@@ -115,11 +115,12 @@ def test_a_forged_verdict_is_only_text(world: World) -> None:
     assert (seen.outcome, seen.result, seen.names) == ("runs", "forged", ("x",))
 
 
+LOSS = """b'{"outcome": "runs", "text": "", "losses": ["", "x"]}'"""
 LONG = 'b\'{"outcome": "raises", "text": "", "report": "%s"}\' % (b"x" * 20_000)'
 
 
 @pytest.mark.parametrize(
-    "said", ["b'{'", "b'[' * 90000", "b'\\xff\\x00'", "b'{\"names\": 5}'", LONG]
+    "said", ["b'{'", "b'[' * 90000", "b'\\xff\\x00'", "b'{\"names\": 5}'", LONG, LOSS]
 )
 def test_a_verdict_that_is_none_says_nothing(said: str, world: World) -> None:
     seen = attempted({"code": f"os.write(said, {said})\nos._exit(0)"}, world)

@@ -44,7 +44,7 @@ def test_frames_series_plans_and_expressions_go_on_in_a_copy(
     variables: dict[str, Any], code: str, result: str
 ) -> None:
     seen = try_code([code], variables)
-    assert (seen.text, seen.result) == ("runs", result)
+    assert (seen.outcome, seen.result) == ("runs", result)
 
 
 def test_what_polars_raises_is_seen(variables: dict[str, Any]) -> None:

@@ -277,7 +277,7 @@ def test_nothing_is_displayed(shell: InteractiveShell) -> None:
 
 def test_pictures_are_counted(shell: InteractiveShell) -> None:
     seen = seen_in(shell, "import matplotlib.pyplot as plt\nplt.plot([1, 2])")
-    assert (seen.text, seen.num_figures) == ("runs", 1)
+    assert (seen.text, seen.num_figures) == ("runs; draws 1 line", 1)
 
 
 @pytest.mark.parametrize("leaving", ["exit()", "quit()", "try: exit()\nexcept Exception: pass"])

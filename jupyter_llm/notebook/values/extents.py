@@ -1,0 +1,58 @@
+"""How large values are, and what is missing in them. No code of the user's runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from jupyter_llm.common.controls import one_line
+from jupyter_llm.notebook.values import peek, tables
+from jupyter_llm.notebook.values.kinds import clean
+
+_MAX_COLUMNS, _MAX_NAME = 100, 40
+_MAX_VALUES, _MAX_ITEMS = 250_000, 50_000  # looked at for missing ones, by C and by Python
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many rows or items a value has, and how many values are missing by column.
+
+    What is no table has one column, "". Of each the first `num_counted` values were looked at.
+    """
+
+    kind: str
+    size: int
+    missing: dict[str, int]
+    num_counted: int
+
+
+def extent_of(value: Any) -> Extent | None:
+    """How large a value is; None if that cannot be asked. Of single values only a missing one."""
+    package, kind = peek.own_package(value), peek.short_name(type(value))
+    if peek.is_one_of(type(value), (list, tuple, set, frozenset, dict)):
+        first = list(islice(value.values() if kind == "dict" else value, _MAX_ITEMS))
+        return Extent(kind, len(value), {"": tables.num_null(first)}, len(first))
+    if package in ("pandas", "polars") and kind in ("DataFrame", "Series"):
+        return _of_table(value, kind) if tables.is_readable(value) else None
+    if type(value) is peek.exported("numpy", "ndarray"):
+        first = value.flat[:_MAX_ITEMS].tolist()
+        return Extent("array", value.size, {"": tables.num_null(first)}, len(first))
+    is_missing = value is not None and tables.num_null([value])
+    return Extent("value", 1, {"": 1}, 1) if is_missing else None
+
+
+def _of_table(value: Any, kind: str) -> Extent:
+    table, is_series = tables.plain_table(value), kind == "Series"
+    places = range(0 if is_series else min(table.shape[1], _MAX_COLUMNS))
+    is_pandas = peek.own_package(table) == "pandas"
+    found = [table.iloc[:, place] if is_pandas else table.to_series(place) for place in places]
+    columns = [table] if is_series else found
+    num = min(len(table), _MAX_VALUES // max(len(columns), 1))
+    missing: dict[str, int] = {}
+    for column in columns:  # of some that are called alike, the one that lacks most
+        label = column.name
+        is_plain = peek.is_a(label, str) or peek.own_package(label) in ("builtins", "numpy")
+        name = one_line(clean(str(label)[:_MAX_NAME])) if is_plain else ""
+        missing[name] = max(missing.get(name, 0), tables.num_missing(column.head(num)))
+    return Extent(kind.lower() if is_series else "table", len(table), missing, num)
