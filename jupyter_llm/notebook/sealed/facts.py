@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.notebook.sealed.seen import Loss
-from jupyter_llm.notebook.values.extents import Extent
 
-_Fact = tuple[str, Loss | None]
-_Extents = Mapping[str, Extent]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jupyter_llm.notebook.sealed.seen import Loss
+    from jupyter_llm.notebook.values.extents import Extent
+
+    _Fact = tuple[str, Loss | None]
+    _Extents = Mapping[str, Extent]
+
 _MAX_FACTS, _MAX_CHARS = 3, 120
 # Words of a request after which nothing at all may come, values may be missing, rows may go.
 _NOTHING = (
