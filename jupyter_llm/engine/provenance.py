@@ -27,7 +27,7 @@ METADATA_KEY = "jupyter_llm"
 VERSION = 1
 """Of the JSON; what is not of this version is not read."""
 
-RecordKind = Literal["answer", "code cell"]
+RecordKind = Literal["answer", "code cell", "completion"]  # the last one in older notebooks
 LaneName = Literal["fast", "exact"]
 
 _ID_LENGTH = 12
@@ -142,8 +142,7 @@ class Provenance:
     `params` replay it: their seed is the one that was used, drawn or given, and they ask for the
     lane it ran in. `exact` says whether the same text was promised. The hashes are over the token
     ids of the prompt, the text the model wrote, what it thought before that, if anything, and, for
-    code that landed in a cell, its source then. `pieces` tell by what is new in that whether any of
-    it still stands there.
+    code that landed in a cell, its source then. `pieces` tell whether a line of it stands.
     `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`.
 
     A record that was read keeps the digest it came with: `is_altered` tells that it was edited.

@@ -87,8 +87,8 @@ class Suggestion:
     @property
     def note(self) -> str:
         """What matters of it, in a line."""
-        pace = "" if self.is_quick else " · slow here"
-        return f"{self.entry.purpose} · about {human_size(self.entry.about_bytes)}{pace}"
+        _parameters, purpose, licence, _reason, size = self.facts
+        return f"{purpose} · {licence} · {size}{'' if self.is_quick else ' · slow here'}"
 
 
 @cache

@@ -52,7 +52,7 @@ class Item:
     cell: int
     place: str
     cell_id: str | None
-    kind: RecordKind | Literal["completion"]
+    kind: RecordKind
     state: State
     model: str | None
     record_id: str | None
@@ -166,9 +166,15 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
             known = index.get(record.record_id)
             index[record.record_id] = record if known is None or known.is_altered else known
     for number, cell in enumerate(notebook["cells"], 1):
-        yield from _generated(number, cell, own[number], index)
-        for model, _day in completions(cell.get("metadata"), cell["source"]):
-            yield _item(number, cell, "completion", None, is_edited=False, said=(model, None))
+        source, records = cell["source"], own[number]
+        parts = [one for one in records if isinstance(one, Provenance) and one.kind == "completion"]
+        whole = [one for one in records if getattr(one, "kind", None) != "completion"]
+        yield from _generated(number, cell, whole, index)
+        for part in parts[:1]:  # the latest is first
+            is_edited = part.source_sha256 != source_sha256(source)
+            yield _item(number, cell, "completion", part, is_edited=is_edited)
+        for model, _time, stands in completions(cell.get("metadata"), source):
+            yield _item(number, cell, "completion", None, is_edited=not stands, said=(model, None))
         yield from answers[number]
 
 
@@ -192,7 +198,7 @@ def _generated(
 def _item(
     number: int,
     cell: Mapping[str, Any],
-    kind: RecordKind | Literal["completion"],
+    kind: RecordKind,
     record: Record | None,
     *,
     is_edited: bool,
@@ -201,13 +207,11 @@ def _item(
     """An item; `said` are the model and the record that a cell names itself."""
     state: State = "edited since" if is_edited else "recorded"
     found = record if isinstance(record, Provenance) else None
-    if kind == "completion":
-        state = "recorded"
-    elif found is None:
-        state = "missing" if record is None else "damaged"
-    else:
+    if found is not None:
         state = "altered" if found.is_altered else state
         said = (found.model.name, found.record_id)
+    elif kind != "completion":  # those have a line of their own in the cell's metadata
+        state = "missing" if record is None else "damaged"
     cell_id = cell.get("id")
     return Item(
         cell=number,
@@ -235,8 +239,9 @@ def record_text(metadata: Mapping[str, Any], text: str | None = None) -> str:
     edited it since.
     """
     told = [_table(record, text) for record in read_metadata(metadata)]
-    for model, day in completions(metadata, text or ""):
-        told.append(f"{one_line(model)} completed a part of it on {one_line(day)}.")
+    for model, time, stands in completions(metadata, text or ""):
+        since = "" if stands else ", which was edited since"
+        told.append(f"{one_line(model)} completed a part of it on {one_line(time[:10])}{since}.")
     return untrusted_markdown("\n\n".join(told) or "Nothing is recorded of how this was made.")
 
 

@@ -1,49 +1,41 @@
-"""Pieces of text that a model wrote, by length and hash: whether one still stands somewhere.
+"""Fingerprints of the lines that a model wrote: whether one of them still stands somewhere.
 
 A page looks, too, with every key that is typed: `labextension/src/dom/pieces.ts` counts alike.
 """
 
 from __future__ import annotations
 
-from itertools import islice
-
 _MOST = 24  # of a cell
-_LEAST = 4  # characters: shorter lines stand in any code
-_MAX_SOURCE = 40_000  # characters that are looked through
-_RADIX, _MODULUS = 31, 1 << 32
+_LEAST = 12  # characters: shorter lines stand in any code
+_AS_ONE = str.maketrans("'", '"', " \t\r")  # what a formatter changes
 
 
 def pieces_of(body: str, before: str = "") -> str:
-    """The longest lines of a cell that did not stand in it before, as pieces."""
-    old = {line.strip() for line in before.splitlines()}
-    new = dict.fromkeys(line.strip() for line in body.splitlines())
-    lines = sorted((line for line in new if line and line not in old), key=len, reverse=True)
-    long = [line for line in lines if len(line) >= _LEAST] or lines
-    return " ".join(f"{len(line)}:{_hash(line):x}" for line in long[:_MOST])
+    """The fingerprints of a cell's lines that did not stand in it before; of many, of some."""
+    old = set(_lines(before))
+    new = [line for line in dict.fromkeys(_lines(body)) if line not in old]
+    lines = [line for line in new if len(line) >= _LEAST] or new
+    count = min(len(lines), _MOST)
+    spread = (((at + 1) * len(lines) - 1) // count for at in range(count))
+    return " ".join(_fingerprint(lines[at]) for at in spread)
 
 
-def stands_in(pieces: str, source: str) -> bool:
-    """Whether one of some pieces stands in a source; of a very long one nobody can tell."""
-    return len(source) > _MAX_SOURCE or any(
-        _stands(piece, source) for piece in islice(pieces.split(), _MOST)
-    )
+def fingerprints(source: str) -> frozenset[str]:
+    """Those of all lines, to look pieces up in."""
+    return frozenset(map(_fingerprint, _lines(source)))
 
 
-def _stands(piece: str, source: str) -> bool:
-    size, _, wanted = piece.partition(":")
-    length = int(size) if size.isdecimal() and len(size) <= len(str(_MAX_SOURCE)) else 0
-    if not 0 < length <= len(source):
-        return False
-    value, first = _hash(source[:length]), pow(_RADIX, length, _MODULUS)
-    for gone, new in zip(source, source[length:], strict=False):
-        if f"{value:x}" == wanted:
-            return True
-        value = (value * _RADIX + ord(new) - ord(gone) * first) % _MODULUS
-    return f"{value:x}" == wanted
+def stands_in(pieces: str, known: frozenset[str]) -> bool:
+    """Whether one of some pieces is known."""
+    return not known.isdisjoint(pieces.split(None, _MOST)[:_MOST])
 
 
-def _hash(text: str) -> int:
-    value = 0
-    for character in text:
-        value = (value * _RADIX + ord(character)) % _MODULUS
-    return value
+def _lines(text: str) -> list[str]:
+    return [line for line in text.translate(_AS_ONE).split("\n") if line]
+
+
+def _fingerprint(line: str) -> str:
+    value = 0x811C9DC5  # FNV-1a, of whole characters
+    for character in line:
+        value = (value ^ ord(character)) * 0x01000193 % (1 << 32)
+    return f"{value:x}"

@@ -3,8 +3,8 @@
 An output's metadata holds a record, or a list of them, under "jupyter_llm". Code that landed in a
 cell has a record of its own, with the hash of its source. A kernel cannot write a cell's metadata,
 so the source has a mark that names the record (see `marks`), and the record stands in the metadata
-of the output that announced the cell. What a person accepted while writing a cell is one line in
-that cell's metadata, under "jupyter_llm_completed": for each model the day and the pieces.
+of the output that announced the cell. What a person accepted while writing a cell stands in that
+cell's metadata, under "jupyter_llm_completed": for each model the time and the pieces.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
-from jupyter_llm.records.pieces import pieces_of, stands_in
+from jupyter_llm.records.pieces import fingerprints, pieces_of, stands_in
 
 COMPLETED_KEY = f"{METADATA_KEY}_completed"
 """Where in a cell's metadata stands what was accepted of ghost text."""
@@ -31,6 +31,7 @@ Record = Provenance | ProvenanceError
 
 # A record is about 1 kB, and an output announces a handful of cells.
 _MAX_RECORDS = 1000
+_MAX_COMPLETIONS = 20  # of a cell
 
 
 def landed(answer: Provenance, body: str, before: str = "") -> Provenance:
@@ -47,13 +48,15 @@ def landed(answer: Provenance, body: str, before: str = "") -> Provenance:
     )
 
 
-def completions(metadata: object, source: str) -> Iterator[tuple[str, str]]:
-    """Yield the models of which something that was taken still stands in a cell, and the days."""
+def completions(metadata: object, source: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield the models that completed a cell, the times, and whether a line of theirs is there."""
     found = metadata.get(COMPLETED_KEY) if isinstance(metadata, Mapping) else None
-    for model, line in found.items() if isinstance(found, Mapping) else ():
-        day, _, pieces = str(line).partition(" ")
-        if stands_in(pieces, source):
-            yield str(model), day
+    if isinstance(found, list):
+        known = fingerprints(source)
+        for one in found[:_MAX_COMPLETIONS]:
+            if isinstance(one, Mapping):
+                model, time, pieces = (str(one.get(key)) for key in ("model", "time", "pieces"))
+                yield model, time, stands_in(pieces, known)
 
 
 def source_sha256(body: str) -> str:

@@ -1,8 +1,9 @@
 /** What a badge tells of a record that anybody may have written. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { merged, piecesOf, standsIn } from "../lib/dom/pieces.js";
+import { piecesOf, setMetadata } from "../lib/dom/pieces.js";
 import { labelOf, madeBy, plainText } from "../lib/provenance/made.js";
 
 const RECORD = {
@@ -30,37 +31,75 @@ test("what is no record is none, and what it lacks is left out", () => {
   assert.deepEqual(made, { model: "m", quantization: "", licence: "", time: null });
 });
 
-const BY_MODEL = 'rows = df.groupby("ä🎉")';
-/** As the kernel writes it. */
-const PIECES = "23:f1cab77a";
+/** What the kernel is held by as well. */
+const DATA = new URL("../../tests/data/records/", import.meta.url);
+const read = (/** @type {string} */ name) => JSON.parse(readFileSync(new URL(name, DATA), "utf8"));
 
-/** @type {[string, string, boolean][]} */
-const SOURCES = [
-  ["as it was written", BY_MODEL, true],
-  ["in the midst of others", `x = 1\n  ${BY_MODEL}.sum()\ny`, true],
-  ["edited", BY_MODEL.replace("rows", "lines"), false],
-  ["in the place of it something else", "x = 1", false],
-  ["undone", "", false],
-];
-for (const [what, source, isThere] of SOURCES) {
-  test(`a badge is there while the model's text is: ${what}`, () => {
-    const completed = { jupyter_llm_completed: { SmolLM2: `2026-11-26 1:7 ${PIECES}` } };
-    for (const metadata of [{ jupyter_llm: { ...RECORD, pieces: PIECES } }, completed]) {
-      assert.equal(madeBy(metadata, source).length, Number(isThere));
+/** @param {string} pieces */
+const completed = (pieces) => ({ jupyter_llm_completed: [{ model: "SmolLM2", pieces }] });
+
+for (const { what, text, pieces, stands, gone } of read("pieces.json")) {
+  test(`a badge is there while a line of the model's is: ${what}`, () => {
+    assert.equal(piecesOf(text), pieces);
+    for (const metadata of [{ jupyter_llm: { ...RECORD, pieces } }, completed(pieces)]) {
+      for (const [is, source] of Object.entries(stands)) {
+        assert.equal(madeBy(metadata, String(source)).length, 1, is);
+      }
+      for (const [is, source] of Object.entries(gone)) {
+        assert.equal(madeBy(metadata, String(source)).length, 0, is);
+      }
     }
   });
 }
 
-test("of ghost text a short piece is told with what stands before it", () => {
-  assert.deepEqual(piecesOf('("ä🎉")', "x = 1\nrows = df.groupby"), piecesOf('y("ä🎉")', ""));
-  assert.equal(standsIn(piecesOf("pi", "y = math."), "pi = 3"), false);
-  assert.equal(standsIn(piecesOf("pi\n\n  z = 1", "y = math."), "  z = 1"), true);
+test("an old record of ghost text tells of no line, and has no badge", () => {
+  const { metadata, source } = read("old_completion.json");
+  assert.deepEqual(madeBy(metadata, source), []);
+  assert.equal(madeBy({ jupyter_llm: RECORD }, source).length, 1);
 });
 
-test("pieces that are gone, or in a longer one, make way for new ones", () => {
-  const [word, line, other] = [piecesOf("rows = df", ""), piecesOf(BY_MODEL, ""), ["9:0"]];
-  assert.deepEqual(merged([...other, ...word], line, BY_MODEL), [...word, ...line]);
-  assert.deepEqual(merged(line, line, BY_MODEL), line);
+test("lines that are gone make way for new ones, and short ones for long ones", () => {
+  const [word, line] = ["rows = df", "rows = df.groupby(key)"];
+  assert.equal(piecesOf(line, line, piecesOf(word)), piecesOf(line));
+  assert.equal(piecesOf(line, `x = 1\n${line}`, piecesOf("x = 1")), piecesOf(line));
+  const other = "columns = rows.columns";
+  const both = piecesOf(`${other}\n${line}`);
+  assert.equal(piecesOf(line, `${line}\n${other}`, piecesOf(other)), both);
+});
+
+test("another change leaves the credit for what still stands to who wrote it", () => {
+  const [first, second] = ["rows = df.groupby(key)", "total = rows.amount.sum()"];
+  /** @param {string} name @param {string} text */
+  const by = (name, text) => ({ jupyter_llm: { model: { name }, pieces: piecesOf(text) } });
+  const cell = {
+    source: first,
+    /** @type {Record<string, unknown>} */
+    metadata: {},
+    getSource: () => cell.source,
+    getMetadata: (/** @type {string} */ key) => cell.metadata[key],
+    setMetadata: (/** @type {string} */ key, /** @type {unknown} */ value) => {
+      cell.metadata[key] = value;
+    },
+  };
+  /** @param {string} name @param {string} text */
+  const change = (name, text) => {
+    setMetadata(cell, by(name, text));
+    return madeBy(cell.metadata, cell.source).map(({ model }) => model);
+  };
+  assert.deepEqual(change("one", first), ["one"]);
+  cell.source = `${first}\n${second}`;
+  assert.deepEqual(change("two", second), ["two", "one"]);
+  cell.source = second;
+  assert.deepEqual(change("deletes", ""), ["two"]);
+});
+
+test("what is long in a notebook of somebody else's is looked at once", () => {
+  const pieces = "0 ".repeat(2e6);
+  const records = Array.from({ length: 1e4 }, () => ({ ...RECORD, pieces }));
+  const source = "x = 1\n".repeat(1e5);
+  const metadata = { jupyter_llm: records, jupyter_llm_completed: records };
+  assert.deepEqual(madeBy(metadata, source), []);
+  assert.equal(piecesOf(source, source, pieces), piecesOf("x = 1"));
 });
 
 test("a badge names each model once, and the last day", () => {

@@ -5,6 +5,7 @@ import { beforeEach, mock, test } from "node:test";
 import { Connection } from "../lib/connection/connection.js";
 import { piecesOf } from "../lib/dom/pieces.js";
 import { NotebookGhost } from "../lib/ghost/notebook_ghost.js";
+import { labelOf, madeBy } from "../lib/provenance/made.js";
 import { JupyterKernel, Notebook, openPage, settle, until } from "./jupyter.js";
 import { View } from "./view.js";
 
@@ -312,17 +313,33 @@ test("why nothing is suggested is what the kernel says", async () => {
   assert.deepEqual([asked?.suggestion.isOver, asked?.suggestion.error], [true, "No room."]);
 });
 
-test("what was taken is one line of the cell's metadata, and no step for undo", async () => {
-  await opened();
+test("what was taken is noted by whole lines and whose they are, and no step for undo", async () => {
+  process.env.TZ = "America/Los_Angeles"; // where it is yet the day before in the morning of UTC
+  await opened(["y = (1)"]);
+  at().editor.move(5);
   const asked = await ask(0);
   assert.ok(asked);
-  await suggest("\nx = 1", true);
-  at().editor.type("\nx = 1");
+  await suggest("x * 2\n + 1", true);
+  kernel.say({ type: "model", model: "another" });
+  await settle();
   const { sharedModel } = at().cell.model;
-  sharedModel.clearUndoHistory();
-  for (let time = 0; time < 3; time += 1) ghost.taken(asked);
-  const line = sharedModel.getMetadata("jupyter_llm_completed");
-  const day = new Date().toISOString().slice(0, 10);
-  assert.deepEqual(line, { "SmolLM2-135M-Instruct": `${day} ${piecesOf("x = 1", "")}` });
-  assert.equal(sharedModel.canUndo(), false);
+  const noted = () => sharedModel.getMetadata("jupyter_llm_completed");
+  for (const [typed, lines] of [
+    ["x ", "y = (x 1)"],
+    ["* 2\n", "y = (x * 2"],
+    [" + 1", "y = (x * 2\n + 11)"],
+  ]) {
+    at().editor.type(String(typed));
+    sharedModel.clearUndoHistory();
+    ghost.taken(asked);
+    const [{ model, pieces, time }, ...others] = noted();
+    assert.deepEqual([model, pieces], ["SmolLM2-135M-Instruct", piecesOf(String(lines))]);
+    assert.deepEqual(others, []);
+    assert.equal(sharedModel.canUndo(), false);
+    assert.ok(Date.now() - Date.parse(time) < 60_000); // not the midnight of UTC
+  }
+  const [made] = madeBy({ jupyter_llm_completed: noted() }, sharedModel.getSource());
+  assert.ok(made?.time);
+  const today = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" }).format();
+  assert.equal(labelOf([made], "en-GB"), `SmolLM2-135M-Instruct · ${today}`);
 });

@@ -215,7 +215,8 @@ def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(
     if how == "Esc":
         chat.box.press("Escape")
     else:
-        chat.button("Stop").click()  # of which there is one
+        chat.button("Stop").press("Enter")  # of which there is one
+    expect(chat.box).to_be_focused()
     assert chat.wait_for("stop")["target"] == (2 if how == "the button" else None)
     chat.tell({"type": "path", "path": [1]}, {"type": "cancelled", "id": request, "text": "A…"})
     expect(chat.box).to_have_value("A…")

@@ -61,6 +61,35 @@ def test_the_line_says_what_the_model_does_from_nothing_to_idle(
         assert violations(notebook.page, ".jllm-status-item") == []
 
 
+def test_the_focus_stays_at_a_model_that_moves_and_at_what_unfolds_the_others(
+    open_notebook: Callable[..., Notebook], lab: Lab, errors: list[str]
+) -> None:
+    for number in range(6):
+        write_tiny_model(lab.folder / f"z{number}.gguf", seed=number)
+    notebook = open_notebook("%load_ext jupyter_llm")
+    notebook.run(0)
+    expect(item(notebook)).to_have_text("LLM: no model loaded")
+    item(notebook).click()
+    here = popup(notebook).get_by_role("region", name="On this machine")
+    last = here.locator("ul").first.locator("button").last
+    expect(last).to_be_visible()
+    name = last.get_attribute("value")
+    load_unfolded(here, "ul >> nth=0 >> button >> nth=3")
+    expect(here.locator(f"button[value='{name}']")).to_be_focused()
+    load_unfolded(here, "summary")
+    expect(here.locator("summary")).to_be_focused()
+    assert errors == []
+
+
+def load_unfolded(here: Locator, focus: str) -> None:
+    """Load the last one of a group while the focus is elsewhere; it comes first then."""
+    last = here.locator("details button").last
+    name = last.get_attribute("value")
+    here.locator(focus).focus()
+    last.evaluate("node => node.click()")
+    expect(here.locator("[aria-disabled=true]")).to_have_accessible_name(f"Loaded {name}")
+
+
 def choose_with_the_keyboard(notebook: Notebook) -> None:
     """Look at the popup, close it, open it again and choose another model."""
     page, line, shown = notebook.page, item(notebook), popup(notebook)
@@ -75,9 +104,11 @@ def choose_with_the_keyboard(notebook: Notebook) -> None:
     expect(shown).to_have_count(0)
     expect(line).to_be_focused()
     page.keyboard.press("Enter")
-    expect(shown.locator("li").filter(visible=True)).to_have_count(6)  # and others to unfold
     choice = shown.get_by_role("button", name="Load other")
     expect(choice).to_be_visible()
+    for group in shown.locator(".jllm-models").filter(visible=True).all():
+        count = group.locator("li").count()  # as many as suit the machine; the others unfold
+        expect(group.locator("li").filter(visible=True)).to_have_count(min(count, 4))
     for _ in range(10):
         if choice.evaluate("node => node === document.activeElement"):
             break

@@ -256,16 +256,29 @@ def test_jupyter_llm_audit_runs(path: Path, tmp_path: Path) -> None:
     assert (as_module.returncode, as_module.stdout) == (1, done.stdout)
 
 
-def test_a_cell_that_was_completed_in_part_says_so_as_long_as_that_stands_there(
+def test_a_cell_that_was_completed_in_part_says_so_and_whether_that_was_edited(
     path: Path,
 ) -> None:
-    line = {COMPLETED_KEY: {"tiny": f"2026-11-26 {pieces_of(CODE)}"}}
+    noted = {"model": "tiny", "time": "2026-11-26T12:00:00.000Z", "pieces": pieces_of(CODE)}
+    line = {COMPLETED_KEY: [noted, 7, *[None] * 10**5]}
     saved(path, [saying(CODE, **line), saying(f"{CODE} + 1", **line, **OWN), saying("x", **line)])
     assert found(path) == [
         (1, "completion", "recorded"),
         (2, "code cell", "edited since"),
         (2, "completion", "recorded"),
+        (3, "completion", "edited since"),
     ]
-    assert "1 generated cell and 2 completed cells by tiny" in str(audit_all([str(path)]))
-    assert "tiny completed a part of it on 2026-11-26" in record_text(line, CODE)
-    assert "Nothing is recorded" in record_text(line, "x")
+    assert "1 generated cell and 3 completed cells by tiny" in str(audit_all([str(path)]))
+    said = "tiny completed a part of it on 2026-11-26"
+    assert f"{said}." in record_text(line, CODE)
+    assert f"{said}, which was edited since." in record_text(line, "x")
+
+
+def test_completions_recorded_by_earlier_versions_are_told_as_ever(path: Path) -> None:
+    old = json.loads((ROOT / "tests/data/records/old_completion.json").read_text("utf-8"))
+    code, (completion,) = old["source"], old["metadata"].values()
+    both = {METADATA_KEY: [completion, landed(record(), CODE).to_json()]}
+    saved(path, [saying(code, **old["metadata"]), saying("x", **old["metadata"])])
+    assert found(path) == [(1, "completion", "recorded"), (2, "completion", "edited since")]
+    saved(path, [saying(CODE, **both)])
+    assert found(path) == [(1, "code cell", "recorded"), (1, "completion", "recorded")]

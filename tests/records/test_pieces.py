@@ -1,31 +1,36 @@
-"""Pieces of text that a model wrote are there as long as the text is."""
+"""Fingerprints of the lines that a model wrote are found as long as one of the lines stands."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from support.paths import ROOT
 
-from jupyter_llm.records.pieces import pieces_of, stands_in
+from jupyter_llm.records.pieces import fingerprints, pieces_of, stands_in
 
-LINE = 'rows = df.groupby("ä🎉")'
-PIECES = "23:f1cab77a"  # as the page counts them
+# What the page is held by as well.
+TABLE = json.loads((ROOT / "tests/data/records/pieces.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize(
-    ("source", "found"),
-    [(LINE, [PIECES]), (f"x = 1\n  {LINE}.sum()\ny", [PIECES]), (LINE[1:], []), ("", [])],
-)
-def test_a_piece_is_found_wherever_it_stands(source: str, found: list[str]) -> None:
-    assert pieces_of(LINE) == PIECES
-    assert [one for one in (PIECES, "3:0") if stands_in(one, source)] == found
+@pytest.mark.parametrize("row", TABLE, ids=[row["what"] for row in TABLE])
+def test_a_whole_line_is_found_wherever_it_stands(row: dict[str, Any]) -> None:
+    assert pieces_of(row["text"]) == row["pieces"]
+    for is_there in ("stands", "gone"):
+        for what, source in row[is_there].items():
+            found = stands_in(row["pieces"], fingerprints(source))
+            assert found == (is_there == "stands"), what
 
 
 def test_what_stood_there_before_is_not_the_models() -> None:
     before = "values = [1, 2]\nfor n in values:\n    total = n"
     after = before.replace("total = n", "total += n")
-    assert not stands_in(pieces_of(after, before), before)
-    assert stands_in(pieces_of(after, before), after)
+    assert not stands_in(pieces_of(after, before), fingerprints(before))
+    assert stands_in(pieces_of(after, before), fingerprints(after))
+    assert pieces_of("values = [1, 2]", before) == ""  # a mere deletion
 
 
-@pytest.mark.parametrize("pieces", ["", "x", "0:0", "-3:1", "9" * 5000 + ":1", "3", "²:1"])
+@pytest.mark.parametrize("pieces", ["", "x", "-3:1", "9" * 5000, "²:1", "z " * 10**6])
 def test_what_is_no_piece_is_nowhere(pieces: str) -> None:
-    assert not stands_in(pieces, "x = 1")
+    assert not stands_in(pieces, fingerprints("x = 1\n" * 10**4))

@@ -5,12 +5,13 @@ import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { IOutputModel } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
-import type { JSONObject, JSONValue } from "@lumino/coreutils";
+import type { JSONObject } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import type { PanelLayout } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import type { Action, MessageOf } from "../connection/messages.js";
 import { codePoints } from "../dom/offsets.js";
+import { setMetadata } from "../dom/pieces.js";
 import { outputsText } from "../page/outputs.js";
 import { replacement } from "./hunks.js";
 import { hideChanges, showChanges } from "./marks.js";
@@ -168,9 +169,7 @@ export class View {
     undoManager?.stopCapturing();
     sharedModel.transact(() => {
       sharedModel.updateSource(start, end, text);
-      for (const [key, value] of Object.entries(metadata)) {
-        sharedModel.setMetadata(key, value as JSONValue);
-      }
+      setMetadata(sharedModel, metadata);
     });
     undoManager?.stopCapturing();
   }

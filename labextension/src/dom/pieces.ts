@@ -1,72 +1,74 @@
-/** Pieces of text that a model wrote, by length and hash, as the kernel's `pieces.py` counts them. */
+/** Fingerprints of the lines that a model wrote, as the kernel's `pieces.py` counts them. */
 
+/** Where records stand, in metadata. */
+export const RECORDS = "jupyter_llm";
 /** Where in a cell's metadata stands what was accepted of ghost text. */
 export const COMPLETED = "jupyter_llm_completed";
-
 /** Of a cell. */
-const MOST = 24;
-/** What is shorter is told with what stands before it on its line. */
-const LEAST = 8;
-/** Of a longer text nobody can tell. */
-const MAX_SOURCE = 40_000;
-const RADIX = 31;
+const [MOST, MOST_RECORDS] = [24, 20];
+/** Shorter lines stand in any code. */
+const LEAST = 12;
 
-/** The lines of a text that a model wrote at a place, as pieces; `before` is what stands there before it. */
-export function piecesOf(text: string, before: string): string[] {
-  const line = before.slice(before.lastIndexOf("\n") + 1);
-  const [first = "", ...others] = text.split("\n");
-  const start = first.trim() ? (line + first).slice(-Math.max(LEAST, first.length)) : "";
-  return [start, ...others].map((one) => one.trim()).flatMap((one) => (one ? [pieceOf(one)] : []));
+/** What is used of a cell of JupyterLab's. */
+interface SharedCell {
+  getSource(): string;
+  getMetadata(key: string): unknown;
+  setMetadata(key: string, value: unknown): void;
 }
 
-/** Whether one of some pieces stands in a text. */
-export function standsIn(pieces: readonly string[], text: string): boolean {
-  if (text.length > MAX_SOURCE) return true;
-  const codes = codesOf(text);
-  return pieces.slice(0, MOST).some((piece) => stands(piece, codes));
+/** What is used of a record; whoever made the notebook may have written anything. */
+type Written = { model?: unknown; kind?: unknown; pieces?: unknown } | null | undefined;
+
+/** The pieces of new lines, and of those of a source that older pieces name; of many, of some. */
+export function piecesOf(text: string, source = "", old: unknown = ""): string {
+  const named = new Set(split(old));
+  const kept = linesOf(source).filter((line) => named.has(fingerprint(line)));
+  const all = [...new Set([...kept, ...linesOf(text)])];
+  const long = all.filter((line) => [...line].length >= LEAST);
+  const lines = (long.length > 0 ? long : all).map(fingerprint);
+  const count = Math.min(lines.length, MOST);
+  const spread = (_: unknown, at: number) => Math.floor(((at + 1) * lines.length - 1) / count);
+  return Array.from({ length: count }, (...one) => lines[spread(...one)]).join(" ");
 }
 
-/** New pieces, and before them those that still stand in a source and not in the new text. */
-export function merged(old: readonly string[], added: string[], source: string): string[] {
-  const others = old.filter((piece) => !added.includes(piece) && standsIn([piece], source));
-  return [...others, ...added].slice(-MOST);
+/** What metadata hold, be it one or a list. */
+export function written(found: unknown): Written[] {
+  return [found].flat().slice(0, MOST_RECORDS) as Written[];
 }
 
-/** For each model a line, with the day and the pieces; whoever made the notebook may have written anything. */
-export function completedLines(metadata: unknown): Record<string, string> {
-  const entries = typeof metadata === "object" && metadata !== null ? Object.entries(metadata) : [];
-  return Object.fromEntries(entries.filter(([, line]) => typeof line === "string"));
+/** Of records of a cell, those of which a line stands in its source, as far as they tell. */
+export function standing(records: Written[], source: string): Written[] {
+  if (!records.some(Boolean)) return [];
+  const known = new Set(linesOf(source).map(fingerprint));
+  return records.filter((one) => {
+    const isOld = typeof one?.pieces !== "string"; // of those of ghost text nobody can tell
+    return isOld ? one?.kind !== "completion" : split(one.pieces).some((piece) => known.has(piece));
+  });
 }
 
-function pieceOf(text: string): string {
-  const codes = codesOf(text);
-  return `${codes.length}:${hash(codes, codes.length).toString(16)}`;
-}
-
-function stands(piece: string, codes: readonly number[]): boolean {
-  const [size, wanted] = piece.split(":");
-  const length = Number(size);
-  if (!(length > 0 && length <= codes.length)) return false;
-  let first = 1;
-  for (let count = 0; count < length; count += 1) first = Math.imul(first, RADIX);
-  let value = hash(codes, length);
-  for (let at = length; at < codes.length; at += 1) {
-    if (value.toString(16) === wanted) return true;
-    const gone = Math.imul(codes[at - length] ?? 0, first);
-    value = (Math.imul(value, RADIX) + (codes[at] ?? 0) - gone) >>> 0;
+/** Give a cell a record beside those it has that still stand. */
+export function setMetadata(cell: SharedCell, metadata: object): void {
+  const former = standing(written(cell.getMetadata(RECORDS)), cell.getSource());
+  for (const [key, value] of Object.entries(metadata)) {
+    cell.setMetadata(key, former.length > 0 ? [value, ...former] : value);
   }
-  return value.toString(16) === wanted;
 }
 
-/** Of characters as Python counts them. */
-function codesOf(text: string): number[] {
-  return Array.from(text, (character) => character.codePointAt(0) ?? 0);
+function split(pieces: unknown): string[] {
+  return typeof pieces === "string" ? pieces.split(" ", MOST) : [];
 }
 
-function hash(codes: readonly number[], length: number): number {
-  let value = 0;
-  for (let at = 0; at < length; at += 1) {
-    value = (Math.imul(value, RADIX) + (codes[at] ?? 0)) >>> 0;
+/** Without what a formatter changes. */
+function linesOf(text: string): string[] {
+  const plain = text.replace(/[ \t\r]/g, "").replaceAll("'", '"');
+  return plain.split("\n").filter((line) => line !== "");
+}
+
+/** FNV-1a, of whole characters. */
+function fingerprint(line: string): string {
+  let value = 0x811c9dc5;
+  for (const character of line) {
+    value = Math.imul(value ^ (character.codePointAt(0) ?? 0), 0x01000193);
   }
-  return value;
+  return (value >>> 0).toString(16);
 }

@@ -2,8 +2,9 @@
 
 import type { ICellModel } from "@jupyterlab/cells";
 import type { INotebookModel } from "@jupyterlab/notebook";
+import type { JSONObject } from "@lumino/coreutils";
 import type { CellKind, DocumentCell } from "../connection/messages.js";
-import { COMPLETED, completedLines, merged } from "../dom/pieces.js";
+import { COMPLETED, piecesOf, written } from "../dom/pieces.js";
 import { isOff } from "../page/off_cells.js";
 
 /** All cells as they stand now; of one that is off nothing is told. */
@@ -15,16 +16,12 @@ export function documentCells(model: INotebookModel): DocumentCell[] {
   });
 }
 
-/** Note in a cell's metadata, in one line for each model, what was accepted; no step for undo. */
-export function noteAccepted(cell: ICellModel, model: string, pieces: string[]): void {
-  const { sharedModel } = cell;
-  if (pieces.length === 0) return;
-  const lines = completedLines(sharedModel.getMetadata(COMPLETED));
-  const [, ...old] = lines[model]?.split(" ") ?? [];
-  const day = new Date().toISOString().slice(0, 10);
-  const line = [day, ...merged(old, pieces, sharedModel.getSource())].join(" ");
-  sharedModel.transact(
-    () => sharedModel.setMetadata(COMPLETED, { ...lines, [model]: line }),
-    false,
-  );
+/** Note in a cell's metadata the lines that a model had a part in; no step for undo. */
+export function noteAccepted({ sharedModel }: ICellModel, model: string, lines: string): void {
+  const known = written(sharedModel.getMetadata(COMPLETED));
+  const own = known.find((one) => one?.model === model);
+  const pieces = piecesOf(lines, sharedModel.getSource(), own?.pieces);
+  const others = known.filter((one) => one && one.model !== model) as JSONObject[];
+  const all = [{ model, time: new Date().toISOString(), pieces }, ...others];
+  sharedModel.transact(() => sharedModel.setMetadata(COMPLETED, all), false);
 }

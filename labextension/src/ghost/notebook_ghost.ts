@@ -6,7 +6,6 @@ import type { CodeEditor } from "@jupyterlab/codeeditor";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Connection } from "../connection/connection.js";
 import type { Message } from "../connection/messages.js";
-import { piecesOf } from "../dom/pieces.js";
 import { isOff } from "../page/off_cells.js";
 import { documentCells, noteAccepted } from "./cells.js";
 import { type Place, Suggestion } from "./suggestion.js";
@@ -19,6 +18,8 @@ export interface Asked {
   suggestion: Suggestion;
   /** The request's id. */
   target: string;
+  /** Which is to write it. */
+  model: string;
   cell: Cell;
   editor: CodeEditor.IEditor;
 }
@@ -133,7 +134,7 @@ export class NotebookGhost {
       () => suggestion.end(),
       (error: Error) => suggestion.end(error.message),
     );
-    this.#asked = { suggestion, target: id, cell, editor };
+    this.#asked = { suggestion, target: id, model: this.#model ?? "", cell, editor };
     return this.#asked;
   }
 
@@ -146,11 +147,15 @@ export class NotebookGhost {
     this.#connection.request({ type: "cancel", target: asked.target });
   }
 
-  /** Note what was taken of a suggestion: all that stands between its place and the cursor. */
-  taken({ suggestion, cell, editor }: Asked): void {
-    const { prefix } = suggestion.place;
-    const text = placeOf(editor).prefix.slice(prefix.length);
-    if (this.#model) noteAccepted(cell.model, this.#model, piecesOf(text, prefix));
+  /** Note what was taken of a suggestion: the lines, as they are now, from its place to the cursor. */
+  taken({ suggestion, model, cell, editor }: Asked): void {
+    const { prefix, suffix } = placeOf(editor);
+    const { length } = suggestion.place.prefix;
+    const text = prefix.slice(length);
+    const [start, end] = [prefix.length - text.trimStart().length, length + text.trimEnd().length];
+    const [rest] = `${prefix}${suffix}`.slice(end).split("\n", 1);
+    const lines = `${prefix.slice(prefix.lastIndexOf("\n", start - 1) + 1, end)}${rest}`;
+    if (start < end) noteAccepted(cell.model, model, lines);
   }
 
   get #isReady(): boolean {

@@ -4,6 +4,7 @@
  * without a notebook) there is none, and code lands by way of the kernel.
  */
 
+import { setMetadata } from "../dom/pieces.js";
 import { isOff } from "./off_cells.js";
 import { outputsText, shortened } from "./outputs.js";
 import { PageCells } from "./page_cells.js";
@@ -261,7 +262,7 @@ export class Notebook {
     // The cell's own: what the notebook has changed, no undo in the cell takes back.
     shared.transact(() => {
       shared.setSource(source);
-      for (const [key, value] of Object.entries(metadata)) shared.setMetadata(key, value);
+      setMetadata(shared, metadata);
     });
     return true;
   }

@@ -1,9 +1,6 @@
 /** What the metadata of a cell or an output say of how its text was made, as far as a badge tells it. */
 
-import { COMPLETED, completedLines, standsIn } from "../dom/pieces.js";
-
-/** Where records stand, in metadata. */
-const KEY = "jupyter_llm";
+import { COMPLETED, RECORDS, standing, written } from "../dom/pieces.js";
 
 /** One record, unchecked: whoever made the notebook may have written anything there. */
 export interface Made {
@@ -16,30 +13,20 @@ export interface Made {
 
 /** The records that can be read, in their order; of a cell's `source`, those of what still stands there. */
 export function madeBy(metadata: unknown, source: string | null = null): Made[] {
-  const found = field(metadata, KEY);
-  const made = (Array.isArray(found) ? found : [found]).flatMap((record) => {
+  const found = field(metadata, RECORDS);
+  const all = [...written(found), ...written(field(metadata, COMPLETED))];
+  return (source === null ? [found].flat() : standing(all, source)).flatMap((record) => {
     const about = field(record, "model");
-    const [model, pieces] = [text(field(about, "name")), text(field(record, "pieces"))];
-    if (!model || (source !== null && pieces && !standsIn(pieces.split(" "), source))) return [];
+    const model = text(field(about, "name")) || text(about);
+    if (!model) return [];
+    const time = new Date(text(field(record, "time")));
     return {
       model,
       quantization: text(field(about, "quantization")),
       licence: text(field(about, "license")),
-      time: timeOf(text(field(record, "time"))),
+      time: Number.isNaN(time.getTime()) ? null : time,
     };
   });
-  const completed = source === null ? {} : completedLines(field(metadata, COMPLETED));
-  for (const [model, line] of Object.entries(completed)) {
-    const [day = "", ...pieces] = line.split(" ");
-    if (!standsIn(pieces, source ?? "")) continue;
-    made.push({ model, quantization: "", licence: "", time: timeOf(day) });
-  }
-  return made;
-}
-
-function timeOf(said: string): Date | null {
-  const time = new Date(said);
-  return Number.isNaN(time.getTime()) ? null : time;
 }
 
 /** The models that wrote, and the last day they did: what stands on a badge. */

@@ -20,6 +20,10 @@ export class ModelListView {
   readonly node = document.createElement("section");
   readonly #words: ListWords;
   readonly #choose: (name: string) => void;
+  readonly #first = document.createElement("ul");
+  readonly #others = document.createElement("details");
+  readonly #summary = document.createElement("summary");
+  readonly #more = document.createElement("ul");
   #shown: Model[] = [];
 
   constructor(words: ListWords, choose: (name: string) => void) {
@@ -27,33 +31,20 @@ export class ModelListView {
     this.#choose = choose;
     this.node.className = "jllm-models";
     this.node.setAttribute("aria-label", words.title);
+    this.#others.append(this.#summary, this.#more);
+    this.node.append(entry("h3", words.title), this.#first, this.#others);
   }
 
-  /** Show models; the focus stays at the one where it was. */
+  /** Show models; what unfolds the others stays, with its focus. */
   show(models: Model[]): void {
     if (models === this.#shown) return;
     this.#shown = models;
-    const buttons = () => [...this.node.querySelectorAll("button")];
-    const focused = buttons().find((choice) => choice === document.activeElement)?.value;
-    const isOpen = this.node.querySelector("details")?.open ?? false;
     this.node.hidden = models.length === 0;
-    this.node.replaceChildren(entry("h3", this.#words.title), this.#list(models.slice(0, MOST)));
+    this.#first.replaceChildren(...models.slice(0, MOST).map((model) => this.#row(model)));
     const others = models.slice(MOST);
-    if (others.length > 0) {
-      const details = document.createElement("details");
-      details.open = isOpen;
-      details.append(entry("summary", this.#words.more(others.length)), this.#list(others));
-      this.node.append(details);
-    }
-    buttons()
-      .find(({ value }) => value === focused)
-      ?.focus();
-  }
-
-  #list(models: Model[]): HTMLElement {
-    const list = document.createElement("ul");
-    list.append(...models.map((model) => this.#row(model)));
-    return list;
+    this.#others.hidden = others.length === 0;
+    this.#summary.textContent = this.#words.more(others.length);
+    this.#more.replaceChildren(...others.map((model) => this.#row(model)));
   }
 
   #row({ name, note, is_loaded }: Model): HTMLElement {

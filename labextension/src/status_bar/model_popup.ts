@@ -88,8 +88,18 @@ export class ModelPopup extends Widget {
     this.#progress.value = status.share ?? 0;
     this.#stop.hidden = !this.#model.canStop;
     this.#pull.show(this.#model.pulling);
+    const focused = this.node.contains(document.activeElement) ? document.activeElement : null;
     this.#here.show(this.#model.models?.here ?? NONE);
     this.#suited.show(this.#model.models?.suited ?? NONE);
+    if (focused && !focused.checkVisibility()) this.#focusOn(focused);
+  }
+
+  /** The row that was left may be in another place, or nowhere. */
+  #focusOn(left: Element): void {
+    const rows = [...this.node.querySelectorAll<HTMLButtonElement>(".jllm-models button")];
+    const row = rows.find(({ value }) => value === (left as HTMLButtonElement).value);
+    row?.closest("details")?.setAttribute("open", "");
+    (row ?? this.node).focus();
   }
 
   #room(): string {

@@ -44,7 +44,7 @@ export class NoticeView {
     this.#place = { store, notebook, say, origin: { number: null, notice: id } };
     this.#code = new CodeActions(this.#place);
     this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
-    this.#progress = new ProgressView(() => store.stop(id));
+    this.#progress = new ProgressView(around, id);
     this.#offer.hidden = true;
     this.#closeButton = makeButton("Close", () => this.#close());
     const content = make("div", "", this.#markdown.element, this.#offer, this.#progress.element);
@@ -171,8 +171,8 @@ export class PendingView {
    * @param {string} id
    * @param {Surroundings} around
    */
-  constructor(id, { store }) {
-    this.#progress = new ProgressView(() => store.stop(id));
+  constructor(id, around) {
+    this.#progress = new ProgressView(around, id);
     this.element.append(this.#prompt.element, this.#progress.element);
     this.element.setAttribute("aria-busy", "true");
   }

@@ -3,6 +3,7 @@
 import { createBar, make, makeButton, setText } from "../dom/elements.js";
 
 /** @import { Progress } from "../connection/messages.js" */
+/** @import { Surroundings } from "./turns.js" */
 
 /** @type {Record<string, string>} */
 const WORDS = {
@@ -21,10 +22,15 @@ export class ProgressView {
   element = make("div", "jllm-progress");
 
   /**
-   * @param {() => void} onStop
+   * @param {Pick<Surroundings, "store" | "backToComposer">} around
+   * @param {string | number} target  What the button stops.
    */
-  constructor(onStop) {
-    const stop = makeButton("Stop", onStop, { isPlain: false });
+  constructor({ store, backToComposer }, target) {
+    const end = () => {
+      store.stop(target);
+      backToComposer(); // the button goes
+    };
+    const stop = makeButton("Stop", end, { isPlain: false });
     stop.title = "Esc in the message field stops all";
     const dots = make("span", "jllm-dots");
     dots.setAttribute("aria-hidden", "true");

@@ -53,7 +53,7 @@ export class TurnView {
     const { store, notebook, say } = around;
     this.#code = new CodeActions({ store, notebook, say, origin: { number, notice: null } });
     this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
-    this.#progress = new ProgressView(() => store.stop(number));
+    this.#progress = new ProgressView(around, number);
     this.#actions = new TurnActions({
       text: () => this.#turn?.text ?? "",
       edit: () => this.#edit(),
