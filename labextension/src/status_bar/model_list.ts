@@ -43,7 +43,7 @@ export class ModelListView {
     this.#first.replaceChildren(...models.slice(0, MOST).map((model) => this.#row(model)));
     const others = models.slice(MOST);
     this.#others.hidden = others.length === 0;
-    this.#summary.textContent = this.#words.more(others.length);
+    this.#summary.textContent = others.length > 0 ? this.#words.more(others.length) : "";
     this.#more.replaceChildren(...others.map((model) => this.#row(model)));
   }
 

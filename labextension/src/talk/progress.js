@@ -3,7 +3,7 @@
 import { createBar, make, makeButton, setText } from "../dom/elements.js";
 
 /** @import { Progress } from "../connection/messages.js" */
-/** @import { Surroundings } from "./turns.js" */
+/** @import { Store } from "../kernel/store.js" */
 
 /** @type {Record<string, string>} */
 const WORDS = {
@@ -22,7 +22,7 @@ export class ProgressView {
   element = make("div", "jllm-progress");
 
   /**
-   * @param {Pick<Surroundings, "store" | "backToComposer">} around
+   * @param {{ store: Store, backToComposer: () => void }} around
    * @param {string | number} target  What the button stops.
    */
   constructor({ store, backToComposer }, target) {
