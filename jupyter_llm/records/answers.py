@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import raw_text
 from jupyter_llm.errors import ProvenanceError
-from jupyter_llm.models.discover import note_answer
 from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.records.records import GIVEN_BEGIN, TRANSCRIPT_BREAK, place_of, records_in
 
@@ -94,6 +93,8 @@ class AnswerLog:
         self._answers.append(Answer(_last_line(prompt), record, text, prompt, is_private))
         if not is_private:
             self._store.keep(record.prompt_sha256, prompt)
+            from jupyter_llm.models.discover import note_answer  # reads files' headers
+
             note_answer(future.result().model)
 
     def forget(self, prompt_sha256s: Collection[str]) -> None:

@@ -11,7 +11,7 @@ from jupyter_llm.notebook.failures.failure import HIDDEN_STEP
 from jupyter_llm.notebook.failures.report import where
 from jupyter_llm.records.records import GIVEN_BEGIN
 from jupyter_llm.tasks.rerun import Rerun, as_it_is_now
-from jupyter_llm.tasks.target import find_subject
+from jupyter_llm.tasks.target import find_subject, variables_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,29 +38,31 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
     What is known of an error stands before the model's words.
     """
     subject = find_subject(argument, task)
+    failure = subject.failure
     if subject.kind == "cell" and subject.cell is not None:
-        prompt, failure = subject.prompt(request_of(subject.cell)), task.failure_of(subject.cell)
+        failure = failure or task.failure_of(subject.cell)
+        said = f"It failed:\n{failure.headline}" if failure and not subject.cell.has_failed else ""
+        asked = _request_of(subject.cell, has_failed=failure is not None)
+        parts = (subject.text, said, variables_text(subject.source, task), asked)
+        prompt = "\n\n".join(filter(None, parts))
     else:
-        prompt, failure = subject.prompt(_EXPLAIN[subject.kind]), subject.failure
+        prompt = subject.prompt(_EXPLAIN[subject.kind])
     if failure is None:
         return task.ask(prompt)
-    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known_of(task, failure)}\n\n")
+    known = "\n\n".join(_known(task, failure))
+    return task.ask(prompt, begin=GIVEN_BEGIN, known=f"{known}\n\n")
 
 
-def request_of(cell: CellEvent, *, shows_error: bool = False) -> str:
+def _request_of(cell: CellEvent, *, has_failed: bool) -> str:
     """What is asked of a cell: of what comes out only where that is known, or it is made up."""
     what = "Explain step by step what this cell does"
-    if shows_error or cell.has_failed:
+    if has_failed or cell.has_failed:
         return f"{what}, why its error came and how to avoid it."
     return f"{what} and what comes out of it." if cell.outputs else f"{what}."
 
 
-def known_of(task: Task, failure: Failure) -> str:
-    """What is known of an error without a model, as Markdown: what, where, what `/fix` would do."""
-    return "\n\n".join(_known(task, failure))
-
-
 def _known(task: Task, failure: Failure) -> Iterator[str]:
+    """What is known of an error without a model, as Markdown: what, where, what `/fix` would do."""
     causes = [as_it_is_now(one.cell, task.cells) for one in causing_cells(failure, task.cells)[:1]]
     suspicion = Rerun(task=task, failure=failure).suspicion(causes[0]) if causes else ""
     yield code_block(failure.headline, "text")

@@ -317,16 +317,6 @@ class ShownCell:
         outputs = ran.outputs if unmark(ran.source) == self.source else ()
         return replace(ran, source=self.source, outputs=outputs)
 
-    def attachment(self, cells: Sequence[CellEvent]) -> tuple[str, str]:
-        """What a chat is shown of the cell, and what that is called."""
-        subject = self.subject(cells)
-        assert subject.cell is not None
-        count = subject.cell.counts[-1]
-        text = subject.text
-        if self.error and not subject.cell.has_failed:
-            text = f"{text}\n\nIt failed:\n{headline_of(self.error)}"
-        return f"In [{count}]" if count is not None else "The cell", text
-
     def subject(self, cells: Sequence[CellEvent]) -> Subject:
         """What a request is about: the cell, or the lines of it that are selected."""
         self.check_is_written()

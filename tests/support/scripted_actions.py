@@ -40,7 +40,7 @@ class ScriptedActions(PagePart):
 
     def answer(self, markdown: str) -> None:
         """Answer in words."""
-        self._put(AnswerMessage(id=self.asked[-1].id, chat="default", number=1, markdown=markdown))
+        self._put(AnswerMessage(id=self.asked[-1].id, markdown=markdown))
 
     def fail(self, text: str) -> None:
         """Say that nothing came of it."""

@@ -610,11 +610,9 @@ class ProposalMessage(ToFrontEnd):
 
 
 class AnswerMessage(ToFrontEnd):
-    """Answers `act` in words: they are the turn of this chat with this number, or no turn."""
+    """Answers `act` in words."""
 
     id: str
-    chat: str
-    number: int | None
     markdown: str
 
 

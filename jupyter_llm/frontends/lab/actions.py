@@ -7,19 +7,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.asked import Asked
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import Act, AnswerMessage, ToFrontEnd
 from jupyter_llm.frontends.lab.session import PageJobs
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import default_options
-from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.cells.timeline import check_is_told
-from jupyter_llm.notebook.values.variables import used
 from jupyter_llm.records.records import landed
-from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.edit import edit, go_on
-from jupyter_llm.tasks.explain import known_of, request_of
+from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.review import review
@@ -42,20 +38,16 @@ _CHARS_PER_TOKEN = 2.5  # of code, at the least
 
 
 class Actions(PageJobs):
-    """What one page has done with its cells.
-
-    What changes a cell is a proposal, an explanation a turn of the chat, so that one can ask on.
-    """
+    """What one page has done with its cells; what changes a cell is a proposal."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         session.inbox.add({Act: self._act, messages.Cancel: self._cancel})
 
     def close(self) -> None:
-        """Stop what nobody would see any more; an explanation is a turn."""
+        """Stop what nobody would see any more."""
         for job in list(self._jobs.values()):
-            if job.text != "explain":
-                job.stop()
+            job.stop()
 
     def _act(self, act: Act) -> None:
         self._begin(act.id, act.action, partial(self._carry_out, act))
@@ -77,44 +69,21 @@ class Actions(PageJobs):
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
         check_is_told(self._session.llm.timeline.snapshot().hidden, act.cell.id, None)
-        ways = {"explain": self._answered, "review": self._reviewed}
+        ways = {"explain": self._explained, "review": self._reviewed}
         carry_out = ways.get(act.action, self._proposed)
         self._finish(job, carry_out(act, cell, default_options(), job))
 
-    def _answered(self, _act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
-        """Ask the chat about a cell; what is known of its error stands first."""
-        llm = self._session.llm
-        cells = llm.timeline.snapshot().visible
-        attached = cell.attachment(cells)
-        named = used(cell.source, user_namespace())
-        asked = Asked(
-            prompt=request_of(cell.event(cells), shows_error=bool(cell.error)),
-            model=options.model,
-            attachments=[attached],
-            named=named,
-            context=options.context,
-            about=" ".join(f"`{name}`" for name in named),
-            vars=options.vars,
-            is_kept=not options.no_save,
-            goes_on=True,  # as in the side bar, which shows it
-            params=options.params,
-        )
-        task = self._task(options, options.params, job)
-        failure = failure_shown(cell, task)
-        known = f"{known_of(task, failure)}\n\n" if cell.error and failure is not None else ""
-        chat = llm.chat(options.chat)
-        numbers: list[int] = []
-        stream, _ = chat.send(asked, show_progress=job.tell, on_begin=numbers.append)
-        job.show(BegunStream(stream, known))
-        answer = stream.result()
-        if not answer.text and not known:
-            is_stopped = answer.finish_reason == "cancelled"
-            said = self.stopped if is_stopped else "The model wrote nothing."
-            return messages.ErrorMessage(id=job.id, text=said)
-        # What is known is there whether or not the model adds to it.
-        number = numbers[0] if numbers and answer.text else None
-        markdown = f"{known}{answer.text}" if answer.text else known.rstrip()
-        return AnswerMessage(id=job.id, chat=options.chat, number=number, markdown=markdown)
+    def _explained(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
+        """Say what a cell does, as `/explain` does; that is no turn of the chat."""
+        task = self._task(options, options.params, job, is_whole=False)
+        subject = cell.subject(task.cells)
+        if cell.error:
+            subject = replace(subject, failure=failure_shown(cell, task))
+        answer = explain(task, subject)
+        if not answer.text:
+            job.check()
+            return messages.ErrorMessage(id=job.id, text="The model wrote nothing.")
+        return AnswerMessage(id=act.id, markdown=answer.text)
 
     def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Say what is wrong with a cell, as `/review` does; that is no turn of the chat."""
@@ -122,7 +91,7 @@ class Actions(PageJobs):
         task = self._task(options, options.params, job)
         found = review(task, cell.subject(task.cells))
         job.check()
-        return AnswerMessage(id=act.id, chat=options.chat, number=None, markdown=str(found))
+        return AnswerMessage(id=act.id, markdown=str(found))
 
     def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Have something written for a cell."""
@@ -131,12 +100,15 @@ class Actions(PageJobs):
         job.check()
         return _message(act, proposal)
 
-    def _task(self, options: Options, params: SamplingParams, job: Job) -> Task:
-        """What there is to do for a page, and whom to ask."""
+    def _task(
+        self, options: Options, params: SamplingParams, job: Job, *, is_whole: bool = True
+    ) -> Task:
+        """What there is to do for a page, and whom to ask; `is_whole` drops what was stopped."""
 
         def show(stream: Stream) -> Completion:
             completion = job.show(stream)
-            job.check()  # nothing of what was stopped is proposed
+            if is_whole:
+                job.check()
             return completion
 
         llm, options = self._session.llm, replace(options, params=params)

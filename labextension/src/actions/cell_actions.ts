@@ -22,8 +22,6 @@ import { type Fit, fitOf, type Target, Task } from "./task.js";
 export interface Tools {
   readonly trans: TranslationBundle;
   highlight(code: string, mimeType: string, element: HTMLElement): Promise<void>;
-  /** Show a chat of a notebook, or null where nothing can. */
-  readonly openChat: ((chat: string) => void) | null;
   /** What was asked for in the box, in any notebook. */
   readonly instructions: string[];
 }
@@ -319,7 +317,6 @@ export class View {
       number: () => (this.#other()?.model as ICodeCellModel | undefined)?.executionCount ?? " ",
       show: () => this.#follow(true),
       end: () => this.end(),
-      openChat: this.#tools.openChat,
       instructions: this.#tools.instructions,
     };
   }

@@ -28,7 +28,6 @@ import { CellActions, isEditable, type Tools } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
 
 const PREFIX = "jupyter-llm:";
-const CHAT = `${PREFIX}chat`;
 
 interface Look {
   label: string;
@@ -71,7 +70,7 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
   ) => {
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
-    const tools = makeTools(commands, languages, trans);
+    const tools = makeTools(languages, trans);
     const here = new Whereabouts(tracker, connections);
     connections.added.connect((_, { panel, connection }) => {
       const actions = new CellActions(panel, connection, tools);
@@ -140,19 +139,11 @@ class Whereabouts {
   }
 }
 
-function makeTools(
-  commands: JupyterFrontEnd["commands"],
-  languages: IEditorLanguageRegistry,
-  trans: TranslationBundle,
-): Tools {
+function makeTools(languages: IEditorLanguageRegistry, trans: TranslationBundle): Tools {
   return {
     trans,
     highlight: (code, mimeType, element) =>
       languages.highlight(code, languages.findBest(mimeType), element),
-    get openChat() {
-      if (!commands.hasCommand(CHAT)) return null;
-      return (chat: string) => void commands.execute(CHAT, { chat });
-    },
     instructions: [],
   };
 }

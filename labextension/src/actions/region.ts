@@ -26,8 +26,6 @@ export interface Keeper {
   number(): number | string;
   /** Let go of the task, whatever has become of it. */
   end(): void;
-  /** Go on in the chat, or null where there is none. */
-  openChat: ((chat: string) => void) | null;
   /** What was written into the box before, the latest last. */
   readonly instructions: string[];
 }
@@ -176,11 +174,8 @@ export class Region extends Widget {
     if (markdown) this.#write(markdown);
   }
 
-  #answer({ chat, number, markdown }: MessageOf<"answer">): void {
-    const { trans, openChat } = this.#keeper;
-    if (openChat && number !== null)
-      this.#button(trans.__("Continue in the chat"), () => openChat(chat));
-    this.#button(trans.__("Close"));
+  #answer({ markdown }: MessageOf<"answer">): void {
+    this.#button(this.#keeper.trans.__("Close"));
     this.#write(markdown);
   }
 

@@ -264,7 +264,7 @@ export type Message =
       metadata: Metadata;
       markdown: string;
     }
-  | { type: "answer"; id: string; chat: string; number: number | null; markdown: string }
+  | { type: "answer"; id: string; markdown: string }
   | { type: "chats"; id: string; chats: { name: string; num_turns: number }[] }
   | { type: "activity"; activity: Activity }
   | { type: "pull"; pull: Pull | null }

@@ -14,7 +14,6 @@ from support.lab_page import KernelPage, LabPage
 from support.panel_kernel import prepare
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
-from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.records.audit import audit
@@ -157,15 +156,17 @@ def test_tests_are_a_cell_below(page: LabPage, scripted: ScriptedEngine) -> None
     assert "Write short tests for `f`" in told(scripted)
 
 
-def test_an_explanation_is_a_turn_of_the_chat(page: LabPage, scripted: ScriptedEngine) -> None:
-    scripted.replies.append("It adds **two** numbers.")
-    found = act(page, "explain", cell(LOOP))
-    (turn,) = llm.chat("default").turns
-    assert (found["chat"], found["number"]) == ("default", turn.number)
-    assert found["markdown"] == turn.completion.text == "It adds **two** numbers."
-    assert [name for name, _ in turn.attachments] == ["The cell"]
-    assert LOOP in turn.attachments[0][1]
+def test_an_explanation_is_that_of_the_command_and_no_turn(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, LOOP, cell_id="c", store_history=True)
+    scripted.replies.extend(["It adds **two** numbers."] * 2)
+    assert act(page, "explain", cell(LOOP))["markdown"] == "It adds **two** numbers."
     assert page.of_kind("progress")[-1]["text"] == "It adds **two** numbers."
+    found = told(scripted)
+    run(shell, "%llm /explain 1")
+    assert told(scripted) == found
+    assert not llm.chat("default").turns
 
 
 def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
@@ -173,28 +174,26 @@ def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
 ) -> None:
     run(shell, "trees = [3, 4]", cell_id="a", store_history=True)
     run(shell, "n = 1\ntree[n]", cell_id="c", raises=NameError, store_history=True)
-    scripted.replies.append("The name is wrong.")
+    scripted.replies.append(" a wrong name.")
     error = "NameError: name 'tree' is not defined"
     found = act(page, "explain", cell("n = 1\ntree[n]", error=error))
     assert found["markdown"] == (
         "```text\nNameError: name 'tree' is not defined\n```\n\n"
         "It came from cell [2], line 2:\n\n```python\ntree[n]\n```\n\n"
-        "There is no name 'tree'; near it is 'trees'.\n\nThe name is wrong."
+        "There is no name 'tree'; near it is 'trees'.\n\nThe error comes from a wrong name."
     )
     assert page.of_kind("progress")[-1]["text"] == found["markdown"]
-    assert llm.chat("default").turns[-1].completion.text == "The name is wrong."
-    scripted.replies.append("It is old.")
+    scripted.replies.append(" old times.")
     old = "Cell In[7], line 2\n----> 2 1 / 0\n\nZeroDivisionError: division by zero"
     assert act(page, "explain", cell("n = 1\n1 / 0", "b", old))["markdown"] == (
         "```text\nZeroDivisionError: division by zero\n```\n\n"
-        "It came from the cell, line 2:\n\n```python\n1 / 0\n```\n\nIt is old."
+        "It came from the cell, line 2:\n\n```python\n1 / 0\n```\n\nThe error comes from old times."
     )
 
 
 def test_a_review_is_that_of_the_command_and_no_turn(page: LabPage) -> None:
     shown = cell("xs = [1]\nprint(undefined)\nprint(nowhere)")
     found = act(page, "review", shown, selection=selected(shown["source"], "print(undefined)"))
-    assert found["number"] is None
     assert "**line 2**" in found["markdown"]
     assert "nowhere" not in found["markdown"]
     assert not llm.chat("default").turns
@@ -254,23 +253,12 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
     page.wait_until(lambda p: not p.of_kind("proposal"))
 
 
-def test_an_answer_is_a_turn_though_its_page_goes(page: LabPage, scripted: ScriptedEngine) -> None:
-    scripted.replies.append("It adds two numbers.")
-    scripted.may_write.clear()
-    ask(page, "explain", cell(LOOP))
-    until(lambda: scripted.requests)
-    page.close()
-    scripted.may_write.set()
-    until(lambda: llm.chat("default").turns)
-    assert llm.chat("default").turns[0].completion.text == "It adds two numbers."
-
-
 def test_the_options_are_those_that_are_configured(
     page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
-    run(shell, "%config LLMMagics.temperature = 0.25\n%config LLMMagics.chat = 'other'")
+    run(shell, "%config LLMMagics.temperature = 0.25")
     scripted.replies.extend(["said", "x = 2\n```"])
-    assert act(page, "explain", cell("x = 1"))["chat"] == "other"
+    act(page, "explain", cell("x = 1"))
     act(page, "edit", cell("x = 1"), instruction="two")
     assert {request.params.temperature for request in scripted.requests} == {0.25}
 
