@@ -189,10 +189,9 @@ def _rows(
 
     def of_cell(cell: CellEvent, text: str, where: str, gone: str = _NO_ROOM) -> ContextRow:
         number = cell.execution_count if cell.execution_count is not None else " "
-        source, num_hidden, is_in = cell.source, text.count(HIDDEN), False
+        source, num_hidden, is_in = redact_source(cell.source).text, text.count(HIDDEN), False
         secrets: tuple[str, ...] = ()
         if num_hidden:  # seldom, and there may be hundreds of cells
-            source = redact_source(source).text
             # Of a cell of an earlier kernel only the marks are left.
             secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
         name = f"In [{number}] {_code(source)}"

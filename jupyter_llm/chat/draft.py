@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent
+from jupyter_llm.notebook.values.redaction import without_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Mapping, Sequence
@@ -42,10 +43,14 @@ class Part:
 
     @property
     def sent(self) -> str:
-        """The text as the model reads it; an attachment is told by its name."""
+        """The text as the model reads it; an attachment is told by its name.
+
+        What another part of the prompt has shown to be a secret is hidden in this one, too.
+        """
+        text = without_known(self.text)
         if self.attachment is None:
-            return self.text
-        return "{}:\n{}\n\n".format(self.attachment, self.text.strip("\n"))
+            return text
+        return "{}:\n{}\n\n".format(self.attachment, text.strip("\n"))
 
 
 @dataclass(frozen=True, slots=True)

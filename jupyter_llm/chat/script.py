@@ -84,7 +84,7 @@ def as_script(draft: Draft, allowed: int) -> Script | None:
         if not any(f"\n{code}\n" in f"\n{source}\n" for source in sources):
             parts.append(f"{_comment(asked)}\n{code}")
     if draft.variables:
-        parts.append("\n".join(f"# {_fact(part.text)}" for part in draft.variables))
+        parts.append("\n".join(f"# {_fact(part.sent)}" for part in draft.variables))
     number = max(numbers, default=0) + 1
     parts.append(f"{_head(number)}{_comment(asked_in(draft.prompt))}\n")
     return Script(

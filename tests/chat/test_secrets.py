@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -12,9 +13,11 @@ from support.stored import stored_bytes
 
 from jupyter_llm import llm
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.cells.document import DocumentCell
 from jupyter_llm.notebook.values import known, secrets
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
+from jupyter_llm.tasks.completing.prompt import PromptWriter
 
 SECRET = "S02x9abc"  # noqa: S105
 TWENTY = [
@@ -138,3 +141,51 @@ def test_a_cell_that_is_fixed_keeps_its_secrets(
     assert llm.fix(temperature=0).source == fixed
     assert SECRET not in told(resident)
     assert "password" in told(resident)
+
+
+# Each shows a secret in one place alone, where a name stands beside it; `other` holds it, too.
+PLACES = {
+    "source": "password = 'S02x9-abc'",
+    "output": "print('password: S02x9-abc')",
+    "row": "print('| user | password |\\n|---|---|\\n| ann | S02x9-abc |')",
+    "column": "import pandas as pd\nshop = pd.DataFrame({'user': ['ann'], 'password': [other]})",
+    "index": "import pandas as pd\nshop = pd.Series(['ann', other], index=['user', 'password'])",
+    "field": "import types\nshop = types.SimpleNamespace(user='ann', password=other)",
+    "message": "raise ValueError('no entry with password=S02x9-abc')",
+}
+LEAKS = (
+    "note = other\nprint(f'it is {note}')",
+    "listed = ['a', other]\nlisted",
+    "'S02x9-abc'",
+    "import pandas as pd\nframe = pd.DataFrame({'of': ['x'], 'it': [other]})\nframe",
+    "try:\n    raise KeyError(other)\nexcept KeyError as error:\n    print(repr(error))",
+)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("place", PLACES)
+def test_what_one_place_shows_to_be_a_secret_is_told_in_no_place(
+    shell: InteractiveShell,
+    resident: ScriptedEngine,
+    tmp_path: Path,
+    place: str,
+    is_first: bool,  # noqa: FBT001
+) -> None:
+    secret = "S02x9-abc"  # noqa: S105
+    (tmp_path / "notes.txt").write_text(f"it is {secret}\n", encoding="utf-8")
+    shell.user_ns["other"] = secret
+    cells = [PLACES[place], *LEAKS] if is_first else [*LEAKS, PLACES[place]]
+    for number, source in enumerate(cells):
+        shell.run_cell(source, store_history=True)
+        if not is_first and number == 1:
+            cell(shell, "%llm What of @note?")  # a turn before anything shows it
+            resident.requests.clear()
+    file = f"@{tmp_path / 'notes.txt'}"
+    names = "@other @note @listed @frame" + (" @shop" if "shop" in shell.user_ns else "")
+    cell(shell, f"%llm -c all What of {names} {file}, {{{{note}}}}, {{{{listed}}}}, {{{{frame}}}}?")
+    cell(shell, "%llm /explain")
+    text = told(resident) + cell(shell, "%llm /context").text
+    above = [DocumentCell(str(number), "code", source) for number, source in enumerate(cells)]
+    ghost = PromptWriter(resident.info).above(above) if place == "source" else ()
+    assert secret not in f"{text}{ghost}"
+    assert "it is" in text

@@ -25,7 +25,9 @@ _PREFIXES: Final = {
         r"|glc_|glsa_|NRAK-|sntr[yu]s_|dp\.(?:pt|st|ct|sa|scim|audit)\.|dt0c01\.|hv[sbr]\.|pul-|sbp_"
         r"|sb_secret_|pscale_(?:tkn|pw|oauth)_|r8_|gsk_|xai-|nvapi-|pplx-|tvly-|pcsk_|lsv2_(?:pt|sk)_"
         r"|wandb_v1_|KGAT_|dckr_(?:pat|oat)_|rubygems_|ATATT3|ATBB|sq0(?:atp|csp|idp)-|EAAA"
-        r"|AGE-SECRET-KEY-1|tskey-(?:auth|api)-"
+        r"|AGE-SECRET-KEY-1|tskey-(?:auth|api|client)-|xkeysib-|sgp_|nfp_|phx_|fm[12]_|fo1_|rnd_"
+        r"|pat-(?:na|eu)\d-|shippo_live_|EZ[AT]K|duffel_live_|jina_|fw_|csk-|tgp_v1_|AstraCS:"
+        r"|CCIPAT_|bkua_|lin_oauth_|ATCTT3|sk_(?=[0-9a-f]{40})|secret-token:|ops_"
     ),
 }
 _BODY: Final = (
@@ -36,19 +38,22 @@ BY_PREFIX = re.compile(
     rf"(?<![A-Za-z0-9])(?:{'|'.join(f'(?P<{k}>{v})' for k, v in _PREFIXES.items())}){_BODY}"
 )
 # Where none of these long words is, no token is.
-LONG = re.compile(r"[\w+/~.=:-]{16,}")
+LONG = re.compile(r"[\w+/~.=:%-]{12,}")
+PRIVATE_KEY = re.compile(
+    r"(?s)(?P<private_key>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z))"
+)
 
 OTHERS = re.compile(
     r"""
-    (?P<private_key>
-      -----BEGIN[ ][A-Z0-9 ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----.*?
-        (?:-----END[ ][A-Z0-9 ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----|\Z)
-    )
-    | (?P<aws_access_key>\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b | \bLTAI[A-Za-z0-9]{12,24}\b)
+    (?P<aws_access_key>\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b | \bLTAI[A-Za-z0-9]{12,24}\b)
     | (?P<jwt>(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)
     | (?P<twilio_key>\bSK[0-9a-f]{32}\b) | (?P<mailgun_key>\bkey-[0-9a-f]{32}\b)
+    | (?P<fernet_key>
+      (?<![\w+/=-])(?=[\w-]*\d)(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[\w-]{43}=(?![\w=])
+    )
     | (?P<mailchimp_key>\b[0-9a-f]{32}-us\d{1,2}\b)
-    | (?P<telegram_token>\b\d{8,10}:AA[\w-]{30,35}(?![\w-]))
+    | (?P<telegram_token>(?<!\d)\d{8,10}:AA[\w-]{30,35}(?![\w-]))
     | (?P<discord_token>\b[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}(?![\w-]))
     | (?P<azure_secret>(?<![\w~.-])[\w~.]{3}\dQ~[\w~.-]{31,34}(?![\w~.-]))
     | (?P<terraform_token>\b\w{14}\.atlasv1\.[\w-]{40,})
@@ -62,35 +67,19 @@ OTHERS = re.compile(
 UNNAMED: Final = re.compile(
     r"""(?x)
     (?<![\w+.-])[A-Za-z][\w+.-]*+://[^\s/:@'\"{}]*:(?P<in_url>(?!\{|\$\{|//)[^\s/'\"]+)@
-    | \b(?:curl|wget|https?)(?=[ \t])[^\n]{0,300}?\s(?:-u|--user|-a|--auth)[ =]?["']?[\w.@+-]+:
-      (?P<of_login>[^\s"']+)
-    | \b(?:sshpass|mysql\w*)\b[^\n]{0,300}?\s-p[ ]?(?P<of_flag>[^\s"'-][^\s"']*)
-    | (?i:\bidentified\s+by\s+)(?P<in_sql>'[^'\n]+')
+    | \b(?:curl|wget|https?|rclone)(?=[ \t])[^\n]{0,300}?\s(?:-u|--user|-a|--auth)[ =]?["']?
+      [\w.@+-]+:(?P<of_login>[^\s"']+)
+    | \b(?:sshpass|mysql\w*|mariadb\w*|mongo\w*|login|smbclient|ldap\w+|mosquitto\w*|(?:un)?zip|7z
+      |openssl)\b[^\n]{0,300}?\s-[pPwk]\s{0,4}(?P<of_flag>'[^'\n]+'|"[^"\n]+"|[^\s"'-][^\s"']*)
+    | \s-U[ ]?["']?[\w.\\/@-]+%(?P<of_share>[^\s"']+)
+    | (?i:\b(?:identified\s+by|password(?:\s+as)?)\s+)(?P<in_sql>'[^'\n]+')
+    | (?m:^|["'])[\w*-][\w.*-]*:(?:\d{2,5}|\*):[\w*-]+:[\w.*-]+:
+      (?P<pgpass>(?!\d*(?:\s|$))[^\s:'"]+)
     """
 )
 """Where passwords stand, in whichever group has matched, though nothing says their names."""
 
-NAMED: Final = (
-    # With blanks or signs between them: "the password is hunter2", `<token>…<`.
-    re.compile(
-        r"""(?x)
-        (?<![\w-])(?<!like[ ]a[ ])-{0,2}(?P<name>[A-Za-z][\w-]{0,60}(?:[ ](?i:key))?)
-        (?:[ ]+(?:is|was)\b)?(?:(?P<blank>[ \t]+["'`]?)|[ \t]*:?[>|*`]{1,4}[ \t|*`"']{0,6})
-        (?P<value>(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s'"`<>,;:=(){}\[\]|]{5,})
-        """
-    ),
-    re.compile(
-        r"""(?x)
-        (?<![\w-])--?(?P<name>[A-Za-z][\w-]{0,40})(?:\s+|=)
-        (?P<value>"[^"\n]+"|'[^'\n]+'|[^\s'"-][^\s'"]*)
-        """
-    ),
-    re.compile(r"<(?P<name>[A-Za-z][\w.-]{0,60})(?:\s[^<>]{0,200})?>(?P<value>[^<>]+)</(?P=name)>"),
-    re.compile(r"(?i)\b(?P<name>password|passwd)\s+(?:as\s+|by\s+)?(?P<value>'[^'\n]+')"),
-    re.compile(
-        r"(?m)(?:\blogin\s+\S+\s+|^[ \t]*[%!]?(?:set_)?(?:env|export|set)[ \t]+)"
-        r"(?P<name>\w+)[ \t]+(?P<value>\S+)"
-    ),
+PRINTED: Final = (
     re.compile(
         r"""Index\((?P<value>\[(?:'[^']*'|"[^"]*"|[^\[\]'"])*+\]),"""
         r"[^\[\]()]*?name='(?P<name>[^']{1,60})'"
@@ -101,4 +90,4 @@ NAMED: Final = (
         r"Name: (?P<name>.{1,60}?), (?:Length: \d+, )?dtype:"
     ),
 )
-"""Where secrets stand with no sign of an assignment between them and their names."""
+"""Where what stands before or below a name is all that goes by it."""

@@ -19,6 +19,7 @@ from jupyter_llm.notebook.values.secrets import (
     is_small,
     is_told,
     looks_secret,
+    plain_text,
 )
 
 ITEM_CHARS: Final = 48  # of an item in a container, a field or a cell of a table
@@ -86,18 +87,21 @@ class Reading:
 
     def brief_of(self, name: str, value: object, room: int = ITEM_CHARS) -> str:
         """One short line for a value that goes by a name."""
-        if looks_secret(name) and self.holds_data(value) and not self._is_told(name, value):
-            known.note(name, value)
+        if self.hides(name, value):
             return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
         return self.brief(value, room)
 
-    def _is_told(self, name: str, value: object) -> bool:
-        """Whether a value beside the name of a secret is a word, a small number, or a count."""
-        if type(value) is str:
-            return is_told(name, value)
+    def hides(self, name: str, value: object) -> bool:
+        """Whether a value is a secret because of its name, and no word or count; it is noted."""
+        if not (looks_secret(name) and self.holds_data(value)):
+            return False
         kind = self.kind_of(value)
-        text = self.brief(value) if kind is not None and not kind.holds_items else ""
-        return is_a(value, float) or is_small(text) or (text.isdecimal() and is_told(name, text))
+        is_one = kind is not None and not kind.holds_items
+        text = plain_text(value) or (self.brief(value) if is_one else "")
+        if is_a(value, float) or is_small(text) or (text and is_told(name, text)):
+            return False
+        known.note(name, value)
+        return True
 
     def holds_data(self, value: object) -> bool:
         """Whether there is more to a value than code, a flag, or nothing."""

@@ -40,8 +40,9 @@ def note(name: str, value: object, most: int = MOST) -> None:
 
 
 def note_shown(name: str, text: str) -> None:
-    """Take note of a secret that a text has shown, if it cannot be a word."""
-    if any(map(str.isdigit, text)) and _is_strong(text) and text.isprintable():
+    """Take note of a secret that a text has shown, if it cannot be a word or a name in code."""
+    is_odd = any(map(str.isdigit, text)) or not re.fullmatch(r"\w+(?:(?:\.\w+)+[.:]\w+)?", text)
+    if is_odd and _is_strong(text) and text.isprintable() and not re.search(r"\s", text):
         note(name, text)
 
 

@@ -14,8 +14,8 @@ from jupyter_llm.notebook.values.containers import fields_of
 from jupyter_llm.notebook.values.definitions import definition_kind
 from jupyter_llm.notebook.values.peek import key_name, own_package
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text
-from jupyter_llm.notebook.values.secrets import is_secret, looks_secret
-from jupyter_llm.notebook.values.tables import column, column_labels, first_values
+from jupyter_llm.notebook.values.secrets import is_secret
+from jupyter_llm.notebook.values.tables import secrets_in_table
 
 _MAX_INSIDE: Final = 300  # known ones with those in containers, so that a table leaves room
 _MAX_LOOKS: Final = 4000  # at values, after a cell
@@ -34,9 +34,9 @@ def learn(source: str, namespace: Mapping[Any, Any], shown: Iterable[str] = ()) 
 
     Values are read as for a summary, but nobody is asked; what lies deep comes last.
     """
-    for redacted in (redact_source(unmark(source).strip()), *map(redact_text, shown)):
-        for name, told in redacted.found:
-            known.note_shown(name, told)
+    redact_source(unmark(source).strip())
+    for text in shown:
+        redact_text(text)
     own = [(key, value) for key, value in list(namespace.items()) if key not in _HISTORY]
     level = [(key_name(key), value) for key, value in (*os.environ.items(), *own)]
     left, most = _MAX_LOOKS, known.MOST
@@ -63,10 +63,8 @@ def _inside(value: Any) -> list[tuple[Any, Any]]:
             return list(islice(value.items(), _MAX_ITEMS))
         return []
     package = own_package(value)
-    if package in ("pandas", "polars"):
-        labels = [label for label in column_labels(value) or () if looks_secret(label)]
-        columns = ((label, column(value, label)) for label in labels)
-        return [(label, one) for label, held in columns for one in first_values(held, _MAX_ITEMS)]
+    if package in ("pandas", "polars", "numpy"):
+        return secrets_in_table(value, _MAX_ITEMS)
     if package not in _OF_FIELDS or definition_kind(value) is not None:
         return []
     return list(islice(fields_of(value).items(), _MAX_ITEMS))

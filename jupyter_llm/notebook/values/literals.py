@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
 from jupyter_llm.notebook.code.bindings import parameters_of
-from jupyter_llm.notebook.values.secrets import is_told, looks_secret, plain_text
+from jupyter_llm.notebook.values.secrets import (
+    is_drawn,
+    is_told,
+    looks_secret,
+    may_be_secret,
+    plain_text,
+)
 
 Found = tuple[str, ast.expr]
 """The name that tells what a literal is, and the literal."""
 
-_LEAST_NUMBER: Final = 1000  # a smaller one is a count or a flag
+_LEAST_NUMBER: Final = 100_000  # a smaller one is a count or a flag
 _FEWEST_OF_TEMPLATE: Final = 4  # letters and digits between the braces of an f-string
 # `cfg.get('password', '…')`: what is named first is what comes next.
 _NAMING = re.compile(
     r"get|pop|set|add|put|insert|setdefault|getattr|setattr|getenv|setenv|putenv|set_\w+|add_\w+"
-    r"|header|hset|field|Header|Field"
+    r"|header|hset|field|Header|Field|send_keys|option|config"
 )
 # `smtp.login(…)`, `keyring.set_password(…)`, `BasicAuth(…)`: its arguments, though not its result.
-_LOGIN = re.compile(r"log_?in|sign_?in|authenticate|authorize")
+_LOGIN = re.compile(
+    r"(?:.*\.)?(?:log_?in|sign_?in|authenticate|authorize|decrypt|encrypt|unlock|setpassword"
+    r"|jwt\.encode|hmac\.new)"
+)
 # What a secret is asked for or read with is no secret: `getpass('Password: ')`.
 _READING = re.compile(
     r"get\w*|read\w*|load\w*|fetch\w*|find\w*|ask\w*|input|prompt\w*|open|Path|check\w*|verify\w*"
@@ -33,7 +42,12 @@ _DRESSING = re.compile(
     r"str|bytes|bytearray|dict|list|tuple|set|[A-Z]\w*|\w*b64\w*|fromhex|en?code|decode|quote\w*"
     r"|(?:l|r)?strip|join|format|split|replace|lower|upper"
 )
-_KEY = re.compile(r"[\w .-]{1,60}")
+# Who is given where somebody is to be let in, who that is, and a password, in this order.
+_ENTRY = re.compile(
+    r"\w*connect|(?:create_)?(?:client|driver|session|engine|pool)|\w+(?:Client|Connection|Driver|API|Api)"
+    r"|S?FTP\w*|SMTP\w*|IMAP\w*|POP3\w*|LDAP\w*|\w*Redis|Connection|Client|Account|User|Login|Session"
+)
+_KEY = re.compile(r"[#\w .\[\]='\"-]{1,60}")
 _HEADS = re.compile(r"(?i:bearer|basic|token|digest)")
 _LINE_END = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 
@@ -46,8 +60,11 @@ def secret_literals(tree: ast.AST) -> list[Found]:
     found: dict[int, Found] = {}
     for name, value in beside(tree):
         last = name.rpartition(".")[2]
-        short = last if looks_secret(last) else name
-        found |= {id(node): (short, node) for node in _in(value) if _tells(name, node)}
+        if looks_secret(name):
+            short = last if looks_secret(last) else name
+            found |= {id(node): (short, node) for node in _in(value) if _tells(name, node)}
+        elif is_drawn(plain_text(getattr(value, "value", ""))) and may_be_secret(name):
+            found[id(value)] = (last, value)
     return list(found.values())
 
 
@@ -76,23 +93,22 @@ def name_of(node: ast.AST | None) -> str:
         case ast.Attribute(value=value, attr=attr):
             return f"{name_of(value)}.{attr}"[-80:].lstrip(".")
         case ast.Subscript(value=value, slice=key):
-            last = key.elts[-1] if isinstance(key, ast.Tuple) and key.elts else key
-            return f"{name_of(value)}.{name_of(last)}"[-80:].strip(".")
+            return f"{name_of(value)}.{name_of(key)}"[-80:].strip(".")
         case ast.Constant(value=str(text)):
             return text if _KEY.fullmatch(text) else ""
         case ast.Constant(value=bytes(data)):
             return name_of(ast.Constant(data.decode("latin-1")))
+        case ast.Tuple(elts=elts):  # of a column with several levels
+            return ".".join(map(name_of, elts))
         case ast.Starred(value=value) | ast.Await(value=value):
             return name_of(value)
     return ""
 
 
-def beside(tree: ast.AST, is_wanted: Callable[[str], bool] = looks_secret) -> Iterator[Found]:
-    """Yield what stands beside the name of a secret, or another that is wanted, with that name."""
+def beside(tree: ast.AST) -> Iterator[Found]:
+    """Yield what stands beside a name, with that name."""
     for node in ast.walk(tree):
-        for name, value in _named(node):
-            if value is not None and is_wanted(name):
-                yield name, value
+        yield from ((name, value) for name, value in _named(node) if name and value is not None)
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
@@ -142,14 +158,18 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
     function = name_of(call.func).rpartition(".")[2]
     if _NAMING.fullmatch(function):
         yield from ((name_of(key), value) for key, value in pairwise(call.args))
-    if _LOGIN.fullmatch(function):
+    if _LOGIN.fullmatch(name_of(call.func)):
         function = "password"
     elif _READING.fullmatch(function):
         return
-    texts = [a for a in call.args if isinstance(a, ast.Constant | ast.JoinedStr)]
-    for text in texts[1:] or texts:
-        if isinstance(getattr(text, "value", ""), str | bytes):
-            yield function, text
+    kinds = str | bytes | ast.JoinedStr
+    texts = [one for one in call.args if isinstance(getattr(one, "value", one), kinds)]
+    yield from ((function, text) for text in texts[1:] or texts)
+    if _ENTRY.fullmatch(function):
+        pairs = (one.elts[1] for one in call.args if isinstance(one, ast.Tuple) and one.elts[1:])
+        drawn = [one for one in texts[1:] if is_drawn(plain_text(getattr(one, "value", "")))]
+        later = texts[2:] or (texts[1:] if len(call.args) > 2 else drawn)  # noqa: PLR2004
+        yield from (("password", one) for one in (*pairs, *later[:1]))
 
 
 def _in(value: ast.AST) -> Iterator[ast.expr]:

@@ -26,11 +26,13 @@ from jupyter_llm.notebook.values import formats, known, literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     concealed_in,
+    is_drawn,
     is_placeholder,
     is_shown,
     is_small,
     is_told,
     looks_secret,
+    may_be_secret,
     may_name,
     plain_text,
     said,
@@ -59,20 +61,22 @@ def scrub(text: str) -> str:
     return redact_text(text).text
 
 
-def redact_text(text: str) -> Redacted:
-    """A text that is no cell: what one showed, a value, a message."""
-    return _without(Redacted(text), [*_secrets(text, said()), *known.places(text)])
+def redact_text(text: str, *, notes: bool = True) -> Redacted:
+    """A text that is no cell: what one showed, a value, a message.
+
+    With `notes`, what it shows to be a secret is one in all texts from now on.
+    """
+    return _everywhere(_without(Redacted(text), _secrets(text, said())), notes=notes)
 
 
-def redact_source(source: str) -> Redacted:
+def redact_source(source: str, *, notes: bool = True) -> Redacted:
     """The source of a cell; what is code in it stays code."""
-    result = _redact_source(source, said())
-    return _without(result, known.places(result.text))
+    return _everywhere(_redact_source(source, said()), notes=notes)
 
 
 def without_known(text: str) -> str:
     """A text without the secrets that are known from elsewhere."""
-    return _without(Redacted(text), known.places(text)).text
+    return _everywhere(Redacted(text)).text
 
 
 def redact_mixed(text: str) -> Redacted:
@@ -83,7 +87,7 @@ def redact_mixed(text: str) -> Redacted:
         for number, (start, end) in enumerate(pairwise([0, *ends, len(text)]))
     ]
     found = tuple(one for part in parts for one in part.found)
-    return Redacted("".join(part.text for part in parts), found)
+    return _everywhere(Redacted("".join(part.text for part in parts), found))
 
 
 def redact_value(expression: str, value: object, text: str) -> str:
@@ -99,6 +103,13 @@ _PYTHON = re.compile(r"(?ms)^(`{3,}|~{3,})(?:python|py|ipython)[^\n]*\n(.*?)(?=^
 _ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 
+def _everywhere(redacted: Redacted, *, notes: bool = True) -> Redacted:
+    """A text without what is known to be a secret, from elsewhere or from this text itself."""
+    for name, told in redacted.found[-known.MOST :] if notes else ():
+        known.note_shown(name, told)
+    return _without(redacted, known.places(redacted.text))
+
+
 # --- any text
 
 
@@ -107,8 +118,11 @@ def _secrets(text: str, _said: object) -> tuple[Span, ...]:
     """Where secrets stand in a text that is no code."""
     finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):
-        finds += [_named, _assigned, _cells_of_secrets]
-    return tuple(span for find in finds for span in find(text))
+        finds += [_pairs, _printed, _cells_of_secrets]
+    texts = [text]
+    if ", '-" in text:  # a list of arguments is one line, too, with its characters in their places
+        texts.append(text.replace("', '", "    "))
+    return tuple(span for one in texts for find in finds for span in find(one))
 
 
 def _without(
@@ -121,12 +135,13 @@ def _without(
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]), merged[-1][2])
         elif _unquoted(before.text[start:stop]) not in ("", HIDDEN):
             merged.append((start, stop, name))
-    text, found = before.text, before.found
-    for start, stop, name in reversed(merged):
-        told = text[start:stop]
-        text = f"{text[:start]}{mark(told)}{text[stop:]}"
-        found = ((name, _unquoted(told)), *found)
-    return Redacted(text, found)
+    parts, found, end = [], [], 0
+    for start, stop, name in merged:
+        told = before.text[start:stop]
+        parts += [before.text[end:start], mark(told)]
+        found.append((name, _unquoted(told)))
+        end = stop
+    return Redacted("".join([*parts, before.text[end:]]), (*found, *before.found))
 
 
 def _tokens(text: str) -> Iterator[Span]:
@@ -134,9 +149,10 @@ def _tokens(text: str) -> Iterator[Span]:
     founds = [
         found
         for word in formats.LONG.finditer(text)
-        for found in formats.BY_PREFIX.finditer(text, *word.span())
+        for pattern in (formats.BY_PREFIX, formats.OTHERS)
+        for found in pattern.finditer(text, *word.span())
     ]
-    for found in (*founds, *formats.OTHERS.finditer(text)):
+    for found in (*founds, *formats.PRIVATE_KEY.finditer(text)):
         if not is_shown(name := found.lastgroup or ""):
             yield (*found.span(), name)
 
@@ -149,18 +165,12 @@ def _unnamed(text: str) -> Iterator[Span]:
             yield (*found.span(group), "password")
 
 
-_PLAIN_NAME = re.compile(r"(?i).*(?:pass\w*|pwd?|key|token|secret)s?\d*")
-
-
-def _named(text: str) -> Iterator[Span]:
-    """Yield secrets beside their names in sentences, tags, commands and printed series."""
-    for pattern in formats.NAMED:
+def _printed(text: str) -> Iterator[Span]:
+    """Yield what is printed of columns and indexes that bear the name of a secret."""
+    for pattern in formats.PRINTED:
         for found in pattern.finditer(text):
-            name, told = found["name"], found["value"]
-            if not looks_secret(name) or _CODE.fullmatch(told) or is_told(name, _unquoted(told)):
-                continue
-            if not found.groupdict().get("blank") or _PLAIN_NAME.fullmatch(name):
-                yield (*found.span("value"), name)
+            if looks_secret(found["name"]) and not is_told(found["name"], found["value"]):
+                yield (*found.span("value"), found["name"])
 
 
 # A dictionary, or lines with what `clip` has left out of them; below that there is half a line.
@@ -181,51 +191,122 @@ def _environment(text: str) -> Iterator[Span]:
             yield start, stop, "environ"
 
 
-_ASSIGNED = re.compile(
-    r"""(?<![\w-])-{0,2}([A-Za-z_][\w-]*+(?:[ ][A-Za-z]++)?)["']?[ \t]*+"""
-    r"""(?:=>|[:=](?!=))(?:\s*(?=["'])|[ \t]*)"""
-)
 _QUOTED = re.compile(
     r"""[A-Za-z]{0,2}(?P<quote>"{3}|'{3}|"|')(?:\\.|(?!(?P=quote)).)*+(?P=quote)?""", re.DOTALL
 )
-_PLAIN = re.compile(rf"(?:(?:Bearer|Basic|Digest|Token)\s+)?(?:{re.escape(HIDDEN)}|[^\s,;&)}}\]]+)")
+_PLAIN = re.compile(
+    rf"(?:(?:Bearer|Basic|Digest|Token)\s+)?(?:{re.escape(HIDDEN)}|[^\s,;&)}}\]<`|]+)"
+)
+_UP_TO_TAG = re.compile(r"[^<>]+(?=<)")
 # `password: must be long` is a sentence, `password: letmein` is none.
-_PROSE = re.compile("[A-Za-z]?[a-z]+(?= [A-Za-z])")
+_PROSE = re.compile(r"[^\W\d_]+(?= [^\W\d_])")
 # What stands for a secret in code: `password=self.password`, `token = login(user)`.
 _CODE = re.compile(
     r"[\w.]+\([^'\"]*\)|(?:[\w.]*\.)?(?:environ|getenv|getpass|get_password|input|get_secret\w*)\b.*"
-    r"|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|.{0,2}"
+    r"|(?![A-Z]\w*[.][A-Z]\w*[a-z\d])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?::\w+)?|.{0,2}"
 )
 _OPENING = re.compile(r"[\w.]*([(\[{<])")
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _MARKS = re.compile(rf"{_QUOTED.pattern}|[()\[\]{{}}<>]", re.DOTALL)
 _MAX_NESTED: Final = 100  # brackets; each of them is looked at from all around it
 
+_NAME = re.compile(r"[^\W\d_](?:[\w-]*\w)?+|_\w+")
+_TAG: Final = r"</?[a-z][a-z0-9]*(?:\s[^<>\n]{0,200})?/?>"
+# What stands between a name and its value, by what a value has to look like behind it: anything,
+# or what mixes letters and digits.
+_JOINT = re.compile(
+    rf"""
+    (?P<key>["']?[\s,]{{1,40}}["']?(?:value|val)["']?[ \t]*[:=][ \t]*)
+    | (?P<sign>
+        (?:["'`*_\]]|[ \t]|{_TAG}
+          |[ ](?:for|of|from|to|on|at|für|von|de|para|от|для)[ ][\w.@-]{{1,40}}
+          |[ ]\([^()\n]{{1,30}}\))*+
+        (?:=>|->|:=|[:\uff1a](?!:)|[=\uff1d](?![=~])|[—\u2013])
+        (?:\s*(?=["'])|(?:[*_`]|[ \t]|{_TAG})*+)
+      )
+    | (?P<mixed>
+        ["'](?:[ ][^<>\n]{{0,100}})?>
+        | [ \t]*+["'`*]{{0,3}}[ \t]*+(?:\||{_TAG})(?:[*_`|"']|[ \t]|{_TAG})*+
+        | (?:[ ][^\W\d_]{{1,20}}){{1,5}}
+          (?:[ ]?[:=][ ]|[ ](?:is|was|ist|es|è|é|est|jest|är|er)[ ])["'`]?
+        | ["'`]?[ \t]++(?:(?:is|was|ist|es|è|é|est|jest|är|er)[ \t]+)?["'`]?
+      )
+    """,
+    re.VERBOSE,
+)
+_IN_TAG = re.compile(r"(?:\s[^<>]{0,200})?>")
+# Behind these only a blank need stand between a name and its value.
+_LED = re.compile(
+    r"(?m)(?:(?<![\w-])--?|\blogin\s+\S+\s+|^[ \t]*[%!]?(?:set_)?(?:env|export|set)[ \t]+)\Z"
+)
+_BLANKS = re.compile(r"(?:[ \t]+|[ \t]*=[ \t]*|\n[ \t]*)(?![-\s])")
+_LINES = re.compile(
+    r"[ \t]*[|>][-+\d]{0,2}[ \t]*\n(?P<value>(?P<indent>[ \t]+)\S.*(?:\n(?P=indent).*)*)"
+)
+_PLAIN_NAME = re.compile(r"(?i).*(?:pass\w*|pwd?|key|token|secret|.*[^\x00-\x7f]\w*)s?\d*")
+_MIXED_WORD = re.compile(
+    r"(?=[^\s\d]{0,99}\d)(?=[\W\d_]{0,99}[^\W\d_])[^\s'\"`<>,;:=(){}\[\]|]{5,}"
+)
+_MAX_LEAD: Final = 80
+_MAX_WORDS: Final = 3  # of a name
 
-def _assigned(text: str) -> Iterator[Span]:
-    """Yield the values that a secret's name stands before: `password='…'`."""
-    end = 0
-    for assigned in _ASSIGNED.finditer(text):
-        if assigned.start() < end or not looks_secret(assigned[1]):
+
+def _pairs(text: str) -> Iterator[Span]:
+    """Yield the values that a secret's name stands before, in any notation: `password='…'`."""
+    end, last, words, near = 0, 0, [""], 0
+    for found in _NAME.finditer(text):
+        start, stop = found.span()
+        is_next = start == last + 1 and text[last] == " "
+        words, last = [*words[1 - _MAX_WORDS :], found[0]] if is_next else [found[0]], stop
+        near = _MAX_WORDS if may_name(found[0]) else near - 1
+        if start < end or near < 1:
             continue
-        start = assigned.end()
-        stop = _value_end(text, start)
-        told = text[start:stop]
-        is_code = _CODE.fullmatch(told) or told.lower() == assigned[1].lower()
-        if not is_code and not is_told(assigned[1], _unquoted(told)):
-            end = stop
-            yield start, stop, assigned[1]
+        names = (" ".join(words[-count:]) for count in range(1, len(words) + 1))
+        name = next(filter(looks_secret, names), "")
+        if not name and not may_be_secret(found[0]):
+            continue
+        first, after = _value(text, start, stop, name) or (0, 0)
+        told = _unquoted(text[first:after])
+        is_told_of = is_told(name, told) or told.lower() == name.lower() if name else False
+        if told and not is_told_of and (name or is_drawn(told)):
+            end = after
+            yield first, after, name or found[0]
 
 
-def _value_end(text: str, start: int) -> int:
-    """Where a value ends that begins at `start`: a quoted text, a bracket or a word."""
+def _value(text: str, start: int, stop: int, name: str) -> tuple[int, int] | None:
+    """Where the value stands of a name that begins and ends in a text."""
+    if text[start - 1 : start] == "<" and (joint := _IN_TAG.match(text, stop)):
+        found = _UP_TO_TAG.match(text, joint.end())
+    elif (joint := _BLANKS.match(text, stop)) and _LED.search(
+        text, max(0, start - _MAX_LEAD), start
+    ):
+        return _plain(text, joint.end(), is_sure=True)
+    elif not (joint := _JOINT.match(text, stop)):
+        return None
+    elif joint["mixed"]:
+        found = _MIXED_WORD.match(text, joint.end())
+        is_sure = joint["mixed"].strip("\"'` \tiswaetèéjär") or _PLAIN_NAME.fullmatch(name)
+        return found.span() if found and is_sure and not _CODE.fullmatch(found[0]) else None
+    elif joint[0].endswith(">"):
+        found = _UP_TO_TAG.match(text, joint.end())
+    elif joint[0].rstrip().endswith(":") and (found := _LINES.match(text, joint.end())):
+        return found.span("value")
+    else:
+        return _plain(text, joint.end())
+    return found.span() if found else None
+
+
+def _plain(text: str, start: int, *, is_sure: bool = False) -> tuple[int, int] | None:
+    """A value that begins at `start`: a quoted text, a bracket or a word."""
     if opening := _OPENING.match(text, start):
-        return _bracket_end(text, opening.start(1))
-    value = _QUOTED.match(text, start) or _PLAIN.match(text, start)
-    prose = _PROSE.match(text, start)
-    if value is None or is_small(value[0]) or (prose and prose.end() == value.end()):
-        return start
-    return value.end()
+        stop = _bracket_end(text, opening.start(1))
+    else:
+        value = _QUOTED.match(text, start) or _PLAIN.match(text, start)
+        prose = None if is_sure else _PROSE.match(text, start)
+        if value is None or is_small(value[0]) or (prose and prose.end() == value.end()):
+            return None
+        stop = value.end()
+    return None if _CODE.fullmatch(text, start, stop) else (start, stop)
 
 
 def _bracket_end(text: str, start: int) -> int:
@@ -250,36 +331,79 @@ def _unquoted(text: str) -> str:
 
 # --- printed tables, whose columns bear the names of secrets
 
-_LABEL: Final = re.compile(r"[\w .\-/()']{1,60}")
+_LABEL: Final = re.compile(r"[\w(][\w .\-/()']{0,59}")
 # Words and numbers may be anything: only what mixes letters and digits looks like a secret.
-_MIXED: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z]).{4,}")
+_MIXED: Final = re.compile(r"(?=.*\d)(?=.*[^\W\d_]).{4,}(?<!:)")
+_SIGNED: Final = re.compile(r"[^\W\d](?=.*[_\W])[^\s()\[\]{}\"',;:]{3,}(?<![.])")
 _RULE_OR_GAP: Final = re.compile(r"[-+|=:═─╪┼╞╡│┆… .]*|\[… [\d,]+ characters left out …\]")
 _MAX_LINE: Final = 2000
+_SQL_ROWS: Final = re.compile(r"(?i)\binto\s+[^\s()]{1,99}\s*(\([^()]{1,2000}\)\s*values[^;]*)")
+_SQL_ROW: Final = re.compile(r"(?<=\()[^()]*(?=\))")
+_HTML_ROW: Final = re.compile(r"<tr[\s>].*?(?=</tr>|<tr[\s>]|\Z)", re.DOTALL)
 
 
 def _cells_of_secrets(text: str) -> Iterator[Span]:
     """Yield the cells of the tables in a text whose column has the name of a secret."""
-    lines = text.split("\n")
-    starts = [0, *accumulate(len(line) + 1 for line in lines)]
-    for split in _SPLITS:
+    for split, rows in _tables(text):
+        is_strict = split in _SPLITS[-2:]  # cells may be words of a sentence
         secret: list[tuple[int, Span]] = []  # the headers of the table that goes on
         num_headers = 0
-        for start, line in zip(starts, lines, strict=False):
+        for start, line, is_named in rows:
+            if not (secret or is_named):
+                num_headers = 0
+                continue
             if secret and _RULE_OR_GAP.fullmatch(line) and line.strip():
                 continue
-            cells = split(line) if secret or (len(line) <= _MAX_LINE and may_name(line)) else []
-            if secret and len(cells) - num_headers in (0, split not in _SEPARATED):
+            cells = split(line) if secret or len(line) <= _MAX_LINE else []
+            if split is _SPLITS[-1] and cells and _is_label(name := cells[0][2]):
+                held = (cell for cell in cells[1:] if _may_be_cell(name, cell[2], is_whole=True))
+                yield from ((start + cell[0], start + cell[1], name) for cell in held)
+            if secret and len(cells) - num_headers in (0, is_strict):
+                is_whole = len(cells) > 1 and split is not _SPLITS[-2]
                 for place, (begin, end, name) in secret:
                     below = [cell for cell in cells if cell[0] < end and cell[1] > begin]
-                    for first, last, told in (
-                        cells[place : place + 1] if split in _SEPARATED else below
-                    ):
-                        if _MIXED.fullmatch(told) and not is_told(name, told):
+                    for first, last, told in below if is_strict else cells[place : place + 1]:
+                        if _may_be_cell(name, told, is_whole=is_whole):
                             yield start + first, start + last, name
                 continue
-            is_header = all(_LABEL.fullmatch(told) for _, _, told in cells if told)
-            secret = [one for one in enumerate(cells) if is_header and looks_secret(one[1][2])]
+            is_header = all(
+                _LABEL.fullmatch(told) and (looks_secret(told) or not is_placeholder(told))
+                for _, _, told in cells
+                if told
+            )
+            secret = [one for one in enumerate(cells) if is_header and _is_label(one[1][2])]
             num_headers = len(cells)
+
+
+def _tables(text: str) -> Iterator[tuple[_Split, Iterable[tuple[int, str, bool]]]]:
+    """Yield how each table that there may be is split into cells, and its rows.
+
+    Of each it yields where it begins, what it says, and whether it may name a secret.
+    """
+    lines = text.split("\n")
+    starts = accumulate((len(line) + 1 for line in lines), initial=0)
+    numbered = list(zip(starts, lines, map(may_name, lines), strict=False))
+    yield from ((split, numbered) for split in _SPLITS)
+    yield _HTML_CELLS, ((row.start(), row[0], True) for row in _HTML_ROW.finditer(text))
+    for found in _SQL_ROWS.finditer(text):
+        rows = _SQL_ROW.finditer(text, *found.span(1))
+        yield _SEPARATED[1], ((row.start(), row[0], True) for row in rows)
+
+
+def _is_label(told: str) -> bool:
+    """Whether a cell is the name of a secret, and no sentence about one."""
+    is_short = told.count(" ") < _MAX_WORDS and ":" not in told
+    return is_short and looks_secret(told)
+
+
+def _may_be_cell(name: str, told: str, *, is_whole: bool) -> bool:
+    """Whether a cell below the name of a secret may be one; words and numbers may be anything.
+
+    One that `is_whole` is none of the words of a sentence.
+    """
+    told = told.strip("`*")
+    is_odd = _MIXED.fullmatch(told) or (is_whole and _SIGNED.fullmatch(told)) or told[:1] == "'"
+    return bool(is_odd) and not is_told(name, _unquoted(told))
 
 
 def _separated(separator: re.Pattern[str], line: str) -> list[Span]:
@@ -305,6 +429,9 @@ _SPLITS: Final[list[_Split]] = [
 ]
 
 
+_HTML_CELLS: Final = partial(_words, re.compile(r"(?<=>)[^<>]*(?=</t[hd]>)"))
+
+
 # --- the source of a cell
 
 _PIECE = re.compile(
@@ -315,28 +442,19 @@ _PIECE = re.compile(
 )
 _COMMAND = re.compile(r"(?m)^[ \t]*[%!?].*$|(?<==)[ \t]*[%!].*$")
 _OPENING_QUOTE = re.compile(r"""[A-Za-z]{0,2}("{3}|'{3}|"|')""")
-_WEAK_NAME = re.compile(
-    r"(?i)(?:.*[._-])?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt)\d*"
-)
-_LEAST_KEY: Final = 20
-# Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
-_RANDOM = re.compile(
-    r"(?:[\w+/=.~-]*[+/=.~_-])?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])[\w+/=.~-]*"
-)
 
 
 @lru_cache(maxsize=1024)
-def _redact_source(source: str, shown: frozenset[str]) -> Redacted:
+def _redact_source(source: str, said: object) -> Redacted:
     magic, _, _ = split_cell_magic(source)
     result = Redacted(source)
     if magic and magic not in PYTHON_MAGICS:
-        return _without(result, _secrets(source, shown))
-    if may_name(source):
-        result = _without(result, _literals(source), _in_quotes)
+        return _without(result, _secrets(source, said))
+    result = _without(result, _literals(source), _in_quotes)
     pieces = (
         (start + first, start + last, name)
         for start, text in _pieces(result.text)
-        for first, last, name in _secrets(text, shown)
+        for first, last, name in _secrets(text, said)
     )
     return _without(result, [*pieces, *_tokens(result.text)])
 
@@ -346,7 +464,7 @@ def _pieces(source: str) -> Iterator[tuple[int, str]]:
     for pattern in (_PIECE, _COMMAND):
         for found in pattern.finditer(source):
             group = found.lastgroup or 0
-            if group == "comment" or not group or may_name(found[group]) or "://" in found[group]:
+            if group == "comment" or not group or may_name(found[group]) or ":" in found[group]:
                 yield found.start(group), found[group]
 
 
@@ -357,9 +475,9 @@ def _literals(source: str) -> Iterator[Span]:
     found: list[literals.Found] | None = None
     with suppress(RecursionError):
         if tree is not None:
-            found = [*literals.secret_literals(tree), *_random_looking(tree)]
+            found = [*literals.secret_literals(tree), *_arguments(tree)]
     if found is None:
-        yield from (span for span in _assigned(source) if _QUOTED.match(source, span[0]))
+        yield from (span for span in _pairs(source) if _QUOTED.match(source, span[0]))
     for name, node in found or ():
         start, stop = literals.place_of(node, python)
         text = python[start:stop]
@@ -376,14 +494,16 @@ def _in_quotes(literal: str) -> str:
     return f"{found[0]}{HIDDEN}{found[1]}" if found else f"'{HIDDEN}'"
 
 
-def _is_weak_name(name: str) -> bool:
-    return _WEAK_NAME.fullmatch(name) is not None and not is_shown(name)
-
-
-def _random_looking(tree: ast.AST) -> Iterator[literals.Found]:
-    """Yield what is called a key or the like, and looks as if drawn at random."""
-    for name, value in literals.beside(tree, _is_weak_name):
-        text = plain_text(value.value) if isinstance(value, ast.Constant) else ""
-        is_path = "/" in text and "." in text
-        if len(text) >= _LEAST_KEY and not is_path and _RANDOM.fullmatch(text):
-            yield name.rpartition(".")[2], value
+def _arguments(tree: ast.AST) -> Iterator[literals.Found]:
+    """Yield the secrets among the arguments of a command: `["--password", "…"]`."""
+    for node in ast.walk(tree):
+        parts = node.elts if isinstance(node, ast.List | ast.Tuple) else []
+        texts = [plain_text(getattr(part, "value", "")) for part in parts]
+        if not any(text.startswith("-") for text in texts):
+            continue
+        ends = list(accumulate(len(text) + 1 for text in texts))
+        line = " ".join(texts)
+        for start, stop, name in (*_unnamed(line), *_pairs(line)):
+            for part, end, text in zip(parts, ends, texts, strict=True):
+                if text and start < end - 1 and stop > end - 1 - len(text):
+                    yield name, part

@@ -7,27 +7,18 @@ what was hidden is one, and so is what else the notebook calls the same object.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 HIDDEN: Final = "<hidden: looks like a secret>"
 
-_ALONE = re.compile(
-    r"""
-      pass | \w*pass(?:words?|wd|phrases?|code) | pwd | pword | pws? | \w*secrets? | credentials?
-    | creds? | cookies? | auth | authorization | bearer | dsn | \w*apikeys? | jwts?
-    | conn(?:ection)?str(?:ing)? | (?:private|secret|access)key | (?:auth|access)token | sessionid
-    | otp | totp | mnemonic | passwort | kennwort | contrasena | senha | wachtwoord
-    """,
-    re.VERBOSE,
-)
 # Of whom a key may be that only its owner knows. A `user_key` joins two tables.
 _KEYS: Final = (
-    "private|secret|access|signing|encryption|master|account|session|ssh|subscription"
-    "|shared|service|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp|pem|tls|ssl"
-    "|deploy|admin|fernet|cipher|jwt|bot|openai|anthropic|claude|gemini|google|azure"
+    "api|private|secret|access|signing|encryption|enc|crypto|master|account|session|ssh"
+    "|subscription|shared|service|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp"
+    "|pem|tls|ssl|deploy|admin|fernet|cipher|jwt|bot|openai|anthropic|claude|gemini|google|azure"
     "|aws|gcp|github|gitlab|hf|huggingface|mistral|cohere|groq|xai|grok|deepseek|together"
     "|replicate|perplexity|openrouter|nvidia|ngc|stripe|paypal|twilio|sendgrid|mailgun|mailchimp"
     "|slack|discord|telegram|kaggle|wandb|comet|neptune|pinecone|weaviate|qdrant|langchain"
@@ -40,32 +31,58 @@ _KEYS: Final = (
 _PASSES: Final = (
     "db|database|user|usr|login|admin|root|sudo|smtp|imap|mail|email|ftp|sftp|ssh|wifi|vpn|proxy"
     "|ldap|pg|postgres|mysql|sql|mongo|redis|rabbit|elastic|es|neo4j|git|github|gitlab|jira|api"
-    "|app|web|http|service|svc|account|acct|master|my|key|cert|pem|zip|pdf|keystore|basic"
+    "|app|web|http|service|svc|account|acct|master|my|key|cert|pem|zip|pdf|keystore|basic|store|require"
 )
-_TOKENS: Final = "api|access|auth|refresh|bearer|session|bot|csrf|github|hf|oauth"
-_PAIR = re.compile(
-    rf"api keys?|(?:{_KEYS}) keys?|(?:{_PASSES}) pass|(?:{_TOKENS}) tokens|session ids?"
-    "|conn(?:ection)? str(?:ing)?|sas token|pass (?:word|phrase)|seed phrase"
-    "|(?:recovery|backup) (?:codes?|keys?|phrase)|(?:verification|sms|login) code"
+_PASSWORDS: Final = (
+    r"[^_]*pass(?:words?|wor[dt]|wd|w|phrases?|code|_(?:word|phrase|wd))|[^_]*pwd|pword|psw"
+    rf"|(?:{_PASSES})_?(?:pass|pw)|psk|kennwort|contrasena|mot_?de_?passe|mdp_[^_]+|senha"
+    "|palavra_passe|wachtwoord|losenord|passord|adgangskode|kodeord|salasana|jelszo|lozinka|sifre|heslo|haslo|mat_?khau|kata_sandi|[^_]*κωδικ[^_]*"
+    "|[^_]*парол[ьяюе][^_]*|[^_]*(?:密码|密碼|口令|パスワード|暗証番号|비밀번호|암호)[^_]*|[^_]*סיסמ[הת]"
+    "|كلمة_?(?:ال)?(?:مرور|سر)"
+)
+# These are secrets whatever stands beside them in a name.
+_ALWAYS = (
+    rf"{_PASSWORDS}|credentials?|creds?|[^_]*credenciales|zugangsdaten|(?:{_KEYS})_(?:keys?|pat)"
+    r"|[^_]*apikeys?|(?:private|secret|access)keys?|jwts?|conn(?:ection)?_?str(?:ing)?|(?:auth|access|csrf|xsrf)_?tokens?|bearer|totp"
+    "|(?:cle|clave|chave|llave)_(?:de_)?(?:api|secreta?|privada|privee)|[^_]*(?:密钥|密鑰|令牌)"
+    "|(?:api|access|auth|refresh|bearer|session|bot|csrf|github|hf|oauth)_tokens|sas_token"
+    "|(?:session|seed)_?(?:ids?|phrase)|(?:recovery|backup)_(?:codes?|keys?|phrase)"
+    "|(?:verification|sms|login)_code|auth_(?:value|secret|header|key)"
+)
+# These only as the last word, or before whose they are: a `secret_santa` is none.
+_LAST = (
+    r"pws?|[^_]*secrets?|cookies?|[^_]*cookie|auth|authorization|dsn|otp|mnemonic|clave|clef"
+    "|chave|parola|pass|secreto|segredo|geheimnis|sessionid|[^_]*токен|jeton"
+)
+_OF: Final = (
+    "prod|dev|test|staging|live|old|new|main|backup|value|val|string|str|text|hash|hex|b64|key"
+    rf"|token|base|\d+|[a-z]|{_KEYS}|{_PASSES}"
+)
+_SECRET = re.compile(rf"(?:^|_)(?:(?:{_ALWAYS})(?=_|$)|(?:{_LAST})(?:_(?:{_OF}|do_[^_]+))*$)")
+# What is called so is one if it looks as if drawn at random.
+_WEAK = re.compile(
+    r"(?:.*_)?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt|pat|pepper|klucz|schlussel|ключ)"
+    rf"(?:_?\d+)?|(?:.*_)?(?:{_LAST})_.*"
 )
 # `token` is a secret in `hf_token`, a word or a number in `pad_token` and `token_count`.
+_TOKEN = re.compile(rf"(?:^|_)token(?:_(?:{_OF}|secret))*$")
 _OF_TEXTS = re.compile(
-    "eos|bos|pad|padding|unk|unknown|mask|sep|cls|next|num|max|min|special|per|prev|previous|last"
-    "|first|stop|start|begin|end|new|each|current|image|text|word|sub|input|output|prompt|decoded"
-    "|completion|chosen|target|sampled|generated|likeliest|top"
+    "(?:^|.*_)(?:to|2|eos|bos|pad|padding|unk|unknown|mask|sep|cls|next|num|max|min|special|per|prev"
+    "|previous|last|first|stop|start|begin|end|new|each|current|image|text|word|sub|input|output"
+    "|prompt|decoded|completion|chosen|target|sampled|generated|likeliest|top)_token(?:_.*)?"
 )
-_AFTER_TOKEN = re.compile(r"value|str|string|secret|key|\d+")
 # `password_length` and `has_password` tell about a secret; they are none.
 _ABOUT = re.compile(
-    "len|length|counts?|size|ids|types?|index|idx|expiry|expires|limit|policy|strength"
+    "(?:.*_)?(?:len|length|counts?|size|ids|types?|index|idx|expiry|expires|limit|policy|strength"
     "|columns?|cols?|fields?|files?|path|dir|folder|rate|names?|user|username|url|uri|endpoint"
     "|host|port|label|hint|msg|message|error|regex|pattern|format|algorithm|algo|alg|issuer"
     "|audience|method|mode|provider|backend|version|level|status|state|enabled|required|valid"
-    "|manager|client|sock|socket|agent|env|age|ttl|timeout|scopes?|domain|mock|test|func|function"
-    "|generator|checker|validator|score|accuracy"
+    "|manager|client|sock|socket|agent|env|age|ttl|timeout|scopes?|domain|mock|func|function"
+    "|generator|checker|validator|score|accuracy|page|reset|entropy|rotation|jar"
+    r"|description|placeholder|expir\w*_(?:at|in|on)|lifetime|seconds|date|time|help|palabras?_\w+"
+    "|title|prompt|widget|input|secret_(?:id|arn)|auth_(?:id|app|test))"
+    "|(?:is|has|num|n|max|min|len|count|total|no|needs|uses?)_.*"
 )
-_ABOUT_PAIR = re.compile("secret (?:id|arn)|pass (?:rate|count|fail|through|band)|auth (?:id|app)")
-_CLAIM = re.compile("is|has|num|n|max|min|len|count|total|no|needs|uses?")
 
 # What stands for a secret that somebody is still to put in, or that a program does.
 _PLACEHOLDER = re.compile(
@@ -75,6 +92,8 @@ _PLACEHOLDER = re.compile(
     | (?:bearer|basic|digest|token|none|null|nil|undefined|true|false|nan|na|n/a|nat)\s*
     | <?(?:your|insert|enter|replace|hidden|redacted)(?:[ :_-].*)?>?
     | str|string|object|category|u?int\d*|float\d*|bool|boolean|count|nunique|first|last|size
+    | \w*(?:char2?|text|blob)(?:\(.*)?|binary|bytes|integer|numeric|utf8|\d{4}-\d\d-\d\d.*
+    | [\d.]+[ ]?(?:s|sec\w*|m|min\w*|h|hours?|d|days?|weeks?|months?|years?)
     | password|passwd|pwd|pw|secret|api_?key
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
@@ -82,8 +101,9 @@ _PLACEHOLDER = re.compile(
 
 # A quick look for what may name a secret: without any of these a text holds no name of one.
 _HINT = re.compile(
-    "pass|pw|secret|token|key|cred|cookie|auth|bearer|dsn|conn|session|jwt|otp|mnemonic|phrase|code"
-    "|identified|app_?id|salt|cert|log_?in|sign_?in|kennwort|contrasena|senha|wachtwoord",
+    "pass|pw|psw|secret|token|tok|key|cred|cookie|auth|bearer|dsn|conn|session|jwt|otp|mnemonic|phrase"
+    "|code|identified|app_?id|salt|sig|pin|cert|log_?in|sign_?in|wort|senha|sifre|salasana|psk|pat"
+    "|clave|chave|cl[ée]|clef|llave|haslo|heslo|parola|khau|sandi|pepper|jel|lozin|kode|insert|[^\x00-\x7f]",
     re.IGNORECASE,
 )
 # Where a secret lies is none: `credentials = '~/key.json'`.
@@ -93,14 +113,24 @@ _PATH = re.compile(
 )
 # A token is a word of a sentence, too, or a sign in it, and `pass` how something ended.
 _WORDS_TOO: Final = frozenset({"token", "pass", "cookie", "cookies", "mnemonic"})
+_KEYS_TOO: Final = frozenset({"clave", "chave", "parola"})  # of music, of a text
 _LIKE_A_WORD = re.compile(r"[^\W\d_]+|\D{1,15}")
 # What counts rows under these names is shorter than what opens anything.
 _NUMBERS_TOO = re.compile("(?:session[ _-]?id|account[ _-]?key)s?")
 _LEAST_OPENING: Final = 16
-_SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,3}(?:\.\d*)?")
+_LEAST_DRAWN: Final = 20
+# Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
+_DRAWN = re.compile(
+    r"(?:[\w+/=.~-]*[+/=.~_-])?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])[\w+/=.~-]*"
+)
+_SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,5}(?:\.\d*)?")
 _CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_PART = re.compile(r"[^\W\d_]+|\d+")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Letters that no accent makes out of another one.
+_ACCENTS: Final = frozenset(map(chr, range(0x300, 0x370)))
+_PLAIN = str.maketrans({"ł": "l", "ø": "o", "\u0131": "i", "Ł": "L", "Ø": "O"})
 _MAX_NAME: Final = 200
 _MAX_BITS: Final = 10_000
 
@@ -154,10 +184,18 @@ def is_small(text: str) -> bool:
     return _SMALL.fullmatch(text) is not None
 
 
+def is_drawn(text: str) -> bool:
+    """Whether a text looks as if drawn at random, and is no path or name with numbers in it."""
+    is_path = "/" in text and "." in text
+    return len(text) >= _LEAST_DRAWN and not is_path and _DRAWN.fullmatch(text) is not None
+
+
 def is_told(name: str, text: str) -> bool:
     """Whether a text is told although it stands beside the name of a secret."""
     last = name.lower().rpartition(".")[2]
-    is_word = last in _WORDS_TOO and _LIKE_A_WORD.fullmatch(text)
+    is_word = last in _WORDS_TOO and bool(_LIKE_A_WORD.fullmatch(text))
+    if _words(last).rpartition("_")[2] in _KEYS_TOO:
+        is_word = " " in text or not any(map(str.isdigit, text))
     is_number = len(text) < _LEAST_OPENING and _NUMBERS_TOO.fullmatch(last)
     return bool(is_word or is_number) or is_placeholder(text)
 
@@ -200,23 +238,25 @@ def is_shown(name: str) -> bool:
     return bool(_shown) and not _shown.isdisjoint((low, low.rpartition(".")[2]))
 
 
+def may_be_secret(name: str) -> bool:
+    """Whether something of that name is a secret if it looks as if drawn at random."""
+    words = _words(name[:_MAX_NAME])
+    return _WEAK.fullmatch(words) is not None and not is_shown(name)
+
+
+@lru_cache(maxsize=8192)
+def _words(name: str) -> str:
+    """The words of a name with `_` between them, in small letters without accents."""
+    if not name.isascii():
+        told = unicodedata.normalize("NFKD", name.translate(_PLAIN))
+        name = unicodedata.normalize("NFC", "".join(c for c in told if c not in _ACCENTS))
+    return "_".join(_PART.findall(_HUMP.sub("_", name))).lower()
+
+
 @lru_cache(maxsize=8192)
 def _is_secret(name: str) -> bool:
-    words = [word.lower() for word in _WORD.findall(name)]
-    if not words or _ABOUT.fullmatch(words[-1]):
+    words = _words(name)
+    if not words or _ABOUT.fullmatch(words):
         return False
-    if len(words) > 1 and _CLAIM.fullmatch(words[0]):
-        return False
-    pairs = [f"{one} {other}" for one, other in pairwise(words)]
-    if any(map(_ABOUT_PAIR.fullmatch, pairs)):
-        return False
-    whole = words if len(words) == 1 else [word for word in words if word != "pass"]
-    return any(map(_ALONE.fullmatch, whole)) or any(map(_PAIR.fullmatch, pairs)) or _is_token(words)
-
-
-def _is_token(words: list[str]) -> bool:
-    """Whether the words name an access token, not a piece of text."""
-    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
-        if word == "token" and not _OF_TEXTS.fullmatch(before):
-            return not after or bool(_AFTER_TOKEN.fullmatch(after))
-    return False
+    is_token = _TOKEN.search(words) and not _OF_TEXTS.fullmatch(words)
+    return bool(is_token or _SECRET.search(words))

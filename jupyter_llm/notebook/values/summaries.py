@@ -24,8 +24,8 @@ from jupyter_llm.notebook.values.peek import (
     text_keys,
     text_of,
 )
-from jupyter_llm.notebook.values.redaction import without_known
-from jupyter_llm.notebook.values.secrets import HIDDEN, is_secret
+from jupyter_llm.notebook.values.redaction import scrub
+from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed, is_secret
 
 MAX_CHARS: Final = 600
 DEADLINE_S: Final = 0.2
@@ -79,9 +79,11 @@ def summarize(
     start = f"{cut(name, 80)}: "
     try:
         reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
-        is_hidden = is_secret(name, value) and reading.holds_data(value)
-        hidden = f"{HIDDEN} ({type_name(value)})"
-        text = hidden if is_hidden else without_known(_told(value, reading))
+        is_meant = is_concealed(name, value) and reading.holds_data(value)
+        if is_meant or reading.hides(name, value):
+            text = f"{HIDDEN} ({type_name(value)})"
+        else:
+            text = scrub(_told(value, reading))
     except Exception as error:  # noqa: BLE001  a broken value is no reason to lose the prompt
         text = f"{type_name(value)} (not readable: {qualified_name(type(error))})"
     return cut(start + text, max_chars)

@@ -129,6 +129,34 @@ def first_values(series: Any, num: int) -> list[object]:
     return [first[row] for row in range(len(first))]
 
 
+def secrets_in_table(value: Any, num: int) -> list[tuple[str, object]]:
+    """The first values below or beside the names of secrets in a table that may be read."""
+    package, kind = own_package(value), short_name(type(value))
+    is_frame = kind == "DataFrame"
+    if package == "numpy":
+        names = value.dtype.names or () if kind == "ndarray" else ()
+        parts = [(name, value[name].flat[:num].tolist()) for name in names if looks_secret(name)]
+    elif not (is_frame or kind == "Series") or not is_readable(value):
+        parts = []
+    elif package == "polars":
+        columns = value.get_columns() if is_frame else [value]
+        parts = [(one.name, one.head(num)) for one in columns if looks_secret(one.name)]
+    else:
+        table = plain_table(value)
+        names = map(_name, table.columns if is_frame else [table.name])
+        own = ((at, name) for at, name in enumerate(names) if looks_secret(name))
+        parts = [(name, table.iloc[:num, at] if is_frame else table.iloc[:num]) for at, name in own]
+        rows = enumerate(map(_name, table.index[:num]))
+        parts += [(key, table.iloc[at : at + 1]) for at, key in rows if looks_secret(key)]
+        parts = [(name, held.to_numpy().flat) for name, held in parts]
+    return [(name, one) for name, held in parts for one in held]
+
+
+def _name(label: object) -> str:
+    """A label as a text, that of several levels as well."""
+    return ".".join(map(text_of, label if type(label) is tuple else (label,)))
+
+
 def _head(value: Any, size: Callable[[Any], str]) -> str:
     package, table = own_package(value), plain_table(value)
     is_own = package in ("pandas", "polars")
