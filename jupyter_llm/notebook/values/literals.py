@@ -20,7 +20,7 @@ from jupyter_llm.notebook.values.secrets import (
 Found = tuple[str, ast.expr]
 """The name that tells what a literal is, and the literal."""
 
-_LEAST_NUMBER: Final = 100_000  # a smaller one is a count or a flag
+_LEAST_NUMBER: Final = 1000  # a smaller one is a count or a flag
 _FEWEST_OF_TEMPLATE: Final = 4  # letters and digits between the braces of an f-string
 # `cfg.get('password', '…')`: what is named first is what comes next.
 _NAMING = re.compile(

@@ -123,7 +123,7 @@ _LEAST_DRAWN: Final = 20
 _DRAWN = re.compile(
     r"(?:[\w+/=.~-]*[+/=.~_-])?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])[\w+/=.~-]*"
 )
-_SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,5}(?:\.\d*)?")
+_SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,3}(?:\.\d*)?")
 _CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _PART = re.compile(r"[^\W\d_]+|\d+")

@@ -286,7 +286,7 @@ def test_a_table_of_secrets_pushes_out_no_variable() -> None:
         assert redact_text(secret).text == HIDDEN
 
 
-@pytest.mark.parametrize("literal", [hex(1 << 20_000), "b'S02x9'", "471104", "['a', ('S02x9',)]"])
+@pytest.mark.parametrize("literal", [hex(1 << 20_000), "b'S02x9'", "4711", "['a', ('S02x9',)]"])
 def test_a_literal_of_any_kind_is_hidden(literal: str) -> None:
     assert literal not in redact_source(f"print('before')\nprivate_key = {literal}").text
     learn("", {"password": 1 << 200_000, "secret": b"x" * 10**6})

@@ -188,13 +188,11 @@ def test_any_nested_containers_are_told_within_the_room_and_without_secrets(
 
 
 def test_measures_and_counts_that_bear_the_name_of_a_secret_are_told() -> None:
-    frame = pd.DataFrame(
-        {"pw": [0.25, 1.5], "session_id": [104728, 104729], "password": [471104] * 2}
-    )
+    frame = pd.DataFrame({"pw": [0.25, 1.5], "session_id": [104728, 104729], "password": [4711, 7]})
     text = summarize("frame", frame)
     assert "0.25" in text
     assert "104728" in text
-    assert "471104" not in text
+    assert "4711" not in text
     assert SECRET not in summarize("frame", pd.DataFrame({"session_id": [SECRET]}))
     frame = pd.DataFrame({"token": ["the", "n't", "S02x9"], "pass": ["yes", "no", "yes"]})
     text = summarize("frame", frame)
