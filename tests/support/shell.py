@@ -29,9 +29,10 @@ class RecordingPublisher(DisplayPublisher):
         **_kwargs: Any,
     ) -> None:
         display_id = (transient or {}).get("display_id", f"anonymous {len(self.displays)}")
-        displays = self.earlier if update and display_id in self.earlier else self.displays
-        assert update == (display_id in displays)
-        displays[display_id] = data
+        known = [shown for shown in (self.displays, self.earlier) if display_id in shown]
+        assert known if update else display_id not in self.displays
+        for shown in known if update else [self.displays]:  # an update is one of all copies
+            shown[display_id] = data
         self.seen.append(data.get("text/plain", ""))
 
     def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  as IPython's
