@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
-from jupyter_llm.records.pieces import fingerprints, pieces_of, stands_in
+from jupyter_llm.records.pieces import pieces_of, stands_in
 
 COMPLETED_KEY = f"{METADATA_KEY}_completed"
 """Where in a cell's metadata stands what was accepted of ghost text."""
@@ -52,11 +52,10 @@ def completions(metadata: object, source: str) -> Iterator[tuple[str, str, bool]
     """Yield the models that completed a cell, the times, and whether a line of theirs is there."""
     found = metadata.get(COMPLETED_KEY) if isinstance(metadata, Mapping) else None
     if isinstance(found, list):
-        known = fingerprints(source)
         for one in found[:_MAX_COMPLETIONS]:
             if isinstance(one, Mapping):
                 model, time, pieces = (str(one.get(key)) for key in ("model", "time", "pieces"))
-                yield model, time, stands_in(pieces, known)
+                yield model, time, stands_in(pieces, source)
 
 
 def source_sha256(body: str) -> str:

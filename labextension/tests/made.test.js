@@ -59,12 +59,21 @@ test("an old record of ghost text tells of no line, and has no badge", () => {
 });
 
 test("lines that are gone make way for new ones, and short ones for long ones", () => {
-  const [word, line] = ["rows = df", "rows = df.groupby(key)"];
-  assert.equal(piecesOf(line, line, piecesOf(word)), piecesOf(line));
-  assert.equal(piecesOf(line, `x = 1\n${line}`, piecesOf("x = 1")), piecesOf(line));
-  const other = "columns = rows.columns";
+  const [word, line, other] = ["rows = df", "rows = df.groupby(key)", "columns = rows.columns"];
+  assert.equal(piecesOf(line, "", line, piecesOf(word)), piecesOf(line));
+  assert.equal(piecesOf(line, "", `x = 1\n${line}`, piecesOf("x = 1")), piecesOf(line));
+  assert.equal(piecesOf(line, "", line, piecesOf(other)), piecesOf(line));
   const both = piecesOf(`${other}\n${line}`);
-  assert.equal(piecesOf(line, `${line}\n${other}`, piecesOf(other)), both);
+  assert.equal(piecesOf(line, "", `${line}\n${other}[:3]`, piecesOf(other)), both);
+});
+
+test("a line that stood there before, or began one, is not the model's", () => {
+  assert.equal(piecesOf("return x", "def f(x):\n    return x.sum()"), "");
+  assert.equal(piecesOf("x = 1\nreturn x", "return x"), piecesOf("x = 1"));
+  assert.equal(
+    piecesOf("return x", "return x", "return x", piecesOf("return x")),
+    piecesOf("return x"),
+  );
 });
 
 test("another change leaves the credit for what still stands to who wrote it", () => {
@@ -94,12 +103,12 @@ test("another change leaves the credit for what still stands to who wrote it", (
 });
 
 test("what is long in a notebook of somebody else's is looked at once", () => {
-  const pieces = "0 ".repeat(2e6);
+  const pieces = "9:0 ".repeat(2e6);
   const records = Array.from({ length: 1e4 }, () => ({ ...RECORD, pieces }));
   const source = "x = 1\n".repeat(1e5);
   const metadata = { jupyter_llm: records, jupyter_llm_completed: records };
   assert.deepEqual(madeBy(metadata, source), []);
-  assert.equal(piecesOf(source, source, pieces), piecesOf("x = 1"));
+  assert.equal(piecesOf(source, "", source, pieces), piecesOf("x = 1"));
 });
 
 test("a badge names each model once, and the last day", () => {

@@ -343,3 +343,23 @@ test("what was taken is noted by whole lines and whose they are, and no step for
   const today = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" }).format();
   assert.equal(labelOf([made], "en-GB"), `SmolLM2-135M-Instruct · ${today}`);
 });
+
+test("who goes on behind what was taken keeps its note, and of what was there nothing is noted", async () => {
+  await opened(["return x\n\n"]);
+  const { sharedModel } = at().cell.model;
+  const take = async (/** @type {string} */ text) => {
+    at().editor.move(sharedModel.getSource().length);
+    const asked = await ask(0);
+    assert.ok(asked);
+    await suggest(text, true);
+    at().editor.type(text);
+    ghost.taken(asked);
+    return sharedModel.getMetadata("jupyter_llm_completed")?.[0].pieces;
+  };
+  assert.equal(await take("return x"), undefined);
+  const [line, next] = ["total = df.groupby(city)", "share = total / total.sum()"];
+  at().editor.type("\n");
+  assert.equal(await take(line), piecesOf(line));
+  at().editor.type(".sum()\n");
+  assert.equal(await take(next), piecesOf(`${line}\n${next}`));
+});

@@ -19,16 +19,16 @@ interface SharedCell {
 /** What is used of a record; whoever made the notebook may have written anything. */
 type Written = { model?: unknown; kind?: unknown; pieces?: unknown } | null | undefined;
 
-/** The pieces of new lines, and of those of a source that older pieces name; of many, of some. */
-export function piecesOf(text: string, source = "", old: unknown = ""): string {
-  const named = new Set(split(old));
-  const kept = linesOf(source).filter((line) => named.has(fingerprint(line)));
-  const all = [...new Set([...kept, ...linesOf(text)])];
-  const long = all.filter((line) => [...line].length >= LEAST);
-  const lines = (long.length > 0 ? long : all).map(fingerprint);
-  const count = Math.min(lines.length, MOST);
-  const spread = (_: unknown, at: number) => Math.floor(((at + 1) * lines.length - 1) / count);
-  return Array.from({ length: count }, (...one) => lines[spread(...one)]).join(" ");
+/** The pieces of lines that did not stand in a cell before, and older ones that stand; of many, of some. */
+export function piecesOf(text: string, before = "", source = "", old: unknown = ""): string {
+  const lines = new Set(linesOf(text).flatMap((line) => [...beginnings(line)]));
+  for (const piece of foundIn([...lines], before)) lines.delete(piece);
+  const all = [...new Set([...foundIn(split(old), source), ...lines])];
+  const long = all.filter((piece) => Number.parseInt(piece, 10) >= LEAST);
+  const pieces = long.length > 0 ? long : all;
+  const count = Math.min(pieces.length, MOST);
+  const spread = (_: unknown, at: number) => Math.floor(((at + 1) * pieces.length - 1) / count);
+  return Array.from({ length: count }, (...one) => pieces[spread(...one)]).join(" ");
 }
 
 /** What metadata hold, be it one or a list. */
@@ -36,10 +36,11 @@ export function written(found: unknown): Written[] {
   return [found].flat().slice(0, MOST_RECORDS) as Written[];
 }
 
-/** Of records of a cell, those of which a line stands in its source, as far as they tell. */
+/** Of records of a cell, those with a line of which one of its source begins, as far as they tell. */
 export function standing(records: Written[], source: string): Written[] {
   if (!records.some(Boolean)) return [];
-  const known = new Set(linesOf(source).map(fingerprint));
+  const all = records.flatMap((one) => split(one?.pieces));
+  const known = foundIn(all, source);
   return records.filter((one) => {
     const isOld = typeof one?.pieces !== "string"; // of those of ghost text nobody can tell
     return isOld ? one?.kind !== "completion" : split(one.pieces).some((piece) => known.has(piece));
@@ -64,11 +65,22 @@ function linesOf(text: string): string[] {
   return plain.split("\n").filter((line) => line !== "");
 }
 
-/** FNV-1a, of whole characters. */
-function fingerprint(line: string): string {
-  let value = 0x811c9dc5;
+/** Those of some pieces with which lines begin. */
+function foundIn(pieces: string[], source: string): Set<string> {
+  const lengths = new Set(pieces.map((piece) => Number.parseInt(piece, 10)));
+  const [named, found] = [new Set(pieces), new Set<string>()];
+  for (const line of linesOf(named.size > 0 ? source : "")) {
+    for (const piece of beginnings(line, lengths)) if (named.has(piece)) found.add(piece);
+  }
+  return found;
+}
+
+/** A length and a hash for each beginning of a line that is so long, else for all of it. */
+function* beginnings(line: string, lengths = new Set([[...line].length])): Generator<string> {
+  let [value, length] = [0x811c9dc5, 0]; // FNV-1a, of whole characters
   for (const character of line) {
     value = Math.imul(value ^ (character.codePointAt(0) ?? 0), 0x01000193);
+    length += 1;
+    if (lengths.has(length)) yield `${length}:${(value >>> 0).toString(16)}`;
   }
-  return (value >>> 0).toString(16);
 }

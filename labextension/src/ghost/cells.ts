@@ -16,11 +16,17 @@ export function documentCells(model: INotebookModel): DocumentCell[] {
   });
 }
 
-/** Note in a cell's metadata the lines that a model had a part in; no step for undo. */
-export function noteAccepted({ sharedModel }: ICellModel, model: string, lines: string): void {
+/** Note in a cell's metadata the lines that a model had a part in, and that were not there before; no step for undo. */
+export function noteAccepted(
+  { sharedModel }: ICellModel,
+  model: string,
+  lines: string,
+  before: string,
+): void {
   const known = written(sharedModel.getMetadata(COMPLETED));
   const own = known.find((one) => one?.model === model);
-  const pieces = piecesOf(lines, sharedModel.getSource(), own?.pieces);
+  const pieces = piecesOf(lines, before, sharedModel.getSource(), own?.pieces);
+  if (!pieces) return;
   const others = known.filter((one) => one && one.model !== model) as JSONObject[];
   const all = [{ model, time: new Date().toISOString(), pieces }, ...others];
   sharedModel.transact(() => sharedModel.setMetadata(COMPLETED, all), false);

@@ -150,12 +150,13 @@ export class NotebookGhost {
   /** Note what was taken of a suggestion: the lines, as they are now, from its place to the cursor. */
   taken({ suggestion, model, cell, editor }: Asked): void {
     const { prefix, suffix } = placeOf(editor);
-    const { length } = suggestion.place.prefix;
+    const { place } = suggestion;
+    const { length } = place.prefix;
     const text = prefix.slice(length);
     const [start, end] = [prefix.length - text.trimStart().length, length + text.trimEnd().length];
     const [rest] = `${prefix}${suffix}`.slice(end).split("\n", 1);
     const lines = `${prefix.slice(prefix.lastIndexOf("\n", start - 1) + 1, end)}${rest}`;
-    if (start < end) noteAccepted(cell.model, model, lines);
+    if (start < end) noteAccepted(cell.model, model, lines, place.prefix + place.suffix);
   }
 
   get #isReady(): boolean {
