@@ -211,7 +211,9 @@ def _parameters(function: Any) -> tuple[list[str], bool]:
     """The names of a function's or a class's parameters, and whether there may be others."""
     if is_a(function, type):
         function = class_attribute(function, "__init__")
-    if type(function) not in (FunctionType, BuiltinFunctionType) and not own_package(function):
+    kind = type(function)
+    is_compiled = kind is BuiltinFunctionType or kind.__module__.startswith("_cython_")
+    if kind is not FunctionType and not is_compiled and not own_package(function):
         return [], True
     try:
         parameters = inspect.signature(function).parameters.values()

@@ -60,6 +60,11 @@ def mended(watch: Watch, source: str, files: tuple[str, ...] = ()) -> list[Mend]
             "df.sort_values('city', ascendng=False)",
             "df.sort_values('city', ascending=False)",
         ),
+        (
+            "import numpy as np\nrng = np.random.default_rng(1)",
+            "rng.normal(scal=8)",
+            "rng.normal(scale=8)",
+        ),
         (DATA, "prices('tea')", "prices['tea']"),
         (FRAME, "df.shape()", "df.shape"),
         (ARRAYS, "np.zeros(2, 3)", "np.zeros((2, 3))"),
