@@ -106,3 +106,25 @@ def test_hide_with_a_name_hides_the_object_by_any_name_and_what_cells_showed_of_
     assert "(not told: it may show `staff`, which is hidden)" in prompts
     assert "Variables in `best`:\n- a: <hidden" in prompts
     assert "x: 33" in prompts
+
+
+def test_what_was_hidden_stays_so_under_any_name_it_had_when_names_stand_for_others(
+    shell: InteractiveShell, told: ScriptedEngine
+) -> None:
+    run(shell, "staff = [47, 11]; same = staff; x = 3; y = 3")
+    for source in ("same[::-1]", "staff"):
+        run(shell, source, store_history=True)
+    run(shell, "%llm /hide staff x")
+    for source in ("later = staff", "later[::-1]", "staff = staff[:1]; later = 0"):
+        run(shell, source, store_history=True)
+    asked = ("-c all It is {{same}}, {{_2}}, @same @staff.", "--vars same,staff,_2 Hello")
+    ask(shell, *asked, "-c none @y")
+    prompts = "\n".join(told.format(request.prompt) for request in told.requests)
+    for value in ("47", "11"):
+        assert value not in prompts
+    assert "y: int 3" in prompts
+    run(shell, "%llm /hide same")
+    run(shell, "again = same", store_history=True)
+    run(shell, "%llm /show same")
+    ask(shell, "-c none @again")
+    assert "[47, 11]" in told.format(told.requests[-1].prompt)

@@ -14,7 +14,7 @@ from jupyter_llm.notebook.values.containers import fields_of
 from jupyter_llm.notebook.values.definitions import definition_kind
 from jupyter_llm.notebook.values.peek import key_name, own_package
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text
-from jupyter_llm.notebook.values.secrets import is_secret
+from jupyter_llm.notebook.values.secrets import conceal_others, is_secret
 from jupyter_llm.notebook.values.tables import secrets_in_table
 
 _MAX_INSIDE: Final = 300  # known ones with those in containers, so that a table leaves room
@@ -39,6 +39,7 @@ def learn(source: str, namespace: Mapping[Any, Any], shown: Iterable[str] = ()) 
         redact_text(text)
     own = [(key, value) for key, value in list(namespace.items()) if key not in _HISTORY]
     level = [(key_name(key), value) for key, value in (*os.environ.items(), *own)]
+    conceal_others(level)
     left, most = _MAX_LOOKS, known.MOST
     for _ in range(_MAX_DEPTH + 1):
         below: list[tuple[str, Any]] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -135,7 +135,7 @@ _MAX_NAME: Final = 200
 _MAX_BITS: Final = 10_000
 
 _shown: set[str] = set()  # names whose secrets are to be told
-# Names of what is to be hidden, with the variables that tell which object that is now.
+# Names of what is hidden, as it was called at any time since, with the variables there are now.
 _concealed: dict[str, Mapping[str, object]] = {}
 _NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal ones may be one object
 
@@ -152,11 +152,15 @@ def is_secret(name: str, value: object = None) -> bool:
 
 def is_concealed(name: str, value: object) -> bool:
     """Whether somebody hides a variable of that name, or the object it stands for."""
-    if name in _concealed:
-        return True
-    held = [names.get(one) for one, names in _concealed.items()]
+    return name in _concealed or bool(_concealed_as(value))
+
+
+def _concealed_as(value: object) -> list[str]:
+    """The hidden names that stand for an object now."""
     # By identity, since a class may have its own `__eq__`.
-    return any(o is value for o in held) and not any(o is type(value) for o in _NO_OBJECTS)
+    if any(kind is type(value) for kind in _NO_OBJECTS):
+        return []
+    return [one for one, names in list(_concealed.items()) if names.get(one) is value]
 
 
 def concealed_in(source: str) -> list[str]:
@@ -212,13 +216,21 @@ def plain_text(value: object) -> str:
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
     _shown.add(name.lower())
-    _concealed.pop(name, None)
+    value = _concealed.get(name, {}).get(name)
+    for one in (name, *_concealed_as(value)):
+        _concealed.pop(one, None)
 
 
 def conceal(name: str, namespace: Mapping[str, object]) -> None:
     """From here on, hide what goes by a name, and the variable of a namespace."""
     _shown.discard(name.lower())
     _concealed[name] = namespace
+
+
+def conceal_others(names: Iterable[tuple[str, object]]) -> None:
+    """From here on, hide by name what else stands now for an object that is hidden."""
+    for namespace in list(_concealed.values())[:1]:
+        _concealed.update({name: namespace for name, value in names if is_concealed(name, value)})
 
 
 def forget() -> None:
