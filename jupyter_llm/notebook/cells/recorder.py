@@ -172,11 +172,12 @@ class Recorder:
             cell = same if same is not None and same.source == info.raw_cell else None
         return f"In [{cell.execution_count if cell is not None else count}]"
 
-    def _tags(self, info: ExecutionInfo) -> frozenset[str]:
-        """The cell's tags, which JupyterLab sends along with the code."""
+    def _tags(self, info: ExecutionInfo) -> frozenset[str] | None:
+        """The cell's tags, which JupyterLab sends along with the code; None if none are sent."""
         parent = getattr(self._shell, "parent_header", None) or {}  # before IPython 9.3
         metadata = getattr(info, "cell_meta", None) or parent.get("metadata") or {}
-        return frozenset(tag for tag in metadata.get("tags", ()) if isinstance(tag, str))
+        tags = metadata.get("tags")
+        return frozenset(one for one in tags if isinstance(one, str)) if tags is not None else None
 
     def _open(self, info: ExecutionInfo) -> None:
         self._run = _Run(info, threading.get_ident())

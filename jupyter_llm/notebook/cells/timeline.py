@@ -159,9 +159,12 @@ class Timeline:
         execution_count: int | None = None,
         cell_id: str | None = None,
         outputs: Iterable[Output] = (),
-        tags: Iterable[str] = (),
+        tags: Iterable[str] | None = None,
     ) -> CellEvent:
-        """Add a run of a cell and return it; of one that changed nothing, the run before."""
+        """Add a run of a cell and return it; of one that changed nothing, the run before.
+
+        Without any `tags`, not even an empty list, what a page has shown as hidden stays so.
+        """
         with self._lock:
             cell = CellEvent(
                 number=len(self._cells) + 1,
@@ -169,10 +172,11 @@ class Timeline:
                 execution_count=execution_count,
                 cell_id=cell_id,
                 outputs=tuple(outputs),
-                tags=frozenset(_SAME.get(tag, tag) for tag in tags),
+                tags=frozenset(_SAME.get(tag, tag) for tag in tags or ()),
             )
             for tag in _TAGS:
-                self._tag(_key(cell), tag, is_set=tag in cell.tags)
+                if tags is not None or tag != "llm-hide":
+                    self._tag(_key(cell), tag, is_set=tag in cell.tags)
             before = self.latest(cell_id)
             if before is not None and (before.source, before.outputs) == (source, cell.outputs):
                 again = () if execution_count is None else (execution_count,)

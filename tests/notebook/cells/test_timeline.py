@@ -56,7 +56,8 @@ def test_tags_mark_too_until_somebody_says_otherwise(timeline: Timeline) -> None
     assert sources(snapshot.pinned) == ["kept"]
     assert "secret" not in sources(snapshot.visible)
     timeline.append("told", execution_count=7, cell_id="e", tags={"llm-hide"})
-    timeline.append("told", execution_count=8, cell_id="e")  # the tags of the latest run count
+    # The tags of the latest run count.
+    timeline.append("told", execution_count=8, cell_id="e", tags=())
     timeline.unpin(5)
     timeline.unhide(6)
     snapshot = timeline.snapshot()
@@ -71,6 +72,7 @@ def test_a_tag_that_a_page_shows_counts_at_once_and_before_what_was_said_of_the_
     timeline.hide(1)
     for is_set in (False, True, True, False):
         timeline.see_tags({"f": is_set, "unrun": is_set, timeline.cells[0].cell_id or "": False})
+        timeline.append("cell 5", cell_id="f")  # as one runs it who sends no tags
         snapshot = timeline.snapshot()
         assert ("cell 5" in sources(snapshot.visible)) is not is_set
         assert snapshot.is_hidden("unrun") is is_set
