@@ -179,10 +179,15 @@ def _why_not(rerun: Rerun, cell: CellEvent, source: str, seen: Seen, *, is_there
     definitions = (one for one in broken.tree.body if isinstance(one, DEFINITIONS))
     is_local = any(failed in ast.walk(one) for one in definitions)  # names in it are its own matter
     kept = {did for did, _ in _done(*new.body)}
+    opened = [one.optional_vars for one in ast.walk(failed) if isinstance(one, ast.withitem)]
+    kept |= {("sets", name.id) for name in opened if isinstance(name, ast.Name)}
     for (verb, name), part in _done(failed):
-        is_meant = verb == "raises" if is_local else part is None or _is_there(part, broken)
+        if verb == "raises":  # one that is still to be written may go
+            is_meant = name.rpartition(".")[2] == failure.kind != "NotImplementedError"
+        else:
+            is_meant = not is_local and (part is None or _is_there(part, broken))
         if is_meant and (verb, name) not in kept:
-            shown = name if part is None else ast.unparse(part)
+            shown = ast.unparse(part) if part is not None and verb == "calls" else name
             return f"What the model wrote no longer {verb} `{shown}`."
     return ""
 
@@ -198,7 +203,7 @@ def _is_there(part: ast.expr, broken: Broken) -> bool:
 
 
 def _done(*statements: ast.stmt) -> Iterator[tuple[tuple[str, str], ast.expr | None]]:
-    """Yield what code raises, calls and sets, as a verb and a name, with the part that is called.
+    """Yield what code raises, calls and sets, as a verb and a name, with the part that does it.
 
     A method is called by what it is asked of: another one of that may do the same.
     """
@@ -212,9 +217,11 @@ def _done(*statements: ast.stmt) -> Iterator[tuple[tuple[str, str], ast.expr | N
                 yield ("calls", f"{ast.unparse(holder)}."), part
             case ast.Name(id=name, ctx=ast.Load()):
                 yield ("calls", name), node
-    for one in bindings_of(*statements):
-        if one.verb in ("assigns", "changes"):
-            yield ("sets", one.name), None
+    for statement in statements:
+        by = getattr(statement.value, "func", None) if isinstance(statement, ast.Expr) else None
+        for one in bindings_of(statement):
+            if one.verb in ("assigns", "changes"):
+                yield ("sets", one.name), by
 
 
 def _verdict(seen: Seen, *, is_past: bool) -> str:

@@ -13,6 +13,7 @@ from support.watch import Watch
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.tasks.code_answer import CodeAnswer
+from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.proposal import Proposal
@@ -198,12 +199,34 @@ def test_what_does_less_or_fails_alike_is_no_mend(
 @needs_seal
 @pytest.mark.parametrize(
     ("failed", "answer"),
-    [("y = kount(xs)", "y = len(xs)"), ("y = xs.add_one(2)", "y = [*xs, 2]")],
+    [
+        ("y = kount(xs)", "y = len(xs)"),
+        ("y = xs.add_one(2)", "y = [*xs, 2]"),
+        ("text.sort()", "sorted(text)"),
+        ("raise 'neg'", "raise ValueError('neg')"),
+        ("raise NotImplemented('x')", "raise NotImplementedError('x')"),
+        ("for one in xs:\n    raise NotImplementedError", "for one in xs:\n    print(one)"),
+        ("with open('gone') as file:\n    y = file.read()", "y = open('/dev/null').read()"),
+    ],
 )
-def test_what_is_called_and_does_not_exist_may_go(watch: Watch, failed: str, answer: str) -> None:
-    watch.run("xs = [1]")
+def test_what_never_came_to_anything_may_go(watch: Watch, failed: str, answer: str) -> None:
+    watch.run("xs, text = [1], 'ba'")
     watch.run(failed)
     assert fix(tried(watch, answer), "2").source == answer
+
+
+def test_no_variable_is_told_where_none_are_to_be(watch: Watch) -> None:
+    watch.run("price = 4700 + 11")
+    for source in ("price + 1", "price / 0"):
+        watch.run(source)
+        for choice in ("auto", "none"):
+            task = replace(watch.task("price / 1"), vars=choice)
+            explain(task)
+            if source == "price / 0":
+                explain(task, "error")
+                fix(task, "3")
+            assert {"4711" in prompt for prompt in watch.prompts} == {choice == "auto"}
+            watch.prompts.clear()
 
 
 @needs_seal
