@@ -365,7 +365,7 @@ def variables_text(source: str, task: Task) -> str:
 
 def described(names: Sequence[str], task: Task, title: str) -> str:
     """What some variables hold, as part of a prompt; "" where there is nothing to tell."""
-    choice = ",".join(names) or "none"
+    choice = (task.vars != "none" and ",".join(names)) or "none"
     told = describe("", (), task.namespace, choice=choice, max_chars=_MAX_VARIABLE_CHARS)
     lines = ["- " + summary.text.replace("\n", "\n  ") for summary in told]
     return "\n".join([title, *lines]) if lines else ""

@@ -45,8 +45,8 @@ class Task:
     exception of the user's with the run it ended, `earlier` has what is known of those before, by
     the ids of their cells. `ask` sends one prompt to the model and waits, `write` asks it for code
     and `draft` for texts that begin as they are told: see `Asking`. `tries` tells what comes of
-    code before it lands. `engine` gives the model itself, loaded by then; it is None where there is
-    none.
+    code before it lands. With `vars` "none" no variables are told. `engine` gives the model itself,
+    loaded by then; it is None where there is none.
     """
 
     ask: Callable[..., Completion]
@@ -59,6 +59,7 @@ class Task:
     error: tuple[BaseException, FailedRun | None] | None = None
     earlier: Mapping[str, Failure] = field(default_factory=dict)
     tries: Tries = NO_TRIES
+    vars: str = "auto"
     engine: Callable[[], Engine] | None = None
     show_progress: ShowProgress | None = None
 
@@ -93,7 +94,8 @@ class Task:
         error, run = self.error or (None, None)
         is_last = cell_id is None or (run is not None and run.cell_id == cell_id)
         if error is not None and is_last:
-            failure = read_failure(error, self.sources, run=run)
+            room = {"max_chars": 0} if self.vars == "none" else {}
+            failure = read_failure(error, self.sources, run=run, **room)
         if failure is None:
             return None
         if failure.run is not None:

@@ -60,7 +60,7 @@ class Call:
     def task(self) -> Task:
         """What a task about the notebook knows, and whom it asks."""
         options = self.options
-        return self.llm.task(
+        task = self.llm.task(
             model=options.model,
             show=self.show,
             show_progress=self.show_progress,
@@ -68,6 +68,7 @@ class Call:
             is_kept=not options.no_save,
             params=options.params,
         )
+        return replace(task, vars=options.vars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ def _hide(call: Call) -> str:
     for name in names:
         secrets.conceal(name, user_namespace())
     if names:
-        learn("", known)
+        learn("", user_namespace())
         told += f"{_quoted(names)}: hidden from the next prompt on, but for its code."
     return told.strip()
 
