@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
@@ -35,9 +37,13 @@ _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
 _ANSWERED = Remembered("model that answered", max_values=20)
 _SETTINGS = "jupyter-llm/status-bar.jupyterlab-settings"
-_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)  # or a text, in JSON
+# What JupyterLab's JSON has more than JSON, or a text. Each part ends somewhere: nothing is slow.
+_MORE = re.compile(r'("(?:\\.|[^"\\])*"?)|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.DOTALL)
+_MAX_SETTINGS: Final = 64_000  # characters
 # One more for each change of what is read in them.
 _HEADERS = Remembered("header 3", max_values=20_000)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,14 +232,28 @@ def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
 
 def _set_in_lab() -> str:
     """The default model of JupyterLab's settings on this machine; empty where there is none."""
-    with suppress(ImportError, OSError, ValueError, AttributeError, RecursionError):
+    with suppress(ImportError, OSError):
         if not (folder := os.environ.get("JUPYTERLAB_SETTINGS_DIR")):
             from jupyter_core.paths import jupyter_config_dir
 
             folder = f"{jupyter_config_dir()}/lab/user-settings"
-        text = _COMMENT.sub(r"\1", Path(folder, _SETTINGS).read_text("utf-8"))
-        return str(json.loads(text).get("model") or "").strip()
+        if not (path := Path(folder, _SETTINGS)).is_file():
+            return ""
+        try:
+            with path.open(encoding="utf-8-sig") as file:
+                text = _MORE.sub(r"\1", file.read(_MAX_SETTINGS))
+            text = _MORE.sub(r"\1", text).strip()  # again: a comma may be before a comment
+            chosen = json.loads(text or "{}").get("model")
+            return chosen.strip() if isinstance(chosen, str) else ""
+        except (ValueError, AttributeError, RecursionError):
+            _say_unread(path)
     return ""
+
+
+@cache
+def _say_unread(path: Path) -> None:
+    said = "JupyterLab's settings for jupyter-llm are not read: %s is no JSON of at most 64 kB."
+    logger.warning(said, path)
 
 
 def default_model(of_project: str | None = None) -> ModelEntry | None:

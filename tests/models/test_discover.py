@@ -264,23 +264,28 @@ def set_in_lab(model: str) -> Path:
     file = "lab/user-settings/jupyter-llm/status-bar.jupyterlab-settings"
     path = Path(jupyter_config_dir(), file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f'{{\n    // "model" /* */: a name\n    "model": {json.dumps(model)}\n}}', "utf-8"
-    )
+    text = f'{{\n    // "model" /* */: a name\n    "model": {json.dumps(model)}, /* last */\n}}'
+    path.write_text(text, "utf-8-sig")
     return path
 
 
 def test_a_default_of_the_settings_that_is_no_model_is_said_with_where_to_change_it(
-    shelf: Path, embedded: Path
+    shelf: Path, embedded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (shelf / ".gguf").write_text("no model")
     for model in ("gone", str(shelf / "gone.gguf"), f"{shelf}//.gguf"):
         path = set_in_lab(model)
         with pytest.raises(ModelNotFoundError, match="Settings → Language Model → Default model"):
             default_model()
-    for text in ("", "{", "[7]", "[" * 100_000, '{"model": ""}', '{"model": null}', "{}"):
+    slow = ('"' + '\\"' * 30_000, "/*" * 30_000, f'{{"model": "gone"{" " * 70_000}}}')
+    for text in ("", "{", "[7]", "[" * 100_000, '{"model": ""}', '{"model": 7}', "{}", *slow):
         path.write_text(text, "utf-8")
         assert default_path() == embedded
+    (said,) = (one.getMessage() for one in caplog.records)
+    assert f"settings for jupyter-llm are not read: {path}" in said
+    path.unlink()
+    os.mkfifo(path)
+    assert default_path() == embedded
 
 
 def test_an_only_model_is_the_default_and_of_two_none(tiny_gguf: Path, shelf: Path) -> None:
