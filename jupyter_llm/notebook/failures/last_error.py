@@ -33,6 +33,7 @@ class LastError:
         self._shell: InteractiveShell | None = None
         self._error: BaseException | None = None
         self._run: FailedRun | None = None
+        self._is_over = False  # since its cell has run well
         self.earlier: dict[str, Failure] = {}
 
     def watch(self, shell: InteractiveShell) -> None:
@@ -64,16 +65,18 @@ class LastError:
             return
         info: Any = result.info
         earlier = {key: one for key, one in self.earlier.items() if key != info.cell_id}
-        if error is not None:
+        if error is None:
+            self._is_over |= self._run is not None and self._run.cell_id == info.cell_id
+        else:
             from jupyter_llm.notebook.cells.sources import CellSources
             from jupyter_llm.notebook.failures.failure import FailedRun, read_failure
 
-            old, run = self._error, self._run
+            old, run = self._error, None if self._is_over else self._run
             if old is not None and run is not None and run.cell_id not in (None, info.cell_id):
                 sources = CellSources.of_shell(self._shell, self._cells())
                 earlier[run.cell_id] = read_failure(old, sources, run=run, max_chars=0)
             count = result.execution_count
-            self._error, cell_id = error, info.cell_id
+            self._error, self._is_over, cell_id = error, False, info.cell_id
             self._run = FailedRun(source=info.raw_cell, execution_count=count, cell_id=cell_id)
         self.earlier = dict(list(earlier.items())[-_MAX_EARLIER:])
 

@@ -80,8 +80,10 @@ def test_of_earlier_errors_little_is_kept_and_none_of_a_cell_that_ran_since(watc
         watch.run("f(staff)", f"c{number}")
     watch.run("f(staff)", "c20")
     watch.run("f(staff[:1])", "c29")
-    watch.run("1", "c25")
+    for source in ("1", "1 / 0", "1"):  # and then it was the last one
+        watch.run(source, "c25")
+    watch.run("1 / 0", "c30")
     earlier = watch.last_error.earlier
-    assert set(earlier) == {f"c{number}" for number in range(9, 29) if number != 25}
+    assert set(earlier) == {f"c{number}" for number in range(9, 30) if number != 25}
     assert "4711" not in repr(earlier)
     assert {frame.cell and frame.cell.compiled for frame in earlier["c20"].frames} == {""}
