@@ -56,8 +56,7 @@ class CodeAnswer:
     best of `num_drafts`, and `request` is what it answers. `seen` is what came of it in a sealed
     copy of the kernel, None if nobody was to try it; `dropped` are the statements that had run
     already, and `is_old` says that all of them had, those in the cells too. `mends` say what rules
-    have changed since it was written, and `doubts` what speaks against it, beside
-    what it loses so many times unasked. `unused` counts only between drafts that are as good.
+    have changed since it was written, and `doubts` what speaks against it, and `num_lost` too.
     """
 
     completion: Completion
@@ -70,7 +69,6 @@ class CodeAnswer:
     mends: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     num_lost: int = 0
-    unused: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -136,8 +134,7 @@ class CodeAnswer:
         ):
             if names and raised != kind:
                 yield f"{_quoted(names)} {'is' if len(names) == 1 else 'are'} {what}"
-        yield from filter(None, (self.unused, *self.doubts))
-        yield from self.changes
+        yield from (*self.doubts, *self.changes)
         if self.mends:
             yield f"mended: {', '.join(self.mends)}"
         if self.dropped:

@@ -37,6 +37,7 @@ _TRAILING_COMMENTS = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")
 _ASKS_FOR_DEFINITION = re.compile(
     r"(?i)\b(?:def|define\w*|functions?|class(?:es)?|methods?|imports?)\b"
 )
+_REACHES_COLUMNS = re.compile(r"\.(?:columns|iloc|describe|corr|items)\b|\bfor \w+ in \w+\b")
 _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 
 
@@ -79,8 +80,9 @@ class Judge:
         answer = self._tried(self._without_old(answer), timeout_s, step)
         if answer.seen is None or not answer.seen.runs:
             return answer
-        num_lost = sum(is_unasked(loss, self.asked) for loss in answer.seen.losses)
-        return replace(answer, num_lost=num_lost, unused=self._unused(answer.source))
+        num_lost = answer.seen.num_lost * is_unasked(self.asked, answer.source)
+        text = "; ".join(filter(None, (answer.seen.text, self._unused(answer.source))))
+        return replace(answer, num_lost=num_lost, seen=replace(answer.seen, text=text))
 
     def _tried(self, answer: CodeAnswer, timeout_s: float, step: str) -> CodeAnswer:
         """A draft with what was seen of it, called or mended where that makes something of it."""
@@ -98,7 +100,7 @@ class Judge:
 
     def _unused(self, source: str) -> str:
         """Say which variables and columns that the request names are not in the code."""
-        known = dict(self._namespace)
+        known = dict({} if _REACHES_COLUMNS.search(source) else self._namespace)
         for name in {*used(source, known), *plainly_mentioned(self.asked, known)}:
             known |= {one: one for one in column_labels(known[name]) or () if one not in known}
         names = [one for one in plainly_mentioned(self.asked, known) if one not in source]
@@ -200,8 +202,7 @@ class Judge:
             rank = 1
         is_whole = answer.completion.finish_reason == "stop"
         is_new = not self._is_like(answer)
-        merit = bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
-        return *merit, not answer.unused
+        return bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
 
     def complaint(self, answer: CodeAnswer) -> str:
         """What to tell the model that wrote a draft which raises; "" for nothing."""

@@ -15,6 +15,7 @@ from support.shell import run
 
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.notebook.values import known
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import Tries
@@ -53,15 +54,15 @@ def test_what_a_draft_loses_is_said_and_counts(
     assert (best.source == right.source) is case.get("counts", True)
 
 
-@pytest.mark.parametrize("fair", DATA["fair"], ids=["pandas", "polars", "numpy"])
-def test_nothing_counts_against_what_was_asked_for(
+@pytest.mark.parametrize("fair", DATA["fair"], ids=["pandas", "polars", "numpy", "gaps"])
+def test_a_right_draft_is_taken_although_it_loses_something(
     shell: InteractiveShell, fair: dict[str, Any]
 ) -> None:
     judge = judge_of(shell, fair["cell"])
     for ask, draft, *losses in fair["drafts"]:
-        answer = written(judge, ask, draft)
+        answer = written(judge, ask, draft, "1 + 1")
         assert answer.note.startswith("runs")
-        assert answer.num_lost == len(losses)
+        assert (answer.source, answer.num_lost, answer.num_drafts) == (draft, 0, 1)
         assert all(loss in answer.note for loss in losses)
 
 
@@ -71,6 +72,25 @@ def test_what_is_not_used_is_said_but_no_reason_for_more_drafts(shell: Interacti
     answer = written(judge, ask, "sum(xs)", "sum(x * w for x, w in zip(xs, weights))")
     assert (answer.source, answer.num_drafts) == ("sum(xs)", 1)
     assert answer.note == "runs; does not use `weights`"
-    both = "xs = xs[1:]", "xs = [x * w for x, w in zip(xs[1:], weights)]"
-    answer = written(judge, ask, *both)  # both lose a value that nobody asked to lose
-    assert (answer.source, answer.num_drafts, answer.num_lost) == (both[1], 2, 1)
+    assert written(judge, ask, "[one for one in xs]").note == "runs; gives a list of 3 values"
+
+
+def test_labels_that_only_the_data_know_are_not_told(shell: InteractiveShell) -> None:
+    judge = judge_of(shell, "import pandas as pd\nrows = [{'hunter 77': None, 'Xk29dk': 2}]")
+    answer = written(judge, "a table of rows", "df = pd.DataFrame(rows)")
+    assert answer.note == "runs; 1 column: 1 of 1 value are missing; `df` is a table of 1 row"
+
+
+def test_only_what_is_new_in_a_picture_is_counted(shell: InteractiveShell) -> None:
+    old = "fig, ax = plt.subplots()\nax.plot([1, 2])\nplt.close(fig)"
+    judge = judge_of(shell, f"import matplotlib.pyplot as plt\n{old}")
+    draft = "ax.plot([2, 1])\nfig"
+    assert "draws 1 line" in written(judge, "add a falling line", draft).note
+
+
+def test_a_secret_that_is_known_is_hidden_in_what_was_seen(shell: InteractiveShell) -> None:
+    judge = judge_of(shell, "held = ['Xk29dkwl3Q']")
+    known.note("password", "Xk29dkwl3Q")
+    answer = written(judge, "look it up", "{}[held[0]]")
+    assert "KeyError" in answer.note
+    assert "Xk29" not in answer.note

@@ -26,7 +26,7 @@ from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
 from jupyter_llm.notebook.sealed.detached import Mapping
-from jupyter_llm.notebook.sealed.facts import facts
+from jupyter_llm.notebook.sealed.facts import Facts
 from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
 from jupyter_llm.notebook.sealed.seen import Seen, untried
@@ -111,6 +111,7 @@ class Run:
             tree = parse_python(self._python) or ast.Module([], [])
             loops = (one.target for one in ast.walk(tree) if isinstance(one, ast.For))
             passing = {use.name for use in uses_in(*loops)}
+            self._python = ast.unparse(tree)
             self._about = {use.name for use in uses_in(tree)} - passing
             self._sizes = _sized(self._before, sorted(self._about))
         return self._looked(self._seen(self._run(), refusals), refusals)
@@ -171,10 +172,12 @@ class Run:
 
     def _shown(self, value: object) -> str:
         if self._shell is None:
-            return _shortened(repr(value))
-        data, _ = self._shell.display_formatter.format(value)
+            data = {"text/plain": repr(value)}
+        else:
+            data, _ = self._shell.display_formatter.format(value)
         self._silence.count(data)
-        return _shortened(str(data.get("text/plain", "")))
+        text = str(data.get("text/plain", ""))[: _MAX_RESULT * 10]  # clipping looks at all of it
+        return clip(text, _MAX_RESULT)
 
     def _seen(self, error: BaseException | None, refusals: Refusals) -> Seen:
         """What was seen of the run, and what it raised."""
@@ -207,7 +210,7 @@ class Run:
             index=self._index,
             lineno=lineno,
             report=_told(report, _MAX_REPORT),
-            printed=_told(self._silence.printed),
+            printed=_told(self._silence.stdout.text),
             result=_told(self._result),
             names=tuple(self._names()),
             num_figures=num_figures,
@@ -220,8 +223,9 @@ class Run:
         changed = {*bound, *(one.name for one in bindings(self._python) if one.verb == "changes")}
         old = self._sizes
         after = {name: one for name, one in now.items() if name in changed or one != old.get(name)}
-        texts, losses = facts(old, after | _sized({"": self._value}, [""]), self._silence.drawn)
-        return replace(seen, text="; ".join([seen.text, *texts]), losses=losses)
+        after |= _sized({"": self._value}, [""])
+        text, num_lost = Facts(old, after, self._silence.drawn, self._python).few()
+        return replace(seen, text=f"{seen.text}; {text}" if text else seen.text, num_lost=num_lost)
 
     def _line_of(self, error: BaseException | None) -> int:
         """The line of the draft's cell that was running, or where it is no Python."""
@@ -270,11 +274,6 @@ def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:
     while step is not None and step.tb_frame.f_code.co_filename not in names:
         step = step.tb_next
     return step
-
-
-def _shortened(text: str) -> str:
-    """A text as short as it is told; what is very long is cut first, since clipping looks at it."""
-    return clip(text[: _MAX_RESULT * 10], _MAX_RESULT)
 
 
 def _told(text: str, most: int | None = None) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 Outcome = Literal["runs", "raises", "refused", "running", "untried"]
-Loss = Literal["values", "rows", "all"]
 # What a copy says of itself is as true as the code in it, but it is no longer than this.
 _Words = Annotated[str, Meta(max_length=600)]
 _Text = Annotated[str, Meta(max_length=12_000)]
@@ -22,8 +21,8 @@ class Seen:
     `text` is it in a few words. Where something was raised, `index` says in which of the sources
     and `lineno` in which of its lines, from 1 or 0 if unknown; `report` tells a model of it.
     `names` are bound anew or to something else, `num_figures` counts the pictures, and `looked` is
-    what was asked about the variables afterwards. `losses` are what gets lost of the values
-    there were. `is_deadly` says that the copy did not survive it, or that the kernel would not.
+    what was asked about the variables. `num_lost` counts the losses that may speak against the
+    code. `is_deadly` says that the copy did not survive it, or that the kernel would not.
     """
 
     outcome: Outcome
@@ -38,7 +37,7 @@ class Seen:
     names: Annotated[tuple[_Words, ...], Meta(max_length=200)] = ()
     num_figures: _Count = 0
     looked: Any = None
-    losses: Annotated[tuple[Loss, ...], Meta(max_length=3)] = ()
+    num_lost: _Count = 0
     is_deadly: bool = False
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import gc
 import getpass
 import io
 import logging
@@ -21,7 +22,6 @@ from jupyter_llm.notebook.values.peek import exported, is_a
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_MAX_LINES = 12  # of axes; more are those of boxes and the like
 _MAX_PRINTED = 4000  # characters; the first and the last half of them
 _PICTURES = ("image/png", "image/svg+xml", "image/jpeg", "application/pdf")
 _MARKS = ("application/vnd.plotly", "application/vnd.vega", "application/vnd.bokeh")
@@ -58,7 +58,7 @@ class Printed(io.TextIOBase):
 
 
 class Silence:
-    """What a copy would have shown: `printed` and how many pictures."""
+    """What a copy would have shown: what is printed, and how many pictures."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
@@ -69,20 +69,20 @@ class Silence:
 
     @property
     def drawn(self) -> Counter[str]:
-        """How many lines and bars the new pictures of matplotlib's have."""
+        """How many new lines and bars the pictures of matplotlib's have."""
         new = set(_open_figures()) - self._figures
         figures = [*self._shown, *(sys.modules["matplotlib.pyplot"].figure(one) for one in new)]
         found: Counter[str] = Counter()
-        for axes in {id(axes): axes for figure in figures for axes in figure.axes}.values():
-            found["empty picture"] += not axes.has_data()
-            found["line"] += len(axes.lines) if len(axes.lines) <= _MAX_LINES else 0
-            found["bar"] += sum(len(getattr(one, "patches", ())) for one in axes.containers)
+        made = {id(one) for one in gc.get_objects()} if figures else set()
+        for figure in {id(figure): figure for figure in figures}.values():
+            filled = [one for one in figure.axes if one.has_data() or one.texts or one.tables]
+            bars = [bar for axes in filled if axes.containers for bar in axes.patches]
+            lines = [line for axes in filled for line in axes.lines]
+            lines *= all(line.get_label() != "_nolegend_" for line in lines)  # no parts of boxes
+            parts = {"line": len({*map(id, lines)} & made), "bar": len({*map(id, bars)} & made)}
+            kind = "picture" if filled or figure.texts else "empty picture"
+            found.update(parts if any(parts.values()) else {kind: 1})
         return +found
-
-    @property
-    def printed(self) -> str:
-        """What was printed, errors and warnings left out."""
-        return self.stdout.text
 
     @property
     def num_figures(self) -> int:
@@ -99,6 +99,7 @@ class Silence:
         sys.displayhook = lambda _value: None
         builtins.input = refuse_input
         getpass.getpass = refuse_input
+        gc.freeze()  # from now on it only names what is made from now on
         atexit._clear()  # noqa: SLF001  there is no other way
         logging.disable(logging.CRITICAL)
         if self._shell is not None:
@@ -115,7 +116,7 @@ class Silence:
         shell = self._shell
         publisher, formatter = shell.display_pub, shell.display_formatter
         formatter.format = partial(self._format, formatter.format)
-        publisher.publish = self._publish
+        publisher.publish = lambda data, *_args, **_kwargs: self.count(data)
         publisher.clear_output = lambda *_args, **_kwargs: None
         shell.ask_exit = refuse_exit
         shell.history_manager.enabled = False
@@ -131,9 +132,6 @@ class Silence:
         if is_a(value, exported("matplotlib.figure", "Figure")):
             self._shown.append(value)  # it is closed when it was displayed
         return formatted(value, *how, **more)
-
-    def _publish(self, data: object, *_args: object, **_kwargs: object) -> None:
-        self.count(data)
 
 
 def _spare_folders() -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +30,7 @@ from jupyter_llm.notebook.sealed.main_thread import is_main_thread
 from jupyter_llm.notebook.sealed.polars_again import can_begin_again, has_polars_threads
 from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.values.peek import instance_dict, is_one_of, own_package, qualified_name
+from jupyter_llm.notebook.values.redaction import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +69,8 @@ def try_code(
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
     run = Run(units, live, shell, look, begins_polars_again=is_polars)
-    return work_in_copy(run, timeout_s=timeout_s, tick=tick)
+    seen = work_in_copy(run, timeout_s=timeout_s, tick=tick)
+    return replace(seen, text=scrub(seen.text))
 
 
 def why_not() -> str:

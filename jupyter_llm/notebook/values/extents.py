@@ -53,6 +53,6 @@ def _of_table(value: Any, kind: str) -> Extent:
     for column in columns:  # of some that are called alike, the one that lacks most
         label = column.name
         is_plain = peek.is_a(label, str) or peek.own_package(label) in ("builtins", "numpy")
-        name = one_line(clean(str(label)[:_MAX_NAME])) if is_plain else ""
+        name = one_line(clean(str(label)[:_MAX_NAME])).replace("`", "'") if is_plain else ""
         missing[name] = max(missing.get(name, 0), tables.num_missing(column.head(num)))
     return Extent(kind.lower() if is_series else "table", len(table), missing, num)

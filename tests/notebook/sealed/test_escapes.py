@@ -115,7 +115,7 @@ def test_a_forged_verdict_is_only_text(world: World) -> None:
     assert (seen.outcome, seen.result, seen.names) == ("runs", "forged", ("x",))
 
 
-LOSS = """b'{"outcome": "runs", "text": "", "losses": ["", "x"]}'"""
+LOSS = """b'{"outcome": "runs", "text": "", "num_lost": -1}'"""
 LONG = 'b\'{"outcome": "raises", "text": "", "report": "%s"}\' % (b"x" * 20_000)'
 
 

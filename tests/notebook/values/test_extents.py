@@ -56,6 +56,7 @@ ODD: dict[str, tuple[Any, str, int, dict[str, int]]] = {
     "nullable": (pd.DataFrame({"i": pd.array([1, None], dtype="Int64")}), "table", 2, {"i": 1}),
     "sparse": (pd.Series(pd.arrays.SparseArray([0, NAN, NAN])), "series", 3, {"": 2}),
     "objects": (pd.DataFrame({"o": [LOUD, np.zeros(2), None]}), "table", 3, {"o": 1}),
+    "odd label": (pd.DataFrame({"a`\nb": [1]}), "table", 1, {"a' b": 0}),
     "no columns": (pd.DataFrame(index=range(5)), "table", 5, {}),
     "no rows": (pd.DataFrame({"a": []}), "table", 0, {"a": 0}),
     "polars": (pl.DataFrame({"a": [[1], None]}), "table", 2, {"a": 1}),
