@@ -22,8 +22,8 @@ type Written = { model?: unknown; kind?: unknown; pieces?: unknown } | null | un
 /** The pieces of lines that did not stand in a cell before, and older ones that stand; of many, of some. */
 export function piecesOf(text: string, before = "", source = "", old: unknown = ""): string {
   const lines = new Set(linesOf(text).flatMap((line) => [...beginnings(line)]));
-  for (const piece of standing([...lines], before)) lines.delete(piece);
-  const all = [...new Set([...standing(split(old), source), ...lines])];
+  for (const piece of matching([...lines], before)) lines.delete(piece);
+  const all = [...new Set([...matching(split(old), source), ...lines])];
   const long = all.filter((piece) => Number.parseInt(piece, 10) >= LEAST);
   const pieces = long.length > 0 ? long : all;
   const count = Math.min(pieces.length, MOST);
@@ -40,7 +40,7 @@ export function written(found: unknown): Written[] {
 export function standing(records: Written[], source: string): Written[] {
   if (!records.some(Boolean)) return [];
   const all = records.flatMap((one) => split(one?.pieces));
-  const known = standing(all, source);
+  const known = matching(all, source);
   return records.filter((one) => {
     const isOld = typeof one?.pieces !== "string"; // of those of ghost text nobody can tell
     return isOld ? one?.kind !== "completion" : split(one.pieces).some((piece) => known.has(piece));
@@ -66,7 +66,7 @@ function linesOf(text: string): string[] {
 }
 
 /** Those of some pieces with which lines begin. */
-function standing(pieces: string[], source: string): Set<string> {
+function matching(pieces: string[], source: string): Set<string> {
   const lengths = new Set(pieces.map((piece) => Number.parseInt(piece, 10)));
   const [named, found] = [new Set(pieces), new Set<string>()];
   for (const line of linesOf(named.size > 0 ? source : "")) {
