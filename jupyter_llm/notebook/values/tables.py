@@ -146,15 +146,15 @@ def secrets_in_table(value: Any, num: int) -> list[tuple[str, object]]:
         names = map(_name, table.columns if is_frame else [table.name])
         own = ((at, name) for at, name in enumerate(names) if looks_secret(name))
         parts = [(name, table.iloc[:num, at] if is_frame else table.iloc[:num]) for at, name in own]
-        rows = enumerate(map(_name, table.index[:num]))
+        rows = enumerate(_name(key, key_name) for key in table.index[:num])
         parts += [(key, table.iloc[at : at + 1]) for at, key in rows if looks_secret(key)]
         parts = [(name, held.to_numpy().flat) for name, held in parts]
     return [(name, one) for name, held in parts for one in held]
 
 
-def _name(label: object) -> str:
+def _name(label: object, called: Callable[[object], str] = text_of) -> str:
     """A label as a text, that of several levels as well."""
-    return ".".join(map(text_of, label if type(label) is tuple else (label,)))
+    return ".".join(map(called, label if type(label) is tuple else (label,)))
 
 
 def _head(value: Any, size: Callable[[Any], str]) -> str:
@@ -238,7 +238,7 @@ def _series_body(value: Any, reading: Reading) -> str:
     if own_package(series) == "pandas":
         keys = series.index[: len(values)].tolist()
         by_key = first_values(series, len(values))
-        names = [name if looks_secret(name) else key_name(key) for key in keys]
+        names = [name if looks_secret(name) else _name(key, key_name) for key in keys]
         values = tuple(
             f"{reading.brief(key, _CELL_CHARS)}: {reading.brief_of(called, one)}"
             for key, called, one in zip(keys, names, by_key, strict=True)

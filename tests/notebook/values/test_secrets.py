@@ -207,3 +207,13 @@ def test_what_one_place_shows_to_be_a_secret_is_hidden_in_all() -> None:
         assert scrub(f"it was {secret}") == f"it was {HIDDEN}"
         assert secret not in summarize("rows", [["a", secret]])
     known.forget()
+
+
+@pytest.mark.parametrize("key", [("db", "password"), b"password", "password"])
+def test_a_row_is_called_alike_where_it_is_told_and_where_it_is_learned(key: object) -> None:
+    host = ("db", "host") if isinstance(key, tuple) else "host"
+    rows = pd.Series({host: "h1", key: SECRET})
+    assert SECRET not in summarize("rows", rows)
+    known.forget()
+    learn("", {"rows": rows})
+    assert SECRET not in scrub(f"it is {SECRET}")
