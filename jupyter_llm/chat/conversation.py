@@ -274,9 +274,7 @@ class Chat:
         else:
             self._systems.put(asked.origin, asked.system, tick, is_kept=asked.is_kept)
 
-    def _ready(
-        self, engine: Engine, asked: Asked, place: Exchange, about: About = variables_about
-    ) -> Sending:
+    def _ready(self, engine: Engine, asked: Asked, place: Exchange, about: About) -> Sending:
         """A prompt as it would be sent from a place; nothing changes."""
         notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
         with self._settled():

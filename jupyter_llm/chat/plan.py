@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.asked import variables_about
 from jupyter_llm.chat.budget import (
     budget,
     output_chars,
@@ -43,7 +42,7 @@ def draft_of(
     conversation: str,
     names: frozenset[str] | None,
     count: Count,
-    about: About = variables_about,
+    about: About,
 ) -> tuple[Draft, Script | None]:
     """What is sent of a prompt: as much as is good for it, and as fits.
 

@@ -12,7 +12,6 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from jupyter_llm.common.clipping import clip
-from jupyter_llm.common.controls import plain
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
@@ -351,8 +350,8 @@ class ShownCell:
 
 
 def headline_of(error: str) -> str:
-    """What an error says that an output shows: nothing of its steps, which may be in any cell."""
-    lines = plain(error).strip().split("\n")
+    """What the plain text of an error says: nothing of its steps, which may be in any cell."""
+    lines = error.strip().split("\n")
     begun = [place for place, line in enumerate(lines) if _RAISED.match(line)]
     return clip("\n".join(lines[begun[-1] if begun else -1 :]), _MAX_ERROR_CHARS)
 

@@ -15,6 +15,7 @@ from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.bars import Step
+from jupyter_llm.common.packing import DamagedValueError, converted
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
@@ -193,11 +194,9 @@ class _Tests:
 
 def _read(looked: object) -> list[_Found]:
     """What came out of a copy, which a draft may have forged; nothing of what cannot be."""
-    import msgspec
-
     try:
-        return msgspec.convert(looked, list[_Found])
-    except msgspec.ValidationError:
+        return converted(looked, list[_Found])
+    except DamagedValueError:
         return []
 
 

@@ -16,6 +16,7 @@ from jupyter_llm.frontends.cli.command import (
     Argument,
     argument,
     command,
+    in_shell,
     model_argument,
     say,
     show,
@@ -23,7 +24,6 @@ from jupyter_llm.frontends.cli.command import (
 )
 from jupyter_llm.frontends.prompt.options import OPTIONS
 from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
-from jupyter_llm.models.discover import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +119,7 @@ def _run(options: argparse.Namespace) -> int:
     notebooks), the alias `default`, or that of JupyterLab's settings.
     """
     from jupyter_llm.api import llm
+    from jupyter_llm.models.discover import stand_in
 
     prompt = _piped(options.prompt)
     sampling = _with_defaults(options)
@@ -127,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     completion = _shown(stream, options)
     if not options.json:
-        _view().remark(stand_in(completion.model, "`jupyter llm pull`"))
+        _view().remark(in_shell(stand_in(completion.model)))
     return OK
 
 
@@ -151,6 +152,7 @@ def _chat(options: argparse.Namespace) -> int:
     and `/verify` need. In a pipe each line is answered in turn.
     """
     from jupyter_llm.api import llm
+    from jupyter_llm.models.discover import stand_in
 
     sampling = _with_defaults(options)
     info = llm.use(options.model).info

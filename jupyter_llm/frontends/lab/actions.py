@@ -138,7 +138,7 @@ def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
     is_below = act.action == "test"
     made = proposal.completion.provenance if proposal.completion is not None else None
     cell, before = act.cell.id, act.cell.source
-    if act.action == "fix" and proposal.cell is not None and proposal.cell.cell_id != cell:
+    if proposal.cell is not None and proposal.cell.cell_id != cell:
         cell, before = proposal.cell.cell_id or "", proposal.cell.source
     record = landed(made, proposal.source, "" if is_below else before) if made else None
     return messages.ProposalMessage(

@@ -1,4 +1,4 @@
-"""Ghost text in a page: the cells of its notebook, what may stand at the cursor, what was taken."""
+"""Ghost text in a page: the cells of its notebook, and what may stand at the cursor."""
 
 from __future__ import annotations
 

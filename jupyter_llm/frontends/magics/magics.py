@@ -42,6 +42,7 @@ from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.models.discover import stand_in
 from jupyter_llm.notebook.cells.recorder import Recorder
+from jupyter_llm.notebook.cells.shell import parent_header
 from jupyter_llm.notebook.code.landing import CellWriter
 from jupyter_llm.tasks.proposal import Proposal
 
@@ -314,8 +315,9 @@ class LLMMagics(Magics):
 
         It has to be opened a while before something is wanted of it.
         """
-        parent = getattr(self.shell, "parent_header", None) or {}
-        if "deletedCells" not in parent.get("metadata", ()):  # which the pages that do so send
+        if "deletedCells" not in parent_header(self.shell).get(
+            "metadata", ()
+        ):  # which the pages that do so send
             return None
         if self._opened is None:
             with suppress(PanelFilesError):
@@ -346,8 +348,8 @@ class LLMMagics(Magics):
         """Keep an answer where that is wanted, and tell a person what need not be saved."""
         self._assign(completion, options)
         self.settle()
-        request = getattr(self.shell, "parent_header", None) or {}
-        is_read = request.get("content", {}).get("allow_stdin", True)  # else nobody is there
+        content = parent_header(self.shell).get("content", {})
+        is_read = content.get("allow_stdin", True)  # else nobody is there
         if is_read and (remark := "; ".join(filter(None, (said, stand_in(completion.model))))):
             view.remark(remark)
             self._remarked = view

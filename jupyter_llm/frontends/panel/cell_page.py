@@ -10,7 +10,7 @@ from traitlets import Unicode
 
 from jupyter_llm.frontends.comm.inbox import hear_beside_cells
 from jupyter_llm.frontends.panel.panel import STATIC, built
-from jupyter_llm.notebook.cells.shell import current_shell
+from jupyter_llm.notebook.cells.shell import current_shell, parent_header
 from jupyter_llm.notebook.code.landing import MADE_KEY, MadeCell
 
 if TYPE_CHECKING:
@@ -97,6 +97,5 @@ class CellPage(AnyWidget):
 
 def _page() -> str | None:
     """The page that runs the cell, by what it names itself in all that it sends."""
-    parent = getattr(current_shell(), "parent_header", None) or {}
-    session: str | None = parent.get("header", {}).get("session")
+    session: str | None = parent_header(current_shell()).get("header", {}).get("session")
     return session

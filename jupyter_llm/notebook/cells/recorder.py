@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, bundle_text, error_text
 from jupyter_llm.notebook.cells.rendering import SETUP_MAGICS
+from jupyter_llm.notebook.cells.shell import parent_header
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL
 from jupyter_llm.notebook.values.learning import learn
 
@@ -174,8 +175,8 @@ class Recorder:
 
     def _tags(self, info: ExecutionInfo) -> frozenset[str] | None:
         """The cell's tags, which JupyterLab sends along with the code; None if none are sent."""
-        parent = getattr(self._shell, "parent_header", None) or {}  # before IPython 9.3
-        metadata = getattr(info, "cell_meta", None) or parent.get("metadata") or {}
+        sent = parent_header(self._shell).get("metadata")
+        metadata = getattr(info, "cell_meta", None) or sent or {}  # before IPython 9.3
         tags = metadata.get("tags")
         return frozenset(one for one in tags if isinstance(one, str)) if tags is not None else None
 

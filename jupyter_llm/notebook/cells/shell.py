@@ -15,6 +15,11 @@ def current_shell() -> Any:
     return ipython.get_ipython() if ipython is not None else None
 
 
+def parent_header(shell: Any) -> dict[str, Any]:
+    """The message with which a page asked for what runs; empty outside of a kernel."""
+    return getattr(shell, "parent_header", None) or {}  # before IPython 9.3 there was none
+
+
 def user_namespace() -> Mapping[str, Any]:
     """The variables of the notebook; none where there is no IPython."""
     shell = current_shell()

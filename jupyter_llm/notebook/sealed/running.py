@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import linecache
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -199,10 +199,10 @@ class Run:
         elif kind:
             headline = ": ".join(filter(None, (kind, " ".join(message.split()))))
             seen = Seen(outcome="raises", text=_told(f"raises {clip(headline, _MAX_HEADLINE)}"))
-        num_figures = 0
+        num_figures, names = 0, self._names()
         with suppress(Exception):
             num_figures = self._silence.num_figures
-            seen = self._with_facts(seen) if seen.runs else seen
+            seen = self._with_facts(seen, names) if seen.runs else seen
         return replace(
             seen,
             error_kind=_told(kind),
@@ -212,13 +212,13 @@ class Run:
             report=_told(report, _MAX_REPORT),
             printed=_told(self._silence.stdout.text),
             result=_told(self._result),
-            names=tuple(self._names()),
+            names=tuple(names),
             num_figures=num_figures,
         )
 
-    def _with_facts(self, seen: Seen) -> Seen:
+    def _with_facts(self, seen: Seen, names: Collection[str]) -> Seen:
         """What was seen, and what the code has made or changed, and shows at its end."""
-        bound = [name for name in self._names() if name in self._about]
+        bound = [name for name in names if name in self._about]
         now = _sized(self._namespace, [*sorted(self._about - {*bound}), *bound])
         changed = {*bound, *(one.name for one in bindings(self._python) if one.verb == "changes")}
         old = self._sizes

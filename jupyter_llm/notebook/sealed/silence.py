@@ -70,7 +70,7 @@ class Silence:
     @property
     def drawn(self) -> Counter[str]:
         """How many new lines and bars the pictures of matplotlib's have."""
-        new = set(_open_figures()) - self._figures
+        new = self._new_figures()
         figures = [*self._shown, *(sys.modules["matplotlib.pyplot"].figure(one) for one in new)]
         found: Counter[str] = Counter()
         made = {id(one) for one in gc.get_objects()} if figures else set()
@@ -87,7 +87,10 @@ class Silence:
     @property
     def num_figures(self) -> int:
         """How many pictures were displayed, or are ready to be when the cell ends."""
-        return self.num_pictures + len(set(_open_figures()) - self._figures)
+        return self.num_pictures + len(self._new_figures())
+
+    def _new_figures(self) -> set[int]:
+        return set(_open_figures()) - self._figures
 
     def begin(self) -> None:
         """Take the place of all that shows anything; there is no end."""

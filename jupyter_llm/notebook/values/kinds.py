@@ -75,7 +75,7 @@ class Reading:
         if id(value) in self._inside:
             return "…(itself)"
         if is_concealed("", value):
-            return cut(HIDDEN, room)
+            return _mark(room)
         kind = self.kind_of(value)
         if kind is None:
             return cut(one_line(self.asked(value)), room)
@@ -88,7 +88,7 @@ class Reading:
     def brief_of(self, name: str, value: object, room: int = ITEM_CHARS) -> str:
         """One short line for a value that goes by a name."""
         if self.hides(name, value):
-            return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
+            return _mark(room)
         return self.brief(value, room)
 
     def hides(self, name: str, value: object) -> bool:
@@ -130,6 +130,11 @@ class Reading:
             yield
         finally:
             self._inside.pop()
+
+
+def _mark(room: int) -> str:
+    """What stands in the place of what is hidden."""
+    return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
 
 
 def type_name(value: object) -> str:

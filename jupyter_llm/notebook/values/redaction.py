@@ -87,7 +87,7 @@ def redact_mixed(text: str) -> Redacted:
         for number, (start, end) in enumerate(pairwise([0, *ends, len(text)]))
     ]
     found = tuple(one for part in parts for one in part.found)
-    return _everywhere(Redacted("".join(part.text for part in parts), found))
+    return _everywhere(Redacted("".join(part.text for part in parts), found), notes=False)
 
 
 def redact_value(expression: str, value: object, text: str) -> str:

@@ -10,13 +10,13 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_llm.common.workers import start_worker
-from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.completion import Usage
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, RawPrompt, Request
@@ -89,19 +89,10 @@ class GhostText:
 
 @dataclass(frozen=True, slots=True)
 class GhostItem:
-    """One suggestion that is finished.
-
-    `completion` is its last try as the model wrote it, with its record; None if it was asked
-    nothing.
-    """
+    """One suggestion that is finished, and what its last try had read and written."""
 
     text: str = ""
-    completion: Completion | None = None
-
-    @property
-    def usage(self) -> Usage:
-        """What its last try had read and written."""
-        return self.completion.usage if self.completion is not None else Usage()
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +190,7 @@ class Suggester:
         read.
         """
         kept, is_set_next = "", _is_set_next(self._rest)
-        completion: Completion | None = None
+        usage = Usage()
         for _ in range(_MAX_TRIES):
             openings = self._names.openings(self._seen + kept, is_set_next=is_set_next)
             if openings is None and not kept and self._ending.is_statement_next:
@@ -219,16 +210,17 @@ class Suggester:
             self._run.follow(stream)
             text, wrong = self._follow(stream, kept, prompt.piece, at_first)
             completion = stream.result()
+            usage = completion.usage
             if self._run.is_cancelled:
-                return GhostItem("", completion)
+                return GhostItem("", usage)
             if wrong is None:
                 is_torn = completion.finish_reason in ("length", "repetition")
                 text = self._ending.final(text, is_torn=is_torn)
                 wrong = self._wrong(text, is_whole=True)
             if wrong is None:
-                return GhostItem(text, completion)
+                return GhostItem(text, usage)
             kept, is_set_next = text[:wrong], False
-        return GhostItem(self._without_end(kept), completion)
+        return GhostItem(self._without_end(kept), usage)
 
     def _follow(
         self,

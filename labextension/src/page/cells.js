@@ -184,8 +184,8 @@ export class Notebook {
    * @returns {Attachment | null}
    */
   attachCell() {
-    const cell = this.activeCell();
-    if (!cell?.source.trim() || this.#isOff(cell)) return null;
+    const cell = this.#toldCell();
+    if (!cell?.source.trim()) return null;
     return { label: this.#label(cell, "In"), text: shortened(cell.source) };
   }
 
@@ -201,9 +201,8 @@ export class Notebook {
    * @returns {Attachment[]}
    */
   atHand() {
-    const [selected, cell] = [this.#page.selection(), this.activeCell()];
+    const [selected, cell] = [this.#page.selection(), this.#toldCell()];
     if (!this.isBeside || !cell?.source.trim()) return [];
-    if (this.#isOff(cell)) return [];
     const model = this.#model.cells.get(cell.index);
     const label = this.#label(cell, "In");
     const hasRun = cell.type !== "code" || (model.executionCount && !model.isDirty);
@@ -218,8 +217,8 @@ export class Notebook {
    * @returns {Attachment | null}
    */
   attachOutput() {
-    const cell = this.activeCell();
-    if (!cell || this.#isOff(cell)) return null;
+    const cell = this.#toldCell();
+    if (!cell) return null;
     const text = outputsText(outputsOf(this.#model.cells.get(cell.index)));
     return text ? { label: this.#label(cell, "Out"), text: shortened(text) } : null;
   }
@@ -310,11 +309,13 @@ export class Notebook {
   }
 
   /**
-   * @param {Cell} cell
-   * @returns {boolean}
+   * Return the active cell, if anything may be told of it.
+   *
+   * @returns {Cell | null}
    */
-  #isOff({ index }) {
-    return isOff(this.#model.cells.get(index).sharedModel);
+  #toldCell() {
+    const cell = this.activeCell();
+    return cell && !isOff(this.#model.cells.get(cell.index).sharedModel) ? cell : null;
   }
 
   /**

@@ -65,11 +65,8 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(IDS.chat, {
       label: trans.__("LLM: Chat about the Notebook"),
       icon: ICON,
-      execute: ({ chat }) => {
-        shell.activateById(sideBar.id);
-        if (typeof chat === "string") sideBar.showChat(chat);
-      },
-      describedBy: { args: { type: "object", properties: { chat: { type: "string" } } } },
+      execute: () => shell.activateById(sideBar.id),
+      describedBy: { args: { type: "object", properties: {} } },
     });
     addChatCommands(commands, sideBar, app.serviceManager.contents, trans);
     const category = trans.__("Language Model");

@@ -70,12 +70,6 @@ export class SideBar extends Widget {
     this.#show();
   }
 
-  /** Show one of the chats of the notebook in front. */
-  showChat(name: string): void {
-    const chats = this.#panel && this.#of(this.#panel);
-    chats?.show(name).catch(this.#fail);
-  }
-
   /** Say something, with a button behind it that does something about it. */
   say(text: string, action?: { label: string; run: () => void }): void {
     this.#text.textContent = text;
@@ -114,7 +108,10 @@ export class SideBar extends Widget {
     const { __ } = { __: this.#trans.__.bind(this.#trans) };
     this.#select.className = "jllm-side-select";
     this.#select.setAttribute("aria-label", __("Chat of this notebook"));
-    this.#select.onchange = () => this.showChat(this.#select.value);
+    this.#select.onchange = () => {
+      const chats = this.#panel && this.#of(this.#panel);
+      chats?.show(this.#select.value).catch(this.#fail);
+    };
     this.#select.onfocus = () => void this.chats?.list().catch(() => {});
     this.#head.className = "jllm-side-head";
     this.#head.append(
