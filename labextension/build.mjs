@@ -77,7 +77,7 @@ function licences(libraries) {
 const folder = resolve(process.argv[2] ?? join(HERE, "../jupyter_llm/frontends/panel/static"));
 const { metafile, outputFiles } = await build({
   absWorkingDir: HERE,
-  entryPoints: ["src/chat_panel.js", "src/chat_panel.css", "src/cell_page.js"],
+  entryPoints: ["src/chat_panel.ts", "src/chat_panel.css", "src/cell_page.ts"],
   outdir: folder,
   bundle: true,
   minify: true,

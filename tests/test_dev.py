@@ -45,7 +45,7 @@ def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: list[str]) ->
     monkeypatch.setattr(dev, "overhear", lambda *command: (call(*command), ""))
     monkeypatch.setattr(dev, "really_install", dev.install, raising=False)
     monkeypatch.setattr(dev, "install", lambda: commands.append("install"))
-    for name in ("src/a.js", "build.mjs", ".npmrc", "package.json", "package-lock.json"):
+    for name in ("src/a.ts", "build.mjs", ".npmrc", "package.json", "package-lock.json"):
         (dev.FRONT_END / name).parent.mkdir(parents=True, exist_ok=True)
         (dev.FRONT_END / name).touch()
     (tmp_path / "pyproject.toml").touch()
@@ -64,7 +64,7 @@ def remove(name: str) -> Callable[[Path], object]:
     ("change", "wanted"),
     [
         (write("labextension/package-lock.json"), ["ci", "build"]),
-        (write("labextension/src/a.js"), ["build"]),
+        (write("labextension/src/a.ts"), ["build"]),
         (write("labextension/build.mjs"), ["build"]),
         (remove("jupyter_llm/frontends/panel/static/chat_panel.js"), ["build"]),
         (remove("jupyter_llm/frontends/lab/static/package.json"), ["build"]),

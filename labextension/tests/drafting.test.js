@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { Drafting } from "../src/compose/drafting.js";
+import { Drafting } from "../lib/compose/drafting.js";
 
-/** @import { Draft } from "../src/compose/drafting.js" */
+/** @import { Draft } from "../lib/compose/drafting.js" */
 
 /** @type {Draft} */
 let field;

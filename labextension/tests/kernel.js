@@ -1,6 +1,6 @@
 /** A kernel's end of a panel, driven by hand. */
 
-/** @import { Comm } from "../src/kernel/store.js" */
+/** @import { Comm } from "../lib/kernel/store.js" */
 
 /** Numbers what it says, as the real one does, and keeps what it was sent. */
 export class Kernel {

@@ -19,7 +19,7 @@ const FOLDERS = [
   ["dom"],
 ];
 
-// `import … from "…"`, `import("…")`, types in comments, and `@import "…"` in style sheets.
+// `import … from "…"`, `import("…")`, also of types only, and `@import "…"` in style sheets.
 const IMPORT = /\b(?:from|import)\s*\(?\s*["'](\.[^"']+)["']/g;
 
 /** @typedef {Record<string, string[]>} Arrows What each file imports of the others. */
@@ -29,7 +29,7 @@ const IMPORT = /\b(?:from|import)\s*\(?\s*["'](\.[^"']+)["']/g;
  */
 function sources() {
   const names = readdirSync(SRC, { recursive: true, encoding: "utf8" });
-  const files = names.filter((name) => /\.(?:[jt]s|css)$/.test(name));
+  const files = names.filter((name) => /\.(?:ts|css)$/.test(name));
   return Object.fromEntries(
     files.map((name) => [name.replaceAll("\\", "/"), readFileSync(new URL(name, SRC), "utf8")]),
   );
@@ -41,7 +41,8 @@ function sources() {
  */
 function arrows(texts) {
   const found = Object.entries(texts).map(([name, text]) => {
-    const names = [...text.matchAll(IMPORT)].map((match) => String(match[1]));
+    // What is imported bears the name that it has once it is compiled.
+    const names = [...text.matchAll(IMPORT)].map((match) => String(match[1]).replace(/js$/, "ts"));
     return [name, names.map((other) => posix.join(posix.dirname(name), other))];
   });
   return Object.fromEntries(found);
@@ -103,12 +104,12 @@ test("the first line of each file says what it is", () => {
 });
 
 for (const [kind, name, text] of [
-  ["up", "dom/a.js", 'import { b } from "../kernel/b.js";'],
-  ["a type only", "kernel/a.js", '/** @import { B } from "../talk/b.js" */'],
-  ["a type in passing", "page/a.js", '/** @type {import("../frame/b.js").B} */'],
-  ["sideways", "talk/a.js", 'import {\n  b,\n} from "../compose/b.js";'],
+  ["up", "dom/a.ts", 'import { b } from "../kernel/b.js";'],
+  ["a type only", "kernel/a.ts", 'import type { B } from "../talk/b.js";'],
+  ["a type in passing", "page/a.ts", 'let b: import("../frame/b.js").B;'],
+  ["sideways", "talk/a.ts", 'import {\n  b,\n} from "../compose/b.js";'],
   ["a style", "dom/a.css", '@import "../frame/b.css";'],
-  ["to the top", "frame/a.js", 'import "../chat_panel.js";'],
+  ["to the top", "frame/a.ts", 'import "../chat_panel.js";'],
 ]) {
   test(`an import that does not point down is found: ${kind}`, () => {
     assert.equal(wrongImports(arrows({ [String(name)]: String(text) })).length, 1);
@@ -116,6 +117,11 @@ for (const [kind, name, text] of [
 }
 
 test("a circle is found", () => {
-  const circle = { "a.js": ["b.js"], "b.js": ["c.js"], "c.js": ["a.js"] };
-  assert.deepEqual(inCircles({ ...circle, "d.js": ["e.js"], "e.js": [] }), Object.keys(circle));
+  const circle = {
+    "dom/a.ts": 'from "./b.js"',
+    "dom/b.ts": 'from "./c.js"',
+    "dom/c.ts": 'from "./a.js"',
+  };
+  const others = { "dom/d.ts": 'from "./e.js"', "dom/e.ts": "" };
+  assert.deepEqual(inCircles(arrows({ ...circle, ...others })), Object.keys(circle));
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diffLines } from "../src/dom/line_diff.js";
+import { diffLines } from "../lib/dom/line_diff.js";
 
 const SIGNS = { same: " ", removed: "-", added: "+" };
 

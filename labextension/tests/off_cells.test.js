@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isOff } from "../src/page/off_cells.js";
+import { isOff } from "../lib/page/off_cells.js";
 
 for (const [tags, off] of [
   [["llm-off"], true],

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { codePoints, fromCodePoints } from "../src/dom/offsets.js";
-import { outputsText, shortened } from "../src/page/outputs.js";
+import { codePoints, fromCodePoints } from "../lib/dom/offsets.js";
+import { outputsText, shortened } from "../lib/page/outputs.js";
 
 test("outputs say what was printed, shown and raised, without colours", () => {
   const text = outputsText([

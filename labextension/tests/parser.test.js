@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { outerBlocks, render } from "../src/markdown/parser.js";
+import { outerBlocks, render } from "../lib/markdown/parser.js";
 
 /**
  * @param {string} source

@@ -6,7 +6,7 @@ import { colourPrompts, isPromptCell, MARKDOWN } from "../lib/prompt_cells/promp
 
 const PYTHON = "text/x-ipython";
 
-/** @import { EditedCell } from "../src/prompt_cells/prompt_cell.js" */
+/** @import { EditedCell } from "../lib/prompt_cells/prompt_cell.js" */
 
 /** As a cell's model in JupyterLab, with what this asks of it. */
 class Cell {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Recall } from "../src/compose/recall.js";
+import { Recall } from "../lib/compose/recall.js";
 
 test("Up goes back to the first prompt, Down to what was being written", () => {
   const recall = new Recall(() => ["one", "two"]);

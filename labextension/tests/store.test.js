@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { createStore } from "../src/kernel/store.js";
+import { createStore } from "../lib/kernel/store.js";
 import { Kernel } from "./kernel.js";
 import { example } from "./messages.js";
 
-/** @import { Topic } from "../src/kernel/state.js" */
-/** @import { Store } from "../src/kernel/store.js" */
+/** @import { Topic } from "../lib/kernel/state.js" */
+/** @import { Store } from "../lib/kernel/store.js" */
 
 /** @type {Kernel} */
 let kernel;

@@ -5,7 +5,7 @@ import { beforeEach, test } from "node:test";
 import { fitOf, Task } from "../lib/actions/task.js";
 import { Requests } from "../lib/connection/requests.js";
 
-/** @import { Message, MessageOf, Request } from "../src/connection/messages.js" */
+/** @import { Message, MessageOf, Request } from "../lib/connection/messages.js" */
 
 const TARGET = { cell: { id: "c1", source: "x = 1", error: null }, selection: null };
 /** @type {Omit<MessageOf<"proposal">, "type" | "id">} */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mended, withoutBareMarks } from "../src/markdown/unfinished.js";
+import { mended, withoutBareMarks } from "../lib/markdown/unfinished.js";
 
 /** @type {[string, string][]} */
 const MENDED = [

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "XDG_CACHE_HOME"  # where checkpoints go
 IDLE_POLL_S = 0.02
-PAUSE_S = 0.3  # as in labextension/src/compose/drafting.js
+PAUSE_S = 0.3  # as in labextension/src/compose/drafting.ts
 PANEL_TOKENS = 24  # a panel's answers all have the same limit
 ANSWER_TIMEOUT_S = 600
 

@@ -104,7 +104,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def serving_panel(folder: Path) -> Iterator[str]:
     """Serve the panel on loopback and yield the page's address; `?theme=light` or `dark`."""
     esbuild = ("node_modules/esbuild/bin/esbuild", "--bundle", "--format=esm", "--outbase=src")
-    modules = ("chat_panel.js", "chat_panel.css", "markdown/markdown.js", "talk/diff.js")
+    modules = ("chat_panel.ts", "chat_panel.css", "markdown/markdown.ts", "talk/diff.ts")
     sources = [f"src/{name}" for name in modules]
     run_node(*esbuild, "--log-level=warning", f"--outdir={folder}", *sources)
     shutil.copy(HERE / "panel_page.js", folder)

@@ -2,17 +2,7 @@
 
 import type { Cell } from "@jupyterlab/cells";
 import type { NotebookPanel } from "@jupyterlab/notebook";
-
-/** What chat_panel.js asks its host of the cells; see page/page_cells.js. */
-export interface CellsOnPage {
-  activeId(): string | null;
-  /** What is selected in the active cell, if anything is. */
-  selection(): string | null;
-  ownPlace(): number;
-  onActiveChanged(listener: () => void): () => void;
-  leaveHiddenMath(): void;
-  dispose(): void;
-}
+import type { CellsOnPage } from "../page/cells.js";
 
 /** One notebook, whichever tab is in front. */
 export class NotebookPage implements CellsOnPage {

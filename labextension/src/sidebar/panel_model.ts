@@ -2,7 +2,7 @@
 
 import type { UUID } from "@lumino/coreutils";
 import type { Connection, ConnectionState, PanelNews } from "../connection/connection.js";
-import type { CellsOnPage } from "./notebook_page.js";
+import type { CellsOnPage } from "../page/cells.js";
 
 export type PanelId = ReturnType<typeof UUID.uuid4>;
 

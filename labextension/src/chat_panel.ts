@@ -1,0 +1,57 @@
+/** The front end of ChatPanel: what anywidget calls. */
+
+import type { AnyWidget } from "@anywidget/types";
+import { createComposer } from "./compose/composer.js";
+import type { ChatMessageOf, SuggestionKind } from "./connection/messages.js";
+import { createPanel } from "./frame/panel.js";
+import { createStore, type Store } from "./kernel/store.js";
+import { createNotebook } from "./page/cells.js";
+
+/** Make what one widget model and all its views are. */
+export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
+  let store: Store | undefined;
+  const views = new Set<HTMLElement>();
+  const speaker = () => [...views].find((view) => view.checkVisibility());
+
+  return {
+    initialize({ model }) {
+      const made = createStore(model);
+      store = made;
+      return () => made.dispose();
+    },
+
+    render({ model, el }) {
+      if (!store) return;
+      const made = store;
+      const notebook = createNotebook(model, el);
+      const composer = createComposer({ store, notebook, describe });
+      const panel = createPanel({
+        store,
+        notebook,
+        composer,
+        isSpeaker: () => speaker() === panel.element,
+      });
+      const unsubscribe = store.subscribe((changed) => {
+        const { transcript } = made.state;
+        if (changed.has("transcript") && transcript) {
+          notebook?.writeTranscript(String(model.get("panel_id")), transcript);
+        }
+      });
+      views.add(panel.element);
+      el.append(panel.element);
+      store.connect(notebook !== null);
+      return () => {
+        unsubscribe();
+        views.delete(panel.element);
+        panel.dispose();
+        notebook?.dispose();
+        if (views.size === 0) made.disconnect();
+      };
+
+      async function describe(kind: SuggestionKind, name: string): Promise<string> {
+        const { reply } = made.request({ type: "describe", kind, name });
+        return ((await reply) as ChatMessageOf<"text">).text;
+      }
+    },
+  };
+};

@@ -1,0 +1,235 @@
+/** Where prompts are written. */
+
+import type { Attachment } from "../connection/messages.js";
+import { make, makeButton } from "../dom/elements.js";
+import type { SendOptions, Store } from "../kernel/store.js";
+import type { Notebook } from "../page/cells.js";
+import { Chips } from "./chips.js";
+import { Drafting } from "./drafting.js";
+import { Recall } from "./recall.js";
+import { type Describe, Suggestions } from "./suggestions.js";
+
+export interface Composer {
+  element: HTMLElement;
+  focus: () => void;
+  /** As if it were typed here. */
+  send: (text: string, options?: SendOptions) => void;
+  dispose: () => void;
+}
+
+const OUT_OF_REACH =
+  "The cells of this page are out of reach: none can be attached or replaced, and code lands below " +
+  "the next cell that you run.";
+
+/** What so many prompts had attached is kept, should they come back without an answer. */
+const MOST_SENT = 20;
+
+/** Make the field for the next prompt of a chat. */
+export function createComposer({
+  store,
+  notebook,
+  describe,
+}: {
+  store: Store;
+  notebook: Notebook | null;
+  describe: Describe;
+}): Composer {
+  const textarea = makeTextarea();
+  const suggestions = new Suggestions(textarea, store, describe);
+  const recall = new Recall(() => store.history());
+  const chips = new Chips(() => {
+    textarea.focus();
+    drafting.changed();
+  });
+  const drafting = new Drafting(
+    () => ({ text: textarea.value, along: chips.along }),
+    ({ text, along }) => store.draft(text, along),
+  );
+  /** What was attached to what was sent from here, by its id. */
+  const sent = new Map<string, readonly Attachment[]>();
+  const hint = make("span", "jllm-composer-hint");
+  hint.setAttribute("role", "status");
+  const send = makeButton("Send", sendText, { className: "jllm-send" });
+  const attach = notebook ? attachButtons(notebook, takeAttachment) : null;
+  const element = make(
+    "div",
+    "jllm-composer",
+    chips.element,
+    make("div", "jllm-composer-box", suggestions.element, textarea),
+    make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, send),
+  );
+  // As in VS Code and Colab.
+  if (!notebook) element.append(make("p", "jllm-out-of-reach", OUT_OF_REACH));
+
+  function setText(text: string): void {
+    textarea.value = text;
+    textarea.setSelectionRange(text.length, text.length);
+    textChanged();
+  }
+
+  function textChanged(): void {
+    hint.textContent = "";
+    send.disabled = !textarea.value.trim();
+    fit(textarea);
+    drafting.changed();
+  }
+
+  function sendText(): void {
+    const text = textarea.value;
+    if (!text.trim()) return;
+    suggestions.close();
+    sendNow(text, chips.takeAll());
+    recall.reset();
+    setText("");
+    drafting.sent();
+    textarea.focus();
+  }
+
+  function sendNow(text: string, options: SendOptions): void {
+    sent.set(store.send(text, options), options.attachments ?? []);
+    for (const id of [...sent.keys()].slice(0, -MOST_SENT)) sent.delete(id);
+  }
+
+  /**
+   * Have here again what was sent from here and came to nothing. What finds no room in the field,
+   * since something else is being written, comes back with Up.
+   */
+  function takeBack(): void {
+    for (const { id, text } of store.state.returned) {
+      const attachments = sent.get(id);
+      if (!sent.delete(id) || textarea.value) continue;
+      setText(text);
+      hint.textContent = "Not answered. Here it is again.";
+      if (element.parentElement?.contains(document.activeElement)) textarea.focus();
+      for (const attachment of attachments ?? []) chips.add(attachment);
+    }
+  }
+
+  /** `reason` says why there is none. */
+  function takeAttachment(attachment: Attachment | null, reason: string): void {
+    hint.textContent = attachment ? "" : reason;
+    if (attachment) chips.add(attachment);
+    drafting.changed();
+    textarea.focus();
+  }
+
+  /** Show an earlier prompt, or a later one. */
+  function show(prompt: string | null): boolean {
+    if (prompt !== null) setText(prompt);
+    return prompt !== null;
+  }
+
+  /** Do what a key means here. False if the browser is to do what it does in any text. */
+  function takeKey(event: KeyboardEvent): boolean {
+    const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
+    if (!hasModifier && suggestions.takeKey(event)) return true;
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) sendText();
+    else if (hasModifier || event.shiftKey) return false;
+    else if (event.key === "ArrowUp" && isAtStart(textarea, recall)) {
+      return show(recall.older(textarea.value));
+    } else if (event.key === "ArrowDown" && isAtEnd(textarea)) return show(recall.newer());
+    else if (event.key === "Escape" && isBusy(store)) store.stop(null);
+    else return false;
+    return true;
+  }
+
+  textarea.addEventListener("keydown", (event) => {
+    // While an input method composes a character, its keys are its own.
+    if (!event.isComposing && event.keyCode !== 229 && takeKey(event)) event.preventDefault();
+  });
+  textarea.addEventListener("input", () => {
+    recall.reset();
+    textChanged();
+    suggestions.ask();
+  });
+  textarea.addEventListener("blur", () => suggestions.close());
+  const offer = () => {
+    if (notebook && chips.offer(notebook.atHand())) drafting.changed();
+  };
+  const endOffers = notebook?.onActiveCellChanged(offer);
+  const unsubscribe = store.subscribe((changed) => {
+    if (changed.has("returned")) takeBack();
+    if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.status);
+  });
+  textChanged();
+  offer();
+  return {
+    element,
+    focus: () => textarea.focus(),
+    send: (text, options = {}) => sendNow(text, options),
+    dispose() {
+      unsubscribe();
+      attach?.dispose();
+      endOffers?.();
+      suggestions.close();
+      drafting.dispose();
+    },
+  };
+}
+
+function makeTextarea(): HTMLTextAreaElement {
+  const textarea = document.createElement("textarea");
+  textarea.rows = 1;
+  textarea.dir = "auto";
+  textarea.placeholder = "Ask, / for commands, @ for variables and cells";
+  textarea.setAttribute("aria-label", "Message");
+  textarea.spellcheck = false;
+  textarea.autocomplete = "off";
+  // The browser's own menu, with Paste, in the place of the notebook's.
+  textarea.dataset.jpSuppressContextMenu = "true";
+  return textarea;
+}
+
+/** Make room for all lines, as far as the style sheet lets it. */
+function fit(textarea: HTMLTextAreaElement): void {
+  if (CSS.supports("field-sizing", "content")) return; // the style sheet does it
+  textarea.style.height = "auto";
+  textarea.style.height = `${textarea.scrollHeight}px`;
+}
+
+function attachButtons(
+  notebook: Notebook,
+  onAttach: (attachment: Attachment | null, reason: string) => void,
+): { buttons: HTMLButtonElement[]; dispose: () => void } {
+  const cell = makeButton("Attach cell", () =>
+    onAttach(notebook.attachCell(), "Select a cell first."),
+  );
+  const output = makeButton("Attach output", () =>
+    onAttach(notebook.attachOutput(), "Select a cell with output first."),
+  );
+  const tell = () => {
+    cell.title = notebook.attachCell()?.label ?? "The selected cell";
+    output.title = notebook.attachOutput()?.label ?? "The output of the selected cell";
+  };
+  // Cells run and get numbers meanwhile, so that this is looked up when it is about to be read.
+  for (const button of [cell, output]) {
+    button.addEventListener("pointerenter", tell);
+    button.addEventListener("focus", tell);
+  }
+  return { buttons: [cell, output], dispose: notebook.onActiveCellChanged(tell) };
+}
+
+/** Whether something is being written, or will be. */
+function isBusy({ state: { pending, path, turns, notices } }: Store): boolean {
+  return (
+    pending.length > 0 ||
+    path.some((number) => turns.get(number)?.state !== "finished") ||
+    notices.some(({ is_finished }) => !is_finished)
+  );
+}
+
+/** Whether Up means an earlier prompt rather than the line above. */
+function isAtStart(
+  { value, selectionStart, selectionEnd }: HTMLTextAreaElement,
+  recall: Recall,
+): boolean {
+  if (selectionStart !== selectionEnd) return false;
+  return (
+    selectionStart === 0 || (recall.isActive && !value.slice(0, selectionStart).includes("\n"))
+  );
+}
+
+/** Whether Down can mean a later prompt rather than the line below. */
+function isAtEnd({ value, selectionStart, selectionEnd }: HTMLTextAreaElement): boolean {
+  return selectionStart === selectionEnd && !value.slice(selectionStart).includes("\n");
+}

@@ -1,0 +1,45 @@
+/** Goes through what was typed before, as shells do. */
+
+/** Where one is among earlier prompts, and what was being written before. */
+export class Recall {
+  readonly #history: () => string[];
+  #draft = "";
+  #prompts: string[] = [];
+  #index = 0;
+
+  /** `history` tells earlier prompts, the latest last. */
+  constructor(history: () => string[]) {
+    this.#history = history;
+  }
+
+  /** Whether an earlier prompt is shown. */
+  get isActive(): boolean {
+    return this.#index < this.#prompts.length;
+  }
+
+  /** The prompt before the one that is shown, or null if there is none. `text` is what is shown. */
+  older(text: string): string | null {
+    if (!this.isActive) {
+      const history = this.#history();
+      this.#prompts = history.at(-1) === text ? history.slice(0, -1) : history; // shown already
+      this.#index = this.#prompts.length;
+      this.#draft = text;
+    }
+    if (this.#index === 0) return null;
+    this.#index -= 1;
+    return this.#prompts[this.#index] ?? null;
+  }
+
+  /** The prompt after the shown one, at the end what was being written; null if that is shown. */
+  newer(): string | null {
+    if (!this.isActive) return null;
+    this.#index += 1;
+    return this.#prompts[this.#index] ?? this.#draft;
+  }
+
+  /** Begin anew from the latest: the text was changed or sent. */
+  reset(): void {
+    this.#prompts = [];
+    this.#index = 0;
+  }
+}

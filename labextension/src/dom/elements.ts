@@ -1,0 +1,89 @@
+/** Elements made in one line each, and what several parts of the panel do with them. */
+
+/** Make an element of a class, with what is in it. */
+export function make<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  className: string,
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[Tag] {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}
+
+/** Make a button; `isPlain` has no frame until it is pointed at. */
+export function makeButton(
+  label: string,
+  onClick: (event: MouseEvent) => void,
+  { isPlain = true, className = "" }: { isPlain?: boolean; className?: string } = {},
+): HTMLButtonElement {
+  const kind = isPlain ? "jllm-button jllm-plain-button" : "jllm-button";
+  const button = make("button", `${kind} ${className}`.trim(), label);
+  button.type = "button";
+  button.addEventListener("click", onClick);
+  return button;
+}
+
+/** Write a text, but leave the page alone where it says so already. */
+export function setText(element: HTMLElement, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * Put elements into a parent in their order, and move only what is out of place: what moves loses
+ * the focus and the selection.
+ */
+export function arrange(parent: HTMLElement, wanted: readonly HTMLElement[]): void {
+  const kept = new Set(wanted);
+  for (const child of [...parent.children]) {
+    if (!(child instanceof HTMLElement && kept.has(child))) child.remove();
+  }
+  let place = parent.firstElementChild;
+  for (const element of wanted) {
+    if (element === place) place = place.nextElementSibling;
+    else parent.insertBefore(element, place);
+  }
+}
+
+/** Say something on a button for a moment, in the place of its name. */
+export function flash(button: HTMLButtonElement, text: string): void {
+  const name = button.dataset.name ?? button.textContent;
+  button.dataset.name = name;
+  button.textContent = text;
+  setTimeout(() => {
+    if (button.textContent === text) button.textContent = name;
+  }, 1500);
+}
+
+/** Copy a text. Pages that are not secure have only the old way. Tells whether it worked. */
+export async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = make("textarea", "jllm-hidden");
+    const focused = document.activeElement;
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const isCopied = document.execCommand("copy");
+    field.remove();
+    if (focused instanceof HTMLElement) focused.focus();
+    return isCopied;
+  }
+}
+
+/** Make a bar that shows a share, for eyes only: the words beside it say the same. */
+export function createBar(): { element: HTMLElement; show: (share: number | null) => void } {
+  const fill = make("span", "jllm-bar-fill");
+  const element = make("span", "jllm-bar", fill);
+  element.setAttribute("aria-hidden", "true");
+  return {
+    element,
+    show(share) {
+      element.hidden = share === null;
+      if (share !== null) fill.style.inlineSize = `${Math.round(100 * share)}%`;
+    },
+  };
+}

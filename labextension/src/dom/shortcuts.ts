@@ -1,0 +1,39 @@
+/** Which keys that are pressed in the panel are heard outside of it. */
+
+const MARK = "data-lm-suppress-shortcuts";
+
+/**
+ * Keep the notebook's shortcuts from what is typed in an element; those of the whole page stay.
+ *
+ * In a notebook, single keys delete, copy and run cells, and with Ctrl they do more of that: Ctrl+Z
+ * takes back a change of the active cell, also while the focus is in a text of the panel. None of
+ * it is meant here. What is asked of the application, such as saving or the command palette, is,
+ * and the application listens for it on the body.
+ *
+ * JupyterLab looks at a key after the panel, so that stopping it is enough. Notebook 7 does so
+ * before, and leaves only those keys alone whose very target is marked: an element around it comes
+ * too late for shortcuts of whatever has the focus. The mark is there for that look alone, since
+ * what is drawn of an answer is compared with what it is to be.
+ */
+export function keepShortcutsOut(element: HTMLElement, signal: AbortSignal): void {
+  const mark = ({ target }: KeyboardEvent) => {
+    if (target instanceof Element && element.contains(target)) target.setAttribute(MARK, "true");
+  };
+  const unmark = ({ target }: KeyboardEvent) => {
+    if (target instanceof Element) target.removeAttribute(MARK);
+  };
+  window.addEventListener("keydown", mark, { capture: true, signal });
+  element.addEventListener("keydown", unmark, { capture: true, signal });
+  element.addEventListener("keydown", handOn, { signal });
+  // JupyterLab forbids the undo of a text in a notebook once it has heard of the key.
+  element.addEventListener("beforeinput", (event) => event.stopPropagation(), { signal });
+}
+
+/** Let the page hear of a key with Ctrl or Cmd that means nothing in the panel, but no cell. */
+function handOn(event: KeyboardEvent): void {
+  event.stopPropagation();
+  const writes = event.getModifierState("AltGraph"); // the same as Ctrl+Alt on some keyboards
+  if (event.defaultPrevented || writes || !(event.ctrlKey || event.metaKey)) return;
+  const copy = new KeyboardEvent(event.type, event);
+  if (!document.body.dispatchEvent(copy)) event.preventDefault();
+}

@@ -1,0 +1,122 @@
+/** The frame of the chat panel: the conversation, the composer, and what is going on. */
+
+import type { Composer } from "../compose/composer.js";
+import { make, makeButton, setText } from "../dom/elements.js";
+import { keepShortcutsOut } from "../dom/shortcuts.js";
+import type { Topic } from "../kernel/state.js";
+import type { Store } from "../kernel/store.js";
+import type { Notebook } from "../page/cells.js";
+import { Conversation } from "../talk/conversation.js";
+import { Awaited, createAnnouncer } from "./announcer.js";
+import { StatusView } from "./status.js";
+
+const OF_THE_LIST: readonly Topic[] = ["path", "notices", "pending"];
+
+interface Parts {
+  store: Store;
+  notebook: Notebook | null;
+  composer: Composer;
+  /** Whether this view, of all, is the one that announces. */
+  isSpeaker?: () => boolean;
+}
+
+/** Make a view of a chat. */
+export function createPanel({ store, notebook, composer, isSpeaker = () => true }: Parts): {
+  element: HTMLElement;
+  dispose: () => void;
+} {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const announcer = createAnnouncer();
+  const awaited = new Awaited();
+  const status = new StatusView();
+  const conversation = new Conversation(
+    {
+      store,
+      notebook,
+      say: announcer.say,
+      backToComposer: () => composer.focus(),
+      send: composer.send,
+    },
+    signal,
+  );
+  const name = make("span", "jllm-chat-name");
+  const waiting = make("p", "jllm-waiting");
+  waiting.setAttribute("role", "status");
+  const error = make("span", "jllm-alert-text");
+  const alert = make(
+    "div",
+    "jllm-alert",
+    error,
+    makeButton("Close", () => store.clearError()),
+  );
+  alert.setAttribute("role", "alert");
+  const element = make(
+    "section",
+    "jllm-panel",
+    make("header", "jllm-header", make("span", "jllm-title", "Chat"), name),
+    conversation.element,
+    waiting,
+    alert,
+    composer.element,
+    status.element,
+    announcer.element,
+  );
+
+  const showConnection = () => {
+    const { chat, connection } = store.state;
+    setText(name, chat ?? "");
+    element.setAttribute("aria-label", chat ? `Chat ${chat}` : "Chat");
+    conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", "Connecting…")]);
+  };
+  const showWaiting = () => {
+    waiting.hidden = !store.state.waiting;
+    setText(waiting, store.state.waiting ? "The kernel is busy. This waits for the cell." : "");
+  };
+  const showError = () => {
+    alert.hidden = store.state.error === null;
+    setText(error, store.state.error?.text ?? "");
+  };
+
+  /** Show what has changed, and leave the rest of the page as it is. */
+  const update = (changed: ReadonlySet<Topic>, turns: ReadonlySet<number>) => {
+    const { state } = store;
+    const hadFocus = hasFocus(element);
+    if (changed.has("connection")) showConnection();
+    if (changed.has("status")) status.show(state.status);
+    if (changed.has("waiting")) showWaiting();
+    if (changed.has("error")) showError();
+    if (OF_THE_LIST.some((topic) => changed.has(topic))) conversation.showAll(state);
+    for (const number of turns) conversation.showTurn(state, number);
+    // A button that has done what it was for is gone, and the keys would go nowhere.
+    if (hadFocus && !hasFocus(element)) composer.focus();
+    const news = awaited.news(state);
+    if (news.length > 0 && isSpeaker()) announcer.say(news.join(" "));
+  };
+
+  keepShortcutsOut(element, signal);
+  signal.addEventListener("abort", store.subscribe(update));
+  update(new Set(["connection", "path", "status", "error", "waiting"]), new Set());
+  return {
+    element,
+    dispose() {
+      controller.abort();
+      composer.dispose();
+      element.remove();
+    },
+  };
+}
+
+/** Whether keys go to something in an element that can be seen. */
+function hasFocus(element: HTMLElement): boolean {
+  const { activeElement: focused } = document;
+  return focused !== null && element.contains(focused) && focused.checkVisibility();
+}
+
+function emptyHint(): HTMLElement[] {
+  return [
+    make("p", "jllm-empty-title", "Ask about your notebook"),
+    make("p", "", make("kbd", "", "/"), " commands"),
+    make("p", "", make("kbd", "", "@"), " variables and cells"),
+  ];
+}

@@ -1,0 +1,109 @@
+/** Which model answers, how full its context window is and of what, and how fast it was. */
+
+import type { Status } from "../connection/messages.js";
+import { make, makeButton, setText } from "../dom/elements.js";
+import { randomId } from "../dom/random_id.js";
+import { inWords, rounded } from "../talk/facts.js";
+
+/** The parts of the window in the order in which they stand in a prompt. */
+const PARTS = ["system", "cells", "turns", "variables"] as const;
+
+const NAMES = {
+  system: "System prompt",
+  cells: "Cells",
+  turns: "Turns",
+  variables: "Variables",
+  other: "Chat template",
+  free: "Free",
+};
+
+export class StatusView {
+  readonly #model = make("span", "jllm-model");
+  readonly #bar = make("span", "jllm-gauge");
+  readonly #share = make("span", "jllm-gauge-share");
+  readonly #gauge = makeButton("", () => this.#unfold(this.#legend.hidden));
+  readonly #speed = make("span", "jllm-speed");
+  readonly #cached = make("span", "jllm-cached");
+  readonly #line = make("div", "jllm-status-line");
+  readonly #remark = make("p", "jllm-model-remark");
+  readonly #legend = make("div", "jllm-legend");
+  readonly element = make("div", "jllm-status", this.#legend, this.#line, this.#remark);
+
+  constructor() {
+    this.#legend.id = `jllm-legend-${randomId()}`;
+    this.#legend.hidden = true;
+    this.#bar.setAttribute("aria-hidden", "true");
+    this.#gauge.classList.add("jllm-gauge-button");
+    this.#gauge.setAttribute("aria-expanded", "false");
+    this.#gauge.setAttribute("aria-controls", this.#legend.id);
+    this.#gauge.append(this.#bar, this.#share);
+    this.#line.append(this.#model, this.#gauge, this.#speed, this.#cached);
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || this.#legend.hidden) return;
+      this.#unfold(false);
+      this.#gauge.focus();
+    });
+  }
+
+  show(status: Status | null): void {
+    setText(this.#model, modelText(status));
+    this.#model.title = this.#model.textContent;
+    this.#remark.hidden = !status?.remark;
+    setText(this.#remark, status?.remark ?? "");
+    this.#showGauge(status);
+    const { tokens_per_s: speed = null, cached_share: cached = null } = status ?? {};
+    this.#speed.hidden = speed === null;
+    if (speed !== null) setText(this.#speed, `${rounded(speed)} tokens/s`);
+    this.#cached.hidden = cached === null;
+    if (cached !== null) setText(this.#cached, `${Math.round(100 * cached)}% cached`);
+    this.#cached.title = "How much of the last prompt the model still had read from before";
+  }
+
+  #showGauge(status: Status | null): void {
+    const { used = null, allowed = null, parts } = status ?? {};
+    this.#gauge.hidden = used === null || !allowed || !parts;
+    if (used === null || !allowed || !parts) return;
+    const share = `${Math.round((100 * used) / allowed)}%`;
+    setText(this.#share, share);
+    const text = `Context: ${inWords(used)} of ${inWords(allowed)} tokens, ${share}`;
+    this.#gauge.setAttribute("aria-label", text);
+    this.#gauge.title = text;
+    const told = PARTS.map((name) => [name, parts[name]] as const);
+    const sum = told.reduce((total, [, tokens]) => total + tokens, 0);
+    const filled = [...told, ["other", Math.max(0, used - sum)] as const];
+    this.#bar.replaceChildren(...filled.map(([name, tokens]) => segment(name, tokens / allowed)));
+    const free = ["free", Math.max(0, allowed - used)] as const;
+    this.#legend.replaceChildren(
+      make("p", "jllm-legend-title", text),
+      make(
+        "dl",
+        "jllm-legend-list",
+        ...[...filled, free].map(([name, tokens]) => entry(name, tokens)),
+      ),
+    );
+  }
+
+  #unfold(isOpen: boolean): void {
+    this.#legend.hidden = !isOpen;
+    this.#gauge.setAttribute("aria-expanded", String(isOpen));
+  }
+}
+
+function modelText(status: Status | null): string {
+  if (!status) return "Connecting…";
+  if (status.model === null) return "No model loaded yet";
+  return status.is_loaded ? status.model : `${status.model} (not loaded)`;
+}
+
+function segment(name: keyof typeof NAMES, share: number): HTMLElement {
+  const part = make("span", `jllm-part jllm-part-${name}`);
+  part.style.inlineSize = `${100 * Math.min(1, share)}%`;
+  return part;
+}
+
+function entry(name: keyof typeof NAMES, tokens: number): HTMLElement {
+  const key = make("span", `jllm-part jllm-part-${name}`);
+  key.setAttribute("aria-hidden", "true");
+  const value = make("dd", "", inWords(tokens));
+  return make("div", "jllm-legend-entry", make("dt", "", key, NAMES[name]), value);
+}

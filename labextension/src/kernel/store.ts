@@ -1,0 +1,278 @@
+/** The chat as a panel has it: what the kernel has told, and what the user asks of it. */
+
+import type { AnyModel } from "@anywidget/types";
+import type {
+  Attachment,
+  ChatMessage,
+  ChatMessageOf,
+  ChatRequest,
+} from "../connection/messages.js";
+import { randomId } from "../dom/random_id.js";
+import { Changes, type Listener } from "./changes.js";
+import { Requests } from "./requests.js";
+import {
+  apply,
+  applySnapshot,
+  emptyState,
+  giveBack,
+  lostBy,
+  setError,
+  setPending,
+} from "./state.js";
+
+/** What a store needs of a widget's model; `gone` is what a host says where nothing can be sent. */
+export type Comm = Pick<AnyModel, "on" | "off" | "send"> & { gone?: string };
+
+export interface SendOptions {
+  /** Begin a new branch behind this turn, or with 0 from the start. */
+  after?: number | null;
+  attachments?: readonly Attachment[];
+  seed?: number | null;
+  temperature?: number | null;
+  /** Without the cells and variables that go along by themselves. */
+  isAlone?: boolean;
+}
+
+/**
+ * So long a greeting may stay without an answer before the next one, then twice as long, and so on.
+ *
+ * JupyterLab makes the subshell of a comm when it gets to know the comm. What is sent before that is
+ * done waits for the cell that runs, be it the one that shows the panel.
+ */
+const GREETING_MS = 500;
+const MOST_GREETINGS = 6;
+
+/** Make the store of a widget model. All views of the model share it. */
+export function createStore(model: Comm): Store {
+  return new Store(model);
+}
+
+export class Store {
+  readonly state = emptyState();
+  readonly #changes = new Changes();
+  readonly #view = randomId();
+  readonly #model: Comm;
+  readonly #requests: Requests;
+  #canWriteCells = false;
+  // The number of the last message, 0 before the first, and the greeting that is not answered.
+  #seq = 0;
+  #hello = "";
+  /** Whether the line has changed since all was told: the kernel may not be the one that was asked. */
+  #isOther = false;
+  #helloTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(model: Comm) {
+    this.#model = model;
+    this.#requests = new Requests(
+      this.#view,
+      (message) => model.send(message),
+      () => this.#setWaiting(),
+      model.gone,
+    );
+    model.on("msg:custom", this.#receive);
+    model.on("comm_live_update", this.#probe);
+  }
+
+  /** Hear of changes, at most once a frame. What is returned ends it. */
+  subscribe(listener: Listener): () => void {
+    return this.#changes.subscribe(listener);
+  }
+
+  /**
+   * Ask for the chat. Every view calls this; only news are sent. `canWriteCells` says whether this
+   * page can change cells and their outputs.
+   */
+  connect(canWriteCells: boolean): void {
+    const isNews = canWriteCells && !this.#canWriteCells;
+    this.#canWriteCells ||= canWriteCells;
+    if (isNews || (!this.#hello && this.state.connection === "connecting")) this.#sayHello();
+  }
+
+  /** Ask for nothing more, since the last view on this page has gone; `connect` begins anew. */
+  disconnect(): void {
+    clearTimeout(this.#helloTimer);
+    this.#hello = "";
+    this.#canWriteCells = false;
+    this.state.connection = "connecting";
+    this.#order({ type: "bye" });
+  }
+
+  /** Ask the kernel something. Its answer fulfils the promise, which fails with what it says. */
+  request(message: ChatRequest): { id: string; reply: Promise<ChatMessage> } {
+    return this.#requests.post(message);
+  }
+
+  /** Send a prompt or a command. Returns the id of the request. */
+  send(text: string, options: SendOptions = {}): string {
+    const { after = null, attachments = [], seed = null, temperature = null } = options;
+    const message = { type: "send" as const, text, after, attachments };
+    const is_alone = options.isAlone ?? false;
+    return this.#begin({ ...message, seed, temperature, is_alone }, text);
+  }
+
+  /**
+   * Tell what is being written and may be sent; with an empty text nothing is any more. Ends when
+   * the kernel has it. Nobody misses it if it fails.
+   */
+  draft(
+    text: string,
+    {
+      after = null,
+      attachments = [],
+      isAlone = false,
+    }: Pick<SendOptions, "after" | "attachments" | "isAlone"> = {},
+  ): Promise<unknown> {
+    const message = { type: "draft" as const, text, after, attachments };
+    const { reply } = this.request({ ...message, is_alone: isAlone });
+    return reply.catch(() => {});
+  }
+
+  /** Ask for another answer to the prompt of a turn. Returns the id of the request. */
+  regenerate(
+    number: number,
+    { seed = null, temperature = null }: { seed?: number | null; temperature?: number | null } = {},
+  ): string {
+    const prompt = this.state.turns.get(number)?.prompt ?? "";
+    return this.#begin({ type: "regenerate", number, seed, temperature }, prompt);
+  }
+
+  /** Stop a turn by its number, a pending request by its id, or with null all of the chat. */
+  stop(target: number | string | null): void {
+    this.#order({ type: "stop", target });
+  }
+
+  /** Show the branch through a turn. */
+  choose(number: number): void {
+    this.#order({ type: "choose", number });
+  }
+
+  /** Forget a turn for good. */
+  remove(number: number): void {
+    this.#order({ type: "remove", number });
+  }
+
+  /** Put a notice away, in all views. */
+  dismiss(notice: string): void {
+    this.#order({ type: "dismiss", notice });
+  }
+
+  /** Put the error away. */
+  clearError(): void {
+    setError(this.state, null, this.#changes.note);
+  }
+
+  /** What was typed into this chat before, the latest last. */
+  history(): string[] {
+    const { path, turns, notices, pending, returned } = this.state;
+    const typed = [0, ...path].flatMap((number) => [
+      turns.get(number)?.prompt ?? "",
+      ...notices.filter(({ after }) => after === number).map(({ prompt }) => prompt),
+    ]);
+    const unanswered = returned.filter(({ text }) => !typed.includes(text));
+    const all = [...typed, ...[...unanswered, ...pending].map(({ text }) => text)];
+    return all.filter((prompt, index) => prompt && prompt !== all[index + 1]);
+  }
+
+  /** Stop listening. */
+  dispose(): void {
+    this.#model.off("msg:custom", this.#receive);
+    this.#model.off("comm_live_update", this.#probe);
+    clearTimeout(this.#helloTimer);
+    this.#changes.dispose();
+    this.#requests.dispose();
+  }
+
+  /** Send something that becomes a turn or a notice, and show at once that it is on its way. */
+  #begin(message: ChatRequest, text: string): string {
+    this.clearError();
+    const id = this.#order(message, () => giveBack(this.state, { id, text }, this.#changes.note));
+    setPending(this.state, { id, text, progress: null }, this.#changes.note);
+    return id;
+  }
+
+  /** Send something whose failure nobody but the panel waits for. */
+  #order(message: ChatRequest, onRefused?: () => void): string {
+    const { id, reply } = this.request(message);
+    reply.catch((error: Error) => {
+      setError(this.state, error.message, this.#changes.note);
+      onRefused?.();
+    });
+    return id;
+  }
+
+  /** Whether there is a view on this page, which has said hello. */
+  get #isShown(): boolean {
+    return this.#hello !== "" || this.state.connection === "ready";
+  }
+
+  /** Ask for everything, and again while there is no answer, as was done `numBefore` times. */
+  #sayHello(numBefore = 0): void {
+    clearTimeout(this.#helloTimer);
+    const [type, view] = ["follow" as const, this.#view];
+    const message = { type, view, can_write_cells: this.#canWriteCells };
+    this.#hello = this.#order(message, () => clearTimeout(this.#helloTimer));
+    if (numBefore + 1 === MOST_GREETINGS) return;
+    const again = () => this.#sayHello(numBefore + 1);
+    this.#helloTimer = setTimeout(again, GREETING_MS * 2 ** numBefore);
+  }
+
+  /** The line to the kernel is another one, or there is none: a greeting brings out which. */
+  readonly #probe = (): void => {
+    this.#isOther = true;
+    if (this.#isShown) this.#sayHello();
+  };
+
+  /** Ask for everything again; something was missed. */
+  #recover(): void {
+    if (!this.#hello) this.#sayHello();
+  }
+
+  #setWaiting(): void {
+    if (this.state.waiting === this.#requests.isLate) return;
+    this.state.waiting = this.#requests.isLate;
+    this.#changes.note("waiting");
+  }
+
+  readonly #receive = (message: ChatMessage): void => {
+    const isGap = this.#seq > 0 && message.seq !== this.#seq + 1;
+    this.#seq = message.seq;
+    const isForUs =
+      message.type === "snapshot" &&
+      (message.view === this.#view || (message.view === null && this.#isShown));
+    if (isForUs) this.#start(message);
+    const isAwaited = this.#requests.take(message);
+    if (message.type === "error" && !isAwaited) this.#hear(message);
+    if (isForUs || !this.#isShown) return;
+    if (message.type === "anybody" && !this.#hello) this.#sayHello();
+    if (isGap) this.#recover();
+    // What comes before the snapshot is in it; after a gap nothing can be built on what there is.
+    if (this.#hello || this.state.connection === "connecting") return;
+    if (!apply(this.state, message, this.#changes.note)) this.#recover();
+  };
+
+  /** Show what went wrong, unless another view asked for it. */
+  #hear({ id, text }: ChatMessageOf<"error">): void {
+    if (id === null || this.#requests.isOwn(id)) setError(this.state, text, this.#changes.note);
+  }
+
+  #start(snapshot: ChatMessageOf<"snapshot">): void {
+    clearTimeout(this.#helloTimer);
+    const isSame = snapshot.kernel === this.state.kernel;
+    const unheard = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
+    const isUnheard = (wanted: string) => unheard.some(({ id }) => id === wanted);
+    if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
+    this.#hello = "";
+    const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
+    const lost = this.#isOther ? lostBy(this.state, snapshot, unsent) : [];
+    applySnapshot(this.state, snapshot, unsent, this.#changes.note);
+    for (const { id, text } of lost) {
+      // A kernel that is the same goes on with what it has taken in. Under another name it is found
+      // by Up, and nobody is told to ask it again.
+      const name = isSame && !isUnheard(id) ? `taken ${id}` : id;
+      giveBack(this.state, { id: name, text }, this.#changes.note);
+    }
+    if (snapshot.id === null) return; // what was sent before it may still be on its way
+    if (this.#isOther) this.#requests.failBefore(snapshot.id);
+    this.#isOther = false;
+  }
+}

@@ -1,0 +1,292 @@
+/** What can be done with the code in an answer: copy it, and bring it into the notebook. */
+
+import type { ChatMessageOf, Checked } from "../connection/messages.js";
+import { copyText, flash, make, makeButton } from "../dom/elements.js";
+import { asToolbar } from "../dom/toolbar.js";
+import type { Store } from "../kernel/store.js";
+import type { OnCodeBlock } from "../markdown/code_block.js";
+import type { Cell, Notebook } from "../page/cells.js";
+import { diffView } from "./diff.js";
+import { markNames, unmark } from "./marked_names.js";
+
+/** Where code comes from and goes to. `origin` is the turn or the notice it stands in. */
+export interface Place {
+  store: Store;
+  notebook: Notebook | null;
+  /** Tells a screen reader. */
+  say: (text: string) => void;
+  origin: { number: number | null; notice: string | null };
+}
+
+/** What a fence calls code that a notebook's cell can hold. Small models often call it nothing. */
+const PYTHON = new Set(["", "py", "py3", "python", "python3", "ipython"]);
+
+/** All the code in one answer. */
+export class CodeActions {
+  readonly #place: Place;
+  readonly #blocks = new Map<Element, CodeBlockActions>();
+  #checkedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  readonly onCodeBlock: OnCodeBlock = ({ toolbar, source, language }) => {
+    const element = toolbar.closest(".jllm-code");
+    if (!element) return;
+    const isPython = PYTHON.has(language.toLowerCase());
+    this.#blocks.get(element)?.dispose();
+    this.#blocks.set(
+      element,
+      new CodeBlockActions(this.#place, element, toolbar, source, isPython),
+    );
+    this.#checkedAt = Number.NEGATIVE_INFINITY;
+  };
+
+  /** The pieces of Python of an answer, in their order. */
+  #python(answer: HTMLElement): CodeBlockActions[] {
+    for (const [element, block] of this.#blocks) {
+      if (answer.contains(element)) continue;
+      block.dispose();
+      this.#blocks.delete(element);
+    }
+    const all = [...answer.querySelectorAll(".jllm-code")].map((at) => this.#blocks.get(at));
+    return all.filter((block) => block?.isPython).map((block) => block as CodeBlockActions);
+  }
+
+  numPython(answer: HTMLElement): number {
+    return this.#python(answer).length;
+  }
+
+  /** Mark the names that do not exist. They may by now, so it is asked again after a while. */
+  async check(answer: HTMLElement): Promise<void> {
+    const blocks = this.#python(answer);
+    if (blocks.length === 0 || performance.now() - this.#checkedAt < 10_000) return;
+    this.#checkedAt = performance.now();
+    const sources = blocks.map(({ source }) => source);
+    try {
+      const { reply } = this.#place.store.request({ type: "check", sources });
+      const { results } = (await reply) as ChatMessageOf<"checked">;
+      blocks.forEach((block, index) => {
+        block.mark(results[index]);
+      });
+    } catch {
+      // Code without marks is as good as before; the panel says what is wrong with the kernel.
+      this.#checkedAt = Number.NEGATIVE_INFINITY;
+    }
+  }
+
+  /** Bring all Python of an answer into new cells, in its order. */
+  async insertAll(answer: HTMLElement): Promise<void> {
+    const { notebook } = this.#place;
+    const blocks = this.#python(answer);
+    const anchor = notebook?.activeCell()?.id; // they may be elsewhere once the code is there
+    const cells = await Promise.all(blocks.map(({ source }) => prepared(this.#place, source)));
+    await notebook?.insertBelow(cells, anchor);
+    this.#place.say(`${cells.length} cells inserted`);
+  }
+
+  dispose(): void {
+    for (const block of this.#blocks.values()) block.dispose();
+    this.#blocks.clear();
+  }
+}
+
+/** The buttons of one piece of code, and what stands below it. */
+class CodeBlockActions {
+  readonly #place: Place;
+  readonly #element: Element;
+  readonly #below = make("div", "jllm-code-below");
+  readonly #warning = make("p", "jllm-warning");
+  readonly #replace = makeButton("Replace cell", () => this.#try(() => this.#offer()));
+
+  constructor(
+    place: Place,
+    element: Element,
+    toolbar: HTMLElement,
+    readonly source: string,
+    readonly isPython: boolean,
+  ) {
+    this.#place = place;
+    this.#element = element;
+    this.#warning.hidden = true;
+    element.append(this.#warning, this.#below);
+    const copy = makeButton("Copy", async () => {
+      const isCopied = await copyText(source);
+      flash(copy, isCopied ? "Copied" : "Not copied");
+      place.say(isCopied ? "Copied" : "Not copied");
+    });
+    const buttons = [copy];
+    if (isPython) {
+      const insert = makeButton("Insert below", () => this.#try(() => this.#insert(insert)));
+      buttons.push(insert);
+    }
+    if (isPython && place.notebook) buttons.push(this.#replace);
+    toolbar.replaceChildren(...buttons);
+    asToolbar(toolbar, "Code").update();
+  }
+
+  /** Show what a check found. */
+  mark(result: Checked | undefined): void {
+    const { unknown_names: names = [], missing_modules: modules = [] } = result ?? {};
+    const parts = [];
+    if (names.length > 0) parts.push(`Not defined: ${names.join(", ")}.`);
+    if (modules.length > 0) parts.push(`Not installed: ${modules.join(", ")}.`);
+    this.#warning.textContent = parts.join(" ");
+    this.#warning.hidden = parts.length === 0;
+    const code = this.#element.querySelector("pre");
+    if (code) markNames(code, [...names, ...modules]);
+  }
+
+  async #insert(button: HTMLButtonElement): Promise<void> {
+    const { notebook, say } = this.#place;
+    if (notebook) {
+      const anchor = notebook.activeCell()?.id;
+      await notebook.insertBelow([await prepared(this.#place, this.source)], anchor);
+      flash(button, "Inserted");
+      say("Cell inserted");
+    } else this.#note(await landed(this.#place, this.source, false));
+  }
+
+  /** Show what would change in the active cell. */
+  async #offer(): Promise<void> {
+    const { notebook } = this.#place;
+    const cell = notebook?.activeCell();
+    if (!notebook || !cell) {
+      this.#note("Click into the cell first that the code is to replace.");
+      return;
+    }
+    if (cell.type !== "code") {
+      this.#note(`Cell ${cell.index + 1} holds no code. Click into one that does.`);
+      return;
+    }
+    const wanted = await prepared(this.#place, this.source);
+    this.#propose(notebook, cell, wanted, `Replace cell ${cell.index + 1}?`);
+  }
+
+  /** Ask whether a cell, as it is now, is to become what is wanted. */
+  #propose(
+    notebook: Notebook,
+    cell: Cell,
+    wanted: { source: string; metadata: Record<string, unknown> },
+    question: string,
+  ): void {
+    const accept = async () => {
+      const changed = changedCell(notebook, cell.id, cell.source);
+      if (changed) {
+        const name = `Cell ${changed.index + 1}`;
+        this.#propose(notebook, changed, wanted, `${name} has changed meanwhile. Replace it?`);
+        return;
+      }
+      replaceCell(notebook, cell.id, wanted);
+      this.#note(`Cell ${cell.index + 1} replaced.`);
+      this.#replace.focus();
+    };
+    const reject = () => {
+      this.#below.replaceChildren();
+      this.#replace.focus();
+    };
+    const offer = offerChange(cell.source, wanted.source, question, { accept, reject });
+    this.#below.replaceChildren(offer);
+    this.#below.querySelector("button")?.focus();
+  }
+
+  #note(text: string): void {
+    this.#below.replaceChildren(make("p", "jllm-note", text));
+    this.#place.say(text);
+  }
+
+  async #try(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.#note(messageOf(error));
+    }
+  }
+
+  dispose(): void {
+    const code = this.#element.querySelector("pre");
+    if (code) unmark(code);
+  }
+}
+
+/** Code as its cell is to hold it. */
+export async function prepared(
+  { store, origin }: Place,
+  source: string,
+): Promise<{ source: string; metadata: Record<string, unknown> }> {
+  const { reply } = store.request({ type: "prepare", ...origin, source });
+  const answer = (await reply) as ChatMessageOf<"prepared">;
+  return { source: answer.source, metadata: answer.metadata };
+}
+
+/** A cell as it is now if it is there and is another than it was, but for blanks at its end. */
+export function changedCell(notebook: Notebook, id: string, before: string): Cell | null {
+  const cell = notebook.cell(id);
+  return cell && cell.source.trimEnd() !== before.trimEnd() ? cell : null;
+}
+
+/** Put code into a cell, or say why that cannot be. */
+export function replaceCell(
+  notebook: Notebook,
+  id: string,
+  { source, metadata }: { source: string; metadata: Record<string, unknown> },
+): void {
+  if (notebook.replace(id, source, metadata)) return;
+  throw new Error("The cell is gone, or it is not to be edited.");
+}
+
+/** Let the kernel bring code into the notebook, and return where it is. */
+export async function landed(
+  { store, origin }: Place,
+  source: string,
+  isInPlace: boolean,
+): Promise<string> {
+  const { reply } = store.request({ type: "land", ...origin, source, in_place: isInPlace });
+  return ((await reply) as { text: string }).text;
+}
+
+/** Show a change that can be accepted or rejected. */
+export function offerChange(
+  before: string,
+  after: string,
+  question: string,
+  { accept, reject }: { accept: () => Promise<void>; reject: () => void },
+): HTMLElement {
+  const title = make("p", "jllm-offer-title", question);
+  const shown =
+    before === after ? make("p", "jllm-note", "Nothing would change.") : diffView(before, after);
+  const buttons = acceptOrReject(accept, reject);
+  const offer = make("div", "jllm-offer", title, shown, buttons);
+  offer.setAttribute("role", "group");
+  offer.setAttribute("aria-label", question);
+  return offer;
+}
+
+/** Make the two buttons below a proposal. What goes wrong is said beside them. */
+export function acceptOrReject(accept: () => Promise<void>, reject: () => void): HTMLElement {
+  const problem = make("span", "jllm-problem");
+  problem.setAttribute("role", "alert");
+  let isAccepted = false; // a second click must not bring in the code a second time
+  const yes = makeButton(
+    "Accept",
+    async () => {
+      if (isAccepted) return;
+      isAccepted = true;
+      try {
+        problem.textContent = "";
+        await accept();
+      } catch (error) {
+        isAccepted = false;
+        problem.textContent = messageOf(error);
+      }
+    },
+    { isPlain: false, className: "jllm-main-button" },
+  );
+  const no = makeButton("Reject", reject, { isPlain: false });
+  return make("div", "jllm-offer-buttons", yes, no, problem);
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

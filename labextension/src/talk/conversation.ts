@@ -1,0 +1,147 @@
+/** The list of all that was said in a chat: turns, notices, and what has not begun yet. */
+
+import { arrange, make } from "../dom/elements.js";
+import type { State } from "../kernel/state.js";
+import { createFollower, type Follower } from "./following.js";
+import { NoticeView, PendingView } from "./notices.js";
+import { type Surroundings, TurnView } from "./turns.js";
+
+type View = TurnView | NoticeView | PendingView;
+type Step = "earlier" | "later";
+
+export class Conversation {
+  readonly #empty = make("div", "jllm-empty");
+  readonly #content = make("div", "jllm-content");
+  readonly #log = make("div", "jllm-log", this.#empty, this.#content);
+  readonly #follower: Follower;
+  readonly element: HTMLDivElement;
+  readonly #around: Surroundings;
+  /** By kind and number or id, in their order. */
+  #views = new Map<string, View>();
+  readonly #viewOf = new WeakMap<Element, View>();
+  readonly #seen = new Set<View>();
+  readonly #observer: IntersectionObserver;
+  #asked: { index: number; number: number; step: Step } | null = null;
+
+  constructor(around: Omit<Surroundings, "onStep">, signal: AbortSignal) {
+    this.#around = {
+      ...around,
+      onStep: (number, step) => {
+        this.#asked = { index: around.store.state.path.indexOf(number), number, step };
+      },
+    };
+    this.#log.tabIndex = 0;
+    this.#log.setAttribute("role", "log");
+    this.#log.setAttribute("aria-label", "Conversation");
+    // What grows would be read out word by word; the announcer says it once it is finished.
+    this.#log.setAttribute("aria-live", "off");
+    this.#follower = createFollower(this.#log, this.#content, signal);
+    this.element = make("div", "jllm-middle", this.#log, this.#follower.button);
+    this.#observer = new IntersectionObserver((entries) => this.#look(entries), {
+      root: this.#log,
+    });
+    signal.addEventListener("abort", () => {
+      this.#observer.disconnect();
+      // All of it goes, since not all of the panel does: an editor keeps the place of the selection,
+      // and so what it is in.
+      for (const view of this.#views.values()) view.dispose();
+      this.#views.clear();
+      this.#seen.clear();
+    });
+  }
+
+  /** Say what an empty list means. */
+  setHint(hint: readonly HTMLElement[]): void {
+    this.#empty.replaceChildren(...hint);
+  }
+
+  /** Bring everything into its order. What is there already stays the element that it was. */
+  showAll({ path, turns, notices, pending }: State): void {
+    const hadFocus = this.#log.contains(document.activeElement);
+    const shown = new Map<string, View>();
+    for (const number of [0, ...path]) {
+      const turn = turns.get(number);
+      if (turn) {
+        const key = `turn ${number}`;
+        const view = this.#view(shown, key, () => new TurnView(number, this.#around));
+        view.show(turn);
+      }
+      for (const notice of notices.filter(({ after }) => after === number)) {
+        const key = `notice ${notice.id}`;
+        this.#view(shown, key, () => new NoticeView(notice.id, this.#around)).show(notice);
+      }
+    }
+    const isSent = pending.some(({ id }) => !this.#views.has(`pending ${id}`));
+    for (const request of pending) {
+      const key = `pending ${request.id}`;
+      this.#view(shown, key, () => new PendingView(request.id, this.#around)).show(request);
+    }
+    const answered = notices.find(
+      ({ id, is_finished: isFinished }) => isFinished && this.#views.has(`pending ${id}`),
+    );
+    this.#replaceViews(shown);
+    this.#empty.hidden = shown.size > 0;
+    if (isSent) this.#follower.follow();
+    // It comes as a whole, so it is read from its start.
+    const answer = shown.get(`notice ${answered?.id}`);
+    if (answer) this.#follower.showStart(answer.element);
+    this.#focusAfterStep(path);
+    if (hadFocus && !this.#log.contains(document.activeElement)) this.#log.focus();
+  }
+
+  /** Show a turn that has grown or changed, if it is in the list. */
+  showTurn({ turns }: State, number: number): void {
+    const [view, turn] = [this.#views.get(`turn ${number}`), turns.get(number)];
+    if (!(view instanceof TurnView) || !turn) return;
+    view.show(turn);
+    if (this.#seen.has(view)) view.check();
+  }
+
+  #view<Kind extends View>(shown: Map<string, View>, key: string, create: () => Kind): Kind {
+    const view = (this.#views.get(key) as Kind | undefined) ?? create();
+    shown.set(key, view);
+    return view;
+  }
+
+  #replaceViews(shown: Map<string, View>): void {
+    for (const [key, view] of this.#views) {
+      if (shown.has(key)) continue;
+      this.#observer.unobserve(view.element);
+      this.#seen.delete(view);
+      view.dispose();
+    }
+    arrange(
+      this.#content,
+      [...shown.values()].map(({ element }) => element),
+    );
+    for (const [key, view] of shown) {
+      if (this.#views.has(key)) continue;
+      this.#viewOf.set(view.element, view);
+      this.#observer.observe(view.element);
+    }
+    this.#views = shown;
+  }
+
+  /** Have the code that comes into sight looked after: there may be more than anybody reads. */
+  #look(entries: IntersectionObserverEntry[]): void {
+    for (const { target, isIntersecting } of entries) {
+      const view = this.#viewOf.get(target);
+      if (!view) continue;
+      if (isIntersecting) this.#seen.add(view);
+      else this.#seen.delete(view);
+      if (isIntersecting && !(view instanceof PendingView)) view.check();
+    }
+  }
+
+  /** Take the focus along to the turn that has come to the place of the one it was in. */
+  #focusAfterStep(path: readonly number[]): void {
+    const asked = this.#asked;
+    const number = asked ? path[asked.index] : undefined;
+    if (!asked || number === asked.number) return;
+    this.#asked = null;
+    const view = this.#views.get(`turn ${number}`);
+    if (!(view instanceof TurnView)) return;
+    view.focusStep(asked.step);
+    this.#follower.stay(); // at the turn, however much follows it on this branch
+  }
+}

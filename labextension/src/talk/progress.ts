@@ -1,0 +1,57 @@
+/** How far something is that is not finished, in words and as a bar, with the button that stops it. */
+
+import type { Progress } from "../connection/messages.js";
+import { createBar, make, makeButton, setText } from "../dom/elements.js";
+import type { Store } from "../kernel/store.js";
+
+const WORDS: Record<string, string> = {
+  waiting: "Waiting…",
+  reading: "Reading…",
+  thinking: "Thinking…",
+  writing: "Writing…",
+};
+
+export class ProgressView {
+  readonly #text = make("span", "jllm-progress-text");
+  readonly #seconds = make("span", "jllm-progress-seconds");
+  #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #bar = createBar();
+  readonly element = make("div", "jllm-progress");
+
+  /** `target`: what the button stops. */
+  constructor(
+    { store, backToComposer }: { store: Store; backToComposer: () => void },
+    target: string | number,
+  ) {
+    const end = () => {
+      store.stop(target);
+      backToComposer(); // the button goes
+    };
+    const stop = makeButton("Stop", end, { isPlain: false });
+    stop.title = "Esc in the message field stops all";
+    const dots = make("span", "jllm-dots");
+    dots.setAttribute("aria-hidden", "true");
+    this.element.append(dots, this.#text, this.#seconds, this.#bar.element, stop);
+  }
+
+  show({ state, progress }: { state: string; progress: Progress | null }): void {
+    this.element.hidden = state === "finished";
+    this.element.classList.toggle("jllm-writing", state === "writing");
+    setText(this.#text, progress?.text ?? WORDS[state] ?? "");
+    this.#bar.show(progress?.share ?? null);
+    if (this.element.hidden) this.dispose();
+    else this.#timer ??= this.#countSeconds();
+  }
+
+  #countSeconds(): ReturnType<typeof setInterval> {
+    const began = Date.now();
+    setText(this.#seconds, "");
+    const tell = () => setText(this.#seconds, `${Math.round((Date.now() - began) / 1000)} s`);
+    return setInterval(tell, 1000);
+  }
+
+  dispose(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,67 @@
+/** What was asked: its text, what went along with it, and a field to ask it differently. */
+
+import { make, makeButton, setText } from "../dom/elements.js";
+
+/** The prompt of a turn, or of a request that has no turn yet. */
+export class PromptView {
+  readonly #text = make("div", "jllm-prompt-text");
+  readonly #attachments = make("ul", "jllm-attachments");
+  readonly element = make("div", "jllm-prompt", this.#text, this.#attachments);
+  #editor: HTMLElement | null = null;
+
+  constructor() {
+    this.#text.dir = "auto";
+    this.#attachments.setAttribute("aria-label", "Attached");
+  }
+
+  show(text: string, attachments: readonly string[] = []): void {
+    setText(this.#text, text);
+    this.#attachments.hidden = attachments.length === 0;
+    if (this.#attachments.childElementCount !== attachments.length) {
+      this.#attachments.replaceChildren(
+        ...attachments.map((label) => make("li", "jllm-tag", label)),
+      );
+    }
+  }
+
+  /** Put a field in the place of the text; `onEnd` is told the new text, or null if all stays. */
+  edit(onEnd: (text: string | null) => void): void {
+    if (this.#editor) return;
+    const field = make("textarea", "jllm-field jllm-edit-field");
+    field.value = this.#text.textContent;
+    field.setAttribute("aria-label", "Edit the prompt");
+    field.dir = "auto";
+    const end = (text: string | null) => {
+      this.#editor?.remove();
+      this.#editor = null;
+      this.#text.hidden = false;
+      onEnd(text);
+    };
+    const save = () => {
+      const text = field.value.trim();
+      if (text) end(text);
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.isComposing || event.keyCode === 229) return; // a key of an input method
+      if (event.key === "Escape") end(null);
+      else if (event.key === "Enter" && !event.shiftKey) save();
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    const buttons = make(
+      "div",
+      "jllm-edit-buttons",
+      makeButton("Save", save, { isPlain: false, className: "jllm-main-button" }),
+      makeButton("Cancel", () => end(null), { isPlain: false }),
+    );
+    if (!this.#attachments.hidden) {
+      buttons.append(make("span", "jllm-edit-note", "Without what is attached"));
+    }
+    this.#editor = make("div", "jllm-editor", field, buttons);
+    this.#text.hidden = true;
+    this.element.prepend(this.#editor);
+    field.focus();
+    field.setSelectionRange(field.value.length, field.value.length);
+  }
+}
