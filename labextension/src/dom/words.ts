@@ -1,0 +1,21 @@
+/** The words of the page: every text that a person reads goes through `trans`, in both halves. */
+
+/** What is used of JupyterLab's translation bundles: `%1` stands for the first value. */
+export interface Words {
+  __(text: string, ...values: (string | number)[]): string;
+  _n(one: string, many: string, count: number, ...values: (string | number)[]): string;
+}
+
+const filled = (text: string, values: (string | number)[]) =>
+  text.replace(/%(\d+)/g, (mark, place) => String(values[Number(place) - 1] ?? mark));
+
+/** A page that knows no languages says it as it is written. */
+export let trans: Words = {
+  __: (text, ...values) => filled(text, values),
+  _n: (one, many, count, ...values) => filled(count === 1 ? one : many, [count, ...values]),
+};
+
+/** Say everything in the page's language from now on. */
+export function speak(words: Words): void {
+  trans = words;
+}
