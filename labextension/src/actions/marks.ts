@@ -2,7 +2,7 @@
 
 import { StateEffect, StateField } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, WidgetType } from "@codemirror/view";
-import { hunks } from "./hunks.js";
+import { hunks } from "../dom/diff.js";
 
 /** Writes code into an element, in colours. */
 export type Highlight = (code: string, element: HTMLElement) => Promise<void>;
@@ -24,7 +24,7 @@ const REMOVED = Decoration.line({ class: "jllm-removed-line" });
 export function showChanges(view: EditorView, after: string, highlight: Highlight): void {
   const before = view.state.doc.toString();
   const marks = hunks(before, after).flatMap(({ removed, added, at, isAbove }) => {
-    const lines = removed.map((place) => REMOVED.range(place));
+    const lines = removed.map(({ from }) => REMOVED.range(from));
     if (added.length === 0) return lines;
     const widget = new AddedLines(added.join("\n"), highlight);
     return [...lines, Decoration.widget({ widget, block: true, side: isAbove ? -1 : 1 }).range(at)];

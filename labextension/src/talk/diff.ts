@@ -1,7 +1,8 @@
 /** What would change in a cell, line by line. */
 
 import { withVisibleControls } from "../dom/characters.js";
-import { type DiffLine, diffLines } from "../dom/line_diff.js";
+import { type DiffLine, diffLines } from "../dom/diff.js";
+import { make } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
 
 /** How many unchanged lines are shown around a change. */
@@ -18,8 +19,7 @@ export function diffView(before: string, after: string): HTMLElement {
   const all = diffLines(before, after);
   const numAdded = all.filter(({ kind }) => kind === "added").length;
   const numRemoved = all.filter(({ kind }) => kind === "removed").length;
-  const view = document.createElement("div");
-  view.className = "jllm-diff";
+  const view = make("div", "jllm-diff");
   makeScrollable(view, `${numAdded} lines added, ${numRemoved} removed`);
   const isNear = nearChanges(all);
   let numLeftOut = 0;
@@ -43,20 +43,20 @@ function nearChanges(all: DiffLine[]): boolean[] {
   return isNear;
 }
 
-function lineView({ kind, text }: DiffLine): HTMLElement {
+function lineView({ kind, text, changed }: DiffLine): HTMLElement {
   const { tag, sign } = LOOKS[kind];
-  const view = document.createElement(tag);
-  view.className = `jllm-diff-line jllm-diff-${kind}`;
-  const signView = document.createElement("span");
-  signView.className = "jllm-diff-sign";
-  signView.textContent = sign;
-  view.append(signView, withVisibleControls(text));
+  const view = make(tag, `jllm-diff-line jllm-diff-${kind}`, make("span", "jllm-diff-sign", sign));
+  let shown = 0;
+  for (const [start, end] of changed) {
+    const words = make("span", "jllm-diff-words", withVisibleControls(text.slice(start, end)));
+    view.append(withVisibleControls(text.slice(shown, start)), words);
+    shown = end;
+  }
+  view.append(withVisibleControls(text.slice(shown)));
   return view;
 }
 
 function leftOut(numLines: number): HTMLElement {
-  const view = document.createElement("span");
-  view.className = "jllm-diff-line jllm-diff-left-out";
-  view.textContent = `${numLines} unchanged ${numLines === 1 ? "line" : "lines"}`;
-  return view;
+  const text = `${numLines} unchanged ${numLines === 1 ? "line" : "lines"}`;
+  return make("span", "jllm-diff-line jllm-diff-left-out", text);
 }
