@@ -38,3 +38,16 @@ test("what is shown already is no earlier prompt", () => {
   assert.equal(recall.older("two"), "one");
   assert.equal(recall.newer(), "two");
 });
+
+test("Up and Down mean other lines while there are any", () => {
+  const recall = new Recall(() => ["one", "two\nlines"]);
+  /** @type {(key: string, value: string, at: number) => string | null} */
+  const press = (key, value, at) =>
+    recall.textFor(key, { value, selectionStart: at, selectionEnd: at });
+  assert.equal(press("ArrowUp", "draft", 5), null);
+  assert.equal(press("ArrowUp", "draft", 0), "two\nlines");
+  assert.equal(press("ArrowUp", "two\nlines", 9), null);
+  assert.equal(press("ArrowDown", "two\nlines", 0), null);
+  assert.equal(press("ArrowUp", "two\nlines", 2), "one");
+  assert.equal(press("ArrowDown", "one", 0), "two\nlines");
+});

@@ -3,6 +3,7 @@
 import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
+import { Recall } from "../compose/recall.js";
 import type { Action, MessageOf } from "../connection/messages.js";
 import { hunks } from "../dom/diff.js";
 import { copyText, createBar, flash, make, setText } from "../dom/elements.js";
@@ -120,18 +121,14 @@ export class Region extends Widget {
       this.#task.begin(instruction);
     };
     box.value = this.#task.draft;
-    const texts = [...instructions, box.value]; // the last one is what is not sent yet
-    let place = instructions.length;
+    const recall = new Recall(() => [...instructions]);
+    box.addEventListener("input", () => recall.reset());
     box.addEventListener("keydown", (event) => {
       if (event.isComposing) return;
-      const step = { ArrowUp: -1, ArrowDown: 1 }[event.key] ?? 0;
-      const earlier = step && !box.value.includes("\n") ? texts[place + step] : undefined;
+      const other = recall.textFor(event.key, box);
       if (event.key === "Enter" && !event.shiftKey) send();
-      else if (earlier !== undefined) {
-        texts[place] = box.value;
-        place += step;
-        box.value = earlier;
-      } else return;
+      else if (other !== null) box.value = other;
+      else return;
       event.preventDefault();
     });
     this.#body.append(box);

@@ -113,23 +113,18 @@ export function createComposer({
     textarea.focus();
   }
 
-  /** Show an earlier prompt, or a later one. */
-  function show(prompt: string | null): boolean {
-    if (prompt !== null) setText(prompt);
-    return prompt !== null;
-  }
-
   /** Do what a key means here. False if the browser is to do what it does in any text. */
   function takeKey(event: KeyboardEvent): boolean {
     const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
     if (!hasModifier && suggestions.takeKey(event)) return true;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) sendText();
     else if (hasModifier || event.shiftKey) return false;
-    else if (event.key === "ArrowUp" && isAtStart(textarea, recall)) {
-      return show(recall.older(textarea.value));
-    } else if (event.key === "ArrowDown" && isAtEnd(textarea)) return show(recall.newer());
     else if (event.key === "Escape" && isBusy(store)) store.stop(null);
-    else return false;
+    else {
+      const other = recall.textFor(event.key, textarea);
+      if (other === null) return false;
+      setText(other);
+    }
     return true;
   }
 
@@ -216,20 +211,4 @@ function isBusy({ state: { pending, path, turns, notices } }: Store): boolean {
     path.some((number) => turns.get(number)?.state !== "finished") ||
     notices.some(({ is_finished }) => !is_finished)
   );
-}
-
-/** Whether Up means an earlier prompt rather than the line above. */
-function isAtStart(
-  { value, selectionStart, selectionEnd }: HTMLTextAreaElement,
-  recall: Recall,
-): boolean {
-  if (selectionStart !== selectionEnd) return false;
-  return (
-    selectionStart === 0 || (recall.isActive && !value.slice(0, selectionStart).includes("\n"))
-  );
-}
-
-/** Whether Down can mean a later prompt rather than the line below. */
-function isAtEnd({ value, selectionStart, selectionEnd }: HTMLTextAreaElement): boolean {
-  return selectionStart === selectionEnd && !value.slice(selectionStart).includes("\n");
 }

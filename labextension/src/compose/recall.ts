@@ -1,5 +1,7 @@
 /** Goes through what was typed before, as shells do. */
 
+type Field = Pick<HTMLTextAreaElement, "value" | "selectionStart" | "selectionEnd">;
+
 /** Where one is among earlier prompts, and what was being written before. */
 export class Recall {
   readonly #history: () => string[];
@@ -15,6 +17,16 @@ export class Recall {
   /** Whether an earlier prompt is shown. */
   get isActive(): boolean {
     return this.#index < this.#prompts.length;
+  }
+
+  /** What a key is to show in a field in the place of its text; null if it means something else. */
+  textFor(key: string, field: Field): string | null {
+    const { value, selectionStart: at } = field;
+    if (at !== field.selectionEnd) return null;
+    const isInFirst = this.isActive && !value.slice(0, at).includes("\n");
+    if (key === "ArrowUp") return at === 0 || isInFirst ? this.older(value) : null;
+    // Else the line below is meant.
+    return key === "ArrowDown" && !value.slice(at).includes("\n") ? this.newer() : null;
   }
 
   /** The prompt before the one that is shown, or null if there is none. `text` is what is shown. */
