@@ -1,19 +1,26 @@
-"""Characters that command a terminal or turn the direction of writing, taken out of texts."""
+"""Characters that command a terminal, turn the direction of writing or hide, taken out of texts."""
 
 from __future__ import annotations
 
 import re
 
-# Escape sequences; then control characters but for tab and line feed, halves of characters, and
-# what turns the direction of writing.
+# Emoji and other symbols, and letters of scripts in which a joiner says how two of them join.
+_SYMBOLS = r"\xa9\xae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+_JOINED = rf"[{_SYMBOLS}\ufe0f\u0600-\u0dff\u1000-\u109f\u1780-\u18af]"
+
+# Escape sequences; then what `dom/characters.ts` of the front end shows for what it is.
 _CONTROLS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    r"|[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b"
+    r"\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0"
+    r"\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    rf"|(?<![{_SYMBOLS}])[\ufe0e\ufe0f](?!\u20e3)"
+    rf"|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})"
 )
 
 
 def plain(text: str) -> str:
-    """A text without what commands a terminal: colours, bells, cursor movements."""
+    """A text without what commands a terminal (colours, bells, cursor movements) or hides."""
     return _CONTROLS.sub("", text)
 
 

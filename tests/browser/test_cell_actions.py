@@ -40,9 +40,10 @@ def actions(shared: CellActions, request: pytest.FixtureRequest) -> Iterator[Cel
 
 
 def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActions) -> None:
-    index = actions.propose(BEFORE, AFTER, unknown_names=["foo"])
+    turned = AFTER.replace("2", "2  # \u202e\u200b")
+    index = actions.propose(BEFORE, turned, unknown_names=["foo"])
     expect(actions.removed(index)).to_have_text(["    return x / 0"])
-    expect(actions.added(index)).to_have_text(["    return x / 2"])
+    expect(actions.added(index)).to_have_text(["    return x / 2  # [U+202E][U+200B]"])
     for said in ("1 line added, 1 removed", "foo exists nowhere"):
         expect(actions.region(index)).to_contain_text(said)
     assert actions.notebook.source(index) == BEFORE

@@ -73,6 +73,13 @@ def test_code_has_colours_and_its_language(panel: Page) -> None:
     assert panel.locator("pre").inner_text() == "def f(x):\n    return '<b>&amp;'"
 
 
+def test_what_hides_or_turns_text_is_seen_where_code_is_shown(panel: Page) -> None:
+    show(panel, "```python\nx = '\u202e\U000e0041'\n```\n\n```\ny\u200b")
+    panel.evaluate("() => view.element.append(diffView('x = 1', 'x = 1 # \\u2066'))")
+    for told in ("x = '[U+202E][U+E0041]'", "y[U+200B]", "x = 1 # [U+2066]"):
+        assert told in seen(panel)
+
+
 def test_texts_that_grew_look_as_if_they_had_come_at_once(panel: Page) -> None:
     texts = [{"text": text, "cuts": list(range(len(text)))} for text in HARMLESS.values()]
     assert panel.evaluate(DRAW, texts) == []

@@ -13,6 +13,7 @@ from copy import deepcopy
 from functools import lru_cache
 from typing import Literal
 
+from jupyter_llm.common.controls import plain
 from jupyter_llm.notebook.code.layout import Scanner, indent_of, is_header, layout
 from jupyter_llm.notebook.code.syntax import PYTHON_MAGICS, split_cell_magic, syntax_error
 
@@ -102,7 +103,8 @@ class Ending:
         return self.language == "python" and is_blank and not self._open
 
     def normal(self, text: str) -> str:
-        """A text without the empty lines that it begins with on a blank line."""
+        """A text without what nobody would see, and empty lines it begins with on a blank line."""
+        text = plain(text)
         if self._line.strip() or not text.lstrip(" \t").startswith("\n"):
             return text
         body = text.lstrip()

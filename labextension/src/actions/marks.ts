@@ -2,6 +2,7 @@
 
 import { StateEffect, StateField } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, WidgetType } from "@codemirror/view";
+import { withVisibleControls } from "../dom/characters.js";
 import { hunks } from "../dom/diff.js";
 
 /** Writes code into an element, in colours. */
@@ -26,7 +27,7 @@ export function showChanges(view: EditorView, after: string, highlight: Highligh
   const marks = hunks(before, after).flatMap(({ removed, added, at, isAbove }) => {
     const lines = removed.map(({ from }) => REMOVED.range(from));
     if (added.length === 0) return lines;
-    const widget = new AddedLines(added.join("\n"), highlight);
+    const widget = new AddedLines(withVisibleControls(added.join("\n")), highlight);
     return [...lines, Decoration.widget({ widget, block: true, side: isAbove ? -1 : 1 }).range(at)];
   });
   dispatch(view, Decoration.set(marks, true));

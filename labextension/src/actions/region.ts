@@ -5,6 +5,7 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
 import { Recall } from "../compose/recall.js";
 import type { Action, MessageOf } from "../connection/messages.js";
+import { withVisibleControls } from "../dom/characters.js";
 import { hunks } from "../dom/diff.js";
 import { copyText, createBar, flash, make, setText } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
@@ -160,7 +161,7 @@ export class Region extends Widget {
       }
       this.#copyButton(source);
       this.#button(fit === "below" ? trans.__("Reject") : trans.__("Close"));
-      this.#body.append(this.#code(source));
+      this.#body.append(this.#code(withVisibleControls(source)));
     }
     if (unknown.length > 0) {
       const names = unknown.map((name) => make("code", "", name));

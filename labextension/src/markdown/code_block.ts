@@ -56,7 +56,7 @@ export class CodeBlock {
   show(fence: Fence, isComplete: boolean): void {
     const isKnown = this.#fence?.source === fence.source && this.#isComplete === isComplete;
     if (this.#fence && isKnown) return;
-    if (!this.#fence) this.#name(fence.language);
+    if (!this.#fence) this.#name(withVisibleControls(fence.language));
     this.#fence = fence;
     this.#draw(fence, isComplete);
     if (isComplete && !this.#isComplete && fence.isFenced) {

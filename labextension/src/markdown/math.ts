@@ -6,6 +6,7 @@
 
 import katex from "katex";
 import type { MarkdownIt, StateBlock, StateInline } from "markdown-it";
+import { withVisibleControls } from "../dom/characters.js";
 
 /** A formula that is longer is text. It also bounds how far the end of each is looked for. */
 const LONGEST_FORMULA = 2000;
@@ -147,11 +148,12 @@ function formulaHtml(
 }
 
 function asCode(source: string, escapeHtml: (text: string) => string): string {
-  return `<code>${escapeHtml(source.trim())}</code>`;
+  return `<code>${escapeHtml(withVisibleControls(source.trim()))}</code>`;
 }
 
 /** What KaTeX makes of a formula, or null where it makes nothing of it. */
 function mathMl(source: string, isDisplay: boolean): string | null {
+  if (withVisibleControls(source) !== source) return null;
   try {
     return katex.renderToString(source, {
       displayMode: isDisplay,

@@ -39,6 +39,7 @@ LOOP = "range(3):\n    print(i)\n    print(i + 1)\n\nprint('done')\n"
         ('print("', 'it is", x)\n', '", x)', "it is"),
         ('print("', 'a \\" b", x)\n', '")', 'a \\" b'),
         ('print("', "\\" * 200, '")', ""),
+        ("x = ", "1\u202e + \u200b2\n", "", "1 + 2"),
     ],
 )
 def test_a_completion_ends_with_its_statement_and_repeats_nothing_that_follows(
