@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.search import Found
     from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.notebook.cells.timeline import Timeline
@@ -83,6 +84,15 @@ class Chats:
         present = {chat.name or "": chat.saved() for chat in self if chat.turns}
         waiting = {name: active(chat) for name, chat in self._archive.waiting.items()}
         return {**waiting, **present}
+
+    def search(self, text: str) -> list[Found]:
+        """The turns of `saved` chats that have all the words of a text, the newest first.
+
+        What was not to be kept is not found.
+        """
+        from jupyter_llm.chat.search import search
+
+        return search(self.saved().values(), text)
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a chat another name, here and on the disk.

@@ -576,11 +576,13 @@ class Chat:
     def saved(self) -> SavedChat:
         """The active branch as it is kept on disk, and how many others there are."""
         with self._lock:
+            turns = self.turns
             return SavedChat(
                 name=self.name or "",
                 state=ChatState(self.system),
-                turns=tuple(self.turns),
+                turns=tuple(turns),
                 num_other_branches=self.num_other_branches,
+                passing=frozenset(t.number for t in turns if not self.is_kept(t.number)),
             )
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:

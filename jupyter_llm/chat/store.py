@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jupyter_llm.chat.draft import Part, Turn
+from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.database import Schema, check, erasable
 from jupyter_llm.common.packing import converted, packed, unpacked
 from jupyter_llm.engine.completion import Completion, Usage
@@ -33,6 +34,7 @@ Origin: TypeAlias = tuple[str, int]
 _MAX_BYTES = 32 << 20  # a notebook; a long turn with its tokens takes 20 kB
 _END_OF_TIME = 253402300800.0  # the year 10000, which dates do not reach
 _TOKEN_SIZE = 4
+_TITLE = 100  # characters; a page shows as many as there is room for
 _OF_COMPLETION = (  # beside what is packed otherwise
     *("text", "finish_reason", "usage", "model", "seed", "exact", "tokens_of", "reasoning"),
 )
@@ -86,7 +88,8 @@ class SavedChat:
     """A chat as it is kept: its turns, the oldest first.
 
     `num_dropped` older turns are not kept any more, for want of room. Where only one branch is
-    taken along, `num_other_branches` counts those that are not.
+    taken along, `num_other_branches` counts those that are not. Turns that were not to be kept are
+    there as long as the kernel; their numbers are `passing`.
     """
 
     name: str
@@ -94,6 +97,28 @@ class SavedChat:
     turns: tuple[Turn, ...] = ()
     num_dropped: int = 0
     num_other_branches: int = 0
+    passing: frozenset[int] = frozenset()
+
+    @property
+    def kept(self) -> list[tuple[int, Turn]]:
+        """The turns that may be found again, each behind its place in the chat."""
+        places = enumerate(self.turns, self.num_dropped + 1)
+        return [(place, turn) for place, turn in places if turn.number not in self.passing]
+
+    @property
+    def num_turns(self) -> int:
+        """How many turns it has had."""
+        return len(self.turns) + self.num_dropped
+
+    @property
+    def when(self) -> float | None:
+        """When the last turn was finished, in seconds since 1970."""
+        return self.turns[-1].finished_at if self.turns else None
+
+    @property
+    def title(self) -> str:
+        """What was asked first, as one line."""
+        return one_line(self.kept[0][1].prompt)[:_TITLE] if self.kept else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,13 +61,13 @@ def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "
 def _details(turn: Turn) -> str:
     completion = turn.completion
     seed = [] if completion.seed is None else [f"seed {completion.seed}"]
-    return ", ".join([date_of(turn), one_line(completion.model), *seed])
+    return ", ".join([date_of(turn.finished_at), one_line(completion.model), *seed])
 
 
-def date_of(turn: Turn) -> str:
+def date_of(when: float) -> str:
     """When a turn was finished, by the clock here; its zone goes along on journeys."""
-    when = datetime.fromtimestamp(turn.finished_at, UTC).astimezone()
-    return f"{when:%Y-%m-%d %H:%M %z}"
+    date = datetime.fromtimestamp(when, UTC).astimezone()
+    return f"{date:%Y-%m-%d %H:%M %z}"
 
 
 def other_branches(number: int) -> str:

@@ -231,10 +231,23 @@ class RangeData(Data):
 
 
 class ChatData(Data):
-    """A chat of the notebook, by its name, and how many turns it has."""
+    """A chat of the notebook; its title is what was asked first, `when` that of the last turn."""
 
     name: str
     num_turns: int
+    title: str
+    when: float | None
+
+
+class FoundData(Data):
+    """A turn of a chat by its number, and the piece around the words that were found in it."""
+
+    chat: str
+    number: int
+    when: float
+    before: str
+    words: str
+    after: str
 
 
 class ModelData(Data):
@@ -353,7 +366,9 @@ class PanelClose(FromFrontEnd):
 
 
 class ListChats(FromFrontEnd):
-    """Which chats the notebook has; answered by `chats`."""
+    """Which chats the notebook has, and where these words are in them; answered by `chats`."""
+
+    words: str
 
 
 class RenameChat(FromFrontEnd):
@@ -617,10 +632,11 @@ class AnswerMessage(ToFrontEnd):
 
 
 class ChatsMessage(ToFrontEnd):
-    """The chats of the notebook."""
+    """The chats of the notebook, and what was found in them."""
 
     id: str
     chats: list[ChatData]
+    found: list[FoundData]
 
 
 class ActivityMessage(ToFrontEnd):

@@ -8,14 +8,18 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from msgspec import convert
+
 from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import ChatData
+from jupyter_llm.frontends.comm.messages import ChatData, FoundData
 from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.chat_line import ChatLine
     from jupyter_llm.frontends.lab.session import Session
+
+_MOST_FOUND = 100  # a list that nobody reads to its end
 
 
 class Panels(PagePart):
@@ -34,7 +38,7 @@ class Panels(PagePart):
         )
         session.inbox.answer(
             {
-                messages.ListChats: self._list,
+                messages.ListChats: lambda m: self._list(m, m.words),
                 messages.RenameChat: self._rename,
                 messages.DeleteChat: self._delete,
                 messages.ExportChat: self._export,
@@ -84,11 +88,13 @@ class Panels(PagePart):
 
     # The notebook's chats, on threads: they may be on the disk
 
-    def _list(self, message: messages.FromFrontEnd) -> messages.ChatsMessage:
-        saved = self._session.llm.chats.saved().values()
+    def _list(self, message: messages.FromFrontEnd, words: str = "") -> messages.ChatsMessage:
+        chats = self._session.llm.chats
+        found = chats.search(words)
         return messages.ChatsMessage(
             id=message.id,
-            chats=[ChatData(name=c.name, num_turns=len(c.turns) + c.num_dropped) for c in saved],
+            chats=[convert(c, ChatData, from_attributes=True) for c in chats.saved().values()],
+            found=[convert(f, FoundData, from_attributes=True) for f in found[:_MOST_FOUND]],
         )
 
     def _rename(self, message: messages.RenameChat) -> messages.ChatsMessage:

@@ -403,5 +403,11 @@ COMMANDS = named(
         lambda call: call.llm.verify(_name(call) or None, show_progress=call.show_progress),
     ),
     Command("history", history.ARGUMENT, history.HELP, _history),
+    Command(
+        "search",
+        "WORDS",
+        "where all chats of the notebook have these words, in prompts and answers, newest first",
+        lambda call: history.search(call.argument, call.llm.chats),
+    ),
     Command("reset", "", "forget the chat for good", _reset),
 )

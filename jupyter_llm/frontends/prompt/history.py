@@ -1,8 +1,9 @@
-"""What `/history` does, and what it answers."""
+"""What `/history` and `/search` do, and what they answer."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.store import SavedChat
 
 _FLAGS = ("--export", "--clear")
+_MOST_FOUND = 20
 ARGUMENT = "[--export FILE] [--clear]"
 HELP = (
     "the turns of the chat; `--export` writes all chats of the notebook to a .md file, `--clear` "
@@ -52,12 +54,37 @@ def answer(
     return "\n\n".join(filter(None, (_shown(chat.saved(), notebook), note)))
 
 
+def search(text: str, chats: Chats) -> str:
+    """Say where the words after `/search` stand in the chats of the notebook.
+
+    Raises `MagicUsageError` if there are no words.
+    """
+    if not text:
+        raise MagicUsageError("/search needs words to look for.", "`/history` shows all turns.")
+    found = chats.search(text)
+    if not found:
+        return f"No turn of {count_of(len(chats.saved()), 'chat')} has all of that."
+    lines = [
+        f"- *{_marked(one.chat)}*, **{one.place}.** {date_of(one.when)}: "
+        f"{_marked(one.before)}**{_marked(one.words)}**{_marked(one.after)}"
+        for one in found[:_MOST_FOUND]
+    ]
+    num_others = len(found) - len(lines)
+    more = f"\n\n{count_of(num_others, 'older turn')} not shown" if num_others else ""
+    return "\n".join(lines) + more
+
+
+def _marked(text: str) -> str:
+    """A text whose marks of Markdown are letters like others."""
+    return re.sub(r"(?=[\\`*_{}\[\]()<>#|~$&])", r"\\", text)
+
+
 def kept_note(chat: Chat) -> str:
     """What is said of turns that an earlier kernel kept, while nobody goes on from them."""
     count, turns = len(chat.restored), chat.turns
     if not (count and turns):
         return ""
-    since = date_of(turns[-1])
+    since = date_of(turns[-1].finished_at)
     return f"{count_of(count, 'turn')} kept since {since}; --continue goes on from there"
 
 

@@ -46,6 +46,24 @@ export interface Model {
   is_loaded: boolean;
 }
 
+/** A chat of the notebook; its title is what was asked first, `when` that of the last turn. */
+export interface Chat {
+  name: string;
+  num_turns: number;
+  title: string;
+  when: number | null;
+}
+
+/** A turn of a chat, and the piece around the words that were found in it. */
+export interface Found {
+  chat: string;
+  number: number;
+  when: number;
+  before: string;
+  words: string;
+  after: string;
+}
+
 export interface Usage {
   prompt_tokens: number;
   cached_tokens: number;
@@ -177,7 +195,7 @@ export type Request =
   | { type: "cell-draft"; cell: string; source: string }
   | { type: "panel-open"; panel_id: string; chat: string }
   | { type: "panel-close"; panel_id: string }
-  | { type: "list-chats" }
+  | { type: "list-chats"; words: string }
   | { type: "rename-chat"; name: string; new_name: string }
   | { type: "export-chat"; name: string }
   | { type: "delete-chat"; name: string }
@@ -265,7 +283,7 @@ export type Message =
       markdown: string;
     }
   | { type: "answer"; id: string; markdown: string }
-  | { type: "chats"; id: string; chats: { name: string; num_turns: number }[] }
+  | { type: "chats"; id: string; chats: Chat[]; found: Found[] }
   | { type: "activity"; activity: Activity }
   | { type: "pull"; pull: Pull | null }
   | { type: "models"; id: string; here: Model[]; suited: Model[] };

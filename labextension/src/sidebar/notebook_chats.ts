@@ -88,7 +88,7 @@ export class NotebookChats implements IDisposable {
 
   /** Ask which chats there are. */
   list(): Promise<void> {
-    return this.#ask({ type: "list-chats" });
+    return this.#ask({ type: "list-chats", words: "" });
   }
 
   async rename(newName: string): Promise<void> {

@@ -102,9 +102,27 @@ def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
     written()
     llm.chats._chats.clear()
     llm.archive._waiting = None
-    assert names(page.answer("list-chats")) == {"prices": 1}
+    assert names(page.answer("list-chats", words="")) == {"prices": 1}
     chat = ShownChat(page, "prices")
     assert [turn["prompt"] for turn in chat.shown] == ["Hello"]
+
+
+def test_a_chat_is_found_by_what_was_said_in_it_but_for_what_was_not_to_be_kept(
+    scripted: ScriptedEngine, page: LabPage
+) -> None:
+    scripted.replies.extend(["Nobody.", "It depends on the *rent*.", "No."])
+    prices = llm.chat("prices")
+    prices.stream("The rosebud?", is_kept=False).result()
+    turn = ShownChat(page, "prices").say("What does   it cost?")
+    answer = page.answer("list-chats", words="DEPENDS on")
+    (chat,) = answer["chats"]
+    assert (chat["title"], chat["num_turns"]) == ("What does it cost?", 2)
+    assert chat["when"] == prices.turns[-1].finished_at
+    (found,) = answer["found"]
+    assert (found["chat"], found["number"]) == ("prices", turn["number"])
+    pieces = [found[part] for part in ("before", "words", "after")]
+    assert pieces == ["What does it cost? It ", "depends on", " the *rent*."]
+    assert page.answer("list-chats", words="rosebud")["found"] == []
 
 
 def test_a_chat_goes_by_another_name_for_all_who_show_it(page: LabPage, tmp_path: Path) -> None:
@@ -137,7 +155,7 @@ def test_a_name_that_cannot_be_is_refused_in_one_line(
     llm.chat("prices")("Hello")
     answer = page.answer("rename-chat", name=name, new_name=new_name)
     assert (answer["type"], answer["text"]) == ("error", said)
-    assert names(page.answer("list-chats")) == {"default": 1, "prices": 1}
+    assert names(page.answer("list-chats", words="")) == {"default": 1, "prices": 1}
 
 
 def test_a_chat_is_exported_as_markdown(page: LabPage) -> None:

@@ -1,7 +1,8 @@
-"""What `/history` is asked for, and what it answers."""
+"""What `/history` and `/search` are asked for, and what they answer."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from support.template_engine import ScriptedLLM
 
 from jupyter_llm.chat.transcript import to_markdown
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.history import answer
+from jupyter_llm.frontends.prompt.history import answer, search
 
 
 class Notebook:
@@ -96,3 +97,18 @@ def test_what_was_forgotten_is_counted_the_other_branches_too(notebook: Notebook
     said = "Forgot 2 turns of 2 chats and 2 other branches, here and on the disk."
     assert notebook.history("--clear") == said
     assert notebook.history("--clear") == "There were no chats."
+
+
+def test_words_are_found_in_all_chats_and_shown_as_they_are_written(notebook: Notebook) -> None:
+    notebook.llm.scripted.replies.append("The price of `x*y` is <b>high</b>.")
+    notebook.llm.chat("other")("And of X?")
+    said = search("the PRICE", notebook.llm.chats)
+    assert re.fullmatch(
+        r"- \*other\*, \*\*2\.\*\* \d{4}-.*: And of X\? \*\*The price\*\* of "
+        r"\\`x\\\*y\\` is \\<b\\>high\\</b\\>\.",
+        said,
+    )
+    assert len(search("me who", notebook.llm.chats).splitlines()) == 1
+    assert "No turn of 2 chats" in search("nobody", notebook.llm.chats)
+    with pytest.raises(MagicUsageError, match="needs words"):
+        search("", notebook.llm.chats)
