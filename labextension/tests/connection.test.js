@@ -69,7 +69,7 @@ test("a kernel with jupyter_llm is told who comes, on one comm with a subshell o
 
 test("a request is answered by the message with its id", async () => {
   const connection = await connected();
-  const { id, reply } = connection.request({ type: "list-chats" });
+  const { id, reply } = connection.request({ type: "list-chats", words: "" });
   await until(() => kernel.told("list-chats").length === 1);
   kernel.say({ type: "chats", id: "another", chats: [{ name: "other", num_turns: 1 }] });
   kernel.say({ type: "chats", id, chats: [] });
@@ -145,7 +145,7 @@ test("a kernel that speaks another protocol is not asked for anything, and its v
   await until(() => connection.state === "differs");
   assert.equal(connection.kernelVersion, "9.0.0");
   await assert.rejects(
-    connection.request({ type: "list-chats" }).reply,
+    connection.request({ type: "list-chats", words: "" }).reply,
     /«The kernel is not connected/,
   );
   assert.deepEqual(kernel.told("list-chats"), []);
@@ -160,7 +160,7 @@ test("a kernel that does not understand a hello differs", async () => {
 
 test("a message that is lost on the way makes the page come anew, and what is open fails", async () => {
   const connection = await connected();
-  const { reply } = connection.request({ type: "list-chats" });
+  const { reply } = connection.request({ type: "list-chats", words: "" });
   const states = listen(connection);
   kernel.lose();
   kernel.say({ type: "model", model: null });
@@ -190,7 +190,7 @@ for (const [what, end] of /** @type {[string, () => unknown][]} */ ([
 ])) {
   test(`after ${what} what was asked fails, and once it is loaded the same client comes`, async () => {
     const connection = await connected();
-    const { reply } = connection.request({ type: "list-chats" });
+    const { reply } = connection.request({ type: "list-chats", words: "" });
     end();
     await assert.rejects(reply, /«The connection to the kernel was lost/);
     await until(() => connection.state === "absent");
@@ -211,12 +211,12 @@ test("a kernel is not connected from the moment that it is restarted", async () 
 
 test("a kernel that is dead leaves nothing waiting", async () => {
   const connection = await connected();
-  const { reply } = connection.request({ type: "list-chats" });
+  const { reply } = connection.request({ type: "list-chats", words: "" });
   kernel.end();
   await assert.rejects(reply, /«The connection to the kernel was lost/);
   assert.equal(connection.state, "none");
   await assert.rejects(
-    connection.request({ type: "list-chats" }).reply,
+    connection.request({ type: "list-chats", words: "" }).reply,
     /«The kernel is not connected/,
   );
 });
@@ -233,11 +233,11 @@ test("a kernel that ends before it answers the hello leaves the page as it was",
 
 test("what is asked before or while the network is down fails at once, and then the page comes anew", async () => {
   const connection = await connected();
-  const { reply } = connection.request({ type: "list-chats" });
+  const { reply } = connection.request({ type: "list-chats", words: "" });
   kernel.disconnect();
   await assert.rejects(reply, /«The connection to the kernel was lost/);
   await assert.rejects(
-    connection.request({ type: "list-chats" }).reply,
+    connection.request({ type: "list-chats", words: "" }).reply,
     /«The kernel is not connected/,
   );
   await until(() => connection.state === "open");
