@@ -4,8 +4,9 @@ A host carries them: the comm of a panel's widget, or the one of a JupyterLab pa
 messages to and from a chat that it shows say in `panel` which one they are about. What the kernel
 sends is numbered besides, in `seq`, so that nothing is missed unnoticed.
 
-The kernel writes no cells of a page: it answers the one that asked, and a person takes the answer
-there. tests/frontends/comm/messages/ has an example of each message, for the tests of both sides.
+The kernel changes cells of a page only where a person runs one that asks for it (`put-cells`); else
+it answers, and a person takes the answer there. tests/frontends/comm/messages/ has an example of
+each message, for the tests of both sides.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ PROTOCOL: Final = 2
 Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
 CellKind = Literal["code", "markdown", "raw"]
+Refusal = Literal["gone", "changed", "cell", "notebook"]
 SuggestionKind = Literal["command", "variable", "cell"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
 PullState = Literal["running", "stopped", "failed", "licence", "done"]
@@ -230,6 +232,14 @@ class RangeData(Data):
     end: int
 
 
+class NewCellData(Data):
+    """A cell as it is to be; `body` is its code without the line that says whose it is."""
+
+    source: str
+    body: str
+    metadata: dict[str, Any]
+
+
 class ChatData(Data):
     """A chat of the notebook; its title is what was asked first, `when` that of the last turn."""
 
@@ -350,6 +360,20 @@ class CellDraft(FromFrontEnd):
 
     cell: str
     source: str
+
+
+class Landed(FromFrontEnd):
+    """Answers `put-cells`, by its id; `num_staying` were made for the cell before, and stay.
+
+    Nothing landed if `refusal` says why: the cell is gone or has changed, or it or the notebook is
+    read-only.
+    """
+
+    target: str
+    num_replaced: int
+    num_staying: int
+    is_same: bool
+    refusal: Refusal | None
 
 
 class PanelOpen(FromFrontEnd):
@@ -584,6 +608,20 @@ class ModelMessage(ToFrontEnd):
     """This model is loaded from now on, or none."""
 
     model: str | None
+
+
+class PutCells(ToFrontEnd):
+    """Put code below a cell, in place of what it made before; answered by `landed`.
+
+    If there is a `before`, the first comes in place of the cell itself, while it reads so. Meant
+    for the `page` that runs the cell, by its name.
+    """
+
+    id: str
+    page: str | None
+    cell: str
+    before: str | None
+    cells: list[NewCellData]
 
 
 class Resend(ToFrontEnd):

@@ -169,6 +169,24 @@ export interface Transcript {
   metadata: Metadata;
 }
 
+/** Code on its way into a cell; `body` is without the line that says whose it is. */
+export interface LandingCell {
+  source: string;
+  body: string;
+  metadata: Metadata;
+}
+
+/** Why a cell is left as it is: it is gone or was changed, or it or the notebook is read-only. */
+export type Refusal = "gone" | "changed" | "cell" | "notebook";
+
+/** What has come of code that was to land. */
+export interface Landing {
+  num_replaced: number;
+  num_staying: number;
+  is_same: boolean;
+  refusal: Refusal | null;
+}
+
 /** What a page asks of the kernel; an id is added when it is sent. */
 export type Request =
   | { type: "hello"; protocol: number; client: string; path: string }
@@ -193,6 +211,7 @@ export type Request =
       instruction: string | null;
     }
   | { type: "cell-draft"; cell: string; source: string }
+  | ({ type: "landed"; target: string } & Landing)
   | { type: "panel-open"; panel_id: string; chat: string }
   | { type: "panel-close"; panel_id: string }
   | { type: "list-chats"; words: string }
@@ -268,6 +287,14 @@ export type Message =
       model: string | null;
     }
   | { type: "model"; model: string | null }
+  | {
+      type: "put-cells";
+      id: string;
+      page: string | null;
+      cell: string;
+      before: string | null;
+      cells: LandingCell[];
+    }
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
   | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
@@ -326,6 +353,7 @@ const TYPES: Record<Message["type"], true> = {
   error: true,
   welcome: true,
   model: true,
+  "put-cells": true,
   resend: true,
   completion: true,
   completed: true,

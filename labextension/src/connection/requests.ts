@@ -10,6 +10,7 @@ const ANSWERED_BY_ACK = new Set<Request["type"]>([
   "focus",
   "cancel",
   "cell-draft",
+  "landed",
   "panel-open",
   "panel-close",
   "watch-activity",
