@@ -346,9 +346,11 @@ class Notebook:
         self.start(index)
         self.finish()
 
-    def command(self, command: str) -> None:
+    def command(self, command: str, **args: str) -> None:
         """Do what a menu entry or button does, and wait until it is done."""
-        self.page.evaluate("command => jupyterapp.commands.execute(command)", command)
+        self.page.evaluate(
+            "([command, args]) => jupyterapp.commands.execute(command, args)", [command, args]
+        )
 
     def interrupt(self) -> None:
         self.command("kernelmenu:interrupt")

@@ -349,6 +349,23 @@ def test_the_commands_are_in_the_toolbar_and_the_context_menu(actions: CellActio
     actions.page.keyboard.press("Escape")
 
 
+def test_badges_and_buttons_are_switched_off_and_on_again_in_the_settings(
+    actions: CellActions,
+) -> None:
+    index = actions.add("1 / 0", jupyter_llm={"model": "a model"})
+    actions.notebook.run(index)
+    ours = actions.notebook.cell(index).locator(".jllm-badge, .jllm-fix, .jllm-cell-button")
+    seen = ours.filter(visible=True)
+    expect(seen).to_have_count(3)
+    for is_on in (False, True):
+        actions.notebook.command("settingeditor:open", query="Language Model")
+        for name in ("Badges", "Fix buttons", "Cell button"):
+            with actions.page.expect_response(lambda reply: reply.request.method == "PUT"):
+                actions.page.get_by_role("checkbox", name=name).set_checked(is_on)
+        actions.notebook.command("application:close")
+        expect(seen).to_have_count(3 if is_on else 0)
+
+
 def test_everybody_can_use_it(actions: CellActions) -> None:
     failed = actions.propose(BEFORE, AFTER, unknown_names=["foo"], markdown="By **zero**.")
     actions.notebook.run(failed)

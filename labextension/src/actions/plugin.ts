@@ -5,6 +5,7 @@ import { ICommandPalette, IToolbarWidgetRegistry } from "@jupyterlab/apputils";
 import type { Cell } from "@jupyterlab/cells";
 import { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
+import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { ITranslator, nullTranslator, type TranslationBundle } from "@jupyterlab/translation";
 import {
   bugIcon,
@@ -23,6 +24,7 @@ import {
 } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
 import type { Action } from "../connection/messages.js";
+import { markSwitchedOff } from "../dom/switches.js";
 import { isOff } from "../page/off_cells.js";
 import { CellActions, isEditable, type Tools } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
@@ -58,7 +60,7 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
   description: "Has the model explain, fix, write and review cells.",
   autoStart: true,
   requires: [INotebookTracker, Connections, IEditorLanguageRegistry],
-  optional: [ITranslator, ICommandPalette, IToolbarWidgetRegistry],
+  optional: [ITranslator, ICommandPalette, IToolbarWidgetRegistry, ISettingRegistry],
   activate: (
     app: JupyterFrontEnd,
     tracker: INotebookTracker,
@@ -67,7 +69,9 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null,
     palette: ICommandPalette | null,
     toolbars: IToolbarWidgetRegistry | null,
+    settings: ISettingRegistry | null,
   ) => {
+    void markSwitchedOff(settings, cellActions.id, "fixButtons", "cellButton");
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
     const tools = makeTools(languages, trans);

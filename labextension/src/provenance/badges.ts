@@ -6,6 +6,7 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Metadata } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
+import { keepAtCells } from "../page/at_cells.js";
 import { labelOf, type Made, madeBy, plainText } from "./made.js";
 
 /** A text that a model wrote, with what is recorded of it. */
@@ -26,22 +27,6 @@ export function addBadges(
   show: (generated: Generated) => void,
 ): void {
   const rows = new WeakMap<Cell, Map<Where, BadgeRow>>();
-  const watched = new WeakSet<Cell>();
-  const due = new Set<Cell>();
-
-  const place = (cell: Cell) => {
-    if (cell.isDisposed || cell.model.isDisposed) return;
-    const found = { source: ofSource(cell.model), outputs: ofOutputs(cell.model) };
-    if (found.source.length + found.outputs.length > 0 && cell.isPlaceholder()) {
-      void cell.ready.then(() => placeSoon(cell)); // it will be drawn once somebody comes near it
-      return;
-    }
-    for (const where of ["source", "outputs"] as const) {
-      const row = rows.get(cell)?.get(where);
-      if (row) row.tell(found[where]);
-      else if (found[where].length > 0) add(cell, where).tell(found[where]);
-    }
-  };
   const add = (cell: Cell, where: Where): BadgeRow => {
     const row = new BadgeRow(trans, where, show);
     const layout = cell.layout as PanelLayout;
@@ -50,30 +35,14 @@ export function addBadges(
     rows.set(cell, (rows.get(cell) ?? new Map()).set(where, row));
     return row;
   };
-  const placeSoon = (cell: Cell) => {
-    if (due.size === 0) {
-      requestAnimationFrame(() => {
-        const cells = [...due];
-        due.clear();
-        cells.forEach(place);
-      });
+  keepAtCells(panel, (cell) => {
+    const found = { source: ofSource(cell.model), outputs: ofOutputs(cell.model) };
+    for (const where of ["source", "outputs"] as const) {
+      const row = rows.get(cell)?.get(where);
+      if (row) row.tell(found[where]);
+      else if (found[where].length > 0) add(cell, where).tell(found[where]);
     }
-    due.add(cell);
-  };
-  const watch = () => {
-    for (const cell of panel.content.widgets) {
-      const { model } = cell;
-      if (watched.has(cell) || model.isDisposed) continue; // it may be about to go
-      watched.add(cell);
-      model.metadataChanged.connect(() => placeSoon(cell));
-      model.contentChanged.connect(() => placeSoon(cell));
-      if (isCodeCellModel(model)) model.outputs.changed.connect(() => placeSoon(cell));
-      placeSoon(cell);
-    }
-  };
-  panel.content.modelContentChanged.connect(watch);
-  panel.content.activeCellChanged.connect(watch);
-  void panel.revealed.then(watch);
+  });
 }
 
 function ofSource(model: ICellModel): Generated[] {

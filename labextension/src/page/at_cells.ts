@@ -1,0 +1,46 @@
+/** What stands at the cells of a notebook, and is kept true as each of them changes. */
+
+import type { Cell } from "@jupyterlab/cells";
+import type { Notebook, NotebookPanel } from "@jupyterlab/notebook";
+
+/**
+ * Call `changed` with each cell that there is, when it is drawn, and whenever it has changed.
+ *
+ * A key in one cell is heard of that cell alone, however many there are.
+ */
+export function followCells(content: Notebook, changed: (cell: Cell) => void): void {
+  const known = new WeakSet<Cell>();
+  const follow = () => {
+    for (const cell of content.widgets) {
+      if (known.has(cell)) continue;
+      known.add(cell);
+      cell.model.contentChanged.connect(() => changed(cell)); // of its outputs and tags, too
+      changed(cell);
+      void cell.ready.then(() => changed(cell));
+    }
+  };
+  const begin = () => {
+    content.model?.cells.changed.connect(follow);
+    follow();
+  };
+  content.modelChanged.connect(begin);
+  begin();
+}
+
+/** Keep something at each cell: `place` is called, once a frame, with those that are drawn and changed. */
+export function keepAtCells(panel: NotebookPanel, place: (cell: Cell) => void): void {
+  const due = new Set<Cell>();
+  const placeAll = () => {
+    const cells = [...due];
+    due.clear();
+    for (const cell of cells) {
+      if (!cell.isDisposed && !cell.model.isDisposed && !cell.isPlaceholder()) place(cell);
+    }
+  };
+  void panel.revealed.then(() =>
+    followCells(panel.content, (cell) => {
+      if (due.size === 0) requestAnimationFrame(placeAll);
+      due.add(cell);
+    }),
+  );
+}
