@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.code_answer import CodeAnswer
+    from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.review import Review
     from jupyter_llm.tasks.task import Task
@@ -331,6 +332,7 @@ class LLM:
         try_drafts: bool | None = None,
         is_kept: bool = True,
         params: SamplingParams | None = None,
+        former: Former | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Task:
         """What `fix`, `explain` and their like know of the notebook, and whom they ask.
@@ -338,7 +340,7 @@ class LLM:
         `show` is given the stream of each answer, to read it to its end. With `try_drafts` code is
         run in a sealed copy of the kernel before it is proposed; None does as is configured. With
         `is_kept=False` nothing of it is written to the disk; `params` are the sampling options as
-        one value.
+        one value. What is asked follows a `former` proposal.
         """
         from jupyter_llm.tasks.task import Asking
         from jupyter_llm.tasks.tries import Tries
@@ -352,6 +354,7 @@ class LLM:
             is_private=not is_kept,
             show_progress=show_progress,
             tries=Tries.here(is_allowed=is_allowed, show_progress=show_progress),
+            former=former,
         )
         return asking.task(self.timeline, self.last_error)
 

@@ -27,6 +27,8 @@ from jupyter_llm.notebook.cells.document import Document, DocumentCell
 from jupyter_llm.tasks.completing.completing import GhostEnd, GhostRequest, GhostWriter
 from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.fix import fix_shown
+from jupyter_llm.tasks.former import Former
+from jupyter_llm.tasks.review import review_text
 from jupyter_llm.tasks.target import ShownCell
 from jupyter_llm.tasks.task import Asking, Task
 
@@ -43,6 +45,7 @@ CELLS = (
     "len(totals)",
 )
 FAILING = "share(3, len(rates) - 2)"
+NOTE = ShownCell(cell_id="note", source="# Rates\n\nThe secnd is high.", end=27, is_text=True)
 SHOWN = ShownCell(cell_id="new", source="best = totals.max()\nbest * rates[0]", start=40, end=40)
 
 Act = Callable[[InteractiveShell, ScriptedEngine], object]
@@ -61,17 +64,26 @@ def typed(line: str, *before: str) -> Act:
     return act
 
 
-def asked(what: Callable[[Task], object]) -> Act:
+def asked(what: Callable[[Task], object], former: Former | None = None) -> Act:
     """What is done with a cell of a page."""
 
     def act(_shell: InteractiveShell, engine: ScriptedEngine) -> None:
         asking = Asking(
-            lambda: engine, SamplingParams(), llm.answers, lambda stream: stream.result()
+            lambda: engine,
+            SamplingParams(),
+            llm.answers,
+            lambda stream: stream.result(),
+            former=former,
         )
         with suppress(JupyterLLMError):
             what(asking.task(llm.timeline, llm.last_error))
 
     return act
+
+
+def follow_up(what: Callable[[Task], object]) -> Act:
+    """The same, once something was proposed and a person wants it otherwise."""
+    return asked(what, Former(source="best * rates[-1]", wish="No negative places, please."))
 
 
 def large(act: Act) -> Act:
@@ -119,6 +131,10 @@ ACTS: dict[str, Act] = {
     "write into an empty cell": asked(
         lambda task: edit(task, replace(SHOWN, source="", start=0, end=0), "plot totals")
     ),
+    "edit once more": follow_up(lambda task: edit(task, SHOWN, "use the second rate")),
+    "edit markdown": asked(lambda task: edit(task, NOTE, "shorter")),
+    "continue markdown": asked(lambda task: go_on(task, NOTE)),
+    "review markdown": large(asked(lambda task: review_text(task, NOTE))),
     "continue": asked(lambda task: go_on(task, SHOWN)),
     "fix": typed("%llm --no-try /fix", FAILING),
     "fix a cell of a page": asked(

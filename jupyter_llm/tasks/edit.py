@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from difflib import SequenceMatcher
 from textwrap import indent
 from typing import TYPE_CHECKING
 
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.names import unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
-from jupyter_llm.notebook.values.redaction import redact_source
+from jupyter_llm.notebook.values.redaction import redact_mixed, redact_source
 from jupyter_llm.tasks.hidden import restored, without_hidden
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import cells_before, variables_text
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.task import Task
 
 _EDIT = (
-    "Change {title} like this: {instruction}\n\nAnswer with the whole changed cell as one Python "
-    "code block, in which everything else stays as it is."
+    "Change {title} like this: {instruction}\n\nAnswer with the whole changed cell as one "
+    "{language} block, in which everything else stays as it is."
 )
 _WRITE = "Write the code of the next cell of this notebook, which does this: {instruction}"
+_WRITE_TEXT = "Write the text of the next cell of this notebook, in Markdown: {instruction}"
 # A line of no statement's inside, which neither closes a bracket nor belongs to the one before.
 _NEXT_STATEMENT = re.compile(r"(?!(?:else|elif|except|finally)\b)[^\s)\]}#]")
 _GO_ON = (
@@ -40,7 +43,8 @@ def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
     In an empty cell it is what to write there. `MagicUsageError`: nothing is asked for, no code is
     in the answer, or it changes nothing.
     """
-    cell.check_is_python()
+    if not cell.is_text:
+        cell.check_is_python()
     if not instruction.strip():
         raise MagicUsageError("There is no instruction.", "Say what is to be changed.")
     before, rows = cell.source, None
@@ -48,21 +52,38 @@ def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
         subject = cell.subject(task.cells)
         rows = subject.rows
         parts = [subject.text, variables_text(subject.source, task)]
-        request = _EDIT.format(title=subject.title, instruction=instruction.strip())
+        language = "Markdown" if cell.is_text else "Python code"
+        asked = {"title": subject.title, "instruction": instruction.strip()}
+        request = _EDIT.format(language=language, **asked)
     else:
         parts = [cells_before(cell, task), variables_text(instruction, task)]
-        request = _WRITE.format(instruction=instruction.strip())
-    answer = task.code("\n\n".join(filter(None, (*parts, request))), unlike=before)
-    cell.check_is_whole(answer.completion)
-    source = restored(answer.source, before)
+        request = _WRITE_TEXT if cell.is_text else _WRITE
+        request = request.format(instruction=instruction.strip())
+    prompt = "\n\n".join(filter(None, (*parts, request)))
+    if cell.is_text:
+        completion = write_text(task, cell, prompt)
+        source = completion.text
+    else:
+        answer = task.code(prompt, unlike=before)
+        source, completion = answer.source, answer.completion
+        cell.check_is_whole(completion)
+    source = restored(source, before)
     if rows is not None:
-        source = _confined(before, source, rows)
-    return _proposal(task, cell, source, answer.completion)
+        source = (_merged if cell.is_text else _confined)(before, source, rows)
+    return _proposal(task, cell, source, completion)
+
+
+def write_text(task: Task, cell: ShownCell, prompt: str, begin: str = "") -> Completion:
+    """Have text written for a cell of Markdown, in a fence so that nothing else can come."""
+    fence = code_block(cell.source, "").partition("\n")[0]
+    (answer,) = task.draft(prompt, begin=f"{fence}markdown\n{begin}", stop=(f"\n{fence}",))
+    cell.check_is_whole(answer)
+    return replace(answer, text=answer.text.rstrip(), token_ids=None)
 
 
 def _proposal(task: Task, cell: ShownCell, source: str, completion: Completion) -> Proposal:
     source = cell.changed(source)
-    unknown = unknown_names(source, task.namespace)
+    unknown = () if cell.is_text else unknown_names(source, task.namespace)
     event = cell.event(task.cells)
     return Proposal(source=source, completion=completion, cell=event, unknown_names=unknown)
 
@@ -96,17 +117,23 @@ def _merged(before: str, after: str, rows: range) -> str:
 def go_on(task: Task, cell: ShownCell) -> Proposal:
     """Propose code below the statement in which the cursor is, or at the end of the cell.
 
-    What is there already stays as it is. `MagicUsageError`: the model has nothing to add.
+    Text goes on behind the line. What is there already stays as it is. `MagicUsageError`: the model
+    has nothing to add.
     """
-    cell.check_is_python()
     cell.check_is_written()
+    if not cell.is_text:
+        cell.check_is_python()
     place = _end_of_statement(cell)
     begin, rest = cell.source[:place].rstrip(), cell.source[place:]
+    parts = (cells_before(cell, task), variables_text(cell.source, task), _GO_ON)
+    prompt = "\n\n".join(filter(None, parts))
+    if cell.is_text:
+        completion = write_text(task, cell, prompt, redact_mixed(begin).text)
+        return _proposal(task, cell, f"{begin}{completion.text}{rest}", completion)
     # Of what is only begun, the line goes on; no secret is told.
     line_end = "\n" if syntax_error(begin) is None else ""
     told = f"{redact_source(begin).text}{line_end}"
-    parts = (cells_before(cell, task), variables_text(cell.source, task), _GO_ON)
-    answer = task.code("\n\n".join(filter(None, parts)), begin=told)
+    answer = task.code(prompt, begin=told)
     written = "\n\n".join(answer.sources)
     if not written.startswith(told.rstrip()):
         raise MagicUsageError("The model cannot go on without changing the cell.", "Try again.")
@@ -117,7 +144,12 @@ def go_on(task: Task, cell: ShownCell) -> Proposal:
 
 
 def _end_of_statement(cell: ShownCell) -> int:
-    """The end of the innermost statement the cursor is in, or of the cell if it is in none."""
+    """The end of the innermost statement the cursor is in, or of the cell if it is in none.
+
+    Of text it is the end of the line.
+    """
+    if cell.is_text:
+        return (cell.source + "\n").find("\n", cell.end)
     tree = parse_cell(cell.source)
     row = cell.source.count("\n", 0, cell.end) + 1
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)] if tree else []

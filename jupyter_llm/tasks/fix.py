@@ -106,7 +106,8 @@ def _fixed(task: Task, failure: Failure, argument: str = "") -> Proposal:
 
 def _changed(rerun: Rerun, targets: Sequence[Cause], prompt: str) -> Proposal:
     """The change that rules know of, the best they have seen, or else a model's to the first."""
-    found = list(rerun.mended(targets))
+    former, all_found = rerun.task.former, rerun.mended(targets)
+    found = [one for one in all_found if former is None or former.allows(one[1].sources[0])]
     good = [(cause, one) for cause, one in found if one.is_good]
     best = next((pair for pair in good if pair[1].is_settled), good[0] if good else None)
     return _mended(*best) if best is not None else _written(rerun, targets[0], prompt, found)

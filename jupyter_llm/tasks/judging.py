@@ -45,14 +45,14 @@ _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 class Judge:
     """What drafts are held against.
 
-    They may use `names`, are tried with `tries` unless there are none, and are to be `unlike` some
-    code. What stands of the cells that `ran` is left out. `asked` is what they are to do. `check`
-    tries them in another way.
+    They may use `names`, are tried with `tries` unless there are none, and are to be like
+    none of `unlike`. What stands of the cells that `ran` is left out. `asked` is what they are to
+    do. `check` tries them in another way.
     """
 
     names: Container[str] = ()
     tries: Tries | None = None
-    unlike: str | None = None
+    unlike: Sequence[str] = ()
     ran: Sequence[Ran] = ()
     asked: str = ""
     check: Check | None = None
@@ -216,7 +216,7 @@ class Judge:
         )
 
     def _is_like(self, answer: CodeAnswer) -> bool:
-        return self.unlike is not None and answer.source.split() == self.unlike.split()
+        return any(answer.source.split() == one.split() for one in self.unlike)
 
 
 def _shortened(cell: CodeCell, source: str) -> CodeCell:

@@ -6,18 +6,22 @@ says stays a remark; what a small one says there names no bug at all.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.notebook.code.flaws import flaws_in
+from jupyter_llm.tasks.edit import write_text
 from jupyter_llm.tasks.target import check_is_python, find_subject, with_source
 
 if TYPE_CHECKING:
-    from jupyter_llm.notebook.code.flaws import Flaw
-    from jupyter_llm.tasks.target import Subject
+    from collections.abc import Iterator, Sequence
+
+    from jupyter_llm.tasks.target import ShownCell, Subject
     from jupyter_llm.tasks.task import Task
 
 LEAST_PARAMETERS = 1_500_000_000
@@ -28,6 +32,15 @@ _QUESTIONS = (
     ("What is wrong in the logic of this code for usual input? Name the line.", "For usual input"),
     ("What goes wrong with this code at the edges: with nothing, one item, zero?", "At the edges"),
 )
+_SENSE = (
+    ("What in this text makes no sense, or contradicts itself? Name the sentence.", "As to sense,"),
+)
+_CORRECT = (
+    "Correct what is spelt wrong in this text, in its own language, and change nothing else. "
+    "Answer with the whole cell as one Markdown block."
+)
+_WORD = re.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}]\w+)*")
+_LEAST_ALIKE = 0.6  # of two spellings of one word, from 0 to 1
 _SHORT = "Answer in one or two sentences."
 
 
@@ -35,12 +48,14 @@ _SHORT = "Answer in one or two sentences."
 class Review:
     """What was found in some code, by line. Shows as Markdown.
 
-    `words` are what a large model says of the logic; nobody has checked them.
+    `words` are what a large model says of the logic; nobody has checked them. `by` says by what
+    the rest was found.
     """
 
     title: str
-    findings: tuple[Flaw, ...] = ()
+    findings: tuple[object, ...] = ()
     words: tuple[str, ...] = ()
+    by: str = "the rules of pyflakes and our own"
 
     def to_markdown(self) -> str:
         """The review as Markdown, to be taken for untrusted."""
@@ -50,8 +65,7 @@ class Review:
         opening = opening if found else f"Nothing found in {self.title}."
         said = "\n\n".join(self.words)
         words = f"The model says, which nobody has checked:\n\n{said}" if said else ""
-        rules = "the rules of pyflakes and our own"
-        looked = f"{rules} and the logic, in words" if said else rules
+        looked = f"{self.by} and the logic, in words" if said else self.by
         parts = (opening, found, words, f"Looked at {looked}; nothing was run.")
         return "\n\n".join(filter(None, parts))
 
@@ -76,12 +90,43 @@ def review(task: Task, argument: str | Subject = "") -> Review:
     meant = tuple(f for f in found if subject.rows is None or f.line - 1 in subject.rows)
     best = Review(title=subject.title, findings=meant)
     try:
-        is_large = task.engine is not None and task.engine().info.num_parameters >= LEAST_PARAMETERS
-        for question, begin in _QUESTIONS if is_large else ():
-            answer = task.ask(subject.prompt(f"{question} {_SHORT}"), begin=begin)
-            best = replace(best, words=(*best.words, answer.text.strip()))
+        for said in _in_words(task, subject.text, _QUESTIONS):
+            best = replace(best, words=(*best.words, said))
     except KeyboardInterrupt as interrupt:
         if not found:
             raise
         raise PromptInterrupted(best=best, said=str(interrupt)) from None
     return best
+
+
+def review_text(task: Task, cell: ShownCell) -> Review:
+    """Say what a model would spell otherwise in a text, and what a large one says of its sense."""
+    subject = cell.subject(task.cells)
+    corrected = write_text(task, cell, subject.prompt(_CORRECT)).text
+    rows = subject.rows or range(len(cell.lines))
+    found = tuple(
+        f"**line {row + 1}**: `{word}`, or is it `{other}`?"
+        for row, word, other in _spelt_otherwise(cell.lines, corrected)
+        if row in rows
+    )
+    said = tuple(_in_words(task, subject.text, _SENSE))
+    spelt = "what the model would spell otherwise"
+    return Review(title="the text", findings=found, words=said, by=spelt)
+
+
+def _spelt_otherwise(lines: Sequence[str], corrected: str) -> Iterator[tuple[int, str, str]]:
+    """Yield words that are much alike in both texts, with their rows; others are no mistakes."""
+    places = [(row, word) for row, line in enumerate(lines) for word in _WORD.findall(line)]
+    old, new = [word for _, word in places], _WORD.findall(corrected)
+    for kind, i1, i2, j1, j2 in SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+        if kind == "replace" and i2 - i1 == j2 - j1:
+            for (row, word), other in zip(places[i1:i2], new[j1:j2], strict=True):
+                if SequenceMatcher(a=word, b=other, autojunk=False).ratio() >= _LEAST_ALIKE:
+                    yield row, word, other
+
+
+def _in_words(task: Task, text: str, questions: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield what a large model says of a text; a small one is not asked."""
+    is_large = task.engine is not None and task.engine().info.num_parameters >= LEAST_PARAMETERS
+    for question, begin in questions if is_large else ():
+        yield task.ask(f"{text}\n\n{question} {_SHORT}", begin=begin).text.strip()

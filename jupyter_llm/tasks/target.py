@@ -261,7 +261,7 @@ class ShownCell:
     """A cell as a page shows it, without the line that says which model wrote it.
 
     `error` is the one that its outputs show. What is selected goes from `start` to before `end`;
-    where both are the same, the cursor is there.
+    where both are the same, the cursor is there. With `is_text` it is a cell of Markdown.
     """
 
     cell_id: str
@@ -269,10 +269,17 @@ class ShownCell:
     error: str | None = None
     start: int = 0
     end: int = 0
+    is_text: bool = False
 
     @classmethod
     def of_page(
-        cls, cell_id: str, source: str, error: str | None, selection: tuple[int, int] | None
+        cls,
+        cell_id: str,
+        source: str,
+        error: str | None,
+        selection: tuple[int, int] | None,
+        *,
+        is_text: bool = False,
     ) -> Self:
         """A cell as a page tells of it; without a selection the cursor counts as at its end."""
         body = unmark(source)
@@ -283,7 +290,8 @@ class ShownCell:
             min(place if place <= common else max(common, place - num_gone), len(body))
             for place in (min(start, end), max(start, end))
         )
-        return cls(cell_id=cell_id, source=body, error=error, start=max(start, 0), end=max(end, 0))
+        start, end = max(start, 0), max(end, 0)
+        return cls(cell_id=cell_id, source=body, error=error, start=start, end=end, is_text=is_text)
 
     @property
     def lines(self) -> list[str]:
@@ -301,6 +309,8 @@ class ShownCell:
 
     def check_is_python(self) -> None:
         """Refuse a cell that is written in something else."""
+        if self.is_text:
+            raise MagicUsageError("The cell is Markdown.", "Edit, Review and Continue work on it.")
         check_is_python(self.source, "the cell")
 
     def check_is_written(self) -> None:
@@ -320,10 +330,14 @@ class ShownCell:
         """What a request is about: the cell, or the lines of it that are selected."""
         self.check_is_written()
         whole, rows = _of_cell(self.event(cells)), self.selected
+        language = "markdown" if self.is_text else "python"
+        if self.is_text:
+            whole = replace(whole, text=f"The cell:\n{code_block(self.source, language)}")
         if rows is None or len(rows) == len(self.lines):
             return whole
         source = "\n".join(self.lines[rows.start : rows.stop])
-        text = f"{whole.text}\n\nThe selected lines, which this is about:\n{code_block(source)}"
+        lines = code_block(source, language)
+        text = f"{whole.text}\n\nThe selected lines, which this is about:\n{lines}"
         return replace(whole, title="the selected lines", source=source, text=text, rows=rows)
 
     def check_is_whole(self, answer: Completion) -> None:
@@ -340,10 +354,12 @@ class ShownCell:
 
         `MagicUsageError`: it is the same, or cannot be read.
         """
-        if not split_cell_magic(source)[0]:
+        if not self.is_text and not split_cell_magic(source)[0]:
             source = split_cell_magic(self.source)[1] + source
         if source.rstrip() == self.source.rstrip():
             raise MagicUsageError("Nothing to change: the model would leave the cell as it is.")
+        if self.is_text:
+            return source
         if syntax_error(source) is not None and syntax_error(self.source) is None:
             raise MagicUsageError("The model wrote no code that fits.", "Try again.")
         return source

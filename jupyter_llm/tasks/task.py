@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.last_error import LastError
     from jupyter_llm.records.answers import AnswerLog
     from jupyter_llm.tasks.code_answer import CodeAnswer
+    from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.judging import Check
 
 
@@ -46,7 +47,7 @@ class Task:
     the ids of their cells. `ask` sends one prompt to the model and waits, `write` asks it for code
     and `draft` for texts that begin as they are told: see `Asking`. `tries` tells what comes of
     code before it lands. With `vars` "none" no variables are told. `engine` gives the model itself,
-    loaded by then; it is None where there is none.
+    loaded by then; it is None where there is none. `former` was proposed for it before.
     """
 
     ask: Callable[..., Completion]
@@ -62,6 +63,7 @@ class Task:
     vars: str = "auto"
     engine: Callable[[], Engine] | None = None
     show_progress: ShowProgress | None = None
+    former: Former | None = None
 
     @classmethod
     def of_shell(
@@ -115,7 +117,8 @@ class Asking:
 
     `engine` gives the engine once there is something to ask, since loading one takes its time. With
     `is_private` nothing of them is written to the disk. `show_progress` is told of what goes on
-    when there is no stream to read. `tries` are those of the drafts.
+    when there is no stream to read. `tries` are those of the drafts. All prompts follow the
+    `former` proposal.
     """
 
     engine: Callable[[], Engine]
@@ -125,6 +128,7 @@ class Asking:
     is_private: bool = False
     show_progress: ShowProgress | None = None
     tries: Tries = NO_TRIES
+    former: Former | None = None
 
     def task(self, timeline: Timeline, last_error: LastError) -> Task:
         """A task about the notebook of this process, as it is now."""
@@ -140,6 +144,7 @@ class Asking:
             tries=self.tries,
             engine=self.engine,
             show_progress=self.show_progress,
+            former=self.former,
         )
 
     def ask(self, prompt: str, *, begin: str = "", known: str = "") -> Completion:
@@ -163,7 +168,10 @@ class Asking:
 
         The sources of a draft are tried one after the other, or as `check` does it.
         """
-        judge = Judge(names=user_namespace(), tries=self.tries, unlike=unlike, check=check)
+        known = [] if unlike is None else [unlike]
+        if self.former is not None:
+            known.append(self.former.source)
+        judge = Judge(names=user_namespace(), tries=self.tries, unlike=known, check=check)
         answer = write_code(
             self.engine(),
             self._request(code_prompt(prompt)),
@@ -219,4 +227,5 @@ class Asking:
         # Thoughts would take the answer's room.
         messages = (Message("user", redact_mixed(prompt).text),)
         params = replace(self.params, think=bool(self.params.think))
-        return Request(prompt=messages, params=params, is_private=self.is_private)
+        request = Request(prompt=messages, params=params, is_private=self.is_private)
+        return self.former.followed(request) if self.former is not None else request

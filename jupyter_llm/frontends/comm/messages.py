@@ -223,6 +223,15 @@ class TargetCellData(Data):
     id: str
     source: str
     error: str | None = None
+    kind: CellKind = "code"
+
+
+class FormerData(Data):
+    """The last of `count` proposals: the next heeds the `wish`, or else is another draft."""
+
+    source: str
+    wish: str
+    count: int
 
 
 class RangeData(Data):
@@ -346,13 +355,14 @@ class Cancel(FromFrontEnd):
 class Act(FromFrontEnd):
     """Do something with a cell; answered by `proposal`, or `answer`, with `progress` before.
 
-    A selection of no length is where the cursor stands.
+    A selection of no length is where the cursor stands. `former` is what was proposed before.
     """
 
     action: Action
     cell: TargetCellData
     selection: RangeData | None
     instruction: str | None
+    former: FormerData | None = None
 
 
 class CellDraft(FromFrontEnd):

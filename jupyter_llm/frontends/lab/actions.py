@@ -17,8 +17,9 @@ from jupyter_llm.records.records import landed
 from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
+from jupyter_llm.tasks.former import Former
 from jupyter_llm.tasks.numpy_doc import document
-from jupyter_llm.tasks.review import review
+from jupyter_llm.tasks.review import review, review_text
 from jupyter_llm.tasks.target import ShownCell
 from jupyter_llm.tasks.tests import write_tests
 
@@ -67,53 +68,69 @@ class Actions(PageJobs):
 
     def _carry_out(self, act: Act, job: Job) -> None:
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
-        cell = ShownCell.of_page(act.cell.id, act.cell.source, act.cell.error, chosen)
-        check_is_told(self._session.llm.timeline.snapshot().hidden, act.cell.id, None)
+        shown, is_text = act.cell, act.cell.kind == "markdown"
+        cell = ShownCell.of_page(shown.id, shown.source, shown.error, chosen, is_text=is_text)
+        check_is_told(self._session.llm.timeline.snapshot().hidden, shown.id, None)
         ways = {"explain": self._explained, "review": self._reviewed}
         carry_out = ways.get(act.action, self._proposed)
         self._finish(job, carry_out(act, cell, default_options(), job))
 
     def _explained(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Say what a cell does, as `/explain` does; that is no turn of the chat."""
-        task = self._task(options, options.params, job, is_whole=False)
+        task = self._task(act, options, options.params, job)
         subject = cell.subject(task.cells)
         if cell.error:
             subject = replace(subject, failure=failure_shown(cell, task))
         answer = explain(task, subject)
+        job.check()
         if not answer.text:
-            job.check()
             return messages.ErrorMessage(id=job.id, text="The model wrote nothing.")
         return AnswerMessage(id=act.id, markdown=answer.text)
 
     def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Say what is wrong with a cell, as `/review` does; that is no turn of the chat."""
-        cell.check_is_python()
-        task = self._task(options, options.params, job)
-        found = review(task, cell.subject(task.cells))
+        task = self._task(act, options, options.params, job)
+        if cell.is_text:
+            found = review_text(task, cell)
+        else:
+            cell.check_is_python()
+            found = review(task, cell.subject(task.cells))
         job.check()
         return AnswerMessage(id=act.id, markdown=str(found))
 
     def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Have something written for a cell."""
         params = _long_enough(options.params, cell.source)
-        proposal = _propose(act, cell, self._task(options, params, job))
+        proposal = _propose(act, cell, self._task(act, options, params, job))
         job.check()
         return _message(act, proposal)
 
-    def _task(
-        self, options: Options, params: SamplingParams, job: Job, *, is_whole: bool = True
-    ) -> Task:
-        """What there is to do for a page, and whom to ask; `is_whole` drops what was stopped."""
+    def _task(self, act: Act, options: Options, params: SamplingParams, job: Job) -> Task:
+        """What there is to do for a page, and whom to ask; what was stopped is dropped."""
 
         def show(stream: Stream) -> Completion:
             completion = job.show(stream)
-            if is_whole:
-                job.check()
+            job.check()
             return completion
 
-        llm, options = self._session.llm, replace(options, params=params)
-        chat = llm.chats.peek(options.chat)  # which a task asks nothing
-        return Call(llm=llm, chat=chat, options=options, show=show, show_progress=job.tell).task()
+        llm = self._session.llm
+        call = Call(
+            llm=llm,
+            chat=llm.chats.peek(options.chat),  # which a task asks nothing
+            options=replace(options, params=params),
+            show=show,
+            show_progress=job.tell,
+            former=_former(act),
+        )
+        return call.task()
+
+
+def _former(act: Act) -> Former | None:
+    if act.former is None:
+        return None
+    source, wish, count = act.former.source, act.former.wish, act.former.count
+    language = "python" if act.cell.kind == "code" else act.cell.kind
+    return Former(source=source, wish=wish, count=count, language=language)
 
 
 def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:

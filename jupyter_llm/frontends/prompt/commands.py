@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.doctor import Diagnosis
     from jupyter_llm.models.catalog import Suggestion
+    from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.task import Task
 
 
@@ -47,7 +48,7 @@ class Call:
     """A command somebody typed, and what it acts on.
 
     `show` reads the stream of an answer to its end, and `show_progress` is told of all else that
-    takes its time.
+    takes its time. What it asks follows a `former` proposal.
     """
 
     llm: LLM
@@ -56,6 +57,7 @@ class Call:
     options: Options = field(default_factory=Options)
     show: Callable[[Stream], Completion] = lambda stream: stream.result()
     show_progress: ShowProgress | None = None
+    former: Former | None = None
 
     def task(self) -> Task:
         """What a task about the notebook knows, and whom it asks."""
@@ -67,6 +69,7 @@ class Call:
             try_drafts=not options.no_try,
             is_kept=not options.no_save,
             params=options.params,
+            former=self.former,
         )
         return replace(task, vars=options.vars)
 

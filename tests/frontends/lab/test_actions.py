@@ -242,15 +242,114 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
     assert "is damaged" in page.answer("record", metadata=damaged, text=None)["text"]
 
 
+FIRST = {"source": "x = [0]", "wish": "Count from one.", "count": 1}
+
+
+@pytest.mark.parametrize(
+    ("action", "source", "reply"),
+    [
+        ("edit", "x = 1", "x = [1]"),
+        ("continue", "x = 1", "y = 1"),
+        ("fix", "x = y", "x = [1]"),
+        ("document", "def f():\n    pass", "Do nothing."),
+        ("test", "def f(x):\n    return 2 * x", "f():\n    assert f(1) == 2"),
+    ],
+)
+def test_a_follow_up_is_told_what_was_asked_and_proposed_before(
+    page: LabPage, scripted: ScriptedEngine, action: str, source: str, reply: str
+) -> None:
+    shown = cell(source, error="NameError: name 'y' is not defined")
+    scripted.replies.extend([f"{reply}\n```"] * 12)
+    assert act(page, action, shown, instruction="as a list")["type"] == "proposal"
+    (asked,) = messages_of(scripted.requests[0].prompt)
+    scripted.requests.clear()
+    assert act(page, action, shown, instruction="as a list", former=FIRST)["type"] == "proposal"
+    again, proposed, wish = messages_of(scripted.requests[0].prompt)
+    assert again == asked
+    assert (proposed.role, proposed.content) == ("assistant", "```python\nx = [0]\n```")
+    assert wish.content.startswith("Count from one.")
+
+
+def test_another_draft_is_another_however_the_model_is_set(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "%config LLMMagics.temperature = 0")
+    scripted.replies.extend(["x = 2\n```", "x = 2\n```", "x = 3\n```"])
+    act(page, "edit", cell("x = 1"), instruction="two")
+    again = {"source": "x = 2", "wish": "", "count": 1}
+    found = act(page, "edit", cell("x = 1"), instruction="two", former=again)
+    assert found["source"] == "x = 3"  # the first draft is like the former proposal
+    first, second, *_ = scripted.requests
+    assert messages_of(first.prompt) == messages_of(second.prompt)
+    assert second.params.temperature
+    assert second.params.seed != first.params.seed
+
+
+def test_a_mend_that_rules_know_gives_way_to_the_model_when_another_is_asked_for(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "trees = [3, 4]", cell_id="a", store_history=True)
+    run(shell, "sum(tree)", cell_id="c", raises=NameError, store_history=True)
+    shown = cell("sum(tree)", error="NameError: name 'tree' is not defined")
+    mended = act(page, "fix", shown)
+    assert (mended["source"], scripted.requests) == ("sum(trees)", [])
+    scripted.replies.append("len(trees)\n```")
+    again = {"source": mended["source"], "wish": "", "count": 1}
+    assert act(page, "fix", shown, former=again)["source"] == "len(trees)"
+
+
+TEXT = "# Pries\n\nThe prise is in euros.\nIt grows."
+
+
+@pytest.mark.parametrize(
+    ("action", "source", "chosen", "reply", "proposed"),
+    [
+        ("edit", TEXT, "", f"{TEXT} Fast.", f"{TEXT} Fast."),
+        ("edit", TEXT, "It grows.", "# Costs\n\nNo.\nIt falls.", f"{TEXT[:-6]}falls."),
+        ("edit", "", "", "# Prices", "# Prices"),
+        ("continue", TEXT, "", "\nEach year.", f"{TEXT}\nEach year."),
+        ("continue", TEXT, " euros", " And cents.", TEXT.replace("euros.", "euros. And cents.")),
+    ],
+)
+def test_a_cell_of_markdown_is_edited_and_gone_on_with(
+    page: LabPage,
+    scripted: ScriptedEngine,
+    action: str,
+    source: str,
+    chosen: str,
+    reply: str,
+    proposed: str,
+) -> None:
+    scripted.replies.append(f"{reply}\n```\nThat is it.")
+    selection = selected(source, chosen) if chosen else None
+    shown = {**cell(source), "kind": "markdown"}
+    found = act(page, action, shown, selection=selection, instruction="go")
+    assert (found["source"], found["unknown_names"]) == (proposed, [])
+    assert "Python" not in told(scripted)
+
+
+def test_a_review_of_markdown_names_words_that_the_model_spells_otherwise(
+    page: LabPage, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.append("# Price\n\nThe price is in dollars.\nIt grows fast.\n```")
+    found = act(page, "review", {**cell(TEXT), "kind": "markdown"})["markdown"]
+    assert "**line 3**: `prise`, or is it `price`?" in found
+    assert "**line 1**: `Pries`, or is it `Price`?" in found
+    assert "dollars" not in found
+    assert "fast" not in found
+    for action in ("fix", "document", "test"):
+        said = act(page, action, {**cell(TEXT), "kind": "markdown"})["text"]
+        assert said.startswith("The cell is Markdown.")
+
+
 @pytest.mark.parametrize("action", ["edit", "explain"])
 def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action: str) -> None:
     scripted.holds = True
     request = ask(page, action, cell("x = 1"), instruction="two")
     page.wait_until(lambda p: any(message["text"] for message in p.of_kind("progress")))
     page.ask("cancel", target=request)
-    end = page.wait_for_kind("error" if action == "edit" else "answer", id=request)
-    assert end.get("text", end.get("markdown")) in ("Stopped.", "word ")
-    page.wait_until(lambda p: not p.of_kind("proposal"))
+    assert page.wait_for_kind("error", id=request)["text"] == "Stopped."
+    page.wait_until(lambda p: not p.of_kind("proposal") + p.of_kind("answer"))
 
 
 def test_the_options_are_those_that_are_configured(
