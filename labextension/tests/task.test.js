@@ -7,7 +7,8 @@ import { Requests } from "../lib/connection/requests.js";
 
 /** @import { Message, MessageOf, Request } from "../lib/connection/messages.js" */
 
-const TARGET = { cell: { id: "c1", source: "x = 1", error: null }, selection: null };
+/** @type {import("../lib/actions/task.js").Target} */
+const TARGET = { cell: { id: "c1", source: "x = 1", error: null, kind: "code" }, selection: null };
 /** @type {Omit<MessageOf<"proposal">, "type" | "id">} */
 const PROPOSAL = {
   cell: "c1",
@@ -56,7 +57,7 @@ beforeEach(() => {
 
 test("what is asked is about the cell as it was then", () => {
   task.begin("shorter");
-  const act = { type: "act", action: "fix", ...TARGET, instruction: "shorter" };
+  const act = { type: "act", action: "fix", ...TARGET, instruction: "shorter", former: null };
   assert.deepEqual(kernel.asked, [act]);
 });
 

@@ -9,7 +9,7 @@ import type { JSONObject } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import type { PanelLayout } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Action, MessageOf } from "../connection/messages.js";
+import type { Action, CellKind, MessageOf } from "../connection/messages.js";
 import { replacement } from "../dom/diff.js";
 import { codePoints } from "../dom/offsets.js";
 import { setMetadata } from "../dom/pieces.js";
@@ -347,8 +347,9 @@ function targetOf(cell: Cell): Target {
   const { from = 0, to = 0 } = editorOf(cell)?.state.selection.main ?? {};
   const range = { start: codePoints(source, from), end: codePoints(source, to) };
   const error = errorOf(cell);
+  const shown = error && outputsText([error.toJSON() as never]);
   return {
-    cell: { id: cell.model.id, source, error: error && outputsText([error.toJSON() as never]) },
+    cell: { id: cell.model.id, source, error: shown, kind: cell.model.type as CellKind },
     selection: from < to ? range : null,
   };
 }

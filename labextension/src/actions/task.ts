@@ -45,7 +45,8 @@ export class Task {
   /** Have it done. */
   begin(instruction: string | null = null): void {
     this.#become({ kind: "working", progress: null, text: "" });
-    const request: Request = { type: "act", action: this.action, ...this.target, instruction };
+    const { action, target } = this;
+    const request: Request = { type: "act", action, ...target, instruction, former: null };
     const { id, reply } = this.#asked.request(request, (news) => this.#hear(news));
     this.#request = id;
     reply.then(

@@ -169,6 +169,13 @@ export interface Transcript {
   metadata: Metadata;
 }
 
+/** The last of `count` proposals: the next one heeds the wish, or else is another draft. */
+export interface Former {
+  source: string;
+  wish: string;
+  count: number;
+}
+
 /** Code on its way into a cell; `body` is without the line that says whose it is. */
 export interface LandingCell {
   source: string;
@@ -206,9 +213,10 @@ export type Request =
   | {
       type: "act";
       action: Action;
-      cell: { id: string; source: string; error: string | null };
+      cell: { id: string; source: string; error: string | null; kind: CellKind };
       selection: { start: number; end: number } | null;
       instruction: string | null;
+      former: Former | null;
     }
   | { type: "cell-draft"; cell: string; source: string }
   | ({ type: "landed"; target: string } & Landing)
