@@ -19,6 +19,10 @@ TIMEOUT_S = 5.0
 """How long code is let run, in seconds; what takes longer is neither right nor wrong."""
 
 
+BUSY = "a cell is running"
+"""Why code is not tried beside a cell."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tries:
     """What code is tried with: the variables of the notebook, as they are at this moment.
@@ -77,17 +81,20 @@ class Tries:
             if self.show_progress is not None:
                 self.show_progress(Step(step))
 
-        tried = partial(
-            try_code, sources, self.namespace, shell=self.shell, timeout_s=timeout_s, look=look
-        )
-        if is_main_thread():
-            seen = tried(tick=tick)
-        else:  # asked for beside the cells, as in a panel
-            kernel = getattr(self.shell, "kernel", None)
-            try:
-                seen = in_main_thread(kernel, lambda check: tried(tick=check), tick=tick)
-            except MainThreadBusy:
-                return untried("a cell is running")
+        kernel = getattr(self.shell, "kernel", None)
+        beside_cells = partial(in_main_thread, kernel, tick=tick)  # as in a panel
+        try:
+            seen = try_code(
+                sources,
+                self.namespace,
+                shell=self.shell,
+                timeout_s=timeout_s,
+                look=look,
+                tick=tick,
+                make=None if is_main_thread() else beside_cells,
+            )
+        except MainThreadBusy:
+            return untried(BUSY)
         if look is None and seen.outcome in ("runs", "raises", "refused"):
             self._seen[sources] = seen  # the rest may come out otherwise another time
         return seen

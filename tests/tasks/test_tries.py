@@ -26,8 +26,11 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
         _namespace: Mapping[str, Any],
         *,
         tick: Callable[[], None],
+        make: Callable[[Callable[[], None]], None] | None,
         **_how: object,
     ) -> Seen:
+        if make is not None:
+            make(lambda: None)
         found.append(sources)
         tick()
         return Seen(outcome="runs", text="runs")

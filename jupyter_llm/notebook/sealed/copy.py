@@ -57,29 +57,37 @@ _REASONS = {
 }
 
 
-def work_in_copy(work: Run, *, timeout_s: float, tick: Callable[[], None] | None = None) -> Seen:
-    """What is seen of some work in a sealed copy, as far as it ends in time. For the main thread.
+def work_in_copy(
+    work: Run,
+    *,
+    timeout_s: float,
+    tick: Callable[[], None] | None = None,
+    make: Callable[[Callable[[], None]], None] | None = None,
+) -> Seen:
+    """What is seen of some work in a sealed copy, as far as it ends in time.
 
-    An interrupt ends the copy at once.
+    In the main thread an interrupt ends the copy at once. Elsewhere `make` has it made there, and
+    nobody there waits for its end.
     """
     room = _room()
     tempfile.gettempdir()  # found by writing, so the copy could not
-    with contextlib.ExitStack() as ends, _noted(_INTERRUPTS) as interrupts:
+    with contextlib.ExitStack() as ends, _noted(() if make else _INTERRUPTS) as interrupts:
         copy = _Copy(interrupts)
+
+        def begin() -> None:
+            # What the user has for others could raise, or fork, before there is a number.
+            with _noted(signal.valid_signals()), _held_signals() as held:
+                life = _Life(work, writing, timeout_s, room, held)
+                _fork(copy, life)
+                if copy.pid == 0:
+                    life.go_on()
+
         try:
             try:
                 reading, writing = os.pipe()
                 ends.callback(os.close, reading)
-                with (
-                    os.fdopen(writing, "wb", buffering=0),
-                    # What the user has for others could raise, or fork, before there is a number.
-                    _noted(signal.valid_signals()),
-                    _held_signals() as held,
-                ):
-                    life = _Life(work, writing, timeout_s, room, held)
-                    _fork(copy, life)
-                    if copy.pid == 0:
-                        life.go_on()
+                with os.fdopen(writing, "wb", buffering=0):
+                    make(begin) if make else begin()
             except OSError as error:
                 return untried(f"no copy could be made ({error.strerror})")
             how, said = _wait(copy, reading, timeout_s, tick, interrupts)

@@ -24,13 +24,10 @@ def is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def in_main_thread(
-    kernel: Any, call: Callable[[Callable[[], None]], T], *, tick: Callable[[], None]
-) -> T:
-    """What a call returns that is made in a kernel's main thread, between two cells.
+def in_main_thread(kernel: Any, call: Callable[[], T], *, tick: Callable[[], None]) -> T:
+    """What a short call returns that is made in a kernel's main thread, between two cells.
 
-    `tick` is called here while we wait. What it raises ends the wait; the call is given a function
-    that raises `KeyboardInterrupt` from then on.
+    `tick` is called here while we wait. What it raises ends the wait, unless the call has begun.
 
     Raises
     ------
@@ -41,17 +38,12 @@ def in_main_thread(
     if loop is None:
         raise MainThreadBusy
     future: Future[T] = Future()
-    is_given_up = threading.Event()
-
-    def check() -> None:
-        if is_given_up.is_set():
-            raise KeyboardInterrupt
 
     def make() -> None:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(call(check))
+            future.set_result(call())
         except BaseException as error:  # noqa: BLE001  it is for who has asked
             future.set_exception(error)
 
@@ -64,6 +56,6 @@ def in_main_thread(
                 raise MainThreadBusy
             tick()
     finally:
-        is_given_up.set()
-        future.cancel()
+        if not future.cancel():
+            wait([future])  # nothing may come of it that nobody knows of
     return future.result()

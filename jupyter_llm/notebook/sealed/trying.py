@@ -49,12 +49,16 @@ def try_code(
     timeout_s: float = 5.0,
     look: Callable[[dict[str, Any]], object] | None = None,
     tick: Callable[[], None] | None = None,
+    make: Callable[[Callable[[], None]], None] | None = None,
 ) -> Seen:
     """What is seen of some cells, run one after the other in a sealed copy of this process.
 
     An interrupt ends the copy at once. `look` is called in the copy, with the variables as the
-    cells left them, and answers with what can be JSON; `tick` here, while we wait.
+    cells left them, and answers with what can be JSON; `tick` here, while we wait. `make` is for
+    another thread than the main one, as in `work_in_copy`.
     """
+    if make is None and not is_main_thread():
+        return untried("code is only tried in the kernel's main thread")
     units = [unit_of(source, index) for index, source in enumerate(sources)]
     reason = why_not() or next(filter(None, map(why_not_run, units)), "")
     if not reason and _asks_model(units, namespace):
@@ -69,14 +73,12 @@ def try_code(
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
     run = Run(units, live, shell, look, begins_polars_again=is_polars)
-    seen = work_in_copy(run, timeout_s=timeout_s, tick=tick)
+    seen = work_in_copy(run, timeout_s=timeout_s, tick=tick, make=make)
     return replace(seen, text=scrub(seen.text))
 
 
 def why_not() -> str:
     """Why nothing can be tried in this process, or an empty text."""
-    if not is_main_thread():
-        return "code is only tried in the kernel's main thread"
     return _why_no_seal() or ("a GPU is in use, which does not survive a fork" * _uses_gpu())
 
 

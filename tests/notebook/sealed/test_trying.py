@@ -22,7 +22,7 @@ from support.shell import RecordingPublisher
 
 from jupyter_llm.notebook.sealed import copy
 from jupyter_llm.notebook.sealed.seen import Seen
-from jupyter_llm.notebook.sealed.trying import try_code, why_not
+from jupyter_llm.notebook.sealed.trying import try_code
 
 pytestmark = [needs_seal, pytest.mark.slow]
 
@@ -228,10 +228,10 @@ def test_what_cannot_be_told_is_not() -> None:
 
 def test_nothing_is_tried_beside_the_main_thread() -> None:
     reasons: list[str] = []
-    thread = threading.Thread(target=lambda: reasons.append(why_not()))
+    thread = threading.Thread(target=lambda: reasons.append(try_code(["1"], {}).text))
     thread.start()
     thread.join()
-    assert reasons == ["code is only tried in the kernel's main thread"]
+    assert reasons == ["not tried: code is only tried in the kernel's main thread"]
 
 
 def test_a_generator_and_a_file_stay_where_they_are(tmp_path: Path) -> None:
