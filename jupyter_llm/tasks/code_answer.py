@@ -14,7 +14,7 @@ from jupyter_llm.notebook.values.secrets import HIDDEN
 from jupyter_llm.tasks.hidden import without_hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
@@ -101,6 +101,11 @@ class CodeAnswer:
         return tuple(dict.fromkeys(one for cell in self.cells for one in cell.changes))
 
     @property
+    def mended(self) -> tuple[str, ...]:
+        """That rules have changed it, and what, in words."""
+        return (f"mended: {', '.join(self.mends)}",) if self.mends else ()
+
+    @property
     def text(self) -> str:
         """The answer as Markdown: its code, or what it is without any."""
         if not self.cells:
@@ -134,9 +139,7 @@ class CodeAnswer:
         ):
             if names and raised != kind:
                 yield f"{_quoted(names)} {'is' if len(names) == 1 else 'are'} {what}"
-        yield from (*self.doubts, *self.changes)
-        if self.mends:
-            yield f"mended: {', '.join(self.mends)}"
+        yield from (*self.doubts, *self.changes, *self.mended)
         if self.dropped:
             count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
             yield f"left out {count} that already ran; /show draft has it all"
@@ -159,25 +162,28 @@ def code_cells(
 
     A cell may use the names that those before it define.
     """
-    cells = []
+    cells = cells_of(code_blocks(answer), namespace, is_cut_off=is_cut_off)
+    return tuple(cell for cell in cells if cell is not None)
+
+
+def cells_of(
+    blocks: Iterable[CodeBlock], namespace: Container[str], *, is_cut_off: bool
+) -> Iterator[CodeCell | None]:
+    """Yield each block as a cell, None where there is no code in it."""
     defined: set[str] = set()
-    for block in code_blocks(answer):
+    for block in blocks:
         is_open = is_cut_off and not block.is_closed
         repaired = mended(block, is_cut_off=is_open)
-        if not repaired.has_code:
-            continue
         unknown = unknown_names(repaired.source, namespace)
-        cells.append(
-            CodeCell(
-                source=repaired.source,
-                changes=repaired.changes,
-                unknown_names=tuple(name for name in unknown if name not in defined),
-                missing_modules=missing_modules(repaired.source),
-                is_cut_off=is_open and block.language == "python",
-            )
+        cell = CodeCell(
+            source=repaired.source,
+            changes=repaired.changes,
+            unknown_names=tuple(name for name in unknown if name not in defined),
+            missing_modules=missing_modules(repaired.source),
+            is_cut_off=is_open and block.language == "python",
         )
         defined |= defined_names(repaired.source)
-    return tuple(cells)
+        yield cell if repaired.has_code else None
 
 
 def new_cells(cells: Sequence[CodeCell], namespace: Container[str]) -> tuple[CodeCell, ...]:

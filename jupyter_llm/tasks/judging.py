@@ -21,7 +21,7 @@ from jupyter_llm.tasks.mending import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
@@ -75,14 +75,35 @@ class Judge:
         is_cut_off = completion.finish_reason != "stop"
         cells = code_cells(begun + said, self.names, is_cut_off=is_cut_off) if said.strip() else ()
         answer = CodeAnswer(completion=completion, cells=cells, request=request)
-        if not cells:
-            return answer
-        answer = self._tried(self._without_old(answer), timeout_s, step)
+        return self.judged(self._without_old(answer), timeout_s, step) if cells else answer
+
+    def judged(
+        self, answer: CodeAnswer, timeout_s: float = TIMEOUT_S, step: str = "Trying the code"
+    ) -> CodeAnswer:
+        """Some cells, mended where rules know how, with what is known of them once tried."""
+        answer = self._tried(answer, timeout_s, step)
         if answer.seen is None or not answer.seen.runs:
             return answer
         num_lost = answer.seen.num_lost * is_unasked(self.asked, answer.source)
         text = "; ".join(filter(None, (answer.seen.text, self._unused(answer.source))))
         return replace(answer, num_lost=num_lost, seen=replace(answer.seen, text=text))
+
+    def each(self, answer: CodeAnswer) -> Iterator[CodeAnswer]:
+        """Yield what is known of each cell of an answer by itself, once it was tried.
+
+        They may be steps, or ways to choose from: what does not run as it is may behind those
+        before it that do.
+        """
+        ran: tuple[CodeCell, ...] = ()
+        for cell in answer.cells:
+            found = self.judged(replace(answer, cells=(cell,)))
+            if ran and (found.seen is None or not found.seen.runs or found.cells != (cell,)):
+                behind = self.judged(replace(answer, cells=(*ran, cell)))
+                if behind.seen is not None and behind.seen.runs:
+                    found = replace(behind, cells=behind.cells[len(ran) :])
+            if found.seen is not None and found.seen.runs:
+                ran += found.cells
+            yield found
 
     def _tried(self, answer: CodeAnswer, timeout_s: float, step: str) -> CodeAnswer:
         """A draft with what was seen of it, called or mended where that makes something of it."""

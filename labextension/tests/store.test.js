@@ -9,6 +9,8 @@ import { example } from "./messages.js";
 /** @import { Topic } from "../lib/kernel/state.js" */
 /** @import { Store } from "../lib/kernel/store.js" */
 
+const CHECK = example("check");
+
 /** @type {Kernel} */
 let kernel;
 /** @type {Store} */
@@ -308,7 +310,7 @@ test("what is still written on another line is not given back", () => {
 test("a question that another kernel was asked fails, and a draft is over", async () => {
   ready();
   const drafted = store.draft("How m");
-  const { reply } = store.request({ type: "check", sources: [] });
+  const { reply } = store.request(CHECK);
   kernel.restart();
   welcome();
   await drafted;
@@ -387,7 +389,7 @@ for (const [question, answer] of [
 
 test("a question fails with what the kernel says, and the panel stays quiet", async () => {
   ready();
-  const { id, reply } = store.request({ type: "check", sources: [] });
+  const { id, reply } = store.request(CHECK);
   kernel.say({ type: "error", id, text: "No." });
   await assert.rejects(reply, { message: "No." });
   assert.equal(store.state.error, null);
@@ -601,7 +603,7 @@ test("nobody is told of a draft that waits or fails", async () => {
 
 test("a store that is done with hears nothing and gives up what it waits for", async () => {
   ready();
-  const { reply } = store.request({ type: "check", sources: [] });
+  const { reply } = store.request(CHECK);
   store.dispose();
   assert.equal(kernel.isHeard, false);
   await assert.rejects(reply);

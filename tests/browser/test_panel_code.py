@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 CODE = "Try:\n\n```python\nprint(len(dff))\n```\n\nand\n\n```python\nimport seaborn\n```\n"
-CHECKED = {
+CHECKED: dict[str, Any] = {
     "type": "checked",
     "results": [
         {"source": "", "unknown_names": ["dff"], "missing_modules": []},
@@ -86,6 +86,34 @@ def test_names_that_do_not_exist_are_marked(chat: PanelPage) -> None:
             range.startContainer.data.slice(range.startOffset, range.endOffset))"""
     )
     assert marked == ["dff", "seaborn"]
+
+
+def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_said(
+    chat: PanelPage,
+) -> None:
+    mended, plain = "mended: `citi` is no column", "mended: citi is no column"
+    results = [
+        {**one, "note": note}
+        for one, note in zip(CHECKED["results"], [f"runs; {mended}", ""], strict=True)
+    ]
+    turns = [a_turn(number, text=CODE) for number in (1, 2)]
+    prepare = {**PREPARED, "note": mended}
+    chat.open(
+        a_snapshot(*turns), cells=["a"], check={**CHECKED, "results": results}, prepare=prepare
+    )
+    lines = chat.turns.nth(1).locator(".jllm-code > p")
+    expect(lines).to_have_text([f"runs; {plain}", "Not installed: seaborn."])
+    assert {one["number"] for one in chat.sent("check") if one["tries"]} == {2}
+    chat.turns.first.locator("pre").first.hover()
+    chat.page.wait_for_function(
+        "() => panelPage.model.sent.some(one => one.tries && one.number === 1)"
+    )
+    chat.page.locator(".jp-Cell").last.click()
+    chat.button("Insert below").last.click()
+    expect(chat.panel.locator(".jllm-code-below").last).to_have_text(f"Inserted; {plain}.")
+    chat.button("Replace cell").last.click()
+    chat.button("Accept").click()
+    expect(chat.panel.locator(".jllm-code-below").last).to_have_text(f"Cell 1 replaced; {plain}.")
 
 
 def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:

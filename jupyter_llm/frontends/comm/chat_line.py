@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
@@ -13,11 +13,11 @@ from jupyter_llm.common.watchers import weakly
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.answer_code import AnswerCode
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
 from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.jobs import Job
-from jupyter_llm.frontends.comm.messages import CheckedData
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.prompt.commands import Call, Order
@@ -25,13 +25,8 @@ from jupyter_llm.frontends.prompt.typed import Typed, read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
-from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 from jupyter_llm.notebook.code.landing import NextInput
-from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.values.variables import plainly_mentioned
-from jupyter_llm.tasks.code_answer import CodeCell, mended
-from jupyter_llm.tasks.hidden import without_hidden
-from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -58,6 +53,7 @@ class ChatLine:
     ) -> None:
         self._chat = chat
         self.side = side = KernelSide(chat, options.context, put, on_settled)
+        self._code = AnswerCode(chat, side)
         self._options = options
         self._drafting = Drafting[messages.DraftMessage](self._read_draft)
         self._later: NextInput | None = None
@@ -84,8 +80,8 @@ class ChatLine:
             {
                 messages.Suggest: lambda m: suggestions(m.id, m.text, m.cursor, self._cells),
                 messages.Describe: self._describe,
-                messages.Check: _check,
-                messages.Prepare: self._prepare,
+                messages.Check: self._code.check,
+                messages.Prepare: self._code.prepare,
                 messages.Land: self._land,
             }
         )
@@ -96,6 +92,7 @@ class ChatLine:
             unwatch()
         self.side.close()
         self._drafting.close()
+        self._code.close()
         if self._later is not None:
             self._later.close()
 
@@ -219,15 +216,6 @@ class ChatLine:
         text = description(asked.kind, asked.name, self._cells)
         return messages.TextMessage(id=asked.id, text=text)
 
-    def _prepare(self, asked: messages.Prepare | messages.Land) -> messages.Prepared:
-        answer = None
-        if asked.number is not None:
-            answer = self._chat.turn(asked.number).completion
-        elif asked.notice is not None:
-            answer = self.side.answer(asked.notice)
-        source, metadata = _prepared_code(asked.source, answer)
-        return messages.Prepared(id=asked.id, source=source, metadata=metadata)
-
     def _land(self, asked: messages.Land) -> messages.TextMessage:
         """Bring code below the next cell that runs, and say so."""
         shell = current_shell()
@@ -236,42 +224,10 @@ class ChatLine:
         with self._lock:
             if self._later is None:
                 self._later = NextInput(shell)
-        text = self._later.write_later(self._prepare(asked).source, replace=asked.in_place)
-        return messages.TextMessage(id=asked.id, text=f"{text[0].upper()}{text[1:]}.")
-
-
-def _check(asked: messages.Check) -> messages.Checked:
-    """The names and modules in pieces of code that exist nowhere, given the pieces before."""
-    namespace = user_namespace()
-    defined: set[str] = set()
-    results: list[CheckedData] = []
-    for source in asked.sources:
-        unknown = [name for name in unknown_names(source, namespace) if name not in defined]
-        missing = list(missing_modules(source))
-        results.append(CheckedData(source=source, unknown_names=unknown, missing_modules=missing))
-        defined |= defined_names(source)
-    return messages.Checked(id=asked.id, results=results)
-
-
-def _prepared_code(source: str, answer: Completion | None) -> tuple[str, dict[str, Any]]:
-    """Python out of an answer as a cell holds it, and the metadata of that cell.
-
-    It parses, and says which model wrote it, if that is known, and whether the end is missing.
-    """
-    block = CodeBlock(source)
-    if answer is not None and answer.finish_reason != "stop":  # its last piece may be torn
-        last = code_blocks(answer.text)[-1:]
-        block = next((one for one in last if one.source.strip() == source.strip()), block)
-    repaired = mended(block, is_cut_off=not block.is_closed)
-    if not repaired.has_code:
-        return source, {}
-    if answer is None:
-        return repaired.source, {}
-    # What stands for a secret in an answer must not take the place of the secret.
-    kept, _ = without_hidden(repaired.source, user_namespace())
-    cell = CodeCell(source=kept or repaired.source, is_cut_off=not block.is_closed)
-    source, record = marked(cell.landing, answer)
-    return source, record.to_metadata() if record is not None else {}
+        made = self._code.prepare(asked)
+        place = self._later.write_later(made.source, replace=asked.in_place)
+        text = "; ".join(filter(None, (f"{place[0].upper()}{place[1:]}", made.note)))
+        return messages.TextMessage(id=asked.id, text=f"{text}.")
 
 
 def _cut_off(answer: Completion) -> str:

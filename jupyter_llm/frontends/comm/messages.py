@@ -201,11 +201,15 @@ class SuggestionData(Data):
 
 
 class CheckedData(Data):
-    """The names and modules that a piece of code uses and that exist nowhere."""
+    """The names and modules that a piece of code uses and that exist nowhere.
+
+    `note` says what came of it where it was tried.
+    """
 
     source: str
     unknown_names: list[str]
     missing_modules: list[str]
+    note: str
 
 
 class DocumentCellData(Data):
@@ -542,9 +546,15 @@ class Describe(FromFrontEnd):
 
 
 class Check(FromFrontEnd):
-    """Which names in pieces of code exist nowhere; a piece may use what those before define."""
+    """Which names in pieces of an answer exist nowhere; one may use what those before define.
 
+    With `tries` they are tried first, which waits until no cell runs and no model works.
+    """
+
+    number: int | None
+    notice: str | None
     sources: list[str]
+    tries: bool
 
 
 class Prepare(FromFrontEnd):
@@ -804,11 +814,12 @@ class Checked(ToFrontEnd):
 
 
 class Prepared(ToFrontEnd):
-    """Answers `prepare`: what the cell holds, and its metadata."""
+    """Answers `prepare`: what the cell holds, its metadata, and what was mended."""
 
     id: str
     source: str
     metadata: dict[str, Any]
+    note: str
 
 
 _ANY: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  made here

@@ -158,10 +158,17 @@ export interface Suggestion {
   detail: string;
 }
 
+/** The turn or the notice that code stands in. */
+export interface Origin {
+  number: number | null;
+  notice: string | null;
+}
+
 export interface Checked {
   source: string;
   unknown_names: string[];
   missing_modules: string[];
+  note: string;
 }
 
 export interface Transcript {
@@ -260,15 +267,9 @@ export type ChatRequest =
   | { type: "dismiss"; notice: string }
   | { type: "suggest"; text: string; cursor: number }
   | { type: "describe"; kind: SuggestionKind; name: string }
-  | { type: "check"; sources: string[] }
-  | { type: "prepare"; number: number | null; notice: string | null; source: string }
-  | {
-      type: "land";
-      number: number | null;
-      notice: string | null;
-      source: string;
-      in_place: boolean;
-    };
+  | ({ type: "check"; sources: string[]; tries: boolean } & Origin)
+  | ({ type: "prepare"; source: string } & Origin)
+  | ({ type: "land"; source: string; in_place: boolean } & Origin);
 
 /** What the kernel says to either. */
 type Common =
@@ -350,7 +351,7 @@ export type ChatMessage = { seq: number } & (
   | ({ type: "transcript" } & Transcript)
   | { type: "suggestions"; id: string; start: number; end: number; items: Suggestion[] }
   | { type: "checked"; id: string; results: Checked[] }
-  | { type: "prepared"; id: string; source: string; metadata: Metadata }
+  | { type: "prepared"; id: string; source: string; metadata: Metadata; note: string }
 );
 
 export type MessageOf<T extends Message["type"]> = Extract<Message, { type: T }>;

@@ -1,21 +1,23 @@
 /** What can be done with the code in an answer: copy it, and bring it into the notebook. */
 
-import type { ChatMessageOf, Checked } from "../connection/messages.js";
+import type { ChatMessageOf, Checked, Origin } from "../connection/messages.js";
+import { withVisibleControls } from "../dom/characters.js";
 import { copyText, flash, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
+import { trans } from "../dom/words.js";
 import type { Store } from "../kernel/store.js";
 import type { OnCodeBlock } from "../markdown/code_block.js";
 import type { Cell, Notebook } from "../page/cells.js";
 import { diffView } from "./diff.js";
 import { markNames, unmark } from "./marked_names.js";
 
-/** Where code comes from and goes to. `origin` is the turn or the notice it stands in. */
+/** Where code comes from and goes to. */
 export interface Place {
   store: Store;
   notebook: Notebook | null;
   /** Tells a screen reader. */
   say: (text: string) => void;
-  origin: { number: number | null; notice: string | null };
+  origin: Origin;
 }
 
 /** What a fence calls code that a notebook's cell can hold. Small models often call it nothing. */
@@ -25,7 +27,8 @@ const PYTHON = new Set(["", "py", "py3", "python", "python3", "ipython"]);
 export class CodeActions {
   readonly #place: Place;
   readonly #blocks = new Map<Element, CodeBlockActions>();
-  #checkedAt = Number.NEGATIVE_INFINITY;
+  /** When it was asked what is known of the code, and to try it. */
+  readonly #askedAt = new Map<boolean, number>();
 
   constructor(place: Place) {
     this.#place = place;
@@ -40,7 +43,7 @@ export class CodeActions {
       element,
       new CodeBlockActions(this.#place, element, toolbar, source, isPython),
     );
-    this.#checkedAt = Number.NEGATIVE_INFINITY;
+    this.#askedAt.clear();
   };
 
   /** The pieces of Python of an answer, in their order. */
@@ -58,21 +61,34 @@ export class CodeActions {
     return this.#python(answer).length;
   }
 
-  /** Mark the names that do not exist. They may by now, so it is asked again after a while. */
-  async check(answer: HTMLElement): Promise<void> {
-    const blocks = this.#python(answer);
-    if (blocks.length === 0 || performance.now() - this.#checkedAt < 10_000) return;
-    this.#checkedAt = performance.now();
+  /** Have the code tried when somebody points at a finished answer, or goes there by key. */
+  watch(answer: HTMLElement): void {
+    const look = () => answer.closest("[aria-busy='true']") ?? this.check(answer, true);
+    answer.addEventListener("pointerover", look);
+    answer.addEventListener("focusin", look);
+  }
+
+  /**
+   * Say what is known of the code, or have it tried, which may have to wait for others. Something
+   * else may hold by now, so it is asked again after a while.
+   */
+  async check(answer: HTMLElement, tries = false): Promise<void> {
+    const isDue = performance.now() - (this.#askedAt.get(tries) ?? -Infinity) > 10_000;
+    const blocks = isDue ? this.#python(answer) : [];
+    if (blocks.length === 0) return;
+    this.#askedAt.set(tries, tries ? Infinity : performance.now());
+    const { store, origin } = this.#place;
     const sources = blocks.map(({ source }) => source);
     try {
-      const { reply } = this.#place.store.request({ type: "check", sources });
+      const { reply } = store.request({ type: "check", ...origin, sources, tries });
       const { results } = (await reply) as ChatMessageOf<"checked">;
       blocks.forEach((block, index) => {
         block.mark(results[index]);
       });
+      this.#askedAt.set(tries, performance.now());
     } catch {
       // Code without marks is as good as before; the panel says what is wrong with the kernel.
-      this.#checkedAt = Number.NEGATIVE_INFINITY;
+      this.#askedAt.delete(tries);
     }
   }
 
@@ -126,14 +142,16 @@ class CodeBlockActions {
     asToolbar(toolbar, "Code").update();
   }
 
-  /** Show what a check found. */
+  /** Show what a check found, or what came of the code when it was tried. */
   mark(result: Checked | undefined): void {
-    const { unknown_names: names = [], missing_modules: modules = [] } = result ?? {};
+    const { unknown_names: names = [], missing_modules: modules = [], note = "" } = result ?? {};
     const parts = [];
     if (names.length > 0) parts.push(`Not defined: ${names.join(", ")}.`);
     if (modules.length > 0) parts.push(`Not installed: ${modules.join(", ")}.`);
-    this.#warning.textContent = parts.join(" ");
-    this.#warning.hidden = parts.length === 0;
+    const text = note || parts.join(" ");
+    this.#warning.replaceChildren(...worded(text));
+    this.#warning.className = note ? "jllm-note" : "jllm-warning";
+    this.#warning.hidden = text === "";
     const code = this.#element.querySelector("pre");
     if (code) markNames(code, [...names, ...modules]);
   }
@@ -142,9 +160,11 @@ class CodeBlockActions {
     const { notebook, say } = this.#place;
     if (notebook) {
       const anchor = notebook.activeCell()?.id;
-      await notebook.insertBelow([await prepared(this.#place, this.source)], anchor);
+      const cell = await prepared(this.#place, this.source);
+      await notebook.insertBelow([cell], anchor);
       flash(button, "Inserted");
       say("Cell inserted");
+      if (cell.note) this.#note(trans.__("Inserted; %1.", cell.note));
     } else this.#note(await landed(this.#place, this.source, false));
   }
 
@@ -168,7 +188,7 @@ class CodeBlockActions {
   #propose(
     notebook: Notebook,
     cell: Cell,
-    wanted: { source: string; metadata: Record<string, unknown> },
+    wanted: { source: string; metadata: Record<string, unknown>; note: string },
     question: string,
   ): void {
     const accept = async () => {
@@ -179,7 +199,12 @@ class CodeBlockActions {
         return;
       }
       replaceCell(notebook, cell.id, wanted);
-      this.#note(`Cell ${cell.index + 1} replaced.`);
+      const number = cell.index + 1;
+      this.#note(
+        wanted.note
+          ? trans.__("Cell %1 replaced; %2.", number, wanted.note)
+          : trans.__("Cell %1 replaced.", number),
+      );
       this.#replace.focus();
     };
     const reject = () => {
@@ -192,7 +217,7 @@ class CodeBlockActions {
   }
 
   #note(text: string): void {
-    this.#below.replaceChildren(make("p", "jllm-note", text));
+    this.#below.replaceChildren(make("p", "jllm-note", ...worded(text)));
     this.#place.say(text);
   }
 
@@ -210,14 +235,19 @@ class CodeBlockActions {
   }
 }
 
+/** What the kernel says, with names in backticks as code. */
+function worded(text: string): (Node | string)[] {
+  const parts = withVisibleControls(text).split("`");
+  return parts.map((part, index) => (index % 2 ? make("code", "", part) : part));
+}
+
 /** Code as its cell is to hold it. */
 export async function prepared(
   { store, origin }: Place,
   source: string,
-): Promise<{ source: string; metadata: Record<string, unknown> }> {
+): Promise<ChatMessageOf<"prepared">> {
   const { reply } = store.request({ type: "prepare", ...origin, source });
-  const answer = (await reply) as ChatMessageOf<"prepared">;
-  return { source: answer.source, metadata: answer.metadata };
+  return (await reply) as ChatMessageOf<"prepared">;
 }
 
 /** A cell as it is now if it is there and is another than it was, but for blanks at its end. */

@@ -36,6 +36,7 @@ export class NoticeView {
     this.#place = { store, notebook, say, origin: { number: null, notice: id } };
     this.#code = new CodeActions(this.#place);
     this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
+    this.#code.watch(this.#markdown.element);
     this.#progress = new ProgressView(around, id);
     this.#offer.hidden = true;
     this.#closeButton = makeButton("Close", () => this.#close());

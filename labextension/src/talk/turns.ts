@@ -59,6 +59,7 @@ export class TurnView {
       insertAll: () => this.#insertAll(),
       say,
     });
+    this.#code.watch(this.#markdown.element);
     this.#problem.setAttribute("role", "alert");
     this.#foot.append(this.#actions.element, this.#facts.element);
     this.element.append(
@@ -94,9 +95,13 @@ export class TurnView {
     this.#foot.hidden = !isFinished && turn.siblings.length < 2;
   }
 
-  /** Look after the code in it, now that somebody can see it. */
+  /** Look after the code in it, now that somebody can see it. The last answer's is tried. */
   check(): void {
-    if (this.#turn?.state === "finished") void this.#code.check(this.#markdown.element);
+    const { number, state } = this.#turn ?? {};
+    if (state !== "finished") return;
+    void this.#code.check(this.#markdown.element);
+    const isLast = this.#around.store.state.path.at(-1) === number;
+    if (isLast) void this.#code.check(this.#markdown.element, true);
   }
 
   focusStep(step: "earlier" | "later"): void {

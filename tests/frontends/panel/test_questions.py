@@ -87,7 +87,7 @@ def test_a_hundred_thousand_variables_are_looked_through_in_time(
     shell.user_ns.update({f"value{number}": number for number in range(100_000)})
     assert len(names(complete(front, "@|"), "variable")) == 40
     assert names(complete(front, "@value9999|"), "variable")[:2] == ["value9999", "value99990"]
-    front.answer("check", sources=["print(value77)"])
+    front.answer("check", number=None, notice=None, sources=["print(value77)"], tries=False)
 
 
 def test_to_suggest_variables_runs_none_of_the_users_code(
@@ -129,7 +129,8 @@ def test_hovering_tells_more(front: FrontEnd, shell: InteractiveShell) -> None:
 def test_names_that_exist_nowhere_are_found(front: FrontEnd, shell: InteractiveShell) -> None:
     run(shell, "known = 1")
     sources = ["import nosuchmodule\nmade = known", "print(made, unmade)", "this is no python"]
-    results = front.answer("check", sources=sources)["results"]
+    asked = {"number": None, "notice": None, "sources": sources, "tries": True}
+    results = front.answer("check", **asked)["results"]
     assert [result["source"] for result in results] == sources
     assert [result["unknown_names"] for result in results] == [[], ["unmade"], []]
     assert [result["missing_modules"] for result in results] == [["nosuchmodule"], [], []]

@@ -1,0 +1,124 @@
+"""The code in a chat's answers: checked, tried where nothing else goes on, and made cells of."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jupyter_llm.api import llm
+from jupyter_llm.engine.request import Request
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.messages import CheckedData
+from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
+from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
+from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell, cells_of, new_cells
+from jupyter_llm.tasks.judging import Judge
+from jupyter_llm.tasks.placing import marked
+from jupyter_llm.tasks.tries import BUSY, Tries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.frontends.comm.sync import KernelSide
+
+    _Place = tuple[int | None, str | None, str]
+
+_PAUSE_S = 0.2  # in which a person may begin what comes first
+
+
+class AnswerCode:
+    """The code in a chat's answers.
+
+    A trial of it begins when no cell runs and no model works, and gives way: it begins again.
+    """
+
+    def __init__(self, chat: Chat, side: KernelSide) -> None:
+        self._chat, self._side = chat, side
+        self._tried: dict[_Place, tuple[int, CodeAnswer]] = {}  # what came of it last, and when
+        self._lock = threading.Lock()  # one trial at a time
+        self._end = threading.Event()
+        self.close = self._end.set
+
+    def check(self, asked: messages.Check) -> messages.Checked:
+        """Say which names and modules pieces of code lack, and what came of each if it is known."""
+        answer = self._answer(asked) if asked.tries and llm.tries_drafts else None
+        places = [(asked.number, asked.notice, source) for source in asked.sources]
+        if answer is not None:
+            with self._lock:
+                self._try(places, answer)
+        cells, now, results = _cells(places, answer), _now(), []
+        for place in places:
+            cell, (when, tried) = cells.get(place), self._tried.get(place, (-1, None))
+            note = tried.note if tried is not None and when == now else ""
+            unknown, missing = (cell.unknown_names, cell.missing_modules) if cell else ((), ())
+            results.append(CheckedData(place[-1], list(unknown), list(missing), note))
+        return messages.Checked(id=asked.id, results=results)
+
+    def prepare(self, asked: messages.Prepare | messages.Land) -> messages.Prepared:
+        """Python out of an answer as a cell holds it, mended as it was tried, and its metadata.
+
+        It parses, and says which model wrote it, if that is known, and whether the end is missing.
+        """
+        answer, place = self._answer(asked), (asked.number, asked.notice, asked.source)
+        _, tried = self._tried.get(place, (-1, None))
+        cell = tried.cells[0] if tried is not None else _cells([place], answer).get(place)
+        if cell is None:
+            return messages.Prepared(id=asked.id, source=asked.source, metadata={}, note="")
+        note = "; ".join((*tried.doubts, *tried.mended)) if tried is not None else ""
+        # What stands for a secret in an answer must not take the place of the secret.
+        kept = new_cells((cell,), user_namespace()) or (cell,)
+        source, record = marked(kept[0].landing, answer)
+        metadata = record.to_metadata() if record is not None else {}
+        return messages.Prepared(id=asked.id, source=source, metadata=metadata, note=note)
+
+    def _answer(
+        self, asked: messages.Check | messages.Prepare | messages.Land
+    ) -> Completion | None:
+        if asked.number is not None:
+            return self._chat.turn(asked.number).completion
+        return self._side.answer(asked.notice) if asked.notice is not None else None
+
+    def _try(self, places: Sequence[_Place], completion: Completion) -> None:
+        """Try all the code of an answer once nothing else goes on, unless it stands as it was."""
+        prompt = next((self._chat.turn(number).prompt for number, _, _ in places if number), "")
+        while any(
+            self._tried.get(place, (-1,))[0] != _now() for place in _cells(places, completion)
+        ):
+            if self._end.wait(_PAUSE_S):
+                return
+            with suppress(KeyboardInterrupt):
+                self._give_way()
+                cells, now = _cells(places, completion), _now()
+                asked = prompt if len(cells) == 1 else ""  # of several, none need use all it names
+                request, sources = Request(prompt=asked), tuple(cells.values())
+                whole = CodeAnswer(completion=completion, cells=sources, request=request)
+                tries = Tries.here(is_allowed=True, show_progress=self._give_way)
+                judge = Judge(names=user_namespace(), tries=tries, asked=asked)
+                found = [(now, one) for one in judge.each(whole)]
+                if all(one.seen is None or BUSY not in one.seen.text for _, one in found):
+                    self._tried.update(zip(cells, found, strict=True))
+
+    def _give_way(self, _step: object = None) -> None:
+        """Raise `KeyboardInterrupt` where anything else goes on."""
+        is_idle = self._chat.current.activity.state in ("none", "idle")
+        if self._end.is_set() or not is_idle or self._chat.timeline.running is not None:
+            raise KeyboardInterrupt
+
+
+def _now() -> int:
+    """A number that grows with each cell that runs."""
+    shell = current_shell()
+    return shell.execution_count if shell is not None else 0
+
+
+def _cells(places: Sequence[_Place], answer: Completion | None) -> dict[_Place, CodeCell]:
+    """The code in places as cells, where it is some."""
+    is_cut_off = answer is not None and answer.finish_reason != "stop"
+    last = code_blocks(answer.text)[-1:] if answer is not None and is_cut_off else ()  # torn
+    known = {block.source.strip(): block for block in last}
+    blocks = [known.get(source.strip(), CodeBlock(source)) for _, _, source in places]
+    cells = cells_of(blocks, user_namespace(), is_cut_off=is_cut_off)
+    return {place: cell for place, cell in zip(places, cells, strict=True) if cell is not None}
