@@ -7,6 +7,8 @@ import { createPanel } from "./frame/panel.js";
 import { createStore, type Store } from "./kernel/store.js";
 import { createNotebook } from "./page/cells.js";
 
+export { createMarkdownView } from "./markdown/markdown.js";
+
 /** Make what one widget model and all its views are. */
 export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
   let store: Store | undefined;

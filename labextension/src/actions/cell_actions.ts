@@ -308,7 +308,6 @@ export class View {
   #keeper(cell: Cell): Keeper {
     return {
       trans: this.#tools.trans,
-      rendermime: this.#panel.content.rendermime,
       highlight: this.#highlight(cell),
       fit: () => this.#fit() ?? "closed",
       canInsert: () => canInsert(this.#panel),

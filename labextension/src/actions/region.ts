@@ -1,22 +1,21 @@
 /** What stands under a cell while something is done with it, and what came of it. */
 
-import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
 import { Recall } from "../compose/recall.js";
 import type { Action, MessageOf } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { hunks } from "../dom/diff.js";
-import { copyText, createBar, flash, make, setText } from "../dom/elements.js";
+import { arrange, copyText, createBar, flash, make, setText } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
+import type { MarkdownView } from "../markdown/markdown.js";
+import { createModelText } from "../markdown/model_text.js";
 import { coloured, type Highlight } from "./marks.js";
-import { ModelMarkdown } from "./model_markdown.js";
 import type { Fit, Task } from "./task.js";
 
 /** What a region can have done, and needs to know. */
 export interface Keeper {
   readonly trans: TranslationBundle;
-  readonly rendermime: IRenderMimeRegistry;
   readonly highlight: Highlight;
   /** How the proposal of the task and the cell go together now. */
   fit(): Fit;
@@ -41,7 +40,7 @@ export class Region extends Widget {
   readonly #body = make("div", "jllm-action-body");
   readonly #bar = createBar();
   #shown = "";
-  #markdown: ModelMarkdown | null = null;
+  #text: MarkdownView | null = null;
 
   constructor(task: Task, keeper: Keeper) {
     super();
@@ -72,7 +71,7 @@ export class Region extends Widget {
     const fit = state.kind === "proposal" ? this.#keeper.fit() : "";
     if (`${state.kind} ${fit}` !== this.#shown) {
       this.#shown = `${state.kind} ${fit}`;
-      this.#clear();
+      this.#clear(state.kind === "answer"); // what is selected in it stays so
       if (state.kind === "asking") this.#ask();
       else if (state.kind === "working") this.#button(this.#keeper.trans.__("Stop"));
       else if (state.kind === "proposal") this.#propose(state.proposal, this.#keeper.fit());
@@ -82,7 +81,7 @@ export class Region extends Widget {
     if (state.kind === "working") {
       setText(this.#said, state.progress?.text ?? this.#keeper.trans.__("Waiting"));
       this.#bar.show(state.progress?.share ?? null);
-      if (state.text && isInWords(this.#task.action)) this.#write(state.text);
+      if (state.text && isInWords(this.#task.action)) this.#write(state.text, false);
     }
   }
 
@@ -93,15 +92,13 @@ export class Region extends Widget {
 
   override dispose(): void {
     this.#task.draft = this.#body.querySelector("textarea")?.value ?? "";
-    this.#markdown?.dispose();
     super.dispose();
   }
 
-  #clear(): void {
-    this.#markdown?.dispose();
-    this.#markdown = null;
+  #clear(keepsText: boolean): void {
+    if (!keepsText) this.#text = null;
     this.#buttons.replaceChildren();
-    this.#body.replaceChildren();
+    arrange(this.#body, this.#text ? [this.#text.element] : []);
     this.#bar.show(null);
     setText(this.#said, "");
     this.node.classList.remove("jllm-mod-failed");
@@ -183,12 +180,11 @@ export class Region extends Widget {
     this.#button(this.#keeper.trans.__("Close"));
   }
 
-  #write(markdown: string): void {
-    if (!this.#markdown) {
-      this.#markdown = new ModelMarkdown(this.#keeper.rendermime);
-      this.#body.append(this.#markdown.element);
-    }
-    this.#markdown.show(markdown);
+  #write(text: string, isFinal = true): void {
+    this.#text ??= createModelText();
+    const { element } = this.#text;
+    if (!element.parentNode) this.#body.append(element);
+    this.#text.update(text, isFinal);
   }
 
   #button(label: string, onClick = () => this.#keeper.end(), isMain = false): HTMLButtonElement {

@@ -23,8 +23,7 @@ export const provenance: JupyterFrontEndPlugin<void> = {
     void markSwitchedOff(settings, provenance.id, "badges");
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
     connections.added.connect((_, { panel, connection }) => {
-      const { rendermime } = panel.content;
-      addBadges(panel, trans, (text) => void showRecord(text, connection, rendermime, trans));
+      addBadges(panel, trans, (text) => void showRecord(text, connection, trans));
     });
   },
 };

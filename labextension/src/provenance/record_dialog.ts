@@ -1,38 +1,32 @@
 /** Shows what is recorded of how a text was made. */
 
 import { Dialog, showDialog } from "@jupyterlab/apputils";
-import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
-import { ModelMarkdown } from "../actions/model_markdown.js";
 import type { Connection } from "../connection/connection.js";
 import { make } from "../dom/elements.js";
+import { createModelText } from "../markdown/model_text.js";
 import type { Generated } from "./badges.js";
 
 /** Show the record of a text; the focus comes back when it is closed. */
 export async function showRecord(
   generated: Generated,
   connection: Connection,
-  rendermime: IRenderMimeRegistry,
   trans: TranslationBundle,
 ): Promise<void> {
-  const body = new RecordBody(generated, connection, rendermime, trans);
+  const body = new RecordBody(generated, connection, trans);
   const buttons = [Dialog.okButton({ label: trans.__("Close") })];
   await showDialog({ title: trans.__("How this was made"), body, buttons });
 }
 
 /** Begins with what the metadata say; what the kernel knows comes in its place. */
 class RecordBody extends Widget {
-  readonly #markdown: ModelMarkdown;
-
   constructor(
     { metadata, text, made }: Generated,
     connection: Connection,
-    rendermime: IRenderMimeRegistry,
     trans: TranslationBundle,
   ) {
     super();
-    this.#markdown = new ModelMarkdown(rendermime);
     this.addClass("jllm-record");
     for (const { model, quantization, licence, time } of made) {
       const facts: [string, string][] = [
@@ -58,17 +52,13 @@ class RecordBody extends Widget {
     void connection.request({ type: "record", metadata, text: text() }).reply.then(
       (told) => {
         if (told.type !== "text" || this.isDisposed) return;
-        this.#markdown.show(told.text);
-        this.node.replaceChildren(this.#markdown.element);
+        const view = createModelText();
+        view.update(told.text, true);
+        this.node.replaceChildren(view.element);
       },
       (error: Error) => {
         note.textContent = error.message;
       },
     );
-  }
-
-  override dispose(): void {
-    this.#markdown.dispose();
-    super.dispose();
   }
 }

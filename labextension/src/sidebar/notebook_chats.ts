@@ -8,10 +8,10 @@ import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import type { Connection } from "../connection/connection.js";
 import type { Message, Request } from "../connection/messages.js";
+import { type PanelScript, panelScript } from "../markdown/panel_script.js";
 import { freeChatName } from "./naming.js";
 import { NotebookPage } from "./notebook_page.js";
 import { PanelModel } from "./panel_model.js";
-import { panelScript } from "./panel_script.js";
 
 /** A chat that is shown, or was: it stays as it is, with what stands in its field. */
 interface ShownChat extends IDisposable {
@@ -74,7 +74,7 @@ export class NotebookChats implements IDisposable {
     else if (!this.#isChosen) await this.#recall();
     const name = this.#current;
     if (this.connection.state === "open" && !this.#shown.has(name)) {
-      const makeWidget = await panelScript();
+      const { default: makeWidget } = await panelScript();
       if (this.#isDisposed) return;
       if (!this.#shown.has(name)) this.#shown.set(name, this.#open(name, makeWidget));
     }
@@ -174,7 +174,7 @@ export class NotebookChats implements IDisposable {
     this.#changed.emit();
   }
 
-  #open(name: string, makeWidget: Awaited<ReturnType<typeof panelScript>>): ShownChat {
+  #open(name: string, makeWidget: PanelScript["default"]): ShownChat {
     const { panel, connection } = this;
     const element = document.createElement("div");
     this.element.append(element);

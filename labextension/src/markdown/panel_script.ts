@@ -1,18 +1,24 @@
 /** The chat panel's own files, which are fetched when they are needed first. */
 
 import { PageConfig, URLExt } from "@jupyterlab/coreutils";
-import type { PanelModel } from "./panel_model.js";
+import type { createMarkdownView } from "./markdown.js";
 
-/** What chat_panel.js makes of a model; each returns what ends it. */
-export interface PanelWidget {
-  initialize(parts: { model: PanelModel }): () => void;
-  render(parts: { model: PanelModel; el: HTMLElement }): () => void;
+/** What chat_panel.js has for the page. */
+export interface PanelScript {
+  default: () => PanelWidget;
+  createMarkdownView: typeof createMarkdownView;
 }
 
-let loading: Promise<() => PanelWidget> | null = null;
+/** What it makes of a model; each returns what ends it. */
+export interface PanelWidget {
+  initialize(parts: { model: object }): () => void;
+  render(parts: { model: object; el: HTMLElement }): () => void;
+}
+
+let loading: Promise<PanelScript> | null = null;
 
 /** Fetch the script and its style, once; what could not be fetched is tried again the next time. */
-export function panelScript(): Promise<() => PanelWidget> {
+export function panelScript(): Promise<PanelScript> {
   loading ??= load().catch((error: unknown) => {
     loading = null;
     throw error;
@@ -20,7 +26,7 @@ export function panelScript(): Promise<() => PanelWidget> {
   return loading;
 }
 
-async function load(): Promise<() => PanelWidget> {
+async function load(): Promise<PanelScript> {
   // Without a version in it, browsers ask whether the file is still the same: no old one is used.
   const folder = URLExt.join(PageConfig.getOption("fullLabextensionsUrl"), "jupyter-llm/static");
   const style = document.createElement("link");
@@ -34,7 +40,7 @@ async function load(): Promise<() => PanelWidget> {
   const script = URLExt.join(folder, "chat_panel.js");
   try {
     const [loaded] = await Promise.all([import(/* webpackIgnore: true */ script), styled]);
-    return (loaded as { default: () => PanelWidget }).default;
+    return loaded as PanelScript;
   } catch (error) {
     style.remove();
     throw error;
