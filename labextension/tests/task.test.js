@@ -65,11 +65,19 @@ test("progress comes before a proposal", async () => {
   task.begin();
   const progress = { text: "Reading", share: 0.5 };
   await kernel.say({ type: "ack", id: "page-1" });
-  await kernel.say({ type: "progress", number: null, id: "page-1", progress, text: "so far" });
-  assert.deepEqual(task.state, { kind: "working", progress, text: "so far" });
+  /** @type {Omit<MessageOf<"progress">, "text" | "is_new">} */
+  const news = { type: "progress", number: null, id: "page-1", progress };
+  for (const [text, is_new, told] of /** @type {[string, boolean, string][]} */ ([
+    ["no", true, "no"],
+    ["so", true, "so"],
+    [" far", false, "so far"],
+  ])) {
+    await kernel.say({ ...news, text, is_new });
+    assert.deepEqual(task.state, { kind: "working", progress, text: told });
+  }
   await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
   assert.equal(task.state.kind, "proposal");
-  assert.deepEqual(seen, ["working", "working", "proposal"]);
+  assert.deepEqual(seen, ["working", "working", "working", "working", "proposal"]);
 });
 
 test("what fails says why", async () => {
@@ -89,6 +97,7 @@ test("what is ended is cancelled, and what comes of it later is nobody's", async
     id: "page-1",
     progress: { text: "", share: null },
     text: "",
+    is_new: false,
   });
   assert.equal(task.state.kind, "over");
 });

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.accessibility import violations
+from browser.answers import FIND_FOREIGN
 from browser.cell_actions import SCRIPTED, CellActions
 from browser.extension import Extension
 from browser.lab import set_theme
 from browser.shared_notebook import one_test, shared_notebook
+from browser.test_panel_hostile import hostile_texts
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -257,20 +259,41 @@ def test_every_action_has_keys(actions: CellActions) -> None:
     actions.wait_for(f"len(scripted_actions.actions.asked) == {num + len(keys) + 1}")
 
 
-def test_an_answer_is_text_and_can_be_put_away(actions: CellActions) -> None:
+def test_an_answer_is_drawn_as_in_the_panel_and_keeps_what_is_selected(
+    actions: CellActions,
+) -> None:
     index = actions.start("explain", AFTER)
-    actions.reply("write('It **hal', 0.5)")
-    expect(actions.region(index)).to_contain_text("It **hal")
-    actions.reply(
-        """answer('It **halves** `x`.\\n\\n<img src="http://127.0.0.2/i.png">'
-        '![i](http://127.0.0.2/j.png)<script>alert(1)</script>'
-        '<a href="#" commandlinker-command="notebook:cut-cell" onclick="alert(2)">link</a>')"""
-    )
     region = actions.region(index)
-    expect(region.locator("strong")).to_have_text("halves")
-    expect(region.locator("img, script, [onclick], [commandlinker-command]")).to_have_count(0)
+    actions.reply("write('It **halves', 0.5)")
+    region.locator("strong").select_text()
+    actions.reply("write('** `x`', is_new=False)")
+    expect(region.locator("code")).to_have_text("x")
+    actions.reply("answer('It **halves** `x`.')")
+    expect(region).to_contain_text("It halves x.")
+    assert actions.page.evaluate("() => String(getSelection())") == "halves"
     actions.button(index, "Close").click()
     expect(region).to_be_hidden()
+
+
+def test_nothing_hostile_gets_into_a_region(actions: CellActions) -> None:
+    index = actions.start("explain", AFTER)
+    region = actions.region(index)
+    actions.reply("write('**So**')")
+    expect(region.locator("strong")).to_have_text("So")
+    region.locator(".jllm-model-text").evaluate(
+        f"""element => {{ {FIND_FOREIGN}
+            window.found = [];
+            const look = () => found.push(...foreign(element));
+            new MutationObserver(look).observe(element, {{ subtree: true, childList: true }});
+        }}"""
+    )
+    # Half characters cannot be sent.
+    sent = [one["text"].encode(errors="ignore").decode() for one in hostile_texts(150)]
+    actions.kernel(f"[scripted_actions.actions.write(one) for one in {sent!r}] and None")
+    actions.reply("answer('The *end*.')")
+    expect(region.locator("em")).to_have_text("end")
+    assert actions.page.evaluate("() => found") == []
+    actions.button(index, "Close").click()
 
 
 def test_work_can_be_stopped_and_a_failure_says_why(actions: CellActions) -> None:
@@ -407,7 +430,7 @@ def test_the_model_answers_while_a_cell_runs(
     notebook.command("jupyter-llm:explain")
     region = notebook.cell(2).locator(".jllm-action")
     expect(region.get_by_role("button", name="Close")).to_be_visible()
-    expect(region.locator(".jllm-action-markdown")).to_have_text(re.compile(r"\w"))
+    expect(region.locator(".jllm-model-text")).to_have_text(re.compile(r"\w"))
     notebook.command("jupyter-llm:edit")
     box = region.get_by_role("textbox")
     box.fill("Write a function that adds two numbers.")

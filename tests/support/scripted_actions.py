@@ -33,10 +33,12 @@ class ScriptedActions(PagePart):
         cancelled = lambda cancel: self.cancelled.append(cancel.target)  # noqa: E731
         session.inbox.add({Act: self.asked.append, Cancel: cancelled})
 
-    def write(self, text: str, share: float | None = None, *, said: str = "Writing") -> None:
-        """Say how far it is."""
+    def write(
+        self, text: str, share: float | None = None, *, said: str = "Writing", is_new: bool = True
+    ) -> None:
+        """Say how far it is, and a text, or more of it."""
         progress = ProgressData(text=said, share=share)
-        self._put(ProgressMessage(id=self.asked[-1].id, progress=progress, text=text))
+        self._put(ProgressMessage(progress, self.asked[-1].id, text=text, is_new=is_new))
 
     def answer(self, markdown: str) -> None:
         """Answer in words."""

@@ -591,12 +591,13 @@ class ErrorMessage(ToFrontEnd):
 
 
 class ProgressMessage(ToFrontEnd):
-    """How far a request (`id`) or a turn (`number`) is, and what is written so far."""
+    """How far a request (`id`) or a turn (`number`) is, and what more, or anew, is written."""
 
     progress: ProgressData
     id: str | None = None
     number: int | None = None
     text: str = ""
+    is_new: bool = False
 
 
 class TextMessage(ToFrontEnd):

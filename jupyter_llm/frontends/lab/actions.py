@@ -54,17 +54,20 @@ class Actions(PageJobs):
         self._begin(act.id, act.action, partial(self._carry_out, act))
 
     def show(self, job: Job, stream: Stream) -> None:
-        """Say what is written, until its end."""
-        told_s = float("-inf")
+        """Say what is written, piece by piece, until its end."""
+        told_s, length = float("-inf"), 0
         for _ in stream.chunks(_TICK_S):
             if time.monotonic() - told_s >= _TICK_S:
                 told_s = time.monotonic()
-                self._tell_text(job, stream)
-        self._tell_text(job, stream)
+                length = self._tell_more(job, stream, length)
+        self._tell_more(job, stream, length)
 
-    def _tell_text(self, job: Job, stream: Stream) -> None:
-        progress = messages.progress_data(stream.progress.step)
-        self._tell(job, messages.ProgressMessage(id=job.id, progress=progress, text=stream.written))
+    def _tell_more(self, job: Job, stream: Stream, length: int) -> int:
+        """Say what was written since the text was so long, and how long it is."""
+        progress, text = messages.progress_data(stream.progress.step), stream.written
+        more, is_new = text[length:], length == 0
+        self._tell(job, messages.ProgressMessage(progress, job.id, text=more, is_new=is_new))
+        return len(text)
 
     def _carry_out(self, act: Act, job: Job) -> None:
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None

@@ -73,8 +73,9 @@ export class Task {
 
   #hear(news: { type: string }): void {
     if (news.type !== "progress" || this.#state.kind !== "working") return;
-    const { progress, text } = news as MessageOf<"progress">;
-    this.#become({ kind: "working", progress, text });
+    const { progress, text, is_new } = news as MessageOf<"progress">;
+    const before = is_new ? "" : this.#state.text;
+    this.#become({ kind: "working", progress, text: before + text });
   }
 
   #become(state: TaskState): void {

@@ -281,6 +281,7 @@ type Common =
       number: number | null;
       progress: Progress;
       text: string;
+      is_new: boolean;
     }
   | { type: "text"; id: string; text: string }
   | { type: "done"; id: string };
