@@ -46,6 +46,11 @@ CELLS = (
 )
 FAILING = "share(3, len(rates) - 2)"
 NOTE = ShownCell(cell_id="note", source="# Rates\n\nThe secnd is high.", end=27, is_text=True)
+FILES = {
+    "data/prices.csv": "product,password,price\napples,x7Kq2mZp,3.5\npears,,4\nnuts,b9Rt4wLc,12\n"
+    "figs,n3Xv8yHd,7\n",
+    "my data/units.py": "PRODUCTS = ['pears', 'nuts']\napi_key = 'q8Zk2mWx7'\n",
+}
 SHOWN = ShownCell(cell_id="new", source="best = totals.max()\nbest * rates[0]", start=40, end=40)
 
 Act = Callable[[InteractiveShell, ScriptedEngine], object]
@@ -124,6 +129,7 @@ ACTS: dict[str, Act] = {
     "chat with cells": typed("%llm What is in totals?"),
     "chat about nothing of the notebook": typed("%llm Write a haiku."),
     "chat with a large model": large(typed("%llm How do sales of Oslo and Rome differ?")),
+    "chat with files": typed('%llm Which of @data/prices.csv does @"my data/units.py" sell?'),
     "code": typed("%llm -f code --no-try The mean amount of each city in sales"),
     "code with a large model": large(typed("%llm -f code --no-try Plot totals")),
     "code without the notebook": typed("%llm -f code --no-try -c none --vars none Roll a die"),
@@ -156,8 +162,14 @@ ACTS: dict[str, Act] = {
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
-    """A scripted engine of a small model, which is loaded already."""
+def small(
+    monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine, tmp_path: Path
+) -> ScriptedEngine:
+    """A scripted engine of a small model, which is loaded already, and files beside it."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, "utf-8")
     sampling = Recommended.of((), SMALL)
     scripted.info = replace(scripted.info, num_parameters=SMALL, sampling=sampling, n_ctx=8192)
     monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))

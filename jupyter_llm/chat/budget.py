@@ -62,6 +62,11 @@ def output_chars(num_tokens: int) -> int:
     return _bounded(num_chars(num_tokens) // _OUTPUT_SHARE)
 
 
+def attachment_chars(num_tokens: int, num_attachments: int) -> int:
+    """How many characters of each attachment are told: half of the budget for all of them."""
+    return max(_MIN_CHARS, num_chars(num_tokens) // 2 // max(1, num_attachments))
+
+
 def tells_if_asked(info: ModelInfo, mode: ContextMode) -> bool:
     """Whether cells and variables go along only with prompts that are about them.
 

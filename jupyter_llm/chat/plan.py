@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.budget import (
+    attachment_chars,
     budget,
     output_chars,
     source_chars,
@@ -14,6 +15,7 @@ from jupyter_llm.chat.budget import (
 )
 from jupyter_llm.chat.draft import Draft, Part
 from jupyter_llm.chat.script import as_script, literal_names, needed_cells, turns_meant
+from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.rendering import render_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
 
@@ -106,7 +108,7 @@ def draft_prompt(
     before = tuple(map(_alone, place.before)) if mode == "none" else place.before
     turns, front = shown_turns(before, gone, notebook, only)
     sent = {part.cell: part for part in _told_before(place)}
-    told = cells_told(place.before)
+    told, most = cells_told(place.before), attachment_chars(allowed, len(attachments))
     return Draft(
         prompt=prompt,
         system=system,
@@ -117,7 +119,9 @@ def draft_prompt(
             if cell not in told and is_in(cell, gone, notebook, only)
         ),
         variables=tuple(replace(p, asked_for=mode == "none") for p in variable_parts(variables)),
-        attachments=tuple(Part(redact_mixed(t).text, attachment=name) for name, t in attachments),
+        attachments=tuple(
+            Part(clip(redact_mixed(text).text, most), attachment=name) for name, text in attachments
+        ),
         front=front,
         pinned=notebook.pinned,
         gone=gone,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.files import told_file
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import NoNotebookError
@@ -125,12 +126,12 @@ class ChatLine:
         if isinstance(typed.what, Order):
             self._obey(typed.what, typed.options, job)
             return
-        self._ask(self._with_message(typed.what, message), job)
+        self._ask(typed.what, job)
 
     def _drafted(self, message: messages.DraftMessage) -> Asked | None:
         """What would be sent of a draft; None if that is no prompt, or not yet."""
         found = read_typed_draft(partial(self._read, message), message.text)
-        return self._with_message(found[0], message) if found is not None else None
+        return found[0] if found is not None else None
 
     def _answer_again(self, message: messages.Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
@@ -151,22 +152,32 @@ class ChatLine:
         )
         self._ask(asked, job)
 
-    def _read(self, message: messages.FromFrontEnd, *text: str, is_draft: bool = False) -> Typed:
-        return read(
+    def _read(
+        self, message: messages.Send | messages.DraftMessage, *text: str, is_draft: bool = False
+    ) -> Typed:
+        """What was typed; a prompt stands where the message wants it, with what is attached."""
+        typed = read(
             *text,
             commands=PANEL_COMMANDS,
             namespace=user_namespace(),
             cells=self._cells,
             defaults=self._options_for(message),
+            notebook=llm.notebook.path,
             has_options=False,
             is_draft=is_draft,
         )
-
-    @staticmethod
-    def _with_message(asked: Asked, message: messages.Send | messages.DraftMessage) -> Asked:
-        """A prompt where the message wants it, with what is attached to it there."""
-        given = [(item.label, item.text) for item in message.attachments]
-        return replace(asked, after=message.after, attachments=(*asked.attachments, *given))
+        if not isinstance(typed.what, Asked):
+            return typed
+        given = [
+            told_file(item.label, llm.notebook.path, is_asked=True)
+            if item.text is None
+            else (item.label, item.text)
+            for item in message.attachments
+        ]
+        attachments = (*typed.what.attachments, *given)
+        return replace(
+            typed, what=replace(typed.what, after=message.after, attachments=attachments)
+        )
 
     def _ask(self, asked: Asked, job: Job) -> None:
         self._chat.current.get(asked.model, show=job.tell)

@@ -26,7 +26,7 @@ Action = Literal["explain", "fix", "document", "test", "review", "continue", "ed
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
 CellKind = Literal["code", "markdown", "raw"]
 Refusal = Literal["gone", "changed", "cell", "notebook"]
-SuggestionKind = Literal["command", "variable", "cell"]
+SuggestionKind = Literal["command", "variable", "cell", "file"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
 PullState = Literal["running", "stopped", "failed", "licence", "done"]
 
@@ -40,10 +40,14 @@ class Data(Struct, **_STRICT):
 
 
 class AttachmentData(Data):
-    """Something that goes along with a prompt: what it is called, and its text."""
+    """Something that goes along with a prompt: what it is called, and its text.
+
+    Without a text it is a file, called by its path from the notebook's folder, that is told as it
+    is when the prompt is sent; somebody has dropped it, so it may lie anywhere.
+    """
 
     label: str
-    text: str
+    text: str | None
 
 
 class UsageData(Data):

@@ -1,4 +1,4 @@
-"""What may be typed at the cursor: commands behind `/`, variables and cells behind `@`."""
+"""What may be typed at the cursor: commands behind `/`, variables, cells and files behind `@`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from jupyter_llm.api import llm
+from jupyter_llm.chat.files import files_like, mention, told_file
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _COMMAND = re.compile(r"\s*(/[\w-]*)")
-_AT = re.compile(r"(?<![\w@/.)\]])@((?:In|Out)?\[\d*|[^\W\d]\w*|)\Z")
-_REST = re.compile(r"\w*\]?")
+_AT = re.compile(r"(?<![\w@/.)\]])@((?:In|Out)?\[\d*|[\w./+-]*|\"[^\"\n]*)\Z")
+_REST = re.compile(r"[\w./+-]*[]\"]?")
 _NUMBERED = re.compile(r"(?:In|Out)?\[(\d*)")
-_MOST_VARIABLES, _MOST_CELLS = 40, 15
+_MOST_VARIABLES, _MOST_CELLS, _MOST_FILES = 40, 15, 30
 _DETAIL_CHARS = 60
 _DESCRIPTION_CHARS = 1500
 _CELL = re.compile(r"(?:In|Out)?\[?(\d+)\]?")
@@ -44,7 +46,8 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
     elif (at := _AT.search(before)) is not None:
         variables = islice(_variables(at[1]), _MOST_VARIABLES)
         start = at.start()
-        items = [*variables, *islice(_cells(at[1], cells), _MOST_CELLS)]
+        files = islice(_files(at[1].lstrip('"')), _MOST_FILES)
+        items = [*variables, *islice(_cells(at[1], cells), _MOST_CELLS), *files]
     return Suggestions(id=request_id, start=start, end=end if items else start, items=items)
 
 
@@ -55,6 +58,8 @@ def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> 
         return f"/{name} {command.argument}".rstrip() + f"\n{command.help}"
     if kind == "cell" and (number := _CELL.fullmatch(name)) is not None:
         return clip(cell_text(find_cell(number[1], cells)), _DESCRIPTION_CHARS)
+    if kind == "file":
+        return clip(told_file(name, llm.notebook.path)[1], _DESCRIPTION_CHARS)
     variables = own_variables(current_shell())
     if kind == "variable" and name in variables:
         return summarize(name, variables[name], max_chars=_DESCRIPTION_CHARS)
@@ -84,6 +89,11 @@ def _variables(prefix: str) -> Iterator[SuggestionData]:
     )
     for name, value in sorted(found, key=lambda item: item[0].lower()):
         yield _suggestion("variable", name, headline(name, value, max_chars=_DETAIL_CHARS))
+
+
+def _files(prefix: str) -> Iterator[SuggestionData]:
+    for name, detail in files_like(prefix, llm.notebook.path):
+        yield _suggestion("file", name, detail, mention(name), mention(name))
 
 
 def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:

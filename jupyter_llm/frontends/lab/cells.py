@@ -69,6 +69,7 @@ def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
         namespace=user_namespace(),
         cells=llm.timeline.snapshot().visible,
         defaults=magics.defaults,
+        notebook=llm.notebook.path,
     )
     found = read_typed_draft(read_typed, typed[1], typed[2])
     if found is None or found[1].dry_run:

@@ -1,4 +1,4 @@
-"""Tab on `%llm` lines: options, their values and commands."""
+"""Tab on `%llm` lines: options, their values and commands; and in cells what `@` may name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.options import LOADING
+from jupyter_llm.frontends.comm.suggestions import suggestions
 from jupyter_llm.frontends.prompt.options import FORMATS, OPTIONS, word_at
 from jupyter_llm.frontends.topics import topics
 from jupyter_llm.models.aliases import aliases
@@ -38,9 +39,14 @@ def matcher(commands: Iterable[str]) -> Matcher:
     """What IPython asks for the words that may stand at the cursor."""
 
     def complete(context: CompletionContext) -> SimpleMatcherResult:
-        match = _MAGIC.match(context.text_until_cursor)
+        before = context.text_until_cursor
+        match = _MAGIC.match(before)
         fragment, words = words_at(match[1], commands) if match is not None else ("", [])
         found = [word for word in words if word.startswith(fragment)]
+        if not found and (match is not None or context.full_text.lstrip().startswith("%%llm")):
+            named = suggestions("", before, len(before), llm.timeline.snapshot().visible)
+            found = [item.text for item in named.items if item.kind != "command"]
+            fragment = before[named.start :]
         return {
             "completions": [SimpleCompletion(word, type="magic") for word in found],
             "matched_fragment": fragment,

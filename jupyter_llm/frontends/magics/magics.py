@@ -62,8 +62,8 @@ _INTRODUCTION = r"""`%llm PROMPT` asks in one line, `%%llm` with a cell, `VAR <<
 answer into a variable. *Stop* ends an answer at once and keeps its text.
 
 - `{{expression}}` is evaluated once, and its value stands in the prompt. Single braces, LaTeX and
-  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along, and
-  `@In[3]` a cell with what it showed.
+  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along,
+  `@In[3]` a cell with what it showed, and `@data/prices.csv` a file below the notebook's folder.
 - Options come first, then the prompt. A first word that begins with `/` is a command, but after
   `--` all is prompt. Options and commands complete on Tab.
 - `%config LLMMagics` shows the defaults, `%config LLMMagics.temperature = 0` sets one, and so does
@@ -222,6 +222,7 @@ class LLMMagics(Magics):
             namespace={**self.shell.user_ns, **(local_ns or {})},
             cells=llm.timeline.snapshot().visible,
             defaults=self.defaults,
+            notebook=llm.notebook.path,
         )
         with self.recorder.unheard():  # an answer is a turn and no output of the cell
             if isinstance(typed.what, Order):

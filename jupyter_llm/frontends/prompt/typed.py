@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
-from jupyter_llm.common.clipping import clip
+from jupyter_llm.chat.files import file_mentions, told_file
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.prompt.commands import find_command
@@ -27,6 +27,7 @@ from jupyter_llm.notebook.values.variables import mentioned, without_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     from jupyter_llm.frontends.prompt.commands import Command, Order
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _LITERAL = "-- "
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
-_MAX_CELL_CHARS = 8000  # of a cell that is attached, its outputs included
 _HELP = ("-h", "--help")
 _UNCLOSED = re.compile(r"\{\{(?!\s*\}\})")
 _LAST_WORD = re.compile(r"\s*\S*\s*\Z")
@@ -61,15 +61,17 @@ def read(
     namespace: Mapping[str, Any],
     cells: Sequence[CellEvent],
     defaults: Options,
+    notebook: Path | None = None,
     has_options: bool = True,
     is_draft: bool = False,
 ) -> Typed:
     """Read what was typed: a line, which begins with its options, and the rest of a cell.
 
-    It is read by the commands, variables and cells that there are. Without `has_options` a text is
-    a prompt whatever it begins with, but for `-- ` and commands: in a chat one pastes lists, diffs
-    and calls of programs. Runs the user's code, but not in a draft: that ends before its first
-    expression, has none in its options, and the arguments of its commands stay as they are.
+    It is read by the commands, variables and cells that there are, and the files beside `notebook`.
+    Without `has_options` a text is a prompt whatever it begins with, but for `-- ` and commands: in
+    a chat one pastes lists, diffs and calls of programs. Runs the user's code, but not in a draft:
+    that ends before its first expression, has none in its options, and the arguments of its
+    commands stay as they are.
 
     Raises
     ------
@@ -105,13 +107,17 @@ def read(
     shielded, sources = shield(prompt)
     if is_draft:  # what is open may become an expression
         shielded = _UNCLOSED.split(shielded)[0]
-    attachments = tuple(
-        (f"In [{number}]", clip(cell_text(find_cell(number, cells)), _MAX_CELL_CHARS))
-        for number in dict.fromkeys(_CELL.findall(shielded))
+    files = file_mentions(shielded, namespace, notebook)
+    for count, (found, _) in reversed([*enumerate(files, len(sources))]):
+        shielded = f"{shielded[: found.start()]}\x00{count}\x00{shielded[found.end() :]}"
+    attachments = (
+        *((f"In [{n}]", cell_text(find_cell(n, cells))) for n in _CELL.findall(shielded)),
+        *(told_file(path, notebook) for _, path in files),
     )
     named = _CELL.sub(r"In [\1]", shielded)
-    # An `@` of theirs is a product, or a text's: no mention.
-    quoted = [source.replace("@", "@@") for source in sources]
+    # An `@` of theirs is a product, or a text's: no mention. Nor is a word of a path.
+    quoted = [*(source.replace("@", "@@") for source in sources), *("" for _ in files)]
+    sources += [found[0][1:] for found, _ in files]
     chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
     # What an expression names is in the prompt already, by its value.
     mentions = mentioned(unshield(named, [""] * len(sources)), namespace)
@@ -121,7 +127,7 @@ def read(
         model=options.model,
         system=options.system,
         is_new=options.new,
-        attachments=attachments,
+        attachments=tuple(dict.fromkeys(attachments)),
         context=options.context,
         named=(*mentions, *chosen),
         about=unshield(named, quoted),

@@ -26,6 +26,8 @@ Tag = Literal["llm-pin", "llm-hide"]
 
 _TAGS: tuple[Tag, ...] = get_args(Tag)
 _SAME = {"llm-off": "llm-hide"}
+HIDING_TAGS = ("llm-hide", *_SAME)
+"""Tags of a cell that is told to nobody."""
 
 _Key = str | int  # a cell's id, or the number of its one run where a cell has none
 

@@ -7,7 +7,7 @@ frame, is not read either.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
@@ -60,6 +60,19 @@ def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) ->
     of = "" if len(shown) == num_columns else f" of the first {count_of(len(shown), 'column')}"
     rows = (" | ".join(row) for row in zip(*shown, strict=True))
     return "\n".join([told, f"first {count_of(num_rows, 'row')}{of}:", *rows])
+
+
+def told_columns(columns: Sequence[tuple[str, list[object]]], reading: Reading) -> str:
+    """What is told of named values that are the columns of no frame, but of a file."""
+    told = []
+    for name, values in columns[:_MAX_COLUMNS]:
+        kind = next((type(one).__name__ for one in values if one is not None), "empty")
+        num = num_null(values)
+        cells = (reading.brief_of(name, one, _CELL_CHARS) for one in values[:_NUM_ROWS])
+        shown = tuple(cell.replace("|", "¦") for cell in cells)
+        about = f"{kind} ({count_of(num, 'null')})" if num else kind
+        told.append((cut(_label(name, reading), _NAME_CHARS), about, shown))
+    return _columns_text(told, len(columns), reading)
 
 
 def _label(value: object, reading: Reading) -> str:

@@ -204,9 +204,13 @@ def plainly_mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
 
 
 def _ats(text: str) -> list[re.Match[str]]:
-    """The `@name`s of a text that stand outside of code."""
+    return outside_code(_AT, text)
+
+
+def outside_code(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """Where a pattern with `@` stands outside of code."""
     code = _spans(text, FENCE, _SPAN, _DECORATORS)
-    return [found for found in _AT.finditer(text) if not _is_within(found, code)]
+    return [found for found in pattern.finditer(text) if not _is_within(found, code)]
 
 
 def _spans(text: str, *patterns: re.Pattern[str]) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import type { Attachment, Status } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 
 interface Along {
   attachments: readonly Attachment[];
@@ -93,7 +94,8 @@ export class Chips {
 
   #chip(attachment: Attachment): HTMLElement {
     const { label, text } = attachment;
-    return this.#made(label, text.slice(0, 300), () => {
+    const title = text?.slice(0, 300) ?? trans.__("The file, as it is when this is sent.");
+    return this.#made(label, title, () => {
       this.#settled.add(keyOf(attachment));
       this.#added = this.#added.filter((other) => other !== attachment);
       this.#offered = this.#offered.filter((other) => other !== attachment);

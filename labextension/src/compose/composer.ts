@@ -6,6 +6,7 @@ import type { SendOptions, Store } from "../kernel/store.js";
 import type { Notebook } from "../page/cells.js";
 import { Chips } from "./chips.js";
 import { Drafting } from "./drafting.js";
+import { takeDrops } from "./drops.js";
 import { Recall } from "./recall.js";
 import { type Describe, Suggestions } from "./suggestions.js";
 
@@ -138,6 +139,7 @@ export function createComposer({
     suggestions.ask();
   });
   textarea.addEventListener("blur", () => suggestions.close());
+  takeDrops(element, notebook, takeAttachment);
   const offer = () => {
     if (notebook && chips.offer(notebook.atHand())) drafting.changed();
   };
@@ -166,7 +168,7 @@ function makeTextarea(): HTMLTextAreaElement {
   const textarea = document.createElement("textarea");
   textarea.rows = 1;
   textarea.dir = "auto";
-  textarea.placeholder = "Ask, / for commands, @ for variables and cells";
+  textarea.placeholder = "Ask, / for commands, @ for variables, cells and files";
   textarea.setAttribute("aria-label", "Message");
   textarea.spellcheck = false;
   textarea.autocomplete = "off";

@@ -1,4 +1,4 @@
-/** What may be typed at the cursor: commands behind `/`, variables and cells behind `@`. */
+/** What may be typed at the cursor: commands behind `/`, variables, cells and files behind `@`. */
 
 import type { ChatMessageOf, Suggestion, SuggestionKind } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
@@ -9,7 +9,7 @@ import type { Store } from "../kernel/store.js";
 export type Describe = (kind: SuggestionKind, name: string) => Promise<string>;
 
 /** Only here does the kernel have anything to suggest. */
-const MAY_BE_SUGGESTED = /(?:^\s*\/[\w-]*|(?:^|[^\w@/.)\]])@[\w[]*)$/u;
+const MAY_BE_SUGGESTED = /(?:^\s*\/[\w-]*|(?:^|[^\w@/.)\]])@(?:[\w[./+-]*|"[^"\n]*))$/u;
 
 /** So long the pointer rests, or an entry is chosen, until there is more to read about it. */
 const DESCRIBE_MS = 200;

@@ -78,11 +78,12 @@ export interface Progress {
   share: number | null;
 }
 
-export type SuggestionKind = "command" | "variable" | "cell";
+export type SuggestionKind = "command" | "variable" | "cell" | "file";
 
+/** Without a text it is a file, called by its path, that the kernel reads when this is sent. */
 export interface Attachment {
   label: string;
-  text: string;
+  text: string | null;
 }
 
 export interface Pending {

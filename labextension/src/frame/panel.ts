@@ -117,6 +117,6 @@ function emptyHint(): HTMLElement[] {
   return [
     make("p", "jllm-empty-title", "Ask about your notebook"),
     make("p", "", make("kbd", "", "/"), " commands"),
-    make("p", "", make("kbd", "", "@"), " variables and cells"),
+    make("p", "", make("kbd", "", "@"), " variables, cells and files"),
   ];
 }

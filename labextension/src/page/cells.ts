@@ -66,9 +66,11 @@ interface SharedNotebook {
 interface NotebookModel {
   cells: { length: number; get: (index: number) => CellModel };
   sharedModel: SharedNotebook;
+  path: () => string;
 }
 
 interface Context {
+  path?: string;
   sessionContext?: { session?: { kernel?: { clientId: string } | null } | null };
 }
 
@@ -82,11 +84,13 @@ export function createNotebook(
 }
 
 function notebookModel(manager: unknown): NotebookModel | null {
-  const { context } = (manager ?? {}) as { context?: { model?: Partial<NotebookModel> } };
+  const { context } = (manager ?? {}) as {
+    context?: Context & { model?: Partial<NotebookModel> };
+  };
   const { cells, sharedModel } = context?.model ?? {};
   const isNotebook =
     typeof cells?.get === "function" && typeof sharedModel?.insertCells === "function";
-  return isNotebook ? { cells, sharedModel } : null;
+  return isNotebook ? { cells, sharedModel, path: () => context?.path ?? "" } : null;
 }
 
 /** What a page names itself in all that it sends to the kernel, in `session` of its headers. */
@@ -167,6 +171,13 @@ export class Notebook {
     const found = hasRun ? [] : [{ label, text: shortened(cell.source) }];
     if (selected) found.push({ label: `Selection in ${label}`, text: shortened(selected) });
     return found;
+  }
+
+  /** The way to a file of the server from the notebook's folder. */
+  wayTo(path: string): string {
+    const [own = "", to = ""] = [this.#model.path(), path].map((one) => one.replace(/^\w+:/, ""));
+    const folder = own.slice(0, own.lastIndexOf("/") + 1);
+    return to.startsWith(folder) ? to.slice(folder.length) : folder.replace(/[^/]+/g, "..") + to;
   }
 
   /** The active cell's output as text, to go along with a prompt. */

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import extension, run, run_line
@@ -404,6 +405,20 @@ def test_a_text_is_gone_on_with_as_it_is_without_chat_and_notebook(
     assert scripted.requests[-1].prompt == "Once upon\n a time"
     assert shell.user_ns["tale"].text == " there was a king"
     assert llm.chat("default").turns == []
+
+
+@pytest.mark.parametrize("cell", ["%llm Sum @uni", "%%llm\nSum\nall of @uni"])
+def test_tab_behind_an_at_offers_variables_and_files_as_in_a_panel(
+    cell: str, shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "units.csv").touch()
+    shell.user_ns["united"] = [1]
+    with provisionalcompleter():
+        found = [*shell.Completer.completions(cell, len(cell))]
+    assert [(one.text, one.start, one.end) for one in found] == [
+        (text, len(cell) - len("@uni"), len(cell)) for text in ("@united", "@units.csv")
+    ]
 
 
 def test_a_model_loaded_by_its_path_is_listed_and_completed_from_then_on(

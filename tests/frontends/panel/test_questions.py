@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.front_end import FrontEnd, MakeFront
-from support.scripted import ScriptedEngine
+from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
 
 from jupyter_llm import ChatPanel, llm
@@ -88,6 +88,48 @@ def test_a_hundred_thousand_variables_are_looked_through_in_time(
     assert len(names(complete(front, "@|"), "variable")) == 40
     assert names(complete(front, "@value9999|"), "variable")[:2] == ["value9999", "value99990"]
     front.answer("check", number=None, notice=None, sources=["print(value77)"], tries=False)
+
+
+def test_an_at_lists_the_files_beside_the_notebook_and_goes_on_below_folders(
+    front: FrontEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work" / "my data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    Path("my data", "prices.csv").write_text("city,price\nOslo,3\n", "utf-8")
+    Path(".hidden").touch()
+    assert names(complete(front, "@|"), "file") == ["my data/"]
+    text = "Is @m|"
+    for accepted in ('Is @"my data/', 'Is @"my data/prices.csv"'):
+        text = accept(text, complete(front, text))
+        assert text == accepted
+        text += "|"
+    assert "'Oslo' | 3" in front.answer("describe", kind="file", name="my data/prices.csv")["text"]
+    assert complete(front, "@/et|")["items"] == complete(front, "@../|")["items"] == []
+
+
+def test_in_a_folder_of_very_many_files_few_are_suggested(
+    front: FrontEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(2000):
+        Path(f"file{number}").touch()
+    assert len(names(complete(front, "@|"), "file")) == 30
+
+
+def test_a_file_that_was_dropped_is_told_when_it_is_sent_wherever_it_lies(
+    front: FrontEnd, scripted: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "notes.txt").write_text("Sold by weight.", "utf-8")
+    front.send("How?", attachments=[{"label": "../notes.txt", "text": None}])
+    front.wait_until(lambda front: front.is_idle and front.texts)
+    assert (
+        "../notes.txt:\n15 B\nSold by weight."
+        in messages_of(scripted.requests[-1].prompt)[-1].content
+    )
+    front.send("How?", attachments=[{"label": "../gone.txt", "text": None}])
+    front.wait_for(lambda message: "cannot be told: No such file" in str(message))
 
 
 def test_to_suggest_variables_runs_none_of_the_users_code(

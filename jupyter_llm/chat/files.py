@@ -1,0 +1,170 @@
+"""Files beside the notebook: which a text mentions, and what a prompt tells of one.
+
+A path counts from the notebook's folder. What lies outside of that is told only if somebody has
+written its whole path, or dropped it. Only ordinary files are opened, and of a large one the start
+is read. Secrets in it are hidden, and known from then on, as those of a cell that has run.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from jupyter_llm.common.controls import plain
+from jupyter_llm.common.files import open_regular
+from jupyter_llm.common.markdown import code_block
+from jupyter_llm.common.tables import count_of, human_size
+from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.cells.timeline import HIDING_TAGS
+from jupyter_llm.notebook.files import read_notebook
+from jupyter_llm.notebook.values.guard import Deadline
+from jupyter_llm.notebook.values.kinds import MARGIN, Reading
+from jupyter_llm.notebook.values.redaction import redact_mixed
+from jupyter_llm.notebook.values.summaries import kind_of
+from jupyter_llm.notebook.values.tables import told_columns
+from jupyter_llm.notebook.values.variables import outside_code
+
+_MOST_READ: Final = 64_000  # bytes of a text
+_MOST_OF_A_NOTEBOOK: Final = 5_000_000  # JSON can only be read whole
+_TABLE_CHARS: Final = 2000
+_MOST_ENTRIES: Final = 20_000  # of a folder that are looked at
+_SEPARATORS: Final = {".csv": ",;\t|", ".tsv": "\t"}
+# As little of an address, a package (`@scope/name`) or a product (`a@b`) as `@name`.
+_MENTION: Final = re.compile(
+    r'(?<![\w@/.)\]])@(?:"([^"\n\x00]+)"|((?:\.{0,2}/)*[\w.][\w.+/-]*(?<=\w))(?![\w/@]))'
+)
+_PLAIN: Final = re.compile(r"[\w.+/-]+")
+
+
+def file_mentions(
+    text: str, namespace: Mapping[str, object], notebook: Path | None
+) -> list[tuple[re.Match[str], str]]:
+    """Where a text mentions files, and their paths: `@data/prices.csv`, `@"my data/prices.csv"`.
+
+    Without quotes it has to be there or to look like a file, and variables go before.
+    """
+
+    def is_meant(path: str) -> bool:
+        with suppress(OSError):
+            if path not in namespace and _folder(notebook).joinpath(path).exists():
+                return True
+        return path.partition(".")[0] not in namespace and bool(re.search(r"\.[a-z]\w*\Z", path))
+
+    found = outside_code(_MENTION, text)
+    return [(one, one[1] or one[2]) for one in found if one[1] or is_meant(one[2])]
+
+
+def mention(path: str) -> str:
+    """How a file or a folder is mentioned; the quotes of a folder stay open, since it goes on."""
+    end = "" if path.endswith("/") else '"'
+    return f"@{path}" if _PLAIN.fullmatch(path) else f'@"{path}{end}'
+
+
+def files_like(typed: str, notebook: Path | None) -> Iterator[tuple[str, str]]:
+    """The paths that may be meant by the start of one, and how large each is; folders end with `/`.
+
+    Hidden ones are left out, and what is outside of the notebook's folder.
+    """
+    above, slash, start = typed.rpartition("/")
+    found = []
+    with suppress(OSError, RuntimeError):
+        folder = _folder(notebook).joinpath(above + slash).resolve()
+        if folder.is_relative_to(_folder(notebook).resolve()):
+            with os.scandir(folder) as entries:
+                found = [one for one in islice(entries, _MOST_ENTRIES) if one.name[0] != "."]
+    for entry in sorted(found, key=lambda one: one.name.lower()):
+        name = f"{above}{slash}{entry.name}"
+        is_like = entry.name.lower().startswith(start.lower()) and name.isprintable()
+        with suppress(OSError):
+            if is_like and '"' not in name and (entry.is_dir() or entry.is_file()):
+                size = human_size(entry.stat().st_size)
+                yield (f"{name}/", "folder") if entry.is_dir() else (name, size)
+
+
+def told_file(path: str, notebook: Path | None, *, is_asked: bool = False) -> tuple[str, str]:
+    """What a file is called, and what is told of it: text, the first rows, a notebook's cells.
+
+    `OptionError`: it is not told, and why. `is_asked`: somebody means it, wherever it lies.
+    """
+    folder = _folder(notebook)
+    try:
+        real = folder.joinpath(path).resolve(strict=True)
+        is_below = real.is_relative_to(folder.resolve())
+        if not (is_below or is_asked or Path(path).is_absolute()):
+            where = mention(real.as_posix())
+            raise OptionError(f"{path} is outside the notebook's folder. If you mean it: {where}")
+        if notebook is not None and real == notebook.resolve():
+            raise OptionError("That is this notebook. `-c all` tells its cells, `@In[3]` one.")
+        with open_regular(real, follows_links=False) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(_MOST_READ + 1)
+    except (OSError, RuntimeError) as error:  # of links in a circle
+        why = getattr(error, "strerror", None) or str(error)
+        keep = "Put it in `backticks` to keep the @ as it is."
+        raise OptionError(f"{path} cannot be told: {why}. {keep}") from None
+    is_notebook = real.suffix == ".ipynb" and size < _MOST_OF_A_NOTEBOOK
+    told = _told_notebook(real) if is_notebook else _told_text(data, real.suffix.lower())
+    return path, redact_mixed(human_size(max(size, len(data))) + told).text
+
+
+def _folder(notebook: Path | None) -> Path:
+    """The notebook's folder; where nobody knows the notebook, the one the kernel works in."""
+    return notebook.parent if notebook is not None else Path()
+
+
+def _told_notebook(path: Path) -> str:
+    """The sources of a notebook's cells, but of those whose tags hide them."""
+    told = [""]
+    for cell in read_notebook(path)["cells"]:
+        metadata, source = cell.get("metadata"), plain(cell["source"])
+        tags = metadata.get("tags") if isinstance(metadata, dict) else None
+        if not (isinstance(tags, list) and any(tag in HIDING_TAGS for tag in tags)):
+            told.append(code_block(source) if cell.get("cell_type") == "code" else source)
+    text = "\n\n".join(told)
+    return text if len(text) <= _MOST_READ else _whole_lines(text[:_MOST_READ])
+
+
+def _whole_lines(text: str) -> str:
+    """The start of a text that goes on, without half of a line, which may be half of a secret."""
+    return text[: text.rfind("\n") + 1] or text[:-MARGIN]
+
+
+def _told_text(data: bytes, suffix: str) -> str:
+    """The start of a text or of a table, and how much that is where it is not all."""
+    text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    if suffix == ".ipynb" or "\0" in text or text.count("\ufffd") > len(text) // 10:
+        return ", no text, or too much. Load what you need of it, and name the variable."
+    about = ""
+    if len(data) > _MOST_READ:
+        text = _whole_lines(text)
+        about = f", here the first {human_size(len(text.encode()))}"
+    text = plain(text)
+    if suffix in _SEPARATORS and (columns := _columns(text, _SEPARATORS[suffix])):
+        about += f": {count_of(len(columns[0][1]), 'row')} x {count_of(len(columns), 'column')}"
+        text = told_columns(columns, Reading(_TABLE_CHARS, Deadline(0), kind_of))
+    return f"{about}\n{code_block(text) if suffix == '.py' else text}"
+
+
+def _columns(text: str, separators: str) -> list[tuple[str, list[Any]]]:
+    """The columns of separated values: the names in the first line, and the rows that fit them."""
+    lines = text.splitlines(keepends=True)
+    separator = max(separators, key=lines[0].count) if lines else ","
+    with suppress(csv.Error):
+        header, *rows = [*csv.reader(lines, delimiter=separator)] or [[]]
+        rows = [row for row in rows if len(row) == len(header)]
+        return [(name, _typed(cells)) for name, *cells in zip(header, *rows, strict=True) if cells]
+    return []
+
+
+def _typed(cells: list[str]) -> list[Any]:
+    """Cells as numbers, if all of them are; empty ones as None."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return [kind(cell) if cell.strip() else None for cell in cells]
+    return [cell or None for cell in cells]
