@@ -227,6 +227,35 @@ def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(
     assert chat.sent("send")[-1]["attachments"] == chat.sent("send")[0]["attachments"]
 
 
+# Files
+
+DROP = """([name, text]) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([text], name));
+    const box = document.querySelector('.jllm-composer textarea');
+    for (const type of ['dragenter', 'dragover', 'drop']) {
+        const event = new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true });
+        if (box.dispatchEvent(event)) throw new Error(`nobody takes ${type}`);
+    }
+}"""
+
+
+def test_a_file_of_the_desktop_goes_along_as_a_cell_does_unless_it_is_no_text(
+    chat: PanelPage,
+) -> None:
+    chat.open()
+    chips = chat.panel.locator(".jllm-chip")
+    chat.page.evaluate(DROP, ["plot.png", "\x89PNG\0"])
+    expect(chat.panel.locator(".jllm-composer-hint")).to_have_text("plot.png is no text.")
+    chat.page.evaluate(DROP, ["notes.txt", "Sold by weight."])
+    expect(chips).to_contain_text(["notes.txt"])
+    expect(chat.box).to_be_focused()
+    chat.send("How?")
+    attached = [{"label": "notes.txt", "text": "Sold by weight."}]
+    assert chat.wait_for("send")["attachments"] == attached
+    expect(chips).to_have_count(0)
+
+
 # Scrolling
 
 

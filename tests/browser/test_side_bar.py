@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from browser.lab import Lab
+    from playwright.sync_api import Locator, Page
 
     OpenNotebook = Callable[..., Notebook]
 
@@ -176,6 +177,51 @@ def test_what_the_user_is_at_goes_along_once_and_can_be_taken_out(
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         set_theme(page, theme)
         assert violations(page, ".jllm-side") == []
+    assert errors == []
+
+
+def drag(page: Page, source: Locator, target: Locator) -> None:
+    """Drag one thing onto another, with a mouse that moves."""
+    for index, one in enumerate((source, target)):
+        box = one.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y, steps=3)
+        if index == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_file_is_named_with_at_or_dropped_and_told_when_the_prompt_is_sent(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES)
+    page, side, folder = notebook.page, SideBar(notebook), notebook.path.parent
+    (folder / "data").mkdir()
+    (folder / "data" / "prices.csv").write_text("city,price\nOslo,3\n", "utf-8")
+    (folder / "dropped.txt").write_text("Sold by weight.", "utf-8")
+    notebook.run(0)
+    side.open()
+    side.box.press_sequentially("Sum @da")
+    option = side.root.get_by_role("option", selected=True)
+    expect(option).to_contain_text("@data/")
+    side.box.press("Enter")
+    expect(option).to_contain_text("@data/prices.csv")
+    expect(side.root.locator(".jllm-description")).to_contain_text("'Oslo' | 3")
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        set_theme(page, theme)
+        assert violations(page, ".jllm-side") == []
+    side.box.press("Enter")
+    expect(side.box).to_have_value("Sum @data/prices.csv")
+    notebook.command("filebrowser:activate")
+    notebook.command("filebrowser:refresh")
+    drag(page, page.locator(".jp-DirListing-item", has_text="dropped.txt"), side.box)
+    expect(side.root.locator(".jllm-chip")).to_contain_text(["dropped.txt"])
+    side.ask("Sum @data/prices.csv")
+    expect(side.root.locator(".jllm-tag")).to_have_text(["data/prices.csv", "dropped.txt"])
+    told = page.evaluate(ASK_KERNEL, "engine.requests[-1].prompt[-1].content")
+    assert "'Oslo' | 3" in told
+    assert "Sold by weight." in told
     assert errors == []
 
 
