@@ -96,13 +96,14 @@ def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_sai
         {**one, "note": note}
         for one, note in zip(CHECKED["results"], [f"runs; {mended}", ""], strict=True)
     ]
-    turns = [a_turn(number, text=CODE) for number in (1, 2)]
+    turns = [a_turn(number, text=f"{CODE}```\nIt shows 4\n```\n") for number in (1, 2)]
     prepare = {**PREPARED, "note": mended}
     chat.open(
         a_snapshot(*turns), cells=["a"], check={**CHECKED, "results": results}, prepare=prepare
     )
     lines = chat.turns.nth(1).locator(".jllm-code > p")
-    expect(lines).to_have_text([f"runs; {plain}", "Not installed: seaborn."])
+    expect(lines).to_have_text([f"runs; {plain}", "Not installed: seaborn.", ""])
+    assert chat.sent("check")[0]["sources"] == ["print(len(dff))", "import seaborn"]
     assert {one["number"] for one in chat.sent("check") if one["tries"]} == {2}
     chat.turns.first.locator("pre").first.hover()
     chat.page.wait_for_function(

@@ -37,16 +37,15 @@ export class CodeActions {
   readonly onCodeBlock: OnCodeBlock = ({ toolbar, source, language }) => {
     const element = toolbar.closest(".jllm-code");
     if (!element) return;
-    const isPython = PYTHON.has(language.toLowerCase());
     this.#blocks.get(element)?.dispose();
     this.#blocks.set(
       element,
-      new CodeBlockActions(this.#place, element, toolbar, source, isPython),
+      new CodeBlockActions(this.#place, element, toolbar, source, language.toLowerCase()),
     );
     this.#askedAt.clear();
   };
 
-  /** The pieces of Python of an answer, in their order. */
+  /** The pieces of Python of an answer, in their order; beside them, what is unnamed is none. */
   #python(answer: HTMLElement): CodeBlockActions[] {
     for (const [element, block] of this.#blocks) {
       if (answer.contains(element)) continue;
@@ -54,7 +53,9 @@ export class CodeActions {
       this.#blocks.delete(element);
     }
     const all = [...answer.querySelectorAll(".jllm-code")].map((at) => this.#blocks.get(at));
-    return all.filter((block) => block?.isPython).map((block) => block as CodeBlockActions);
+    const python = all.filter((block) => block !== undefined).filter(({ isPython }) => isPython);
+    const named = python.filter(({ language }) => language !== "");
+    return named.length > 0 ? named : python;
   }
 
   numPython(answer: HTMLElement): number {
@@ -121,8 +122,9 @@ class CodeBlockActions {
     element: Element,
     toolbar: HTMLElement,
     readonly source: string,
-    readonly isPython: boolean,
+    readonly language: string,
   ) {
+    const isPython = this.isPython;
     this.#place = place;
     this.#element = element;
     this.#warning.hidden = true;
@@ -140,6 +142,10 @@ class CodeBlockActions {
     if (isPython && place.notebook) buttons.push(this.#replace);
     toolbar.replaceChildren(...buttons);
     asToolbar(toolbar, "Code").update();
+  }
+
+  get isPython(): boolean {
+    return PYTHON.has(this.language);
   }
 
   /** Show what a check found, or what came of the code when it was tried. */
