@@ -84,9 +84,8 @@ class AnswerCode:
     def _try(self, places: Sequence[_Place], completion: Completion) -> None:
         """Try all the code of an answer once nothing else goes on, unless it stands as it was."""
         prompt = next((self._chat.turn(number).prompt for number, _, _ in places if number), "")
-        while any(
-            self._tried.get(place, (-1,))[0] != _now() for place in _cells(places, completion)
-        ):
+        with_code = [*_cells(places, completion)]
+        while any(self._tried.get(place, (-1,))[0] != _now() for place in with_code):
             if self._end.wait(_PAUSE_S):
                 return
             with suppress(KeyboardInterrupt):

@@ -98,6 +98,8 @@ def test_code_lands_as_it_was_mended_and_it_is_said(
     assert marked.body == "print(prices)"
     assert cell["note"]
     assert note == f"runs; {cell['note']}"
+    landed = answered.answer("land", **OF_TURN, source="print(prces)", in_place=False)["text"]
+    assert landed.endswith(f"; {cell['note']}.")
 
 
 @pytest.mark.parametrize("is_cell", [True, False])
