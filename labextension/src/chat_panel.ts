@@ -2,7 +2,7 @@
 
 import type { AnyWidget } from "@anywidget/types";
 import { createComposer } from "./compose/composer.js";
-import type { ChatMessageOf, SuggestionKind } from "./connection/messages.js";
+import type { MessageOf, SuggestionKind } from "./connection/messages.js";
 import { createPanel } from "./frame/panel.js";
 import { createStore, type Store } from "./kernel/store.js";
 import { createNotebook } from "./page/cells.js";
@@ -52,7 +52,7 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
 
       async function describe(kind: SuggestionKind, name: string): Promise<string> {
         const { reply } = made.request({ type: "describe", kind, name });
-        return ((await reply) as ChatMessageOf<"text">).text;
+        return ((await reply) as MessageOf<"text">).text;
       }
     },
   };

@@ -171,19 +171,6 @@ test("a message that is lost on the way makes the page come anew, and what is op
   assert.equal(kernel.comms.size, 1);
 });
 
-test("a message that the page does not know loses nothing", async () => {
-  const connection = await connected();
-  const states = listen(connection);
-  /** @type {unknown[]} */
-  const received = [];
-  connection.received.connect((_, { type }) => void received.push(type));
-  kernel.say({ type: "of a later version" });
-  kernel.say({ type: "model", model: null });
-  await settle();
-  assert.deepEqual(received, ["model"]);
-  assert.deepEqual(states, []);
-});
-
 for (const [what, end] of /** @type {[string, () => unknown][]} */ ([
   ["a restart", () => notebook.sessionContext.session.kernel.restart()],
   ["a kernel that died and was started again", () => kernel.die()],

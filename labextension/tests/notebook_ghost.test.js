@@ -89,7 +89,7 @@ function at(number = 0) {
 }
 
 function cancelled() {
-  return kernel.told("cancel").map(({ target }) => target);
+  return kernel.told("stop").map(({ target }) => target);
 }
 
 function code(/** @type {string} */ id, /** @type {string} */ source, is_off = false) {

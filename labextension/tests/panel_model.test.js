@@ -25,7 +25,7 @@ class FakeLine {
   sent = [];
   request = (/** @type {any} */ message) => this.sent.push(message);
   tell = (/** @type {string} */ panel, /** @type {any} */ message) =>
-    this.sent.push({ ...message, panel });
+    this.sent.push({ panel, message });
 
   become(/** @type {string} */ state) {
     this.state = state;
@@ -69,17 +69,16 @@ test("the chat is opened before anything is said to it", () => {
   model.send({ type: "bye" });
   assert.deepEqual(line.sent, [
     { type: "panel-open", panel_id: "b5", chat: "prices" },
-    { type: "bye", panel: "b5" },
+    { panel: "b5", message: { type: "bye" } },
   ]);
   assert.equal(model.get("panel_id"), "b5");
 });
 
 test("only what is for this chat is heard", () => {
   const told = listen("msg:custom");
-  const message = example("ack", { seq: 7 });
-  line.panelReceived.emit({ message, panel: "other" });
-  for (let count = 0; count < 2; count++) line.panelReceived.emit({ message, panel: "b5" });
-  assert.deepEqual(told, [example("ack", { seq: 1 }), example("ack", { seq: 2 })]);
+  line.panelReceived.emit({ message: example("ack", { seq: 7 }), panel: "other" });
+  line.panelReceived.emit({ message: example("ack", { seq: 1 }), panel: "b5" });
+  assert.deepEqual(told, [example("ack", { seq: 1 })]);
 });
 
 test("another kernel is told by the name that the chat has now, and the front end hears of it", () => {

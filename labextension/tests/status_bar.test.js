@@ -144,7 +144,7 @@ test("what is being loaded can be stopped where it was chosen", async () => {
   assert.ok(!model.canStop);
   model.follow(one);
   model.stop();
-  assert.deepEqual(one.asked.at(-1), { type: "cancel", target: "page-2" });
+  assert.deepEqual(one.asked.at(-1), { type: "stop", target: "page-2" });
   one.answer[1]({ type: "done", id: "page-2" });
   await use;
   assert.ok(!model.canStop);

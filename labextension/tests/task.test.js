@@ -24,7 +24,7 @@ const PROPOSAL = {
 class Kernel {
   /** @type {Request[]} */
   asked = [];
-  #requests = new Requests("page");
+  #requests = new Requests("page", () => {});
 
   /**
    * @param {Request} request
@@ -32,7 +32,7 @@ class Kernel {
    */
   request(request, onNews) {
     this.asked.push(request);
-    return this.#requests.add(request, onNews);
+    return this.#requests.post(request, onNews);
   }
 
   /** @param {Message} message */
@@ -89,7 +89,7 @@ test("what fails says why", async () => {
 test("what is ended is cancelled, and what comes of it later is nobody's", async () => {
   task.begin();
   task.end();
-  assert.deepEqual(kernel.asked.at(-1), { type: "cancel", target: "page-1" });
+  assert.deepEqual(kernel.asked.at(-1), { type: "stop", target: "page-1" });
   await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
   await kernel.say({
     type: "progress",

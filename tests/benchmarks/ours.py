@@ -67,15 +67,13 @@ class _PanelTalk:
     def __init__(self, chat: Chat, sampling: dict[str, Any]) -> None:
         from jupyter_llm.engine.options import SamplingParams
         from jupyter_llm.frontends.comm.chat_line import ChatLine
-        from jupyter_llm.frontends.comm.outbox import Outbox
         from jupyter_llm.frontends.prompt.options import Options
 
         self._chat = chat
         self._heard: SimpleQueue[dict[str, Any]] = SimpleQueue()
         params = SamplingParams(max_tokens=PANEL_TOKENS, **sampling)
         options = Options(context="none", vars="none", params=params, continue_=True)
-        self._outbox = Outbox(self._heard.put)
-        self._line = ChatLine(chat, options, self._outbox.put)
+        self._line = ChatLine(chat, options, self._heard.put)
         self._tell("follow", view="view", can_write_cells=False)
 
     def type(self, question: str, max_tokens: int) -> Generation:
@@ -121,7 +119,6 @@ class _PanelTalk:
                     return
 
     def _tell(self, kind: str, **content: Any) -> None:
-        self._outbox.listen()
         self._line.take({"type": kind, "id": f"view-{time.perf_counter_ns()}", **content})
 
 

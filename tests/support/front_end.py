@@ -41,8 +41,8 @@ def fits(message: object, kind: type[FromFrontEnd | ToFrontEnd]) -> bool:
 
 
 def without_seq(message: Json) -> Json:
-    """What is sent, but for its number and whose it is."""
-    return {key: value for key, value in message.items() if key not in ("seq", "panel")}
+    """What is sent, but for its number."""
+    return {key: value for key, value in message.items() if key != "seq"}
 
 
 class RecordingComm(BaseComm):

@@ -49,7 +49,7 @@ class Page(Listener):
 
     def of_kind(self, kind: str) -> list[Json]:
         """The messages of a kind that were heard, oldest first."""
-        return [message for message in self.messages if message["type"] == kind]
+        return [message for message in self.messages if message.get("type") == kind]
 
     def hear(self, kind: str, data: Json) -> None:
         """Take in what came over the comm."""
@@ -62,7 +62,8 @@ class Page(Listener):
 
     def _take(self, message: Json) -> None:
         assert message["seq"] == len(self.heard), "something is missing"
-        assert fits(without_seq(message), ToFrontEnd), "it is not what its type says"
+        said = message.get("message", message)  # by the page's line, or by a chat's
+        assert fits(without_seq(said), ToFrontEnd), "it is not what its type says"
 
 
 class PageComm(BaseComm):

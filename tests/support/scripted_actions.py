@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.frontends.comm.messages import (
     Act,
     AnswerMessage,
-    Cancel,
     ErrorMessage,
     ProgressData,
     ProgressMessage,
     ProposalMessage,
+    Stop,
 )
 from jupyter_llm.frontends.lab import target
 from jupyter_llm.frontends.lab.actions import Actions
@@ -30,8 +30,8 @@ class ScriptedActions(PagePart):
         actions = self
         self.asked: list[Act] = []
         self.cancelled: list[str] = []
-        cancelled = lambda cancel: self.cancelled.append(cancel.target)  # noqa: E731
-        session.inbox.add({Act: self.asked.append, Cancel: cancelled})
+        cancelled = lambda stop: self.cancelled.append(stop.target)  # noqa: E731
+        session.add({Act: self.asked.append, Stop: cancelled})
 
     def write(
         self, text: str, share: float | None = None, *, said: str = "Writing", is_new: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
@@ -17,8 +17,9 @@ from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
-from jupyter_llm.frontends.comm.inbox import Inbox
 from jupyter_llm.frontends.comm.jobs import Job
+from jupyter_llm.frontends.comm.line import Line
+from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.prompt.commands import Call, Order
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
 
 
-class ChatLine:
-    """A chat and all its views in one front end; `put` sends them what they are told.
+class ChatLine(Line):
+    """A chat and all its views in one front end, and the models that may be chosen there.
 
     `options` are for the prompts that are typed there. `on_settled` is as in `KernelSide`.
     """
@@ -49,21 +50,22 @@ class ChatLine:
         self,
         chat: Chat,
         options: Options,
-        put: Callable[[messages.ToFrontEnd], None],
+        send: Callable[[Any], None],
         on_settled: Callable[[], object] = lambda: None,
     ) -> None:
+        super().__init__(llm, send)
         self._chat = chat
-        self.side = side = KernelSide(chat, options.context, put, on_settled)
+        self.side = side = KernelSide(chat, options.context, self.put, on_settled)
         self._code = AnswerCode(chat, side)
         self._options = options
         self._drafting = Drafting[messages.DraftMessage](self._read_draft)
         self._later: NextInput | None = None
-        self._lock = Lock()  # guards that there is one
+        self._landing = Lock()  # guards that there is one
         again = weakly(self._drafting.again)
         self._unwatch = chat.watch(again), chat.timeline.watch(again)
-        self._inbox = Inbox(put)
-        self.take = self._inbox.take
-        self._inbox.add(
+        for part in (ActivityWatch, ModelChoice):
+            part(self)
+        self.add(
             {
                 messages.Follow: side.welcome,
                 messages.Bye: self._bid_farewell,
@@ -77,7 +79,7 @@ class ChatLine:
             }
         )
         # What changes nothing of the chat
-        self._inbox.answer(
+        self.answer(
             {
                 messages.Suggest: lambda m: suggestions(m.id, m.text, m.cursor, self._cells),
                 messages.Describe: self._describe,
@@ -89,6 +91,7 @@ class ChatLine:
 
     def close(self) -> None:
         """Tell nothing any more, let no code land, and read nothing ahead."""
+        super().close()
         for unwatch in self._unwatch:
             unwatch()
         self.side.close()
@@ -232,7 +235,7 @@ class ChatLine:
         shell = current_shell()
         if shell is None:
             raise NoNotebookError
-        with self._lock:
+        with self._landing:
             if self._later is None:
                 self._later = NextInput(shell)
         made = self._code.prepare(asked)

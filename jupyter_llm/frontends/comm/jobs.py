@@ -24,6 +24,14 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+def said_of(error: BaseException) -> str:
+    """Why something came to nothing, as a front end is told it."""
+    if isinstance(error, JupyterLLMError | ValueError):
+        return str(error)
+    logger.debug("What a front end asked for has failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"
+
+
 class Audience(Protocol):
     """Who is told how jobs go. All methods return at once, from any thread."""
 
@@ -131,11 +139,8 @@ class Job:
             self._work(self)
         except KeyboardInterrupt:  # ours: nobody else interrupts this thread
             self._is_stopped = True
-        except JupyterLLMError as refusal:
-            error = str(refusal)
-        except BaseException as failure:  # a prompt may hold any code of the user's
-            logger.debug("A job of a front end failed", exc_info=True)
-            error = f"{type(failure).__name__}: {failure}"
+        except BaseException as failure:  # noqa: BLE001  a prompt may hold any code of the user's
+            error = said_of(failure)
         finally:
             self._audience.end(self, error)
 

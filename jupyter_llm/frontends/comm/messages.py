@@ -1,8 +1,8 @@
 """What front ends and the kernel say to each other: JSON objects, each with a `type`.
 
-A host carries them: the comm of a panel's widget, or the one of a JupyterLab page, in which the
-messages to and from a chat that it shows say in `panel` which one they are about. What the kernel
-sends is numbered besides, in `seq`, so that nothing is missed unnoticed.
+A host carries them: the comm of a panel's widget, or the one of a JupyterLab page. What is said to
+and by a chat that a page shows lies in its comm as `{"panel": …, "message": …}`. What the kernel
+sends is numbered besides, in `seq`, on each line, so that nothing is missed unnoticed.
 
 The kernel changes cells of a page only where a person runs one that asks for it (`put-cells`); else
 it answers, and a person takes the answer there. tests/frontends/comm/messages/ has an example of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import Step
     from jupyter_llm.engine.completion import Usage
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 
 Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
@@ -312,6 +312,42 @@ class ToFrontEnd(Data, tag_field="type", tag=_tag):
     """What a front end is told. All views of a chat hear what any of them is answered."""
 
 
+# From any
+
+
+class Stop(FromFrontEnd):
+    """Stop a request by its id; in a chat a turn by its number, too, or all that goes on in it."""
+
+    target: int | str | None
+
+
+class WatchActivity(FromFrontEnd):
+    """Say from now on what the model does and how far a pull is, or no more."""
+
+    is_on: bool
+
+
+class ListModels(FromFrontEnd):
+    """Which models there are, and which may be pulled; answered by `models`."""
+
+
+class UseModel(FromFrontEnd):
+    """Load a model by its name, or the default one; answered by `done`, with `progress` before."""
+
+    model: str | None
+
+
+class StartPull(FromFrontEnd):
+    """Pull a model; answered by `done` once that has begun. Who watches is told how far it is."""
+
+    model: str
+    accepts_licence: bool
+
+
+class EndPull(FromFrontEnd):
+    """Stop the pull that runs, whoever asked for it, or tell no more of what the last came to."""
+
+
 # From a page about its notebook
 
 
@@ -352,12 +388,6 @@ class Focus(FromFrontEnd):
 
     revision: int
     cell: str
-
-
-class Cancel(FromFrontEnd):
-    """Stop what a request asked for, by its id."""
-
-    target: str
 
 
 class Act(FromFrontEnd):
@@ -439,33 +469,6 @@ class Record(FromFrontEnd):
     text: str | None
 
 
-class WatchActivity(FromFrontEnd):
-    """Say from now on what the model does and how far a pull is, or no more."""
-
-    is_on: bool
-
-
-class ListModels(FromFrontEnd):
-    """Which models there are, and which may be pulled; answered by `models`."""
-
-
-class UseModel(FromFrontEnd):
-    """Load a model by its name, or the default one; answered by `done`, with `progress` before."""
-
-    model: str | None
-
-
-class StartPull(FromFrontEnd):
-    """Pull a model; answered by `done` once that has begun. Who watches is told how far it is."""
-
-    model: str
-    accepts_licence: bool
-
-
-class EndPull(FromFrontEnd):
-    """Stop the pull that runs, whoever asked for it, or tell no more of what the last came to."""
-
-
 # From the front end of a chat
 
 
@@ -509,12 +512,6 @@ class Regenerate(FromFrontEnd):
     number: int
     seed: int | None
     temperature: float | None
-
-
-class Stop(FromFrontEnd):
-    """Stop a turn by its number, a request by its id, or all that goes on in the chat."""
-
-    target: int | str | None
 
 
 class Choose(FromFrontEnd):
@@ -617,6 +614,26 @@ class DoneMessage(ToFrontEnd):
     id: str
 
 
+class ActivityMessage(ToFrontEnd):
+    """The model does something else, or holds more or less."""
+
+    activity: ActivityData
+
+
+class PullMessage(ToFrontEnd):
+    """How far the pull is, or what the last one has come to; nothing once that is put away."""
+
+    pull: PullData | None
+
+
+class Models(ToFrontEnd):
+    """Answers `list-models`: those that are here, and those that suit this machine, best first."""
+
+    id: str
+    here: list[ModelData]
+    suited: list[ModelData]
+
+
 # To a page
 
 
@@ -700,26 +717,6 @@ class ChatsMessage(ToFrontEnd):
     id: str
     chats: list[ChatData]
     found: list[FoundData]
-
-
-class ActivityMessage(ToFrontEnd):
-    """The model does something else, or holds more or less."""
-
-    activity: ActivityData
-
-
-class PullMessage(ToFrontEnd):
-    """How far the pull is, or what the last one has come to; nothing once that is put away."""
-
-    pull: PullData | None
-
-
-class Models(ToFrontEnd):
-    """Answers `list-models`: those that are here, and those that suit this machine, best first."""
-
-    id: str
-    here: list[ModelData]
-    suited: list[ModelData]
 
 
 # To the front end of a chat

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.messages import Act, AnswerMessage, ToFrontEnd
-from jupyter_llm.frontends.lab.session import PageJobs
+from jupyter_llm.frontends.lab.session import PagePart
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import default_options
 from jupyter_llm.notebook.cells.timeline import check_is_told
@@ -27,56 +28,39 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
-    from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.task import Task
 
-_TICK_S = 1 / 15
 _SPARE_TOKENS = 384  # of an answer, beyond those for a cell that is written again
 _CHARS_PER_TOKEN = 2.5  # of code, at the least
 
 
-class Actions(PageJobs):
+class Actions(PagePart):
     """What one page has done with its cells; what changes a cell is a proposal."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        session.inbox.add({Act: self._act, messages.Cancel: self._cancel})
+        self._jobs = WeakSet[Job]()  # those that go on
+        session.add({Act: self._act})
 
     def close(self) -> None:
         """Stop what nobody would see any more."""
-        for job in list(self._jobs.values()):
+        for job in tuple(self._jobs):
             job.stop()
 
     def _act(self, act: Act) -> None:
-        self._begin(act.id, act.action, partial(self._carry_out, act))
+        self._jobs.add(self._line.work(act.id, partial(self._carry_out, act)))
 
-    def show(self, job: Job, stream: Stream) -> None:
-        """Say what is written, piece by piece, until its end."""
-        told_s, length = float("-inf"), 0
-        for _ in stream.chunks(_TICK_S):
-            if time.monotonic() - told_s >= _TICK_S:
-                told_s = time.monotonic()
-                length = self._tell_more(job, stream, length)
-        self._tell_more(job, stream, length)
-
-    def _tell_more(self, job: Job, stream: Stream, length: int) -> int:
-        """Say what was written since the text was so long, and how long it is."""
-        progress, text = messages.progress_data(stream.progress.step), stream.written
-        more, is_new = text[length:], length == 0
-        self._tell(job, messages.ProgressMessage(progress, job.id, text=more, is_new=is_new))
-        return len(text)
-
-    def _carry_out(self, act: Act, job: Job) -> None:
+    def _carry_out(self, act: Act, job: Job) -> ToFrontEnd:
         chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         shown, is_text = act.cell, act.cell.kind == "markdown"
         cell = ShownCell.of_page(shown.id, shown.source, shown.error, chosen, is_text=is_text)
         check_is_told(self._session.llm.timeline.snapshot().hidden, shown.id, None)
         ways = {"explain": self._explained, "review": self._reviewed}
         carry_out = ways.get(act.action, self._proposed)
-        self._finish(job, carry_out(act, cell, default_options(), job))
+        return carry_out(act, cell, default_options(), job)
 
     def _explained(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
         """Say what a cell does, as `/explain` does; that is no turn of the chat."""

@@ -30,8 +30,8 @@ class PageCells(PagePart):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.drafting = Drafting[messages.CellDraft](_read)
-        session.inbox.add({messages.CellDraft: self._take})
-        session.inbox.answer({messages.Record: _told})
+        session.add({messages.CellDraft: self._take})
+        session.answer({messages.Record: _told})
 
     def close(self) -> None:
         """Read no drafts any more."""

@@ -36,8 +36,8 @@ class Ghost(PagePart):
         self._last: str | None = None  # whose answer is not sent yet
         self._answering = threading.Lock()
         self._end_watch = session.llm.current.watch(self._tell_model)
-        session.inbox.add({messages.Cells: self._edit, messages.Focus: self._read_ahead})
-        session.inbox.add({messages.Complete: self._complete, messages.Cancel: self._cancel})
+        session.add({messages.Cells: self._edit, messages.Focus: self._read_ahead})
+        session.add({messages.Complete: self._complete, messages.Stop: self._stop})
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -90,10 +90,10 @@ class Ghost(PagePart):
         tell = partial(self._tell, message.id)
         self._run = self._ghost_writer().complete(self._document, request, tell)
 
-    def _cancel(self, message: messages.Cancel) -> None:
+    def _stop(self, message: messages.Stop) -> None:
         if message.target == self._last and self._run is not None:
             self._run.cancel()
-            self._end(message.target)
+            self._end(self._last)
 
     def _end(
         self,

@@ -17,6 +17,7 @@ from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.chat_line import ChatLine
+    from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.lab.session import Session
 
 _MOST_FOUND = 100  # a list that nobody reads to its end
@@ -33,10 +34,10 @@ class Panels(PagePart):
         self._lines: dict[str, ChatLine | list[object]] = {}
         self._lock = threading.RLock()  # guards who is there, and the order of what is said
         session.take_for_panel = self._take
-        session.inbox.add(
+        session.add(
             {messages.PanelOpen: self._open, messages.PanelClose: lambda m: self._shut(m.panel_id)}
         )
-        session.inbox.answer(
+        session.answer(
             {
                 messages.ListChats: lambda m: self._list(m, m.words),
                 messages.RenameChat: self._rename,
@@ -54,19 +55,20 @@ class Panels(PagePart):
         self._shut(message.panel_id)
         waiting: list[object] = []
         self._lines[message.panel_id] = waiting
-        self._session.inbox.work(message.id, partial(self._show, message, waiting))
+        self._session.work(message.id, partial(self._show, message, waiting))
 
-    def _show(self, message: messages.PanelOpen, waiting: list[object]) -> None:
+    def _show(self, message: messages.PanelOpen, waiting: list[object], _job: Job) -> None:
         """Begin to show a chat. May take its time."""
         from jupyter_llm.frontends.comm.chat_line import ChatLine
         from jupyter_llm.frontends.prompt.options import default_options
 
         chat = self._session.llm.chat(message.chat)
         options = replace(default_options(), continue_=True)
-        panel = message.panel_id
+        panel, pass_on = message.panel_id, self._session.outbox.pass_on
         with self._lock:
             if self._lines.get(panel) is waiting:  # it was not shut meanwhile
-                line = ChatLine(chat, options, partial(self._put, panel=panel))
+                send = lambda content: pass_on({"panel": panel, "message": content})  # noqa: E731
+                line = ChatLine(chat, options, send)
                 self._lines[panel] = line
                 for content in waiting:
                     line.take(content)

@@ -6,20 +6,22 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.comm.inbox import hear_beside_cells
+from jupyter_llm.frontends.comm.line import Part, hear_beside_cells
+from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.cells import PageCells
 from jupyter_llm.frontends.lab.ghost import Ghost
-from jupyter_llm.frontends.lab.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.lab.panels import Panels
-from jupyter_llm.frontends.lab.session import PagePart, Session
+from jupyter_llm.frontends.lab.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jupyter_llm.api import LLM
 
-PARTS: Sequence[type[PagePart]] = (Actions, ActivityWatch, Ghost, ModelChoice, PageCells, Panels)
+PARTS: Sequence[Callable[..., Part]] = (
+    *(Actions, ActivityWatch, Ghost, ModelChoice, PageCells, Panels),
+)
 
 
 class Sessions:

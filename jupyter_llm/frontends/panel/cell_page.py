@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from anywidget import AnyWidget
 from traitlets import Unicode
 
-from jupyter_llm.frontends.comm.inbox import hear_beside_cells
+from jupyter_llm.frontends.comm.line import hear_beside_cells
 from jupyter_llm.frontends.panel.panel import STATIC, built
 from jupyter_llm.notebook.cells.shell import current_shell, parent_header
 from jupyter_llm.notebook.code.landing import MADE_KEY, MadeCell

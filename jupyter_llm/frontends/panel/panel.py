@@ -16,9 +16,8 @@ from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm.chat_line import ChatLine
-from jupyter_llm.frontends.comm.inbox import hear_beside_cells
+from jupyter_llm.frontends.comm.line import hear_beside_cells
 from jupyter_llm.frontends.comm.messages import Transcript
-from jupyter_llm.frontends.comm.outbox import Outbox
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.path import notebook_path
@@ -63,9 +62,8 @@ class ChatPanel(AnyWidget):
         self._own_layout = self.layout  # a widget as well, which nobody else closes
         self._transcript = TranscriptOutput(self.panel_id, self.chat)
         self._transcribing = Chore(self._transcribe, "jupyter-llm-transcript")
-        self._outbox = Outbox(self.send)
-        self._line = ChatLine(self.chat, options, self._outbox.put, self._transcribing.ask)
-        self.on_msg(lambda _widget, content, _buffers: self._take(content))
+        self._line = ChatLine(self.chat, options, self.send, self._transcribing.ask)
+        self.on_msg(lambda _widget, content, _buffers: self._line.take(content))
 
     def __repr__(self) -> str:
         return f"ChatPanel({self.chat.name!r})" if self.chat.name else "ChatPanel(llm.chat())"
@@ -88,10 +86,6 @@ class ChatPanel(AnyWidget):
             display({**data, "text/plain": repr(self)}, raw=True, metadata=metadata)
         self._transcript.show()
 
-    def _take(self, content: object) -> None:
-        self._outbox.listen()
-        self._line.take(content)
-
     def _transcribe(self) -> tuple[float, bool]:
         """Bring the transcript up to date: the output, or the view that writes it by itself.
 
@@ -100,7 +94,7 @@ class ChatPanel(AnyWidget):
         """
         if self._line.side.can_write_cells:
             data, metadata = self._transcript.bundle
-            self._outbox.put(Transcript(data=data, metadata=metadata))
+            self._line.put(Transcript(data=data, metadata=metadata))
         else:
             self._transcript.update()
         return _TRANSCRIPT_S, False

@@ -66,7 +66,7 @@ export class Task {
   /** Let go of it: the work stops, a proposal is dropped, an answer is put away. */
   end(): void {
     if (this.#state.kind === "working" && this.#request !== null) {
-      this.#asked.request({ type: "cancel", target: this.#request });
+      this.#asked.request({ type: "stop", target: this.#request });
     }
     if (this.#state.kind !== "over") this.#become({ kind: "over" });
   }

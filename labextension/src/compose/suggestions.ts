@@ -1,6 +1,6 @@
 /** What may be typed at the cursor: commands behind `/`, variables, cells and files behind `@`. */
 
-import type { ChatMessageOf, Suggestion, SuggestionKind } from "../connection/messages.js";
+import type { MessageOf, Suggestion, SuggestionKind } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
 import { codePoints, fromCodePoints } from "../dom/offsets.js";
 import { randomId } from "../dom/random_id.js";
@@ -23,7 +23,7 @@ export class Suggestions {
   readonly #list = make("ul", "jllm-suggestions");
   readonly #description = make("div", "jllm-description");
   readonly #id = `jllm-suggestions-${randomId()}`;
-  #shown: ChatMessageOf<"suggestions"> | null = null;
+  #shown: MessageOf<"suggestions"> | null = null;
   #text = "";
   #active = -1;
   #requestId = "";
@@ -114,7 +114,7 @@ export class Suggestions {
   }
 
   /** `text` is what it was asked for. */
-  #show(answer: ChatMessageOf<"suggestions">, text: string): void {
+  #show(answer: MessageOf<"suggestions">, text: string): void {
     const typed = fromCodePoints(text, answer.start, answer.end);
     const isComplete = answer.items.length === 1 && answer.items[0]?.text === typed;
     const chosen = this.#shown?.items[this.#active]?.text;

@@ -7,7 +7,14 @@ import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { leftBehind, remember } from "./leftovers.js";
-import { isMessage, type Message, PROTOCOL, panelOf, type Request, TARGET } from "./messages.js";
+import {
+  type Message,
+  type Numbered,
+  type PanelNews,
+  PROTOCOL,
+  type Request,
+  TARGET,
+} from "./messages.js";
 import { commsOf, presenceIn } from "./presence.js";
 import { Requests, type Sent } from "./requests.js";
 
@@ -32,12 +39,6 @@ export interface Place {
   readonly sessionContext: ISessionContext;
   readonly localPath: string;
   readonly pathChanged: ISignal<unknown, string>;
-}
-
-/** What comes for a chat, by the id of its panel. */
-export interface PanelNews {
-  panel: string;
-  message: Record<string, unknown>;
 }
 
 /** The connection of one notebook to its kernel. `version` is the extension's. */
@@ -76,7 +77,7 @@ export class Connection implements IDisposable {
     this.stateChanged = this.#stateChanged;
     this.received = this.#received;
     this.panelReceived = this.#panelReceived;
-    this.#requests = new Requests(this.client);
+    this.#requests = new Requests(this.client, (message) => this.#send(message));
     place.sessionContext.kernelChanged.connect(this.#follow, this);
     place.pathChanged.connect(this.#move, this);
     window.addEventListener("pagehide", this.#leave);
@@ -98,19 +99,12 @@ export class Connection implements IDisposable {
 
   /** Ask something; `onNews` hears how far it is. The reply fails where there is no connection. */
   request(request: Request, onNews?: (message: Message) => void): Sent {
-    const sent = this.#requests.add(request, onNews);
-    if (this.#state === "open" && this.#comm) {
-      this.#send(this.#comm, request, sent.id);
-    } else {
-      const text = this.#trans.__("The kernel is not connected.");
-      this.#requests.take({ type: "error", id: sent.id, text });
-    }
-    return sent;
+    return this.#requests.post(request, onNews);
   }
 
   /** Send what the front end of a chat says, whose requests are its own, if there is a connection. */
   tell(panel: string, message: Record<string, unknown>): void {
-    if (this.#state === "open" && this.#comm) this.#post(this.#comm, { ...message, panel });
+    if (this.#state === "open" && this.#comm) this.#post(this.#comm, { panel, message });
   }
 
   /** Load jupyter_llm in the kernel, and connect; fails with what the kernel says. */
@@ -154,7 +148,7 @@ export class Connection implements IDisposable {
     if (isStale()) return comm.dispose();
     this.#comm = comm;
     this.#numReceived = 0;
-    comm.onMsg = ({ content }) => this.#take(comm, content.data);
+    comm.onMsg = ({ content }) => this.#take(comm, content.data as never);
     comm.open();
     for (const { comm: id, subshell } of await leftBehind(kernel.id)) {
       if (comms.has(id)) {
@@ -167,8 +161,7 @@ export class Connection implements IDisposable {
     if (isStale()) return;
     const subshell = comm.subshellId ?? null;
     remember(this.client, { kernel: kernel.id, comm: comm.commId, subshell });
-    const { id, reply } = this.#requests.add(this.#hello);
-    this.#send(comm, this.#hello, id);
+    const { reply } = this.#requests.post(this.#hello);
     const welcome = await reply.catch(() => null); // not understood at all
     if (isStale()) return;
     if (welcome?.type !== "welcome") return this.#setState("differs");
@@ -238,26 +231,26 @@ export class Connection implements IDisposable {
     if (this.#state === "open") this.request(this.#hello);
   }
 
-  #take(comm: Kernel.IComm, data: unknown): void {
+  #take(comm: Kernel.IComm, data: Numbered | (PanelNews & { seq: number })): void {
     if (comm !== this.#comm) return;
     this.#numReceived += 1;
-    if ((data as { seq?: unknown } | null)?.seq !== this.#numReceived) {
+    if (data.seq !== this.#numReceived) {
       this.#close("none"); // something was lost on the way, as when there is too much of it
       this.#tryToConnect();
       return;
     }
-    const panel = panelOf(data);
-    if (panel !== null) {
-      this.#panelReceived.emit({ panel, message: data as Record<string, unknown> });
+    if ("panel" in data) {
+      this.#panelReceived.emit(data);
       return;
     }
-    if (!isMessage(data)) return; // of a later version, but it counts
     this.#requests.take(data);
     this.#received.emit(data);
   }
 
-  #send(comm: Kernel.IComm, request: Request, id: string): void {
-    this.#post(comm, { ...request, id });
+  #send(message: Request & { id: string }): void {
+    const comm = this.#state === "open" || message.type === "hello" ? this.#comm : null;
+    if (!comm) throw new Error(this.#trans.__("The kernel is not connected."));
+    this.#post(comm, message);
   }
 
   #post(comm: Kernel.IComm, message: object): void {

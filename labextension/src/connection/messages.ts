@@ -1,11 +1,10 @@
 /** What front ends and the kernel say to each other; jupyter_llm/frontends/comm/messages.py tells more.
  *
- * A page's comm carries the messages of the chats that it shows, too, which then say in `panel` whose
- * they are.
+ * What is said to and by a chat that a page shows lies in the page's comm as `PanelNews`.
  */
 
 export const TARGET = "jupyter_llm.lab";
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 export type CellKind = "code" | "markdown" | "raw";
 export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
@@ -202,8 +201,16 @@ export interface Landing {
   refusal: Refusal | null;
 }
 
-/** What a page asks of the kernel; an id is added when it is sent. */
+/** What is asked of the kernel; an id is added when it is sent. */
 export type Request =
+  // from any
+  | { type: "stop"; target: number | string | null }
+  | { type: "watch-activity"; is_on: boolean }
+  | { type: "list-models" }
+  | { type: "use-model"; model: string | null }
+  | { type: "start-pull"; model: string; accepts_licence: boolean }
+  | { type: "end-pull" }
+  // from a page about its notebook
   | { type: "hello"; protocol: number; client: string; path: string }
   | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
   | {
@@ -217,7 +224,6 @@ export type Request =
       max_lines: number;
     }
   | { type: "focus"; revision: number; cell: string }
-  | { type: "cancel"; target: string }
   | {
       type: "act";
       action: Action;
@@ -235,14 +241,7 @@ export type Request =
   | { type: "export-chat"; name: string }
   | { type: "delete-chat"; name: string }
   | { type: "record"; metadata: Metadata; text: string | null }
-  | { type: "watch-activity"; is_on: boolean }
-  | { type: "list-models" }
-  | { type: "use-model"; model: string | null }
-  | { type: "start-pull"; model: string; accepts_licence: boolean }
-  | { type: "end-pull" };
-
-/** What the front end of a chat asks for. */
-export type ChatRequest =
+  // from the front end of a chat
   | { type: "follow"; view: string; can_write_cells: boolean }
   | { type: "bye" }
   | {
@@ -262,7 +261,6 @@ export type ChatRequest =
       is_alone: boolean;
     }
   | { type: "regenerate"; number: number; seed: number | null; temperature: number | null }
-  | { type: "stop"; target: number | string | null }
   | { type: "choose"; number: number }
   | { type: "remove"; number: number }
   | { type: "dismiss"; notice: string }
@@ -272,8 +270,8 @@ export type ChatRequest =
   | ({ type: "prepare"; source: string } & Origin)
   | ({ type: "land"; source: string; in_place: boolean } & Origin);
 
-/** What the kernel says to either. */
-type Common =
+/** What the kernel says. */
+export type Message =
   | { type: "ack"; id: string }
   | { type: "error"; id: string | null; text: string }
   | {
@@ -285,11 +283,11 @@ type Common =
       is_new: boolean;
     }
   | { type: "text"; id: string; text: string }
-  | { type: "done"; id: string };
-
-/** What the kernel says to a page. */
-export type Message =
-  | Common
+  | { type: "done"; id: string }
+  | { type: "activity"; activity: Activity }
+  | { type: "pull"; pull: Pull | null }
+  | { type: "models"; id: string; here: Model[]; suited: Model[] }
+  // to a page
   | {
       type: "welcome";
       id: string;
@@ -322,13 +320,7 @@ export type Message =
     }
   | { type: "answer"; id: string; markdown: string }
   | { type: "chats"; id: string; chats: Chat[]; found: Found[] }
-  | { type: "activity"; activity: Activity }
-  | { type: "pull"; pull: Pull | null }
-  | { type: "models"; id: string; here: Model[]; suited: Model[] };
-
-/** What the kernel says to the front end of a chat. */
-export type ChatMessage = { seq: number } & (
-  | Common
+  // to the front end of a chat
   | { type: "anybody" }
   | {
       type: "snapshot";
@@ -353,40 +345,15 @@ export type ChatMessage = { seq: number } & (
   | ({ type: "transcript" } & Transcript)
   | { type: "suggestions"; id: string; start: number; end: number; items: Suggestion[] }
   | { type: "checked"; id: string; results: Checked[] }
-  | { type: "prepared"; id: string; source: string; metadata: Metadata; note: string }
-);
+  | { type: "prepared"; id: string; source: string; metadata: Metadata; note: string };
+
+/** A message as it comes, so that it is seen when one is missing. */
+export type Numbered = Message & { seq: number };
+
+/** A message to or from a chat that a page shows, by the id of its panel. */
+export interface PanelNews {
+  panel: string;
+  message: Record<string, unknown>;
+}
 
 export type MessageOf<T extends Message["type"]> = Extract<Message, { type: T }>;
-export type ChatMessageOf<T extends ChatMessage["type"]> = Extract<ChatMessage, { type: T }>;
-
-const TYPES: Record<Message["type"], true> = {
-  ack: true,
-  error: true,
-  welcome: true,
-  model: true,
-  "put-cells": true,
-  resend: true,
-  completion: true,
-  completed: true,
-  progress: true,
-  proposal: true,
-  answer: true,
-  chats: true,
-  text: true,
-  activity: true,
-  pull: true,
-  models: true,
-  done: true,
-};
-
-/** Tell whether something that came over the comm is a message of a kernel that speaks as we do. */
-export function isMessage(data: unknown): data is Message {
-  const type = (data as { type?: unknown } | null)?.type;
-  return typeof type === "string" && Object.hasOwn(TYPES, type);
-}
-
-/** Which of the chats that a page shows a message is of; null if it is the page's own. */
-export function panelOf(data: unknown): string | null {
-  const panel = (data as { panel?: unknown } | null)?.panel;
-  return typeof panel === "string" ? panel : null;
-}

@@ -144,7 +144,7 @@ export class NotebookGhost {
     this.#asked = null;
     if (!asked || asked.suggestion.isOver) return;
     asked.suggestion.cancel();
-    this.#connection.request({ type: "cancel", target: asked.target });
+    this.#connection.request({ type: "stop", target: asked.target });
   }
 
   /** Note what was taken of a suggestion: the lines, as they are now, from its place to the cursor. */

@@ -1,8 +1,8 @@
 /** What the panel knows of its chat, and how messages change it. No comm, no page. */
 
 import type {
-  ChatMessage,
-  ChatMessageOf,
+  Message,
+  MessageOf,
   Notice,
   Pending,
   Progress,
@@ -81,7 +81,7 @@ export function emptyState(): State {
  * Take in a message. Turns, notices, and lists are replaced, never changed. False if something
  * before it must have been missed.
  */
-export function apply(state: State, message: ChatMessage, note: Note): boolean {
+export function apply(state: State, message: Message, note: Note): boolean {
   switch (message.type) {
     case "turn":
       if (message.id !== null) beginTurn(state, message.turn.number, message.id, note);
@@ -133,7 +133,7 @@ export function apply(state: State, message: ChatMessage, note: Note): boolean {
  */
 export function applySnapshot(
   state: State,
-  snapshot: ChatMessageOf<"snapshot">,
+  snapshot: MessageOf<"snapshot">,
   unsent: readonly Pending[],
   note: Note,
 ): void {
@@ -159,7 +159,7 @@ export function applySnapshot(
  */
 export function lostBy(
   { pending, turns, begun }: State,
-  snapshot: ChatMessageOf<"snapshot">,
+  snapshot: MessageOf<"snapshot">,
   unsent: readonly Pending[],
 ): Returned[] {
   const told = [...unsent, ...snapshot.pending, ...snapshot.notices];
@@ -229,7 +229,7 @@ function beginTurn(state: State, number: number, id: string, note: Note): void {
 
 function setProgress(
   state: State,
-  { id, number, progress }: ChatMessageOf<"progress">,
+  { id, number, progress }: MessageOf<"progress">,
   note: Note,
 ): boolean {
   const pending = state.pending.find((entry) => entry.id === id);

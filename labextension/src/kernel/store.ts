@@ -1,15 +1,10 @@
 /** The chat as a panel has it: what the kernel has told, and what the user asks of it. */
 
 import type { AnyModel } from "@anywidget/types";
-import type {
-  Attachment,
-  ChatMessage,
-  ChatMessageOf,
-  ChatRequest,
-} from "../connection/messages.js";
+import type { Attachment, Message, MessageOf, Numbered, Request } from "../connection/messages.js";
+import { Requests, type Sent } from "../connection/requests.js";
 import { randomId } from "../dom/random_id.js";
 import { Changes, type Listener } from "./changes.js";
-import { Requests } from "./requests.js";
 import {
   apply,
   applySnapshot,
@@ -42,6 +37,8 @@ export interface SendOptions {
 const GREETING_MS = 500;
 const MOST_GREETINGS = 6;
 
+const GONE = "The kernel of this panel is gone. Run its cell again.";
+
 /** Make the store of a widget model. All views of the model share it. */
 export function createStore(model: Comm): Store {
   return new Store(model);
@@ -63,12 +60,14 @@ export class Store {
 
   constructor(model: Comm) {
     this.#model = model;
-    this.#requests = new Requests(
-      this.#view,
-      (message) => model.send(message),
-      () => this.#setWaiting(),
-      model.gone,
-    );
+    const send = (message: Request): void => {
+      try {
+        model.send(message);
+      } catch {
+        throw new Error(model.gone ?? GONE);
+      }
+    };
+    this.#requests = new Requests(this.#view, send, () => this.#setWaiting());
     model.on("msg:custom", this.#receive);
     model.on("comm_live_update", this.#probe);
   }
@@ -97,9 +96,9 @@ export class Store {
     this.#order({ type: "bye" });
   }
 
-  /** Ask the kernel something. Its answer fulfils the promise, which fails with what it says. */
-  request(message: ChatRequest): { id: string; reply: Promise<ChatMessage> } {
-    return this.#requests.post(message);
+  /** Ask the kernel something, as `Requests` does. */
+  request(message: Request, onNews?: (message: Message) => void): Sent {
+    return this.#requests.post(message, onNews);
   }
 
   /** Send a prompt or a command. Returns the id of the request. */
@@ -179,11 +178,11 @@ export class Store {
     this.#model.off("comm_live_update", this.#probe);
     clearTimeout(this.#helloTimer);
     this.#changes.dispose();
-    this.#requests.dispose();
+    this.#requests.fail("The panel was closed.");
   }
 
   /** Send something that becomes a turn or a notice, and show at once that it is on its way. */
-  #begin(message: ChatRequest, text: string): string {
+  #begin(message: Request, text: string): string {
     this.clearError();
     const id = this.#order(message, () => giveBack(this.state, { id, text }, this.#changes.note));
     setPending(this.state, { id, text, progress: null }, this.#changes.note);
@@ -191,7 +190,7 @@ export class Store {
   }
 
   /** Send something whose failure nobody but the panel waits for. */
-  #order(message: ChatRequest, onRefused?: () => void): string {
+  #order(message: Request, onRefused?: () => void): string {
     const { id, reply } = this.request(message);
     reply.catch((error: Error) => {
       setError(this.state, error.message, this.#changes.note);
@@ -233,7 +232,7 @@ export class Store {
     this.#changes.note("waiting");
   }
 
-  readonly #receive = (message: ChatMessage): void => {
+  readonly #receive = (message: Numbered): void => {
     const isGap = this.#seq > 0 && message.seq !== this.#seq + 1;
     this.#seq = message.seq;
     const isForUs =
@@ -251,11 +250,11 @@ export class Store {
   };
 
   /** Show what went wrong, unless another view asked for it. */
-  #hear({ id, text }: ChatMessageOf<"error">): void {
+  #hear({ id, text }: MessageOf<"error">): void {
     if (id === null || this.#requests.isOwn(id)) setError(this.state, text, this.#changes.note);
   }
 
-  #start(snapshot: ChatMessageOf<"snapshot">): void {
+  #start(snapshot: MessageOf<"snapshot">): void {
     clearTimeout(this.#helloTimer);
     const isSame = snapshot.kernel === this.state.kernel;
     const unheard = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
@@ -272,7 +271,8 @@ export class Store {
       giveBack(this.state, { id: name, text }, this.#changes.note);
     }
     if (snapshot.id === null) return; // what was sent before it may still be on its way
-    if (this.#isOther) this.#requests.failBefore(snapshot.id);
+    const reason = "The kernel that was asked is gone. Try again.";
+    if (this.#isOther) this.#requests.failBefore(snapshot.id, reason);
     this.#isOther = false;
   }
 }

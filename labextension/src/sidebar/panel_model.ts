@@ -1,7 +1,8 @@
 /** What chat_panel.js knows as its widget's model: one chat of one notebook, over the extension's comm. */
 
 import type { UUID } from "@lumino/coreutils";
-import type { Connection, ConnectionState, PanelNews } from "../connection/connection.js";
+import type { Connection, ConnectionState } from "../connection/connection.js";
+import type { PanelNews } from "../connection/messages.js";
 import type { CellsOnPage } from "../page/cells.js";
 
 export type PanelId = ReturnType<typeof UUID.uuid4>;
@@ -31,7 +32,6 @@ export class PanelModel {
   /** What is said of a prompt that cannot be sent. */
   readonly gone: string;
   #chat: string;
-  #numTaken = 0;
   readonly #id: PanelId;
   readonly #line: Line;
   readonly #listeners = new Map<string, Set<Listener>>();
@@ -100,8 +100,7 @@ export class PanelModel {
     if (type === "snapshot" && typeof chat === "string" && chat !== this.#chat) {
       this.#tell("change:chat", chat);
     }
-    this.#numTaken += 1; // the connection sees to it that none is missing
-    this.#tell("msg:custom", { ...message, seq: this.#numTaken });
+    this.#tell("msg:custom", message);
   };
 
   readonly #follow = (_: unknown, state: ConnectionState): void => {

@@ -107,7 +107,7 @@ export class ModelStatus implements IDisposable {
 
   /** Stop loading the model that was chosen. */
   stop(): void {
-    if (this.#load) this.#load.connection.request({ type: "cancel", target: this.#load.id });
+    if (this.#load) this.#load.connection.request({ type: "stop", target: this.#load.id });
   }
 
   dispose(): void {

@@ -1,6 +1,6 @@
 /** What can be done with the code in an answer: copy it, and bring it into the notebook. */
 
-import type { ChatMessageOf, Checked, Origin } from "../connection/messages.js";
+import type { Checked, MessageOf, Origin } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { copyText, flash, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
@@ -82,7 +82,7 @@ export class CodeActions {
     const sources = blocks.map(({ source }) => source);
     try {
       const { reply } = store.request({ type: "check", ...origin, sources, tries });
-      const { results } = (await reply) as ChatMessageOf<"checked">;
+      const { results } = (await reply) as MessageOf<"checked">;
       blocks.forEach((block, index) => {
         block.mark(results[index]);
       });
@@ -251,9 +251,9 @@ function worded(text: string): (Node | string)[] {
 export async function prepared(
   { store, origin }: Place,
   source: string,
-): Promise<ChatMessageOf<"prepared">> {
+): Promise<MessageOf<"prepared">> {
   const { reply } = store.request({ type: "prepare", ...origin, source });
-  return (await reply) as ChatMessageOf<"prepared">;
+  return (await reply) as MessageOf<"prepared">;
 }
 
 /** A cell as it is now if it is there and is another than it was, but for blanks at its end. */

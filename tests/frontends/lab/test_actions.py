@@ -354,7 +354,7 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
     scripted.holds = True
     request = ask(page, action, cell("x = 1"), instruction="two")
     page.wait_until(lambda p: any(message["text"] for message in p.of_kind("progress")))
-    page.ask("cancel", target=request)
+    page.ask("stop", target=request)
     assert page.wait_for_kind("error", id=request)["text"] == "Stopped."
     page.wait_until(lambda p: not p.of_kind("proposal") + p.of_kind("answer"))
 

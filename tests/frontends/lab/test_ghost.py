@@ -114,7 +114,7 @@ def test_a_request_that_is_cancelled_stops_the_model_and_is_answered(
     typist = Typist(page)
     request = typist.ask("y = ")
     until(lambda: scripted.requests)
-    page.ask("cancel", target=request)
+    page.ask("stop", target=request)
     assert page.wait_for_kind("completed", id=request)["reason"] == "cancelled"
     until(lambda: not any(t.name == "jupyter-llm-ghost" for t in threading.enumerate()))
 

@@ -85,8 +85,8 @@ def test_loading_can_be_stopped_and_the_model_does_not_come(
     page = open_page()
     with llm.current._lock:  # as while another one is loaded
         request = page.ask("use-model", model="other")
-        page.ask("cancel", target=request)
-        page.wait_for_kind("error", id=request, text="Loading was stopped.")
+        page.ask("stop", target=request)
+        page.wait_for_kind("error", id=request, text="Stopped.")
     answer = page.answer("use-model", model="tiny")
     assert answer["type"] == "done"
     assert llm.engine().info.name == "tiny"

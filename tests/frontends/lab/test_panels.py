@@ -21,7 +21,7 @@ OpenPage = Callable[..., LabPage]
 
 def of_panel(page: Page, panel: str) -> list[Json]:
     """What a page has heard of one chat that it shows."""
-    return [message for message in page.messages if message.get("panel") == panel]
+    return [m["message"] for m in page.messages if m.get("panel") == panel]
 
 
 class ShownChat(View):
@@ -39,7 +39,7 @@ class ShownChat(View):
 
     def tell(self, content: object) -> None:
         assert isinstance(content, dict)
-        self.page.tell({**content, "panel": self.panel})
+        self.page.tell({"panel": self.panel, "message": content})
 
     def _hear_more(self) -> None:
         with self.page._changed:
@@ -47,7 +47,7 @@ class ShownChat(View):
             news = of_panel(self.page, self.panel)[self._num_read :]
         for message in news:
             self._num_read += 1
-            self._hear({**message, "seq": self._num_read})
+            self._hear(message)
 
 
 def names(chats: Json) -> dict[str, int]:

@@ -31,7 +31,7 @@ def test_whatever_a_page_may_say_is_taken(sessions: Sessions, open_page: MakePag
     open_page()
     (session,) = sessions
     line = ChatLine(llm.chat(), Options(), lambda _: None)
-    takers = {**session.inbox._takers, **line._inbox._takers}
+    takers = {**session._takers, **line._takers}
     assert set(takers) == set(FromFrontEnd.__subclasses__())
     line.close()
 

@@ -265,3 +265,19 @@ def test_closed_panels_leave_nothing_behind(
         front.panel.close()
     assert [len(_instances), *(len(one._watchers) for one in watched)] == before
     wait_for_threads("jupyter-llm-")
+
+
+def test_a_panel_chooses_among_models_and_watches_one_as_a_page_does(
+    make_live_front: MakeFront,
+) -> None:
+    front = make_live_front()
+    assert front.answer("list-models")["here"]
+    front.ask("watch-activity", is_on=True)
+    assert front.answer("use-model", model="tiny")["type"] == "done"
+    front.wait_for(lambda m: m["type"] == "activity" and m["activity"]["model"] == "tiny")
+    front.ask("bye")
+    front.ask("follow", view="next", can_write_cells=False)
+    num_heard = len(front.messages)
+    llm.unload()
+    front.wait_for(lambda m: m["type"] == "status" and not m["status"]["is_loaded"])
+    assert "activity" not in [m["type"] for m in front.messages[num_heard:]]

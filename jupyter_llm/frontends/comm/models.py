@@ -1,4 +1,4 @@
-"""The models that a page may choose from, pull and load, and what the loaded one does."""
+"""The models that may be chosen, pulled and loaded in a front end, and what the loaded one does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import ActivityData, ModelData
 from jupyter_llm.frontends.comm.pulls import PULLS
-from jupyter_llm.frontends.lab.session import PageJobs, PagePart
 from jupyter_llm.frontends.prompt.commands import suggestions
 from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
 
@@ -21,30 +21,26 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.lab.session import Session
+    from jupyter_llm.frontends.comm.line import Line
 
 _PAUSE_S = 0.3  # between two messages at the least
 _TICK_S = 0.5  # while the cache fills
 _NOTHING: Final = ActivityData(state="none")
 
 
-class ModelChoice(PageJobs):
-    """Lists models for one page, and loads those it chooses, also if the page goes meanwhile."""
+class ModelChoice(Part):
+    """Lists models, and loads those that are chosen, also if the front end goes meanwhile."""
 
-    stopped = "Loading was stopped."
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        inbox = session.inbox
-        inbox.add({messages.UseModel: self._use, messages.Cancel: self._cancel})
-        inbox.add({messages.EndPull: lambda _message: PULLS.end()})
-        inbox.answer({messages.ListModels: self._models, messages.StartPull: self._pull})
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        line.add({messages.UseModel: self._use, messages.EndPull: lambda _message: PULLS.end()})
+        line.answer({messages.ListModels: self._models, messages.StartPull: self._pull})
 
     def _models(self, message: messages.ListModels) -> messages.Models:
         here = [
             # Others that are loaded may still be chosen for chats.
             ModelData(name=one.entry.name, note=one.note, is_loaded="chat" in one.roles)
-            for one in by_name(listed_models(self._session.llm))
+            for one in by_name(listed_models(self._llm))
         ]
         here.sort(key=lambda model: not model.is_loaded)
         suited = [ModelData(name=one.entry.name, note=one.note) for one in suggestions()]
@@ -55,27 +51,30 @@ class ModelChoice(PageJobs):
         return messages.DoneMessage(id=message.id)
 
     def _use(self, message: messages.UseModel) -> None:
-        self._begin(message.id, message.model or "", partial(self._load, message.model))
+        self._line.work(message.id, partial(self._load, message.model))
 
-    def _load(self, model: str | None, job: Job) -> None:
-        current = self._session.llm.current
+    def _load(self, model: str | None, job: Job) -> messages.DoneMessage:
+        current = self._llm.current
         if model is None:
             current.get(show=job.tell)  # with the options that were chosen, if any were
         else:
             current.use(model, show=job.tell)
-        self._finish(job, messages.DoneMessage(id=job.id))
+        return messages.DoneMessage(id=job.id)
 
 
-class ActivityWatch(PagePart):
-    """Tells one page what the model does, whenever that changes."""
+class ActivityWatch(Part):
+    """Tells a front end that watches what the model does, whenever that changes.
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
+    All views of a chat hear it. Once one has said bye it ends: any other begins anew as it follows.
+    """
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
         self._told: ActivityData | None = None
         self._told_pull: messages.PullData | None = None
         self._ends: tuple[Callable[[], None], ...] = ()
-        self._chore = Chore(self._look, "jupyter-llm-lab-activity")
-        session.inbox.add({messages.WatchActivity: self._watch})
+        self._chore = Chore(self._look, "jupyter-llm-activity")
+        line.add({messages.WatchActivity: self._watch, messages.Bye: lambda _message: self._end()})
 
     def close(self) -> None:
         """Tell nothing any more."""
@@ -86,7 +85,7 @@ class ActivityWatch(PagePart):
         self._end()
         if message.is_on:
             self._told = self._told_pull = None
-            llm, ask = self._session.llm, self._chore.ask
+            llm, ask = self._llm, self._chore.ask
             # What cells have made takes memory, too.
             watches = (llm.current.watch_activity, llm.timeline.watch, PULLS.watch)
             self._ends = tuple(watch(ask) for watch in watches)
@@ -100,7 +99,7 @@ class ActivityWatch(PagePart):
     def _look(self) -> tuple[float, bool]:
         if not self._ends:
             return 0.0, False
-        now = activity_data(self._session.llm.current, self._told or _NOTHING)
+        now = activity_data(self._llm.current, self._told or _NOTHING)
         if now != self._told and self._ends:
             self._told = now
             self._put(messages.ActivityMessage(activity=now))
