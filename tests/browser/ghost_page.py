@@ -20,8 +20,9 @@ cities = pd.DataFrame({"price": [1, 2], "population": [3, 4]})"""
 LISTEN = """() => {
     window.said = [];
     notebook.sessionContext.session.kernel.anyMessage.connect((_, { msg }) => {
-        if (msg.header.msg_type === 'comm_msg' && msg.content.data?.type)
-            window.said.push({ time: performance.now(), ...msg.content.data });
+        const said = msg.content.data?.message ?? msg.content.data; // of a chat, or the page
+        if (msg.header.msg_type === 'comm_msg' && said?.type)
+            window.said.push({ time: performance.now(), ...said });
     });
 }"""
 # What is shown in grey, once it is written to its end.
