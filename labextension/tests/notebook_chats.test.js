@@ -8,7 +8,8 @@ import { after, beforeEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { PageConfig } from "@jupyterlab/coreutils";
 import { Signal } from "@lumino/signaling";
-import { NotebookChats } from "../lib/sidebar/notebook_chats.js";
+import { moveChosen, NotebookChats } from "../lib/sidebar/notebook_chats.js";
+import { savedChats } from "../lib/sidebar/saved_chats.js";
 import { example } from "./messages.js";
 
 const WIDGET = "module.exports = () => ({ initialize: () => () => {}, render: () => () => {} });";
@@ -96,3 +97,36 @@ for (const [when, before, after] of /** @type {[string, string[], string[]][]} *
     assert.deepEqual([asked.chat, other.chat], ["empty", "default"]);
   });
 }
+
+test("which chat was shown goes along with a notebook, alone or in its folder", async () => {
+  const kept = new Map([
+    ["jupyter-llm:chat:a/b.ipynb", "prices"],
+    ["jupyter-llm:chat:a/b.ipynb2", "other"],
+    ["jupyter-llm:chat:ab/c.ipynb", "default 2"],
+  ]);
+  const memory = /** @type {any} */ ({
+    list: async () => ({ ids: [...kept.keys()], values: [...kept.values()] }),
+    remove: async (/** @type {string} */ id) => kept.delete(id),
+    save: async (/** @type {string} */ id, /** @type {string} */ name) => kept.set(id, name),
+  });
+  await moveChosen(memory, "a/b.ipynb", "a/c.ipynb");
+  await moveChosen(memory, "a", "d");
+  assert.deepEqual(Object.fromEntries(kept), {
+    "jupyter-llm:chat:d/c.ipynb": "prices",
+    "jupyter-llm:chat:d/b.ipynb2": "other",
+    "jupyter-llm:chat:ab/c.ipynb": "default 2",
+  });
+});
+
+test("a notebook's outputs say once each what was said in a panel", () => {
+  const output = (/** @type {string | undefined} */ panel, /** @type {string} */ text) => ({
+    metadata: panel ? { jupyter_llm_transcript: panel } : {},
+    data: { "text/plain": text },
+  });
+  const cell = (/** @type {object[]} */ ...outputs) => ({
+    outputs: { length: outputs.length, get: (/** @type {number} */ index) => outputs[index] },
+  });
+  const said = output("a", "> Who?\n\n* * *\n\nMe.");
+  const cells = [{}, cell(output(undefined, "1"), said), cell(said, output("b", "An empty chat."))];
+  assert.deepEqual(savedChats(cells), [["> Who?", "Me."]]);
+});

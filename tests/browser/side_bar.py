@@ -36,12 +36,13 @@ class SideBar(LivePanel):
 
     @property
     def chats(self) -> Locator:
-        """The list of the notebook's chats."""
+        """The button that says which chat is shown, and opens the list of all."""
         return self.node.get_by_label("Chat of this notebook")
 
     @property
-    def names(self) -> list[str]:
-        return self.chats.locator("option").all_inner_texts()
+    def entries(self) -> Locator:
+        """What the list has, once it is open."""
+        return self.node.get_by_role("dialog").get_by_role("listitem")
 
     def choose(self, name: str) -> None:
         """Choose what the menu has."""

@@ -30,6 +30,12 @@ LOAD = "%load_ext jupyter_llm"
 REPLIES = f"""{SCRIPTED}
 engine.replies.extend(['The first.', 'The second.', '```python\\nz = 3\\n```'])
 """
+# What a panel has left in a notebook that is opened again.
+ADD_TRANSCRIPT = """() => notebook.content.widgets[0].model.outputs.add({
+    output_type: 'display_data',
+    data: { 'text/plain': '> Who?\\n\\n* * *\\n\\nMe, *really*.' },
+    metadata: { jupyter_llm_transcript: 'a' },
+})"""
 # Whether a draft was told last that goes without the cells, or with them.
 DRAFT = """isAlone =>
     said.findLast(({ type }) => type === 'draft')?.is_alone === isAlone"""
@@ -58,15 +64,21 @@ def test_a_prompt_is_answered_while_a_cell_runs_and_what_it_takes_is_fetched_whe
     assert errors == []
 
 
-def test_the_chat_is_there_again_after_a_restart_once_the_button_has_loaded_it(
+def test_what_was_saved_is_read_without_a_kernel_and_the_chat_is_there_again_after_a_restart(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(LOAD)
     side = SideBar(notebook)
+    notebook.page.evaluate(ADD_TRANSCRIPT)
     notebook.command("jupyter-llm:chat")
     expect(side.line).to_contain_text("not loaded")
+    saved = side.node.get_by_label("Saved chats")
+    expect(saved.locator("blockquote")).to_have_text("Who?")
+    expect(saved.locator("em")).to_have_text("really")
+    assert violations(notebook.page, ".jllm-side") == []
     side.line.get_by_role("button").click()
     side.wait_until_there()
+    expect(saved).to_be_hidden()
     notebook.run(0)  # which says where the notebook lies, too
     side.send("Count to three hundred.")
     side.wait_until_writing()
@@ -83,8 +95,8 @@ def test_the_chat_is_there_again_after_a_restart_once_the_button_has_loaded_it(
     assert errors == []
 
 
-def test_chats_are_begun_renamed_exported_and_deleted(
-    open_notebook: OpenNotebook, errors: list[str]
+def test_chats_are_begun_renamed_found_exported_and_deleted_and_go_along_with_their_notebook(
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(REPLIES, "x = 1")
     page, side = notebook.page, SideBar(notebook)
@@ -104,17 +116,46 @@ def test_chats_are_begun_renamed_exported_and_deleted(
     side.choose("Rename Chat")
     page.locator(".jp-Dialog input").fill("Prices")
     page.locator(".jp-Dialog button.jp-mod-accept").click()
-    expect(side.chats).to_have_value("Prices")
+    expect(side.chats).to_have_text("Prices")
+    find_and_go_there(side)
     side.choose("Export Chat")
     expect(side.line).to_contain_text("Saved as")
     (exported,) = notebook.path.parent.glob("*-Prices.md")
     assert "The second." in exported.read_text("utf-8")
+    page.evaluate("() => notebook.context.rename('renamed.ipynb')")
+    chosen = '"jupyter-llm:chat:renamed.ipynb":"Prices"'
+    until(lambda: any(chosen in path.read_text("utf-8") for path in lab.workspaces))
     side.choose("Delete Chat")
     page.locator(".jp-Dialog button.jp-mod-accept").click()
-    expect(side.chats).to_have_value("default")
-    assert side.names == ["default"]
+    expect(side.chats).to_have_text("default")
+    side.chats.click()
+    expect(side.entries).to_have_text([re.compile(r"default1 turn, .+One\?")])
+    page.keyboard.press("Escape")
+    expect(side.chats).to_be_focused()
     expect(side.answers).to_have_text(["The first."])
     assert errors == []
+
+
+def find_and_go_there(side: SideBar) -> None:
+    """Find what was said in the first chat of two by its words, go there, and come back."""
+    keyboard = side.page.keyboard
+    side.chats.press("Enter")
+    expect(side.entries).to_have_count(2)
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        set_theme(side.page, theme)
+        assert violations(side.page, ".jllm-side") == []
+    keyboard.type("FIRST")
+    expect(side.entries).to_have_text([re.compile(r"default.*One\? The first\.")])
+    expect(side.entries.locator("mark")).to_have_text(["first"])
+    keyboard.press("ArrowDown")
+    keyboard.press("Enter")
+    expect(side.chats).to_have_text("default")
+    expect(side.turns).to_be_focused()
+    expect(side.turns).to_contain_text("The first.")
+    side.chats.click()
+    side.entries.filter(has_text="Prices").get_by_role("button").click()
+    expect(side.chats).to_have_text("Prices")
+    expect(side.box).to_be_focused()
 
 
 def begin_another_chat(notebook: Notebook) -> SideBar:
@@ -134,17 +175,17 @@ def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     notebook = open_notebook(REPLIES)
     side = begin_another_chat(notebook)
     side.ask("Two?")
-    name = side.chats.input_value()
+    name = side.chats.inner_text()
     until(lambda: any(name in path.read_text("utf-8") for path in lab.workspaces))
     notebook.reload(keeps_workspace=True)
     side.open()
-    expect(side.chats).to_have_value(name)
+    expect(side.chats).to_have_text(name)
     expect(side.answers).to_have_text(["The second."])
     notebook.page.evaluate(ASK_KERNEL, f"llm.chats.delete({name!r})")
     notebook.reload(keeps_workspace=True)
     side.open()
     expect(side.answers).to_have_text(["The first."])
-    expect(side.chats).to_have_value("default")
+    expect(side.chats).to_have_text("default")
     assert errors == []
 
 

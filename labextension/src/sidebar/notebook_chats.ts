@@ -7,11 +7,12 @@ import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import type { Connection } from "../connection/connection.js";
-import type { Message, Request } from "../connection/messages.js";
+import type { Chat, Found, Message, Request } from "../connection/messages.js";
 import { type PanelScript, panelScript } from "../markdown/panel_script.js";
 import { freeChatName } from "./naming.js";
 import { NotebookPage } from "./notebook_page.js";
 import { PanelModel } from "./panel_model.js";
+import { savedView } from "./saved_chats.js";
 
 /** A chat that is shown, or was: it stays as it is, with what stands in its field. */
 interface ShownChat extends IDisposable {
@@ -20,6 +21,25 @@ interface ShownChat extends IDisposable {
 }
 
 const FIRST = "default";
+
+/** Behind it stands the path of a notebook whose chat is another one. */
+const KEY = "jupyter-llm:chat:";
+
+/** So long a turn is waited for. */
+const MOST_FRAMES = 300;
+
+const nextFrame = () => new Promise(requestAnimationFrame);
+
+/** Let the chosen chats go along with notebooks, and with folders, that get another path. */
+export async function moveChosen(memory: IStateDB, from: string, to: string): Promise<void> {
+  const { ids, values } = await memory.list(KEY.slice(0, KEY.indexOf(":")));
+  for (const [index, id] of ids.entries()) {
+    const rest = id.slice(KEY.length + from.length);
+    if (id !== KEY + from + rest || (rest && !rest.startsWith("/"))) continue;
+    await memory.remove(id);
+    await memory.save(KEY + to + rest, values[index] ?? null);
+  }
+}
 
 export class NotebookChats implements IDisposable {
   readonly panel: NotebookPanel;
@@ -33,7 +53,8 @@ export class NotebookChats implements IDisposable {
   readonly #changed: Signal<this, void>;
   readonly #memory: IStateDB | null;
   readonly #shown = new Map<string, ShownChat>();
-  #saved: readonly string[] = [];
+  #saved: readonly Chat[] = [];
+  #savedView: HTMLElement | null = null;
   #current = FIRST;
   /** Whether it is settled which chat is shown. */
   #isChosen = false;
@@ -63,9 +84,16 @@ export class NotebookChats implements IDisposable {
     return this.#current;
   }
 
-  /** The names of all chats, those without a turn that were begun here too. */
+  /** All chats, those without a turn that were begun here too. */
+  get all(): Chat[] {
+    const begun = new Set([...this.#shown.keys(), this.#current]);
+    for (const { name } of this.#saved) begun.delete(name);
+    const empty = [...begun].map((name) => ({ name, num_turns: 0, title: "", when: null }));
+    return [...this.#saved, ...empty];
+  }
+
   get names(): string[] {
-    return [...new Set([...this.#saved, ...this.#shown.keys(), this.#current])];
+    return this.all.map(({ name }) => name);
   }
 
   /** Show a chat, now or once there is a connection; by itself the one that was shown last. */
@@ -76,9 +104,31 @@ export class NotebookChats implements IDisposable {
     if (this.connection.state === "open" && !this.#shown.has(name)) {
       const { default: makeWidget } = await panelScript();
       if (this.#isDisposed) return;
+      this.#savedView?.remove();
       if (!this.#shown.has(name)) this.#shown.set(name, this.#open(name, makeWidget));
     }
     for (const [other, { element }] of this.#shown) element.hidden = other !== this.#current;
+  }
+
+  /** Show a turn of a chat, and go there. */
+  async showTurn(chat: string, number: number): Promise<void> {
+    await this.show(chat);
+    const find = () =>
+      this.#shown.get(chat)?.element.querySelector<HTMLElement>(`[data-number="${number}"]`);
+    for (let frames = 0; frames < MOST_FRAMES && !find(); frames += 1) await nextFrame();
+    await nextFrame(); // a chat that has just come shows its end first
+    const turn = find();
+    if (!turn) return;
+    turn.tabIndex = -1;
+    turn.focus({ preventScroll: true });
+    turn.scrollIntoView({ block: "start" });
+  }
+
+  /** Show what the notebook was saved with, as long as nothing of a kernel's is shown. */
+  showSaved(): void {
+    this.#savedView?.remove();
+    this.#savedView = this.#shown.size === 0 ? savedView(this.panel) : null;
+    if (this.#savedView) this.element.append(this.#savedView);
   }
 
   /** Begin another chat. */
@@ -86,9 +136,9 @@ export class NotebookChats implements IDisposable {
     return this.show(freeChatName(this.names));
   }
 
-  /** Ask which chats there are. */
-  list(): Promise<void> {
-    return this.#ask({ type: "list-chats", words: "" });
+  /** Ask which chats there are, and where words stand in them. */
+  list(words = ""): Promise<Found[]> {
+    return this.#ask({ type: "list-chats", words });
   }
 
   async rename(newName: string): Promise<void> {
@@ -143,7 +193,7 @@ export class NotebookChats implements IDisposable {
     this.#shown.delete(from);
     this.#keep(moved, to);
     if (other) this.#keep(other, from);
-    this.#saved = this.#saved.map((name) => (name === from ? to : name));
+    this.#saved = this.#saved.map((chat) => (chat.name === from ? { ...chat, name: to } : chat));
     if (this.#current === from) this.#choose(to);
     else if (other && this.#current === to) this.#choose(from);
     this.#changed.emit();
@@ -159,19 +209,20 @@ export class NotebookChats implements IDisposable {
     const name = await this.#memory?.fetch(this.#key);
     if (typeof name === "string") await this.list();
     if (this.#isChosen) return; // meanwhile
-    if (typeof name === "string" && this.#saved.includes(name)) this.#choose(name);
+    if (typeof name === "string" && this.names.includes(name)) this.#choose(name);
     this.#isChosen = true;
   }
 
   get #key(): string {
-    return `jupyter-llm:chat:${this.panel.context.path}`;
+    return KEY + this.panel.context.path;
   }
 
-  async #ask(request: Request): Promise<void> {
+  async #ask(request: Request): Promise<Found[]> {
     const answer: Message = await this.connection.request(request).reply;
-    if (answer.type !== "chats") return;
-    this.#saved = answer.chats.map(({ name }) => name);
+    if (answer.type !== "chats") return [];
+    this.#saved = answer.chats;
     this.#changed.emit();
+    return answer.found;
   }
 
   #open(name: string, makeWidget: PanelScript["default"]): ShownChat {

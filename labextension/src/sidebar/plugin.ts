@@ -13,6 +13,7 @@ import { LabIcon } from "@jupyterlab/ui-components";
 import { Menu } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
 import { addChatCommands, CHAT_COMMANDS, IDS } from "./commands.js";
+import { moveChosen } from "./notebook_chats.js";
 import { SideBar } from "./side_bar.js";
 
 const ICON = new LabIcon({
@@ -62,6 +63,10 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
     restorer?.add(sideBar, sideBar.id);
     tracker.currentChanged.connect((_, panel) => sideBar.follow(panel));
     sideBar.follow(tracker.currentWidget);
+    app.serviceManager.contents.fileChanged.connect((_, { type, oldValue, newValue }) => {
+      if (type !== "rename" || !oldValue?.path || !newValue?.path) return;
+      void (memory && moveChosen(memory, oldValue.path, newValue.path));
+    });
     commands.addCommand(IDS.chat, {
       label: trans.__("LLM: Chat about the Notebook"),
       icon: ICON,

@@ -8,6 +8,7 @@ import type { Message } from "@lumino/messaging";
 import { Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
 import { loadFailure, standing } from "../connection/standing.js";
+import { ChatList } from "./chat_list.js";
 import { NotebookChats } from "./notebook_chats.js";
 
 /** So it is seen that a person does something. */
@@ -25,7 +26,7 @@ export class SideBar extends Widget {
   readonly #connections: Connections;
   readonly #trans: TranslationBundle;
   readonly #chats = new Map<NotebookPanel, NotebookChats>();
-  readonly #select = document.createElement("select");
+  readonly #list = new ChatList((chat, turn) => this.#choose(chat, turn));
   readonly #head = document.createElement("div");
   readonly #line = document.createElement("div");
   readonly #text = document.createElement("span");
@@ -106,16 +107,10 @@ export class SideBar extends Widget {
 
   #build(): void {
     const { __ } = { __: this.#trans.__.bind(this.#trans) };
-    this.#select.className = "jllm-side-select";
-    this.#select.setAttribute("aria-label", __("Chat of this notebook"));
-    this.#select.onchange = () => {
-      const chats = this.#panel && this.#of(this.#panel);
-      chats?.show(this.#select.value).catch(this.#fail);
-    };
-    this.#select.onfocus = () => void this.chats?.list().catch(() => {});
     this.#head.className = "jllm-side-head";
     this.#head.append(
-      this.#select,
+      this.#list.button,
+      this.#list.popup,
       iconButton(addIcon, __("New chat"), () => this.#actions.begin()),
       iconButton(ellipsesIcon, __("More"), (button) => this.#actions.openMenu(button), "menu"),
     );
@@ -149,8 +144,9 @@ export class SideBar extends Widget {
     this.say(text, canLoad ? load : undefined);
     this.#head.hidden = state !== "open";
     for (const other of this.#chats.values()) other.element.hidden = other !== chats;
+    if (state !== "open") chats?.showSaved();
     if (!chats || state !== "open") return;
-    this.#list(chats);
+    this.#list.show(chats);
     chats.show().then(() => this.#takeFocus(), this.#fail);
     chats.list().catch(() => {}); // the connection was lost: it says so
   }
@@ -167,7 +163,9 @@ export class SideBar extends Widget {
       if (panel === this.#panel) this.#show();
     };
     chats.connection.stateChanged.connect(show);
-    chats.changed.connect(() => this.#list(chats));
+    chats.changed.connect(() => {
+      if (panel === this.#panel) this.#list.show(chats);
+    });
     panel.disposed.connect(() => {
       chats.connection.stateChanged.disconnect(show);
       chats.dispose();
@@ -176,11 +174,11 @@ export class SideBar extends Widget {
     return chats;
   }
 
-  #list(chats: NotebookChats): void {
-    if (chats.panel !== this.#panel) return;
-    const options = chats.names.map((name) => new Option(name, name));
-    this.#select.replaceChildren(...options);
-    this.#select.value = chats.current;
+  #choose(chat: string, turn?: number): void {
+    const { chats } = this;
+    this.#wantsFocus = turn === undefined;
+    const shown = turn === undefined ? chats?.show(chat) : chats?.showTurn(chat, turn);
+    shown?.then(() => this.#takeFocus(), this.#fail);
   }
 
   readonly #fail = (error: unknown): void => {

@@ -40,6 +40,7 @@ export class TurnView {
 
   constructor(number: number, around: Surroundings) {
     this.#around = around;
+    this.element.dataset.number = String(number); // by which others find it
     const { store, notebook, say } = around;
     this.#code = new CodeActions({ store, notebook, say, origin: { number, notice: null } });
     this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });

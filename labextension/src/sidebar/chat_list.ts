@@ -1,0 +1,125 @@
+/** The list of a notebook's chats: which there are, and where words stand in them. */
+
+import type { Chat, Found } from "../connection/messages.js";
+import { make } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
+import type { NotebookChats } from "./notebook_chats.js";
+
+/** Whoever types is let finish a word before it is looked for. */
+const PAUSE_MS = 150;
+
+/** A button that says which chat is shown, and a popover with all there are, to be searched. */
+export class ChatList {
+  readonly button = make("button", "jllm-side-chat");
+  readonly popup = make("div", "jllm-side-list");
+  readonly #field = make("input", "jp-mod-styled");
+  readonly #status = make("p", "");
+  readonly #entries = make("ul", "");
+  readonly #choose: (chat: string, turn?: number) => void;
+  #chats: NotebookChats | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(choose: (chat: string, turn?: number) => void) {
+    this.#choose = choose;
+    this.button.type = "button";
+    this.button.setAttribute("aria-haspopup", "dialog");
+    this.button.popoverTargetElement = this.popup;
+    this.popup.popover = "auto";
+    this.popup.setAttribute("role", "dialog");
+    this.popup.setAttribute("aria-label", trans.__("Chats of this notebook"));
+    this.popup.append(this.#field, this.#status, this.#entries);
+    this.popup.addEventListener("toggle", () => this.#open());
+    this.popup.addEventListener("keydown", (event) => this.#takeKey(event));
+    this.#field.type = "search";
+    this.#field.placeholder = trans.__("Search all chats");
+    this.#field.setAttribute("aria-label", trans.__("Search all chats"));
+    this.#field.oninput = () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#ask(), PAUSE_MS);
+    };
+    this.#status.setAttribute("role", "status");
+  }
+
+  /** Say which chat of a notebook is shown. */
+  show(chats: NotebookChats): void {
+    this.#chats = chats;
+    this.button.textContent = chats.current;
+    this.button.setAttribute("aria-label", trans.__("Chat of this notebook: %1", chats.current));
+  }
+
+  #open(): void {
+    if (!this.popup.matches(":popover-open")) return;
+    const { x, bottom, width } = (this.button.parentElement ?? this.button).getBoundingClientRect();
+    Object.assign(this.popup.style, { left: `${x}px`, top: `${bottom}px`, width: `${width}px` });
+    this.#field.value = "";
+    this.#field.focus();
+    this.#ask();
+  }
+
+  async #ask(): Promise<void> {
+    const [chats, words] = [this.#chats, this.#field.value.trim()];
+    const found = (await chats?.list(words).catch(() => null)) ?? []; // the side bar says why
+    if (!chats || chats !== this.#chats || words !== this.#field.value.trim()) return;
+    const named = chats.all.filter(({ name }) => isIn(name, words));
+    this.#entries.replaceChildren(
+      ...named.toSorted(byAge).map((chat) => this.#chat(chat, chat.name === chats.current)),
+      ...found.map((one) => this.#found(one)),
+    );
+    const count = named.length + found.length;
+    this.#status.textContent = words ? trans._n("%1 found", "%1 found", count, count) : "";
+  }
+
+  #chat({ name, title, num_turns: count, when }: Chat, isCurrent: boolean): HTMLElement {
+    const turns = trans._n("%1 turn", "%1 turns", count, count);
+    const note = when === null ? turns : trans.__("%1, %2", turns, date(when));
+    return this.#entry(name, note, [title], isCurrent);
+  }
+
+  #found({ chat, number, when, before, words, after }: Found): HTMLElement {
+    return this.#entry(chat, date(when), [before, make("mark", "", words), after], false, number);
+  }
+
+  #entry(
+    chat: string,
+    note: string,
+    text: (Node | string)[],
+    isCurrent: boolean,
+    turn?: number,
+  ): HTMLElement {
+    const parts = [make("strong", "", chat), make("small", "", note), make("span", "", ...text)];
+    const entry = make("button", "", ...parts);
+    entry.type = "button";
+    if (isCurrent) entry.setAttribute("aria-current", "true");
+    entry.onclick = () => {
+      this.popup.hidePopover();
+      this.#choose(chat, turn);
+    };
+    return make("li", "", entry);
+  }
+
+  #takeKey(event: KeyboardEvent): void {
+    const stops: HTMLElement[] = [this.#field, ...this.#entries.querySelectorAll("button")];
+    const at = stops.indexOf(document.activeElement as HTMLElement);
+    if (event.isComposing) return;
+    if (event.key === "Escape") this.popup.hidePopover();
+    else if (event.key === "ArrowDown") stops[(at + 1) % stops.length]?.focus();
+    else if (event.key === "ArrowUp") stops.at(at - 1)?.focus();
+    else return;
+    event.preventDefault();
+  }
+}
+
+function isIn(name: string, words: string): boolean {
+  return name.toLocaleLowerCase().includes(words.toLocaleLowerCase());
+}
+
+/** Those that were begun just now come first, and then those that were talked in last. */
+function byAge({ when: one }: Chat, { when: other }: Chat): number {
+  return (other ?? Number.MAX_VALUE) - (one ?? Number.MAX_VALUE);
+}
+
+function date(when: number): string {
+  const language = document.documentElement.lang || undefined;
+  const style = { dateStyle: "medium", timeStyle: "short" } as const;
+  return new Date(1000 * when).toLocaleString(language, style);
+}
