@@ -592,7 +592,7 @@ test("nobody is told of a draft that waits or fails", async () => {
   ready();
   const told = store.draft("How m", { isAlone: true });
   const { id, ...draft } = kernel.last("draft");
-  const along = { after: null, attachments: [], is_alone: true };
+  const along = { cell: null, after: null, attachments: [], is_alone: true };
   assert.deepEqual(draft, { type: "draft", text: "How m", ...along });
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);

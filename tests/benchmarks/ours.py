@@ -85,7 +85,9 @@ class _PanelTalk:
             key_s += KEY_S
             if due_s < key_s:
                 _wait_until(due_s)
-                self._tell("draft", text=text, after=None, attachments=[], is_alone=False)
+                self._tell(
+                    "draft", text=text, cell=None, after=None, attachments=[], is_alone=False
+                )
                 due_s = math.inf
             _wait_until(key_s)
         return self.turn(question, max_tokens)

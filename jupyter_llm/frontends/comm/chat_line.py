@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import told_file
-from jupyter_llm.common.watchers import weakly
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
-from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
+from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Line
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
@@ -58,18 +57,15 @@ class ChatLine(Line):
         self.side = side = KernelSide(chat, options.context, self.put, on_settled)
         self._code = AnswerCode(chat, side)
         self._options = options
-        self._drafting = Drafting[messages.DraftMessage](self._read_draft)
+        self._drafting = Drafting(self, self._drafted, chat)
         self._later: NextInput | None = None
         self._landing = Lock()  # guards that there is one
-        again = weakly(self._drafting.again)
-        self._unwatch = chat.watch(again), chat.timeline.watch(again)
         for part in (ActivityWatch, ModelChoice):
             part(self)
         self.add(
             {
                 messages.Follow: side.welcome,
-                messages.Bye: self._bid_farewell,
-                messages.DraftMessage: self._draft,
+                messages.Bye: lambda _message: side.farewell(),
                 messages.Send: self._send,
                 messages.Regenerate: self._regenerate,
                 messages.Stop: lambda message: side.stop(message.target),
@@ -92,29 +88,14 @@ class ChatLine(Line):
     def close(self) -> None:
         """Tell nothing any more, let no code land, and read nothing ahead."""
         super().close()
-        for unwatch in self._unwatch:
-            unwatch()
         self.side.close()
-        self._drafting.close()
         self._code.close()
         if self._later is not None:
             self._later.close()
 
-    def _bid_farewell(self, _message: messages.Bye) -> None:
-        self._drafting.drop()
-        self.side.farewell()
-
     # Prompts
 
-    def _draft(self, message: messages.DraftMessage) -> None:
-        self._drafting.take(message if message.text.strip() else None)
-
-    def _read_draft(self, message: messages.DraftMessage | None) -> bool:
-        draft = None if message is None else partial(self._drafted, message)
-        return read_draft(self._chat, draft)
-
     def _send(self, message: messages.Send) -> None:
-        self._drafting.drop()
         work = partial(self._answer, message)
         self.side.begin(Job(message.id, message.text, work, self.side))
 
@@ -131,10 +112,10 @@ class ChatLine(Line):
             return
         self._ask(typed.what, job)
 
-    def _drafted(self, message: messages.DraftMessage) -> Asked | None:
+    def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, Asked] | None:
         """What would be sent of a draft; None if that is no prompt, or not yet."""
         found = read_typed_draft(partial(self._read, message), message.text)
-        return found[0] if found is not None else None
+        return (self._chat, found[0]) if found is not None else None
 
     def _answer_again(self, message: messages.Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""

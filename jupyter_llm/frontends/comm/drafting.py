@@ -2,68 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
+from jupyter_llm.api import llm
+from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.line import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.frontends.comm.line import Line
 
-T = TypeVar("T")
+    MakePrompt = Callable[[messages.DraftMessage], tuple[Chat, Asked] | None]
 
 _PATIENCE_S = 0.3  # between two looks whether the model may read
 
 
-class Drafting(Generic[T]):
-    """Lets the model read the latest draft, and again when what goes before it changed.
+class Drafting(Part):
+    """Lets the model read the latest draft, as `make` makes a prompt of it.
 
-    `read` is given it, or None where there is none, and says whether it was done: while a cell runs
-    or an answer is written it waits, since what they bring comes before the draft. All methods
-    return at once, from any thread; in a forked child they do nothing.
+    In the field of a `chat` it is read again when what goes before it has changed, until it is
+    sent; without a draft the branch is read. In a forked child nothing is.
     """
 
-    def __init__(self, read: Callable[[T | None], bool]) -> None:
-        self._read = read
-        self._draft: T | None = None
+    def __init__(self, line: Line, make: MakePrompt, chat: Chat | None = None) -> None:
+        super().__init__(line)
+        self._make = make
+        self._chat = chat
+        self._draft: messages.DraftMessage | None = None
         self._reading = Chore(self._look, "jupyter-llm-draft")
-
-    def take(self, draft: T | None) -> None:
-        """Have a draft read in the place of the one before; None drops that."""
-        self._draft = draft
-        self._reading.ask()
-
-    def again(self) -> None:
-        """Have it read once more, since something before it is another."""
-        if self._draft is not None:
-            self._reading.ask()
-
-    def drop(self) -> None:
-        """Let it be, since it was sent or nobody writes it any more."""
-        self._draft = None
+        self._unwatch: tuple[Callable[[], None], ...] = ()
+        line.add({messages.DraftMessage: self._take})
+        if chat is not None:
+            again = weakly(self._again)
+            self._unwatch = chat.watch(again), chat.timeline.watch(again)
+            line.add({messages.Send: self._drop, messages.Bye: self._drop})
 
     def close(self) -> None:
         """Read no drafts any more."""
-        self.drop()
+        for unwatch in self._unwatch:
+            unwatch()
+        self._draft = None
         self._reading.close()
 
+    def _take(self, draft: messages.DraftMessage) -> None:
+        self._draft = draft if draft.text.strip() else None
+        self._reading.ask()
+
+    def _again(self) -> None:
+        if self._draft is not None:
+            self._reading.ask()
+
+    def _drop(self, _message: messages.FromFrontEnd) -> None:
+        self._draft = None
+
     def _look(self) -> tuple[float, bool]:
-        return (0, False) if self._read(self._draft) else (_PATIENCE_S, True)
+        draft, chat = self._draft, self._chat
+        is_done = chat is None or not _is_busy(chat)
+        if draft is not None:
+            is_done = read_draft(partial(self._make, draft))
+        elif chat is not None and is_done:
+            chat.read_branch()
+        return (0, False) if is_done else (_PATIENCE_S, True)
 
 
-def read_draft(chat: Chat, asked: Callable[[], Asked | None] | None) -> bool:
-    """Let the model read what would be sent now, or the branch alone; False: not now.
+def read_draft(make: Callable[[], tuple[Chat, Asked] | None]) -> bool:
+    """Let the model read what would be sent now, and to which chat; False: not now, ask again.
 
-    `asked` makes the prompt of it, or None where it is none yet.
+    While a cell runs or an answer is written it waits, since what they bring comes before it.
     """
-    if any(not exchange.is_finished for exchange in chat.exchanges):
+    if llm.current.is_background_held:
         return False
-    if asked is None:
-        chat.read_branch()
-    elif chat.current.is_background_held:
+    found = make()
+    if found is None:
+        return True
+    chat, asked = found
+    if _is_busy(chat):
         return False
-    elif (prompt := asked()) is not None:
-        chat.read_draft(prompt)
+    chat.read_draft(asked)
     return True
+
+
+def _is_busy(chat: Chat) -> bool:
+    return any(not exchange.is_finished for exchange in chat.exchanges)

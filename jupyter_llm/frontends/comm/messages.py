@@ -321,6 +321,19 @@ class Stop(FromFrontEnd):
     target: int | str | None
 
 
+class DraftMessage(FromFrontEnd):
+    """What is being written and may be sent as it is, to be read ahead; an empty text: nothing.
+
+    In a page it is a whole `%%llm` cell, in a chat what stands in the field for a prompt.
+    """
+
+    text: str
+    cell: str | None
+    after: int | None
+    attachments: list[AttachmentData]
+    is_alone: bool
+
+
 class WatchActivity(FromFrontEnd):
     """Say from now on what the model does and how far a pull is, or no more."""
 
@@ -401,13 +414,6 @@ class Act(FromFrontEnd):
     selection: RangeData | None
     instruction: str | None
     former: FormerData | None = None
-
-
-class CellDraft(FromFrontEnd):
-    """What stands in a `%%llm` cell that is being written, to be read ahead."""
-
-    cell: str
-    source: str
 
 
 class Landed(FromFrontEnd):
@@ -494,15 +500,6 @@ class Send(FromFrontEnd):
     attachments: list[AttachmentData]
     seed: int | None
     temperature: float | None
-    is_alone: bool
-
-
-class DraftMessage(FromFrontEnd):
-    """What stands in the field for a prompt, and may be sent as it is; an empty text: nothing."""
-
-    text: str
-    after: int | None
-    attachments: list[AttachmentData]
     is_alone: bool
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.drafting import Drafting, read_draft
-from jupyter_llm.frontends.lab.session import PagePart
+from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.prompt.options import loaded_magics
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
@@ -19,46 +18,23 @@ from jupyter_llm.notebook.cells.shell import user_namespace
 if TYPE_CHECKING:
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.frontends.comm.line import Part
     from jupyter_llm.frontends.lab.session import Session
 
 _CELL = re.compile(r"\s*%%llm(?![^\s])([^\n]*)\n?(.*)", re.DOTALL)
 
 
-class PageCells(PagePart):
-    """Lets the model read a page's `%%llm` cells while they are written, and reads records."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self.drafting = Drafting[messages.CellDraft](_read)
-        session.add({messages.CellDraft: self._take})
-        session.answer({messages.Record: _told})
-
-    def close(self) -> None:
-        """Read no drafts any more."""
-        self.drafting.close()
-
-    def _take(self, draft: messages.CellDraft) -> None:
-        self.drafting.take(draft if draft.source.strip() else None)
+def page_cells(session: Session) -> Part:
+    """Let the model read a page's `%%llm` cells while they are written, and read records."""
+    session.answer({messages.Record: _told})
+    return Drafting(session, lambda draft: cell_prompt(draft.text, draft.cell))
 
 
-def _read(draft: messages.CellDraft | None) -> bool:
-    return draft is None or read_ahead(draft.source, draft.cell)
+def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, Asked] | None:
+    """What a cell would send if it ran now, and to which chat; None if that is nothing, or not yet.
 
-
-def read_ahead(source: str, cell_id: str | None = None) -> bool:
-    """Let the model read what a cell would send if it ran now, as far as it is a `%%llm` cell.
-
-    Takes any part of a cell. Runs no code of it, loads no model and changes no chat; a later call
-    for the same chat takes the place of this one. False: not now, so ask again.
+    Takes any part of a cell. Runs no code of it, loads no model and changes no chat.
     """
-    if llm.current.is_background_held:
-        return False
-    found = _prompt(source, cell_id)
-    return found is None or read_draft(found[0], lambda: found[1])
-
-
-def _prompt(source: str, cell_id: str | None) -> tuple[Chat, Asked] | None:
-    """The prompt of a cell, and the chat that it is for; None if it sends none, or not yet."""
     magics = loaded_magics()
     typed = _CELL.match(source)
     if typed is None or magics is None:

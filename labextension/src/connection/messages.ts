@@ -205,6 +205,14 @@ export interface Landing {
 export type Request =
   // from any
   | { type: "stop"; target: number | string | null }
+  | {
+      type: "draft";
+      text: string;
+      cell: string | null;
+      after: number | null;
+      attachments: readonly Attachment[];
+      is_alone: boolean;
+    }
   | { type: "watch-activity"; is_on: boolean }
   | { type: "list-models" }
   | { type: "use-model"; model: string | null }
@@ -232,7 +240,6 @@ export type Request =
       instruction: string | null;
       former: Former | null;
     }
-  | { type: "cell-draft"; cell: string; source: string }
   | ({ type: "landed"; target: string } & Landing)
   | { type: "panel-open"; panel_id: string; chat: string }
   | { type: "panel-close"; panel_id: string }
@@ -251,13 +258,6 @@ export type Request =
       attachments: readonly Attachment[];
       seed: number | null;
       temperature: number | null;
-      is_alone: boolean;
-    }
-  | {
-      type: "draft";
-      text: string;
-      after: number | null;
-      attachments: readonly Attachment[];
       is_alone: boolean;
     }
   | { type: "regenerate"; number: number; seed: number | null; temperature: number | null }

@@ -12,7 +12,6 @@ const NEWS = new Set<Message["type"]>(["progress", "completion"]);
 const ANSWERED_BY_ACK = new Set<Request["type"]>([
   "cells",
   "focus",
-  "cell-draft",
   "landed",
   "panel-open",
   "panel-close",

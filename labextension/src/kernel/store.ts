@@ -121,7 +121,7 @@ export class Store {
       isAlone = false,
     }: Pick<SendOptions, "after" | "attachments" | "isAlone"> = {},
   ): Promise<unknown> {
-    const message = { type: "draft" as const, text, after, attachments };
+    const message = { type: "draft" as const, text, cell: null, after, attachments };
     const { reply } = this.request({ ...message, is_alone: isAlone });
     return reply.catch(() => {});
   }

@@ -8,7 +8,8 @@ import { Drafting } from "../compose/drafting.js";
 import type { Connection } from "../connection/connection.js";
 import { isPromptCell } from "./prompt_cell.js";
 
-const NOTHING_MORE = {};
+/** What may go along with a prompt in a chat. */
+const NOTHING_MORE = { after: null, attachments: [], is_alone: false };
 
 /** Tells the kernel what stands in the active cell of a notebook whenever that is changed. */
 export class CellDrafts implements IDisposable {
@@ -51,7 +52,7 @@ export class CellDrafts implements IDisposable {
       },
       ({ text }) =>
         this.#connection
-          .request({ type: "cell-draft", cell: id, source: text })
+          .request({ type: "draft", text, cell: id, ...NOTHING_MORE })
           .reply.catch(() => {}),
     );
     sharedModel.changed.connect(this.#changed, this);

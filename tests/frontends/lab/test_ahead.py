@@ -8,9 +8,14 @@ from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.frontends.lab.cells import read_ahead
+from jupyter_llm.frontends.comm.drafting import read_draft
+from jupyter_llm.frontends.lab.cells import cell_prompt
 
 BODY = "What is the price of tea in prices?\nAnd why does @In[1] say so?"
+
+
+def read_ahead(source: str, cell_id: str | None = None) -> bool:
+    return read_draft(lambda: cell_prompt(source, cell_id))
 
 
 @pytest.fixture(autouse=True)

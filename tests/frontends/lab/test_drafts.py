@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from support.engines import num_read, wait_until_idle
@@ -19,6 +20,7 @@ CELL = (
     "%%llm -n 4 --ignore-eos\nWho keeps the lighthouse on the hill above the old harbour, and why?"
 )
 A_HANDFUL = 3
+ALONG: dict[str, Any] = {"after": None, "attachments": [], "is_alone": False}
 
 
 def at_rest() -> None:
@@ -34,7 +36,7 @@ def test_a_cell_that_was_read_while_it_was_written_reads_next_to_nothing_when_it
     engine = llm.current.resident
     assert isinstance(engine, LocalEngine)
     for length in (len(CELL) // 2, len(CELL)):
-        page.ask("cell-draft", cell="a", source=CELL[:length])
+        page.ask("draft", cell="a", text=CELL[:length], **ALONG)
         at_rest()
     wait_until_idle(engine)
     run(shell, CELL, cell_id="a", store_history=True)
@@ -46,7 +48,7 @@ def test_a_draft_waits_for_the_cell_that_runs(
     page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
     llm.current.hold_background(is_held=True)  # as at the start of a cell
-    page.ask("cell-draft", cell="a", source="%%llm\nWhat is x?")
+    page.ask("draft", cell="a", text="%%llm\nWhat is x?", **ALONG)
     page.answer("list-chats")
     assert scripted.drafts == []
     run(shell, "x = 'the seventh stone'", store_history=True)

@@ -14,7 +14,7 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.engine.request import Prompt
 
-ALONG: dict[str, Any] = {"after": None, "attachments": [], "is_alone": False}
+ALONG: dict[str, Any] = {"cell": None, "after": None, "attachments": [], "is_alone": False}
 
 
 def draft(front: FrontEnd, text: str, **options: Any) -> None:
