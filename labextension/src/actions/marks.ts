@@ -27,7 +27,8 @@ export function showChanges(view: EditorView, after: string, highlight: Highligh
   const marks = hunks(before, after).flatMap(({ removed, added, at, isAbove }) => {
     const lines = removed.map(({ from }) => REMOVED.range(from));
     if (added.length === 0) return lines;
-    const widget = new AddedLines(withVisibleControls(added.join("\n")), highlight);
+    const code = added.map(({ text }) => text).join("\n");
+    const widget = new AddedLines(withVisibleControls(code), highlight);
     return [...lines, Decoration.widget({ widget, block: true, side: isAbove ? -1 : 1 }).range(at)];
   });
   dispatch(view, Decoration.set(marks, true));
