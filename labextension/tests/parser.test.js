@@ -68,6 +68,7 @@ for (const [text, drawn] of [
   ],
   ["a\u202eb `c\u2066d`", "<p>a[U+202E]b <code>c[U+2066]d</code></p>"],
   ["so $\\text{a\u202eb}$", "<p>so <code>\\text{a[U+202E]b}</code></p>"],
+  ['so $\\char"202E x$', "<p>so <code>\\char&quot;202E x</code></p>"],
   ["so $\\foo{x}$", "<p>so <code>\\foo{x}</code></p>"],
   ["so $\\frac{a$ and $x_1_2$", "<p>so <code>\\frac{a</code> and <code>x_1_2</code></p>"],
   ["so $\\def\\a{\\a\\a}\\a$", "<p>so <code>\\def\\a{\\a\\a}\\a</code></p>"],

@@ -104,9 +104,10 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def serving_panel(folder: Path) -> Iterator[str]:
     """Serve the panel on loopback and yield the page's address; `?theme=light` or `dark`."""
     esbuild = ("node_modules/esbuild/bin/esbuild", "--bundle", "--format=esm", "--outbase=src")
+    aliases = ("--alias:temml=temml/temml.js", "--alias:entities=./src/markdown/entities.ts")
     modules = ("chat_panel.ts", "chat_panel.css", "markdown/markdown.ts", "talk/diff.ts")
     sources = [f"src/{name}" for name in modules]
-    run_node(*esbuild, "--log-level=warning", f"--outdir={folder}", *sources)
+    run_node(*esbuild, *aliases, "--log-level=warning", f"--outdir={folder}", *sources)
     shutil.copy(HERE / "panel_page.js", folder)
     for theme in ("light", "dark"):
         shutil.copy(THEMES / f"theme-{theme}-extension" / "index.css", folder / f"{theme}.css")

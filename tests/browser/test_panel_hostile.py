@@ -20,6 +20,13 @@ UPDATE_MS = 5
 
 MORE_FRAGMENTS = (
     *("$\\href{javascript:alert(1)}{x}$", "\\(\\htmlStyle{a}{b}\\)", "$$\\def\\a{\\a\\a}\\a$$"),
+    *("$\\class{jp-Button}{x}$", "$\\style{top:0}{x}$", "$\\id{a}{y}$", "$\\data{a=b}{x}$"),
+    *(
+        "$\\href{/logout}{x}$",
+        "$\\color{red;top:0}x$",
+        "$$\\tag{1}\\label{a}\\ref{a}$$",
+        '$\\char"202E x$',
+    ),
     *("</annotation></semantics></math>", "<math><mtext>", "<svg onload=alert(1)>", "</span>"),
     *('<a href="javascript:alert(1)">', "<style>*{}</style>", "<template>", "<iframe src=x>"),
     *("\u202e", "\ud800", "\udfff", "\u2028", "\x0b", "```python\nx = '", "\n```\n", "\u0301" * 9),

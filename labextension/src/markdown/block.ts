@@ -148,7 +148,7 @@ function openOutside(link: HTMLAnchorElement): void {
   link.after(target);
 }
 
-/** Put a formula on lines of its own. KaTeX has a span around each. */
+/** Put a formula on lines of its own, which has a span around it. */
 function markDisplay(formula: Element): void {
   const span = formula.parentElement;
   if (!span) return;

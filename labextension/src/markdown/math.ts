@@ -1,11 +1,11 @@
-/** Formulas: `$…$`, `$$…$$`, `\(…\)` and `\[…\]`, as a plugin of markdown-it over KaTeX.
+/** Formulas: `$…$`, `$$…$$`, `\(…\)` and `\[…\]`, as a plugin of markdown-it over Temml.
  *
- * What KaTeX cannot read is shown as the code it is. KaTeX writes MathML, which browsers draw
+ * What Temml cannot read is shown as the code it is. It writes MathML, which browsers draw
  * themselves: no fonts, no style sheet, and screen readers read it.
  */
 
-import katex from "katex";
 import type { MarkdownIt, StateBlock, StateInline } from "markdown-it";
+import temml from "temml";
 import { withVisibleControls } from "../dom/characters.js";
 
 /** A formula that is longer is text. It also bounds how far the end of each is looked for. */
@@ -151,22 +151,31 @@ function asCode(source: string, escapeHtml: (text: string) => string): string {
   return `<code>${escapeHtml(withVisibleControls(source.trim()))}</code>`;
 }
 
-/** What KaTeX makes of a formula, or null where it makes nothing of it. */
+/** What Temml makes of a formula, or null where it makes nothing of it. */
 function mathMl(source: string, isDisplay: boolean): string | null {
-  if (withVisibleControls(source) !== source) return null;
   try {
-    return katex.renderToString(source, {
+    const html = temml.renderToString(source, {
       displayMode: isDisplay,
-      output: "mathml",
       throwOnError: true,
-      strict: "ignore", // it would write to the console
       trust: false, // no links, no images, no HTML attributes
       maxExpand: 200,
-      maxSize: 10,
+      maxSize: [10, 100],
       macros: {}, // what a formula defines is gone with it
     });
+    // A formula may write any character by its number, and Temml writes two of them itself.
+    const told = source + html.replace(/\u2061|\uFE00/g, "");
+    if (withVisibleControls(told) !== told) return null;
+    return isDisplay ? `<span>${withoutStyles(html)}</span>` : withoutStyles(html);
   } catch {
     // Not only its own errors: deep nesting ends in a RangeError.
     return null;
   }
+}
+
+/** Attributes in the place of classes and styles, none of which come through `sanitized`. */
+function withoutStyles(html: string): string {
+  return html
+    .replace(/ class="tml-(left|right)"/g, ' columnalign="$1"')
+    .replace(/ style="(?:[^"]*;)?color:(#\w+);[^"]*"/g, ' mathcolor="$1"')
+    .replace(/ style="[^"]*border:1px solid;"/g, ' notation="box"');
 }

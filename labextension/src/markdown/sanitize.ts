@@ -16,7 +16,7 @@ const MATHML_TAGS = [
 const PLAIN_ATTRIBUTES = [
   ...["start", "align"],
   ...["display", "displaystyle", "scriptlevel", "mathvariant", "mathcolor", "mathsize", "notation"],
-  ...["stretchy", "fence", "separator", "symmetric", "largeop", "movablelimits", "accent"],
+  ...["form", "stretchy", "fence", "separator", "symmetric", "largeop", "movablelimits", "accent"],
   ...["accentunder", "lspace", "rspace", "minsize", "maxsize", "linethickness", "width", "height"],
   ...["depth", "voffset", "columnalign", "columnspacing", "columnlines", "rowspacing", "rowlines"],
 ];
@@ -30,7 +30,6 @@ purifier.setConfig({
   ALLOWED_URI_REGEXP: WEB_ADDRESS,
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
-  // KaTeX puts the source beside each formula.
   FORBID_CONTENTS: ["annotation", "annotation-xml", "script", "style", "template", "title"],
   RETURN_DOM_FRAGMENT: true,
 });
