@@ -74,6 +74,7 @@ class FakeNotebook {
     );
     const cells = this.cells;
     this.context = {
+      path: "work/talk.ipynb",
       model: {
         cells: {
           get length() {

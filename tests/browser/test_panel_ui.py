@@ -256,6 +256,34 @@ def test_a_file_of_the_desktop_goes_along_as_a_cell_does_unless_it_is_no_text(
     expect(chips).to_have_count(0)
 
 
+# As JupyterLab's file browser and tabs do: their paths are those of the server.
+DROP_IN_LAB = """([paths, path]) => {
+    const data = paths
+        ? { 'application/x-jupyter-icontents': paths }
+        : { 'application/vnd.lumino.widget-factory': () => ({ context: { path } }) };
+    const mimeData = { hasData: (mime) => mime in data, getData: (mime) => data[mime] };
+    const box = document.querySelector('.jllm-composer textarea');
+    for (const type of ['lm-dragenter', 'lm-dragover', 'lm-drop']) {
+        const event = new Event(type, { bubbles: true, cancelable: true });
+        Object.assign(event, { mimeData, proposedAction: 'move', dropAction: 'none' });
+        if (box.dispatchEvent(event) || event.dropAction !== 'move') throw new Error(type);
+    }
+}"""
+
+
+def test_files_and_tabs_of_jupyterlab_go_along_by_their_way_from_the_notebook(
+    chat: PanelPage,
+) -> None:
+    chat.open(cells=["a = 1"])
+    chat.page.evaluate(DROP_IN_LAB, [["work/data/a.csv", "other/b.csv"], None])
+    chat.page.evaluate(DROP_IN_LAB, [None, "work/units.py"])
+    chat.page.evaluate(DROP_IN_LAB, [None, None])  # a tab without a file
+    chat.send("How?")
+    assert chat.wait_for("send")["attachments"] == [
+        {"label": label, "text": None} for label in ("data/a.csv", "../other/b.csv", "units.py")
+    ]
+
+
 # Scrolling
 
 

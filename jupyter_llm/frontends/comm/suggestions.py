@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _COMMAND = re.compile(r"\s*(/[\w-]*)")
 _AT = re.compile(r"(?<![\w@/.)\]])@((?:In|Out)?\[\d*|[\w./+-]*|\"[^\"\n]*)\Z")
-_REST = re.compile(r"[\w./+-]*[]\"]?")
+_REST = re.compile(r"\w*\]?")
 _NUMBERED = re.compile(r"(?:In|Out)?\[(\d*)")
 _MOST_VARIABLES, _MOST_CELLS, _MOST_FILES = 40, 15, 30
 _DETAIL_CHARS = 60
@@ -46,6 +46,7 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
     elif (at := _AT.search(before)) is not None:
         variables = islice(_variables(at[1]), _MOST_VARIABLES)
         start = at.start()
+        end += at[1].startswith('"') and text[end : end + 1] == '"'
         files = islice(_files(at[1].lstrip('"')), _MOST_FILES)
         items = [*variables, *islice(_cells(at[1], cells), _MOST_CELLS), *files]
     return Suggestions(id=request_id, start=start, end=end if items else start, items=items)

@@ -61,6 +61,7 @@ def test_an_at_lists_the_variables_and_the_cells(front: FrontEnd, shell: Interac
         ("/rev|xx", "/review "),
         ("  /stat|", "  /status"),
         ("Is @pri| ok?", "Is @prices ok?"),
+        ('Is "@pri|". Ok?', 'Is "@prices". Ok?'),
         ("Is @Pri|ce ok?", "Is @prices ok?"),
         ("🙂 @prices|", "🙂 @prices"),
         ("@In[|", "@In[1]"),
@@ -103,6 +104,8 @@ def test_an_at_lists_the_files_beside_the_notebook_and_goes_on_below_folders(
         text = accept(text, complete(front, text))
         assert text == accepted
         text += "|"
+    text = '"@"my data/p|"".'
+    assert accept(text, complete(front, text)) == '"@"my data/prices.csv"".'
     assert "'Oslo' | 3" in front.answer("describe", kind="file", name="my data/prices.csv")["text"]
     assert complete(front, "@/et|")["items"] == complete(front, "@../|")["items"] == []
 
