@@ -80,7 +80,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     from jupyter_llm.frontends.lab import presence
     from jupyter_llm.frontends.magics.setup import load
 
-    load(shell, _open_panel, _open_page)
+    load(shell, _open_panel, lambda: presence.running_page(shell), _open_page)
     presence.come(shell)
 
 

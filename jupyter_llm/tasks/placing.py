@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.cells.rendering import shown_name
+from jupyter_llm.notebook.code.landing import Place
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.records import landed
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def land(
     writer: CellWriter, sources: Sequence[str], completion: Completion | None, *, in_place: bool
-) -> tuple[str, list[Provenance]]:
+) -> tuple[Place, list[Provenance]]:
     """Put code into cells, marked if a model wrote it; return where they are and their records."""
     cells = [marked(source, completion) for source in sources]
     records = [record for _, record in cells if record is not None]
@@ -30,16 +32,17 @@ def land(
 
 def change(
     writer: CellWriter, cell: CellEvent, source: str, completion: Completion | None
-) -> tuple[str, list[Provenance]]:
+) -> tuple[Place, list[Provenance]]:
     """Put code in the place of a cell that ran, or below where that cannot be."""
     text, record = marked(source, completion, cell.source)
     metadata = record.to_metadata() if record is not None else {}
     name = shown_name(cell)
-    if writer.change(cell.cell_id, cell.source, text, metadata):
-        place = f"{name} is changed; run it again"
+    why = writer.change(cell.cell_id, cell.source, text, metadata)
+    if not why:
+        place = Place(f"{name} is changed; run it again")
     else:
         below = writer.write([text], metadata=[metadata])
-        place = f"{name} cannot be changed from here, or is another by now, so {below}"
+        place = replace(below, words=f"{name} {why}, so {below.words}")
     return place, [record] if record is not None else []
 
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diffLines, hunks, replaced, replacement } from "../lib/dom/diff.js";
+import { diffLines, edits, hunks, replaced } from "../lib/dom/diff.js";
 
 const SIGNS = { same: " ", removed: "-", added: "+" };
 
@@ -156,12 +156,16 @@ for (const [before, after] of [
   ["a😀b", "a😁b"],
 ]) {
   test(`what is put in its place makes ${JSON.stringify(before)} ${JSON.stringify(after)}`, () => {
-    const { start, end, text } = replacement(String(before), String(after));
-    assert.equal(before?.slice(0, start) + text + before?.slice(end), after);
-    assert.doesNotMatch(text, /\p{Surrogate}/u);
+    const pieces = edits(String(before), String(after));
+    assert.equal(replaced(String(before), pieces), after);
+    for (const { text } of pieces) assert.doesNotMatch(text, /\p{Surrogate}/u);
   });
 }
 
 test("what stays the same is left alone", () => {
-  assert.deepEqual(replacement("a\nb\nc", "a\nB\nc"), { start: 2, end: 3, text: "B" });
+  assert.deepEqual(edits("b = 1\nc = 1\nd\ne", "b = 2\nc = 2\nd\nE\nf"), [
+    { start: 4, end: 5, text: "2" },
+    { start: 10, end: 11, text: "2" },
+    { start: 14, end: 15, text: "E\nf" },
+  ]);
 });

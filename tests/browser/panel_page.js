@@ -83,6 +83,7 @@ class FakeNotebook {
           get: (index) => cells[index],
         },
         sharedModel: {
+          transact: (change) => change(),
           insertCells: (index, made) => this.insert(index, made),
         },
       },
@@ -107,6 +108,9 @@ class FakeNotebook {
           getSource: () => cell.source,
           setSource: (text) => {
             cell.source = text;
+          },
+          updateSource: (start, end, text) => {
+            cell.source = cell.source.slice(0, start) + text + cell.source.slice(end);
           },
           getMetadata: (key) => cell.metadata[key],
           setMetadata: (key, value) => {

@@ -11,8 +11,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from jupyter_llm.notebook.cells.shell import parent_header
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_llm.notebook.code.landing import Page
 
 TARGET: Final = "jupyter_llm.lab"
 
@@ -41,6 +45,13 @@ def go(shell: InteractiveShell) -> None:
         _sign.send({"type": "unloaded"})
     if target := sys.modules.get("jupyter_llm.frontends.lab.target"):
         target.sessions.close()
+
+
+def running_page(shell: InteractiveShell) -> Page | None:
+    """The page that runs a cell now, if it is connected."""
+    target = sys.modules.get("jupyter_llm.frontends.lab.target")
+    client = parent_header(shell).get("header", {}).get("session")
+    return target.sessions.page(client) if target else None
 
 
 def _comms(shell: InteractiveShell) -> Any:

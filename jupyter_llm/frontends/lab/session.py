@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm._version import __version__
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.asked_page import AskedPage
 from jupyter_llm.frontends.comm.line import Line, Part
 from jupyter_llm.frontends.comm.messages import PROTOCOL, Welcome
 from jupyter_llm.notebook.cells.path import notebook_path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.api import LLM
     from jupyter_llm.notebook.cells.path import NotebookIdentity
+    from jupyter_llm.notebook.code.landing import Landing, NewCell
 
 
 class PagePart(Part):
@@ -31,7 +33,8 @@ class Session(Line):
     """A page with a notebook, as the kernel knows it.
 
     `parts` are made for it, and take all but what is about itself. `on_hello` is called when the
-    page has said who it is, `on_end` once, when it has gone.
+    page has said who it is, `on_end` once, when it has gone. `sender` is what the page calls itself
+    in all that it sends, cells that it runs too.
     """
 
     def __init__(
@@ -41,9 +44,13 @@ class Session(Line):
         parts: Sequence[Callable[[Session], Part]],
         on_hello: Callable[[Session], None],
         on_end: Callable[[Session], None],
+        sender: str | None = None,
     ) -> None:
         super().__init__(llm, send)
+        self.sender = sender
+        self._asked = AskedPage(self.put)
         self.add({messages.Hello: self._take_in})
+        self.add(dict.fromkeys((messages.Hello, messages.Landed), self._asked.hear))
         self.client = self.path = ""
         self.take_for_panel: Callable[[str, object], None] = lambda _panel, _content: None
         self._place = NotebookPlace(llm.notebook)
@@ -51,6 +58,12 @@ class Session(Line):
         self._on_end = on_end
         for part in parts:
             part(self)
+
+    def land(
+        self, cell_id: str, cells: Sequence[NewCell], before: str | None = None
+    ) -> Landing | None:
+        """Have the page put code below a cell, or in its place; see `landing.Page`."""
+        return self._asked.land(self.client, cell_id, cells, before)
 
     def close(self) -> None:
         """Take in that the page has gone. May be called twice."""

@@ -15,7 +15,7 @@ from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jupyter_llm.api import LLM
 
@@ -30,15 +30,24 @@ class Sessions:
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
         self._sessions: list[Session] = []
+        self._gone: set[str | None] = set()  # senders of pages that were here
         self._lock = threading.RLock()  # comms of several pages come on several threads
 
     def __iter__(self) -> Iterator[Session]:
         with self._lock:
             return iter(tuple(self._sessions))
 
-    def open(self, comm: Any, _message: object = None) -> None:
+    def page(self, sender: str | None) -> Session | None:
+        """The page that has run a cell; if it has gone since, the one that came last."""
+        with self._lock:
+            found = [session for session in self._sessions if session.sender == sender]
+            stand_ins = self._sessions if sender in self._gone else []
+            return next(reversed(found or stand_ins), None)
+
+    def open(self, comm: Any, message: Mapping[str, Any] | None = None) -> None:
         """Take in a comm that a page has opened."""
-        session = Session(self._llm, comm.send, PARTS, self._take_in, self._let_go)
+        sender = message["header"]["session"] if message else None
+        session = Session(self._llm, comm.send, PARTS, self._take_in, self._let_go, sender)
         hear_beside_cells(comm, lambda message: session.take(message["content"]["data"]))
         comm.on_close(lambda _message: session.close())
 
@@ -60,6 +69,7 @@ class Sessions:
         with self._lock:
             if session in self._sessions:
                 self._sessions.remove(session)
+                self._gone.add(session.sender)
 
 
 sessions = Sessions(llm)

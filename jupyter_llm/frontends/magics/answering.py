@@ -10,6 +10,7 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
 from jupyter_llm.notebook.cells.shell import user_namespace
+from jupyter_llm.notebook.code.landing import Place
 from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
@@ -51,7 +52,7 @@ def write(
             place, landed = land(
                 writer, [cell.landing for cell in cells], completion, in_place=options.replace
             )
-        notes.insert(0, place or "there is no code in the answer")
+        notes.insert(0, place.words or "there is no code in the answer")
         records += landed
     view.close(completion.text, "; ".join(notes), to_metadata(records))
     return completion
@@ -73,9 +74,9 @@ def write_code(
     whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
     with _landing(view, answer.text, whole):
         place, records = land(writer, answer.landing, answer.completion, in_place=options.replace)
-    notes = [place, answer.note, *_notes(sent, answer.completion, options, note)]
+    notes = [place.words, answer.note, *_notes(sent, answer.completion, options, note)]
     text = answer.text
-    if writer.has_cells and place:  # what stands in a cell is not shown twice
+    if writer.has_cells and place.is_landed:  # what stands in a cell is not shown twice
         text = "\n\n".join(map(fenced, answer.sources[1:]))
     view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
     return whole
@@ -83,20 +84,21 @@ def write_code(
 
 def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter) -> None:
     """Show a proposal, and put it into a cell if it changes something."""
-    place = ""
+    place = Place("", is_landed=False)
     records: list[Provenance] = []
     if proposal.diff or proposal.cell is None:
         with _landing(view, str(proposal), proposal.completion):
             place, records = _place(proposal, options, writer)
     ended = cut_off(proposal.completion) if proposal.completion is not None else ""
-    note = "; ".join(filter(None, (place, ended)))
-    shown = proposal.to_markdown(is_in_cell=writer.has_cells and proposal.cell is None)
+    note = "; ".join(filter(None, (place.words, ended)))
+    is_in_cell = writer.has_cells and proposal.cell is None and place.is_landed
+    shown = proposal.to_markdown(is_in_cell=is_in_cell)
     view.close(shown, note, to_metadata(records), html=proposal.to_html())
 
 
 def _place(
     proposal: Proposal, options: Options, writer: CellWriter
-) -> tuple[str, list[Provenance]]:
+) -> tuple[Place, list[Provenance]]:
     cell, source, completion = proposal.cell, proposal.source, proposal.completion
     if cell is not None and options.replace:  # that cell, and not the one that asks
         return change(writer, cell, source, completion)

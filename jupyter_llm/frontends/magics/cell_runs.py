@@ -37,10 +37,10 @@ class CellRuns:
         self._runs: list[_CellRun] = []  # the innermost last
 
     @property
-    def running(self) -> str | None:
-        """The id of the cell that runs, if the front end has told it."""
-        cell_id = self._runs[-1].cell_id if self._runs else None
-        return cell_id if isinstance(cell_id, str) else None
+    def running(self) -> tuple[str, str] | None:
+        """The cell that runs: its id, if the front end has told it, and its source."""
+        run = self._runs[-1] if self._runs else _CellRun(None)
+        return (run.cell_id, run.source) if isinstance(run.cell_id, str) else None
 
     def next_origin(self) -> Hashable:
         """What tells a prompt from the others of its cell, the same on a re-run."""

@@ -152,6 +152,7 @@ class LLMMagics(Magics):
         self,
         shell: InteractiveShell,
         open_panel: OpenPanel,
+        find_page: Callable[[], Page | None],
         open_page: Callable[[], Page],
         **kwargs: Any,
     ) -> None:
@@ -161,7 +162,7 @@ class LLMMagics(Magics):
         self.recorder = Recorder(shell, llm.timeline)
         self.runs = CellRuns(lambda: self.defaults, self._chat)
         self.writer = CellWriter(shell, self._page, lambda: self.runs.running)
-        self._open_page = open_page
+        self._find_page, self._open_page = find_page, open_page
         self._opened: Page | None = None
         self.complete = matcher(self.commands)
         self._told: set[str] = set()  # chats of which it was said what was kept of them
@@ -314,12 +315,14 @@ class LLMMagics(Magics):
     def _page(self) -> Page | None:
         """The page that shows the notebook, where there is one that lets its cells be changed.
 
-        It has to be opened a while before something is wanted of it.
+        One that does not connect by itself has to be opened a while before something is wanted.
         """
         if "deletedCells" not in parent_header(self.shell).get(
             "metadata", ()
         ):  # which the pages that do so send
             return None
+        if (page := self._find_page()) is not None:
+            return page
         if self._opened is None:
             with suppress(PanelFilesError):
                 self._opened = self._open_page()

@@ -25,14 +25,20 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.code.landing import Page
 
 
-def load(shell: InteractiveShell, open_panel: OpenPanel, open_page: Callable[[], Page]) -> None:
+def load(
+    shell: InteractiveShell,
+    open_panel: OpenPanel,
+    find_page: Callable[[], Page | None],
+    open_page: Callable[[], Page],
+) -> None:
     """Register the magics with a shell, with the defaults of the nearest pyproject.toml.
 
-    `/chat` shows what `open_panel` makes, and `open_page` reaches the page that shows the notebook.
+    `/chat` shows what `open_panel` makes. `find_page` tells which page shows the notebook, and
+    `open_page` reaches one that has not connected by itself.
     `MagicUsageError` says that a default means nothing.
     """
     come_first()
-    magics = LLMMagics(shell, open_panel, open_page)
+    magics = LLMMagics(shell, open_panel, find_page, open_page)
     _set_defaults(magics, Path.cwd())
     unload(shell)
     shell.register_magics(magics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,8 +18,15 @@ Metadata = Mapping[str, Any]
 """What is noted of a cell, where that can be."""
 
 _MOST_WAITING = 16  # cells that have not landed; older ones are given up
-MADE_KEY = "jupyter_llm_made_by"
-"""Where a cell's metadata says for which cell it was made, and the hash of what it was then."""
+
+# Why a page leaves a cell as it is, or puts nothing into the notebook.
+_REFUSALS = {
+    "changed": "has changed meanwhile",
+    "cell": "is read-only",
+    "gone": "is no longer in the notebook",
+    "notebook": "is in a read-only notebook",
+}
+_NOWHERE = frozenset({"gone", "notebook"})  # nor can anything be put below it
 
 
 class NextInput:
@@ -88,38 +94,48 @@ class NewCell:
     source: str
     metadata: Metadata
 
+    @property
+    def body(self) -> str:
+        """What stands in it but for the line that says whose it is."""
+        return unmark(self.source).strip()
+
 
 @dataclass(frozen=True, slots=True)
-class MadeCell:
-    """A cell that was made for another one, and whether it still is what it was then."""
+class Landing:
+    """What has come of code that a page was to put into cells.
 
-    cell_id: str
-    source: str
-    is_unchanged: bool
+    So many took the place of cells that were made before, and so many others of those stay. Nothing
+    landed if there is a `refusal`, or if `is_same` says that it was there.
+    """
 
-    @classmethod
-    def of(cls, cell_id: str, source: str, made: Metadata) -> MadeCell:
-        """A cell whose metadata says how it was made."""
-        return cls(cell_id, source, is_unchanged=made.get("sha256") == _sha256(source))
+    num_replaced: int = 0
+    num_staying: int = 0
+    is_same: bool = False
+    refusal: str | None = None
 
 
 class Page(Protocol):
     """A page that shows the notebook and can change its cells. For the main thread."""
 
-    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
-        """The cells that were made for a cell, in their order; None if no page answers."""
+    def land(
+        self, cell_id: str, cells: Sequence[NewCell], before: str | None = None
+    ) -> Landing | None:
+        """Put code below a cell, in place of what it made before as far as that is unchanged.
 
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> int | None:
-        """Put the first cells in the place of those that are what they were, the rest below.
-
-        Return how many took a place; None if no page has put them anywhere.
+        If there is a `before`, the first comes in place of the cell itself, while it reads so. None
+        if no page answers.
         """
-
-    def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
-        """Put a cell in the place of one that holds what it held before; say whether."""
 
     def close(self) -> None:
         """Ask nothing of it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where code is, in words, and whether that is in a cell."""
+
+    words: str
+    is_landed: bool = True
 
 
 class CellWriter:
@@ -128,15 +144,15 @@ class CellWriter:
     By way of the page, or else by IPython's next input, which can only add cells.
 
     A cell that runs again puts its code into those it made before, as far as the user has left them
-    as they were, so that they do not pile up. `running` tells the id of the cell that runs.
-    Belongs to the main thread.
+    as they were, so that they do not pile up. `running` tells the id of the cell that runs, and its
+    source. Belongs to the main thread.
     """
 
     def __init__(
         self,
         shell: InteractiveShell,
         page: Callable[[], Page | None],
-        running: Callable[[], str | None],
+        running: Callable[[], tuple[str, str] | None],
     ) -> None:
         self._page = page
         self._running = running
@@ -149,66 +165,58 @@ class CellWriter:
 
     def write(
         self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
-    ) -> str:
+    ) -> Place:
         """Put cells below the one that runs, or the first in its place; say where they are."""
-        cell_id = self._running()
-        if sources and not replace and cell_id is not None and (page := self._page()) is not None:
-            place = _put(page, cell_id, sources, metadata)
-            if place is not None:
-                return place
-        return self._next.write(sources, replace=replace)
+        running, count = self._running(), len(sources)
+        page = self._page() if sources and running is not None else None
+        if page is not None and running is not None:
+            cell_id, before = running
+            notes = metadata or [{}] * count
+            cells = [NewCell(*each) for each in zip(sources, notes, strict=True)]
+            landing = page.land(cell_id, cells, before if replace else None)
+            why = _REFUSALS.get(landing.refusal or "", "") if landing is not None else ""
+            if landing is not None and why and landing.refusal not in _NOWHERE:
+                replace, landing = False, page.land(cell_id, cells)
+            if landing is not None:
+                if landing.refusal:
+                    return Place(f"this cell {why}, so the code is in none", is_landed=False)
+                where = _in_place(count) if replace else _where(count, landing)
+                return Place(f"this cell {why}, so {where}" if why else where)
+        return Place(self._next.write(sources, replace=replace), is_landed=bool(sources))
 
-    def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> bool:
-        """Put code in the place of another cell's, if that is still what it was; say whether."""
+    def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> str:
+        """Put code in the place of another cell's, if that is still what it was, or say why not."""
         page = self._page()
-        if page is None or cell_id is None:
-            return False
-        return page.change(cell_id, before, NewCell(source, metadata))
+        landing = None
+        if page is not None and cell_id is not None:
+            landing = page.land(cell_id, [NewCell(source, metadata)], before)
+        if landing is None:
+            return "cannot be changed from here"
+        return _REFUSALS.get(landing.refusal or "", "")
 
     def close(self) -> None:
         """Let nothing land any more."""
         self._next.close()
 
 
-def _put(
-    page: Page, cell_id: str, sources: Sequence[str], metadata: Sequence[Metadata]
-) -> str | None:
-    """Where a page has put code of a cell, in words; None if it does not answer."""
-    made = page.made_by(cell_id)
-    if made is None:
-        return None
-    places = [cell for cell in made if cell.is_unchanged][: len(sources)]
-    if list(map(_body, sources)) == [_body(cell.source) for cell in places]:
-        return f"{_the_code(len(sources))} the same as before, below"
-    notes = metadata or [{}] * len(sources)
-    cells = [
-        NewCell(source, {**note, MADE_KEY: {"cell": cell_id, "sha256": _sha256(source)}})
-        for source, note in zip(sources, notes, strict=True)
-    ]
-    num_replaced = page.put(cell_id, cells, places)
-    if num_replaced is None:  # closed or loaded again meanwhile
-        return None
-    return _where(len(cells), num_replaced, num_staying=len(made) - num_replaced)
-
-
-def _sha256(source: str) -> str:
-    return hashlib.sha256(source.strip().encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _body(source: str) -> str:
-    return unmark(source).strip()
-
-
 def _the_code(count: int) -> str:
     return "the code is" if count == 1 else f"the {count} pieces of code are"
 
 
-def _where(count: int, num_replaced: int, *, num_staying: int) -> str:
-    """Where code is that a page has put into cells, and what stays from before, in words."""
-    the_code, new = _the_code(count), count - num_replaced
-    stay = "stays" if num_staying == 1 else "stay"
-    left = f"; {count_of(num_staying, 'other cell')} that it made {stay}" if num_staying else ""
-    if not num_replaced:
+def _in_place(count: int) -> str:
+    first = "the code is" if count == 1 else f"the first of {count} pieces of code is"
+    return f"{first} in place of this cell{', the rest below' if count > 1 else ''}"
+
+
+def _where(count: int, landing: Landing) -> str:
+    """Where code is that a page has put below a cell, and what stays from before, in words."""
+    the_code, new = _the_code(count), count - landing.num_replaced
+    if landing.is_same:
+        return f"{the_code} the same as before, below"
+    others = count_of(landing.num_staying, "other cell")
+    stay = "stays" if landing.num_staying == 1 else "stay"
+    left = f"; {others} that it made {stay}" if landing.num_staying else ""
+    if not landing.num_replaced:
         return f"{the_code} in {'a new cell' if new == 1 else f'{new} new cells'} below{left}"
     and_new = f", and in {count_of(new, 'new cell')}" if new else ""
     place = f"{the_code} below, in place of what this cell made before"

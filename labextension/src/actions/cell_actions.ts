@@ -5,14 +5,12 @@ import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { IOutputModel } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
-import type { JSONObject } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import type { PanelLayout } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Action, CellKind, MessageOf } from "../connection/messages.js";
-import { replacement } from "../dom/diff.js";
+import type { Action, CellKind } from "../connection/messages.js";
 import { codePoints } from "../dom/offsets.js";
-import { setMetadata } from "../dom/pieces.js";
+import { NotebookDocument, refusalOf } from "../page/document.js";
 import { outputsText } from "../page/outputs.js";
 import { hideChanges, showChanges } from "./marks.js";
 import { type Keeper, Region } from "./region.js";
@@ -155,21 +153,10 @@ export class View {
     const { state } = this.#task;
     if (state.kind !== "proposal" || !this.#cell || !this.isAcceptable) return;
     if (state.proposal.is_below) this.#insertBelow();
-    else this.#replace(this.#cell, state.proposal);
-  }
-
-  #replace(cell: Cell, { source, metadata }: MessageOf<"proposal">): void {
-    const { sharedModel } = cell.model;
-    const { start, end, text } = replacement(sharedModel.getSource(), source);
-    this.end(); // what is written from now on is no edit of somebody else's
-    // One step to undo, apart from what was typed before and comes after.
-    const { undoManager } = sharedModel as { undoManager?: { stopCapturing(): void } | null };
-    undoManager?.stopCapturing();
-    sharedModel.transact(() => {
-      sharedModel.updateSource(start, end, text);
-      setMetadata(sharedModel, metadata);
-    });
-    undoManager?.stopCapturing();
+    else {
+      this.end(); // what is written from now on is no edit of somebody else's
+      documentOf(this.#panel).replace(this.#id, state.proposal);
+    }
   }
 
   /** Put it away; whoever was in it is back in the cell. */
@@ -282,15 +269,9 @@ export class View {
 
   #insertBelow(): void {
     const { state } = this.#task;
-    const { model, widgets } = this.#panel.content;
-    const index = this.#cell ? widgets.indexOf(this.#cell) : -1;
-    if (state.kind !== "proposal" || !model || index < 0) return;
+    if (state.kind !== "proposal") return;
     const { source, metadata } = state.proposal;
-    model.sharedModel.insertCell(index + 1, {
-      cell_type: "code",
-      source,
-      metadata: metadata as JSONObject,
-    });
+    documentOf(this.#panel).insertBelow([{ source, metadata }], this.#id);
     this.end();
   }
 
@@ -323,12 +304,16 @@ export class View {
 
 /** Whether a cell may be changed. */
 export function isEditable(panel: NotebookPanel, cell: Cell): boolean {
-  return canInsert(panel) && cell.model.sharedModel.getMetadata("editable") !== false;
+  return refusalOf(panel.context.model, cell.model.sharedModel) === null;
 }
 
 /** Whether a notebook takes new cells. */
-export function canInsert(panel: NotebookPanel): boolean {
-  return panel.content.model?.readOnly === false;
+function canInsert(panel: NotebookPanel): boolean {
+  return refusalOf(panel.context.model) === null;
+}
+
+function documentOf(panel: NotebookPanel): NotebookDocument {
+  return new NotebookDocument(panel.context.model);
 }
 
 /** The error that a cell's outputs show. */

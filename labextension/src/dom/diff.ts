@@ -80,16 +80,19 @@ export function hunks(before: string, after: string): Hunk[] {
   return found.map((hunk) => ({ ...hunk, ...pieceOf(hunk, before) }));
 }
 
-/** The one piece of a text that has to be put in another's place, as small as it can be. */
-export function replacement(before: string, after: string): Replacement {
-  const most = Math.min(before.length, after.length);
-  let start = 0;
-  while (start < most && before[start] === after[start]) start += 1;
-  let tail = 0;
-  while (tail < most - start && before.at(-1 - tail) === after.at(-1 - tail)) tail += 1;
-  if (isHalf(before, start)) start -= 1;
-  if (isHalf(before, before.length - tail)) tail -= 1;
-  return { start, end: before.length - tail, text: after.slice(start, after.length - tail) };
+/** The pieces of a text that have to be replaced, as small as they can be, in their order. */
+export function edits(before: string, after: string): Replacement[] {
+  const pieces = hunks(before, after).flatMap((hunk): Replacement[] => {
+    if (hunk.removed.length !== hunk.added.length) return [hunk];
+    return hunk.removed.map(({ from, text }, at) => ({
+      ...{ start: from, end: from + text.length },
+      text: hunk.added[at]?.text ?? "",
+    }));
+  });
+  return pieces.map(({ start, end, text }) => {
+    const piece = narrowed(before.slice(start, end), text);
+    return { start: start + piece.start, end: start + piece.end, text: piece.text };
+  });
 }
 
 /** A text in which such pieces are replaced, which are in their order. */
@@ -109,6 +112,18 @@ function pieceOf({ start, end, removed, added }: Hunk, before: string): Replacem
   // A line goes and comes with its end; the last has none, but the one before it.
   if (end <= before.length) return { start, end, text: texts.map((text) => `${text}\n`).join("") };
   return { start: start - 1, end: end - 1, text: texts.map((text) => `\n${text}`).join("") };
+}
+
+/** What of a text has to be replaced to make another of it. */
+function narrowed(before: string, after: string): Replacement {
+  const most = Math.min(before.length, after.length);
+  let start = 0;
+  while (start < most && before[start] === after[start]) start += 1;
+  let tail = 0;
+  while (tail < most - start && before.at(-1 - tail) === after.at(-1 - tail)) tail += 1;
+  if (isHalf(before, start)) start -= 1;
+  if (isHalf(before, before.length - tail)) tail -= 1;
+  return { start, end: before.length - tail, text: after.slice(start, after.length - tail) };
 }
 
 /** Whether a place lies between the two halves of one character. */

@@ -51,8 +51,14 @@ export function standing(records: Written[], source: string): Written[] {
 export function setMetadata(cell: SharedCell, metadata: object): void {
   const former = standing(written(cell.getMetadata(RECORDS)), cell.getSource());
   for (const [key, value] of Object.entries(metadata)) {
-    cell.setMetadata(key, former.length > 0 ? [value, ...former] : value);
+    const isRecord = key === RECORDS && former.length > 0;
+    cell.setMetadata(key, isRecord ? [value, ...former] : value);
   }
+}
+
+/** Tells a text from others, but for blanks around it. */
+export function fingerprint(text: string): string {
+  return beginnings(text.trim()).next().value ?? "";
 }
 
 function split(pieces: unknown): string[] {

@@ -4,13 +4,14 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
 import { Connections } from "../connection/connections.js";
+import { NotebookDocument } from "../page/document.js";
 import { CellDrafts } from "./cell_drafts.js";
 import { magicLine } from "./magic_line.js";
 import { colourPrompts } from "./prompt_cell.js";
 
 export const promptCells: JupyterFrontEndPlugin<void> = {
   id: "jupyter-llm:prompt-cells",
-  description: "Colours %%llm cells, and has the model read them while they are written.",
+  description: "Colours %%llm cells, has the model read them early, and lets their code land.",
   autoStart: true,
   requires: [Connections, IEditorExtensionRegistry],
   activate: (
@@ -31,6 +32,12 @@ export const promptCells: JupyterFrontEndPlugin<void> = {
     });
     connections.added.connect((_, { panel, connection }) => {
       new CellDrafts(panel, connection);
+      connection.received.connect((_, message) => {
+        if (message.type !== "put-cells") return;
+        const { id: target, cell, cells, before } = message;
+        const landing = new NotebookDocument(panel.context.model).land(cell, cells, before);
+        connection.request({ type: "landed", target, ...landing });
+      });
     });
   },
 };

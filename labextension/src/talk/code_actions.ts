@@ -7,7 +7,8 @@ import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
 import type { Store } from "../kernel/store.js";
 import type { OnCodeBlock } from "../markdown/code_block.js";
-import type { Cell, Notebook } from "../page/cells.js";
+import type { Notebook } from "../page/cells.js";
+import { type Cell, checkLanded, type NewCell } from "../page/document.js";
 import { diffView } from "./diff.js";
 import { markNames, unmark } from "./marked_names.js";
 
@@ -22,6 +23,8 @@ export interface Place {
 
 /** What a fence calls code that a notebook's cell can hold. Small models often call it nothing. */
 const PYTHON = new Set(["", "py", "py3", "python", "python3", "ipython"]);
+
+type Prepared = Pick<MessageOf<"prepared">, "source" | "metadata" | "note">;
 
 /** All the code in one answer. */
 export class CodeActions {
@@ -97,9 +100,10 @@ export class CodeActions {
   async insertAll(answer: HTMLElement): Promise<void> {
     const { notebook } = this.#place;
     const blocks = this.#python(answer);
-    const anchor = notebook?.activeCell()?.id; // they may be elsewhere once the code is there
+    if (!notebook) return;
+    const { anchor } = notebook; // the user may be elsewhere once the code is there
     const cells = await Promise.all(blocks.map(({ source }) => prepared(this.#place, source)));
-    await notebook?.insertBelow(cells, anchor);
+    checkLanded(notebook.insertBelow(cells, anchor));
     this.#place.say(`${cells.length} cells inserted`);
   }
 
@@ -165,9 +169,9 @@ class CodeBlockActions {
   async #insert(button: HTMLButtonElement): Promise<void> {
     const { notebook, say } = this.#place;
     if (notebook) {
-      const anchor = notebook.activeCell()?.id;
+      const { anchor } = notebook;
       const cell = await prepared(this.#place, this.source);
-      await notebook.insertBelow([cell], anchor);
+      checkLanded(notebook.insertBelow([cell], anchor));
       flash(button, "Inserted");
       say("Cell inserted");
       if (cell.note) this.#note(trans.__("Inserted; %1.", cell.note));
@@ -186,40 +190,38 @@ class CodeBlockActions {
       this.#note(`Cell ${cell.index + 1} holds no code. Click into one that does.`);
       return;
     }
+    checkLanded(notebook.refusal(cell.id));
     const wanted = await prepared(this.#place, this.source);
     this.#propose(notebook, cell, wanted, `Replace cell ${cell.index + 1}?`);
   }
 
   /** Ask whether a cell, as it is now, is to become what is wanted. */
-  #propose(
-    notebook: Notebook,
-    cell: Cell,
-    wanted: { source: string; metadata: Record<string, unknown>; note: string },
-    question: string,
-  ): void {
+  #propose(notebook: Notebook, cell: Cell, wanted: Prepared, question: string): void {
+    const back = (text: string) => {
+      if (text) this.#note(text);
+      else this.#below.replaceChildren();
+      this.#replace.focus();
+    };
     const accept = async () => {
-      const changed = changedCell(notebook, cell.id, cell.source);
+      const changed = replaceCell(notebook, cell, wanted);
       if (changed) {
         const name = `Cell ${changed.index + 1}`;
         this.#propose(notebook, changed, wanted, `${name} has changed meanwhile. Replace it?`);
         return;
       }
-      replaceCell(notebook, cell.id, wanted);
       const number = cell.index + 1;
-      this.#note(
-        wanted.note
-          ? trans.__("Cell %1 replaced; %2.", number, wanted.note)
+      const { note } = wanted;
+      back(
+        note
+          ? trans.__("Cell %1 replaced; %2.", number, note)
           : trans.__("Cell %1 replaced.", number),
       );
-      this.#replace.focus();
     };
-    const reject = () => {
-      this.#below.replaceChildren();
-      this.#replace.focus();
-    };
-    const offer = offerChange(cell.source, wanted.source, question, { accept, reject });
+    const offer = offerChange(cell.source, wanted.source, accept, () => back(""));
+    offer.prepend(make("p", "jllm-offer-title", question));
+    offer.setAttribute("aria-label", question);
     this.#below.replaceChildren(offer);
-    this.#below.querySelector("button")?.focus();
+    offer.querySelector("button")?.focus();
   }
 
   #note(text: string): void {
@@ -248,28 +250,22 @@ function worded(text: string): (Node | string)[] {
 }
 
 /** Code as its cell is to hold it. */
-export async function prepared(
-  { store, origin }: Place,
-  source: string,
-): Promise<MessageOf<"prepared">> {
+export async function prepared({ store, origin }: Place, source: string): Promise<Prepared> {
   const { reply } = store.request({ type: "prepare", ...origin, source });
-  return (await reply) as MessageOf<"prepared">;
+  const { source: whole, metadata, note } = (await reply) as MessageOf<"prepared">;
+  return { source: whole, metadata, note };
 }
 
-/** A cell as it is now if it is there and is another than it was, but for blanks at its end. */
-export function changedCell(notebook: Notebook, id: string, before: string): Cell | null {
-  const cell = notebook.cell(id);
-  return cell && cell.source.trimEnd() !== before.trimEnd() ? cell : null;
-}
-
-/** Put code into a cell, or say why that cannot be. */
+/** Replace a cell that is as it was, or return what it is now; fails in words if that cannot be. */
 export function replaceCell(
   notebook: Notebook,
-  id: string,
-  { source, metadata }: { source: string; metadata: Record<string, unknown> },
-): void {
-  if (notebook.replace(id, source, metadata)) return;
-  throw new Error("The cell is gone, or it is not to be edited.");
+  { id, source: before }: Pick<Cell, "id" | "source">,
+  wanted: NewCell,
+): Cell | null {
+  const refusal = notebook.replace(id, wanted, before);
+  if (refusal === "changed") return notebook.cell(id);
+  checkLanded(refusal);
+  return null;
 }
 
 /** Let the kernel bring code into the notebook, and return where it is. */
@@ -282,25 +278,13 @@ export async function landed(
   return ((await reply) as { text: string }).text;
 }
 
-/** Show a change that can be accepted or rejected. */
+/** Show a change that can be accepted or rejected. What goes wrong is said beside the buttons. */
 export function offerChange(
   before: string,
   after: string,
-  question: string,
-  { accept, reject }: { accept: () => Promise<void>; reject: () => void },
+  accept: () => Promise<void>,
+  reject: () => void,
 ): HTMLElement {
-  const title = make("p", "jllm-offer-title", question);
-  const shown =
-    before === after ? make("p", "jllm-note", "Nothing would change.") : diffView(before, after);
-  const buttons = acceptOrReject(accept, reject);
-  const offer = make("div", "jllm-offer", title, shown, buttons);
-  offer.setAttribute("role", "group");
-  offer.setAttribute("aria-label", question);
-  return offer;
-}
-
-/** Make the two buttons below a proposal. What goes wrong is said beside them. */
-export function acceptOrReject(accept: () => Promise<void>, reject: () => void): HTMLElement {
   const problem = make("span", "jllm-problem");
   problem.setAttribute("role", "alert");
   let isAccepted = false; // a second click must not bring in the code a second time
@@ -320,7 +304,12 @@ export function acceptOrReject(accept: () => Promise<void>, reject: () => void):
     { isPlain: false, className: "jllm-main-button" },
   );
   const no = makeButton("Reject", reject, { isPlain: false });
-  return make("div", "jllm-offer-buttons", yes, no, problem);
+  const buttons = make("div", "jllm-offer-buttons", yes, no, problem);
+  const shown =
+    before === after ? make("p", "jllm-note", "Nothing would change.") : diffView(before, after);
+  const offer = make("div", "jllm-offer", shown, buttons);
+  offer.setAttribute("role", "group");
+  return offer;
 }
 
 export function messageOf(error: unknown): string {

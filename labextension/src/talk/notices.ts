@@ -4,16 +4,15 @@ import type { Choice, Notice, Pending, Proposal } from "../connection/messages.j
 import { make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { createMarkdownView, type MarkdownView } from "../markdown/markdown.js";
+import { checkLanded } from "../page/document.js";
 import {
-  acceptOrReject,
   CodeActions,
-  changedCell,
   landed,
+  offerChange,
   type Place,
   prepared,
   replaceCell,
 } from "./code_actions.js";
-import { diffView } from "./diff.js";
 import { ProgressView } from "./progress.js";
 import { PromptView } from "./prompt.js";
 import type { Surroundings } from "./turns.js";
@@ -75,18 +74,13 @@ export class NoticeView {
 
   #propose(proposal: Proposal, remark?: string): void {
     const { source, before, unknown_names: names } = proposal;
-    const shown: HTMLElement[] = [diffView(before ?? "", source)];
-    if (remark) shown.push(make("p", "jllm-warning", remark));
-    if (names.length > 0) {
-      shown.push(make("p", "jllm-warning", `Not defined: ${names.join(", ")}.`));
-    }
-    shown.push(
-      acceptOrReject(
-        () => this.#accept(proposal),
-        () => this.#close(),
-      ),
-    );
-    this.#offer.replaceChildren(...shown);
+    const accept = () => this.#accept(proposal);
+    const offer = offerChange(before ?? "", source, accept, () => this.#close());
+    const undefinedNames = names.length > 0 ? `Not defined: ${names.join(", ")}.` : "";
+    const warnings = [remark, undefinedNames].filter(Boolean);
+    const shown = warnings.map((text) => make("p", "jllm-warning", String(text)));
+    offer.lastElementChild?.before(...shown);
+    this.#offer.replaceChildren(offer);
     this.#offer.hidden = false;
     this.#closeButton.hidden = true;
   }
@@ -102,9 +96,10 @@ export class NoticeView {
       say(text);
       return;
     }
-    const anchor = notebook.activeCell()?.id;
+    const { anchor } = notebook;
     const wanted = await prepared(this.#place, source); // the user may type until it is there
-    const changed = cell === null ? null : changedCell(notebook, cell, before ?? "");
+    if (cell === null) checkLanded(notebook.insertBelow([wanted], anchor));
+    const changed = cell && replaceCell(notebook, { id: cell, source: before ?? "" }, wanted);
     if (changed) {
       const remark = "The cell has changed meanwhile. This is what would change now.";
       this.#propose({ ...proposal, before: changed.source }, remark);
@@ -112,8 +107,6 @@ export class NoticeView {
       say(remark);
       return;
     }
-    if (cell === null) await notebook.insertBelow([wanted], anchor);
-    else replaceCell(notebook, cell, wanted);
     say(cell === null ? "Cell inserted" : "Cell changed");
     this.#close();
   }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import pytest
@@ -13,11 +12,11 @@ from support.kernel import Execution, Kernel, running_kernel
 from support.shell import run
 
 from jupyter_llm.notebook.code.landing import (
-    MADE_KEY,
     CellWriter,
-    MadeCell,
+    Landing,
     NewCell,
     NextInput,
+    Place,
 )
 from jupyter_llm.notebook.code.marks import mark
 
@@ -100,39 +99,19 @@ def test_cells_arrive_in_the_replies_of_a_real_kernel_and_do_not_run(kernel: Ker
 
 @dataclass
 class FakePage:
-    """A notebook whose only cell at first is the one that asks for code."""
+    """A page that says what has come of the code that it is told, one answer after another."""
 
-    cells: dict[str, NewCell] = field(default_factory=lambda: {"asks": NewCell("%%llm", {})})
-    is_gone: bool = False
-    _ids: Iterator[int] = field(default_factory=count)
+    answers: list[Landing | None] = field(default_factory=list)
+    told: list[tuple[str, list[str], str | None]] = field(default_factory=list)
 
-    def made_by(self, cell_id: str) -> Sequence[MadeCell] | None:
-        if self.is_gone:
-            return None
-        made = ((i, cell.source, cell.metadata.get(MADE_KEY)) for i, cell in self.cells.items())
-        return [MadeCell.of(i, source, m) for i, source, m in made if m and m["cell"] == cell_id]
-
-    def put(self, cell_id: str, cells: Sequence[NewCell], places: Sequence[MadeCell]) -> int | None:
-        assert cell_id == "asks"
-        self.cells.update((p.cell_id, cell) for p, cell in zip(places, cells, strict=False))
-        self.cells.update((f"new {next(self._ids)}", cell) for cell in cells[len(places) :])
-        return len(places)
-
-    def change(self, cell_id: str, before: str, cell: NewCell) -> bool:
-        if self.is_gone or self.cells[cell_id].source != before:
-            return False
-        self.cells[cell_id] = cell
-        return True
+    def land(
+        self, cell_id: str, cells: Sequence[NewCell], before: str | None = None
+    ) -> Landing | None:
+        self.told.append((cell_id, [cell.body for cell in cells], before))
+        return self.answers.pop(0)
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def edit(self, cell_id: str, source: str) -> None:
-        self.cells[cell_id] = NewCell(source, self.cells[cell_id].metadata)
-
-    @property
-    def sources(self) -> list[str]:
-        return [cell.source for cell in self.cells.values()][1:]
 
 
 @pytest.fixture
@@ -142,68 +121,75 @@ def page() -> FakePage:
 
 @pytest.fixture
 def paged(shell: InteractiveShell, page: FakePage) -> Iterator[CellWriter]:
-    writer = CellWriter(shell, lambda: page, lambda: "asks")
+    writer = CellWriter(shell, lambda: page, lambda: ("asks", "%%llm --replace"))
     yield writer
     writer.close()
 
 
-def test_a_cell_that_runs_again_replaces_the_one_it_made(paged: CellWriter, page: FakePage) -> None:
-    assert paged.write(["a = 1"]) == "the code is in a new cell below"
-    for number in (2, 3):
-        said = paged.write([f"a = {number}"])
-        assert said == (  # Run All has sent what was there to the kernel already
-            "the code is below, in place of what this cell made before; run it again, also after"
-            " Run All"
-        )
-        assert page.sources == [f"a = {number}"]
-    assert "the code is the same as before" in paged.write(["a = 3"])
+@pytest.mark.parametrize(
+    ("num", "landing", "said"),
+    [
+        (1, Landing(), "the code is in a new cell below"),
+        (2, Landing(), "the 2 pieces of code are in 2 new cells below"),
+        (1, Landing(is_same=True), "the code is the same as before, below"),
+        (
+            1,
+            Landing(num_staying=1),
+            "the code is in a new cell below; 1 other cell that it made stays",
+        ),
+        (
+            3,
+            Landing(num_replaced=2, num_staying=2),
+            (
+                "the 3 pieces of code are below, in place of what this cell made before, and in 1"
+                " new cell; 2 other cells that it made stay; run it again, also after Run All"
+            ),
+        ),
+    ],
+)
+def test_where_a_page_has_put_code_is_said(
+    paged: CellWriter, page: FakePage, num: int, landing: Landing, said: str
+) -> None:
+    page.answers = [landing]
+    sources = [mark(f"a = {number}", "m", "0123456789ab") for number in range(num)]
+    assert paged.write(sources) == Place(said)
+    assert page.told == [("asks", [f"a = {number}" for number in range(num)], None)]
 
 
-def test_the_same_code_stays_the_same_cell_whatever_its_mark_says(
+def test_a_cell_that_is_not_to_be_replaced_stays_and_the_code_is_below(
     paged: CellWriter, page: FakePage
 ) -> None:
-    first = mark("a = 1", "m", "0123456789ab")
-    paged.write([first], metadata=[{"jupyter_llm": {"digest": "0123456789ab"}}])
-    paged.write([mark("a = 1", "m", "ba9876543210")])
-    assert page.sources == [first]
-    assert page.cells["new 0"].metadata["jupyter_llm"] == {"digest": "0123456789ab"}
+    page.answers = [Landing(num_replaced=1)]
+    assert paged.write(["a", "b"], replace=True).words == (
+        "the first of 2 pieces of code is in place of this cell, the rest below"
+    )
+    assert page.told == [("asks", ["a", "b"], "%%llm --replace")]
+    page.answers = [Landing(refusal="cell"), Landing()]
+    said = "this cell is read-only, so the code is in a new cell below"
+    assert paged.write(["a"], replace=True) == Place(said)
 
 
-def test_a_cell_that_the_user_has_changed_stays_and_that_is_said(
-    paged: CellWriter, page: FakePage
+def test_nothing_is_put_into_a_read_only_notebook(
+    paged: CellWriter, page: FakePage, shell: InteractiveShell
 ) -> None:
-    paged.write(["a = 1"])
-    page.edit("new 0", "a = 1  # mine")
-    said = paged.write(["a = 2"])
-    assert said == "the code is in a new cell below; 1 other cell that it made stays"
-    assert page.sources == ["a = 1  # mine", "a = 2"]
-    assert "; 1 other cell that it made stays; run it again" in paged.write(["a = 3"])
-    assert page.sources == ["a = 1  # mine", "a = 3"]
-
-
-def test_more_or_fewer_pieces_than_before_are_said(paged: CellWriter, page: FakePage) -> None:
-    assert paged.write(["a", "b"]) == "the 2 pieces of code are in 2 new cells below"
-    said = paged.write(["c", "d", "e"])
-    place = "below, in place of what this cell made before, and in 1 new cell; run it again"
-    assert said.startswith(f"the 3 pieces of code are {place}")
-    assert page.sources == ["c", "d", "e"]
-    assert "; 2 other cells that it made stay; run it again" in paged.write(["f"])
-    assert page.sources == ["f", "d", "e"]  # nothing of a notebook is taken out
+    shell.rl_next_input = None
+    page.answers = [Landing(refusal="notebook")]
+    said = "this cell is in a read-only notebook, so the code is in none"
+    assert paged.write(["a"], replace=True) == Place(said, is_landed=False)
+    assert shell.rl_next_input is None
 
 
 def test_without_a_page_cells_are_added(
     paged: CellWriter, page: FakePage, shell: InteractiveShell
 ) -> None:
-    page.is_gone = True
-    assert paged.write(["a = 1"]) == "the code is in a new cell below"
-    assert paged.write(["a = 2"]) == "the code is in a new cell below"
+    page.answers = [None, None]
+    assert paged.write(["a = 2"]).words == "the code is in a new cell below"
     assert shell.rl_next_input == "a = 2"
-    assert paged.change("asks", "%%llm", "a = 3", {}) is False
+    assert paged.change("asks", "%%llm", "a = 3", {}) == "cannot be changed from here"
 
 
-def test_another_cell_is_changed_where_it_is_what_it_was(paged: CellWriter, page: FakePage) -> None:
-    paged.write(["a = 1 / 0"])
-    assert paged.change("new 0", "a = 1 / 0", "a = 1", {"by": "us"})
-    assert page.sources == ["a = 1"]
-    assert not paged.change("new 0", "a = 1 / 0", "a = 2", {})
-    assert page.sources == ["a = 1"]
+def test_why_another_cell_is_not_changed_is_said(paged: CellWriter, page: FakePage) -> None:
+    page.answers = [Landing(num_replaced=1), Landing(refusal="changed")]
+    assert paged.change("failed", "a = 1 / 0", "a = 1", {}) == ""
+    assert paged.change("failed", "a = 1 / 0", "a = 1", {}) == "has changed meanwhile"
+    assert page.told[0] == ("failed", ["a = 1"], "a = 1 / 0")

@@ -1,0 +1,71 @@
+"""A page that is asked to put code into cells, over whatever comm it has."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from msgspec import convert
+
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.notebook.code.landing import Landing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jupyter_llm.notebook.code.landing import NewCell
+
+_ANSWER_S = 3.0  # of a page that is there
+
+
+class AskedPage:
+    """Sends a page what is to land, and waits for what comes of it.
+
+    What a page says comes on a subshell, so also while a cell waits for it; one without subshells
+    counts as none. Until it has said that it is there it is waited for once, for `patience_s`.
+    """
+
+    def __init__(
+        self, send: Callable[[messages.PutCells], object], patience_s: float = 0.0
+    ) -> None:
+        self._send = send
+        self._patience_s = patience_s
+        self._clients: dict[str, None] = {}  # that have said that they are there, the latest last
+        self._num_asked = 0
+        self._answer: messages.Landed | None = None
+        self._changed = threading.Condition()  # guards what pages say
+
+    def land(
+        self, client: str | None, cell_id: str, cells: Sequence[NewCell], before: str | None
+    ) -> Landing | None:
+        """Have the page of that name put code into cells; `landing.Page` says how.
+
+        Where it has gone, as one that was loaded again has, the one that came last stands in.
+        """
+        wanted = [messages.NewCellData(c.source, c.body, dict(c.metadata)) for c in cells]
+        with self._changed:
+            patience_s, self._patience_s = self._patience_s, 0.0
+            self._changed.wait_for(lambda: self._clients, patience_s)
+            known = [one for one in self._clients if one == client] + [*self._clients][-1:]
+            for one in dict.fromkeys(known):
+                self._num_asked += 1
+                self._answer = None
+                asked = str(self._num_asked)
+                self._send(messages.PutCells(asked, one, cell_id, before, wanted))
+                if self._changed.wait_for(lambda: self._answer is not None, _ANSWER_S):
+                    return convert(self._answer, Landing, from_attributes=True)
+                if one != client:  # which was there when it ran the cell
+                    del self._clients[one]
+            return None
+
+    def hear(self, message: messages.Hello | messages.Landed) -> None:
+        """Take in that a page is there, or what it has done."""
+        if threading.current_thread() is threading.main_thread():
+            return
+        with self._changed:
+            if isinstance(message, messages.Hello):
+                self._clients.pop(message.client, None)
+                self._clients[message.client] = None
+            elif message.target == str(self._num_asked):
+                self._answer = message
+            self._changed.notify_all()

@@ -1,0 +1,215 @@
+/** The cells of a notebook's document: all that finds, inserts and changes them goes through here. */
+
+import type { Landing, LandingCell, Refusal } from "../connection/messages.js";
+import { edits } from "../dom/diff.js";
+import { fingerprint, setMetadata } from "../dom/pieces.js";
+import { randomId } from "../dom/random_id.js";
+import { trans } from "../dom/words.js";
+import type { Output } from "./outputs.js";
+
+/** Where a cell's metadata says for which cell it was made, and what it was then. */
+const MADE = "jupyter_llm_made_by";
+
+export interface Cell {
+  id: string;
+  index: number;
+  source: string;
+  type: string;
+}
+
+export interface NewCell {
+  id?: string;
+  source: string;
+  metadata?: Record<string, unknown>;
+}
+
+/** What is used of the models of JupyterLab's documents, which others may be changing, too. */
+interface Shared {
+  transact(change: () => void): void;
+  undoManager?: { stopCapturing(): void } | null;
+}
+
+interface SharedCell extends Shared {
+  getSource(): string;
+  updateSource(start: number, end: number, text: string): void;
+  getMetadata(key: string): unknown;
+  setMetadata(key: string, value: unknown): void;
+}
+
+interface OutputsModel {
+  length: number;
+  get(index: number): { metadata: Record<string, unknown>; toJSON(): Output };
+  set(index: number, output: Output): void;
+}
+
+export interface CellModel {
+  id: string;
+  type: string;
+  sharedModel: SharedCell;
+  outputs?: OutputsModel;
+  executionCount?: number | null;
+  /** It has changed since it ran. */
+  isDirty?: boolean;
+}
+
+export interface NotebookModel {
+  readOnly?: boolean;
+  cells: { length: number; get(index: number): CellModel };
+  sharedModel: Shared & { insertCells(index: number, cells: object[]): void };
+}
+
+/** The document that a widget's manager belongs to; null where it is out of reach. */
+export function modelOf(manager: unknown): NotebookModel | null {
+  const { context } = (manager ?? {}) as { context?: { model?: NotebookModel } };
+  const model = context?.model;
+  const { cells, sharedModel } = model ?? {};
+  const isNotebook =
+    typeof cells?.get === "function" && typeof sharedModel?.insertCells === "function";
+  return isNotebook && model ? model : null;
+}
+
+/**
+ * Cells are found by their ids, since their places change under the user's hands. Whatever is changed
+ * is one step to undo, apart from what is typed before and after, and no more of a text than differs:
+ * cursors and what others write there stay where they are.
+ */
+export class NotebookDocument {
+  readonly #model: NotebookModel;
+
+  constructor(model: NotebookModel) {
+    this.#model = model;
+  }
+
+  get models(): CellModel[] {
+    const { cells } = this.#model;
+    return Array.from({ length: cells.length }, (_, index) => cells.get(index));
+  }
+
+  cell(id: string): Cell | null {
+    const index = this.models.findIndex((cell) => cell.id === id);
+    return index < 0 ? null : this.describe(index);
+  }
+
+  protected describe(index: number): Cell {
+    const { id, type, sharedModel } = this.#model.cells.get(index);
+    return { id, index, type, source: sharedModel.getSource() };
+  }
+
+  /** Why nothing can be put into a cell. */
+  refusal(id: string): Refusal | null {
+    const shared = this.#shared(id);
+    return shared ? refusalOf(this.#model, shared) : "gone";
+  }
+
+  /** Insert code cells below another, or at the end, in their order; say why if that cannot be. */
+  insertBelow(cells: NewCell[], anchorId: string | null): Refusal | null {
+    const refusal = refusalOf(this.#model);
+    if (refusal) return refusal;
+    const { sharedModel, cells: all } = this.#model;
+    const index = this.models.findIndex(({ id }) => id === anchorId) + 1 || all.length;
+    const made = cells.map(({ id, source, metadata = {} }) => ({
+      ...{ id, cell_type: "code", source, metadata },
+      ...{ outputs: [], execution_count: null },
+    }));
+    inOneStep(sharedModel, () => sharedModel.insertCells(index, made));
+    return null;
+  }
+
+  /**
+   * Put other code into a cell, or say why that cannot be. `metadata` is set beside what it has. With
+   * `before` it is changed only while it reads so, but for blanks at its end.
+   */
+  replace(id: string, { source, metadata = {} }: NewCell, before?: string): Refusal | null {
+    const [refusal, shared] = [this.refusal(id), this.#shared(id)];
+    if (refusal || !shared) return refusal;
+    const old = shared.getSource();
+    if (before !== undefined && before.trimEnd() !== old.trimEnd()) return "changed";
+    inOneStep(shared, () => {
+      for (const { start, end, text } of edits(old, source).reverse()) {
+        shared.updateSource(start, end, text);
+      }
+      setMetadata(shared, metadata);
+    });
+    return null;
+  }
+
+  /**
+   * Put the code of a cell that has run where it belongs. With `before` the first takes the place of
+   * the cell itself. Else they come into those that were made for the cell before and are as they were
+   * then, and the rest below.
+   */
+  land(id: string, wanted: LandingCell[], before: string | null): Landing {
+    const landing: Landing = { num_replaced: 0, num_staying: 0, is_same: false, refusal: null };
+    const [first, ...rest] = wanted;
+    if (!this.cell(id)) return { ...landing, refusal: "gone" };
+    if (before !== null && first) {
+      const refusal = this.replace(id, first, before);
+      if (!refusal && rest.length > 0) this.insertBelow(rest.map(plain), id);
+      return { ...landing, num_replaced: refusal ? 0 : 1, refusal };
+    }
+    const made = this.#madeFor(id);
+    const places = made.filter(({ isUnchanged }) => isUnchanged).slice(0, wanted.length);
+    const bodies = wanted.map(({ body }) => fingerprint(body));
+    if (bodies.length === places.length && bodies.every((body, at) => body === places[at]?.body)) {
+      return { ...landing, is_same: true };
+    }
+    const named = (cell: LandingCell, own: string): NewCell => {
+      const [source, body] = [fingerprint(cell.source), fingerprint(cell.body)];
+      // It says which one it is: a copy that the user makes of it is theirs.
+      const metadata = { ...cell.metadata, [MADE]: { cell: id, id: own, source, body } };
+      return { id: own, source: cell.source, metadata };
+    };
+    const replaced = places.filter((place, at) => {
+      const cell = wanted[at];
+      return cell && this.replace(place.id, named(cell, place.id)) === null;
+    });
+    const left = wanted.slice(replaced.length).map((cell) => named(cell, randomId()));
+    const refusal = left.length > 0 ? this.insertBelow(left, replaced.at(-1)?.id ?? id) : null;
+    const [num_replaced, num_staying] = [replaced.length, made.length - replaced.length];
+    return { ...landing, num_replaced, num_staying, refusal };
+  }
+
+  /** The cells that were made for another one and may be edited, in their order. */
+  #madeFor(anchor: string): { id: string; body: unknown; isUnchanged: boolean }[] {
+    return this.models.flatMap(({ id, sharedModel: shared }) => {
+      const made = shared.getMetadata(MADE) as Record<string, unknown> | undefined;
+      if (made?.cell !== anchor || made.id !== id || this.refusal(id)) return [];
+      const isUnchanged = made.source === fingerprint(shared.getSource());
+      return [{ id, body: made.body, isUnchanged }];
+    });
+  }
+
+  #shared(id: string): SharedCell | undefined {
+    return this.models.find((cell) => cell.id === id)?.sharedModel;
+  }
+}
+
+/** Why nothing can be put into a notebook, or into a cell of it. */
+export function refusalOf(
+  notebook: Pick<NotebookModel, "readOnly">,
+  shared?: Pick<SharedCell, "getMetadata">,
+): Refusal | null {
+  if (notebook.readOnly) return "notebook";
+  return shared?.getMetadata("editable") === false ? "cell" : null;
+}
+
+/** Fail, and say in words why something did not land. */
+export function checkLanded(refusal: Refusal | null): void {
+  const reasons: Record<Refusal, string> = {
+    gone: trans.__("The cell is no longer in the notebook."),
+    changed: trans.__("The cell has changed meanwhile, so it is left as it is."),
+    cell: trans.__("The cell is read-only. Insert the code below it instead."),
+    notebook: trans.__("The notebook is read-only. Copy the code instead."),
+  };
+  if (refusal) throw new Error(reasons[refusal]);
+}
+
+function plain({ source, metadata }: LandingCell): NewCell {
+  return { source, metadata };
+}
+
+function inOneStep(shared: Shared, change: () => void): void {
+  shared.undoManager?.stopCapturing();
+  shared.transact(change);
+  shared.undoManager?.stopCapturing();
+}
