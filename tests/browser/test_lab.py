@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser.answers import note_complaints
+from browser.extension import Extension
 from browser.lab import APPS, Lab, Notebook, Traffic
 from browser.live_panel import SCRIPTED
 from common.test_markdown import HOSTILE
@@ -25,14 +26,8 @@ SHORT = "%%llm -n 24 --seed 1\nWhat is a notebook?"
 LONG = "%%llm -n 1000 --seed 1\nTell a very long story about a lighthouse and the sea."
 BAR_AT_ONCE = "from jupyter_llm.common import bars\nbars._DELAY_S, bars._PERIOD_S = 0, 0.05"
 FOR_A_VARIABLE = "%%llm -n 24 --seed 1 answer <<\nWhat is a notebook?"
-LISTEN = """
-kernel = get_ipython().kernel
-sessions = set()
-sessions_here = {kernel.get_parent()["header"]["session"]}
-page = get_ipython().magics_manager.registry["LLMMagics"]._opened
-page.on_msg(lambda *_: sessions.add(kernel.get_parent()["header"]["session"]))
-"""
-HAS_ANOTHER = "bool(sessions - sessions_here)"
+NUM_PAGES = "len([*__import__('jupyter_llm').frontends.lab.target.sessions])"
+NO_PAGES = "\nfrom jupyter_llm.frontends.lab import presence\npresence.go(get_ipython())"
 ASK = "%%llm -f code -t 0\nAdd two numbers."
 CODE = "%%llm -f code {option} -n 60 --seed 4\nAdd two numbers."
 SHOW = """
@@ -199,6 +194,7 @@ def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_ch
     expect(notebook.cell(2)).to_contain_text("in place of what this cell made before")
     expect(notebook.cell(2)).to_contain_text("run it again")  # what was sent before has run
     notebook.restart()
+    notebook.set_source(1, count_on + NO_PAGES)  # as where the extension is not installed
     assert page.evaluate(RUN_ALL) == 4
     notebook.set_source(3, "a = 'mine'")
     assert page.evaluate(RUN_ALL) == 5
@@ -227,16 +223,15 @@ def test_of_two_pages_with_one_notebook_only_the_one_that_runs_a_cell_is_changed
     open_notebook: Callable[..., Notebook], other_page: Page, lab: Lab
 ) -> None:
     replies = "engine.replies.extend(['a = 1', 'a = 2', 'total = 1 / 4\\n```', 'a = 3'])"
-    cells = (ASK, "total = 1 / 0", "%llm /fix --replace", LISTEN, HAS_ANOTHER)
-    one = open_notebook(SCRIPTED, replies, *cells)
-    for index in (0, 1, 2, 6):
+    one = open_notebook(SCRIPTED, replies, ASK, "total = 1 / 0", "%llm /fix --replace", NUM_PAGES)
+    for index in (0, 1, 2):
         one.run(index)
     other_page.goto(lab.page_url(one.path.name))
     other = Notebook(other_page, one.path)  # as it was saved, without the cell that was made
 
     def is_the_other_there() -> bool:
-        one.run(7)  # a cell that waits would keep the other page from what it asks the kernel
-        return bool(one.outputs(7)[0]["data"]["text/plain"] == "True")
+        one.run(6)  # a cell that waits would keep the other page from what it asks the kernel
+        return bool(one.outputs(6)[0]["data"]["text/plain"] == "2")
 
     until(is_the_other_there)
     for index in (2, 4, 5):
@@ -245,3 +240,40 @@ def test_of_two_pages_with_one_notebook_only_the_one_that_runs_a_cell_is_changed
     assert [one.source(index).splitlines()[-1] for index in (3, 4)] == ["a = 3", "total = 1 / 0"]
     found = [other.source(index).splitlines()[-1] for index in (3, 4)]
     assert found == ["a = 2", "total = 1 / 4"]
+
+
+def test_code_lands_over_the_connection_of_the_page_as_one_small_step_or_says_why_not(
+    open_notebook: Callable[..., Notebook], page: Page
+) -> None:
+    replies = "engine.replies.extend(['a = 1', 'a = 2', 'b = 1', 'b = 2'])"
+    opened = "get_ipython().magics_manager.registry['LLMMagics']._opened"
+    notebook = open_notebook(
+        SCRIPTED, replies, ASK, f"{ASK} ".replace("-t", "--replace -t"), opened
+    )
+    notebook.run(0)
+    Extension(notebook).wait_for_state("open")
+    for index in (1, 2):
+        notebook.run(index)
+    editor = "notebook.content.widgets[3].editor"
+    page.evaluate(f"{editor}.setCursorPosition({{ line: 1, column: 2 }})")
+    notebook.run(2)
+    assert notebook.source(3).splitlines()[1:] == ["a = 2"]
+    assert page.evaluate(f"{editor}.getCursorPosition()") == {"line": 1, "column": 2}
+    page.evaluate(f"{editor}.undo()")
+    assert notebook.source(3).splitlines()[1:] == ["a = 1"]
+    prompt = notebook.source(4)
+    page.evaluate(
+        "() => notebook.content.widgets[4].model.sharedModel.setMetadata('editable', false)"
+    )
+    notebook.run(4)
+    assert notebook.source(4) == prompt
+    assert notebook.source(5).splitlines()[1:] == ["b = 1"]
+    expect(notebook.cell(4)).to_contain_text("this cell is read-only, so the code is in a new cell")
+    page.evaluate("() => { notebook.context.model.readOnly = true; }")
+    notebook.run(4)
+    assert notebook.source(5).splitlines()[1:] == ["b = 1"]
+    expect(notebook.rendered(4)).to_contain_text("in a read-only notebook")
+    expect(notebook.rendered(4).locator("pre")).to_contain_text("b = 2")
+    page.evaluate("() => { notebook.context.model.readOnly = false; }")
+    notebook.run(6)
+    assert notebook.outputs(6) == []  # no widget was needed

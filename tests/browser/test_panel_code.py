@@ -159,6 +159,17 @@ def test_a_cell_that_has_changed_is_not_replaced_unseen(chat: PanelPage) -> None
     assert sources(chat) == [PREPARED["source"]]
 
 
+def test_what_is_read_only_stays_and_the_panel_says_why(chat: PanelPage) -> None:
+    show_code(chat, "a = 1")
+    chat.page.evaluate("() => { panelPage.notebook.cells[0].metadata.editable = false; }")
+    chat.button("Replace cell").first.click()
+    expect(chat.panel.locator(".jllm-note")).to_contain_text("The cell is read-only.")
+    chat.page.evaluate("() => { panelPage.notebook.context.model.readOnly = true; }")
+    chat.button("Insert below").first.click()
+    expect(chat.panel.locator(".jllm-note")).to_contain_text("The notebook is read-only.")
+    assert sources(chat) == ["a = 1"]
+
+
 def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_cell(
     chat: PanelPage,
 ) -> None:

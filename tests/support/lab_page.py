@@ -84,7 +84,7 @@ class LabPage(Page):
     def __init__(self, sessions: Sessions, path: str = "notebook.ipynb") -> None:
         super().__init__(path)
         self.comm = PageComm(self)
-        sessions.open(self.comm)
+        sessions.open(self.comm, {"header": {"session": self.name}})
 
     def tell(self, content: object) -> None:
         self.comm.handle_msg({"content": {"data": content}})

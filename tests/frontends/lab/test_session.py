@@ -77,3 +77,16 @@ def test_a_page_that_connects_again_takes_its_own_place(
     again = LabPage(sessions)
     again.hello(client=page.name)
     assert len(list(sessions)) == 1
+
+
+def test_code_lands_in_the_page_that_ran_its_cell_or_else_in_one_that_is_still_there(
+    sessions: Sessions, open_page: MakePage
+) -> None:
+    one, other = open_page(), open_page()
+    clients = {page.name: sessions.page(page.name) for page in (one, other)}
+    assert {name: found and found.client for name, found in clients.items()} == {
+        name: name for name in clients
+    }
+    assert sessions.page("of another front end") is None
+    one.close()
+    assert sessions.page(one.name) is clients[other.name]
