@@ -19,6 +19,10 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
     initialize({ model }) {
       const made = createStore(model);
       store = made;
+      made.subscribe((changed) => {
+        const isReady = changed.has("connection") && made.state.connection === "ready";
+        if (isReady) made.models.follow(made); // it may be another kernel, or have been told bye
+      });
       return () => made.dispose();
     },
 

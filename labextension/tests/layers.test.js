@@ -13,7 +13,7 @@ const FOLDERS = [
   ["provenance"],
   ["actions", "frame", "prompt_cells", "sidebar", "status_bar"],
   ["compose", "ghost", "talk"],
-  ["markdown", "page"],
+  ["markdown", "models", "page"],
   ["kernel"],
   ["connection"],
   ["dom"],

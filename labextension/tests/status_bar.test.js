@@ -2,25 +2,14 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Signal } from "@lumino/signaling";
-import { ModelStatus } from "../lib/status_bar/model_status.js";
-import { line, shortName, size } from "../lib/status_bar/words.js";
+import { ModelStatus } from "../lib/kernel/model_status.js";
+import { line, shortName, size } from "../lib/models/words.js";
 import { example } from "./messages.js";
-
-/**
- * @param {string} text
- * @param {string[]} values
- */
-const translate = (text, ...values) =>
-  text.replace(/%(\d)/g, (_, number) => String(values[Number(number) - 1]));
 
 const { activity: status } = example("activity");
 
-/** A connection that notes what is asked, and whose answers are given by hand. */
-class FakeConnection {
-  state = "open";
-  stateChanged = new Signal(this);
-  received = new Signal(this);
+/** A line that notes what is asked, and whose answers are given by hand. */
+class FakeLine {
   /** @type {any[]} */
   asked = [];
   /** @type {((message: any) => void)[]} */
@@ -35,20 +24,17 @@ class FakeConnection {
 }
 
 /** @returns {any} */
-const fake = () => new FakeConnection();
+const fake = () => new FakeLine();
 
 test("a line says what the model does, how full it is and what it takes", () => {
-  assert.equal(line("open", status, null, translate), "smollm2-135m · idle · KV 12 % · 470 MB");
+  assert.equal(line("open", status, null), "smollm2-135m · idle · KV 12 % · 470 MB");
   const two = { ...status, beside: ["coder (code at the cursor)"] };
-  assert.equal(
-    line("open", two, null, translate),
-    "smollm2-135m · idle · KV 12 % · 1 more · 470 MB",
-  );
+  assert.equal(line("open", two, null), "smollm2-135m · idle · KV 12 % · 1 more · 470 MB");
 });
 
 test("while a model is loaded the line says how far", () => {
   const loading = example("activity-loading").activity;
-  assert.equal(line("open", loading, null, translate), "smollm2-135m · loading 25 % · 120 MB");
+  assert.equal(line("open", loading, null), "smollm2-135m · loading 25 % · 120 MB");
 });
 
 for (const [state, text] of [
@@ -59,16 +45,16 @@ for (const [state, text] of [
   [null, ""],
 ]) {
   test(`without a connection the line is fit for that: ${state}`, () => {
-    assert.equal(line(/** @type {any} */ (state), null, null, translate), text);
+    assert.equal(line(/** @type {any} */ (state), null, null), text);
   });
 }
 
 test("while a model is pulled the line says how far", () => {
   const { pull } = example("pull-running");
-  const said = line("open", status, pull, translate);
+  const said = line("open", status, pull);
   assert.equal(said, "smollm2-135m · idle · KV 12 % · 470 MB · pulling 25 %");
   const none = /** @type {any} */ ({ ...status, state: "none", model: null });
-  assert.equal(line("open", none, pull, translate), "LLM: no model loaded · pulling 25 %");
+  assert.equal(line("open", none, pull), "LLM: no model loaded · pulling 25 %");
 });
 
 test("the models are listed again when one has been pulled", async () => {
@@ -78,15 +64,15 @@ test("the models are listed again when one has been pulled", async () => {
   one.answer[1](example("models"));
   await listed;
   const { pull } = example("pull-running");
-  one.received.emit({ type: "pull", pull });
+  model.take({ type: "pull", pull });
   assert.equal(one.asked.length, 2);
-  one.received.emit({ type: "pull", pull: { ...pull, state: "done" } });
+  model.take({ type: "pull", pull: { ...pull, state: "done" } });
   assert.deepEqual(one.asked.at(-1), { type: "list-models" });
 });
 
 test("a kernel without a model says so", () => {
   const none = { ...status, state: "none", model: null };
-  assert.equal(line("open", /** @type {any} */ (none), null, translate), "LLM: no model loaded");
+  assert.equal(line("open", /** @type {any} */ (none), null), "LLM: no model loaded");
 });
 
 for (const [name, short] of [
@@ -111,28 +97,26 @@ test("a size has few digits", () => {
   ]);
 });
 
-test("only the notebook in front is watched", () => {
+test("only one kernel is watched at a time", () => {
   const [model, one, other] = [new ModelStatus(), fake(), fake()];
   model.follow(one);
-  one.received.emit({ type: "activity", activity: status });
+  model.take({ type: "activity", activity: status });
   assert.deepEqual(model.status, status);
   model.follow(other);
   assert.deepEqual(one.asked.at(-1), { type: "watch-activity", is_on: false });
   assert.deepEqual(other.asked, [{ type: "watch-activity", is_on: true }]);
-  one.received.emit({ type: "activity", activity: status });
   assert.equal(model.status, null);
 });
 
-test("a connection that comes back is watched again, and nothing is said of it meanwhile", () => {
+test("a line that comes back is watched again, and nothing is said of it meanwhile", () => {
   const [model, one] = [new ModelStatus(), fake()];
   model.follow(one);
-  one.received.emit({ type: "activity", activity: status });
-  one.state = "none";
-  one.stateChanged.emit("none");
+  model.take({ type: "activity", activity: status });
+  model.follow(null);
   assert.equal(model.status, null);
-  one.state = "open";
-  one.stateChanged.emit("open");
-  assert.equal(one.asked.length, 2);
+  model.follow(one);
+  const on = { type: "watch-activity", is_on: true };
+  assert.deepEqual(one.asked, [on, { ...on, is_on: false }, on]);
 });
 
 test("what is being loaded can be stopped where it was chosen", async () => {

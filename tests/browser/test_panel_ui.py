@@ -163,9 +163,9 @@ def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
 
 
 def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage) -> None:
-    chat.open()
+    chat.open(**{"watch-activity": example("activity")})
     status = chat.panel.locator(".jllm-status")
-    for words in ("SmolLM2-135M-Instruct", "32%", "58.3 tokens/s", "92% cached"):
+    for words in ("smollm2-135m · idle · KV 12 % · 470 MB", "32%", "58.3 tokens/s", "92% cached"):
         expect(status).to_contain_text(words)
     gauge = chat.button("Context: 1,310 of 4,096 tokens, 32%")
     gauge.press("Enter")
@@ -366,7 +366,7 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
         *("Copy", "Code in python"),
         *("Copy", "36 tokens, how SmolLM2-135M-Instruct answered"),
         "Message",
-        *("Attach cell", "Attach output"),
+        *("Attach cell", "Attach output", "Connecting…"),
         "Context: 1,310 of 4,096 tokens, 32%",
     ]
     keys = chat.page.keyboard

@@ -113,8 +113,6 @@ class StatusData(Data):
     """
 
     model: str | None = None
-    is_loaded: bool = False
-    n_ctx: int | None = None
     allowed: int | None = None
     used: int | None = None
     parts: PartsData = PartsData()

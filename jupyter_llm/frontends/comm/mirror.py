@@ -160,8 +160,6 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
     usage = turns[-1].completion.usage if turns else None
     return StatusData(
         model=engine.info.name,
-        is_loaded=True,
-        n_ctx=engine.info.n_ctx,
         allowed=report.num_allowed,
         used=report.num_tokens,
         parts=messages.PartsData(
@@ -192,4 +190,4 @@ def status_at_once(chat: Chat, known: StatusData) -> StatusData:
     info = engine.info
     if info.name == known.model:
         return known
-    return StatusData(model=info.name, is_loaded=True, n_ctx=info.n_ctx)
+    return StatusData(model=info.name)

@@ -112,8 +112,6 @@ export interface TurnData {
 
 export interface Status {
   model: string | null;
-  is_loaded: boolean;
-  n_ctx: number | null;
   allowed: number | null;
   used: number | null;
   parts: { system: number; cells: number; turns: number; variables: number };

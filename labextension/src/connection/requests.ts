@@ -38,7 +38,7 @@ const SHOWN = new Set<Request["type"]>([
 ]);
 
 /** Nobody waits for these, so it is no news if they wait. */
-const NEVER_LATE = new Set<Request["type"]>(["draft"]);
+const NEVER_LATE = new Set<Request["type"]>(["draft", "watch-activity"]);
 
 interface OpenRequest {
   type: Request["type"];

@@ -29,7 +29,7 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
   const { signal } = controller;
   const announcer = createAnnouncer();
   const awaited = new Awaited();
-  const status = new StatusView();
+  const status = new StatusView(store.models);
   const conversation = new Conversation(
     {
       store,
@@ -102,6 +102,7 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
     dispose() {
       controller.abort();
       composer.dispose();
+      status.dispose();
       element.remove();
     },
   };

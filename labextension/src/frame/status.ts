@@ -3,6 +3,8 @@
 import type { Status } from "../connection/messages.js";
 import { make, makeButton, setText } from "../dom/elements.js";
 import { randomId } from "../dom/random_id.js";
+import type { ModelStatus } from "../kernel/model_status.js";
+import { createModelPicker } from "../models/model_picker.js";
 import { inWords, rounded } from "../talk/facts.js";
 
 /** The parts of the window in the order in which they stand in a prompt. */
@@ -18,7 +20,6 @@ const NAMES = {
 };
 
 export class StatusView {
-  readonly #model = make("span", "jllm-model");
   readonly #bar = make("span", "jllm-gauge");
   readonly #share = make("span", "jllm-gauge-share");
   readonly #gauge = makeButton("", () => this.#unfold(this.#legend.hidden));
@@ -28,8 +29,11 @@ export class StatusView {
   readonly #remark = make("p", "jllm-model-remark");
   readonly #legend = make("div", "jllm-legend");
   readonly element = make("div", "jllm-status", this.#legend, this.#line, this.#remark);
+  readonly dispose: () => void;
 
-  constructor() {
+  constructor(models: ModelStatus) {
+    const picker = createModelPicker(models);
+    this.dispose = picker.dispose;
     this.#legend.id = `jllm-legend-${randomId()}`;
     this.#legend.hidden = true;
     this.#bar.setAttribute("aria-hidden", "true");
@@ -37,7 +41,7 @@ export class StatusView {
     this.#gauge.setAttribute("aria-expanded", "false");
     this.#gauge.setAttribute("aria-controls", this.#legend.id);
     this.#gauge.append(this.#bar, this.#share);
-    this.#line.append(this.#model, this.#gauge, this.#speed, this.#cached);
+    this.#line.append(picker.element, this.#gauge, this.#speed, this.#cached);
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || this.#legend.hidden) return;
       this.#unfold(false);
@@ -46,8 +50,6 @@ export class StatusView {
   }
 
   show(status: Status | null): void {
-    setText(this.#model, modelText(status));
-    this.#model.title = this.#model.textContent;
     this.#remark.hidden = !status?.remark;
     setText(this.#remark, status?.remark ?? "");
     this.#showGauge(status);
@@ -87,12 +89,6 @@ export class StatusView {
     this.#legend.hidden = !isOpen;
     this.#gauge.setAttribute("aria-expanded", String(isOpen));
   }
-}
-
-function modelText(status: Status | null): string {
-  if (!status) return "Connecting…";
-  if (status.model === null) return "No model loaded yet";
-  return status.is_loaded ? status.model : `${status.model} (not loaded)`;
 }
 
 function segment(name: keyof typeof NAMES, share: number): HTMLElement {

@@ -5,6 +5,7 @@ import type { Attachment, Message, MessageOf, Numbered, Request } from "../conne
 import { Requests, type Sent } from "../connection/requests.js";
 import { randomId } from "../dom/random_id.js";
 import { Changes, type Listener } from "./changes.js";
+import { ModelStatus } from "./model_status.js";
 import {
   apply,
   applySnapshot,
@@ -46,6 +47,8 @@ export function createStore(model: Comm): Store {
 
 export class Store {
   readonly state = emptyState();
+  /** The model that answers. */
+  readonly models = new ModelStatus();
   readonly #changes = new Changes();
   readonly #view = randomId();
   readonly #model: Comm;
@@ -246,6 +249,7 @@ export class Store {
     if (isGap) this.#recover();
     // What comes before the snapshot is in it; after a gap nothing can be built on what there is.
     if (this.#hello || this.state.connection === "connecting") return;
+    this.models.take(message);
     if (!apply(this.state, message, this.#changes.note)) this.#recover();
   };
 

@@ -10,7 +10,7 @@ import { offlineBoltIcon } from "@jupyterlab/ui-components";
 import type { Connection } from "../connection/connection.js";
 import { Connections } from "../connection/connections.js";
 import { loadFailure, standing } from "../connection/standing.js";
-import { ModelStatus } from "./model_status.js";
+import { speak } from "../dom/words.js";
 import { StatusItem } from "./status_item.js";
 
 const ID = "jupyter-llm:status-bar";
@@ -36,6 +36,7 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null,
   ) => {
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
+    speak(trans);
     const { commands } = app;
     const category = trans.__("Language Model");
     const current = () => (tracker.currentWidget ? connections.of(tracker.currentWidget) : null);
@@ -54,10 +55,9 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
       void heed(settings, connections, () => hint(settings, openChat, trans));
     }
     if (!statusBar) return;
-    const model = new ModelStatus();
-    const item = new StatusItem(model, trans, {
+    const item = new StatusItem({
       load: () => void commands.execute(LOAD),
-      explain: () => explain(model.connection, trans),
+      explain: (connection) => explain(connection, trans),
       openSettings: () => void commands.execute(EDIT_SETTINGS, { query: category }),
     });
     statusBar.registerStatusItem(ID, {
@@ -67,11 +67,11 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
       isActive: () => item.hasText,
       activeStateChanged: item.shownChanged,
     });
-    tracker.currentChanged.connect(() => model.follow(current()));
-    model.follow(current());
+    tracker.currentChanged.connect(() => item.follow(current()));
+    item.follow(current());
     commands.addCommand(STATUS, {
       label: trans.__("LLM: Model Status and Choice"),
-      isEnabled: () => model.state === "open",
+      isEnabled: () => item.connection?.state === "open",
       execute: () => item.press(),
       describedBy: NO_ARGUMENTS,
     });

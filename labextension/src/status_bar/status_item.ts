@@ -1,47 +1,64 @@
 /** The line about the model in the status bar. */
 
 import { type Popup, showPopup } from "@jupyterlab/statusbar";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { Widget } from "@lumino/widgets";
-import { ModelPopup } from "./model_popup.js";
-import type { ModelStatus } from "./model_status.js";
-import { line } from "./words.js";
+import type { Connection } from "../connection/connection.js";
+import type { Message } from "../connection/messages.js";
+import { make } from "../dom/elements.js";
+import { ModelStatus } from "../kernel/model_status.js";
+import { ModelPopup } from "../models/model_popup.js";
+import { line } from "../models/words.js";
 
 /** What the line asks of the application. */
 export interface StatusItemActions {
   load(): void;
   /** What is the matter, where that takes more than a line. */
-  explain(): string;
+  explain(connection: Connection | null): string;
   openSettings: (() => void) | null;
 }
 
-/** A button that says what the model does, and opens more; it announces nothing by itself. */
+/**
+ * A button that says what the model of the notebook in front does, and opens more; it announces
+ * nothing by itself. The kernels of the others are asked nothing.
+ */
 export class StatusItem extends Widget {
   readonly shownChanged: ISignal<this, void>;
   readonly #shownChanged: Signal<this, void>;
-  readonly #model: ModelStatus;
-  readonly #trans: TranslationBundle;
+  readonly #model = new ModelStatus();
   readonly #actions: StatusItemActions;
-  readonly #text = document.createElement("span");
+  readonly #text = make("span", "jp-StatusBar-TextItem");
+  #connection: Connection | null = null;
   #popup: Popup | null = null;
 
-  constructor(model: ModelStatus, trans: TranslationBundle, actions: StatusItemActions) {
+  constructor(actions: StatusItemActions) {
     const node = document.createElement("button");
     super({ node });
     this.#shownChanged = new Signal(this);
     this.shownChanged = this.#shownChanged;
-    this.#model = model;
-    this.#trans = trans;
     this.#actions = actions;
     this.addClass("jllm-status-item");
     this.addClass("jp-mod-highlighted");
     node.type = "button";
     node.onclick = () => this.press();
-    this.#text.className = "jp-StatusBar-TextItem";
     node.append(this.#text);
-    model.changed.connect(this.#show, this);
+    this.#model.onChange(() => this.#show());
     this.#show();
+  }
+
+  get connection(): Connection | null {
+    return this.#connection;
+  }
+
+  /** Go over to another notebook's kernel. */
+  follow(connection: Connection | null): void {
+    if (connection === this.#connection) return;
+    this.#connection?.stateChanged.disconnect(this.#watch, this);
+    this.#connection?.received.disconnect(this.#take, this);
+    this.#connection = connection;
+    connection?.stateChanged.connect(this.#watch, this);
+    connection?.received.connect(this.#take, this);
+    this.#watch();
   }
 
   /** Whether there is something to say. */
@@ -51,23 +68,30 @@ export class StatusItem extends Widget {
 
   /** Do what a click does. */
   press(): void {
-    if (this.#model.state === "absent") this.#actions.load();
-    else if (this.#model.state === "open") this.#open();
+    if (this.#connection?.state === "absent") this.#actions.load();
+    else if (this.#connection?.state === "open") this.#open();
   }
 
   dispose(): void {
-    this.#model.changed.disconnect(this.#show, this);
+    this.follow(null);
     this.#popup?.dispose();
     super.dispose();
   }
 
+  #watch(): void {
+    this.#model.follow(this.#connection?.state === "open" ? this.#connection : null);
+  }
+
+  #take(_connection: Connection, message: Message): void {
+    this.#model.take(message);
+  }
+
   #show(): void {
-    const { state, status, pulling } = this.#model;
+    const { status, pulling } = this.#model;
+    const state = this.#connection?.state ?? null;
     const hadText = this.hasText;
-    this.#text.textContent = line(state, status, pulling, (said, ...v) =>
-      this.#trans.__(said, ...v),
-    );
-    this.node.title = this.#actions.explain();
+    this.#text.textContent = line(state, status, pulling);
+    this.node.title = this.#actions.explain(this.#connection);
     if (state === "open") this.node.setAttribute("aria-haspopup", "dialog");
     else this.node.removeAttribute("aria-haspopup");
     if (state !== "open") this.#popup?.dispose();
@@ -86,7 +110,9 @@ export class StatusItem extends Widget {
         this.#popup?.dispose();
         openSettings();
       });
-    const body = new ModelPopup(this.#model, this.#trans, leave);
+    const view = new ModelPopup(this.#model, leave);
+    const body = new Widget({ node: view.node });
+    body.disposed.connect(view.dispose);
     this.#popup = showPopup({ body, anchor: this, align: "left", hasDynamicSize: true });
     this.node.setAttribute("aria-expanded", "true");
     this.#popup.node.addEventListener("focusout", ({ relatedTarget }) => {

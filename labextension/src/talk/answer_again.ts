@@ -1,6 +1,7 @@
 /** The menu that asks for another answer to a prompt: again, with another seed, or a temperature. */
 
 import { make, makeButton } from "../dom/elements.js";
+import { placeBeside } from "../dom/places.js";
 
 export interface Sampling {
   seed?: number;
@@ -39,7 +40,7 @@ export function createAnswerAgain(onChoose: (sampling: Sampling) => void): HTMLE
     menuItem("At another temperature…", () => {
       menu.hidden = true;
       form.show();
-      place(popup, button);
+      placeBeside(popup, button);
     }),
   );
 
@@ -47,7 +48,7 @@ export function createAnswerAgain(onChoose: (sampling: Sampling) => void): HTMLE
     menu.hidden = false;
     form.element.hidden = true;
     popup.showPopover();
-    place(popup, button);
+    placeBeside(popup, button);
     focusItem(menu, 0);
   }
 
@@ -133,14 +134,4 @@ function createTemperatureForm(
       field.select();
     },
   };
-}
-
-/** Put a popup below a button, or above it where there is no room; always within the window. */
-function place(popup: HTMLElement, button: HTMLElement): void {
-  const at = button.getBoundingClientRect();
-  const { width, height } = popup.getBoundingClientRect();
-  const hasRoom = at.bottom + height < window.innerHeight;
-  const left = Math.min(at.left, window.innerWidth - width - 4);
-  popup.style.left = `${Math.max(4, left)}px`;
-  popup.style.top = `${hasRoom ? at.bottom + 2 : Math.max(4, at.top - height - 2)}px`;
 }

@@ -236,7 +236,7 @@ def test_the_status_says_how_full_the_context_is_by_parts(
     front.wait_until(lambda front: front.status["parts"]["turns"] > 0)
     status = front.status
     parts = status["parts"]
-    assert (status["model"], status["is_loaded"], status["n_ctx"]) == ("scripted", True, 4096)
+    assert status["model"] == "scripted"
     assert parts["system"] == len("Be brief.")
     assert parts["turns"] == len("What are prices?") + len("They are two.")
     assert parts["cells"] > len("prices = [1.5, 2.5]")

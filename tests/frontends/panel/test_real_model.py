@@ -32,7 +32,7 @@ def stop(front: FrontEnd) -> None:
 
 
 def is_loaded(front: FrontEnd) -> bool:
-    return bool(front.status["is_loaded"])
+    return front.status["model"] is not None
 
 
 def test_the_status_knows_the_model_as_soon_as_it_is_loaded(live: FrontEnd) -> None:
@@ -41,7 +41,7 @@ def test_the_status_knows_the_model_as_soon_as_it_is_loaded(live: FrontEnd) -> N
     live.wait_until(lambda front: is_loaded(front) and not front.is_idle)
     stop(live)
     live.wait_until(lambda front: (front.status["used"] or 0) > 0)
-    assert (live.status["model"], live.status["n_ctx"]) == ("tiny", llm.status().info.n_ctx)  # type: ignore[union-attr]
+    assert live.status["model"] == "tiny"
 
 
 def test_unloading_the_model_while_the_panel_writes_keeps_what_there_is(

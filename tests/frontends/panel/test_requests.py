@@ -279,5 +279,5 @@ def test_a_panel_chooses_among_models_and_watches_one_as_a_page_does(
     front.ask("follow", view="next", can_write_cells=False)
     num_heard = len(front.messages)
     llm.unload()
-    front.wait_for(lambda m: m["type"] == "status" and not m["status"]["is_loaded"])
+    front.wait_for(lambda m: m["type"] == "status" and m["status"]["model"] is None)
     assert "activity" not in [m["type"] for m in front.messages[num_heard:]]

@@ -1,10 +1,8 @@
-/** What the status bar says of the model, in words. */
+/** What is said of the model where it is named, in words. */
 
 import type { ConnectionState } from "../connection/connection.js";
-import type { Activity, ActivityState, Pull } from "../connection/messages.js";
-
-/** Puts a text into the user's language. */
-export type Translate = (text: string, ...values: string[]) => string;
+import type { Activity, Pull } from "../connection/messages.js";
+import { trans } from "../dom/words.js";
 
 /** What is behind a name that only says how a model was made fit for use. */
 const TAIL = /[-._](?:instruct|chat|it|gguf|i?q\d\w*|b?f16|f32)(?:[-._].*)?$/i;
@@ -20,22 +18,18 @@ export function size(bytes: number): string {
 }
 
 /** What the model does, in a word or two. */
-export function stateWords(
-  state: ActivityState,
-  share: number | null,
-  translate: Translate,
-): string {
+export function stateWords({ state, share }: Pick<Activity, "state" | "share">): string {
   switch (state) {
     case "none":
-      return translate("not loaded");
+      return trans.__("not loaded");
     case "loading":
-      return translate("loading %1 %", percent(share ?? 0));
+      return trans.__("loading %1 %", percent(share ?? 0));
     case "idle":
-      return translate("idle");
+      return trans.__("idle");
     case "reading":
-      return translate("reading");
+      return trans.__("reading");
     case "writing":
-      return translate("writing");
+      return trans.__("writing");
   }
 }
 
@@ -44,26 +38,25 @@ export function fill({ kv_used, kv_room }: Activity): string {
   return kv_room > 0 ? percent(kv_used / kv_room) : "";
 }
 
-/** The line in the status bar; with "" there is nothing to say. */
+/** The line where the model is named; with "" there is nothing to say. */
 export function line(
   state: ConnectionState | null,
   status: Activity | null,
   pull: Pull | null,
-  translate: Translate,
 ): string {
-  if (state === "absent") return translate("LLM: not loaded");
-  if (state === "differs") return translate("LLM: versions differ");
+  if (state === "absent") return trans.__("LLM: not loaded");
+  if (state === "differs") return trans.__("LLM: versions differ");
   if (state !== "open") return "";
-  if (!status) return translate("LLM");
+  if (!status) return trans.__("LLM");
   const isPulling = pull?.state === "running";
-  const pulling = isPulling ? [translate("pulling %1 %", percent(pull.share ?? 0))] : [];
-  if (!status.model) return [translate("LLM: no model loaded"), ...pulling].join(" · ");
+  const pulling = isPulling ? [trans.__("pulling %1 %", percent(pull.share ?? 0))] : [];
+  if (!status.model) return [trans.__("LLM: no model loaded"), ...pulling].join(" · ");
   const share = fill(status);
   return [
     shortName(status.model),
-    stateWords(status.state, status.share, translate),
-    ...(share ? [translate("KV %1 %", share)] : []),
-    ...(status.beside.length ? [translate("%1 more", String(status.beside.length))] : []),
+    stateWords(status),
+    ...(share ? [trans.__("KV %1 %", share)] : []),
+    ...(status.beside.length ? [trans.__("%1 more", status.beside.length)] : []),
     ...(status.process_bytes ? [size(status.process_bytes)] : []),
     ...pulling,
   ].join(" · ");

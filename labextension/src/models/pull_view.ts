@@ -1,8 +1,8 @@
 /** How far the pull of a model is, what it has come to, and what may be done about it. */
 
-import type { TranslationBundle } from "@jupyterlab/translation";
 import type { Pull } from "../connection/messages.js";
-import { button } from "./elements.js";
+import { make, makeButton } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 
 export interface PullActions {
   pull(name: string, acceptsLicence: boolean): void;
@@ -12,22 +12,23 @@ export interface PullActions {
 
 /** It is there as long as there is something to tell. Only the end of a pull is read out. */
 export class PullView {
-  readonly node = document.createElement("section");
-  readonly #trans: TranslationBundle;
+  readonly #text = make("p", "");
+  readonly #end = make("p", "");
+  readonly #progress = make("progress", "");
+  readonly #licence = make("pre", "");
+  readonly #buttons = make("div", "jllm-pull-buttons");
+  readonly node = make(
+    "section",
+    "jllm-pull",
+    ...[this.#text, this.#end, this.#progress, this.#licence, this.#buttons],
+  );
   readonly #actions: PullActions;
-  readonly #text = document.createElement("p");
-  readonly #end = document.createElement("p");
-  readonly #progress = document.createElement("progress");
-  readonly #licence = document.createElement("pre");
-  readonly #buttons = document.createElement("div");
   #shown = "";
   #pull: Pull | null = null;
   #isAwaited = false;
 
-  constructor(trans: TranslationBundle, actions: PullActions) {
-    this.#trans = trans;
+  constructor(actions: PullActions) {
     this.#actions = actions;
-    this.node.className = "jllm-pull";
     this.node.setAttribute("aria-label", trans.__("Pull of a model"));
     this.node.tabIndex = -1;
     this.#end.setAttribute("role", "status");
@@ -35,8 +36,6 @@ export class PullView {
     this.#licence.tabIndex = 0;
     this.#licence.setAttribute("role", "region");
     this.#licence.setAttribute("aria-label", trans.__("Licence"));
-    this.#buttons.className = "jllm-pull-buttons";
-    this.node.append(this.#text, this.#end, this.#progress, this.#licence, this.#buttons);
   }
 
   /** Take the focus, once there is something to tell: somebody has asked for it here. */
@@ -73,7 +72,9 @@ export class PullView {
   }
 
   #choices({ name, state, model }: Pull): HTMLElement[] {
-    const [trans, actions] = [this.#trans, this.#actions];
+    const actions = this.#actions;
+    const button = (label: string, onClick: () => void) =>
+      makeButton(label, onClick, { isPlain: false });
     if (state === "running") {
       const stop = button(trans.__("Stop"), () => {
         stop.disabled = true;

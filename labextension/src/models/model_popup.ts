@@ -1,52 +1,44 @@
-/** What opens above the status bar: what the model does and holds, and others to load or to pull. */
+/** What opens where the model is named: what it does and holds, and others to load or to pull. */
 
-import type { TranslationBundle } from "@jupyterlab/translation";
-import { Widget } from "@lumino/widgets";
 import type { Model } from "../connection/messages.js";
-import { button, entry } from "./elements.js";
+import { make, makeButton } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
+import type { ModelStatus } from "../kernel/model_status.js";
 import { ModelListView } from "./model_list.js";
-import type { ModelStatus } from "./model_status.js";
 import { PullView } from "./pull_view.js";
 import { fill, size, stateWords } from "./words.js";
 
 const NONE: Model[] = [];
 
-export class ModelPopup extends Widget {
-  readonly #model: ModelStatus;
-  readonly #trans: TranslationBundle;
-  readonly #facts = document.createElement("dl");
-  readonly #progress = document.createElement("progress");
+export class ModelPopup {
+  readonly #facts = make("dl", "");
+  readonly #progress = make("progress", "");
   readonly #stop: HTMLButtonElement;
-  readonly #error = document.createElement("p");
+  readonly #error = make("p", "jllm-model-error");
   readonly #pull: PullView;
   readonly #here: ModelListView;
   readonly #suited: ModelListView;
+  readonly node = make("div", "jllm-model-popup", this.#facts, this.#progress);
+  readonly #model: ModelStatus;
+  /** Ends what it shows. */
+  readonly dispose: () => void;
 
   /** `openSettings` is not there where nothing shows settings. */
-  constructor(model: ModelStatus, trans: TranslationBundle, openSettings: (() => void) | null) {
-    super();
+  constructor(model: ModelStatus, openSettings: (() => void) | null = null) {
     this.#model = model;
-    this.#trans = trans;
-    this.addClass("jllm-model-popup");
     this.node.setAttribute("role", "dialog");
     this.node.setAttribute("aria-label", trans.__("Language model in the kernel"));
     this.node.tabIndex = -1;
-    this.#stop = button(trans.__("Stop loading"), () => model.stop());
+    this.#stop = makeButton(trans.__("Stop loading"), () => model.stop(), { isPlain: false });
     this.#progress.setAttribute("aria-label", trans.__("Loading"));
     this.#error.setAttribute("role", "alert");
-    this.#error.className = "jllm-model-error";
     const use = (name: string) => this.#try(model.use(name));
     const pull = (name: string, acceptsLicence = false) =>
       this.#try(model.pull(name, acceptsLicence).then(() => this.#pull.follow()));
-    const words = {
-      loaded: trans.__("Loaded"),
-      more: (count: number) => trans.__("%1 more", String(count)),
-    };
-    const here = { ...words, title: trans.__("On this machine"), verb: trans.__("Load") };
-    const suited = { ...words, title: trans.__("To download, best first"), verb: trans.__("Pull") };
-    this.#here = new ModelListView(here, use);
-    this.#suited = new ModelListView(suited, (name) => pull(name));
-    this.#pull = new PullView(trans, {
+    this.#here = new ModelListView(trans.__("On this machine"), trans.__("Load"), use);
+    const title = trans.__("To download, best first");
+    this.#suited = new ModelListView(title, trans.__("Pull"), (name) => pull(name));
+    this.#pull = new PullView({
       pull,
       end: () => model.endPull(),
       use: (name) => {
@@ -54,35 +46,30 @@ export class ModelPopup extends Widget {
         use(name);
       },
     });
-    this.node.append(this.#facts, this.#progress, this.#stop, this.#error, this.#pull.node);
-    this.node.append(this.#here.node, this.#suited.node, otherModel(trans, pull));
-    if (openSettings) this.node.append(button(trans.__("Settings…"), openSettings));
-    model.changed.connect(this.#show, this);
+    this.node.append(this.#stop, this.#error, this.#pull.node);
+    this.node.append(this.#here.node, this.#suited.node, otherModel(pull));
+    if (openSettings) {
+      this.node.append(makeButton(trans.__("Settings…"), openSettings, { isPlain: false }));
+    }
+    this.dispose = model.onChange(() => this.#show());
     this.#show();
     model.list().catch((error: unknown) => this.#say(error));
-  }
-
-  dispose(): void {
-    this.#model.changed.disconnect(this.#show, this);
-    super.dispose();
   }
 
   #show(): void {
     const { status } = this.#model;
     if (!status) return;
-    const trans = this.#trans;
     const facts = [
       [trans.__("Model"), status.model ?? trans.__("none loaded; the first prompt loads one")],
-      [
-        trans.__("State"),
-        stateWords(status.state, status.share, (said, ...v) => trans.__(said, ...v)),
-      ],
+      [trans.__("State"), stateWords(status)],
       [trans.__("KV cache"), this.#room()],
       [trans.__("Loaded beside it"), status.beside.join("; ")],
       [trans.__("Kernel's memory"), size(status.process_bytes)],
     ];
     this.#facts.replaceChildren(
-      ...facts.flatMap(([name, value]) => (value ? [entry("dt", name), entry("dd", value)] : [])),
+      ...facts.flatMap(([name = "", value]) =>
+        value ? [make("dt", "", name), make("dd", "", value)] : [],
+      ),
     );
     this.#progress.hidden = status.state !== "loading";
     this.#progress.value = status.share ?? 0;
@@ -105,8 +92,8 @@ export class ModelPopup extends Widget {
   #room(): string {
     const { status } = this.#model;
     if (!status?.kv_room) return "";
-    const [used, room] = [status.kv_used, status.kv_room].map((n) => n.toLocaleString());
-    return this.#trans.__("%1 of %2 tokens, %3 %", used, room, fill(status));
+    const [used, room] = [status.kv_used.toLocaleString(), status.kv_room.toLocaleString()];
+    return trans.__("%1 of %2 tokens, %3 %", used, room, fill(status));
   }
 
   #try(work: Promise<void>): void {
@@ -120,18 +107,14 @@ export class ModelPopup extends Widget {
 }
 
 /** A field for the name of any other model. */
-function otherModel(trans: TranslationBundle, pull: (name: string) => void): HTMLElement {
-  const form = document.createElement("form");
-  const label = entry("label", trans.__("Another one of the Hugging Face hub"));
-  const field = document.createElement("input");
-  field.className = "jp-mod-styled";
+function otherModel(pull: (name: string) => void): HTMLElement {
+  const field = make("input", "jllm-field");
   field.required = true;
   field.placeholder = "owner/repo:quantization";
-  const submit = button(trans.__("Pull"), () => {});
+  const submit = makeButton(trans.__("Pull"), () => {}, { isPlain: false });
   submit.type = "submit";
-  form.className = "jllm-other-model";
-  label.append(field);
-  form.append(label, submit);
+  const label = make("label", "", trans.__("Another one of the Hugging Face hub"), field);
+  const form = make("form", "jllm-other-model", label, submit);
   form.onsubmit = (event) => {
     event.preventDefault();
     pull(field.value);

@@ -1,0 +1,111 @@
+/** What the model in a kernel does, and which one it is to be. */
+
+import type { Activity, Message, MessageOf, Pull } from "../connection/messages.js";
+import type { Requests } from "../connection/requests.js";
+
+export type Models = Pick<MessageOf<"models">, "here" | "suited">;
+
+/** Where a kernel is asked: the connection of a page, or the store of a chat. */
+export interface ModelLine {
+  request: Requests["post"];
+}
+
+/** Watches one kernel at a time; whoever hears from it hands on what comes with `take`. */
+export class ModelStatus {
+  readonly #listeners = new Set<() => void>();
+  #line: ModelLine | null = null;
+  #status: Activity | null = null;
+  #models: Models | null = null;
+  #pull: Pull | null = null;
+  #load: { line: ModelLine; id: string } | null = null;
+
+  get status(): Activity | null {
+    return this.#status;
+  }
+
+  /** The pull that runs in the kernel, or the last one. */
+  get pulling(): Pull | null {
+    return this.#pull;
+  }
+
+  /** The models there are, as they were when they were last listed, and those that may be pulled. */
+  get models(): Models | null {
+    return this.#models;
+  }
+
+  /** Whether a model is being loaded that was chosen here. */
+  get canStop(): boolean {
+    return this.#load !== null && this.#load.line === this.#line;
+  }
+
+  /** Hear of changes. What is returned ends it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Watch a kernel from now on, and anew where it may be another one; null: none can be asked. */
+  follow(line: ModelLine | null): void {
+    if (line !== this.#line) this.#line?.request({ type: "watch-activity", is_on: false });
+    this.#line = line;
+    this.#status = this.#models = this.#pull = null;
+    line?.request({ type: "watch-activity", is_on: true });
+    this.#tell();
+  }
+
+  /** Take in what came over the line. */
+  take(message: Message): void {
+    if (message.type === "activity") this.#status = message.activity;
+    else if (message.type !== "pull") return;
+    const before = this.#pull;
+    if (message.type === "pull") this.#pull = message.pull;
+    this.#tell();
+    const isNew = this.#pull?.state === "done" && before?.state === "running";
+    if (isNew && this.#models) void this.list().catch(() => {}); // the line was lost: it says so
+  }
+
+  /** Ask which models there are. */
+  async list(): Promise<void> {
+    const line = this.#line;
+    const reply = await line?.request({ type: "list-models" }).reply;
+    if (reply?.type !== "models" || line !== this.#line) return;
+    this.#models = reply;
+    this.#tell();
+  }
+
+  /** Load a model; fails with what is the matter. */
+  async use(model: string): Promise<void> {
+    const line = this.#line;
+    if (!line) return;
+    const { id, reply } = line.request({ type: "use-model", model });
+    this.#load = { line, id };
+    this.#tell();
+    try {
+      await reply;
+    } finally {
+      if (this.#load?.id === id) this.#load = null;
+      this.#tell();
+      void this.list().catch(() => {}); // as above
+    }
+  }
+
+  /** Begin to pull a model; fails with what is the matter. How far it is, the status says. */
+  async pull(model: string, acceptsLicence = false): Promise<void> {
+    const request = { type: "start-pull" as const, model, accepts_licence: acceptsLicence };
+    await this.#line?.request(request).reply;
+  }
+
+  /** Stop the pull that runs, or hear no more of what has become of the last one. */
+  endPull(): void {
+    this.#line?.request({ type: "end-pull" });
+  }
+
+  /** Stop loading the model that was chosen. */
+  stop(): void {
+    if (this.#load) this.#load.line.request({ type: "stop", target: this.#load.id });
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
