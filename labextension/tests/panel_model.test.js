@@ -114,13 +114,3 @@ test("a chat that is closed hears nothing more", () => {
   assert.deepEqual(told, []);
   assert.equal(line.sent.length, 2);
 });
-
-test("what does not listen any more is told nothing", () => {
-  /** @type {unknown[]} */
-  const told = [];
-  const listener = (/** @type {unknown} */ value) => told.push(value);
-  model.on("msg:custom", listener);
-  model.off("msg:custom", listener);
-  line.panelReceived.emit({ panel: "b5", message: example("ack") });
-  assert.deepEqual(told, []);
-});

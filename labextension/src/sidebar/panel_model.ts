@@ -31,7 +31,8 @@ export class PanelModel {
   readonly page: CellsOnPage;
   /** What is said of a prompt that cannot be sent. */
   readonly gone: string;
-  #chat: string;
+  /** The chat's name, which it goes by when the kernel is another one. */
+  chat: string;
   readonly #id: PanelId;
   readonly #line: Line;
   readonly #listeners = new Map<string, Set<Listener>>();
@@ -42,19 +43,10 @@ export class PanelModel {
     this.gone = gone;
     this.#line = line;
     this.#id = id;
-    this.#chat = chat;
+    this.chat = chat;
     line.panelReceived.connect(this.#take);
     line.stateChanged.connect(this.#follow);
     this.#open();
-  }
-
-  /** The chat's name, which it goes by when the kernel is another one. */
-  get chat(): string {
-    return this.#chat;
-  }
-
-  set chat(name: string) {
-    this.#chat = name;
   }
 
   get(name: string): unknown {
@@ -86,7 +78,7 @@ export class PanelModel {
 
   #open(): void {
     if (this.#line.state !== "open") return;
-    this.#line.request({ type: "panel-open", panel_id: this.#id, chat: this.#chat });
+    this.#line.request({ type: "panel-open", panel_id: this.#id, chat: this.chat });
     this.#tell("comm_live_update", undefined);
   }
 
@@ -97,7 +89,7 @@ export class PanelModel {
   readonly #take = (_: unknown, { panel, message }: PanelNews): void => {
     if (panel !== this.#id) return;
     const { type, chat } = message;
-    if (type === "snapshot" && typeof chat === "string" && chat !== this.#chat) {
+    if (type === "snapshot" && typeof chat === "string" && chat !== this.chat) {
       this.#tell("change:chat", chat);
     }
     this.#tell("msg:custom", message);

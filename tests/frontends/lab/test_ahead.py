@@ -81,14 +81,6 @@ def test_what_sends_no_prompt_reads_none(scripted: ScriptedEngine, cell: str) ->
     assert scripted.drafts == []
 
 
-def test_it_is_to_be_asked_again_while_a_cell_runs(scripted: ScriptedEngine) -> None:
-    llm.current.hold_background(is_held=True)
-    assert not read_ahead("%%llm\nhello")
-    assert scripted.drafts == []
-    llm.current.hold_background(is_held=False)
-    assert read_ahead("%%llm\nhello")
-
-
 def test_a_model_is_not_loaded(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert read_ahead("%%llm\nhello")

@@ -9,7 +9,6 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from support.engines import num_read, wait_until_idle
 from support.lab_page import LabPage
-from support.scripted import ScriptedEngine
 from support.shell import run
 from support.waiting import until
 
@@ -42,15 +41,3 @@ def test_a_cell_that_was_read_while_it_was_written_reads_next_to_nothing_when_it
     run(shell, CELL, cell_id="a", store_history=True)
     (turn,) = llm.chat("default").turns
     assert num_read(turn.completion) <= A_HANDFUL
-
-
-def test_a_draft_waits_for_the_cell_that_runs(
-    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    llm.current.hold_background(is_held=True)  # as at the start of a cell
-    page.ask("draft", cell="a", text="%%llm\nWhat is x?", **ALONG)
-    page.answer("list-chats")
-    assert scripted.drafts == []
-    run(shell, "x = 'the seventh stone'", store_history=True)
-    until(lambda: scripted.drafts)
-    assert "What is x?" in str(scripted.drafts[-1].prompt)
