@@ -43,11 +43,13 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
           notebook?.writeTranscript(String(model.get("panel_id")), transcript);
         }
       });
+      model.on("attach", composer.attach); // from beside the chat, where a host offers it
       views.add(panel.element);
       el.append(panel.element);
       store.connect(notebook !== null);
       return () => {
         unsubscribe();
+        model.off("attach", composer.attach);
         views.delete(panel.element);
         panel.dispose();
         notebook?.dispose();

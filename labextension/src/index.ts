@@ -5,6 +5,7 @@ import { INotebookTracker } from "@jupyterlab/notebook";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { cellActions } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
+import { speak } from "./dom/words.js";
 import { ghostText } from "./ghost/plugin.js";
 import { promptCells } from "./prompt_cells/plugin.js";
 import { provenance } from "./provenance/plugin.js";
@@ -21,6 +22,7 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   optional: [ITranslator],
   activate: (_app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
+    speak(trans);
     const open = new OpenConnections(VERSION, trans);
     tracker.widgetAdded.connect((_, panel) => open.add(panel));
     return open;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { fitOf, Task } from "../lib/actions/task.js";
+import { Task } from "../lib/actions/task.js";
 import { Requests } from "../lib/connection/requests.js";
 
 /** @import { Message, MessageOf, Request } from "../lib/connection/messages.js" */
@@ -102,16 +102,75 @@ test("what is ended is cancelled, and what comes of it later is nobody's", async
   assert.equal(task.state.kind, "over");
 });
 
+/** @param {Partial<typeof PROPOSAL>} [changes] */
+async function propose(changes = {}) {
+  const id = `page-${kernel.asked.length}`;
+  await kernel.say({ type: "proposal", id, ...PROPOSAL, ...changes });
+}
+
 test("what is done is not cancelled", async () => {
   task.begin();
-  await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
+  await propose();
   task.end();
   assert.equal(kernel.asked.length, 1);
 });
 
-test("a proposal fits only the cell that it was made for", () => {
-  assert.equal(fitOf(PROPOSAL, "x = 1", true), "fits");
-  assert.equal(fitOf(PROPOSAL, "x = 1 ", true), "edited");
-  assert.equal(fitOf(PROPOSAL, "x = 1", false), "closed");
-  assert.equal(fitOf({ ...PROPOSAL, is_below: true }, "x = 3", true), "below");
+test("a proposal fits only the cell that it was made for", async () => {
+  task.begin();
+  await propose();
+  assert.equal(task.fit("x = 1", true), "fits");
+  assert.equal(task.fit("x = 1 ", true), "edited");
+  assert.equal(task.fit("x = 1", false), "closed");
+  task.again("x = 1");
+  await propose({ is_below: true });
+  assert.equal(task.fit("x = 3", true), "below");
+});
+
+test("what comes next is asked for with what was proposed before", async () => {
+  task.begin("shorter");
+  await propose();
+  task.again("x = 1");
+  await propose({ source: "x = 3" });
+  task.again("x = 0", "as a list");
+  const formers = kernel.asked.map((one) => one.type === "act" && one.former);
+  assert.deepEqual(formers, [
+    null,
+    { source: "x = 2", wish: "", count: 1 },
+    { source: "x = 3", wish: "as a list", count: 2 },
+  ]);
+  const [first, , last] = kernel.asked;
+  assert.equal(last?.type === "act" && last.instruction, "shorter");
+  assert.equal(last?.type === "act" && last.cell.source, "x = 0");
+  assert.equal(first?.type === "act" && first.cell.source, "x = 1");
+});
+
+test("what was proposed is there again when nothing comes of another", async () => {
+  task.begin();
+  await propose();
+  task.again("x = 1");
+  assert.ok(task.stop());
+  assert.deepEqual(kernel.asked.at(-1), { type: "stop", target: "page-2" });
+  await kernel.say({ type: "error", id: "page-2", text: "Stopped." });
+  task.again("x = 1", "otherwise");
+  await kernel.say({ type: "error", id: "page-4", text: "No code." });
+  const proposal = { type: "proposal", id: "page-1", ...PROPOSAL };
+  assert.deepEqual(task.state, { kind: "proposal", proposal, problem: "No code." });
+  assert.ok(!task.stop());
+});
+
+test("changes are accepted and refused one by one, and what is left stays proposed", async () => {
+  const [before, source] = ["a\nb\nc\nd\ne", "A\nb\nC\nd\nE"];
+  task.begin();
+  await propose({ before, source });
+  task.settle({ before: "A\nb\nc\nd\ne" });
+  assert.equal(task.fit("A\nb\nc\nd\ne", true), "fits");
+  assert.equal(task.fit(before, true), "fits"); // once that is undone
+  task.settle({ source: "A\nb\nC\nd\ne" });
+  const proposal = { ...PROPOSAL, before: "A\nb\nc\nd\ne", source: "A\nb\nC\nd\ne" };
+  const { state } = task;
+  assert.deepEqual(state, {
+    kind: "proposal",
+    proposal: { type: "proposal", id: "page-1", ...proposal },
+    problem: "",
+  });
 });

@@ -12,6 +12,7 @@ from browser.cell_actions import SCRIPTED, CellActions
 from browser.extension import Extension
 from browser.lab import set_theme
 from browser.shared_notebook import one_test, shared_notebook
+from browser.side_bar import SideBar
 from browser.test_panel_hostile import hostile_texts
 from playwright.sync_api import expect
 
@@ -69,6 +70,98 @@ def test_what_is_accepted_is_undone_in_one_step(actions: CellActions) -> None:
     actions.page.keyboard.press("Control+z")
     assert actions.notebook.source(index) == BEFORE
     assert "jupyter_llm" not in actions.metadata(index)
+
+
+THREE = "a = 1\nb = 2\nc = 3\nd = 4\ne = 5"
+OTHERS = THREE.replace("1", "10").replace("3", "30").replace("5", "50")
+
+
+def test_changes_are_accepted_and_refused_one_by_one_with_keys_alone(actions: CellActions) -> None:
+    index = actions.propose(THREE, OTHERS)
+    cell = actions.notebook.cell(index)
+    expect(cell.locator(".jllm-changed-words")).to_have_text(["1", "10", "3", "30", "5", "50"])
+    cell.get_by_role("button", name="Accept change 1 of 3").focus()
+    actions.page.keyboard.press("Enter")
+    assert actions.notebook.source(index) == THREE.replace("1", "10")
+    assert actions.metadata(index)["jupyter_llm"] == {"record": 7}
+    expect(actions.added(index)).to_have_text(["c = 30", "e = 50"])
+    expect(cell.get_by_role("button", name="Accept change 1 of 2")).to_be_focused()
+    actions.page.keyboard.press("Tab")
+    actions.page.keyboard.press("Space")
+    expect(actions.added(index)).to_have_text(["e = 50"])
+    expect(cell.locator(".jllm-hunk button")).to_have_count(0)
+    cell.locator(".cm-content").click()
+    actions.page.keyboard.press("Control+z")
+    expect(actions.added(index)).to_have_text(["a = 10", "e = 50"])
+    actions.button(index, "Accept").click()
+    assert actions.notebook.source(index) == THREE.replace("1", "10").replace("5", "50")
+
+
+def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
+    index = actions.start("fix", BEFORE)
+    actions.reply("write('```python\\ndef half(x):\\n    return')")
+    code = actions.region(index).locator(".jllm-action-code")
+    expect(code).to_have_text("def half(x):\n    return")
+    actions.reply(f"propose({AFTER!r})")
+    expect(code).to_have_count(0)
+    with actions.asking():
+        actions.button(index, "Again").click()
+    former = "scripted_actions.actions.asked[-1].former"
+    assert actions.kernel(f"[{former}.source, {former}.wish, {former}.count]") == [AFTER, "", 1]
+    actions.button(index, "Stop").click()
+    expect(actions.added(index)).to_have_text(["    return x / 2"])
+    box = actions.region(index).get_by_role("textbox")
+    box.fill("by multiplication")
+    with actions.asking():
+        box.press("Enter")
+    assert actions.kernel(f"[{former}.source, {former}.wish]") == [AFTER, "by multiplication"]
+    actions.reply("fail('The model wrote no code.')")
+    expect(actions.region(index)).to_contain_text("The model wrote no code.")
+    with actions.asking():
+        actions.button(index, "Again").click()
+    actions.reply(f"propose({AFTER.replace('/ 2', '* 0.5')!r})")
+    actions.button(index, "Accept and run").click()
+    expect(actions.notebook.rendered(index)).to_have_text("0.5")
+    assert actions.notebook.source(index) == AFTER.replace("/ 2", "* 0.5")
+
+
+def test_a_cell_of_markdown_is_changed_too(actions: CellActions) -> None:
+    index = actions.add("# Pries")
+    actions.page.evaluate(
+        """async () => {
+            await jupyterapp.commands.execute('notebook:change-cell-to-markdown');
+            await jupyterapp.commands.execute('notebook:run-cell');
+        }"""
+    )
+    expect(actions.notebook.cell(index).locator("h1")).to_be_visible()
+    with actions.asking():
+        actions.do("continue")
+    assert actions.kernel("scripted_actions.actions.asked[-1].cell.kind") == "markdown"
+    actions.reply("propose('# Prices')")
+    expect(actions.added(index)).to_have_text(["# Prices"])
+    actions.button(index, "Accept").click()
+    expect(actions.notebook.cell(index).locator("h1")).to_contain_text("Prices")
+    enabled = "name => jupyterapp.commands.isEnabled(`jupyter-llm:${name}`)"
+    names = ("edit", "review", "explain", "fix", "document", "test")
+    assert [actions.page.evaluate(enabled, name) for name in names] == [True] * 2 + [False] * 4
+
+
+def test_keys_of_the_command_mode_mean_nothing_on_our_buttons(actions: CellActions) -> None:
+    index = actions.propose(BEFORE, AFTER)
+    actions.notebook.run(index)
+    fix = actions.notebook.cell(index).get_by_role("button", name="Fix with the model")
+    num = actions.page.evaluate("() => notebook.content.widgets.length")
+    for button in (fix, actions.button(index, "Accept")):
+        button.focus()
+        for key in ("x", "a", "b", "d", "d", "j", "m", "Control+Enter"):
+            actions.page.keyboard.press(key)
+        expect(button).to_be_focused()
+    assert actions.page.evaluate("() => notebook.content.widgets.length") == num
+    actions.page.keyboard.press("Enter")
+    expect(actions.region(index)).to_be_hidden()
+    assert actions.notebook.source(index) == AFTER
+    actions.page.keyboard.press("a")  # they are back with the cell
+    assert actions.page.evaluate("() => notebook.content.widgets.length") == num + 1
 
 
 def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
@@ -130,7 +223,7 @@ def test_a_change_of_another_cell_waits_for_what_is_done_there(actions: CellActi
     index = actions.start("fix", "half(1)")
     actions.button(index, "Stop").focus()
     actions.reply(f"propose({AFTER!r}, **{where!r})")
-    expect(actions.region(index)).to_contain_text("The change is for cell [")
+    expect(actions.region(index)).to_contain_text("The change is for another cell")
     expect(actions.button(index, "Insert below")).to_have_count(0)
     assert box.input_value() == "typed"
     assert actions.page.evaluate(ACTIVE)[0] == index
@@ -271,6 +364,12 @@ def test_an_answer_is_drawn_as_in_the_panel_and_keeps_what_is_selected(
     actions.reply("answer('It **halves** `x`.')")
     expect(region).to_contain_text("It halves x.")
     assert actions.page.evaluate("() => String(getSelection())") == "halves"
+    actions.button(index, "Continue in the chat").click()
+    side = SideBar(actions.notebook)
+    chip = side.node.locator(".jllm-chip", has_text="What was said of the cell")
+    expect(chip).to_have_attribute("title", re.compile("explain.*halves", re.DOTALL))
+    expect(side.box).to_be_focused()
+    actions.page.evaluate("() => jupyterapp.shell.collapseRight()")
     actions.button(index, "Close").click()
     expect(region).to_be_hidden()
 
@@ -390,6 +489,7 @@ def test_badges_and_buttons_are_switched_off_and_on_again_in_the_settings(
 
 
 def test_everybody_can_use_it(actions: CellActions) -> None:
+    actions.propose(THREE, OTHERS)
     failed = actions.propose(BEFORE, AFTER, unknown_names=["foo"], markdown="By **zero**.")
     actions.notebook.run(failed)
     expect(actions.page.locator(".jllm-fix")).to_be_visible()
@@ -401,7 +501,7 @@ def test_everybody_can_use_it(actions: CellActions) -> None:
     actions.do("edit")
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         set_theme(actions.page, theme)
-        assert violations(actions.page, ".jllm-action, .jllm-fix, .jllm-added-lines") == []
+        assert violations(actions.page, ".jllm-action, .jllm-fix, .jllm-hunk") == []
 
 
 @pytest.mark.parametrize("lab", ["notebook"], indirect=True)

@@ -1,27 +1,29 @@
 /** What is done with the cells of one notebook: one thing at a time with each of them. */
 
-import type { Cell, ICodeCellModel } from "@jupyterlab/cells";
+import type { Cell, ICodeCellModel, MarkdownCell } from "@jupyterlab/cells";
 import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
-import type { NotebookPanel } from "@jupyterlab/notebook";
+import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 import type { IOutputModel } from "@jupyterlab/rendermime";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import type { IDisposable } from "@lumino/disposable";
 import type { PanelLayout } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Action, CellKind } from "../connection/messages.js";
+import type { Action, Attachment, CellKind } from "../connection/messages.js";
+import { hunks, replaced } from "../dom/diff.js";
 import { codePoints } from "../dom/offsets.js";
+import { trans } from "../dom/words.js";
 import { NotebookDocument, refusalOf } from "../page/document.js";
 import { outputsText } from "../page/outputs.js";
 import { hideChanges, showChanges } from "./marks.js";
 import { type Keeper, Region } from "./region.js";
-import { type Fit, fitOf, type Target, Task } from "./task.js";
+import { type Fit, type Target, Task } from "./task.js";
 
 /** What the page has for all notebooks. */
 export interface Tools {
-  readonly trans: TranslationBundle;
   highlight(code: string, mimeType: string, element: HTMLElement): Promise<void>;
   /** What was asked for in the box, in any notebook. */
   readonly instructions: string[];
+  /** Go on in the chat of a notebook, which is given something. */
+  chat(attachment: Attachment): void;
 }
 
 /** The actions under way or not yet put away. They hold their cells by id, whatever is in front. */
@@ -96,6 +98,7 @@ export class View {
   #id: string;
   readonly #task: Task;
   readonly #wasInEditor: boolean;
+  readonly #wasRendered: boolean;
   readonly #owner: Owner;
   #cell: Cell | null = null;
   #region: Region | null = null;
@@ -112,6 +115,7 @@ export class View {
     this.#tools = tools;
     this.#id = cell.model.id;
     this.#wasInEditor = panel.content.mode === "edit";
+    this.#wasRendered = cell.model.type === "markdown" && (cell as MarkdownCell).rendered;
     this.#owner = owner;
     this.#task = new Task(connection, action, targetOf(cell), () => this.#follow());
   }
@@ -121,10 +125,10 @@ export class View {
     return this.#id;
   }
 
-  /** Whether there is something to accept. */
+  /** Whether what is proposed can go where it belongs. */
   get isAcceptable(): boolean {
     const fit = this.#fit();
-    return fit === "fits" || (fit === "below" && canInsert(this.#panel));
+    return fit === "fits" || fit === "below";
   }
 
   /** Begin with what was typed in another one and not sent. */
@@ -149,14 +153,38 @@ export class View {
     if (top < seen.top || bottom > seen.bottom) region.scrollIntoView({ block: "center" });
   }
 
-  accept(): void {
+  /** Bring what is proposed into the cell, or below it where it does not fit, and run that. */
+  accept(isRun = false): void {
+    const [{ state }, cell] = [this.#task, this.#cell];
+    const [fit, { content, sessionContext }] = [this.#fit(), this.#panel];
+    if (state.kind !== "proposal" || !cell || !fit || fit === "shut") return;
+    const { source, metadata } = state.proposal;
+    const index = content.widgets.indexOf(cell) + (fit === "fits" ? 0 : 1);
+    this.end(); // what is written from now on is no edit of somebody else's
+    const page = documentOf(this.#panel);
+    if (fit === "fits") page.replace(cell.model.id, { source, metadata });
+    else page.insertBelow([{ source, metadata, type: cell.model.type }], cell.model.id);
+    const changed = content.widgets[index];
+    if (isRun && changed) void NotebookActions.runCells(content, [changed], sessionContext);
+  }
+
+  /** Accept one of the changes that are proposed, or refuse it; the others stay proposed. */
+  #decide(cell: Cell, at: number, isAccepted: boolean): void {
     const { state } = this.#task;
-    if (state.kind !== "proposal" || !this.#cell || !this.isAcceptable) return;
-    if (state.proposal.is_below) this.#insertBelow();
-    else {
-      this.end(); // what is written from now on is no edit of somebody else's
-      documentOf(this.#panel).replace(this.#id, state.proposal);
-    }
+    if (state.kind !== "proposal" || this.#fit() !== "fits") return;
+    const before = cell.model.sharedModel.getSource();
+    const all = hunks(before, state.proposal.source);
+    const changed = replaced(
+      before,
+      all.filter((_, index) => (index === at) === isAccepted),
+    );
+    this.#task.settle({ [isAccepted ? "before" : "source"]: changed });
+    const { metadata } = state.proposal;
+    if (isAccepted) documentOf(this.#panel).replace(this.#id, { source: changed, metadata });
+    queueMicrotask(() => {
+      const buttons = cell.node.querySelectorAll<HTMLElement>(".jllm-hunk button");
+      (buttons[2 * Math.min(at, buttons.length / 2 - 1)] ?? this.#region)?.focus();
+    });
   }
 
   /** Put it away; whoever was in it is back in the cell. */
@@ -164,6 +192,7 @@ export class View {
     if (this.#task.state.kind === "over") return;
     if (this.#region?.node.contains(document.activeElement)) this.#goBack();
     this.#task.end();
+    this.#render(this.#wasRendered);
     this.#leave();
     this.#owner.end();
   }
@@ -248,15 +277,26 @@ export class View {
     const [cell, region] = [this.#cell, this.#region];
     const { state } = this.#task;
     if (!cell || !region || state.kind === "over") return;
-    const isLeavingBox = region.node.querySelector("textarea") === document.activeElement;
+    const hadFocus = region.node.contains(document.activeElement);
     region.show();
     cell.addClass("jllm-has-action");
-    if (state.kind === "working" && isLeavingBox) this.#goBack();
+    if (hadFocus && !region.node.contains(document.activeElement)) this.#goBack();
+    const fits = state.kind === "proposal" && this.#fit() === "fits";
+    const before = cell.model.sharedModel.getSource();
+    if (fits && before !== state.proposal.before) this.#task.settle({ before });
+    if (fits) this.#render(false); // what is rendered shows no editor
     const editor = editorOf(cell);
-    if (!editor) return;
-    if (state.kind === "proposal" && this.#fit() === "fits") {
-      showChanges(editor, state.proposal.source, this.#highlight(cell));
-    } else hideChanges(editor);
+    if (editor && fits) {
+      showChanges(editor, state.proposal.source, this.#highlight(cell), (...decided) =>
+        this.#decide(cell, ...decided),
+      );
+    } else if (editor) hideChanges(editor);
+  }
+
+  /** Show a cell of Markdown as it is read, or as it is written. */
+  #render(isRendered: boolean): void {
+    const cell = this.#cell as MarkdownCell | null;
+    if (cell && !cell.isDisposed && cell.model.type === "markdown") cell.rendered = isRendered;
   }
 
   #fit(): Fit | null {
@@ -264,15 +304,24 @@ export class View {
     if (state.kind !== "proposal" || !this.#cell) return null;
     const { sharedModel } = this.#cell.model;
     if (state.proposal.cell !== this.#id) return this.#other() ? "elsewhere" : "gone";
-    return fitOf(state.proposal, sharedModel.getSource(), isEditable(this.#panel, this.#cell));
+    if (!canInsert(this.#panel)) return "shut";
+    return this.#task.fit(sharedModel.getSource(), isEditable(this.#panel, this.#cell));
   }
 
-  #insertBelow(): void {
-    const { state } = this.#task;
-    if (state.kind !== "proposal") return;
-    const { source, metadata } = state.proposal;
-    documentOf(this.#panel).insertBelow([{ source, metadata }], this.#id);
-    this.end();
+  /** Have it done once more, for the cell as it stands. */
+  #again(wish?: string): void {
+    const { id, source } = this.#task.about.cell;
+    this.#task.again(this.#find(id)?.model.sharedModel.getSource() ?? source, wish);
+  }
+
+  /** Let the chat know what was asked here and what came of it. */
+  #chat(): void {
+    const { action, about, state } = this.#task;
+    const said = state.kind === "answer" ? state.answer.markdown : "";
+    const proposed = state.kind === "proposal" ? state.proposal.source : "";
+    const asked = [`Asked of this cell: ${action}`, about.instruction].filter(Boolean).join(": ");
+    const text = [asked, about.cell.source, "Answered:", said || proposed].join("\n\n");
+    this.#tools.chat({ label: trans.__("What was said of the cell"), text });
   }
 
   /** Whoever asked was in the cell or in its editor; they are there again. */
@@ -288,15 +337,13 @@ export class View {
 
   #keeper(cell: Cell): Keeper {
     return {
-      trans: this.#tools.trans,
       highlight: this.#highlight(cell),
       fit: () => this.#fit() ?? "closed",
-      canInsert: () => canInsert(this.#panel),
-      accept: () => this.accept(),
-      insertBelow: () => this.#insertBelow(),
-      number: () => (this.#other()?.model as ICodeCellModel | undefined)?.executionCount ?? " ",
+      accept: (isRun) => this.accept(isRun),
+      again: (wish) => this.#again(wish),
+      chat: () => this.#chat(),
       show: () => this.#follow(true),
-      end: () => this.end(),
+      stop: () => this.#task.stop() || this.end(),
       instructions: this.#tools.instructions,
     };
   }

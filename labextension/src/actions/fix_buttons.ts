@@ -5,9 +5,9 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { IOutputModel } from "@jupyterlab/rendermime";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { type PanelLayout, Widget } from "@lumino/widgets";
-import { make } from "../dom/elements.js";
 import { keepAtCells } from "../page/at_cells.js";
 import { isOff } from "../page/off_cells.js";
+import { actionButton } from "./button.js";
 import { errorOf, isEditable } from "./cell_actions.js";
 
 /** Keep such a button in each cell that failed; it hides itself while there is no connection. */
@@ -43,9 +43,6 @@ class FixButton extends Widget {
   constructor(trans: TranslationBundle, onClick: () => void) {
     super();
     this.addClass("jllm-fix");
-    const button = make("button", "jllm-action-button", trans.__("Fix with the model"));
-    button.type = "button";
-    button.addEventListener("click", onClick);
-    this.node.append(button);
+    this.node.append(actionButton(trans.__("Fix with the model"), onClick));
   }
 }

@@ -3,10 +3,16 @@
 import { StateEffect, StateField } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, WidgetType } from "@codemirror/view";
 import { withVisibleControls } from "../dom/characters.js";
-import { hunks } from "../dom/diff.js";
+import { type DiffLine, hunks } from "../dom/diff.js";
+import { make } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
+import { actionButton } from "./button.js";
 
 /** Writes code into an element, in colours. */
 export type Highlight = (code: string, element: HTMLElement) => Promise<void>;
+
+/** Takes in what a person says of one change of several, which are counted from 0. */
+export type Decide = (index: number, isAccepted: boolean) => void;
 
 const set = StateEffect.define<DecorationSet>();
 
@@ -20,15 +26,27 @@ const field = StateField.define<DecorationSet>({
 });
 
 const REMOVED = Decoration.line({ class: "jllm-removed-line" });
+const WORDS = "jllm-changed-words";
 
-/** Mark what turns the editor's text into another. */
-export function showChanges(view: EditorView, after: string, highlight: Highlight): void {
+/** Mark what turns the editor's text into another; where that is several changes, each has buttons. */
+export function showChanges(
+  view: EditorView,
+  after: string,
+  highlight: Highlight,
+  decide: Decide,
+): void {
   const before = view.state.doc.toString();
-  const marks = hunks(before, after).flatMap(({ removed, added, at, isAbove }) => {
-    const lines = removed.map(({ from }) => REMOVED.range(from));
-    if (added.length === 0) return lines;
-    const code = added.map(({ text }) => text).join("\n");
-    const widget = new AddedLines(withVisibleControls(code), highlight);
+  const all = hunks(before, after);
+  const marks = all.flatMap(({ removed, added, at, isAbove }, index) => {
+    const lines = removed.flatMap(({ from, changed }) => [
+      REMOVED.range(from),
+      ...changed.map(([start, end]) =>
+        Decoration.mark({ class: WORDS }).range(from + start, from + end),
+      ),
+    ]);
+    if (added.length === 0 && all.length === 1) return lines;
+    const place = { index, count: all.length };
+    const widget = new NewLines(added.map(visible), highlight, place, decide);
     return [...lines, Decoration.widget({ widget, block: true, side: isAbove ? -1 : 1 }).range(at)];
   });
   dispatch(view, Decoration.set(marks, true));
@@ -46,28 +64,57 @@ function dispatch(view: EditorView, marks: DecorationSet): void {
   view.dispatch({ effects });
 }
 
-class AddedLines extends WidgetType {
-  readonly #code: string;
-  readonly #highlight: Highlight;
+/** A line with what would hide or turn some of it, which then has other places. */
+function visible(line: DiffLine): DiffLine {
+  const text = withVisibleControls(line.text);
+  return text === line.text ? line : { ...line, text, changed: [] };
+}
 
-  constructor(code: string, highlight: Highlight) {
+/** The lines that a change adds, and, where it is one of several, buttons for it alone. */
+class NewLines extends WidgetType {
+  readonly #key: string;
+
+  constructor(
+    readonly lines: readonly DiffLine[],
+    readonly highlight: Highlight,
+    readonly place: { index: number; count: number },
+    readonly decide: Decide,
+  ) {
     super();
-    this.#code = code;
-    this.#highlight = highlight;
+    this.#key = JSON.stringify([lines, place]);
   }
 
-  override eq(other: AddedLines): boolean {
-    return this.#code === other.#code;
+  override eq(other: NewLines): boolean {
+    return this.#key === other.#key;
   }
 
   override toDOM(): HTMLElement {
-    const element = document.createElement("ins");
-    element.className = "jllm-added-lines";
-    element.append(...inLines([new Text(this.#code)]));
-    void coloured(this.#code, this.#highlight).then((parts) => {
-      element.replaceChildren(...inLines(parts));
-    });
+    const element = make("div", "jllm-hunk");
+    if (this.lines.length > 0) {
+      const code = this.lines.map(({ text }) => text).join("\n");
+      const added = make("ins", "jllm-added-lines", ...inLines([new Text(code)], this.lines));
+      void coloured(code, this.highlight).then((parts) => {
+        added.replaceChildren(...inLines(parts, this.lines));
+      });
+      element.append(added);
+    }
+    if (this.place.count > 1) element.append(this.#buttons());
     return element;
+  }
+
+  #buttons(): HTMLElement {
+    const [number, count] = [this.place.index + 1, this.place.count];
+    const accept = actionButton(trans.__("Accept"), () => this.decide(number - 1, true));
+    const reject = actionButton(trans.__("Reject"), () => this.decide(number - 1, false));
+    accept.setAttribute("aria-label", trans.__("Accept change %1 of %2", number, count));
+    reject.setAttribute("aria-label", trans.__("Reject change %1 of %2", number, count));
+    const buttons = make("div", "jllm-hunk-buttons", accept, reject);
+    // JupyterLab would go on into the editor around them.
+    buttons.addEventListener("focusin", (event) => event.stopPropagation());
+    buttons.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") event.stopPropagation(); // no text for it
+    });
+    return buttons;
   }
 }
 
@@ -78,17 +125,30 @@ export async function coloured(code: string, highlight: Highlight): Promise<Node
   return [...element.childNodes];
 }
 
-/** Pieces of text as one element a line. */
-function inLines(parts: Node[]): HTMLElement[] {
-  const newLine = () => Object.assign(document.createElement("span"), { className: "cm-line" });
-  const lines = [newLine()];
+/** Pieces of text as one element a line, with what changed in the lines marked. */
+function inLines(parts: Node[], lines: readonly DiffLine[]): HTMLElement[] {
+  const made = lines.map(() => make("span", "cm-line"));
+  let [row, place] = [0, 0];
   for (const part of parts) {
     (part.textContent ?? "").split("\n").forEach((text, index) => {
-      if (index > 0) lines.push(newLine());
-      const piece = part.cloneNode();
-      piece.textContent = text;
-      lines.at(-1)?.append(piece);
+      if (index > 0) [row, place] = [row + 1, 0];
+      for (const { piece, isChanged } of cut(text, place, lines[row]?.changed ?? [])) {
+        const copy = part.cloneNode();
+        copy.textContent = piece;
+        made[row]?.append(isChanged ? make("span", WORDS, copy) : copy);
+      }
+      place += text.length;
     });
   }
-  return lines;
+  return made;
+}
+
+/** A piece of a line that begins at a place there, cut where changes begin and end. */
+function cut(text: string, place: number, changed: DiffLine["changed"]) {
+  const inside = changed.flat().map((at) => Math.min(Math.max(at - place, 0), text.length));
+  const stops = [...new Set([0, ...inside, text.length])];
+  return stops.slice(0, -1).map((start, index) => ({
+    piece: text.slice(start, stops[index + 1]),
+    isChanged: changed.some(([from, to]) => from <= place + start && place + start < to),
+  }));
 }

@@ -24,6 +24,7 @@ import {
 } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
 import type { Action } from "../connection/messages.js";
+import { keepCommandKeysOut } from "../dom/shortcuts.js";
 import { markSwitchedOff } from "../dom/switches.js";
 import { isOff } from "../page/off_cells.js";
 import { CellActions, isEditable, type Tools } from "./cell_actions.js";
@@ -52,6 +53,8 @@ interface Place {
 
 /** These change nothing, so that they are there for cells that are read-only, too. */
 const ONLY_READS = new Set<Action>(["explain", "review"]);
+/** These make sense for cells of Markdown. */
+const OF_TEXT = new Set<Action>(["edit", "review", "continue"]);
 /** These make sense in a cell where nothing stands yet. */
 const FROM_NOTHING = new Set<Action>(["edit"]);
 
@@ -74,7 +77,10 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     void markSwitchedOff(settings, cellActions.id, "fixButtons", "cellButton");
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load("jupyter_llm");
-    const tools = makeTools(languages, trans);
+    const tools = makeTools(languages, (attachment) => {
+      void commands.execute("jupyter-llm:chat", { ...attachment });
+    });
+    keepCommandKeysOut();
     const here = new Whereabouts(tracker, connections);
     connections.added.connect((_, { panel, connection }) => {
       const actions = new CellActions(panel, connection, tools);
@@ -123,7 +129,9 @@ class Whereabouts {
 
   canDo(action: Action): boolean {
     const at = this.#place;
-    if (!at || !this.isOpen || at.cell.model.type !== "code") return false;
+    if (!at || !this.isOpen) return false;
+    const { type } = at.cell.model;
+    if (type !== "code" && !(type === "markdown" && OF_TEXT.has(action))) return false;
     if (isOff(at.cell.model.sharedModel)) return false;
     const isEmpty = at.cell.model.sharedModel.getSource().trim() === "";
     if (isEmpty && !FROM_NOTHING.has(action)) return false;
@@ -143,9 +151,9 @@ class Whereabouts {
   }
 }
 
-function makeTools(languages: IEditorLanguageRegistry, trans: TranslationBundle): Tools {
+function makeTools(languages: IEditorLanguageRegistry, chat: Tools["chat"]): Tools {
   return {
-    trans,
+    chat,
     highlight: (code, mimeType, element) =>
       languages.highlight(code, languages.findBest(mimeType), element),
     instructions: [],
@@ -168,7 +176,9 @@ function acceptCommand(here: Whereabouts, trans: TranslationBundle): Command {
     icon: checkIcon,
     isEnabled: () => here.view?.isAcceptable ?? false,
     isVisible: () => here.isOpen || here.view !== null,
-    execute: () => here.view?.accept(),
+    execute: () => {
+      if (here.view?.isAcceptable) here.view.accept();
+    },
   };
 }
 

@@ -1,34 +1,35 @@
 /** What stands under a cell while something is done with it, and what came of it. */
 
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
-import { Recall } from "../compose/recall.js";
 import type { Action, MessageOf } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { hunks } from "../dom/diff.js";
 import { arrange, copyText, createBar, flash, make, setText } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
+import { trans } from "../dom/words.js";
 import type { MarkdownView } from "../markdown/markdown.js";
 import { createModelText } from "../markdown/model_text.js";
+import { createBox } from "./box.js";
+import { actionButton } from "./button.js";
 import { coloured, type Highlight } from "./marks.js";
-import type { Fit, Task } from "./task.js";
+import type { Fit, Task, TaskState } from "./task.js";
 
 /** What a region can have done, and needs to know. */
 export interface Keeper {
-  readonly trans: TranslationBundle;
   readonly highlight: Highlight;
-  /** How the proposal of the task and the cell go together now. */
-  fit(): Fit;
-  canInsert(): boolean;
-  accept(): void;
-  insertBelow(): void;
-  /** Go to the cell that the proposal is for; `number` is the one beside it. */
-  show(): void;
-  number(): number | string;
-  /** Let go of the task, whatever has become of it. */
-  end(): void;
   /** What was written into the box before, the latest last. */
   readonly instructions: string[];
+  /** How the proposal of the task and the cell go together now. */
+  fit(): Fit;
+  /** Bring what is proposed into the cell, or below it where it does not fit, and run that. */
+  accept(isRun: boolean): void;
+  again(wish?: string): void;
+  /** Go on in the chat. */
+  chat(): void;
+  /** Go to the cell that the proposal is for. */
+  show(): void;
+  /** Let go of what is done now. */
+  stop(): void;
 }
 
 /** Shows a task. It is made anew for each widget that shows the cell. */
@@ -36,31 +37,33 @@ export class Region extends Widget {
   readonly #task: Task;
   readonly #keeper: Keeper;
   readonly #said = make("span", "jllm-action-said");
+  /** This is rewritten many times a second, so that nobody is to be told of it. */
+  readonly #progress = make("span", "jllm-action-progress");
   readonly #buttons = make("span", "jllm-action-buttons");
   readonly #body = make("div", "jllm-action-body");
   readonly #bar = createBar();
-  #shown = "";
+  #shown: [TaskState | "working", Fit | null] | null = null;
   #text: MarkdownView | null = null;
+  #code: HTMLElement | null = null;
 
   constructor(task: Task, keeper: Keeper) {
     super();
     this.#task = task;
     this.#keeper = keeper;
-    const { trans } = keeper;
-    const title = titles(trans)[task.action];
+    const title = titles()[task.action];
     this.addClass("jllm-action");
     this.node.setAttribute("role", "region");
     this.node.setAttribute("aria-label", title);
     this.#said.setAttribute("role", "status");
     const name = make("span", "jllm-action-title", title);
-    const head = make("div", "jllm-action-head", name, this.#said, this.#bar.element);
-    head.append(this.#buttons);
+    const head = make("div", "jllm-action-head", name, this.#said, this.#progress);
+    head.append(this.#bar.element, this.#buttons);
     this.node.append(head, this.#body);
     this.node.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.isComposing) return;
       event.preventDefault();
       event.stopPropagation();
-      keeper.end();
+      keeper.stop();
     });
     this.show();
   }
@@ -68,98 +71,90 @@ export class Region extends Widget {
   /** Show how the task stands now. */
   show(): void {
     const { state } = this.#task;
-    const fit = state.kind === "proposal" ? this.#keeper.fit() : "";
-    if (`${state.kind} ${fit}` !== this.#shown) {
-      this.#shown = `${state.kind} ${fit}`;
+    const fit = state.kind === "proposal" ? this.#keeper.fit() : null;
+    const shown = state.kind === "working" ? "working" : state;
+    if (shown !== this.#shown?.[0] || fit !== this.#shown[1]) {
+      const isTyping = this.#box !== null && this.#box === document.activeElement;
+      this.#shown = [shown, fit];
       this.#clear(state.kind === "answer"); // what is selected in it stays so
       if (state.kind === "asking") this.#ask();
-      else if (state.kind === "working") this.#button(this.#keeper.trans.__("Stop"));
-      else if (state.kind === "proposal") this.#propose(state.proposal, this.#keeper.fit());
+      else if (state.kind === "working") this.#work();
+      else if (state.kind === "proposal" && fit) this.#propose(state, fit);
       else if (state.kind === "answer") this.#answer(state.answer);
       else if (state.kind === "failed") this.#fail(state.reason);
+      if (isTyping) this.focus();
     }
     if (state.kind === "working") {
-      setText(this.#said, state.progress?.text ?? this.#keeper.trans.__("Waiting"));
+      setText(this.#progress, state.progress?.text ?? "");
       this.#bar.show(state.progress?.share ?? null);
       if (state.text && isInWords(this.#task.action)) this.#write(state.text, false);
+      else if (state.text) this.#stream(codeIn(state.text));
     }
   }
 
   /** Go where something is to be typed, if that is so. */
   focus(): void {
-    this.#body.querySelector("textarea")?.focus();
+    this.#box?.focus();
   }
 
   override dispose(): void {
-    this.#task.draft = this.#body.querySelector("textarea")?.value ?? "";
+    this.#clear(false);
     super.dispose();
   }
 
+  get #box(): HTMLTextAreaElement | null {
+    return this.#body.querySelector("textarea");
+  }
+
   #clear(keepsText: boolean): void {
+    if (this.#box) this.#task.draft = this.#box.value;
     if (!keepsText) this.#text = null;
+    this.#code = null;
     this.#buttons.replaceChildren();
     arrange(this.#body, this.#text ? [this.#text.element] : []);
     this.#bar.show(null);
-    setText(this.#said, "");
+    setText(this.#progress, "");
     this.node.classList.remove("jllm-mod-failed");
   }
 
   #ask(): void {
-    const { trans, instructions } = this.#keeper;
-    const box = make("textarea", "jllm-action-box");
-    box.rows = 2;
-    box.placeholder = trans.__("What should be changed?");
-    box.setAttribute("aria-label", trans.__("What should be changed in the cell"));
-    // JupyterLab would take Shift+Enter for “run”, and Ctrl+Z for its own.
-    box.dataset.lmSuppressShortcuts = "true";
-    const send = () => {
-      const instruction = box.value.trim();
-      if (!instruction) return box.focus();
-      instructions.push(instruction);
-      this.#task.begin(instruction);
-    };
-    box.value = this.#task.draft;
-    const recall = new Recall(() => [...instructions]);
-    box.addEventListener("input", () => recall.reset());
-    box.addEventListener("keydown", (event) => {
-      if (event.isComposing) return;
-      const other = recall.textFor(event.key, box);
-      if (event.key === "Enter" && !event.shiftKey) send();
-      else if (other !== null) box.value = other;
-      else return;
-      event.preventDefault();
-    });
-    this.#body.append(box);
-    this.#button(trans.__("Send"), send, true);
+    const label = trans.__("What should be changed in the cell?");
+    this.#append(label, (instruction) => this.#task.begin(instruction));
     this.#button(trans.__("Close"));
+    setText(this.#said, "");
   }
 
-  #propose(proposal: MessageOf<"proposal">, fit: Fit): void {
-    const { trans } = this.#keeper;
+  #work(): void {
+    setText(this.#said, trans.__("The model is at work"));
+    this.#button(trans.__("Stop"));
+  }
+
+  #propose({ proposal, problem }: TaskState & { kind: "proposal" }, fit: Fit): void {
     const { before, source, unknown_names: unknown, markdown } = proposal;
-    const number = this.#keeper.number();
+    const { accept, again, show } = this.#keeper;
+    const isHere = fit !== "elsewhere" && fit !== "gone";
     if (fit === "fits") {
-      setText(this.#said, numbers(before, source, trans));
-      this.#button(trans.__("Accept"), () => this.#keeper.accept(), true);
-      this.#button(trans.__("Reject"));
+      setText(this.#said, problem || numbers(before, source));
+      this.#button(trans.__("Accept"), () => accept(false), true);
+      this.#button(trans.__("Accept and run"), () => accept(true));
     } else {
-      const reasons: Record<Exclude<Fit, "fits">, string> = {
-        below: trans.__("A new cell below"),
-        edited: trans.__("The cell was edited meanwhile, so it is left as it is"),
-        closed: trans.__("The cell is read-only"),
-        elsewhere: trans.__("The change is for cell [%1], where something else is open", number),
-        gone: trans.__("The cell to change is no longer in the notebook"),
-      };
-      setText(this.#said, reasons[fit]);
-      if (fit === "elsewhere") this.#button(trans.__("Show"), () => this.#keeper.show(), true);
-      else if (fit !== "gone" && this.#keeper.canInsert()) {
-        const isMain = fit === "below";
-        this.#button(trans.__("Insert below"), () => this.#keeper.insertBelow(), isMain);
+      setText(this.#said, problem || reasons()[fit]);
+      if (fit === "elsewhere") this.#button(trans.__("Show"), show, true);
+      else if (isHere && fit !== "shut") {
+        this.#button(trans.__("Insert below"), () => accept(false), fit === "below");
+        this.#button(trans.__("Insert below and run"), () => accept(true));
       }
-      this.#copyButton(source);
-      this.#button(fit === "below" ? trans.__("Reject") : trans.__("Close"));
-      this.#body.append(this.#code(withVisibleControls(source)));
+      const copy = this.#button(trans.__("Copy"), async () => {
+        flash(copy, (await copyText(source)) ? trans.__("Copied") : trans.__("Not copied"));
+      });
+      this.#stream(source);
+      void coloured(withVisibleControls(source), this.#keeper.highlight).then((parts) =>
+        this.#code?.replaceChildren(...parts),
+      );
     }
+    if (isHere) this.#button(trans.__("Again"), () => again());
+    this.#button(trans.__("Continue in the chat"), () => this.#keeper.chat());
+    this.#button(fit === "fits" || fit === "below" ? trans.__("Reject") : trans.__("Close"));
     if (unknown.length > 0) {
       const names = unknown.map((name) => make("code", "", name));
       const parts = names.flatMap((name, index) => (index ? [", ", name] : [name]));
@@ -167,17 +162,30 @@ export class Region extends Widget {
       this.#body.append(make("div", "jllm-action-warning", ...parts, ` ${text}`));
     }
     if (markdown) this.#write(markdown);
+    if (isHere) this.#append(trans.__("What should be different?"), again);
   }
 
   #answer({ markdown }: MessageOf<"answer">): void {
-    this.#button(this.#keeper.trans.__("Close"));
+    setText(this.#said, trans.__("Answered"));
+    this.#button(trans.__("Continue in the chat"), () => this.#keeper.chat());
+    this.#button(trans.__("Close"));
     this.#write(markdown);
   }
 
   #fail(reason: string): void {
     this.node.classList.add("jllm-mod-failed");
     setText(this.#said, reason);
-    this.#button(this.#keeper.trans.__("Close"));
+    this.#button(trans.__("Again"), () => this.#keeper.again());
+    this.#button(trans.__("Close"));
+  }
+
+  #append(label: string, onSend: (text: string) => void): void {
+    const { draft } = this.#task;
+    const box = createBox(label, draft, this.#keeper.instructions, (text) => {
+      if (this.#box) this.#box.value = ""; // what is sent is no draft
+      onSend(text);
+    });
+    this.#body.append(box);
   }
 
   #write(text: string, isFinal = true): void {
@@ -187,34 +195,29 @@ export class Region extends Widget {
     this.#text.update(text, isFinal);
   }
 
-  #button(label: string, onClick = () => this.#keeper.end(), isMain = false): HTMLButtonElement {
-    const kind = isMain ? "jllm-action-button jllm-mod-main" : "jllm-action-button";
-    const button = make("button", kind, label);
-    button.type = "button";
-    button.addEventListener("click", onClick);
+  #button(label: string, onClick = () => this.#keeper.stop(), isMain = false): HTMLButtonElement {
+    const button = actionButton(label, onClick, isMain);
     this.#buttons.append(button);
     return button;
   }
 
-  #copyButton(source: string): void {
-    const { trans } = this.#keeper;
-    const button = this.#button(trans.__("Copy"), async () => {
-      flash(button, (await copyText(source)) ? trans.__("Copied") : trans.__("Not copied"));
-    });
-  }
-
-  #code(source: string): HTMLElement {
-    const element = make("pre", "jllm-action-code", source);
-    makeScrollable(element, this.#keeper.trans.__("Proposed code"));
-    void coloured(source, this.#keeper.highlight).then((parts) =>
-      element.replaceChildren(...parts),
-    );
-    return element;
+  /** Show code that may still grow; what is selected in it stays. */
+  #stream(source: string): void {
+    if (!this.#code) {
+      this.#code = make("pre", "jllm-action-code");
+      makeScrollable(this.#code, trans.__("Proposed code"));
+      this.#body.append(this.#code);
+    }
+    const { scrollHeight, scrollTop, clientHeight, textContent } = this.#code;
+    const text = withVisibleControls(source);
+    if (text.startsWith(textContent ?? "")) this.#code.append(text.slice(textContent?.length));
+    else this.#code.textContent = text;
+    if (scrollHeight - scrollTop - clientHeight < 4) this.#code.scrollTop = scrollHeight;
   }
 }
 
 /** What the actions are called on their own. */
-function titles(trans: TranslationBundle): Record<Action, string> {
+function titles(): Record<Action, string> {
   return {
     explain: trans.__("Explain"),
     fix: trans.__("Fix"),
@@ -226,11 +229,27 @@ function titles(trans: TranslationBundle): Record<Action, string> {
   };
 }
 
+function reasons(): Record<Exclude<Fit, "fits">, string> {
+  return {
+    below: trans.__("A new cell below"),
+    edited: trans.__("The cell was edited meanwhile, so it is left as it is"),
+    closed: trans.__("The cell is read-only"),
+    shut: trans.__("The notebook is read-only"),
+    elsewhere: trans.__("The change is for another cell, where something else is open"),
+    gone: trans.__("The cell to change is no longer in the notebook"),
+  };
+}
+
 function isInWords(action: Action): boolean {
   return action === "explain" || action === "review";
 }
 
-function numbers(before: string, after: string, trans: TranslationBundle): string {
+/** What a model has written so far of code, without the fence around it. */
+function codeIn(text: string): string {
+  return text.replace(/^\s*`{3,}.*\n/, "").replace(/\n`{3,}\s*$/, "");
+}
+
+function numbers(before: string, after: string): string {
   const all = hunks(before, after);
   const added = all.reduce((sum, hunk) => sum + hunk.added.length, 0);
   const removed = all.reduce((sum, hunk) => sum + hunk.removed.length, 0);

@@ -1,13 +1,16 @@
 /** One action on one cell, from the question to what comes of it. */
 
-import type { Action, MessageOf, Progress, Request } from "../connection/messages.js";
+import type { Action, Former, MessageOf, Progress, Request } from "../connection/messages.js";
 import type { Sent } from "../connection/requests.js";
 
-/** How an action stands. An instruction is asked for first; `failed` says why nothing came of it. */
+/**
+ * How an action stands. An instruction is asked for first; `failed` says why nothing came of it, and
+ * `problem` why no other proposal did.
+ */
 export type TaskState =
   | { kind: "asking" }
   | { kind: "working"; progress: Progress | null; text: string }
-  | { kind: "proposal"; proposal: MessageOf<"proposal"> }
+  | { kind: "proposal"; proposal: MessageOf<"proposal">; problem: string }
   | { kind: "answer"; answer: MessageOf<"answer"> }
   | { kind: "failed"; reason: string }
   | { kind: "over" };
@@ -20,21 +23,30 @@ export interface Asked {
 /** The cell as it was when the action began; nothing that is done later in the page changes it. */
 export type Target = Pick<Extract<Request, { type: "act" }>, "cell" | "selection">;
 
+/** What may become of a proposal: it fits, or its cell has changed since, takes no change, or went. */
+export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" | "gone";
+
 /** An action under way. `onChange` is called whenever it stands otherwise. */
 export class Task {
   readonly action: Action;
-  readonly target: Target;
   /** What stood in the box when it went from the page without being sent. */
   draft = "";
   readonly #asked: Asked;
   readonly #onChange: () => void;
+  #target: Target;
+  #instruction: string | null = null;
   #state: TaskState = { kind: "asking" };
   #request: string | null = null;
+  #count = 0;
+  /** It stays until there is another one. */
+  #proposal: MessageOf<"proposal"> | null = null;
+  /** As what the cell may stand so that the proposal fits: as it was, and with a part of it. */
+  readonly #bases = new Set<string>();
 
   constructor(asked: Asked, action: Action, target: Target, onChange: () => void) {
     this.#asked = asked;
     this.action = action;
-    this.target = target;
+    this.#target = target;
     this.#onChange = onChange;
   }
 
@@ -42,33 +54,84 @@ export class Task {
     return this.#state;
   }
 
+  /** What it is about, and what was asked. */
+  get about(): Target & { instruction: string | null } {
+    return { ...this.#target, instruction: this.#instruction };
+  }
+
   /** Have it done. */
   begin(instruction: string | null = null): void {
-    this.#become({ kind: "working", progress: null, text: "" });
-    const { action, target } = this;
-    const request: Request = { type: "act", action, ...target, instruction, former: null };
-    const { id, reply } = this.#asked.request(request, (news) => this.#hear(news));
-    this.#request = id;
-    reply.then(
-      (message) => {
-        if (this.#state.kind !== "working") return;
-        if (message.type === "proposal") this.#become({ kind: "proposal", proposal: message });
-        else if (message.type === "answer") this.#become({ kind: "answer", answer: message });
-      },
-      (error: Error) => {
-        if (this.#state.kind === "working") {
-          this.#become({ kind: "failed", reason: error.message });
-        }
-      },
-    );
+    this.#instruction = instruction;
+    this.#ask(null);
+  }
+
+  /** Have it done once more for the cell as it stands: as a person wishes, or just otherwise. */
+  again(source: string, wish = ""): void {
+    const { cell, selection } = this.#target;
+    const isSame = source === cell.source;
+    this.#target = { cell: { ...cell, source }, selection: isSame ? selection : null };
+    this.#ask({ source: this.#proposal?.source ?? "", wish, count: this.#count });
+  }
+
+  /** Change what is proposed, or take in that the cell has become a part of it. */
+  settle(changes: Partial<Pick<MessageOf<"proposal">, "before" | "source">>): void {
+    if (this.#proposal) this.#propose({ ...this.#proposal, ...changes });
+  }
+
+  /** How the proposal goes together with a cell. */
+  fit(source: string, isEditable: boolean): Fit {
+    if (this.#proposal?.is_below) return "below";
+    if (!isEditable) return "closed";
+    return this.#bases.has(source) ? "fits" : "edited";
+  }
+
+  /** Stop what is being written: what was proposed before is there again. False if nothing was. */
+  stop(): boolean {
+    if (this.#state.kind !== "working" || !this.#proposal) return false;
+    this.#cancel();
+    this.#propose(this.#proposal);
+    return true;
   }
 
   /** Let go of it: the work stops, a proposal is dropped, an answer is put away. */
   end(): void {
-    if (this.#state.kind === "working" && this.#request !== null) {
-      this.#asked.request({ type: "stop", target: this.#request });
-    }
+    this.#cancel();
     if (this.#state.kind !== "over") this.#become({ kind: "over" });
+  }
+
+  #ask(former: Former | null): void {
+    this.#count += 1;
+    this.#become({ kind: "working", progress: null, text: "" });
+    const request: Request = { type: "act", action: this.action, ...this.about, former };
+    const isMeant = () => sent.id === this.#request;
+    const sent = this.#asked.request(request, (news) => isMeant() && this.#hear(news));
+    this.#request = sent.id;
+    sent.reply.then(
+      (message) => isMeant() && this.#take(message),
+      ({ message }: Error) => isMeant() && this.#fail(message),
+    );
+  }
+
+  #take(message: { type: string }): void {
+    this.#request = null;
+    if (message.type === "proposal") {
+      this.#bases.clear();
+      this.#propose(message as MessageOf<"proposal">);
+    } else if (message.type === "answer") {
+      this.#become({ kind: "answer", answer: message as MessageOf<"answer"> });
+    }
+  }
+
+  #fail(reason: string): void {
+    this.#request = null;
+    if (this.#proposal) this.#propose(this.#proposal, reason);
+    else this.#become({ kind: "failed", reason });
+  }
+
+  #propose(proposal: MessageOf<"proposal">, problem = ""): void {
+    this.#proposal = proposal;
+    this.#bases.add(proposal.before);
+    this.#become({ kind: "proposal", proposal, problem });
   }
 
   #hear(news: { type: string }): void {
@@ -78,21 +141,13 @@ export class Task {
     this.#become({ kind: "working", progress, text: before + text });
   }
 
+  #cancel(): void {
+    if (this.#request !== null) this.#asked.request({ type: "stop", target: this.#request });
+    this.#request = null;
+  }
+
   #become(state: TaskState): void {
     this.#state = state;
     this.#onChange();
   }
-}
-
-/** What may become of a proposal: it fits, or its cell has changed since, takes no change, or went. */
-export type Fit = "fits" | "below" | "edited" | "closed" | "elsewhere" | "gone";
-
-export function fitOf(
-  proposal: Pick<MessageOf<"proposal">, "before" | "is_below">,
-  source: string,
-  isEditable: boolean,
-): Fit {
-  if (proposal.is_below) return "below";
-  if (!isEditable) return "closed";
-  return source === proposal.before ? "fits" : "edited";
 }

@@ -15,6 +15,8 @@ export interface Composer {
   focus: () => void;
   /** As if it were typed here. */
   send: (text: string, options?: SendOptions) => void;
+  /** Have something go along with the next prompt. */
+  attach: (attachment: Attachment) => void;
   dispose: () => void;
 }
 
@@ -154,6 +156,7 @@ export function createComposer({
     element,
     focus: () => textarea.focus(),
     send: (text, options = {}) => sendNow(text, options),
+    attach: (attachment) => takeAttachment(attachment, ""),
     dispose() {
       unsubscribe();
       attach?.dispose();

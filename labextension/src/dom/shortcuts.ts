@@ -37,3 +37,18 @@ function handOn(event: KeyboardEvent): void {
   const copy = new KeyboardEvent(event.type, event);
   if (!document.body.dispatchEvent(copy)) event.preventDefault();
 }
+
+/**
+ * Let the keys of a notebook's command mode mean nothing in what is ours within a cell.
+ *
+ * There, with the focus on a button, X would cut the cell and Enter go into its editor. JupyterLab
+ * leaves such keys out where somebody types, which the notebook says by its class until the focus
+ * is elsewhere. All other keys mean what they mean.
+ */
+export function keepCommandKeysOut(): void {
+  const tell = ({ target }: KeyboardEvent) => {
+    if (!(target instanceof Element) || !target.closest('.jp-Cell [class*="jllm-"]')) return;
+    target.closest(".jp-Notebook")?.classList.add("jp-mod-readWrite");
+  };
+  window.addEventListener("keydown", tell, { capture: true });
+}

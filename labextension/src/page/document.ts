@@ -18,6 +18,8 @@ export interface Cell {
 }
 
 export interface NewCell {
+  /** One of code, where nothing else is said. */
+  type?: string;
   id?: string;
   source: string;
   metadata?: Record<string, unknown>;
@@ -107,9 +109,9 @@ export class NotebookDocument {
     if (refusal) return refusal;
     const { sharedModel, cells: all } = this.#model;
     const index = this.models.findIndex(({ id }) => id === anchorId) + 1 || all.length;
-    const made = cells.map(({ id, source, metadata = {} }) => ({
-      ...{ id, cell_type: "code", source, metadata },
-      ...{ outputs: [], execution_count: null },
+    const made = cells.map(({ id, source, metadata = {}, type = "code" }) => ({
+      ...{ id, cell_type: type, source, metadata },
+      ...(type === "code" ? { outputs: [], execution_count: null } : {}),
     }));
     inOneStep(sharedModel, () => sharedModel.insertCells(index, made));
     return null;

@@ -7,7 +7,7 @@ import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import type { Connection } from "../connection/connection.js";
-import type { Chat, Found, Message, Request } from "../connection/messages.js";
+import type { Attachment, Chat, Found, Message, Request } from "../connection/messages.js";
 import { type PanelScript, panelScript } from "../markdown/panel_script.js";
 import { freeChatName } from "./naming.js";
 import { NotebookPage } from "./notebook_page.js";
@@ -129,6 +129,12 @@ export class NotebookChats implements IDisposable {
     this.#savedView?.remove();
     this.#savedView = this.#shown.size === 0 ? savedView(this.panel) : null;
     if (this.#savedView) this.element.append(this.#savedView);
+  }
+
+  /** Have something go along with the next prompt of the chat that is shown. */
+  async attach(attachment: Attachment): Promise<void> {
+    await this.show();
+    this.#shown.get(this.#current)?.model.attach(attachment);
   }
 
   /** Begin another chat. */

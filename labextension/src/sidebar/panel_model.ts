@@ -2,7 +2,7 @@
 
 import type { UUID } from "@lumino/coreutils";
 import type { Connection, ConnectionState } from "../connection/connection.js";
-import type { PanelNews } from "../connection/messages.js";
+import type { Attachment, PanelNews } from "../connection/messages.js";
 import type { CellsOnPage } from "../page/cells.js";
 
 export type PanelId = ReturnType<typeof UUID.uuid4>;
@@ -66,6 +66,11 @@ export class PanelModel {
   send(message: Record<string, unknown>): void {
     if (this.#line.state !== "open") throw new Error(this.gone);
     this.#line.tell(this.#id, message);
+  }
+
+  /** Have something go along with the next prompt. */
+  attach(attachment: Attachment): void {
+    this.#tell("attach", attachment);
   }
 
   dispose(): void {

@@ -70,8 +70,16 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(IDS.chat, {
       label: trans.__("LLM: Chat about the Notebook"),
       icon: ICON,
-      execute: () => shell.activateById(sideBar.id),
-      describedBy: { args: { type: "object", properties: {} } },
+      execute: ({ label, text }) => {
+        shell.activateById(sideBar.id);
+        if (typeof text === "string") sideBar.attach({ label: String(label), text });
+      },
+      describedBy: {
+        args: {
+          type: "object",
+          properties: { label: { type: "string" }, text: { type: "string" } },
+        },
+      },
     });
     addChatCommands(commands, sideBar, app.serviceManager.contents, trans);
     const category = trans.__("Language Model");

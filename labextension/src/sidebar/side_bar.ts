@@ -7,6 +7,7 @@ import { addIcon, ellipsesIcon, type LabIcon } from "@jupyterlab/ui-components";
 import type { Message } from "@lumino/messaging";
 import { Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
+import type { Attachment } from "../connection/messages.js";
 import { loadFailure, standing } from "../connection/standing.js";
 import { ChatList } from "./chat_list.js";
 import { NotebookChats } from "./notebook_chats.js";
@@ -63,6 +64,12 @@ export class SideBar extends Widget {
   /** The notebook in front. */
   get panel(): NotebookPanel | null {
     return this.#panel;
+  }
+
+  /** Have something go along with the next prompt in the chat of the notebook in front. */
+  attach(attachment: Attachment): void {
+    const chats = this.#panel && this.#of(this.#panel);
+    chats?.attach(attachment).catch(this.#fail);
   }
 
   /** Go over to another notebook. */
