@@ -10,10 +10,13 @@ export class Cell {
   isDisposed = false;
   readOnly = false;
   ready = Promise.resolve();
+  disposed = new Signal(this);
 
   /** @param {YCodeCell} shared */
   constructor(shared) {
-    this.model = { id: shared.id, type: shared.cell_type, sharedModel: shared };
+    const contentChanged = new Signal(/** @type {any} */ ({}));
+    shared.changed.connect(() => contentChanged.emit(null));
+    this.model = { id: shared.id, type: shared.cell_type, sharedModel: shared, contentChanged };
     this.editor = new Editor(shared);
   }
 }
@@ -70,11 +73,10 @@ export class View {
     });
     this.cells = document.cells.map((cell) => new Cell(/** @type {YCodeCell} */ (cell)));
     const { content } = this;
-    content.model = { cells: this.cells.map(({ model }) => model) };
+    const cells = this.cells.map(({ model }) => model);
+    content.model = { cells: Object.assign(cells, { changed: new Signal(content) }) };
     content.activeCellChanged = new Signal(content);
-    content.modelContentChanged = new Signal(content);
-    for (const { model } of this.cells)
-      model.sharedModel.changed.connect(() => content.modelContentChanged.emit(null));
+    content.modelChanged = new Signal(content);
     content.activeCell = this.cells[0] ?? null;
     content.widgets = this.cells;
   }
@@ -83,6 +85,14 @@ export class View {
   enter(/** @type {number} */ number) {
     this.content.activeCell = this.cells[number];
     this.content.activeCellChanged.emit(this.content.activeCell);
+  }
+
+  /** Take a cell out. */
+  remove(/** @type {number} */ number) {
+    const [cell] = this.cells.splice(number, 1);
+    this.content.model.cells.splice(number, 1);
+    if (cell) cell.isDisposed = true;
+    cell?.disposed.emit(undefined);
   }
 
   close() {

@@ -115,6 +115,31 @@ def test_a_word_and_a_line_can_be_accepted(ghost: GhostPage) -> None:
     ghost.wait_for_source("y = math." + text.partition("\n")[0])
 
 
+def test_a_file_beside_the_notebook_and_a_console_of_its_kernel_are_gone_on_with_and_read_aloud(
+    ghost: GhostPage, lab: Lab
+) -> None:
+    (lab.folder / "areas.py").write_text("import math\n\n")
+    page = ghost.page
+    kernel = page.evaluate("() => notebook.sessionContext.session.kernel.id")
+    beside = "args => jupyterapp.commands.execute('console:create', args)"
+    ghost.command("docmanager:open", path="areas.py")
+    for editor in (".jp-FileEditor", ".jp-CodeConsole-promptCell"):
+        page.locator(f"{editor} .cm-content").click()
+        page.keyboard.press("Control+End")
+        page.keyboard.type("y = math.")
+        text = ghost.wait_for_ghost()
+        assert page.locator(".jllm-announcer").inner_text() != text
+        ghost.command("jupyter-llm:read-suggestion")
+        expect(page.locator(".jllm-announcer")).to_have_text(text)
+        page.keyboard.press("Tab")
+        expect(page.locator(f"{editor} .cm-content")).to_contain_text(f"y = math.{text}")
+        if editor == ".jp-FileEditor":
+            ghost.command("docmanager:save")
+            ghost.command("application:close")
+            page.evaluate(beside, {"path": "beside", "kernelPreference": {"id": kernel}})
+    ghost.command("application:close")
+
+
 def test_everybody_can_read_what_is_suggested(ghost: GhostPage) -> None:
     ghost.write("y = math.")
     ghost.wait_for_ghost()

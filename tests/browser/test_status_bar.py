@@ -173,6 +173,12 @@ def test_where_it_is_not_installed_the_offer_ends_in_how_to_install_it(
     notebook.run(0)
     item(notebook).click()
     expect(notebook.page.get_by_text("pip install '.[smollm2]'").first).to_be_visible()
+    save_settings(notebook, autoLoad=True, hint=False)
+    try:
+        notebook.reload()  # where it loads by itself, the same is said
+        expect(notebook.page.get_by_text("pip install '.[smollm2]'").first).to_be_visible()
+    finally:
+        save_settings(notebook, hint=False)
     assert errors == []
 
 

@@ -125,8 +125,8 @@ def find_notebook(path: str, started_for: Path | None) -> Path | None:
 
     The server's root lies somewhere above the notebook that the kernel was started for.
     """
-    if started_for is None:
-        return None
+    if started_for is None or not path.endswith(started_for.suffix):
+        return None  # a console or a file that asks for ghost text is no notebook
     files = [file for root in started_for.parents if (file := root / path).is_file()]
     if started_for in files:
         return started_for

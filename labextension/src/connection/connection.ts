@@ -1,7 +1,6 @@
 /** The one comm between a notebook in this page and its kernel, which comes again when it was lost. */
 
-import type { ISessionContext } from "@jupyterlab/apputils";
-import type { Kernel, KernelMessage } from "@jupyterlab/services";
+import type { Kernel, KernelMessage, Session } from "@jupyterlab/services";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
@@ -34,11 +33,14 @@ const SUBSHELL_MS = 2000;
 /** What CommHandler has and `Kernel.IComm` does not declare. */
 type SubshellComm = Kernel.IComm & { subshellId?: string | null; subshellStarted?: Promise<void> };
 
-/** A notebook as this needs to know it: its kernel's session, and where it lies. */
+/** A document as this needs to know it: its kernel's session, and where it lies. */
 export interface Place {
-  readonly sessionContext: ISessionContext;
+  readonly sessionContext: {
+    readonly session: Pick<Session.ISessionConnection, "kernel"> | null;
+    readonly kernelChanged: ISignal<unknown, unknown>;
+  };
   readonly localPath: string;
-  readonly pathChanged: ISignal<unknown, string>;
+  readonly pathChanged?: ISignal<unknown, string> | undefined;
 }
 
 /** The connection of one notebook to its kernel. `version` is the extension's. */
@@ -79,7 +81,7 @@ export class Connection implements IDisposable {
     this.panelReceived = this.#panelReceived;
     this.#requests = new Requests(this.client, (message) => this.#send(message));
     place.sessionContext.kernelChanged.connect(this.#follow, this);
-    place.pathChanged.connect(this.#move, this);
+    place.pathChanged?.connect(this.#move, this);
     window.addEventListener("pagehide", this.#leave);
     this.#follow();
   }

@@ -1,15 +1,19 @@
-/** The connections of all notebooks in this page. */
+/** The connections of all notebooks in this page, and of what else somebody writes in. */
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { Token } from "@lumino/coreutils";
 import { type ISignal, Signal } from "@lumino/signaling";
-import { Connection } from "./connection.js";
+import { Connection, type Place } from "./connection.js";
 
 /** What other plugins ask for a notebook's connection. */
 export interface Connections {
   /** The connection of the notebook that a panel shows; several views of one share it. */
   of(panel: NotebookPanel): Connection;
+  /** Connect what is no notebook; whoever does ends it. */
+  open(place: Place): Connection;
+  /** Something was connected, a notebook or not. */
+  readonly opened: ISignal<Connections, Connection>;
   /** A notebook was opened, and this is its connection. */
   readonly added: ISignal<Connections, { panel: NotebookPanel; connection: Connection }>;
 }
@@ -22,6 +26,8 @@ export const Connections = new Token<Connections>(
 /** Makes connections as notebooks come, and ends them as they go. */
 export class OpenConnections implements Connections {
   readonly added: ISignal<this, { panel: NotebookPanel; connection: Connection }>;
+  readonly opened: ISignal<this, Connection>;
+  readonly #opened = new Signal<this, Connection>(this);
   readonly #added = new Signal<this, { panel: NotebookPanel; connection: Connection }>(this);
   readonly #connections = new WeakMap<object, Connection>();
   readonly #version: string;
@@ -31,15 +37,22 @@ export class OpenConnections implements Connections {
     this.#version = version;
     this.#trans = trans;
     this.added = this.#added;
+    this.opened = this.#opened;
   }
 
   of(panel: NotebookPanel): Connection {
     const { context } = panel;
     const known = this.#connections.get(context);
     if (known) return known;
-    const connection = new Connection(context, this.#version, this.#trans);
+    const connection = this.open(context);
     this.#connections.set(context, connection);
     context.disposed.connect(() => connection.dispose());
+    return connection;
+  }
+
+  open(place: Place): Connection {
+    const connection = new Connection(place, this.#version, this.#trans);
+    this.#opened.emit(connection);
     return connection;
   }
 

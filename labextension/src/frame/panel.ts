@@ -1,13 +1,14 @@
 /** The frame of the chat panel: the conversation, the composer, and what is going on. */
 
 import type { Composer } from "../compose/composer.js";
+import { createAnnouncer } from "../dom/announcer.js";
 import { make, makeButton, setText } from "../dom/elements.js";
 import { keepShortcutsOut } from "../dom/shortcuts.js";
 import type { Topic } from "../kernel/state.js";
 import type { Store } from "../kernel/store.js";
 import type { Notebook } from "../page/cells.js";
 import { Conversation } from "../talk/conversation.js";
-import { Awaited, createAnnouncer } from "./announcer.js";
+import { Awaited } from "./awaited.js";
 import { StatusView } from "./status.js";
 
 const OF_THE_LIST: readonly Topic[] = ["path", "notices", "pending"];

@@ -1,15 +1,15 @@
 /** The cells of a notebook as ghost text has to know them. */
 
+import type { ISharedCell } from "@jupyter/ydoc";
 import type { ICellModel } from "@jupyterlab/cells";
-import type { INotebookModel } from "@jupyterlab/notebook";
 import type { JSONObject } from "@lumino/coreutils";
 import type { CellKind, DocumentCell } from "../connection/messages.js";
 import { COMPLETED, piecesOf, written } from "../dom/pieces.js";
 import { isOff } from "../page/off_cells.js";
 
 /** All cells as they stand now; of one that is off nothing is told. */
-export function documentCells(model: INotebookModel): DocumentCell[] {
-  return Array.from(model.cells, (cell) => {
+export function documentCells(cells: Iterable<ICellModel>): DocumentCell[] {
+  return Array.from(cells, (cell) => {
     const is_off = isOff(cell.sharedModel);
     const source = is_off ? "" : cell.sharedModel.getSource();
     return { id: cell.id, kind: cell.type as CellKind, source, is_off };
@@ -18,7 +18,7 @@ export function documentCells(model: INotebookModel): DocumentCell[] {
 
 /** Note in a cell's metadata the lines that a model had a part in, and that were not there before; no step for undo. */
 export function noteAccepted(
-  { sharedModel }: ICellModel,
+  sharedModel: ISharedCell,
   model: string,
   lines: string,
   before: string,

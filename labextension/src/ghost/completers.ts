@@ -1,4 +1,4 @@
-/** JupyterLab's inline completers, one a notebook: told of what is accepted, and kept from eating Tab. */
+/** JupyterLab's inline completers, one a document: told of what is accepted, and kept from eating Tab. */
 
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 import type {
@@ -10,7 +10,7 @@ import type {
 type Item = CompletionHandler.IInlineItem;
 
 /** While an editor bears it, Tab accepts. JupyterLab leaves it there when nothing is shown any more. */
-const ACTIVE = "jp-mod-inline-completer-active";
+export const ACTIVE = "jp-mod-inline-completer-active";
 
 export class Completers {
   readonly #all = new Set<InlineCompleter>();

@@ -5,7 +5,10 @@ import { ICommandPalette } from "@jupyterlab/apputils";
 import { ICompletionProviderManager, IInlineCompleterFactory } from "@jupyterlab/completer";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
+import type { Widget } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
+import { createAnnouncer } from "../dom/announcer.js";
+import { ACTIVE } from "./completers.js";
 import { GhostProvider } from "./provider.js";
 import { firstLine, firstWord } from "./suggestion.js";
 
@@ -30,31 +33,43 @@ export const ghostText: JupyterFrontEndPlugin<void> = {
     const provider = new GhostProvider(manager, factory, tracker, connections, trans);
     manager.registerInlineProvider(provider);
 
-    const isShown = () => {
-      const editor = tracker.activeCell?.editor;
-      return !!editor && !!provider.current(editor)?.insertText;
-    };
-    const add = (command: string, label: string, pieceOf: (text: string) => string) => {
+    const shown = () => provider.current(app.shell.currentWidget)?.insertText ?? "";
+    const add = (command: string, label: string, act: (widget: Widget) => void) => {
       commands.addCommand(command, {
         label: `LLM: ${label}`,
-        isEnabled: isShown,
+        isEnabled: () => shown() !== "",
         execute: () => {
-          if (tracker.currentWidget) provider.acceptPiece(tracker.currentWidget, pieceOf);
+          if (app.shell.currentWidget) act(app.shell.currentWidget);
         },
         describedBy: { args: { type: "object", properties: {} } },
       });
       palette?.addItem({ command, category: trans.__("Language Model") });
     };
-    add("jupyter-llm:accept-word", trans.__("Accept Next Word of Inline Completion"), firstWord);
-    add("jupyter-llm:accept-line", trans.__("Accept Next Line of Inline Completion"), firstLine);
+    const accept = (pieceOf: (text: string) => string) => (widget: Widget) =>
+      provider.acceptPiece(widget, pieceOf);
+    add(
+      "jupyter-llm:accept-word",
+      trans.__("Accept Next Word of Inline Completion"),
+      accept(firstWord),
+    );
+    add(
+      "jupyter-llm:accept-line",
+      trans.__("Accept Next Line of Inline Completion"),
+      accept(firstLine),
+    );
+    const announcer = createAnnouncer();
+    document.body.append(announcer.element);
+    add("jupyter-llm:read-suggestion", trans.__("Read Inline Completion Aloud"), () =>
+      announcer.say(shown()),
+    );
 
     // Editors move their cursor with these keys before a shortcut would hear of them.
-    const accept = (event: KeyboardEvent) => {
+    const take = (event: KeyboardEvent) => {
       const isMeant =
         event.key === "ArrowRight" && (event.ctrlKey || event.metaKey || event.altKey);
-      const isHere = event.target instanceof Element && event.target.closest(".jp-Notebook");
-      if (isMeant && isHere && isShown()) commands.processKeydownEvent(event);
+      const isHere = event.target instanceof Element && event.target.closest(`.${ACTIVE}`);
+      if (isMeant && isHere && shown()) commands.processKeydownEvent(event);
     };
-    document.addEventListener("keydown", accept, true);
+    document.addEventListener("keydown", take, true);
   },
 };

@@ -1,4 +1,4 @@
-/** Gives JupyterLab what the model in a notebook's kernel would write at the cursor. */
+/** Gives JupyterLab what the model in the kernel would write at the cursor. */
 
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
@@ -11,14 +11,17 @@ import type {
   IInlineCompletionList,
   IInlineCompletionProvider,
 } from "@jupyterlab/completer";
-import type { INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
+import type { INotebookTracker } from "@jupyterlab/notebook";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { offlineBoltIcon } from "@jupyterlab/ui-components";
 import { Signal } from "@lumino/signaling";
+import type { Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
 import { Completers } from "./completers.js";
-import { type Asked, type Listener, NotebookGhost, placeOf } from "./notebook_ghost.js";
+import type { Desk } from "./desks.js";
+import { type Asked, type Listener, noteTaken, placeOf } from "./document_ghost.js";
 import { DEFAULTS, type GhostSettings, readSettings, schema } from "./settings.js";
+import { Writings } from "./writings.js";
 
 /** JupyterLab's own number for what a person asks for by hand. */
 const INVOKED = 0;
@@ -40,9 +43,8 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
   readonly schema: NonNullable<IInlineCompletionProvider["schema"]>;
 
   readonly #manager: ICompletionProviderManager;
-  readonly #tracker: INotebookTracker;
   readonly #completers: Completers;
-  readonly #ghosts = new WeakMap<object, NotebookGhost>();
+  readonly #writings: Writings;
   readonly #shown = new WeakMap<IInlineCompletionItem, Shown>();
   readonly #streams = new Map<string, IInlineCompletionItem>();
   #settings: GhostSettings = DEFAULTS;
@@ -58,19 +60,10 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     trans: TranslationBundle,
   ) {
     this.#manager = manager;
-    this.#tracker = tracker;
     this.name = trans.__("Language Model");
     this.schema = schema(trans);
     this.#completers = new Completers(factory, (_, item) => this.#taken(item));
-    connections.added.connect((_, { panel, connection }) => {
-      let ghost = this.#ghosts.get(connection);
-      if (!ghost) {
-        ghost = new NotebookGhost(connection, this);
-        this.#ghosts.set(connection, ghost);
-      }
-      this.#ghosts.set(panel, ghost);
-      ghost.add(panel);
-    });
+    this.#writings = new Writings(connections, tracker, this);
   }
 
   configure(settings: Record<string, unknown>): void {
@@ -82,18 +75,23 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     context: IInlineCompletionContext,
   ): Promise<Items> {
     const isInvoked = context.triggerKind === INVOKED && !this.#isOwnInvoke;
-    const panel = this.#tracker.find((one) => one === context.widget);
-    const ghost = panel && this.#ghosts.get(panel);
-    const cell = panel?.content.activeCell;
-    const editor = cell?.editor;
+    const writing = await this.#writings.at(context.widget, context.session ?? null);
+    const sheet = writing?.desk.sheet;
+    const editor = sheet?.editor;
     // After the delay the person may be in another cell.
-    if (!ghost || !editor || cell.readOnly || cell.model.sharedModel.getSource() !== request.text)
+    if (
+      !writing ||
+      !editor ||
+      sheet?.readOnly ||
+      sheet.model.sharedModel.getSource() !== request.text
+    )
       return NONE;
-    const standing = ghost.standing(cell);
+    const { desk, ghost } = writing;
+    const standing = ghost.standing(sheet);
     if (standing && !isInvoked) return this.#items(standing);
-    if (!this.#isWanted(cell.model.type, placeOf(editor).prefix, isInvoked)) return NONE;
-    const asked = ghost.ask(panel, cell, editor, {
-      isInvoked: isInvoked || cell.model.type !== "code",
+    if (!this.#isWanted(sheet.model.type, placeOf(editor).prefix, isInvoked)) return NONE;
+    const asked = ghost.ask(desk, {
+      isInvoked: isInvoked || sheet.model.type !== "code",
       numItems: isInvoked ? this.#settings.numAlternatives : 1,
       maxLines: this.#settings.maxLines,
     });
@@ -123,10 +121,10 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     if (item.insertText === "") this.onStale(editor);
   }
 
-  onTyped(panel: NotebookPanel, isBlank: boolean): void {
+  onTyped({ widget }: Desk, isBlank: boolean): void {
     clearTimeout(this.#blank);
     // JupyterLab asks for nothing where only blanks stand before the cursor.
-    if (isBlank) this.#blank = window.setTimeout(() => this.#invoke(panel), this.#settings.delay);
+    if (isBlank) this.#blank = window.setTimeout(() => this.#invoke(widget), this.#settings.delay);
   }
 
   onStale(editor: CodeEditor.IEditor): void {
@@ -134,21 +132,22 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     if (completer?.current && this.#shown.has(completer.current)) completer.model?.reset();
   }
 
-  /** What an editor shows of ours, or of another provider's. */
-  current(editor: CodeEditor.IEditor): CompletionHandler.IInlineItem | null {
-    return this.#completers.of(editor)?.current ?? null;
+  /** What is shown where somebody writes in a widget, of ours or of another provider's. */
+  current(widget: Widget | null): CompletionHandler.IInlineItem | null {
+    const editor = widget && this.#writings.editorIn(widget);
+    return (editor && this.#completers.of(editor)?.current) ?? null;
   }
 
   /** Write the start of what is shown, and leave the rest standing. */
-  acceptPiece(panel: NotebookPanel, pieceOf: (text: string) => string): void {
-    const editor = panel.content.activeCell?.editor;
-    const item = editor && this.current(editor);
+  acceptPiece(widget: Widget, pieceOf: (text: string) => string): void {
+    const editor = this.#writings.editorIn(widget);
+    const item = this.current(widget);
     if (!editor || !item?.insertText) return;
     const piece = pieceOf(item.insertText);
     const { editor: view } = editor as CodeMirrorEditor; // the text and the cursor change at once
     view.dispatch(view.state.replaceSelection(piece), { userEvent: "input.complete" });
     this.#taken(item);
-    this.#invoke(panel);
+    this.#invoke(widget);
   }
 
   #isWanted(kind: string, prefix: string, isInvoked: boolean): boolean {
@@ -158,10 +157,10 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     return kind === "code" ? !/^\s*%%llm\b/.test(prefix) : kind === "markdown" && isInMarkdown;
   }
 
-  #invoke(panel: NotebookPanel): void {
-    if (panel.isDisposed || this.#settings.isManual) return;
+  #invoke(widget: Widget): void {
+    if (widget.isDisposed || this.#settings.isManual) return;
     this.#isOwnInvoke = true;
-    this.#manager.inline?.invoke(panel.id);
+    this.#manager.inline?.invoke(widget.id);
     this.#isOwnInvoke = false;
   }
 
@@ -216,8 +215,6 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
 
   #taken(item: CompletionHandler.IInlineItem): void {
     const shown = this.#shown.get(item);
-    const panel =
-      shown && this.#tracker.find((one) => one.content.widgets.includes(shown.asked.cell));
-    if (panel) this.#ghosts.get(panel)?.taken(shown.asked);
+    if (shown) noteTaken(shown.asked);
   }
 }

@@ -4,7 +4,7 @@ import type { Cell } from "@jupyterlab/cells";
 import type { Notebook, NotebookPanel } from "@jupyterlab/notebook";
 
 /**
- * Call `changed` with each cell that there is, when it is drawn, and whenever it has changed.
+ * Call `changed` with each cell that there is, when it is drawn, whenever it changes, when it goes.
  *
  * A key in one cell is heard of that cell alone, however many there are.
  */
@@ -15,6 +15,7 @@ export function followCells(content: Notebook, changed: (cell: Cell) => void): v
       if (known.has(cell)) continue;
       known.add(cell);
       cell.model.contentChanged.connect(() => changed(cell)); // of its outputs and tags, too
+      cell.disposed.connect(() => changed(cell));
       changed(cell);
       void cell.ready.then(() => changed(cell));
     }

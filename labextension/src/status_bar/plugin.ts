@@ -52,7 +52,9 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
     palette?.addItem({ command: LOAD, category });
     if (settings) {
       const openChat = () => void commands.execute(CHAT).catch(() => {}); // it may be switched off
-      void heed(settings, connections, () => hint(settings, openChat, trans));
+      const said = new Set<string>();
+      const hintOnce = () => hint(settings, openChat, trans);
+      void heed(settings, connections, hintOnce, (one) => load(one, trans, said));
     }
     if (!statusBar) return;
     const item = new StatusItem({
@@ -79,14 +81,19 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
   },
 };
 
-/** Load jupyter_llm in a kernel, and say in one line why that cannot be done. */
-async function load(connection: Connection | null, trans: TranslationBundle): Promise<void> {
+/** Load jupyter_llm in a kernel, and say in one line why that cannot be done, if it is not `said`. */
+async function load(
+  connection: Connection | null,
+  trans: TranslationBundle,
+  said = new Set<string>(),
+): Promise<void> {
   try {
     await connection?.load();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    const text = loadFailure(reason, (said, ...values) => trans.__(said, ...values));
-    Notification.error(text, { autoClose: 15_000 });
+    const text = loadFailure(reason, (line, ...values) => trans.__(line, ...values));
+    if (!said.has(text)) Notification.error(text, { autoClose: 15_000 });
+    said.add(text);
   }
 }
 
@@ -124,11 +131,12 @@ async function heed(
   settings: ISettingRegistry,
   connections: Connections,
   hint: () => Promise<void>,
+  load: (connection: Connection) => Promise<void>,
 ): Promise<void> {
   let canHint = true;
   const tried = new WeakSet<Connection>();
   const loaded = settings.load(ID).catch(() => null);
-  connections.added.connect(async (_, { connection }) => {
+  connections.opened.connect(async (_, connection) => {
     const own = await loaded;
     if (own === null) return;
     const look = () => {
@@ -139,7 +147,7 @@ async function heed(
       if (connection.state === "none") tried.delete(connection); // another kernel comes
       if (connection.state !== "absent" || tried.has(connection)) return;
       tried.add(connection);
-      if (own.composite.autoLoad === true) connection.load().catch(() => {}); // the line says so
+      if (own.composite.autoLoad === true) void load(connection);
     };
     connection.stateChanged.connect(look);
     look();

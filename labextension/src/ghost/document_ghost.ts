@@ -1,13 +1,11 @@
-/** Ghost text in one notebook: what is asked of its kernel, and what becomes of that while one types. */
+/** Ghost text in one document: what is asked of its kernel, and what becomes of that while one types. */
 
-import type { CellChange } from "@jupyter/ydoc";
-import type { Cell } from "@jupyterlab/cells";
+import type { ISharedCell, SourceChange } from "@jupyter/ydoc";
 import type { CodeEditor } from "@jupyterlab/codeeditor";
-import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Connection } from "../connection/connection.js";
 import type { Message } from "../connection/messages.js";
-import { isOff } from "../page/off_cells.js";
-import { documentCells, noteAccepted } from "./cells.js";
+import { noteAccepted } from "./cells.js";
+import type { Desk, Sheet } from "./desks.js";
 import { type Place, Suggestion } from "./suggestion.js";
 import { ToldCells } from "./told_cells.js";
 
@@ -20,7 +18,7 @@ export interface Asked {
   target: string;
   /** Which is to write it. */
   model: string;
-  cell: Cell;
+  sheet: Sheet;
   editor: CodeEditor.IEditor;
 }
 
@@ -31,98 +29,111 @@ export function placeOf(editor: CodeEditor.IEditor): Place {
   return { prefix: source.slice(0, offset), suffix: source.slice(offset) };
 }
 
-/** What happens in a notebook that ghost text has to follow. */
+/** What happens in a document that ghost text has to follow. */
 export interface Listener {
   /** Something was typed; `isBlank` says that the cursor is on a line where nothing stands before it. */
-  onTyped(panel: NotebookPanel, isBlank: boolean): void;
+  onTyped(desk: Desk, isBlank: boolean): void;
   /** What is suggested in an editor does not fit there any more, though nothing was typed. */
   onStale(editor: CodeEditor.IEditor): void;
 }
 
-/** One for each notebook document; several views of it share this. */
-export class NotebookGhost {
-  readonly #connection: Connection;
+/** One for each notebook, console or file; several views of a notebook share this. */
+export class DocumentGhost {
+  #connection: Connection;
   readonly #listener: Listener;
   readonly #told = new ToldCells();
   #asked: Asked | null = null;
   #model: string | null = ""; // until the kernel says which
-  #panel: NotebookPanel | null = null;
+  #desk: Desk | null = null;
   #focused: string | null = null;
   #pause = 0;
 
   constructor(connection: Connection, listener: Listener) {
     this.#connection = connection;
     this.#listener = listener;
-    connection.received.connect(this.#take, this);
-    connection.stateChanged.connect(this.#begin, this);
+    this.#hear();
   }
 
-  /** Follow what a person does in a view of the notebook. */
-  add(panel: NotebookPanel): void {
-    const { content } = panel;
-    let [cell, editor] = [null as Cell | null, null as CodeEditor.IEditor | null];
-    const change = (_: unknown, { sourceChange }: CellChange) => {
+  /** Ask another kernel from now on. */
+  connect(connection: Connection): void {
+    this.#connection = connection;
+    this.#hear();
+    this.#begin();
+  }
+
+  #hear(): void {
+    this.#connection.received.connect(this.#take, this);
+    this.#connection.stateChanged.connect(this.#begin, this);
+  }
+
+  /** Follow what a person does in a view of the document. */
+  add(desk: Desk): void {
+    let [sheet, editor] = [null as Sheet | null, null as CodeEditor.IEditor | null];
+    const change = (_: unknown, { sourceChange }: SourceChange) => {
       if (sourceChange)
         this.#typed(
-          panel,
+          desk,
           editor,
           sourceChange.some(({ insert }) => insert),
         );
     };
     const move = () => setTimeout(() => this.#moved(), 0); // once the text has changed as well
-    const leave = () => {
-      cell?.model.sharedModel.changed.disconnect(change);
-      editor?.model.selections.changed.disconnect(move);
-    };
+    let leave = () => {};
     const follow = async () => {
-      const active = content.activeCell;
-      if (active === cell) return;
+      const active = desk.sheet;
+      if (active === sheet) return;
       leave();
       this.cancel();
-      [cell, editor] = [active, null];
-      this.#panel = panel;
+      [sheet, editor] = [active, null];
+      this.#desk = desk;
       if (!active) return;
-      active.model.sharedModel.changed.connect(change);
+      const { sharedModel } = active.model; // which a cell that is gone has no more
+      sharedModel.changed.connect(change);
+      leave = () => sharedModel.changed.disconnect(change);
       await active.ready;
-      if (active !== cell || active.isDisposed) return;
+      if (active !== sheet || active.isDisposed) return;
       editor = active.editor;
-      editor?.model.selections.changed.connect(move);
+      const selections = editor?.model.selections;
+      selections?.changed.connect(move);
+      leave = () => {
+        sharedModel.changed.disconnect(change);
+        selections?.changed.disconnect(move);
+      };
       this.#wait();
     };
-    content.activeCellChanged.connect(follow);
-    content.modelContentChanged.connect(this.#wait, this);
+    desk.follow(follow, () => this.#wait());
     void follow();
-    panel.disposed.connect(() => {
+    desk.widget.disposed.connect(() => {
       leave();
-      if (this.#panel === panel) this.#panel = null;
-      if (this.#asked?.cell === cell) this.cancel();
+      if (this.#desk === desk) this.#desk = null;
+      if (this.#asked?.sheet === sheet) this.cancel();
     });
   }
 
-  /** What is suggested in a cell, if that still holds there. */
-  standing(cell: Cell): Asked | null {
+  /** What is suggested in a sheet, if that still holds there. */
+  standing(sheet: Sheet): Asked | null {
     const asked = this.#asked;
-    if (asked?.cell !== cell || cell.isDisposed) return null;
+    if (asked?.sheet !== sheet || sheet.isDisposed) return null;
     return asked.suggestion.goesOnAt(placeOf(asked.editor)) ? asked : null;
   }
 
   /** Ask for suggestions where the cursor is; null where the kernel has nothing to give. */
   ask(
-    panel: NotebookPanel,
-    cell: Cell,
-    editor: CodeEditor.IEditor,
+    desk: Desk,
     { isInvoked, numItems, maxLines }: { isInvoked: boolean; numItems: number; maxLines: number },
   ): Asked | null {
     this.cancel();
-    if (!this.#isReady || isOff(cell.model.sharedModel)) return null;
-    this.#tell(panel);
+    const { sheet } = desk;
+    const { editor, model } = sheet ?? {};
+    if (!this.#isReady || !sheet || !editor || !model || desk.isOff) return null;
+    this.#tell(desk);
     const place = placeOf(editor);
-    const suggestion = new Suggestion(cell.model.id, place);
+    const suggestion = new Suggestion(model.id, place);
     const { id, reply } = this.#connection.request(
       {
         type: "complete",
         revision: this.#told.revision,
-        cell: cell.model.id,
+        cell: model.id,
         ...place,
         is_invoked: isInvoked,
         num_items: numItems,
@@ -134,7 +145,7 @@ export class NotebookGhost {
       () => suggestion.end(),
       (error: Error) => suggestion.end(error.message),
     );
-    this.#asked = { suggestion, target: id, model: this.#model ?? "", cell, editor };
+    this.#asked = { suggestion, target: id, model: this.#model ?? "", sheet, editor };
     return this.#asked;
   }
 
@@ -145,18 +156,6 @@ export class NotebookGhost {
     if (!asked || asked.suggestion.isOver) return;
     asked.suggestion.cancel();
     this.#connection.request({ type: "stop", target: asked.target });
-  }
-
-  /** Note what was taken of a suggestion: the lines, as they are now, from its place to the cursor. */
-  taken({ suggestion, model, cell, editor }: Asked): void {
-    const { prefix, suffix } = placeOf(editor);
-    const { place } = suggestion;
-    const { length } = place.prefix;
-    const text = prefix.slice(length);
-    const [start, end] = [prefix.length - text.trimStart().length, length + text.trimEnd().length];
-    const [rest] = `${prefix}${suffix}`.slice(end).split("\n", 1);
-    const lines = `${prefix.slice(prefix.lastIndexOf("\n", start - 1) + 1, end)}${rest}`;
-    if (start < end) noteAccepted(cell.model, model, lines, place.prefix + place.suffix);
   }
 
   get #isReady(): boolean {
@@ -179,11 +178,11 @@ export class NotebookGhost {
     this.#wait();
   }
 
-  #typed(panel: NotebookPanel, editor: CodeEditor.IEditor | null, isInsert: boolean): void {
+  #typed(desk: Desk, editor: CodeEditor.IEditor | null, isInsert: boolean): void {
     const asked = this.#asked;
     if (asked && !asked.suggestion.goesOnAt(placeOf(asked.editor))) this.cancel();
     if (!editor?.hasFocus()) return;
-    this.#listener.onTyped(panel, isInsert && /\n[^\S\n]*$/.test(placeOf(editor).prefix));
+    this.#listener.onTyped(desk, isInsert && /\n[^\S\n]*$/.test(placeOf(editor).prefix));
   }
 
   #moved(): void {
@@ -194,30 +193,42 @@ export class NotebookGhost {
     this.#listener.onStale(asked.editor);
   }
 
-  /** Tell the kernel after a pause what the notebook is like, and where the person is. */
+  /** Tell the kernel after a pause what the document is like, and where the person is. */
   #wait(): void {
     clearTimeout(this.#pause);
     if (this.#isReady) this.#pause = window.setTimeout(() => this.#tellAll(), PAUSE_MS);
   }
 
   #tellAll(): void {
-    const cell = this.#panel?.content.activeCell;
-    if (!this.#panel || !cell || !this.#isReady) return;
-    const isChanged = this.#tell(this.#panel);
-    if (!isChanged && this.#focused === cell.model.id) return;
-    this.#focused = cell.model.id;
-    this.#connection.request({
-      type: "focus",
-      revision: this.#told.revision,
-      cell: cell.model.id,
-    });
+    const id = this.#desk?.sheet?.model.id;
+    if (!this.#desk || !id || !this.#isReady) return;
+    const isChanged = this.#tell(this.#desk);
+    if (!isChanged && this.#focused === id) return;
+    this.#focused = id;
+    this.#connection.request({ type: "focus", revision: this.#told.revision, cell: id });
   }
 
   /** Tell of what has changed, but for the cell that is written: who asks for more sends that. */
-  #tell({ content }: NotebookPanel): boolean {
-    if (!content.model) return false;
-    const edit = this.#told.edit(documentCells(content.model), content.activeCell?.model.id);
+  #tell(desk: Desk): boolean {
+    const cells = desk.cells(this.#told.revision > 0);
+    const edit = cells && this.#told.edit(cells, desk.sheet?.model.id);
     if (edit) this.#connection.request(edit);
-    return edit !== null;
+    return !!edit;
   }
+}
+
+/** Note what was taken of a suggestion: the lines, as they are now, from its place to the cursor. */
+export function noteTaken({ suggestion, model, sheet, editor }: Asked): void {
+  if (sheet.isDisposed) return;
+  const { sharedModel } = sheet.model;
+  if (!("setMetadata" in sharedModel)) return; // a file has no place for it
+  const { prefix, suffix } = placeOf(editor);
+  const { place } = suggestion;
+  const { length } = place.prefix;
+  const text = prefix.slice(length);
+  const [start, end] = [prefix.length - text.trimStart().length, length + text.trimEnd().length];
+  const [rest] = `${prefix}${suffix}`.slice(end).split("\n", 1);
+  const lines = `${prefix.slice(prefix.lastIndexOf("\n", start - 1) + 1, end)}${rest}`;
+  const before = place.prefix + place.suffix;
+  if (start < end) noteAccepted(sharedModel as ISharedCell, model, lines, before);
 }

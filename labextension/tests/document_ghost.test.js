@@ -1,10 +1,11 @@
-/** What of a notebook is told its kernel, and what becomes of what was asked while somebody types. */
+/** What of a document is told its kernel, and what becomes of what was asked while somebody types. */
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { Connection } from "../lib/connection/connection.js";
 import { piecesOf } from "../lib/dom/pieces.js";
-import { NotebookGhost } from "../lib/ghost/notebook_ghost.js";
+import { notebookDesk } from "../lib/ghost/desks.js";
+import { DocumentGhost, noteTaken } from "../lib/ghost/document_ghost.js";
 import { labelOf, madeBy } from "../lib/provenance/made.js";
 import { JupyterKernel, Notebook, openPage, settle, until } from "./jupyter.js";
 import { View } from "./view.js";
@@ -13,8 +14,10 @@ const PAUSE_MS = 300;
 
 /** @type {JupyterKernel} */
 let kernel;
-/** @type {NotebookGhost} */
+/** @type {DocumentGhost} */
 let ghost;
+/** @type {ReturnType<typeof notebookDesk>} */
+let desk;
 /** @type {View} */
 let view;
 /** @type {unknown[]} */
@@ -35,12 +38,13 @@ async function open(sources = ["import math", "y = "], tags = {}) {
   const trans = /** @type {any} */ ({ __: (/** @type {string} */ text) => text });
   const connection = new Connection(/** @type {any} */ (notebook), "1.2.3", trans);
   heard = [];
-  ghost = new NotebookGhost(connection, {
+  ghost = new DocumentGhost(connection, {
     onTyped: (_, isBlank) => void heard.push(isBlank ? "blank" : "typed"),
     onStale: () => void heard.push("stale"),
   });
   view = new View(sources, tags);
-  ghost.add(/** @type {any} */ (view));
+  desk = notebookDesk(/** @type {any} */ (view));
+  ghost.add(desk);
   await until(() => connection.state === "open");
   return connection;
 }
@@ -64,11 +68,9 @@ function told() {
   return messages.map(({ id: _, ...message }) => message);
 }
 
-/** Ask in a cell, as the completer of JupyterLab does. */
-async function ask(number = 0, isInvoked = false) {
-  const cell = /** @type {any} */ (view.cells[number]);
-  const panel = /** @type {any} */ (view);
-  const asked = ghost.ask(panel, cell, cell.editor, { isInvoked, numItems: 1, maxLines: 8 });
+/** Ask in the active cell, as the completer of JupyterLab does. */
+async function ask() {
+  const asked = ghost.ask(desk, { isInvoked: false, numItems: 1, maxLines: 8 });
   await settle();
   return asked;
 }
@@ -109,7 +111,7 @@ test("after a pause the kernel is told the cells and where the person is, once",
     { type: "focus", revision: 1, cell: "c0" },
   ];
   assert.deepEqual(told(), both);
-  view.content.modelContentChanged.emit(null);
+  at(0).cell.model.contentChanged.emit(null);
   await pause();
   assert.deepEqual(told(), both);
 });
@@ -125,6 +127,21 @@ test("who comes to another cell tells of what was written in the one before, and
     { type: "cells", revision: 2, at: 0, remove: 1, insert: [code("c0", "import math as m")] },
     { type: "focus", revision: 2, cell: "c1" },
   ]);
+});
+
+test("while one cell is written no other one is looked at, until one changes or goes", async () => {
+  await opened(["a", "b", "c"]);
+  const looks = mock.method(at(2).cell.model.sharedModel, "getSource");
+  at(0).editor.type("1");
+  await ask();
+  await pause();
+  assert.equal(looks.mock.callCount(), 0);
+  view.remove(1);
+  at(1).editor.type("1");
+  await pause();
+  const edit = told().at(-2);
+  assert.deepEqual(edit.insert, [code("c2", "c1")]);
+  assert.deepEqual([edit.at, edit.remove], [1, 2]);
 });
 
 test("who goes past cells does not tell of each", async () => {
@@ -153,7 +170,7 @@ test("a kernel that misses something is told all again, and where the person is"
 
 test("another kernel is told all again", async () => {
   await opened();
-  await ask(0);
+  await ask();
   kernel.load(false);
   await settle();
   kernel.load();
@@ -166,7 +183,7 @@ test("another kernel is told all again", async () => {
 test("of a cell that is off its source is not told, nor is anything asked there", async () => {
   await opened(["secret = 1", "y = "], { 0: ["llm-off"] });
   assert.deepEqual(told()[0].insert, [code("c0", "", true), code("c1", "y = ")]);
-  assert.ok((await ask(0)) === null);
+  assert.ok((await ask()) === null);
   assert.deepEqual(kernel.told("complete"), []);
 });
 
@@ -174,7 +191,7 @@ test("what is asked is about the place of the cursor in the cells that were told
   await open();
   view.enter(1);
   at(1).editor.move(1);
-  const asked = await ask(1);
+  const asked = await ask();
   assert.equal(told()[0].type, "cells");
   assert.deepEqual(told()[1], {
     type: "complete",
@@ -317,7 +334,7 @@ test("what was taken is noted by whole lines and whose they are, and no step for
   process.env.TZ = "America/Los_Angeles"; // where it is yet the day before in the morning of UTC
   await opened(["y = (1)"]);
   at().editor.move(5);
-  const asked = await ask(0);
+  const asked = await ask();
   assert.ok(asked);
   await suggest("x * 2\n + 1", true);
   kernel.say({ type: "model", model: "another" });
@@ -331,7 +348,7 @@ test("what was taken is noted by whole lines and whose they are, and no step for
   ]) {
     at().editor.type(String(typed));
     sharedModel.clearUndoHistory();
-    ghost.taken(asked);
+    noteTaken(asked);
     const [{ model, pieces, time }, ...others] = noted();
     assert.deepEqual([model, pieces], ["SmolLM2-135M-Instruct", piecesOf(String(lines))]);
     assert.deepEqual(others, []);
@@ -349,11 +366,11 @@ test("who goes on behind what was taken keeps its note, and of what was there no
   const { sharedModel } = at().cell.model;
   const take = async (/** @type {string} */ text) => {
     at().editor.move(sharedModel.getSource().length);
-    const asked = await ask(0);
+    const asked = await ask();
     assert.ok(asked);
     await suggest(text, true);
     at().editor.type(text);
-    ghost.taken(asked);
+    noteTaken(asked);
     return sharedModel.getMetadata("jupyter_llm_completed")?.[0].pieces;
   };
   assert.equal(await take("return x"), undefined);

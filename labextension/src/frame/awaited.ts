@@ -1,29 +1,10 @@
 /** What a screen reader says of its own accord. Nothing is said while an answer grows. */
 
-import { make } from "../dom/elements.js";
 import type { State } from "../kernel/state.js";
 import { endOf } from "../talk/facts.js";
 
 /** So much of an answer is read out; the rest is in the list. */
 const MOST_SAID = 400;
-
-interface Announcer {
-  element: HTMLElement;
-  say: (text: string) => void;
-}
-
-/** Make the live region of a panel. It has to be on the page before something is said. */
-export function createAnnouncer(): Announcer {
-  const element = make("div", "jllm-hidden jllm-announcer");
-  element.setAttribute("role", "status");
-  return {
-    element,
-    say(text) {
-      // A new node, since the same words said twice would be no change.
-      element.replaceChildren(make("span", "", text));
-    },
-  };
-}
 
 /** Knows what somebody waits for, and tells once when it is there. */
 export class Awaited {
