@@ -9,8 +9,11 @@ export interface Words {
 const filled = (text: string, values: (string | number)[]) =>
   text.replace(/%(\d+)/g, (mark, place) => String(values[Number(place) - 1] ?? mark));
 
+/** Scripts that are loaded apart speak alike: the extension's, the side bar's panel, a widget's. */
+const page = globalThis as { jupyterLlmWords?: Words };
+
 /** A page that knows no languages says it as it is written. */
-export let trans: Words = {
+export let trans: Words = page.jupyterLlmWords ?? {
   __: (text, ...values) => filled(text, values),
   _n: (one, many, count, ...values) => filled(count === 1 ? one : many, [count, ...values]),
 };
@@ -18,4 +21,5 @@ export let trans: Words = {
 /** Say everything in the page's language from now on. */
 export function speak(words: Words): void {
   trans = words;
+  page.jupyterLlmWords = words;
 }
