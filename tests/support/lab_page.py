@@ -12,6 +12,7 @@ In this process, and in a real kernel, on a subshell of its own:
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 from uuid import uuid4
@@ -81,13 +82,18 @@ class PageComm(BaseComm):
 class LabPage(Page):
     """A page in this process."""
 
-    def __init__(self, sessions: Sessions, path: str = "notebook.ipynb") -> None:
+    def __init__(
+        self, sessions: Sessions, path: str = "notebook.ipynb", sender: str | None = None
+    ) -> None:
         super().__init__(path)
         self.comm = PageComm(self)
-        sessions.open(self.comm, {"header": {"session": self.name}})
+        sessions.open(self.comm, {"header": {"session": sender or self.name}})
 
     def tell(self, content: object) -> None:
-        self.comm.handle_msg({"content": {"data": content}})
+        message = {"content": {"data": content}}
+        thread = threading.Thread(target=self.comm.handle_msg, args=(message,))  # as a subshell's
+        thread.start()
+        thread.join()
 
     def close(self) -> None:
         self.comm.handle_close({"content": {"data": {}}})

@@ -8,32 +8,38 @@ from typing import TYPE_CHECKING
 from msgspec import convert
 
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.notebook.code.landing import Landing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from jupyter_llm.frontends.comm.line import Line
     from jupyter_llm.notebook.code.landing import NewCell
 
 _ANSWER_S = 3.0  # of a page that is there
 
 
-class AskedPage:
+class AskedPage(Part):
     """Sends a page what is to land, and waits for what comes of it.
 
     What a page says comes on a subshell, so also while a cell waits for it; one without subshells
     counts as none. Until it has said that it is there it is waited for once, for `patience_s`.
     """
 
-    def __init__(
-        self, send: Callable[[messages.PutCells], object], patience_s: float = 0.0
-    ) -> None:
-        self._send = send
+    def __init__(self, line: Line, patience_s: float = 0.0) -> None:
+        super().__init__(line)
         self._patience_s = patience_s
         self._clients: dict[str, None] = {}  # that have said that they are there, the latest last
         self._num_asked = 0
         self._answer: messages.Landed | None = None
         self._changed = threading.Condition()  # guards what pages say
+        line.add(dict.fromkeys((messages.Hello, messages.Landed), self._hear))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody is heard while a cell runs."""
+        return bool(self._clients)
 
     def land(
         self, client: str | None, cell_id: str, cells: Sequence[NewCell], before: str | None
@@ -51,15 +57,14 @@ class AskedPage:
                 self._num_asked += 1
                 self._answer = None
                 asked = str(self._num_asked)
-                self._send(messages.PutCells(asked, one, cell_id, before, wanted))
+                self._put(messages.PutCells(asked, one, cell_id, before, wanted))
                 if self._changed.wait_for(lambda: self._answer is not None, _ANSWER_S):
                     return convert(self._answer, Landing, from_attributes=True)
                 if one != client:  # which was there when it ran the cell
                     del self._clients[one]
             return None
 
-    def hear(self, message: messages.Hello | messages.Landed) -> None:
-        """Take in that a page is there, or what it has done."""
+    def _hear(self, message: messages.Hello | messages.Landed) -> None:
         if threading.current_thread() is threading.main_thread():
             return
         with self._changed:

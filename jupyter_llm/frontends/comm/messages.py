@@ -363,7 +363,7 @@ class EndPull(FromFrontEnd):
 
 
 class Hello(FromFrontEnd):
-    """A page is there, or its notebook has moved to `path` below the server's root."""
+    """A page is there, or its notebook has moved to `path` below the root; "" is no notebook."""
 
     protocol: int
     client: str

@@ -128,7 +128,7 @@ class Ghost(PagePart):
         from jupyter_llm.tasks.completing.completing import GhostWriter
 
         if self._writer is None:
-            llm, path = self._session.llm, self._session.path
+            llm, place = self._session.llm, self._session.path or self._session.client
             engine = partial(llm.current.resident_of, "complete")
-            self._writer = GhostWriter(engine, path, timeline=llm.timeline)
+            self._writer = GhostWriter(engine, place, timeline=llm.timeline)
         return self._writer

@@ -30,46 +30,38 @@ class PagePart(Part):
 
 
 class Session(Line):
-    """A page with a notebook, as the kernel knows it.
+    """A page with a notebook, or with a console or a file beside one, as the kernel knows it.
 
-    `parts` are made for it, and take all but what is about itself. `on_hello` is called when the
-    page has said who it is, `on_end` once, when it has gone. `sender` is what the page calls itself
-    in all that it sends, cells that it runs too.
+    Its parts take all but what is about itself. `on_hello` is called when the page has said who it
+    is. `sender` is what it calls itself in all that it sends, cells that it runs too.
     """
 
     def __init__(
         self,
         llm: LLM,
         send: Callable[[Any], None],
-        parts: Sequence[Callable[[Session], Part]],
         on_hello: Callable[[Session], None],
-        on_end: Callable[[Session], None],
         sender: str | None = None,
     ) -> None:
         super().__init__(llm, send)
         self.sender = sender
-        self._asked = AskedPage(self.put)
+        self._asked = AskedPage(self)
         self.add({messages.Hello: self._take_in})
-        self.add(dict.fromkeys((messages.Hello, messages.Landed), self._asked.hear))
         self.client = self.path = ""
         self.take_for_panel: Callable[[str, object], None] = lambda _panel, _content: None
         self._place = NotebookPlace(llm.notebook)
         self._on_hello = on_hello
-        self._on_end = on_end
-        for part in parts:
-            part(self)
+
+    @property
+    def can_land(self) -> bool:
+        """Whether it has a notebook, and is heard while a cell waits for what it answers."""
+        return bool(self.path) and self._asked.is_there
 
     def land(
         self, cell_id: str, cells: Sequence[NewCell], before: str | None = None
     ) -> Landing | None:
         """Have the page put code below a cell, or in its place; see `landing.Page`."""
         return self._asked.land(self.client, cell_id, cells, before)
-
-    def close(self) -> None:
-        """Take in that the page has gone. May be called twice."""
-        if not self.is_closed:
-            super().close()
-            self._on_end(self)
 
     def _take(self, content: object) -> None:
         match content:
@@ -126,7 +118,7 @@ def find_notebook(path: str, started_for: Path | None) -> Path | None:
     The server's root lies somewhere above the notebook that the kernel was started for.
     """
     if started_for is None or not path.endswith(started_for.suffix):
-        return None  # a console or a file that asks for ghost text is no notebook
+        return None
     files = [file for root in started_for.parents if (file := root / path).is_file()]
     if started_for in files:
         return started_for

@@ -39,33 +39,36 @@ class Sessions:
 
     def page(self, sender: str | None) -> Session | None:
         """The page that has run a cell; if it has gone since, the one that came last."""
-        with self._lock:
-            found = [session for session in self._sessions if session.sender == sender]
-            stand_ins = self._sessions if sender in self._gone else []
-            return next(reversed(found or stand_ins), None)
+        can_land = [session for session in self if session.can_land]
+        found = [session for session in can_land if session.sender == sender]
+        stand_ins = can_land if sender in self._gone else []
+        return next(reversed(found or stand_ins), None)
 
     def open(self, comm: Any, message: Mapping[str, Any] | None = None) -> None:
         """Take in a comm that a page has opened."""
         sender = message["header"]["session"] if message else None
-        session = Session(self._llm, comm.send, PARTS, self._take_in, self._let_go, sender)
+        session = Session(self._llm, comm.send, self._take_in, sender)
+        for part in PARTS:
+            part(session)
         hear_beside_cells(comm, lambda message: session.take(message["content"]["data"]))
-        comm.on_close(lambda _message: session.close())
+        comm.on_close(lambda _message: self._let_go(session))
 
     def close(self) -> None:
         """Let all pages go."""
         for session in self:
-            session.close()
+            self._let_go(session)
 
     def _take_in(self, session: Session) -> None:
         """Take in a page that says who it is; a connection that it lost goes."""
         for other in self:
             if other is not session and other.client == session.client:
-                other.close()
+                self._let_go(other)
         with self._lock:
             if session not in self._sessions:
                 self._sessions.append(session)
 
     def _let_go(self, session: Session) -> None:
+        session.close()
         with self._lock:
             if session in self._sessions:
                 self._sessions.remove(session)

@@ -10,7 +10,6 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.options import LOADING
-from jupyter_llm.frontends.comm.suggestions import suggestions
 from jupyter_llm.frontends.prompt.options import FORMATS, OPTIONS, word_at
 from jupyter_llm.frontends.topics import topics
 from jupyter_llm.models.aliases import aliases
@@ -44,6 +43,8 @@ def matcher(commands: Iterable[str]) -> Matcher:
         fragment, words = words_at(match[1], commands) if match is not None else ("", [])
         found = [word for word in words if word.startswith(fragment)]
         if not found and (match is not None or context.full_text.lstrip().startswith("%%llm")):
+            from jupyter_llm.frontends.comm.suggestions import suggestions  # not light
+
             named = suggestions("", before, len(before), llm.timeline.snapshot().visible)
             found = [item.text for item in named.items if item.kind != "command"]
             fragment = before[named.start :]

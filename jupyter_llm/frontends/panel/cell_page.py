@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anywidget import AnyWidget
-from msgspec import to_builtins
 from traitlets import Unicode
 
+from jupyter_llm.api import llm
 from jupyter_llm.frontends.comm.asked_page import AskedPage
-from jupyter_llm.frontends.comm.line import hear_beside_cells
-from jupyter_llm.frontends.comm.messages import Hello, Landed, read_message
+from jupyter_llm.frontends.comm.line import Line, hear_beside_cells
 from jupyter_llm.frontends.panel.panel import STATIC, built
 from jupyter_llm.notebook.cells.shell import current_shell, parent_header
 
@@ -31,8 +29,9 @@ class CellPage(AnyWidget):
     def __init__(self) -> None:
         super().__init__(_esm=built(STATIC, "cell_page.js"))
         hear_beside_cells(self.comm, self._handle_msg)
-        self._asked = AskedPage(lambda message: self.send(to_builtins(message)), _GREETING_S)
-        self.on_msg(lambda _widget, content, _buffers: self._take(content))
+        line = Line(llm, self.send)
+        self._asked = AskedPage(line, _GREETING_S)
+        self.on_msg(lambda _widget, content, _buffers: line.take(content))
 
     def land(
         self, cell_id: str, cells: Sequence[NewCell], before: str | None = None
@@ -40,9 +39,3 @@ class CellPage(AnyWidget):
         """Put code below a cell, or in place of one that is what it was `before`."""
         client = parent_header(current_shell()).get("header", {}).get("session")
         return self._asked.land(client, cell_id, cells, before)
-
-    def _take(self, content: Any) -> None:
-        with suppress(ValueError):
-            message = read_message(content)
-            if isinstance(message, Hello | Landed):
-                self._asked.hear(message)

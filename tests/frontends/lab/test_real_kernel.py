@@ -55,7 +55,7 @@ def test_pages_are_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
         page.hello()
         other.hello()
         page.close()
-        assert other.answer("list-chats")["type"] == "chats"
+        assert other.answer("list-chats", words="")["type"] == "chats"
 
 
 def test_without_a_subshell_a_page_is_heard_when_the_cell_has_ended(kernel: Kernel) -> None:

@@ -90,3 +90,17 @@ def test_code_lands_in_the_page_that_ran_its_cell_or_else_in_one_that_is_still_t
     assert sessions.page("of another front end") is None
     one.close()
     assert sessions.page(one.name) is clients[other.name]
+
+
+def test_no_code_lands_in_consoles_and_files_nor_where_a_page_is_not_heard_while_a_cell_runs(
+    sessions: Sessions, open_page: MakePage
+) -> None:
+    page = open_page()
+    LabPage(sessions, "", sender=page.name).hello()  # a console of the same page, opened later
+    found = sessions.page(page.name)
+    assert found is not None
+    assert found.client == page.name
+    late = LabPage(sessions)
+    hello = {"type": "hello", "id": "1", "protocol": PROTOCOL, "client": late.name, "path": "a.py"}
+    late.comm.handle_msg({"content": {"data": hello}})  # in the main thread: its subshell was late
+    assert sessions.page(late.name) is None

@@ -10,7 +10,7 @@ from typing import Any
 
 import comm
 import pytest
-from support.front_end import RecordingComm
+from support.front_end import RecordingComm, without_seq
 
 from jupyter_llm.errors import PanelFilesError
 from jupyter_llm.frontends.comm import asked_page
@@ -45,7 +45,9 @@ class FakePage:
             thread.join()
 
     def _hear(self, message: Json) -> None:
-        self.heard.append(message)
+        if message["type"] == "ack":
+            return
+        self.heard.append(without_seq(message))
         if (answer := self._answer(message)) is not None:
             self.say_beside({"type": "landed", "id": "p", "target": message["id"], **answer})
 
