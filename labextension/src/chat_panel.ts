@@ -2,7 +2,6 @@
 
 import type { AnyWidget } from "@anywidget/types";
 import { createComposer } from "./compose/composer.js";
-import type { MessageOf, SuggestionKind } from "./connection/messages.js";
 import { createPanel } from "./frame/panel.js";
 import { createStore, type Store } from "./kernel/store.js";
 import { createNotebook } from "./page/cells.js";
@@ -30,7 +29,7 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
       if (!store) return;
       const made = store;
       const notebook = createNotebook(model, el);
-      const composer = createComposer({ store, notebook, describe });
+      const composer = createComposer(store, notebook);
       const panel = createPanel({
         store,
         notebook,
@@ -55,11 +54,6 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
         notebook?.dispose();
         if (views.size === 0) made.disconnect();
       };
-
-      async function describe(kind: SuggestionKind, name: string): Promise<string> {
-        const { reply } = made.request({ type: "describe", kind, name });
-        return ((await reply) as MessageOf<"text">).text;
-      }
     },
   };
 };

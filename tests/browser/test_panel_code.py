@@ -201,9 +201,9 @@ def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
 def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
     chat: PanelPage,
 ) -> None:
-    propose(chat, "a = 1", "b = 2", cell_id=None, before=None, unknown_names=["dff"])
+    propose(chat, "a = 1", "b = 2", cell_id=None, before=None, unknown_names=["dff\u3164"])
     chat.page.locator(".jp-Cell").first.click()
-    expect(chat.turns.nth(1).locator(".jllm-warning")).to_have_text("Not defined: dff.")
+    expect(chat.turns.nth(1).locator(".jllm-warning")).to_have_text("Not defined: dff[U+3164].")
     chat.page.evaluate("() => { delete panelPage.model.answers.prepare; }")
     chat.button("Accept").dblclick()
     (_,) = chat.sent("prepare")

@@ -117,7 +117,7 @@ def test_axe_finds_no_serious_issue(busy_chat: PanelPage) -> None:
     assert violations(busy_chat.page, "main") == []
     busy_chat.page.keyboard.press("Escape")
     busy_chat.button("Answer again").nth(1).click()
-    expect(busy_chat.page.get_by_role("menu")).to_be_visible()
+    expect(busy_chat.page.get_by_role("dialog", name="Answer again")).to_be_visible()
     assert violations(busy_chat.page, "main") == []
 
 

@@ -122,26 +122,27 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
     button = chat.button("Answer again")
     button.focus()
     keyboard = chat.page.keyboard
-    menu = chat.page.get_by_role("menu")
-    for keys in (["Enter", "Enter"], ["ArrowDown", "ArrowDown", "Enter"]):
+    choices = chat.page.get_by_role("dialog", name="Answer again")
+    for keys in (["Enter"], ["Tab", "Enter"]):
+        keyboard.press("Enter")
+        expect(chat.button("Again")).to_be_focused()
         for key in keys:
             keyboard.press(key)
-        expect(menu).to_be_hidden()
+        expect(choices).to_be_hidden()
         expect(button).to_be_focused()
     again, another_seed = chat.sent("regenerate")
     assert again == {"type": "regenerate", "number": 1, "seed": None, "temperature": None}
     assert isinstance(another_seed["seed"], int)
 
-    keyboard.press("ArrowUp")
-    expect(chat.page.get_by_role("menuitem").last).to_be_focused()
     keyboard.press("Enter")
-    keyboard.type("1.5")
+    choices.get_by_label("Temperature").fill("1.5")
     keyboard.press("Enter")
     assert chat.sent("regenerate")[-1]["temperature"] == 1.5
 
     keyboard.press("Enter")
+    expect(choices).to_be_visible()
     keyboard.press("Escape")
-    expect(menu).to_be_hidden()
+    expect(choices).to_be_hidden()
     expect(button).to_be_focused()
     assert len(chat.sent("regenerate")) == 3
 

@@ -20,16 +20,16 @@ export class Chips {
   #added: Attachment[] = [];
   #offered: Attachment[] = [];
   #settled = new Set<string>();
-  #numCells = 0;
-  #isIfAsked = false;
+  #status: Status | null = null;
   #isAlone = false;
-  readonly #onRemoved: () => void;
+  #shown = "";
+  readonly #onChange: (hadFocus: boolean) => void;
 
-  /** `onRemoved` is called when the user took one away: its button is gone. */
-  constructor(onRemoved: () => void) {
-    this.#onRemoved = onRemoved;
-    this.element.setAttribute("aria-label", "Goes along with the prompt");
-    this.#draw();
+  /** `onChange` is called when something else goes along, and told whether a button here is gone. */
+  constructor(onChange: (hadFocus: boolean) => void) {
+    this.#onChange = onChange;
+    this.element.setAttribute("aria-label", trans.__("Goes along with the prompt"));
+    this.element.hidden = true;
   }
 
   /** Attach something; it takes the place of what has its label. */
@@ -38,22 +38,17 @@ export class Chips {
     this.#draw();
   }
 
-  /** Offer what the user is at. Tells whether that changes what goes along. */
-  offer(offered: Attachment[]): boolean {
+  /** Offer what the user is at. */
+  offer(offered: Attachment[]): void {
     const keys = new Set(offered.map(keyOf));
     this.#settled = new Set([...this.#settled].filter((key) => keys.has(key)));
-    const open = offered.filter((attachment) => !this.#settled.has(keyOf(attachment)));
-    if (open.map(keyOf).join() === this.#offered.map(keyOf).join()) return false;
-    this.#offered = open;
+    this.#offered = offered;
     this.#draw();
-    return true;
   }
 
   /** Show how many cells the chat tells by itself. */
   tell(status: Status | null): void {
-    const [numCells, isIfAsked] = [status?.num_cells ?? 0, status?.is_if_asked ?? false];
-    if (numCells === this.#numCells && isIfAsked === this.#isIfAsked) return;
-    [this.#numCells, this.#isIfAsked] = [numCells, isIfAsked];
+    this.#status = status;
     this.#draw();
   }
 
@@ -62,31 +57,39 @@ export class Chips {
     const taken = this.along;
     for (const attachment of this.#offered) this.#settled.add(keyOf(attachment));
     this.#added = [];
-    this.#offered = [];
     this.#isAlone = false;
     this.#draw();
     return taken;
   }
 
   #draw(): void {
+    const added = new Set(this.#added.map(({ label }) => label));
     const others = this.#offered.filter(
-      ({ label }) => !this.#added.some((added) => added.label === label),
+      (offered) => !added.has(offered.label) && !this.#settled.has(keyOf(offered)),
     );
-    const attachments = [...others, ...this.#added];
-    this.along = { attachments, isAlone: this.#isAlone };
-    const chips = attachments.map((attachment) => this.#chip(attachment));
-    if (this.#numCells > 0 && !this.#isAlone) chips.unshift(this.#cells());
+    const along = { attachments: [...others, ...this.#added], isAlone: this.#isAlone };
+    const { num_cells: numCells = 0, is_if_asked: isIfAsked = false } = this.#status ?? {};
+    const key = JSON.stringify([along, numCells, isIfAsked]);
+    if (key === this.#shown) return;
+    this.#shown = key;
+    this.along = along;
+    const chips = along.attachments.map((attachment) => this.#chip(attachment));
+    if (numCells > 0 && !this.#isAlone) chips.unshift(this.#cells(numCells, isIfAsked));
+    const hadFocus = this.element.contains(document.activeElement);
     this.element.hidden = chips.length === 0;
     this.element.replaceChildren(...chips);
+    this.#onChange(hadFocus);
   }
 
-  #cells(): HTMLElement {
-    const name = this.#numCells === 1 ? "1 cell" : `${this.#numCells} cells`;
-    const them = this.#numCells === 1 ? "it" : "them";
-    const label = this.#isIfAsked ? `${name}, if you ask about ${them}` : name;
-    const title = this.#isIfAsked
-      ? "The cells that ran, and the variables they use: they go along with a prompt about them."
-      : "The cells that ran, and the variables they use: they go along by themselves.";
+  #cells(count: number, isIfAsked: boolean): HTMLElement {
+    const label = isIfAsked
+      ? trans._n("%1 cell, if you ask about it", "%1 cells, if you ask about them", count)
+      : trans._n("%1 cell", "%1 cells", count);
+    const title = isIfAsked
+      ? trans.__(
+          "The cells that ran, and the variables they use: they go along with a prompt about them.",
+        )
+      : trans.__("The cells that ran, and the variables they use: they go along by themselves.");
     return this.#made(label, title, () => {
       this.#isAlone = true;
     });
@@ -98,7 +101,6 @@ export class Chips {
     return this.#made(label, title, () => {
       this.#settled.add(keyOf(attachment));
       this.#added = this.#added.filter((other) => other !== attachment);
-      this.#offered = this.#offered.filter((other) => other !== attachment);
     });
   }
 
@@ -106,9 +108,8 @@ export class Chips {
     const button = makeButton("×", () => {
       remove();
       this.#draw();
-      this.#onRemoved();
     });
-    button.setAttribute("aria-label", `Leave out ${label}`);
+    button.setAttribute("aria-label", trans.__("Leave out %1", label));
     const chip = make("li", "jllm-chip", make("span", "", label), button);
     chip.title = title;
     return chip;

@@ -2,13 +2,14 @@
 
 import type { Attachment } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 import type { SendOptions, Store } from "../kernel/store.js";
 import type { Notebook } from "../page/cells.js";
 import { Chips } from "./chips.js";
 import { Drafting } from "./drafting.js";
 import { takeDrops } from "./drops.js";
 import { Recall } from "./recall.js";
-import { type Describe, Suggestions } from "./suggestions.js";
+import { Suggestions } from "./suggestions.js";
 
 export interface Composer {
   element: HTMLElement;
@@ -20,28 +21,16 @@ export interface Composer {
   dispose: () => void;
 }
 
-const OUT_OF_REACH =
-  "The cells of this page are out of reach: none can be attached or replaced, and code lands below " +
-  "the next cell that you run.";
-
 /** What so many prompts had attached is kept, should they come back without an answer. */
 const MOST_SENT = 20;
 
 /** Make the field for the next prompt of a chat. */
-export function createComposer({
-  store,
-  notebook,
-  describe,
-}: {
-  store: Store;
-  notebook: Notebook | null;
-  describe: Describe;
-}): Composer {
+export function createComposer(store: Store, notebook: Notebook | null): Composer {
   const textarea = makeTextarea();
-  const suggestions = new Suggestions(textarea, store, describe);
+  const suggestions = new Suggestions(textarea, store);
   const recall = new Recall(() => store.history());
-  const chips = new Chips(() => {
-    textarea.focus();
+  const chips = new Chips((hadFocus) => {
+    if (hadFocus) textarea.focus();
     drafting.changed();
   });
   const drafting = new Drafting(
@@ -52,17 +41,21 @@ export function createComposer({
   const sent = new Map<string, readonly Attachment[]>();
   const hint = make("span", "jllm-composer-hint");
   hint.setAttribute("role", "status");
-  const send = makeButton("Send", sendText, { className: "jllm-send" });
-  const attach = notebook ? attachButtons(notebook, takeAttachment) : null;
+  const send = makeButton(trans.__("Send"), sendText, { className: "jllm-send" });
   const element = make(
     "div",
     "jllm-composer",
     chips.element,
     make("div", "jllm-composer-box", suggestions.element, textarea),
-    make("div", "jllm-composer-actions", ...(attach?.buttons ?? []), hint, send),
+    make("div", "jllm-composer-actions", ...attachButtons(notebook, takeAttachment), hint, send),
   );
-  // As in VS Code and Colab.
-  if (!notebook) element.append(make("p", "jllm-out-of-reach", OUT_OF_REACH));
+  if (!notebook) {
+    // As in VS Code and Colab.
+    const text = trans.__(
+      "The cells of this page are out of reach: none can be attached or replaced, and code lands below the next cell that you run.",
+    );
+    element.append(make("p", "jllm-out-of-reach", text));
+  }
 
   function setText(text: string): void {
     textarea.value = text;
@@ -81,9 +74,9 @@ export function createComposer({
     const text = textarea.value;
     if (!text.trim()) return;
     suggestions.close();
-    sendNow(text, chips.takeAll());
     recall.reset();
     setText("");
+    sendNow(text, chips.takeAll());
     drafting.sent();
     textarea.focus();
   }
@@ -102,7 +95,7 @@ export function createComposer({
       const attachments = sent.get(id);
       if (!sent.delete(id) || textarea.value) continue;
       setText(text);
-      hint.textContent = "Not answered. Here it is again.";
+      hint.textContent = trans.__("Not answered. Here it is again.");
       if (element.parentElement?.contains(document.activeElement)) textarea.focus();
       for (const attachment of attachments ?? []) chips.add(attachment);
     }
@@ -112,7 +105,6 @@ export function createComposer({
   function takeAttachment(attachment: Attachment | null, reason: string): void {
     hint.textContent = attachment ? "" : reason;
     if (attachment) chips.add(attachment);
-    drafting.changed();
     textarea.focus();
   }
 
@@ -142,9 +134,7 @@ export function createComposer({
   });
   textarea.addEventListener("blur", () => suggestions.close());
   takeDrops(element, notebook, takeAttachment);
-  const offer = () => {
-    if (notebook && chips.offer(notebook.atHand())) drafting.changed();
-  };
+  const offer = () => chips.offer(notebook?.atHand() ?? []);
   const endOffers = notebook?.onActiveCellChanged(offer);
   const unsubscribe = store.subscribe((changed) => {
     if (changed.has("returned")) takeBack();
@@ -159,7 +149,6 @@ export function createComposer({
     attach: (attachment) => takeAttachment(attachment, ""),
     dispose() {
       unsubscribe();
-      attach?.dispose();
       endOffers?.();
       suggestions.close();
       drafting.dispose();
@@ -168,13 +157,10 @@ export function createComposer({
 }
 
 function makeTextarea(): HTMLTextAreaElement {
-  const textarea = document.createElement("textarea");
-  textarea.rows = 1;
-  textarea.dir = "auto";
-  textarea.placeholder = "Ask, / for commands, @ for variables, cells and files";
-  textarea.setAttribute("aria-label", "Message");
-  textarea.spellcheck = false;
-  textarea.autocomplete = "off";
+  const textarea = make("textarea", "");
+  Object.assign(textarea, { rows: 1, dir: "auto", spellcheck: false, autocomplete: "off" });
+  textarea.placeholder = trans.__("Ask, / for commands, @ for variables, cells and files");
+  textarea.setAttribute("aria-label", trans.__("Message"));
   // The browser's own menu, with Paste, in the place of the notebook's.
   textarea.dataset.jpSuppressContextMenu = "true";
   return textarea;
@@ -188,25 +174,34 @@ function fit(textarea: HTMLTextAreaElement): void {
 }
 
 function attachButtons(
-  notebook: Notebook,
+  notebook: Notebook | null,
   onAttach: (attachment: Attachment | null, reason: string) => void,
-): { buttons: HTMLButtonElement[]; dispose: () => void } {
-  const cell = makeButton("Attach cell", () =>
-    onAttach(notebook.attachCell(), "Select a cell first."),
-  );
-  const output = makeButton("Attach output", () =>
-    onAttach(notebook.attachOutput(), "Select a cell with output first."),
-  );
-  const tell = () => {
-    cell.title = notebook.attachCell()?.label ?? "The selected cell";
-    output.title = notebook.attachOutput()?.label ?? "The output of the selected cell";
+): HTMLButtonElement[] {
+  if (!notebook) return [];
+  const button = (label: string, what: string, reason: string, find: () => Attachment | null) => {
+    const made = makeButton(label, () => onAttach(find(), reason));
+    const tell = () => {
+      made.title = find()?.label ?? what;
+    };
+    // Cells run and get numbers meanwhile, so that this is looked up when it is about to be read.
+    made.addEventListener("pointerenter", tell);
+    made.addEventListener("focus", tell);
+    return made;
   };
-  // Cells run and get numbers meanwhile, so that this is looked up when it is about to be read.
-  for (const button of [cell, output]) {
-    button.addEventListener("pointerenter", tell);
-    button.addEventListener("focus", tell);
-  }
-  return { buttons: [cell, output], dispose: notebook.onActiveCellChanged(tell) };
+  return [
+    button(
+      trans.__("Attach cell"),
+      trans.__("The selected cell"),
+      trans.__("Select a cell first."),
+      () => notebook.attachCell(),
+    ),
+    button(
+      trans.__("Attach output"),
+      trans.__("The output of the selected cell"),
+      trans.__("Select a cell with output first."),
+      () => notebook.attachOutput(),
+    ),
+  ];
 }
 
 /** Whether something is being written, or will be. */

@@ -1,12 +1,11 @@
 /** What may be typed at the cursor: commands behind `/`, variables, cells and files behind `@`. */
 
-import type { MessageOf, Suggestion, SuggestionKind } from "../connection/messages.js";
+import type { MessageOf, Suggestion } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
 import { codePoints, fromCodePoints } from "../dom/offsets.js";
 import { randomId } from "../dom/random_id.js";
+import { trans } from "../dom/words.js";
 import type { Store } from "../kernel/store.js";
-
-export type Describe = (kind: SuggestionKind, name: string) => Promise<string>;
 
 /** Only here does the kernel have anything to suggest. */
 const MAY_BE_SUGGESTED = /(?:^\s*\/[\w-]*|(?:^|[^\w@/.)\]])@(?:[\w[./+-]*|"[^"\n]*))$/u;
@@ -19,7 +18,6 @@ export class Suggestions {
   readonly element = make("div", "jllm-suggestions-box");
   readonly #textarea: HTMLTextAreaElement;
   readonly #store: Store;
-  readonly #describe: Describe;
   readonly #list = make("ul", "jllm-suggestions");
   readonly #description = make("div", "jllm-description");
   readonly #id = `jllm-suggestions-${randomId()}`;
@@ -29,23 +27,18 @@ export class Suggestions {
   #requestId = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(textarea: HTMLTextAreaElement, store: Store, describe: Describe) {
+  constructor(textarea: HTMLTextAreaElement, store: Store) {
     this.#textarea = textarea;
     this.#store = store;
-    this.#describe = describe;
     this.#list.id = this.#id;
     this.#list.setAttribute("role", "listbox");
-    this.#list.setAttribute("aria-label", "Suggestions");
+    this.#list.setAttribute("aria-label", trans.__("Suggestions"));
     this.#description.id = `${this.#id}-description`;
     this.element.append(this.#list, this.#description);
+    this.#list.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus
     textarea.setAttribute("aria-autocomplete", "list");
     textarea.setAttribute("aria-haspopup", "listbox");
     this.close();
-  }
-
-  /** Whether the list is shown. */
-  get isOpen(): boolean {
-    return this.#shown !== null;
   }
 
   /** Ask for what may stand at the cursor now, if anything may. */
@@ -55,8 +48,8 @@ export class Suggestions {
       this.close();
       return;
     }
-    this.#narrow(value, selectionStart);
     const cursor = codePoints(value, selectionStart);
+    this.#narrow(value, cursor);
     const { id, reply } = this.#store.request({ type: "suggest", text: value, cursor });
     this.#requestId = id;
     // Without suggestions one types on; the panel shows what is wrong with the kernel.
@@ -102,15 +95,11 @@ export class Suggestions {
   #narrow(value: string, cursor: number): void {
     if (!this.#shown) return;
     const { start, end, items } = this.#shown;
-    const before = fromCodePoints(this.#text, 0, start);
-    const after = [...this.#text].slice(end).join("");
-    const word = value.slice(before.length, value.length - after.length);
-    const typed = value.slice(before.length, cursor).toLowerCase();
-    const left = items.filter(({ text }) => text.toLowerCase().startsWith(typed));
-    const newEnd = start + codePoints(word, word.length);
-    const isSamePlace = typed !== "" && value === before + word + after;
-    if (isSamePlace) this.#show({ ...this.#shown, end: newEnd, items: left }, value);
-    else this.close();
+    const [old, all] = [[...this.#text], [...value]];
+    const typed = all.slice(start, cursor).join("").toLowerCase();
+    const isHere = typed !== "" && old.slice(0, start).join("") === all.slice(0, start).join("");
+    const left = items.filter(({ text }) => isHere && text.toLowerCase().startsWith(typed));
+    this.#show({ ...this.#shown, end: end + all.length - old.length, items: left }, value);
   }
 
   /** `text` is what it was asked for. */
@@ -125,12 +114,8 @@ export class Suggestions {
     this.#list.replaceChildren(...answer.items.map((item, index) => this.#option(item, index)));
     this.element.hidden = false;
     this.#textarea.setAttribute("aria-controls", this.#id);
-    this.#choose(
-      Math.max(
-        answer.items.findIndex((item) => item.text === chosen),
-        0,
-      ),
-    );
+    const index = answer.items.findIndex((item) => item.text === chosen);
+    this.#choose(Math.max(index, 0));
   }
 
   #option({ label, detail }: Suggestion, index: number): HTMLElement {
@@ -142,8 +127,6 @@ export class Suggestions {
     );
     option.id = `${this.#id}-${index}`;
     option.setAttribute("role", "option");
-    option.addEventListener("pointerdown", (event) => event.preventDefault());
-    option.addEventListener("mousedown", (event) => event.preventDefault());
     option.addEventListener("pointermove", () => this.#choose(index));
     option.addEventListener("click", () => this.#accept(index));
     return option;
@@ -169,7 +152,9 @@ export class Suggestions {
   }
 
   async #showDescription(item: Suggestion): Promise<void> {
-    const text = await this.#describe(item.kind, item.name).catch(() => "");
+    const { kind, name } = item;
+    const { reply } = this.#store.request({ type: "describe", kind, name });
+    const { text = "" } = ((await reply.catch(() => null)) ?? {}) as { text?: string };
     if (!text || this.#shown?.items[this.#active] !== item) return;
     this.#description.textContent = text;
     this.#description.hidden = false;

@@ -1,5 +1,6 @@
 /** What a screen reader says of its own accord. Nothing is said while an answer grows. */
 
+import { trans } from "../dom/words.js";
 import type { State } from "../kernel/state.js";
 import { endOf } from "../talk/facts.js";
 
@@ -17,14 +18,17 @@ export class Awaited {
     for (const [number, turn] of turns) {
       if (turn.state !== "finished") this.#open.add(number);
       else if (this.#open.delete(number)) {
-        said.push(`${endOf(turn) || "Answer:"} ${turn.text.slice(0, MOST_SAID)}`);
+        const text = turn.text.slice(0, MOST_SAID);
+        const end = endOf(turn);
+        said.push(...(end ? [end, text] : [trans.__("Answer: %1", text)]));
       }
     }
     for (const { id } of pending) this.#open.add(id);
     for (const { id, is_finished: isFinished, level, markdown } of notices) {
       if (!isFinished) this.#open.add(id);
       else if (this.#open.delete(id)) {
-        said.push(`${level === "error" ? "Error:" : "Answer:"} ${markdown.slice(0, MOST_SAID)}`);
+        const text = markdown.slice(0, MOST_SAID);
+        said.push(level === "error" ? trans.__("Error: %1", text) : trans.__("Answer: %1", text));
       }
     }
     return said;

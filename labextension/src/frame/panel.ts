@@ -4,9 +4,11 @@ import type { Composer } from "../compose/composer.js";
 import { createAnnouncer } from "../dom/announcer.js";
 import { make, makeButton, setText } from "../dom/elements.js";
 import { keepShortcutsOut } from "../dom/shortcuts.js";
+import { trans } from "../dom/words.js";
 import type { Topic } from "../kernel/state.js";
 import type { Store } from "../kernel/store.js";
 import type { Notebook } from "../page/cells.js";
+import { worded } from "../talk/code_actions.js";
 import { Conversation } from "../talk/conversation.js";
 import { Awaited } from "./awaited.js";
 import { StatusView } from "./status.js";
@@ -49,13 +51,13 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
     "div",
     "jllm-alert",
     error,
-    makeButton("Close", () => store.clearError()),
+    makeButton(trans.__("Close"), () => store.clearError()),
   );
   alert.setAttribute("role", "alert");
   const element = make(
     "section",
     "jllm-panel",
-    make("header", "jllm-header", make("span", "jllm-title", "Chat"), name),
+    make("header", "jllm-header", make("span", "jllm-title", trans.__("Chat")), name),
     conversation.element,
     waiting,
     alert,
@@ -67,12 +69,14 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
   const showConnection = () => {
     const { chat, connection } = store.state;
     setText(name, chat ?? "");
-    element.setAttribute("aria-label", chat ? `Chat ${chat}` : "Chat");
-    conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", "Connecting…")]);
+    element.setAttribute("aria-label", chat ? trans.__("Chat %1", chat) : trans.__("Chat"));
+    const connecting = make("p", "", trans.__("Connecting…"));
+    conversation.setHint(connection === "ready" ? emptyHint() : [connecting]);
   };
   const showWaiting = () => {
     waiting.hidden = !store.state.waiting;
-    setText(waiting, store.state.waiting ? "The kernel is busy. This waits for the cell." : "");
+    const text = trans.__("The kernel is busy. This waits for the cell.");
+    setText(waiting, store.state.waiting ? text : "");
   };
   const showError = () => {
     alert.hidden = store.state.error === null;
@@ -117,8 +121,8 @@ function hasFocus(element: HTMLElement): boolean {
 
 function emptyHint(): HTMLElement[] {
   return [
-    make("p", "jllm-empty-title", "Ask about your notebook"),
-    make("p", "", make("kbd", "", "/"), " commands"),
-    make("p", "", make("kbd", "", "@"), " variables, cells and files"),
+    make("p", "jllm-empty-title", trans.__("Ask about your notebook")),
+    make("p", "", ...worded(trans.__("`/` commands"), "kbd")),
+    make("p", "", ...worded(trans.__("`@` variables, cells and files"), "kbd")),
   ];
 }

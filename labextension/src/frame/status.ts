@@ -3,6 +3,7 @@
 import type { Status } from "../connection/messages.js";
 import { make, makeButton, setText } from "../dom/elements.js";
 import { randomId } from "../dom/random_id.js";
+import { trans } from "../dom/words.js";
 import type { ModelStatus } from "../kernel/model_status.js";
 import { createModelPicker } from "../models/model_picker.js";
 import { inWords, rounded } from "../talk/facts.js";
@@ -10,14 +11,7 @@ import { inWords, rounded } from "../talk/facts.js";
 /** The parts of the window in the order in which they stand in a prompt. */
 const PARTS = ["system", "cells", "turns", "variables"] as const;
 
-const NAMES = {
-  system: "System prompt",
-  cells: "Cells",
-  turns: "Turns",
-  variables: "Variables",
-  other: "Chat template",
-  free: "Free",
-};
+type Part = (typeof PARTS)[number] | "other" | "free";
 
 export class StatusView {
   readonly #bar = make("span", "jllm-gauge");
@@ -36,6 +30,9 @@ export class StatusView {
     this.dispose = picker.dispose;
     this.#legend.id = `jllm-legend-${randomId()}`;
     this.#legend.hidden = true;
+    this.#cached.title = trans.__(
+      "How much of the last prompt the model still had read from before",
+    );
     this.#bar.setAttribute("aria-hidden", "true");
     this.#gauge.classList.add("jllm-gauge-button");
     this.#gauge.setAttribute("aria-expanded", "false");
@@ -55,24 +52,24 @@ export class StatusView {
     this.#showGauge(status);
     const { tokens_per_s: speed = null, cached_share: cached = null } = status ?? {};
     this.#speed.hidden = speed === null;
-    if (speed !== null) setText(this.#speed, `${rounded(speed)} tokens/s`);
+    if (speed !== null) setText(this.#speed, trans.__("%1 tokens/s", rounded(speed)));
     this.#cached.hidden = cached === null;
-    if (cached !== null) setText(this.#cached, `${Math.round(100 * cached)}% cached`);
-    this.#cached.title = "How much of the last prompt the model still had read from before";
+    if (cached !== null) setText(this.#cached, trans.__("%1 cached", percent(cached)));
   }
 
   #showGauge(status: Status | null): void {
     const { used = null, allowed = null, parts } = status ?? {};
     this.#gauge.hidden = used === null || !allowed || !parts;
     if (used === null || !allowed || !parts) return;
-    const share = `${Math.round((100 * used) / allowed)}%`;
+    const share = percent(used / allowed);
     setText(this.#share, share);
-    const text = `Context: ${inWords(used)} of ${inWords(allowed)} tokens, ${share}`;
+    const told = [inWords(used), inWords(allowed), share];
+    const text = trans.__("Context: %1 of %2 tokens, %3", ...told);
     this.#gauge.setAttribute("aria-label", text);
     this.#gauge.title = text;
-    const told = PARTS.map((name) => [name, parts[name]] as const);
-    const sum = told.reduce((total, [, tokens]) => total + tokens, 0);
-    const filled = [...told, ["other", Math.max(0, used - sum)] as const];
+    const known = PARTS.map((name) => [name, parts[name]] as const);
+    const sum = known.reduce((total, [, tokens]) => total + tokens, 0);
+    const filled = [...known, ["other", Math.max(0, used - sum)] as const];
     this.#bar.replaceChildren(...filled.map(([name, tokens]) => segment(name, tokens / allowed)));
     const free = ["free", Math.max(0, allowed - used)] as const;
     this.#legend.replaceChildren(
@@ -91,15 +88,31 @@ export class StatusView {
   }
 }
 
-function segment(name: keyof typeof NAMES, share: number): HTMLElement {
+function percent(share: number): string {
+  return inWords(share, { style: "percent" });
+}
+
+function nameOf(part: Part): string {
+  const names: Record<Part, string> = {
+    system: trans.__("System prompt"),
+    cells: trans.__("Cells"),
+    turns: trans.__("Turns"),
+    variables: trans.__("Variables"),
+    other: trans.__("Chat template"),
+    free: trans.__("Free"),
+  };
+  return names[part];
+}
+
+function segment(name: Part, share: number): HTMLElement {
   const part = make("span", `jllm-part jllm-part-${name}`);
   part.style.inlineSize = `${100 * Math.min(1, share)}%`;
   return part;
 }
 
-function entry(name: keyof typeof NAMES, tokens: number): HTMLElement {
+function entry(name: Part, tokens: number): HTMLElement {
   const key = make("span", `jllm-part jllm-part-${name}`);
   key.setAttribute("aria-hidden", "true");
   const value = make("dd", "", inWords(tokens));
-  return make("div", "jllm-legend-entry", make("dt", "", key, NAMES[name]), value);
+  return make("div", "jllm-legend-entry", make("dt", "", key, nameOf(name)), value);
 }

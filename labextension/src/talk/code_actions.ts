@@ -5,21 +5,27 @@ import { withVisibleControls } from "../dom/characters.js";
 import { copyText, flash, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
-import type { Store } from "../kernel/store.js";
+import type { SendOptions, Store } from "../kernel/store.js";
 import type { OnCodeBlock } from "../markdown/code_block.js";
 import type { Notebook } from "../page/cells.js";
 import { type Cell, checkLanded, type NewCell } from "../page/document.js";
 import { diffView } from "./diff.js";
 import { markNames, unmark } from "./marked_names.js";
 
-/** Where code comes from and goes to. */
-export interface Place {
+/** What the parts of a panel share. */
+export interface Surroundings {
   store: Store;
   notebook: Notebook | null;
   /** Tells a screen reader. */
   say: (text: string) => void;
-  origin: Origin;
+  backToComposer: () => void;
+  send: (text: string, options: SendOptions) => void;
+  /** Another branch at the place of a turn was asked for. */
+  onStep: (number: number, step: "earlier" | "later") => void;
 }
+
+/** Where code comes from and goes to. */
+export type Place = Pick<Surroundings, "store" | "notebook" | "say"> & { origin: Origin };
 
 /** What a fence calls code that a notebook's cell can hold. Small models often call it nothing. */
 const PYTHON = new Set(["", "py", "py3", "python", "python3", "ipython"]);
@@ -29,56 +35,55 @@ type Prepared = Pick<MessageOf<"prepared">, "source" | "metadata" | "note">;
 /** All the code in one answer. */
 export class CodeActions {
   readonly #place: Place;
+  readonly #answer: HTMLElement;
   readonly #blocks = new Map<Element, CodeBlockActions>();
   /** When it was asked what is known of the code, and to try it. */
   readonly #askedAt = new Map<boolean, number>();
 
-  constructor(place: Place) {
+  /** The code is tried when somebody points at the finished answer, or goes there by key. */
+  constructor(place: Place, answer: HTMLElement) {
     this.#place = place;
+    this.#answer = answer;
+    const look = () => answer.closest("[aria-busy='true']") ?? this.check(true);
+    answer.addEventListener("pointerover", look);
+    answer.addEventListener("focusin", look);
   }
 
-  readonly onCodeBlock: OnCodeBlock = ({ toolbar, source, language }) => {
+  add({ toolbar, source, language }: Parameters<OnCodeBlock>[0]): void {
     const element = toolbar.closest(".jllm-code");
     if (!element) return;
     this.#blocks.get(element)?.dispose();
-    this.#blocks.set(
-      element,
-      new CodeBlockActions(this.#place, element, toolbar, source, language.toLowerCase()),
-    );
+    const block = new CodeBlockActions(this.#place, element, source, language.toLowerCase());
+    toolbar.replaceChildren(...block.buttons);
+    asToolbar(toolbar, trans.__("Code")).update();
+    this.#blocks.set(element, block);
     this.#askedAt.clear();
-  };
+  }
 
   /** The pieces of Python of an answer, in their order; beside them, what is unnamed is none. */
-  #python(answer: HTMLElement): CodeBlockActions[] {
+  #python(): CodeBlockActions[] {
     for (const [element, block] of this.#blocks) {
-      if (answer.contains(element)) continue;
+      if (this.#answer.contains(element)) continue;
       block.dispose();
       this.#blocks.delete(element);
     }
-    const all = [...answer.querySelectorAll(".jllm-code")].map((at) => this.#blocks.get(at));
+    const all = [...this.#answer.querySelectorAll(".jllm-code")].map((at) => this.#blocks.get(at));
     const python = all.filter((block) => block !== undefined).filter(({ isPython }) => isPython);
     const named = python.filter(({ language }) => language !== "");
     return named.length > 0 ? named : python;
   }
 
-  numPython(answer: HTMLElement): number {
-    return this.#python(answer).length;
-  }
-
-  /** Have the code tried when somebody points at a finished answer, or goes there by key. */
-  watch(answer: HTMLElement): void {
-    const look = () => answer.closest("[aria-busy='true']") ?? this.check(answer, true);
-    answer.addEventListener("pointerover", look);
-    answer.addEventListener("focusin", look);
+  get numPython(): number {
+    return this.#python().length;
   }
 
   /**
    * Say what is known of the code, or have it tried, which may have to wait for others. Something
    * else may hold by now, so it is asked again after a while.
    */
-  async check(answer: HTMLElement, tries = false): Promise<void> {
+  async check(tries = false): Promise<void> {
     const isDue = performance.now() - (this.#askedAt.get(tries) ?? -Infinity) > 10_000;
-    const blocks = isDue ? this.#python(answer) : [];
+    const blocks = isDue ? this.#python() : [];
     if (blocks.length === 0) return;
     this.#askedAt.set(tries, tries ? Infinity : performance.now());
     const { store, origin } = this.#place;
@@ -97,14 +102,9 @@ export class CodeActions {
   }
 
   /** Bring all Python of an answer into new cells, in its order. */
-  async insertAll(answer: HTMLElement): Promise<void> {
-    const { notebook } = this.#place;
-    const blocks = this.#python(answer);
-    if (!notebook) return;
-    const { anchor } = notebook; // the user may be elsewhere once the code is there
-    const cells = await Promise.all(blocks.map(({ source }) => prepared(this.#place, source)));
-    checkLanded(notebook.insertBelow(cells, anchor));
-    this.#place.say(`${cells.length} cells inserted`);
+  async insertAll(): Promise<void> {
+    const sources = this.#python().map(({ source }) => source);
+    await inserted(this.#place, sources);
   }
 
   dispose(): void {
@@ -119,33 +119,25 @@ class CodeBlockActions {
   readonly #element: Element;
   readonly #below = make("div", "jllm-code-below");
   readonly #warning = make("p", "jllm-warning");
-  readonly #replace = makeButton("Replace cell", () => this.#try(() => this.#offer()));
+  readonly #replace = makeButton(trans.__("Replace cell"), () => this.#try(() => this.#offer()));
+  readonly buttons: HTMLButtonElement[];
 
   constructor(
     place: Place,
     element: Element,
-    toolbar: HTMLElement,
     readonly source: string,
     readonly language: string,
   ) {
-    const isPython = this.isPython;
     this.#place = place;
     this.#element = element;
     this.#warning.hidden = true;
     element.append(this.#warning, this.#below);
-    const copy = makeButton("Copy", async () => {
-      const isCopied = await copyText(source);
-      flash(copy, isCopied ? "Copied" : "Not copied");
-      place.say(isCopied ? "Copied" : "Not copied");
-    });
-    const buttons = [copy];
-    if (isPython) {
-      const insert = makeButton("Insert below", () => this.#try(() => this.#insert(insert)));
-      buttons.push(insert);
-    }
-    if (isPython && place.notebook) buttons.push(this.#replace);
-    toolbar.replaceChildren(...buttons);
-    asToolbar(toolbar, "Code").update();
+    const insert = makeButton(trans.__("Insert below"), () =>
+      this.#try(() => this.#insert(insert)),
+    );
+    this.buttons = [copyButton(() => source, place.say)];
+    if (this.isPython) this.buttons.push(insert);
+    if (this.isPython && place.notebook) this.buttons.push(this.#replace);
   }
 
   get isPython(): boolean {
@@ -156,8 +148,8 @@ class CodeBlockActions {
   mark(result: Checked | undefined): void {
     const { unknown_names: names = [], missing_modules: modules = [], note = "" } = result ?? {};
     const parts = [];
-    if (names.length > 0) parts.push(`Not defined: ${names.join(", ")}.`);
-    if (modules.length > 0) parts.push(`Not installed: ${modules.join(", ")}.`);
+    if (names.length > 0) parts.push(notDefined(names));
+    if (modules.length > 0) parts.push(trans.__("Not installed: %1.", modules.join(", ")));
     const text = note || parts.join(" ");
     this.#warning.replaceChildren(...worded(text));
     this.#warning.className = note ? "jllm-note" : "jllm-warning";
@@ -167,59 +159,45 @@ class CodeBlockActions {
   }
 
   async #insert(button: HTMLButtonElement): Promise<void> {
-    const { notebook, say } = this.#place;
-    if (notebook) {
-      const { anchor } = notebook;
-      const cell = await prepared(this.#place, this.source);
-      checkLanded(notebook.insertBelow([cell], anchor));
-      flash(button, "Inserted");
-      say("Cell inserted");
-      if (cell.note) this.#note(trans.__("Inserted; %1.", cell.note));
-    } else this.#note(await landed(this.#place, this.source, false));
+    if (!this.#place.notebook) {
+      this.#note(await landed(this.#place, this.source, false));
+      return;
+    }
+    const [cell] = await inserted(this.#place, [this.source]);
+    flash(button, trans.__("Inserted"));
+    if (cell?.note) this.#note(trans.__("Inserted; %1.", cell.note));
   }
 
   /** Show what would change in the active cell. */
   async #offer(): Promise<void> {
     const { notebook } = this.#place;
     const cell = notebook?.activeCell();
+    const number = (cell?.index ?? 0) + 1;
     if (!notebook || !cell) {
-      this.#note("Click into the cell first that the code is to replace.");
+      this.#note(trans.__("Click into the cell first that the code is to replace."));
       return;
     }
     if (cell.type !== "code") {
-      this.#note(`Cell ${cell.index + 1} holds no code. Click into one that does.`);
+      this.#note(trans.__("Cell %1 holds no code. Click into one that does.", number));
       return;
     }
     checkLanded(notebook.refusal(cell.id));
     const wanted = await prepared(this.#place, this.source);
-    this.#propose(notebook, cell, wanted, `Replace cell ${cell.index + 1}?`);
-  }
-
-  /** Ask whether a cell, as it is now, is to become what is wanted. */
-  #propose(notebook: Notebook, cell: Cell, wanted: Prepared, question: string): void {
     const back = (text: string) => {
       if (text) this.#note(text);
       else this.#below.replaceChildren();
       this.#replace.focus();
     };
-    const accept = async () => {
-      const changed = replaceCell(notebook, cell, wanted);
-      if (changed) {
-        const name = `Cell ${changed.index + 1}`;
-        this.#propose(notebook, changed, wanted, `${name} has changed meanwhile. Replace it?`);
-        return;
-      }
-      const number = cell.index + 1;
+    const accept = async (before: string) => {
+      const changed = replaceCell(notebook, cell.id, before, wanted);
+      if (changed) return changed;
       const { note } = wanted;
-      back(
-        note
-          ? trans.__("Cell %1 replaced; %2.", number, note)
-          : trans.__("Cell %1 replaced.", number),
-      );
+      if (note) back(trans.__("Cell %1 replaced; %2.", number, note));
+      else back(trans.__("Cell %1 replaced.", number));
+      return null;
     };
-    const offer = offerChange(cell.source, wanted.source, accept, () => back(""));
-    offer.prepend(make("p", "jllm-offer-title", question));
-    offer.setAttribute("aria-label", question);
+    const question = trans.__("Replace cell %1?", number);
+    const offer = offerChange(question, cell.source, wanted.source, accept, () => back(""));
     this.#below.replaceChildren(offer);
     offer.querySelector("button")?.focus();
   }
@@ -230,11 +208,7 @@ class CodeBlockActions {
   }
 
   async #try(act: () => Promise<void>): Promise<void> {
-    try {
-      await act();
-    } catch (error) {
-      this.#note(messageOf(error));
-    }
+    await act().catch((error: unknown) => this.#note(messageOf(error)));
   }
 
   dispose(): void {
@@ -243,10 +217,25 @@ class CodeBlockActions {
   }
 }
 
-/** What the kernel says, with names in backticks as code. */
-function worded(text: string): (Node | string)[] {
+/** Make a button that copies a text, and says whether that worked. */
+export function copyButton(text: () => string, say: (text: string) => void): HTMLButtonElement {
+  const button = makeButton(trans.__("Copy"), async () => {
+    const word = (await copyText(text())) ? trans.__("Copied") : trans.__("Not copied");
+    flash(button, word);
+    say(word);
+  });
+  return button;
+}
+
+/** What is said of names that stand nowhere, in a text for `worded`. */
+export function notDefined(names: readonly string[]): string {
+  return trans.__("Not defined: %1.", names.join(", "));
+}
+
+/** A text in which what stands in backticks is code, or a key. */
+export function worded(text: string, tag: "code" | "kbd" = "code"): (Node | string)[] {
   const parts = withVisibleControls(text).split("`");
-  return parts.map((part, index) => (index % 2 ? make("code", "", part) : part));
+  return parts.map((part, index) => (index % 2 ? make(tag, "", part) : part));
 }
 
 /** Code as its cell is to hold it. */
@@ -256,10 +245,21 @@ export async function prepared({ store, origin }: Place, source: string): Promis
   return { source: whole, metadata, note };
 }
 
-/** Replace a cell that is as it was, or return what it is now; fails in words if that cannot be. */
+/** Bring code into new cells below the active one; fails in words if that cannot be. */
+export async function inserted(place: Place, sources: readonly string[]): Promise<Prepared[]> {
+  const { notebook, say } = place;
+  const anchor = notebook?.anchor ?? null; // the user may be elsewhere once the code is there
+  const cells = await Promise.all(sources.map((source) => prepared(place, source)));
+  checkLanded(notebook?.insertBelow(cells, anchor) ?? null);
+  say(trans._n("Cell inserted", "%1 cells inserted", cells.length));
+  return cells;
+}
+
+/** Replace a cell that reads as `before`, or return what it is now; fails in words as well. */
 export function replaceCell(
   notebook: Notebook,
-  { id, source: before }: Pick<Cell, "id" | "source">,
+  id: string,
+  before: string,
   wanted: NewCell,
 ): Cell | null {
   const refusal = notebook.replace(id, wanted, before);
@@ -278,37 +278,53 @@ export async function landed(
   return ((await reply) as { text: string }).text;
 }
 
-/** Show a change that can be accepted or rejected. What goes wrong is said beside the buttons. */
+/**
+ * Show a change that can be accepted or rejected. `accept` may return the cell as it is now instead:
+ * then it is shown what would change there. What goes wrong is said beside the buttons.
+ */
 export function offerChange(
+  title: string,
   before: string,
   after: string,
-  accept: () => Promise<void>,
+  accept: (before: string) => Promise<Cell | null>,
   reject: () => void,
 ): HTMLElement {
   const problem = make("span", "jllm-problem");
   problem.setAttribute("role", "alert");
   let isAccepted = false; // a second click must not bring in the code a second time
-  const yes = makeButton(
-    "Accept",
-    async () => {
-      if (isAccepted) return;
-      isAccepted = true;
-      try {
-        problem.textContent = "";
-        await accept();
-      } catch (error) {
-        isAccepted = false;
-        problem.textContent = messageOf(error);
-      }
-    },
-    { isPlain: false, className: "jllm-main-button" },
-  );
-  const no = makeButton("Reject", reject, { isPlain: false });
-  const buttons = make("div", "jllm-offer-buttons", yes, no, problem);
+  const take = async () => {
+    if (isAccepted) return;
+    isAccepted = true;
+    problem.textContent = "";
+    try {
+      const changed = await accept(before);
+      if (!changed) return;
+      const number = changed.index + 1;
+      const question = trans.__("Cell %1 has changed meanwhile. Replace it?", number);
+      const again = offerChange(question, changed.source, after, accept, reject);
+      offer.replaceWith(again);
+      again.querySelector("button")?.focus();
+    } catch (error) {
+      isAccepted = false;
+      problem.textContent = messageOf(error);
+    }
+  };
+  const main = { isPlain: false, className: "jllm-main-button" };
+  const yes = makeButton(trans.__("Accept"), take, main);
+  const no = makeButton(trans.__("Reject"), reject, { isPlain: false });
   const shown =
-    before === after ? make("p", "jllm-note", "Nothing would change.") : diffView(before, after);
-  const offer = make("div", "jllm-offer", shown, buttons);
+    before === after
+      ? make("p", "jllm-note", trans.__("Nothing would change."))
+      : diffView(before, after);
+  const offer = make(
+    "div",
+    "jllm-offer",
+    make("p", "jllm-offer-title", title),
+    shown,
+    make("div", "jllm-offer-buttons", yes, no, problem),
+  );
   offer.setAttribute("role", "group");
+  offer.setAttribute("aria-label", title);
   return offer;
 }
 

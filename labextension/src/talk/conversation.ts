@@ -1,10 +1,12 @@
 /** The list of all that was said in a chat: turns, notices, and what has not begun yet. */
 
 import { arrange, make } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 import type { State } from "../kernel/state.js";
+import type { Surroundings } from "./code_actions.js";
 import { createFollower, type Follower } from "./following.js";
 import { NoticeView, PendingView } from "./notices.js";
-import { type Surroundings, TurnView } from "./turns.js";
+import { TurnView } from "./turns.js";
 
 type View = TurnView | NoticeView | PendingView;
 type Step = "earlier" | "later";
@@ -19,7 +21,6 @@ export class Conversation {
   /** By kind and number or id, in their order. */
   #views = new Map<string, View>();
   readonly #viewOf = new WeakMap<Element, View>();
-  readonly #seen = new Set<View>();
   readonly #observer: IntersectionObserver;
   #asked: { index: number; number: number; step: Step } | null = null;
 
@@ -32,21 +33,24 @@ export class Conversation {
     };
     this.#log.tabIndex = 0;
     this.#log.setAttribute("role", "log");
-    this.#log.setAttribute("aria-label", "Conversation");
+    this.#log.setAttribute("aria-label", trans.__("Conversation"));
     // What grows would be read out word by word; the announcer says it once it is finished.
     this.#log.setAttribute("aria-live", "off");
     this.#follower = createFollower(this.#log, this.#content, signal);
     this.element = make("div", "jllm-middle", this.#log, this.#follower.button);
-    this.#observer = new IntersectionObserver((entries) => this.#look(entries), {
-      root: this.#log,
-    });
+    // The code that comes into sight is looked after: there may be more than anybody reads.
+    const look = (entries: IntersectionObserverEntry[]) => {
+      for (const { target, isIntersecting } of entries) {
+        this.#viewOf.get(target)?.look(isIntersecting);
+      }
+    };
+    this.#observer = new IntersectionObserver(look, { root: this.#log });
     signal.addEventListener("abort", () => {
       this.#observer.disconnect();
       // All of it goes, since not all of the panel does: an editor keeps the place of the selection,
       // and so what it is in.
       for (const view of this.#views.values()) view.dispose();
       this.#views.clear();
-      this.#seen.clear();
     });
   }
 
@@ -92,9 +96,7 @@ export class Conversation {
   /** Show a turn that has grown or changed, if it is in the list. */
   showTurn({ turns }: State, number: number): void {
     const [view, turn] = [this.#views.get(`turn ${number}`), turns.get(number)];
-    if (!(view instanceof TurnView) || !turn) return;
-    view.show(turn);
-    if (this.#seen.has(view)) view.check();
+    if (view instanceof TurnView && turn) view.show(turn);
   }
 
   #view<Kind extends View>(shown: Map<string, View>, key: string, create: () => Kind): Kind {
@@ -107,7 +109,6 @@ export class Conversation {
     for (const [key, view] of this.#views) {
       if (shown.has(key)) continue;
       this.#observer.unobserve(view.element);
-      this.#seen.delete(view);
       view.dispose();
     }
     arrange(
@@ -120,17 +121,6 @@ export class Conversation {
       this.#observer.observe(view.element);
     }
     this.#views = shown;
-  }
-
-  /** Have the code that comes into sight looked after: there may be more than anybody reads. */
-  #look(entries: IntersectionObserverEntry[]): void {
-    for (const { target, isIntersecting } of entries) {
-      const view = this.#viewOf.get(target);
-      if (!view) continue;
-      if (isIntersecting) this.#seen.add(view);
-      else this.#seen.delete(view);
-      if (isIntersecting && !(view instanceof PendingView)) view.check();
-    }
   }
 
   /** Take the focus along to the turn that has come to the place of the one it was in. */

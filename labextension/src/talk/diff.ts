@@ -4,6 +4,7 @@ import { withVisibleControls } from "../dom/characters.js";
 import { type DiffLine, diffLines } from "../dom/diff.js";
 import { make } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
+import { trans } from "../dom/words.js";
 
 /** How many unchanged lines are shown around a change. */
 const CONTEXT = 3;
@@ -20,7 +21,7 @@ export function diffView(before: string, after: string): HTMLElement {
   const numAdded = all.filter(({ kind }) => kind === "added").length;
   const numRemoved = all.filter(({ kind }) => kind === "removed").length;
   const view = make("div", "jllm-diff");
-  makeScrollable(view, `${numAdded} lines added, ${numRemoved} removed`);
+  makeScrollable(view, trans.__("%1 lines added, %2 removed", numAdded, numRemoved));
   const isNear = nearChanges(all);
   let numLeftOut = 0;
   all.forEach((line, index) => {
@@ -57,6 +58,6 @@ function lineView({ kind, text, changed }: DiffLine): HTMLElement {
 }
 
 function leftOut(numLines: number): HTMLElement {
-  const text = `${numLines} unchanged ${numLines === 1 ? "line" : "lines"}`;
+  const text = trans._n("%1 unchanged line", "%1 unchanged lines", numLines);
   return make("span", "jllm-diff-line jllm-diff-left-out", text);
 }

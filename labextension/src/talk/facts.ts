@@ -1,42 +1,66 @@
-/** How an answer came about: the model, its settings, what it was told, and what it cost. */
+/** How an answer came about: what was thought, the model, its settings, and what it cost. */
 
-import { make } from "../dom/elements.js";
+import { make, setText } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 import type { Turn } from "../kernel/state.js";
 
-const whole = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, useGrouping: false });
-
-const ENDS: Record<string, string> = {
-  length: "Cut off: it reached the most tokens an answer may have.",
-  cancelled: "Stopped.",
-  error: "Broken off by an error.",
-  repetition: "Stopped: it had begun to repeat itself.",
-};
-
-const THOUGHT_TOO_LONG =
-  "Cut off while it still thought: it reached the most tokens an answer may have.";
+const SHORT = { maximumSignificantDigits: 3, useGrouping: false };
 
 /** Why an answer ended before its end, or an empty text. */
 export function endOf({ state, finish_reason: reason, text, reasoning }: Turn): string {
   if (state !== "finished" || reason === null) return "";
-  if (text === "" && reasoning !== "") {
-    if (reason === "length") return THOUGHT_TOO_LONG;
-    if (reason === "stop") return "It ended in its thoughts, without an answer.";
+  const hasOnlyThought = text === "" && reasoning !== "";
+  switch (reason) {
+    case "stop":
+      return hasOnlyThought ? trans.__("It ended in its thoughts, without an answer.") : "";
+    case "length":
+      return hasOnlyThought
+        ? trans.__("Cut off while it still thought: it reached the most tokens an answer may have.")
+        : trans.__("Cut off: it reached the most tokens an answer may have.");
+    case "cancelled":
+      return trans.__("Stopped.");
+    case "error":
+      return trans.__("Broken off by an error.");
+    case "repetition":
+      return trans.__("Stopped: it had begun to repeat itself.");
+    default:
+      return trans.__("Ended: %1.", reason);
   }
-  if (reason === "stop") return "";
-  return ENDS[reason] ?? `Ended: ${reason}.`;
 }
 
-export function inWords(number: number): string {
-  return whole.format(number);
+/** A number as the page's language writes it. */
+export function inWords(number: number, options: Intl.NumberFormatOptions = {}): string {
+  return number.toLocaleString(document.documentElement.lang || undefined, options);
 }
 
-function numTokens(number: number): string {
-  return `${inWords(number)} ${number === 1 ? "token" : "tokens"}`;
-}
-
+/** A number with three digits, or all before the point. */
 export function rounded(number: number): string {
-  return number >= 1000 ? whole.format(Math.round(number)) : short.format(number);
+  return inWords(number, number >= 1000 ? { maximumFractionDigits: 0 } : SHORT);
+}
+
+/** What a model thought before its answer: folded, also while it grows. */
+export class ThoughtsView {
+  readonly #summary = make("summary", "");
+  readonly #text = make("div", "jllm-thoughts-text");
+  readonly element = make("details", "jllm-thoughts", this.#summary, this.#text);
+
+  show(turn: Turn): void {
+    this.element.hidden = turn.reasoning === "";
+    setText(this.#summary, thoughts(turn));
+    setText(this.#text, turn.reasoning);
+  }
+}
+
+/** Whether a turn is still being thought about. */
+export function isThinking({ state, reasoning, text }: Turn): boolean {
+  return state === "writing" && reasoning !== "" && text === "";
+}
+
+function thoughts(turn: Turn): string {
+  if (isThinking(turn)) return trans.__("Thoughts so far");
+  const count = turn.usage?.reasoning_tokens;
+  if (!count) return trans.__("Thought");
+  return trans._n("Thought for %2 token", "Thought for %2 tokens", count, inWords(count));
 }
 
 /** A line that unfolds to all there is to say of a finished answer. */
@@ -44,57 +68,51 @@ export class FactsView {
   readonly #summary = make("summary", "");
   readonly #list = make("dl", "jllm-facts-list");
   readonly element = make("details", "jllm-facts", this.#summary, this.#list);
-  #shown = "";
 
   show(turn: Turn): void {
     this.element.hidden = turn.state !== "finished";
     const facts = factsOf(turn);
-    const key = JSON.stringify(facts);
-    if (key === this.#shown) return;
-    this.#shown = key;
-    const { usage, model } = turn;
-    const text = usage ? numTokens(usage.completion_tokens) : "Details";
+    const title = facts.map(([name, text]) => trans.__("%1: %2", name, text)).join("\n");
+    if (title === this.#summary.title) return;
+    const count = turn.usage?.completion_tokens;
+    const text =
+      count === undefined
+        ? trans.__("Details")
+        : trans._n("%2 token", "%2 tokens", count, inWords(count));
     this.#summary.textContent = text;
-    this.#summary.title = facts.map(([name, text]) => `${name}: ${text}`).join("\n");
+    this.#summary.title = title;
     // What is read out begins with what is seen, for those who speak to their browser.
-    this.#summary.setAttribute("aria-label", `${text}, how ${model ?? "the model"} answered`);
+    const model = turn.model ?? trans.__("the model");
+    this.#summary.setAttribute("aria-label", trans.__("%1, how %2 answered", text, model));
     this.#list.replaceChildren(
       ...facts.flatMap(([name, text]) => [make("dt", "", name), make("dd", "", text)]),
     );
   }
 }
 
-function factsOf({
-  model,
-  seed,
-  temperature,
-  exact,
-  usage,
-  told,
-  attachments,
-}: Turn): [string, string][] {
-  const facts: [string, string][] = [];
-  if (model !== null) facts.push(["Model", model]);
-  if (seed !== null) facts.push(["Seed", String(seed)]);
-  if (temperature !== null) facts.push(["Temperature", rounded(temperature)]);
+function factsOf({ model, seed, temperature, exact, usage, told, attachments }: Turn) {
+  const facts: [name: string, text: string][] = [];
+  if (model !== null) facts.push([trans.__("Model"), model]);
+  if (seed !== null) facts.push([trans.__("Seed"), String(seed)]);
+  if (temperature !== null) facts.push([trans.__("Temperature"), rounded(temperature)]);
   if (usage) {
-    const { prompt_tokens: read, cached_tokens: cached, completion_tokens: written } = usage;
-    const thought = usage.reasoning_tokens;
-    facts.push(
-      [
-        "Tokens",
-        `${inWords(written)} written${thought > 0 ? ` (${inWords(thought)} of them thoughts)` : ""}, ` +
-          `${inWords(read)} read, ${inWords(cached)} of them cached`,
-      ],
-      [
-        "Speed",
-        `${rounded(usage.tokens_per_s)} tokens/s, the first after ${rounded(usage.first_token_s)} s`,
-      ],
-    );
+    const written = inWords(usage.completion_tokens);
+    const thought = inWords(usage.reasoning_tokens);
+    const [read, cached] = [inWords(usage.prompt_tokens), inWords(usage.cached_tokens)];
+    const tokens = usage.reasoning_tokens
+      ? trans.__(
+          "%1 written (%2 of them thoughts), %3 read, %4 of them cached",
+          ...[written, thought, read, cached],
+        )
+      : trans.__("%1 written, %2 read, %3 of them cached", written, read, cached);
+    const [speed, wait] = [rounded(usage.tokens_per_s), rounded(usage.first_token_s)];
+    facts.push([trans.__("Tokens"), tokens]);
+    facts.push([trans.__("Speed"), trans.__("%1 tokens/s, the first after %2 s", speed, wait)]);
   }
-  facts.push(["Exact", exact ? "yes, the same seed gives the same answer" : "no"]);
-  const cells = `${told.cells} ${told.cells === 1 ? "cell" : "cells"}`;
-  const knows = [...(told.cells > 0 ? [cells] : []), ...told.variables, ...attachments];
-  if (knows.length > 0) facts.push(["Told", knows.join(", ")]);
+  const isExact = exact ? trans.__("yes, the same seed gives the same answer") : trans.__("no");
+  facts.push([trans.__("Exact"), isExact]);
+  const cells = told.cells > 0 ? [trans._n("%1 cell", "%1 cells", told.cells)] : [];
+  const knows = [...cells, ...told.variables, ...attachments];
+  if (knows.length > 0) facts.push([trans.__("Told"), knows.join(", ")]);
   return facts;
 }

@@ -1,6 +1,7 @@
 /** Keeps the newest line of a scrolling list in sight, until its reader scrolls up. */
 
 import { makeButton } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 
 /** So near to the end counts as at the end. */
 const NEAR_PX = 24;
@@ -22,48 +23,40 @@ export function createFollower(
   content: HTMLElement,
   signal: AbortSignal,
 ): Follower {
-  let isFollowing = true;
   let top = 0;
-  const button = makeButton("↓ Newest", () => follow(), {
-    isPlain: false,
-    className: "jllm-newest",
-  });
-  button.hidden = true;
-
-  const toEnd = () => {
+  const follow = () => {
+    button.hidden = true;
     list.scrollTop = list.scrollHeight;
     top = list.scrollTop;
   };
-  const follow = () => {
-    isFollowing = true;
-    button.hidden = true;
-    toEnd();
-  };
+  const button = makeButton(trans.__("↓ Newest"), follow, {
+    isPlain: false,
+    className: "jllm-newest",
+  });
+  button.hidden = true; // as long as the end is followed
   const showStart = (element: Element) => {
     const { top: listTop, height } = list.getBoundingClientRect();
     const { top: elementTop, height: elementHeight } = element.getBoundingClientRect();
-    if (!isFollowing || elementHeight < height) return;
-    isFollowing = false;
+    if (!button.hidden || elementHeight < height) return;
     button.hidden = false;
     list.scrollTop += elementTop - listTop;
     top = list.scrollTop;
   };
   const stay = () => {
     top = list.scrollTop;
-    isFollowing = isAtEnd(list);
-    button.hidden = isFollowing;
+    button.hidden = isAtEnd(list);
   };
   list.addEventListener("scroll", () => {
     // A notebook takes cells that are far away off the page, which scrolls them to their start.
     if (list.clientHeight === 0) return;
-    if (isAtEnd(list)) isFollowing = true;
-    else if (list.scrollTop < top) isFollowing = false;
+    if (isAtEnd(list)) button.hidden = true;
+    else if (list.scrollTop < top) button.hidden = false;
     top = list.scrollTop;
-    button.hidden = isFollowing;
   });
   const observer = new ResizeObserver(() => {
-    if (list.clientHeight === 0 || isWritten(content)) return;
-    if (isFollowing) toEnd();
+    // While somebody writes in the list, the field must not move away.
+    if (list.clientHeight === 0 || content.querySelector("textarea:focus")) return;
+    if (button.hidden) follow();
     else if (list.scrollTop === 0) list.scrollTop = top;
   });
   observer.observe(list);
@@ -74,9 +67,4 @@ export function createFollower(
 
 function isAtEnd(list: HTMLElement): boolean {
   return list.scrollHeight - list.clientHeight - list.scrollTop < NEAR_PX;
-}
-
-/** Whether somebody writes in a list, whose field must not move away. */
-function isWritten(content: HTMLElement): boolean {
-  return content.querySelector("textarea:focus") !== null;
 }

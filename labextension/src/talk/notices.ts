@@ -1,52 +1,52 @@
 /** What commands answered, what failed, and what has not begun yet. */
 
-import type { Choice, Notice, Pending, Proposal } from "../connection/messages.js";
+import type { Notice, Pending, Proposal } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
-import { createMarkdownView, type MarkdownView } from "../markdown/markdown.js";
-import { checkLanded } from "../page/document.js";
+import { trans } from "../dom/words.js";
+import { createMarkdownView } from "../markdown/markdown.js";
 import {
   CodeActions,
+  inserted,
   landed,
+  notDefined,
   offerChange,
   type Place,
   prepared,
   replaceCell,
+  type Surroundings,
+  worded,
 } from "./code_actions.js";
 import { ProgressView } from "./progress.js";
 import { PromptView } from "./prompt.js";
-import type { Surroundings } from "./turns.js";
 
 export class NoticeView {
   readonly element = make("article", "jllm-notice");
   readonly #around: Surroundings;
+  readonly #id: string;
   readonly #place: Place;
   readonly #prompt = new PromptView();
   readonly #code: CodeActions;
-  readonly #markdown: MarkdownView;
+  readonly #markdown = createMarkdownView({ onCodeBlock: (block) => this.#code.add(block) });
   readonly #progress: ProgressView;
-  readonly #offer = make("div", "jllm-offer");
-  readonly #closeButton: HTMLButtonElement;
+  readonly #next = make("div", "jllm-next");
+  readonly #closeButton = makeButton(trans.__("Close"), () => this.#close());
   #shown = "";
 
   constructor(id: string, around: Surroundings) {
     this.#around = around;
-    const { store, notebook, say } = around;
-    this.#place = { store, notebook, say, origin: { number: null, notice: id } };
-    this.#code = new CodeActions(this.#place);
-    this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
-    this.#code.watch(this.#markdown.element);
+    this.#id = id;
+    this.#place = { ...around, origin: { number: null, notice: id } };
+    this.#code = new CodeActions(this.#place, this.#markdown.element);
     this.#progress = new ProgressView(around, id);
-    this.#offer.hidden = true;
-    this.#closeButton = makeButton("Close", () => this.#close());
-    const content = make("div", "", this.#markdown.element, this.#offer, this.#progress.element);
+    const content = make("div", "", this.#markdown.element, this.#next, this.#progress.element);
     const body = make("div", "jllm-notice-body", content, this.#closeButton);
     this.element.append(this.#prompt.element, body);
   }
 
   show(notice: Notice): void {
     const { prompt, markdown, level, is_finished: isFinished, proposal, choices } = notice;
-    this.element.setAttribute("aria-label", `Answer to ${prompt.slice(0, 80)}`);
+    this.element.setAttribute("aria-label", trans.__("Answer to %1", prompt.slice(0, 80)));
     this.element.classList.toggle("jllm-error", level === "error");
     this.#prompt.show(prompt);
     this.#progress.show({ state: isFinished ? "finished" : "writing", progress: null });
@@ -54,70 +54,63 @@ export class NoticeView {
     const key = JSON.stringify([proposal, choices]);
     if (!isFinished || key === this.#shown) return;
     this.#shown = key;
+    this.#closeButton.hidden = proposal !== null;
     if (proposal) this.#propose(proposal);
-    else if (choices.length > 0) this.#offerNext(choices);
+    else if (choices.length > 0) {
+      const { store } = this.#around;
+      const buttons = choices.map(({ label, text }) =>
+        makeButton(label, () => store.send(text), { isPlain: false }),
+      );
+      const row = make("div", "jllm-offer-buttons", ...buttons);
+      asToolbar(row, trans.__("What may come next")).update();
+      this.#next.replaceChildren(row);
+    }
   }
 
-  #offerNext(choices: Choice[]): void {
-    const buttons = choices.map(({ label, text }) =>
-      makeButton(label, () => this.#around.store.send(text), { isPlain: false }),
-    );
-    const row = asToolbar(make("div", "jllm-offer-buttons", ...buttons), "What may come next");
-    row.update();
-    this.#offer.replaceChildren(row.element);
-    this.#offer.hidden = false;
+  look(isSeen: boolean): void {
+    if (isSeen) void this.#code.check();
   }
 
-  check(): void {
-    void this.#code.check(this.#markdown.element);
-  }
-
-  #propose(proposal: Proposal, remark?: string): void {
+  #propose(proposal: Proposal): void {
     const { source, before, unknown_names: names } = proposal;
-    const accept = () => this.#accept(proposal);
-    const offer = offerChange(before ?? "", source, accept, () => this.#close());
-    const undefinedNames = names.length > 0 ? `Not defined: ${names.join(", ")}.` : "";
-    const warnings = [remark, undefinedNames].filter(Boolean);
-    const shown = warnings.map((text) => make("p", "jllm-warning", String(text)));
-    offer.lastElementChild?.before(...shown);
-    this.#offer.replaceChildren(offer);
-    this.#offer.hidden = false;
-    this.#closeButton.hidden = true;
+    const warning = make("p", "jllm-warning", ...worded(notDefined(names)));
+    warning.hidden = names.length === 0;
+    const accept = (now: string) => this.#accept(proposal, now);
+    const title = before === null ? trans.__("Insert this cell?") : trans.__("Replace the cell?");
+    const offer = offerChange(title, before ?? "", source, accept, () => this.#close());
+    this.#next.replaceChildren(warning, offer);
   }
 
-  async #accept(proposal: Proposal): Promise<void> {
-    const { source, cell_id: cell, before } = proposal;
+  /** Bring it into its cell, if that reads as `before`, or return what it is now. */
+  async #accept({ source, cell_id: cell, before: old }: Proposal, before: string) {
     const { notebook, say } = this.#place;
     if (!notebook) {
-      const text = await landed(this.#place, source, before !== null);
-      this.#offer.replaceChildren(make("p", "jllm-note", text));
+      const text = await landed(this.#place, source, old !== null);
+      this.#next.replaceChildren(make("p", "jllm-note", text));
       this.#closeButton.hidden = false;
       this.#closeButton.focus();
       say(text);
-      return;
+      return null;
     }
-    const { anchor } = notebook;
-    const wanted = await prepared(this.#place, source); // the user may type until it is there
-    if (cell === null) checkLanded(notebook.insertBelow([wanted], anchor));
-    const changed = cell && replaceCell(notebook, { id: cell, source: before ?? "" }, wanted);
-    if (changed) {
-      const remark = "The cell has changed meanwhile. This is what would change now.";
-      this.#propose({ ...proposal, before: changed.source }, remark);
-      this.#offer.querySelector("button")?.focus();
-      say(remark);
-      return;
+    if (cell === null) await inserted(this.#place, [source]);
+    else {
+      const wanted = await prepared(this.#place, source); // the user may type until it is there
+      const changed = replaceCell(notebook, cell, before, wanted);
+      if (changed) return changed;
+      say(trans.__("Cell changed"));
     }
-    say(cell === null ? "Cell inserted" : "Cell changed");
     this.#close();
+    return null;
   }
 
   #close(): void {
-    this.#around.store.dismiss(this.#place.origin.notice as string);
+    this.#around.store.dismiss(this.#id);
     this.#around.backToComposer();
   }
 
   dispose(): void {
     this.#code.dispose();
+    this.#progress.dispose();
     this.element.remove();
   }
 }
@@ -141,10 +134,12 @@ export class PendingView {
   }
 
   show({ text, progress }: Pending): void {
-    this.element.setAttribute("aria-label", `Sent: ${text.slice(0, 80)}`);
+    this.element.setAttribute("aria-label", trans.__("Sent: %1", text.slice(0, 80)));
     this.#prompt.show(text);
     this.#progress.show({ state: "waiting", progress });
   }
+
+  look(): void {} // there is nothing to look after
 
   dispose(): void {
     this.#progress.dispose();

@@ -2,14 +2,9 @@
 
 import type { Progress } from "../connection/messages.js";
 import { createBar, make, makeButton, setText } from "../dom/elements.js";
-import type { Store } from "../kernel/store.js";
-
-const WORDS: Record<string, string> = {
-  waiting: "Waiting…",
-  reading: "Reading…",
-  thinking: "Thinking…",
-  writing: "Writing…",
-};
+import { trans } from "../dom/words.js";
+import type { Surroundings } from "./code_actions.js";
+import { inWords } from "./facts.js";
 
 export class ProgressView {
   readonly #text = make("span", "jllm-progress-text");
@@ -19,16 +14,13 @@ export class ProgressView {
   readonly element = make("div", "jllm-progress");
 
   /** `target`: what the button stops. */
-  constructor(
-    { store, backToComposer }: { store: Store; backToComposer: () => void },
-    target: string | number,
-  ) {
+  constructor({ store, backToComposer }: Surroundings, target: string | number) {
     const end = () => {
       store.stop(target);
       backToComposer(); // the button goes
     };
-    const stop = makeButton("Stop", end, { isPlain: false });
-    stop.title = "Esc in the message field stops all";
+    const stop = makeButton(trans.__("Stop"), end, { isPlain: false });
+    stop.title = trans.__("Esc in the message field stops all");
     const dots = make("span", "jllm-dots");
     dots.setAttribute("aria-hidden", "true");
     this.element.append(dots, this.#text, this.#seconds, this.#bar.element, stop);
@@ -37,7 +29,7 @@ export class ProgressView {
   show({ state, progress }: { state: string; progress: Progress | null }): void {
     this.element.hidden = state === "finished";
     this.element.classList.toggle("jllm-writing", state === "writing");
-    setText(this.#text, progress?.text ?? WORDS[state] ?? "");
+    setText(this.#text, progress?.text ?? stateWords(state));
     this.#bar.show(progress?.share ?? null);
     if (this.element.hidden) this.dispose();
     else this.#timer ??= this.#countSeconds();
@@ -45,13 +37,20 @@ export class ProgressView {
 
   #countSeconds(): ReturnType<typeof setInterval> {
     const began = Date.now();
+    const seconds = () => Math.round((Date.now() - began) / 1000);
     setText(this.#seconds, "");
-    const tell = () => setText(this.#seconds, `${Math.round((Date.now() - began) / 1000)} s`);
-    return setInterval(tell, 1000);
+    return setInterval(() => setText(this.#seconds, trans.__("%1 s", inWords(seconds()))), 1000);
   }
 
   dispose(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
+}
+
+function stateWords(state: string): string {
+  if (state === "waiting") return trans.__("Waiting…");
+  if (state === "reading") return trans.__("Reading…");
+  if (state === "thinking") return trans.__("Thinking…");
+  return state === "writing" ? trans.__("Writing…") : "";
 }

@@ -1,6 +1,7 @@
 /** What was asked: its text, what went along with it, and a field to ask it differently. */
 
 import { make, makeButton, setText } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 
 /** The prompt of a turn, or of a request that has no turn yet. */
 export class PromptView {
@@ -11,7 +12,7 @@ export class PromptView {
 
   constructor() {
     this.#text.dir = "auto";
-    this.#attachments.setAttribute("aria-label", "Attached");
+    this.#attachments.setAttribute("aria-label", trans.__("Attached"));
   }
 
   show(text: string, attachments: readonly string[] = []): void {
@@ -29,7 +30,7 @@ export class PromptView {
     if (this.#editor) return;
     const field = make("textarea", "jllm-field jllm-edit-field");
     field.value = this.#text.textContent;
-    field.setAttribute("aria-label", "Edit the prompt");
+    field.setAttribute("aria-label", trans.__("Edit the prompt"));
     field.dir = "auto";
     const end = (text: string | null) => {
       this.#editor?.remove();
@@ -52,11 +53,11 @@ export class PromptView {
     const buttons = make(
       "div",
       "jllm-edit-buttons",
-      makeButton("Save", save, { isPlain: false, className: "jllm-main-button" }),
-      makeButton("Cancel", () => end(null), { isPlain: false }),
+      makeButton(trans.__("Save"), save, { isPlain: false, className: "jllm-main-button" }),
+      makeButton(trans.__("Cancel"), () => end(null), { isPlain: false }),
     );
     if (!this.#attachments.hidden) {
-      buttons.append(make("span", "jllm-edit-note", "Without what is attached"));
+      buttons.append(make("span", "jllm-edit-note", trans.__("Without what is attached")));
     }
     this.#editor = make("div", "jllm-editor", field, buttons);
     this.#text.hidden = true;

@@ -1,63 +1,57 @@
 /** The buttons below a turn. */
 
-import { copyText, flash, make, makeButton, setText } from "../dom/elements.js";
+import { make, makeButton, setText } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
+import { trans } from "../dom/words.js";
 import type { Turn } from "../kernel/state.js";
-import { createAnswerAgain, type Sampling } from "./answer_again.js";
-
-interface TurnCommands {
-  /** What Copy copies. */
-  text: () => string;
-  edit: () => void;
-  answerAgain: (sampling: Sampling) => void;
-  remove: () => void;
-  choose: (number: number, step: "earlier" | "later") => void;
-  insertAll: () => Promise<void>;
-  say: (text: string) => void;
-}
+import { createAnswerAgain } from "./answer_again.js";
+import { copyButton, type Surroundings } from "./code_actions.js";
 
 export class TurnActions {
   readonly element = make("div", "jllm-turn-actions");
-  readonly #commands: TurnCommands;
-  readonly #toolbar = asToolbar(this.element, "Turn");
+  readonly #around: Surroundings;
+  readonly #toolbar = asToolbar(this.element, trans.__("Turn"));
   #turn: Turn | null = null;
-  readonly #earlier = makeButton("‹", () => this.#step("earlier"), {
-    className: "jllm-branch-button",
-  });
-  readonly #later = makeButton("›", () => this.#step("later"), { className: "jllm-branch-button" });
+  readonly #earlier = this.#stepButton("‹", "earlier", trans.__("Earlier answer"));
+  readonly #later = this.#stepButton("›", "later", trans.__("Later answer"));
   readonly #place = make("span", "jllm-branch-place");
   readonly #branches = make("span", "jllm-branches", this.#earlier, this.#place, this.#later);
   readonly #edit: HTMLButtonElement;
   readonly #insertAll: HTMLButtonElement;
   readonly #whole = make("span", "jllm-finished-actions");
 
-  constructor(commands: TurnCommands) {
-    this.#commands = commands;
-    this.#earlier.setAttribute("aria-label", "Earlier answer");
-    this.#later.setAttribute("aria-label", "Later answer");
-    const copy = makeButton("Copy", async () => {
-      const isCopied = await copyText(commands.text());
-      flash(copy, isCopied ? "Copied" : "Not copied");
-      commands.say(isCopied ? "Copied" : "Not copied");
-    });
-    this.#edit = makeButton("Edit", () => commands.edit());
-    this.#insertAll = makeButton("Insert all", () => commands.insertAll());
-    this.#insertAll.title = "Each piece of code in a cell of its own, below the active cell";
-    this.#whole.append(copy, this.#insertAll, createAnswerAgain(commands.answerAgain));
-    this.#whole.append(this.#edit, this.#deleteButton());
+  constructor(
+    number: number,
+    around: Surroundings,
+    { edit, insertAll }: { edit: () => void; insertAll: () => void },
+  ) {
+    this.#around = around;
+    const { store, say } = around;
+    this.#place.setAttribute("role", "img");
+    this.#edit = makeButton(trans.__("Edit"), edit);
+    this.#insertAll = makeButton(trans.__("Insert all"), insertAll);
+    this.#insertAll.title = trans.__(
+      "Each piece of code in a cell of its own, below the active cell",
+    );
+    this.#whole.append(
+      copyButton(() => this.#turn?.text ?? "", say),
+      this.#insertAll,
+      createAnswerAgain((sampling) => store.regenerate(number, sampling)),
+      this.#edit,
+      this.#deleteButton(number),
+    );
     this.element.append(this.#branches, this.#whole);
   }
 
   show(turn: Turn, { canInsertAll }: { canInsertAll: boolean }): void {
     this.#turn = turn;
-    const at = turn.siblings.indexOf(turn.number);
-    this.#branches.hidden = turn.siblings.length < 2;
-    setText(this.#place, `${at + 1}/${turn.siblings.length}`);
-    this.#place.setAttribute("aria-label", `Answer ${at + 1} of ${turn.siblings.length}`);
-    this.#place.setAttribute("role", "img");
+    const [at, count] = [turn.siblings.indexOf(turn.number) + 1, turn.siblings.length];
+    this.#branches.hidden = count < 2;
+    setText(this.#place, `${at}/${count}`);
+    this.#place.setAttribute("aria-label", trans.__("Answer %1 of %2", at, count));
     // Not `disabled`, which would throw away the focus of who has stepped to the end.
-    this.#earlier.setAttribute("aria-disabled", String(at <= 0));
-    this.#later.setAttribute("aria-disabled", String(at >= turn.siblings.length - 1));
+    this.#earlier.setAttribute("aria-disabled", String(at <= 1));
+    this.#later.setAttribute("aria-disabled", String(at >= count));
     this.#whole.hidden = turn.state !== "finished";
     this.#insertAll.hidden = !canInsertAll;
     this.#toolbar.update();
@@ -72,25 +66,36 @@ export class TurnActions {
     this.#edit.focus();
   }
 
-  #step(step: "earlier" | "later"): void {
-    const { siblings = [], number = 0 } = this.#turn ?? {};
-    const next = siblings[siblings.indexOf(number) + (step === "earlier" ? -1 : 1)];
-    if (next !== undefined) this.#commands.choose(next, step);
+  #stepButton(sign: string, step: "earlier" | "later", label: string): HTMLButtonElement {
+    const choose = () => {
+      const { siblings = [], number = 0 } = this.#turn ?? {};
+      const next = siblings[siblings.indexOf(number) + (step === "earlier" ? -1 : 1)];
+      if (next === undefined) return;
+      this.#around.onStep(number, step);
+      this.#around.store.choose(next);
+    };
+    const button = makeButton(sign, choose, { className: "jllm-branch-button" });
+    button.setAttribute("aria-label", label);
+    return button;
   }
 
-  #deleteButton(): HTMLElement {
+  #deleteButton(number: number): HTMLElement {
+    const { store, backToComposer } = this.#around;
     const ask = (isAsking: boolean) => {
       button.hidden = isAsking;
       question.hidden = !isAsking;
       this.#toolbar.update();
       (isAsking ? no : button).focus();
     };
-    const button = makeButton("Delete", () => ask(true));
-    const yes = makeButton("Yes", () => this.#commands.remove());
-    const no = makeButton("No", () => ask(false));
-    yes.setAttribute("aria-label", "Yes, delete");
-    no.setAttribute("aria-label", "No, keep");
-    const question = make("span", "jllm-question", "Delete?", yes, no);
+    const button = makeButton(trans.__("Delete"), () => ask(true));
+    const yes = makeButton(trans.__("Yes"), () => {
+      store.remove(number);
+      backToComposer();
+    });
+    const no = makeButton(trans.__("No"), () => ask(false));
+    yes.setAttribute("aria-label", trans.__("Yes, delete"));
+    no.setAttribute("aria-label", trans.__("No, keep"));
+    const question = make("span", "jllm-question", trans.__("Delete?"), yes, no);
     question.hidden = true;
     question.addEventListener("keydown", (event) => {
       if (event.key === "Escape") ask(false);

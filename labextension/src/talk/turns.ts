@@ -1,36 +1,25 @@
 /** A turn on the page: the prompt, the answer while it grows and afterwards, and what to do with it. */
 
 import { make, setText } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 import type { Turn } from "../kernel/state.js";
-import type { SendOptions, Store } from "../kernel/store.js";
-import { createMarkdownView, type MarkdownView } from "../markdown/markdown.js";
-import type { Notebook } from "../page/cells.js";
-import { CodeActions, messageOf } from "./code_actions.js";
-import { endOf, FactsView } from "./facts.js";
+import { createMarkdownView } from "../markdown/markdown.js";
+import { CodeActions, messageOf, type Surroundings } from "./code_actions.js";
+import { endOf, FactsView, isThinking, ThoughtsView } from "./facts.js";
 import { ProgressView } from "./progress.js";
 import { PromptView } from "./prompt.js";
-import { isThinking, ThoughtsView } from "./thoughts.js";
 import { TurnActions } from "./turn_actions.js";
-
-/** What the parts of a panel share. */
-export interface Surroundings {
-  store: Store;
-  notebook: Notebook | null;
-  say: (text: string) => void;
-  backToComposer: () => void;
-  send: (text: string, options: SendOptions) => void;
-  /** Another branch at the place of a turn was asked for. */
-  onStep: (number: number, step: "earlier" | "later") => void;
-}
 
 export class TurnView {
   readonly element = make("article", "jllm-turn");
+  /** Whether somebody can see it. */
+  #isSeen = false;
   readonly #around: Surroundings;
   readonly #prompt = new PromptView();
   readonly #thoughts = new ThoughtsView();
   readonly #progress: ProgressView;
-  readonly #markdown: MarkdownView;
   readonly #code: CodeActions;
+  readonly #markdown = createMarkdownView({ onCodeBlock: (block) => this.#code.add(block) });
   readonly #end = make("p", "jllm-end");
   readonly #problem = make("p", "jllm-problem");
   readonly #actions: TurnActions;
@@ -41,26 +30,13 @@ export class TurnView {
   constructor(number: number, around: Surroundings) {
     this.#around = around;
     this.element.dataset.number = String(number); // by which others find it
-    const { store, notebook, say } = around;
-    this.#code = new CodeActions({ store, notebook, say, origin: { number, notice: null } });
-    this.#markdown = createMarkdownView({ onCodeBlock: this.#code.onCodeBlock });
+    const place = { ...around, origin: { number, notice: null } };
+    this.#code = new CodeActions(place, this.#markdown.element);
     this.#progress = new ProgressView(around, number);
-    this.#actions = new TurnActions({
-      text: () => this.#turn?.text ?? "",
+    this.#actions = new TurnActions(number, around, {
       edit: () => this.#edit(),
-      answerAgain: (sampling) => store.regenerate(number, sampling),
-      remove: () => {
-        store.remove(number);
-        around.backToComposer();
-      },
-      choose: (sibling, step) => {
-        around.onStep(number, step);
-        store.choose(sibling);
-      },
       insertAll: () => this.#insertAll(),
-      say,
     });
-    this.#code.watch(this.#markdown.element);
     this.#problem.setAttribute("role", "alert");
     this.#foot.append(this.#actions.element, this.#facts.element);
     this.element.append(
@@ -79,7 +55,7 @@ export class TurnView {
     if (turn === this.#turn) return;
     const isFinished = turn.state === "finished";
     this.#turn = turn;
-    this.element.setAttribute("aria-label", `Turn: ${turn.prompt.slice(0, 80)}`);
+    this.element.setAttribute("aria-label", trans.__("Turn: %1", turn.prompt.slice(0, 80)));
     this.element.setAttribute("aria-busy", String(!isFinished));
     this.#prompt.show(turn.prompt, turn.attachments);
     this.#thoughts.show(turn);
@@ -89,20 +65,20 @@ export class TurnView {
     this.#end.hidden = end === "";
     setText(this.#end, end);
     // A look at all the code there is, so not with every word.
-    const numPython = isFinished ? this.#code.numPython(this.#markdown.element) : 0;
-    const canInsertAll = this.#around.notebook !== null && numPython > 1;
+    const canInsertAll = isFinished && this.#around.notebook !== null && this.#code.numPython > 1;
     this.#actions.show(turn, { canInsertAll });
     this.#facts.show(turn);
     this.#foot.hidden = !isFinished && turn.siblings.length < 2;
+    this.look(this.#isSeen);
   }
 
-  /** Look after the code in it, now that somebody can see it. The last answer's is tried. */
-  check(): void {
+  /** Look after the code in it while somebody can see it. The last answer's is tried. */
+  look(isSeen: boolean): void {
+    this.#isSeen = isSeen;
     const { number, state } = this.#turn ?? {};
-    if (state !== "finished") return;
-    void this.#code.check(this.#markdown.element);
-    const isLast = this.#around.store.state.path.at(-1) === number;
-    if (isLast) void this.#code.check(this.#markdown.element, true);
+    if (!isSeen || state !== "finished") return;
+    void this.#code.check();
+    if (this.#around.store.state.path.at(-1) === number) void this.#code.check(true);
   }
 
   focusStep(step: "earlier" | "later"): void {
@@ -119,12 +95,10 @@ export class TurnView {
   }
 
   async #insertAll(): Promise<void> {
-    try {
-      this.#problem.textContent = "";
-      await this.#code.insertAll(this.#markdown.element);
-    } catch (error) {
+    this.#problem.textContent = "";
+    await this.#code.insertAll().catch((error: unknown) => {
       this.#problem.textContent = messageOf(error);
-    }
+    });
   }
 
   dispose(): void {
