@@ -16,7 +16,9 @@ pytestmark = pytest.mark.skipif(
 
 def test_there_is_one_version() -> None:
     assert json.loads((FRONT_END / "package.json").read_text("utf-8"))["version"] == __version__
-    assert f'VERSION = "{__version__}"' in (FRONT_END / "src" / "version.ts").read_text("utf-8")
+    assert f'VERSION = "{__version__}"' in (FRONT_END / "src/connection/version.ts").read_text(
+        "utf-8"
+    )
     lock = json.loads((FRONT_END / "package-lock.json").read_text("utf-8"))
     assert lock["version"] == lock["packages"][""]["version"] == __version__
 

@@ -11,7 +11,6 @@ import { promptCells } from "./prompt_cells/plugin.js";
 import { provenance } from "./provenance/plugin.js";
 import { sideBarPlugin } from "./sidebar/plugin.js";
 import { statusBarPlugin } from "./status_bar/plugin.js";
-import { VERSION } from "./version.js";
 
 const connections: JupyterFrontEndPlugin<Connections> = {
   id: "jupyter-llm:connections",
@@ -21,9 +20,8 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   requires: [INotebookTracker],
   optional: [ITranslator],
   activate: (_app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
-    const trans = (translator ?? nullTranslator).load("jupyter_llm");
-    speak(trans);
-    const open = new OpenConnections(VERSION, trans);
+    speak((translator ?? nullTranslator).load("jupyter_llm"));
+    const open = new OpenConnections();
     tracker.widgetAdded.connect((_, panel) => open.add(panel));
     return open;
   },

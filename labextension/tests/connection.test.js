@@ -5,6 +5,7 @@ import { beforeEach, mock, test } from "node:test";
 import { Connection } from "../lib/connection/connection.js";
 import { leftBehind, remember } from "../lib/connection/leftovers.js";
 import { PROTOCOL } from "../lib/connection/messages.js";
+import { speak } from "../lib/dom/words.js";
 import { JupyterKernel, Notebook, openPage, settle, until } from "./jupyter.js";
 
 /** @type {Set<string>} */
@@ -19,17 +20,14 @@ beforeEach(() => {
   mock.method(console, "debug", () => {}); // Jupyter tells there what it does
   mock.method(console, "warn", () => {});
   mock.timers.enable({ apis: ["setTimeout"] });
+  speak({ __: (text) => `«${text}»`, _n: (one) => `«${one}»` });
   locks = openPage();
   kernel = new JupyterKernel();
   notebook = new Notebook(kernel.connect());
 });
 
-/** Puts what is said between marks. */
-const TRANSLATOR = { __: (/** @type {string} */ text) => `«${text}»` };
-
 function connect() {
-  const trans = /** @type {any} */ (TRANSLATOR);
-  return new Connection(/** @type {any} */ (notebook), "1.2.3", trans);
+  return new Connection(/** @type {any} */ (notebook));
 }
 
 async function connected() {

@@ -35,8 +35,7 @@ beforeEach(() => {
 /** Open a notebook whose first cell is active; nothing is told yet. */
 async function open(sources = ["import math", "y = "], tags = {}) {
   const notebook = new Notebook(kernel.connect());
-  const trans = /** @type {any} */ ({ __: (/** @type {string} */ text) => text });
-  const connection = new Connection(/** @type {any} */ (notebook), "1.2.3", trans);
+  const connection = new Connection(/** @type {any} */ (notebook));
   heard = [];
   ghost = new DocumentGhost(connection, {
     onTyped: (_, isBlank) => void heard.push(isBlank ? "blank" : "typed"),

@@ -10,13 +10,11 @@ if TYPE_CHECKING:
 # A view on the page; what it said of its code blocks is in `code_blocks`.
 MAKE_VIEW = """() => {
     window.code_blocks = [];
-    window.view = createMarkdownView({
-        onCodeBlock({ toolbar, source, language }) {
-            const button = document.createElement('button');
-            button.textContent = 'Copy';
-            toolbar.append(button);
-            code_blocks.push({ source, language });
-        },
+    window.view = createMarkdownView(({ toolbar, source, language }) => {
+        const button = document.createElement('button');
+        button.textContent = 'Copy';
+        toolbar.append(button);
+        code_blocks.push({ source, language });
     });
     document.querySelector('main').replaceChildren(view.element);
 }"""
@@ -52,8 +50,8 @@ DRAW = f"""(texts) => {{
     const main = document.querySelector('main');
     const problems = [];
     for (const {{ text, cuts }} of texts) {{
-        const grown = createMarkdownView({{ onCodeBlock() {{}} }});
-        const whole = createMarkdownView({{ onCodeBlock() {{}} }});
+        const grown = createMarkdownView(() => {{}});
+        const whole = createMarkdownView(() => {{}});
         main.replaceChildren(grown.element, whole.element);
         for (const cut of cuts) {{
             grown.update(text.slice(0, cut), false);

@@ -1,21 +1,16 @@
 /** The one comm between a notebook in this page and its kernel, which comes again when it was lost. */
 
 import type { Kernel, KernelMessage, Session } from "@jupyterlab/services";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
+import { trans } from "../dom/words.js";
 import { leftBehind, remember } from "./leftovers.js";
-import {
-  type Message,
-  type Numbered,
-  type PanelNews,
-  PROTOCOL,
-  type Request,
-  TARGET,
-} from "./messages.js";
+import type { Message, Numbered, PanelNews, Request } from "./messages.js";
+import { PROTOCOL, TARGET } from "./messages.js";
 import { commsOf, presenceIn } from "./presence.js";
 import { Requests, type Sent } from "./requests.js";
+import { VERSION } from "./version.js";
 
 /**
  * How a connection stands:
@@ -43,43 +38,29 @@ export interface Place {
   readonly pathChanged?: ISignal<unknown, string> | undefined;
 }
 
-/** The connection of one notebook to its kernel. `version` is the extension's. */
+/** The connection of one notebook to its kernel. */
 export class Connection implements IDisposable {
   readonly client = UUID.uuid4();
-  readonly stateChanged: ISignal<this, ConnectionState>;
+  /** The extension's. */
+  readonly version = VERSION;
+  readonly stateChanged = new Signal<this, ConnectionState>(this);
   /** All that comes for the page itself, answers included. */
-  readonly received: ISignal<this, Message>;
+  readonly received = new Signal<this, Message>(this);
   /** All that comes for the chats that it shows. */
-  readonly panelReceived: ISignal<this, PanelNews>;
+  readonly panelReceived = new Signal<this, PanelNews>(this);
 
+  isDisposed = false;
   readonly #place: Place;
-  readonly #trans: TranslationBundle;
-  readonly #stateChanged: Signal<this, ConnectionState>;
-  readonly #received: Signal<this, Message>;
-  readonly #panelReceived: Signal<this, PanelNews>;
-  readonly #requests: Requests;
+  readonly #requests = new Requests(this.client, (message) => this.#send(message));
   #kernel: Kernel.IKernelConnection | null = null;
   #comm: SubshellComm | null = null;
   #attempt: Promise<void> | null = null;
   #numReceived = 0;
   #state: ConnectionState = "none";
   #kernelVersion: string | null = null;
-  #isDisposed = false;
 
-  constructor(
-    place: Place,
-    readonly version: string,
-    trans: TranslationBundle,
-  ) {
+  constructor(place: Place) {
     this.#place = place;
-    this.#trans = trans;
-    this.#stateChanged = new Signal(this);
-    this.#received = new Signal(this);
-    this.#panelReceived = new Signal(this);
-    this.stateChanged = this.#stateChanged;
-    this.received = this.#received;
-    this.panelReceived = this.#panelReceived;
-    this.#requests = new Requests(this.client, (message) => this.#send(message));
     place.sessionContext.kernelChanged.connect(this.#follow, this);
     place.pathChanged?.connect(this.#move, this);
     window.addEventListener("pagehide", this.#leave);
@@ -95,10 +76,6 @@ export class Connection implements IDisposable {
     return this.#kernelVersion;
   }
 
-  get isDisposed(): boolean {
-    return this.#isDisposed;
-  }
-
   /** Ask something; `onNews` hears how far it is. The reply fails where there is no connection. */
   request(request: Request, onNews?: (message: Message) => void): Sent {
     return this.#requests.post(request, onNews);
@@ -112,7 +89,7 @@ export class Connection implements IDisposable {
   /** Load jupyter_llm in the kernel, and connect; fails with what the kernel says. */
   async load(): Promise<void> {
     const kernel = this.#kernel;
-    if (!kernel) throw new Error(this.#trans.__("There is no kernel."));
+    if (!kernel) throw new Error(trans.__("There is no kernel."));
     const code = "%load_ext jupyter_llm";
     const reply = await kernel.requestExecute({ code, store_history: false }).done;
     const { status } = reply.content;
@@ -120,7 +97,7 @@ export class Connection implements IDisposable {
     if ((status === "aborted" || status === "abort") && kernel === this.#kernel) return this.load();
     if (status !== "ok") {
       const { evalue } = reply.content as Partial<KernelMessage.IReplyErrorContent>;
-      throw new Error(evalue ?? this.#trans.__("The connection to the kernel was lost."));
+      throw new Error(evalue ?? trans.__("The connection to the kernel was lost."));
     }
     await this.connect();
   }
@@ -138,7 +115,7 @@ export class Connection implements IDisposable {
 
   async #connect(isStale: () => boolean): Promise<void> {
     const kernel = this.#kernel;
-    if (!kernel || this.#comm || this.#isDisposed) return;
+    if (!kernel || this.#comm || this.isDisposed) return;
     const { language_info } = await kernel.info;
     if (isStale()) return;
     if (language_info.name !== "python") return this.#setState("foreign");
@@ -176,20 +153,16 @@ export class Connection implements IDisposable {
   }
 
   dispose(): void {
-    if (this.#isDisposed) return;
-    this.#isDisposed = true;
+    if (this.isDisposed) return;
+    this.isDisposed = true;
     this.#leave();
     window.removeEventListener("pagehide", this.#leave);
     Signal.clearData(this);
   }
 
   get #hello(): Request {
-    return {
-      type: "hello",
-      protocol: PROTOCOL,
-      client: this.client,
-      path: this.#place.localPath,
-    };
+    const { client } = this;
+    return { type: "hello", protocol: PROTOCOL, client, path: this.#place.localPath };
   }
 
   /** Follow the kernel that the notebook has now. */
@@ -242,16 +215,16 @@ export class Connection implements IDisposable {
       return;
     }
     if ("panel" in data) {
-      this.#panelReceived.emit(data);
+      this.panelReceived.emit(data);
       return;
     }
     this.#requests.take(data);
-    this.#received.emit(data);
+    this.received.emit(data);
   }
 
   #send(message: Request & { id: string }): void {
     const comm = this.#state === "open" || message.type === "hello" ? this.#comm : null;
-    if (!comm) throw new Error(this.#trans.__("The kernel is not connected."));
+    if (!comm) throw new Error(trans.__("The kernel is not connected."));
     this.#post(comm, message);
   }
 
@@ -285,14 +258,14 @@ export class Connection implements IDisposable {
   #giveUp(state: ConnectionState): void {
     this.#attempt = null;
     this.#kernelVersion = null;
-    this.#requests.fail(this.#trans.__("The connection to the kernel was lost."));
+    this.#requests.fail(trans.__("The connection to the kernel was lost."));
     this.#setState(state);
   }
 
   #setState(state: ConnectionState): void {
     if (state === this.#state) return;
     this.#state = state;
-    this.#stateChanged.emit(state);
+    this.stateChanged.emit(state);
   }
 }
 

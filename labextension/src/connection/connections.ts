@@ -1,22 +1,12 @@
 /** The connections of all notebooks in this page, and of what else somebody writes in. */
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { Token } from "@lumino/coreutils";
-import { type ISignal, Signal } from "@lumino/signaling";
+import { Signal } from "@lumino/signaling";
 import { Connection, type Place } from "./connection.js";
 
 /** What other plugins ask for a notebook's connection. */
-export interface Connections {
-  /** The connection of the notebook that a panel shows; several views of one share it. */
-  of(panel: NotebookPanel): Connection;
-  /** Connect what is no notebook; whoever does ends it. */
-  open(place: Place): Connection;
-  /** Something was connected, a notebook or not. */
-  readonly opened: ISignal<Connections, Connection>;
-  /** A notebook was opened, and this is its connection. */
-  readonly added: ISignal<Connections, { panel: NotebookPanel; connection: Connection }>;
-}
+export type Connections = OpenConnections;
 
 export const Connections = new Token<Connections>(
   "jupyter-llm:connections",
@@ -24,24 +14,15 @@ export const Connections = new Token<Connections>(
 );
 
 /** Makes connections as notebooks come, and ends them as they go. */
-export class OpenConnections implements Connections {
-  readonly added: ISignal<this, { panel: NotebookPanel; connection: Connection }>;
-  readonly opened: ISignal<this, Connection>;
-  readonly #opened = new Signal<this, Connection>(this);
-  readonly #added = new Signal<this, { panel: NotebookPanel; connection: Connection }>(this);
+export class OpenConnections {
+  /** A notebook was opened, and this is its connection. */
+  readonly added = new Signal<this, { panel: NotebookPanel; connection: Connection }>(this);
+  /** Something was connected, a notebook or not. */
+  readonly opened = new Signal<this, Connection>(this);
   readonly #connections = new WeakMap<object, Connection>();
-  readonly #version: string;
-  readonly #trans: TranslationBundle;
 
-  constructor(version: string, trans: TranslationBundle) {
-    this.#version = version;
-    this.#trans = trans;
-    this.added = this.#added;
-    this.opened = this.#opened;
-  }
-
-  of(panel: NotebookPanel): Connection {
-    const { context } = panel;
+  /** The connection of the notebook that a panel shows; several views of one share it. */
+  of({ context }: NotebookPanel): Connection {
     const known = this.#connections.get(context);
     if (known) return known;
     const connection = this.open(context);
@@ -50,9 +31,10 @@ export class OpenConnections implements Connections {
     return connection;
   }
 
+  /** Connect what is no notebook; whoever does ends it. */
   open(place: Place): Connection {
-    const connection = new Connection(place, this.#version, this.#trans);
-    this.#opened.emit(connection);
+    const connection = new Connection(place);
+    this.opened.emit(connection);
     return connection;
   }
 
@@ -65,6 +47,6 @@ export class OpenConnections implements Connections {
     show();
     connection.stateChanged.connect(show);
     panel.disposed.connect(() => connection.stateChanged.disconnect(show));
-    this.#added.emit({ panel, connection });
+    this.added.emit({ panel, connection });
   }
 }

@@ -11,12 +11,7 @@ export type Action = "explain" | "fix" | "document" | "test" | "review" | "conti
 export type ActivityState = "none" | "loading" | "idle" | "reading" | "writing";
 export type Metadata = Record<string, unknown>;
 
-export interface DocumentCell {
-  id: string;
-  kind: CellKind;
-  source: string;
-  is_off: boolean;
-}
+export type DocumentCell = { id: string; kind: CellKind; source: string; is_off: boolean };
 
 export interface Activity {
   state: ActivityState;
@@ -39,19 +34,10 @@ export interface Pull {
   model: string | null;
 }
 
-export interface Model {
-  name: string;
-  note: string;
-  is_loaded: boolean;
-}
+export type Model = { name: string; note: string; is_loaded: boolean };
 
 /** A chat of the notebook; its title is what was asked first, `when` that of the last turn. */
-export interface Chat {
-  name: string;
-  num_turns: number;
-  title: string;
-  when: number | null;
-}
+export type Chat = { name: string; num_turns: number; title: string; when: number | null };
 
 /** A turn of a chat, and the piece around the words that were found in it. */
 export interface Found {
@@ -72,24 +58,14 @@ export interface Usage {
   tokens_per_s: number;
 }
 
-export interface Progress {
-  text: string;
-  share: number | null;
-}
+export type Progress = { text: string; share: number | null };
 
 export type SuggestionKind = "command" | "variable" | "cell" | "file";
 
 /** Without a text it is a file, called by its path, that the kernel reads when this is sent. */
-export interface Attachment {
-  label: string;
-  text: string | null;
-}
+export type Attachment = { label: string; text: string | null };
 
-export interface Pending {
-  id: string;
-  text: string;
-  progress: Progress | null;
-}
+export type Pending = { id: string; text: string; progress: Progress | null };
 
 export interface TurnData {
   number: number;
@@ -132,10 +108,7 @@ export interface Proposal {
 }
 
 /** A command that is offered. */
-export interface Choice {
-  label: string;
-  text: string;
-}
+export type Choice = { label: string; text: string };
 
 export interface Notice {
   id: string;
@@ -157,10 +130,7 @@ export interface Suggestion {
 }
 
 /** The turn or the notice that code stands in. */
-export interface Origin {
-  number: number | null;
-  notice: string | null;
-}
+export type Origin = { number: number | null; notice: string | null };
 
 export interface Checked {
   source: string;
@@ -169,24 +139,13 @@ export interface Checked {
   note: string;
 }
 
-export interface Transcript {
-  data: Record<string, string>;
-  metadata: Metadata;
-}
+export type Transcript = { data: Record<string, string>; metadata: Metadata };
 
 /** The last of `count` proposals: the next one heeds the wish, or else is another draft. */
-export interface Former {
-  source: string;
-  wish: string;
-  count: number;
-}
+export type Former = { source: string; wish: string; count: number };
 
 /** Code on its way into a cell; `body` is without the line that says whose it is. */
-export interface LandingCell {
-  source: string;
-  body: string;
-  metadata: Metadata;
-}
+export type LandingCell = { source: string; body: string; metadata: Metadata };
 
 /** Why a cell is left as it is: it is gone or was changed, or it or the notebook is read-only. */
 export type Refusal = "gone" | "changed" | "cell" | "notebook";
@@ -286,13 +245,7 @@ export type Message =
   | { type: "pull"; pull: Pull | null }
   | { type: "models"; id: string; here: Model[]; suited: Model[] }
   // to a page
-  | {
-      type: "welcome";
-      id: string;
-      protocol: number;
-      version: string;
-      model: string | null;
-    }
+  | { type: "welcome"; id: string; protocol: number; version: string; model: string | null }
   | { type: "model"; model: string | null }
   | {
       type: "put-cells";
@@ -349,9 +302,6 @@ export type Message =
 export type Numbered = Message & { seq: number };
 
 /** A message to or from a chat that a page shows, by the id of its panel. */
-export interface PanelNews {
-  panel: string;
-  message: Record<string, unknown>;
-}
+export type PanelNews = { panel: string; message: Record<string, unknown> };
 
 export type MessageOf<T extends Message["type"]> = Extract<Message, { type: T }>;

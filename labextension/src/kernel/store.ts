@@ -4,6 +4,7 @@ import type { AnyModel } from "@anywidget/types";
 import type { Attachment, Message, MessageOf, Numbered, Request } from "../connection/messages.js";
 import { Requests, type Sent } from "../connection/requests.js";
 import { randomId } from "../dom/random_id.js";
+import { trans } from "../dom/words.js";
 import { Changes, type Listener } from "./changes.js";
 import { ModelStatus } from "./model_status.js";
 import {
@@ -38,8 +39,6 @@ export interface SendOptions {
 const GREETING_MS = 500;
 const MOST_GREETINGS = 6;
 
-const GONE = "The kernel of this panel is gone. Run its cell again.";
-
 /** Make the store of a widget model. All views of the model share it. */
 export function createStore(model: Comm): Store {
   return new Store(model);
@@ -67,7 +66,9 @@ export class Store {
       try {
         model.send(message);
       } catch {
-        throw new Error(model.gone ?? GONE);
+        throw new Error(
+          model.gone ?? trans.__("The kernel of this panel is gone. Run its cell again."),
+        );
       }
     };
     this.#requests = new Requests(this.#view, send, () => this.#setWaiting());
@@ -181,7 +182,7 @@ export class Store {
     this.#model.off("comm_live_update", this.#probe);
     clearTimeout(this.#helloTimer);
     this.#changes.dispose();
-    this.#requests.fail("The panel was closed.");
+    this.#requests.fail(trans.__("The panel was closed."));
   }
 
   /** Send something that becomes a turn or a notice, and show at once that it is on its way. */
@@ -275,7 +276,7 @@ export class Store {
       giveBack(this.state, { id: name, text }, this.#changes.note);
     }
     if (snapshot.id === null) return; // what was sent before it may still be on its way
-    const reason = "The kernel that was asked is gone. Try again.";
+    const reason = trans.__("The kernel that was asked is gone. Try again.");
     if (this.#isOther) this.#requests.failBefore(snapshot.id, reason);
     this.#isOther = false;
   }

@@ -1,7 +1,9 @@
 /** One outermost block of an answer on the page: a paragraph, a list, a table, a piece of code. */
 
 import { withVisibleControls } from "../dom/characters.js";
+import { make } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
+import { trans } from "../dom/words.js";
 import { CodeBlock, type OnCodeBlock } from "./code_block.js";
 import { type Fence, type Part, render, shortened } from "./parser.js";
 import { patchChildren } from "./patch.js";
@@ -20,7 +22,7 @@ export interface Content {
 
 /** A block as it stands on the page. */
 export class Block {
-  readonly element = document.createElement("div");
+  readonly element = make("div", "jllm-block");
   readonly #onCodeBlock: OnCodeBlock | undefined;
   #shown: Content | null = null;
   #parts: Part[] = [];
@@ -28,7 +30,6 @@ export class Block {
 
   constructor(onCodeBlock?: OnCodeBlock) {
     this.#onCodeBlock = onCodeBlock;
-    this.element.className = "jllm-block";
     this.element.dir = "auto";
   }
 
@@ -43,19 +44,13 @@ export class Block {
   }
 
   #showPlain({ source }: Content): void {
-    const plain = document.createElement("pre");
-    plain.className = "jllm-plain";
-    makeScrollable(plain, "Text as it was written");
-    plain.append(withVisibleControls(source));
-    const wanted = document.createDocumentFragment();
-    wanted.append(plain);
-    patchChildren(this.element, wanted);
+    const plain = make("pre", "jllm-plain", withVisibleControls(source));
+    makeScrollable(plain, trans.__("Text as it was written"));
+    patchChildren(this.element, make("div", "", plain));
   }
 
   #showCode(fence: Fence, content: Content): void {
-    const wanted = document.createDocumentFragment();
-    wanted.append(document.createElement("pre"));
-    this.#patch(wanted, [fence], content.isGrowing);
+    this.#patch(make("div", "", make("pre", "")), [fence], content.isGrowing);
   }
 
   /** Draw what is new: of a list or a table, what comes after the items that are as before. */
@@ -67,9 +62,7 @@ export class Block {
     const wanted = sanitized(drawn.map(({ html }) => html).join(""));
     for (const link of wanted.querySelectorAll("a")) openOutside(link);
     for (const table of wanted.querySelectorAll("table")) wrapTable(table);
-    for (const formula of wanted.querySelectorAll("math[display=block]")) {
-      markDisplay(formula);
-    }
+    for (const formula of wanted.querySelectorAll("math[display=block]")) markDisplay(formula);
     const fences = drawn.flatMap((part) => part.fences);
     this.#patch(wanted, fences, isGrowing, numSame);
   }
@@ -78,7 +71,12 @@ export class Block {
    * Show elements, with the code that goes into their `pre`s. `numKept` is how many items of the
    * list or table are there already.
    */
-  #patch(wanted: DocumentFragment, fences: Fence[], isGrowing: boolean, numKept = 0): void {
+  #patch(
+    wanted: DocumentFragment | HTMLElement,
+    fences: Fence[],
+    isGrowing: boolean,
+    numKept = 0,
+  ): void {
     const fenceOf = new Map<Node, Fence>();
     wanted.querySelectorAll("pre").forEach((pre, index) => {
       const fence = fences[index];
@@ -141,10 +139,8 @@ function openOutside(link: HTMLAnchorElement): void {
   link.rel = "noopener noreferrer";
   const text = link.textContent.trim();
   if ([address, `mailto:${text}`].includes(text) || `${text}/` === address) return;
-  const target = document.createElement("span");
-  target.className = "jllm-link-target";
+  const target = make("span", "jllm-link-target", ` (${shortened(address)})`);
   target.dir = "ltr";
-  target.textContent = ` (${shortened(address)})`;
   link.after(target);
 }
 
@@ -153,14 +149,13 @@ function markDisplay(formula: Element): void {
   const span = formula.parentElement;
   if (!span) return;
   span.className = "jllm-math";
-  makeScrollable(span, "Formula");
+  makeScrollable(span, trans.__("Formula"));
 }
 
 /** Let a wide table scroll by itself. */
 function wrapTable(table: HTMLTableElement): void {
-  const wrapper = document.createElement("div");
-  wrapper.className = "jllm-table";
-  makeScrollable(wrapper, "Table");
+  const wrapper = make("div", "jllm-table");
+  makeScrollable(wrapper, trans.__("Table"));
   table.replaceWith(wrapper);
   wrapper.append(table);
 }

@@ -1,7 +1,9 @@
 /** Code in an answer: its language, room for buttons, and the code in colours. */
 
 import { withVisibleControls } from "../dom/characters.js";
+import { make } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
+import { trans } from "../dom/words.js";
 import { highlighted } from "./highlight.js";
 import type { Fence } from "./parser.js";
 import { patchChildren } from "./patch.js";
@@ -18,12 +20,13 @@ const PIECE = 1000;
 
 /** Code on the page, that grows until it is complete. */
 export class CodeBlock {
-  readonly element: HTMLElement = document.createElement("div");
-  readonly #language = document.createElement("span");
-  readonly #toolbar = document.createElement("span");
-  readonly #pre = document.createElement("pre");
-  #piece = document.createElement("span");
+  readonly #language = make("span", "jllm-code-language");
+  readonly #toolbar = make("span", "jllm-code-toolbar");
+  #piece = make("span", "");
   readonly #rest = document.createTextNode("");
+  readonly #pre = make("pre", "", make("code", "", this.#piece, this.#rest));
+  readonly #bar = make("div", "jllm-code-bar", this.#language, this.#toolbar);
+  readonly element: HTMLElement = make("div", "jllm-code", this.#bar, this.#pre);
   #fence: Fence | null = null;
   #pieceStart = 0;
   #pieceSource = "";
@@ -32,17 +35,7 @@ export class CodeBlock {
 
   constructor(onComplete?: OnCodeBlock) {
     this.#onComplete = onComplete;
-    this.element.className = "jllm-code";
     this.element.dir = "ltr";
-    this.#language.className = "jllm-code-language";
-    this.#toolbar.className = "jllm-code-toolbar";
-    const bar = document.createElement("div");
-    bar.className = "jllm-code-bar";
-    bar.append(this.#language, this.#toolbar);
-    const code = document.createElement("code");
-    code.append(this.#piece, this.#rest);
-    this.#pre.append(code);
-    this.element.append(bar, this.#pre);
   }
 
   /** Whether this can become the given code without a change that a reader would notice. */
@@ -60,18 +53,15 @@ export class CodeBlock {
     this.#fence = fence;
     this.#draw(fence, isComplete);
     if (isComplete && !this.#isComplete && fence.isFenced) {
-      this.#onComplete?.({
-        toolbar: this.#toolbar,
-        source: fence.source,
-        language: fence.language,
-      });
+      const { source, language } = fence;
+      this.#onComplete?.({ toolbar: this.#toolbar, source, language });
     }
     this.#isComplete = isComplete;
   }
 
   #name(language: string): void {
     this.#language.textContent = language;
-    makeScrollable(this.#pre, language ? `Code in ${language}` : "Code");
+    makeScrollable(this.#pre, language ? trans.__("Code in %1", language) : trans.__("Code"));
   }
 
   /** Colour whole lines while code grows, and only the last of them: not all of it every time. */
@@ -89,7 +79,7 @@ export class CodeBlock {
 
   /** Leave the last lines as they are from now on. */
   #beginPiece(start: number): void {
-    this.#piece = document.createElement("span");
+    this.#piece = make("span", "");
     this.#pieceStart = start;
     this.#pieceSource = "";
     this.#rest.before(this.#piece);

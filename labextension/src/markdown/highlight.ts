@@ -14,6 +14,7 @@ import sql from "highlight.js/lib/languages/sql";
 import xml from "highlight.js/lib/languages/xml";
 import yaml from "highlight.js/lib/languages/yaml";
 import { withVisibleControls } from "../dom/characters.js";
+import { make } from "../dom/elements.js";
 
 const LANGUAGES = { bash, cpp, css, diff, javascript, json, markdown, python, r, sql, xml, yaml };
 const ALIASES = {
@@ -25,10 +26,11 @@ const ALIASES = {
 /** Longer code is shown in one colour: nobody waits for the colours of a log file. */
 const LONGEST_COLOURED = 50_000;
 
-// One piece of what highlight.js writes: a tag of its own, or text with five kinds of entities.
-const PIECES = /<span class="([\w -]+)">|(<\/span>)|([^<]+)/g;
-const ENTITIES = /&(amp|lt|gt|quot|#x27);/g;
-const CHARACTERS: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', "#x27": "'" };
+/** What highlight.js finds, though its types do not say so: text, and kinds of it in each other. */
+interface Found {
+  scope?: string;
+  children: (Found | string)[];
+}
 
 for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(name, language);
 for (const [languageName, names] of Object.entries(ALIASES)) {
@@ -46,32 +48,21 @@ export function highlighted(
   language: string,
 ): { elements: DocumentFragment; isWhole: boolean } {
   const shown = withVisibleControls(source);
+  const elements = document.createDocumentFragment();
   if (shown.length > LONGEST_COLOURED || !hljs.getLanguage(language)) {
-    const elements = document.createDocumentFragment();
     elements.append(shown);
     return { elements, isWhole: true };
   }
-  const html = hljs.highlight(shown, { language, ignoreIllegals: true }).value;
-  // Spans that are still open at the end are closed there, after the last character.
-  return { elements: elementsOf(html), isWhole: !html.endsWith("</span>") };
+  const { _emitter } = hljs.highlight(shown, { language, ignoreIllegals: true });
+  const { children } = (_emitter as unknown as { root: Found }).root;
+  elements.append(...children.map(coloured));
+  elements.normalize();
+  // What is still open at the end ends with it.
+  return { elements, isWhole: typeof children.at(-1) !== "object" };
 }
 
-/** Build the elements that highlight.js wrote as HTML: spans with its classes, and text. */
-function elementsOf(html: string): DocumentFragment {
-  const fragment = document.createDocumentFragment();
-  const open: (DocumentFragment | HTMLElement)[] = [fragment];
-  for (const [, className, end, text] of html.matchAll(PIECES)) {
-    const parent = open.at(-1) ?? fragment;
-    if (className) {
-      const span = document.createElement("span");
-      span.className = className;
-      parent.append(span);
-      open.push(span);
-    } else if (end) {
-      open.pop();
-    } else if (text) {
-      parent.append(text.replace(ENTITIES, (_, name) => CHARACTERS[name] ?? ""));
-    }
-  }
-  return fragment;
+function coloured(found: Found | string): Node | string {
+  if (typeof found === "string") return found;
+  const [kind] = (found.scope ?? "").split(".");
+  return make("span", `hljs-${kind}`, ...found.children.map(coloured));
 }

@@ -4,6 +4,7 @@
  * grows, only its end is read again: what is two lines before it stays what it is.
  */
 
+import { make } from "../dom/elements.js";
 import { Block, type Content } from "./block.js";
 import type { OnCodeBlock } from "./code_block.js";
 import { outerBlocks } from "./parser.js";
@@ -24,13 +25,8 @@ const MOST_MARKDOWN = 400_000;
  * Make a view of a Markdown text nobody vouches for. Nothing in it runs, loads, or is styled.
  * `onCodeBlock` is called for each piece of code between fences as soon as it is complete.
  */
-export function createMarkdownView({
-  onCodeBlock,
-}: {
-  onCodeBlock?: OnCodeBlock;
-} = {}): MarkdownView {
-  const element = document.createElement("div");
-  element.className = "jllm-markdown";
+export function createMarkdownView(onCodeBlock?: OnCodeBlock): MarkdownView {
+  const element = make("div", "jllm-markdown");
   const blocks: Block[] = [];
   // The beginning of the text that no longer changes, and how many blocks it is.
   let settled = { text: "", numBlocks: 0 };

@@ -135,20 +135,13 @@ function formulaHtml(
   escapeHtml: (text: string) => string,
 ): string {
   const key = `${isDisplay} ${source}`;
-  const html = remembered.get(key) ?? mathMl(source, isDisplay) ?? asCode(source, escapeHtml);
-  remembered.delete(key);
+  const known = remembered.get(key);
+  if (known !== undefined) return known;
+  const code = () => `<code>${escapeHtml(withVisibleControls(source.trim()))}</code>`;
+  const html = mathMl(source, isDisplay) ?? code();
+  if (remembered.size === MOST_REMEMBERED) remembered.clear();
   remembered.set(key, html);
-  if (remembered.size > MOST_REMEMBERED) {
-    for (const oldest of remembered.keys()) {
-      remembered.delete(oldest);
-      break;
-    }
-  }
   return html;
-}
-
-function asCode(source: string, escapeHtml: (text: string) => string): string {
-  return `<code>${escapeHtml(withVisibleControls(source.trim()))}</code>`;
 }
 
 /** What Temml makes of a formula, or null where it makes nothing of it. */

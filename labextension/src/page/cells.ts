@@ -6,13 +6,9 @@
 
 import type { AnyModel } from "@anywidget/types";
 import type { Attachment, Transcript } from "../connection/messages.js";
-import {
-  type Cell,
-  type CellModel,
-  modelOf,
-  NotebookDocument,
-  type NotebookModel,
-} from "./document.js";
+import { trans } from "../dom/words.js";
+import type { Cell, CellModel, NotebookModel } from "./document.js";
+import { modelOf, NotebookDocument } from "./document.js";
 import { isOff } from "./off_cells.js";
 import { type Output, outputsText, shortened } from "./outputs.js";
 import { PageCells } from "./page_cells.js";
@@ -28,51 +24,37 @@ export interface CellsOnPage {
   dispose: () => void;
 }
 
+type PanelModel = Pick<AnyModel, "get"> & { widget_manager: unknown; page?: CellsOnPage };
+
 interface Context {
   path?: string;
   sessionContext?: { session?: { kernel?: { clientId: string } | null } | null };
 }
 
 /** The notebook that a widget's view, an element, is in; null where it is out of reach. */
-export function createNotebook(
-  model: Pick<AnyModel, "get"> & { widget_manager: unknown; page?: CellsOnPage },
-  element: HTMLElement,
-): Notebook | null {
+export function createNotebook(model: PanelModel, element: HTMLElement): Notebook | null {
   const found = modelOf(model.widget_manager);
-  const { context } = (model.widget_manager ?? {}) as { context?: Context };
-  const path = () => context?.path ?? "";
-  return found && new Notebook(found, element, String(model.get("panel_id")), path, model.page);
+  return found && new Notebook(found, model, element);
 }
 
 /** What a page names itself in all that it sends to the kernel, in `session` of its headers. */
 export function clientOf(manager: unknown): string | null {
-  const { context } = (manager ?? {}) as { context?: Context };
-  return context?.sessionContext?.session?.kernel?.clientId ?? null;
+  return contextOf(manager)?.sessionContext?.session?.kernel?.clientId ?? null;
+}
+
+function contextOf(manager: unknown): Context | undefined {
+  return (manager as { context?: Context } | undefined)?.context;
 }
 
 /** The document, and where the user is in it. */
 export class Notebook extends NotebookDocument {
   readonly #page: CellsOnPage;
-  readonly #panelId: string;
-  readonly #path: () => string;
+  readonly #model: PanelModel;
 
-  constructor(
-    model: NotebookModel,
-    element: HTMLElement,
-    panelId: string,
-    path: () => string,
-    page?: CellsOnPage,
-  ) {
-    super(model);
-    this.#panelId = panelId;
-    this.#path = path;
-    const look = () =>
-      new PageCells(
-        element,
-        () => this.models,
-        () => this.ownCell()?.id ?? null,
-      );
-    this.#page = page ?? look();
+  constructor(document: NotebookModel, model: PanelModel, element: HTMLElement) {
+    super(document);
+    this.#model = model;
+    this.#page = model.page ?? new PageCells(element, this);
   }
 
   /** The cell that the user is at, or was at before they came to the panel. */
@@ -83,7 +65,8 @@ export class Notebook extends NotebookDocument {
 
   /** The cell that shows the panel. */
   ownCell(): Cell | null {
-    const found = this.models.findIndex((cell) => transcriptIndex(cell, this.#panelId) >= 0);
+    const id = String(this.#model.get("panel_id"));
+    const found = this.models.findIndex((cell) => transcriptIndex(cell, id) >= 0);
     const index = found >= 0 ? found : this.#page.ownPlace();
     return index < 0 ? null : this.describe(index);
   }
@@ -97,7 +80,7 @@ export class Notebook extends NotebookDocument {
   attachCell(): Attachment | null {
     const cell = this.#toldCell();
     if (!cell?.source.trim()) return null;
-    return { label: this.#label(cell, "In"), text: shortened(cell.source) };
+    return { label: this.#label(cell), text: shortened(cell.source) };
   }
 
   /** Whether a host tells what the user is at, as one beside the notebook does. */
@@ -113,16 +96,19 @@ export class Notebook extends NotebookDocument {
     const [selected, cell] = [this.#page.selection(), this.#toldCell()];
     if (!this.isBeside || !cell?.source.trim()) return [];
     const model = this.models[cell.index];
-    const label = this.#label(cell, "In");
+    const label = this.#label(cell);
     const hasRun = cell.type !== "code" || (model?.executionCount && !model.isDirty);
     const found = hasRun ? [] : [{ label, text: shortened(cell.source) }];
-    if (selected) found.push({ label: `Selection in ${label}`, text: shortened(selected) });
+    if (selected) {
+      found.push({ label: trans.__("Selection in %1", label), text: shortened(selected) });
+    }
     return found;
   }
 
   /** The way to a file of the server from the notebook's folder. */
   wayTo(path: string): string {
-    const [own = "", to = ""] = [this.#path(), path].map((one) => one.replace(/^\w+:/, ""));
+    const paths = [contextOf(this.#model.widget_manager)?.path ?? "", path];
+    const [own = "", to = ""] = paths.map((one) => one.replace(/^\w+:/, ""));
     const folder = own.slice(0, own.lastIndexOf("/") + 1);
     return to.startsWith(folder) ? to.slice(folder.length) : folder.replace(/[^/]+/g, "..") + to;
   }
@@ -131,7 +117,7 @@ export class Notebook extends NotebookDocument {
   attachOutput(): Attachment | null {
     const cell = this.#toldCell();
     const text = cell ? outputsText(outputsOf(this.models[cell.index])) : "";
-    return cell && text ? { label: this.#label(cell, "Out"), text: shortened(text) } : null;
+    return cell && text ? { label: this.#label(cell, true), text: shortened(text) } : null;
   }
 
   /**
@@ -168,10 +154,10 @@ export class Notebook extends NotebookDocument {
   }
 
   /** What people call a cell: its number if it ran, else its place. */
-  #label({ index }: Cell, side: "In" | "Out"): string {
+  #label({ index }: Cell, isOutput = false): string {
     const count = this.models[index]?.executionCount;
-    if (count) return `${side} [${count}]`;
-    return side === "In" ? `Cell ${index + 1}` : `Output of cell ${index + 1}`;
+    if (count) return isOutput ? `Out [${count}]` : `In [${count}]`;
+    return isOutput ? trans.__("Output of cell %1", index + 1) : trans.__("Cell %1", index + 1);
   }
 }
 

@@ -1,8 +1,9 @@
 /** Which cell of a notebook is the active one: only the page tells a widget. */
 
-interface KnownCell {
-  id: string;
-  sharedModel: { getSource: () => string };
+/** The notebook's cells, in order, and the one with the panel. */
+interface Known {
+  readonly models: { id: string }[];
+  ownCell(): { id: string } | null;
 }
 
 const ACTIVE_CELL = ".jp-Cell.jp-mod-active";
@@ -18,8 +19,7 @@ const HIDDEN_TRANSCRIPT =
  */
 export class PageCells {
   readonly #element: HTMLElement;
-  readonly #knownCells: () => KnownCell[];
-  readonly #ownId: () => string | null;
+  readonly #known: Known;
   #root: Element | null = null;
   #lastId: string | null = null;
   readonly #listeners = new Set<() => void>();
@@ -31,14 +31,10 @@ export class PageCells {
   // A view is drawn before it is put on the page; then it gets a size.
   readonly #resizes = new ResizeObserver(() => this.#follow());
 
-  /**
-   * `element` is the panel's; `knownCells` are the notebook's cells, in order; `ownId` is that of
-   * the cell with the panel.
-   */
-  constructor(element: HTMLElement, knownCells: () => KnownCell[], ownId: () => string | null) {
+  /** `element` is the panel's. */
+  constructor(element: HTMLElement, known: Known) {
     this.#element = element;
-    this.#knownCells = knownCells;
-    this.#ownId = ownId;
+    this.#known = known;
     this.#resizes.observe(element);
   }
 
@@ -46,7 +42,7 @@ export class PageCells {
   activeId(): string | null {
     this.#follow();
     this.#look();
-    const isThere = this.#knownCells().some(({ id }) => id === this.#lastId);
+    const isThere = this.#known.models.some(({ id }) => id === this.#lastId);
     return isThere ? this.#lastId : null;
   }
 
@@ -58,7 +54,7 @@ export class PageCells {
   /** The place of the cell that the panel stands in, or -1 if it stands elsewhere. */
   ownPlace(): number {
     const node = this.#element.closest(".jp-Cell");
-    return node ? placeOf(node, this.#knownCells().length) : -1;
+    return node ? placeOf(node, this.#known.models.length) : -1;
   }
 
   /** Returns what ends it. */
@@ -84,7 +80,9 @@ export class PageCells {
   /** Look at the notebook that the panel stands in now. */
   #follow(): void {
     if (this.#root?.isConnected) return;
-    this.#root = this.#element.closest(".jp-Notebook") ?? mostAlike(this.#knownCells());
+    const [one, another] = document.querySelectorAll(".jp-Notebook");
+    const only = another ? null : one; // for a view of the panel in a tab of its own
+    this.#root = this.#element.closest(".jp-Notebook") ?? only ?? null;
     this.#observer.disconnect();
     if (!this.#root) return;
     this.#observer.observe(this.#root, { subtree: true, attributeFilter: ["class"] });
@@ -93,9 +91,9 @@ export class PageCells {
 
   #look(): void {
     const node = this.#root?.querySelector(ACTIVE_CELL);
-    const cells = this.#knownCells();
-    const id = node ? (cells[placeOf(node, cells.length)]?.id ?? null) : null;
-    if (id === null || id === this.#lastId || id === this.#ownId()) return;
+    const { models } = this.#known;
+    const id = node ? (models[placeOf(node, models.length)]?.id ?? null) : null;
+    if (id === null || id === this.#lastId || id === this.#known.ownCell()?.id) return;
     this.#lastId = id;
     for (const listener of [...this.#listeners]) listener();
   }
@@ -106,23 +104,4 @@ function placeOf(node: Element, numCells: number): number {
   const all = [...(node.closest(".jp-Notebook")?.querySelectorAll(".jp-Cell") ?? [])];
   if (all.length === numCells) return all.indexOf(node);
   return Number(node.getAttribute("data-windowed-list-index") ?? -1);
-}
-
-/** The notebook on the page that shows given cells, for a panel that stands elsewhere. */
-function mostAlike(cells: KnownCell[]): Element | null {
-  const notebooks = [...document.querySelectorAll(".jp-Notebook")].map((root) => {
-    const nodes = [...root.querySelectorAll(".jp-Cell")];
-    const numAlike = nodes.filter((node) => shows(node, cells[placeOf(node, cells.length)])).length;
-    return { root, share: nodes.length ? numAlike / nodes.length : 0 };
-  });
-  const best = notebooks.sort((one, other) => other.share - one.share)[0];
-  return best && best.share > 0.5 ? best.root : null;
-}
-
-/** Whether a cell on the page may be a given one, by the lines that are drawn of it. */
-function shows(node: Element, cell: KnownCell | undefined): boolean {
-  if (!cell) return false;
-  const lines = new Set(cell.sharedModel.getSource().split("\n"));
-  const drawn = [...node.querySelectorAll(".jp-InputArea .cm-line")];
-  return drawn.every(({ textContent }) => lines.has(textContent ?? ""));
 }
