@@ -51,6 +51,16 @@ def test_a_formula_cannot_cover_the_page(panel: Page, tex: str) -> None:
     assert panel.evaluate(fits)
 
 
+@pytest.mark.parametrize("raised", [r"\raisebox{4em}", r"\smash"])
+def test_a_formula_paints_over_no_code(panel: Page, raised: str) -> None:
+    code = "```\none\ntwo\nthree\n```\n\nso "
+    show(panel, code)
+    before = panel.locator(".jllm-code").screenshot()
+    show(panel, f"{code}${raised}{{\\Huge █████}}$")
+    assert panel.locator("math").count() == 1
+    assert panel.locator(".jllm-code").screenshot() == before
+
+
 def test_a_link_says_where_it_really_leads_and_opens_outside(panel: Page) -> None:
     show(panel, "[here](https://a.b/c) https://d.e <https://f.g> [m](mailto:a@b.c)")
     assert seen(panel) == ("here (https://a.b/c) https://d.e https://f.g m (mailto:a@b.c)")

@@ -51,8 +51,9 @@ export function standing(records: Written[], source: string): Written[] {
 export function setMetadata(cell: SharedCell, metadata: object): void {
   const former = standing(written(cell.getMetadata(RECORDS)), cell.getSource());
   for (const [key, value] of Object.entries(metadata)) {
-    const isRecord = key === RECORDS && former.length > 0;
-    cell.setMetadata(key, isRecord ? [value, ...former] : value);
+    const others = former.filter((one) => JSON.stringify(one) !== JSON.stringify(value));
+    const isRecord = key === RECORDS && others.length > 0;
+    cell.setMetadata(key, isRecord ? [value, ...others] : value);
   }
 }
 

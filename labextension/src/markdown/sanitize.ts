@@ -18,7 +18,7 @@ const PLAIN_ATTRIBUTES = [
   ...["display", "displaystyle", "scriptlevel", "mathvariant", "mathcolor", "mathsize", "notation"],
   ...["form", "stretchy", "fence", "separator", "symmetric", "largeop", "movablelimits", "accent"],
   ...["accentunder", "lspace", "rspace", "minsize", "maxsize", "linethickness", "width", "height"],
-  ...["depth", "voffset", "columnalign", "columnspacing", "columnlines", "rowspacing", "rowlines"],
+  ...["depth", "columnalign", "columnspacing", "columnlines", "rowspacing", "rowlines"],
 ];
 
 // An instance of our own: hooks and settings of others on the page are not ours, nor ours theirs.

@@ -108,12 +108,13 @@ export class NotebookDocument {
     const refusal = refusalOf(this.#model);
     if (refusal) return refusal;
     const { sharedModel, cells: all } = this.#model;
-    const index = this.models.findIndex(({ id }) => id === anchorId) + 1 || all.length;
+    const anchor = anchorId === null ? all.length - 1 : this.cell(anchorId)?.index;
+    if (anchor === undefined) return "gone";
     const made = cells.map(({ id, source, metadata = {}, type = "code" }) => ({
       ...{ id, cell_type: type, source, metadata },
       ...(type === "code" ? { outputs: [], execution_count: null } : {}),
     }));
-    inOneStep(sharedModel, () => sharedModel.insertCells(index, made));
+    inOneStep(sharedModel, () => sharedModel.insertCells(anchor + 1, made));
     return null;
   }
 
