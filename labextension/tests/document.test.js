@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { YNotebook } from "@jupyter/ydoc";
-import * as Y from "yjs";
 import { NotebookDocument } from "../lib/page/document.js";
 
 /** @type {YNotebook[]} */
@@ -70,17 +69,17 @@ test("inserted cells are one step to undo", () => {
 
 test("what somebody else writes in another line meanwhile stays", () => {
   const { notebook, shared } = open("one = 1\ntwo = 2\nthree = 3");
-  const other = new Y.Doc();
-  Y.applyUpdate(other, Y.encodeStateAsUpdate(shared.ydoc));
-  const text = /** @type {Y.Text} */ (
-    /** @type {Y.Map<unknown>} */ (other.getArray("cells").get(0)).get("source")
-  );
+  const cell = shared.getCell(0);
+  /** @type {unknown[]} */
+  const changes = [];
+  cell.changed.connect((_, { sourceChange = [] }) => void changes.push(...sourceChange));
   notebook.replace("a", { source: "one = 10\ntwo = 2\nthree = 30" });
-  text.insert("one = 1\ntwo = 2".length, "  # theirs");
-  Y.applyUpdate(shared.ydoc, Y.encodeStateAsUpdate(other));
-  assert.equal(shared.getCell(0).getSource(), "one = 10\ntwo = 2  # theirs\nthree = 30");
-  shared.getCell(0).undo();
-  assert.equal(shared.getCell(0).getSource(), "one = 1\ntwo = 2  # theirs\nthree = 3");
+  assert.deepEqual(changes, [{ retain: 7 }, { insert: "0" }, { retain: 18 }, { insert: "0" }]);
+  const theirs = () => cell.ysource.insert("one = 10\ntwo = 2".length, "  # theirs");
+  shared.ydoc.transact(theirs, "somebody else");
+  assert.equal(cell.getSource(), "one = 10\ntwo = 2  # theirs\nthree = 30");
+  cell.undo();
+  assert.equal(cell.getSource(), "one = 1\ntwo = 2  # theirs\nthree = 3");
 });
 
 test("what is read-only, gone or another by now is left as it is", () => {
@@ -89,6 +88,7 @@ test("what is read-only, gone or another by now is left as it is", () => {
   assert.equal(notebook.replace("a", { source: "x = 2" }, "x = 0"), "changed");
   assert.equal(notebook.replace("b", { source: "y = 2" }), "cell");
   assert.equal(notebook.replace("c", { source: "z = 2" }), "gone");
+  assert.equal(notebook.insertBelow([{ source: "z = 2" }], "c"), "gone");
   assert.equal(notebook.land("c", toLand("z = 2"), null).refusal, "gone");
   assert.equal(notebook.land("b", toLand("y = 2"), "y = 1").refusal, "cell");
   model.readOnly = true;

@@ -27,7 +27,7 @@ export class NoticeView {
   readonly #place: Place;
   readonly #prompt = new PromptView();
   readonly #code: CodeActions;
-  readonly #markdown = createMarkdownView({ onCodeBlock: (block) => this.#code.add(block) });
+  readonly #markdown = createMarkdownView((block) => this.#code.add(block));
   readonly #progress: ProgressView;
   readonly #next = make("div", "jllm-next");
   readonly #closeButton = makeButton(trans.__("Close"), () => this.#close());

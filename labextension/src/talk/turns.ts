@@ -19,7 +19,7 @@ export class TurnView {
   readonly #thoughts = new ThoughtsView();
   readonly #progress: ProgressView;
   readonly #code: CodeActions;
-  readonly #markdown = createMarkdownView({ onCodeBlock: (block) => this.#code.add(block) });
+  readonly #markdown = createMarkdownView((block) => this.#code.add(block));
   readonly #end = make("p", "jllm-end");
   readonly #problem = make("p", "jllm-problem");
   readonly #actions: TurnActions;
