@@ -3,7 +3,7 @@
 import type { AnyWidget } from "@anywidget/types";
 import { createComposer } from "./compose/composer.js";
 import { createPanel } from "./frame/panel.js";
-import { createStore, type Store } from "./kernel/store.js";
+import { Store } from "./kernel/store.js";
 import { createNotebook } from "./page/cells.js";
 
 export { createMarkdownView } from "./markdown/markdown.js";
@@ -16,7 +16,7 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
 
   return {
     initialize({ model }) {
-      const made = createStore(model);
+      const made = new Store(model);
       store = made;
       made.subscribe((changed) => {
         const isReady = changed.has("connection") && made.state.connection === "ready";

@@ -2,12 +2,11 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { createStore } from "../lib/kernel/store.js";
+import { Store } from "../lib/kernel/store.js";
 import { Kernel } from "./kernel.js";
 import { example } from "./messages.js";
 
 /** @import { Topic } from "../lib/kernel/state.js" */
-/** @import { Store } from "../lib/kernel/store.js" */
 
 const CHECK = example("check");
 
@@ -20,7 +19,7 @@ beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   kernel = new Kernel();
-  store = createStore(kernel.model);
+  store = new Store(kernel.model);
 });
 
 /**

@@ -8,8 +8,11 @@ const LATE_MS = 400;
 /** These say how far a request is; whatever else bears its id answers it. */
 const NEWS = new Set<Message["type"]>(["progress", "completion"]);
 
+const ORDERS = ["bye", "stop", "choose", "remove", "dismiss"] as const;
+
 /** These have done what they are for once they have arrived; nothing else answers them. */
 const ANSWERED_BY_ACK = new Set<Request["type"]>([
+  ...ORDERS,
   "cells",
   "focus",
   "landed",
@@ -17,25 +20,11 @@ const ANSWERED_BY_ACK = new Set<Request["type"]>([
   "panel-close",
   "watch-activity",
   "end-pull",
-  "bye",
   "draft",
-  "stop",
-  "choose",
-  "remove",
-  "dismiss",
 ]);
 
 /** Nobody waits for the answers of these: what comes of them is on the page. */
-const SHOWN = new Set<Request["type"]>([
-  "follow",
-  "bye",
-  "send",
-  "regenerate",
-  "stop",
-  "choose",
-  "remove",
-  "dismiss",
-]);
+const SHOWN = new Set<Request["type"]>([...ORDERS, "follow", "send", "regenerate"]);
 
 /** Nobody waits for these, so it is no news if they wait. */
 const NEVER_LATE = new Set<Request["type"]>(["draft", "watch-activity"]);

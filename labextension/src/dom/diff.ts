@@ -135,18 +135,14 @@ function isHalf(text: string, place: number): boolean {
 
 /** Find what of lines changed that go and come in the same place. */
 function markWords(run: DiffLine[]): void {
+  const linesOf = (kind: Piece["kind"]) => run.filter((line) => line.kind === kind);
   const words = (kind: Piece["kind"]) => {
-    const lines = run.filter((line) => line.kind === kind);
-    return (
-      lines
-        .map(({ text }) => text)
-        .join("\n")
-        .match(WORDS) ?? []
-    );
+    const texts = linesOf(kind).map(({ text }) => text);
+    return texts.join("\n").match(WORDS) ?? [];
   };
   const pieces = compared(words("removed"), words("added"));
   for (const kind of ["removed", "added"] as const) {
-    const lines = run.filter((line) => line.kind === kind);
+    const lines = linesOf(kind);
     let place = 0;
     for (const piece of pieces) {
       if (piece.kind !== "same" && piece.kind !== kind) continue;
@@ -196,8 +192,17 @@ function changed(old: readonly string[], wanted: readonly string[]): Piece[] {
   if (old.length * wanted.length > MOST_PAIRS) {
     return [...pieces("removed", old), ...pieces("added", wanted)];
   }
-  const lengths = commonLengths(old, wanted);
+  // For each pair of places, how many texts both have in common from there to their ends.
   const width = wanted.length + 1;
+  const lengths = new Uint32Array((old.length + 1) * width);
+  const common = (i: number, j: number) => lengths[i * width + j] ?? 0;
+  for (let i = old.length - 1; i >= 0; i -= 1) {
+    for (let j = wanted.length - 1; j >= 0; j -= 1) {
+      const isSame = old[i] === wanted[j];
+      const most = isSame ? common(i + 1, j + 1) + 1 : Math.max(common(i + 1, j), common(i, j + 1));
+      lengths[i * width + j] = most;
+    }
+  }
   const result: Piece[] = [];
   let [i, j] = [0, 0];
   while (i < old.length || j < wanted.length) {
@@ -208,8 +213,7 @@ function changed(old: readonly string[], wanted: readonly string[]): Piece[] {
       j += 1;
     } else if (
       removed !== undefined &&
-      (added === undefined ||
-        (lengths[(i + 1) * width + j] ?? 0) >= (lengths[i * width + j + 1] ?? 0))
+      (added === undefined || common(i + 1, j) >= common(i, j + 1))
     ) {
       result.push({ kind: "removed", text: removed });
       i += 1;
@@ -219,20 +223,4 @@ function changed(old: readonly string[], wanted: readonly string[]): Piece[] {
     }
   }
   return result;
-}
-
-/** For each pair of places, how many texts both have in common from there to their ends. */
-function commonLengths(old: readonly string[], wanted: readonly string[]): Uint32Array {
-  const width = wanted.length + 1;
-  const lengths = new Uint32Array((old.length + 1) * width);
-  for (let i = old.length - 1; i >= 0; i -= 1) {
-    for (let j = wanted.length - 1; j >= 0; j -= 1) {
-      const at = i * width + j;
-      lengths[at] =
-        old[i] === wanted[j]
-          ? (lengths[at + width + 1] ?? 0) + 1
-          : Math.max(lengths[at + width] ?? 0, lengths[at + 1] ?? 0);
-    }
-  }
-  return lengths;
 }

@@ -14,24 +14,12 @@ export interface ModelLine {
 export class ModelStatus {
   readonly #listeners = new Set<() => void>();
   #line: ModelLine | null = null;
-  #status: Activity | null = null;
-  #models: Models | null = null;
-  #pull: Pull | null = null;
-  #load: { line: ModelLine; id: string } | null = null;
-
-  get status(): Activity | null {
-    return this.#status;
-  }
-
+  status: Activity | null = null;
   /** The pull that runs in the kernel, or the last one. */
-  get pulling(): Pull | null {
-    return this.#pull;
-  }
-
+  pulling: Pull | null = null;
   /** The models there are, as they were when they were last listed, and those that may be pulled. */
-  get models(): Models | null {
-    return this.#models;
-  }
+  models: Models | null = null;
+  #load: { line: ModelLine; id: string } | null = null;
 
   /** Whether a model is being loaded that was chosen here. */
   get canStop(): boolean {
@@ -48,20 +36,20 @@ export class ModelStatus {
   follow(line: ModelLine | null): void {
     if (line !== this.#line) this.#line?.request({ type: "watch-activity", is_on: false });
     this.#line = line;
-    this.#status = this.#models = this.#pull = null;
+    this.status = this.models = this.pulling = null;
     line?.request({ type: "watch-activity", is_on: true });
     this.#tell();
   }
 
   /** Take in what came over the line. */
   take(message: Message): void {
-    if (message.type === "activity") this.#status = message.activity;
+    if (message.type === "activity") this.status = message.activity;
     else if (message.type !== "pull") return;
-    const before = this.#pull;
-    if (message.type === "pull") this.#pull = message.pull;
+    const before = this.pulling;
+    if (message.type === "pull") this.pulling = message.pull;
     this.#tell();
-    const isNew = this.#pull?.state === "done" && before?.state === "running";
-    if (isNew && this.#models) void this.list().catch(() => {}); // the line was lost: it says so
+    const isNew = this.pulling?.state === "done" && before?.state === "running";
+    if (isNew && this.models) void this.list().catch(() => {}); // the line was lost: it says so
   }
 
   /** Ask which models there are. */
@@ -69,7 +57,7 @@ export class ModelStatus {
     const line = this.#line;
     const reply = await line?.request({ type: "list-models" }).reply;
     if (reply?.type !== "models" || line !== this.#line) return;
-    this.#models = reply;
+    this.models = reply;
     this.#tell();
   }
 

@@ -39,11 +39,7 @@ export interface SendOptions {
 const GREETING_MS = 500;
 const MOST_GREETINGS = 6;
 
-/** Make the store of a widget model. All views of the model share it. */
-export function createStore(model: Comm): Store {
-  return new Store(model);
-}
-
+/** The store of a widget model. All views of the model share it. */
 export class Store {
   readonly state = emptyState();
   /** The model that answers. */
@@ -108,33 +104,23 @@ export class Store {
   /** Send a prompt or a command. Returns the id of the request. */
   send(text: string, options: SendOptions = {}): string {
     const { after = null, attachments = [], seed = null, temperature = null } = options;
-    const message = { type: "send" as const, text, after, attachments };
-    const is_alone = options.isAlone ?? false;
-    return this.#begin({ ...message, seed, temperature, is_alone }, text);
+    const { isAlone: is_alone = false } = options;
+    const message = { type: "send" as const, text, after, attachments, is_alone };
+    return this.#begin({ ...message, seed, temperature }, text);
   }
 
   /**
    * Tell what is being written and may be sent; with an empty text nothing is any more. Ends when
    * the kernel has it. Nobody misses it if it fails.
    */
-  draft(
-    text: string,
-    {
-      after = null,
-      attachments = [],
-      isAlone = false,
-    }: Pick<SendOptions, "after" | "attachments" | "isAlone"> = {},
-  ): Promise<unknown> {
-    const message = { type: "draft" as const, text, cell: null, after, attachments };
-    const { reply } = this.request({ ...message, is_alone: isAlone });
-    return reply.catch(() => {});
+  draft(text: string, options: SendOptions = {}): Promise<unknown> {
+    const { after = null, attachments = [], isAlone: is_alone = false } = options;
+    const message = { type: "draft" as const, text, cell: null, after, attachments, is_alone };
+    return this.request(message).reply.catch(() => {});
   }
 
   /** Ask for another answer to the prompt of a turn. Returns the id of the request. */
-  regenerate(
-    number: number,
-    { seed = null, temperature = null }: { seed?: number | null; temperature?: number | null } = {},
-  ): string {
+  regenerate(number: number, { seed = null, temperature = null }: SendOptions = {}): string {
     const prompt = this.state.turns.get(number)?.prompt ?? "";
     return this.#begin({ type: "regenerate", number, seed, temperature }, prompt);
   }
