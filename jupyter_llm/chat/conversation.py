@@ -420,7 +420,7 @@ class Chat:
     def _set_system(self, text: str | None, *, is_kept: bool = True) -> None:
         """Let a system text hold from the cell that runs on, or everywhere if there is none."""
         cell = self.timeline.running
-        if cell is None:
+        if not cell:
             self._systems.begin(text, is_kept=is_kept)
         else:
             self._systems.put(("set in", cell), text, self.timeline.tick(), is_kept=is_kept)
@@ -447,6 +447,11 @@ class Chat:
         """The active branch with the prompts that are being answered."""
         with self._settled() as branches:
             return branches.shown()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a prompt of the active branch is being answered."""
+        return any(not exchange.is_finished for exchange in self.exchanges)
 
     def turn(self, number: int) -> Turn:
         """A finished turn of any branch.

@@ -94,7 +94,8 @@ class Tries:
                 make=None if is_main_thread() else beside_cells,
             )
         except MainThreadBusy:
-            return untried(BUSY)
+            is_served = getattr(kernel, "io_loop", None) is not None
+            return untried(BUSY if is_served else "this kernel tries code in cells alone")
         if look is None and seen.outcome in ("runs", "raises", "refused"):
             self._seen[sources] = seen  # the rest may come out otherwise another time
         return seen

@@ -135,8 +135,8 @@ test("what comes next is asked for with what was proposed before", async () => {
   const formers = kernel.asked.map((one) => one.type === "act" && one.former);
   assert.deepEqual(formers, [
     null,
-    { source: "x = 2", wish: "", count: 1 },
-    { source: "x = 3", wish: "as a list", count: 2 },
+    { source: "x = 2", wish: "", count: 1, language: "python" },
+    { source: "x = 3", wish: "as a list", count: 2, language: "python" },
   ]);
   const [first, , last] = kernel.asked;
   assert.equal(last?.type === "act" && last.instruction, "shorter");

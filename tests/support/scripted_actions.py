@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.frontends.comm.messages import (
     Act,
-    AnswerMessage,
     ErrorMessage,
     ProgressData,
     ProgressMessage,
     ProposalMessage,
     Stop,
+    TextMessage,
 )
 from jupyter_llm.frontends.lab import target
 from jupyter_llm.frontends.lab.actions import Actions
@@ -42,7 +42,7 @@ class ScriptedActions(PagePart):
 
     def answer(self, markdown: str) -> None:
         """Answer in words."""
-        self._put(AnswerMessage(id=self.asked[-1].id, markdown=markdown))
+        self._put(TextMessage(id=self.asked[-1].id, text=markdown))
 
     def fail(self, text: str) -> None:
         """Say that nothing came of it."""

@@ -75,8 +75,13 @@ def test_it_is_allowed_as_is_configured(shell: InteractiveShell) -> None:
     assert llm.task().tries.is_allowed
 
 
-def test_beside_a_running_cell_nothing_is_tried(tried: list[Sequence[str]]) -> None:
+def test_on_another_thread_nothing_is_tried_where_the_kernel_has_no_loop(
+    tried: list[Sequence[str]],
+) -> None:
     with ThreadPoolExecutor(1) as pool:
         seen = pool.submit(Tries().seen, "x").result()
-    assert (seen.outcome, seen.text) == ("untried", "not tried: a cell is running")
+    assert (seen.outcome, seen.text) == (
+        "untried",
+        "not tried: this kernel tries code in cells alone",
+    )
     assert tried == []

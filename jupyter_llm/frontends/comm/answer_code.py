@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
@@ -12,6 +13,7 @@ from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import CheckedData
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
+from jupyter_llm.notebook.sealed.seen import untried
 from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell, cells_of, new_cells
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.placing import marked
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.sync import KernelSide
 
     _Place = tuple[int | None, str | None, str]
@@ -42,13 +45,13 @@ class AnswerCode:
         self._end = threading.Event()
         self.close = self._end.set
 
-    def check(self, asked: messages.Check) -> messages.Checked:
+    def check(self, asked: messages.Check, job: Job) -> messages.Checked:
         """Say which names and modules pieces of code lack, and what came of each if it is known."""
         answer = self._answer(asked) if asked.tries and llm.tries_drafts else None
         places = [(asked.number, asked.notice, source) for source in asked.sources]
         if answer is not None:
             with self._lock:
-                self._try(places, answer)
+                self._try(places, answer, job)
         cells, now, results = _cells(places, answer), _now(), []
         for place in places:
             cell, (when, tried) = cells.get(place), self._tried.get(place, (-1, None))
@@ -63,16 +66,21 @@ class AnswerCode:
         It parses, and says which model wrote it, if that is known, and whether the end is missing.
         """
         answer, place = self._answer(asked), (asked.number, asked.notice, asked.source)
-        _, tried = self._tried.get(place, (-1, None))
-        cell = tried.cells[0] if tried is not None else _cells([place], answer).get(place)
+        when, tried = self._tried.get(place, (-1, None))
+        if tried is None or when != _now():  # what was mended then may be right by now
+            tried, cell = None, _cells([place], answer).get(place)
+        else:
+            cell = tried.cells[0]
         if cell is None:
             return messages.Prepared(id=asked.id, source=asked.source, metadata={}, note="")
-        note = "; ".join((*tried.doubts, *tried.mended)) if tried is not None else ""
+        told = (*tried.doubts, *tried.changes, *tried.mended) if tried is not None else cell.changes
         # What stands for a secret in an answer must not take the place of the secret.
         kept = new_cells((cell,), user_namespace()) or (cell,)
         source, record = marked(kept[0].landing, answer)
         metadata = record.to_metadata() if record is not None else {}
-        return messages.Prepared(id=asked.id, source=source, metadata=metadata, note=note)
+        return messages.Prepared(
+            id=asked.id, source=source, metadata=metadata, note="; ".join(told)
+        )
 
     def _answer(
         self, asked: messages.Check | messages.Prepare | messages.Land
@@ -81,27 +89,29 @@ class AnswerCode:
             return self._chat.turn(asked.number).completion
         return self._side.answer(asked.notice) if asked.notice is not None else None
 
-    def _try(self, places: Sequence[_Place], completion: Completion) -> None:
+    def _try(self, places: Sequence[_Place], completion: Completion, job: Job) -> None:
         """Try all the code of an answer once nothing else goes on, unless it stands as it was."""
         prompt = next((self._chat.turn(number).prompt for number, _, _ in places if number), "")
-        with_code = [*_cells(places, completion)]
+        with_code, give_way = [*_cells(places, completion)], partial(self._give_way, job)
         while any(self._tried.get(place, (-1,))[0] != _now() for place in with_code):
+            job.check()
             if self._end.wait(_PAUSE_S):
                 return
             with suppress(KeyboardInterrupt):
-                self._give_way()
+                give_way()
                 cells, now = _cells(places, completion), _now()
                 asked = prompt if len(cells) == 1 else ""  # of several, none need use all it names
                 request, sources = Request(prompt=asked), tuple(cells.values())
                 whole = CodeAnswer(completion=completion, cells=sources, request=request)
-                tries = Tries.here(is_allowed=True, show_progress=self._give_way)
+                tries = Tries.here(is_allowed=True, show_progress=give_way)
                 judge = Judge(names=user_namespace(), tries=tries, asked=asked)
                 found = [(now, one) for one in judge.each(whole)]
-                if all(one.seen is None or BUSY not in one.seen.text for _, one in found):
+                if all(one.seen is None or one.seen != untried(BUSY) for _, one in found):
                     self._tried.update(zip(cells, found, strict=True))
 
-    def _give_way(self, _step: object = None) -> None:
-        """Raise `KeyboardInterrupt` where anything else goes on."""
+    def _give_way(self, job: Job, _step: object = None) -> None:
+        """Raise `KeyboardInterrupt` where anything else goes on, or this is not to."""
+        job.check()
         is_idle = self._chat.current.activity.state in ("none", "idle")
         if self._end.is_set() or not is_idle or self._chat.timeline.running is not None:
             raise KeyboardInterrupt

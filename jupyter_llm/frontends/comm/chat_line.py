@@ -72,6 +72,7 @@ class ChatLine(Line):
                 messages.Choose: lambda message: chat.choose(message.number),
                 messages.Remove: lambda message: chat.remove(message.number),
                 messages.Dismiss: lambda message: side.dismiss(message.notice),
+                messages.Check: lambda m: self.work(m.id, partial(self._code.check, m)),
             }
         )
         # What changes nothing of the chat
@@ -79,7 +80,6 @@ class ChatLine(Line):
             {
                 messages.Suggest: lambda m: suggestions(m.id, m.text, m.cursor, self._cells),
                 messages.Describe: self._describe,
-                messages.Check: self._code.check,
                 messages.Prepare: self._code.prepare,
                 messages.Land: self._land,
             }
@@ -193,7 +193,7 @@ class ChatLine(Line):
         elif isinstance(answer, Completion):
             notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
         else:
-            notify(str(answer), choices=answer.choices if isinstance(answer, Offer) else ())
+            notify(str(answer), choices=list(answer.choices) if isinstance(answer, Offer) else [])
 
     def _options_for(self, message: messages.FromFrontEnd) -> Options:
         """What the message asks for, or else what the front end is set to."""

@@ -63,7 +63,7 @@ class Drafting(Part):
 
     def _look(self) -> tuple[float, bool]:
         draft, chat = self._draft, self._chat
-        is_done = chat is None or not _is_busy(chat)
+        is_done = chat is None or not chat.is_answering
         if draft is not None:
             is_done = read_draft(partial(self._make, draft))
         elif chat is not None and is_done:
@@ -82,11 +82,7 @@ def read_draft(make: Callable[[], tuple[Chat, Asked] | None]) -> bool:
     if found is None:
         return True
     chat, asked = found
-    if _is_busy(chat):
+    if chat.is_answering:
         return False
     chat.read_draft(asked)
     return True
-
-
-def _is_busy(chat: Chat) -> bool:
-    return any(not exchange.is_finished for exchange in chat.exchanges)

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Union
 
 from msgspec import Struct, ValidationError, convert
 
+from jupyter_llm.chat.search import Found
+from jupyter_llm.tasks.former import Former
+
 if TYPE_CHECKING:
     from jupyter_llm.common.bars import Step
     from jupyter_llm.engine.completion import Usage
@@ -96,15 +99,6 @@ class TurnData(Data):
     reasoning: str = ""
 
 
-class PartsData(Data):
-    """How many tokens of the next prompt each part takes."""
-
-    system: int = 0
-    cells: int = 0
-    turns: int = 0
-    variables: int = 0
-
-
 class StatusData(Data):
     """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
 
@@ -115,7 +109,7 @@ class StatusData(Data):
     model: str | None = None
     allowed: int | None = None
     used: int | None = None
-    parts: PartsData = PartsData()
+    parts: dict[str, int] | None = None
     tokens_per_s: float | None = None
     cached_share: float | None = None
     num_cells: int = 0
@@ -232,21 +226,6 @@ class TargetCellData(Data):
     kind: CellKind = "code"
 
 
-class FormerData(Data):
-    """The last of `count` proposals: the next heeds the `wish`, or else is another draft."""
-
-    source: str
-    wish: str
-    count: int
-
-
-class RangeData(Data):
-    """A piece of a text, from one place to before another; places count code points."""
-
-    start: int
-    end: int
-
-
 class NewCellData(Data):
     """A cell as it is to be; `body` is its code without the line that says whose it is."""
 
@@ -262,17 +241,6 @@ class ChatData(Data):
     num_turns: int
     title: str
     when: float | None
-
-
-class FoundData(Data):
-    """A turn of a chat by its number, and the piece around the words that were found in it."""
-
-    chat: str
-    number: int
-    when: float
-    before: str
-    words: str
-    after: str
 
 
 class ModelData(Data):
@@ -402,16 +370,17 @@ class Focus(FromFrontEnd):
 
 
 class Act(FromFrontEnd):
-    """Do something with a cell; answered by `proposal`, or `answer`, with `progress` before.
+    """Do something with a cell; answered by `proposal`, or `text`, with `progress` before.
 
-    A selection of no length is where the cursor stands. `former` is what was proposed before.
+    The selection goes from one place to before another, in code points. Of the proposals before,
+    `former` is the last.
     """
 
     action: Action
     cell: TargetCellData
-    selection: RangeData | None
+    selection: list[int] | None
     instruction: str | None
-    former: FormerData | None = None
+    former: Former | None = None
 
 
 class Landed(FromFrontEnd):
@@ -699,19 +668,12 @@ class ProposalMessage(ToFrontEnd):
     markdown: str
 
 
-class AnswerMessage(ToFrontEnd):
-    """Answers `act` in words."""
-
-    id: str
-    markdown: str
-
-
 class ChatsMessage(ToFrontEnd):
     """The chats of the notebook, and what was found in them."""
 
     id: str
     chats: list[ChatData]
-    found: list[FoundData]
+    found: list[Found]
 
 
 # To the front end of a chat

@@ -146,28 +146,35 @@ def _goes_on(old: TurnData, new: TurnData) -> bool:
     return is_same and old.state != "finished" and is_longer
 
 
-def status_data(chat: Chat, mode: ContextMode) -> StatusData:
-    """How things stand before the next prompt of a chat. Waits for the engine."""
+def status_data(chat: Chat, mode: ContextMode, known: StatusData) -> StatusData:
+    """How things stand before the next prompt of a chat.
+
+    It waits for the engine, so not while that answers: then what is `known` of the model stays.
+    """
     engine = chat.current.resident
+    without_model = StatusData(num_cells=len(chat.timeline.snapshot().visible))
     if engine is None:
-        return _without_model(chat)
+        return without_model
+    if chat.is_answering:
+        name = engine.info.name
+        return known if known.model == name else StatusData(model=name)
     try:
         report = context_report(chat, mode, goes_on=True, counts_all=False)
         speed = engine.status().tokens_per_s
     except EngineClosedError:  # unloaded meanwhile
-        return _without_model(chat)
+        return without_model
     turns = chat.turns
     usage = turns[-1].completion.usage if turns else None
     return StatusData(
         model=engine.info.name,
         allowed=report.num_allowed,
         used=report.num_tokens,
-        parts=messages.PartsData(
-            system=report.num_tokens_of("system"),
-            cells=report.num_tokens_of("cell"),
-            turns=report.num_tokens_of("turn"),
-            variables=report.num_tokens_of("variable"),
-        ),
+        parts={
+            "system": report.num_tokens_of("system"),
+            "cells": report.num_tokens_of("cell"),
+            "turns": report.num_tokens_of("turn"),
+            "variables": report.num_tokens_of("variable"),
+        },
         tokens_per_s=round(speed, 1) if speed else None,
         cached_share=round(usage.cached_tokens / usage.prompt_tokens, 3)
         if usage is not None and usage.prompt_tokens
@@ -176,18 +183,3 @@ def status_data(chat: Chat, mode: ContextMode) -> StatusData:
         is_if_asked=report.is_if_asked,
         remark=stand_in(engine.info.name, "/pull"),
     )
-
-
-def _without_model(chat: Chat) -> StatusData:
-    return StatusData(num_cells=len(chat.timeline.snapshot().visible))
-
-
-def status_at_once(chat: Chat, known: StatusData) -> StatusData:
-    """What is known without the engine: which model there is, and what was measured of it."""
-    engine = chat.current.resident
-    if engine is None:
-        return _without_model(chat)
-    info = engine.info
-    if info.name == known.model:
-        return known
-    return StatusData(model=info.name)

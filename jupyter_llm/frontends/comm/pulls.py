@@ -35,7 +35,7 @@ class Pull:
         self.data = PullData(name=name, state="running", text=f"Asking the hub for {name}…")
         self._changed = changed
         self._meter = Meter()
-        self.is_stopped = False  # as soon as the hub says something
+        self.is_stopped = False  # as soon as the hub says something, unless it is here by then
         self._has_ended = threading.Event()
 
     @property
@@ -62,10 +62,6 @@ class Pull:
             text = f"{there.name} is here: {there.facts}."
             self._end("done", text=text, share=1.0, model=there.name)
 
-    def stop(self) -> None:
-        """End it as soon as the hub says something, unless it is here by then. Returns at once."""
-        self.is_stopped = True
-
     def wait(self, show: ShowProgress | None) -> PullData:
         """What has become of it. Where `show` raises `PromptInterrupted`, it is stopped."""
         while not self._has_ended.wait(_LOOK_S):
@@ -73,7 +69,7 @@ class Pull:
                 if show is not None:
                     show(Step(self.data.text, self.data.share))
             except PromptInterrupted:
-                self.stop()
+                self.is_stopped = True
                 raise
         return self.data
 
@@ -127,7 +123,7 @@ class Pulls:
         """Stop it, which may take a moment, or put away what has become of it."""
         last = self._last
         if last is not None and last.is_running:
-            last.stop()
+            last.is_stopped = True
             return
         with self._lock:
             if self._last is last:

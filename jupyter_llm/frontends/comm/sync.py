@@ -12,10 +12,10 @@ from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import NoticeData
-from jupyter_llm.frontends.comm.mirror import Mirror, status_at_once, status_data
+from jupyter_llm.frontends.comm.mirror import Mirror, status_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.budget import ContextMode
@@ -155,20 +155,16 @@ class KernelSide:
         self,
         job: Job,
         markdown: str,
-        *,
-        level: str = "info",
-        proposal: messages.ProposalData | None = None,
         answer: Completion | None = None,
-        choices: Sequence[messages.ChoiceData] = (),
+        **more: Any,
     ) -> None:
-        """Show what a job has come to, in its final form."""
+        """Show what a job has come to, in its final form; `more` is what the notice has besides."""
         with self._lock:
             if job.id not in self._running:
                 return  # it was stopped meanwhile
             self._growing.pop(job.id, None)
             if answer is not None:
                 self._answers[job.id] = answer
-            more = {"level": level, "proposal": proposal, "choices": list(choices)}
             self._put_notice(job, markdown, **more)
         self.measure()
 
@@ -287,11 +283,8 @@ class KernelSide:
         return len(growing)
 
     def _measure(self) -> tuple[float, bool]:
-        """Send how full the context is: waits for the engine, so not while that writes."""
-        if any(not exchange.is_finished for exchange in self.chat.exchanges):
-            status = status_at_once(self.chat, self._status)
-        else:
-            status = status_data(self.chat, self.mode)
+        """Send how full the context is."""
+        status = status_data(self.chat, self.mode, self._status)
         with self._lock:
             if status != self._status:
                 self._status = status

@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.jobs import Job
-from jupyter_llm.frontends.comm.messages import Act, AnswerMessage, ToFrontEnd
+from jupyter_llm.frontends.comm.messages import Act, TextMessage, ToFrontEnd
 from jupyter_llm.frontends.lab.session import PagePart
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import default_options
@@ -18,7 +18,6 @@ from jupyter_llm.records.records import landed
 from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
-from jupyter_llm.tasks.former import Former
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.review import review, review_text
 from jupyter_llm.tasks.target import ShownCell
@@ -54,45 +53,23 @@ class Actions(PagePart):
         self._jobs.add(self._line.work(act.id, partial(self._carry_out, act)))
 
     def _carry_out(self, act: Act, job: Job) -> ToFrontEnd:
-        chosen = (act.selection.start, act.selection.end) if act.selection is not None else None
         shown, is_text = act.cell, act.cell.kind == "markdown"
+        chosen = (act.selection[0], act.selection[1]) if act.selection else None
         cell = ShownCell.of_page(shown.id, shown.source, shown.error, chosen, is_text=is_text)
         check_is_told(self._session.llm.timeline.snapshot().hidden, shown.id, None)
-        ways = {"explain": self._explained, "review": self._reviewed}
-        carry_out = ways.get(act.action, self._proposed)
-        return carry_out(act, cell, default_options(), job)
-
-    def _explained(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
-        """Say what a cell does, as `/explain` does; that is no turn of the chat."""
-        task = self._task(act, options, options.params, job)
-        subject = cell.subject(task.cells)
-        if cell.error:
-            subject = replace(subject, failure=failure_shown(cell, task))
-        answer = explain(task, subject)
-        job.check()
-        if not answer.text:
-            return messages.ErrorMessage(id=job.id, text="The model wrote nothing.")
-        return AnswerMessage(id=act.id, markdown=answer.text)
-
-    def _reviewed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
-        """Say what is wrong with a cell, as `/review` does; that is no turn of the chat."""
-        task = self._task(act, options, options.params, job)
-        if cell.is_text:
-            found = review_text(task, cell)
-        else:
-            cell.check_is_python()
-            found = review(task, cell.subject(task.cells))
-        job.check()
-        return AnswerMessage(id=act.id, markdown=str(found))
-
-    def _proposed(self, act: Act, cell: ShownCell, options: Options, job: Job) -> ToFrontEnd:
-        """Have something written for a cell."""
-        params = _long_enough(options.params, cell.source)
-        proposal = _propose(act, cell, self._task(act, options, params, job))
+        options = default_options()
+        if act.action in ("explain", "review"):
+            said = _say(act, cell, self._task(act, options, job))
+            job.check()
+            if not said:
+                return messages.ErrorMessage(id=job.id, text="The model wrote nothing.")
+            return TextMessage(id=act.id, text=said)
+        options = replace(options, params=_long_enough(options.params, cell.source))
+        proposal = _propose(act, cell, self._task(act, options, job))
         job.check()
         return _message(act, proposal)
 
-    def _task(self, act: Act, options: Options, params: SamplingParams, job: Job) -> Task:
+    def _task(self, act: Act, options: Options, job: Job) -> Task:
         """What there is to do for a page, and whom to ask; what was stopped is dropped."""
 
         def show(stream: Stream) -> Completion:
@@ -104,20 +81,25 @@ class Actions(PagePart):
         call = Call(
             llm=llm,
             chat=llm.chats.peek(options.chat),  # which a task asks nothing
-            options=replace(options, params=params),
+            options=options,
             show=show,
             show_progress=job.tell,
-            former=_former(act),
+            former=act.former,
         )
         return call.task()
 
 
-def _former(act: Act) -> Former | None:
-    if act.former is None:
-        return None
-    source, wish, count = act.former.source, act.former.wish, act.former.count
-    language = "python" if act.cell.kind == "code" else act.cell.kind
-    return Former(source=source, wish=wish, count=count, language=language)
+def _say(act: Act, cell: ShownCell, task: Task) -> str:
+    """Carry out an action that ends in words, as its command does; that is no turn of the chat."""
+    if act.action == "review":
+        if cell.is_text:
+            return str(review_text(task, cell))
+        cell.check_is_python()
+        return str(review(task, cell.subject(task.cells)))
+    subject = cell.subject(task.cells)
+    if cell.error:
+        subject = replace(subject, failure=failure_shown(cell, task))
+    return explain(task, subject).text
 
 
 def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:

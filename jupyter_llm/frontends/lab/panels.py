@@ -12,7 +12,7 @@ from msgspec import convert
 
 from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import ChatData, FoundData
+from jupyter_llm.frontends.comm.messages import ChatData
 from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Panels(PagePart):
         return messages.ChatsMessage(
             id=message.id,
             chats=[convert(c, ChatData, from_attributes=True) for c in chats.saved().values()],
-            found=[convert(f, FoundData, from_attributes=True) for f in found[:_MOST_FOUND]],
+            found=found[:_MOST_FOUND],
         )
 
     def _rename(self, message: messages.RenameChat) -> messages.ChatsMessage:

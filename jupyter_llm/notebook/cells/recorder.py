@@ -182,7 +182,7 @@ class Recorder:
 
     def _open(self, info: ExecutionInfo) -> None:
         self._run = _Run(info, threading.get_ident())
-        self._timeline.running = getattr(info, "cell_id", None)
+        self._timeline.running = getattr(info, "cell_id", None) or ""
         publisher, hook = self._shell.display_pub, self._shell.displayhook
         self._tap(sys.stdout, "write", lambda write: self._stream(write, "stdout"))
         self._tap(sys.stderr, "write", lambda write: self._stream(write, "stderr"))

@@ -116,7 +116,8 @@ class Timeline:
     """The runs of cells, which are only ever added to. Safe to use from any thread.
 
     A run that changes neither the cell's source nor what it showed is no new one: so whoever runs
-    the same cells again is told the same. `running` is the id of the cell that runs now.
+    the same cells again is told the same. `running` is the id of the cell that runs now, "" where
+    the front end gives it none.
 
     The latest run of a pinned cell stays in the prompts; of a hidden one no run is in any. The cell
     tags `llm-pin` and `llm-hide` do the same: what was done last counts, setting one or a method.

@@ -317,7 +317,7 @@ export class View {
   /** Let the chat know what was asked here and what came of it. */
   #chat(): void {
     const { action, about, state } = this.#task;
-    const said = state.kind === "answer" ? state.answer.markdown : "";
+    const said = state.kind === "answer" ? state.answer : "";
     const proposed = state.kind === "proposal" ? state.proposal.source : "";
     const asked = [`Asked of this cell: ${action}`, about.instruction].filter(Boolean).join(": ");
     const text = [asked, about.cell.source, "Answered:", said || proposed].join("\n\n");
@@ -376,12 +376,11 @@ export function errorOf(cell: Cell): IOutputModel | null {
 function targetOf(cell: Cell): Target {
   const source = cell.model.sharedModel.getSource();
   const { from = 0, to = 0 } = editorOf(cell)?.state.selection.main ?? {};
-  const range = { start: codePoints(source, from), end: codePoints(source, to) };
   const error = errorOf(cell);
   const shown = error && outputsText([error.toJSON() as never]);
   return {
     cell: { id: cell.model.id, source, error: shown, kind: cell.model.type as CellKind },
-    selection: from < to ? range : null,
+    selection: from < to ? [codePoints(source, from), codePoints(source, to)] : null,
   };
 }
 

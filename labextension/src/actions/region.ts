@@ -1,7 +1,7 @@
 /** What stands under a cell while something is done with it, and what came of it. */
 
 import { Widget } from "@lumino/widgets";
-import type { Action, MessageOf } from "../connection/messages.js";
+import type { Action } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { hunks } from "../dom/diff.js";
 import { arrange, copyText, createBar, flash, make, setText } from "../dom/elements.js";
@@ -165,7 +165,7 @@ export class Region extends Widget {
     if (isHere) this.#append(trans.__("What should be different?"), again);
   }
 
-  #answer({ markdown }: MessageOf<"answer">): void {
+  #answer(markdown: string): void {
     setText(this.#said, trans.__("Answered"));
     this.#button(trans.__("Continue in the chat"), () => this.#keeper.chat());
     this.#button(trans.__("Close"));

@@ -11,7 +11,7 @@ export type TaskState =
   | { kind: "asking" }
   | { kind: "working"; progress: Progress | null; text: string }
   | { kind: "proposal"; proposal: MessageOf<"proposal">; problem: string }
-  | { kind: "answer"; answer: MessageOf<"answer"> }
+  | { kind: "answer"; answer: string }
   | { kind: "failed"; reason: string }
   | { kind: "over" };
 
@@ -70,7 +70,8 @@ export class Task {
     const { cell, selection } = this.#target;
     const isSame = source === cell.source;
     this.#target = { cell: { ...cell, source }, selection: isSame ? selection : null };
-    this.#ask({ source: this.#proposal?.source ?? "", wish, count: this.#count });
+    const language = cell.kind === "code" ? "python" : cell.kind;
+    this.#ask({ source: this.#proposal?.source ?? "", wish, count: this.#count, language });
   }
 
   /** Change what is proposed, or take in that the cell has become a part of it. */
@@ -117,8 +118,8 @@ export class Task {
     if (message.type === "proposal") {
       this.#bases.clear();
       this.#propose(message as MessageOf<"proposal">);
-    } else if (message.type === "answer") {
-      this.#become({ kind: "answer", answer: message as MessageOf<"answer"> });
+    } else if (message.type === "text") {
+      this.#become({ kind: "answer", answer: (message as MessageOf<"text">).text });
     }
   }
 

@@ -43,6 +43,7 @@ export type Chat = { name: string; num_turns: number; title: string; when: numbe
 export interface Found {
   chat: string;
   number: number;
+  place: number;
   when: number;
   before: string;
   words: string;
@@ -90,7 +91,7 @@ export interface Status {
   model: string | null;
   allowed: number | null;
   used: number | null;
-  parts: { system: number; cells: number; turns: number; variables: number };
+  parts: { system: number; cells: number; turns: number; variables: number } | null;
   tokens_per_s: number | null;
   cached_share: number | null;
   num_cells: number;
@@ -142,7 +143,7 @@ export interface Checked {
 export type Transcript = { data: Record<string, string>; metadata: Metadata };
 
 /** The last of `count` proposals: the next one heeds the wish, or else is another draft. */
-export type Former = { source: string; wish: string; count: number };
+export type Former = { source: string; wish: string; count: number; language: string };
 
 /** Code on its way into a cell; `body` is without the line that says whose it is. */
 export type LandingCell = { source: string; body: string; metadata: Metadata };
@@ -193,7 +194,7 @@ export type Request =
       type: "act";
       action: Action;
       cell: { id: string; source: string; error: string | null; kind: CellKind };
-      selection: { start: number; end: number } | null;
+      selection: [number, number] | null;
       instruction: string | null;
       former: Former | null;
     }
@@ -269,7 +270,6 @@ export type Message =
       metadata: Metadata;
       markdown: string;
     }
-  | { type: "answer"; id: string; markdown: string }
   | { type: "chats"; id: string; chats: Chat[]; found: Found[] }
   // to the front end of a chat
   | { type: "anybody" }

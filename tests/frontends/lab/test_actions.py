@@ -32,7 +32,7 @@ def ask(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> st
 
 def act(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> Json:
     request = ask(page, action, shown, **more)
-    kinds = ("proposal", "answer", "error")
+    kinds = ("proposal", "text", "error")
     page.wait_until(lambda p: any(m.get("id") == request for k in kinds for m in p.of_kind(k)))
     return next(m for k in kinds for m in page.of_kind(k) if m.get("id") == request)
 
@@ -50,9 +50,9 @@ def written(page: LabPage) -> str:
     return text
 
 
-def selected(source: str, text: str) -> Json:
+def selected(source: str, text: str) -> list[int]:
     start = source.index(text)
-    return {"start": start, "end": start + len(text)}
+    return [start, start + len(text)]
 
 
 def test_an_edit_of_a_cell_that_never_ran_is_proposed_and_told_as_it_is_written(
@@ -106,7 +106,7 @@ def test_of_a_cell_nothing_but_what_is_meant_is_changed(
     scripted.replies.append(f"{reply}\n```")
     selection = selected(source, chosen) if chosen else None
     if selection is not None and action == "continue":
-        selection["end"] = selection["start"]
+        selection[1] = selection[0]
     found = act(page, action, cell(source), selection=selection, instruction="shorter")
     assert found["source"] == proposed
 
@@ -168,7 +168,7 @@ def test_an_explanation_is_that_of_the_command_and_no_turn(
 ) -> None:
     run(shell, LOOP, cell_id="c", store_history=True)
     scripted.replies.extend(["It adds **two** numbers."] * 2)
-    assert act(page, "explain", cell(LOOP))["markdown"] == "It adds **two** numbers."
+    assert act(page, "explain", cell(LOOP))["text"] == "It adds **two** numbers."
     assert written(page) == "It adds **two** numbers."
     found = told(scripted)
     run(shell, "%llm /explain 1")
@@ -184,15 +184,15 @@ def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
     scripted.replies.append(" a wrong name.")
     error = "NameError: name 'tree' is not defined"
     found = act(page, "explain", cell("n = 1\ntree[n]", error=error))
-    assert found["markdown"] == (
+    assert found["text"] == (
         "```text\nNameError: name 'tree' is not defined\n```\n\n"
         "It came from cell [2], line 2:\n\n```python\ntree[n]\n```\n\n"
         "There is no name 'tree'; near it is 'trees'.\n\nThe error comes from a wrong name."
     )
-    assert written(page) == found["markdown"]
+    assert written(page) == found["text"]
     scripted.replies.append(" old times.")
     old = "Cell In[7], line 2\n----> 2 1 / 0\n\nZeroDivisionError: division by zero"
-    assert act(page, "explain", cell("n = 1\n1 / 0", "b", old))["markdown"] == (
+    assert act(page, "explain", cell("n = 1\n1 / 0", "b", old))["text"] == (
         "```text\nZeroDivisionError: division by zero\n```\n\n"
         "It came from the cell, line 2:\n\n```python\n1 / 0\n```\n\nThe error comes from old times."
     )
@@ -201,8 +201,8 @@ def test_an_explanation_of_an_error_begins_with_what_is_known_of_it(
 def test_a_review_is_that_of_the_command_and_no_turn(page: LabPage) -> None:
     shown = cell("xs = [1]\nprint(undefined)\nprint(nowhere)")
     found = act(page, "review", shown, selection=selected(shown["source"], "print(undefined)"))
-    assert "**line 2**" in found["markdown"]
-    assert "nowhere" not in found["markdown"]
+    assert "**line 2**" in found["text"]
+    assert "nowhere" not in found["text"]
     assert not llm.chat("default").turns
 
 
@@ -249,7 +249,7 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
     assert "is damaged" in page.answer("record", metadata=damaged, text=None)["text"]
 
 
-FIRST = {"source": "x = [0]", "wish": "Count from one.", "count": 1}
+FIRST = {"source": "x = [0]", "wish": "Count from one.", "count": 1, "language": "python"}
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_a_review_of_markdown_names_words_that_the_model_spells_otherwise(
     page: LabPage, scripted: ScriptedEngine
 ) -> None:
     scripted.replies.append("# Price\n\nThe price is in dollars.\nIt grows fast.\n```")
-    found = act(page, "review", {**cell(TEXT), "kind": "markdown"})["markdown"]
+    found = act(page, "review", {**cell(TEXT), "kind": "markdown"})["text"]
     assert "**line 3**: `prise`, or is it `price`?" in found
     assert "**line 1**: `Pries`, or is it `Price`?" in found
     assert "dollars" not in found
@@ -356,7 +356,7 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
     page.wait_until(lambda p: any(message["text"] for message in p.of_kind("progress")))
     page.ask("stop", target=request)
     assert page.wait_for_kind("error", id=request)["text"] == "Stopped."
-    page.wait_until(lambda p: not p.of_kind("proposal") + p.of_kind("answer"))
+    page.wait_until(lambda p: not p.of_kind("proposal") + p.of_kind("text"))
 
 
 def test_the_options_are_those_that_are_configured(

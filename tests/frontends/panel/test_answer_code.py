@@ -100,6 +100,10 @@ def test_code_lands_as_it_was_mended_and_it_is_said(
     assert note == f"runs; {cell['note']}"
     landed = answered.answer("land", **OF_TURN, source="print(prces)", in_place=False)["text"]
     assert landed.endswith(f"; {cell['note']}.")
+    run(shell, "prces = [3]", store_history=True)
+    cell = answered.answer("prepare", **OF_TURN, source="print(prces)")
+    assert cell["source"].endswith("print(prces)")  # it is right by now
+    assert cell["note"] == ""
 
 
 @pytest.mark.parametrize("is_cell", [True, False])
@@ -111,7 +115,7 @@ def test_a_trial_gives_way_to_a_cell_or_a_prompt_and_begins_again(
 
     def go_on(*, is_busy: bool) -> None:
         nonlocal model
-        llm.timeline.running = "c1" if is_busy and is_cell else None
+        llm.timeline.running = "" if is_busy and is_cell else None  # a cell without an id
         model = Activity(state="reading" if is_busy and not is_cell else "idle")
 
     def begin() -> None:
@@ -128,6 +132,17 @@ def test_a_trial_gives_way_to_a_cell_or_a_prompt_and_begins_again(
     told = answered.wait_for(lambda one: one.get("id") == request and one["type"] == "checked")
     assert told["results"][0]["note"] == "runs"
     assert trials.tried == ["a = 1"] * 2
+
+
+def test_a_check_that_is_stopped_tries_nothing_any_more(answered: FrontEnd, trials: Trials) -> None:
+    llm.timeline.running = "c1"
+    request = answered.ask("check", **OF_TURN, sources=["a = 1"], tries=True)
+    answered.ask("stop", target=request)
+    told = answered.wait_for(lambda one: one.get("id") == request and one["type"] == "error")
+    assert told["text"] == "Stopped."
+    llm.timeline.running = None
+    assert notes(answered, "a = 2") == ["runs"]
+    assert trials.tried == ["a = 2"]
 
 
 @pytest.fixture

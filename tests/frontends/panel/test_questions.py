@@ -233,7 +233,7 @@ def test_the_status_says_how_full_the_context_is_by_parts(
     front = make_front()
     resident.replies.append("They are two.")
     front.say("What are @prices?")
-    front.wait_until(lambda front: front.status["parts"]["turns"] > 0)
+    front.wait_until(lambda front: front.status["parts"] and front.status["parts"]["turns"])
     status = front.status
     parts = status["parts"]
     assert status["model"] == "scripted"

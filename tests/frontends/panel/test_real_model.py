@@ -77,7 +77,7 @@ def test_the_status_follows_the_cells_that_run_and_are_hidden(
     llm.use("tiny")
 
     def num_cells(front: FrontEnd) -> int:
-        return int(front.status["parts"]["cells"])
+        return int((front.status["parts"] or {"cells": 0})["cells"])
 
     run(shell, "x = 'a string that takes some tokens'", store_history=True)
     live.wait_until(lambda front: num_cells(front) > 5)
