@@ -8,11 +8,22 @@ import { after, beforeEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { PageConfig } from "@jupyterlab/coreutils";
 import { Signal } from "@lumino/signaling";
-import { moveChosen, NotebookChats } from "../lib/sidebar/notebook_chats.js";
+import { NotebookChats } from "../lib/sidebar/notebook_chats.js";
 import { savedChats } from "../lib/sidebar/saved_chats.js";
 import { example } from "./messages.js";
 
-const WIDGET = "module.exports = () => ({ initialize: () => () => {}, render: () => () => {} });";
+const WIDGET = `
+module.exports = () => ({
+  initialize: () => () => {},
+  render({ model }) {
+    model.on("attach", (one) => globalThis.attached?.push(one));
+    return () => {};
+  },
+});
+module.exports.createMarkdownView = () => ({ element: {}, update() {} });
+`;
+
+const SAID = "> Who?\n\n* * *\n\nMe.";
 
 const folder = mkdtempSync(join(tmpdir(), "chats-"));
 mkdirSync(join(folder, "jupyter-llm/static"), { recursive: true });
@@ -22,12 +33,24 @@ after(() => rmSync(folder, { recursive: true }));
 
 /** Stands for any element; what is appended has been fetched at once. */
 class FakeElement {
-  append = (/** @type {any} */ part) => part.onload?.();
+  /** @type {any[]} */
+  parts = [];
+  classList = new Set();
+  append = (/** @type {any[]} */ ...parts) => {
+    this.parts.push(...parts);
+    for (const part of parts) part?.onload?.();
+  };
+  setAttribute() {}
+  replaceChildren() {}
   remove() {}
 }
 
 /** @type {any} */
 let connection;
+/** @type {any} */
+let panel;
+/** @type {Map<string, string>} What the application keeps. */
+let kept;
 /** @type {NotebookChats} */
 let chats;
 
@@ -39,10 +62,15 @@ beforeEach(async () => {
   connection.stateChanged = new Signal(connection);
   const content = { activeCell: null };
   const activeCellChanged = new Signal(content);
-  const panel = { context: { path: "a.ipynb" }, content: { ...content, activeCellChanged } };
-  const trans = { __: String };
-  const parts = /** @type {[any, any, any, any]} */ ([panel, connection, null, trans]);
-  chats = new NotebookChats(...parts);
+  const context = { path: "a.ipynb", pathChanged: new Signal({}) };
+  panel = { context, content: { ...content, activeCellChanged } };
+  kept = new Map();
+  const memory = {
+    fetch: async () => undefined,
+    remove: async (/** @type {string} */ key) => kept.delete(key),
+    save: async (/** @type {string} */ key, /** @type {string} */ name) => kept.set(key, name),
+  };
+  chats = new NotebookChats(panel, connection, /** @type {any} */ (memory));
   await chats.show();
   await chats.show("empty");
   await chats.show("default");
@@ -98,24 +126,44 @@ for (const [when, before, after] of /** @type {[string, string[], string[]][]} *
   });
 }
 
-test("which chat was shown goes along with a notebook, alone or in its folder", async () => {
-  const kept = new Map([
-    ["jupyter-llm:chat:a/b.ipynb", "prices"],
-    ["jupyter-llm:chat:a/b.ipynb2", "other"],
-    ["jupyter-llm:chat:ab/c.ipynb", "default 2"],
-  ]);
-  const memory = /** @type {any} */ ({
-    list: async () => ({ ids: [...kept.keys()], values: [...kept.values()] }),
-    remove: async (/** @type {string} */ id) => kept.delete(id),
-    save: async (/** @type {string} */ id, /** @type {string} */ name) => kept.set(id, name),
+test("which chat was shown goes along with a notebook", () => {
+  panel.context.path = "folder/b.ipynb";
+  panel.context.pathChanged.emit(panel.context.path);
+  assert.equal(kept.size, 0, "the first one needs no memory");
+  name("default", "prices");
+  panel.context.path = "c.ipynb";
+  panel.context.pathChanged.emit(panel.context.path);
+  const [one, other] = kept;
+  assert.deepEqual(one, ["jupyter-llm:chat:folder/b.ipynb", "prices"]);
+  assert.deepEqual(other, ["jupyter-llm:chat:c.ipynb", "prices"]);
+});
+
+test("what is to go along with a prompt waits for the chat", async () => {
+  /** @type {object[]} */
+  const attached = [];
+  Object.assign(globalThis, { attached });
+  connection.state = "none";
+  const waiting = new NotebookChats(panel, connection, null);
+  await waiting.attach({ label: "Cell 1", text: "x = 1" });
+  connection.state = "open";
+  await waiting.show();
+  assert.deepEqual(attached, [{ label: "Cell 1", text: "x = 1" }]);
+});
+
+test("what a notebook was saved with is shown once the notebook has been read", async () => {
+  /** @type {any} */
+  let isRead;
+  panel.context.ready = new Promise((resolve) => {
+    isRead = resolve;
   });
-  await moveChosen(memory, "a/b.ipynb", "a/c.ipynb");
-  await moveChosen(memory, "a", "d");
-  assert.deepEqual(Object.fromEntries(kept), {
-    "jupyter-llm:chat:d/c.ipynb": "prices",
-    "jupyter-llm:chat:d/b.ipynb2": "other",
-    "jupyter-llm:chat:ab/c.ipynb": "default 2",
-  });
+  const unread = new NotebookChats(panel, connection, null);
+  const shown = unread.showSaved();
+  const said = { metadata: { jupyter_llm_transcript: "a" }, data: { "text/plain": SAID } };
+  panel.content.model = { cells: [{ outputs: { length: 1, get: () => said } }] };
+  isRead();
+  await shown;
+  const { parts } = /** @type {any} */ (unread.element);
+  assert.equal(parts.length, 1);
 });
 
 test("a notebook's outputs say once each what was said in a panel", () => {
@@ -126,7 +174,7 @@ test("a notebook's outputs say once each what was said in a panel", () => {
   const cell = (/** @type {object[]} */ ...outputs) => ({
     outputs: { length: outputs.length, get: (/** @type {number} */ index) => outputs[index] },
   });
-  const said = output("a", "> Who?\n\n* * *\n\nMe.");
+  const said = output("a", SAID);
   const cells = [{}, cell(output(undefined, "1"), said), cell(said, output("b", "An empty chat."))];
-  assert.deepEqual(savedChats(cells), [["> Who?", "Me."]]);
+  assert.deepEqual(savedChats(cells), [SAID]);
 });

@@ -2,25 +2,16 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { Signal } from "@lumino/signaling";
 import { PanelModel } from "../lib/sidebar/panel_model.js";
 import { example } from "./messages.js";
 
-/** @import { Line } from "../lib/sidebar/panel_model.js" */
-
-class FakeSignal {
-  /** @type {Set<(sender: any, value: any) => void>} */
-  #slots = new Set();
-  connect = (/** @type {any} */ slot) => this.#slots.add(slot);
-  disconnect = (/** @type {any} */ slot) => this.#slots.delete(slot);
-  emit = (/** @type {any} */ value) => {
-    for (const slot of [...this.#slots]) slot(null, value);
-  };
-}
-
 class FakeLine {
   state = "open";
-  stateChanged = new FakeSignal();
-  panelReceived = new FakeSignal();
+  /** @type {Signal<any, any>} */
+  stateChanged = new Signal(this);
+  /** @type {Signal<any, any>} */
+  panelReceived = new Signal(this);
   /** @type {any[]} */
   sent = [];
   request = (/** @type {any} */ message) => this.sent.push(message);
@@ -33,29 +24,18 @@ class FakeLine {
   }
 }
 
-const GONE = "Le noyau n'est pas là.";
-
 /** @type {FakeLine} */
 let line;
 /** @type {PanelModel} */
 let model;
+/** @type {unknown} */
+let id;
 
 beforeEach(() => {
   line = new FakeLine();
-  model = make();
+  model = new PanelModel(/** @type {any} */ (line), "prices", {}, /** @type {any} */ ({}));
+  id = model.get("panel_id");
 });
-
-function make() {
-  const id = /** @type {any} */ ("b5");
-  const place = { widget_manager: { context: {} }, page: /** @type {any} */ ({}) };
-  return new PanelModel(
-    /** @type {Line} */ (/** @type {unknown} */ (line)),
-    id,
-    "prices",
-    place,
-    GONE,
-  );
-}
 
 /** Return a list that fills with what is told under a name. */
 function listen(/** @type {string} */ name) {
@@ -68,16 +48,15 @@ function listen(/** @type {string} */ name) {
 test("the chat is opened before anything is said to it", () => {
   model.send({ type: "bye" });
   assert.deepEqual(line.sent, [
-    { type: "panel-open", panel_id: "b5", chat: "prices" },
-    { panel: "b5", message: { type: "bye" } },
+    { type: "panel-open", panel_id: id, chat: "prices" },
+    { panel: id, message: { type: "bye" } },
   ]);
-  assert.equal(model.get("panel_id"), "b5");
 });
 
 test("only what is for this chat is heard", () => {
   const told = listen("msg:custom");
   line.panelReceived.emit({ message: example("ack", { seq: 7 }), panel: "other" });
-  line.panelReceived.emit({ message: example("ack", { seq: 1 }), panel: "b5" });
+  line.panelReceived.emit({ message: example("ack", { seq: 1 }), panel: id });
   assert.deepEqual(told, [example("ack", { seq: 1 })]);
 });
 
@@ -87,13 +66,13 @@ test("another kernel is told by the name that the chat has now, and the front en
   line.become("absent");
   assert.equal(told.length, 0);
   line.become("open");
-  assert.deepEqual(line.sent.at(-1), { type: "panel-open", panel_id: "b5", chat: "costs" });
+  assert.deepEqual(line.sent.at(-1), { type: "panel-open", panel_id: id, chat: "costs" });
   assert.equal(told.length, 1);
 });
 
 test("a chat that goes by another name in the kernel says so", () => {
   const told = listen("change:chat");
-  const say = (/** @type {object} */ message) => line.panelReceived.emit({ panel: "b5", message });
+  const say = (/** @type {object} */ message) => line.panelReceived.emit({ panel: id, message });
   say(example("snapshot", { chat: "prices" }));
   say(example("snapshot-for-all", { chat: "costs" }));
   assert.deepEqual(told, ["costs"]);
@@ -101,15 +80,15 @@ test("a chat that goes by another name in the kernel says so", () => {
 
 test("without a kernel nothing can be sent, and that is said", () => {
   line.become("none");
-  assert.throws(() => model.send({ type: "bye" }), new Error(GONE));
+  assert.throws(() => model.send({ type: "bye" }), /not connected/);
   assert.equal(line.sent.length, 1);
 });
 
 test("a chat that is closed hears nothing more", () => {
   const told = [...listen("msg:custom"), ...listen("comm_live_update")];
   model.dispose();
-  assert.deepEqual(line.sent.at(-1), { type: "panel-close", panel_id: "b5" });
-  line.panelReceived.emit({ panel: "b5", message: example("ack") });
+  assert.deepEqual(line.sent.at(-1), { type: "panel-close", panel_id: id });
+  line.panelReceived.emit({ panel: id, message: example("ack") });
   line.become("open");
   assert.deepEqual(told, []);
   assert.equal(line.sent.length, 2);

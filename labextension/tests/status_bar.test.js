@@ -27,34 +27,22 @@ class FakeLine {
 const fake = () => new FakeLine();
 
 test("a line says what the model does, how full it is and what it takes", () => {
-  assert.equal(line("open", status, null), "smollm2-135m · idle · KV 12 % · 470 MB");
+  assert.equal(line(status, null), "smollm2-135m · idle · KV 12 % · 470 MB");
   const two = { ...status, beside: ["coder (code at the cursor)"] };
-  assert.equal(line("open", two, null), "smollm2-135m · idle · KV 12 % · 1 more · 470 MB");
+  assert.equal(line(two, null), "smollm2-135m · idle · KV 12 % · 1 more · 470 MB");
 });
 
 test("while a model is loaded the line says how far", () => {
   const loading = example("activity-loading").activity;
-  assert.equal(line("open", loading, null), "smollm2-135m · loading 25 % · 120 MB");
+  assert.equal(line(loading, null), "smollm2-135m · loading 25 % · 120 MB");
 });
-
-for (const [state, text] of [
-  ["absent", "LLM: not loaded"],
-  ["differs", "LLM: versions differ"],
-  ["foreign", ""],
-  ["none", ""],
-  [null, ""],
-]) {
-  test(`without a connection the line is fit for that: ${state}`, () => {
-    assert.equal(line(/** @type {any} */ (state), null, null), text);
-  });
-}
 
 test("while a model is pulled the line says how far", () => {
   const { pull } = example("pull-running");
-  const said = line("open", status, pull);
+  const said = line(status, pull);
   assert.equal(said, "smollm2-135m · idle · KV 12 % · 470 MB · pulling 25 %");
   const none = /** @type {any} */ ({ ...status, state: "none", model: null });
-  assert.equal(line("open", none, pull), "LLM: no model loaded · pulling 25 %");
+  assert.equal(line(none, pull), "LLM: no model loaded · pulling 25 %");
 });
 
 test("the models are listed again when one has been pulled", async () => {
@@ -72,7 +60,7 @@ test("the models are listed again when one has been pulled", async () => {
 
 test("a kernel without a model says so", () => {
   const none = { ...status, state: "none", model: null };
-  assert.equal(line("open", /** @type {any} */ (none), null), "LLM: no model loaded");
+  assert.equal(line(/** @type {any} */ (none), null), "LLM: no model loaded");
 });
 
 for (const [name, short] of [
@@ -119,10 +107,23 @@ test("a line that comes back is watched again, and nothing is said of it meanwhi
   assert.deepEqual(one.asked, [on, { ...on, is_on: false }, on]);
 });
 
+test("what is known of a kernel that is watched anew stays until it tells more", async () => {
+  const [model, one] = [new ModelStatus(), fake()];
+  model.follow(one);
+  model.take({ type: "activity", activity: status });
+  const listed = model.list();
+  one.answer[1](example("models"));
+  await listed;
+  model.follow(one);
+  assert.deepEqual(model.status, status);
+  assert.ok(model.models);
+  assert.deepEqual(one.asked.at(-1), { type: "list-models" });
+});
+
 test("what is being loaded can be stopped where it was chosen", async () => {
   const [model, one] = [new ModelStatus(), fake()];
   model.follow(one);
-  const use = model.use("other");
+  const use = model.use("other", "chat");
   assert.ok(model.canStop);
   model.follow(fake());
   assert.ok(!model.canStop);

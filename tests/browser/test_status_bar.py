@@ -55,6 +55,10 @@ def test_the_line_says_what_the_model_does_from_nothing_to_idle(
     expect(line).to_have_text(re.compile(r"^smollm2-135m · idle · KV \d+ % · (\d+ MB|\d\.\d GB)$"))
     choose_with_the_keyboard(notebook)
     expect(line).to_have_text(re.compile("^other · idle"))
+    shown = popup(notebook)
+    shown.get_by_label("Use for").select_option("tasks")
+    shown.locator("button[value^='smollm2-135m']").first.click()
+    expect(shown).to_contain_text("for tasks)")
     assert errors == []
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
         set_theme(notebook.page, theme)
@@ -99,7 +103,7 @@ def choose_with_the_keyboard(notebook: Notebook) -> None:
     expect(shown).to_contain_text("tokens, ")
     loaded = shown.locator(".jllm-models [aria-disabled=true]")
     expect(loaded).to_have_accessible_name(re.compile("^Loaded smollm2"))
-    assert contrast(line.locator("span")) >= 4.5
+    assert contrast(line) >= 4.5
     assert is_in_sight(shown)
     page.keyboard.press("Escape")
     expect(shown).to_have_count(0)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Union
 from msgspec import Struct, ValidationError, convert
 
 from jupyter_llm.chat.search import Found
+from jupyter_llm.engine.roles import ModelRole
 from jupyter_llm.tasks.former import Former
 
 if TYPE_CHECKING:
@@ -244,11 +245,11 @@ class ChatData(Data):
 
 
 class ModelData(Data):
-    """A model that may be chosen, and what matters of it."""
+    """A model that may be chosen, what matters of it, and what it is loaded for."""
 
     name: str
     note: str
-    is_loaded: bool = False
+    roles: list[ModelRole] = []
 
 
 class ActivityData(Data):
@@ -311,9 +312,10 @@ class ListModels(FromFrontEnd):
 
 
 class UseModel(FromFrontEnd):
-    """Load a model by its name, or the default one; answered by `done`, with `progress` before."""
+    """Load a model by its name for a role; answered by `done`, with `progress` before."""
 
-    model: str | None
+    model: str
+    role: ModelRole = "chat"
 
 
 class StartPull(FromFrontEnd):

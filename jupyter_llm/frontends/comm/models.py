@@ -38,11 +38,10 @@ class ModelChoice(Part):
 
     def _models(self, message: messages.ListModels) -> messages.Models:
         here = [
-            # Others that are loaded may still be chosen for chats.
-            ModelData(name=one.entry.name, note=one.note, is_loaded="chat" in one.roles)
+            ModelData(name=one.entry.name, note=one.note, roles=list(one.roles))
             for one in by_name(listed_models(self._llm))
         ]
-        here.sort(key=lambda model: not model.is_loaded)
+        here.sort(key=lambda model: "chat" not in model.roles)
         suited = [ModelData(name=one.entry.name, note=one.note) for one in suggestions()]
         return messages.Models(id=message.id, here=here, suited=suited)
 
@@ -51,14 +50,10 @@ class ModelChoice(Part):
         return messages.DoneMessage(id=message.id)
 
     def _use(self, message: messages.UseModel) -> None:
-        self._line.work(message.id, partial(self._load, message.model))
+        self._line.work(message.id, partial(self._load, message))
 
-    def _load(self, model: str | None, job: Job) -> messages.DoneMessage:
-        current = self._llm.current
-        if model is None:
-            current.get(show=job.tell)  # with the options that were chosen, if any were
-        else:
-            current.use(model, show=job.tell)
+    def _load(self, message: messages.UseModel, job: Job) -> messages.DoneMessage:
+        self._llm.current.use(message.model, role=message.role, show=job.tell)
         return messages.DoneMessage(id=job.id)
 
 

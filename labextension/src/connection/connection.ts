@@ -10,7 +10,6 @@ import type { Message, Numbered, PanelNews, Request } from "./messages.js";
 import { PROTOCOL, TARGET } from "./messages.js";
 import { commsOf, presenceIn } from "./presence.js";
 import { Requests, type Sent } from "./requests.js";
-import { VERSION } from "./version.js";
 
 /**
  * How a connection stands:
@@ -42,7 +41,6 @@ export interface Place {
 export class Connection implements IDisposable {
   readonly client = UUID.uuid4();
   /** The extension's. */
-  readonly version = VERSION;
   readonly stateChanged = new Signal<this, ConnectionState>(this);
   /** All that comes for the page itself, answers included. */
   readonly received = new Signal<this, Message>(this);
@@ -71,7 +69,7 @@ export class Connection implements IDisposable {
     return this.#state;
   }
 
-  /** The version of jupyter_llm in the kernel, if it has said so: it may differ from `version`. */
+  /** The version of jupyter_llm in the kernel, if it has said so: it may differ from ours. */
   get kernelVersion(): string | null {
     return this.#kernelVersion;
   }

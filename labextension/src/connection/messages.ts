@@ -8,6 +8,8 @@ export const PROTOCOL = 3;
 
 export type CellKind = "code" | "markdown" | "raw";
 export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
+/** What a model is used for. */
+export type ModelRole = "chat" | "task" | "complete" | "embed";
 export type ActivityState = "none" | "loading" | "idle" | "reading" | "writing";
 export type Metadata = Record<string, unknown>;
 
@@ -34,7 +36,7 @@ export interface Pull {
   model: string | null;
 }
 
-export type Model = { name: string; note: string; is_loaded: boolean };
+export type Model = { name: string; note: string; roles: ModelRole[] };
 
 /** A chat of the notebook; its title is what was asked first, `when` that of the last turn. */
 export type Chat = { name: string; num_turns: number; title: string; when: number | null };
@@ -173,7 +175,7 @@ export type Request =
     }
   | { type: "watch-activity"; is_on: boolean }
   | { type: "list-models" }
-  | { type: "use-model"; model: string | null }
+  | { type: "use-model"; model: string; role: ModelRole }
   | { type: "start-pull"; model: string; accepts_licence: boolean }
   | { type: "end-pull" }
   // from a page about its notebook

@@ -1,53 +1,36 @@
-/** What is said where a notebook is not connected, and what can be done about it. */
+/** What is said where a notebook is not connected, and where that cannot be helped. */
 
-import type { ConnectionState } from "./connection.js";
+import { trans } from "../dom/words.js";
+import type { Connection } from "./connection.js";
+import { VERSION } from "./version.js";
 
-/** One line, and whether jupyter_llm may be loaded now. Nothing is said with an empty text. */
-export interface Standing {
-  text: string;
-  canLoad: boolean;
-}
-
-/** `translate` puts a text into the user's language. */
-export function standing(
-  state: ConnectionState | null,
-  versions: { ours: string; theirs: string | null },
-  translate: (text: string, ...values: string[]) => string,
-): Standing {
-  const say = (text: string, canLoad = false) => ({ text, canLoad });
-  switch (state) {
-    case null:
-      return say(translate("Open a notebook to chat about it."));
+/** One line about a connection, or about there being none; empty where all is well. */
+export function standing(connection: Pick<Connection, "state" | "kernelVersion"> | null): string {
+  if (!connection) return trans.__("Open a notebook to chat about it.");
+  switch (connection.state) {
     case "none":
-      return say(translate("Waiting for the kernel…"));
+      return trans.__("Waiting for the kernel…");
     case "foreign":
-      return say(
-        translate("The model lives in Python kernels; this kernel is of another language."),
-      );
+      return trans.__("The model lives in Python kernels; this kernel is of another language.");
     case "absent":
-      return say(translate("jupyter_llm is not loaded in this kernel."), true);
+      return trans.__("jupyter_llm is not loaded in this kernel.");
     case "differs":
-      return say(
-        translate(
-          "This page has jupyter_llm %1 and the kernel %2. Install the same version for both, then restart the kernel and load the page again.",
-          versions.ours,
-          versions.theirs ?? "?",
-        ),
+      return trans.__(
+        "This page has jupyter_llm %1 and the kernel %2. Install the same version for both, then restart the kernel and load the page again.",
+        VERSION,
+        connection.kernelVersion ?? "?",
       );
     default:
-      return say("");
+      return "";
   }
 }
 
 /** Why jupyter_llm could not be loaded, and what helps. */
-export function loadFailure(
-  reason: string,
-  translate: (text: string, ...values: string[]) => string,
-): string {
+export function loadFailure(reason: string): string {
   return /no module named '?jupyter_llm'?/i.test(reason)
-    ? translate(
+    ? trans.__(
         "It is not installed where this kernel runs. From a clone: %1",
         "pip install '.[smollm2]'",
       )
-    : translate("It could not be loaded: %1", reason);
+    : trans.__("It could not be loaded: %1", reason);
 }

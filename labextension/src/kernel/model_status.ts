@@ -1,6 +1,6 @@
 /** What the model in a kernel does, and which one it is to be. */
 
-import type { Activity, Message, MessageOf, Pull } from "../connection/messages.js";
+import type { Activity, Message, MessageOf, ModelRole, Pull } from "../connection/messages.js";
 import type { Requests } from "../connection/requests.js";
 
 export type Models = Pick<MessageOf<"models">, "here" | "suited">;
@@ -34,10 +34,14 @@ export class ModelStatus {
 
   /** Watch a kernel from now on, and anew where it may be another one; null: none can be asked. */
   follow(line: ModelLine | null): void {
-    if (line !== this.#line) this.#line?.request({ type: "watch-activity", is_on: false });
+    if (line !== this.#line) {
+      this.#line?.request({ type: "watch-activity", is_on: false });
+      this.status = this.models = null;
+    }
     this.#line = line;
-    this.status = this.models = this.pulling = null;
+    this.pulling = null; // of one that there is the kernel tells
     line?.request({ type: "watch-activity", is_on: true });
+    if (this.models) void this.list().catch(() => {}); // the line was lost: it says so
     this.#tell();
   }
 
@@ -61,11 +65,11 @@ export class ModelStatus {
     this.#tell();
   }
 
-  /** Load a model; fails with what is the matter. */
-  async use(model: string): Promise<void> {
+  /** Load a model for a role; fails with what is the matter. */
+  async use(model: string, role: ModelRole): Promise<void> {
     const line = this.#line;
     if (!line) return;
-    const { id, reply } = line.request({ type: "use-model", model });
+    const { id, reply } = line.request({ type: "use-model", model, role });
     this.#load = { line, id };
     this.#tell();
     try {

@@ -1,54 +1,58 @@
 /** A list of models, each with a button that does something with it. */
 
-import type { Model } from "../connection/messages.js";
+import type { Model, ModelRole } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
+import type { Models } from "../kernel/model_status.js";
 
 /** So many are shown at once; the others unfold. */
 const MOST = 4;
 
+/** Those that are here are loaded with a click, those that suit the machine are pulled. */
 export class ModelListView {
   readonly #first = make("ul", "");
   readonly #summary = make("summary", "");
   readonly #more = make("ul", "");
   readonly #others = make("details", "", this.#summary, this.#more);
   readonly node: HTMLElement;
-  readonly #verb: string;
+  readonly #kind: keyof Models;
   readonly #choose: (name: string) => void;
-  #shown: Model[] = [];
+  #shown = "";
 
-  /** `verb` is what the button of a model does. */
-  constructor(title: string, verb: string, choose: (name: string) => void) {
-    this.#verb = verb;
+  constructor(kind: keyof Models, choose: (name: string) => void) {
+    this.#kind = kind;
     this.#choose = choose;
+    const title =
+      kind === "here" ? trans.__("On this machine") : trans.__("To download, best first");
     this.node = make("section", "jllm-models", make("h3", "", title), this.#first, this.#others);
     this.node.setAttribute("aria-label", title);
   }
 
-  /** Show models; what unfolds the others stays, with its focus. */
-  show(models: Model[]): void {
-    if (models === this.#shown) return;
-    this.#shown = models;
+  /** Show models, to be used for a role; what unfolds the others stays, with its focus. */
+  show(all: Models | null, role: ModelRole): void {
+    const models = all?.[this.#kind] ?? [];
+    const key = JSON.stringify([models, role]);
+    if (key === this.#shown) return;
+    this.#shown = key;
     this.node.hidden = models.length === 0;
-    this.#first.replaceChildren(...models.slice(0, MOST).map((model) => this.#row(model)));
-    const others = models.slice(MOST);
-    this.#others.hidden = others.length === 0;
-    this.#summary.textContent = others.length > 0 ? trans.__("%1 more", others.length) : "";
-    this.#more.replaceChildren(...others.map((model) => this.#row(model)));
+    const rows = models.map((model) => this.#row(model, model.roles.includes(role)));
+    this.#first.replaceChildren(...rows.splice(0, MOST));
+    this.#more.replaceChildren(...rows);
+    this.#summary.textContent = rows.length > 0 ? trans.__("%1 more", rows.length) : "";
+    this.#others.hidden = rows.length === 0;
   }
 
-  #row({ name, note, is_loaded }: Model): HTMLElement {
-    const word = is_loaded ? trans.__("Loaded") : this.#verb;
-    const choice = makeButton(
-      word,
-      () => {
-        if (!is_loaded) this.#choose(name);
-      },
-      { isPlain: false },
-    );
+  #row({ name, note }: Model, isLoaded: boolean): HTMLElement {
+    const [word, label] = isLoaded
+      ? [trans.__("Loaded"), trans.__("Loaded %1", name)]
+      : this.#kind === "here"
+        ? [trans.__("Load"), trans.__("Load %1", name)]
+        : [trans.__("Pull"), trans.__("Pull %1", name)];
+    const choose = () => void (isLoaded || this.#choose(name));
+    const choice = makeButton(word, choose, { isPlain: false });
     choice.value = name;
-    choice.setAttribute("aria-label", `${word} ${name}`);
-    if (is_loaded) choice.setAttribute("aria-disabled", "true"); // it keeps the focus
+    choice.setAttribute("aria-label", label);
+    if (isLoaded) choice.setAttribute("aria-disabled", "true"); // it keeps the focus
     const text = make("span", "", make("strong", "", name), make("small", "", note));
     return make("li", "", text, choice);
   }

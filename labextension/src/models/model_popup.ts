@@ -1,19 +1,18 @@
 /** What opens where the model is named: what it does and holds, and others to load or to pull. */
 
-import type { Model } from "../connection/messages.js";
+import type { ModelRole } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import type { ModelStatus } from "../kernel/model_status.js";
 import { ModelListView } from "./model_list.js";
 import { PullView } from "./pull_view.js";
-import { fill, size, stateWords } from "./words.js";
-
-const NONE: Model[] = [];
+import { number, size, stateWords } from "./words.js";
 
 export class ModelPopup {
   readonly #facts = make("dl", "");
   readonly #progress = make("progress", "");
   readonly #stop: HTMLButtonElement;
+  readonly #role = roleField();
   readonly #error = make("p", "jllm-model-error");
   readonly #pull: PullView;
   readonly #here: ModelListView;
@@ -32,37 +31,33 @@ export class ModelPopup {
     this.#stop = makeButton(trans.__("Stop loading"), () => model.stop(), { isPlain: false });
     this.#progress.setAttribute("aria-label", trans.__("Loading"));
     this.#error.setAttribute("role", "alert");
-    const use = (name: string) => this.#try(model.use(name));
+    this.#role.onchange = () => this.#show();
+    const use = (name: string) => this.#try(model.use(name, this.#role.value as ModelRole));
     const pull = (name: string, acceptsLicence = false) =>
       this.#try(model.pull(name, acceptsLicence).then(() => this.#pull.follow()));
-    this.#here = new ModelListView(trans.__("On this machine"), trans.__("Load"), use);
-    const title = trans.__("To download, best first");
-    this.#suited = new ModelListView(title, trans.__("Pull"), (name) => pull(name));
-    this.#pull = new PullView({
-      pull,
-      end: () => model.endPull(),
-      use: (name) => {
-        model.endPull();
-        use(name);
-      },
-    });
+    this.#here = new ModelListView("here", use);
+    this.#suited = new ModelListView("suited", pull);
+    this.#pull = new PullView(model, pull, use);
     this.node.append(this.#stop, this.#error, this.#pull.node);
-    this.node.append(this.#here.node, this.#suited.node, otherModel(pull));
+    const role = make("label", "jllm-model-role", trans.__("Use for"), this.#role);
+    this.node.append(role, this.#here.node, this.#suited.node, otherModel(pull));
     if (openSettings) {
       this.node.append(makeButton(trans.__("Settings…"), openSettings, { isPlain: false }));
     }
     this.dispose = model.onChange(() => this.#show());
     this.#show();
-    model.list().catch((error: unknown) => this.#say(error));
+    this.#try(model.list());
   }
 
   #show(): void {
     const { status } = this.#model;
     if (!status) return;
+    const { kv_used: used, kv_room: room } = status;
+    const kv = [number(used), number(room), number((100 * used) / room)] as const;
     const facts = [
       [trans.__("Model"), status.model ?? trans.__("none loaded; the first prompt loads one")],
       [trans.__("State"), stateWords(status)],
-      [trans.__("KV cache"), this.#room()],
+      [trans.__("KV cache"), room ? trans.__("%1 of %2 tokens, %3 %", ...kv) : ""],
       [trans.__("Loaded beside it"), status.beside.join("; ")],
       [trans.__("Kernel's memory"), size(status.process_bytes)],
     ];
@@ -74,10 +69,11 @@ export class ModelPopup {
     this.#progress.hidden = status.state !== "loading";
     this.#progress.value = status.share ?? 0;
     this.#stop.hidden = !this.#model.canStop;
-    this.#pull.show(this.#model.pulling);
+    this.#pull.show();
     const focused = this.node.contains(document.activeElement) ? document.activeElement : null;
-    this.#here.show(this.#model.models?.here ?? NONE);
-    this.#suited.show(this.#model.models?.suited ?? NONE);
+    for (const list of [this.#here, this.#suited]) {
+      list.show(this.#model.models, this.#role.value as ModelRole);
+    }
     if (focused && !focused.checkVisibility()) this.#focusOn(focused);
   }
 
@@ -89,21 +85,24 @@ export class ModelPopup {
     (row ?? this.node).focus();
   }
 
-  #room(): string {
-    const { status } = this.#model;
-    if (!status?.kv_room) return "";
-    const [used, room] = [status.kv_used.toLocaleString(), status.kv_room.toLocaleString()];
-    return trans.__("%1 of %2 tokens, %3 %", used, room, fill(status));
-  }
-
   #try(work: Promise<void>): void {
     this.#error.textContent = "";
-    work.catch((error: unknown) => this.#say(error));
+    work.catch((error: Error) => {
+      this.#error.textContent = error.message;
+    });
   }
+}
 
-  #say(error: unknown): void {
-    this.#error.textContent = error instanceof Error ? error.message : String(error);
-  }
+/** A field for what a model is to be used for. */
+function roleField(): HTMLSelectElement {
+  const words: Record<ModelRole, string> = {
+    chat: trans.__("chats"),
+    task: trans.__("tasks"),
+    complete: trans.__("code at the cursor"),
+    embed: trans.__("vectors"),
+  };
+  const options = Object.entries(words).map(([role, word]) => new Option(word, role));
+  return make("select", "jllm-field", ...options);
 }
 
 /** A field for the name of any other model. */

@@ -3,12 +3,7 @@
 import type { Pull } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
-
-export interface PullActions {
-  pull(name: string, acceptsLicence: boolean): void;
-  end(): void;
-  use(name: string): void;
-}
+import type { ModelStatus } from "../kernel/model_status.js";
 
 /** It is there as long as there is something to tell. Only the end of a pull is read out. */
 export class PullView {
@@ -22,13 +17,20 @@ export class PullView {
     "jllm-pull",
     ...[this.#text, this.#end, this.#progress, this.#licence, this.#buttons],
   );
-  readonly #actions: PullActions;
+  readonly #model: ModelStatus;
+  readonly #again: (name: string, acceptsLicence: boolean) => void;
+  readonly #use: (name: string) => void;
   #shown = "";
-  #pull: Pull | null = null;
   #isAwaited = false;
 
-  constructor(actions: PullActions) {
-    this.#actions = actions;
+  constructor(
+    model: ModelStatus,
+    pull: (name: string, acceptsLicence: boolean) => void,
+    use: (name: string) => void,
+  ) {
+    this.#model = model;
+    this.#again = pull;
+    this.#use = use;
     this.node.setAttribute("aria-label", trans.__("Pull of a model"));
     this.node.tabIndex = -1;
     this.#end.setAttribute("role", "status");
@@ -40,12 +42,12 @@ export class PullView {
 
   /** Take the focus, once there is something to tell: somebody has asked for it here. */
   follow(): void {
-    if (this.#pull) this.#focus();
-    else this.#isAwaited = true;
+    this.#isAwaited = this.#model.pulling === null;
+    if (!this.#isAwaited) this.#focus();
   }
 
-  show(pull: Pull | null): void {
-    this.#pull = pull;
+  show(): void {
+    const pull = this.#model.pulling;
     const isRunning = pull?.state === "running";
     this.node.classList.toggle("jllm-empty", !pull); // not hidden: a live region has to be there
     this.#text.textContent = isRunning ? pull.text : "";
@@ -66,29 +68,33 @@ export class PullView {
 
   /** Go to what may be done; a licence is to be read before it is accepted. */
   #focus(): void {
-    const isLicence = this.#pull?.state === "licence";
-    const button = isLicence ? null : this.#buttons.querySelector("button");
-    (this.#pull?.licence ? this.#licence : (button ?? this.node)).focus();
+    const button = this.#buttons.querySelector("button") ?? this.node;
+    (this.#model.pulling?.licence ? this.#licence : button).focus();
   }
 
   #choices({ name, state, model }: Pull): HTMLElement[] {
-    const actions = this.#actions;
     const button = (label: string, onClick: () => void) =>
       makeButton(label, onClick, { isPlain: false });
+    const end = () => this.#model.endPull();
     if (state === "running") {
       const stop = button(trans.__("Stop"), () => {
         stop.disabled = true;
         this.#end.textContent = trans.__("Stopping…");
-        actions.end();
+        end();
       });
       return [stop];
     }
-    const close = button(trans.__("Close"), () => actions.end());
+    const close = button(trans.__("Close"), end);
     if (state === "done") {
-      return [button(trans.__("Use %1", model ?? name), () => actions.use(model ?? name)), close];
+      const pulled = model ?? name;
+      const use = () => {
+        end();
+        this.#use(pulled);
+      };
+      return [button(trans.__("Use %1", pulled), use), close];
     }
     const acceptsLicence = state === "licence";
     const words = acceptsLicence ? trans.__("Accept the licence and pull") : trans.__("Pull again");
-    return [button(words, () => actions.pull(name, acceptsLicence)), close];
+    return [button(words, () => this.#again(name, acceptsLicence)), close];
   }
 }

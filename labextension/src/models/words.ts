@@ -1,6 +1,5 @@
 /** What is said of the model where it is named, in words. */
 
-import type { ConnectionState } from "../connection/connection.js";
 import type { Activity, Pull } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
 
@@ -14,7 +13,16 @@ export function shortName(name: string): string {
 
 /** A size with two or three digits: "145 MB", "0.9 GB". */
 export function size(bytes: number): string {
-  return bytes < 5e8 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+  return bytes < 5e8
+    ? trans.__("%1 MB", number(bytes / 1e6))
+    : trans.__("%1 GB", number(bytes / 1e9, 1));
+}
+
+/** A number as the page's language writes it. */
+export function number(value: number, digits = 0): string {
+  const [minimumFractionDigits, maximumFractionDigits] = [digits, digits];
+  const language = globalThis.document?.documentElement.lang || undefined;
+  return value.toLocaleString(language, { minimumFractionDigits, maximumFractionDigits });
 }
 
 /** What the model does, in a word or two. */
@@ -23,7 +31,7 @@ export function stateWords({ state, share }: Pick<Activity, "state" | "share">):
     case "none":
       return trans.__("not loaded");
     case "loading":
-      return trans.__("loading %1 %", percent(share ?? 0));
+      return trans.__("loading %1 %", number(100 * (share ?? 0)));
     case "idle":
       return trans.__("idle");
     case "reading":
@@ -33,35 +41,19 @@ export function stateWords({ state, share }: Pick<Activity, "state" | "share">):
   }
 }
 
-/** How full the model's memory of what it has read is, or "" where that is not known. */
-export function fill({ kv_used, kv_room }: Activity): string {
-  return kv_room > 0 ? percent(kv_used / kv_room) : "";
-}
-
-/** The line where the model is named; with "" there is nothing to say. */
-export function line(
-  state: ConnectionState | null,
-  status: Activity | null,
-  pull: Pull | null,
-): string {
-  if (state === "absent") return trans.__("LLM: not loaded");
-  if (state === "differs") return trans.__("LLM: versions differ");
-  if (state !== "open") return "";
-  if (!status) return trans.__("LLM");
-  const isPulling = pull?.state === "running";
-  const pulling = isPulling ? [trans.__("pulling %1 %", percent(pull.share ?? 0))] : [];
-  if (!status.model) return [trans.__("LLM: no model loaded"), ...pulling].join(" · ");
-  const share = fill(status);
-  return [
-    shortName(status.model),
-    stateWords(status),
-    ...(share ? [trans.__("KV %1 %", share)] : []),
-    ...(status.beside.length ? [trans.__("%1 more", status.beside.length)] : []),
-    ...(status.process_bytes ? [size(status.process_bytes)] : []),
-    ...pulling,
-  ].join(" · ");
-}
-
-function percent(share: number): string {
-  return String(Math.round(100 * share));
+/** The line where the model is named: facts, one beside the other. */
+export function line(status: Activity, pull: Pull | null): string {
+  const { kv_used: used, kv_room: room, beside, process_bytes: bytes } = status;
+  const facts = status.model
+    ? [
+        shortName(status.model),
+        stateWords(status),
+        room > 0 && trans.__("KV %1 %", number((100 * used) / room)),
+        beside.length > 0 && trans.__("%1 more", number(beside.length)),
+        bytes && size(bytes),
+      ]
+    : [trans.__("LLM: no model loaded")];
+  const share = number(100 * (pull?.share ?? 0));
+  if (pull?.state === "running") facts.push(trans.__("pulling %1 %", share));
+  return facts.filter(Boolean).join(" · ");
 }

@@ -2,6 +2,7 @@
 
 import type { Chat, Found } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
+import { openBeside } from "../dom/places.js";
 import { trans } from "../dom/words.js";
 import type { NotebookChats } from "./notebook_chats.js";
 
@@ -22,14 +23,16 @@ export class ChatList {
   constructor(choose: (chat: string, turn?: number) => void) {
     this.#choose = choose;
     this.button.type = "button";
-    this.button.setAttribute("aria-haspopup", "dialog");
-    this.button.popoverTargetElement = this.popup;
-    this.popup.popover = "auto";
     this.popup.setAttribute("role", "dialog");
     this.popup.setAttribute("aria-label", trans.__("Chats of this notebook"));
     this.popup.append(this.#field, this.#status, this.#entries);
-    this.popup.addEventListener("toggle", () => this.#open());
     this.popup.addEventListener("keydown", (event) => this.#takeKey(event));
+    openBeside(this.button, this.popup, (isOpen) => {
+      if (!isOpen) return;
+      this.#field.value = "";
+      this.#field.focus();
+      this.#ask();
+    });
     this.#field.type = "search";
     this.#field.placeholder = trans.__("Search all chats");
     this.#field.setAttribute("aria-label", trans.__("Search all chats"));
@@ -42,18 +45,10 @@ export class ChatList {
 
   /** Say which chat of a notebook is shown. */
   show(chats: NotebookChats): void {
+    if (chats !== this.#chats) this.popup.hidePopover();
     this.#chats = chats;
     this.button.textContent = chats.current;
     this.button.setAttribute("aria-label", trans.__("Chat of this notebook: %1", chats.current));
-  }
-
-  #open(): void {
-    if (!this.popup.matches(":popover-open")) return;
-    const { x, bottom, width } = (this.button.parentElement ?? this.button).getBoundingClientRect();
-    Object.assign(this.popup.style, { left: `${x}px`, top: `${bottom}px`, width: `${width}px` });
-    this.#field.value = "";
-    this.#field.focus();
-    this.#ask();
   }
 
   async #ask(): Promise<void> {
@@ -62,33 +57,28 @@ export class ChatList {
     if (!chats || chats !== this.#chats || words !== this.#field.value.trim()) return;
     const named = chats.all.filter(({ name }) => isIn(name, words));
     this.#entries.replaceChildren(
-      ...named.toSorted(byAge).map((chat) => this.#chat(chat, chat.name === chats.current)),
+      ...named.toSorted(byAge).map((chat) => this.#chat(chat)),
       ...found.map((one) => this.#found(one)),
     );
     const count = named.length + found.length;
-    this.#status.textContent = words ? trans._n("%1 found", "%1 found", count, count) : "";
+    this.#status.textContent = words ? trans._n("%1 found", "%1 found", count) : "";
   }
 
-  #chat({ name, title, num_turns: count, when }: Chat, isCurrent: boolean): HTMLElement {
-    const turns = trans._n("%1 turn", "%1 turns", count, count);
+  #chat({ name, title, num_turns: count, when }: Chat): HTMLElement {
+    const turns = trans._n("%1 turn", "%1 turns", count);
     const note = when === null ? turns : trans.__("%1, %2", turns, date(when));
-    return this.#entry(name, note, [title], isCurrent);
+    return this.#entry(name, note, [title]);
   }
 
   #found({ chat, number, when, before, words, after }: Found): HTMLElement {
-    return this.#entry(chat, date(when), [before, make("mark", "", words), after], false, number);
+    return this.#entry(chat, date(when), [before, make("mark", "", words), after], number);
   }
 
-  #entry(
-    chat: string,
-    note: string,
-    text: (Node | string)[],
-    isCurrent: boolean,
-    turn?: number,
-  ): HTMLElement {
+  #entry(chat: string, note: string, text: (Node | string)[], turn?: number): HTMLElement {
     const parts = [make("strong", "", chat), make("small", "", note), make("span", "", ...text)];
     const entry = make("button", "", ...parts);
     entry.type = "button";
+    const isCurrent = turn === undefined && chat === this.#chats?.current;
     if (isCurrent) entry.setAttribute("aria-current", "true");
     entry.onclick = () => {
       this.popup.hidePopover();
@@ -98,13 +88,11 @@ export class ChatList {
   }
 
   #takeKey(event: KeyboardEvent): void {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step || event.isComposing) return;
     const stops: HTMLElement[] = [this.#field, ...this.#entries.querySelectorAll("button")];
-    const at = stops.indexOf(document.activeElement as HTMLElement);
-    if (event.isComposing) return;
-    if (event.key === "Escape") this.popup.hidePopover();
-    else if (event.key === "ArrowDown") stops[(at + 1) % stops.length]?.focus();
-    else if (event.key === "ArrowUp") stops.at(at - 1)?.focus();
-    else return;
+    const at = stops.indexOf(document.activeElement as HTMLElement) + step;
+    stops.at(at % stops.length)?.focus();
     event.preventDefault();
   }
 }

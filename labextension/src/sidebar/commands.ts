@@ -4,61 +4,44 @@ import type { JupyterFrontEnd } from "@jupyterlab/application";
 import { Dialog, InputDialog, showDialog } from "@jupyterlab/apputils";
 import { PathExt } from "@jupyterlab/coreutils";
 import type { Contents } from "@jupyterlab/services";
-import type { TranslationBundle } from "@jupyterlab/translation";
+import { trans } from "../dom/words.js";
 import { exportName } from "./naming.js";
 import type { NotebookChats } from "./notebook_chats.js";
-import type { SideBar } from "./side_bar.js";
+import { IDS, type SideBar } from "./side_bar.js";
 
-export const IDS = {
-  chat: "jupyter-llm:chat",
-  begin: "jupyter-llm:new-chat",
-  rename: "jupyter-llm:rename-chat",
-  export: "jupyter-llm:export-chat",
-  delete: "jupyter-llm:delete-chat",
-} as const;
-
-/** The commands about the chat that is shown, in the order of the menu. */
-export const CHAT_COMMANDS = [IDS.begin, IDS.rename, IDS.export, IDS.delete];
-
-export function addChatCommands(
-  commands: JupyterFrontEnd["commands"],
-  sideBar: SideBar,
-  contents: Contents.IManager,
-  trans: TranslationBundle,
-): void {
+/** Add those about the chat that is shown. */
+export function addChatCommands(app: JupyterFrontEnd, sideBar: SideBar): void {
+  const { commands } = app;
+  const { contents } = app.serviceManager;
   const add = (id: string, label: string, work: (chats: NotebookChats) => Promise<void>) => {
     commands.addCommand(id, {
-      label: `LLM: ${label}`,
+      label,
       isEnabled: () => sideBar.isVisible && sideBar.chats !== null,
       execute: async () => {
-        const { chats } = sideBar;
-        if (!chats) return;
         sideBar.say(""); // what was said before is over
-        try {
-          await work(chats);
-        } catch (error) {
-          sideBar.say(error instanceof Error ? error.message : String(error));
-        }
+        await (sideBar.chats && work(sideBar.chats))?.catch((error: Error) => {
+          sideBar.say(error.message);
+        });
       },
       describedBy: { args: { type: "object", properties: {} } },
     });
   };
-  add(IDS.begin, trans.__("New Chat"), async (chats) => {
+  add(IDS.begin, trans.__("LLM: New Chat"), async (chats) => {
     await chats.begin();
     sideBar.activate();
   });
-  add(IDS.rename, trans.__("Rename Chat…"), (chats) => rename(chats, trans));
-  add(IDS.export, trans.__("Export Chat"), async (chats) => {
+  add(IDS.rename, trans.__("LLM: Rename Chat…"), rename);
+  add(IDS.export, trans.__("LLM: Export Chat"), async (chats) => {
     const path = await save(chats, contents);
     sideBar.say(trans.__("Saved as %1.", PathExt.basename(path)), {
       label: trans.__("Open"),
       run: () => void commands.execute("docmanager:open", { path }),
     });
   });
-  add(IDS.delete, trans.__("Delete Chat…"), (chats) => remove(chats, trans));
+  add(IDS.delete, trans.__("LLM: Delete Chat…"), remove);
 }
 
-async function rename(chats: NotebookChats, trans: TranslationBundle): Promise<void> {
+async function rename(chats: NotebookChats): Promise<void> {
   const { value } = await InputDialog.getText({
     title: trans.__("Rename Chat"),
     label: trans.__("Name"),
@@ -68,7 +51,7 @@ async function rename(chats: NotebookChats, trans: TranslationBundle): Promise<v
   if (value !== null && value !== chats.current) await chats.rename(value);
 }
 
-async function remove(chats: NotebookChats, trans: TranslationBundle): Promise<void> {
+async function remove(chats: NotebookChats): Promise<void> {
   const { button } = await showDialog({
     title: trans.__("Delete Chat"),
     body: trans.__('Delete "%1" for good, with all its turns?', chats.current),

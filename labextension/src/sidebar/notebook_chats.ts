@@ -2,12 +2,10 @@
 
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { IStateDB } from "@jupyterlab/statedb";
-import type { TranslationBundle } from "@jupyterlab/translation";
-import { UUID } from "@lumino/coreutils";
-import type { IDisposable } from "@lumino/disposable";
-import { type ISignal, Signal } from "@lumino/signaling";
+import { Signal } from "@lumino/signaling";
 import type { Connection } from "../connection/connection.js";
-import type { Attachment, Chat, Found, Message, Request } from "../connection/messages.js";
+import type { Attachment, Chat, Found, Request } from "../connection/messages.js";
+import { make } from "../dom/elements.js";
 import { type PanelScript, panelScript } from "../markdown/panel_script.js";
 import { freeChatName } from "./naming.js";
 import { NotebookPage } from "./notebook_page.js";
@@ -15,44 +13,30 @@ import { PanelModel } from "./panel_model.js";
 import { savedView } from "./saved_chats.js";
 
 /** A chat that is shown, or was: it stays as it is, with what stands in its field. */
-interface ShownChat extends IDisposable {
+interface ShownChat {
   readonly model: PanelModel;
   readonly element: HTMLElement;
+  dispose(): void;
 }
 
 const FIRST = "default";
-
-/** Behind it stands the path of a notebook whose chat is another one. */
-const KEY = "jupyter-llm:chat:";
 
 /** So long a turn is waited for. */
 const MOST_FRAMES = 300;
 
 const nextFrame = () => new Promise(requestAnimationFrame);
 
-/** Let the chosen chats go along with notebooks, and with folders, that get another path. */
-export async function moveChosen(memory: IStateDB, from: string, to: string): Promise<void> {
-  const { ids, values } = await memory.list(KEY.slice(0, KEY.indexOf(":")));
-  for (const [index, id] of ids.entries()) {
-    const rest = id.slice(KEY.length + from.length);
-    if (id !== KEY + from + rest || (rest && !rest.startsWith("/"))) continue;
-    await memory.remove(id);
-    await memory.save(KEY + to + rest, values[index] ?? null);
-  }
-}
-
-export class NotebookChats implements IDisposable {
+export class NotebookChats {
   readonly panel: NotebookPanel;
   readonly connection: Connection;
   /** Another chat is shown, or there are others. */
-  readonly changed: ISignal<this, void>;
+  readonly changed = new Signal<this, void>(this);
   /** Where the chats are shown. */
-  readonly element = document.createElement("div");
+  readonly element = make("div", "jllm-side-chats jllm-fill");
 
-  readonly #trans: TranslationBundle;
-  readonly #changed: Signal<this, void>;
   readonly #memory: IStateDB | null;
   readonly #shown = new Map<string, ShownChat>();
+  readonly #attached: Attachment[] = [];
   #saved: readonly Chat[] = [];
   #savedView: HTMLElement | null = null;
   #current = FIRST;
@@ -60,23 +44,11 @@ export class NotebookChats implements IDisposable {
   #isChosen = false;
   #isDisposed = false;
 
-  constructor(
-    panel: NotebookPanel,
-    connection: Connection,
-    memory: IStateDB | null,
-    trans: TranslationBundle,
-  ) {
+  constructor(panel: NotebookPanel, connection: Connection, memory: IStateDB | null) {
     this.panel = panel;
     this.connection = connection;
     this.#memory = memory;
-    this.#trans = trans;
-    this.#changed = new Signal(this);
-    this.changed = this.#changed;
-    this.element.className = "jllm-side-chats jllm-fill";
-  }
-
-  get isDisposed(): boolean {
-    return this.#isDisposed;
+    panel.context.pathChanged.connect(this.#remember, this);
   }
 
   /** The name of the chat that is shown. */
@@ -96,7 +68,7 @@ export class NotebookChats implements IDisposable {
     return this.all.map(({ name }) => name);
   }
 
-  /** Show a chat, now or once there is a connection; by itself the one that was shown last. */
+  /** Show a chat, or the one that was shown last. What it takes is fetched the first time. */
   async show(chosen?: string): Promise<void> {
     if (chosen !== undefined) this.#choose(chosen);
     else if (!this.#isChosen) await this.#recall();
@@ -108,33 +80,32 @@ export class NotebookChats implements IDisposable {
       if (!this.#shown.has(name)) this.#shown.set(name, this.#open(name, makeWidget));
     }
     for (const [other, { element }] of this.#shown) element.hidden = other !== this.#current;
+    const model = this.#shown.get(this.#current)?.model;
+    if (model) for (const one of this.#attached.splice(0)) model.tell("attach", one);
   }
 
-  /** Show a turn of a chat, and go there. */
-  async showTurn(chat: string, number: number): Promise<void> {
-    await this.show(chat);
-    const find = () =>
-      this.#shown.get(chat)?.element.querySelector<HTMLElement>(`[data-number="${number}"]`);
+  /** Wait for a turn of the chat that is shown; null if it does not come. */
+  async turn(number: number): Promise<HTMLElement | null> {
+    const shown = this.#shown.get(this.#current);
+    const find = () => shown?.element.querySelector<HTMLElement>(`[data-number="${number}"]`);
     for (let frames = 0; frames < MOST_FRAMES && !find(); frames += 1) await nextFrame();
     await nextFrame(); // a chat that has just come shows its end first
-    const turn = find();
-    if (!turn) return;
-    turn.tabIndex = -1;
-    turn.focus({ preventScroll: true });
-    turn.scrollIntoView({ block: "start" });
+    return find() ?? null;
   }
 
   /** Show what the notebook was saved with, as long as nothing of a kernel's is shown. */
-  showSaved(): void {
+  async showSaved(): Promise<void> {
+    await this.panel.context.ready;
     this.#savedView?.remove();
-    this.#savedView = this.#shown.size === 0 ? savedView(this.panel) : null;
+    const cells = this.#shown.size === 0 ? this.panel.content.model?.cells : null;
+    this.#savedView = savedView(cells ?? []);
     if (this.#savedView) this.element.append(this.#savedView);
   }
 
-  /** Have something go along with the next prompt of the chat that is shown. */
-  async attach(attachment: Attachment): Promise<void> {
-    await this.show();
-    this.#shown.get(this.#current)?.model.attach(attachment);
+  /** Have something go along with the next prompt of the chat that is shown, once there is one. */
+  attach(attachment: Attachment): Promise<void> {
+    this.#attached.push(attachment);
+    return this.show();
   }
 
   /** Begin another chat. */
@@ -164,7 +135,7 @@ export class NotebookChats implements IDisposable {
     this.#shown.delete(name);
     this.#current = FIRST; // so that the one that has gone is among the names no more
     await this.show(this.names[0]);
-    this.#changed.emit();
+    this.changed.emit();
   }
 
   /** The chat that is shown as a Markdown text. */
@@ -175,11 +146,10 @@ export class NotebookChats implements IDisposable {
   }
 
   dispose(): void {
-    if (this.#isDisposed) return;
     this.#isDisposed = true;
     for (const shown of this.#shown.values()) shown.dispose();
-    this.#shown.clear();
     this.element.remove();
+    this.panel.context.pathChanged.disconnect(this.#remember, this);
     Signal.clearData(this);
   }
 
@@ -187,9 +157,8 @@ export class NotebookChats implements IDisposable {
     const isOther = name !== this.#current;
     this.#current = name;
     this.#isChosen = true;
-    if (name === FIRST) void this.#memory?.remove(this.#key);
-    else void this.#memory?.save(this.#key, name);
-    if (isOther) this.#changed.emit();
+    this.#remember();
+    if (isOther) this.changed.emit();
   }
 
   /** Keep a chat by its other name; an empty one that had it goes by the first, as in the kernel. */
@@ -202,7 +171,7 @@ export class NotebookChats implements IDisposable {
     this.#saved = this.#saved.map((chat) => (chat.name === from ? { ...chat, name: to } : chat));
     if (this.#current === from) this.#choose(to);
     else if (other && this.#current === to) this.#choose(from);
-    this.#changed.emit();
+    this.changed.emit();
   }
 
   #keep(shown: ShownChat, name: string): void {
@@ -219,41 +188,38 @@ export class NotebookChats implements IDisposable {
     this.#isChosen = true;
   }
 
+  /** Keep in mind which chat is shown where the notebook lies now. */
+  #remember(): void {
+    if (!this.#isChosen) return;
+    if (this.#current === FIRST) void this.#memory?.remove(this.#key);
+    else void this.#memory?.save(this.#key, this.#current);
+  }
+
   get #key(): string {
-    return KEY + this.panel.context.path;
+    return `jupyter-llm:chat:${this.panel.context.path}`;
   }
 
   async #ask(request: Request): Promise<Found[]> {
-    const answer: Message = await this.connection.request(request).reply;
+    const answer = await this.connection.request(request).reply;
     if (answer.type !== "chats") return [];
     this.#saved = answer.chats;
-    this.#changed.emit();
+    this.changed.emit();
     return answer.found;
   }
 
   #open(name: string, makeWidget: PanelScript["default"]): ShownChat {
     const { panel, connection } = this;
-    const element = document.createElement("div");
+    const element = make("div", "");
     this.element.append(element);
-    const place = { widget_manager: { context: panel.context }, page: new NotebookPage(panel) };
-    const gone = this.#trans.__("The kernel is not connected. See above.");
-    const model = new PanelModel(connection, UUID.uuid4(), name, place, gone);
+    const model = new PanelModel(connection, name, panel.context, new NotebookPage(panel));
     model.on("change:chat", (other) => this.#move(model.chat, other as string));
     const widget = makeWidget();
     const ends = [widget.initialize({ model }), widget.render({ model, el: element })];
-    let isDisposed = false;
-    return {
-      model,
-      element,
-      get isDisposed() {
-        return isDisposed;
-      },
-      dispose() {
-        isDisposed = true;
-        for (const end of ends.reverse()) end();
-        model.dispose();
-        element.remove();
-      },
+    const dispose = () => {
+      for (const end of ends.reverse()) end();
+      model.dispose();
+      element.remove();
     };
+    return { model, element, dispose };
   }
 }

@@ -1,35 +1,31 @@
 /** Where the user is in a notebook, for the front end of a chat that stands beside it. */
 
-import type { Cell } from "@jupyterlab/cells";
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import { Signal } from "@lumino/signaling";
 import type { CellsOnPage } from "../page/cells.js";
 
 /** One notebook, whichever tab is in front. */
 export class NotebookPage implements CellsOnPage {
-  readonly #panel: NotebookPanel;
+  readonly #content: NotebookPanel["content"];
   readonly #listeners = new Set<() => void>();
-  #cell: Cell | null = null;
 
-  constructor(panel: NotebookPanel) {
-    this.#panel = panel;
-    panel.content.activeCellChanged.connect(this.#follow);
+  constructor({ content }: NotebookPanel) {
+    this.#content = content;
     this.#follow();
   }
 
   activeId(): string | null {
-    return this.#panel.content.activeCell?.model.id ?? null;
+    return this.#content.activeCell?.model.id ?? null;
   }
 
   selection(): string {
     // A cell that is out of sight may have no editor.
-    const editor = this.#panel.content.activeCell?.editor;
+    const editor = this.#content.activeCell?.editor;
     if (!editor) return "";
     const { start, end } = editor.getSelection();
     const [one, other] = [editor.getOffsetAt(start), editor.getOffsetAt(end)];
-    return editor.model.sharedModel
-      .getSource()
-      .slice(Math.min(one, other), Math.max(one, other))
-      .trim();
+    const source = editor.model.sharedModel.getSource();
+    return source.slice(Math.min(one, other), Math.max(one, other)).trim();
   }
 
   /** It stands in no cell. */
@@ -45,29 +41,21 @@ export class NotebookPage implements CellsOnPage {
   leaveHiddenMath(): void {}
 
   dispose(): void {
-    this.#listeners.clear();
-    this.#leave();
-    this.#panel.content.activeCellChanged.disconnect(this.#follow);
+    Signal.disconnectReceiver(this);
   }
 
-  #leave(): void {
-    const model = this.#cell?.model;
-    model?.selections.changed.disconnect(this.#tell);
-    model?.contentChanged.disconnect(this.#tell);
-    model?.stateChanged.disconnect(this.#tell);
-  }
-
-  readonly #follow = (): void => {
-    this.#leave();
-    this.#cell = this.#panel.content.activeCell;
-    const model = this.#cell?.model;
-    model?.selections.changed.connect(this.#tell);
-    model?.contentChanged.connect(this.#tell);
-    model?.stateChanged.connect(this.#tell);
+  #follow(): void {
+    Signal.disconnectReceiver(this); // the cell that the user was at
+    const { activeCell, activeCellChanged } = this.#content;
+    activeCellChanged.connect(this.#follow, this);
+    const { selections, contentChanged, stateChanged } = activeCell?.model ?? {};
+    for (const changed of [selections?.changed, contentChanged, stateChanged]) {
+      changed?.connect(this.#tell, this);
+    }
     this.#tell();
-  };
+  }
 
-  readonly #tell = (): void => {
+  #tell(): void {
     for (const listener of [...this.#listeners]) listener();
-  };
+  }
 }

@@ -1,23 +1,10 @@
 /** What chat_panel.js knows as its widget's model: one chat of one notebook, over the extension's comm. */
 
-import type { UUID } from "@lumino/coreutils";
-import type { Connection, ConnectionState } from "../connection/connection.js";
-import type { Attachment, PanelNews } from "../connection/messages.js";
+import { UUID } from "@lumino/coreutils";
+import type { Connection } from "../connection/connection.js";
+import type { PanelNews } from "../connection/messages.js";
+import { trans } from "../dom/words.js";
 import type { CellsOnPage } from "../page/cells.js";
-
-export type PanelId = ReturnType<typeof UUID.uuid4>;
-
-/** What a model needs of a connection. */
-export type Line = Pick<
-  Connection,
-  "state" | "stateChanged" | "panelReceived" | "request" | "tell"
->;
-
-/** Where the chat's front end finds the cells of the notebook. */
-export interface PanelPlace {
-  readonly widget_manager: { context: unknown };
-  readonly page: CellsOnPage;
-}
 
 type Listener = (value: unknown) => void;
 
@@ -27,26 +14,28 @@ type Listener = (value: unknown) => void;
  * kernel it says `change:chat`; whoever keeps chats by their names sets `chat` then.
  */
 export class PanelModel {
-  readonly widget_manager: PanelPlace["widget_manager"];
+  /** Where the front end finds the notebook, and where the user is in it. */
+  readonly widget_manager: { context: unknown };
   readonly page: CellsOnPage;
-  /** What is said of a prompt that cannot be sent. */
-  readonly gone: string;
   /** The chat's name, which it goes by when the kernel is another one. */
   chat: string;
-  readonly #id: PanelId;
-  readonly #line: Line;
+  readonly #id = UUID.uuid4();
+  readonly #line: Connection;
   readonly #listeners = new Map<string, Set<Listener>>();
 
-  constructor(line: Line, id: PanelId, chat: string, place: PanelPlace, gone: string) {
-    this.widget_manager = place.widget_manager;
-    this.page = place.page;
-    this.gone = gone;
+  constructor(line: Connection, chat: string, context: unknown, page: CellsOnPage) {
+    this.widget_manager = { context };
+    this.page = page;
     this.#line = line;
-    this.#id = id;
     this.chat = chat;
-    line.panelReceived.connect(this.#take);
-    line.stateChanged.connect(this.#follow);
+    line.panelReceived.connect(this.#take, this);
+    line.stateChanged.connect(this.#open, this);
     this.#open();
+  }
+
+  /** What is said of a prompt that cannot be sent. */
+  get gone(): string {
+    return trans.__("The kernel is not connected. See above.");
   }
 
   get(name: string): unknown {
@@ -62,45 +51,37 @@ export class PanelModel {
     this.#listeners.get(name)?.delete(listener);
   }
 
+  /** Let the listeners to something hear of it. */
+  tell(name: string, value?: unknown): void {
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(value);
+  }
+
   /** Send something; fails where there is no kernel that takes it. */
   send(message: Record<string, unknown>): void {
     if (this.#line.state !== "open") throw new Error(this.gone);
     this.#line.tell(this.#id, message);
   }
 
-  /** Have something go along with the next prompt. */
-  attach(attachment: Attachment): void {
-    this.#tell("attach", attachment);
-  }
-
   dispose(): void {
-    this.#line.panelReceived.disconnect(this.#take);
-    this.#line.stateChanged.disconnect(this.#follow);
+    this.#line.panelReceived.disconnect(this.#take, this);
+    this.#line.stateChanged.disconnect(this.#open, this);
     this.#listeners.clear();
-    if (this.#line.state === "open")
-      this.#line.request({ type: "panel-close", panel_id: this.#id });
+    if (this.#line.state !== "open") return;
+    this.#line.request({ type: "panel-close", panel_id: this.#id });
   }
 
   #open(): void {
     if (this.#line.state !== "open") return;
     this.#line.request({ type: "panel-open", panel_id: this.#id, chat: this.chat });
-    this.#tell("comm_live_update", undefined);
+    this.tell("comm_live_update");
   }
 
-  #tell(name: string, value: unknown): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(value);
-  }
-
-  readonly #take = (_: unknown, { panel, message }: PanelNews): void => {
+  #take(_: unknown, { panel, message }: PanelNews): void {
     if (panel !== this.#id) return;
     const { type, chat } = message;
     if (type === "snapshot" && typeof chat === "string" && chat !== this.chat) {
-      this.#tell("change:chat", chat);
+      this.tell("change:chat", chat);
     }
-    this.#tell("msg:custom", message);
-  };
-
-  readonly #follow = (_: unknown, state: ConnectionState): void => {
-    if (state === "open") this.#open();
-  };
+    this.tell("msg:custom", message);
+  }
 }

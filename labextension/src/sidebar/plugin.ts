@@ -8,13 +8,13 @@ import {
 import { ICommandPalette } from "@jupyterlab/apputils";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { IStateDB } from "@jupyterlab/statedb";
-import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { LabIcon } from "@jupyterlab/ui-components";
-import { Menu } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
-import { addChatCommands, CHAT_COMMANDS, IDS } from "./commands.js";
-import { moveChosen } from "./notebook_chats.js";
-import { SideBar } from "./side_bar.js";
+import { trans } from "../dom/words.js";
+import { addChatCommands } from "./commands.js";
+import { IDS, SideBar } from "./side_bar.js";
+
+const CHAT = "jupyter-llm:chat";
 
 const ICON = new LabIcon({
   name: "jupyter-llm:chat",
@@ -29,7 +29,7 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
   description: "Shows the chat of the notebook in front beside it.",
   autoStart: true,
   requires: [INotebookTracker, Connections],
-  optional: [ICommandPalette, ILayoutRestorer, IStateDB, ITranslator],
+  optional: [ICommandPalette, ILayoutRestorer, IStateDB],
   activate: (
     app: JupyterFrontEnd,
     tracker: INotebookTracker,
@@ -37,37 +37,18 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
     memory: IStateDB | null,
-    translator: ITranslator | null,
   ) => {
-    const trans = (translator ?? nullTranslator).load("jupyter_llm");
     const { commands, shell } = app;
-    const menu = new Menu({ commands });
-    for (const command of CHAT_COMMANDS) menu.addItem({ command });
-    const sideBar = new SideBar(connections, memory, trans, {
-      begin: () => void commands.execute(IDS.begin),
-      openMenu: (button) => {
-        const { left, bottom } = button.getBoundingClientRect();
-        menu.open(left, bottom);
-      },
-      leave: () => {
-        const { panel } = sideBar;
-        if (!panel) return;
-        shell.activateById(panel.id);
-        panel.content.activate();
-      },
-    });
+    const sideBar = new SideBar(app, connections, memory);
     sideBar.id = "jupyter-llm-side-bar";
     sideBar.title.icon = ICON;
-    sideBar.title.caption = trans.__("Chat");
-    shell.add(sideBar, "right", { rank: 800, type: "Chat" });
+    const name = trans.__("Chat");
+    sideBar.title.caption = name;
+    shell.add(sideBar, "right", { rank: 800, type: name });
     restorer?.add(sideBar, sideBar.id);
     tracker.currentChanged.connect((_, panel) => sideBar.follow(panel));
     sideBar.follow(tracker.currentWidget);
-    app.serviceManager.contents.fileChanged.connect((_, { type, oldValue, newValue }) => {
-      if (type !== "rename" || !oldValue?.path || !newValue?.path) return;
-      void (memory && moveChosen(memory, oldValue.path, newValue.path));
-    });
-    commands.addCommand(IDS.chat, {
+    commands.addCommand(CHAT, {
       label: trans.__("LLM: Chat about the Notebook"),
       icon: ICON,
       execute: ({ label, text }) => {
@@ -81,8 +62,8 @@ export const sideBarPlugin: JupyterFrontEndPlugin<void> = {
         },
       },
     });
-    addChatCommands(commands, sideBar, app.serviceManager.contents, trans);
+    addChatCommands(app, sideBar);
     const category = trans.__("Language Model");
-    for (const command of Object.values(IDS)) palette?.addItem({ command, category });
+    for (const command of [CHAT, ...Object.values(IDS)]) palette?.addItem({ command, category });
   },
 };

@@ -1,69 +1,75 @@
 /** The side bar: the chat of the notebook in front, and what is the matter where there is none. */
 
+import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { IStateDB } from "@jupyterlab/statedb";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { addIcon, ellipsesIcon, type LabIcon } from "@jupyterlab/ui-components";
 import type { Message } from "@lumino/messaging";
-import { Widget } from "@lumino/widgets";
+import { Menu, Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
 import type { Attachment } from "../connection/messages.js";
-import { loadFailure, standing } from "../connection/standing.js";
+import { standing } from "../connection/standing.js";
+import { make } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 import { ChatList } from "./chat_list.js";
 import { NotebookChats } from "./notebook_chats.js";
 
-/** So it is seen that a person does something. */
-const INPUT = ["pointerdown", "keydown"];
+/** The commands about the chat that is shown, in the order of the menu. */
+export const IDS = {
+  begin: "jupyter-llm:new-chat",
+  rename: "jupyter-llm:rename-chat",
+  export: "jupyter-llm:export-chat",
+  delete: "jupyter-llm:delete-chat",
+} as const;
 
-/** What the side bar asks of the application. */
-export interface SideBarActions {
-  begin(): void;
-  openMenu(button: HTMLElement): void;
-  leave(): void;
-}
+const LOAD = "jupyter-llm:load";
 
 /** Nothing is asked of a kernel and nothing fetched before it is seen. */
 export class SideBar extends Widget {
+  readonly #app: JupyterFrontEnd;
   readonly #connections: Connections;
-  readonly #trans: TranslationBundle;
+  readonly #memory: IStateDB | null;
   readonly #chats = new Map<NotebookPanel, NotebookChats>();
   readonly #list = new ChatList((chat, turn) => this.#choose(chat, turn));
-  readonly #head = document.createElement("div");
-  readonly #line = document.createElement("div");
-  readonly #text = document.createElement("span");
-  readonly #load = document.createElement("button");
-  readonly #body = document.createElement("div");
-  readonly #memory: IStateDB | null;
-  readonly #actions: SideBarActions;
+  readonly #head = make("div", "jllm-side-head", this.#list.button, this.#list.popup);
+  readonly #text = make("span", "");
+  readonly #button = make("button", "jp-mod-styled jllm-side-button");
+  readonly #line = make("div", "jllm-side-line", this.#text, this.#button);
+  readonly #body = make("div", "jllm-side-body");
   #panel: NotebookPanel | null = null;
   #wantsFocus = false;
 
-  constructor(
-    connections: Connections,
-    memory: IStateDB | null,
-    trans: TranslationBundle,
-    actions: SideBarActions,
-  ) {
+  constructor(app: JupyterFrontEnd, connections: Connections, memory: IStateDB | null) {
     super();
+    this.#app = app;
     this.#connections = connections;
     this.#memory = memory;
-    this.#trans = trans;
-    this.#actions = actions;
     this.addClass("jllm-side");
     this.node.setAttribute("role", "region");
     this.node.setAttribute("aria-label", trans.__("Chat with the model in the kernel"));
-    this.#build();
+    const { commands } = app;
+    const menu = new Menu({ commands });
+    for (const command of Object.values(IDS)) menu.addItem({ command });
+    const more = iconButton(ellipsesIcon, trans.__("More"), () => {
+      const { left, bottom } = more.getBoundingClientRect();
+      menu.open(left, bottom);
+    });
+    more.setAttribute("aria-haspopup", "menu");
+    const begin = () => void commands.execute(IDS.begin);
+    this.#head.append(iconButton(addIcon, trans.__("New chat"), begin), more);
+    this.#text.setAttribute("role", "status");
+    this.#button.type = "button";
+    this.node.append(this.#head, this.#line, this.#body);
+    // Before the chat, which keeps what is typed to itself; it says whether a key meant something.
+    this.node.addEventListener("keydown", this.#takeKey, { capture: true });
+    document.addEventListener("pointerdown", this.#seeInput, true);
+    document.addEventListener("keydown", this.#seeInput, true);
   }
 
   /** The chats of the notebook in front, if its kernel is connected. */
   get chats(): NotebookChats | null {
     const chats = this.#panel && this.#chats.get(this.#panel);
     return chats?.connection.state === "open" ? chats : null;
-  }
-
-  /** The notebook in front. */
-  get panel(): NotebookPanel | null {
-    return this.#panel;
   }
 
   /** Have something go along with the next prompt in the chat of the notebook in front. */
@@ -81,19 +87,11 @@ export class SideBar extends Widget {
   /** Say something, with a button behind it that does something about it. */
   say(text: string, action?: { label: string; run: () => void }): void {
     this.#text.textContent = text;
-    this.#line.hidden = text === "" && !action;
-    this.#load.hidden = !action;
-    this.#load.disabled = false;
-    this.#load.textContent = action?.label ?? "";
-    this.#load.onclick = action?.run ?? null;
-  }
-
-  dispose(): void {
-    if (this.isDisposed) return;
-    for (const chats of this.#chats.values()) chats.dispose();
-    this.#chats.clear();
-    for (const type of INPUT) document.removeEventListener(type, this.#seeInput, true);
-    super.dispose();
+    this.#line.hidden = text === "";
+    this.#button.hidden = !action;
+    this.#button.disabled = false;
+    this.#button.textContent = action?.label ?? "";
+    this.#button.onclick = action?.run ?? null;
   }
 
   protected onAfterShow(message: Message): void {
@@ -104,7 +102,6 @@ export class SideBar extends Widget {
   protected onActivateRequest(message: Message): void {
     super.onActivateRequest(message);
     this.#wantsFocus = true;
-    this.#takeFocus();
     // The palette that it may have been opened with gives the focus back to the notebook first.
     requestAnimationFrame(() => {
       this.#wantsFocus = true;
@@ -112,31 +109,12 @@ export class SideBar extends Widget {
     });
   }
 
-  #build(): void {
-    const { __ } = { __: this.#trans.__.bind(this.#trans) };
-    this.#head.className = "jllm-side-head";
-    this.#head.append(
-      this.#list.button,
-      this.#list.popup,
-      iconButton(addIcon, __("New chat"), () => this.#actions.begin()),
-      iconButton(ellipsesIcon, __("More"), (button) => this.#actions.openMenu(button), "menu"),
-    );
-    this.#text.setAttribute("role", "status");
-    this.#load.className = "jp-mod-styled jllm-side-button";
-    this.#load.type = "button";
-    this.#line.className = "jllm-side-line";
-    this.#line.append(this.#text, this.#load);
-    this.#body.className = "jllm-side-body";
-    this.node.append(this.#head, this.#line, this.#body);
-    // Before the chat, which keeps what is typed to itself; it says whether a key meant something.
-    this.node.addEventListener("keydown", this.#takeKey, { capture: true });
-    for (const type of INPUT) document.addEventListener(type, this.#seeInput, true);
-  }
-
   readonly #takeKey = (event: KeyboardEvent): void => {
     if (event.key !== "Escape" || event.isComposing) return;
     setTimeout(() => {
-      if (!event.defaultPrevented) this.#actions.leave();
+      if (event.defaultPrevented || !this.#panel) return;
+      this.#app.shell.activateById(this.#panel.id);
+      this.#panel.content.activate();
     });
   };
 
@@ -144,15 +122,14 @@ export class SideBar extends Widget {
   #show(): void {
     if (!this.isVisible) return;
     const chats = this.#panel && this.#of(this.#panel);
-    const { state = null, version = "", kernelVersion = null } = chats?.connection ?? {};
-    const versions = { ours: version, theirs: kernelVersion };
-    const { text, canLoad } = standing(state, versions, (said, ...v) => this.#trans.__(said, ...v));
-    const load = { label: this.#trans.__("Load it"), run: () => void this.#loadKernel() };
-    this.say(text, canLoad ? load : undefined);
-    this.#head.hidden = state !== "open";
+    const { connection = null } = chats ?? {};
+    const isOpen = connection?.state === "open";
+    const load = { label: trans.__("Load it"), run: () => this.#load() };
+    this.say(standing(connection), connection?.state === "absent" ? load : undefined);
+    this.#head.hidden = !isOpen;
     for (const other of this.#chats.values()) other.element.hidden = other !== chats;
-    if (state !== "open") chats?.showSaved();
-    if (!chats || state !== "open") return;
+    if (!isOpen) void chats?.showSaved();
+    if (!chats || !isOpen) return;
     this.#list.show(chats);
     chats.show().then(() => this.#takeFocus(), this.#fail);
     chats.list().catch(() => {}); // the connection was lost: it says so
@@ -163,52 +140,41 @@ export class SideBar extends Widget {
     const known = this.#chats.get(panel);
     if (known) return known;
     const connection = this.#connections.of(panel);
-    const chats = new NotebookChats(panel, connection, this.#memory, this.#trans);
+    const chats = new NotebookChats(panel, connection, this.#memory);
     this.#chats.set(panel, chats);
     this.#body.append(chats.element);
     const show = () => {
       if (panel === this.#panel) this.#show();
     };
-    chats.connection.stateChanged.connect(show);
+    connection.stateChanged.connect(show);
     chats.changed.connect(() => {
       if (panel === this.#panel) this.#list.show(chats);
     });
     panel.disposed.connect(() => {
-      chats.connection.stateChanged.disconnect(show);
+      connection.stateChanged.disconnect(show);
       chats.dispose();
       this.#chats.delete(panel);
     });
     return chats;
   }
 
+  /** Show a chat and go to its field, or to a turn, unless somebody does something else meanwhile. */
   #choose(chat: string, turn?: number): void {
     const { chats } = this;
-    this.#wantsFocus = turn === undefined;
-    const shown = turn === undefined ? chats?.show(chat) : chats?.showTurn(chat, turn);
-    shown?.then(() => this.#takeFocus(), this.#fail);
+    this.#wantsFocus = true;
+    const shown = chats?.show(chat).then(() => (turn === undefined ? null : chats.turn(turn)));
+    shown?.then((place) => this.#takeFocus(place), this.#fail);
   }
 
-  readonly #fail = (error: unknown): void => {
-    const reason = error instanceof Error ? error.message : String(error);
-    this.say(this.#trans.__("The chat cannot be shown: %1", reason));
+  readonly #fail = (error: Error): void => {
+    this.say(trans.__("The chat cannot be shown: %1", error.message));
   };
 
-  async #loadKernel(): Promise<void> {
-    const { connection } = this.#panel ? this.#of(this.#panel) : {};
-    if (!connection) return;
-    const panel = this.#panel;
+  #load(): void {
     this.#wantsFocus = true;
-    this.#load.disabled = true;
-    this.#text.textContent = this.#trans.__("Loading…");
-    try {
-      await connection.load();
-      this.#takeFocus();
-    } catch (error) {
-      if (this.#panel !== panel) return;
-      this.#show();
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#text.textContent = loadFailure(reason, (said, ...v) => this.#trans.__(said, ...v));
-    }
+    this.#button.disabled = true;
+    this.#text.textContent = trans.__("Loading…");
+    this.#app.commands.execute(LOAD).then(() => this.#show(), this.#fail);
   }
 
   /** Whoever goes on elsewhere until there is a field stays there. */
@@ -216,30 +182,24 @@ export class SideBar extends Widget {
     if (!(target instanceof Node && this.node.contains(target))) this.#wantsFocus = false;
   };
 
-  /** Go to where prompts are written, once that is there. */
-  #takeFocus(): void {
+  /** Go to where prompts are written, once that is there, or to a turn. */
+  #takeFocus(turn: HTMLElement | null = null): void {
     if (!this.#wantsFocus || !this.isVisible) return;
-    const field = [...this.#body.querySelectorAll<HTMLElement>(".jllm-composer textarea")].find(
-      (found) => found.checkVisibility(),
-    );
-    if (field) this.#wantsFocus = false;
-    (field ?? (this.#load.hidden ? null : this.#load))?.focus();
+    const fields = this.#body.querySelectorAll<HTMLElement>(".jllm-composer textarea");
+    const place = turn ?? [...fields].find((found) => found.checkVisibility());
+    if (place) this.#wantsFocus = false;
+    if (turn) turn.tabIndex = -1;
+    (place ?? this.#button).focus({ preventScroll: true }); // a hidden button takes none
+    turn?.scrollIntoView({ block: "start" });
   }
 }
 
-function iconButton(
-  icon: LabIcon,
-  name: string,
-  onClick: (button: HTMLElement) => void,
-  popup?: string,
-): HTMLButtonElement {
-  const button = document.createElement("button");
-  button.className = "jllm-side-icon";
+function iconButton(icon: LabIcon, name: string, onClick: () => void): HTMLButtonElement {
+  const shown = icon.element({ tag: "span", elementSize: "normal" });
+  const button = make("button", "jllm-side-icon", shown);
   button.type = "button";
   button.title = name;
   button.setAttribute("aria-label", name);
-  if (popup) button.setAttribute("aria-haspopup", popup);
-  button.append(icon.element({ tag: "span", elementSize: "normal" }));
-  button.onclick = () => onClick(button);
+  button.onclick = onClick;
   return button;
 }

@@ -36,11 +36,11 @@ def test_the_models_are_listed_and_which_is_loaded_that_one_first(
     page = open_page()
     listed = {model["name"]: model for model in here(page)}
     assert re.fullmatch(r"chat · \d+\.\d kB", listed["other"]["note"])
-    assert not any(model["is_loaded"] for model in listed.values())
+    assert not any(model["roles"] for model in listed.values())
     llm.use("other")
     first, *others = here(page)
-    assert (first["name"], first["is_loaded"]) == ("other", True)
-    assert not any(model["is_loaded"] for model in others)
+    assert (first["name"], first["roles"]) == ("other", ["chat"])
+    assert not any(model["roles"] for model in others)
 
 
 def test_of_two_files_with_one_name_the_page_and_the_panel_offer_the_one_that_it_means(
@@ -52,7 +52,7 @@ def test_of_two_files_with_one_name_the_page_and_the_panel_offer_the_one_that_it
         llm.use(path)
     llm.unload(second)
     assert [one.entry.name for one in listed_models(llm)].count("other") == 2
-    assert [one["is_loaded"] for one in here(open_page()) if one["name"] == "other"] == [True]
+    assert [one["roles"] for one in here(open_page()) if one["name"] == "other"] == [["chat"]]
     call = Call(llm=llm, chat=llm.chat("default"))
     offer = PANEL_COMMANDS["models"].run(call)
     assert isinstance(offer, Offer)
@@ -70,6 +70,17 @@ def test_a_chosen_model_is_loaded_and_stays_chosen(open_page: OpenPage, other: P
     page = open_page()
     assert page.answer("use-model", model="other")["type"] == "done"
     assert llm.engine().info.path == other
+
+
+def test_a_model_is_chosen_for_what_else_there_is_beside_that_of_chats(
+    open_page: OpenPage, other: Path
+) -> None:
+    page = open_page()
+    llm.use("tiny")
+    assert page.answer("use-model", model="other", role="task")["type"] == "done"
+    assert llm.engine().info.name == "tiny"
+    roles = {model["name"]: model["roles"] for model in here(page)}
+    assert (roles["tiny"], roles["other"]) == (["chat"], ["task"])
 
 
 def test_a_model_that_is_not_there_is_an_error_in_one_line(open_page: OpenPage) -> None:
