@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { Signal } from "@lumino/signaling";
+import { letLand } from "../lib/prompt_cells/landing.js";
 import { colourPrompts, isPromptCell, MARKDOWN } from "../lib/prompt_cells/prompt_cell.js";
 
 const PYTHON = "text/x-ipython";
@@ -86,4 +88,21 @@ test("a cell that has gone is left alone", () => {
   cell.write("%%llm");
   assert.equal(cell.mimeType, PYTHON);
   assert.equal(cell.slots.size, 0);
+});
+
+test("code lands once, however many views a notebook has", () => {
+  const added = /** @type {Signal<any, any>} */ (new Signal({}));
+  letLand({ added });
+  const received = /** @type {Signal<any, any>} */ (new Signal({}));
+  /** @type {any[]} */
+  const told = [];
+  const connection = { received, request: (/** @type {any} */ message) => told.push(message) };
+  const panel = { context: { model: { cells: { length: 0 } } } };
+  added.emit({ panel, connection });
+  added.emit({ panel, connection });
+  received.emit({ type: "put-cells", id: "1", cell: "c", cells: [], before: null });
+  assert.deepEqual(
+    told.map(({ type, target, refusal }) => [type, target, refusal]),
+    [["landed", "1", "gone"]],
+  );
 });

@@ -4,8 +4,8 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
 import { Connections } from "../connection/connections.js";
-import { NotebookDocument } from "../page/document.js";
-import { CellDrafts } from "./cell_drafts.js";
+import { tellDrafts } from "./cell_drafts.js";
+import { letLand } from "./landing.js";
 import { magicLine } from "./magic_line.js";
 import { colourPrompts } from "./prompt_cell.js";
 
@@ -30,14 +30,7 @@ export const promptCells: JupyterFrontEndPlugin<void> = {
         return EditorExtensionRegistry.createImmutableExtension(magicLine);
       },
     });
-    connections.added.connect((_, { panel, connection }) => {
-      new CellDrafts(panel, connection);
-      connection.received.connect((_, message) => {
-        if (message.type !== "put-cells") return;
-        const { id: target, cell, cells, before } = message;
-        const landing = new NotebookDocument(panel.context.model).land(cell, cells, before);
-        connection.request({ type: "landed", target, ...landing });
-      });
-    });
+    connections.added.connect((_, { panel, connection }) => tellDrafts(panel, connection));
+    letLand(connections);
   },
 };
