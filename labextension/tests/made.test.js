@@ -31,6 +31,11 @@ test("what is no record is none, and what it lacks is left out", () => {
   assert.deepEqual(made, { model: "m", quantization: "", licence: "", time: null });
 });
 
+test("a name from elsewhere cannot turn the text around it", () => {
+  const [made] = madeBy({ jupyter_llm: { ...RECORD, model: "\u202eevil" } });
+  assert.ok(made && !made.model.includes("\u202e"));
+});
+
 /** What the kernel is held by as well. */
 const DATA = new URL("../../tests/data/records/", import.meta.url);
 const read = (/** @type {string} */ name) => JSON.parse(readFileSync(new URL(name, DATA), "utf8"));

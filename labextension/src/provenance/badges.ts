@@ -1,11 +1,11 @@
 /** Small badges at what a model wrote: under the source of a cell, and under its outputs. */
 
-import { type Cell, type ICellModel, isCodeCellModel } from "@jupyterlab/cells";
+import { type ICellModel, isCodeCellModel } from "@jupyterlab/cells";
 import type { NotebookPanel } from "@jupyterlab/notebook";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Metadata } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 import { keepAtCells } from "../page/at_cells.js";
 import { labelOf, type Made, madeBy, plainText } from "./made.js";
 
@@ -21,26 +21,19 @@ export interface Generated {
 type Where = "source" | "outputs";
 
 /** Keep badges at all that models wrote in a notebook; `show` is called with what was clicked. */
-export function addBadges(
-  panel: NotebookPanel,
-  trans: TranslationBundle,
-  show: (generated: Generated) => void,
-): void {
-  const rows = new WeakMap<Cell, Map<Where, BadgeRow>>();
-  const add = (cell: Cell, where: Where): BadgeRow => {
-    const row = new BadgeRow(trans, where, show);
-    const layout = cell.layout as PanelLayout;
-    const input = layout.widgets.findIndex((part) => part.hasClass("jp-Cell-inputWrapper"));
-    layout.insertWidget(where === "source" ? input + 1 : layout.widgets.length - 1, row);
-    rows.set(cell, (rows.get(cell) ?? new Map()).set(where, row));
-    return row;
-  };
+export function addBadges(panel: NotebookPanel, show: (generated: Generated) => void): void {
   keepAtCells(panel, (cell) => {
+    const layout = cell.layout as PanelLayout;
     const found = { source: ofSource(cell.model), outputs: ofOutputs(cell.model) };
     for (const where of ["source", "outputs"] as const) {
-      const row = rows.get(cell)?.get(where);
-      if (row) row.tell(found[where]);
-      else if (found[where].length > 0) add(cell, where).tell(found[where]);
+      const rows = layout.widgets.filter((part) => part instanceof BadgeRow);
+      let row = rows.find((one) => one.where === where);
+      if (!row && found[where].length > 0) {
+        const input = layout.widgets.findIndex((part) => part.hasClass("jp-Cell-inputWrapper"));
+        row = new BadgeRow(where, show);
+        layout.insertWidget(where === "source" ? input + 1 : layout.widgets.length - 1, row);
+      }
+      row?.tell(found[where]);
     }
   });
 }
@@ -64,17 +57,14 @@ function ofOutputs(model: ICellModel): Generated[] {
 }
 
 class BadgeRow extends Widget {
-  readonly #trans: TranslationBundle;
-  readonly #where: Where;
-  readonly #show: (generated: Generated) => void;
   #generated: Generated[] = [];
   #labels = "";
 
-  constructor(trans: TranslationBundle, where: Where, show: (generated: Generated) => void) {
+  constructor(
+    readonly where: Where,
+    readonly onShow: (generated: Generated) => void,
+  ) {
     super();
-    this.#trans = trans;
-    this.#where = where;
-    this.#show = show;
     this.addClass("jllm-badges");
     this.node.dataset.lmSuppressShortcuts = "true"; // Enter is the button's, and not the notebook's
   }
@@ -82,7 +72,8 @@ class BadgeRow extends Widget {
   /** Show a badge for each of these texts; one that is there already stays, with its focus. */
   tell(generated: Generated[]): void {
     this.#generated = generated;
-    const labels = generated.map(({ made }) => labelOf(made));
+    const language = document.documentElement.lang || undefined;
+    const labels = generated.map(({ made }) => labelOf(made, language));
     this.setHidden(labels.length === 0);
     if (JSON.stringify(labels) === this.#labels) return;
     this.#labels = JSON.stringify(labels);
@@ -92,15 +83,14 @@ class BadgeRow extends Widget {
   #badge(label: string, index: number): HTMLElement {
     const badge = make("button", "jllm-badge", label);
     badge.type = "button";
-    const said =
-      this.#where === "source"
-        ? this.#trans.__("Code written by %1. Show the record", label)
-        : this.#trans.__("Answer written by %1. Show the record", label);
-    badge.title = said;
-    badge.setAttribute("aria-label", said);
+    badge.title =
+      this.where === "source"
+        ? trans.__("Code written by %1. Show the record", label)
+        : trans.__("Answer written by %1. Show the record", label);
+    badge.setAttribute("aria-label", badge.title);
     badge.addEventListener("click", () => {
       const generated = this.#generated[index];
-      if (generated) this.#show(generated);
+      if (generated) this.onShow(generated);
     });
     return badge;
   }

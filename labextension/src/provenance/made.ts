@@ -1,5 +1,6 @@
 /** What the metadata of a cell or an output say of how its text was made, as far as a badge tells it. */
 
+import { withVisibleControls } from "../dom/characters.js";
 import { COMPLETED, RECORDS, standing, written } from "../dom/pieces.js";
 
 /** One record, unchecked: whoever made the notebook may have written anything there. */
@@ -52,5 +53,5 @@ function field(value: unknown, name: string): unknown {
 }
 
 function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
+  return typeof value === "string" ? withVisibleControls(value) : "";
 }

@@ -2,7 +2,6 @@
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
-import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { Connections } from "../connection/connections.js";
 import { markSwitchedOff } from "../dom/switches.js";
 import { addBadges } from "./badges.js";
@@ -13,17 +12,15 @@ export const provenance: JupyterFrontEndPlugin<void> = {
   description: "Marks what a model wrote, and shows what is recorded of it.",
   autoStart: true,
   requires: [Connections],
-  optional: [ITranslator, ISettingRegistry],
+  optional: [ISettingRegistry],
   activate: (
     _app: JupyterFrontEnd,
     connections: Connections,
-    translator: ITranslator | null,
     settings: ISettingRegistry | null,
   ) => {
     void markSwitchedOff(settings, provenance.id, "badges");
-    const trans = (translator ?? nullTranslator).load("jupyter_llm");
     connections.added.connect((_, { panel, connection }) => {
-      addBadges(panel, trans, (text) => void showRecord(text, connection, trans));
+      addBadges(panel, (text) => void showRecord(text, connection));
     });
   },
 };

@@ -1,38 +1,30 @@
 /** Shows what is recorded of how a text was made. */
 
 import { Dialog, showDialog } from "@jupyterlab/apputils";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import { make } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
 import type { Generated } from "./badges.js";
 
 /** Show the record of a text; the focus comes back when it is closed. */
-export async function showRecord(
-  generated: Generated,
-  connection: Connection,
-  trans: TranslationBundle,
-): Promise<void> {
-  const body = new RecordBody(generated, connection, trans);
+export async function showRecord(generated: Generated, connection: Connection): Promise<void> {
+  const body = new RecordBody(generated, connection);
   const buttons = [Dialog.okButton({ label: trans.__("Close") })];
   await showDialog({ title: trans.__("How this was made"), body, buttons });
 }
 
 /** Begins with what the metadata say; what the kernel knows comes in its place. */
 class RecordBody extends Widget {
-  constructor(
-    { metadata, text, made }: Generated,
-    connection: Connection,
-    trans: TranslationBundle,
-  ) {
+  constructor({ metadata, text, made }: Generated, connection: Connection) {
     super();
     this.addClass("jllm-record");
     for (const { model, quantization, licence, time } of made) {
-      const facts: [string, string][] = [
+      const facts: [string, string | undefined][] = [
         [trans.__("written by"), quantization ? `${model} (${quantization})` : model],
         [trans.__("licence"), licence],
-        [trans.__("on"), time?.toLocaleString() ?? ""],
+        [trans.__("on"), time?.toLocaleString(document.documentElement.lang || undefined)],
       ];
       const list = make("dl", "jllm-record-facts");
       for (const [name, value] of facts) {
