@@ -63,13 +63,13 @@ MEASURE = """async num => {
 
 def write(lab: Lab, num_cells: int, num_outputs: int) -> Path:
     """Write the notebook; its first cell loads jupyter_llm."""
-    cells = [nbformat.v4.new_code_cell("%load_ext jupyter_llm")]
-    for number in range(num_cells):
+    cells = [f"value_{number} = {number}" for number in range(num_cells)]
+    path = lab.write("long.ipynb", "%load_ext jupyter_llm", *cells)
+    notebook = nbformat.read(path, as_version=4)
+    for number, cell in enumerate(notebook.cells[1:]):
         line = {"text/plain": f"'an output of {number}'"}
-        outputs = [nbformat.v4.new_output("display_data", line) for _ in range(num_outputs)]
-        cells.append(nbformat.v4.new_code_cell(f"value_{number} = {number}", outputs=outputs))
-    path = lab.folder / "long.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+        cell.outputs = [nbformat.v4.new_output("display_data", line) for _ in range(num_outputs)]
+    nbformat.write(notebook, path)
     return path
 
 
