@@ -5,7 +5,9 @@ import { beforeEach, mock, test } from "node:test";
 import { Connection } from "../lib/connection/connection.js";
 import { piecesOf } from "../lib/dom/pieces.js";
 import { notebookDesk } from "../lib/ghost/desks.js";
-import { DocumentGhost, noteTaken } from "../lib/ghost/document_ghost.js";
+import { DocumentGhost } from "../lib/ghost/document_ghost.js";
+import { noteTaken } from "../lib/ghost/taken.js";
+import { followCells } from "../lib/page/at_cells.js";
 import { labelOf, madeBy } from "../lib/provenance/made.js";
 import { JupyterKernel, Notebook, openPage, settle, until } from "./jupyter.js";
 import { View } from "./view.js";
@@ -16,8 +18,6 @@ const PAUSE_MS = 300;
 let kernel;
 /** @type {DocumentGhost} */
 let ghost;
-/** @type {ReturnType<typeof notebookDesk>} */
-let desk;
 /** @type {View} */
 let view;
 /** @type {unknown[]} */
@@ -37,13 +37,11 @@ async function open(sources = ["import math", "y = "], tags = {}) {
   const notebook = new Notebook(kernel.connect());
   const connection = new Connection(/** @type {any} */ (notebook));
   heard = [];
-  ghost = new DocumentGhost(connection, {
+  view = new View(sources, tags);
+  ghost = new DocumentGhost(notebookDesk(/** @type {any} */ (view)), connection, {
     onTyped: (_, isBlank) => void heard.push(isBlank ? "blank" : "typed"),
     onStale: () => void heard.push("stale"),
   });
-  view = new View(sources, tags);
-  desk = notebookDesk(/** @type {any} */ (view));
-  ghost.add(desk);
   await until(() => connection.state === "open");
   return connection;
 }
@@ -69,7 +67,7 @@ function told() {
 
 /** Ask in the active cell, as the completer of JupyterLab does. */
 async function ask() {
-  const asked = ghost.ask(desk, { isInvoked: false, numItems: 1, maxLines: 8 });
+  const asked = ghost.ask({ is_invoked: false, num_items: 1, max_lines: 8 });
   await settle();
   return asked;
 }
@@ -143,6 +141,30 @@ test("while one cell is written no other one is looked at, until one changes or 
   assert.deepEqual([edit.at, edit.remove], [1, 2]);
 });
 
+test("another view of a notebook tells nothing again, and knows the model", async () => {
+  const connection = await opened();
+  const before = told().filter(({ type }) => type === "cells").length;
+  const desk = notebookDesk(/** @type {any} */ (view));
+  const other = new DocumentGhost(desk, connection, { onTyped: () => {}, onStale: () => {} });
+  await pause();
+  assert.equal(told().filter(({ type }) => type === "cells").length, before);
+  const asked = other.ask({ is_invoked: false, num_items: 1, max_lines: 8 });
+  assert.equal(asked?.model, "SmolLM2-135M-Instruct");
+});
+
+test("once a view is closed nobody hears of its cells, which may be shown in another", async () => {
+  await opened();
+  let numHeard = 0;
+  followCells(view.content, () => {
+    numHeard += 1;
+  });
+  await settle();
+  view.close();
+  const before = numHeard;
+  at(0).editor.type("1");
+  assert.equal(numHeard, before);
+});
+
 test("who goes past cells does not tell of each", async () => {
   await opened(["a", "b", "c"]);
   view.enter(1);
@@ -205,6 +227,21 @@ test("what is asked is about the place of the cursor in the cells that were told
   assert.equal(asked?.target, kernel.told("complete")[0].id);
 });
 
+test("of a long text what is around the cursor is told, from one line on while one types there", async () => {
+  await opened([Array.from({ length: 9000 }, (_, number) => `x${number} = 1`).join("\n")]);
+  const begins = async () => {
+    await ask();
+    const { prefix, suffix } = kernel.told("complete").at(-1);
+    assert.ok(prefix.length + suffix.length <= 40_000);
+    return prefix.split("\n", 1)[0];
+  };
+  at().editor.move(75_000);
+  const first = await begins();
+  assert.match(first, /^x\d+ = 1$/);
+  at().editor.type("\ny = 2\nz = 3\n");
+  assert.equal(await begins(), first);
+});
+
 test("a key that matches keeps what is suggested, and the kernel hears nothing", async () => {
   await opened();
   const asked = await ask();
@@ -214,7 +251,7 @@ test("a key that matches keeps what is suggested, and the kernel hears nothing",
   await settle();
   assert.ok(ghost.standing(at().cell) === asked); // not `equal`, which would print a document
   assert.deepEqual(told(), before);
-  assert.ok(!asked?.suggestion.isCancelled);
+  assert.ok(!asked?.isCancelled);
 });
 
 for (const [what, act] of /** @type {[string, () => void][]} */ ([
@@ -231,7 +268,7 @@ for (const [what, act] of /** @type {[string, () => void][]} */ ([
     act();
     await settle();
     assert.deepEqual(cancelled(), [asked?.target]);
-    assert.ok(asked?.suggestion.isCancelled);
+    assert.ok(asked?.isCancelled);
     assert.ok(ghost.standing(at().cell) === null);
   });
 }
@@ -240,21 +277,21 @@ test("a key that does not match cancels before anything else can be shown", asyn
   await opened();
   const asked = await ask();
   at().editor.type("y");
-  assert.ok(asked?.suggestion.isCancelled);
+  assert.ok(asked?.isCancelled);
 });
 
 test("what is asked anew cancels what was asked before", async () => {
   await opened();
   const [one, other] = [await ask(), await ask()];
   assert.deepEqual(cancelled(), [one?.target]);
-  assert.ok(!other?.suggestion.isCancelled);
+  assert.ok(!other?.isCancelled);
 });
 
 test("what the kernel has finished is not cancelled there", async () => {
   await opened();
   const asked = await ask();
   await suggest("\nx = 1", true);
-  assert.ok(asked?.suggestion.isOver);
+  assert.ok(asked?.isOver);
   at().editor.type("y");
   await settle();
   assert.deepEqual(cancelled(), []);
@@ -317,7 +354,7 @@ test("what was asked of a kernel that ends waits no more", async () => {
   const asked = await ask();
   kernel.die();
   await until(() => connection.state !== "open");
-  assert.ok(asked?.suggestion.isOver && asked.suggestion.isCancelled);
+  assert.ok(asked?.isOver && asked.isCancelled);
   assert.ok(ghost.standing(at().cell) === null);
 });
 
@@ -326,7 +363,7 @@ test("why nothing is suggested is what the kernel says", async () => {
   const asked = await ask();
   kernel.say({ type: "error", id: asked?.target, text: "No room." });
   await settle();
-  assert.deepEqual([asked?.suggestion.isOver, asked?.suggestion.error], [true, "No room."]);
+  assert.deepEqual([asked?.isOver, asked?.error], [true, "No room."]);
 });
 
 test("what was taken is noted by whole lines and whose they are, and no step for undo", async () => {

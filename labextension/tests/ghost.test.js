@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DEFAULTS, readSettings, schema } from "../lib/ghost/settings.js";
+import { schema } from "../lib/ghost/settings.js";
 import { firstLine, firstWord, rest, Suggestion } from "../lib/ghost/suggestion.js";
 import { ToldCells } from "../lib/ghost/told_cells.js";
 
@@ -114,7 +114,7 @@ for (const [from, now, text, left] of TYPED) {
 }
 
 test("a suggestion goes on while what is typed is how it begins", () => {
-  const suggestion = new Suggestion("c", at("y = |"));
+  const suggestion = new Suggestion(at("y = |"));
   assert.equal(suggestion.goesOnAt(at("y = |")), false); // nothing is there yet
   suggestion.take({ type: "completion", id: "1", item: 0, text: "sq", is_final: false });
   assert.equal(suggestion.goesOnAt(at("y = sq|")), true); // more may come
@@ -124,7 +124,7 @@ test("a suggestion goes on while what is typed is how it begins", () => {
 });
 
 test("another of several suggestions may go on", () => {
-  const suggestion = new Suggestion("c", at("|"));
+  const suggestion = new Suggestion(at("|"));
   suggestion.take({ type: "completion", id: "1", item: 0, text: "ab", is_final: true });
   suggestion.take({ type: "completion", id: "1", item: 1, text: "ac", is_final: true });
   assert.equal(suggestion.goesOnAt(at("ac|")), false);
@@ -133,7 +133,7 @@ test("another of several suggestions may go on", () => {
 });
 
 test("who waits for a change hears of each", async () => {
-  const suggestion = new Suggestion("c", at("|"));
+  const suggestion = new Suggestion(at("|"));
   for (const text of ["a", "ab"]) {
     const { changed } = suggestion;
     suggestion.take({ type: "completion", id: "1", item: 0, text, is_final: false });
@@ -166,17 +166,7 @@ for (const [pieceOf, text, pieces] of PIECES) {
   });
 }
 
-test("settings that are missing or odd are as by default", () => {
-  assert.deepEqual(readSettings({}), DEFAULTS);
-  assert.deepEqual(readSettings({ debouncerDelay: "x", alternatives: 99, manualOnly: 1 }), {
-    ...DEFAULTS,
-    numAlternatives: 5,
-  });
-  assert.equal(readSettings({ maxLines: 0 }).maxLines, 1);
-  assert.equal(readSettings({ maxLines: 2.7 }).maxLines, 3); // the kernel takes whole numbers
-});
-
 test("JupyterLab waits for a model that reads for minutes before it writes", () => {
-  const { default: defaults } = /** @type {any} */ (schema(/** @type {any} */ ({ __: String })));
+  const { default: defaults } = /** @type {any} */ (schema());
   assert.ok(defaults.timeout >= 10 * 60_000);
 });

@@ -77,6 +77,7 @@ export class View {
     content.model = { cells: Object.assign(cells, { changed: new Signal(content) }) };
     content.activeCellChanged = new Signal(content);
     content.modelChanged = new Signal(content);
+    content.disposed = new Signal(content);
     content.activeCell = this.cells[0] ?? null;
     content.widgets = this.cells;
   }
@@ -98,5 +99,7 @@ export class View {
   close() {
     this.isDisposed = true;
     this.disposed.emit(undefined);
+    this.content.disposed.emit(undefined);
+    for (const cell of this.cells) cell.disposed.emit(undefined);
   }
 }

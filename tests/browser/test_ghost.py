@@ -137,6 +137,11 @@ def test_a_file_beside_the_notebook_and_a_console_of_its_kernel_are_gone_on_with
             ghost.command("docmanager:save")
             ghost.command("application:close")
             page.evaluate(beside, {"path": "beside", "kernelPreference": {"id": kernel}})
+    page.keyboard.press("Shift+Enter")  # runs what was taken, and there is another prompt
+    expect(page.locator(".jp-CodeConsole-content .jp-CodeCell")).to_have_count(1)
+    page.keyboard.type("z = math.")
+    assert ghost.wait_for_ghost()
+    ghost.settle()  # nobody answers what is asked in what is closed
     ghost.command("application:close")
 
 

@@ -2,193 +2,181 @@
 
 import type { ISharedCell, SourceChange } from "@jupyter/ydoc";
 import type { CodeEditor } from "@jupyterlab/codeeditor";
+import { Signal } from "@lumino/signaling";
+import type { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Message } from "../connection/messages.js";
-import { noteAccepted } from "./cells.js";
+import type { Message, Request } from "../connection/messages.js";
+import { isOff } from "../page/off_cells.js";
 import type { Desk, Sheet } from "./desks.js";
-import { type Place, Suggestion } from "./suggestion.js";
-import { ToldCells } from "./told_cells.js";
+import { Asked, placeOf } from "./suggestion.js";
+import { documentCells, ToldCells } from "./told_cells.js";
 
 /** So long after the last change, or after a person has come to a cell, the kernel is told of it. */
 const PAUSE_MS = 300;
 
-export interface Asked {
-  suggestion: Suggestion;
-  /** The request's id. */
-  target: string;
-  /** Which is to write it. */
-  model: string;
-  sheet: Sheet;
-  editor: CodeEditor.IEditor;
-}
+/**
+ * So many characters around the cursor are told, and never so many more that the kernel would have
+ * to begin anew with what it has read.
+ */
+const [MOST, STEP] = [20_000, 10_000];
 
-/** Where the cursor of an editor is. */
-export function placeOf(editor: CodeEditor.IEditor): Place {
-  const source = editor.model.sharedModel.getSource();
-  const offset = editor.getOffsetAt(editor.getCursorPosition());
-  return { prefix: source.slice(0, offset), suffix: source.slice(offset) };
-}
+type Complete = Extract<Request, { type: "complete" }>;
 
-/** What happens in a document that ghost text has to follow. */
+/** What happens at a desk that ghost text has to follow. */
 export interface Listener {
   /** Something was typed; `isBlank` says that the cursor is on a line where nothing stands before it. */
-  onTyped(desk: Desk, isBlank: boolean): void;
+  onTyped(widget: Widget, isBlank: boolean): void;
   /** What is suggested in an editor does not fit there any more, though nothing was typed. */
   onStale(editor: CodeEditor.IEditor): void;
 }
 
-/** One for each notebook, console or file; several views of a notebook share this. */
+/** What the kernel at a connection was told, and which model it has: "" until it says so. */
+interface Known {
+  told: ToldCells;
+  model: string | null;
+}
+
+/** Several views of a notebook share a connection. */
+const all = new WeakMap<Connection, Known>();
+
+/** One for each view of a notebook, each console and each file. */
 export class DocumentGhost {
-  #connection: Connection;
+  readonly #connection: Connection;
   readonly #listener: Listener;
-  readonly #told = new ToldCells();
+  readonly #known: Known;
+  #sheet: Sheet | null = null;
+  #leave = () => {};
   #asked: Asked | null = null;
-  #model: string | null = ""; // until the kernel says which
-  #desk: Desk | null = null;
+  /** Whether another cell has changed than the one that is written. */
+  #isNews = true;
   #focused: string | null = null;
   #pause = 0;
 
-  constructor(connection: Connection, listener: Listener) {
+  constructor(
+    readonly desk: Desk,
+    connection: Connection,
+    listener: Listener,
+  ) {
     this.#connection = connection;
     this.#listener = listener;
-    this.#hear();
-  }
-
-  /** Ask another kernel from now on. */
-  connect(connection: Connection): void {
-    this.#connection = connection;
-    this.#hear();
-    this.#begin();
-  }
-
-  #hear(): void {
-    this.#connection.received.connect(this.#take, this);
-    this.#connection.stateChanged.connect(this.#begin, this);
-  }
-
-  /** Follow what a person does in a view of the document. */
-  add(desk: Desk): void {
-    let [sheet, editor] = [null as Sheet | null, null as CodeEditor.IEditor | null];
-    const change = (_: unknown, { sourceChange }: SourceChange) => {
-      if (sourceChange)
-        this.#typed(
-          desk,
-          editor,
-          sourceChange.some(({ insert }) => insert),
-        );
-    };
-    const move = () => setTimeout(() => this.#moved(), 0); // once the text has changed as well
-    let leave = () => {};
-    const follow = async () => {
-      const active = desk.sheet;
-      if (active === sheet) return;
-      leave();
-      this.cancel();
-      [sheet, editor] = [active, null];
-      this.#desk = desk;
-      if (!active) return;
-      const { sharedModel } = active.model; // which a cell that is gone has no more
-      sharedModel.changed.connect(change);
-      leave = () => sharedModel.changed.disconnect(change);
-      await active.ready;
-      if (active !== sheet || active.isDisposed) return;
-      editor = active.editor;
-      const selections = editor?.model.selections;
-      selections?.changed.connect(move);
-      leave = () => {
-        sharedModel.changed.disconnect(change);
-        selections?.changed.disconnect(move);
-      };
-      this.#wait();
-    };
-    desk.follow(follow, () => this.#wait());
-    void follow();
+    this.#known = all.get(connection) ?? { told: new ToldCells(), model: "" };
+    all.set(connection, this.#known);
+    connection.received.connect(this.#take, this);
+    connection.stateChanged.connect(this.#begin, this);
+    desk.follow(
+      () => void this.#follow(),
+      (changed) => {
+        if (changed === desk.sheet) return;
+        this.#isNews = true;
+        this.#wait();
+      },
+    );
     desk.widget.disposed.connect(() => {
-      leave();
-      if (this.#desk === desk) this.#desk = null;
-      if (this.#asked?.sheet === sheet) this.cancel();
+      this.#leave();
+      this.cancel();
+      clearTimeout(this.#pause);
+      Signal.clearData(this);
     });
+    void this.#follow();
   }
 
   /** What is suggested in a sheet, if that still holds there. */
   standing(sheet: Sheet): Asked | null {
-    const asked = this.#asked;
-    if (asked?.sheet !== sheet || sheet.isDisposed) return null;
-    return asked.suggestion.goesOnAt(placeOf(asked.editor)) ? asked : null;
+    return this.#asked?.sheet === sheet && this.#asked.isStanding ? this.#asked : null;
   }
 
   /** Ask for suggestions where the cursor is; null where the kernel has nothing to give. */
-  ask(
-    desk: Desk,
-    { isInvoked, numItems, maxLines }: { isInvoked: boolean; numItems: number; maxLines: number },
-  ): Asked | null {
+  ask(wishes: Pick<Complete, "is_invoked" | "num_items" | "max_lines">): Asked | null {
     this.cancel();
-    const { sheet } = desk;
-    const { editor, model } = sheet ?? {};
-    if (!this.#isReady || !sheet || !editor || !model || desk.isOff) return null;
-    this.#tell(desk);
-    const place = placeOf(editor);
-    const suggestion = new Suggestion(model.id, place);
+    const { sheet } = this.desk;
+    if (!this.#isReady || !sheet?.editor || isOffSheet(sheet)) return null;
+    this.#tell();
+    const asked = new Asked(sheet, sheet.editor, this.#known.model ?? "");
+    const { prefix, suffix } = asked.place;
+    const skipped = Math.max(0, Math.ceil((prefix.length - MOST) / STEP) * STEP);
     const { id, reply } = this.#connection.request(
       {
         type: "complete",
-        revision: this.#told.revision,
-        cell: model.id,
-        ...place,
-        is_invoked: isInvoked,
-        num_items: numItems,
-        max_lines: maxLines,
+        revision: this.#known.told.revision,
+        cell: sheet.model.id,
+        prefix: skipped > 0 ? prefix.slice(prefix.indexOf("\n", skipped) + 1) : prefix,
+        suffix: suffix.slice(0, MOST - STEP),
+        ...wishes,
       },
-      (message) => suggestion.take(message),
+      (message) => asked.take(message),
     );
     reply.then(
-      () => suggestion.end(),
-      (error: Error) => suggestion.end(error.message),
+      () => asked.end(),
+      (error: Error) => asked.end(error.message),
     );
-    this.#asked = { suggestion, target: id, model: this.#model ?? "", sheet, editor };
-    return this.#asked;
+    asked.target = id;
+    this.#asked = asked;
+    return asked;
   }
 
   /** Let the kernel stop what was asked for. */
   cancel(): void {
     const asked = this.#asked;
     this.#asked = null;
-    if (!asked || asked.suggestion.isOver) return;
-    asked.suggestion.cancel();
+    if (!asked || asked.isOver) return;
+    asked.cancel();
     this.#connection.request({ type: "stop", target: asked.target });
   }
 
   get #isReady(): boolean {
-    return this.#model !== null && this.#connection.state === "open";
+    return this.#known.model !== null && this.#connection.state === "open";
   }
 
   #take(_: Connection, message: Message): void {
     if (message.type === "resend") this.#begin();
     if (message.type !== "welcome" && message.type !== "model") return;
-    this.#model = message.model;
+    this.#known.model = message.model;
     this.#focused = null;
     this.#wait();
   }
 
   #begin(): void {
-    this.#told.forget();
+    this.#known.told.forget();
+    this.#isNews = true;
     this.#focused = null;
-    this.#asked?.suggestion.cancel();
+    this.#asked?.cancel();
     this.#asked = null;
     this.#wait();
   }
 
-  #typed(desk: Desk, editor: CodeEditor.IEditor | null, isInsert: boolean): void {
-    const asked = this.#asked;
-    if (asked && !asked.suggestion.goesOnAt(placeOf(asked.editor))) this.cancel();
-    if (!editor?.hasFocus()) return;
-    this.#listener.onTyped(desk, isInsert && /\n[^\S\n]*$/.test(placeOf(editor).prefix));
+  /** Listen to what is done in the sheet where the person is now. */
+  async #follow(): Promise<void> {
+    const { sheet } = this.desk;
+    if (sheet === this.#sheet) return;
+    this.#leave();
+    this.cancel();
+    this.#sheet = sheet;
+    this.#isNews = true;
+    await sheet?.ready;
+    const editor = sheet?.editor;
+    if (sheet !== this.#sheet || !editor || editor.isDisposed) return;
+    const { sharedModel, selections } = editor.model;
+    const change = (_: unknown, { sourceChange }: SourceChange) => {
+      if (!sourceChange) return;
+      if (this.#asked?.isStanding === false) this.cancel();
+      if (!editor.hasFocus()) return;
+      const isInsert = sourceChange.some(({ insert }) => insert);
+      const isBlank = isInsert && /\n[^\S\n]*$/.test(placeOf(editor).prefix);
+      this.#listener.onTyped(this.desk.widget, isBlank);
+    };
+    const move = () => setTimeout(() => this.#moved(), 0); // once the text has changed as well
+    sharedModel.changed.connect(change);
+    selections.changed.connect(move);
+    this.#leave = () => {
+      sharedModel.changed.disconnect(change);
+      selections.changed.disconnect(move);
+    };
+    this.#wait();
   }
 
   #moved(): void {
     const asked = this.#asked;
-    if (!asked || asked.editor.isDisposed) return;
-    if (asked.suggestion.goesOnAt(placeOf(asked.editor))) return;
+    if (!asked || asked.editor.isDisposed || asked.isStanding) return;
     this.cancel();
     this.#listener.onStale(asked.editor);
   }
@@ -200,35 +188,23 @@ export class DocumentGhost {
   }
 
   #tellAll(): void {
-    const id = this.#desk?.sheet?.model.id;
-    if (!this.#desk || !id || !this.#isReady) return;
-    const isChanged = this.#tell(this.#desk);
-    if (!isChanged && this.#focused === id) return;
+    const id = this.desk.sheet?.model.id;
+    if (!id || !this.#isReady) return;
+    if (!this.#tell() && this.#focused === id) return;
     this.#focused = id;
-    this.#connection.request({ type: "focus", revision: this.#told.revision, cell: id });
+    this.#connection.request({ type: "focus", revision: this.#known.told.revision, cell: id });
   }
 
   /** Tell of what has changed, but for the cell that is written: who asks for more sends that. */
-  #tell(desk: Desk): boolean {
-    const cells = desk.cells(this.#told.revision > 0);
-    const edit = cells && this.#told.edit(cells, desk.sheet?.model.id);
+  #tell(): boolean {
+    if (!this.#isNews) return false;
+    this.#isNews = false;
+    const edit = this.#known.told.edit(documentCells(this.desk.cells), this.desk.sheet?.model.id);
     if (edit) this.#connection.request(edit);
     return !!edit;
   }
 }
 
-/** Note what was taken of a suggestion: the lines, as they are now, from its place to the cursor. */
-export function noteTaken({ suggestion, model, sheet, editor }: Asked): void {
-  if (sheet.isDisposed) return;
-  const { sharedModel } = sheet.model;
-  if (!("setMetadata" in sharedModel)) return; // a file has no place for it
-  const { prefix, suffix } = placeOf(editor);
-  const { place } = suggestion;
-  const { length } = place.prefix;
-  const text = prefix.slice(length);
-  const [start, end] = [prefix.length - text.trimStart().length, length + text.trimEnd().length];
-  const [rest] = `${prefix}${suffix}`.slice(end).split("\n", 1);
-  const lines = `${prefix.slice(prefix.lastIndexOf("\n", start - 1) + 1, end)}${rest}`;
-  const before = place.prefix + place.suffix;
-  if (start < end) noteAccepted(sharedModel as ISharedCell, model, lines, before);
+function isOffSheet({ model: { sharedModel } }: Sheet): boolean {
+  return "getMetadata" in sharedModel && isOff(sharedModel as ISharedCell);
 }

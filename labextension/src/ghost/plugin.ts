@@ -4,10 +4,10 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import { ICommandPalette } from "@jupyterlab/apputils";
 import { ICompletionProviderManager, IInlineCompleterFactory } from "@jupyterlab/completer";
 import { INotebookTracker } from "@jupyterlab/notebook";
-import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import type { Widget } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
 import { createAnnouncer } from "../dom/announcer.js";
+import { trans } from "../dom/words.js";
 import { ACTIVE } from "./completers.js";
 import { GhostProvider } from "./provider.js";
 import { firstLine, firstWord } from "./suggestion.js";
@@ -17,7 +17,7 @@ export const ghostText: JupyterFrontEndPlugin<void> = {
   description: "Suggests what the model in the kernel would write at the cursor.",
   autoStart: true,
   requires: [ICompletionProviderManager, IInlineCompleterFactory, INotebookTracker, Connections],
-  optional: [ITranslator, ICommandPalette],
+  optional: [ICommandPalette],
   // Providers that are registered once the application is restored get no settings.
   activate: (
     app: JupyterFrontEnd,
@@ -25,18 +25,16 @@ export const ghostText: JupyterFrontEndPlugin<void> = {
     factory: IInlineCompleterFactory,
     tracker: INotebookTracker,
     connections: Connections,
-    translator: ITranslator | null,
     palette: ICommandPalette | null,
   ) => {
     const { commands } = app;
-    const trans = (translator ?? nullTranslator).load("jupyter_llm");
-    const provider = new GhostProvider(manager, factory, tracker, connections, trans);
+    const provider = new GhostProvider(manager, factory, tracker, connections);
     manager.registerInlineProvider(provider);
 
     const shown = () => provider.current(app.shell.currentWidget)?.insertText ?? "";
     const add = (command: string, label: string, act: (widget: Widget) => void) => {
       commands.addCommand(command, {
-        label: `LLM: ${label}`,
+        label,
         isEnabled: () => shown() !== "",
         execute: () => {
           if (app.shell.currentWidget) act(app.shell.currentWidget);
@@ -45,21 +43,19 @@ export const ghostText: JupyterFrontEndPlugin<void> = {
       });
       palette?.addItem({ command, category: trans.__("Language Model") });
     };
-    const accept = (pieceOf: (text: string) => string) => (widget: Widget) =>
-      provider.acceptPiece(widget, pieceOf);
     add(
       "jupyter-llm:accept-word",
-      trans.__("Accept Next Word of Inline Completion"),
-      accept(firstWord),
+      trans.__("LLM: Accept Next Word of Inline Completion"),
+      (widget) => provider.acceptPiece(widget, firstWord),
     );
     add(
       "jupyter-llm:accept-line",
-      trans.__("Accept Next Line of Inline Completion"),
-      accept(firstLine),
+      trans.__("LLM: Accept Next Line of Inline Completion"),
+      (widget) => provider.acceptPiece(widget, firstLine),
     );
     const announcer = createAnnouncer();
     document.body.append(announcer.element);
-    add("jupyter-llm:read-suggestion", trans.__("Read Inline Completion Aloud"), () =>
+    add("jupyter-llm:read-suggestion", trans.__("LLM: Read Inline Completion Aloud"), () =>
       announcer.say(shown()),
     );
 

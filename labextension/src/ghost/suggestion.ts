@@ -1,14 +1,17 @@
 /** What the model suggests at one place, while it is written, and what of it is left to write. */
 
+import type { CodeEditor } from "@jupyterlab/codeeditor";
+import { PromiseDelegate } from "@lumino/coreutils";
 import type { Message } from "../connection/messages.js";
+import type { Sheet } from "./desks.js";
 
-/** A cell's text before the cursor, and behind it. */
+/** A text before the cursor, and behind it. */
 export interface Place {
   prefix: string;
   suffix: string;
 }
 
-export interface Item {
+interface Item {
   text: string;
   isFinal: boolean;
 }
@@ -20,17 +23,13 @@ export class Suggestion {
   isCancelled = false;
   /** Why it came to nothing, if the kernel says so. */
   error: string | null = null;
-  #wake: () => void = () => {};
-  #next: Promise<void> = this.#wait();
+  #changed = new PromiseDelegate<void>();
 
-  constructor(
-    readonly cell: string,
-    readonly place: Place,
-  ) {}
+  constructor(readonly place: Place) {}
 
   /** Resolves when something has changed since it was asked for. */
   get changed(): Promise<void> {
-    return this.#next;
+    return this.#changed.promise;
   }
 
   take(message: Message): void {
@@ -67,15 +66,40 @@ export class Suggestion {
   }
 
   #tell(): void {
-    const wake = this.#wake;
-    this.#next = this.#wait();
-    wake();
+    this.#changed.resolve();
+    this.#changed = new PromiseDelegate();
+  }
+}
+
+/** Where the cursor of an editor is. */
+export function placeOf(editor: CodeEditor.IEditor): Place {
+  const source = editor.model.sharedModel.getSource();
+  const offset = editor.getOffsetAt(editor.getCursorPosition());
+  return { prefix: source.slice(0, offset), suffix: source.slice(offset) };
+}
+
+/** Suggestions that were asked for in an editor, of a model. */
+export class Asked extends Suggestion {
+  /** The request's id. */
+  target = "";
+
+  constructor(
+    readonly sheet: Sheet,
+    readonly editor: CodeEditor.IEditor,
+    readonly model: string,
+  ) {
+    super(placeOf(editor));
   }
 
-  #wait(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
+  /** Whether they still hold where the cursor is. */
+  get isStanding(): boolean {
+    return !this.editor.isDisposed && this.goesOnAt(placeOf(this.editor));
+  }
+
+  /** What is left of an item to show; null where it is nothing to show any more. */
+  left(number: number): string | null {
+    if (this.isCancelled || this.editor.isDisposed) return null;
+    return this.rest(number, placeOf(this.editor));
   }
 }
 

@@ -1,8 +1,19 @@
-/** The cells of a notebook as the kernel was told them, and the edits that bring it up to date. */
+/** The cells of a document as the kernel was told them, and the edits that bring it up to date. */
 
-import type { DocumentCell, Request } from "../connection/messages.js";
+import type { ICellModel } from "@jupyterlab/cells";
+import type { CellKind, DocumentCell, Request } from "../connection/messages.js";
+import { isOff } from "../page/off_cells.js";
 
 type Edit = Extract<Request, { type: "cells" }>;
+
+/** Cells as they stand now; of one that is off nothing is told. */
+export function documentCells(cells: Iterable<ICellModel>): DocumentCell[] {
+  return Array.from(cells, (cell) => {
+    const is_off = isOff(cell.sharedModel);
+    const source = is_off ? "" : cell.sharedModel.getSource();
+    return { id: cell.id, kind: cell.type as CellKind, source, is_off };
+  });
+}
 
 export class ToldCells {
   #cells: readonly DocumentCell[] = [];

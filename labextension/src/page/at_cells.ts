@@ -14,14 +14,21 @@ export function followCells(content: Notebook, changed: (cell: Cell) => void): v
     for (const cell of content.widgets) {
       if (known.has(cell)) continue;
       known.add(cell);
-      cell.model.contentChanged.connect(() => changed(cell)); // of its outputs and tags, too
-      cell.disposed.connect(() => changed(cell));
-      changed(cell);
-      void cell.ready.then(() => changed(cell));
+      const { model } = cell; // which may outlive this view of it
+      const tell = () => changed(cell);
+      model.contentChanged.connect(tell); // of its outputs and tags, too
+      cell.disposed.connect(() => {
+        model.contentChanged.disconnect(tell);
+        tell();
+      });
+      tell();
+      void cell.ready.then(tell);
     }
   };
   const begin = () => {
-    content.model?.cells.changed.connect(follow);
+    const cells = content.model?.cells;
+    cells?.changed.connect(follow);
+    content.disposed.connect(() => cells?.changed.disconnect(follow));
     follow();
   };
   content.modelChanged.connect(begin);
