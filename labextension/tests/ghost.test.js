@@ -113,27 +113,44 @@ for (const [from, now, text, left] of TYPED) {
   });
 }
 
+/** A suggestion for an editor with this text, and what puts another text there. */
+function suggest(/** @type {string} */ text) {
+  let { prefix, suffix } = at(text);
+  const editor = {
+    isDisposed: false,
+    model: { sharedModel: { getSource: () => prefix + suffix } },
+    getCursorPosition: () => prefix.length,
+    getOffsetAt: (/** @type {number} */ position) => position,
+  };
+  const put = (/** @type {string} */ now) => {
+    ({ prefix, suffix } = at(now));
+    return suggestion;
+  };
+  const suggestion = new Suggestion(/** @type {any} */ ({}), /** @type {any} */ (editor), "");
+  return { suggestion, put };
+}
+
 test("a suggestion goes on while what is typed is how it begins", () => {
-  const suggestion = new Suggestion(at("y = |"));
-  assert.equal(suggestion.goesOnAt(at("y = |")), false); // nothing is there yet
+  const { suggestion, put } = suggest("y = |");
+  assert.equal(suggestion.isStanding, false); // nothing is there yet
   suggestion.take({ type: "completion", id: "1", item: 0, text: "sq", is_final: false });
-  assert.equal(suggestion.goesOnAt(at("y = sq|")), true); // more may come
-  assert.equal(suggestion.goesOnAt(at("y = so|")), false);
+  assert.equal(put("y = sq|").isStanding, true); // more may come
+  assert.equal(put("y = so|").isStanding, false);
   suggestion.take({ type: "completion", id: "1", item: 0, text: "sqrt", is_final: true });
-  assert.equal(suggestion.goesOnAt(at("y = sqrt|")), false); // it is all there
+  assert.equal(put("y = sqrt|").isStanding, false); // it is all there
 });
 
 test("another of several suggestions may go on", () => {
-  const suggestion = new Suggestion(at("|"));
+  const { suggestion, put } = suggest("|");
   suggestion.take({ type: "completion", id: "1", item: 0, text: "ab", is_final: true });
   suggestion.take({ type: "completion", id: "1", item: 1, text: "ac", is_final: true });
-  assert.equal(suggestion.goesOnAt(at("ac|")), false);
-  assert.equal(suggestion.goesOnAt(at("a|")), true);
-  assert.deepEqual([suggestion.rest(0, at("a|")), suggestion.rest(1, at("a|"))], ["b", "c"]);
+  assert.equal(put("ac|").isStanding, false);
+  assert.equal(put("a|").isStanding, true);
+  assert.deepEqual([suggestion.rest(0), suggestion.rest(1)], ["b", "c"]);
 });
 
 test("who waits for a change hears of each", async () => {
-  const suggestion = new Suggestion(at("|"));
+  const { suggestion } = suggest("|");
   for (const text of ["a", "ab"]) {
     const { changed } = suggestion;
     suggestion.take({ type: "completion", id: "1", item: 0, text, is_final: false });

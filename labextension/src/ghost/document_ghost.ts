@@ -8,7 +8,7 @@ import type { Connection } from "../connection/connection.js";
 import type { Message, Request } from "../connection/messages.js";
 import { isOff } from "../page/off_cells.js";
 import type { Desk, Sheet } from "./desks.js";
-import { Asked, placeOf } from "./suggestion.js";
+import { placeOf, Suggestion } from "./suggestion.js";
 import { documentCells, ToldCells } from "./told_cells.js";
 
 /** So long after the last change, or after a person has come to a cell, the kernel is told of it. */
@@ -46,7 +46,7 @@ export class DocumentGhost {
   readonly #known: Known;
   #sheet: Sheet | null = null;
   #leave = () => {};
-  #asked: Asked | null = null;
+  #asked: Suggestion | null = null;
   /** Whether another cell has changed than the one that is written. */
   #isNews = true;
   #focused: string | null = null;
@@ -81,17 +81,17 @@ export class DocumentGhost {
   }
 
   /** What is suggested in a sheet, if that still holds there. */
-  standing(sheet: Sheet): Asked | null {
+  standing(sheet: Sheet): Suggestion | null {
     return this.#asked?.sheet === sheet && this.#asked.isStanding ? this.#asked : null;
   }
 
   /** Ask for suggestions where the cursor is; null where the kernel has nothing to give. */
-  ask(wishes: Pick<Complete, "is_invoked" | "num_items" | "max_lines">): Asked | null {
+  ask(wishes: Pick<Complete, "is_invoked" | "num_items" | "max_lines">): Suggestion | null {
     this.cancel();
     const { sheet } = this.desk;
     if (!this.#isReady || !sheet?.editor || isOffSheet(sheet)) return null;
     this.#tell();
-    const asked = new Asked(sheet, sheet.editor, this.#known.model ?? "");
+    const asked = new Suggestion(sheet, sheet.editor, this.#known.model ?? "");
     const { prefix, suffix } = asked.place;
     const skipped = Math.max(0, Math.ceil((prefix.length - MOST) / STEP) * STEP);
     const { id, reply } = this.#connection.request(

@@ -21,7 +21,7 @@ import { trans } from "../dom/words.js";
 import { followCompleters } from "./completers.js";
 import type { Listener } from "./document_ghost.js";
 import { DEFAULTS, schema } from "./settings.js";
-import type { Asked } from "./suggestion.js";
+import type { Suggestion } from "./suggestion.js";
 import { noteTaken } from "./taken.js";
 import { Writings } from "./writings.js";
 
@@ -42,7 +42,7 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
   readonly #completers: ReadonlySet<InlineCompleter>;
   readonly #writings: Writings;
   /** The items that JupyterLab shows, and what each is one of. */
-  readonly #shown = new WeakMap<IInlineCompletionItem, { asked: Asked; number: number }>();
+  readonly #shown = new WeakMap<IInlineCompletionItem, { asked: Suggestion; number: number }>();
   readonly #streams = new Map<string, IInlineCompletionItem>();
   #settings = DEFAULTS;
   #isOwnInvoke = false;
@@ -99,7 +99,7 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     const { asked, number } = shown;
     for (;;) {
       const { changed } = asked;
-      const left = asked.left(number);
+      const left = asked.rest(number);
       if (left === null) return;
       delete item.filterText; // it tells of what was there when a key was pressed
       const response: IInlineCompletionItem = { insertText: left };
@@ -152,7 +152,7 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
   }
 
   /** All that can be shown of a request by now; waits until there is something. */
-  async #items(asked: Asked): Promise<Items> {
+  async #items(asked: Suggestion): Promise<Items> {
     for (;;) {
       const { changed } = asked;
       const items = this.#newItems(asked);
@@ -162,9 +162,9 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
   }
 
   /** An item for each suggestion of which something is left, but for those with these numbers. */
-  #newItems(asked: Asked, known: readonly unknown[] = []): IInlineCompletionItem[] {
+  #newItems(asked: Suggestion, known: readonly unknown[] = []): IInlineCompletionItem[] {
     return asked.items.flatMap(({ isFinal }, number) => {
-      const insertText = known.includes(number) ? null : asked.left(number);
+      const insertText = known.includes(number) ? null : asked.rest(number);
       if (!insertText) return [];
       const item: IInlineCompletionItem = { insertText };
       if (!isFinal) {
@@ -179,7 +179,7 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
   }
 
   /** Show the other suggestions as well, once they are there: JupyterLab takes what is there first. */
-  async #addOthers(asked: Asked): Promise<void> {
+  async #addOthers(asked: Suggestion): Promise<void> {
     while (!asked.isOver) await asked.changed;
     const model = this.#completerOf(asked.editor)?.model;
     const shown = model?.completions?.items.map((item) => this.#shown.get(item)) ?? [];

@@ -16,20 +16,44 @@ interface Item {
   isFinal: boolean;
 }
 
-/** The suggestions for one request. Its texts grow as the kernel tells them. */
+/** Where the cursor of an editor is. */
+export function placeOf(editor: CodeEditor.IEditor): Place {
+  const source = editor.model.sharedModel.getSource();
+  const offset = editor.getOffsetAt(editor.getCursorPosition());
+  return { prefix: source.slice(0, offset), suffix: source.slice(offset) };
+}
+
+/** The suggestions for one request, by a model. Its texts grow as the kernel tells them. */
 export class Suggestion {
+  /** The request's id. */
+  target = "";
   readonly items: Item[] = [];
+  readonly place: Place;
   isOver = false;
   isCancelled = false;
   /** Why it came to nothing, if the kernel says so. */
   error: string | null = null;
   #changed = new PromiseDelegate<void>();
 
-  constructor(readonly place: Place) {}
+  constructor(
+    readonly sheet: Sheet,
+    readonly editor: CodeEditor.IEditor,
+    readonly model: string,
+  ) {
+    this.place = placeOf(editor);
+  }
 
   /** Resolves when something has changed since it was asked for. */
   get changed(): Promise<void> {
     return this.#changed.promise;
+  }
+
+  /** Whether nothing was typed but what one of the items says, and there may be more of it. */
+  get isStanding(): boolean {
+    return this.items.some(({ isFinal }, number) => {
+      const left = this.rest(number);
+      return left !== null && (left !== "" || !isFinal);
+    });
   }
 
   take(message: Message): void {
@@ -52,54 +76,16 @@ export class Suggestion {
     this.end();
   }
 
-  /** What is left of an item where the cursor is now; null where something else stands there. */
-  rest(number: number, now: Place): string | null {
-    return rest(this.items[number]?.text ?? "", this.place, now);
-  }
-
-  /** Whether nothing was typed but what one of the items says, and there may be more of it. */
-  goesOnAt(now: Place): boolean {
-    return this.items.some(({ isFinal }, number) => {
-      const left = this.rest(number, now);
-      return left !== null && (left !== "" || !isFinal);
-    });
+  /** What is left of an item where the cursor is; null where nothing of it is to be shown. */
+  rest(number: number): string | null {
+    const { text = "" } = this.items[number] ?? {};
+    if (this.isCancelled || this.editor.isDisposed) return null;
+    return rest(text, this.place, placeOf(this.editor));
   }
 
   #tell(): void {
     this.#changed.resolve();
     this.#changed = new PromiseDelegate();
-  }
-}
-
-/** Where the cursor of an editor is. */
-export function placeOf(editor: CodeEditor.IEditor): Place {
-  const source = editor.model.sharedModel.getSource();
-  const offset = editor.getOffsetAt(editor.getCursorPosition());
-  return { prefix: source.slice(0, offset), suffix: source.slice(offset) };
-}
-
-/** Suggestions that were asked for in an editor, of a model. */
-export class Asked extends Suggestion {
-  /** The request's id. */
-  target = "";
-
-  constructor(
-    readonly sheet: Sheet,
-    readonly editor: CodeEditor.IEditor,
-    readonly model: string,
-  ) {
-    super(placeOf(editor));
-  }
-
-  /** Whether they still hold where the cursor is. */
-  get isStanding(): boolean {
-    return !this.editor.isDisposed && this.goesOnAt(placeOf(this.editor));
-  }
-
-  /** What is left of an item to show; null where it is nothing to show any more. */
-  left(number: number): string | null {
-    if (this.isCancelled || this.editor.isDisposed) return null;
-    return this.rest(number, placeOf(this.editor));
   }
 }
 

@@ -3,10 +3,10 @@
 import type { ISharedCell } from "@jupyter/ydoc";
 import type { JSONObject } from "@lumino/coreutils";
 import { COMPLETED, piecesOf, written } from "../dom/pieces.js";
-import { type Asked, placeOf } from "./suggestion.js";
+import { placeOf, type Suggestion } from "./suggestion.js";
 
 /** Note whose are the lines, as they are now, from its place to the cursor; no step for undo. */
-export function noteTaken({ place, model, sheet, editor }: Asked): void {
+export function noteTaken({ place, model, sheet, editor }: Suggestion): void {
   if (editor.isDisposed || !("setMetadata" in sheet.model.sharedModel)) return; // a file keeps none
   const sharedModel = sheet.model.sharedModel as ISharedCell;
   const { prefix, suffix } = placeOf(editor);
