@@ -15,8 +15,8 @@ import { documentCells, ToldCells } from "./told_cells.js";
 const PAUSE_MS = 300;
 
 /**
- * So many characters around the cursor are told, and never so many more that the kernel would have
- * to begin anew with what it has read.
+ * Of a long text so many characters before the cursor are told, and from the same line on while less
+ * than a step more is written: what begins anew the model reads anew.
  */
 const [MOST, STEP] = [20_000, 10_000];
 

@@ -9,18 +9,13 @@ import { trans } from "../dom/words.js";
  */
 const FIRST_TEXT_MS = 600_000;
 
-/** What is set, as `schema` names it; JupyterLab lets nothing else through. */
+/** What is set, as `schema` and JupyterLab name it, which let nothing else through. */
 export const DEFAULTS = {
-  /** Milliseconds after a key until something is asked for. */
-  debouncerDelay: 120,
-  /** Also for what is in the middle of a line. */
+  debouncerDelay: 120, // ms
   autoFillInMiddle: true,
   timeout: FIRST_TEXT_MS,
-  /** Only what a person asks for is suggested. */
   manualOnly: false,
-  /** So many ways to go on are suggested to who asks by hand. */
   alternatives: 3,
-  /** A suggestion has so many lines at most. */
   maxLines: 8,
   inMarkdown: false,
 };
