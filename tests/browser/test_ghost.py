@@ -133,6 +133,7 @@ def test_a_file_beside_the_notebook_and_a_console_of_its_kernel_are_gone_on_with
         expect(page.locator(".jllm-announcer")).to_have_text(text)
         page.keyboard.press("Tab")
         expect(page.locator(f"{editor} .cm-content")).to_contain_text(f"y = math.{text}")
+        ghost.settle()  # nobody answers what is asked in what is closed
         if editor == ".jp-FileEditor":
             ghost.command("docmanager:save")
             ghost.command("application:close")
@@ -141,7 +142,7 @@ def test_a_file_beside_the_notebook_and_a_console_of_its_kernel_are_gone_on_with
     expect(page.locator(".jp-CodeConsole-content .jp-CodeCell")).to_have_count(1)
     page.keyboard.type("z = math.")
     assert ghost.wait_for_ghost()
-    ghost.settle()  # nobody answers what is asked in what is closed
+    ghost.settle()
     ghost.command("application:close")
 
 
