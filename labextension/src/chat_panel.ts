@@ -30,12 +30,8 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
       const made = store;
       const notebook = createNotebook(model, el);
       const composer = createComposer(store, notebook);
-      const panel = createPanel({
-        store,
-        notebook,
-        composer,
-        isSpeaker: () => speaker() === panel.element,
-      });
+      const isSpeaker = () => speaker() === panel.element;
+      const panel = createPanel(store, notebook, composer, isSpeaker);
       const unsubscribe = store.subscribe((changed) => {
         const { transcript } = made.state;
         if (changed.has("transcript") && transcript) {

@@ -115,6 +115,9 @@ def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_sai
     chat.button("Replace cell").last.click()
     chat.button("Accept").click()
     expect(chat.panel.locator(".jllm-code-below").last).to_have_text(f"Cell 1 replaced; {plain}.")
+    chat.button("Insert all").last.click()
+    said = [f"Inserted; {plain}."] * 2 + [f"Cell 1 replaced; {plain}."]
+    expect(chat.turns.nth(1).locator(".jllm-code-below:not(:empty)")).to_have_text(said)
 
 
 def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:

@@ -135,6 +135,7 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
     assert isinstance(another_seed["seed"], int)
 
     keyboard.press("Enter")
+    expect(chat.button("Again")).to_be_focused()
     choices.get_by_label("Temperature").fill("1.5")
     keyboard.press("Enter")
     assert chat.sent("regenerate")[-1]["temperature"] == 1.5

@@ -11,21 +11,13 @@ import { takeDrops } from "./drops.js";
 import { Recall } from "./recall.js";
 import { Suggestions } from "./suggestions.js";
 
-export interface Composer {
-  element: HTMLElement;
-  focus: () => void;
-  /** As if it were typed here. */
-  send: (text: string, options?: SendOptions) => void;
-  /** Have something go along with the next prompt. */
-  attach: (attachment: Attachment) => void;
-  dispose: () => void;
-}
+export type Composer = ReturnType<typeof createComposer>;
 
 /** What so many prompts had attached is kept, should they come back without an answer. */
 const MOST_SENT = 20;
 
 /** Make the field for the next prompt of a chat. */
-export function createComposer(store: Store, notebook: Notebook | null): Composer {
+export function createComposer(store: Store, notebook: Notebook | null) {
   const textarea = makeTextarea();
   const suggestions = new Suggestions(textarea, store);
   const recall = new Recall(() => store.history());
@@ -114,7 +106,7 @@ export function createComposer(store: Store, notebook: Notebook | null): Compose
     if (!hasModifier && suggestions.takeKey(event)) return true;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) sendText();
     else if (hasModifier || event.shiftKey) return false;
-    else if (event.key === "Escape" && isBusy(store)) store.stop(null);
+    else if (event.key === "Escape") store.stop(null);
     else {
       const other = recall.textFor(event.key, textarea);
       if (other === null) return false;
@@ -134,7 +126,14 @@ export function createComposer(store: Store, notebook: Notebook | null): Compose
   });
   textarea.addEventListener("blur", () => suggestions.close());
   takeDrops(element, notebook, takeAttachment);
-  const offer = () => chips.offer(notebook?.atHand() ?? []);
+  let frame = 0;
+  const offer = () => {
+    cancelAnimationFrame(frame); // it may come with each key in a cell
+    frame = requestAnimationFrame(() => {
+      if (notebook && element.checkVisibility()) chips.offer(notebook.atHand());
+    });
+  };
+  textarea.addEventListener("focus", offer);
   const endOffers = notebook?.onActiveCellChanged(offer);
   const unsubscribe = store.subscribe((changed) => {
     if (changed.has("returned")) takeBack();
@@ -145,9 +144,12 @@ export function createComposer(store: Store, notebook: Notebook | null): Compose
   return {
     element,
     focus: () => textarea.focus(),
-    send: (text, options = {}) => sendNow(text, options),
-    attach: (attachment) => takeAttachment(attachment, ""),
+    /** As if it were typed here. */
+    send: sendNow,
+    /** Have something go along with the next prompt. */
+    attach: (attachment: Attachment) => takeAttachment(attachment, ""),
     dispose() {
+      cancelAnimationFrame(frame);
       unsubscribe();
       endOffers?.();
       suggestions.close();
@@ -202,13 +204,4 @@ function attachButtons(
       () => notebook.attachOutput(),
     ),
   ];
-}
-
-/** Whether something is being written, or will be. */
-function isBusy({ state: { pending, path, turns, notices } }: Store): boolean {
-  return (
-    pending.length > 0 ||
-    path.some((number) => turns.get(number)?.state !== "finished") ||
-    notices.some(({ is_finished }) => !is_finished)
-  );
 }

@@ -77,8 +77,8 @@ export class Suggestions {
       this.close(); // it is about another text
       return false;
     }
-    if (key === "ArrowDown") this.#move(1);
-    else if (key === "ArrowUp") this.#move(-1);
+    if (key === "ArrowDown") this.#choose(this.#active + 1);
+    else if (key === "ArrowUp") this.#choose(this.#active - 1);
     else if (key === "Enter" && this.#isTyped(this.#active)) {
       this.close(); // there is nothing to choose any more: Enter sends
       return false;
@@ -132,19 +132,15 @@ export class Suggestions {
     return option;
   }
 
-  #move(step: number): void {
+  /** Beyond the last comes the first. */
+  #choose(place: number): void {
     const { length } = this.#list.children;
-    this.#choose((this.#active + step + length) % length);
-  }
-
-  #choose(index: number): void {
+    const index = (place + length) % length;
     const item = this.#shown?.items[index];
     if (index === this.#active || !item) return;
     this.#active = index;
-    [...this.#list.children].forEach((option, place) => {
-      option.setAttribute("aria-selected", String(place === index));
-    });
     const option = this.#list.children[index];
+    for (const one of this.#list.children) one.ariaSelected = String(one === option);
     option?.scrollIntoView({ block: "nearest" });
     this.#textarea.setAttribute("aria-activedescendant", option?.id ?? "");
     this.#hideDescription();

@@ -1,5 +1,6 @@
 /** What a screen reader says of its own accord. Nothing is said while an answer grows. */
 
+import { withVisibleControls } from "../dom/characters.js";
 import { trans } from "../dom/words.js";
 import type { State } from "../kernel/state.js";
 import { endOf } from "../talk/facts.js";
@@ -18,7 +19,7 @@ export class Awaited {
     for (const [number, turn] of turns) {
       if (turn.state !== "finished") this.#open.add(number);
       else if (this.#open.delete(number)) {
-        const text = turn.text.slice(0, MOST_SAID);
+        const text = spoken(turn.text);
         const end = endOf(turn);
         said.push(...(end ? [end, text] : [trans.__("Answer: %1", text)]));
       }
@@ -27,10 +28,14 @@ export class Awaited {
     for (const { id, is_finished: isFinished, level, markdown } of notices) {
       if (!isFinished) this.#open.add(id);
       else if (this.#open.delete(id)) {
-        const text = markdown.slice(0, MOST_SAID);
+        const text = spoken(markdown);
         said.push(level === "error" ? trans.__("Error: %1", text) : trans.__("Answer: %1", text));
       }
     }
     return said;
   }
+}
+
+function spoken(text: string): string {
+  return withVisibleControls(text.slice(0, MOST_SAID));
 }

@@ -15,19 +15,13 @@ import { StatusView } from "./status.js";
 
 const OF_THE_LIST: readonly Topic[] = ["path", "notices", "pending"];
 
-interface Parts {
-  store: Store;
-  notebook: Notebook | null;
-  composer: Composer;
-  /** Whether this view, of all, is the one that announces. */
-  isSpeaker?: () => boolean;
-}
-
-/** Make a view of a chat. */
-export function createPanel({ store, notebook, composer, isSpeaker = () => true }: Parts): {
-  element: HTMLElement;
-  dispose: () => void;
-} {
+/** Make a view of a chat. `isSpeaker` says whether this one, of all, announces. */
+export function createPanel(
+  store: Store,
+  notebook: Notebook | null,
+  composer: Composer,
+  isSpeaker: () => boolean,
+): { element: HTMLElement; dispose: () => void } {
   const controller = new AbortController();
   const { signal } = controller;
   const announcer = createAnnouncer();
@@ -35,11 +29,8 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
   const status = new StatusView(store.models);
   const conversation = new Conversation(
     {
-      store,
-      notebook,
-      say: announcer.say,
-      backToComposer: () => composer.focus(),
-      send: composer.send,
+      ...{ store, notebook, say: announcer.say },
+      ...{ backToComposer: composer.focus, send: composer.send },
     },
     signal,
   );
@@ -66,31 +57,23 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
     announcer.element,
   );
 
-  const showConnection = () => {
-    const { chat, connection } = store.state;
-    setText(name, chat ?? "");
-    element.setAttribute("aria-label", chat ? trans.__("Chat %1", chat) : trans.__("Chat"));
-    const connecting = make("p", "", trans.__("Connecting…"));
-    conversation.setHint(connection === "ready" ? emptyHint() : [connecting]);
-  };
-  const showWaiting = () => {
-    waiting.hidden = !store.state.waiting;
-    const text = trans.__("The kernel is busy. This waits for the cell.");
-    setText(waiting, store.state.waiting ? text : "");
-  };
-  const showError = () => {
-    alert.hidden = store.state.error === null;
-    setText(error, store.state.error?.text ?? "");
-  };
-
   /** Show what has changed, and leave the rest of the page as it is. */
   const update = (changed: ReadonlySet<Topic>, turns: ReadonlySet<number>) => {
     const { state } = store;
     const hadFocus = hasFocus(element);
-    if (changed.has("connection")) showConnection();
+    const { chat, connection } = state;
+    setText(name, chat ?? "");
+    element.setAttribute("aria-label", chat ? trans.__("Chat %1", chat) : trans.__("Chat"));
+    if (changed.has("connection")) {
+      const connecting = make("p", "", trans.__("Connecting…"));
+      conversation.setHint(connection === "ready" ? emptyHint() : [connecting]);
+    }
     if (changed.has("status")) status.show(state.status);
-    if (changed.has("waiting")) showWaiting();
-    if (changed.has("error")) showError();
+    const text = trans.__("The kernel is busy. This waits for the cell.");
+    waiting.hidden = !state.waiting;
+    setText(waiting, state.waiting ? text : "");
+    alert.hidden = state.error === null;
+    setText(error, state.error?.text ?? "");
     if (OF_THE_LIST.some((topic) => changed.has(topic))) conversation.showAll(state);
     for (const number of turns) conversation.showTurn(state, number);
     // A button that has done what it was for is gone, and the keys would go nowhere.
@@ -101,7 +84,7 @@ export function createPanel({ store, notebook, composer, isSpeaker = () => true 
 
   keepShortcutsOut(element, signal);
   signal.addEventListener("abort", store.subscribe(update));
-  update(new Set(["connection", "path", "status", "error", "waiting"]), new Set());
+  update(new Set(["connection", "path", "status"]), new Set());
   return {
     element,
     dispose() {

@@ -20,8 +20,6 @@ export interface Surroundings {
   say: (text: string) => void;
   backToComposer: () => void;
   send: (text: string, options: SendOptions) => void;
-  /** Another branch at the place of a turn was asked for. */
-  onStep: (number: number, step: "earlier" | "later") => void;
 }
 
 /** Where code comes from and goes to. */
@@ -37,8 +35,8 @@ export class CodeActions {
   readonly #place: Place;
   readonly #answer: HTMLElement;
   readonly #blocks = new Map<Element, CodeBlockActions>();
-  /** When it was asked what is known of the code, and to try it. */
-  readonly #askedAt = new Map<boolean, number>();
+  /** When it was asked what is known of the code, and to try it; another map for other code. */
+  #askedAt = new Map<boolean, number>();
 
   /** The code is tried when somebody points at the finished answer, or goes there by key. */
   constructor(place: Place, answer: HTMLElement) {
@@ -57,7 +55,7 @@ export class CodeActions {
     toolbar.replaceChildren(...block.buttons);
     asToolbar(toolbar, trans.__("Code")).update();
     this.#blocks.set(element, block);
-    this.#askedAt.clear();
+    this.#askedAt = new Map();
   }
 
   /** The pieces of Python of an answer, in their order; beside them, what is unnamed is none. */
@@ -82,10 +80,11 @@ export class CodeActions {
    * else may hold by now, so it is asked again after a while.
    */
   async check(tries = false): Promise<void> {
-    const isDue = performance.now() - (this.#askedAt.get(tries) ?? -Infinity) > 10_000;
+    const askedAt = this.#askedAt;
+    const isDue = performance.now() - (askedAt.get(tries) ?? -Infinity) > 10_000;
     const blocks = isDue ? this.#python() : [];
     if (blocks.length === 0) return;
-    this.#askedAt.set(tries, tries ? Infinity : performance.now());
+    askedAt.set(tries, tries ? Infinity : performance.now());
     const { store, origin } = this.#place;
     const sources = blocks.map(({ source }) => source);
     try {
@@ -94,17 +93,21 @@ export class CodeActions {
       blocks.forEach((block, index) => {
         block.mark(results[index]);
       });
-      this.#askedAt.set(tries, performance.now());
+      askedAt.set(tries, performance.now());
     } catch {
       // Code without marks is as good as before; the panel says what is wrong with the kernel.
-      this.#askedAt.delete(tries);
+      askedAt.delete(tries);
     }
   }
 
   /** Bring all Python of an answer into new cells, in its order. */
   async insertAll(): Promise<void> {
-    const sources = this.#python().map(({ source }) => source);
-    await inserted(this.#place, sources);
+    const blocks = this.#python();
+    const sources = blocks.map(({ source }) => source);
+    const cells = await inserted(this.#place, sources);
+    blocks.forEach((block, index) => {
+      block.tellInserted(cells[index]?.note);
+    });
   }
 
   dispose(): void {
@@ -165,7 +168,12 @@ class CodeBlockActions {
     }
     const [cell] = await inserted(this.#place, [this.source]);
     flash(button, trans.__("Inserted"));
-    if (cell?.note) this.#note(trans.__("Inserted; %1.", cell.note));
+    this.tellInserted(cell?.note);
+  }
+
+  /** Say what was mended in what was brought into a cell. */
+  tellInserted(note = ""): void {
+    if (note) this.#note(trans.__("Inserted; %1.", note));
   }
 
   /** Show what would change in the active cell. */

@@ -4,12 +4,11 @@ import { arrange, make } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import type { State } from "../kernel/state.js";
 import type { Surroundings } from "./code_actions.js";
-import { createFollower, type Follower } from "./following.js";
+import { Follower } from "./following.js";
 import { NoticeView, PendingView } from "./notices.js";
 import { TurnView } from "./turns.js";
 
 type View = TurnView | NoticeView | PendingView;
-type Step = "earlier" | "later";
 
 export class Conversation {
   readonly #empty = make("div", "jllm-empty");
@@ -22,21 +21,15 @@ export class Conversation {
   #views = new Map<string, View>();
   readonly #viewOf = new WeakMap<Element, View>();
   readonly #observer: IntersectionObserver;
-  #asked: { index: number; number: number; step: Step } | null = null;
 
-  constructor(around: Omit<Surroundings, "onStep">, signal: AbortSignal) {
-    this.#around = {
-      ...around,
-      onStep: (number, step) => {
-        this.#asked = { index: around.store.state.path.indexOf(number), number, step };
-      },
-    };
+  constructor(around: Surroundings, signal: AbortSignal) {
+    this.#around = around;
     this.#log.tabIndex = 0;
     this.#log.setAttribute("role", "log");
     this.#log.setAttribute("aria-label", trans.__("Conversation"));
     // What grows would be read out word by word; the announcer says it once it is finished.
     this.#log.setAttribute("aria-live", "off");
-    this.#follower = createFollower(this.#log, this.#content, signal);
+    this.#follower = new Follower(this.#log, this.#content, signal);
     this.element = make("div", "jllm-middle", this.#log, this.#follower.button);
     // The code that comes into sight is looked after: there may be more than anybody reads.
     const look = (entries: IntersectionObserverEntry[]) => {
@@ -61,7 +54,9 @@ export class Conversation {
 
   /** Bring everything into its order. What is there already stays the element that it was. */
   showAll({ path, turns, notices, pending }: State): void {
-    const hadFocus = this.#log.contains(document.activeElement);
+    const { activeElement: focused } = document;
+    const place = [...this.#content.children].findIndex((child) => child.contains(focused));
+    const hadFocus = this.#log.contains(focused);
     const shown = new Map<string, View>();
     for (const number of [0, ...path]) {
       const turn = turns.get(number);
@@ -89,8 +84,9 @@ export class Conversation {
     // It comes as a whole, so it is read from its start.
     const answer = shown.get(`notice ${answered?.id}`);
     if (answer) this.#follower.showStart(answer.element);
-    this.#focusAfterStep(path);
-    if (hadFocus && !this.#log.contains(document.activeElement)) this.#log.focus();
+    if (hadFocus && !this.#log.contains(document.activeElement)) {
+      this.#focusAgain(place, focused?.ariaLabel ?? null);
+    }
   }
 
   /** Show a turn that has grown or changed, if it is in the list. */
@@ -124,14 +120,10 @@ export class Conversation {
   }
 
   /** Take the focus along to the turn that has come to the place of the one it was in. */
-  #focusAfterStep(path: readonly number[]): void {
-    const asked = this.#asked;
-    const number = asked ? path[asked.index] : undefined;
-    if (!asked || number === asked.number) return;
-    this.#asked = null;
-    const view = this.#views.get(`turn ${number}`);
-    if (!(view instanceof TurnView)) return;
-    view.focusStep(asked.step);
+  #focusAgain(place: number, name: string | null): void {
+    const buttons = this.#content.children[place]?.querySelectorAll("button") ?? [];
+    const same = [...buttons].find(({ ariaLabel }) => ariaLabel && ariaLabel === name);
+    (same ?? this.#log).focus();
     this.#follower.stay(); // at the turn, however much follows it on this branch
   }
 }

@@ -22,26 +22,17 @@ export function diffView(before: string, after: string): HTMLElement {
   const numRemoved = all.filter(({ kind }) => kind === "removed").length;
   const view = make("div", "jllm-diff");
   makeScrollable(view, trans.__("%1 lines added, %2 removed", numAdded, numRemoved));
-  const isNear = nearChanges(all);
+  const isChanged = all.map(({ kind }) => kind !== "same");
   let numLeftOut = 0;
   all.forEach((line, index) => {
-    if (isNear[index]) {
-      if (numLeftOut) view.append(leftOut(numLeftOut));
-      numLeftOut = 0;
-      view.append(lineView(line));
-    } else numLeftOut += 1;
+    numLeftOut += 1;
+    if (!isChanged.slice(Math.max(0, index - CONTEXT), index + CONTEXT + 1).includes(true)) return;
+    if (numLeftOut > 1) view.append(leftOut(numLeftOut - 1));
+    numLeftOut = 0;
+    view.append(lineView(line));
   });
   if (numLeftOut) view.append(leftOut(numLeftOut));
   return view;
-}
-
-/** For each line, whether it is changed or stands near one that is. */
-function nearChanges(all: DiffLine[]): boolean[] {
-  const isNear = all.map(() => false);
-  all.forEach(({ kind }, index) => {
-    if (kind !== "same") isNear.fill(true, Math.max(0, index - CONTEXT), index + CONTEXT + 1);
-  });
-  return isNear;
 }
 
 function lineView({ kind, text, changed }: DiffLine): HTMLElement {

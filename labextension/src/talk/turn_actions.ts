@@ -57,11 +57,6 @@ export class TurnActions {
     this.#toolbar.update();
   }
 
-  /** Take the focus to a button that steps through the branches. */
-  focusStep(step: "earlier" | "later"): void {
-    (step === "earlier" ? this.#earlier : this.#later).focus();
-  }
-
   focusEdit(): void {
     this.#edit.focus();
   }
@@ -70,9 +65,7 @@ export class TurnActions {
     const choose = () => {
       const { siblings = [], number = 0 } = this.#turn ?? {};
       const next = siblings[siblings.indexOf(number) + (step === "earlier" ? -1 : 1)];
-      if (next === undefined) return;
-      this.#around.onStep(number, step);
-      this.#around.store.choose(next);
+      if (next !== undefined) this.#around.store.choose(next);
     };
     const button = makeButton(sign, choose, { className: "jllm-branch-button" });
     button.setAttribute("aria-label", label);

@@ -81,10 +81,6 @@ export class TurnView {
     if (this.#around.store.state.path.at(-1) === number) void this.#code.check(true);
   }
 
-  focusStep(step: "earlier" | "later"): void {
-    this.#actions.focusStep(step);
-  }
-
   #edit(): void {
     const { send, backToComposer } = this.#around;
     this.#prompt.edit((text) => {
