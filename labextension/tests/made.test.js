@@ -103,6 +103,7 @@ test("another change leaves the credit for what still stands to who wrote it", (
   assert.deepEqual(change("one", first), ["one"]);
   cell.source = `${first}\n${second}`;
   assert.deepEqual(change("two", second), ["two", "one"]);
+  assert.deepEqual(change("two", second), ["two", "one"]); // of the same proposal
   cell.source = second;
   assert.deepEqual(change("deletes", ""), ["two"]);
 });

@@ -162,11 +162,11 @@ test("changes are accepted and refused one by one, and what is left stays propos
   const [before, source] = ["a\nb\nc\nd\ne", "A\nb\nC\nd\nE"];
   task.begin();
   await propose({ before, source });
-  task.settle({ before: "A\nb\nc\nd\ne" });
+  task.allow("A\nb\nc\nd\ne");
   assert.equal(task.fit("A\nb\nc\nd\ne", true), "fits");
   assert.equal(task.fit(before, true), "fits"); // once that is undone
-  task.settle({ source: "A\nb\nC\nd\ne" });
-  const proposal = { ...PROPOSAL, before: "A\nb\nc\nd\ne", source: "A\nb\nC\nd\ne" };
+  task.narrow("A\nb\nC\nd\ne");
+  const proposal = { ...PROPOSAL, before, source: "A\nb\nC\nd\ne" };
   const { state } = task;
   assert.deepEqual(state, {
     kind: "proposal",

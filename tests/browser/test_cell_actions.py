@@ -95,14 +95,19 @@ def test_changes_are_accepted_and_refused_one_by_one_with_keys_alone(actions: Ce
     expect(actions.added(index)).to_have_text(["a = 10", "e = 50"])
     actions.button(index, "Accept").click()
     assert actions.notebook.source(index) == THREE.replace("1", "10").replace("5", "50")
+    assert actions.metadata(index)["jupyter_llm"] == {"record": 7}
 
 
 def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
     index = actions.start("fix", BEFORE)
     actions.reply("write('```python\\ndef half(x):\\n    return')")
-    code = actions.region(index).locator(".jllm-action-code")
+    code = actions.region(index).locator("pre")
     expect(code).to_have_text("def half(x):\n    return")
+    status = actions.region(index).get_by_role("status")
+    expect(status).to_have_text("The model is at work")  # how far it is, is only seen
+    expect(actions.region(index)).to_contain_text("Writing")
     actions.reply(f"propose({AFTER!r})")
+    expect(status).to_have_text("1 line added, 1 removed")
     expect(code).to_have_count(0)
     with actions.asking():
         actions.button(index, "Again").click()
@@ -112,6 +117,8 @@ def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
     expect(actions.added(index)).to_have_text(["    return x / 2"])
     box = actions.region(index).get_by_role("textbox")
     box.fill("by multiplication")
+    box.press("Escape")  # what was typed is not lost for that
+    expect(actions.button(index, "Accept")).to_be_focused()
     with actions.asking():
         box.press("Enter")
     assert actions.kernel(f"[{former}.source, {former}.wish]") == [AFTER, "by multiplication"]

@@ -1,39 +1,36 @@
 /** The box in which a person says what is to be changed. */
 
 import { Recall } from "../compose/recall.js";
-import { make } from "../dom/elements.js";
+import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
-import { actionButton } from "./button.js";
 
-/** Make one that holds a draft; what is sent is added to what was sent before, the latest last. */
-export function createBox(
-  label: string,
-  draft: string,
-  earlier: string[],
-  onSend: (text: string) => void,
-): HTMLElement {
-  const box = make("textarea", "jllm-action-box");
-  box.rows = 1;
-  box.placeholder = label;
-  box.setAttribute("aria-label", label);
+/** What was sent from any of them, the latest last. */
+const earlier: string[] = [];
+
+/** Make one; what is sent is no longer in its field. */
+export function createBox(onSend: (text: string) => void) {
+  const field = make("textarea", "jllm-action-box");
+  field.rows = 1;
   // JupyterLab would take Shift+Enter for “run”, and Ctrl+Z for its own.
-  box.dataset.lmSuppressShortcuts = "true";
-  box.value = draft;
+  field.dataset.lmSuppressShortcuts = "true";
+  const recall = new Recall(() => [...earlier]);
   const send = () => {
-    const text = box.value.trim();
-    if (!text) return box.focus();
+    const text = field.value.trim();
+    if (!text) return field.focus();
     earlier.push(text);
+    recall.reset();
+    field.value = "";
     onSend(text);
   };
-  const recall = new Recall(() => [...earlier]);
-  box.addEventListener("input", () => recall.reset());
-  box.addEventListener("keydown", (event) => {
-    if (event.isComposing) return;
-    const other = recall.textFor(event.key, box);
+  field.addEventListener("input", () => recall.reset());
+  field.addEventListener("keydown", (event) => {
+    if (event.isComposing || event.keyCode === 229) return; // the latter in Safari
+    const other = recall.textFor(event.key, field);
     if (event.key === "Enter" && !event.shiftKey) send();
-    else if (other !== null) box.value = other;
+    else if (other !== null) field.value = other;
     else return;
     event.preventDefault();
   });
-  return make("div", "jllm-action-ask", box, actionButton(trans.__("Send"), send));
+  const button = makeButton(trans.__("Send"), send);
+  return { element: make("div", "jllm-action-ask", field, button), field };
 }

@@ -4,9 +4,8 @@ import { StateEffect, StateField } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, WidgetType } from "@codemirror/view";
 import { withVisibleControls } from "../dom/characters.js";
 import { type DiffLine, hunks } from "../dom/diff.js";
-import { make } from "../dom/elements.js";
+import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
-import { actionButton } from "./button.js";
 
 /** Writes code into an element, in colours. */
 export type Highlight = (code: string, element: HTMLElement) => Promise<void>;
@@ -93,9 +92,9 @@ class NewLines extends WidgetType {
     if (this.lines.length > 0) {
       const code = this.lines.map(({ text }) => text).join("\n");
       const added = make("ins", "jllm-added-lines", ...inLines([new Text(code)], this.lines));
-      void coloured(code, this.highlight).then((parts) => {
-        added.replaceChildren(...inLines(parts, this.lines));
-      });
+      const coloured = make("span", "");
+      const show = () => added.replaceChildren(...inLines([...coloured.childNodes], this.lines));
+      this.highlight(code, coloured).then(show, () => {}); // without colours, then
       element.append(added);
     }
     if (this.place.count > 1) element.append(this.#buttons());
@@ -104,8 +103,8 @@ class NewLines extends WidgetType {
 
   #buttons(): HTMLElement {
     const [number, count] = [this.place.index + 1, this.place.count];
-    const accept = actionButton(trans.__("Accept"), () => this.decide(number - 1, true));
-    const reject = actionButton(trans.__("Reject"), () => this.decide(number - 1, false));
+    const accept = makeButton(trans.__("Accept"), () => this.decide(number - 1, true));
+    const reject = makeButton(trans.__("Reject"), () => this.decide(number - 1, false));
     accept.setAttribute("aria-label", trans.__("Accept change %1 of %2", number, count));
     reject.setAttribute("aria-label", trans.__("Reject change %1 of %2", number, count));
     const buttons = make("div", "jllm-hunk-buttons", accept, reject);
@@ -116,13 +115,6 @@ class NewLines extends WidgetType {
     });
     return buttons;
   }
-}
-
-/** Code as pieces of text, some of them in elements that give them their colour. */
-export async function coloured(code: string, highlight: Highlight): Promise<Node[]> {
-  const element = document.createElement("span");
-  await highlight(code, element).catch(() => element.replaceChildren(code));
-  return [...element.childNodes];
 }
 
 /** Pieces of text as one element a line, with what changed in the lines marked. */

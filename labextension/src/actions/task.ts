@@ -1,7 +1,7 @@
 /** One action on one cell, from the question to what comes of it. */
 
+import type { Connection } from "../connection/connection.js";
 import type { Action, Former, MessageOf, Progress, Request } from "../connection/messages.js";
-import type { Sent } from "../connection/requests.js";
 
 /**
  * How an action stands. An instruction is asked for first; `failed` says why nothing came of it, and
@@ -15,11 +15,6 @@ export type TaskState =
   | { kind: "failed"; reason: string }
   | { kind: "over" };
 
-/** Who does the work: a connection. */
-export interface Asked {
-  request(request: Request, onNews?: (message: { type: string }) => void): Sent;
-}
-
 /** The cell as it was when the action began; nothing that is done later in the page changes it. */
 export type Target = Pick<Extract<Request, { type: "act" }>, "cell" | "selection">;
 
@@ -29,9 +24,7 @@ export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" 
 /** An action under way. `onChange` is called whenever it stands otherwise. */
 export class Task {
   readonly action: Action;
-  /** What stood in the box when it went from the page without being sent. */
-  draft = "";
-  readonly #asked: Asked;
+  readonly #asked: Pick<Connection, "request">;
   readonly #onChange: () => void;
   #target: Target;
   #instruction: string | null = null;
@@ -43,7 +36,12 @@ export class Task {
   /** As what the cell may stand so that the proposal fits: as it was, and with a part of it. */
   readonly #bases = new Set<string>();
 
-  constructor(asked: Asked, action: Action, target: Target, onChange: () => void) {
+  constructor(
+    asked: Pick<Connection, "request">,
+    action: Action,
+    target: Target,
+    onChange: () => void,
+  ) {
     this.#asked = asked;
     this.action = action;
     this.#target = target;
@@ -74,9 +72,14 @@ export class Task {
     this.#ask({ source: this.#proposal?.source ?? "", wish, count: this.#count, language });
   }
 
-  /** Change what is proposed, or take in that the cell has become a part of it. */
-  settle(changes: Partial<Pick<MessageOf<"proposal">, "before" | "source">>): void {
-    if (this.#proposal) this.#propose({ ...this.#proposal, ...changes });
+  /** Propose less of it. */
+  narrow(source: string): void {
+    if (this.#proposal) this.#propose({ ...this.#proposal, source });
+  }
+
+  /** Let the cell become a part of what is proposed. */
+  allow(source: string): void {
+    this.#bases.add(source);
   }
 
   /** How the proposal goes together with a cell. */

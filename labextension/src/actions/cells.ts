@@ -1,0 +1,51 @@
+/** What is read from a cell before something is done with it. */
+
+import type { Cell, ICodeCellModel } from "@jupyterlab/cells";
+import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
+import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { Action, CellKind } from "../connection/messages.js";
+import { codePoints } from "../dom/offsets.js";
+import { refusalOf } from "../page/document.js";
+import { isOff } from "../page/off_cells.js";
+import { type Output, outputsText } from "../page/outputs.js";
+import type { Target } from "./task.js";
+
+/** These change nothing, so that they are there for cells that are read-only, too. */
+const ONLY_READS = new Set<Action>(["explain", "review"]);
+/** These make sense for cells of Markdown. */
+const OF_TEXT = new Set<Action>(["edit", "review", "continue"]);
+
+/** Whether an action makes sense for a cell. */
+export function suits(action: Action, { model }: Cell, panel: NotebookPanel): boolean {
+  const { type, sharedModel } = model;
+  if (type !== "code" && !(type === "markdown" && OF_TEXT.has(action))) return false;
+  if (isOff(sharedModel)) return false;
+  if (action !== "edit" && sharedModel.getSource().trim() === "") return false;
+  return ONLY_READS.has(action) || refusalOf(panel.context.model, sharedModel) === null;
+}
+
+/** The error that a cell's outputs show. */
+export function errorOf(cell: Cell): Output | null {
+  const { outputs } = cell.model as Partial<ICodeCellModel>;
+  for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
+    const output = outputs?.get(index);
+    if (output?.type === "error") return output.toJSON() as unknown as Output;
+  }
+  return null;
+}
+
+/** The cell as it is now. */
+export function targetOf(cell: Cell): Target {
+  const source = cell.model.sharedModel.getSource();
+  const { from = 0, to = 0 } = editorOf(cell)?.state.selection.main ?? {};
+  const [{ id, type }, error] = [cell.model, errorOf(cell)];
+  return {
+    cell: { id, source, error: error && outputsText([error]), kind: type as CellKind },
+    selection: from < to ? [codePoints(source, from), codePoints(source, to)] : null,
+  };
+}
+
+/** CodeMirror's view of a cell; there is none while the cell is out of sight. */
+export function editorOf(cell: Cell) {
+  return (cell.editor as CodeMirrorEditor | null)?.editor ?? null;
+}

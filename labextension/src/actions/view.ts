@@ -1,0 +1,430 @@
+/** What stands under a cell while something is done with it, and what came of it. */
+
+import type { JupyterFrontEnd } from "@jupyterlab/application";
+import type { Cell, MarkdownCell } from "@jupyterlab/cells";
+import type { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
+import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
+import { type PanelLayout, Widget } from "@lumino/widgets";
+import type { Connection } from "../connection/connection.js";
+import type { Action, MessageOf } from "../connection/messages.js";
+import { hunks, replaced } from "../dom/diff.js";
+import { arrange, copyText, createBar, flash, make, makeButton, setText } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
+import { createModelText } from "../markdown/model_text.js";
+import { NotebookDocument, refusalOf } from "../page/document.js";
+import { createBox } from "./box.js";
+import { editorOf, targetOf } from "./cells.js";
+import { hideChanges, showChanges } from "./marks.js";
+import { type Fit, Task } from "./task.js";
+
+const CHAT = "jupyter-llm:chat";
+
+/** What there is in a notebook for all that is done with its cells. */
+export interface Tools {
+  readonly panel: NotebookPanel;
+  readonly connection: Connection;
+  readonly languages: IEditorLanguageRegistry;
+  readonly commands: JupyterFrontEnd["commands"];
+}
+
+/**
+ * An action on a cell of a notebook, as it is seen there: a proposal in the cell it changes. It holds
+ * its cell by its id, since widgets come and go, and as `views` the actions on all cells there.
+ */
+export class View {
+  readonly #tools: Tools;
+  readonly #views: Set<View>;
+  readonly #task: Task;
+  readonly #wasInEditor: boolean;
+  readonly #node = make("div", "jllm-action");
+  readonly #said = make("span", "jllm-action-said");
+  /** This is rewritten many times a second, so that nobody is to be told of it. */
+  readonly #progress = make("span", "jllm-action-progress");
+  readonly #bar = createBar();
+  readonly #buttons = make("span", "jllm-action-buttons");
+  readonly #body = make("div", "jllm-action-body");
+  readonly #box = createBox((text) => this.#again(text));
+  #text: ReturnType<typeof createModelText> | null = null;
+  #id: string;
+  #cell: Cell | null = null;
+  #widget: Widget | null = null;
+  #shown: unknown[] = [];
+  /** The cell was shown as it is read, and is not since a proposal is to be seen in it. */
+  #isTurned = false;
+
+  constructor(tools: Tools, views: Set<View>, action: Action, cell: Cell) {
+    this.#tools = tools;
+    this.#views = views;
+    this.#id = cell.model.id;
+    this.#wasInEditor = tools.panel.content.mode === "edit";
+    this.#task = new Task(tools.connection, action, targetOf(cell), () => this.#follow());
+    const title = titles()[action];
+    this.#node.setAttribute("role", "region");
+    this.#node.setAttribute("aria-label", title);
+    this.#said.setAttribute("role", "status");
+    const head = make("div", "jllm-action-head", make("span", "jllm-action-title", title));
+    head.append(this.#said, this.#progress, this.#bar.element, this.#buttons);
+    this.#node.append(head, this.#body);
+    this.#node.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.isComposing) return;
+      event.preventDefault();
+      event.stopPropagation();
+      // Words that nobody has sent are not lost for one key.
+      if (event.target === this.#box.field && this.draft) this.#firstButton?.focus();
+      else this.stop();
+    });
+  }
+
+  /** The cell where it stands. */
+  get id(): string {
+    return this.#id;
+  }
+
+  /** What stands in the box and was not sent. */
+  get draft(): string {
+    return this.#box.field.value;
+  }
+
+  /** Whether what is proposed can go where it belongs. */
+  get isAcceptable(): boolean {
+    const fit = this.#fit();
+    return fit === "fits" || fit === "below";
+  }
+
+  /** Begin, with what was typed in another one and not sent. */
+  begin(draft = ""): void {
+    this.#box.field.value = draft;
+    this.#views.add(this);
+    this.place();
+    this.#reveal();
+    if (this.#task.action === "edit") this.#box.field.focus();
+    else this.#task.begin();
+  }
+
+  /** Bring what is proposed into the cell, or below it where it does not fit, and run that. */
+  accept(isRun = false): void {
+    const [{ state }, cell] = [this.#task, this.#cell];
+    const [fit, { content, sessionContext }] = [this.#fit(), this.#tools.panel];
+    if (state.kind !== "proposal" || !cell || !fit || fit === "shut") return;
+    const { source, metadata } = state.proposal;
+    const index = content.widgets.indexOf(cell) + (fit === "fits" ? 0 : 1);
+    this.end(); // what is written from now on is no edit of somebody else's
+    if (fit === "fits") this.#document.replace(cell.model.id, { source, metadata });
+    else this.#document.insertBelow([{ source, metadata, type: cell.model.type }], cell.model.id);
+    const changed = content.widgets[index];
+    if (isRun && changed) void NotebookActions.runCells(content, [changed], sessionContext);
+  }
+
+  /** Stop what is written; where nothing is, or nothing was proposed before, put it away. */
+  stop(): void {
+    if (!this.#task.stop()) this.end();
+  }
+
+  /** Put it away; whoever was in it is back in the cell. */
+  end(): void {
+    if (this.#task.state.kind === "over") return;
+    if (this.#hasFocus) this.#goBack();
+    this.#task.end();
+    if (this.#isTurned) this.#turn(true);
+    this.#leave();
+    this.#views.delete(this);
+  }
+
+  /** Be where the cell is now, as it is now, and end when it is nowhere. */
+  place(): void {
+    const cell = this.#find(this.#id);
+    if (cell !== this.#cell) this.#leave();
+    this.#cell = cell;
+    if (!cell) this.end();
+    else if (!this.#widget && !cell.isPlaceholder()) {
+      this.#widget = new Widget({ node: this.#node });
+      const layout = cell.layout as PanelLayout;
+      const input = layout.widgets.findIndex((part) => part.hasClass("jp-Cell-inputWrapper"));
+      layout.insertWidget(input + 1, this.#widget);
+      cell.addClass("jllm-has-action");
+    }
+    this.#show();
+  }
+
+  get #document(): NotebookDocument {
+    return new NotebookDocument(this.#tools.panel.context.model);
+  }
+
+  get #hasFocus(): boolean {
+    const isOnChange = this.#cell?.node.querySelector(".jllm-hunk :focus");
+    return Boolean(isOnChange) || this.#node.contains(document.activeElement);
+  }
+
+  get #firstButton(): HTMLButtonElement | null {
+    return this.#buttons.querySelector("button");
+  }
+
+  #find(id: string): Cell | null {
+    return this.#tools.panel.content.widgets.find(({ model }) => model.id === id) ?? null;
+  }
+
+  #leave(): void {
+    const cell = this.#cell;
+    this.#cell = null;
+    this.#widget?.dispose();
+    this.#widget = null;
+    if (!cell || cell.isDisposed) return;
+    cell.removeClass("jllm-has-action");
+    const editor = editorOf(cell);
+    if (editor) hideChanges(editor);
+  }
+
+  /** Bring it and the code above it in sight: whoever pressed a button far below expects to see it. */
+  #reveal(): void {
+    const seen = this.#tools.panel.content.node.getBoundingClientRect();
+    const { top, bottom } = this.#node.getBoundingClientRect();
+    if (top < seen.top || bottom > seen.bottom) this.#node.scrollIntoView({ block: "center" });
+  }
+
+  /** Go where a proposal belongs: what failed in one cell may be mended in another. */
+  #follow(isAsked = false): void {
+    const [{ content }, other] = [this.#tools.panel, this.#other()];
+    const [isHere, hasFocus] = [content.activeCell === this.#cell, this.#hasFocus];
+    const isFree = other !== null && this.#canTake(other);
+    if (isFree) {
+      this.#id = other.model.id;
+      this.place();
+      if (hasFocus) this.#goBack();
+    } else this.#show();
+    if (!other || !(isAsked || (isFree && isHere))) return;
+    content.activeCellIndex = content.widgets.indexOf(other);
+    void content.scrollToItem(content.activeCellIndex).then(() => {
+      if (other === this.#cell) this.#reveal();
+      if (other === this.#cell && document.activeElement === document.body) this.#goBack();
+    });
+  }
+
+  /** The cell that a proposal is for, while that is another one. */
+  #other(): Cell | null {
+    const { state } = this.#task;
+    const cell = state.kind === "proposal" ? this.#find(state.proposal.cell) : null;
+    return cell === this.#cell ? null : cell;
+  }
+
+  /** Put away what stands at another cell if nothing is written, decided or typed in it. */
+  #canTake({ model }: Cell): boolean {
+    const there = [...this.#views].find(({ id }) => id === model.id);
+    const isRead = !there || ["answer", "failed"].includes(there.#task.state.kind);
+    if (isRead) there?.end();
+    return isRead;
+  }
+
+  /** How the proposal and the cell go together now. */
+  #fit(): Fit | null {
+    const { state } = this.#task;
+    if (state.kind !== "proposal" || !this.#cell) return null;
+    if (state.proposal.cell !== this.#id) return this.#other() ? "elsewhere" : "gone";
+    const [{ model }, { sharedModel }] = [this.#tools.panel.context, this.#cell.model];
+    if (refusalOf(model) !== null) return "shut";
+    return this.#task.fit(sharedModel.getSource(), refusalOf(model, sharedModel) === null);
+  }
+
+  #show(): void {
+    const [cell, { state }, hadFocus] = [this.#cell, this.#task, this.#hasFocus];
+    if (!cell || !this.#widget || state.kind === "over") return;
+    const fits = this.#fit() === "fits";
+    this.#draw(cell);
+    if (fits) this.#turn(false);
+    const editor = editorOf(cell);
+    if (editor && fits && state.kind === "proposal") {
+      const highlight = (code: string, element: HTMLElement) => {
+        const { languages } = this.#tools;
+        return languages.highlight(code, languages.findBest(cell.model.mimeType), element);
+      };
+      showChanges(editor, state.proposal.source, highlight, (...decided) =>
+        this.#decide(cell, ...decided),
+      );
+    } else if (editor) hideChanges(editor);
+    if (hadFocus && !this.#hasFocus) this.#goBack();
+  }
+
+  /** Say how the task stands; buttons, with the focus that one may have, stay as long as that does. */
+  #draw(cell: Cell): void {
+    const [{ state, action }, fit] = [this.#task, this.#fit()];
+    const source = cell.model.sharedModel.getSource();
+    const shown = [state.kind === "working" || state, fit, fit === "fits" && source];
+    const isSame = shown.every((one, at) => one === this.#shown[at]);
+    if (isSame && state.kind !== "working") return;
+    this.#shown = shown;
+    this.#node.dataset.state = state.kind;
+    if (!isSame) this.#buttons.replaceChildren();
+    const { progress, text } = state.kind === "working" ? state : { progress: null, text: "" };
+    setText(this.#progress, progress?.text ?? "");
+    this.#bar.show(progress?.share ?? null);
+    if (state.kind === "asking") {
+      this.#say("", this.#asking(trans.__("What should be changed in the cell?")));
+      this.#button(trans.__("Close"));
+    } else if (state.kind === "working") {
+      const isCode = text && action !== "explain" && action !== "review";
+      const drawn = isCode && !/^\s*`{3}/.test(text) ? this.#code(text) : text;
+      this.#say(trans.__("The model is at work"), ...this.#written(drawn, false));
+      if (!isSame) this.#button(trans.__("Stop"));
+    } else if (state.kind === "answer") {
+      this.#say(trans.__("Answered"), ...this.#written(state.answer));
+      this.#chatButton();
+      this.#button(trans.__("Close"));
+    } else if (state.kind === "failed") {
+      this.#say(state.reason);
+      this.#button(trans.__("Again"), () => this.#again());
+      this.#button(trans.__("Close"));
+    } else if (state.kind === "proposal" && fit) {
+      this.#propose(state.proposal, fit, state.problem || said(fit, source, state.proposal.source));
+    }
+  }
+
+  #propose(proposal: MessageOf<"proposal">, fit: Fit, text: string): void {
+    const { source, unknown_names: unknown, markdown } = proposal;
+    const isHere = fit !== "elsewhere" && fit !== "gone";
+    if (fit === "fits") {
+      this.#button(trans.__("Accept"), () => this.accept(), true);
+      this.#button(trans.__("Accept and run"), () => this.accept(true));
+    } else {
+      if (fit === "elsewhere") this.#button(trans.__("Show"), () => this.#follow(true), true);
+      else if (isHere && fit !== "shut") {
+        this.#button(trans.__("Insert below"), () => this.accept(), fit === "below");
+        this.#button(trans.__("Insert below and run"), () => this.accept(true));
+      }
+      const copy = this.#button(trans.__("Copy"), async () => {
+        flash(copy, (await copyText(source)) ? trans.__("Copied") : trans.__("Not copied"));
+      });
+    }
+    if (isHere) this.#button(trans.__("Again"), () => this.#again());
+    this.#chatButton();
+    this.#button(fit === "fits" || fit === "below" ? trans.__("Reject") : trans.__("Close"));
+    const parts = this.#written(
+      [markdown, fit === "fits" ? "" : this.#code(source)].join("\n\n").trim(),
+    );
+    if (unknown.length > 0) {
+      const names = unknown.join(", ");
+      const warning = trans._n("%2 exists nowhere", "%2 exist nowhere", unknown.length, names);
+      parts.unshift(make("div", "jllm-action-warning", warning));
+    }
+    if (isHere) parts.push(this.#asking(trans.__("What should be different?")));
+    this.#say(text, ...parts);
+  }
+
+  #say(said: string, ...parts: HTMLElement[]): void {
+    // A status is read out if it changes after it came to the page.
+    requestAnimationFrame(() => setText(this.#said, said));
+    arrange(this.#body, parts);
+  }
+
+  /** What the model wrote; it stays, so that what is selected in it does. */
+  #written(text: string, isFinal = true): HTMLElement[] {
+    if (!text) return [];
+    this.#text ??= createModelText();
+    this.#text.update(text, isFinal);
+    return [this.#text.element];
+  }
+
+  #asking(label: string): HTMLElement {
+    const { element, field } = this.#box;
+    field.placeholder = label;
+    field.ariaLabel = label;
+    return element;
+  }
+
+  #button(label: string, onClick = () => this.stop(), isMain = false): HTMLButtonElement {
+    const button = makeButton(label, onClick, { className: isMain ? "jllm-mod-main" : "" });
+    this.#buttons.append(button);
+    return button;
+  }
+
+  /** Code in Markdown, up to its end, within a fence that is longer than any in it. */
+  #code(source: string): string {
+    const runs = source.match(/`{3,}/g) ?? [];
+    const fence = "`".repeat(Math.max(2, ...runs.map(({ length }) => length)) + 1);
+    return `${fence}${this.#cell?.model.type === "markdown" ? "markdown" : "python"}\n${source}`;
+  }
+
+  /** Accept one of the changes that are proposed, or refuse it; the others stay proposed. */
+  #decide(cell: Cell, at: number, isAccepted: boolean): void {
+    const { state } = this.#task;
+    if (state.kind !== "proposal" || this.#fit() !== "fits") return;
+    const { source, metadata } = state.proposal;
+    const before = cell.model.sharedModel.getSource();
+    const chosen = hunks(before, source).filter((_, index) => (index === at) === isAccepted);
+    const changed = replaced(before, chosen);
+    if (isAccepted) {
+      this.#task.allow(changed);
+      this.#document.replace(this.#id, { source: changed, metadata });
+      this.#show();
+    } else this.#task.narrow(changed);
+    const buttons = cell.node.querySelectorAll<HTMLElement>(".jllm-hunk button");
+    const next = buttons[2 * Math.min(at, buttons.length / 2 - 1)];
+    (next ?? this.#firstButton)?.focus();
+  }
+
+  #chatButton(): void {
+    const { commands } = this.#tools;
+    if (!commands.hasCommand(CHAT)) return; // it is switched off
+    this.#button(trans.__("Continue in the chat"), () => commands.execute(CHAT, this.#talk()));
+  }
+
+  /** Have it done as somebody wishes, or once more, for the cell as it stands. */
+  #again(wish = ""): void {
+    const { id, source } = this.#task.about.cell;
+    if (this.#task.state.kind === "asking") this.#task.begin(wish);
+    else this.#task.again(this.#find(id)?.model.sharedModel.getSource() ?? source, wish);
+  }
+
+  /** What a chat is to know of what was asked here and what came of it. */
+  #talk(): { label: string; text: string } {
+    const { action, about, state } = this.#task;
+    const answered = state.kind === "answer" && state.answer;
+    const proposed = state.kind === "proposal" && state.proposal.source;
+    const asked = [action, about.instruction].filter(Boolean).join(": ");
+    const head = trans.__("Asked of this cell: %1", asked);
+    const text = [head, about.cell.source, trans.__("Answered:"), answered || proposed || ""];
+    return { label: trans.__("What was said of the cell"), text: text.join("\n\n") };
+  }
+
+  /** Show a cell of Markdown as it is read, or in its editor. */
+  #turn(isRendered: boolean): void {
+    const cell = this.#cell as MarkdownCell | null;
+    if (cell?.isDisposed || cell?.model.type !== "markdown" || cell.rendered === isRendered) return;
+    this.#isTurned = !isRendered;
+    cell.rendered = isRendered;
+  }
+
+  /** Whoever asked was in the cell or in its editor; they are there again. */
+  #goBack(): void {
+    if (this.#wasInEditor) this.#cell?.editor?.focus();
+    else this.#cell?.node.focus({ preventScroll: true });
+  }
+}
+
+/** What the actions are called on their own. */
+function titles(): Record<Action, string> {
+  return {
+    explain: trans.__("Explain"),
+    fix: trans.__("Fix"),
+    document: trans.__("Document"),
+    test: trans.__("Test"),
+    review: trans.__("Review"),
+    continue: trans.__("Continue"),
+    edit: trans.__("Edit"),
+  };
+}
+
+/** What is said of a proposal. */
+function said(fit: Fit, before: string, after: string): string {
+  const all = hunks(before, after);
+  const added = all.flatMap((hunk) => hunk.added).length;
+  const removed = all.flatMap((hunk) => hunk.removed).length;
+  const texts: Record<Fit, string> = {
+    fits: trans._n("%1 line added, %2 removed", "%1 lines added, %2 removed", added, removed),
+    below: trans.__("A new cell below"),
+    edited: trans.__("The cell was edited meanwhile, so it is left as it is"),
+    closed: trans.__("The cell is read-only"),
+    shut: trans.__("The notebook is read-only"),
+    elsewhere: trans.__("The change is for another cell, where something else is open"),
+    gone: trans.__("The cell to change is no longer in the notebook"),
+  };
+  return texts[fit];
+}
