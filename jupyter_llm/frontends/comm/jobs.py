@@ -41,11 +41,8 @@ class Audience(Protocol):
     def show(self, job: Job, stream: Stream) -> None:
         """Show the growing text of a stream."""
 
-    def give_up(self, job: Job) -> None:
-        """Say that it was stopped; whatever it still comes to is dropped."""
-
     def end(self, job: Job, error: str | None) -> None:
-        """Take in that its work has ended, and why if it came to nothing."""
+        """Take in that it has ended or is stopped, and why if it failed; the rest is dropped."""
 
 
 class Job:
@@ -99,7 +96,7 @@ class Job:
         if stream is not None and not stream.future.done():
             stream.cancel()
         else:
-            self._audience.give_up(self)
+            self._audience.end(self, None)
 
     def check(self) -> None:
         """Go no further if it was stopped: raise `PromptInterrupted`."""

@@ -151,12 +151,8 @@ class Line:
                 length = self._tell_more(job, stream, length)
         self._tell_more(job, stream, length)
 
-    def give_up(self, job: Job) -> None:
-        """Say that a job was stopped; whatever it still comes to is dropped."""
-        self.end(job, None)
-
     def end(self, job: Job, error: str | None) -> None:
-        """Take in that a job's work has ended, and why if it came to nothing."""
+        """Take in that a job has ended or is stopped, and why if it failed."""
         self._finish(job, messages.ErrorMessage(id=job.id, text=error or "Stopped."))
 
     def _tell_more(self, job: Job, stream: Stream, length: int) -> int:

@@ -22,32 +22,16 @@ if TYPE_CHECKING:
 
 
 class Mirror:
-    """The turns of the active branch as all views have them; guarded by the kernel side's lock."""
+    """The turns of the active branch as all views have them; guarded by the kernel side's lock.
+
+    `turns` are those that are shown, by their numbers; `growing` are being written.
+    """
 
     def __init__(self) -> None:
-        self._turns: dict[int, TurnData] = {}
+        self.turns: dict[int, TurnData] = {}
         self._exchanges: Sequence[Exchange] = ()
-        self._growing: list[Exchange] = []
+        self.growing: list[Exchange] = []
         self._progress: dict[int, ProgressMessage] = {}
-
-    def __contains__(self, number: int) -> bool:
-        """Tell whether a turn is shown."""
-        return number in self._turns
-
-    @property
-    def path(self) -> list[int]:
-        """The numbers of the turns that are shown."""
-        return list(self._turns)
-
-    @property
-    def turns(self) -> list[TurnData]:
-        """The turns that are shown."""
-        return list(self._turns.values())
-
-    @property
-    def is_growing(self) -> bool:
-        """Whether one of them is being written."""
-        return bool(self._growing)
 
     def news(
         self, exchanges: Sequence[Exchange], model: str | None, requests: Mapping[int, str]
@@ -57,25 +41,25 @@ class Mirror:
         `model` writes what is not finished; `requests` are ids that turns answer, not told yet.
         """
         if exchanges is self._exchanges and not requests:  # many times a second, in long chats
-            for exchange in self._growing:
-                yield from self._news_of(exchange, self._turns[exchange.number], model, None)
+            for exchange in self.growing:
+                yield from self._news_of(exchange, self.turns[exchange.number], model, None)
             return
-        before, self._turns = self._turns, {}
+        before, self.turns = self.turns, {}
         for exchange in exchanges:
             number = exchange.number
             yield from self._news_of(exchange, before.get(number), model, requests.get(number))
-        for number in self._progress.keys() - self._turns.keys():
+        for number in self._progress.keys() - self.turns.keys():
             del self._progress[number]
         self._exchanges = exchanges
-        self._growing = [exchange for exchange in exchanges if not exchange.is_finished]
-        if list(before) != list(self._turns):
-            yield messages.PathMessage(path=self.path)
+        self.growing = [exchange for exchange in exchanges if not exchange.is_finished]
+        if list(before) != list(self.turns):
+            yield messages.PathMessage(path=list(self.turns))
 
     def _news_of(
         self, exchange: Exchange, old: TurnData | None, model: str | None, request: str | None
     ) -> Iterator[ToFrontEnd]:
         turn = turn_data(exchange, model, old)
-        self._turns[exchange.number] = turn
+        self.turns[exchange.number] = turn
         if request is not None or old is None or not _goes_on(old, turn):
             yield messages.TurnMessage(turn=turn, id=request)
         elif (turn.text, turn.reasoning) != (old.text, old.reasoning):

@@ -38,18 +38,14 @@ class Outbox:
         """Take the context of this thread, where a message of the front end is being handled."""
         self._context = contextvars.copy_context()
 
-    def put(self, message: ToFrontEnd) -> None:
-        """Send a message. Returns at once, and never fails."""
-        self.pass_on(to_builtins(message))
-
-    def pass_on(self, content: dict[str, Any]) -> None:
-        """Send what another has to say, as it is."""
+    def put(self, message: ToFrontEnd | dict[str, Any]) -> None:
+        """Send a message, or what another has to say. Returns at once, and never fails."""
         context = self._context
         if context is None or os.getpid() != self._pid:
             return
         with self._lock:
             self._num_sent += 1
-            numbered = {**content, "seq": self._num_sent}
+            numbered = {**to_builtins(message), "seq": self._num_sent}
             # A copy, since a context can be entered by one thread at a time.
             run = context.copy().run
             try:

@@ -168,14 +168,8 @@ class KernelSide:
             self._put_notice(job, markdown, **more)
         self.measure()
 
-    def give_up(self, job: Job) -> None:
-        """Say that a job was stopped; whatever it still comes to is dropped."""
-        with self._lock:
-            self._running.pop(job.id, None)
-            self._drop(job)
-
     def end(self, job: Job, error: str | None) -> None:
-        """Take in that a job's work has ended, and why if it came to nothing."""
+        """Take in that a job has ended or is stopped, and why if it failed."""
         with self._lock:
             if error is not None:
                 self.notify(job, error, level="error")
@@ -202,7 +196,7 @@ class KernelSide:
 
     def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:
         old = self._notices.get(job.id)
-        after = old.after if old is not None else [0, *self._mirror.path][-1]
+        after = old.after if old is not None else [0, *self._mirror.turns][-1]
         notice = NoticeData(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
         if notice == old:
             return
@@ -231,7 +225,7 @@ class KernelSide:
         """Send what is new; return when to look again, and whether that is needed."""
         with self._lock:
             num_sent = self._publish() + self._grow()
-            is_growing = self._mirror.is_growing or bool(self._growing)
+            is_growing = bool(self._mirror.growing or self._growing)
             return _TICK_S * max(num_sent, 1), is_growing and self._has_views
 
     def _publish(self) -> int:
@@ -242,7 +236,7 @@ class KernelSide:
         jobs, self._turn_jobs = self._turn_jobs, {}
         news = list(self._mirror.news(exchanges, model, jobs))
         for number, job_id in jobs.items():
-            if number in self._mirror:
+            if number in self._mirror.turns:
                 self._pending.pop(job_id, None)
             elif job_id in self._pending:  # it has gone, or another branch is shown
                 self._give_back(self._pending[job_id])
@@ -262,8 +256,8 @@ class KernelSide:
             view=asked.view if asked is not None else None,
             kernel=_KERNEL,
             chat=self.chat.name,
-            turns=self._mirror.turns,
-            path=self._mirror.path,
+            turns=list(self._mirror.turns.values()),
+            path=list(self._mirror.turns),
             status=self._status,
             notices=list(self._notices.values()),
             pending=[job.data for job in self._pending.values()],

@@ -64,10 +64,10 @@ class Panels(PagePart):
 
         chat = self._session.llm.chat(message.chat)
         options = replace(default_options(), continue_=True)
-        panel, pass_on = message.panel_id, self._session.outbox.pass_on
+        panel, put = message.panel_id, self._put
         with self._lock:
             if self._lines.get(panel) is waiting:  # it was not shut meanwhile
-                send = lambda content: pass_on({"panel": panel, "message": content})  # noqa: E731
+                send = lambda content: put({"panel": panel, "message": content})  # noqa: E731
                 line = ChatLine(chat, options, send)
                 self._lines[panel] = line
                 for content in waiting:
