@@ -55,6 +55,7 @@ class Asked:
     has told already is not told again. With `is_kept=False`
     nothing of it is written to the disk. With `goes_on` it follows what an earlier kernel kept of
     the chat; else that is not told. With `is_code` the answer is to be code for the next cell.
+    `by` is who asks, where several people may.
     """
 
     prompt: str
@@ -72,6 +73,7 @@ class Asked:
     goes_on: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
     is_code: bool = False
+    by: str = ""
 
     def for_code(self) -> Asked:
         """The same as a request for the code of a cell."""

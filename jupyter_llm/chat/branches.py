@@ -137,6 +137,13 @@ class Exchange:
         return self.settled.prompt if self.settled is not None else ""
 
     @property
+    def by(self) -> str:
+        """Who asked, where that is known."""
+        if self.sending is not None:
+            return self.sending.asked.by
+        return self.settled.by if self.settled is not None else ""
+
+    @property
     def told(self) -> tuple[Part, ...]:
         """What went along with the prompt and with none before it."""
         if self.sending is not None:
@@ -416,6 +423,7 @@ class Branches:
             prompt=sending.asked.prompt,
             completion=completion,
             origin=exchange.origin,
+            by=sending.asked.by,
             told=sending.draft.owned,
             number=number,
             parent=exchange.parent,

@@ -55,7 +55,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A prompt and what the model wrote; `origin` is the cell it came from, if known.
+    """A prompt and what the model wrote.
+
+    `origin` is the cell it came from, `by` who asked, if known.
 
     `told` are the cells and variables that went with the prompt and with none before it, and what
     was attached to it. `number` tells the turns of a chat apart and grows along each branch of it,
@@ -66,6 +68,7 @@ class Turn:
     prompt: str
     completion: Completion
     origin: Hashable = None
+    by: str = ""
     told: tuple[Part, ...] = field(default=(), repr=False)
     number: int = 0
     parent: int = 0

@@ -137,6 +137,7 @@ class Words:
     tokens: bytes | None = None  # four bytes each
     tokens_of: str | None = None  # the model file they hold for
     reasoning: str = ""
+    by: str = ""
 
     @classmethod
     def of(cls, turn: Turn) -> Words:
@@ -145,6 +146,7 @@ class Words:
         record, ids = completion.provenance, completion.token_ids
         return cls(
             prompt=turn.prompt,
+            by=turn.by,
             provenance=record.to_json() if record is not None else None,
             told=tuple(map(_without_secrets, turn.told)),
             tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
@@ -397,6 +399,7 @@ def _turn(row: tuple[object, ...]) -> Turn | None:
             prompt=words.prompt,
             completion=words.completion,
             origin=None if cell is None else (_text(cell), prompt_of_cell),
+            by=words.by,
             told=tuple(map(_of_an_earlier_kernel, words.told)),
             number=number,
             parent=parent,

@@ -97,7 +97,7 @@ class _PanelTalk:
         while not self._heard.empty():
             self._heard.get()
         num_before = len(self._chat.turns)
-        more: dict[str, Any] = {"seed": None, "temperature": None, "is_alone": False}
+        more: dict[str, Any] = {"seed": None, "temperature": None, "is_alone": False, "by": ""}
         self._tell("send", text=question, after=None, attachments=[], **more)
         reply = time_pieces(self._pieces(), max_tokens)
         while len(self._chat.turns) == num_before:

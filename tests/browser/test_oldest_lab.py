@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browser.environments import environment_with
 from browser.extension import Extension
 from browser.lab import APPS, running_lab
 from browser.side_bar import SideBar
@@ -25,17 +24,7 @@ OLDEST = ("jupyterlab==4.6.0", "notebook==7.6.0")
 
 @pytest.fixture(scope="module")
 def oldest(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The Python of an environment that has these, and all else from this one."""
-    venv = tmp_path_factory.mktemp("oldest") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    packages = sysconfig.get_path("purelib", vars={"base": str(venv)})
-    # With what .pth files there say, as an editable installation of ours is such a file.
-    beside = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})"
-    Path(packages, "beside.pth").write_text(beside, "utf-8")
-    python = venv / Path(sys.executable).relative_to(sys.prefix)
-    install = ("install", "--quiet", "--no-deps", "--ignore-installed", "--only-binary=:all:")
-    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install, *OLDEST], check=True)
-    return str(python)
+    return environment_with(tmp_path_factory.mktemp("oldest"), *OLDEST)
 
 
 @pytest.fixture(scope="module")

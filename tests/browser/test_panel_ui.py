@@ -165,7 +165,7 @@ def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
 
 
 def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage) -> None:
-    chat.open(**{"watch-activity": example("activity")})
+    chat.open(**{"watch-activity": example("activity")})  # type: ignore[arg-type]
     status = chat.panel.locator(".jllm-status")
     for words in ("smollm2-135m · idle · KV 12 % · 470 MB", "32%", "58.3 tokens/s", "92% cached"):
         expect(status).to_contain_text(words)

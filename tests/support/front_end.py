@@ -31,6 +31,7 @@ PROMPT: Json = {
     "seed": None,
     "temperature": None,
     "is_alone": False,
+    "by": "",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jupyter_llm.frontends.comm.messages import (
     Act,
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
 class ScriptedActions(PagePart):
     """Takes what a page asks for, and answers the latest of it when it is told to."""
 
+    asked: ClassVar[list[Act]] = []  # by all pages
+
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        global actions  # noqa: PLW0603  the page that came last is the one of the test
-        actions = self
-        self.asked: list[Act] = []
+        self._take(None)
         self.cancelled: list[str] = []
         cancelled = lambda stop: self.cancelled.append(stop.target)  # noqa: E731
-        session.add({Act: self.asked.append, Stop: cancelled})
+        session.add({Act: self._take, Stop: cancelled})
+
+    def _take(self, act: Act | None) -> None:
+        global actions  # noqa: PLW0603  the page that came or asked last is the one of the test
+        actions = self
+        if act is not None:
+            self.asked.append(act)
 
     def write(
         self, text: str, share: float | None = None, *, said: str = "Writing", is_new: bool = True

@@ -110,7 +110,7 @@ class ChatLine(Line):
         if isinstance(typed.what, Order):
             self._obey(typed.what, typed.options, job)
             return
-        self._ask(typed.what, job)
+        self._ask(replace(typed.what, by=message.by), job)
 
     def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, Asked] | None:
         """What would be sent of a draft; None if that is no prompt, or not yet."""
@@ -131,6 +131,7 @@ class ChatLine(Line):
             about=turn.prompt.replace("@", "@@"),
             vars=options.vars,
             is_kept=self._chat.is_kept(turn.number),
+            by=turn.by,
             goes_on=True,
             params=options.params,
         )

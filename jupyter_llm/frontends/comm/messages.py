@@ -97,6 +97,7 @@ class TurnData(Data):
     temperature: float | None = None
     exact: bool = False
     usage: UsageData | None = None
+    by: str = ""
     reasoning: str = ""
 
 
@@ -461,7 +462,8 @@ class Bye(FromFrontEnd):
 class Send(FromFrontEnd):
     """A prompt or a command. `after` begins a branch behind that turn, 0: at the start.
 
-    With `is_alone` no cells and variables of the notebook go along.
+    With `is_alone` no cells and variables of the notebook go along. `by` is who asks, where several
+    people share the notebook.
     """
 
     text: str
@@ -470,6 +472,7 @@ class Send(FromFrontEnd):
     seed: int | None
     temperature: float | None
     is_alone: bool
+    by: str
 
 
 class Regenerate(FromFrontEnd):

@@ -88,6 +88,7 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         "parent": exchange.parent,
         "siblings": list(exchange.siblings),
         "prompt": exchange.prompt,
+        "by": exchange.by,
         "attachments": [part.attachment for part in told if part.attachment is not None],
         "told": messages.ToldData(
             cells=sum(part.cell is not None for part in told),

@@ -74,7 +74,8 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   }
 
   function sendNow(text: string, options: SendOptions): void {
-    sent.set(store.send(text, options), options.attachments ?? []);
+    const by = notebook?.writer ?? "";
+    sent.set(store.send(text, { ...options, by }), options.attachments ?? []);
     for (const id of [...sent.keys()].slice(0, -MOST_SENT)) sent.delete(id);
   }
 

@@ -75,6 +75,8 @@ export interface TurnData {
   parent: number;
   siblings: number[];
   prompt: string;
+  /** Who asked, where several people may. */
+  by: string;
   attachments: string[];
   text: string;
   /** What was thought before the text. */
@@ -219,6 +221,7 @@ export type Request =
       seed: number | null;
       temperature: number | null;
       is_alone: boolean;
+      by: string;
     }
   | { type: "regenerate"; number: number; seed: number | null; temperature: number | null }
   | { type: "choose"; number: number }

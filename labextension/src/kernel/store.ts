@@ -28,6 +28,8 @@ export interface SendOptions {
   temperature?: number | null;
   /** Without the cells and variables that go along by themselves. */
   isAlone?: boolean;
+  /** Who asks, where several people may. */
+  by?: string;
 }
 
 /**
@@ -104,8 +106,8 @@ export class Store {
   /** Send a prompt or a command. Returns the id of the request. */
   send(text: string, options: SendOptions = {}): string {
     const { after = null, attachments = [], seed = null, temperature = null } = options;
-    const { isAlone: is_alone = false } = options;
-    const message = { type: "send" as const, text, after, attachments, is_alone };
+    const { isAlone: is_alone = false, by = "" } = options;
+    const message = { type: "send" as const, text, after, attachments, is_alone, by };
     return this.#begin({ ...message, seed, temperature }, text);
   }
 

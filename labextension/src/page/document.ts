@@ -57,7 +57,11 @@ export interface CellModel {
 export interface NotebookModel {
   readOnly?: boolean;
   cells: { length: number; get(index: number): CellModel };
-  sharedModel: Shared & { insertCells(index: number, cells: object[]): void };
+  sharedModel: Shared & {
+    insertCells(index: number, cells: object[]): void;
+    /** Who else is in the document, where people share it. */
+    awareness?: { getLocalState(): { user?: { display_name?: string } } | null };
+  };
 }
 
 /** The document that a widget's manager belongs to; null where it is out of reach. */
@@ -80,6 +84,11 @@ export class NotebookDocument {
 
   constructor(model: NotebookModel) {
     this.#model = model;
+  }
+
+  /** What the user is called in a document that people share; else "". */
+  get writer(): string {
+    return this.#model.sharedModel.awareness?.getLocalState()?.user?.display_name ?? "";
   }
 
   get models(): CellModel[] {

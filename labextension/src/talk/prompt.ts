@@ -5,9 +5,10 @@ import { trans } from "../dom/words.js";
 
 /** The prompt of a turn, or of a request that has no turn yet. */
 export class PromptView {
+  readonly #by = make("div", "jllm-by");
   readonly #text = make("div", "jllm-prompt-text");
   readonly #attachments = make("ul", "jllm-attachments");
-  readonly element = make("div", "jllm-prompt", this.#text, this.#attachments);
+  readonly element = make("div", "jllm-prompt", this.#by, this.#text, this.#attachments);
   #editor: HTMLElement | null = null;
 
   constructor() {
@@ -15,7 +16,9 @@ export class PromptView {
     this.#attachments.setAttribute("aria-label", trans.__("Attached"));
   }
 
-  show(text: string, attachments: readonly string[] = []): void {
+  show(text: string, attachments: readonly string[] = [], by = ""): void {
+    this.#by.hidden = by === "";
+    setText(this.#by, by);
     setText(this.#text, text);
     this.#attachments.hidden = attachments.length === 0;
     if (this.#attachments.childElementCount !== attachments.length) {

@@ -57,7 +57,7 @@ export class TurnView {
     this.#turn = turn;
     this.element.setAttribute("aria-label", trans.__("Turn: %1", turn.prompt.slice(0, 80)));
     this.element.setAttribute("aria-busy", String(!isFinished));
-    this.#prompt.show(turn.prompt, turn.attachments);
+    this.#prompt.show(turn.prompt, turn.attachments, turn.by);
     this.#thoughts.show(turn);
     this.#markdown.update(turn.text, isFinished);
     this.#progress.show(isThinking(turn) ? { ...turn, state: "thinking" } : turn);
