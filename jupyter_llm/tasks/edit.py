@@ -31,6 +31,8 @@ _WRITE = "Write the code of the next cell of this notebook, which does this: {in
 _WRITE_TEXT = "Write the text of the next cell of this notebook, in Markdown: {instruction}"
 # A line of no statement's inside, which neither closes a bracket nor belongs to the one before.
 _NEXT_STATEMENT = re.compile(r"(?!(?:else|elif|except|finally)\b)[^\s)\]}#]")
+# A block of code, or else a bare fence that opens none: it was to end ours.
+_BLOCK = re.compile(r"(?ms)^`{3,}[^\n]*\n.*?^`{3,} *$|^(`{3,}) *$")
 _GO_ON = (
     "Write the next cell of this notebook in full. Its beginning is given; go on from there with "
     "the next useful step."
@@ -67,18 +69,23 @@ def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
         answer = task.code(prompt, unlike=before)
         source, completion = answer.source, answer.completion
         cell.check_is_whole(completion)
-    source = restored(source, before)
+    source = restored(source, before, redact_mixed if cell.is_text else redact_source)
     if rows is not None:
         source = (_merged if cell.is_text else _confined)(before, source, rows)
     return _proposal(task, cell, source, completion)
 
 
 def write_text(task: Task, cell: ShownCell, prompt: str, begin: str = "") -> Completion:
-    """Have text written for a cell of Markdown, in a fence so that nothing else can come."""
-    fence = code_block(cell.source, "").partition("\n")[0]
+    """Have text written for a cell of Markdown, in a fence so that nothing else can come.
+
+    It is longer than those of code in the text; small models end it with a short one, though.
+    """
+    fence = code_block(f"```\n{cell.source}", "").partition("\n")[0]
     (answer,) = task.draft(prompt, begin=f"{fence}markdown\n{begin}", stop=(f"\n{fence}",))
     cell.check_is_whole(answer)
-    return replace(answer, text=answer.text.rstrip(), token_ids=None)
+    text = begin + answer.text
+    ends = (one.start() for one in _BLOCK.finditer(text) if one[1] and one.start() >= len(begin))
+    return replace(answer, text=text[len(begin) : next(ends, None)].rstrip(), token_ids=None)
 
 
 def _proposal(task: Task, cell: ShownCell, source: str, completion: Completion) -> Proposal:

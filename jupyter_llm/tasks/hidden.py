@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.values.literals import beside, place_of, secret_literals
-from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
+
+    from jupyter_llm.notebook.values.redaction import Redacted
 
 
 def without_hidden(source: str, namespace: Container[str]) -> tuple[str, tuple[str, ...]]:
@@ -44,15 +45,15 @@ def _set_to_hidden(statement: ast.stmt) -> str:
     return ""
 
 
-def restored(source: str, original: str) -> str:
+def restored(source: str, original: str, redact: Callable[[str], Redacted]) -> str:
     """A changed cell with the secrets that stood in it before, which the model has not seen.
 
     They come from that very cell, so nothing gets anywhere new. Where nobody can tell which of
-    several it is, the mark stays.
+    several it is, the mark stays. `redact` is what hid them in the prompt.
     """
     if HIDDEN not in source:
         return source
-    before, after = original.split("\n"), redact_source(original).text.split("\n")
+    before, after = original.split("\n"), redact(original).text.split("\n")
     known: dict[str, list[str]] = {}
     for told, line in zip(after, before, strict=True) if len(before) == len(after) else ():
         known.setdefault(told.strip(), []).append(line.strip())

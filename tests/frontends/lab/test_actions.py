@@ -16,6 +16,7 @@ from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
 
 from jupyter_llm import llm
+from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.records.audit import audit
 
 LOOP = "total = 0\nfor n in [1, 2]:\n    total += n\nprint(total)"
@@ -333,6 +334,44 @@ def test_a_cell_of_markdown_is_edited_and_gone_on_with(
     found = act(page, action, shown, selection=selection, instruction="go")
     assert (found["source"], found["unknown_names"]) == (proposed, [])
     assert "Python" not in told(scripted)
+
+
+CODE = "```python\nprint(1)\n```"
+
+
+@pytest.mark.parametrize("end", ["````\nThat is it.", "```\nThat is it.", "```", ""])
+@pytest.mark.parametrize(
+    ("action", "source", "reply", "proposed"),
+    [
+        ("edit", TEXT, f"# Prices\n\n{CODE}\n\nIt grows.", f"# Prices\n\n{CODE}\n\nIt grows."),
+        ("edit", "", f"Do this:\n\n{CODE}", f"Do this:\n\n{CODE}"),
+        ("continue", TEXT, f"\n{CODE}\nOf one.", f"{TEXT}\n{CODE}\nOf one."),
+        ("continue", "```python", "\nprint(1)\n```\nOf one.", f"{CODE}\nOf one."),
+    ],
+)
+def test_text_with_a_block_of_code_in_it_is_written_to_its_end(
+    page: LabPage,
+    scripted: ScriptedEngine,
+    action: str,
+    source: str,
+    reply: str,
+    proposed: str,
+    end: str,
+) -> None:
+    scripted.replies.append(f"{reply}\n{end}")
+    found = act(page, action, {**cell(source), "kind": "markdown"}, instruction="go")
+    assert found["source"] == proposed
+
+
+@pytest.mark.parametrize("secret", ["password: letmein", "password: hun7"])
+def test_secrets_of_a_text_are_not_told_and_stay_in_it(
+    page: LabPage, scripted: ScriptedEngine, secret: str
+) -> None:
+    text = f"login: anna\n{secret}\nMore"
+    scripted.replies.append(f"{redact_mixed(text).text}.\n````")
+    found = act(page, "edit", {**cell(text), "kind": "markdown"}, instruction="a full stop")
+    assert secret not in str(scripted.requests)
+    assert found["source"] == f"{text}."
 
 
 def test_a_review_of_markdown_names_words_that_the_model_spells_otherwise(
