@@ -21,8 +21,9 @@ from jupyter_llm.common.files import open_regular
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import count_of, human_size
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.cells.timeline import HIDING_TAGS
+from jupyter_llm.notebook.cells.timeline import HIDING_TAGS, Snapshot
 from jupyter_llm.notebook.files import read_notebook
+from jupyter_llm.notebook.values import known
 from jupyter_llm.notebook.values.guard import Deadline
 from jupyter_llm.notebook.values.kinds import MARGIN, Reading
 from jupyter_llm.notebook.values.redaction import redact_mixed
@@ -37,7 +38,7 @@ _MOST_ENTRIES: Final = 20_000  # of a folder that are looked at
 _SEPARATORS: Final = {".csv": ",;\t|", ".tsv": "\t"}
 # As little of an address, a package (`@scope/name`) or a product (`a@b`) as `@name`.
 _MENTION: Final = re.compile(
-    r'(?<![\w@/.)\]])@(?:"([^"\n\x00]+)"|((?:\.{0,2}/)*[\w.][\w.+/-]*(?<=\w))(?![\w/@]))'
+    r'(?<![\w@/.)\]])@(?:"([^"\n\x00]+)"|([\w./][\w.+/-]*(?<=\w))(?![\w/@]))'
 )
 _PLAIN: Final = re.compile(r"[\w.+/-]+")
 
@@ -47,14 +48,16 @@ def file_mentions(
 ) -> list[tuple[re.Match[str], str]]:
     """Where a text mentions files, and their paths: `@data/prices.csv`, `@"my data/prices.csv"`.
 
-    Without quotes it has to be there or to look like a file, and variables go before.
+    Without quotes it has to be there, or to look like a file of a folder that is; and variables go
+    before.
     """
 
     def is_meant(path: str) -> bool:
-        with suppress(OSError):
-            if path not in namespace and _folder(notebook).joinpath(path).exists():
-                return True
-        return path.partition(".")[0] not in namespace and bool(re.search(r"\.[a-z]\w*\Z", path))
+        file = _folder(notebook).joinpath(path)
+        is_like = bool(Path(path).parent.name and re.search(r"\.[a-z]\w*\Z", path))
+        with suppress(OSError, ValueError):
+            return path not in namespace and (file.exists() or (is_like and file.parent.is_dir()))
+        return False
 
     found = outside_code(_MENTION, text)
     return [(one, one[1] or one[2]) for one in found if one[1] or is_meant(one[2])]
@@ -73,7 +76,7 @@ def files_like(typed: str, notebook: Path | None) -> Iterator[tuple[str, str]]:
     """
     above, slash, start = typed.rpartition("/")
     found = []
-    with suppress(OSError, RuntimeError):
+    with suppress(OSError, RuntimeError, ValueError):
         folder = _folder(notebook).joinpath(above + slash).resolve()
         if folder.is_relative_to(_folder(notebook).resolve()):
             with os.scandir(folder) as entries:
@@ -87,7 +90,9 @@ def files_like(typed: str, notebook: Path | None) -> Iterator[tuple[str, str]]:
                 yield (f"{name}/", "folder") if entry.is_dir() else (name, size)
 
 
-def told_file(path: str, notebook: Path | None, *, is_asked: bool = False) -> tuple[str, str]:
+def told_file(
+    path: str, notebook: Path | None, snapshot: Snapshot, *, is_asked: bool = False
+) -> tuple[str, str]:
     """What a file is called, and what is told of it: text, the first rows, a notebook's cells.
 
     `OptionError`: it is not told, and why. `is_asked`: somebody means it, wherever it lies.
@@ -104,13 +109,18 @@ def told_file(path: str, notebook: Path | None, *, is_asked: bool = False) -> tu
         with open_regular(real, follows_links=False) as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(_MOST_READ + 1)
-    except (OSError, RuntimeError) as error:  # of links in a circle
+    except (OSError, RuntimeError, ValueError) as error:  # of links in a circle, of odd characters
+        if isinstance(error, OptionError):
+            raise
         why = getattr(error, "strerror", None) or str(error)
-        keep = "Put it in `backticks` to keep the @ as it is."
-        raise OptionError(f"{path} cannot be told: {why}. {keep}") from None
-    is_notebook = real.suffix == ".ipynb" and size < _MOST_OF_A_NOTEBOOK
-    told = _told_notebook(real) if is_notebook else _told_text(data, real.suffix.lower())
-    return path, redact_mixed(human_size(max(size, len(data))) + told).text
+        keep = "" if is_asked else " Put it in `backticks` to keep the @ as it is."
+        raise OptionError(f"{path} cannot be told: {why}.{keep}") from None
+    is_cells = data.lstrip()[:1] == b"{" and b'"cell_type"' in data
+    suffix = ".ipynb" if is_cells else real.suffix.lower()
+    is_notebook = suffix == ".ipynb" and size < _MOST_OF_A_NOTEBOOK
+    with known.at_most(known.MOST // 2):  # a table of keys leaves room for those of cells
+        told = _told_notebook(real, snapshot) if is_notebook else _told_text(data, suffix)
+        return path, redact_mixed(human_size(max(size, len(data))) + told).text
 
 
 def _folder(notebook: Path | None) -> Path:
@@ -118,13 +128,15 @@ def _folder(notebook: Path | None) -> Path:
     return notebook.parent if notebook is not None else Path()
 
 
-def _told_notebook(path: Path) -> str:
-    """The sources of a notebook's cells, but of those whose tags hide them."""
-    told = [""]
+def _told_notebook(path: Path, snapshot: Snapshot) -> str:
+    """The sources of a notebook's cells, but of those whose tags hide them, or that are here."""
+    told, hidden = [""], {cell.source.strip() for cell in snapshot.hidden}
     for cell in read_notebook(path)["cells"]:
         metadata, source = cell.get("metadata"), plain(cell["source"])
         tags = metadata.get("tags") if isinstance(metadata, dict) else None
-        if not (isinstance(tags, list) and any(tag in HIDING_TAGS for tag in tags)):
+        is_hidden = snapshot.is_hidden(str(cell.get("id"))) or source.strip() in hidden
+        is_tagged = isinstance(tags, list) and any(tag in HIDING_TAGS for tag in tags)
+        if not (is_hidden or is_tagged):
             told.append(code_block(source) if cell.get("cell_type") == "code" else source)
     text = "\n\n".join(told)
     return text if len(text) <= _MOST_READ else _whole_lines(text[:_MOST_READ])

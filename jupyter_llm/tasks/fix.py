@@ -23,8 +23,8 @@ from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_ce
 from jupyter_llm.notebook.failures.failure import told_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.peek import is_a, library_types, public_names
-from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.notebook.values.redaction import redact_source
+from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal

@@ -12,13 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jupyter_llm.chat import files
 from jupyter_llm.chat.asked import Asked
-from jupyter_llm.chat.files import file_mentions, files_like, mention, told_file
+from jupyter_llm.chat.files import file_mentions, files_like, mention
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.prompt.commands import COMMANDS
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.prompt.typed import read
-from jupyter_llm.notebook.values.redaction import scrub
+from jupyter_llm.notebook.cells.timeline import Snapshot, Timeline
+from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values.redaction import redact_source, scrub
 
 SECRET = "Zq81xTfR7aB2m"  # noqa: S105  has the form of none
 MARK = "told to nobody"
@@ -44,10 +47,19 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
+def told_file(path: str, notebook: Path, **how: bool) -> tuple[str, str]:
+    return files.told_file(path, notebook, Snapshot(), **how)
+
+
 def asked(text: str, notebook: Path, **variables: object) -> Asked:
     options = Options(context="none")
     typed = read(
-        text, commands=COMMANDS, namespace=variables, cells=(), defaults=options, notebook=notebook
+        text,
+        commands=COMMANDS,
+        namespace=variables,
+        snapshot=Snapshot(),
+        defaults=options,
+        notebook=notebook,
     )
     assert isinstance(typed.what, Asked)
     return typed.what
@@ -61,6 +73,7 @@ def asked(text: str, notebook: Path, **variables: object) -> Asked:
         ('Why "@"my data/notes.txt"?', 'Why ""my data/notes.txt"?', ["my data/notes.txt"]),
         ("(@./Makefile) and @Makefile", "(./Makefile) and Makefile", ["./Makefile", "Makefile"]),
         ("me@units.py, `@units.py`, @scope/name", None, []),
+        ('from "@/App.vue", "@/parts/A.vue", @angular/core.js, @4.x', None, []),
         ("@units.gram and @df.price", "units.gram and df.price", []),
     ],
 )
@@ -106,6 +119,39 @@ def test_of_a_notebook_the_sources_are_told_but_not_of_cells_that_are_hidden(
         told_file("prices.ipynb", notebook)
 
 
+@pytest.mark.parametrize("name", ["n-Copy1.ipynb", "n.json"])
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_a_copy_of_this_notebook_tells_no_cell_that_is_hidden_here(
+    name: str, notebook: Path, *, has_ids: bool
+) -> None:
+    timeline = Timeline()
+    timeline.append(MARK, execution_count=1, cell_id="a")
+    timeline.hide(1)
+    cells = [
+        {"cell_type": "code", "source": f"{MARK}" + " since" * has_ids, "outputs": []},
+        {"cell_type": "code", "source": "w = 1", "outputs": []},
+    ]
+    if has_ids:
+        cells[0]["id"] = "a"
+    (notebook.parent / name).write_text(json.dumps({"cells": cells, "nbformat": 4}), "utf-8")
+    told = files.told_file(name, notebook, timeline.snapshot())[1]
+    assert MARK not in told
+    assert "w = 1" in told
+
+
+def test_a_file_of_very_many_secrets_hides_them_and_lets_none_be_forgotten(notebook: Path) -> None:
+    known.forget()
+    redact_source(f"password = '{SECRET}'")
+    keys = [f"Zk{number}-{number * 7919}q" for number in range(600)]
+    text = "".join(f"api_key: {key}\nIt said {key} there.\n" for key in keys)
+    (notebook.parent / "keys.txt").write_text(text + SECRET, "utf-8")
+    told = told_file("keys.txt", notebook)[1]
+    assert SECRET not in told
+    assert [key for key in keys[-400:] if key in told] == []
+    assert SECRET not in scrub(f"It printed {SECRET}.")
+    known.forget()
+
+
 @pytest.mark.parametrize("name", ["keys.csv", "settings.py", "notes.txt", "keys.ipynb", ".env"])
 def test_a_secret_in_a_file_is_hidden_there_and_from_then_on(name: str, notebook: Path) -> None:
     cell = {"cell_type": "code", "source": f"api_key = '{SECRET}'", "outputs": []}
@@ -142,6 +188,7 @@ def test_of_a_huge_file_the_start_is_read_up_to_a_whole_line(notebook: Path) -> 
         ("data", None, "cannot be told: it is no regular file"),
         ("pipe", None, "cannot be told: it is no regular file"),
         ("circle", None, "cannot be told"),
+        ("\ud800.csv", None, "cannot be told"),
         ("broken.ipynb", b"{}", "is no notebook"),
     ],
 )

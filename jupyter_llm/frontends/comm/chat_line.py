@@ -31,12 +31,12 @@ from jupyter_llm.notebook.values.variables import plainly_mentioned
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
     from jupyter_llm.frontends.prompt.options import Options
-    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.timeline import Snapshot
 
 
 class ChatLine(Line):
@@ -78,7 +78,9 @@ class ChatLine(Line):
         # What changes nothing of the chat
         self.answer(
             {
-                messages.Suggest: lambda m: suggestions(m.id, m.text, m.cursor, self._cells),
+                messages.Suggest: lambda m: suggestions(
+                    m.id, m.text, m.cursor, self._snapshot.visible
+                ),
                 messages.Describe: self._describe,
                 messages.Prepare: self._code.prepare,
                 messages.Land: self._land,
@@ -145,7 +147,7 @@ class ChatLine(Line):
             *text,
             commands=PANEL_COMMANDS,
             namespace=user_namespace(),
-            cells=self._cells,
+            snapshot=self._snapshot,
             defaults=self._options_for(message),
             notebook=llm.notebook.path,
             has_options=False,
@@ -154,7 +156,7 @@ class ChatLine(Line):
         if not isinstance(typed.what, Asked):
             return typed
         given = [
-            told_file(item.label, llm.notebook.path, is_asked=True)
+            told_file(item.label, llm.notebook.path, self._snapshot, is_asked=True)
             if item.text is None
             else (item.label, item.text)
             for item in message.attachments
@@ -205,11 +207,11 @@ class ChatLine(Line):
     # Questions
 
     @property
-    def _cells(self) -> Sequence[CellEvent]:
-        return self._chat.timeline.snapshot().visible
+    def _snapshot(self) -> Snapshot:
+        return self._chat.timeline.snapshot()
 
     def _describe(self, asked: messages.Describe) -> messages.TextMessage:
-        text = description(asked.kind, asked.name, self._cells)
+        text = description(asked.kind, asked.name, self._snapshot)
         return messages.TextMessage(id=asked.id, text=text)
 
     def _land(self, asked: messages.Land) -> messages.TextMessage:

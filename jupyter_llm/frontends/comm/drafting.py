@@ -65,7 +65,7 @@ class Drafting(Part):
         draft, chat = self._draft, self._chat
         is_done = chat is None or not chat.is_answering
         if draft is not None:
-            is_done = read_draft(partial(self._make, draft))
+            is_done = is_done and read_draft(partial(self._make, draft))
         elif chat is not None and is_done:
             chat.read_branch()
         return (0, False) if is_done else (_PATIENCE_S, True)

@@ -16,6 +16,7 @@ from jupyter_llm.frontends.comm.messages import SuggestionData, Suggestions
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
+from jupyter_llm.notebook.values import known
 from jupyter_llm.notebook.values.summaries import headline, summarize
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
     from jupyter_llm.frontends.comm.messages import SuggestionKind
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.timeline import Snapshot
 
 _COMMAND = re.compile(r"\s*(/[\w-]*)")
 _AT = re.compile(r"(?<![\w@/.)\]])@((?:In|Out)?\[\d*|[\w./+-]*|\"[^\"\n]*)\Z")
 _REST = re.compile(r"\w*\]?")
+_OF_PATH = re.compile(r"(?:[\w./+-]*[\w/])?")
+_OF_QUOTED = re.compile(r'(?:[^"\n]*(?="))?')
 _NUMBERED = re.compile(r"(?:In|Out)?\[(\d*)")
 _MOST_VARIABLES, _MOST_CELLS, _MOST_FILES = 40, 15, 30
 _DETAIL_CHARS = 60
@@ -37,30 +41,40 @@ _CELL = re.compile(r"(?:In|Out)?\[?(\d+)\]?")
 def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEvent]) -> Suggestions:
     """What may stand at the cursor of a text, given the cells that ran."""
     before, after = text[:cursor], text[cursor:]
-    rest = _REST.match(after)
-    end = cursor + (rest.end() if rest is not None else 0)
-    start = cursor
+    start, end = cursor, cursor + _length(_REST, after)
     items: list[SuggestionData] = []
     if (command := _COMMAND.fullmatch(before)) is not None:
         start, items = command.start(1), list(_commands(command[1][1:]))
     elif (at := _AT.search(before)) is not None:
-        variables = islice(_variables(at[1]), _MOST_VARIABLES)
-        start = at.start()
-        end += at[1].startswith('"') and text[end : end + 1] == '"'
-        files = islice(_files(at[1].lstrip('"')), _MOST_FILES)
+        variables = list(islice(_variables(at[1]), _MOST_VARIABLES))
+        files = list(islice(_files(at[1].lstrip('"')), _MOST_FILES))
+        start, is_quoted = at.start(), at[1].startswith('"')
+        path_end = cursor + _length(_OF_QUOTED if is_quoted else _OF_PATH, after)
+        # In the middle of a path that is there, or of what can be nothing else.
+        is_end = any(file.name.endswith(text[cursor:path_end]) for file in files)
+        if is_end or not (variables or is_quoted):
+            end = max(end, path_end)
+        end += is_quoted and text[end : end + 1] == '"'
         items = [*variables, *islice(_cells(at[1], cells), _MOST_CELLS), *files]
     return Suggestions(id=request_id, start=start, end=end if items else start, items=items)
 
 
-def description(kind: SuggestionKind, name: str, cells: Sequence[CellEvent]) -> str:
+def _length(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.match(text)
+    return found.end() if found is not None else 0
+
+
+def description(kind: SuggestionKind, name: str, snapshot: Snapshot) -> str:
     """What there is to say of a suggestion; `MagicUsageError` if that has gone."""
     if kind == "command" and name in PANEL_COMMANDS:
         command = PANEL_COMMANDS[name]
         return f"/{name} {command.argument}".rstrip() + f"\n{command.help}"
     if kind == "cell" and (number := _CELL.fullmatch(name)) is not None:
-        return clip(cell_text(find_cell(number[1], cells)), _DESCRIPTION_CHARS)
+        return clip(cell_text(find_cell(number[1], snapshot.visible)), _DESCRIPTION_CHARS)
     if kind == "file":
-        return clip(told_file(name, llm.notebook.path)[1], _DESCRIPTION_CHARS)
+        with known.at_most(0):  # nobody has sent it
+            told = told_file(name, llm.notebook.path, snapshot)[1]
+        return clip(told, _DESCRIPTION_CHARS)
     variables = own_variables(current_shell())
     if kind == "variable" and name in variables:
         return summarize(name, variables[name], max_chars=_DESCRIPTION_CHARS)

@@ -43,7 +43,7 @@ def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, Asked] |
         read,
         commands=magics.commands,
         namespace=user_namespace(),
-        cells=llm.timeline.snapshot().visible,
+        snapshot=llm.timeline.snapshot(),
         defaults=magics.defaults,
         notebook=llm.notebook.path,
     )

@@ -221,7 +221,7 @@ class LLMMagics(Magics):
             cell or "",
             commands=self.commands,
             namespace={**self.shell.user_ns, **(local_ns or {})},
-            cells=llm.timeline.snapshot().visible,
+            snapshot=llm.timeline.snapshot(),
             defaults=self.defaults,
             notebook=llm.notebook.path,
         )

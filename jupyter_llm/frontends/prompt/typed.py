@@ -26,13 +26,13 @@ from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, without_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Any
 
     from jupyter_llm.frontends.prompt.commands import Command, Order
     from jupyter_llm.frontends.prompt.options import Options
-    from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.timeline import Snapshot
 
 _LITERAL = "-- "
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
@@ -59,7 +59,7 @@ def read(
     *,
     commands: Mapping[str, Command],
     namespace: Mapping[str, Any],
-    cells: Sequence[CellEvent],
+    snapshot: Snapshot,
     defaults: Options,
     notebook: Path | None = None,
     has_options: bool = True,
@@ -77,7 +77,7 @@ def read(
     ------
     MagicUsageError, OptionError, EmptyPromptError, InterpolationError
     """
-    copy = dict(namespace)
+    copy, cells = dict(namespace), snapshot.visible
 
     def evaluate(source: str) -> object:
         if is_draft:
@@ -112,7 +112,7 @@ def read(
         shielded = f"{shielded[: found.start()]}\x00{count}\x00{shielded[found.end() :]}"
     attachments = (
         *((f"In [{n}]", cell_text(find_cell(n, cells))) for n in _CELL.findall(shielded)),
-        *(told_file(path, notebook) for _, path in files),
+        *(told_file(path, notebook, snapshot) for _, path in files),
     )
     named = _CELL.sub(r"In [\1]", shielded)
     # An `@` of theirs is a product, or a text's: no mention. Nor is a word of a path.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from jupyter_llm.notebook.values.secrets import is_shown, is_told, plain_text
@@ -22,6 +24,17 @@ _LEAST_PLAIN: Final = 12  # letters alone
 
 _names: dict[str, tuple[str, ...]] = {}  # of the secrets, by what they are
 _lock = threading.Lock()
+_room: ContextVar[int] = ContextVar("_room", default=MOST)
+
+
+@contextmanager
+def at_most(most: int) -> Iterator[None]:
+    """Take note, meanwhile and on this thread, only while fewer are known."""
+    before = _room.set(most)
+    try:
+        yield
+    finally:
+        _room.reset(before)
 
 
 def note(name: str, value: object, most: int = MOST) -> None:
@@ -30,6 +43,7 @@ def note(name: str, value: object, most: int = MOST) -> None:
     text = "" if is_huge else plain_text(value)
     if not _LEAST_LENGTH <= len(text) <= _MAX_LENGTH or is_told(name, text):
         return
+    most = min(most, _room.get())
     with _lock:
         for secret in (text, repr(text)[1:-1]):  # as it is, and as others show it
             others = tuple(one for one in _names.get(secret, ()) if one != name)
@@ -39,11 +53,10 @@ def note(name: str, value: object, most: int = MOST) -> None:
             del _names[next(iter(_names))]
 
 
-def note_shown(name: str, text: str) -> None:
-    """Take note of a secret that a text has shown, if it cannot be a word or a name in code."""
-    is_odd = any(map(str.isdigit, text)) or not re.fullmatch(r"\w+(?:(?:\.\w+)+[.:]\w+)?", text)
-    if is_odd and _is_strong(text) and text.isprintable() and not re.search(r"\s", text):
-        note(name, text)
+def is_odd(text: str) -> bool:
+    """Whether a secret that a text has shown can be no word and no name in code."""
+    is_word = re.fullmatch(r"[^\W\d]+(?:(?:\.[^\W\d]+)+[.:][^\W\d]+)?", text) is not None
+    return not is_word and _is_strong(text) and text.isprintable() and not re.search(r"\s", text)
 
 
 def forget() -> None:
@@ -52,13 +65,13 @@ def forget() -> None:
         _names.clear()
 
 
-def places(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yield where secrets that are known stand in a text, and what they are called.
+def places(text: str, shown: Iterable[tuple[str, str]]) -> Iterator[tuple[int, int, str]]:
+    """Yield where secrets that are known, or `shown` in it, stand in a text, and their names.
 
     One that was shown under any of its names is told. One that might be a word is only taken for
     itself where it is all of a line, or in quotes.
     """
-    for secret, names in list(_names.items()):
+    for secret, names in ({one: (name,) for name, one in shown} | _names).items():
         if secret not in text or any(map(is_shown, names)):
             continue
         name = names[-1]

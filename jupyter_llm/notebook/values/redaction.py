@@ -105,9 +105,10 @@ _ABOUT = re.compile(r"\s*(?:len|type|bool|isinstance|hash|id)\([^()]*\)\s*")
 
 def _everywhere(redacted: Redacted, *, notes: bool = True) -> Redacted:
     """A text without what is known to be a secret, from elsewhere or from this text itself."""
-    for name, told in redacted.found[-known.MOST :] if notes else ():
-        known.note_shown(name, told)
-    return _without(redacted, known.places(redacted.text))
+    shown = [(name, told) for name, told in redacted.found[-known.MOST :] if known.is_odd(told)]
+    for name, told in shown if notes else ():
+        known.note(name, told)
+    return _without(redacted, known.places(redacted.text, shown))
 
 
 # --- any text

@@ -106,6 +106,15 @@ def test_an_at_lists_the_files_beside_the_notebook_and_goes_on_below_folders(
         text += "|"
     text = '"@"my data/p|"".'
     assert accept(text, complete(front, text)) == '"@"my data/prices.csv"".'
+    Path("prices.csv").touch()
+    for text, accepted in (
+        ('@"my data/p|rices.csv" now', '@"my data/prices.csv" now'),
+        ('@"my data/p| and "that"', '@"my data/prices.csv" and "that"'),
+        ("See @pri|ces.csv.", "See @prices.csv."),
+        ("See @./pr|.tsv now", "See @./prices.csv now"),
+    ):
+        assert accept(text, complete(front, text)) == accepted
+    Path("prices.csv").unlink()
     assert "'Oslo' | 3" in front.answer("describe", kind="file", name="my data/prices.csv")["text"]
     assert complete(front, "@/et|")["items"] == complete(front, "@../|")["items"] == []
 

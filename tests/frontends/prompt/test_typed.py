@@ -15,6 +15,7 @@ from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.prompt.typed import read, read_draft
 from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.timeline import Snapshot
 
 CELLS = (
     CellEvent(number=1, source="x = 1", execution_count=1),
@@ -36,7 +37,10 @@ NAMESPACE: dict[str, Any] = {
 
 
 def reader(**how: Any) -> Any:
-    return partial(read, **{"commands": COMMANDS, "namespace": NAMESPACE, "cells": CELLS, **how})
+    return partial(
+        read,
+        **{"commands": COMMANDS, "namespace": NAMESPACE, "snapshot": Snapshot(cells=CELLS), **how},
+    )
 
 
 def typed(
