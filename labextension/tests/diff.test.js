@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { diffLines, edits, hunks, replaced } from "../lib/dom/diff.js";
+import { begun, diffLines, edits, hunks, replaced } from "../lib/dom/diff.js";
 
 const SIGNS = { same: " ", removed: "-", added: "+" };
 
@@ -169,3 +169,15 @@ test("what stays the same is left alone", () => {
     { start: 14, end: 15, text: "E\nf" },
   ]);
 });
+
+for (const [written, text] of [
+  ["", "a\nb\nc\nd"],
+  ["a\nB", "a\nb\nc\nd"], // nobody knows yet what B takes the place of
+  ["a\nB\nc", "a\nB\nc\nd"],
+  ["a\nB\nc\nd\ne", "a\nB\nc\nd\ne"],
+  ["something else", "a\nb\nc\nd"],
+]) {
+  test(`a change shows once what follows it is written, too: ${JSON.stringify(written)}`, () => {
+    assert.equal(begun("a\nb\nc\nd", String(written)), text);
+  });
+}

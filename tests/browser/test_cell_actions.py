@@ -106,6 +106,10 @@ def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
     status = actions.region(index).get_by_role("status")
     expect(status).to_have_text("The model is at work")  # how far it is, is only seen
     expect(actions.region(index)).to_contain_text("Writing")
+    expect(actions.added(index)).to_have_count(0)
+    actions.reply("write(' x / 2\\n\\nha', is_new=False)")
+    expect(actions.added(index)).to_have_text(["    return x / 2"])  # while it is written
+    expect(status).to_have_text("The model is at work")
     actions.reply(f"propose({AFTER!r})")
     expect(status).to_have_text("1 line added, 1 removed")
     expect(code).to_have_count(0)

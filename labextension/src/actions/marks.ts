@@ -27,12 +27,15 @@ const field = StateField.define<DecorationSet>({
 const REMOVED = Decoration.line({ class: "jllm-removed-line" });
 const WORDS = "jllm-changed-words";
 
-/** Mark what turns the editor's text into another; where that is several changes, each has buttons. */
+/**
+ * Mark what turns the editor's text into another. Where that is several changes, each has buttons; a
+ * text that is still being written has none to `decide` about.
+ */
 export function showChanges(
   view: EditorView,
   after: string,
   highlight: Highlight,
-  decide: Decide,
+  decide: Decide | null,
 ): void {
   const before = view.state.doc.toString();
   const all = hunks(before, after);
@@ -44,8 +47,8 @@ export function showChanges(
       ),
     ]);
     if (added.length === 0 && all.length === 1) return lines;
-    const place = { index, count: all.length };
-    const widget = new NewLines(added.map(visible), highlight, place, decide);
+    const place = { index, count: decide ? all.length : 1 };
+    const widget = new NewLines(added.map(visible), highlight, place, decide ?? (() => {}));
     return [...lines, Decoration.widget({ widget, block: true, side: isAbove ? -1 : 1 }).range(at)];
   });
   dispatch(view, Decoration.set(marks, true));

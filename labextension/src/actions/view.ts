@@ -7,7 +7,7 @@ import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import type { Action, MessageOf } from "../connection/messages.js";
-import { hunks, replaced } from "../dom/diff.js";
+import { begun, hunks, replaced } from "../dom/diff.js";
 import { arrange, copyText, createBar, flash, make, makeButton, setText } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
@@ -231,16 +231,24 @@ export class View {
     this.#draw(cell);
     if (fits) this.#turn(false);
     const editor = editorOf(cell);
-    if (editor && fits && state.kind === "proposal") {
+    const after = fits && state.kind === "proposal" ? state.proposal.source : this.#begun(cell);
+    if (editor && after !== null) {
       const highlight = (code: string, element: HTMLElement) => {
         const { languages } = this.#tools;
         return languages.highlight(code, languages.findBest(cell.model.mimeType), element);
       };
-      showChanges(editor, state.proposal.source, highlight, (...decided) =>
-        this.#decide(cell, ...decided),
-      );
+      const decide = (...decided: [number, boolean]) => this.#decide(cell, ...decided);
+      showChanges(editor, after, highlight, fits ? decide : null);
     } else if (editor) hideChanges(editor);
     if (hadFocus && !this.#hasFocus) this.#goBack();
+  }
+
+  /** The cell as far as it is written anew. */
+  #begun({ model }: Cell): string | null {
+    const { state, action } = this.#task;
+    if (state.kind !== "working" || (action !== "edit" && action !== "fix")) return null;
+    const lines = state.text.replace(/^\s*```.*\n/, "").split("\n");
+    return begun(model.sharedModel.getSource(), lines.slice(0, -1).join("\n"));
   }
 
   /** Say how the task stands; buttons, with the focus that one may have, stay as long as that does. */

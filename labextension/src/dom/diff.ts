@@ -103,6 +103,14 @@ export function replaced(before: string, pieces: readonly Replacement[]): string
   );
 }
 
+/** What a text becomes as far as another one is written: how its last change goes on is not known. */
+export function begun(before: string, written: string): string {
+  const all = hunks(before, written);
+  const last = all.at(-1);
+  const isOpen = last && last.removed.length > 0 && last.end >= before.length;
+  return replaced(before, isOpen ? all.slice(0, -1) : all);
+}
+
 /** What is replaced for a hunk that begins and ends with whole lines of the old text. */
 function pieceOf({ start, end, removed, added }: Hunk, before: string): Replacement {
   const texts = added.map(({ text }) => text);
