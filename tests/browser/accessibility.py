@@ -81,7 +81,7 @@ def unfold_all(panel: Locator) -> None:
     def press(name: str, index: int) -> None:
         panel.get_by_role("button", name=name, exact=True).nth(index).click()
 
-    expect(panel.locator(".jllm-warning").first).to_be_visible()
+    expect(panel.locator(".jllm-code > :is(.jllm-warning, .jllm-note)").first).to_be_visible()
     press("Replace cell", -1)
     expect(panel.locator(".jllm-code .jllm-offer")).to_be_visible()
     press("Edit", 0)

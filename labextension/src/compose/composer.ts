@@ -107,7 +107,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
     if (!hasModifier && suggestions.takeKey(event)) return true;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) sendText();
     else if (hasModifier || event.shiftKey) return false;
-    else if (event.key === "Escape") store.stop(null);
+    else if (event.key === "Escape" && isBusy(store)) store.stop(null);
     else {
       const other = recall.textFor(event.key, textarea);
       if (other === null) return false;
@@ -205,4 +205,13 @@ function attachButtons(
       () => notebook.attachOutput(),
     ),
   ];
+}
+
+/** Whether something is being written, or will be. */
+function isBusy({ state: { pending, path, turns, notices } }: Store): boolean {
+  return (
+    pending.length > 0 ||
+    path.some((number) => turns.get(number)?.state !== "finished") ||
+    notices.some(({ is_finished }) => !is_finished)
+  );
 }
