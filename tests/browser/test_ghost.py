@@ -115,9 +115,6 @@ def test_a_word_and_a_line_can_be_accepted(ghost: GhostPage) -> None:
     ghost.wait_for_source("y = math." + text.partition("\n")[0])
 
 
-# Not in the ring: one time in three nothing is suggested at the first text there, for a reason that
-# is not found yet.
-@pytest.mark.soak
 def test_a_file_beside_the_notebook_and_a_console_of_its_kernel_are_gone_on_with_and_read_aloud(
     ghost: GhostPage, lab: Lab
 ) -> None:
@@ -125,14 +122,11 @@ def test_a_file_beside_the_notebook_and_a_console_of_its_kernel_are_gone_on_with
     page = ghost.page
     kernel = page.evaluate("() => notebook.sessionContext.session.kernel.id")
     beside = "args => jupyterapp.commands.execute('console:create', args)"
-    before = len(ghost.said("welcome"))
     ghost.command("docmanager:open", path="areas.py")
     for editor in (".jp-FileEditor", ".jp-CodeConsole-promptCell"):
         page.locator(f"{editor} .cm-content").click()
         page.keyboard.press("Control+End")
-        page.keyboard.type("y")  # which connects it; a slow machine may have given up till then
-        until(lambda: len(ghost.said("welcome")) > before)  # noqa: B023  called here
-        page.keyboard.type(" = math.")
+        page.keyboard.type("y = math.")
         text = ghost.wait_for_ghost()
         assert page.locator(".jllm-announcer").inner_text() != text
         ghost.command("jupyter-llm:read-suggestion")
@@ -143,7 +137,6 @@ def test_a_file_beside_the_notebook_and_a_console_of_its_kernel_are_gone_on_with
         if editor == ".jp-FileEditor":
             ghost.command("docmanager:save")
             ghost.command("application:close")
-            before = len(ghost.said("welcome"))
             page.evaluate(beside, {"path": "beside", "kernelPreference": {"id": kernel}})
     page.keyboard.press("Shift+Enter")  # runs what was taken, and there is another prompt
     expect(page.locator(".jp-CodeConsole-content .jp-CodeCell")).to_have_count(1)

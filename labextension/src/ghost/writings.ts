@@ -61,12 +61,14 @@ export class Writings {
     widget.disposed.connect(() => connection.dispose());
     this.#all.set(widget, new DocumentGhost(desk, connection, this.#listener));
     this.#connects.set(widget, async (session) => {
-      if (session === sessionContext.session) return;
-      sessionContext.session?.kernelChanged.disconnect(changed);
-      session?.kernelChanged.connect(changed);
-      sessionContext.session = session;
-      changed();
-      await connection.connect().catch(() => {}); // the kernel has gone meanwhile
+      if (session !== sessionContext.session) {
+        sessionContext.session?.kernelChanged.disconnect(changed);
+        session?.kernelChanged.connect(changed);
+        sessionContext.session = session;
+        changed();
+      }
+      // Each key that comes until then waits, since the last one is the one that is answered.
+      if (connection.state === "none") await connection.connect().catch(() => {}); // it has gone
     });
   }
 
