@@ -61,7 +61,8 @@ def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "
 def _details(turn: Turn) -> str:
     completion = turn.completion
     seed = [] if completion.seed is None else [f"seed {completion.seed}"]
-    return ", ".join([date_of(turn.finished_at), one_line(completion.model), *seed])
+    by = [one_line(turn.by)] if turn.by else []
+    return ", ".join([*by, date_of(turn.finished_at), one_line(completion.model), *seed])
 
 
 def date_of(when: float) -> str:

@@ -42,7 +42,8 @@ def change(
         place = Place(f"{name} is changed; run it again")
     else:
         below = writer.write([text], metadata=[metadata])
-        place = replace(below, words=f"{name} {why}, so {below.words}")
+        words = f"{name} {why}, so {below.words}" if below.is_landed else below.words
+        place = replace(below, words=words)
     return place, [record] if record is not None else []
 
 

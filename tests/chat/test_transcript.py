@@ -27,6 +27,10 @@ def test_a_transcript_says_who_said_what_when() -> None:
         position = text.index(piece, position)
 
 
+def test_a_transcript_says_who_asked_where_several_people_may() -> None:
+    assert "Ada, 2023-11-1" in to_markdown({"default": chat_of(turn(by="Ada"))})
+
+
 def test_a_chat_that_lost_turns_counts_on_and_says_so() -> None:
     text = chat_markdown(SavedChat(name="a", turns=(turn("Who?"),), num_dropped=2))
     assert text.index("2 older turns") < text.index("**3.**") < text.index("> Who?")

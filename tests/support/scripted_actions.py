@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import (
     Act,
     ErrorMessage,
@@ -15,13 +16,12 @@ from jupyter_llm.frontends.comm.messages import (
 )
 from jupyter_llm.frontends.lab import target
 from jupyter_llm.frontends.lab.actions import Actions
-from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:
     from jupyter_llm.frontends.lab.session import Session
 
 
-class ScriptedActions(PagePart):
+class ScriptedActions(Part):
     """Takes what a page asks for, and answers the latest of it when it is told to."""
 
     asked: ClassVar[list[Act]] = []  # by all pages

@@ -47,9 +47,9 @@ class AnswerCode:
 
     def check(self, asked: messages.Check, job: Job) -> messages.Checked:
         """Say which names and modules pieces of code lack, and what came of each if it is known."""
-        answer = self._answer(asked) if asked.tries and llm.tries_drafts else None
+        answer = self._answer(asked)
         places = [(asked.number, asked.notice, source) for source in asked.sources]
-        if answer is not None:
+        if answer is not None and asked.tries and llm.tries_drafts:
             with self._lock:
                 self._try(places, answer, job)
         cells, now, results = _cells(places, answer), _now(), []

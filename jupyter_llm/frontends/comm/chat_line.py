@@ -161,7 +161,7 @@ class ChatLine(Line):
             else (item.label, item.text)
             for item in message.attachments
         ]
-        attachments = (*typed.what.attachments, *given)
+        attachments = tuple(dict.fromkeys((*typed.what.attachments, *given)))
         return replace(
             typed, what=replace(typed.what, after=message.after, attachments=attachments)
         )

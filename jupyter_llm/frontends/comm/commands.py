@@ -23,9 +23,10 @@ from jupyter_llm.frontends.prompt.commands import (
 from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
 
 _HELP = (
-    "Type a prompt, or a command. `@name` tells more of a variable and `@In[3]` of a cell; "
-    "`{{expression}}` puts a value into the prompt. After `-- ` a prompt may begin with a slash. "
-    "Enter sends, Shift+Enter begins a new line, Up brings back what you typed, Esc stops."
+    "Type a prompt, or a command. `@name` tells more of a variable, `@In[3]` of a cell and "
+    "`@data/prices.csv` of a file; `{{expression}}` puts a value into the prompt. After `-- ` a "
+    "prompt may begin with a slash. Enter sends, Shift+Enter begins a new line, Up brings back "
+    "what you typed, Esc stops."
 )
 
 

@@ -9,8 +9,8 @@ from weakref import WeakSet
 
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.jobs import Job
+from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import Act, TextMessage, ToFrontEnd
-from jupyter_llm.frontends.lab.session import PagePart
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import default_options
 from jupyter_llm.notebook.cells.timeline import check_is_told
@@ -36,7 +36,7 @@ _SPARE_TOKENS = 384  # of an answer, beyond those for a cell that is written aga
 _CHARS_PER_TOKEN = 2.5  # of code, at the least
 
 
-class Actions(PagePart):
+class Actions(Part):
     """What one page has done with its cells; what changes a cell is a proposal."""
 
     def __init__(self, session: Session) -> None:
@@ -56,7 +56,7 @@ class Actions(PagePart):
         shown, is_text = act.cell, act.cell.kind == "markdown"
         chosen = (act.selection[0], act.selection[1]) if act.selection else None
         cell = ShownCell.of_page(shown.id, shown.source, shown.error, chosen, is_text=is_text)
-        check_is_told(self._session.llm.timeline.snapshot().hidden, shown.id, None)
+        check_is_told(self._llm.timeline.snapshot().hidden, shown.id, None)
         options = default_options()
         if act.action in ("explain", "review"):
             said = _say(act, cell, self._task(act, options, job))
@@ -77,7 +77,7 @@ class Actions(PagePart):
             job.check()
             return completion
 
-        llm = self._session.llm
+        llm = self._llm
         call = Call(
             llm=llm,
             chat=llm.chats.peek(options.chat),  # which a task asks nothing

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import DocumentError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.lab.session import PagePart
+from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     )
 
 
-class Ghost(PagePart):
+class Ghost(Part):
     """Completes code in one page's notebook; it loads no model."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self._session = session
         self._document = Document()
         self._waits_for_all = False
         self._writer: GhostWriter | None = None
@@ -50,7 +51,7 @@ class Ghost(PagePart):
         if message.revision != before.revision + 1:
             self._ask_for_all()
             return
-        self._session.llm.timeline.see_tags({c.id: c.is_off for c in message.insert})
+        self._llm.timeline.see_tags({c.id: c.is_off for c in message.insert})
         cells = [DocumentCell(c.id, c.kind, c.source) for c in message.insert]
         try:
             self._document = before.edited(message.at, message.remove, cells)
@@ -121,14 +122,14 @@ class Ghost(PagePart):
             self._tell_model()
 
     def _tell_model(self) -> None:
-        self._put(messages.ModelMessage(model=self._session.llm.current.name_for("complete")))
+        self._put(messages.ModelMessage(model=self._llm.current.name_for("complete")))
 
     def _ghost_writer(self) -> GhostWriter:
         """What writes; the page has said by now where its notebook lies."""
         from jupyter_llm.tasks.completing.completing import GhostWriter
 
         if self._writer is None:
-            llm, place = self._session.llm, self._session.path or self._session.client
+            llm, place = self._llm, self._session.path or self._session.client
             engine = partial(llm.current.resident_of, "complete")
             self._writer = GhostWriter(engine, place, timeline=llm.timeline)
         return self._writer

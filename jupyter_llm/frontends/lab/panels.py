@@ -12,8 +12,8 @@ from msgspec import convert
 
 from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import ChatData
-from jupyter_llm.frontends.lab.session import PagePart
 
 if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.chat_line import ChatLine
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_FOUND = 100  # a list that nobody reads to its end
 
 
-class Panels(PagePart):
+class Panels(Part):
     """The chats that one page shows, each under an id of the page's, and the list of them.
 
     A chat may have to be read first; what is said to it meanwhile waits.
@@ -31,6 +31,7 @@ class Panels(PagePart):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self._session = session
         self._lines: dict[str, ChatLine | list[object]] = {}
         self._lock = threading.RLock()  # guards who is there, and the order of what is said
         session.take_for_panel = self._take
@@ -55,14 +56,14 @@ class Panels(PagePart):
         self._shut(message.panel_id)
         waiting: list[object] = []
         self._lines[message.panel_id] = waiting
-        self._session.work(message.id, partial(self._show, message, waiting))
+        self._line.work(message.id, partial(self._show, message, waiting))
 
     def _show(self, message: messages.PanelOpen, waiting: list[object], _job: Job) -> None:
         """Begin to show a chat. May take its time."""
         from jupyter_llm.frontends.comm.chat_line import ChatLine
         from jupyter_llm.frontends.prompt.options import default_options
 
-        chat = self._session.llm.chat(message.chat)
+        chat = self._llm.chat(message.chat)
         options = replace(default_options(), continue_=True)
         panel, put = message.panel_id, self._put
         with self._lock:
@@ -91,8 +92,8 @@ class Panels(PagePart):
     # The notebook's chats, on threads: they may be on the disk
 
     def _list(self, message: messages.FromFrontEnd, words: str = "") -> messages.ChatsMessage:
-        chats = self._session.llm.chats
-        found = chats.search(words)
+        chats = self._llm.chats
+        found = chats.search(words) if words else []
         return messages.ChatsMessage(
             id=message.id,
             chats=[convert(c, ChatData, from_attributes=True) for c in chats.saved().values()],
@@ -100,17 +101,17 @@ class Panels(PagePart):
         )
 
     def _rename(self, message: messages.RenameChat) -> messages.ChatsMessage:
-        self._session.llm.chats.rename(message.name, message.new_name)
+        self._llm.chats.rename(message.name, message.new_name)
         return self._list(message)
 
     def _delete(self, message: messages.DeleteChat) -> messages.ChatsMessage:
-        self._session.llm.chats.delete(message.name)
+        self._llm.chats.delete(message.name)
         return self._list(message)
 
     def _export(self, message: messages.ExportChat) -> messages.TextMessage:
         from jupyter_llm.chat.transcript import to_markdown
 
-        saved = self._session.llm.chats.saved()
+        saved = self._llm.chats.saved()
         if message.name not in saved:
             raise ChatNameError(f"This notebook has no chat {message.name!r} with turns.")
         shown = {message.name: saved[message.name]}

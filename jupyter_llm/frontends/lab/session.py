@@ -8,7 +8,7 @@ from jupyter_llm._version import __version__
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.asked_page import AskedPage
-from jupyter_llm.frontends.comm.line import Line, Part
+from jupyter_llm.frontends.comm.line import Line
 from jupyter_llm.frontends.comm.messages import PROTOCOL, Welcome
 from jupyter_llm.notebook.cells.path import notebook_path
 
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from jupyter_llm.api import LLM
     from jupyter_llm.notebook.cells.path import NotebookIdentity
     from jupyter_llm.notebook.code.landing import Landing, NewCell
-
-
-class PagePart(Part):
-    """A part of a page's line."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = session
 
 
 class Session(Line):

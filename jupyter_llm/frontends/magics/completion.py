@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
 _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
+_CELL = re.compile(r"\s*%%llm(?!\S)")
 _NAMES = [name for option in OPTIONS for name in option.names]
 _VALUES: dict[str, Callable[[], Iterable[str]]] = {
     "model": lambda: [*aliases(), *(entry.name for entry in list_models())],
@@ -42,7 +43,7 @@ def matcher(commands: Iterable[str]) -> Matcher:
         match = _MAGIC.match(before)
         fragment, words = words_at(match[1], commands) if match is not None else ("", [])
         found = [word for word in words if word.startswith(fragment)]
-        if not found and (match is not None or context.full_text.lstrip().startswith("%%llm")):
+        if not found and (match is not None or _CELL.match(context.full_text)):
             from jupyter_llm.frontends.comm.suggestions import suggestions  # not light
 
             named = suggestions("", before, len(before), llm.timeline.snapshot().visible)

@@ -62,7 +62,7 @@ class TranscriptOutput:
         others = [f"({other_branches(num_others)} of this chat not shown)"] if num_others else []
         empty = [] if shown else [_EMPTY]
         rich = [
-            turn_markdown(n, turn.prompt, turn.completion, f" {one_line(turn.completion.model)}")
+            turn_markdown(n, turn.prompt, turn.completion, f" {_by(turn)}")
             for n, turn in enumerate(shown, num_older + 1)
         ]
         plain = [f"{_quoted(turn)}{TRANSCRIPT_BREAK}{turn.completion.text}" for turn in shown]
@@ -90,6 +90,11 @@ class TranscriptOutput:
         data, metadata = self.bundle
         name = f"jupyter-llm-transcript-{self._panel_id}"
         display(data, raw=True, metadata=metadata, display_id=name, update=is_update)
+
+
+def _by(turn: Turn) -> str:
+    """Who asked, where several people may, and who answered."""
+    return ", ".join(one_line(name) for name in (turn.by, turn.completion.model) if name)
 
 
 def _quoted(turn: Turn) -> str:

@@ -416,9 +416,12 @@ def test_tab_behind_an_at_offers_variables_and_files_as_in_a_panel(
     shell.user_ns["united"] = [1]
     with provisionalcompleter():
         found = [*shell.Completer.completions(cell, len(cell))]
+        other = cell.replace("llm", "llm2")  # a magic of somebody else's
+        others = [*shell.Completer.completions(other, len(other))]
     assert [(one.text, one.start, one.end) for one in found] == [
         (text, len(cell) - len("@uni"), len(cell)) for text in ("@united", "@units.csv")
     ]
+    assert "@units.csv" not in [one.text for one in others]
 
 
 def test_a_model_loaded_by_its_path_is_listed_and_completed_from_then_on(

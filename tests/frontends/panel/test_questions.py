@@ -140,6 +140,10 @@ def test_a_file_that_was_dropped_is_told_when_it_is_sent_wherever_it_lies(
         "../notes.txt:\n15 B\nSold by weight."
         in messages_of(scripted.requests[-1].prompt)[-1].content
     )
+    (tmp_path / "work" / "here.txt").write_text("By hand.", "utf-8")
+    front.send("See @here.txt", attachments=[{"label": "here.txt", "text": None}])
+    front.wait_until(lambda front: front.is_idle and len(front.texts) == 2)
+    assert str(scripted.requests[-1].prompt).count("By hand.") == 1  # though it was typed, too
     front.send("How?", attachments=[{"label": "../gone.txt", "text": None}])
     front.wait_for(lambda message: "cannot be told: No such file" in str(message))
 

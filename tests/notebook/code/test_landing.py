@@ -11,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from support.kernel import Execution, Kernel, running_kernel
 from support.shell import run
 
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.code.landing import (
     CellWriter,
     Landing,
@@ -19,6 +20,7 @@ from jupyter_llm.notebook.code.landing import (
     Place,
 )
 from jupyter_llm.notebook.code.marks import mark
+from jupyter_llm.tasks.placing import change
 
 
 @pytest.fixture
@@ -177,6 +179,15 @@ def test_nothing_is_put_into_a_read_only_notebook(
     said = "this cell is in a read-only notebook, so the code is in none"
     assert paged.write(["a"], replace=True) == Place(said, is_landed=False)
     assert shell.rl_next_input is None
+
+
+def test_a_change_that_lands_nowhere_is_said_once(paged: CellWriter, page: FakePage) -> None:
+    page.answers = [Landing(refusal="notebook")] * 2
+    failed = CellEvent(number=1, source="a = 1 / 0", cell_id="failed", execution_count=3)
+    place, _ = change(paged, failed, "a = 1", None)
+    assert place == Place(
+        "this cell is in a read-only notebook, so the code is in none", is_landed=False
+    )
 
 
 def test_without_a_page_cells_are_added(
