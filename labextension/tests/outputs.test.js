@@ -46,6 +46,15 @@ test("a long text keeps its beginning and its end, and tells how much is missing
   assert.equal(shortened("short"), "short");
 });
 
+test("a long text is cut between lines, since half of one may be half of a secret", () => {
+  const line = `token = "${"s".repeat(40)}"`;
+  const parts = shortened(`${line}\n`.repeat(1000)).split("\n");
+  assert.deepEqual(
+    parts.filter((part) => part !== line && part !== "" && !part.startsWith("[…")),
+    [],
+  );
+});
+
 test("a long text is not cut through the middle of a character", () => {
   for (const shift of ["", "x"]) {
     const short = shortened(`${shift}${"😀".repeat(20_000)}`);

@@ -39,11 +39,20 @@ test("what is shown already is no earlier prompt", () => {
   assert.equal(recall.newer(), "two");
 });
 
+test("with another key held, Up means what it means in any text", () => {
+  const recall = new Recall(() => ["one"]);
+  const field = { value: "draft", selectionStart: 0, selectionEnd: 0 };
+  for (const held of ["shiftKey", "altKey", "ctrlKey", "metaKey"]) {
+    const key = /** @type {any} */ ({ key: "ArrowUp", [held]: true });
+    assert.equal(recall.textFor(key, field), null);
+  }
+});
+
 test("Up and Down mean other lines while there are any", () => {
   const recall = new Recall(() => ["one", "two\nlines"]);
   /** @type {(key: string, value: string, at: number) => string | null} */
   const press = (key, value, at) =>
-    recall.textFor(key, { value, selectionStart: at, selectionEnd: at });
+    recall.textFor(/** @type {any} */ ({ key }), { value, selectionStart: at, selectionEnd: at });
   assert.equal(press("ArrowUp", "draft", 5), null);
   assert.equal(press("ArrowUp", "draft", 0), "two\nlines");
   assert.equal(press("ArrowUp", "two\nlines", 9), null);

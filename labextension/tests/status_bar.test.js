@@ -134,3 +134,11 @@ test("what is being loaded can be stopped where it was chosen", async () => {
   await use;
   assert.ok(!model.canStop);
 });
+
+test("why a model could not be loaded is kept for whoever looks later", async () => {
+  const [model, one] = [new ModelStatus(), fake()];
+  one.request = () => ({ id: "page-1", reply: Promise.reject(new Error("too large")) });
+  model.follow(one);
+  await assert.rejects(model.use("other", "chat"));
+  assert.equal(model.problem, "too large");
+});

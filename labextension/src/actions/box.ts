@@ -25,8 +25,8 @@ export function createBox(onSend: (text: string) => void) {
   field.addEventListener("input", () => recall.reset());
   field.addEventListener("keydown", (event) => {
     if (event.isComposing || event.keyCode === 229) return; // the latter in Safari
-    const other = recall.textFor(event.key, field);
-    if (event.key === "Enter" && !event.shiftKey) send();
+    const other = recall.textFor(event, field);
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) send();
     else if (other !== null) field.value = other;
     else return;
     event.preventDefault();

@@ -10,8 +10,8 @@ import { trans } from "../dom/words.js";
 /** Writes code into an element, in colours. */
 export type Highlight = (code: string, element: HTMLElement) => Promise<void>;
 
-/** Takes in what a person says of one change of several, which are counted from 0. */
-export type Decide = (index: number, isAccepted: boolean) => void;
+/** Takes in what a person says of one change of several, counted from 0; null: Escape, of all. */
+export type Decide = (index: number | null, isAccepted: boolean) => void;
 
 const set = StateEffect.define<DecorationSet>();
 
@@ -114,7 +114,8 @@ class NewLines extends WidgetType {
     // JupyterLab would go on into the editor around them.
     buttons.addEventListener("focusin", (event) => event.stopPropagation());
     buttons.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") event.stopPropagation(); // no text for it
+      if (["Enter", " ", "Escape"].includes(event.key)) event.stopPropagation(); // no text for it
+      if (event.key === "Escape" && !event.isComposing) this.decide(null, false);
     });
     return buttons;
   }

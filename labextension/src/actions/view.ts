@@ -8,13 +8,14 @@ import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import type { Action, MessageOf } from "../connection/messages.js";
 import { begun, hunks, replaced } from "../dom/diff.js";
-import { arrange, copyText, createBar, flash, make, makeButton, setText } from "../dom/elements.js";
+import { arrange, copyButton, createBar, make, makeButton, setText } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
 import { NotebookDocument, refusalOf } from "../page/document.js";
+import { shortened } from "../page/outputs.js";
 import { createBox } from "./box.js";
 import { editorOf, targetOf } from "./cells.js";
-import { hideChanges, showChanges } from "./marks.js";
+import { type Decide, hideChanges, showChanges } from "./marks.js";
 import { type Fit, Task } from "./task.js";
 
 const CHAT = "jupyter-llm:chat";
@@ -49,6 +50,7 @@ export class View {
   #cell: Cell | null = null;
   #widget: Widget | null = null;
   #shown: unknown[] = [];
+  #marked: unknown[] = [];
   /** The cell was shown as it is read, and is not since a proposal is to be seen in it. */
   #isTurned = false;
 
@@ -170,6 +172,7 @@ export class View {
     this.#widget = null;
     if (!cell || cell.isDisposed) return;
     cell.removeClass("jllm-has-action");
+    this.#marked = [];
     const editor = editorOf(cell);
     if (editor) hideChanges(editor);
   }
@@ -232,14 +235,18 @@ export class View {
     if (fits) this.#turn(false);
     const editor = editorOf(cell);
     const after = fits && state.kind === "proposal" ? state.proposal.source : this.#begun(cell);
-    if (editor && after !== null) {
+    // A key in any cell asks for this look, and so does each word that is written.
+    const marked = [editor, editor?.state.doc, after, fits];
+    const isSame = marked.every((one, at) => one === this.#marked[at]);
+    this.#marked = marked;
+    if (editor && after !== null && !isSame) {
       const highlight = (code: string, element: HTMLElement) => {
         const { languages } = this.#tools;
         return languages.highlight(code, languages.findBest(cell.model.mimeType), element);
       };
-      const decide = (...decided: [number, boolean]) => this.#decide(cell, ...decided);
+      const decide = (...decided: Parameters<Decide>) => this.#decide(cell, ...decided);
       showChanges(editor, after, highlight, fits ? decide : null);
-    } else if (editor) hideChanges(editor);
+    } else if (editor && after === null) hideChanges(editor);
     if (hadFocus && !this.#hasFocus) this.#goBack();
   }
 
@@ -297,9 +304,12 @@ export class View {
         this.#button(trans.__("Insert below"), () => this.accept(), fit === "below");
         this.#button(trans.__("Insert below and run"), () => this.accept(true));
       }
-      const copy = this.#button(trans.__("Copy"), async () => {
-        flash(copy, (await copyText(source)) ? trans.__("Copied") : trans.__("Not copied"));
-      });
+      this.#buttons.append(
+        copyButton(
+          () => source,
+          () => {},
+        ),
+      );
     }
     if (isHere) this.#button(trans.__("Again"), () => this.#again());
     this.#chatButton();
@@ -351,9 +361,10 @@ export class View {
   }
 
   /** Accept one of the changes that are proposed, or refuse it; the others stay proposed. */
-  #decide(cell: Cell, at: number, isAccepted: boolean): void {
+  #decide(cell: Cell, at: number | null, isAccepted: boolean): void {
     const { state } = this.#task;
-    if (state.kind !== "proposal" || this.#fit() !== "fits") return;
+    if (at === null) this.stop();
+    if (at === null || state.kind !== "proposal" || this.#fit() !== "fits") return;
     const { source, metadata } = state.proposal;
     const before = cell.model.sharedModel.getSource();
     const chosen = hunks(before, source).filter((_, index) => (index === at) === isAccepted);
@@ -389,7 +400,7 @@ export class View {
     const asked = [action, about.instruction].filter(Boolean).join(": ");
     const head = trans.__("Asked of this cell: %1", asked);
     const text = [head, about.cell.source, trans.__("Answered:"), answered || proposed || ""];
-    return { label: trans.__("What was said of the cell"), text: text.join("\n\n") };
+    return { label: trans.__("What was said of the cell"), text: shortened(text.join("\n\n")) };
   }
 
   /** Show a cell of Markdown as it is read, or in its editor. */

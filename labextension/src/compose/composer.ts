@@ -23,7 +23,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   const recall = new Recall(() => store.history());
   const chips = new Chips((hadFocus) => {
     if (hadFocus) textarea.focus();
-    drafting.changed();
+    drafting.changed(false);
   });
   const drafting = new Drafting(
     () => ({ text: textarea.value, along: chips.along }),
@@ -109,7 +109,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
     else if (hasModifier || event.shiftKey) return false;
     else if (event.key === "Escape" && isBusy(store)) store.stop(null);
     else {
-      const other = recall.textFor(event.key, textarea);
+      const other = recall.textFor(event, textarea);
       if (other === null) return false;
       setText(other);
     }

@@ -34,9 +34,9 @@ export class Drafting {
     this.#tell = tell;
   }
 
-  /** Take note that something may have changed. */
-  changed(): void {
-    if (IS_SENTENCE.test(this.#look().text)) this.#send(this.#look());
+  /** Take note that something may have changed, be it by what was typed here. */
+  changed(isTyped = true): void {
+    if (isTyped && IS_SENTENCE.test(this.#look().text)) this.#send(this.#look());
     else this.#timer ??= this.#later();
   }
 

@@ -44,7 +44,10 @@ export function takeDrops(
   }
 
   async function read(file: File): Promise<void> {
-    const text = await file.slice(0, MOST_BYTES).text();
+    const text = await file
+      .slice(0, MOST_BYTES)
+      .text()
+      .catch(() => "\0"); // a folder
     const isText = !text.includes("\0");
     const reason = trans.__("%1 is no text.", file.name);
     take(isText ? { label: file.name, text: shortened(text) } : null, reason);

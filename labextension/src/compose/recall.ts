@@ -1,6 +1,7 @@
 /** Goes through what was typed before, as shells do. */
 
 type Field = Pick<HTMLTextAreaElement, "value" | "selectionStart" | "selectionEnd">;
+type Key = Pick<KeyboardEvent, "key" | "shiftKey" | "altKey" | "ctrlKey" | "metaKey">;
 
 /** Where one is among earlier prompts, and what was being written before. */
 export class Recall {
@@ -20,9 +21,10 @@ export class Recall {
   }
 
   /** What a key is to show in a field in the place of its text; null if it means something else. */
-  textFor(key: string, field: Field): string | null {
+  textFor({ key, ...held }: Key, field: Field): string | null {
     const { value, selectionStart: at } = field;
-    if (at !== field.selectionEnd) return null;
+    const isHeld = held.shiftKey || held.altKey || held.ctrlKey || held.metaKey;
+    if (isHeld || at !== field.selectionEnd) return null;
     const isInFirst = this.isActive && !value.slice(0, at).includes("\n");
     if (key === "ArrowUp") return at === 0 || isInFirst ? this.older(value) : null;
     // Else the line below is meant.

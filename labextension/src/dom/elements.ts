@@ -1,5 +1,7 @@
 /** Elements made in one line each, and what several parts of the panel do with them. */
 
+import { trans } from "./words.js";
+
 /** Make an element of a class, with what is in it. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
@@ -86,4 +88,14 @@ export function createBar(): { element: HTMLElement; show: (share: number | null
       if (share !== null) fill.style.inlineSize = `${Math.round(100 * share)}%`;
     },
   };
+}
+
+/** Make a button that copies a text, and says whether that worked. */
+export function copyButton(text: () => string, say: (text: string) => void): HTMLButtonElement {
+  const button = makeButton(trans.__("Copy"), async () => {
+    const word = (await copyText(text())) ? trans.__("Copied") : trans.__("Not copied");
+    flash(button, word);
+    say(word);
+  });
+  return button;
 }

@@ -18,6 +18,11 @@ export let trans: Words = page.jupyterLlmWords ?? {
   _n: (one, many, count, ...values) => filled(count === 1 ? one : many, [count, ...values]),
 };
 
+/** The page's language, for numbers and dates. */
+export function language(): string | undefined {
+  return globalThis.document?.documentElement.lang || undefined;
+}
+
 /** Say everything in the page's language from now on. */
 export function speak(words: Words): void {
   trans = words;

@@ -19,6 +19,8 @@ export class ModelStatus {
   pulling: Pull | null = null;
   /** The models there are, as they were when they were last listed, and those that may be pulled. */
   models: Models | null = null;
+  /** Why the last model that was chosen here could not be loaded. */
+  problem = "";
   #load: { line: ModelLine; id: string } | null = null;
 
   /** Whether a model is being loaded that was chosen here. */
@@ -71,9 +73,13 @@ export class ModelStatus {
     if (!line) return;
     const { id, reply } = line.request({ type: "use-model", model, role });
     this.#load = { line, id };
+    this.problem = "";
     this.#tell();
     try {
       await reply;
+    } catch (error) {
+      this.problem = (error as Error).message;
+      throw error;
     } finally {
       if (this.#load?.id === id) this.#load = null;
       this.#tell();

@@ -47,6 +47,7 @@ export class ModelPopup {
     this.dispose = model.onChange(() => this.#show());
     this.#show();
     this.#try(model.list());
+    this.#error.textContent = model.problem; // nobody may have been there to see it
   }
 
   #show(): void {

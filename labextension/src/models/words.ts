@@ -1,7 +1,7 @@
 /** What is said of the model where it is named, in words. */
 
 import type { Activity, Pull } from "../connection/messages.js";
-import { trans } from "../dom/words.js";
+import { language, trans } from "../dom/words.js";
 
 /** What is behind a name that only says how a model was made fit for use. */
 const TAIL = /[-._](?:instruct|chat|it|gguf|i?q\d\w*|b?f16|f32)(?:[-._].*)?$/i;
@@ -21,8 +21,7 @@ export function size(bytes: number): string {
 /** A number as the page's language writes it. */
 export function number(value: number, digits = 0): string {
   const [minimumFractionDigits, maximumFractionDigits] = [digits, digits];
-  const language = globalThis.document?.documentElement.lang || undefined;
-  return value.toLocaleString(language, { minimumFractionDigits, maximumFractionDigits });
+  return value.toLocaleString(language(), { minimumFractionDigits, maximumFractionDigits });
 }
 
 /** What the model does, in a word or two. */

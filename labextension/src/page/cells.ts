@@ -95,9 +95,9 @@ export class Notebook extends NotebookDocument {
   atHand(): Attachment[] {
     const [selected, cell] = [this.#page.selection(), this.#toldCell()];
     if (!this.isBeside || !cell?.source.trim()) return [];
-    const model = this.models[cell.index];
+    const model = this.at(cell.index);
     const label = this.#label(cell);
-    const hasRun = cell.type !== "code" || (model?.executionCount && !model.isDirty);
+    const hasRun = cell.type !== "code" || (model.executionCount && !model.isDirty);
     const found = hasRun ? [] : [{ label, text: shortened(cell.source) }];
     if (selected) {
       found.push({ label: trans.__("Selection in %1", label), text: shortened(selected) });
@@ -116,7 +116,7 @@ export class Notebook extends NotebookDocument {
   /** The active cell's output as text, to go along with a prompt. */
   attachOutput(): Attachment | null {
     const cell = this.#toldCell();
-    const text = cell ? outputsText(outputsOf(this.models[cell.index])) : "";
+    const text = cell ? outputsText(outputsOf(this.at(cell.index))) : "";
     return cell && text ? { label: this.#label(cell, true), text: shortened(text) } : null;
   }
 
@@ -149,13 +149,12 @@ export class Notebook extends NotebookDocument {
   /** The active cell, if anything may be told of it. */
   #toldCell(): Cell | null {
     const cell = this.activeCell();
-    const model = cell && this.models[cell.index];
-    return model && !isOff(model.sharedModel) ? cell : null;
+    return cell && !isOff(this.at(cell.index).sharedModel) ? cell : null;
   }
 
   /** What people call a cell: its number if it ran, else its place. */
   #label({ index }: Cell, isOutput = false): string {
-    const count = this.models[index]?.executionCount;
+    const count = this.at(index).executionCount;
     if (count) return isOutput ? `Out [${count}]` : `In [${count}]`;
     return isOutput ? trans.__("Output of cell %1", index + 1) : trans.__("Cell %1", index + 1);
   }

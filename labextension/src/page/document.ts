@@ -96,13 +96,17 @@ export class NotebookDocument {
     return Array.from({ length: cells.length }, (_, index) => cells.get(index));
   }
 
+  protected at(index: number): CellModel {
+    return this.#model.cells.get(index);
+  }
+
   cell(id: string): Cell | null {
     const index = this.models.findIndex((cell) => cell.id === id);
     return index < 0 ? null : this.describe(index);
   }
 
   protected describe(index: number): Cell {
-    const { id, type, sharedModel } = this.#model.cells.get(index);
+    const { id, type, sharedModel } = this.at(index);
     return { id, index, type, source: sharedModel.getSource() };
   }
 

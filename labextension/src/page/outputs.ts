@@ -46,10 +46,12 @@ function joined(text: unknown): string {
 
 /** Leave out the middle of a text that is too long to go along. */
 export function shortened(text: string): string {
-  const numLeftOut = text.length - MOST_CHARACTERS;
-  if (numLeftOut <= 0) return text;
+  if (text.length <= MOST_CHARACTERS) return text;
   const half = MOST_CHARACTERS / 2;
-  const [start, end] = [text.slice(0, half), text.slice(-half)].map(withoutHalves);
+  const [first = "", last = ""] = [text.slice(0, half), text.slice(-half)].map(withoutHalves);
+  // Without half of a line, which may be half of a secret.
+  const [start, end] = [first.replace(/\n[^\n]*$/, ""), last.replace(/^[^\n]*\n/, "")];
+  const numLeftOut = text.length - start.length - end.length;
   return `${start}\n[… ${numLeftOut} characters left out …]\n${end}`;
 }
 

@@ -5,7 +5,7 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Metadata } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
-import { trans } from "../dom/words.js";
+import { language, trans } from "../dom/words.js";
 import { keepAtCells } from "../page/at_cells.js";
 import { labelOf, type Made, madeBy, plainText } from "./made.js";
 
@@ -72,8 +72,7 @@ class BadgeRow extends Widget {
   /** Show a badge for each of these texts; one that is there already stays, with its focus. */
   tell(generated: Generated[]): void {
     this.#generated = generated;
-    const language = document.documentElement.lang || undefined;
-    const labels = generated.map(({ made }) => labelOf(made, language));
+    const labels = generated.map(({ made }) => labelOf(made, language()));
     this.setHidden(labels.length === 0);
     if (JSON.stringify(labels) === this.#labels) return;
     this.#labels = JSON.stringify(labels);

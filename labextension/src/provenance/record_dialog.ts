@@ -4,7 +4,7 @@ import { Dialog, showDialog } from "@jupyterlab/apputils";
 import { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import { make } from "../dom/elements.js";
-import { trans } from "../dom/words.js";
+import { language, trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
 import type { Generated } from "./badges.js";
 
@@ -24,7 +24,7 @@ class RecordBody extends Widget {
       const facts: [string, string | undefined][] = [
         [trans.__("written by"), quantization ? `${model} (${quantization})` : model],
         [trans.__("licence"), licence],
-        [trans.__("on"), time?.toLocaleString(document.documentElement.lang || undefined)],
+        [trans.__("on"), time?.toLocaleString(language())],
       ];
       const list = make("dl", "jllm-record-facts");
       for (const [name, value] of facts) {

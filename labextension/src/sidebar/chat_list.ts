@@ -3,7 +3,7 @@
 import type { Chat, Found } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
 import { openBeside } from "../dom/places.js";
-import { trans } from "../dom/words.js";
+import { language, trans } from "../dom/words.js";
 import type { NotebookChats } from "./notebook_chats.js";
 
 /** Whoever types is let finish a word before it is looked for. */
@@ -107,7 +107,6 @@ function byAge({ when: one }: Chat, { when: other }: Chat): number {
 }
 
 function date(when: number): string {
-  const language = document.documentElement.lang || undefined;
   const style = { dateStyle: "medium", timeStyle: "short" } as const;
-  return new Date(1000 * when).toLocaleString(language, style);
+  return new Date(1000 * when).toLocaleString(language(), style);
 }

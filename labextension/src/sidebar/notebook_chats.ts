@@ -109,8 +109,9 @@ export class NotebookChats {
   }
 
   /** Begin another chat. */
-  begin(): Promise<void> {
-    return this.show(freeChatName(this.names));
+  async begin(): Promise<void> {
+    await this.list(); // another view may have begun one
+    await this.show(freeChatName(this.names));
   }
 
   /** Ask which chats there are, and where words stand in them. */
@@ -133,6 +134,7 @@ export class NotebookChats {
     await this.#ask({ type: "delete-chat", name });
     this.#shown.get(name)?.dispose();
     this.#shown.delete(name);
+    if (this.#current !== name) return this.changed.emit(); // somebody has gone on meanwhile
     this.#current = FIRST; // so that the one that has gone is among the names no more
     await this.show(this.names[0]);
     this.changed.emit();

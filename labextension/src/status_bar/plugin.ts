@@ -61,7 +61,7 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
     item.follow(current());
     commands.addCommand(STATUS, {
       label: trans.__("LLM: Model Status and Choice"),
-      isEnabled: () => item.connection?.state === "open",
+      isEnabled: () => item.isVisible && item.connection?.state === "open",
       execute: () => item.press(),
       describedBy: NO_ARGUMENTS,
     });

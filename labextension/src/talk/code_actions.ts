@@ -2,7 +2,7 @@
 
 import type { Checked, MessageOf, Origin } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
-import { copyText, flash, make, makeButton } from "../dom/elements.js";
+import { copyButton, flash, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
 import type { SendOptions, Store } from "../kernel/store.js";
@@ -223,16 +223,6 @@ class CodeBlockActions {
     const code = this.#element.querySelector("pre");
     if (code) unmark(code);
   }
-}
-
-/** Make a button that copies a text, and says whether that worked. */
-export function copyButton(text: () => string, say: (text: string) => void): HTMLButtonElement {
-  const button = makeButton(trans.__("Copy"), async () => {
-    const word = (await copyText(text())) ? trans.__("Copied") : trans.__("Not copied");
-    flash(button, word);
-    say(word);
-  });
-  return button;
 }
 
 /** What is said of names that stand nowhere, in a text for `worded`. */

@@ -21,7 +21,10 @@ export function diffView(before: string, after: string): HTMLElement {
   const numAdded = all.filter(({ kind }) => kind === "added").length;
   const numRemoved = all.filter(({ kind }) => kind === "removed").length;
   const view = make("div", "jllm-diff");
-  makeScrollable(view, trans.__("%1 lines added, %2 removed", numAdded, numRemoved));
+  makeScrollable(
+    view,
+    trans._n("%1 line added, %2 removed", "%1 lines added, %2 removed", numAdded, numRemoved),
+  );
   const isChanged = all.map(({ kind }) => kind !== "same");
   let numLeftOut = 0;
   all.forEach((line, index) => {

@@ -1,7 +1,7 @@
 /** How an answer came about: what was thought, the model, its settings, and what it cost. */
 
 import { make, setText } from "../dom/elements.js";
-import { trans } from "../dom/words.js";
+import { language, trans } from "../dom/words.js";
 import type { Turn } from "../kernel/state.js";
 
 const SHORT = { maximumSignificantDigits: 3, useGrouping: false };
@@ -30,7 +30,7 @@ export function endOf({ state, finish_reason: reason, text, reasoning }: Turn): 
 
 /** A number as the page's language writes it. */
 export function inWords(number: number, options: Intl.NumberFormatOptions = {}): string {
-  return number.toLocaleString(document.documentElement.lang || undefined, options);
+  return number.toLocaleString(language(), options);
 }
 
 /** A number with three digits, or all before the point. */

@@ -48,6 +48,7 @@ export class NoticeView {
     const { prompt, markdown, level, is_finished: isFinished, proposal, choices } = notice;
     this.element.setAttribute("aria-label", trans.__("Answer to %1", prompt.slice(0, 80)));
     this.element.classList.toggle("jllm-error", level === "error");
+    this.element.setAttribute("aria-busy", String(!isFinished));
     this.#prompt.show(prompt);
     this.#progress.show({ state: isFinished ? "finished" : "writing", progress: null });
     this.#markdown.update(proposal ? beforeCode(markdown) : markdown, isFinished);
@@ -97,7 +98,7 @@ export class NoticeView {
       const wanted = await prepared(this.#place, source); // the user may type until it is there
       const changed = replaceCell(notebook, cell, before, wanted);
       if (changed) return changed;
-      say(trans.__("Cell changed"));
+      say(wanted.note ? trans.__("Inserted; %1.", wanted.note) : trans.__("Cell changed"));
     }
     this.#close();
     return null;

@@ -1,11 +1,11 @@
 /** The buttons below a turn. */
 
-import { make, makeButton, setText } from "../dom/elements.js";
+import { copyButton, make, makeButton, setText } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
 import type { Turn } from "../kernel/state.js";
 import { createAnswerAgain } from "./answer_again.js";
-import { copyButton, type Surroundings } from "./code_actions.js";
+import type { Surroundings } from "./code_actions.js";
 
 export class TurnActions {
   readonly element = make("div", "jllm-turn-actions");
