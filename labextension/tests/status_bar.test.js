@@ -137,8 +137,10 @@ test("what is being loaded can be stopped where it was chosen", async () => {
 
 test("why a model could not be loaded is kept for whoever looks later", async () => {
   const [model, one] = [new ModelStatus(), fake()];
-  one.request = () => ({ id: "page-1", reply: Promise.reject(new Error("too large")) });
   model.follow(one);
+  const reply = Promise.reject(new Error("too large"));
+  reply.catch(() => {});
+  one.request = () => ({ id: "page-1", reply });
   await assert.rejects(model.use("other", "chat"));
   assert.equal(model.problem, "too large");
 });
