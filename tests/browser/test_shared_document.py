@@ -73,8 +73,19 @@ def test_proposals_landing_and_chats_work_while_two_people_share_the_notebook(
         _land_once_for_both(mine, theirs)
         _talk_with_names(mine, theirs)
         mine.shut_down()
-    # JupyterLab's own: it hears of the other page's comm, too, when the kernel closes that.
-    assert [said for page in wrong for said in page if not said.startswith("Comm not found")] == []
+    assert [said for page in wrong for said in page if not _is_jupyterlabs_own(said)] == []
+
+
+def _is_jupyterlabs_own(said: str) -> bool:
+    """Whether JupyterLab complains without us, too, where two people run the same cell.
+
+    It hears of the other page's comm, too, when the kernel closes that; and jupyter_ydoc's
+    `getChanges` asks for the old `execution_count` of a cell for which one update holds two new
+    ones, though Yjs then names none.
+    """
+    return said.startswith("Comm not found") or (
+        said.startswith("Caught error while handling a Yjs update") and ".getChanges " in said
+    )
 
 
 def _propose_while_the_other_types(actions: CellActions, theirs: Notebook) -> None:
