@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -119,6 +120,8 @@ class Completion:
     of thoughts are not among them. `provenance` records how the text was made, and goes along with
     it into the notebook; only a prompt that was never read has none.
 
+    `choice` says how likely each text was where the answer is one of some (`OneOf`).
+
     `finish_reason` tells why it ended: "stop" where the model or a stop text ended it, "length" at
     the most tokens, "cancelled" by somebody, "repetition" where it had begun to repeat itself.
     """
@@ -134,6 +137,7 @@ class Completion:
     provenance: Provenance | None = field(default=None, repr=False, compare=False)
     tokens_of: str | None = field(default=None, repr=False, compare=False)
     reasoning: str = field(default="", repr=False)
+    choice: Choice | None = field(default=None, repr=False)
 
     @property
     def message(self) -> Message:
@@ -229,6 +233,26 @@ class Score:
     def mean_logprob(self) -> float:
         """The log-probability a token, which compares texts of different lengths."""
         return self.logprob / len(self.logprobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How likely each text of a choice is as the whole answer, its end counted, in their order."""
+
+    scores: tuple[Score, ...]
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """The probability of each text, given that the answer is one of them: 1 in all."""
+        most = max(score.logprob for score in self.scores)
+        shares = {score.text: math.exp(score.logprob - most) for score in self.scores}
+        total = sum(shares.values())
+        return {text: share / total for text, share in shares.items()}
+
+    @property
+    def elsewhere(self) -> float:
+        """The probability that the model, left free, had written something else."""
+        return max(0.0, 1 - sum(math.exp(score.logprob) for score in self.scores))
 
 
 class BatchError(JupyterLLMError, RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jupyter_llm.errors import OptionError
 
@@ -33,5 +33,45 @@ class BeginsWith:
         return answer[min(sizes, default=len(answer)) :]
 
 
-Constraint = BeginsWith
-"""What is asked of an answer's text; the engine draws no token that breaks it."""
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """The whole answer is of a language: a JSON Schema's, a regular expression's, a Lark grammar's.
+
+    `text` says which, in the notation of that `kind`.
+    """
+
+    kind: Literal["json", "regex", "lark"]
+    text: str
+
+    def free_part(self, answer: str) -> str:
+        """What the model wrote freely: all of it, since most languages hold free texts."""
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The answer is one of these texts and nothing else: the likeliest, ended as the model ends it.
+
+    Nothing is drawn: the texts are compared by their log-probabilities, so the answer is the same
+    whatever the sampling options.
+    """
+
+    texts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what is no choice."""
+        texts: Any = self.texts
+        is_several = isinstance(texts, tuple | list) and len(texts) > 0
+        if not is_several or not all(isinstance(text, str) and text for text in texts):
+            raise OptionError(f"A choice is between non-empty texts, not {texts!r}.")
+        if len(set(texts)) < len(texts):
+            raise OptionError(f"A choice is between different texts, not {texts!r}.")
+        object.__setattr__(self, "texts", tuple(texts))
+
+    def free_part(self, _answer: str) -> str:
+        """What the model wrote freely: nothing."""
+        return ""
+
+
+Constraint = BeginsWith | Grammar | OneOf
+"""What is asked of an answer's text; the engine writes nothing that breaks it."""

@@ -54,6 +54,7 @@ class SamplingOptions(TypedDict, total=False):
     lookup: bool
     may_repeat: bool
     think: bool | None
+    reason: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,9 @@ class SamplingParams:
 
     A text that has begun to repeat itself ends there, unless it `may_repeat` or goes on with
     `ignore_eos`. `think` says whether a model that can think does so before it answers; None leaves
-    that to its chat template. What it must begin with it answers at once.
+    that to its chat template. What it must begin with it answers at once. An answer with a shape
+    may follow a `reason` of so many tokens, which is free text and stands in `reasoning`; so do the
+    thoughts of a model that is to `think` before it.
     """
 
     temperature: float | None = None
@@ -95,6 +98,7 @@ class SamplingParams:
     lookup: bool = True
     may_repeat: bool = False
     think: bool | None = None
+    reason: int = 0
 
     @property
     def wants_exact(self) -> bool:
@@ -120,6 +124,7 @@ class SamplingParams:
         if not is_list or not all(isinstance(text, str) and text for text in texts):
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
         _whole(self, "logprobs", 0, _MAX_LOGPROBS)
+        _whole(self, "reason", 0, _MAX_INT)
         if self.think not in (None, True, False):
             raise OptionError(f"think must be True, False or None, not {self.think!r}.")
         self._check_logit_bias()

@@ -42,6 +42,7 @@ _MAY_BE_MISSING = {
     "think": None,
     "reasoning_sha256": None,
     "pieces": None,
+    "reason": 0,
 }
 # The seed and the lane stand apart, and log-probabilities change nothing in the text.
 _APART = ("seed", "exact", "logprobs")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.notebook.cells.path import absolute
 
@@ -64,7 +65,8 @@ class KeptPrompt:
     @classmethod
     def of(cls, request: Request) -> Self:
         """The prompt of a request."""
-        texts = request.constraint.texts if request.constraint is not None else ()
+        constraint = request.constraint
+        texts = constraint.texts if isinstance(constraint, BeginsWith) else ()
         return cls(request.prompt, request.answer_prefix, texts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Usage, answer_record
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.info import EngineStatus, FimTokens, ModelInfo, NotebookTokens, Work
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
@@ -102,8 +103,9 @@ class ScriptedEngine:
         self._check_open()
         self.requests.append(request)
         reply = self.replies.popleft() if self.replies else "word " * 100_000
-        if request.constraint is not None and not reply.startswith(request.constraint.texts):
-            reply = request.constraint.texts[0] + reply
+        begins = request.constraint if isinstance(request.constraint, BeginsWith) else None
+        if begins is not None and not reply.startswith(begins.texts):
+            reply = begins.texts[0] + reply
         cancelled = threading.Event()
         written: list[str] = []
         thoughts: list[str] = []

@@ -18,6 +18,7 @@ import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted, Score
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
@@ -485,7 +486,7 @@ class LocalEngine:
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
         mask: Mask | None = None
-        if request.constraint is not None:
+        if isinstance(request.constraint, BeginsWith):
             mask = BeginningMask(request.constraint, self._model.weights.vocabulary)
         # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.
         may_draft = params.lookup and request.priority < Priority.BULK and self._model.can_trim

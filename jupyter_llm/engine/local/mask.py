@@ -13,7 +13,7 @@ from jupyter_llm.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.engine.constraint import Constraint
+    from jupyter_llm.engine.constraint import BeginsWith
     from jupyter_llm.engine.local.vocabulary import Vocabulary
 
 _LEAST = np.finfo(np.float32).min
@@ -43,7 +43,7 @@ class BeginningMask:
     Texts that the model has no tokens for are left out. Raises `OptionError` if none is left.
     """
 
-    def __init__(self, constraint: Constraint, vocabulary: Vocabulary) -> None:
+    def __init__(self, constraint: BeginsWith, vocabulary: Vocabulary) -> None:
         # As the tokenizer encodes them: a lone surrogate is no text.
         texts = {text.encode("utf-8", "replace") for text in constraint.texts}
         # Most vocabularies lack a few rare bytes; with the others a token can always be found.

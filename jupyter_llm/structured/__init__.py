@@ -1,0 +1,1 @@
+"""Answers with a shape: one prompt, or one for a whole column."""
