@@ -2,7 +2,8 @@
 
 PromptInterrupted and DownloadInterrupted (KeyboardInterrupt) stand beside the tree: they are the
 user's own doing, and code that handles KeyboardInterrupt must go on working.
-PromptInterrupted and BatchError carry completions, so they are defined in engine.completion.
+PromptInterrupted, BatchError and ShapeError carry completions, so they are defined in
+engine.completion.
 """
 
 from __future__ import annotations

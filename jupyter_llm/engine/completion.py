@@ -274,6 +274,27 @@ class BatchError(JupyterLLMError, RuntimeError):
         self.errors = errors
 
 
+class ShapeError(JupyterLLMError, ValueError):
+    """An answer is not of the shape that was asked for, or was cut off before it was whole.
+
+    `text` is what the model wrote, `partial` what of it is complete, and `completion` the answer
+    with all that is known of it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str = "",
+        partial: object = None,
+        completion: Completion | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.text = text
+        self.partial = partial
+        self.completion = completion
+
+
 class PromptInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a prompt.
 
