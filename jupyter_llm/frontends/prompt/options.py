@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from jupyter_llm.chat.budget import MODES, ContextMode, check_mode
+from jupyter_llm.common.expressions import shield, unshield
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.expressions import shield, unshield
 from jupyter_llm.notebook.cells.shell import current_shell
 
 Convert = Callable[[str], Any]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import file_mentions, told_file
+from jupyter_llm.common.expressions import before_values, interpolate, shield, unshield
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.prompt.commands import find_command
-from jupyter_llm.frontends.prompt.expressions import before_values, interpolate, shield, unshield
 from jupyter_llm.frontends.prompt.options import PromptLine, parse_line, trailing_option
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.timeline import find_cell

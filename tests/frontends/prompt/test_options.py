@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jupyter_llm import SamplingParams, llm
+from jupyter_llm.common.expressions import interpolate
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.frontends.magics.magics import magic_commands
 from jupyter_llm.frontends.prompt.commands import Call
-from jupyter_llm.frontends.prompt.expressions import interpolate
 from jupyter_llm.frontends.prompt.options import (
     FORMATS,
     OPTIONS,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jupyter_llm.common.expressions import interpolate, shield, unshield
 from jupyter_llm.errors import InterpolationError
-from jupyter_llm.frontends.prompt.expressions import interpolate, shield, unshield
 
 
 class _Broken:
