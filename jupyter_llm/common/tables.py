@@ -56,3 +56,10 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 def parameter_count(number: int) -> str:
     """A number of parameters as models are called by it: `494M`, `1.5B`."""
     return f"{number / 1e9:.1f}B" if number >= 999_500_000 else f"{number / 1e6:.3g}M"  # noqa: PLR2004
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, as people say it: `40 s`, `12 min`, `2.5 h`."""
+    if seconds < 100:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

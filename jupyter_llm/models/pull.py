@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jupyter_llm.common.bars import ShowProgress, Step, showing
 from jupyter_llm.common.remembered import Remembered
-from jupyter_llm.common.tables import human_size
+from jupyter_llm.common.tables import duration, human_size
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError, LicenceError
 from jupyter_llm.models.catalog import entry_of, find_entry
 from jupyter_llm.models.discover import find_model
@@ -186,10 +186,4 @@ class Meter:
             return "just begun"
         speed = (self._here - begun) / (now - since)
         left_s = (self.num_bytes - self._here) / speed
-        return f"{human_size(int(speed))}/s, {_duration(left_s)} left"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:  # noqa: PLR2004
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004
+        return f"{human_size(int(speed))}/s, {duration(left_s)} left"
