@@ -144,11 +144,10 @@ class LLM:
         PromptInterrupted
             The user interrupted; it holds the completions that were finished.
         """
-        from jupyter_llm.tasks.batch import run_batch
+        from jupyter_llm.structured.batch import run_batch
 
-        params = sampling_params(sampling)
-        asked = [chat_prompt(prompt, system, raw=raw) for prompt in several(prompts)]
-        return run_batch(self.current.get(model), asked, params) if asked else []
+        asked = [request_of(one, system, raw=raw, sampling=sampling) for one in several(prompts)]
+        return run_batch(self.current.get(model), asked, lambda _, one: one) if asked else []
 
     def samples(
         self,
@@ -161,7 +160,7 @@ class LLM:
         **sampling: Unpack[SamplingOptions],
     ) -> list[Completion]:
         """Answer one prompt `n` times, reading it once; see `batch`."""
-        from jupyter_llm.tasks.batch import repeated
+        from jupyter_llm.structured.batch import repeated
 
         return self.batch(repeated(prompt, n), system=system, model=model, raw=raw, **sampling)
 

@@ -258,13 +258,11 @@ class Choice:
 class BatchError(JupyterLLMError, RuntimeError):
     """Some prompts of a batch failed, the others were answered.
 
-    `completions` are in the order of the prompts, None where one failed; `errors` say why, by the
-    prompt's index.
+    `completions` are in the order of the prompts, None where one failed, and of prompts with a
+    shape the answers; `errors` say why, by the prompt's index.
     """
 
-    def __init__(
-        self, completions: Sequence[Completion | None], errors: dict[int, JupyterLLMError]
-    ) -> None:
+    def __init__(self, completions: Sequence[Any], errors: dict[int, JupyterLLMError]) -> None:
         index, error = next(iter(errors.items()))
         super().__init__(
             f"{len(errors)} of {len(completions)} prompts failed, the first one at index {index}: "
@@ -299,15 +297,16 @@ class PromptInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a prompt.
 
     `completion` holds what had been written, or is None if the model had not begun; `completions`
-    are those of a batch that had been finished, None where one was not. `best` is what a task had
-    come to, as it would have given it; its `str` is Markdown. `draft` is the answer of a task that
-    writes code, as the model wrote it. `said` is what it says where nothing was written.
+    are those of a batch that had been finished, None where one was not (see `BatchError`). `best`
+    is what a task had come to, as it would have given it; its `str` is Markdown. `draft` is the
+    answer of a task that writes code, as the model wrote it. `said` is what it says where nothing
+    was written.
     """
 
     def __init__(
         self,
         completion: Completion | None = None,
-        completions: Sequence[Completion | None] = (),
+        completions: Sequence[Any] = (),
         *,
         best: object = None,
         said: str = "stopped before the first word.",

@@ -134,6 +134,12 @@ class SamplingParams:
         names = (name for name in DRAWN if getattr(self, name) is None)
         return replace(self, **{name: getattr(recommended, name) for name in names})
 
+    def counted_on(self, number: int) -> SamplingParams:
+        """These parameters for one of several texts: a seed counts on from the first one's."""
+        if self.seed is None:
+            return self
+        return replace(self, seed=(self.seed + number) % (MAX_SEED + 1))
+
     def with_room_to_think(self) -> SamplingParams:
         """These parameters, with more tokens where nobody said how many."""
         if not isinstance(self.max_tokens, DefaultLength):

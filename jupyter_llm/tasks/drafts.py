@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bars import TICK_S, Step
-from jupyter_llm.engine.options import MAX_SEED
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import Request
 
 _VARIED = 0.7  # the least temperature of drafts that are to differ
@@ -60,19 +58,12 @@ def drawn(
             stream.cancel()
 
 
-def counted_on(params: SamplingParams, number: int) -> SamplingParams:
-    """Parameters for one of several drafts: a seed counts on from the first one's."""
-    if params.seed is None:
-        return params
-    return replace(params, seed=(params.seed + number) % (MAX_SEED + 1))
-
-
 def varied(request: Request, number: int, *, is_exact: bool = True) -> Request:
     """A request for another draft, which is to be unlike the first one.
 
     What was to be the likeliest text comes out the same again, too, if the first one does.
     """
-    params = counted_on(request.params, number)
+    params = request.params.counted_on(number)
     if params.temperature == 0 and params.seed is None:
         params = replace(params, seed=number, exact=params.exact if is_exact else False)
     temperature = max(params.temperature or 0, _VARIED)

@@ -25,9 +25,9 @@ from support.logit_watch import Witness
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import Message, Priority, Prompt
+from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.engine.stream import Stream
-from jupyter_llm.tasks.batch import run_batch
+from jupyter_llm.structured.batch import in_bulk, outcomes
 
 NUM_TURNS = 3
 STARTS = (
@@ -161,7 +161,9 @@ def batches(engine: LocalEngine, dice: random.Random) -> Iterator[None]:
         numbers = count()
         while not is_over.wait(2):
             number = next(numbers)
-            run_batch(engine, [f"{STARTS[1]}Row {number}.{row}" for row in range(3)], params)
+            prompts = [f"{STARTS[1]}Row {number}.{row}" for row in range(3)]
+            rows = in_bulk(Request(prompt=prompt, params=params) for prompt in prompts)
+            list(outcomes(engine, rows))
 
     chosen = [SamplingParams(max_tokens=3, seed=seed) for seed in (None, dice.randrange(1000))]
     threads = [threading.Thread(target=run, args=(params,)) for params in chosen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,9 @@ from jupyter_llm.engine.options import MAX_SEED, SamplingParams
 from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
-from jupyter_llm.tasks.batch import run_batch
+from jupyter_llm.structured.batch import in_bulk, outcomes
+
+SHORT = SamplingParams(max_tokens=6)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +76,8 @@ def test_with_a_seed_equal_prompts_get_different_answers_that_come_again() -> No
 
 
 def test_seeds_count_on_past_the_largest_from_the_start(engine: ScriptedEngine) -> None:
-    run_batch(engine, ["a", "b", "c"], SamplingParams(seed=MAX_SEED - 1, max_tokens=2))
+    params = SamplingParams(seed=MAX_SEED - 1, max_tokens=2)
+    list(outcomes(engine, in_bulk(Request(prompt=text, params=params) for text in "abc")))
     assert [request.params.seed for request in engine.requests] == [MAX_SEED - 1, MAX_SEED, 0]
 
 
@@ -133,6 +137,17 @@ def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(
     assert texts == ["one", "two", None, None, None]
     for stream in engine.streams[2:]:
         assert stream.future.result(timeout=30).finish_reason == "cancelled"
+
+
+def test_of_requests_without_end_only_some_are_with_the_engine(engine: ScriptedEngine) -> None:
+    engine.replies.clear()
+    rows = outcomes(
+        engine, (Request(prompt=str(n), params=SHORT) for n in itertools.count()), ahead=3
+    )
+    numbers = [next(rows)[0] for _ in range(20)]
+    assert sorted(numbers)[:17] == list(range(17))
+    assert len(engine.requests) <= 20 + 3
+    rows.close()
 
 
 def test_a_model_that_is_unloaded_meanwhile_fails_the_rows_that_were_left() -> None:
