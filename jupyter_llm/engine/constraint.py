@@ -53,10 +53,12 @@ class OneOf:
     """The answer is one of these texts and nothing else: the likeliest, ended as the model ends it.
 
     Nothing is drawn: the texts are compared by their log-probabilities, so the answer is the same
-    whatever the sampling options.
+    whatever the sampling options. One that is not whole would go on after its text, as a value
+    within an object does: its end does not count.
     """
 
     texts: tuple[str, ...]
+    is_whole: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what is no choice."""
