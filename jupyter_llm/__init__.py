@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Chunk,
         Completion,
         PromptInterrupted,
+        ShapeError,
         Usage,
     )
     from jupyter_llm.engine.options import SamplingParams
@@ -41,6 +42,7 @@ __all__ = [
     "PromptInterrupted",
     "RawPrompt",
     "SamplingParams",
+    "ShapeError",
     "Special",
     "Turn",
     "Usage",
@@ -55,7 +57,14 @@ _HOMES = {
     "api": ("LLM", "llm"),
     "chat.conversation": ("Chat",),
     "chat.draft": ("Turn",),
-    "engine.completion": ("BatchError", "Chunk", "Completion", "PromptInterrupted", "Usage"),
+    "engine.completion": (
+        "BatchError",
+        "Chunk",
+        "Completion",
+        "PromptInterrupted",
+        "ShapeError",
+        "Usage",
+    ),
     "engine.options": ("SamplingParams",),
     "engine.request": ("RawPrompt", "Special"),
     "frontends.panel": ("ChatPanel",),

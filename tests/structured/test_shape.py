@@ -1,0 +1,129 @@
+"""One shape, whatever it was written as: what is held to, what is read, what is complete."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+import pytest
+from pydantic import BaseModel, Field
+
+from jupyter_llm.engine.completion import ShapeError
+from jupyter_llm.engine.constraint import Grammar, OneOf
+from jupyter_llm.errors import OptionError
+from jupyter_llm.structured.shape import shape_of
+
+
+class Tone(enum.Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Person(BaseModel):
+    name: str
+    age: Annotated[int, Field(ge=0, le=150)]
+    tone: Tone = Tone.GOOD
+    member: bool | None = None
+
+
+@dataclass
+class Pair:
+    left: int
+    right: list[str]
+
+
+class Place(NamedTuple):
+    name: str
+    height: float = 0.0
+
+
+def test_labels_stand_for_values() -> None:
+    kinds = [bool, Literal["a", 3], Tone, Level, Tone | None]
+    labels = [shape_of(kind).constraint for kind in kinds]
+    expected = [
+        ("yes", "no"),
+        ("a", "3"),
+        ("good", "bad"),
+        ("LOW", "HIGH"),
+        ("good", "bad", "none"),
+    ]
+    assert labels == [OneOf(texts) for texts in expected]
+    values = [list(map(shape_of(kinds[n]).read, texts)) for n, texts in enumerate(expected)]
+    assert values == [[True, False], ["a", 3], [*Tone], [*Level], [*Tone, None]]
+
+
+def test_choices_may_be_values_of_any_kind() -> None:
+    shape = shape_of(choices=["x", True, Level.LOW, 2.5, None])
+    assert shape.choices == ("x", "yes", "LOW", "2.5", "none")
+    assert [shape.read(label) for label in shape.choices] == ["x", True, Level.LOW, 2.5, None]
+    assert shape_of(choices="good, bad").choices == ("good", "bad")
+    assert shape_of(choices={"+": 1, "-": -1}).read("-") == -1
+
+
+def test_an_object_is_read_as_what_it_was_written_as() -> None:
+    text = '{"name": "Ada", "age": 36, "tone": "bad", "member": null}'
+    assert shape_of(Person).read(text) == Person(name="Ada", age=36, tone=Tone.BAD)
+    assert shape_of(Pair).read('{"left": 1, "right": ["a"]}') == Pair(1, ["a"])
+    assert shape_of(Place).read('{"name": "Ulm", "height": 4.5}') == Place("Ulm", 4.5)
+
+
+def test_a_shape_names_its_columns_and_which_of_them_are_choices() -> None:
+    shape = shape_of(Person)
+    assert shape.columns == ("name", "age", "tone", "member")
+    fields = {"age": (), "tone": ('"good"', '"bad"'), "member": ("true", "false", "null")}
+    assert shape.choice_fields == fields
+    assert shape_of(Place).columns == ("name", "height")
+    assert shape_of(list[Person]).columns == ()
+
+
+def test_a_text_with_a_form_stands_without_quotes() -> None:
+    shape = shape_of(dt.date)
+    assert isinstance(shape.constraint, Grammar)
+    assert shape.constraint.kind == "regex"
+    assert shape.read("2024-02-29") == dt.date(2024, 2, 29)
+    assert shape_of(str).constraint is None
+    assert shape_of(str).read("any\ntext") == "any\ntext"
+
+
+def test_nothing_is_in_a_partial_value_by_half() -> None:
+    shape = shape_of(Person)
+    text = '{"name": "Ada", "age": 36, "tone": "bad"}'
+    values = [shape.partial(text[:end]) for end in range(len(text) + 1)]
+    steps = [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
+    whole = {"name": "Ada", "age": 36, "tone": "bad"}
+    assert steps == [None, *({name: whole[name] for name in list(whole)[:n]} for n in (1, 2, 3))]
+
+
+def test_what_does_not_fit_says_so_with_its_text_and_what_is_complete() -> None:
+    with pytest.raises(
+        ShapeError, match="age: Input should be less than or equal to 150"
+    ) as caught:
+        shape_of(Person).read('{"name": "Ada", "age": 200, "tone": "bad", "member": null}')
+    assert caught.value.text.startswith('{"name"')
+    with pytest.raises(ShapeError) as caught:
+        shape_of(Person).read('{"name": "Ada", "ag')
+    assert caught.value.partial == {"name": "Ada"}
+    with pytest.raises(ShapeError, match="'fine' is none of good, bad"):
+        shape_of(Tone).read("fine")
+
+
+def test_a_key_is_the_same_for_the_same_shape_and_no_other() -> None:
+    kinds = [Person, Pair, bool, Tone, int, str, list[int]]
+    assert len({shape_of(kind).key for kind in kinds}) == len(kinds)
+    assert shape_of(Person).key == shape_of(Person).key
+
+
+def test_one_shape_is_asked_for_in_one_way() -> None:
+    with pytest.raises(OptionError, match="not schema and choices"):
+        shape_of(bool, choices=["a"])
+    with pytest.raises(OptionError, match="one of schema="):
+        shape_of()
+    shape = shape_of(bool)
+    assert shape_of(shape) is shape
