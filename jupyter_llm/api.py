@@ -177,6 +177,22 @@ class LLM:
         asked = chat_prompt(prompt, system, raw=raw)
         return self.current.get(model).score(asked, check_texts(continuations))
 
+    def read_again(
+        self, answer: Completion, *, show_progress: ShowProgress | None = None
+    ) -> Completion:
+        """The same answer with its log-probabilities, where it was asked without `logprobs`.
+
+        The model reads what it wrote behind its prompt; `.show_tokens()` shows what comes of it.
+
+        Raises
+        ------
+        OptionError
+            The prompt is not known any more, or the model not the same.
+        """
+        from jupyter_llm.records.reading import read_again
+
+        return read_again(answer, self.current.named, self.answers.prompt_of, show_progress)
+
     def embed(self, texts: Iterable[str], *, model: str | None = None) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd).
 

@@ -27,3 +27,12 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """Such a text on one line, whatever blanks and line ends it has as single spaces."""
     return " ".join(_CONTROLS.sub(" ", text).split())
+
+
+def visible(text: str) -> str:
+    """A text with each such character as its number: `[U+202E]`, as the front end shows it."""
+
+    def named(found: re.Match[str]) -> str:
+        return "".join(c if " " <= c <= "~" else f"[U+{ord(c):04X}]" for c in found[0])
+
+    return _CONTROLS.sub(named, text)

@@ -63,3 +63,10 @@ def duration(seconds: float) -> str:
     if seconds < 100:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004
+
+
+def percent(share: float) -> str:
+    """A share in per cent, with two digits where it is small: `43 %`, `2.1 %`, `<0.1 %`."""
+    if 0 < share < 0.001:  # noqa: PLR2004
+        return "<0.1 %"
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"  # noqa: PLR2004

@@ -21,6 +21,7 @@ from jupyter_llm.engine.provenance import (
 )
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Message
+from jupyter_llm.engine.tokens import ShownTokens, TokenLogprob
 from jupyter_llm.errors import JupyterLLMError, OneLine
 
 ProgressState = Literal["waiting", "reading", "writing", "finished"]
@@ -93,19 +94,6 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLogprob:
-    """One token of a completion with its natural log-probability before any sampling option.
-
-    `top` are the likeliest tokens in its place, with theirs, the likeliest first.
-    """
-
-    token_id: int
-    text: str
-    logprob: float
-    top: tuple[tuple[str, float], ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """What the model wrote. Shows as Markdown; `str()` is the text.
@@ -164,6 +152,10 @@ class Completion:
     def thought(self) -> str:
         """How long it thought, in words; nothing if it did not."""
         return thought_for(self.usage.reasoning_tokens) if self.reasoning else ""
+
+    def show_tokens(self) -> ShownTokens:
+        """The text with how likely each of its tokens was, to look at; needs `logprobs`."""
+        return ShownTokens.of(self.text, self.logprobs)
 
     def _repr_markdown_(self) -> str:
         from jupyter_llm.common.html_text import folded

@@ -97,6 +97,14 @@ class AnswerLog:
 
             note_answer(future.result().model)
 
+    def prompt_of(self, prompt_sha256: str) -> KeptPrompt | None:
+        """A prompt by the hash of its tokens: of this kernel, also a private one, or as kept."""
+        for answer in self:
+            record = answer.record
+            if isinstance(record, Provenance) and record.prompt_sha256 == prompt_sha256:
+                return answer.prompt
+        return self._store.find(prompt_sha256)
+
     def forget(self, prompt_sha256s: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""
         self._take_in()  # or what the engine has not told yet would be kept after this

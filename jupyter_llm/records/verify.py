@@ -129,7 +129,7 @@ def _cells(row: Verdict) -> list[str]:
     return [*map(one_line, (row.place, model, seed, row.result, "; ".join(row.remarks)))]
 
 
-class _NotReplayable(Exception):  # noqa: N818  a result, no error
+class NotReplayable(Exception):  # noqa: N818  a result, no error
     """Why an answer cannot be written again, in words."""
 
 
@@ -150,7 +150,7 @@ class _Replayer:
         remarks, diff = [ALTERED] * record.is_altered, ""
         try:
             completion = self._replay(answer, record)
-        except _NotReplayable as why:
+        except NotReplayable as why:
             remarks.append(str(why))
         else:
             is_same = _is_same(answer, record, completion)
@@ -163,12 +163,12 @@ class _Replayer:
 
     def _replay(self, answer: Answer, record: Provenance) -> Completion:
         if record.finish_reason == "cancelled" and not record.completion_tokens:
-            raise _NotReplayable("it was stopped before the first word")
+            raise NotReplayable("it was stopped before the first word")
         prompt = answer.prompt or self.prompt_of(record.prompt_sha256)
         if prompt is None:
-            raise _NotReplayable("its prompt is not kept on this machine")
+            raise NotReplayable("its prompt is not kept on this machine")
         if record.is_constrained and not prompt.begins_with:
-            raise _NotReplayable("it had to begin with one of given texts, which are not kept")
+            raise NotReplayable("it had to begin with one of given texts, which are not kept")
         try:
             request = Request(
                 prompt=prompt.prompt,
@@ -177,36 +177,38 @@ class _Replayer:
                 constraint=BeginsWith(prompt.begins_with) if record.is_constrained else None,
                 is_private=answer.is_private,
             )
-            completion = self._engine(record).submit(request).result()
+            completion = engine_of_record(record, self.engine_of).submit(request).result()
         except JupyterLLMError as error:
-            raise _NotReplayable(str(error)) from error
+            raise NotReplayable(str(error)) from error
         replayed = completion.provenance
         if replayed is None or replayed.prompt_sha256 != record.prompt_sha256:
-            raise _NotReplayable("the model makes other tokens of the prompt now")
+            raise NotReplayable("the model makes other tokens of the prompt now")
         return completion
 
-    def _engine(self, record: Provenance) -> Engine:
-        name, adapter = record.model.name, record.model.adapter
-        if adapter is not None:
-            raise _NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
-        # A notebook from elsewhere must not choose a path for us to open.
-        is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
-        try:
-            engine = self.engine_of(name) if is_name else None
-        except ModelNotFoundError:
-            engine = None
-        if engine is None or engine.info.name != name:
-            raise _NotReplayable(f"there is no model {name!r} on this machine")
-        if record.model.sha256 is not None:
-            info, sha256 = engine.info, file_sha256(engine.info.path)
-            if sha256 != record.model.sha256:
-                copy = f", a copy of {record.model.original}" if record.model.original else ""
-                raise _NotReplayable(
-                    f"another model file: it was written by {record.model.file} "
-                    f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
-                    f"{info.path.name} ({sha256[:12]}…)"
-                )
-        return engine
+
+def engine_of_record(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:
+    """The engine of the very model file that a record speaks of; else `NotReplayable`."""
+    name, adapter = record.model.name, record.model.adapter
+    if adapter is not None:
+        raise NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
+    # A notebook from elsewhere must not choose a path for us to open.
+    is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
+    try:
+        engine = engine_of(name) if is_name else None
+    except ModelNotFoundError:
+        engine = None
+    if engine is None or engine.info.name != name:
+        raise NotReplayable(f"there is no model {name!r} on this machine")
+    if record.model.sha256 is not None:
+        info, sha256 = engine.info, file_sha256(engine.info.path)
+        if sha256 != record.model.sha256:
+            copy = f", a copy of {record.model.original}" if record.model.original else ""
+            raise NotReplayable(
+                f"another model file: it was written by {record.model.file} "
+                f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
+                f"{info.path.name} ({sha256[:12]}…)"
+            )
+    return engine
 
 
 def verify(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from jupyter_llm.engine.completion import TokenLogprob
+from jupyter_llm.engine.tokens import TokenLogprob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.tokens import ShownTokens
     from jupyter_llm.frontends.doctor import Diagnosis
     from jupyter_llm.models.catalog import Suggestion
     from jupyter_llm.tasks.former import Former
@@ -234,6 +235,17 @@ def _complete(call: Call) -> Completion:
         return call.show(stream)
 
 
+def _tokens(call: Call) -> ShownTokens:
+    """How likely each token of an answer was, asked with log-probabilities or not."""
+    number, turns = _name(call), call.chat.turns
+    if not turns or not (number.isdecimal() or not number):
+        hint = "Its answers are counted from 1 on." if turns else "It has no answer yet."
+        raise MagicUsageError(f"/tokens shows an answer of chat {call.chat.name!r}.", hint)
+    turn = call.chat.turn(int(number)) if number else turns[-1]
+    answer = call.llm.read_again(turn.completion, show_progress=call.show_progress)
+    return answer.show_tokens()
+
+
 def _context(call: Call) -> ContextReport:
     from jupyter_llm.chat.context_report import context_report
 
@@ -373,6 +385,7 @@ COMMANDS = named(
         "go on with a text as it is, without chat and notebook; base models do nothing else",
         _complete,
     ),
+    Command("tokens", "[N]", "how likely each token of the last answer was, or of turn N", _tokens),
     Command("context", "", "what the next prompt tells of the notebook, and why", _context),
     Command(
         "pin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -14,12 +15,14 @@ from support.shell import extension, run, run_line
 from support.stored import rows
 
 from jupyter_llm import Completion, llm
+from jupyter_llm.common.controls import visible
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.provenance import Provenance, token_sha256
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
     InterpolationError,
+    JupyterLLMError,
     MagicUsageError,
     ModelFileError,
     ModelNotFoundError,
@@ -504,3 +507,15 @@ def test_a_wrong_project_setting_is_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MagicUsageError, match=says):
         extension(shell, "reload")
+
+
+def test_the_tokens_of_an_answer_are_shown_also_where_they_were_not_asked_for(
+    shell: InteractiveShell,
+) -> None:
+    run(shell, "%llm -n 8 --seed 1 -o answer hello")
+    run(shell, "%llm -n 8 other")
+    shown = run(shell, "%llm /tokens 1").displays[-1]
+    assert "How likely each token was" in shown["text/html"]
+    assert re.sub("⟨.*?⟩", "", shown["text/plain"]) == visible(shell.user_ns["answer"].text)
+    for wrong in ("%llm /tokens x", "%llm --chat empty /tokens", "%llm /tokens 9"):
+        assert "\n" not in str(run(shell, wrong, raises=JupyterLLMError).error)

@@ -1,0 +1,162 @@
+"""Tokens with how likely they were, and an answer shown by them: inert HTML, or plain text."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from jupyter_llm.common.controls import visible
+from jupyter_llm.common.tables import count_of, percent
+from jupyter_llm.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+NUM_OTHERS = 5
+"""How many of the likeliest tokens are told in each place."""
+
+_MOST_TOKENS = 4000  # a longer text is cut: a notebook is read, sent and compared as a whole
+_SURE = 0.9
+# The least probability of a band, its name, and how it looks: the line says it without colours,
+# which are see-through, so that the text stands out in a light and in a dark theme.
+_BANDS = (
+    (_SURE, "from 90 %", "border-bottom: 2px solid transparent"),
+    (0.5, "from 50 %", "border-bottom: 2px dotted; background-color: rgba(255, 193, 7, 0.25)"),
+    (0.1, "from 10 %", "border-bottom: 2px solid; background-color: rgba(255, 128, 0, 0.3)"),
+    (0.0, "less", "border-bottom: 5px double; background-color: rgba(244, 67, 54, 0.35)"),
+)
+# With the keyboard one comes to those that are not sure, and reads what a mouse shows by itself.
+# A page that does not trust the notebook leaves the styles out; the table below says the same.
+_STYLE = (
+    ".jllm-tokens [tabindex]:focus {outline: 2px solid; position: relative} "
+    ".jllm-tokens [tabindex]:focus::after {content: attr(title); position: absolute; left: 0; "
+    "top: 100%; z-index: 9; width: max-content; max-width: 24em; padding: 2px 8px; "
+    "border: 1px solid; background: var(--jp-layout-color1, Canvas); "
+    "color: var(--jp-ui-font-color1, CanvasText)}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token of a completion with its natural log-probability before any sampling option.
+
+    `top` are the likeliest tokens in its place, with theirs, the likeliest first.
+    """
+
+    token_id: int
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LikelyPiece:
+    """A piece of an answer, its probability, and what else was likely in its place.
+
+    It is a token, or those that make up one character.
+    """
+
+    text: str
+    probability: float
+    others: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The probability in words, and what else might have come."""
+        told = [f"{_quoted(text)} {percent(chance)}" for text, chance in self.others]
+        return "; ".join(
+            [percent(self.probability), *([f"else {', '.join(told)}"] if told else [])]
+        )
+
+    @property
+    def band(self) -> int:
+        """How likely it was, from 0 for the likeliest to 3."""
+        return next(n for n, (least, *_) in enumerate(_BANDS) if self.probability >= least)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ShownTokens:
+    """An answer with the probability of each of its tokens, before any sampling option."""
+
+    pieces: tuple[LikelyPiece, ...]
+
+    @classmethod
+    def of(cls, text: str, tokens: Iterable[TokenLogprob] | None) -> ShownTokens:
+        """What there is to show of a text; `OptionError` without its log-probabilities."""
+        if tokens is None:
+            raise OptionError(
+                "Of this answer no probabilities are known. Ask for them with it, as in "
+                "llm(…, logprobs=5), or let `llm.read_again(…)` read them."
+            )
+        return cls(tuple(_pieces(text, tokens)))
+
+    def __repr__(self) -> str:
+        """The text, with the probability behind each token that was not sure."""
+        return "".join(
+            visible(piece.text) + (f"⟨{percent(piece.probability)}⟩" if piece.band else "")
+            for piece in self.pieces
+        )
+
+    def _repr_html_(self) -> str:
+        shown, num_more = self.pieces[:_MOST_TOKENS], len(self.pieces) - _MOST_TOKENS
+        unsure = [piece for piece in shown if piece.band]
+        more = f"<p>… and {count_of(num_more, 'more token')}</p>" if num_more > 0 else ""
+        legend = " ".join(f'<span style="{look}">{name}</span>' for _, name, look in _BANDS)
+        rows = "".join(
+            f"<tr><td>{escape(_quoted(piece.text))}</td><td>{escape(piece.told)}</td></tr>"
+            for piece in unsure
+        )
+        table = (
+            f"<details><summary>{count_of(len(unsure), 'token')} below 90 %, as a table</summary>"
+            f"<table><tr><th>token</th><th>probability</th></tr>{rows}</table></details>"
+        )
+        return (
+            f'<div class="jllm-tokens"><style>{_STYLE}</style>'
+            f"<p><small>How likely each token was: {legend}</small></p>"
+            f'<p dir="auto" style="white-space: pre-wrap; line-height: 1.7">'
+            f"{''.join(map(_span, shown))}</p>{more}{table if unsure else ''}</div>"
+        )
+
+
+def _span(piece: LikelyPiece) -> str:
+    stop = ' tabindex="0"' if piece.band else ""
+    text = escape(visible(piece.text)).replace("\n", "↵\n")
+    look = _BANDS[piece.band][2]
+    return f'<span style="{look}" title="{escape(piece.told)}"{stop}>{text}</span>'
+
+
+def _quoted(text: str) -> str:
+    """A text in quotes, on one line."""
+    return visible(json.dumps(text, ensure_ascii=False))
+
+
+def _pieces(text: str, tokens: Iterable[TokenLogprob]) -> Iterator[LikelyPiece]:
+    """Cover a text with its tokens; what they have before and behind it is left out."""
+    at, torn = 0, 0.0  # what stands between holds parts of characters, of this log-probability
+    is_torn = False
+    for token in tokens:
+        if at >= len(text):
+            return
+        if "\ufffd" in token.text:
+            is_torn, torn = True, torn + token.logprob
+            continue
+        begin = max(at, text.find(token.text, at)) if is_torn else at
+        if begin > at:
+            yield LikelyPiece(text[at:begin], math.exp(torn))
+        is_torn, torn = False, 0.0
+        others = [(one, math.exp(logprob)) for one, logprob in token.top if one != token.text]
+        own = _shared(text, begin, token.text)
+        yield LikelyPiece(own, math.exp(token.logprob), tuple(others[:NUM_OTHERS]))
+        at = begin + len(own)
+    if at < len(text):
+        yield LikelyPiece(text[at:], math.exp(torn))
+
+
+def _shared(text: str, at: int, own: str) -> str:
+    """What of a token stands in a text: the first one may begin before it, the last go on."""
+    if own.startswith(text[at:]):
+        return text[at:]
+    return next(own[n:] for n in range(len(own) + 1) if text.startswith(own[n:], at))

@@ -1,0 +1,104 @@
+"""How likely each token was, shown: text and numbers as they are, and nothing that acts."""
+
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from support.engines import ask, load
+
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.tokens import TokenLogprob
+from jupyter_llm.errors import OptionError
+
+HOSTILE = (
+    '<img src=x onerror="alert(1)">',
+    "</span></div><script>alert(1)</script>",
+    "\" onmouseover='alert(1)' x=\"",
+    "a\u202eb\x1b[31mc\0\ud800&amp;",
+    "\n\n  | a | <!-- ",
+)
+
+
+class Reader(HTMLParser):
+    """Collects the text, the attributes and the tags of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.names: set[str] = set()
+        self.titles: list[str] = []
+        self.told: list[str] = []
+        self.feed(page)
+        self.text = "".join(self.told)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.names |= {name for name, _ in attrs}
+        self.titles += [value or "" for name, value in attrs if name == "title"]
+
+    def handle_data(self, data: str) -> None:
+        self.told.append(data)
+
+
+def completion(text: str, *tokens: tuple[str, float] | TokenLogprob) -> Completion:
+    logprobs = tuple(
+        token if isinstance(token, TokenLogprob) else TokenLogprob(0, token[0], math.log(token[1]))
+        for token in tokens
+    )
+    return Completion(text=text, finish_reason="stop", usage=Usage(), model="m", logprobs=logprobs)
+
+
+def test_each_token_has_its_number_in_words_and_in_a_table_without_colours() -> None:
+    top = (("red", math.log(0.45)), (" blue\n", math.log(0.4)), ("x", math.log(0.0004)))
+    unsure = TokenLogprob(1, " blue\n", math.log(0.4), top)
+    shown = completion("sky is blue\n", ("sky is", 0.97), unsure).show_tokens()
+    page = Reader(shown._repr_html_())
+    assert page.titles == ["97 %", '40 %; else "red" 45 %, "x" <0.1 %']
+    assert "1 token below 90 %" in page.text
+    assert '" blue\\n"' in page.text
+    assert repr(shown) == "sky is blue\n⟨40 %⟩"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_is_shown_and_does_nothing(text: str) -> None:
+    hostile = TokenLogprob(1, text, -1.0, ((text, -1.0), (f"{text}!", -2.0)))
+    shown = completion(text, hostile).show_tokens()
+    page = Reader(shown._repr_html_())
+    assert page.tags == {
+        *("div", "style", "p", "small", "span", "details", "summary"),
+        *("table", "tr", "th", "td"),
+    }
+    assert page.names == {"class", "style", "dir", "title", "tabindex"}
+    for told in (page.text, *page.titles, repr(shown)):
+        assert not re.search("[\x00\x1b\u202e\ud800]", told)
+    assert "[U+202E]" in page.text or "\u202e" not in text
+
+
+def test_tokens_that_hold_parts_of_characters_come_together() -> None:
+    half = [("\ufffd", 0.5), ("\ufffd", 0.5)]
+    for text, tokens, expected in (
+        ("a😀b", [("a", 1.0), *half, ("b", 1.0)], [("a", 1.0), ("😀", 0.25), ("b", 1.0)]),
+        ("😀", half, [("😀", 0.25)]),
+        # The first token may begin in the thoughts before, the last end behind a stop text.
+        ("so it", [("> so", 0.5), (" it.\n", 0.9)], [("so", 0.5), (" it", 0.9)]),
+    ):
+        pieces = completion(text, *tokens).show_tokens().pieces
+        assert [(one.text, round(one.probability, 3)) for one in pieces] == expected
+
+
+def test_what_is_shown_of_real_answers_is_their_text(smollm2: Path) -> None:
+    engine = load(smollm2, n_ctx=512, checkpoints=False)
+    answer = ask(engine, "😀🎉 is a smiley. 🦄", 24, temperature=2.0, seed=4, logprobs=5)
+    pieces = answer.show_tokens().pieces
+    assert "".join(piece.text for piece in pieces) == answer.text
+    assert any(piece.others for piece in pieces)
+
+
+def test_without_log_probabilities_it_is_said_how_to_ask_for_them() -> None:
+    answer = Completion(text="x", finish_reason="stop", usage=Usage(), model="m")
+    with pytest.raises(OptionError, match=r"logprobs=5.*read_again"):
+        answer.show_tokens()
