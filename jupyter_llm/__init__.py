@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.panel import ChatPanel
     from jupyter_llm.notebook.code.landing import Page
     from jupyter_llm.notebook.values.summaries import register
+    from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
 
 __all__ = [
     "LLM",
@@ -43,6 +44,8 @@ __all__ = [
     "RawPrompt",
     "SamplingParams",
     "ShapeError",
+    "ShapedAnswer",
+    "ShapedStream",
     "Special",
     "Turn",
     "Usage",
@@ -69,6 +72,7 @@ _HOMES = {
     "engine.request": ("RawPrompt", "Special"),
     "frontends.panel": ("ChatPanel",),
     "notebook.values.summaries": ("register",),
+    "structured.answer": ("ShapedAnswer", "ShapedStream"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
@@ -34,11 +34,17 @@ if TYPE_CHECKING:
     from jupyter_llm.models.pull import Pulled
     from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.verify import VerifyReport
+    from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
+    from jupyter_llm.structured.asking import PromptOptions, ShapeOptions
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.review import Review
     from jupyter_llm.tasks.task import Task
+
+    AnyPrompt = str | RawPrompt
+
+T = TypeVar("T")
 
 
 class LLM:
@@ -63,54 +69,81 @@ class LLM:
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
         self.chats = Chats(self.current, self.timeline, self.answers, self.archive)
 
+    @overload
+    def __call__(self, prompt: str, **options: Unpack[PromptOptions]) -> Completion: ...
+    @overload
     def __call__(
-        self,
-        prompt: str,
-        *,
-        system: str | None = None,
-        model: str | None = None,
-        **sampling: Unpack[SamplingOptions],
-    ) -> Completion:
-        """Answer one prompt, without a memory of others."""
-        return self.stream(prompt, system=system, model=model, **sampling).result()
+        self, prompt: str, *, schema: type[T], **options: Unpack[PromptOptions]
+    ) -> ShapedAnswer[T]: ...
+    @overload
+    def __call__(self, prompt: str, **options: Unpack[ShapeOptions]) -> ShapedAnswer[Any]: ...
+    def __call__(self, prompt: str, **options: Any) -> Completion | ShapedAnswer[Any]:
+        """Answer one prompt, without a memory of others.
 
+        With a shape the answer is a `ShapedAnswer` with a Python object as its `value`: `schema` is
+        a type, a JSON Schema, or short as in `"name, age int"`, `choices` are what to choose from,
+        and a `regex` or a `grammar` (of Lark's kind) describes the whole text. `reason=80` lets the
+        model write so many tokens of free text before that, `think=True` its thoughts.
+
+        Raises
+        ------
+        ShapeError
+            The answer was cut off before it was whole, or is not of that shape.
+        """
+        answer: Completion | ShapedAnswer[Any] = self.stream(prompt, **options).result()
+        return answer
+
+    @overload
+    def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...
+    @overload
     def stream(
-        self,
-        prompt: str | RawPrompt,
-        *,
-        system: str | None = None,
-        model: str | None = None,
-        raw: bool = False,
-        **sampling: Unpack[SamplingOptions],
-    ) -> Stream:
+        self, prompt: AnyPrompt, *, schema: type[T], **options: Unpack[PromptOptions]
+    ) -> ShapedStream[T]: ...
+    @overload
+    def stream(self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]) -> ShapedStream[Any]: ...
+    def stream(
+        self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
+    ) -> Stream | ShapedStream[Any]:
         """Answer one prompt piece by piece: iterate over the chunks.
 
         With `raw=True` the model continues the text as it is, without a chat template; so it does
-        with a `RawPrompt`.
+        with a `RawPrompt`. A stream with a shape has `partials()`, too: the value as far as it is
+        whole.
         """
-        request = request_of(prompt, system, raw=raw, sampling=sampling)
-        return self.answers.submit(self.current.get(model), request)
+        from jupyter_llm.structured.asking import Question
 
+        (question,) = Question.several([prompt], options)
+        engine = self.current.get(model)
+        return question.stream(self.answers.submit(engine, question.request), engine)
+
+    @overload
     async def acomplete(
-        self,
-        prompt: str | RawPrompt,
-        *,
-        system: str | None = None,
-        model: str | None = None,
-        raw: bool = False,
-        **sampling: Unpack[SamplingOptions],
-    ) -> Completion:
+        self, prompt: AnyPrompt, **options: Unpack[PromptOptions]
+    ) -> Completion: ...
+    @overload
+    async def acomplete(
+        self, prompt: AnyPrompt, *, schema: type[T], **options: Unpack[PromptOptions]
+    ) -> ShapedAnswer[T]: ...
+    @overload
+    async def acomplete(
+        self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]
+    ) -> ShapedAnswer[Any]: ...
+    async def acomplete(
+        self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
+    ) -> Completion | ShapedAnswer[Any]:
         """Answer one prompt while the event loop goes on; cancelling the task stops the model."""
         import asyncio
 
-        request = request_of(prompt, system, raw=raw, sampling=sampling)
+        from jupyter_llm.structured.asking import Question
+
+        (question,) = Question.several([prompt], options)
         engine = await asyncio.to_thread(self.current.get, model)
-        with self.answers.submit(engine, request) as stream:
-            return await asyncio.wrap_future(stream.future)
+        with self.answers.submit(engine, question.request) as stream:
+            return question.answer(await asyncio.wrap_future(stream.future), engine)
 
     def complete(
         self,
-        prompt: str | RawPrompt,
+        prompt: AnyPrompt,
         *,
         model: str | None = None,
         **sampling: Unpack[SamplingOptions],
@@ -122,16 +155,22 @@ class LLM:
         """
         return self.stream(prompt, model=model, raw=True, **sampling).result()
 
+    @overload
     def batch(
-        self,
-        prompts: Iterable[str | RawPrompt],
-        *,
-        system: str | None = None,
-        model: str | None = None,
-        raw: bool = False,
-        **sampling: Unpack[SamplingOptions],
-    ) -> list[Completion]:
-        """Answer many prompts together, and return the completions in their order.
+        self, prompts: Iterable[AnyPrompt], **options: Unpack[PromptOptions]
+    ) -> list[Completion]: ...
+    @overload
+    def batch(
+        self, prompts: Iterable[AnyPrompt], *, schema: type[T], **options: Unpack[PromptOptions]
+    ) -> list[ShapedAnswer[T]]: ...
+    @overload
+    def batch(
+        self, prompts: Iterable[AnyPrompt], **options: Unpack[ShapeOptions]
+    ) -> list[ShapedAnswer[Any]]: ...
+    def batch(
+        self, prompts: Iterable[AnyPrompt], *, model: str | None = None, **options: Any
+    ) -> list[Any]:
+        """Answer many prompts together, and return the answers in their order.
 
         What the prompts have in common is read once. Chats and `%%llm` cells go before; the batch
         waits and loses nothing. With a `seed` the prompts count on from it, so that equal prompts
@@ -144,29 +183,26 @@ class LLM:
         PromptInterrupted
             The user interrupted; it holds the completions that were finished.
         """
+        from jupyter_llm.structured.asking import Question
         from jupyter_llm.structured.batch import run_batch
 
-        asked = [request_of(one, system, raw=raw, sampling=sampling) for one in several(prompts)]
-        return run_batch(self.current.get(model), asked, lambda _, one: one) if asked else []
+        if not (questions := Question.several(several(prompts), options)):
+            return []
+        engine = self.current.get(model)
+        requests = [question.request for question in questions]
+        return run_batch(engine, requests, lambda n, one: questions[n].answer(one, engine))
 
     def samples(
-        self,
-        prompt: str | RawPrompt,
-        n: int,
-        *,
-        system: str | None = None,
-        model: str | None = None,
-        raw: bool = False,
-        **sampling: Unpack[SamplingOptions],
+        self, prompt: AnyPrompt, n: int, **options: Unpack[PromptOptions]
     ) -> list[Completion]:
         """Answer one prompt `n` times, reading it once; see `batch`."""
         from jupyter_llm.structured.batch import repeated
 
-        return self.batch(repeated(prompt, n), system=system, model=model, raw=raw, **sampling)
+        return self.batch(repeated(prompt, n), **options)
 
     def score(
         self,
-        prompt: str | RawPrompt,
+        prompt: AnyPrompt,
         continuations: Iterable[str],
         *,
         system: str | None = None,
@@ -203,7 +239,7 @@ class LLM:
 
     def prefill(
         self,
-        prompt: str | RawPrompt,
+        prompt: AnyPrompt,
         *,
         system: str | None = None,
         model: str | None = None,

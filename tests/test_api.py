@@ -74,7 +74,7 @@ def test_a_raw_prompt_of_parts_is_raw_wherever_a_prompt_is_taken() -> None:
     assert score.logprobs != without.logprobs
     llm.prefill(prompt)
     with pytest.raises(OptionError, match="Put it into a list"):
-        llm.batch(prompt)  # type: ignore[arg-type]
+        llm.batch(prompt)  # type: ignore[call-overload]
     with pytest.raises(EmptyPromptError):
         llm.complete(RawPrompt(("",)))
 
@@ -218,7 +218,7 @@ def test_without_a_model_the_first_prompt_says_how_to_get_one(
 )
 def test_a_wrong_option_is_one_clear_line(options: dict[str, object], says: str) -> None:
     with pytest.raises(OptionError, match=says):
-        llm("Hello", **options)  # type: ignore[arg-type]
+        llm("Hello", **options)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("prompt", [7, None, ["a"], b"bytes"], ids=repr)

@@ -14,9 +14,10 @@ import jupyter_llm
 HEAVY = (
     *("llama_cpp", "numpy", "pandas", "ipywidgets", "anywidget"),
     *("jinja2", "msgspec", "dask", "openai", "huggingface_hub"),
+    *("llguidance", "pydantic", "narwhals"),
 )
 OURS_LATER = (
-    *("tasks", "frontends", "engine.local", "models.inspect", "notebook.sealed"),
+    *("tasks", "structured", "frontends", "engine.local", "models.inspect", "notebook.sealed"),
     "chat.conversation",
 )
 IMPORT = "import jupyter_llm"
@@ -28,8 +29,8 @@ start = time.perf_counter()
 shell.run_line_magic("load_ext", "jupyter_llm")"""
 NAMES = """\
 LLM BatchError Chat ChatPanel Chunk Completion PromptInterrupted RawPrompt SamplingParams \
-ShapeError Special Turn Usage __version__ llm load_ipython_extension register \
-unload_ipython_extension"""
+ShapeError ShapedAnswer ShapedStream Special Turn Usage __version__ llm load_ipython_extension \
+register unload_ipython_extension"""
 
 
 def in_a_fresh_process(code: str, bytecode: Path) -> str:

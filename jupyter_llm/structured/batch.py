@@ -96,9 +96,10 @@ def run_batch(
             take(number, outcome)
     except KeyboardInterrupt:
         for number, stream in streams.items():
-            outcome = _outcome(stream) if stream.future.done() else None
-            if outcome is not None and getattr(outcome, "finish_reason", "") != "cancelled":
-                take(number, outcome)
+            if stream.future.done():
+                outcome = _outcome(stream)
+                if getattr(outcome, "finish_reason", "") != "cancelled":
+                    take(number, outcome)
         raise PromptInterrupted(completions=results) from None
     if errors:
         raise BatchError(results, dict(sorted(errors.items())))

@@ -1,0 +1,194 @@
+"""Answers with a shape: a Python value, what the model wrote for it, and how likely that was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from jupyter_llm.common.tables import count_of
+from jupyter_llm.engine.completion import ShapeError
+from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.errors import OptionError
+from jupyter_llm.structured.fields import field_requests, likelihood
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.completion import Choice, Chunk, Completion
+    from jupyter_llm.engine.request import Request
+    from jupyter_llm.structured.shape import Shape
+
+T = TypeVar("T")
+
+_CUT = {
+    "length": "cut off after {}; `max_tokens=` allows more",
+    "repetition": "ended after {}, since it had begun to repeat itself; `may_repeat=True` goes on",
+    "cancelled": "stopped after {}",
+}
+
+
+def answer_of(
+    completion: Completion,
+    shape: Shape[T],
+    request: Request | None = None,
+    engine: Engine | None = None,
+) -> ShapedAnswer[T]:
+    """The answer that a completion is, its value checked.
+
+    How likely its parts were can be found out by the `request` and the `engine` that wrote it.
+
+    Raises
+    ------
+    ShapeError
+        It was cut off, or is not of that shape.
+    """
+    try:
+        if completion.finish_reason in _CUT:
+            count = count_of(completion.usage.completion_tokens, "token")
+            said = _CUT[completion.finish_reason].format(count)
+            raise ShapeError(f"The answer was {said}. What there is of it is in the exception.")  # noqa: TRY301
+        value = shape.read(completion.text)
+    except ShapeError as error:
+        text, partial = completion.text, shape.partial(completion.text)
+        raise ShapeError(str(error), text=text, partial=partial, completion=completion) from None
+    return ShapedAnswer(value, completion, shape, request, engine)
+
+
+@dataclass(frozen=True, repr=False)
+class ShapedAnswer(Generic[T]):
+    """What a model answered in a shape: `value` is the Python object, `str()` the text.
+
+    `completion` is the text with all that is known of it, which goes along into the notebook.
+    """
+
+    value: T
+    completion: Completion
+    _shape: Shape[T] = field(compare=False)
+    _request: Request | None = field(default=None, compare=False)
+    _engine: Engine | None = field(default=None, compare=False)
+
+    @property
+    def text(self) -> str:
+        """What the model wrote."""
+        return self.completion.text
+
+    @property
+    def reasoning(self) -> str:
+        """What it wrote before that."""
+        return self.completion.reasoning
+
+    @cached_property
+    def judged(self) -> dict[str, Stream]:
+        """The requests by which the engine finds out how likely the fields were, or the whole text.
+
+        Whoever wants that of many answers begins it for all of them first: it waits for nothing.
+        """
+        if self.completion.choice is not None:
+            return {}
+        if self._request is None or self._engine is None:
+            raise OptionError("How likely this answer was cannot be asked for: its prompt is gone.")
+        params = replace(self._request.params, reason=0, think=False)
+        request = replace(self._request, params=params)
+        whole = {"": replace(request, constraint=OneOf((self.text,)))}
+        fields = field_requests(request, self.text, self._shape.choice_fields)
+        asked = fields if self._shape.columns else whole
+        return {name: self._engine.submit(each) for name, each in asked.items()}
+
+    @cached_property
+    def _choices(self) -> dict[str, Choice]:
+        """What each field was compared with, or the text as a whole."""
+        ends = {"": self.completion, **{name: one.result() for name, one in self.judged.items()}}
+        return {name: end.choice for name, end in ends.items() if end.choice is not None}
+
+    @property
+    def probabilities(self) -> dict[Any, Any]:
+        """How likely each value of a choice was, or of each field of an object that is a choice.
+
+        Of a field that is a number, and of any other text, it is told of what was written.
+        """
+        choices = self._choices
+        if self._shape.columns:
+            return {name: likelihood(choice) for name, choice in choices.items()}
+        if self.completion.choice is None:
+            return {self.text: likelihood(choices[""])}
+        return {self._shape.read(text): p for text, p in choices[""].probabilities.items()}
+
+    @property
+    def elsewhere(self) -> Any:
+        """How likely something else was, had the model been left free; of an object, by field."""
+        told = {name: choice.elsewhere for name, choice in self._choices.items()}
+        return told if self._shape.columns else told[""]
+
+    @property
+    def confidence(self) -> Any:
+        """How likely that was which was answered; of an object, by field, as `probabilities`."""
+        if self.completion.choice is not None:
+            return self.completion.choice.probabilities[self.text]
+        told = self.probabilities
+        if not self._shape.columns:
+            return told[self.text]
+        written = json.loads(self.text)
+        return {name: p if isinstance(p, float) else p[written[name]] for name, p in told.items()}
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"ShapedAnswer({self.value!r})"
+
+    def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The text, by which `/verify` knows it again, with the metadata of its record."""
+        _, metadata = self.completion._repr_mimebundle_()
+        thought = f"({self.completion.thought})\n\n" if self.reasoning else ""
+        return {"text/plain": thought + self.text}, metadata
+
+
+class ShapedStream(Generic[T]):
+    """An answer with a shape while it is written: iterate over its chunks, or over `partials`.
+
+    `stream` is that of the text. When nobody holds this any more, the request is cancelled.
+    """
+
+    def __init__(self, stream: Stream, shape: Shape[T], request: Request, engine: Engine) -> None:
+        self.stream = stream
+        self._shape = shape
+        self._asked = (shape, request, engine)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return iter(self.stream)
+
+    def partials(self) -> Iterator[object]:
+        """What there is of the value whenever one more part of it is whole, and then the value.
+
+        Of an object that is a dict with the fields that are there.
+        """
+        text, before = "", None
+        for chunk in self.stream:
+            text += chunk.text
+            partial = self._shape.partial(text)
+            if partial is not None and partial != before:
+                before = partial
+                yield partial
+        yield self.result().value
+
+    def result(self, timeout: float | None = None) -> ShapedAnswer[T]:
+        """Wait for the end and return the answer; `timeout` in seconds.
+
+        Raises
+        ------
+        ShapeError, PromptInterrupted
+        """
+        return answer_of(self.stream.result(timeout), *self._asked)
+
+    def cancel(self) -> None:
+        """Stop writing. Returns at once."""
+        self.stream.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.cancel()

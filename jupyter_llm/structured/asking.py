@@ -1,0 +1,120 @@
+"""How an answer with a shape is asked for: the one way, for whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from jupyter_llm.engine.options import SamplingOptions, sampling_params
+from jupyter_llm.engine.request import Message, Request, chat_prompt
+from jupyter_llm.errors import OptionError
+from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream, answer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping
+
+    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.request import RawPrompt
+    from jupyter_llm.structured.shape import Shape
+
+__all__ = ["Question", "answer_of", "asked", "take_shape"]
+
+T = TypeVar("T")
+
+
+class PromptOptions(SamplingOptions, total=False):
+    """What may be said beside a prompt of its own."""
+
+    system: str | None
+    model: str | None
+    raw: bool
+
+
+class ShapeOptions(PromptOptions, total=False):
+    """That, and what the answer is to look like: one of these."""
+
+    schema: object
+    choices: Iterable[object] | None
+    regex: str | None
+    grammar: str | None
+
+
+_SHAPES = ("schema", "choices", "regex", "grammar")
+
+
+def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
+    """The shape that options ask for, by those of them that say so; they are taken away.
+
+    Raises
+    ------
+    OptionError
+        There is more than one, or it is none.
+    """
+    wanted = {name: options.pop(name, None) for name in _SHAPES}
+    if all(value is None for value in wanted.values()):
+        return None
+    from jupyter_llm.structured.shape import shape_of  # brings Pydantic
+
+    return shape_of(**wanted)
+
+
+def asked(request: Request, shape: Shape[Any]) -> Request:
+    """The request for an answer of that shape; what is told of the shape is the model's to read.
+
+    Raw text goes on as it is, and nothing is told.
+    """
+    params = request.params
+    if params.stop or params.ignore_eos:
+        name = "stop" if params.stop else "ignore_eos"
+        raise OptionError(f"{name}= does not go with a shape, which says where the answer ends.")
+    prompt = request.prompt
+    if shape.instruction and isinstance(prompt, tuple):
+        *before, last = prompt
+        parts = [f"{shape.instruction}\n\n", *(last.parts or (last.content,))]
+        prompt = (*before, Message.of_parts(last.role, parts))
+    return replace(request, prompt=prompt, constraint=shape.constraint)
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """A request, and the shape of its answer; without one the answer is a completion."""
+
+    request: Request
+    shape: Shape[T] | None = None
+
+    @staticmethod
+    def of(request: Request, shape: Shape[Any] | None) -> Question[Any]:
+        """Ask for an answer of a shape, if it is to have one."""
+        if shape is None:
+            if request.params.reason:
+                raise OptionError(
+                    "reason= is for answers with a shape: add schema=, choices=, regex= or "
+                    "grammar=."
+                )
+            return Question(request)
+        return Question(asked(request, shape), shape)
+
+    @staticmethod
+    def several(
+        prompts: Iterable[str | RawPrompt], options: Mapping[str, Any]
+    ) -> list[Question[Any]]:
+        """Prompts and options as people write them, checked."""
+        given = dict(options)
+        shape = take_shape(given)
+        system, raw = given.pop("system", None), given.pop("raw", False)
+        params = sampling_params(given)
+        checked = (chat_prompt(prompt, system, raw=raw) for prompt in prompts)
+        return [Question.of(Request(prompt=one, params=params), shape) for one in checked]
+
+    def stream(self, stream: Stream, engine: Engine) -> Stream | ShapedStream[T]:
+        """What is given to whoever reads the request's stream."""
+        if self.shape is None:
+            return stream
+        return ShapedStream(stream, self.shape, self.request, engine)
+
+    def answer(self, completion: Completion, engine: Engine) -> Completion | ShapedAnswer[T]:
+        """What is given to whoever waits for the request's completion."""
+        if self.shape is None:
+            return completion
+        return answer_of(completion, self.shape, self.request, engine)

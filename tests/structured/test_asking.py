@@ -1,0 +1,189 @@
+"""Answers with a shape: asked for, read, cut off, streamed; an engine answers from a script."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Literal, assert_type
+
+import pytest
+from support.scripted import ScriptedEngine, messages_of
+
+from jupyter_llm import (
+    BatchError,
+    Completion,
+    PromptInterrupted,
+    ShapedAnswer,
+    ShapedStream,
+    ShapeError,
+    llm,
+)
+from jupyter_llm.engine.constraint import Grammar, OneOf
+from jupyter_llm.engine.provenance import METADATA_KEY
+from jupyter_llm.errors import OptionError
+
+
+@dataclass
+class Person:
+    name: str
+    age: int
+
+
+ANN = '{"name": "Ann", "age": 3}'
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> ScriptedEngine:
+    engine = ScriptedEngine()
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
+    return engine
+
+
+def test_an_answer_is_a_python_object_with_its_completion_beside_it(engine: ScriptedEngine) -> None:
+    engine.replies.append(ANN)
+    answer = llm("Who?", schema=Person)
+    assert answer.value == Person("Ann", 3)
+    assert answer.text == str(answer) == answer.completion.text == ANN
+    assert repr(answer) == "ShapedAnswer(Person(name='Ann', age=3))"
+    (request,) = engine.requests
+    assert isinstance(request.constraint, Grammar)
+    assert messages_of(request.prompt)[-1].content.endswith("Who?")
+
+
+def test_without_a_shape_it_is_a_completion_as_ever(engine: ScriptedEngine) -> None:
+    engine.replies.append(ANN)
+    assert isinstance(llm("Who?", schema=None), Completion)
+    assert engine.requests[0].constraint is None
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "value"),
+    [
+        ({"schema": Literal["good", "bad"]}, "bad", "bad"),
+        ({"schema": bool}, "yes", True),
+        ({"schema": list[int]}, "[1, 2]", [1, 2]),
+        ({"choices": ["good", "bad"]}, "good", "good"),
+        ({"regex": "[0-9]+"}, "42", "42"),
+        ({"grammar": 'start: "a" | "b"'}, "a", "a"),
+    ],
+)
+def test_each_way_to_write_a_shape_is_asked_and_read(
+    engine: ScriptedEngine, options: dict[str, Any], text: str, value: object
+) -> None:
+    engine.replies.append(text)
+    assert llm("Which?", **options).value == value
+    assert isinstance(engine.requests[0].constraint, Grammar | OneOf)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"schema": int, "regex": "a"}, "schema and regex"),
+        ({"schema": int, "stop": "."}, "stop= does not go with a shape"),
+        ({"choices": "ab", "ignore_eos": True}, "ignore_eos= does not go with a shape"),
+        ({"reason": 20}, "reason= is for answers with a shape"),
+        ({"choicse": ["a"]}, "choicse"),
+    ],
+)
+def test_what_does_not_go_together_is_one_clear_line(
+    engine: ScriptedEngine, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(OptionError, match=says) as caught:
+        llm("Which?", **options)
+    assert "\n" not in str(caught.value)
+    assert engine.requests == []
+
+
+def test_raw_text_goes_on_in_a_shape_and_is_told_nothing(engine: ScriptedEngine) -> None:
+    engine.replies.append("7")
+    assert llm.stream("2 + 5 = ", raw=True, regex="[0-9]").result().value == "7"
+    assert engine.requests[0].prompt == "2 + 5 = "
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "says", "partial"),
+    [
+        (ANN, {"max_tokens": 17}, "cut off after 17 tokens; `max_tokens=`", {"name": "Ann"}),
+        ('{"name": "Ann", "age": "x"}', {}, "age", {"name": "Ann", "age": "x"}),
+    ],
+    ids=["cut off", "wrong"],
+)
+def test_half_an_answer_is_an_error_that_carries_what_there_is(
+    engine: ScriptedEngine, reply: str, options: dict[str, Any], says: str, partial: object
+) -> None:
+    engine.replies.append(reply)
+    with pytest.raises(ShapeError, match=says) as caught:
+        llm("Who?", schema=Person, **options)
+    assert "\n" not in str(caught.value)
+    assert caught.value.partial == partial
+    assert caught.value.completion is not None
+    assert caught.value.text
+    assert reply.startswith(caught.value.text)
+
+
+def test_a_number_that_was_cut_off_is_no_number(engine: ScriptedEngine) -> None:
+    engine.replies.append("1234")
+    with pytest.raises(ShapeError, match="cut off"):
+        llm("How many?", schema=int, max_tokens=2)
+
+
+def test_an_object_streams_field_by_field_and_ends_as_its_value(engine: ScriptedEngine) -> None:
+    engine.replies.append(ANN)
+    stream = llm.stream("Who?", schema=Person)
+    parts = list(stream.partials())
+    assert parts[0] == {"name": "Ann"}
+    assert parts[-1] == Person("Ann", 3)
+    assert stream.result().value == Person("Ann", 3)
+    engine.replies.append(ANN)
+    assert "".join(map(str, llm.stream("Who?", schema=Person))) == ANN
+
+
+def test_a_stream_that_is_cancelled_has_no_value(engine: ScriptedEngine) -> None:
+    engine.holds = True
+    engine.replies.append(ANN)
+    stream = llm.stream("Who?", schema=Person)
+    with stream:
+        next(iter(stream))
+    with pytest.raises(ShapeError, match="stopped after"):
+        stream.result(timeout=10)
+
+
+def test_an_interrupt_carries_what_was_written(interrupted: ScriptedEngine) -> None:
+    interrupted.replies.append(ANN)
+    with pytest.raises(PromptInterrupted) as caught:
+        llm("Who?", schema=Person)
+    assert caught.value.completion is not None
+    assert ANN.startswith(caught.value.completion.text)
+
+
+def test_awaiting_and_batches_take_shapes_too(engine: ScriptedEngine) -> None:
+    engine.replies.extend([ANN, "good", "bad"])
+    assert asyncio.run(llm.acomplete("Who?", schema=Person)).value == Person("Ann", 3)
+    answers = llm.batch(["a", "b"], choices=["good", "bad"])
+    assert [answer.value for answer in answers] == ["good", "bad"]
+
+
+def test_a_row_of_another_shape_fails_alone(engine: ScriptedEngine) -> None:
+    engine.replies.extend([ANN, "nobody"])
+    with pytest.raises(BatchError, match="1 of 2 prompts failed") as caught:
+        llm.batch(["a", "b"], schema=Person)
+    assert isinstance(caught.value.errors[1], ShapeError)
+    assert caught.value.completions[0].value == Person("Ann", 3)
+
+
+def test_the_record_goes_along_into_the_notebook(engine: ScriptedEngine) -> None:
+    engine.replies.append(ANN)
+    answer = llm("Who?", schema=Person)
+    assert isinstance(answer, ShapedAnswer)
+    data, metadata = answer._repr_mimebundle_()
+    assert data["text/plain"] == ANN
+    assert metadata[METADATA_KEY]["is_constrained"]
+
+
+def test_type_checkers_see_what_is_answered(engine: ScriptedEngine) -> None:
+    engine.replies.extend([ANN, ANN, "good", ANN])
+    assert_type(llm("Who?", schema=Person), ShapedAnswer[Person])
+    assert_type(llm.stream("Who?", schema=Person), ShapedStream[Person])
+    assert_type(llm("Which?", choices=["good"]), ShapedAnswer[Any])
+    assert_type(llm.batch(["Who?"], schema=Person), list[ShapedAnswer[Person]])
+    assert_type(llm("Hello", max_tokens=1), Completion)

@@ -1,0 +1,123 @@
+"""How likely the parts of an answer were, on an engine whose opinions are given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+from support.scripted import ScriptedEngine
+
+from jupyter_llm import llm
+from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
+from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.request import Request
+from jupyter_llm.engine.stream import Stream, StreamFeed
+from jupyter_llm.errors import EngineClosedError, OptionError
+from jupyter_llm.structured.answer import answer_of
+from jupyter_llm.structured.shape import shape_of
+
+
+@dataclass
+class Review:
+    title: str
+    tone: Literal["good", "bad"]
+    is_long: bool
+    stars: int
+
+
+TEXT = '{"title": "A \\"tone\\": x", "tone": "bad", "is_long": true, "stars": 12}'
+LIKELY = {"good": 0.3, "bad": 0.6, "true": 0.9, "false": 0.05, "12": 0.7}
+
+
+class Judge(ScriptedEngine):
+    """Finds texts as likely as `LIKELY` says."""
+
+    def submit(self, request: Request) -> Stream:
+        if not isinstance(request.constraint, OneOf):
+            return super().submit(request)
+        self._check_open()
+        self.requests.append(request)
+        texts = request.constraint.texts
+        scores = [Score(text, (math.log(LIKELY[text.strip(' ",}')]),)) for text in texts]
+        best = max(scores, key=lambda score: score.logprob).text
+        completion = Completion(
+            text=best,
+            finish_reason="stop",
+            usage=Usage(),
+            model="judge",
+            choice=Choice(tuple(scores)),
+        )
+        feed = StreamFeed()
+        feed.finish(completion)
+        return Stream(feed, lambda: None, lambda: completion, lambda: None)  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> Judge:
+    engine = Judge([TEXT])
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
+    return engine
+
+
+def test_each_choice_bool_and_number_of_an_object_has_a_probability(engine: Judge) -> None:
+    answer = llm("Tell.", schema=Review)
+    assert answer.probabilities == {
+        "tone": {"good": pytest.approx(1 / 3), "bad": pytest.approx(2 / 3)},
+        "is_long": {True: pytest.approx(0.9 / 0.95), False: pytest.approx(0.05 / 0.95)},
+        "stars": pytest.approx(0.7),
+    }
+    assert answer.elsewhere["tone"] == pytest.approx(0.1)
+    assert answer.confidence == {
+        "tone": pytest.approx(2 / 3),
+        "is_long": pytest.approx(0.9 / 0.95),
+        "stars": pytest.approx(0.7),
+    }
+
+
+def test_fields_are_compared_where_they_stand_once_and_only_when_asked_for(engine: Judge) -> None:
+    answer = llm("Tell.", schema=Review)
+    assert len(engine.requests) == 1
+    assert answer.probabilities
+    assert answer.confidence
+    assert [request.answer_prefix for request in engine.requests[1:]] == [
+        TEXT[: TEXT.index(' "bad"')],
+        TEXT[: TEXT.index(" true")],
+        TEXT[: TEXT.index(" 12")],
+    ]
+    assert [request.constraint for request in engine.requests[1:]] == [
+        OneOf((' "good",', ' "bad",'), is_whole=False),
+        OneOf((" true,", " false,"), is_whole=False),
+        OneOf((" 12}",), is_whole=False),
+    ]
+    assert {request.prompt for request in engine.requests} == {engine.requests[0].prompt}
+
+
+def test_of_a_choice_it_is_known_already_and_by_its_values(engine: Judge) -> None:
+    LIKELY.update(yes=0.2, no=0.6)
+    answer = llm("Is it?", schema=bool)
+    assert answer.value is False
+    assert answer.probabilities == {True: pytest.approx(0.25), False: pytest.approx(0.75)}
+    assert answer.elsewhere == pytest.approx(0.2)
+    assert answer.confidence == pytest.approx(0.75)
+    assert len(engine.requests) == 1
+
+
+def test_of_any_other_text_it_is_that_of_the_whole(engine: Judge) -> None:
+    engine.replies[0] = "12"
+    answer = llm("How many?", schema=int)
+    assert answer.probabilities == {"12": pytest.approx(0.7)}
+    assert answer.confidence == pytest.approx(0.7)
+    assert answer.elsewhere == pytest.approx(0.3)
+    assert engine.requests[-1].constraint == OneOf(("12",))
+
+
+def test_without_the_model_that_answered_one_line_says_so(engine: Judge) -> None:
+    answer = llm("Tell.", schema=Review)
+    alone: Any = answer_of(answer.completion, shape_of(Review))
+    with pytest.raises(OptionError, match="cannot be asked for"):
+        _ = alone.probabilities
+    engine.close()
+    with pytest.raises(EngineClosedError):
+        _ = answer.confidence
