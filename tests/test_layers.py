@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import jupyter_llm
 
 PACKAGE = Path(jupyter_llm.__file__).parent
@@ -103,10 +105,14 @@ def test_the_top_of_the_package_is_small() -> None:
     assert len(entries) <= 15
 
 
-def test_only_one_module_knows_llama_cpp() -> None:
+@pytest.mark.parametrize(
+    ("library", "module"),
+    [("llama_cpp", "engine.local.llama"), ("llguidance", "engine.local.grammar")],
+)
+def test_only_one_module_knows_a_library(library: str, module: str) -> None:
     paths = PACKAGE.rglob("*.py")
-    knowing = [path for path in paths if any(n.startswith("llama_cpp") for n in imported(path))]
-    assert [name_of(path) for path in knowing] == ["engine.local.llama"]
+    knowing = [path for path in paths if any(n.startswith(library) for n in imported(path))]
+    assert [name_of(path) for path in knowing] == [module]
 
 
 def test_no_module_has_the_name_of_a_public_object() -> None:

@@ -100,6 +100,9 @@ class FakeSampler:
         assert self.model.batches[-1].wants_logits[index]
         return self.model.next_ids[index]
 
+    def accept(self, token_id: int) -> None:
+        pass
+
     def close(self) -> None:
         self.num_closed += 1
 
@@ -121,6 +124,13 @@ class FakeMask:
     def forced(self) -> tuple[int, ...]:
         return self.begin[self.num_accepted :]
 
+    def num_fitting(self, token_ids: Iterable[int]) -> int:
+        return 0 if self.forced() else len(list(token_ids))
+
+    @property
+    def is_over(self) -> bool:
+        return False
+
 
 @dataclass(slots=True)
 class FakeMaskedSampler(FakeSampler):
@@ -131,6 +141,9 @@ class FakeMaskedSampler(FakeSampler):
         token_id = (*self.mask.forced(), token_id)[0]
         self.mask.accept(token_id)
         return token_id
+
+    def accept(self, token_id: int) -> None:
+        self.mask.accept(token_id)
 
 
 @dataclass(slots=True)
@@ -239,7 +252,10 @@ class Engine:
         for sequence in self.sequences:
             if isinstance(sequence.sampler, FakeSampler):
                 assert sequence.sampler.num_closed == (sequence.finish_reason is not None)
-                assert self.drawn_by(sequence) == sequence.completion_ids
+                told = sequence.completion_ids[: sequence.num_told]
+                assert self.drawn_by(sequence) == told
+                is_whole = sequence.finish_reason in ("stop", "length")
+                assert not is_whole or told == sequence.completion_ids
 
     def forget_idle(self) -> None:
         """Let all that is idle give way, as if the room were needed."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted, Score
-from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.constraint import BeginsWith, Grammar
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
@@ -488,6 +488,8 @@ class LocalEngine:
         mask: Mask | None = None
         if isinstance(request.constraint, BeginsWith):
             mask = BeginningMask(request.constraint, self._model.weights.vocabulary)
+        elif isinstance(request.constraint, Grammar):
+            mask = self._model.weights.grammars.mask(request.constraint)
         # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.
         may_draft = params.lookup and request.priority < Priority.BULK and self._model.can_trim
         sampler = self._sampler(generation, lane, token_ids, mask)
@@ -502,6 +504,7 @@ class LocalEngine:
             is_private=request.is_private,
             drafter=lane.drafter(token_ids) if may_draft else None,
             mask=mask,
+            needs_logits=params.logprobs is not None,
         )
         try:
             lane.prepare(sequence.token_ids, request.conversation, num_more=sequence.max_tokens)

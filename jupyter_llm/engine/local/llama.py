@@ -35,6 +35,7 @@ from jupyter_llm.models.fingerprint import FileState
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jupyter_llm.engine.local.grammar import Grammars
     from jupyter_llm.engine.options import KvType, SamplingParams
 
 logger = logging.getLogger(__name__)
@@ -213,6 +214,13 @@ class Weights:
             b"" if token in left_out else self._bytes_of(token) for token in range(self.n_vocab)
         ]
         return Vocabulary(pieces, partial(self.tokenize, is_special=False, goes_on=True))
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """The grammars that answers are asked to be of, made on first need like `vocabulary`."""
+        from jupyter_llm.engine.local.grammar import Grammars
+
+        return Grammars(self.vocabulary, self.end_ids)
 
     def tokenize(
         self, text: str, *, is_special: bool, add_bos: bool = False, goes_on: bool = False
@@ -628,6 +636,10 @@ class ChainSampler:
     def sample(self, index: int) -> int:
         """Draw a token from the logits of the batch's `index`-th token, and remember it."""
         return int(lib.llama_sampler_sample(self._chain, self._context._pointer, index))  # noqa: SLF001
+
+    def accept(self, token_id: int) -> None:
+        """Remember a token that was not drawn."""
+        lib.llama_sampler_accept(self._chain, token_id)
 
     def close(self) -> None:
         """Free the chain; may be called twice."""

@@ -31,6 +31,26 @@ class Mask(Protocol):
     def forced(self) -> Sequence[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""
 
+    def num_fitting(self, token_ids: Sequence[int]) -> int:
+        """How many of some tokens may come one after the other."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing may come any more but the end."""
+
+
+def keep_only(logits: np.ndarray, allowed: Sequence[int]) -> None:
+    """Let only some tokens come, few of all."""
+    kept = np.maximum(logits[allowed], _LEAST)
+    logits.fill(-np.inf)
+    logits[allowed] = kept
+
+
+def refuse(logits: np.ndarray, refused: np.ndarray) -> None:
+    """Let all tokens come but some, of which `refused` says for each whether it is one."""
+    np.maximum(logits, _LEAST, out=logits)
+    logits[refused] = -np.inf
+
 
 class BeginningMask:
     """Lets an answer begin with one of some texts and then go on freely; see `BeginsWith`.
@@ -68,10 +88,7 @@ class BeginningMask:
         """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
         if self.is_complete:
             return
-        allowed = self.forced()[:1] or self._fitting()
-        kept = np.maximum(logits[allowed], _LEAST)
-        logits.fill(-np.inf)
-        logits[allowed] = kept
+        keep_only(logits, self.forced()[:1] or self._fitting())
 
     def accept(self, token_id: int) -> None:
         """Take in a token that was drawn, one of those that might come."""
@@ -100,6 +117,15 @@ class BeginningMask:
             common = first[self._num_written : common_prefix(first, last)]
             self._forced = self._vocabulary.certain(common)
         return self._forced
+
+    def num_fitting(self, token_ids: Sequence[int]) -> int:
+        """How many of some tokens may come one after the other: none before all may."""
+        return len(token_ids) if self.is_complete else 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing may come any more but the end: the answer may always go on."""
+        return False
 
     def _fitting(self) -> list[int]:
         texts = self._texts[self._first : self._last]

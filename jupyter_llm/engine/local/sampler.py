@@ -40,6 +40,9 @@ class GreedySampler:
             logits[self._ids] += self._values
         return int(logits.argmax())
 
+    def accept(self, token_id: int) -> None:
+        """Do nothing; what came before changes nothing."""
+
     def close(self) -> None:
         """Do nothing; there is nothing to free."""
 
@@ -57,6 +60,9 @@ class MaskedSampler:
 
     def sample(self, index: int) -> int:
         """Draw a token that may come from the logits of the batch's `index`-th token."""
+        for token_id in self._mask.forced()[:1]:
+            self.accept(token_id)
+            return token_id
         logits = self._context.logits(index)
         self._mask.apply(logits)
         likeliest = int(logits.argmax())
@@ -65,6 +71,11 @@ class MaskedSampler:
             token_id = likeliest
         self._mask.accept(token_id)
         return token_id
+
+    def accept(self, token_id: int) -> None:
+        """Take in a token that had to come."""
+        self._sampler.accept(token_id)
+        self._mask.accept(token_id)
 
     def close(self) -> None:
         """Free what the other sampler holds."""
@@ -93,6 +104,10 @@ class RecordingSampler:
         record = TokenLogprob(token_id, self._text(token_id), float(logprobs[token_id]), top)
         self.records.append(record)
         return token_id
+
+    def accept(self, token_id: int) -> None:
+        """Take in a token of which nothing is kept."""
+        self._sampler.accept(token_id)
 
     def close(self) -> None:
         """Free what the other sampler holds."""

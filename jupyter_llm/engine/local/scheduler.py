@@ -43,7 +43,13 @@ class Sampler(Protocol):
     """Draws the tokens of one sequence, and remembers those it drew."""
 
     def sample(self, index: int) -> int:
-        """Draw a token from the logits of the batch's `index`-th token."""
+        """Draw a token from the logits of the batch's `index`-th token.
+
+        Raises `EngineError` if none can come.
+        """
+
+    def accept(self, token_id: int) -> None:
+        """Take in a token that had to come, and was not drawn."""
 
     def close(self) -> None:
         """Free what it holds; may be called twice."""
@@ -125,8 +131,9 @@ class Sequence:
 
     `token_ids` are the prompt's and then those drawn; the first `len(slot.token_ids)` of them have
     been evaluated. With `max_tokens=0` the prompt is only read. With a `scorer` nothing is drawn:
-    it judges the tokens from `num_given` on. What a `mask` of the sampler's forces is evaluated
-    with what comes before it. `admitted_s` is when it first got a slot.
+    it judges the tokens from `num_given` on. What a `mask` of the sampler's forces is not drawn but
+    read with what comes before it, unless its logits are needed, too. `admitted_s` is when it first
+    got a slot.
     """
 
     token_ids: list[int]
@@ -141,6 +148,7 @@ class Sequence:
     num_given: int = 0
     drafter: Drafter | None = None
     mask: Mask | None = None
+    needs_logits: bool = False
     num_prompt: int = field(init=False)
     num_cached: int = field(init=False, default=0)
     slot: Slot | None = field(init=False, default=None)
@@ -149,6 +157,7 @@ class Sequence:
     arrival: int = field(init=False, default=0)
     num_shared: int = field(init=False, default=0)
     num_judged: int = field(init=False, default=0)
+    num_told: int = field(init=False, default=0)  # of the tokens drawn
     was_preempted: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -170,6 +179,11 @@ class Sequence:
         if self.scorer is not None:
             return self.num_given - 1 + self.num_judged
         return len(self.token_ids) - 1 if self.max_tokens else len(self.token_ids)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether more of its prompt is to be evaluated than what a token is drawn after."""
+        return self.slot is not None and len(self.slot.token_ids) < self.num_prompt - 1
 
     @property
     def num_pending(self) -> int:
@@ -280,6 +294,7 @@ class Scheduler:
         if num_tokens >= self._model.n_ctx:
             raise ContextOverflowError(num_tokens, self._model.n_ctx)
         sequence.max_tokens = min(sequence.max_tokens, self._model.n_ctx - num_tokens)
+        self._join_forced(sequence)
         self._num_arrived += 1
         sequence.arrival = self._num_arrived
         self._enqueue(sequence)
@@ -466,7 +481,7 @@ class Scheduler:
         turn, limit = self._turn(is_guest=is_guest)
         batch = Batch()
         members: list[_Member] = []
-        for sequence in sorted(turn, key=lambda s: min(2, s.num_pending)):  # stable
+        for sequence in sorted(turn, key=lambda s: s.is_reading):  # stable
             if (room := limit - len(batch)) <= 0:
                 break
             members.append(self._take(sequence, batch, room, num_others=len(turn) - 1))
@@ -499,7 +514,7 @@ class Scheduler:
         taken = sequence.token_ids[start : min(start + room, sequence.num_to_read)]
         left = sequence.max_tokens - len(sequence.completion_ids) - 1
         draft: list[int] = []
-        if sequence.mask is not None:
+        if sequence.mask is not None and sequence.needs_logits:
             # What is certain pays in any company, to which room is left all the same. Where not all
             # of the prompt has room there is none.
             most = min(room - len(taken) - num_others, left, _MOST_FORCED)
@@ -507,6 +522,8 @@ class Scheduler:
         is_alone = not (draft or num_others) and sequence.num_pending == len(taken) == 1
         if is_alone and sequence.drafter is not None:
             draft = sequence.drafter.propose(min(room - 1, left))
+            if sequence.mask is not None:
+                draft = draft[: sequence.mask.num_fitting(draft)]
         end = start + len(taken)
         first = max(start, min(sequence.first_wanted, end))
         num_wanted = end - first + len(draft)
@@ -556,30 +573,69 @@ class Scheduler:
         sequence, slot = member.sequence, member.sequence.slot
         assert sequence.sampler is not None
         assert slot is not None
-        outcomes = []
-        for number in range(member.num_wanted):
-            token_id = sequence.sampler.sample(member.first_index + number)
-            is_end = self._model.is_end(token_id) and not sequence.ignore_eos
-            if is_end:
-                outcomes.append(Drawn(sequence))
-                reason: FinishReason | None = "stop"
-            else:
-                sequence.token_ids.append(token_id)
-                outcomes.append(Drawn(sequence, token_id))
-                is_full = len(sequence.completion_ids) >= sequence.max_tokens
-                reason = "length" if is_full else None
-                if sequence.drafter is not None:
-                    sequence.drafter.append(token_id)
+        ends: list[Drawn] = []
+        number = 0
+        reason = self._reason_to_end(sequence)
+        while reason is None:
+            try:
+                token_id = sequence.sampler.sample(member.first_index + number)
+            except EngineError as error:
+                ends.append(Drawn(sequence, error=error))
+                reason = "error"
+                break
+            if self._model.is_end(token_id) and not sequence.ignore_eos:
+                ends.append(Drawn(sequence))
+                reason = "stop"
+                break
+            self._append(sequence, token_id)
+            reason = self._reason_to_end(sequence)
             if reason or member.draft[number : number + 1] != [token_id]:
                 break
             slot.token_ids.append(token_id)
+            number += 1
+        if reason is None:
+            self._join_forced(sequence)
+            reason = self._reason_to_end(sequence)
         if member.draft:
             self._roll_back(sequence)
         if member.is_alone:
             self.drafted = len(member.draft), number
         if reason:
             self.finish(sequence, reason)
-        return outcomes
+        return self._told(sequence) + ends
+
+    @staticmethod
+    def _append(sequence: Sequence, token_id: int) -> None:
+        sequence.token_ids.append(token_id)
+        if sequence.drafter is not None:
+            sequence.drafter.append(token_id)
+
+    def _join_forced(self, sequence: Sequence) -> None:
+        """Let the tokens come that have to, to be read with the next batch.
+
+        A sequence is full after one that is drawn only, so that it ends in a step.
+        """
+        if sequence.mask is None or sequence.sampler is None or sequence.needs_logits:
+            return
+        while len(sequence.token_ids) + 1 < sequence.num_prompt + sequence.max_tokens:
+            forced = sequence.mask.forced()
+            if not forced:
+                return
+            sequence.sampler.accept(forced[0])
+            self._append(sequence, forced[0])
+
+    @staticmethod
+    def _reason_to_end(sequence: Sequence) -> FinishReason | None:
+        if sequence.mask is not None and sequence.mask.is_over:
+            return "stop"
+        return "length" if len(sequence.completion_ids) >= sequence.max_tokens else None
+
+    @staticmethod
+    def _told(sequence: Sequence) -> list[Drawn]:
+        """Tell of the tokens that have come since this was last asked."""
+        token_ids = sequence.completion_ids[sequence.num_told :]
+        sequence.num_told += len(token_ids)
+        return [Drawn(sequence, token_id) for token_id in token_ids]
 
     def _score(self, member: _Member, scorer: Scorer) -> list[Drawn]:
         sequence = member.sequence

@@ -15,7 +15,7 @@ class Vocabulary:
 
     def __init__(self, pieces: Sequence[bytes], tokenize: Callable[[str], list[int]]) -> None:
         self.pieces = pieces
-        self._tokenize = tokenize
+        self.tokenize = tokenize
         self._token_ids = sorted(
             (token for token, piece in enumerate(pieces) if piece), key=pieces.__getitem__
         )
@@ -49,7 +49,7 @@ class Vocabulary:
         end = next((place for place in places if self._goes_on(text[place:])), len(text))
         token_ids: list[int] = []
         place = 0
-        for token in self._tokenize(text.decode("utf-8", "ignore")):
+        for token in self.tokenize(text.decode("utf-8", "ignore")):
             piece = self.pieces[token]
             if not piece or not text.startswith(piece, place) or place + len(piece) > end:
                 break

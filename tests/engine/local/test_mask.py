@@ -23,9 +23,11 @@ from support.engines import (
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.local import scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.llama import Weights
 from jupyter_llm.engine.local.mask import BeginningMask
+from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.local.vocabulary import Vocabulary
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, Request
@@ -174,25 +176,6 @@ def test_what_follows_is_as_if_the_text_had_been_given(exact_engine: LocalEngine
     assert num_agreeing > 5
 
 
-class Undrafted(BeginningMask):
-    """Tells nobody beforehand what it will force."""
-
-    _asks = 0
-
-    def apply(self, logits: np.ndarray) -> None:
-        self._asks += 1
-        super().apply(logits)
-        self._asks -= 1
-
-    def accept(self, token_id: int) -> None:
-        self._asks += 1
-        super().accept(token_id)
-        self._asks -= 1
-
-    def forced(self) -> list[int]:
-        return super().forced() if self._asks else []
-
-
 def together(engine: LocalEngine, seeds: Sequence[int]) -> list[Completion]:
     """Let constrained and free answers, greedy and drawn ones, be written at once."""
     with paused(engine):
@@ -204,7 +187,7 @@ def together(engine: LocalEngine, seeds: Sequence[int]) -> list[Completion]:
                 constraint=None if seed % 3 == 2 else BeginsWith((TEXTS, (SENTENCE,))[seed % 2]),
                 temperature=seed % 4 and 1.2,
                 seed=seed,
-                logprobs=1,
+                logprobs=1 if seed % 4 < 3 else None,
             )
             for seed in seeds
         ]
@@ -225,7 +208,8 @@ def test_company_drafts_and_forced_tokens_change_no_exact_answer(
     engine = load(path, checkpoints=False, exact=True)
     in_company = together(engine, range(12))
     assert_nothing_leaks(engine)
-    monkeypatch.setattr("jupyter_llm.engine.local.mask.BeginningMask", Undrafted)
+    monkeypatch.setattr(scheduler, "_MOST_FORCED", 0)
+    monkeypatch.setattr(Scheduler, "_join_forced", lambda *_: None)
     plain = load(path, checkpoints=False, exact=True)
     for seed, one in enumerate(in_company):
         (alone,) = together(plain, [seed])

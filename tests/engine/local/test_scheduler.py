@@ -117,6 +117,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(
         prompt=PROMPTS,
         begin=st.lists(st.integers(1, 9), max_size=4),
+        needs_logits=st.booleans(),
         wrong_every=st.sampled_from([None, 1, 2, 9]),
         max_tokens=st.integers(1, 8),
         conversation=st.sampled_from([None, "a"]),

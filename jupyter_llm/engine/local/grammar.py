@@ -1,0 +1,205 @@
+"""Which tokens may come next where the whole answer is of a language. Alone imports llguidance."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
+
+from jupyter_llm.engine.local.mask import keep_only, refuse
+from jupyter_llm.errors import EngineError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from llguidance._lib import JsonCompileOptions
+
+    from jupyter_llm.engine.constraint import Grammar
+    from jupyter_llm.engine.local.vocabulary import Vocabulary
+
+# Blanks only where JSON is commonly written with them: no answer is made of blanks without end,
+# and what has to come is known.
+_JSON: JsonCompileOptions = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "lenient": False,
+}
+_MAX_CHARS = 500_000
+# llguidance goes down into rules of rules by calls of calls, and its end of the stack would be the
+# process's. No letter of a grammar took more than 700 bytes of it.
+_STACK_A_CHAR, _LEAST_STACK = 1000, 16 << 20
+_COMPILE_S = 3.0  # a large `multipleOf` takes minutes
+_NUM_KEPT = 64  # compiled grammars
+_stack_size = threading.Lock()
+
+
+def problem_of(grammar: Grammar) -> str:
+    """Why nothing can be written in a grammar, as llguidance puts it; "" if something can."""
+    return _problem(grammar.kind, grammar.text)
+
+
+@lru_cache(_NUM_KEPT)
+def _problem(kind: str, text: str) -> str:
+    try:
+        matcher = _compiled(kind, text, _bytes())
+    except ValueError as error:
+        return str(error)
+    matcher.compute_bitmask()  # where it turns out that there is no text of the language
+    return _reason(matcher)
+
+
+def _reason(matcher: LLMatcher) -> str:
+    """What went wrong, in a line; of a regular expression the one that says it."""
+    lines = matcher.get_error().splitlines() or [""]
+    return next((line for line in lines if line.startswith("error: ")), lines[0])
+
+
+def _compiled(kind: str, text: str, tokenizer: LLTokenizer) -> LLMatcher:
+    """A grammar that is compiled; raises `ValueError` with the reason where that fails.
+
+    In a thread of its own, which has the stack for it, and is left alone where it takes too long.
+    """
+    if len(text) > _MAX_CHARS:
+        raise ValueError(f"it has {len(text):,} characters, of at most {_MAX_CHARS:,}")
+    made: list[LLMatcher | ValueError] = []
+
+    def make() -> None:
+        try:
+            made.append(LLMatcher(tokenizer, _source(kind, text), log_level=0, limits=_limits()))
+        except ValueError as error:
+            made.append(error)
+
+    thread = threading.Thread(target=make, name="jupyter-llm-grammar", daemon=True)
+    with _stack_size:
+        before = threading.stack_size(max(_LEAST_STACK, _STACK_A_CHAR * len(text)))
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    thread.join(_COMPILE_S)
+    if not made:
+        raise ValueError(f"it takes more than {_COMPILE_S:.0f} s to compile")
+    (matcher,) = made
+    if isinstance(matcher, ValueError):
+        raise matcher
+    if matcher.is_error():
+        raise ValueError(_reason(matcher))
+    return matcher
+
+
+def _source(kind: str, text: str) -> str:
+    """A grammar as llguidance reads it."""
+    if kind == "json":
+        return LLMatcher.grammar_from_json_schema(text, overrides=_JSON)
+    if kind == "regex":
+        return LLMatcher.grammar_from_regex(text)
+    return LLMatcher.grammar_from_lark(text)
+
+
+def _limits() -> LLParserLimits:
+    return LLParserLimits(verbose_errors=False)
+
+
+class _Words(TokenizerWrapper):
+    """A vocabulary as llguidance asks for it, with an end token of its own.
+
+    That one is never drawn: it is there for vocabularies without.
+    """
+
+    is_tokenizer_wrapper = True
+
+    def __init__(self, pieces: Sequence[bytes], tokenize: Callable[[bytes], list[int]]) -> None:
+        self.tokens = [*pieces, b""]
+        self.eos_token_id = len(pieces)
+        self.bos_token_id = None
+        self.special_token_ids = ()
+        self._tokenize = tokenize
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        return self._tokenize(text if isinstance(text, bytes) else text.encode())
+
+
+@lru_cache(1)
+def _bytes() -> LLTokenizer:
+    """A vocabulary of bytes, for whether there is a text at all."""
+    return LLTokenizer(_Words([bytes([byte]) for byte in range(256)], list), slices=[])
+
+
+class Grammars:
+    """The grammars that are asked of one loaded model, compiled for its vocabulary.
+
+    `end_ids` are the tokens that end an answer. They must outlive the masks.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, end_ids: Collection[int]) -> None:
+        words = _Words(
+            vocabulary.pieces, lambda text: vocabulary.tokenize(text.decode("utf-8", "replace"))
+        )
+        self._tokenizer = LLTokenizer(words, eos_token=[*sorted(end_ids), words.eos_token_id])
+        self._compiled = lru_cache(_NUM_KEPT)(
+            lambda kind, text: _compiled(kind, text, self._tokenizer)
+        )
+
+    def mask(self, grammar: Grammar) -> GrammarMask:
+        """Make the mask of one answer; raises `OptionError` if the grammar does not compile."""
+        problem = problem_of(grammar)
+        if not problem:
+            try:
+                matcher = self._compiled(grammar.kind, grammar.text).deep_copy()
+                return GrammarMask(matcher)
+            except ValueError as error:
+                problem = str(error)
+        raise OptionError(f"No answer can have that shape ({problem}). Write a simpler one.")
+
+
+class GrammarMask:
+    """Lets an answer be a text of a language, and end where that has one; see `Grammar`.
+
+    What has to come is no choice, as with `BeginningMask`.
+    """
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+        self._forced: list[int] | None = None  # not known yet
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come but the end."""
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+    def apply(self, logits: np.ndarray) -> None:
+        """Set the logits of all tokens that may not come to -inf, in place; no others are so.
+
+        Raises `EngineError` if it cannot be told which may.
+        """
+        forced = self.forced()
+        if forced:
+            keep_only(logits, forced[:1])
+            return
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        refused = np.unpackbits(bits, count=len(logits), bitorder="little") == 0
+        if self._matcher.is_error() or refused.all():
+            reason = _reason(self._matcher) or "no token fits"
+            raise EngineError(
+                f"The answer cannot go on in its shape ({reason}). Write a simpler one."
+            )
+        refuse(logits, refused)
+
+    def accept(self, token_id: int) -> None:
+        """Take in a token that was drawn, one of those that might come."""
+        self._forced = self.forced()[1:] or None
+        self._matcher.consume_token(token_id)
+
+    def forced(self) -> list[int]:
+        """The tokens that come next whatever the model likes, as far as that is known."""
+        if self._forced is None:
+            self._forced = self._matcher.compute_ff_tokens()
+        return self._forced
+
+    def num_fitting(self, token_ids: Sequence[int]) -> int:
+        """How many of some tokens may come one after the other."""
+        return self._matcher.validate_tokens(list(token_ids))
