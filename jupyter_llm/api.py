@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.structured.asking import PromptOptions, ShapeOptions
+    from jupyter_llm.structured.chats import ShapedChat
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.proposal import Proposal
@@ -67,7 +67,7 @@ class LLM:
         self.notebook.watch(self.prompts.follow)
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
-        self.chats = Chats(self.current, self.timeline, self.answers, self.archive)
+        self.chats = Chats(self.current, self.timeline, self.answers, self.archive, _new_chat)
 
     @overload
     def __call__(self, prompt: str, **options: Unpack[PromptOptions]) -> Completion: ...
@@ -256,12 +256,12 @@ class LLM:
         request = request_of(prompt, system, raw=raw, is_pinned=pin, sampling=sampling)
         self.current.get(model).prefill(request)
 
-    def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
+    def chat(self, name: str | None = None, *, system: str | None = None) -> ShapedChat:
         """The conversation of that name, or a new one of its own without a name.
 
         Names are shared with `%%llm --chat NAME`; plain `%%llm` cells talk in "default".
         """
-        return self.chats.get(name, system=system)
+        return cast("ShapedChat", self.chats.get(name, system=system))
 
     def use(
         self,
@@ -534,6 +534,12 @@ class LLM:
         if notebook is not None:
             answers = answers_in(read_notebook(Path(notebook).expanduser()))
         return verify(answers, self.current.named, self.prompts.find, show=show_progress)
+
+
+def _new_chat(*args: Any, **options: Any) -> ShapedChat:
+    from jupyter_llm.structured.chats import ShapedChat
+
+    return ShapedChat(*args, **options)
 
 
 def _name_of(subject: object) -> str:

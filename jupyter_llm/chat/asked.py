@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.budget import ContextMode, check_mode
-from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.constraint import Constraint
+from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
-from jupyter_llm.notebook.values.variables import at_names, describe, used
+from jupyter_llm.notebook.values.variables import at_names, describe, plainly_mentioned, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,8 @@ class Asked:
     has told already is not told again. With `is_kept=False`
     nothing of it is written to the disk. With `goes_on` it follows what an earlier kernel kept of
     the chat; else that is not told. With `is_code` the answer is to be code for the next cell.
-    `by` is who asks, where several people may.
+    `by` is who asks, where several people may. A `constraint` holds for the answer, of which the
+    `instruction` tells the model.
     """
 
     prompt: str
@@ -74,6 +76,8 @@ class Asked:
     params: SamplingParams = field(default_factory=SamplingParams)
     is_code: bool = False
     by: str = ""
+    constraint: Constraint | None = None
+    instruction: str = ""
 
     def for_code(self) -> Asked:
         """The same as a request for the code of a cell."""
@@ -109,6 +113,13 @@ class Asked:
                     )
         if self.after is not None and (self.is_new or self.origin is not None):
             raise OptionError("`after` says where a prompt stands; `is_new` and `origin` do too.")
+
+
+def asked_with(prompt: str, options: dict[str, Any]) -> Asked:
+    """A prompt with options as people write them: those of `Asked`, and the sampling options."""
+    named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
+    given = {one.name: options.pop(one.name) for one in fields(Asked) if one.name in options}
+    return Asked(prompt=prompt, **{"named": named, "params": sampling_params(options), **given})
 
 
 def variables_about(

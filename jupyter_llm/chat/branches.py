@@ -429,6 +429,7 @@ class Branches:
             parent=exchange.parent,
             finished_at=self._finished_at,
             cuts=sending.cuts,
+            instruction=sending.asked.instruction,
         )
         return exchange.settled
 

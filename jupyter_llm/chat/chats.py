@@ -10,7 +10,7 @@ from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import ChatNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.conversation import Chat
@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 class Chats:
     """The named chats with the current model; those on the disk come when asked for.
 
-    Safe from any thread.
+    `make` makes them, if they are to be more than a `Chat`. Safe from any thread.
     """
 
     def __init__(
-        self, current: CurrentEngine, timeline: Timeline, answers: AnswerLog, archive: Archive
+        self,
+        current: CurrentEngine,
+        timeline: Timeline,
+        answers: AnswerLog,
+        archive: Archive,
+        make: Callable[..., Chat] | None = None,
     ) -> None:
+        self._make = make
         self._current = current
         self._timeline = timeline
         self._answers = answers
@@ -61,7 +67,7 @@ class Chats:
     def _new(self, name: str | None, system: str | None) -> Chat:
         from jupyter_llm.chat.conversation import Chat  # only now: `llm` is light to import
 
-        return Chat(
+        return (self._make or Chat)(
             self._current, self._timeline, self._answers, self._archive, name, system=system
         )
 

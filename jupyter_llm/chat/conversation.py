@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.archive import Archive
-from jupyter_llm.chat.asked import Asked, variables_about
+from jupyter_llm.chat.asked import asked_with, variables_about
 from jupyter_llm.chat.branches import Branches, Exchange, Sending
 from jupyter_llm.chat.budget import (
     ContextMode,
@@ -22,20 +22,19 @@ from jupyter_llm.chat.plan import NUM_RECENT, draft_of, draft_prompt, left_out, 
 from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origin_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Request, check_text
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import EngineClosedError, TurnNotFoundError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.values.guard import asking_nobody
-from jupyter_llm.notebook.values.variables import plainly_mentioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
     from concurrent.futures import Future
     from typing import Unpack
 
-    from jupyter_llm.chat.asked import About
+    from jupyter_llm.chat.asked import About, Asked
     from jupyter_llm.chat.draft import Draft, Turn
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
@@ -128,10 +127,7 @@ class Chat:
         TurnNotFoundError
             There is no turn `after` which it could be sent.
         """
-        named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
-        given = {one.name: options.pop(one.name) for one in fields(Asked) if one.name in options}
-        params = sampling_params(cast("SamplingOptions", options))
-        asked = Asked(**{"prompt": prompt, "named": named, "params": params, **given})
+        asked = asked_with(prompt, options)
         return self.send(asked, show_progress=show_progress, on_begin=on_begin)[0]
 
     def send(
@@ -297,6 +293,7 @@ class Chat:
             request=Request(
                 prompt=draft.messages,
                 params=asked.params,
+                constraint=asked.constraint,
                 conversation=None if draft.is_aside else conversation,
                 is_private=not (asked.is_kept and self._may_be_kept(draft)),
             ),

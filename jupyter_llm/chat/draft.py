@@ -57,7 +57,8 @@ class Part:
 class Turn:
     """A prompt and what the model wrote.
 
-    `origin` is the cell it came from, `by` who asked, if known.
+    `origin` is the cell it came from, `by` who asked, if known. The `instruction` told the model
+    what the answer was to look like.
 
     `told` are the cells and variables that went with the prompt and with none before it, and what
     was attached to it. `number` tells the turns of a chat apart and grows along each branch of it,
@@ -74,6 +75,7 @@ class Turn:
     parent: int = 0
     finished_at: float = field(default=0.0, repr=False, compare=False)
     cuts: Mapping[str, Gone] = field(default_factory=dict, repr=False, compare=False)
+    instruction: str = field(default="", repr=False)
 
     @property
     def attachments(self) -> tuple[tuple[str, str], ...]:
@@ -87,7 +89,8 @@ class Draft:
     """A prompt with all that goes along with it.
 
     `turns` come before it and tell what they told, `cells` and `attachments` are told with it.
-    `variables` are told where none of the turns has said the same. Pinned cells whose turn was left
+    `variables` are told where none of the turns has said the same, and an `instruction` right
+    before the prompt. Pinned cells whose turn was left
     out stand in `front`, before the first of the others.
 
     Of one that is going to be sent, `owned` is what its turn is to own, and `gone` what its branch
@@ -107,6 +110,7 @@ class Draft:
     gone: Gone = frozenset()
     is_aside: bool = False
     is_alone: bool = False
+    instruction: str = ""
 
     @property
     def told(self) -> tuple[Part, ...]:
@@ -126,12 +130,12 @@ class Draft:
         messages = [Message("system", self.system)] if self.system else []
         front = self.front
         for turn in self.turns:
-            messages.append(_user_message((*front, *turn.told), turn.prompt))
+            messages.append(_user_message((*front, *turn.told), turn.instruction, turn.prompt))
             messages.append(turn.completion.message)
             front = ()
         told = (*front, *self.told)
         if told or self.prompt:
-            messages.append(_user_message(told, self.prompt))
+            messages.append(_user_message(told, self.instruction, self.prompt))
         return tuple(messages)
 
     @property
@@ -177,13 +181,14 @@ class Draft:
         return self.without_oldest(least + 1)
 
 
-def _user_message(told: Sequence[Part], prompt: str) -> Message:
+def _user_message(told: Sequence[Part], instruction: str, prompt: str) -> Message:
     """A message that is only made of parts if something is told with the prompt."""
+    asked = Message("user", prompt).instructed(instruction)
     if not told:
-        return Message("user", prompt)
+        return asked
     sections: dict[str, list[str]] = {_CELLS: [], _VARIABLES: [], _ATTACHED: []}
     for part in told:
         of_values = _VARIABLES if part.attachment is None else _ATTACHED
         sections[of_values if part.cell is None else _CELLS].append(part.sent)
     texts = [text for title, parts in sections.items() if parts for text in (title, *parts)]
-    return Message.of_parts("user", [*texts, *([prompt] if prompt else [])])
+    return Message.of_parts("user", [*texts, *(asked.parts or filter(None, [prompt]))])

@@ -80,6 +80,7 @@ def draft_of(
         variables=variables,
         attachments=asked.attachments,
     )
+    whole = replace(whole, instruction=asked.instruction)
     told = (told_cell(cell, allowed) for cell in cells)
     sent = replace(whole, cells=tuple(told)) if needs else whole.only(cells)
     if needs or turns != place.before:

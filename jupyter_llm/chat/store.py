@@ -138,6 +138,7 @@ class Words:
     tokens_of: str | None = None  # the model file they hold for
     reasoning: str = ""
     by: str = ""
+    instruction: str = ""
 
     @classmethod
     def of(cls, turn: Turn) -> Words:
@@ -147,6 +148,7 @@ class Words:
         return cls(
             prompt=turn.prompt,
             by=turn.by,
+            instruction=turn.instruction,
             provenance=record.to_json() if record is not None else None,
             told=tuple(map(_without_secrets, turn.told)),
             tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
@@ -400,6 +402,7 @@ def _turn(row: tuple[object, ...]) -> Turn | None:
             completion=words.completion,
             origin=None if cell is None else (_text(cell), prompt_of_cell),
             by=words.by,
+            instruction=words.instruction,
             told=tuple(map(_of_an_earlier_kernel, words.told)),
             number=number,
             parent=parent,

@@ -52,6 +52,15 @@ class Message:
         """Make a message of parts that are tokenized one by one."""
         return cls(role, "".join(parts), parts=tuple(parts))
 
+    def instructed(self, instruction: str) -> Message:
+        """The message with what its answer is to look like before it, if that is told.
+
+        There it is common to messages that differ in what they are about.
+        """
+        if not instruction:
+            return self
+        return self.of_parts(self.role, [f"{instruction}\n\n", *(self.parts or (self.content,))])
+
 
 @dataclass(frozen=True, slots=True)
 class Special:

@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
-from jupyter_llm.engine.request import Message, Request, chat_prompt
+from jupyter_llm.engine.request import Request, chat_prompt
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream, answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
+    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import RawPrompt
     from jupyter_llm.structured.shape import Shape
 
@@ -53,6 +55,10 @@ def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
     """
     wanted = {name: options.pop(name, None) for name in _SHAPES}
     if all(value is None for value in wanted.values()):
+        if options.get("reason"):
+            raise OptionError(
+                "reason= comes before a shape: schema=, choices=, regex= or grammar=."
+            )
         return None
     from jupyter_llm.structured.shape import shape_of  # brings Pydantic
 
@@ -64,16 +70,24 @@ def asked(request: Request, shape: Shape[Any]) -> Request:
 
     Raw text goes on as it is, and nothing is told.
     """
-    params = request.params
+    check_ends(request.params)
+    prompt = request.prompt
+    if isinstance(prompt, tuple):
+        prompt = (*prompt[:-1], prompt[-1].instructed(shape.instruction))
+    return replace(request, prompt=prompt, constraint=shape.constraint)
+
+
+def asked_in_chat(asked: Asked, shape: Shape[Any]) -> Asked:
+    """The same for what a chat is asked; later prompts tell the text of the answer."""
+    check_ends(asked.params)
+    return replace(asked, constraint=shape.constraint, instruction=shape.instruction)
+
+
+def check_ends(params: SamplingParams) -> None:
+    """Refuse what says otherwise than a shape where its answer ends."""
     if params.stop or params.ignore_eos:
         name = "stop" if params.stop else "ignore_eos"
         raise OptionError(f"{name}= does not go with a shape, which says where the answer ends.")
-    prompt = request.prompt
-    if shape.instruction and isinstance(prompt, tuple):
-        *before, last = prompt
-        parts = [f"{shape.instruction}\n\n", *(last.parts or (last.content,))]
-        prompt = (*before, Message.of_parts(last.role, parts))
-    return replace(request, prompt=prompt, constraint=shape.constraint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +101,6 @@ class Question(Generic[T]):
     def of(request: Request, shape: Shape[Any] | None) -> Question[Any]:
         """Ask for an answer of a shape, if it is to have one."""
         if shape is None:
-            if request.params.reason:
-                raise OptionError(
-                    "reason= is for answers with a shape: add schema=, choices=, regex= or "
-                    "grammar=."
-                )
             return Question(request)
         return Question(asked(request, shape), shape)
 

@@ -157,7 +157,7 @@ def test_any_talk_is_the_same_after_a_restart(
 ) -> None:
     llm = kernels.start()
     llm.chats.clear()
-    chat = llm.chat("default")
+    chat: Chat = llm.chat("default")
     hushed: set[int] = set()
     for clock, (step, pick) in enumerate(steps):
         known = [0, *chat._branches]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.draft import Draft, Part, Turn
@@ -25,11 +26,12 @@ def test_the_next_prompt_is_token_for_token_what_it_would_have_been(
     turns: tuple[Turn, ...] = ()
     for number, prompt in enumerate(PROMPTS, 1):
         told = (Part(f"x{number} = 1\n", variable="x"),)
-        asked = Draft(prompt=prompt, turns=turns, variables=told)
+        shape: dict[str, Any] = {"instruction": f"One of {number}."}
+        asked = Draft(prompt=prompt, turns=turns, variables=told, **shape)
         # Letter by letter, which is not how the text would be read.
         params = SamplingParams(seed=number, max_tokens=24, ignore_eos=True, logit_bias=LETTERS)
         completion = engine.submit(Request(prompt=asked.messages, params=params)).result(60)
-        turn = Turn(prompt, completion, told=asked.told, number=number, parent=number - 1)
+        turn = Turn(prompt, completion, told=asked.told, number=number, parent=number - 1, **shape)
         archive.write(StoredChats.keep, "default", turn)
         turns = (*turns, turn)
 

@@ -81,7 +81,7 @@ def test_each_way_to_write_a_shape_is_asked_and_read(
         ({"schema": int, "regex": "a"}, "schema and regex"),
         ({"schema": int, "stop": "."}, "stop= does not go with a shape"),
         ({"choices": "ab", "ignore_eos": True}, "ignore_eos= does not go with a shape"),
-        ({"reason": 20}, "reason= is for answers with a shape"),
+        ({"reason": 20}, "reason= comes before a shape"),
         ({"choicse": ["a"]}, "choicse"),
     ],
 )
