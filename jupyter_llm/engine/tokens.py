@@ -66,10 +66,8 @@ class LikelyPiece:
     @property
     def told(self) -> str:
         """The probability in words, and what else might have come."""
-        told = [f"{_quoted(text)} {percent(chance)}" for text, chance in self.others]
-        return "; ".join(
-            [percent(self.probability), *([f"else {', '.join(told)}"] if told else [])]
-        )
+        others = ", ".join(f"{_quoted(text)} {percent(chance)}" for text, chance in self.others)
+        return "; ".join(filter(None, (percent(self.probability), others)))
 
     @property
     def band(self) -> int:

@@ -17,7 +17,7 @@ const UNREAD = [
   /^[\s.#:*>+~[\]="'()|,-]*(?:jllm|jp|cm|lm|lm-mod|hljs)-/, // classes and selectors
   /^(?:Arrow\w+|Page(?:Up|Down)|Enter|Escape|Tab|Home|End|Backspace|Delete|Cell|Files)$/, // names
   /px$|^<|<.svg>$|^noopener|^ul, ol|^%load_ext|^pip |^\[image/, // code
-  /^(?:turn|notice|pending|taken|chat) %1$/, // names that bear a number
+  /^(?:turn|notice|pending|taken|chat|.tokens) %1$/, // names that bear a number
   /characters left out …\]|^Asked of this cell/, // what a model reads
 ];
 

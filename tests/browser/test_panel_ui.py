@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from browser.accessibility import violations
 from browser.panel_page import PanelPage, a_snapshot, a_turn, example
 from browser.test_panel_code import CODE
 from playwright.sync_api import expect
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 NOTICE = {**example("notice-error")["notice"], "level": "info"}
+TOKENS = example("notice-tokens")["notice"]
 PENDING = example("pending")["pending"]
 
 
@@ -146,6 +148,27 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
     expect(choices).to_be_hidden()
     expect(button).to_be_focused()
     assert len(chat.sent("regenerate")) == 3
+
+
+def test_the_probabilities_of_an_answer_are_told_by_lines_and_in_words(chat: PanelPage) -> None:
+    chat.open(a_snapshot(a_turn(1), a_turn(2)))
+    chat.button("Probabilities").nth(1).click()
+    assert chat.wait_for("send")["text"] == "/tokens 2"
+    notice = {**example("notice-tokens"), "notice": {**TOKENS, "id": chat.last_id("send")}}
+    chat.tell(notice)
+    tokens = chat.panel.get_by_role("option")
+    expect(tokens).to_have_text(["The sky", " is blue↵\n", "<b>[U+202E]"], use_inner_text=True)
+    expect(tokens.nth(2)).to_have_css("border-bottom-width", "4px")
+    told = chat.panel.locator(".jllm-tokens + .jllm-note")
+    tokens.nth(1).hover()
+    expect(told).to_have_text('is blue 41 %; " red" 38 %, " grey" <0.1 %')
+    tokens.first.focus()
+    expect(told).to_have_text("The sky 97 %")
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight"):
+        chat.page.keyboard.press(key)
+    expect(told).to_have_text("<b>[U+202E] 2.0 %")
+    expect(tokens.nth(2)).to_be_focused()
+    assert violations(chat.page, ".jllm-notice") == []
 
 
 def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
@@ -374,10 +397,10 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
     keys = chat.page.keyboard
     chat.panel.locator(".jllm-turn-actions").get_by_role("button", name="Copy").focus()
     names = []
-    for _ in range(5):
+    for _ in range(6):
         names.append(chat.page.evaluate("() => document.activeElement.textContent"))
         keys.press("ArrowRight")
-    assert names == ["Copy", "Insert all", "Answer again", "Edit", "Delete"]
+    assert names == ["Copy", "Insert all", "Probabilities", "Answer again", "Edit", "Delete"]
 
 
 def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> None:

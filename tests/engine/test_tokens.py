@@ -57,7 +57,7 @@ def test_each_token_has_its_number_in_words_and_in_a_table_without_colours() -> 
     unsure = TokenLogprob(1, " blue\n", math.log(0.4), top)
     shown = completion("sky is blue\n", ("sky is", 0.97), unsure).show_tokens()
     page = Reader(shown._repr_html_())
-    assert page.titles == ["97 %", '40 %; else "red" 45 %, "x" <0.1 %']
+    assert page.titles == ["97 %", '40 %; "red" 45 %, "x" <0.1 %']
     assert "1 token below 90 %" in page.text
     assert '" blue\\n"' in page.text
     assert repr(shown) == "sky is blue\n⟨40 %⟩"

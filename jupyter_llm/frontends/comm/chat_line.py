@@ -7,10 +7,13 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from msgspec import convert
+
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import told_file
 from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.tokens import ShownTokens
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
@@ -18,6 +21,7 @@ from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Line
+from jupyter_llm.frontends.comm.messages import TokenData
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
@@ -195,6 +199,8 @@ class ChatLine(Line):
             notify(shown, proposal=_proposal_data(answer), answer=made)
         elif isinstance(answer, Completion):
             notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
+        elif isinstance(answer, ShownTokens):
+            notify("", tokens=convert(answer.pieces, list[TokenData], from_attributes=True))
         else:
             notify(str(answer), choices=list(answer.choices) if isinstance(answer, Offer) else [])
 

@@ -136,11 +136,20 @@ class ChoiceData(Data):
     text: str
 
 
+class TokenData(Data):
+    """A token of an answer, its probability, and that in words with what else was likely."""
+
+    text: str
+    probability: float
+    told: str
+
+
 class NoticeData(Data):
     """What a command answered, or why a prompt could not be answered; no turn.
 
     Its id is that of the request, `prompt` what was typed. It stands behind the turn `after`, 0 at
-    the start, and is sent again as it grows. `choices` are what may be done next.
+    the start, and is sent again as it grows. `choices` are what may be done next, `tokens`
+    those of an answer.
     """
 
     id: str
@@ -151,6 +160,7 @@ class NoticeData(Data):
     is_finished: bool = True
     proposal: ProposalData | None = None
     choices: list[ChoiceData] = []
+    tokens: list[TokenData] = []
 
 
 class PullData(Data):

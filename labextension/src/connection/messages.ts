@@ -112,6 +112,9 @@ export interface Proposal {
   unknown_names: string[];
 }
 
+/** A token of an answer, its probability, and that in words with what else was likely. */
+export type Token = { text: string; probability: number; told: string };
+
 /** A command that is offered. */
 export type Choice = { label: string; text: string };
 
@@ -124,6 +127,7 @@ export interface Notice {
   is_finished: boolean;
   proposal: Proposal | null;
   choices: Choice[];
+  tokens: Token[];
 }
 
 export interface Suggestion {

@@ -19,6 +19,7 @@ import {
 } from "./code_actions.js";
 import { ProgressView } from "./progress.js";
 import { PromptView } from "./prompt.js";
+import { tokensView } from "./tokens.js";
 
 export class NoticeView {
   readonly element = make("article", "jllm-notice");
@@ -45,7 +46,8 @@ export class NoticeView {
   }
 
   show(notice: Notice): void {
-    const { prompt, markdown, level, is_finished: isFinished, proposal, choices } = notice;
+    const { prompt, markdown, level, is_finished: isFinished } = notice;
+    const { proposal, choices, tokens } = notice;
     this.element.setAttribute("aria-label", trans.__("Answer to %1", prompt.slice(0, 80)));
     this.element.classList.toggle("jllm-error", level === "error");
     this.element.setAttribute("aria-busy", String(!isFinished));
@@ -57,6 +59,7 @@ export class NoticeView {
     this.#shown = key;
     this.#closeButton.hidden = proposal !== null;
     if (proposal) this.#propose(proposal);
+    else if (tokens.length > 0) this.#next.replaceChildren(tokensView(tokens));
     else if (choices.length > 0) {
       const { store } = this.#around;
       const buttons = choices.map(({ label, text }) =>

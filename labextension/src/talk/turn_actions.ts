@@ -36,6 +36,7 @@ export class TurnActions {
     this.#whole.append(
       copyButton(() => this.#turn?.text ?? "", say),
       this.#insertAll,
+      makeButton(trans.__("Probabilities"), () => store.send(`/tokens ${number}`)),
       createAnswerAgain((sampling) => store.regenerate(number, sampling)),
       this.#edit,
       this.#deleteButton(number),

@@ -83,3 +83,14 @@ def test_the_status_follows_the_cells_that_run_and_are_hidden(
     live.wait_until(lambda front: num_cells(front) > 5)
     run(shell, f"%llm /hide {shell.execution_count - 1}")
     live.wait_until(lambda front: num_cells(front) == 0)
+
+
+def test_the_probabilities_of_an_answer_are_those_of_its_tokens(
+    make_live_front: MakeFront,
+) -> None:
+    front = make_live_front(max_tokens=6, seed=1, context="none")
+    turn = front.say("Hello?")
+    notice = front.command(f"/tokens {turn['number']}")
+    assert "".join(token["text"] for token in notice["tokens"]) == turn["text"]
+    assert all(0 <= token["probability"] <= 1 and token["told"] for token in notice["tokens"])
+    assert "counted from 1" in front.command("/tokens x")["markdown"]
