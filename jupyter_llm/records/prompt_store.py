@@ -7,13 +7,13 @@ import os
 import re
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
-from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.notebook.cells.path import absolute
 
@@ -55,19 +55,33 @@ _SCHEMA = Schema(
 class KeptPrompt:
     """A prompt as it was asked: what makes the same tokens again.
 
-    `begins_with` are the texts of its constraint.
+    `begins_with`, `one_of` and `grammar` are its constraint, of which there is one at most.
     """
 
     prompt: Prompt
     answer_prefix: str = ""
     begins_with: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
+    grammar: Grammar | None = None
 
     @classmethod
     def of(cls, request: Request) -> Self:
         """The prompt of a request."""
-        constraint = request.constraint
-        texts = constraint.texts if isinstance(constraint, BeginsWith) else ()
-        return cls(request.prompt, request.answer_prefix, texts)
+        kept = cls(request.prompt, request.answer_prefix)
+        match request.constraint:
+            case BeginsWith(texts):
+                return replace(kept, begins_with=texts)
+            case OneOf(texts):
+                return replace(kept, one_of=texts)
+            case grammar:
+                return replace(kept, grammar=grammar)
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What its answer had to look like."""
+        if self.begins_with:
+            return BeginsWith(self.begins_with)
+        return OneOf(self.one_of) if self.one_of else self.grammar
 
 
 class PromptStore:
@@ -140,10 +154,10 @@ def _keep(
 ) -> None:
     """Keep a prompt that is not known yet, and drop the least recently used above the cap.
 
-    One with texts to begin with is as good for what was free, but not the other way about.
+    One with a constraint is as good for what was free, but not the other way about.
     """
     is_known = connection.execute(_TOUCH, (used_at, prompt_sha256)).rowcount > 0
-    if is_known and not prompt.begins_with:
+    if is_known and prompt.constraint is None:
         return
     data = erasable(zlib.compress(packed(prompt)))
     connection.execute(

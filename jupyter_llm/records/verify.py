@@ -12,7 +12,6 @@ from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ProvenanceError
@@ -167,14 +166,15 @@ class _Replayer:
         prompt = answer.prompt or self.prompt_of(record.prompt_sha256)
         if prompt is None:
             raise NotReplayable("its prompt is not kept on this machine")
-        if record.is_constrained and not prompt.begins_with:
-            raise NotReplayable("it had to begin with one of given texts, which are not kept")
         try:
+            constraint = prompt.constraint if record.is_constrained else None
+            if record.is_constrained and constraint is None:
+                raise NotReplayable("what it had to look like is not kept")
             request = Request(
                 prompt=prompt.prompt,
                 params=_params(record),
                 answer_prefix=prompt.answer_prefix,
-                constraint=BeginsWith(prompt.begins_with) if record.is_constrained else None,
+                constraint=constraint,
                 is_private=answer.is_private,
             )
             completion = engine_of_record(record, self.engine_of).submit(request).result()

@@ -15,7 +15,8 @@ from support.stored import rows, stored_bytes
 
 from jupyter_llm.common.database import erasable
 from jupyter_llm.common.packing import packed
-from jupyter_llm.engine.request import Message, RawPrompt, Special
+from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
+from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
 from jupyter_llm.records import prompt_store
 from jupyter_llm.records.prompt_store import KeptPrompt, PromptStore
 
@@ -83,6 +84,20 @@ def test_what_is_kept_comes_back_as_it_was(store: PromptStore, prompt: Any, pref
     store.forget([ONE])
     store.keep(ONE, KeptPrompt(prompt, prefix))
     assert store.find(ONE) == KeptPrompt(prompt, prefix)
+
+
+@pytest.mark.parametrize(
+    "constraint", [BeginsWith(("a",)), OneOf(("a", "b")), Grammar("json", "{}"), None], ids=repr
+)
+def test_a_prompt_is_kept_with_what_its_answer_had_to_look_like(
+    store: PromptStore, constraint: Constraint | None
+) -> None:
+    store.keep(ONE, KeptPrompt.of(Request(prompt="a")))
+    store.keep(ONE, KeptPrompt.of(Request(prompt="a", constraint=constraint)))
+    store.keep(ONE, KeptPrompt.of(Request(prompt="a")))
+    kept = store.find(ONE)
+    assert kept is not None
+    assert kept.constraint == constraint
 
 
 def test_the_least_recently_used_go_when_there_are_too_many(
