@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.code.landing import Page
     from jupyter_llm.notebook.values.summaries import register
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
+    from jupyter_llm.structured.shape import Quote
 
 __all__ = [
     "LLM",
@@ -41,6 +42,7 @@ __all__ = [
     "Chunk",
     "Completion",
     "PromptInterrupted",
+    "Quote",
     "RawPrompt",
     "SamplingParams",
     "ShapeError",
@@ -73,6 +75,7 @@ _HOMES = {
     "frontends.panel": ("ChatPanel",),
     "notebook.values.summaries": ("register",),
     "structured.answer": ("ShapedAnswer", "ShapedStream"),
+    "structured.shape": ("Quote",),
 }
 
 

@@ -28,9 +28,9 @@ shell = InteractiveShell.instance()
 start = time.perf_counter()
 shell.run_line_magic("load_ext", "jupyter_llm")"""
 NAMES = """\
-LLM BatchError Chat ChatPanel Chunk Completion PromptInterrupted RawPrompt SamplingParams \
-ShapeError ShapedAnswer ShapedStream Special Turn Usage __version__ llm load_ipython_extension \
-register unload_ipython_extension"""
+LLM BatchError Chat ChatPanel Chunk Completion PromptInterrupted Quote RawPrompt \
+SamplingParams ShapeError ShapedAnswer ShapedStream Special Turn Usage __version__ llm \
+load_ipython_extension register unload_ipython_extension"""
 
 
 def in_a_fresh_process(code: str, bytecode: Path) -> str:

@@ -2,150 +2,251 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+from warnings import catch_warnings, simplefilter
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import SchemaError
+from pydantic_core import SchemaError, from_json
 
+from jupyter_llm.engine.constraint import Grammar
+from jupyter_llm.engine.local.grammar import problem_of
 from jupyter_llm.errors import OptionError
-
-if TYPE_CHECKING:
-    from pydantic_core import core_schema as core
 
 Schema = dict[str, Any]
 
-_YEAR = r"([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
-_LEAP = r"(([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][48]|[13579][26]|[2468]0)00)-02-29)"
 # Every date there is, leap days too, so that none has to be refused once it is written.
-_DATE = (
-    rf"({_YEAR}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
-    rf"|02-(0[1-9]|1[0-9]|2[0-8]))|{_LEAP})"
-)
-_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-_ZONE = r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
-_WHOLE = r"^-?(0|[1-9][0-9]*)$"
-DATE, TIME = f"^{_DATE}$", f"^{_TIME}$"
-DATETIME, LOCAL, ZONED = (f"^{_DATE}T{_TIME}{zone}$" for zone in (_ZONE + "?", "", _ZONE))
-DURATION = "^-?P([0-9]{1,5}D)?T[0-9]{1,3}H[0-9]{1,2}M[0-9]{1,2}S$"
-UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_YEAR = r"([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
+_LEAP = r"([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][48]|[13579][26]|[2468]0)00)-02-29"
+_MONTHS = r"((0[13578]|1[02])-31|(0[13-9]|1[0-2])-(29|30)|(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]))"
+_DATE = f"({_YEAR}-{_MONTHS}|{_LEAP})"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_ZONE = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+# What texts look like, by Pydantic's name for what they stand for, and the words for that.
+_FORMS = {
+    "date": (f"^{_DATE}$", "date as YYYY-MM-DD"),
+    "time": (f"^{_TIME}$", "time as HH:MM:SS"),
+    "datetime": (f"^{_DATE}T{_TIME}{_ZONE}?$", "time as YYYY-MM-DDTHH:MM:SS"),
+    "datetimenaive": (f"^{_DATE}T{_TIME}$", "time as YYYY-MM-DDTHH:MM:SS"),
+    "datetimeaware": (f"^{_DATE}T{_TIME}{_ZONE}$", "time as YYYY-MM-DDTHH:MM:SSZ"),
+}
+FORM_WORDS = dict(_FORMS.values())
 
-_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _SEVERAL = ("prefixItems", "anyOf", "oneOf", "allOf")
-_SINGLE = ("items", "additionalProperties", "contains", "not", "if", "then", "else")
-# What tells people something, and the engine nothing.
-_TOLD = (
-    *("title", "description", "default", "examples", "deprecated", "discriminator", "$comment"),
-    *("readOnly", "writeOnly", "names"),
-)
-_NO_SCHEMA = "no schema"  # marks in its place what has none
+_TOLD = {"title", "description", "default", "type"}  # which say nothing of a value's parts
+_MIXED = {"anyOf", "oneOf", "allOf", "$ref", "if"}  # beside which fields are not all there are
+_PLAIN = (str, int, float, type(None))  # what may be one of some values
+_NO_KEYS = ("int", "float", "decimal", "bool")  # of a dict, which has texts
+_MAX_REFS = 100
+_NO_SCHEMA = "JSON has nothing"  # marks in its place what has no schema
+_OPEN = "it says nothing of what may stand there"
+_ENDLESS = "it holds itself, so it would never end"
+# What to write instead, by what is said of the fault.
+_INSTEAD = {
+    "uniqueItems": "list[…]",
+    "propertyNames": "a TypedDict or a class with these fields, or dict[str, …]",
+    "Unknown format": "str",
+    "regex": "a pattern without look-around",
+    "oneOf": "anyOf, or a field that tells them apart",
+    _NO_SCHEMA: "str, list[str] or a class with fields",
+    _OPEN: "a type for it, as str, list[str], dict[str, int] or a class with fields",
+    _ENDLESS: "… | None or list[…]",
+    "Unimplemented": "the schema without that, and check the value yourself",
+}
 
 
 class _Written(GenerateJsonSchema):
     """Schemas of whole values: fields with a default are written too, and dates are real ones."""
 
-    ignored_warning_kinds = {  # noqa: RUF012 - as the base class has it
-        "skipped-choice",
-        "non-serializable-default",
-        "skipped-discriminator",
-    }
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
-    def field_is_required(
-        self,
-        field: core.ModelField | core.DataclassField | core.TypedDictField,
-        total: bool,  # noqa: FBT001
-    ) -> bool:
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        kind, values = schema["type"], schema.get("expected", schema.get("members", ()))
+        is_plain = all(isinstance(getattr(one, "value", one), _PLAIN) for one in values)
+        if kind in ("complex", "json", "generator") or not is_plain:
+            return self.handle_invalid_for_json_schema(schema, kind)
+        made = super().generate_inner(schema)
+        form = _FORMS.get(kind + str(schema.get("tz_constraint", "")))
+        if form and "format" in made:
+            made = {"type": "string", "pattern": form[0]}
+        elif kind == "decimal":  # a number, since that is what bounds hold for
+            made = made["anyOf"][0]
+            if schema.get("decimal_places") is not None:
+                made["multipleOf"] = 10 ** -schema["decimal_places"]
+        elif kind == "literal":
+            made["labels"] = [*map(label_of, values)]
+        elif kind == "dict" and schema.get("keys_schema", {}).get("type") in _NO_KEYS:
+            made["propertyNames"] = {}
+        return made
+
+    def enum_schema(self, schema: Any) -> JsonSchemaValue:
+        """Values as Pydantic writes them, and the labels beside those that say nothing."""
+        return {**super().enum_schema(schema), "labels": [*map(label_of, schema["members"])]}
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001
         return field["type"] != "typed-dict-field" or bool(field.get("required", total))
 
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:  # noqa: ARG002
-        return {_NO_SCHEMA: error_info}
+    def handle_invalid_for_json_schema(self, _schema: Any, error_info: str) -> JsonSchemaValue:
+        told = re.sub(r"core_schema\.|Schema", "", error_info)
+        return {_NO_SCHEMA: f"{_NO_SCHEMA} for {told}"}
 
     def named_tuple_schema(self, schema: Any) -> JsonSchemaValue:
         fields = {one["name"]: self.generate_inner(one["schema"]) for one in schema["fields"]}
         return {"type": "object", "properties": fields, "required": list(fields)}
 
-    def enum_schema(self, schema: core.EnumSchema) -> JsonSchemaValue:
-        """Values as Pydantic writes them, and the names beside those that say nothing."""
-        made = super().enum_schema(schema)
-        if not all(isinstance(value, str) for value in made["enum"]):
-            made["names"] = [member.name for member in schema["members"]]
-        return made
 
-    def dict_schema(self, schema: core.DictSchema) -> JsonSchemaValue:
-        made = super().dict_schema(schema)
-        keys = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
-        if keys.get("type", "string") == "string" or "propertyNames" in made:
-            return made
-        if keys["type"] == "integer":
-            return {"type": "object", "patternProperties": {_WHOLE: made["additionalProperties"]}}
-        return {"type": "object", "propertyNames": keys}
-
-    def decimal_schema(self, schema: core.DecimalSchema) -> JsonSchemaValue:
-        """A number, since that is what bounds hold for."""
-        number: Schema = super().decimal_schema(schema)["anyOf"][0]
-        places, digits = schema.get("decimal_places"), schema.get("max_digits")
-        if places is not None:
-            number.setdefault("multipleOf", 10**-places)
-        if digits is not None:
-            most = 10 ** (digits - (places or 0)) - 10 ** -(places or 0)
-            number = {"minimum": -most, "maximum": most, **number}
-        return number
-
-    def date_schema(self, schema: core.DateSchema) -> JsonSchemaValue:  # noqa: ARG002
-        return {"type": "string", "pattern": DATE}
-
-    def time_schema(self, schema: core.TimeSchema) -> JsonSchemaValue:  # noqa: ARG002
-        return {"type": "string", "pattern": TIME}
-
-    def datetime_schema(self, schema: core.DatetimeSchema) -> JsonSchemaValue:
-        forms = {"aware": ZONED, "naive": LOCAL}
-        form = forms.get(str(schema.get("tz_constraint")), DATETIME)
-        return {"type": "string", "pattern": form}
-
-    def timedelta_schema(self, schema: core.TimedeltaSchema) -> JsonSchemaValue:  # noqa: ARG002
-        return {"type": "string", "pattern": DURATION}
-
-    def uuid_schema(self, schema: core.UuidSchema) -> JsonSchemaValue:  # noqa: ARG002
-        return {"type": "string", "pattern": UUID}
+def refusal(path: str, why: str) -> OptionError:
+    """What is said of a shape that no answer can be held to: which field, why, and what can be."""
+    place = f"The field {path.lstrip('.')}" if "." in path else "This shape"
+    instead = (f" Write instead: {words}." for sign, words in _INSTEAD.items() if sign in why)
+    return OptionError(f"{place} cannot be asked of a model: {why}.{next(instead, '')}")
 
 
-def adapter_of(kind: Any) -> TypeAdapter[Any]:
-    """What reads values of a type, or Pydantic's own reason why there is none, in one line."""
-    if isinstance(kind, TypeAdapter):
-        return kind
+def of_type(kind: Any) -> tuple[Schema, Callable[..., Any]]:
+    """The schema of a type, fields by their names in Python, and what reads a value of it."""
+    if inspect.isroutine(kind):  # which Pydantic would call
+        raise refusal("", f"{kind!r} is a function, no type")
     try:
-        return TypeAdapter(kind)
-    except (PydanticUserError, SchemaError, NameError, TypeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise OptionError(f"{kind!r} is no type that a model can answer in: {reason}.") from error
+        adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
+        adapter.rebuild(raise_errors=True)
+        root = adapter.json_schema(by_alias=False, schema_generator=_Written)
+    except (PydanticUserError, SchemaError, ImportError, NameError, TypeError, ValueError) as error:
+        check(_lenient(kind) if isinstance(error, PydanticUserError) else {"type": "null"})
+        said = str(error).strip().splitlines()
+        path = "".join(f".{name}" for name in re.findall(r"Field ['\"]([^'\"]+)", str(error)))
+        raise refusal(path, said[-1 if path else 0].rstrip(".")) from error
+
+    def read(text: str, prompt: str | None = None) -> Any:
+        return adapter.validate_json(text, by_alias=False, by_name=True, context=prompt)
+
+    return root, read
 
 
-def schema_of(adapter: TypeAdapter[Any]) -> Schema:
-    """The schema of what a model is to write for a type: fields by their names in Python."""
-    return adapter.json_schema(by_alias=False, schema_generator=_Written)
+def _lenient(kind: Any) -> Schema:
+    """The schema of a type of which Pydantic says only that one in it has none; that is marked."""
+    made: Schema = {"items": {"type": "null"}}
+    with suppress(PydanticUserError, TypeError, ValueError, UserWarning), catch_warnings():
+        simplefilter("error")
+        adapter = TypeAdapter(list[kind], config=ConfigDict(arbitrary_types_allowed=True))
+        made = adapter.json_schema(schema_generator=_Written)
+    return {"$defs": made.get("$defs", {}), **made["items"]}
+
+
+def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
+    """A JSON Schema, and what reads a value that it describes, as plain Python."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError as NoSchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    try:
+        root = from_json(written) if isinstance(written, str) else dict(written)
+        kind = validator_for(root, Draft202012Validator)
+        kind.check_schema(root)
+    except NoSchemaError as error:
+        raise refusal(error.json_path.lstrip("$"), error.message) from error
+    except ValueError as error:
+        raise refusal("", f"it is no JSON ({error})") from error
+    validator = kind(root, registry=Registry())  # which fetches nothing
+
+    def read(text: str) -> Any:
+        value = from_json(text, allow_inf_nan=False)
+        for error in validator.iter_errors(value):
+            raise ValueError(f"{error.json_path.lstrip('$.')}: {error.message}".lstrip(": "))
+        return value
+
+    return root, read
+
+
+def check(root: Schema) -> None:
+    """Refuse a schema that no answer can be held to, naming the innermost field that is why."""
+    found = _problem(root, root, problem_of(json_grammar(root)))
+    if found is not None:
+        raise refusal(*found)
+
+
+def json_grammar(root: Schema) -> Grammar:
+    """What an answer in JSON of that schema is held to."""
+    return Grammar("json", json.dumps(closed(root), ensure_ascii=False))
+
+
+def closed(schema: Any) -> Any:
+    """A schema whose objects have the fields it names and no others, which might go on for ever."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict) or ("properties" in schema and _MIXED & set(schema)):
+        return schema
+    made = {key: closed(value) for key, value in schema.items()}
+    is_object = made.get("type") == "object" and {"properties", "patternProperties"} & set(made)
+    if is_object and made.get("additionalProperties", True) is True:
+        made["additionalProperties"] = False
+    return made
+
+
+def _problem(
+    schema: Any, root: Schema, whole: str, path: str = "", above: frozenset[str] = frozenset()
+) -> tuple[str, str] | None:
+    """Where in a schema what is wrong with the whole one, and what that is."""
+    if not isinstance(schema, dict):
+        return None if schema is False else (path, _OPEN)
+    ref = schema.get("$ref")
+    target = {} if ref is None or ref in above else resolved(schema, root)
+    for step, part in (*_parts(schema), *[("", target)] * bool(target)):
+        found = _problem(part, root, whole, path + step, above | {str(ref)})
+        if found is not None:
+            return found
+    why = schema.get(_NO_SCHEMA)
+    said = {key for key, value in schema.items() if value != {} and not isinstance(value, bool)}
+    if schema.get("type", "object") in ("object", "array") and not said - _TOLD:
+        why = _OPEN
+    elif not why and not _ends(schema, root):
+        why = _ENDLESS
+    elif not why and whole:
+        kept: Schema = {key: root[key] for key in ("$defs", "definitions") if key in root}
+        why = problem_of(json_grammar({**kept, **schema})) if path else whole
+    return (path, why) if why else None
+
+
+def _ends(schema: Any, root: Schema, above: frozenset[str] = frozenset()) -> bool:
+    """Whether there is a value that does not hold another of its own kind for ever."""
+    if not isinstance(schema, dict):
+        return True
+    ref = schema.get("$ref")
+    if ref is not None:
+        return ref not in above and _ends(resolved(schema, root), root, above | {ref})
+    fields, least = schema.get("properties", {}), schema.get("minItems", 0)
+    needed = [fields[name] for name in schema.get("required", ()) if name in fields]
+    needed += [*schema.get("prefixItems", ()), schema.get("items")] if least else []
+    ways: Any = schema.get("anyOf", schema.get("oneOf", (True,)))
+    some = any(_ends(way, root, above) for way in ways)
+    return some and all(_ends(part, root, above) for part in needed)
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
     """A schema, or what it refers to within the whole one."""
-    while isinstance(schema.get("$ref"), str):
+    for _ in range(_MAX_REFS):
+        if not isinstance(schema.get("$ref"), str):
+            return schema
         found: Any = root
-        for step in schema["$ref"].lstrip("#").split("/")[1:]:
+        for step in schema["$ref"].split("/")[1:]:
             found = found.get(step.replace("~1", "/").replace("~0", "~"), {})
-        if found is schema:
-            break
-        schema = found
-    return schema
+        schema = found if isinstance(found, dict) else {}
+    return {}
 
 
-def parts(schema: Schema) -> Iterator[tuple[str, Any]]:
+def _parts(schema: Schema) -> Iterator[tuple[str, Any]]:
     """The schemas inside one, each with the step of a path that leads to what it describes."""
     for name, part in schema.get("properties", {}).items():
         yield f".{name}", part
-    patterns = schema.get("patternProperties", {}).values()
-    for part in (*patterns, *(schema.get(key) for key in _SINGLE)):
+    free = [*schema.get("patternProperties", {}).values()]
+    for part in (*free, schema.get("items"), schema.get("additionalProperties")):
         if isinstance(part, dict):
             yield "[]", part
     for key in _SEVERAL:
@@ -153,52 +254,23 @@ def parts(schema: Schema) -> Iterator[tuple[str, Any]]:
             yield (f"[{number}]" if key == "prefixItems" else ""), part
 
 
-def closed(schema: Any, *, keep: bool = False, is_whole: bool = True) -> Any:
-    """A schema whose objects have the fields it names and no others, which might go on for ever.
-
-    Without what only people read, unless they are to `keep` it.
-    """
-    if not isinstance(schema, dict):
-        return schema
-    made: Schema = {}
-    for key, value in schema.items():
-        if key in _NAMED and isinstance(value, dict):
-            made[key] = {name: closed(part, keep=keep) for name, part in value.items()}
-        elif key in _SEVERAL and isinstance(value, list):
-            is_inner = key == "prefixItems" or (key != "allOf" and "properties" not in schema)
-            made[key] = [closed(part, keep=keep, is_whole=is_inner) for part in value]
-        elif key in _SINGLE:
-            made[key] = closed(value, keep=keep)
-        elif keep or key not in _TOLD:
-            made[key] = value
-    is_open = made.get("additionalProperties", True) is True
-    is_alone = not any(key in made for key in ("allOf", "anyOf", "oneOf", "$ref", "if"))
-    if is_whole and is_open and is_alone and ("properties" in made or "patternProperties" in made):
-        made["additionalProperties"] = False
-    return made
-
-
 def options_in(schema: Any, root: Schema) -> list[tuple[str, Any]] | None:
-    """What a value may be where that is one of a few, each with its name, or None."""
-    if not isinstance(schema, dict):
-        return None
-    schema = resolved(schema, root)
-    if "const" in schema:
-        return [(name_of(schema["const"]), schema["const"])]
-    if "enum" in schema:
-        names = schema.get("names") or map(name_of, schema["enum"])
-        return list(zip(names, schema["enum"], strict=True))
-    if schema.get("type") in ("boolean", "null"):
+    """What a value may be where that is one of a few, each with its label, or None."""
+    schema = resolved(schema, root) if isinstance(schema, dict) else {}
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if schema.get("type") in ("boolean", "null") and values is None:
         values = [True, False] if schema["type"] == "boolean" else [None]
-        return [(name_of(value), value) for value in values]
+    if values is not None:
+        return list(zip(schema.get("labels") or map(label_of, values), values, strict=True))
     found = [options_in(part, root) for part in schema.get("anyOf", schema.get("oneOf", ()))]
     if not found or None in found:
         return None
     return [option for options in found for option in options or ()]
 
 
-def name_of(value: object) -> str:
-    """How a model is to write one of a few values where nothing stands around it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+def label_of(value: object) -> str:
+    """What a model writes for one of a few values where nothing stands around it."""
+    if isinstance(value, Enum):
+        return value.value if isinstance(value.value, str) else value.name
+    words = {True: "yes", False: "no", None: "none"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)

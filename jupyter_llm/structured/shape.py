@@ -5,15 +5,46 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Generic, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
 from jupyter_llm.errors import OptionError
 
 T = TypeVar("T")
+
+
+class Quote(str):  # noqa: SLOT000 - a text with a dict, so that it can be copied
+    """A text that stands word for word in the prompt, from `start` to `end` of it.
+
+    A field is one where its type is `Quote` or `Annotated[str, Quote]`. The first of several equal
+    passages counts. `start` and `end` are None where no prompt is known.
+    """
+
+    start: int | None = None
+    end: int | None = None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.with_info_after_validator_function(cls._found, core_schema.str_schema())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, inner: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(inner), "quote": True}
+
+    @classmethod
+    def _found(cls, text: str, info: Any) -> Quote:
+        made, prompt = cls(text.strip()), info.context
+        if isinstance(prompt, str):
+            if not made or made not in prompt:
+                raise ValueError(f"{text!r} does not stand in the prompt")
+            made.start = prompt.index(made)
+            made.end = made.start + len(made)
+        return made
 
 
 @dataclass(frozen=True)
@@ -27,10 +58,11 @@ class Shape(Generic[T]):
     """
 
     constraint: Constraint | None
-    reader: Callable[[str], T] = field(repr=False)
+    reader: Callable[..., T] = field(repr=False)
     instruction: str = ""
     columns: tuple[str, ...] = ()
     choice_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    quoting: Callable[[str], Grammar] | None = field(default=None, repr=False)
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -40,11 +72,14 @@ class Shape(Generic[T]):
     @property
     def key(self) -> str:
         """A text that is the same for the same shape, in every process."""
-        kind = type(self.constraint).__name__
-        texts = self.choices
-        if isinstance(self.constraint, Grammar):
-            kind, texts = self.constraint.kind, (self.constraint.text,)
-        return json.dumps([kind, *texts, self.instruction], ensure_ascii=False)
+        return f"{self.constraint!r} {self.instruction}"
+
+    def for_prompt(self, text: str) -> Shape[T]:
+        """The shape of an answer to a prompt, which quotes must stand in."""
+        if self.quoting is None:
+            return self
+        reader = partial(self.reader, prompt=text)
+        return replace(self, constraint=self.quoting(text), reader=reader, quoting=None)
 
     def read(self, text: str) -> T:
         """The value that an answer's whole text stands for.
@@ -66,15 +101,13 @@ class Shape(Generic[T]):
         Plain dicts, lists, texts and numbers. Nothing is in it by half: a text appears with its
         last character, and a number when something stands behind it.
         """
-        if not isinstance(self.constraint, Grammar) or self.constraint.kind != "json":
-            return None
         from pydantic_core import from_json
 
         try:
             found = from_json(re.sub(r"-?\d[\d.eE+-]*$", "", text), allow_partial=True)
         except ValueError:
             return None
-        return found or None
+        return found if isinstance(found, dict | list) and found else None
 
 
 def shape_of(
@@ -100,9 +133,7 @@ def shape_of(
         return schema
     if choices is not None:
         return _choice(_labels(choices))
-    if schema is not None:
-        return _of_json(schema)
-    return _of_text("regex" if regex is not None else "lark", regex or grammar)
+    return _of_json(schema) if schema is not None else _of_language(given[0], ways[given[0]])
 
 
 def _reason(error: ValueError) -> str:
@@ -112,29 +143,18 @@ def _reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error).rstrip(".")
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(step) for step in first["loc"])
-    return f"{place}: {first['msg']}" if place else str(first["msg"])
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
-def _labels(choices: Iterable[object] | str) -> dict[str, object]:
+def _labels(choices: Any) -> Mapping[str, object]:
     """What the model may write for each of some choices, and which that is."""
-    from jupyter_llm.structured.schemas import name_of
+    from jupyter_llm.structured.schemas import label_of
 
     if isinstance(choices, str):
         choices = [part.strip() for part in choices.split(",")]
-    if isinstance(choices, Mapping):
-        return dict(choices)
     if not isinstance(choices, Iterable):
         raise OptionError(f"choices= are the texts to choose from, not {choices!r}.")
-    named = {}
-    for choice in choices:
-        if isinstance(choice, Enum):
-            name = choice.value if isinstance(choice.value, str) else choice.name
-        else:
-            is_plain = choice is None or isinstance(choice, bool | str)
-            name = name_of(choice) if is_plain else str(choice)
-        named[name] = choice
-    return named
+    return choices if isinstance(choices, Mapping) else {label_of(one): one for one in choices}
 
 
 def _choice(values: Mapping[str, T]) -> Shape[T]:
@@ -143,41 +163,63 @@ def _choice(values: Mapping[str, T]) -> Shape[T]:
             raise ValueError(f"{text.strip()!r} is none of {', '.join(values)}")
         return values[text.strip()]
 
-    return Shape(OneOf(tuple(values)), read)
+    return Shape(OneOf(tuple(values)), read, f"Answer with one of: {', '.join(values)}.")
 
 
-def _of_text(kind: Any, text: str | None) -> Shape[str]:
+def _of_language(kind: Any, text: object) -> Shape[str]:
+    from jupyter_llm.engine.local.grammar import fits, problem_of
+    from jupyter_llm.structured.schemas import refusal
+
     if not isinstance(text, str) or not text:
-        raise OptionError(f"A shape of that kind is written as a text, not {text!r}.")
-    return Shape(Grammar(kind, text), str)
+        raise OptionError(f"{kind}= is a text, not {text!r}.")
+    language = Grammar("regex" if kind == "regex" else "lark", text)
+    problem = problem_of(language)
+    if problem:
+        raise refusal("", f"{kind}={text!r}: {problem}")
+
+    def read(answer: str) -> str:
+        if not fits(language, answer):
+            raise ValueError(f"{answer!r} is not of that {kind}")
+        return answer
+
+    return Shape(language, read)
 
 
 def _of_json(written: Any) -> Shape[Any]:
-    """The shape of a type: a choice, a text of its own, or JSON."""
-    from jupyter_llm.structured import schemas
+    """The shape of a type or a JSON Schema: a choice, a text of its own, or JSON."""
+    from jupyter_llm.structured import schemas, spelling
+    from jupyter_llm.structured.short_form import type_of
 
-    adapter = schemas.adapter_of(written)
-    root = schemas.schema_of(adapter)
-
-    def read(text: str) -> Any:
-        return adapter.validate_json(text, by_alias=False, by_name=True)
-
+    is_schema = isinstance(written, Mapping)
+    if isinstance(written, str):
+        is_schema = written.lstrip().startswith("{")
+        written = written if is_schema else type_of(written)
+    root, read = (schemas.of_json_schema if is_schema else schemas.of_type)(written)
+    schemas.check(root)
     options = schemas.options_in(root, root)
     if options is not None:
-        values = {name: read(json.dumps(value)) for name, value in options}
-        return _choice(values)
+        return _choice({label: read(json.dumps(value)) for label, value in options})
     whole = schemas.resolved(root, root)
+    told = f"Answer in this form: {spelling.words_for(root)}"
+    is_quoting = '"quote": true' in json.dumps(root)
+    quoting = partial(spelling.quoting, root) if is_quoting else None
+    if quoting is not None:
+        quoting("")  # which finds out whether it can
     pattern = _pattern(whole)
     if pattern is not None:
-        constraint = Grammar("regex", pattern) if pattern else None
-        return Shape(constraint, lambda text: read(json.dumps(text)))
-    fields = cast("dict[str, Any]", whole.get("properties", {}))
-    return Shape(
-        Grammar("json", json.dumps(schemas.closed(root), ensure_ascii=False)),
-        read,
-        columns=tuple(fields),
-        choice_fields=dict(_choice_fields(fields, root)),
-    )
+
+        def read_text(text: str, **context: str) -> Any:
+            return read(json.dumps(text), **context)
+
+        language = Grammar("regex", pattern) if pattern else None
+        return Shape(language, read_text, told if len(whole) > 1 else "", quoting=quoting)
+    fields = whole.get("properties", {})
+    choices = {}
+    for name, part in fields.items():
+        options = schemas.options_in(part, root)
+        if options or schemas.resolved(part, root).get("type") in ("integer", "number"):
+            choices[name] = tuple(json.dumps(v, ensure_ascii=False) for _, v in options or ())
+    return Shape(schemas.json_grammar(root), read, told, tuple(fields), choices, quoting)
 
 
 def _pattern(schema: Mapping[str, Any]) -> str | None:
@@ -187,23 +229,8 @@ def _pattern(schema: Mapping[str, Any]) -> str | None:
     """
     if schema.get("type") != "string" or "format" in schema:
         return None
-    pattern = schema.get("pattern")
-    bounds = [schema.get("minLength"), schema.get("maxLength")]
+    pattern, least, most = (schema.get(key) for key in ("pattern", "minLength", "maxLength"))
     if pattern is None:
-        least, most = ("" if bound is None else bound for bound in bounds)
-        return f"(?s:.{{{least or 0},{most}}})" if (least, most) != ("", "") else ""
-    is_whole = pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith(r"\$")
-    return pattern if is_whole and bounds == [None, None] else None
-
-
-def _choice_fields(
-    fields: Mapping[str, Any], root: dict[str, Any]
-) -> Iterable[tuple[str, tuple[str, ...]]]:
-    from jupyter_llm.structured import schemas
-
-    for name, part in fields.items():
-        options = schemas.options_in(part, root)
-        if options is not None:
-            yield name, tuple(json.dumps(value, ensure_ascii=False) for _, value in options)
-        elif schemas.resolved(part, root).get("type") in ("integer", "number"):
-            yield name, ()
+        return "" if least is most is None else f"(?s:.{{{least or 0},{most or ''}}})"
+    is_whole = re.fullmatch(r"\^.*[^\\]\$", pattern) and least is most is None
+    return pattern if is_whole else None

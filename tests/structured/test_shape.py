@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
 from pydantic import BaseModel, Field
@@ -127,3 +127,29 @@ def test_one_shape_is_asked_for_in_one_way() -> None:
         shape_of()
     shape = shape_of(bool)
     assert shape_of(shape) is shape
+
+
+def test_a_text_of_a_language_is_read_only_if_it_is_one() -> None:
+    assert shape_of(regex="[a-c]+[0-9]").read("ab1") == "ab1"
+    with pytest.raises(ShapeError, match="'ab' is not of that regex"):
+        shape_of(regex="[a-c]+[0-9]").read("ab")
+    lark = shape_of(grammar='start: WORD " " WORD\nWORD: /[a-z]+/')
+    assert lark.read("hello you") == "hello you"
+    with pytest.raises(ShapeError, match="'hello' is not of that grammar"):
+        lark.read("hello")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"regex": "a(?=b)"}, "look-around.* Write instead: a pattern without"),
+        ({"grammar": "start: WORD"}, 'grammar=.*unknown name: "WORD"'),
+        ({"regex": ""}, "regex= is a text, not ''"),
+        ({"choices": 5}, "choices= are the texts to choose from, not 5"),
+        ({"choices": []}, "non-empty texts"),
+        ({"choices": ["a", ""]}, "non-empty texts"),
+    ],
+)
+def test_what_is_no_shape_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        shape_of(**given)

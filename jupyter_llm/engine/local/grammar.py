@@ -42,6 +42,13 @@ def problem_of(grammar: Grammar) -> str:
     return _problem(grammar.kind, grammar.text)
 
 
+def fits(grammar: Grammar, text: str) -> bool:
+    """Tell whether a whole text is of a language; needs no model, as `problem_of`."""
+    matcher = _compiled(grammar.kind, grammar.text, _bytes())
+    data = list(text.encode("utf-8", "replace"))
+    return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
+
+
 @lru_cache(_NUM_KEPT)
 def _problem(kind: str, text: str) -> str:
     try:
