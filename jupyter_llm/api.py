@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from jupyter_llm.chat.archive import Archive
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.structured.asking import PromptOptions, ShapeOptions
     from jupyter_llm.structured.chats import ShapedChat
+    from jupyter_llm.structured.columns import OnError
+    from jupyter_llm.structured.kept import KeptAnswers
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.proposal import Proposal
@@ -61,6 +63,7 @@ class LLM:
         self.timeline = Timeline()
         self.archive = Archive()
         self.prompts = PromptStore(lambda: self.archive.path)
+        self.prompts.cleared.add(lambda: self.kept.clear())  # noqa: PLW0108  there is none yet
         self.answers = AnswerLog(self.prompts)
         self.notebook = NotebookIdentity()
         self.notebook.watch(self.archive.follow)
@@ -68,6 +71,13 @@ class LLM:
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
         self.chats = Chats(self.current, self.timeline, self.answers, self.archive, _new_chat)
+
+    @cached_property
+    def kept(self) -> KeptAnswers:
+        """The answers of columns that are kept, for the same calls later."""
+        from jupyter_llm.structured.kept import KeptAnswers
+
+        return KeptAnswers(lambda: self.archive.path)
 
     @overload
     def __call__(self, prompt: str, **options: Unpack[PromptOptions]) -> Completion: ...
@@ -199,6 +209,96 @@ class LLM:
         from jupyter_llm.structured.batch import repeated
 
         return self.batch(repeated(prompt, n), **options)
+
+    def map(
+        self,
+        items: Any,
+        template: str,
+        *,
+        confidence: bool = False,
+        on_error: OnError = "raise",
+        limit: int | None = None,
+        keep: bool = True,
+        show_progress: ShowProgress | None = None,
+        **options: Unpack[ShapeOptions],
+    ) -> Any:
+        """Ask the same of every row: of a list, a Series, a frame, an Arrow table, any iterable.
+
+        In the template stand `{{column}}`s, or `{{item}}` where a row is one value; without any the
+        row follows it. There comes back a value a row, as the same kind, in the same order, with
+        the same index; of an object in a frame, a frame of its fields. Lists get the values as
+        they are, columns of frames plain ones. A row with a missing value is not asked; it is null.
+
+        Equal prompts are asked once, those that begin alike one after another, at a priority that
+        chats do not feel. Answers are kept as they come: what was stopped, even by `kill -9`, goes
+        on with the same call; `keep=False` asks anew, and leaves nothing on the disk. With a `seed`
+        each row has one of its own, which follows from that and its prompt.
+
+        Parameters
+        ----------
+        items
+            The rows; of an iterable that has no end, `limit` says how many.
+        template
+            The prompt, with the columns that are put in.
+        confidence
+            Also give how likely each answer was, as a frame (of a list, mappings): `value` and
+            `confidence`; of an object, its fields and a `…_confidence` for each that has one.
+        on_error
+            With "raise" all other rows are finished, and then `ColumnError` has the column. With
+            "null" rows that failed are null, and a frame says why in `error`.
+        limit
+            Ask the first rows alone, and say how long all would take.
+        show_progress
+            Is told how far it is; without it a line says so.
+        **options
+            `schema`, `choices`, `regex` or `grammar`, `system`, `model` and the sampling options.
+
+        Raises
+        ------
+        ColumnError
+            Some rows failed.
+        PromptInterrupted
+            The user interrupted; `best` is the column so far.
+        """
+        from jupyter_llm.structured.columns import MapCall
+
+        kept = self.kept if keep else None
+        call = MapCall(
+            *(items, template, options),
+            confidence=confidence,
+            on_error=on_error,
+            limit=limit,
+            kept=kept,
+        )
+        return call.run(self.current.get, show_progress)
+
+    async def amap(
+        self,
+        items: Any,
+        template: str,
+        *,
+        confidence: bool = False,
+        on_error: OnError = "raise",
+        limit: int | None = None,
+        keep: bool = True,
+        show_progress: ShowProgress | None = None,
+        **options: Unpack[ShapeOptions],
+    ) -> Any:
+        """Ask the same of every row while the event loop goes on; see `map`.
+
+        Cancelling the task stops it. The rows are read on another thread.
+        """
+        from jupyter_llm.structured.columns import MapCall, in_background
+
+        kept = self.kept if keep else None
+        call = MapCall(
+            *(items, template, options),
+            confidence=confidence,
+            on_error=on_error,
+            limit=limit,
+            kept=kept,
+        )
+        return await in_background(call, self.current.get, show_progress)
 
     def score(
         self,

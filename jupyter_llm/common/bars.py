@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.controls import plain
 
@@ -112,14 +112,33 @@ def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProg
     """
     if show is not None:
         return nullcontext(show)
+    place = _place()
+    if place == "cell":
+        return _below_the_cell()
+    return nullcontext(lambda _step: None) if place is None else TerminalLine(sys.stderr)
+
+
+def note(text: str, show: ShowProgress | None = None) -> None:
+    """Say what came of something, where its steps were shown, in a line that stays."""
+    place = _place()
+    if show is not None:
+        show(Step(text, 1.0))
+    elif place == "cell":
+        from IPython.display import display
+
+        display({"text/plain": text}, raw=True)
+    elif place == "terminal":
+        sys.stderr.write(f"{plain(text)}\n")
+
+
+def _place() -> Literal["cell", "terminal"] | None:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if threading.current_thread() is threading.main_thread():
-        if getattr(shell, "kernel", None) is not None:
-            return _below_the_cell()
-        if sys.stderr.isatty():
-            return TerminalLine(sys.stderr)
-    return nullcontext(lambda _step: None)
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    if getattr(shell, "kernel", None) is not None:
+        return "cell"
+    return "terminal" if sys.stderr.isatty() else None
 
 
 @contextmanager

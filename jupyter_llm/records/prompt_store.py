@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
+from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.notebook.cells.path import absolute
@@ -93,6 +94,8 @@ class PromptStore:
 
     def __init__(self, notebook: Callable[[], Path | None] = lambda: None) -> None:
         self._notebook = notebook
+        self.cleared = Watchers()
+        """Who else keeps what was asked in a notebook, and is to clear it, too."""
 
     def keep(self, prompt_sha256: str, prompt: KeptPrompt) -> None:
         """Write a prompt in the background; returns at once."""
@@ -109,6 +112,7 @@ class PromptStore:
     def clear(self) -> None:
         """Remove all prompts of this notebook from the disk, in the background."""
         _write("DELETE FROM prompts WHERE owner = ? OR owner IS NULL", self._owner)
+        self.cleared.tell()
 
     def follow(self, change: PathChange) -> None:
         """Go along with a notebook that was renamed."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 from dataclasses import replace
 from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, SupportsIndex, TypeVar
 
+from jupyter_llm.common.bars import TICK_S
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import check_may_wait
@@ -41,11 +42,13 @@ def outcomes(
     *,
     ahead: int = _AHEAD,
     streams: dict[int, Stream] | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[int, Completion | JupyterLLMError]]:
     """Yield what each request comes to, or why it failed, with its number; the first done first.
 
     A request is taken when there is room for it, so memory is flat however many there are. Whoever
-    goes away cancels what is not done; in `streams` stands what was not taken.
+    goes away cancels what is not done; in `streams` stands what was not taken. While nothing comes,
+    `tick` is called every now and then.
     """
     check_may_wait()
     done: SimpleQueue[int] = SimpleQueue()
@@ -63,7 +66,11 @@ def outcomes(
                     streams[number].future.add_done_callback(tell)
             if not streams:
                 return
-            number = done.get()
+            try:
+                number = done.get(timeout=TICK_S)
+            except Empty:
+                tick()
+                continue
             yield number, _outcome(streams[number])
             del streams[number]
     finally:

@@ -1,0 +1,204 @@
+"""Keeps the answers of rows on disk, so that a column that was stopped goes on where it was.
+
+An answer stands under a hash of all that it depends on, sealed with another one: it can be read by
+whoever asks the same, and by nobody else, not even from what a file system keeps of deleted rows.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256, shake_256
+from typing import TYPE_CHECKING, Self
+
+from jupyter_llm.common.database import Schema, store
+from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
+from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
+from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.notebook.cells.path import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    from sqlite3 import Connection
+
+    from jupyter_llm.engine.request import Request
+
+_MAX_BYTES = 128 << 20  # of all answers; the oldest go first
+_MAX_HERE = 100_000  # answers that are known without a disk
+_MOST_NAMES = 500  # in a statement
+_MAX_UNPACKED = 16 << 20  # no answer is longer
+_NAME_SIZE, _ONCE_SIZE = 16, 8
+
+# A row's number is that of the last one and its own size: how many bytes stand before it is known
+# without a count.
+_SCHEMA = Schema(
+    "kept",
+    (
+        (
+            """CREATE TABLE kept (
+                number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, owner BLOB, answer BLOB
+            )""",
+            "CREATE INDEX kept_by_owner ON kept (owner)",
+        ),
+    ),
+)
+_PUT = (
+    "INSERT OR REPLACE INTO kept VALUES"
+    " ((SELECT coalesce(max(number), 0) FROM kept) + 100 + length(:answer), :name, :owner, :answer)"
+)
+_TRIM = "DELETE FROM kept WHERE number <= (SELECT max(number) FROM kept) - ?"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What is kept of a completion; `logprobs` are those of the texts of a choice.
+
+    `confidence` is how likely another answer was, or each of its fields, where that was asked for.
+    """
+
+    text: str
+    reasoning: str = ""
+    logprobs: tuple[float, ...] = ()
+    confidence: float | dict[str, float] | None = None
+
+    @classmethod
+    def of(cls, completion: Completion) -> Self:
+        """What is to be known of a completion that ended by itself."""
+        scores = completion.choice.scores if completion.choice is not None else ()
+        logprobs = tuple(score.logprob for score in scores)
+        return cls(completion.text, completion.reasoning, logprobs)
+
+    def completion(self, request: Request, model: str) -> Completion:
+        """The completion again, without what it cost and how it was made."""
+        texts = request.constraint.texts if isinstance(request.constraint, OneOf) else ()
+        scores = tuple(Score(t, (p,)) for t, p in zip(texts, self.logprobs, strict=False))
+        return Completion(
+            text=self.text,
+            reasoning=self.reasoning,
+            finish_reason="stop",
+            usage=Usage(),
+            model=model,
+            choice=Choice(scores) if scores else None,
+        )
+
+
+def secret_of(request: Request, model_sha256: str, shape: str) -> bytes:
+    """What nobody has who does not ask the same of the same model."""
+    constraint = [type(request.constraint).__name__, request.constraint]
+    asked = [model_sha256, shape, constraint, request.prompt, request.answer_prefix, request.params]
+    return sha256(packed(asked)).digest()
+
+
+class KeptAnswers:
+    """The answers of all columns that a user had filled, 128 MB at most. Safe from any thread.
+
+    What a notebook has kept can be cleared, and what was kept while nobody knew whose it is;
+    `notebook` tells its path, if known.
+    """
+
+    def __init__(self, notebook: Callable[[], Path | None] = lambda: None) -> None:
+        self._notebook = notebook
+        self._lock = threading.Lock()
+        self._waiting: list[dict[str, object]] = []  # what the next write takes along
+
+    def find(self, secrets: Sequence[bytes]) -> dict[bytes, KeptAnswer]:
+        """What is kept under some secrets, and sound."""
+        names = {_name(secret): secret for secret in secrets}
+
+        def look(connection: Connection) -> list[tuple[bytes, bytes]]:
+            found: list[tuple[bytes, bytes]] = []
+            left = list(names)
+            while left:
+                some, left = left[:_MOST_NAMES], left[_MOST_NAMES:]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT name, answer FROM kept WHERE name IN ({marks})"  # noqa: S608  marks
+                found += connection.execute(query, some).fetchall()
+            return found
+
+        rows: list[tuple[bytes, bytes]] = store().read(_SCHEMA, look, []) if names else []
+        opened = ((names[name], _opened(names[name], answer)) for name, answer in rows)
+        return {secret: answer for secret, answer in opened if answer is not None}
+
+    def put(self, answers: Mapping[bytes, KeptAnswer]) -> None:
+        """Write some answers in the background; returns at once."""
+        owner = self._owner
+        rows: list[dict[str, object]] = [
+            {"name": _name(secret), "owner": owner, "answer": _sealed(secret, answer)}
+            for secret, answer in answers.items()
+        ]
+        with self._lock:
+            self._waiting += rows
+            if len(self._waiting) == len(rows) > 0:
+                store().write(_SCHEMA, partial(self._write, self._waiting))
+
+    def _write(self, rows: list[dict[str, object]], connection: Connection) -> None:
+        with self._lock:
+            if self._waiting is rows:
+                self._waiting = []
+        connection.executemany(_PUT, rows)
+        connection.execute(_TRIM, (_MAX_BYTES,))
+
+    def clear(self) -> None:
+        """Remove all answers of this notebook from the disk, in the background."""
+        _write("DELETE FROM kept WHERE owner = ? OR owner IS NULL", self._owner)
+
+    @property
+    def _owner(self) -> bytes | None:
+        path = self._notebook()
+        return None if path is None else _owner(path)
+
+
+class AnswersHere:
+    """The latest answers of one column, of which nothing is to be on the disk."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, KeptAnswer] = {}
+
+    def find(self, secrets: Sequence[bytes]) -> dict[bytes, KeptAnswer]:
+        """What is known under some secrets."""
+        return {one: self._answers[one] for one in secrets if one in self._answers}
+
+    def put(self, answers: Mapping[bytes, KeptAnswer]) -> None:
+        """Note some answers."""
+        self._answers.update(answers)
+        while len(self._answers) > _MAX_HERE:
+            del self._answers[next(iter(self._answers))]
+
+
+def _write(statement: str, *values: object) -> None:
+    store().write(_SCHEMA, lambda connection: connection.execute(statement, values))
+
+
+def _owner(notebook: Path) -> bytes:
+    return sha256(os.fsencode(absolute(notebook))).digest()[:_NAME_SIZE]
+
+
+def _name(secret: bytes) -> bytes:
+    return sha256(secret).digest()[:_NAME_SIZE]
+
+
+def _sealed(secret: bytes, answer: KeptAnswer) -> bytes:
+    once = os.urandom(_ONCE_SIZE)
+    return once + _mixed(zlib.compress(packed(answer)), secret + once)
+
+
+def _opened(secret: bytes, data: object) -> KeptAnswer | None:
+    """The answer that was sealed; None if it is not as we write it."""
+    if not isinstance(data, bytes):
+        return None
+    unpacker = zlib.decompressobj()  # which checks a sum
+    try:
+        mixed = _mixed(data[_ONCE_SIZE:], secret + data[:_ONCE_SIZE])
+        text = unpacker.decompress(mixed, _MAX_UNPACKED)
+        return unpacked(text, KeptAnswer) if unpacker.eof else None
+    except (zlib.error, DamagedValueError):
+        return None
+
+
+def _mixed(data: bytes, secret: bytes) -> bytes:
+    pad = shake_256(secret).digest(len(data))
+    return (int.from_bytes(data) ^ int.from_bytes(pad)).to_bytes(len(data))
