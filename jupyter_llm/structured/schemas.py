@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Enum
 from typing import Any
+from urllib.parse import unquote
 from warnings import catch_warnings, simplefilter
 
 from pydantic import ConfigDict, TypeAdapter
@@ -230,13 +231,19 @@ def _ends(schema: Any, root: Schema, above: frozenset[str] = frozenset()) -> boo
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """A schema, or what it refers to within the whole one."""
+    """A schema, or what it refers to within the whole one; nothing where that is not there."""
     for _ in range(_MAX_REFS):
-        if not isinstance(schema.get("$ref"), str):
+        ref = schema.get("$ref")
+        if not isinstance(ref, str):
             return schema
-        found: Any = root
-        for step in schema["$ref"].split("/")[1:]:
-            found = found.get(step.replace("~1", "/").replace("~0", "~"), {})
+        start, *steps = unquote(ref).replace("~1", "\0").split("/")
+        found: Any = root if start == "#" else {}
+        try:
+            for step in steps:
+                key = step.replace("\0", "/").replace("~0", "~")
+                found = found[int(key) if isinstance(found, list) else key]
+        except (LookupError, ValueError, TypeError):
+            return {}
         schema = found if isinstance(found, dict) else {}
     return {}
 

@@ -157,6 +157,16 @@ WORKS: list[tuple[Any, str, Any]] = [
     (TypeAdapter(list[bool]), "[true]", [True]),
     ("name, age int?", '{"name": "Ada", "age": null}', {"name": "Ada", "age": None}),
     ({"type": "array", "items": {"enum": [1, "a"]}}, '[1, "a"]', [1, "a"]),
+    (
+        {
+            "prefixItems": [{"type": "null"}, {"$ref": "#/prefixItems/0"}],
+            "type": "array",
+            "items": False,
+            "minItems": 2,
+        },
+        "[null, null]",
+        [None, None],
+    ),
     (Annotated[str, Quote], "any words", "any words"),
 ]
 
