@@ -14,7 +14,7 @@ from support.waiting import until
 
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.constraint import BeginsWith, Constraint
+from jupyter_llm.engine.constraint import BeginsWith, Constraint, OneOf
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Request, Special
 from jupyter_llm.errors import (
@@ -144,6 +144,25 @@ def test_an_answer_begins_with_one_of_the_texts_and_says_so_in_its_record(
     free = ask(engine, 3, answer_prefix=answer_prefix).provenance
     assert free is not None
     assert not free.is_constrained
+
+
+def test_an_answer_that_is_one_of_some_texts_is_whole_and_says_how_likely_each_was(
+    engine: Engine,
+) -> None:
+    texts = ("yes", "no", "not at all")
+    stream = submit(engine, 1, constraint=OneOf(texts), stop=("o",))
+    completion = stream.result(timeout=30)
+    assert completion.text in texts
+    assert "".join(chunk.text for chunk in stream) == completion.text
+    assert completion.finish_reason == "stop"
+    assert completion.choice is not None
+    probabilities = completion.choice.probabilities
+    assert tuple(probabilities) == texts
+    assert max(probabilities, key=lambda text: probabilities[text]) == completion.text
+    assert sum(probabilities.values()) == pytest.approx(1)
+    assert 0 <= completion.choice.elsewhere <= 1
+    assert completion.provenance is not None
+    assert completion.provenance.is_constrained
 
 
 @pytest.mark.parametrize("more", [{"prompt": "a b"}, {"answer_prefix": "a b"}], ids=str)

@@ -40,6 +40,7 @@ class FakeModel:
     outcomes: list[Decoded] = field(default_factory=list)  # of the next batches; then OK
     batches: list[Batch] = field(default_factory=list)  # that were evaluated
     next_ids: list[int] = field(default_factory=list)
+    spare_ids: range = range(100, 102)
 
     num_cells: int = field(init=False)
 
@@ -53,12 +54,16 @@ class FakeModel:
         # A batch that ends early leaves a part of itself behind.
         num_evaluated = len(batch) if outcome is Decoded.OK else (len(batch) + 1) // 2
         self.next_ids = []
-        columns = (batch.seq_ids, batch.positions, batch.token_ids)
-        for seq_id, position, token_id in list(zip(*columns, strict=True))[:num_evaluated]:
-            cells = self.cells.setdefault(seq_id, [])
-            assert position == len(cells), "positions go on from what is resident"
-            cells.append(Cell(token_id))
-            self.next_ids.append(next_token(self.tokens(seq_id)))
+        for index in range(num_evaluated):
+            cell = Cell(batch.token_ids[index])
+            read = []
+            for seq_id in (batch.seq_ids[index], *batch.also.get(index, ())):
+                cells = self.cells.setdefault(seq_id, [])
+                assert batch.positions[index] == len(cells), "positions go on from what is resident"
+                cells.append(cell)
+                read.append(self.tokens(seq_id))
+            assert read.count(read[0]) == len(read), "what several share has the same before it"
+            self.next_ids.append(next_token(read[0]))
         if outcome is Decoded.OK:
             self.batches.append(batch)
         return outcome
@@ -166,14 +171,17 @@ class FakeDrafter:
 
 @dataclass(slots=True)
 class FakeScorer:
-    """Notes what it judged, and what the model would have written instead."""
+    """Notes what the model would have written after each part of the paths."""
 
     model: FakeModel
-    judged: list[tuple[int, int]] = field(default_factory=list)
+    paths: list[tuple[int, ...]]
+    judged: dict[tuple[int, ...], int] = field(default_factory=dict)
 
-    def observe(self, index: int, token_id: int) -> None:
+    def observe(self, index: int, number: int, size: int) -> None:
+        path = self.paths[number][:size]
         assert self.model.batches[-1].wants_logits[index]
-        self.judged.append((token_id, self.model.next_ids[index]))
+        assert path not in self.judged
+        self.judged[path] = self.model.next_ids[index]
 
 
 @dataclass(slots=True)
@@ -210,10 +218,10 @@ class Engine:
     def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:
         return self.submit(prompt, 0, priority=Priority.BACKGROUND, is_pinned=is_pinned)
 
-    def score(self, prompt: list[int], text: list[int]) -> Sequence:
-        """Queue a text to be judged after a prompt."""
-        scorer = FakeScorer(self.model)
-        return self._queue(Sequence([*prompt, *text], 0, scorer=scorer, num_given=len(prompt)))
+    def score(self, prompt: list[int], paths: list[tuple[int, ...]], **more: Any) -> Sequence:
+        """Queue texts to be judged after a prompt."""
+        scorer = FakeScorer(self.model, paths)
+        return self._queue(Sequence(list(prompt), 0, scorer=scorer, paths=paths, **more))
 
     def _queue(self, sequence: Sequence) -> Sequence:
         self.scheduler.submit(sequence)
@@ -249,6 +257,7 @@ class Engine:
         assert len(busy) == self.scheduler.num_running
         for slot in self.slots._slots:
             assert slot.token_ids == self.model.tokens(slot.seq_id)
+        assert not any(map(self.model.tokens, self.model.spare_ids))
         for sequence in self.sequences:
             if isinstance(sequence.sampler, FakeSampler):
                 assert sequence.sampler.num_closed == (sequence.finish_reason is not None)

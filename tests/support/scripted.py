@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,8 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.engine.completion import Chunk, Completion, Progress, Score, Usage, answer_record
-from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.completion import (
+    Choice,
+    Chunk,
+    Completion,
+    Progress,
+    Score,
+    Usage,
+    answer_record,
+)
+from jupyter_llm.engine.constraint import BeginsWith, OneOf
 from jupyter_llm.engine.info import EngineStatus, FimTokens, ModelInfo, NotebookTokens, Work
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
@@ -43,6 +52,8 @@ CONTEXT = ContextSettings(
 
 class ScriptedEngine:
     """Replies from a queue of texts, one chunk a word; remembers what it was asked.
+
+    Of a choice the next reply is the likeliest if it is one, else the first: 0.7, others share 0.2.
 
     Without a reply left it answers "word word word …", as long as it is let. Counts a token a
     character, and a special part as one: those of `CONTROL_TEXTS`, `fim` and `notebook`. With
@@ -106,6 +117,13 @@ class ScriptedEngine:
         begins = request.constraint if isinstance(request.constraint, BeginsWith) else None
         if begins is not None and not reply.startswith(begins.texts):
             reply = begins.texts[0] + reply
+        choice: Choice | None = None
+        if isinstance(request.constraint, OneOf):
+            texts = request.constraint.texts
+            reply = reply if reply in texts else texts[0]
+            others = 0.2 / len(texts)
+            scores = (Score(t, (math.log(0.7 if t == reply else others),)) for t in texts)
+            choice = Choice(tuple(scores))
         cancelled = threading.Event()
         written: list[str] = []
         thoughts: list[str] = []
@@ -138,6 +156,7 @@ class ScriptedEngine:
                 usage=usage,
                 model=self.info.name,
                 seed=seed,
+                choice=choice if reason == "stop" else None,
                 provenance=answer_record(
                     Writer(model=ModelFacts.of(self.info, None), context=CONTEXT, build="test"),
                     params,
@@ -182,6 +201,8 @@ class ScriptedEngine:
                 pass
             limit = request.params.max_tokens or N_CTX - num_tokens
             text, reason = _cut(reply, request.params.stop, limit)
+            if choice is not None:
+                text, reason = reply, "stop"
             for word in _words(text):
                 if cancelled.is_set() or self.is_closed:
                     feed.finish(completion("cancelled"))

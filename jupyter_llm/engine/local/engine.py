@@ -18,7 +18,7 @@ import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted, Score
-from jupyter_llm.engine.constraint import BeginsWith, Grammar
+from jupyter_llm.engine.constraint import BeginsWith, Grammar, OneOf
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
@@ -166,7 +166,9 @@ class LocalEngine:
         texts = [check_text(text, is_raw=True) for text in continuations]
         if not texts:
             return []
-        return self._read_together(partial(self._score, prompt, texts), Priority.CHAT)
+        start = partial(self._score, prompt, texts)
+        scores: list[list[Score]] = self._read_together(start, Priority.CHAT)
+        return scores[0]
 
     def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd)."""
@@ -485,6 +487,8 @@ class LocalEngine:
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
+        if isinstance(request.constraint, OneOf):
+            return self._start_choice(generation, token_ids)
         mask: Mask | None = None
         if isinstance(request.constraint, BeginsWith):
             mask = BeginningMask(request.constraint, self._model.weights.vocabulary)
@@ -512,6 +516,36 @@ class LocalEngine:
         except BaseException:
             sampler.close()
             raise
+        return sequence
+
+    def _start_choice(self, generation: Generation, token_ids: list[int]) -> Sequence:
+        """Let the texts be judged of which the answer to these tokens is one."""
+        request, lane, tokenizer = generation.request, generation.lane, self._model.tokenizer
+        assert isinstance(request.constraint, OneOf)
+        assert lane is not None
+        ends = set(self._model.weights.end_ids)
+        stops = tokenizer.stops(request.prompt)
+        if stops:
+            ends.update(self._model.weights.vocabulary.fitting([s.encode() for s in stops]))
+        # What blanks a model puts before its answer there is none of it.
+        is_led = bool(stops) and not request.answer_prefix
+        leads = {f" {text}" if is_led else text: text for text in request.constraint.texts}
+        tokenized = {leads[led]: ids for led, ids in tokenizer.following(token_ids, leads).items()}
+        ends = ends if request.constraint.is_whole else set()
+        generation.scorer = scorer = LogprobScorer(lane.context, tokenized.values(), ends)
+        generation.texts = tokenized
+        sequence = Sequence(
+            token_ids,
+            max_tokens=scorer.num_tokens,
+            conversation=request.conversation,
+            priority=request.priority,
+            is_pinned=request.is_pinned,
+            is_private=request.is_private,
+            scorer=scorer,
+            paths=scorer.paths,
+        )
+        lane.prepare(token_ids, request.conversation, num_more=scorer.num_tokens)
+        lane.scheduler.submit(sequence)
         return sequence
 
     def _with_room(self, request: Request, *, think: bool | None) -> Request:
@@ -580,20 +614,25 @@ class LocalEngine:
                     lane.scheduler.finish(sequence, "cancelled")
 
     def _score(
-        self, prompt: Prompt, texts: collections.abc.Sequence[str], together: ReadTogether[Score]
+        self,
+        prompt: Prompt,
+        texts: collections.abc.Sequence[str],
+        together: ReadTogether[list[Score]],
     ) -> None:
         given = list(self._model.tokenizer.tokenize(prompt, think=False))
         if not given:
             raise EmptyPromptError
         self._end_background()
         lane = together.lane = self._model.lanes[0]
-        tokenized = [self._model.weights.tokenize(text, is_special=False) for text in texts]
-        # All that is given counts.
-        lane.prepare([*given, given[-1]], None, num_more=max(map(len, tokenized)))
-        for text, token_ids in zip(texts, tokenized, strict=True):
-            scorer = LogprobScorer(lane.context)
-            sequence = Sequence(given + token_ids, 0, scorer=scorer, num_given=len(given))
-            self._join(sequence, together, partial(_scored, text, scorer))
+        tokenized = self._model.tokenizer.following(given, texts)
+        scorer = LogprobScorer(lane.context, tokenized.values())
+        sequence = Sequence(given, scorer.num_tokens, scorer=scorer, paths=scorer.paths)
+        lane.prepare(given, None, num_more=scorer.num_tokens)
+        self._join(
+            sequence,
+            together,
+            lambda: [Score(text, scorer.logprobs(tokenized[text])) for text in texts],
+        )
 
     def _embed(self, texts: list[list[int]], together: ReadTogether[np.ndarray]) -> None:
         lane = together.lane = self._model.embedding_lane
@@ -601,9 +640,13 @@ class LocalEngine:
             lane.clear()
         for token_ids in texts:
             pooler = self._model.pooler()
-            # The last token follows what is read, as the one that is judged by a scorer does.
+            # Each token from the first one on counts.
             sequence = Sequence(
-                [*token_ids, token_ids[-1]], 0, scorer=pooler, num_given=1, priority=Priority.BULK
+                token_ids[:1],
+                0,
+                scorer=pooler,
+                paths=[tuple(token_ids[1:])],
+                priority=Priority.BULK,
             )
             self._join(sequence, together, partial(getattr, pooler, "pooled"))
 
@@ -644,6 +687,8 @@ class LocalEngine:
         reason = sequence.finish_reason if is_last else None
         if generation.is_looping and reason is None:
             reason = "repetition"
+        if generation.scorer is not None:
+            generation.choose()
         if generation.detokenizer.is_stopped:
             reason = "stop"
         if reason is not None:
@@ -676,7 +721,3 @@ class LocalEngine:
                 return
             if command is not None:
                 command()
-
-
-def _scored(text: str, scorer: LogprobScorer) -> Score:
-    return Score(text, tuple(scorer.logprobs))

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jupyter_llm.engine.completion import (
+    Choice,
     Chunk,
     Completion,
     Progress,
     ProgressState,
+    Score,
     Usage,
     answer_record,
 )
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.sampler import RecordingSampler
+    from jupyter_llm.engine.local.sampler import LogprobScorer, RecordingSampler
     from jupyter_llm.engine.local.scheduler import Sequence
     from jupyter_llm.engine.local.slots import Slot
     from jupyter_llm.engine.options import FinishReason
@@ -52,6 +54,9 @@ class Generation:
     file_key: str | None = None  # of the model file
     sequence: Sequence | None = None
     recorder: RecordingSampler | None = None
+    scorer: LogprobScorer | None = None  # of texts, where the answer is one of them
+    texts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # with their tokens
+    choice: Choice | None = None
     is_exact: bool = False
     num_tokens: int = 0
     detokenizer: Detokenizer = field(init=False)
@@ -105,6 +110,20 @@ class Generation:
         self.feed.finish(completion)
         return completion
 
+    def choose(self) -> None:
+        """Answer with the likeliest of the texts, once they are judged."""
+        assert self.scorer is not None
+        assert self.sequence is not None
+        scores = tuple(Score(t, self.scorer.logprobs(ids)) for t, ids in self.texts.items())
+        text = max(scores, key=lambda score: score.logprob).text  # the first of equals
+        self.choice = Choice(scores)
+        self.sequence.token_ids = [
+            *self.sequence.token_ids[: self.sequence.num_prompt],
+            *self.texts[text],
+        ]
+        self.num_tokens = len(self.texts[text])
+        self._put(text)
+
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""
         self._send()
@@ -131,6 +150,7 @@ class Generation:
             provenance=self._provenance(text, reasoning, usage, reason),
             tokens_of=self.file_key,
             reasoning=reasoning,
+            choice=self.choice,
         )
 
     def progress(self) -> Progress:

@@ -337,7 +337,7 @@ class Weights:
 
 
 class _BatchMemory:
-    """A llama_batch over memory of our own; every token belongs to one sequence."""
+    """A llama_batch over memory of our own."""
 
     def __init__(self, size: int) -> None:
         self._token = (lib.llama_token * size)()
@@ -348,9 +348,9 @@ class _BatchMemory:
         pointer = ctypes.POINTER(lib.llama_seq_id)
         step = ctypes.sizeof(lib.llama_seq_id)
         start = ctypes.addressof(self._seq_id)
-        self._seq_id_pointers = (pointer * size)(
-            *(ctypes.cast(start + index * step, pointer) for index in range(size))
-        )
+        self._several: dict[int, Any] = {}  # tokens of several sequences, and the array of these
+        self._own = [ctypes.cast(start + index * step, pointer) for index in range(size)]
+        self._seq_id_pointers = (pointer * size)(*self._own)
         self.batch = lib.llama_batch(
             n_tokens=0,
             token=self._token,
@@ -365,6 +365,15 @@ class _BatchMemory:
         self._token[:count] = batch.token_ids
         self._pos[:count] = batch.positions
         self._seq_id[:count] = batch.seq_ids
+        for index in self._several:
+            self._num_seq_ids[index] = 1
+            self._seq_id_pointers[index] = self._own[index]
+        self._several = {}
+        for index, others in batch.also.items():
+            several = (batch.seq_ids[index], *others)
+            self._several[index] = array = (lib.llama_seq_id * len(several))(*several)
+            self._num_seq_ids[index] = len(several)
+            self._seq_id_pointers[index] = ctypes.cast(array, type(self._own[index]))
         self._logits[:count] = [int(wanted) for wanted in batch.wants_logits]
         self.batch.n_tokens = count
         return self.batch
@@ -377,6 +386,7 @@ class _BatchMemory:
 class Context:
     """A KV cache for `num_slots` sequences over loaded weights; evaluates batches.
 
+    A unified one may have `num_spares` more sequences, for what is forgotten after a batch.
     The cache is unified, `n_ctx` cells that all sequences share, or gives each sequence a stream
     of its own for `n_ctx` tokens. Sliding-window layers keep all their cells. A context with
     streams may set `group_size`, so that tokens are evaluated in groups; see `groups`.
@@ -393,6 +403,7 @@ class Context:
         flash_attention: bool,
         is_unified: bool = True,
         kv_type: KvType = "f16",
+        num_spares: int = 0,
     ) -> None:
         params = lib.llama_context_default_params()
         params.kv_unified = is_unified
@@ -408,6 +419,7 @@ class Context:
         self._wanted_batch = n_batch
         self._weights = weights
         self._is_unified = is_unified
+        self._num_spares = num_spares
         self._window: int = lib.llama_model_n_swa(weights._pointer)  # noqa: SLF001
         self.n_vocab = weights.n_vocab
         self.can_trim = weights.can_trim
@@ -426,7 +438,8 @@ class Context:
         num_fillers = 0 if is_unified else NUM_FILLERS * num_slots
         params.n_ctx = n_ctx if is_unified else padded(n_ctx + NUM_FILLERS) * num_slots
         params.n_batch = params.n_ubatch = self._wanted_batch + num_fillers
-        params.n_seq_max = num_slots
+        params.n_seq_max = num_slots + self._num_spares
+        self.spare_ids = range(num_slots, params.n_seq_max)
         params.n_threads = params.n_threads_batch = self.n_threads
         self._pointer = self._open(self._weights, params)
         self.num_slots = num_slots

@@ -33,6 +33,7 @@ _BESIDE_SHARE = 0.5  # of the free memory: a model beside others leaves as much 
 _PAD = 256  # llama.cpp makes the KV cache of each stream a multiple of it
 _MOST_STREAMS = 4  # that short promised texts have; more are no faster
 NUM_SEQUENCES = 32  # that stay resident; one in itself costs next to nothing
+NUM_SPARES = 32  # sequences beside these, for what is forgotten after a batch
 NUM_FILLERS = MAX_GROUP - 1  # cells that a stream needs beside its tokens; see `groups`
 _EXACT_N_BATCH = 256  # tokens; without flash attention each takes memory for its scores
 _BLOCKS = {"f16": (1, 2), "q8_0": (32, 34)}  # elements and bytes of a block
@@ -113,6 +114,14 @@ def padded(num_cells: int) -> int:
     return -(-num_cells // _PAD) * _PAD
 
 
+def num_spares(shape: ModelShape, n_batch: int) -> int:
+    """How many spare sequences the fast lane has: none where each takes a state of its own.
+
+    llama.cpp wants room in a batch for a token of each sequence.
+    """
+    return 0 if shape.state_elements else max(0, min(NUM_SPARES, n_batch - NUM_SEQUENCES))
+
+
 def kv_bytes(shape: ModelShape, num_cells: int, kv_type: KvType = "f16") -> int:
     """The size of a KV cache of so many cells.
 
@@ -156,7 +165,7 @@ def memory_need(file: ModelFile, options: EngineOptions, n_ctx: int) -> MemoryNe
     context = context_need(
         file.shape,
         n_ctx,
-        num_sequences=NUM_SEQUENCES,
+        num_sequences=NUM_SEQUENCES + num_spares(file.shape, min(options.batch_size, n_ctx)),
         n_batch=options.batch_size,
         kv_type=options.kv_type,
         flash_attention=options.has_flash_attention,

@@ -36,6 +36,7 @@ from jupyter_llm.engine.local.memory import (
     exact_batch_size,
     exact_need,
     kv_bytes,
+    num_spares,
     padded,
     plan_load,
     sum_of,
@@ -472,6 +473,8 @@ class ResidentModel:
 
     def _open_lane(self, *, is_exact: bool, num_slots: int, ways: tuple[Streams, ...] = ()) -> Lane:
         options, weights = self._options, self.weights
+        largest = min(options.batch_size, self._plan.n_ctx)
+        spares = 0 if is_exact else num_spares(self._file.shape, largest)
         context = Context(
             weights,
             n_ctx=ways[0].n_ctx if ways else self._plan.n_ctx,
@@ -481,6 +484,7 @@ class ResidentModel:
             flash_attention=self._options.has_flash_attention and not is_exact,
             is_unified=not is_exact,
             kv_type="f16" if is_exact else options.kv_type,
+            num_spares=spares,
         )
         # Streams do not slow one another.
         max_parked_bytes = 0

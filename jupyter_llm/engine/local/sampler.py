@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -9,7 +12,7 @@ import numpy as np
 from jupyter_llm.engine.tokens import TokenLogprob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from jupyter_llm.engine.local.mask import Mask
     from jupyter_llm.engine.local.scheduler import Sampler
@@ -124,16 +127,65 @@ class RecordingSampler:
         return found[np.argsort(-logprobs[found], kind="stable")]
 
 
+@dataclass(slots=True, eq=False)
+class _Part:
+    """What some texts begin with, and the log-probability of its last token.
+
+    `end_logprob` is that of an end right after it, where it is a whole text.
+    """
+
+    longer: dict[int, _Part] = field(default_factory=dict)  # by the next token
+    logprob: float = 0.0
+    is_text: bool = False
+    end_logprob: float = 0.0
+
+
 class LogprobScorer:
-    """Collects the log-probabilities of tokens that are given."""
+    """Collects the log-probabilities of texts after one prompt, given by their tokens.
 
-    def __init__(self, context: Logits) -> None:
+    `paths` is what has to be evaluated for that, as a `Sequence` takes it, and `num_tokens` how
+    many that are. With `end_ids` each text is judged as a whole answer: any of these ends it.
+    """
+
+    def __init__(
+        self, context: Logits, texts: Collection[tuple[int, ...]], end_ids: Collection[int] = ()
+    ) -> None:
         self._context = context
-        self.logprobs: list[float] = []
+        self._end_ids = np.array(sorted(end_ids), dtype=np.intp)
+        self._start = _Part()
+        for text in texts:
+            self._parts(text)[-1].is_text = True
+        last = None if len(self._end_ids) else -1  # nothing is asked of what follows the last one
+        ordered = sorted({text[:last] for text in texts})
+        longer = (path for path, after in pairwise(ordered) if after[: len(path)] != path)
+        self.paths = [*longer, *ordered[-1:]]
+        self._read = [self._parts(path) for path in self.paths]
+        self.num_tokens = len({id(part) for parts in self._read for part in parts}) - 1
 
-    def observe(self, index: int, token_id: int) -> None:
-        """Add the log-probability of a token after the batch's `index`-th."""
-        self.logprobs.append(float(_log_softmax(self._context.logits(index))[token_id]))
+    def observe(self, index: int, number: int, size: int) -> None:
+        """Take what may follow a path up to a size: the logits of the batch's `index`-th token."""
+        part = self._read[number][size]
+        logits = self._context.logits(index)
+        most = logits.max()
+        whole = math.log(np.exp(logits - most).sum(dtype=np.float64))
+        for token_id, longer in part.longer.items():
+            longer.logprob = float(logits[token_id] - most) - whole
+        if part.is_text and len(self._end_ids):
+            ends = np.exp(logits[self._end_ids].astype(np.float64) - most)
+            part.end_logprob = math.log(max(ends.sum(), np.finfo(float).tiny)) - whole
+
+    def logprobs(self, text: tuple[int, ...]) -> tuple[float, ...]:
+        """Those of a text's tokens, and of its end if that counts; once all paths were read."""
+        parts = self._parts(text)
+        ends = (parts[-1].end_logprob,) if len(self._end_ids) else ()
+        return (*(part.logprob for part in parts[1:]), *ends)
+
+    def _parts(self, text: tuple[int, ...]) -> list[_Part]:
+        """What a text begins with, from nothing to all of it."""
+        parts = [self._start]
+        for token_id in text:
+            parts.append(parts[-1].longer.setdefault(token_id, _Part()))
+        return parts
 
 
 class Pooler:
@@ -154,7 +206,7 @@ class Pooler:
         self._takes_last = takes_last
         self._sum: np.ndarray | None = None
 
-    def observe(self, index: int, _token_id: int) -> None:
+    def observe(self, index: int, _number: int, _size: int) -> None:
         """Take in the vector of the batch's `index`-th token."""
         if self._sum is None or self._takes_last:
             self._sum = self._vector(index)

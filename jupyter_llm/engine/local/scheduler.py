@@ -7,6 +7,7 @@ much of the waiting prefill as fits.
 
 from __future__ import annotations
 
+import collections.abc
 import time
 from bisect import insort
 from collections.abc import Callable, Collection
@@ -28,6 +29,9 @@ _MAX_WAITING_FOR_PREFIX = 8  # looked past in one step; the others of a bulk wai
 _MOST_FORCED = 32  # tokens in a step; each takes memory for its logits
 _PATIENCE = 240  # tokens that higher classes evaluate before a lower one gets a step
 _SMALL_BATCH = 32  # tokens of such a step, and of one that was aborted again and again
+
+
+Paths = collections.abc.Sequence[tuple[int, ...]]
 
 
 class Decoded(Enum):
@@ -56,10 +60,10 @@ class Sampler(Protocol):
 
 
 class Scorer(Protocol):
-    """Judges tokens that are given instead of drawing them."""
+    """Judges what is given instead of drawing tokens."""
 
-    def observe(self, index: int, token_id: int) -> None:
-        """Take the logits of the batch's `index`-th token, which this token follows."""
+    def observe(self, index: int, number: int, size: int) -> None:
+        """Take what came of the batch's `index`-th token: the `number`-th path up to a size."""
 
 
 class Drafter(Protocol):
@@ -83,12 +87,14 @@ class Width(Protocol):
 class Model(Protocol):
     """What the scheduler needs of a model.
 
-    `n_ctx` tokens is the longest sequence, `num_cells` the room of all together.
+    `n_ctx` tokens is the longest sequence, `num_cells` the room of all together. The sequences of
+    `spare_ids` are no slot's; tokens may be theirs as well as a slot's.
     """
 
     n_ctx: int
     n_batch: int
     num_cells: int
+    spare_ids: range
 
     def decode(self, batch: Batch) -> Decoded:
         """Evaluate a batch."""
@@ -105,12 +111,13 @@ class Model(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """Tokens to evaluate together, one list a column."""
+    """Tokens to evaluate together, one list a column; some are `also` other sequences'."""
 
     token_ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     seq_ids: list[int] = field(default_factory=list)
     wants_logits: list[bool] = field(default_factory=list)
+    also: dict[int, list[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -130,10 +137,13 @@ class Sequence:
     """One request on its way: waiting, then running in a slot, then finished.
 
     `token_ids` are the prompt's and then those drawn; the first `len(slot.token_ids)` of them have
-    been evaluated. With `max_tokens=0` the prompt is only read. With a `scorer` nothing is drawn:
-    it judges the tokens from `num_given` on. What a `mask` of the sampler's forces is not drawn but
-    read with what comes before it, unless its logits are needed, too. `admitted_s` is when it first
-    got a slot.
+    been evaluated. With `max_tokens=0` the prompt is only read. What a `mask` of the sampler's
+    forces is not drawn but read with what comes before it, unless its logits are needed, too.
+    `admitted_s` is when it first got a slot.
+
+    With a `scorer` nothing is drawn: it judges what may follow the prompt, given as `paths` of
+    tokens, from the prompt's last token on. They are in order and none begins another. One is
+    evaluated after the other, as what follows the prompt in `token_ids`, or several together.
     """
 
     token_ids: list[int]
@@ -145,7 +155,7 @@ class Sequence:
     is_pinned: bool = False
     is_private: bool = False
     scorer: Scorer | None = None
-    num_given: int = 0
+    paths: Paths = ()
     drafter: Drafter | None = None
     mask: Mask | None = None
     needs_logits: bool = False
@@ -156,28 +166,35 @@ class Sequence:
     admitted_s: float | None = field(init=False, default=None)
     arrival: int = field(init=False, default=0)
     num_shared: int = field(init=False, default=0)
-    num_judged: int = field(init=False, default=0)
+    num_judged: int = field(init=False, default=0)  # tokens of this path and what is before it
+    num_done: int = field(init=False, default=0)  # paths
     num_told: int = field(init=False, default=0)  # of the tokens drawn
     was_preempted: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.num_prompt = len(self.token_ids)
+        if self.paths:
+            self.token_ids = [*self.token_ids, *self.paths[0]]
 
     @property
     def completion_ids(self) -> list[int]:
         """The tokens drawn so far."""
         return self.token_ids[self.num_prompt :]
 
-    @property
-    def num_to_read(self) -> int:
-        """How many tokens are to be evaluated; of those judged the last is not."""
-        return len(self.token_ids) - (self.scorer is not None)
+    def next_path(self) -> bool:
+        """Go over to the first path that is not done; False if there is none."""
+        if self.num_done == len(self.paths):
+            return False
+        before, path = self.paths[self.num_done - 1 : self.num_done + 1]
+        self.num_judged = 1 + common_prefix(before, path)
+        self.token_ids = [*self.token_ids[: self.num_prompt], *path]
+        return True
 
     @property
     def first_wanted(self) -> int:
         """The position of the first token whose logits are wanted."""
         if self.scorer is not None:
-            return self.num_given - 1 + self.num_judged
+            return self.num_prompt - 1 + self.num_judged
         return len(self.token_ids) - 1 if self.max_tokens else len(self.token_ids)
 
     @property
@@ -188,7 +205,7 @@ class Sequence:
     @property
     def num_pending(self) -> int:
         """How many tokens are still to be evaluated."""
-        return self.num_to_read - (len(self.slot.token_ids) if self.slot else 0)
+        return len(self.token_ids) - (len(self.slot.token_ids) if self.slot else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +219,10 @@ class Drawn:
 
 @dataclass(slots=True)
 class _Member:
-    """A sequence's part of a batch: its own tokens, a draft after them, and where logits begin."""
+    """A sequence's part of a batch: its own tokens, a draft after them, and where logits begin.
+
+    `beside` are the tokens of further paths: their index, which path that is, and how far it goes.
+    """
 
     sequence: Sequence
     taken: list[int]
@@ -210,6 +230,8 @@ class _Member:
     first_index: int
     num_wanted: int
     is_alone: bool  # it decodes, may guess, and nobody else takes part
+    num_paths: int = 1
+    beside: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Scheduler:
@@ -244,6 +266,7 @@ class Scheduler:
         self._num_arrived = 0
         self._num_starved = dict.fromkeys(Priority, 0)  # tokens that others evaluated meanwhile
         self._largest_batch = dict.fromkeys(Priority, model.n_batch)
+        self._spares = list(model.spare_ids)
         self.is_background_held = False
         self.step_priority: Priority | None = None  # of the batch under evaluation
         self.stepped: Priority | None = None  # the class of the last step
@@ -290,7 +313,8 @@ class Scheduler:
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence, or raise `ContextOverflowError` if it can never fit."""
-        num_tokens = sequence.num_to_read
+        longest = max(map(len, sequence.paths), default=0)
+        num_tokens = max(len(sequence.token_ids), sequence.num_prompt + longest)
         if num_tokens >= self._model.n_ctx:
             raise ContextOverflowError(num_tokens, self._model.n_ctx)
         sequence.max_tokens = min(sequence.max_tokens, self._model.n_ctx - num_tokens)
@@ -325,6 +349,7 @@ class Scheduler:
             num_free = sum(min(len(member.draft), self.num_free) for member in members)
             num_tokens = len(batch) - num_free
             result = self._decode(batch, num_tokens) if batch else Decoded.OK
+            self._free_spares()
             if result is not Decoded.NO_ROOM or not self._preempt(below=None):
                 break
         self.num_evaluated = num_tokens if result is Decoded.OK else 0
@@ -349,7 +374,9 @@ class Scheduler:
             is_background = sequence.priority is Priority.BACKGROUND
             if is_background and (self._running or self.is_background_held):
                 return
-            if sequence.priority is Priority.BULK and self._is_wide_enough():
+            # What is judged is not one token after the other: as many are best as have room.
+            is_drawn = sequence.scorer is None
+            if sequence.priority is Priority.BULK and is_drawn and self._is_wide_enough():
                 return
             if self._awaits_prefix(sequence):
                 num_passed += 1
@@ -410,6 +437,10 @@ class Scheduler:
         needed += sum(self._num_reserved(other) - other.num_shared for other in self._running)
         return needed <= self._model.num_cells
 
+    def _num_held(self) -> int:
+        """The cells that those which run have or are about to read into, at most."""
+        return sum(len(sequence.token_ids) - sequence.num_shared for sequence in self._running)
+
     @staticmethod
     def _num_reserved(sequence: Sequence) -> int:
         """The tokens a sequence may come to hold soon.
@@ -417,7 +448,7 @@ class Scheduler:
         Few completions reach their limit, so all but the first part of it is left to chance. One
         that lost its place already waits until its whole completion fits.
         """
-        rest = sequence.max_tokens - len(sequence.completion_ids)
+        rest = max(0, sequence.max_tokens - len(sequence.completion_ids))
         return len(sequence.token_ids) + (rest if sequence.was_preempted else min(rest, _HEADROOM))
 
     def _preempt(self, below: Priority | None) -> bool:
@@ -481,7 +512,7 @@ class Scheduler:
         turn, limit = self._turn(is_guest=is_guest)
         batch = Batch()
         members: list[_Member] = []
-        for sequence in sorted(turn, key=lambda s: s.is_reading):  # stable
+        for sequence in sorted(turn, key=lambda s: s.is_reading or bool(s.paths)):  # stable
             if (room := limit - len(batch)) <= 0:
                 break
             members.append(self._take(sequence, batch, room, num_others=len(turn) - 1))
@@ -511,7 +542,7 @@ class Scheduler:
         slot = sequence.slot
         assert slot is not None
         start = len(slot.token_ids)
-        taken = sequence.token_ids[start : min(start + room, sequence.num_to_read)]
+        taken = sequence.token_ids[start : start + room]
         left = sequence.max_tokens - len(sequence.completion_ids) - 1
         draft: list[int] = []
         if sequence.mask is not None and sequence.needs_logits:
@@ -529,7 +560,52 @@ class Scheduler:
         num_wanted = end - first + len(draft)
         index = len(batch) + first - start
         batch.add(slot.seq_id, taken + draft, start, wants_from=first - start)
-        return _Member(sequence, taken, draft, index, num_wanted, is_alone)
+        member = _Member(sequence, taken, draft, index, num_wanted, is_alone)
+        if sequence.scorer is not None and end == len(sequence.token_ids):
+            self._take_paths(member, batch, room - len(taken))
+        return member
+
+    def _take_paths(self, member: _Member, batch: Batch, room: int) -> None:
+        """Let further paths be evaluated beside the slot's, each in a sequence of its own.
+
+        What they have in common is evaluated once, for all of them. A path that has no room waits.
+        """
+        sequence, slot = member.sequence, member.sequence.slot
+        assert slot is not None
+        start, num_prompt = len(slot.token_ids), sequence.num_prompt
+        room = min(room, self._model.num_cells - self._num_held())
+        begin = len(batch) - len(member.taken) - start  # so a token's index is its position beyond
+        before = own = sequence.paths[sequence.num_done]
+        places = list(range(begin + num_prompt, begin + num_prompt + len(own)))  # of `before`
+        for number in range(sequence.num_done + 1, len(sequence.paths)):
+            path = sequence.paths[number]
+            num_common = common_prefix(before, path)
+            num_copied = min(start, num_prompt + common_prefix(own, path))
+            num_new = len(path) - num_common
+            if num_new > room or not self._spares:
+                return
+            room -= num_new
+            seq_id = self._spares.pop()
+            if not self._model.copy(slot.seq_id, seq_id, num_copied):
+                return
+            num_shared = max(0, num_copied - num_prompt)  # of the path
+            shared = [
+                *range(begin + num_copied, begin + num_prompt),
+                *places[num_shared:num_common],
+            ]
+            for place in shared:
+                batch.also.setdefault(place, []).append(seq_id)
+            new = range(len(batch), len(batch) + num_new)
+            batch.add(seq_id, list(path[num_common:]), num_prompt + num_common, wants_from=0)
+            member.beside += [(place, number, num_common + n + 1) for n, place in enumerate(new)]
+            before, places = path, [*places[:num_common], *new]
+            member.num_paths += 1
+
+    def _free_spares(self) -> None:
+        """Let the sequences that are no slot's hold nothing again."""
+        for seq_id in set(self._model.spare_ids).difference(self._spares):
+            self._model.trim(seq_id, 0)
+        self._spares = list(self._model.spare_ids)
 
     def _decode(self, batch: Batch, num_tokens: int) -> Decoded:
         while (result := self._model.decode(batch)) is Decoded.NO_ROOM:
@@ -638,19 +714,27 @@ class Scheduler:
         return [Drawn(sequence, token_id) for token_id in token_ids]
 
     def _score(self, member: _Member, scorer: Scorer) -> list[Drawn]:
-        sequence = member.sequence
+        sequence, slot = member.sequence, member.sequence.slot
+        assert slot is not None
         try:
             for number in range(member.num_wanted):
-                judged = sequence.token_ids[sequence.first_wanted + 1]
-                scorer.observe(member.first_index + number, judged)
+                index = member.first_index + number
+                scorer.observe(index, sequence.num_done, sequence.num_judged)
                 sequence.num_judged += 1
+            for place in member.beside:
+                scorer.observe(*place)
         except EngineError as error:
             self.finish(sequence, "error")
             return [Drawn(sequence, error=error)]
         if sequence.num_pending:
             return []
-        self.finish(sequence, "stop")
-        return [Drawn(sequence)]
+        sequence.num_done += member.num_paths
+        if not sequence.next_path():
+            self.finish(sequence, "stop")
+            return [Drawn(sequence)]
+        del slot.token_ids[common_prefix(slot.token_ids, sequence.token_ids) :]
+        self._roll_back(sequence)
+        return []
 
     def _fail(self, result: Decoded, members: list[_Member]) -> list[Drawn]:
         """Give up the youngest sequence of a batch that could not be evaluated."""

@@ -20,7 +20,7 @@ from jupyter_llm.engine.thinking import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from jupyter_llm.engine.local.chat_template import ChatTemplate
     from jupyter_llm.engine.local.llama import Weights
@@ -156,6 +156,13 @@ class Tokenizer:
         One that `goes_on` with a plain text gets no space before it, whatever the vocabulary.
         """
         return self._known(text, goes_on and self._weights.puts_space_first)
+
+    def following(
+        self, token_ids: Sequence[int], texts: Iterable[str]
+    ) -> dict[str, tuple[int, ...]]:
+        """The tokens of plain texts as they come after some tokens, by the texts."""
+        goes_on = token_ids[-1] not in self._weights.control_ids.values()
+        return {text: self.plain(text, goes_on=goes_on) for text in texts}
 
     def _plain(self, text: str, goes_on: bool) -> tuple[int, ...]:  # noqa: FBT001
         return tuple(self._weights.tokenize(text, is_special=False, goes_on=goes_on))

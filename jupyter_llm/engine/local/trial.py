@@ -209,7 +209,7 @@ def _try_context(
     num_read = len(token_ids)
     _decode(context, token_ids, 0)
     if isinstance(context, EmbeddingContext):
-        context.pooler().observe(num_read - 1, 0)
+        context.pooler().observe(num_read - 1, 0, 0)
     else:
         if is_unified:  # the exact one evaluates no token alone
             may_repeat = weights.can_trim and weights.can_have_streams

@@ -23,6 +23,7 @@ from jupyter_llm.engine.local import llama
 from jupyter_llm.engine.local.memory import (
     LoadPlan,
     memory_need,
+    num_spares,
     plan_load,
 )
 from jupyter_llm.engine.options import EngineOptions
@@ -94,6 +95,7 @@ def allocated(
         n_threads=1,
         flash_attention=options.has_flash_attention,
         kv_type=options.kv_type,
+        num_spares=num_spares(file.shape, min(options.batch_size, n_ctx)),
     )
     context.close()
     weights.close()
@@ -315,13 +317,13 @@ def test_a_refusal_tells_the_numbers_and_what_to_change() -> None:
     assert error.n_ctx is not None
     assert 4096 < error.n_ctx == plan(ram(11), EngineOptions(n_ctx=error.n_ctx)).n_ctx
     assert str(error) == (
-        "large.gguf cannot be loaded: it needs 12,709 MB of memory, and 11,000 MB are free. "
+        "large.gguf cannot be loaded: it needs 12,726 MB of memory, and 11,000 MB are free. "
         "Weights take 8,000 MB, the memory for the conversation (n_ctx=32768, f16) 4,295 MB, "
-        "buffers 414 MB. "
+        "buffers 431 MB. "
         f"Use n_ctx={error.n_ctx}, or a smaller quantization or model (this one is Q8_0)."
     )
     assert isinstance(error, ModelLoadError)
-    assert error.needed_bytes == pytest.approx(12.71 * GB, rel=0.001)
+    assert error.needed_bytes == pytest.approx(12.726 * GB, rel=0.001)
     assert error.free_bytes == 11 * GB
 
 

@@ -26,6 +26,7 @@ from support.fake_model import (
     next_token,
 )
 
+from jupyter_llm.engine.local.sampler import LogprobScorer
 from jupyter_llm.engine.local.scheduler import Decoded, Sequence
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
@@ -98,6 +99,7 @@ def test_a_batch_that_fails_takes_the_youngest_request_alone() -> None:
 
 PARTS = st.lists(st.sampled_from([[1, 2, 3], [4], [5, 6], [2]]), min_size=1, max_size=5)
 PROMPTS = PARTS.map(lambda parts: list(chain(*parts)))
+NO_LOGITS: Any = None
 ASKED = st.sampled_from([Priority.GHOST, Priority.CHAT, Priority.BULK])
 
 
@@ -136,10 +138,15 @@ class AnyOrder(RuleBasedStateMachine):
     def hold_the_background(self, is_held: bool) -> None:  # noqa: FBT001
         self.engine.scheduler.is_background_held = is_held
 
-    @rule(prompt=PROMPTS, text=st.lists(st.integers(1, 9), min_size=1, max_size=5))
-    def score(self, prompt: list[int], text: list[int]) -> None:
-        if len(prompt) + len(text) <= self.engine.model.n_ctx:
-            self.engine.score(prompt, text)
+    @rule(
+        prompt=PROMPTS,
+        texts=st.sets(st.lists(st.integers(1, 3), max_size=4).map(tuple), min_size=1, max_size=6),
+        priority=ASKED,
+    )
+    def score(self, prompt: list[int], texts: set[tuple[int, ...]], priority: Priority) -> None:
+        paths = LogprobScorer(NO_LOGITS, texts, [0]).paths
+        if len(prompt) + max(map(len, paths)) < self.engine.model.n_ctx:
+            self.engine.score(prompt, paths, priority=priority)
 
     @precondition(lambda self: self.engine.sequences)
     @rule(data=st.data(), max_tokens=st.integers(1, 8), priority=ASKED)
@@ -188,9 +195,11 @@ def assert_matches_fresh(sequence: Sequence) -> None:
     prompt = sequence.token_ids[: sequence.num_prompt]
     is_whole = sequence.finish_reason in ("stop", "length")
     if isinstance(sequence.scorer, FakeScorer):
-        ends = range(sequence.num_given, len(prompt))
-        judged = [(prompt[end], next_token(prompt[:end])) for end in ends]
-        assert sequence.scorer.judged == judged[: None if is_whole else len(sequence.scorer.judged)]
+        judged = sequence.scorer.judged
+        for path in judged:
+            assert judged[path] == next_token([*prompt, *path])
+        parts = {path[:size] for path in sequence.paths for size in range(len(path) + 1)}
+        assert not is_whole or set(judged) == parts
     elif sequence.max_tokens:
         begin = list(sequence.mask.begin) if isinstance(sequence.mask, FakeMask) else []
         whole = begin[: sequence.max_tokens]
