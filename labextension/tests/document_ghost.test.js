@@ -92,7 +92,7 @@ function cancelled() {
 }
 
 function code(/** @type {string} */ id, /** @type {string} */ source, is_off = false) {
-  return { id, kind: "code", source, is_off };
+  return { cell_id: id, kind: "code", source, is_off };
 }
 
 test("after a pause the kernel is told the cells and where the person is, once", async () => {
@@ -217,7 +217,8 @@ test("what is asked is about the place of the cursor in the cells that were told
   assert.deepEqual(told()[1], {
     type: "complete",
     revision: 1,
-    cell: "c1",
+    cell_id: "c1",
+    kind: "code",
     prefix: "y",
     suffix: " = ",
     is_invoked: false,

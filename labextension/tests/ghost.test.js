@@ -14,7 +14,7 @@ import { ToldCells } from "../lib/ghost/told_cells.js";
  * @returns {DocumentCell}
  */
 function cell(id, source, is_off = false) {
-  return { id, kind: "code", source, is_off };
+  return { cell_id: id, kind: "code", source, is_off };
 }
 
 /** The cells that a kernel knows which was told these edits, one after another. */

@@ -6,7 +6,7 @@ import { ModelStatus } from "../lib/kernel/model_status.js";
 import { line, shortName, size } from "../lib/models/words.js";
 import { example } from "./messages.js";
 
-const { activity: status } = example("activity");
+const status = example("activity");
 
 /** A line that notes what is asked, and whose answers are given by hand. */
 class FakeLine {
@@ -27,22 +27,22 @@ class FakeLine {
 const fake = () => new FakeLine();
 
 test("a line says what the model does, how full it is and what it takes", () => {
-  assert.equal(line(status, null), "smollm2-135m · idle · KV 12 % · 470 MB");
+  assert.equal(line(status), "smollm2-135m · idle · KV 12 % · 470 MB");
   const two = { ...status, beside: ["coder (code at the cursor)"] };
-  assert.equal(line(two, null), "smollm2-135m · idle · KV 12 % · 1 more · 470 MB");
+  assert.equal(line(two), "smollm2-135m · idle · KV 12 % · 1 more · 470 MB");
 });
 
 test("while a model is loaded the line says how far", () => {
-  const loading = example("activity-loading").activity;
-  assert.equal(line(loading, null), "smollm2-135m · loading 25 % · 120 MB");
+  const loading = example("activity-loading");
+  assert.equal(line(loading), "smollm2-135m · loading 25 % · 120 MB");
 });
 
 test("while a model is pulled the line says how far", () => {
-  const { pull } = example("pull-running");
-  const said = line(status, pull);
+  const pulling = example("activity-pulling");
+  const said = line(pulling);
   assert.equal(said, "smollm2-135m · idle · KV 12 % · 470 MB · pulling 25 %");
-  const none = /** @type {any} */ ({ ...status, state: "none", model: null });
-  assert.equal(line(none, pull), "LLM: no model loaded · pulling 25 %");
+  const none = /** @type {any} */ ({ ...pulling, state: "none", model: null });
+  assert.equal(line(none), "LLM: no model loaded · pulling 25 %");
 });
 
 test("the models are listed again when one has been pulled", async () => {
@@ -51,16 +51,16 @@ test("the models are listed again when one has been pulled", async () => {
   const listed = model.list();
   one.answer[1](example("models"));
   await listed;
-  const { pull } = example("pull-running");
-  model.take({ type: "pull", pull });
+  const pulling = example("activity-pulling");
+  model.take(pulling);
   assert.equal(one.asked.length, 2);
-  model.take({ type: "pull", pull: { ...pull, state: "done" } });
+  model.take({ ...pulling, pull: { ...pulling.pull, state: "done" } });
   assert.deepEqual(one.asked.at(-1), { type: "list-models" });
 });
 
 test("a kernel without a model says so", () => {
   const none = { ...status, state: "none", model: null };
-  assert.equal(line(/** @type {any} */ (none), null), "LLM: no model loaded");
+  assert.equal(line(/** @type {any} */ (none)), "LLM: no model loaded");
 });
 
 for (const [name, short] of [
@@ -88,7 +88,7 @@ test("a size has few digits", () => {
 test("only one kernel is watched at a time", () => {
   const [model, one, other] = [new ModelStatus(), fake(), fake()];
   model.follow(one);
-  model.take({ type: "activity", activity: status });
+  model.take(status);
   assert.deepEqual(model.status, status);
   model.follow(other);
   assert.deepEqual(one.asked.at(-1), { type: "watch-activity", is_on: false });
@@ -99,7 +99,7 @@ test("only one kernel is watched at a time", () => {
 test("a line that comes back is watched again, and nothing is said of it meanwhile", () => {
   const [model, one] = [new ModelStatus(), fake()];
   model.follow(one);
-  model.take({ type: "activity", activity: status });
+  model.take(status);
   model.follow(null);
   assert.equal(model.status, null);
   model.follow(one);
@@ -110,7 +110,7 @@ test("a line that comes back is watched again, and nothing is said of it meanwhi
 test("what is known of a kernel that is watched anew stays until it tells more", async () => {
   const [model, one] = [new ModelStatus(), fake()];
   model.follow(one);
-  model.take({ type: "activity", activity: status });
+  model.take(status);
   const listed = model.list();
   one.answer[1](example("models"));
   await listed;

@@ -74,7 +74,7 @@ class _PanelTalk:
         params = SamplingParams(max_tokens=PANEL_TOKENS, **sampling)
         options = Options(context="none", vars="none", params=params, continue_=True)
         self._line = ChatLine(chat, options, self._heard.put)
-        self._tell("follow", view="view", can_write_cells=False)
+        self._tell("follow", can_write_cells=False)
 
     def type(self, question: str, max_tokens: int) -> Generation:
         key_s = time.perf_counter()

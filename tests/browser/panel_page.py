@@ -75,7 +75,8 @@ def a_turn(number: int, **changes: Any) -> Message:
         "parent": number - 1,
         "siblings": [number],
         "attachments": [],
-        "told": {"cells": 0, "variables": []},
+        "num_cells": 0,
+        "variables": [],
         **changes,
     }
     return turn

@@ -339,7 +339,7 @@ def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions)
 
 
 def test_a_test_becomes_a_cell_below(actions: CellActions) -> None:
-    index = actions.propose(AFTER, "assert half(4) == 2", "test", is_below=True)
+    index = actions.propose(AFTER, "assert half(4) == 2", "test", before=None)
     expect(actions.region(index)).to_contain_text("assert half(4) == 2")
     assert len(actions.notebook.save().cells) == index + 1
     actions.do("accept")
@@ -504,7 +504,7 @@ def test_everybody_can_use_it(actions: CellActions) -> None:
     failed = actions.propose(BEFORE, AFTER, unknown_names=["foo"], markdown="By **zero**.")
     actions.notebook.run(failed)
     expect(actions.page.locator(".jllm-fix")).to_be_visible()
-    actions.propose(AFTER, "assert half(4) == 2", "test", is_below=True)
+    actions.propose(AFTER, "assert half(4) == 2", "test", before=None)
     index = actions.start("explain", AFTER)
     actions.reply("answer('It **halves** `x`.\\n\\n```python\\nhalf(2)\\n```')")
     expect(actions.region(index).locator("pre")).to_be_visible()

@@ -19,14 +19,14 @@ CODE = "Try:\n\n```python\nprint(len(dff))\n```\n\nand\n\n```python\nimport seab
 CHECKED: dict[str, Any] = {
     "type": "checked",
     "results": [
-        {"source": "", "unknown_names": ["dff"], "missing_modules": []},
-        {"source": "", "unknown_names": [], "missing_modules": ["seaborn"]},
+        {"unknown_names": ["dff"], "missing_modules": []},
+        {"unknown_names": [], "missing_modules": ["seaborn"]},
     ],
 }
 PREPARED = example("prepared")
 LANDED = example("text")
-NOTICE = {**example("notice-error")["notice"], "after": 1, "level": "info"}
-PROPOSAL = example("notice")["notice"]["proposal"]
+NOTICE = {**example("notice-error"), "after": 1, "level": "info"}
+PROPOSAL = example("notice")["proposal"]
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def propose(chat: PanelPage, *cells: str, markdown: str = "", **changes: Any) ->
     """Show a proposal to change the last of these cells, which is the active one."""
     chat.open(a_snapshot(a_turn(1)), cells=list(cells), prepare=PREPARED)
     cell = chat.page.evaluate("() => panelPage.notebook.cells.at(-1).id")
-    proposal = {**PROPOSAL, "cell_id": cell, **changes}
-    chat.tell({"type": "notice", "notice": {**NOTICE, "markdown": markdown, "proposal": proposal}})
+    proposal = {**PROPOSAL, "cell": cell, **changes}
+    chat.tell({**NOTICE, "markdown": markdown, "proposal": proposal})
     chat.page.locator(".jp-Cell").last.click()
 
 
@@ -192,11 +192,11 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
 
 
 def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
-    propose(chat, "a = 1", "df['price'].mean()", markdown=example("notice")["notice"]["markdown"])
+    propose(chat, "a = 1", "df['price'].mean()", markdown=example("notice")["markdown"])
     expect(chat.turns.nth(1).locator(".jllm-diff")).to_have_count(1)
     expect(chat.turns.nth(1).locator(".jllm-code")).to_have_count(0)
     chat.button("Accept").click()
-    chat.wait_for("dismiss")
+    chat.wait_for("remove")
     assert chat.sent("prepare")[0]["notice"] == NOTICE["id"]
     assert sources(chat) == ["a = 1", PREPARED["source"]]
 
@@ -204,7 +204,7 @@ def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
 def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
     chat: PanelPage,
 ) -> None:
-    propose(chat, "a = 1", "b = 2", cell_id=None, before=None, unknown_names=["dff\u3164"])
+    propose(chat, "a = 1", "b = 2", cell=None, before=None, unknown_names=["dff\u3164"])
     chat.page.locator(".jp-Cell").first.click()
     expect(chat.turns.nth(1).locator(".jllm-warning")).to_have_text("Not defined: dff[U+3164].")
     chat.page.evaluate("() => { delete panelPage.model.answers.prepare; }")
@@ -212,6 +212,6 @@ def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
     (_,) = chat.sent("prepare")
     chat.page.locator(".jp-Cell").last.click()
     chat.tell({**PREPARED, "id": chat.last_id("prepare")})
-    chat.wait_for("dismiss")
+    chat.wait_for("remove")
     chat.button("Accept").click()
     assert sources(chat) == ["a = 1", PREPARED["source"], "b = 2"]

@@ -89,7 +89,7 @@ def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
         describe=example("text"),
         check={
             "type": "checked",
-            "results": [{"source": "", "unknown_names": ["dff"], "missing_modules": ["seaborn"]}],
+            "results": [{"unknown_names": ["dff"], "missing_modules": ["seaborn"]}],
         },
     )
     chat.page.add_style_tag(content=".jllm-panel { block-size: 2300px; }")
@@ -102,12 +102,12 @@ def everything() -> dict[str, Any]:
     """Return a chat with one of each thing."""
     return a_snapshot(
         a_turn(1, prompt="Hello", siblings=[1, 4], attachments=["In [3]"], finish_reason="length"),
-        a_turn(2, prompt="What is a mean?", text=TEXT, told={"cells": 3, "variables": ["df"]}),
+        a_turn(2, prompt="What is a mean?", text=TEXT, num_cells=3, variables=["df"]),
         {**example("turn-reading")["turn"], "number": 3, "parent": 2, "siblings": [3]},
         notices=[
-            {**example("notice")["notice"], "after": 2},
-            {**example("notice-error")["notice"], "after": 2},
-            {**example("notice-growing")["notice"], "after": 2},
+            {**example("notice"), "after": 2},
+            {**example("notice-error"), "after": 2},
+            {**example("notice-growing"), "after": 2},
         ],
         pending=example("snapshot")["pending"],
     )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-NOTICE = {**example("notice-error")["notice"], "level": "info"}
-TOKENS = example("notice-tokens")["notice"]
+NOTICE = {**example("notice-error"), "level": "info"}
+TOKENS = example("notice-tokens")
 PENDING = example("pending")["pending"]
 
 
@@ -154,7 +154,7 @@ def test_the_probabilities_of_an_answer_are_told_by_lines_and_in_words(chat: Pan
     chat.open(a_snapshot(a_turn(1), a_turn(2)))
     chat.button("Probabilities").nth(1).click()
     assert chat.wait_for("send")["text"] == "/tokens 2"
-    notice = {**example("notice-tokens"), "notice": {**TOKENS, "id": chat.last_id("send")}}
+    notice = {**TOKENS, "id": chat.last_id("send")}
     chat.tell(notice)
     tokens = chat.panel.get_by_role("option")
     expect(tokens).to_have_text(["The sky", " is blue↵\n", "<b>[U+202E]"], use_inner_text=True)

@@ -141,7 +141,7 @@ class View(Listener):
 
     def hello(self, *, can_write_cells: bool = False) -> Json:
         """Come to the chat and wait for what there is."""
-        request = self.ask("follow", view=self.name, can_write_cells=can_write_cells)
+        request = self.ask("follow", can_write_cells=can_write_cells)
         return self.wait_for(lambda m: m["type"] == "snapshot" and m["id"] == request)
 
     def send(self, text: str, **options: Any) -> str:
@@ -185,18 +185,22 @@ class View(Listener):
     def is_idle(self) -> bool:
         return not self.pending and all(turn["state"] == "finished" for turn in self.shown)
 
+    def _is_own(self, request: str | None) -> bool:
+        """Whether a snapshot is for all, or answers what was asked here."""
+        return request is None or request.rpartition("-")[0] == self.name
+
     def _take(self, message: Json) -> None:
         kind = message["type"]
         seq = message["seq"]
         assert self._seq in (None, seq - 1), "something is missing"
         self._seq = seq
         assert fits(without_seq(message), ToFrontEnd), "it is not what its type says"
-        if kind == "snapshot" and message["view"] in (self.name, None):
+        if is_ours := kind == "snapshot" and self._is_own(message["id"]):
             self._is_lost = False
         if self._is_lost:
             return
         match kind:
-            case "snapshot" if message["view"] in (self.name, None):
+            case "snapshot" if is_ours:
                 self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}
                 self.path = message["path"]
                 self.notices = {notice["id"]: notice for notice in message["notices"]}
@@ -222,12 +226,12 @@ class View(Listener):
                 self.pending.pop(message["id"], None)
                 self.given_back[message["id"]] = message["text"]
             case "notice":
-                self.notices[message["notice"]["id"]] = message["notice"]
-                self.pending.pop(message["notice"]["id"], None)
+                self.notices[message["id"]] = without_seq(message)
+                self.pending.pop(message["id"], None)
             case "dismissed":
                 self.notices.pop(message["id"], None)
             case "status":
-                self.status = message["status"]
+                self.status = message
 
 
 class FrontEnd(View):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from jupyter_llm.common.bars import Step
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import (
     Act,
     ErrorMessage,
-    ProgressData,
     ProgressMessage,
+    ProposalData,
     ProposalMessage,
     Stop,
     TextMessage,
@@ -43,8 +44,7 @@ class ScriptedActions(Part):
         self, text: str, share: float | None = None, *, said: str = "Writing", is_new: bool = True
     ) -> None:
         """Say how far it is, and a text, or more of it."""
-        progress = ProgressData(text=said, share=share)
-        self._put(ProgressMessage(progress, self.asked[-1].id, text=text, is_new=is_new))
+        self._put(ProgressMessage(Step(said, share), self.asked[-1].id, text=text, is_new=is_new))
 
     def answer(self, markdown: str) -> None:
         """Answer in words."""
@@ -54,18 +54,12 @@ class ScriptedActions(Part):
         """Say that nothing came of it."""
         self._put(ErrorMessage(id=self.asked[-1].id, text=text))
 
-    def propose(self, source: str, *, index: int = -1, **changes: Any) -> None:
+    def propose(self, source: str, *, index: int = -1, markdown: str = "", **changes: Any) -> None:
         """Propose other code for the cell as it was asked about."""
         act = self.asked[index]
-        known: dict[str, Any] = {
-            "cell": act.cell.id,
-            "before": act.cell.source,
-            "is_below": False,
-            "unknown_names": [],
-            "metadata": {"jupyter_llm": {"record": 7}},
-            "markdown": "",
-        }
-        self._put(ProposalMessage(id=act.id, source=source, **(known | changes)))
+        known = {"cell": act.cell.id, "before": act.cell.source, "unknown_names": []}
+        proposal = ProposalData(source=source, **(known | changes))
+        self._put(ProposalMessage(act.id, proposal, {"jupyter_llm": {"record": 7}}, markdown))
 
 
 actions: ScriptedActions

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.engine.request import Request
+from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import CheckedData
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
+from jupyter_llm.notebook.code.landing import NextInput
 from jupyter_llm.notebook.sealed.seen import untried
 from jupyter_llm.tasks.code_answer import CodeAnswer, CodeCell, cells_of, new_cells
 from jupyter_llm.tasks.judging import Judge
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
+    from jupyter_llm.frontends.comm.line import Line
     from jupyter_llm.frontends.comm.sync import KernelSide
 
     _Place = tuple[int | None, str | None, str]
@@ -32,20 +36,30 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.2  # in which a person may begin what comes first
 
 
-class AnswerCode:
+class AnswerCode(Part):
     """The code in a chat's answers.
 
     A trial of it begins when no cell runs and no model works, and gives way: it begins again.
     """
 
-    def __init__(self, chat: Chat, side: KernelSide) -> None:
+    def __init__(self, line: Line, chat: Chat, side: KernelSide) -> None:
+        super().__init__(line)
         self._chat, self._side = chat, side
         self._tried: dict[_Place, tuple[int, CodeAnswer]] = {}  # what came of it last, and when
         self._lock = threading.Lock()  # one trial at a time
         self._end = threading.Event()
-        self.close = self._end.set
+        shell = current_shell()
+        self._later = NextInput(shell) if shell is not None else None
+        line.add({messages.Check: lambda asked: line.work(asked.id, partial(self._check, asked))})
+        line.answer({messages.Prepare: self._prepare, messages.Land: self._land})
 
-    def check(self, asked: messages.Check, job: Job) -> messages.Checked:
+    def close(self) -> None:
+        """Try nothing more, and let no code land."""
+        self._end.set()
+        if self._later is not None:
+            self._later.close()
+
+    def _check(self, asked: messages.Check, job: Job) -> messages.Checked:
         """Say which names and modules pieces of code lack, and what came of each if it is known."""
         answer = self._answer(asked)
         places = [(asked.number, asked.notice, source) for source in asked.sources]
@@ -57,10 +71,10 @@ class AnswerCode:
             cell, (when, tried) = cells.get(place), self._tried.get(place, (-1, None))
             note = tried.note if tried is not None and when == now else ""
             unknown, missing = (cell.unknown_names, cell.missing_modules) if cell else ((), ())
-            results.append(CheckedData(place[-1], list(unknown), list(missing), note))
+            results.append(CheckedData(list(unknown), list(missing), note))
         return messages.Checked(id=asked.id, results=results)
 
-    def prepare(self, asked: messages.Prepare | messages.Land) -> messages.Prepared:
+    def _prepare(self, asked: messages.Prepare | messages.Land) -> messages.Prepared:
         """Python out of an answer as a cell holds it, mended as it was tried, and its metadata.
 
         It parses, and says which model wrote it, if that is known, and whether the end is missing.
@@ -81,6 +95,15 @@ class AnswerCode:
         return messages.Prepared(
             id=asked.id, source=source, metadata=metadata, note="; ".join(told)
         )
+
+    def _land(self, asked: messages.Land) -> messages.TextMessage:
+        """Bring code below the next cell that runs, and say so."""
+        if self._later is None:
+            raise NoNotebookError
+        made = self._prepare(asked)
+        place = self._later.write_later(made.source, replace=asked.in_place)
+        text = "; ".join(filter(None, (f"{place[0].upper()}{place[1:]}", made.note)))
+        return messages.TextMessage(id=asked.id, text=f"{text}.")
 
     def _answer(
         self, asked: messages.Check | messages.Prepare | messages.Land

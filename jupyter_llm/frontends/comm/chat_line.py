@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from msgspec import convert
@@ -14,7 +13,6 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import told_file
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.tokens import ShownTokens
-from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
@@ -29,8 +27,7 @@ from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import Typed, read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.frontends.views import cut_off
-from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
-from jupyter_llm.notebook.code.landing import NextInput
+from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.variables import plainly_mentioned
 from jupyter_llm.tasks.proposal import Proposal
 
@@ -58,46 +55,14 @@ class ChatLine(Line):
     ) -> None:
         super().__init__(llm, send)
         self._chat = chat
-        self.side = side = KernelSide(chat, options.context, self.put, on_settled)
-        self._code = AnswerCode(chat, side)
         self._options = options
-        self._drafting = Drafting(self, self._drafted, chat)
-        self._later: NextInput | None = None
-        self._landing = Lock()  # guards that there is one
-        for part in (ActivityWatch, ModelChoice):
-            part(self)
-        self.add(
-            {
-                messages.Follow: side.welcome,
-                messages.Bye: lambda _message: side.farewell(),
-                messages.Send: self._send,
-                messages.Regenerate: self._regenerate,
-                messages.Stop: lambda message: side.stop(message.target),
-                messages.Choose: lambda message: chat.choose(message.number),
-                messages.Remove: lambda message: chat.remove(message.number),
-                messages.Dismiss: lambda message: side.dismiss(message.notice),
-                messages.Check: lambda m: self.work(m.id, partial(self._code.check, m)),
-            }
-        )
-        # What changes nothing of the chat
-        self.answer(
-            {
-                messages.Suggest: lambda m: suggestions(
-                    m.id, m.text, m.cursor, self._snapshot.visible
-                ),
-                messages.Describe: self._describe,
-                messages.Prepare: self._code.prepare,
-                messages.Land: self._land,
-            }
-        )
-
-    def close(self) -> None:
-        """Tell nothing any more, let no code land, and read nothing ahead."""
-        super().close()
-        self.side.close()
-        self._code.close()
-        if self._later is not None:
-            self._later.close()
+        self.side = KernelSide(self, chat, options.context, on_settled)
+        AnswerCode(self, chat, self.side)
+        Drafting(self, self._drafted, chat)
+        ActivityWatch(self)
+        ModelChoice(self)
+        self.add({messages.Send: self._send, messages.Regenerate: self._regenerate})
+        self.answer({messages.Suggest: self._suggest, messages.Describe: self._describe})
 
     # Prompts
 
@@ -201,8 +166,10 @@ class ChatLine(Line):
             notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
         elif isinstance(answer, ShownTokens):
             notify("", tokens=convert(answer.pieces, list[TokenData], from_attributes=True))
+        elif isinstance(answer, Offer):
+            notify(answer.markdown, choices=answer.choices)
         else:
-            notify(str(answer), choices=list(answer.choices) if isinstance(answer, Offer) else [])
+            notify(str(answer))
 
     def _options_for(self, message: messages.FromFrontEnd) -> Options:
         """What the message asks for, or else what the front end is set to."""
@@ -216,22 +183,12 @@ class ChatLine(Line):
     def _snapshot(self) -> Snapshot:
         return self._chat.timeline.snapshot()
 
+    def _suggest(self, asked: messages.Suggest) -> messages.Suggestions:
+        return suggestions(asked.id, asked.text, asked.cursor, self._snapshot.visible)
+
     def _describe(self, asked: messages.Describe) -> messages.TextMessage:
         text = description(asked.kind, asked.name, self._snapshot)
         return messages.TextMessage(id=asked.id, text=text)
-
-    def _land(self, asked: messages.Land) -> messages.TextMessage:
-        """Bring code below the next cell that runs, and say so."""
-        shell = current_shell()
-        if shell is None:
-            raise NoNotebookError
-        with self._landing:
-            if self._later is None:
-                self._later = NextInput(shell)
-        made = self._code.prepare(asked)
-        place = self._later.write_later(made.source, replace=asked.in_place)
-        text = "; ".join(filter(None, (f"{place[0].upper()}{place[1:]}", made.note)))
-        return messages.TextMessage(id=asked.id, text=f"{text}.")
 
 
 def _cut_off(answer: Completion) -> str:
@@ -246,9 +203,8 @@ def _proposal_data(proposal: Proposal) -> messages.ProposalData | None:
     if cell is not None and not proposal.diff:
         return None
     return messages.ProposalData(
-        source=proposal.source,
-        cell_id=cell.cell_id if cell is not None else None,
-        execution_count=cell.counts[-1] if cell is not None else None,
+        cell=cell.cell_id if cell is not None else None,
         before=cell.source if cell is not None else None,
+        source=proposal.source,
         unknown_names=list(proposal.unknown_names),
     )

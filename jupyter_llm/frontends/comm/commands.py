@@ -35,17 +35,14 @@ class Offer:
     """Markdown, and commands that may come next."""
 
     markdown: str
-    choices: tuple[ChoiceData, ...]
-
-    def __str__(self) -> str:
-        return self.markdown
+    choices: list[ChoiceData]
 
 
 def _models(call: Call) -> Offer:
     models = listed_models(call.llm)
     names = [one.entry.name for one in by_name(models) if not one.is_loaded]
     pull = ChoiceData(label="Pull another model", text="/pull")
-    return Offer(models_shown(models), (*(_choice("use", name) for name in names), pull))
+    return Offer(models_shown(models), [*(_choice("use", name) for name in names), pull])
 
 
 def _choice(command: str, name: str) -> ChoiceData:
@@ -57,7 +54,7 @@ def _pull(call: Call) -> Offer:
     name, is_accepted = to_pull(call.argument)
     if not name:
         found = suggestions()
-        return Offer(suggested(found), tuple(_choice("pull", one.entry.name) for one in found))
+        return Offer(suggested(found), [_choice("pull", one.entry.name) for one in found])
     end = PULLS.begin(name, is_accepted=is_accepted).wait(call.show_progress)
     again = f"/pull {name}"
     match end.state:
@@ -66,11 +63,11 @@ def _pull(call: Call) -> Offer:
         case "licence":
             text = f"{code_block(end.licence, 'text')}\n\n{end.text}" if end.licence else end.text
             accept = ChoiceData(label="Accept the licence and pull", text=f"{again} {ACCEPT}")
-            return Offer(text, (accept,))
+            return Offer(text, [accept])
         case "stopped":
-            return Offer(end.text, (ChoiceData(label="Go on pulling", text=again),))
+            return Offer(end.text, [ChoiceData(label="Go on pulling", text=again)])
         case _:
-            return Offer(end.text, (_choice("use", end.model or name),))
+            return Offer(end.text, [_choice("use", end.model or name)])
 
 
 PANEL_COMMANDS: dict[str, Command] = {

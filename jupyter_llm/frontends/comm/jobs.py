@@ -10,7 +10,7 @@ from jupyter_llm.common.bars import Pace
 from jupyter_llm.common.workers import UserCode, start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import JupyterLLMError
-from jupyter_llm.frontends.comm.messages import PendingData, ProgressData, progress_data
+from jupyter_llm.frontends.comm.messages import PendingData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +58,10 @@ class Job:
     ) -> None:
         self.id = request_id
         self.text = text
-        self.progress: ProgressData | None = None
+        self.progress: Step | None = None
         self._pace = Pace()
-        self.is_given_back = False  # to who typed it; belongs to the audience
+        self.turn: int | None = None  # that has begun; this and the next belong to the audience
+        self.is_given_back = False  # to who typed it
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None
@@ -149,5 +150,5 @@ class Job:
     def note(self, step: Step) -> None:
         """Say what goes on, where that takes its time."""
         if self._pace.is_due():
-            self.progress = progress_data(step)
+            self.progress = step
             self._audience.tell_progress(self)

@@ -157,9 +157,9 @@ class Line:
 
     def _tell_more(self, job: Job, stream: Stream, length: int) -> int:
         """Say what was written since the text was so long, and how long it is."""
-        progress, text = messages.progress_data(stream.progress.step), stream.written
+        step, text = stream.progress.step, stream.written
         more, is_new = text[length:], length == 0
-        self._tell(job, messages.ProgressMessage(progress, job.id, text=more, is_new=is_new))
+        self._tell(job, messages.ProgressMessage(step, job.id, text=more, is_new=is_new))
         return len(text)
 
     def _tell(self, job: Job, message: ToFrontEnd) -> None:

@@ -12,23 +12,20 @@ each message, for the tests of both sides.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Literal, Union
+from typing import Any, Final, Literal, Union
 
 from msgspec import Struct, ValidationError, convert
 
 from jupyter_llm.chat.search import Found
+from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.roles import ModelRole
+from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 from jupyter_llm.tasks.former import Former
-
-if TYPE_CHECKING:
-    from jupyter_llm.common.bars import Step
-    from jupyter_llm.engine.completion import Usage
 
 PROTOCOL: Final = 3
 
 Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
-CellKind = Literal["code", "markdown", "raw"]
 Refusal = Literal["gone", "changed", "cell", "notebook"]
 SuggestionKind = Literal["command", "variable", "cell", "file"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
@@ -65,22 +62,11 @@ class UsageData(Data):
     reasoning_tokens: int = 0
 
 
-def usage_data(usage: Usage) -> UsageData:
-    """What an answer cost, as the front end knows it."""
-    return convert(usage, UsageData, from_attributes=True)
-
-
-class ToldData(Data):
-    """What a prompt told the model of the notebook: so many cells, and these variables."""
-
-    cells: int
-    variables: list[str]
-
-
 class TurnData(Data):
     """A prompt and what was written so far; the usage comes at the end.
 
-    `siblings` are the numbers of the turns with the same parent, its own included.
+    `siblings` are the numbers of the turns with the same parent, its own included. So many cells
+    were told, and these variables.
     """
 
     number: int
@@ -90,7 +76,8 @@ class TurnData(Data):
     attachments: list[str]
     text: str
     state: TurnState
-    told: ToldData
+    num_cells: int
+    variables: list[str]
     finish_reason: str | None = None
     model: str | None = None
     seed: int | None = None
@@ -101,31 +88,15 @@ class TurnData(Data):
     reasoning: str = ""
 
 
-class StatusData(Data):
-    """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
+class ProposalData(Data):
+    """Code proposed for a cell that was read as `before`; with None for a new one.
 
-    `used` counts the chat template's own tokens beside the parts. So many cells go along by
-    themselves, or with `is_if_asked` with a prompt that is about them. `remark` is of the model.
+    A new one comes below the `cell`, or wherever a person is.
     """
 
-    model: str | None = None
-    allowed: int | None = None
-    used: int | None = None
-    parts: dict[str, int] | None = None
-    tokens_per_s: float | None = None
-    cached_share: float | None = None
-    num_cells: int = 0
-    is_if_asked: bool = False
-    remark: str = ""
-
-
-class ProposalData(Data):
-    """Code proposed for a cell, or for a new one where `before` is None."""
-
-    source: str
-    cell_id: str | None
-    execution_count: int | None
+    cell: str | None
     before: str | None
+    source: str
     unknown_names: list[str]
 
 
@@ -144,25 +115,6 @@ class TokenData(Data):
     told: str
 
 
-class NoticeData(Data):
-    """What a command answered, or why a prompt could not be answered; no turn.
-
-    Its id is that of the request, `prompt` what was typed. It stands behind the turn `after`, 0 at
-    the start, and is sent again as it grows. `choices` are what may be done next, `tokens`
-    those of an answer.
-    """
-
-    id: str
-    after: int
-    prompt: str
-    markdown: str
-    level: Literal["info", "error"] = "info"
-    is_finished: bool = True
-    proposal: ProposalData | None = None
-    choices: list[ChoiceData] = []
-    tokens: list[TokenData] = []
-
-
 class PullData(Data):
     """A model that is pulled, or was pulled last: how far it is, or what that has come to.
 
@@ -177,25 +129,12 @@ class PullData(Data):
     model: str | None = None
 
 
-class ProgressData(Data):
-    """How far something is, in words, and as a share from 0 to 1 where that is known."""
-
-    text: str
-    share: float | None
-
-
-def progress_data(step: Step) -> ProgressData:
-    """What goes on, as the front end knows it."""
-    share = round(step.share, 3) if step.share is not None else None
-    return ProgressData(text=step.text, share=share)
-
-
 class PendingData(Data):
     """A request that has no turn and no notice yet: it loads, reads `{{…}}`, or a command runs."""
 
     id: str
     text: str
-    progress: ProgressData | None = None
+    progress: Step | None = None
 
 
 class SuggestionData(Data):
@@ -214,19 +153,9 @@ class CheckedData(Data):
     `note` says what came of it where it was tried.
     """
 
-    source: str
     unknown_names: list[str]
     missing_modules: list[str]
     note: str
-
-
-class DocumentCellData(Data):
-    """A cell of the notebook as it stands in the page. Of one that `is_off` nothing may be told."""
-
-    id: str
-    kind: CellKind
-    source: str
-    is_off: bool = False
 
 
 class TargetCellData(Data):
@@ -261,18 +190,6 @@ class ModelData(Data):
     name: str
     note: str
     roles: list[ModelRole] = []
-
-
-class ActivityData(Data):
-    """What the model does; `beside` names the others that are loaded, and what they are for."""
-
-    state: ActivityState
-    model: str | None = None
-    share: float | None = None
-    kv_used: int = 0
-    kv_room: int = 0
-    process_bytes: int = 0
-    beside: list[str] = []
 
 
 def _tag(name: str) -> str:
@@ -357,7 +274,7 @@ class Cells(FromFrontEnd):
     revision: int
     at: int
     remove: int
-    insert: list[DocumentCellData]
+    insert: list[DocumentCell]
 
 
 class Complete(FromFrontEnd):
@@ -367,7 +284,8 @@ class Complete(FromFrontEnd):
     """
 
     revision: int
-    cell: str
+    cell_id: str
+    kind: CellKind
     prefix: str
     suffix: str
     is_invoked: bool
@@ -410,17 +328,11 @@ class Landed(FromFrontEnd):
     refusal: Refusal | None
 
 
-class PanelOpen(FromFrontEnd):
-    """Show a chat by its name, under an id for the messages to and from it."""
+class ShowChat(FromFrontEnd):
+    """Show a chat by its name, under an id for the messages to and from it; no more without one."""
 
     panel_id: str
-    chat: str
-
-
-class PanelClose(FromFrontEnd):
-    """The chat is not shown any more."""
-
-    panel_id: str
+    chat: str | None
 
 
 class ListChats(FromFrontEnd):
@@ -461,7 +373,6 @@ class Record(FromFrontEnd):
 class Follow(FromFrontEnd):
     """A view is there, or has missed something; it is answered with a snapshot."""
 
-    view: str
     can_write_cells: bool
 
 
@@ -500,15 +411,9 @@ class Choose(FromFrontEnd):
 
 
 class Remove(FromFrontEnd):
-    """Forget a turn for good."""
+    """Forget a turn by its number for good, or put a notice away by its id, in all views."""
 
-    number: int
-
-
-class Dismiss(FromFrontEnd):
-    """Put a notice away, in all views."""
-
-    notice: str
+    target: int | str
 
 
 class Suggest(FromFrontEnd):
@@ -573,7 +478,7 @@ class ErrorMessage(ToFrontEnd):
 class ProgressMessage(ToFrontEnd):
     """How far a request (`id`) or a turn (`number`) is, and what more, or anew, is written."""
 
-    progress: ProgressData
+    progress: Step
     id: str | None = None
     number: int | None = None
     text: str = ""
@@ -593,16 +498,20 @@ class DoneMessage(ToFrontEnd):
     id: str
 
 
-class ActivityMessage(ToFrontEnd):
-    """The model does something else, or holds more or less."""
+class Activity(ToFrontEnd):
+    """What the model does; `beside` names the others that are loaded, and what they are for.
 
-    activity: ActivityData
+    The `pull` is the one that runs, or the last one until that is put away.
+    """
 
-
-class PullMessage(ToFrontEnd):
-    """How far the pull is, or what the last one has come to; nothing once that is put away."""
-
-    pull: PullData | None
+    state: ActivityState
+    model: str | None = None
+    share: float | None = None
+    kv_used: int = 0
+    kv_room: int = 0
+    process_bytes: int = 0
+    beside: list[str] = []
+    pull: PullData | None = None
 
 
 class Models(ToFrontEnd):
@@ -667,18 +576,14 @@ class Completed(ToFrontEnd):
 
 
 class ProposalMessage(ToFrontEnd):
-    """Answers `act`: what a cell may be changed to, or with `is_below` what may be put under it.
+    """Answers `act`: what a cell may be changed to, or what may be put under it.
 
     The cell need not be the one that was asked about: the cause of an error may be in another.
-    `before` is the cell as it was read, `metadata` belong to the one with `source`.
+    `metadata` belong to the one with the new source.
     """
 
     id: str
-    cell: str
-    before: str
-    source: str
-    is_below: bool
-    unknown_names: list[str]
+    proposal: ProposalData
     metadata: dict[str, Any]
     markdown: str
 
@@ -698,17 +603,53 @@ class Anybody(ToFrontEnd):
     """A view has said bye. Whoever still shows the chat follows anew, or hears nothing more."""
 
 
+class Status(ToFrontEnd):
+    """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
+
+    `used` counts the chat template's own tokens beside the parts. So many cells go along by
+    themselves, or with `is_if_asked` with a prompt that is about them. `remark` is of the model.
+    """
+
+    model: str | None = None
+    allowed: int | None = None
+    used: int | None = None
+    parts: dict[str, int] | None = None
+    tokens_per_s: float | None = None
+    cached_share: float | None = None
+    num_cells: int = 0
+    is_if_asked: bool = False
+    remark: str = ""
+
+
+class Notice(ToFrontEnd):
+    """What a command answered, or why a prompt could not be answered; no turn.
+
+    Its id is that of the request, `prompt` what was typed. It stands behind the turn `after`, 0 at
+    the start, and is sent again as it grows. `choices` are what may be done next, `tokens` those of
+    an answer.
+    """
+
+    id: str
+    after: int
+    prompt: str
+    markdown: str
+    level: Literal["info", "error"] = "info"
+    is_finished: bool = True
+    proposal: ProposalData | None = None
+    choices: list[ChoiceData] = []
+    tokens: list[TokenData] = []
+
+
 class SnapshotMessage(ToFrontEnd):
     """All there is, for the view that asked or for all; `kernel` is another text in each."""
 
     id: str | None
-    view: str | None
     kernel: str
     chat: str | None
     turns: list[TurnData]
     path: list[int]
-    status: StatusData
-    notices: list[NoticeData]
+    status: Status
+    notices: list[Notice]
     pending: list[PendingData]
 
 
@@ -744,18 +685,6 @@ class Cancelled(ToFrontEnd):
 
     id: str
     text: str
-
-
-class StatusMessage(ToFrontEnd):
-    """The model, or how full it is, has changed."""
-
-    status: StatusData
-
-
-class NoticeMessage(ToFrontEnd):
-    """A notice is new or has grown."""
-
-    notice: NoticeData
 
 
 class Dismissed(ToFrontEnd):

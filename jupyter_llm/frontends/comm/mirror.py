@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import convert
 from msgspec.structs import replace
 
 from jupyter_llm.chat.context_report import context_report
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import ProgressMessage, StatusData, ToFrontEnd, TurnData
+from jupyter_llm.frontends.comm.messages import ProgressMessage, Status, ToFrontEnd, TurnData
 from jupyter_llm.models.discover import stand_in
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ class Mirror:
         if turn.state not in ("waiting", "reading") or stream is None:
             self._progress.pop(exchange.number, None)
             return
-        progress = messages.progress_data(stream.progress.step)
-        message = ProgressMessage(number=exchange.number, progress=progress)
+        message = ProgressMessage(number=exchange.number, progress=stream.progress.step)
         if self._progress.get(exchange.number) != message:
             self._progress[exchange.number] = message
             yield message
@@ -90,10 +90,8 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         "prompt": exchange.prompt,
         "by": exchange.by,
         "attachments": [part.attachment for part in told if part.attachment is not None],
-        "told": messages.ToldData(
-            cells=sum(part.cell is not None for part in told),
-            variables=[part.variable for part in told if part.variable is not None],
-        ),
+        "num_cells": sum(part.cell is not None for part in told),
+        "variables": [part.variable for part in told if part.variable is not None],
     }
     if exchange.turn is not None:
         return _finished(exchange.turn.completion, known)
@@ -118,7 +116,7 @@ def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
         seed=completion.seed,
         temperature=made.params.temperature if made is not None else None,
         exact=completion.exact,
-        usage=messages.usage_data(completion.usage),
+        usage=convert(completion.usage, messages.UsageData, from_attributes=True),
     )
 
 
@@ -131,18 +129,18 @@ def _goes_on(old: TurnData, new: TurnData) -> bool:
     return is_same and old.state != "finished" and is_longer
 
 
-def status_data(chat: Chat, mode: ContextMode, known: StatusData) -> StatusData:
+def status_of(chat: Chat, mode: ContextMode, known: Status) -> Status:
     """How things stand before the next prompt of a chat.
 
     It waits for the engine, so not while that answers: then what is `known` of the model stays.
     """
     engine = chat.current.resident
-    without_model = StatusData(num_cells=len(chat.timeline.snapshot().visible))
+    without_model = Status(num_cells=len(chat.timeline.snapshot().visible))
     if engine is None:
         return without_model
     if chat.is_answering:
         name = engine.info.name
-        return known if known.model == name else StatusData(model=name)
+        return known if known.model == name else Status(model=name)
     try:
         report = context_report(chat, mode, goes_on=True, counts_all=False)
         speed = engine.status().tokens_per_s
@@ -150,7 +148,7 @@ def status_data(chat: Chat, mode: ContextMode, known: StatusData) -> StatusData:
         return without_model
     turns = chat.turns
     usage = turns[-1].completion.usage if turns else None
-    return StatusData(
+    return Status(
         model=engine.info.name,
         allowed=report.num_allowed,
         used=report.num_tokens,

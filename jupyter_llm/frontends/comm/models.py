@@ -11,7 +11,7 @@ from jupyter_llm.common.workers import Chore
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.frontends.comm.messages import ActivityData, ModelData
+from jupyter_llm.frontends.comm.messages import Activity, ModelData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.prompt.commands import suggestions
 from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PAUSE_S = 0.3  # between two messages at the least
 _TICK_S = 0.5  # while the cache fills
-_NOTHING: Final = ActivityData(state="none")
+_NOTHING: Final = Activity(state="none")
 
 
 class ModelChoice(Part):
@@ -65,8 +65,7 @@ class ActivityWatch(Part):
 
     def __init__(self, line: Line) -> None:
         super().__init__(line)
-        self._told: ActivityData | None = None
-        self._told_pull: messages.PullData | None = None
+        self._told: Activity | None = None
         self._ends: tuple[Callable[[], None], ...] = ()
         self._chore = Chore(self._look, "jupyter-llm-activity")
         line.add({messages.WatchActivity: self._watch, messages.Bye: lambda _message: self._end()})
@@ -79,7 +78,7 @@ class ActivityWatch(Part):
     def _watch(self, message: messages.WatchActivity) -> None:
         self._end()
         if message.is_on:
-            self._told = self._told_pull = None
+            self._told = None
             llm, ask = self._llm, self._chore.ask
             # What cells have made takes memory, too.
             watches = (llm.current.watch_activity, llm.timeline.watch, PULLS.watch)
@@ -94,31 +93,27 @@ class ActivityWatch(Part):
     def _look(self) -> tuple[float, bool]:
         if not self._ends:
             return 0.0, False
-        now = activity_data(self._llm.current, self._told or _NOTHING)
+        now = activity_now(self._llm.current, self._told or _NOTHING)
         if now != self._told and self._ends:
             self._told = now
-            self._put(messages.ActivityMessage(activity=now))
-        pull = PULLS.now
-        if pull != self._told_pull and self._ends:
-            self._told_pull = pull
-            self._put(messages.PullMessage(pull=pull))
+            self._put(now)
         is_writing = now.state == "writing"
         return (_TICK_S if is_writing else _PAUSE_S), is_writing
 
 
-def activity_data(current: CurrentEngine, known: ActivityData) -> ActivityData:
+def activity_now(current: CurrentEngine, known: Activity) -> Activity:
     """What the model does, and what it holds; what takes long to ask for stays as it was known."""
     import psutil
 
     activity = current.activity
-    share = activity.share
     now = replace(
         known if activity.model == known.model else _NOTHING,
         state=activity.state,
         model=activity.model,
-        share=round(share, 2) if share is not None else None,
+        share=activity.share,
         process_bytes=round(psutil.Process().memory_info().rss, -7),
         beside=[str(one) for one in current.loaded if one.info.name != activity.model],
+        pull=PULLS.now,
     )
     engine = current.active
     # One that reads answers between two batches, each of which may take seconds.

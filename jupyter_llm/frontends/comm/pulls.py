@@ -15,7 +15,7 @@ from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError, LicenceError
-from jupyter_llm.frontends.comm.messages import PullData, progress_data
+from jupyter_llm.frontends.comm.messages import PullData
 from jupyter_llm.models.pull import Meter, pull
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ class Pull:
     def _tell(self, step: Step) -> None:
         if self.is_stopped:
             raise KeyboardInterrupt
-        now = progress_data(step)
-        self.data = replace(self.data, text=now.text, share=now.share)
+        self.data = replace(self.data, text=step.text, share=step.share)
         self._changed()
 
     def _end(self, state: str, **found: Any) -> None:

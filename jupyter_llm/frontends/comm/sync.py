@@ -11,8 +11,9 @@ from uuid import uuid4
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.messages import NoticeData
-from jupyter_llm.frontends.comm.mirror import Mirror, status_data
+from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.comm.messages import Notice
+from jupyter_llm.frontends.comm.mirror import Mirror, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
+    from jupyter_llm.frontends.comm.line import Line
 
 _KERNEL = uuid4().hex
 # Between two messages about what is written, at the least. A page that draws costs the model a part
@@ -34,7 +36,7 @@ _MOST_NOTICES = 50
 _MOST_TURNS = 50  # that are told one by one: Jupyter drops messages that flood it
 
 
-class KernelSide:
+class KernelSide(Part):
     """What the views of a chat know, and what tells them more.
 
     The chat is the truth. Whatever changes it wakes up the thread "jupyter-llm-panel", which says
@@ -45,27 +47,22 @@ class KernelSide:
     """
 
     def __init__(
-        self,
-        chat: Chat,
-        mode: ContextMode,
-        put: Callable[[messages.ToFrontEnd], None],
-        on_settled: Callable[[], object],
+        self, line: Line, chat: Chat, mode: ContextMode, on_settled: Callable[[], object]
     ) -> None:
+        super().__init__(line)
         self.chat = chat
         self.mode = mode
-        self._put = put
         self.can_write_cells = False  # whether a view can
         self._on_settled = on_settled
         self._mirror = Mirror()
         self._name = chat.name  # as it was told last
-        self._notices: dict[str, NoticeData] = {}
+        self._notices: dict[str, Notice] = {}
         self._answers: dict[str, Completion] = {}  # what notices hold, by their ids
         self._running: dict[str, Job] = {}
         self._pending: dict[str, Job] = {}  # those without a turn or a notice
-        self._turn_jobs: dict[int, str] = {}  # ids by the numbers of turns, not told yet
         self._growing: dict[str, tuple[Job, Stream]] = {}
         self._grew_s = 0.0
-        self._status = messages.StatusData()
+        self._status = messages.Status()
         self._has_views = False
         self._lock = threading.RLock()  # guards all of this, and the order of what is sent
         self._pump = Chore(self._tick, "jupyter-llm-panel")
@@ -76,6 +73,15 @@ class KernelSide:
             chat.current.watch(is_fuller),
             chat.timeline.watch(is_fuller),
         )
+        line.add(
+            {
+                messages.Follow: self._welcome,
+                messages.Bye: self._farewell,
+                messages.Stop: self._stop,
+                messages.Choose: lambda message: chat.choose(message.number),
+                messages.Remove: self._remove,
+            }
+        )
 
     def close(self) -> None:
         """Watch the chat no more; what is being written goes on."""
@@ -84,26 +90,26 @@ class KernelSide:
         self._pump.close()
         self._gauge.close()
 
-    def welcome(self, message: messages.Follow) -> None:
+    def _welcome(self, message: messages.Follow) -> None:
         """Tell a view all there is."""
         with self._lock:
             self.can_write_cells |= message.can_write_cells
             self._publish()
             self._has_views = True
-            self._put(self._snapshot(message))
+            self._put(self._snapshot(message.id))
         self._pump.ask()
         self._gauge.ask()
         self._on_settled()
 
-    def farewell(self) -> None:
+    def _farewell(self, _message: messages.Bye) -> None:
         """Say nothing more once the last view has gone; if there is another, it says hello."""
         with self._lock:
             self._tell(messages.Anybody())
             self._has_views = self.can_write_cells = False
 
-    def stop(self, target: int | str | None) -> None:
+    def _stop(self, message: messages.Stop) -> None:
         """Stop a turn by its number, a job by its id, or all that goes on in the chat."""
-        if not isinstance(target, str):
+        if not isinstance(target := message.target, str):
             self.chat.cancel(target)
         with self._lock:
             jobs = list(self._running.values())
@@ -111,12 +117,15 @@ class KernelSide:
             if target in (None, job.id):
                 job.stop()
 
-    def dismiss(self, notice: str) -> None:
-        """Put a notice away; what still writes it is stopped."""
+    def _remove(self, message: messages.Remove) -> None:
+        """Forget a turn, or put a notice away; what still writes it is stopped."""
+        if isinstance(target := message.target, int):
+            self.chat.remove(target)
+            return
         with self._lock:
-            job = self._running.pop(notice, None)
-            self._growing.pop(notice, None)
-            self._forget_notice(notice)
+            job = self._running.pop(target, None)
+            self._growing.pop(target, None)
+            self._forget_notice(target)
         if job is not None:
             job.stop()
 
@@ -139,8 +148,8 @@ class KernelSide:
 
     def send_prompt(self, job: Job, asked: Asked) -> Stream:
         """Send a prompt of a job to the chat; the turn that appears is the job's."""
-        note = partial(self._note_turn, job)
-        stream, _ = self.chat.send(asked, show_progress=job.tell, on_begin=note)
+        begin = partial(setattr, job, "turn")
+        stream, _ = self.chat.send(asked, show_progress=job.tell, on_begin=begin)
         job.hold(stream)
         return stream
 
@@ -184,7 +193,7 @@ class KernelSide:
         growing = self._growing.pop(job.id, None)
         if growing is not None and (shown := self._notices.get(job.id)) is not None:
             self._put_notice(job, shown.markdown)
-        elif job.id in self._pending and job.id not in self._turn_jobs.values():
+        elif job.id in self._pending and job.turn is None:
             self._give_back(job)  # else it ends when its turn is told
 
     def _give_back(self, job: Job) -> None:
@@ -197,12 +206,12 @@ class KernelSide:
     def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:
         old = self._notices.get(job.id)
         after = old.after if old is not None else [0, *self._mirror.turns][-1]
-        notice = NoticeData(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
+        notice = Notice(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
         if notice == old:
             return
         self._pending.pop(job.id, None)
         self._notices[job.id] = notice
-        self._tell(messages.NoticeMessage(notice=notice))
+        self._tell(notice)
         while len(self._notices) > _MOST_NOTICES:
             self._forget_notice(next(iter(self._notices)))
 
@@ -216,11 +225,6 @@ class KernelSide:
         if self._has_views:
             self._gauge.ask()
 
-    def _note_turn(self, job: Job, number: int) -> None:
-        with self._lock:
-            if job.id in self._pending:
-                self._turn_jobs[number] = job.id
-
     def _tick(self) -> tuple[float, bool]:
         """Send what is new; return when to look again, and whether that is needed."""
         with self._lock:
@@ -233,13 +237,14 @@ class KernelSide:
         exchanges = self.chat.exchanges
         engine = self.chat.current.resident
         model = engine.info.name if engine is not None else None
-        jobs, self._turn_jobs = self._turn_jobs, {}
-        news = list(self._mirror.news(exchanges, model, jobs))
-        for number, job_id in jobs.items():
+        jobs = {job.turn: job for job in self._pending.values() if job.turn is not None}
+        requests = {number: job.id for number, job in jobs.items()}
+        news = list(self._mirror.news(exchanges, model, requests))
+        for number, job in jobs.items():
             if number in self._mirror.turns:
-                self._pending.pop(job_id, None)
-            elif job_id in self._pending:  # it has gone, or another branch is shown
-                self._give_back(self._pending[job_id])
+                del self._pending[job.id]
+            else:  # it has gone, or another branch is shown
+                self._give_back(job)
         is_flood = sum(isinstance(message, messages.TurnMessage) for message in news) > _MOST_TURNS
         is_renamed, self._name = self.chat.name != self._name, self.chat.name
         told: list[messages.ToFrontEnd] = [self._snapshot()] if is_flood or is_renamed else news
@@ -250,10 +255,9 @@ class KernelSide:
             self._on_settled()
         return len(told)
 
-    def _snapshot(self, asked: messages.Follow | None = None) -> messages.SnapshotMessage:
+    def _snapshot(self, request_id: str | None = None) -> messages.SnapshotMessage:
         return messages.SnapshotMessage(
-            id=asked.id if asked is not None else None,
-            view=asked.view if asked is not None else None,
+            id=request_id,
             kernel=_KERNEL,
             chat=self.chat.name,
             turns=list(self._mirror.turns.values()),
@@ -278,11 +282,11 @@ class KernelSide:
 
     def _measure(self) -> tuple[float, bool]:
         """Send how full the context is."""
-        status = status_data(self.chat, self.mode, self._status)
+        status = status_of(self.chat, self.mode, self._status)
         with self._lock:
             if status != self._status:
                 self._status = status
-                self._tell(messages.StatusMessage(status=status))
+                self._tell(status)
         return _GAUGE_S, False
 
     def _tell(self, message: messages.ToFrontEnd) -> None:

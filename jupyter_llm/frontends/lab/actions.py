@@ -127,13 +127,10 @@ def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
     if proposal.cell is not None and proposal.cell.cell_id != cell:
         cell, before = proposal.cell.cell_id or "", proposal.cell.source
     record = landed(made, proposal.source, "" if is_below else before) if made else None
+    names, shown = list(proposal.unknown_names), None if is_below else before
     return messages.ProposalMessage(
         id=act.id,
-        cell=cell,
-        before=before,
-        source=proposal.source,
-        is_below=is_below,
-        unknown_names=list(proposal.unknown_names),
+        proposal=messages.ProposalData(cell, shown, proposal.source, names),
         metadata=record.to_metadata() if record is not None else {},
         markdown=_said(proposal) if act.action == "fix" else proposal.verdict,
     )

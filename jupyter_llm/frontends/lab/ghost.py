@@ -6,10 +6,12 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import convert
+
 from jupyter_llm.errors import DocumentError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.notebook.cells.document import Document, DocumentCell
+from jupyter_llm.notebook.cells.document import Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,10 +53,9 @@ class Ghost(Part):
         if message.revision != before.revision + 1:
             self._ask_for_all()
             return
-        self._llm.timeline.see_tags({c.id: c.is_off for c in message.insert})
-        cells = [DocumentCell(c.id, c.kind, c.source) for c in message.insert]
+        self._llm.timeline.see_tags({c.cell_id: c.is_off for c in message.insert})
         try:
-            self._document = before.edited(message.at, message.remove, cells)
+            self._document = before.edited(message.at, message.remove, message.insert)
             self._waits_for_all = False
         except DocumentError:
             self._ask_for_all()
@@ -78,16 +79,7 @@ class Ghost(Part):
             self._ask_for_all()
             self._end(message.id, reason="cells are missing")
             return
-        cell = self._document.find(message.cell)
-        request = GhostRequest(
-            cell_id=message.cell,
-            prefix=message.prefix,
-            suffix=message.suffix,
-            kind=cell.kind if cell is not None else "code",
-            num_items=message.num_items,
-            max_lines=message.max_lines,
-            is_invoked=message.is_invoked,
-        )
+        request = convert(message, GhostRequest, from_attributes=True)
         tell = partial(self._tell, message.id)
         self._run = self._ghost_writer().complete(self._document, request, tell)
 
@@ -107,7 +99,8 @@ class Ghost(Part):
             if request_id is None or request_id != self._last:
                 return
             self._last = None
-        usage = [messages.usage_data(item.usage) for item in items]
+        costs = [item.usage for item in items]
+        usage = convert(costs, list[messages.UsageData], from_attributes=True)
         self._put(messages.Completed(id=request_id, usage=usage, reason=reason))
 
     def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:

@@ -35,9 +35,7 @@ class Panels(Part):
         self._lines: dict[str, ChatLine | list[object]] = {}
         self._lock = threading.RLock()  # guards who is there, and the order of what is said
         session.take_for_panel = self._take
-        session.add(
-            {messages.PanelOpen: self._open, messages.PanelClose: lambda m: self._shut(m.panel_id)}
-        )
+        session.add({messages.ShowChat: self._open})
         session.answer(
             {
                 messages.ListChats: lambda m: self._list(m, m.words),
@@ -52,20 +50,20 @@ class Panels(Part):
         for panel in tuple(self._lines):
             self._shut(panel)
 
-    def _open(self, message: messages.PanelOpen) -> None:
+    def _open(self, message: messages.ShowChat) -> None:
         self._shut(message.panel_id)
-        waiting: list[object] = []
-        self._lines[message.panel_id] = waiting
-        self._line.work(message.id, partial(self._show, message, waiting))
+        if message.chat is not None:
+            waiting = self._lines[message.panel_id] = []
+            work = partial(self._show, message.chat, message.panel_id, waiting)
+            self._line.work(message.id, work)
 
-    def _show(self, message: messages.PanelOpen, waiting: list[object], _job: Job) -> None:
+    def _show(self, name: str, panel: str, waiting: list[object], _job: Job) -> None:
         """Begin to show a chat. May take its time."""
         from jupyter_llm.frontends.comm.chat_line import ChatLine
         from jupyter_llm.frontends.prompt.options import default_options
 
-        chat = self._llm.chat(message.chat)
+        chat, put = self._llm.chat(name), self._put
         options = replace(default_options(), continue_=True)
-        panel, put = message.panel_id, self._put
         with self._lock:
             if self._lines.get(panel) is waiting:  # it was not shut meanwhile
                 send = lambda content: put({"panel": panel, "message": content})  # noqa: E731

@@ -13,11 +13,15 @@ CellKind = Literal["code", "markdown", "raw"]
 
 @dataclass(frozen=True, slots=True)
 class DocumentCell:
-    """A cell as it stands in the notebook; `source` may not have run, or not so."""
+    """A cell as it stands in the notebook; `source` may not have run, or not so.
+
+    Of one that `is_off` nothing may be told.
+    """
 
     cell_id: str
     kind: CellKind
     source: str
+    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, RawPrompt, Request
 from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.notebook.cells.document import CellKind
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.code.syntax import split_cell_magic
@@ -37,7 +38,7 @@ from jupyter_llm.tasks.completing.prompt import (
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.notebook.cells.document import CellKind, Document, DocumentCell
+    from jupyter_llm.notebook.cells.document import Document, DocumentCell
     from jupyter_llm.tasks.completing.prompt import GhostPrompt
 
 NO_MODEL: Final = "no model loaded"

@@ -1,7 +1,17 @@
 /** One action on one cell, from the question to what comes of it. */
 
 import type { Connection } from "../connection/connection.js";
-import type { Action, Former, MessageOf, Progress, Request } from "../connection/messages.js";
+import type {
+  Action,
+  Former,
+  MessageOf,
+  Progress,
+  Proposal,
+  Request,
+} from "../connection/messages.js";
+
+/** What a cell may be changed to, or what may come below it; and what there is to say of it. */
+export type Proposed = Proposal & Pick<MessageOf<"proposal">, "metadata" | "markdown">;
 
 /**
  * How an action stands. An instruction is asked for first; `failed` says why nothing came of it, and
@@ -10,7 +20,7 @@ import type { Action, Former, MessageOf, Progress, Request } from "../connection
 export type TaskState =
   | { kind: "asking" }
   | { kind: "working"; progress: Progress | null; text: string }
-  | { kind: "proposal"; proposal: MessageOf<"proposal">; problem: string }
+  | { kind: "proposal"; proposal: Proposed; problem: string }
   | { kind: "answer"; answer: string }
   | { kind: "failed"; reason: string }
   | { kind: "over" };
@@ -32,7 +42,7 @@ export class Task {
   #request: string | null = null;
   #count = 0;
   /** It stays until there is another one. */
-  #proposal: MessageOf<"proposal"> | null = null;
+  #proposal: Proposed | null = null;
   /** As what the cell may stand so that the proposal fits: as it was, and with a part of it. */
   readonly #bases = new Set<string>();
 
@@ -84,7 +94,7 @@ export class Task {
 
   /** How the proposal goes together with a cell. */
   fit(source: string, isEditable: boolean): Fit {
-    if (this.#proposal?.is_below) return "below";
+    if (this.#proposal?.before === null) return "below";
     if (!isEditable) return "closed";
     return this.#bases.has(source) ? "fits" : "edited";
   }
@@ -119,8 +129,9 @@ export class Task {
   #take(message: { type: string }): void {
     this.#request = null;
     if (message.type === "proposal") {
+      const { proposal, metadata, markdown } = message as MessageOf<"proposal">;
       this.#bases.clear();
-      this.#propose(message as MessageOf<"proposal">);
+      this.#propose({ ...proposal, metadata, markdown });
     } else if (message.type === "text") {
       this.#become({ kind: "answer", answer: (message as MessageOf<"text">).text });
     }
@@ -132,9 +143,9 @@ export class Task {
     else this.#become({ kind: "failed", reason });
   }
 
-  #propose(proposal: MessageOf<"proposal">, problem = ""): void {
+  #propose(proposal: Proposed, problem = ""): void {
     this.#proposal = proposal;
-    this.#bases.add(proposal.before);
+    if (proposal.before !== null) this.#bases.add(proposal.before);
     this.#become({ kind: "proposal", proposal, problem });
   }
 

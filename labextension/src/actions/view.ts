@@ -6,7 +6,7 @@ import type { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Action, MessageOf } from "../connection/messages.js";
+import type { Action } from "../connection/messages.js";
 import { begun, hunks, replaced } from "../dom/diff.js";
 import { arrange, copyButton, createBar, make, makeButton, setText } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
@@ -16,7 +16,7 @@ import { shortened } from "../page/outputs.js";
 import { createBox } from "./box.js";
 import { editorOf, targetOf } from "./cells.js";
 import { type Decide, hideChanges, showChanges } from "./marks.js";
-import { type Fit, Task } from "./task.js";
+import { type Fit, type Proposed, Task } from "./task.js";
 
 const CHAT = "jupyter-llm:chat";
 
@@ -205,7 +205,7 @@ export class View {
   /** The cell that a proposal is for, while that is another one. */
   #other(): Cell | null {
     const { state } = this.#task;
-    const cell = state.kind === "proposal" ? this.#find(state.proposal.cell) : null;
+    const cell = state.kind === "proposal" ? this.#find(state.proposal.cell ?? "") : null;
     return cell === this.#cell ? null : cell;
   }
 
@@ -292,7 +292,7 @@ export class View {
     }
   }
 
-  #propose(proposal: MessageOf<"proposal">, fit: Fit, text: string): void {
+  #propose(proposal: Proposed, fit: Fit, text: string): void {
     const { source, unknown_names: unknown, markdown } = proposal;
     const isHere = fit !== "elsewhere" && fit !== "gone";
     if (fit === "fits") {

@@ -13,9 +13,10 @@ export type ModelRole = "chat" | "task" | "complete" | "embed";
 export type ActivityState = "none" | "loading" | "idle" | "reading" | "writing";
 export type Metadata = Record<string, unknown>;
 
-export type DocumentCell = { id: string; kind: CellKind; source: string; is_off: boolean };
+export type DocumentCell = { cell_id: string; kind: CellKind; source: string; is_off: boolean };
 
 export interface Activity {
+  type: "activity";
   state: ActivityState;
   model: string | null;
   share: number | null;
@@ -24,6 +25,8 @@ export interface Activity {
   process_bytes: number;
   /** The other models that are loaded, and what for. */
   beside: string[];
+  /** The pull that runs, or the last one. */
+  pull: Pull | null;
 }
 
 /** A model that is pulled, or was pulled last; `licence` is a text to be accepted first. */
@@ -88,10 +91,13 @@ export interface TurnData {
   temperature: number | null;
   exact: boolean;
   usage: Usage | null;
-  told: { cells: number; variables: string[] };
+  /** What was told of the notebook. */
+  num_cells: number;
+  variables: string[];
 }
 
 export interface Status {
+  type: "status";
   model: string | null;
   allowed: number | null;
   used: number | null;
@@ -104,11 +110,11 @@ export interface Status {
   remark: string;
 }
 
+/** Code for a cell that was read as `before`, or for a new one. */
 export interface Proposal {
-  source: string;
-  cell_id: string | null;
-  execution_count: number | null;
+  cell: string | null;
   before: string | null;
+  source: string;
   unknown_names: string[];
 }
 
@@ -119,6 +125,7 @@ export type Token = { text: string; probability: number; told: string };
 export type Choice = { label: string; text: string };
 
 export interface Notice {
+  type: "notice";
   id: string;
   after: number;
   prompt: string;
@@ -142,7 +149,6 @@ export interface Suggestion {
 export type Origin = { number: number | null; notice: string | null };
 
 export interface Checked {
-  source: string;
   unknown_names: string[];
   missing_modules: string[];
   note: string;
@@ -190,7 +196,8 @@ export type Request =
   | {
       type: "complete";
       revision: number;
-      cell: string;
+      cell_id: string;
+      kind: CellKind;
       prefix: string;
       suffix: string;
       is_invoked: boolean;
@@ -207,15 +214,14 @@ export type Request =
       former: Former | null;
     }
   | ({ type: "landed"; target: string } & Landing)
-  | { type: "panel-open"; panel_id: string; chat: string }
-  | { type: "panel-close"; panel_id: string }
+  | { type: "show-chat"; panel_id: string; chat: string | null }
   | { type: "list-chats"; words: string }
   | { type: "rename-chat"; name: string; new_name: string }
   | { type: "export-chat"; name: string }
   | { type: "delete-chat"; name: string }
   | { type: "record"; metadata: Metadata; text: string | null }
   // from the front end of a chat
-  | { type: "follow"; view: string; can_write_cells: boolean }
+  | { type: "follow"; can_write_cells: boolean }
   | { type: "bye" }
   | {
       type: "send";
@@ -229,8 +235,7 @@ export type Request =
     }
   | { type: "regenerate"; number: number; seed: number | null; temperature: number | null }
   | { type: "choose"; number: number }
-  | { type: "remove"; number: number }
-  | { type: "dismiss"; notice: string }
+  | { type: "remove"; target: number | string }
   | { type: "suggest"; text: string; cursor: number }
   | { type: "describe"; kind: SuggestionKind; name: string }
   | ({ type: "check"; sources: string[]; tries: boolean } & Origin)
@@ -251,8 +256,7 @@ export type Message =
     }
   | { type: "text"; id: string; text: string }
   | { type: "done"; id: string }
-  | { type: "activity"; activity: Activity }
-  | { type: "pull"; pull: Pull | null }
+  | Activity
   | { type: "models"; id: string; here: Model[]; suited: Model[] }
   // to a page
   | { type: "welcome"; id: string; protocol: number; version: string; model: string | null }
@@ -268,24 +272,13 @@ export type Message =
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
   | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
-  | {
-      type: "proposal";
-      id: string;
-      cell: string;
-      before: string;
-      source: string;
-      is_below: boolean;
-      unknown_names: string[];
-      metadata: Metadata;
-      markdown: string;
-    }
+  | { type: "proposal"; id: string; proposal: Proposal; metadata: Metadata; markdown: string }
   | { type: "chats"; id: string; chats: Chat[]; found: Found[] }
   // to the front end of a chat
   | { type: "anybody" }
   | {
       type: "snapshot";
       id: string | null;
-      view: string | null;
       kernel: string;
       chat: string | null;
       turns: TurnData[];
@@ -299,8 +292,8 @@ export type Message =
   | { type: "delta"; number: number; text: string; reasoning: string }
   | { type: "pending"; pending: Pending }
   | { type: "cancelled"; id: string; text: string }
-  | { type: "status"; status: Status }
-  | { type: "notice"; notice: Notice }
+  | Status
+  | Notice
   | { type: "dismissed"; id: string }
   | ({ type: "transcript" } & Transcript)
   | { type: "suggestions"; id: string; start: number; end: number; items: Suggestion[] }

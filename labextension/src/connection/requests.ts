@@ -8,7 +8,7 @@ const LATE_MS = 400;
 /** These say how far a request is; whatever else bears its id answers it. */
 const NEWS = new Set<Message["type"]>(["progress", "completion"]);
 
-const ORDERS = ["bye", "stop", "choose", "remove", "dismiss"] as const;
+const ORDERS = ["bye", "stop", "choose", "remove"] as const;
 
 /** These have done what they are for once they have arrived; nothing else answers them. */
 const ANSWERED_BY_ACK = new Set<Request["type"]>([
@@ -16,8 +16,7 @@ const ANSWERED_BY_ACK = new Set<Request["type"]>([
   "cells",
   "focus",
   "landed",
-  "panel-open",
-  "panel-close",
+  "show-chat",
   "watch-activity",
   "end-pull",
   "draft",
@@ -96,7 +95,7 @@ export class Requests {
 
   /** Take in what may answer a request; tell whether it is about one that is not answered yet. */
   take(message: Message): boolean {
-    const id = answeredId(message);
+    const id = "id" in message ? message.id : null;
     const request = this.#open.get(id ?? "");
     if (id === null || !request) return false;
     if (message.type === "error") this.#fail(id, message.text);
@@ -163,10 +162,4 @@ export class Requests {
   #fail(id: string, reason: string): void {
     this.#close(id)?.reject(new Error(reason));
   }
-}
-
-/** The id of the request that a message has to do with. */
-function answeredId(message: Message): string | null {
-  if (message.type === "notice") return message.notice.id;
-  return "id" in message ? message.id : null;
 }

@@ -5,7 +5,7 @@ import type { CodeEditor } from "@jupyterlab/codeeditor";
 import { Signal } from "@lumino/signaling";
 import type { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Message, Request } from "../connection/messages.js";
+import type { CellKind, Message, Request } from "../connection/messages.js";
 import { isOff } from "../page/off_cells.js";
 import type { Desk, Sheet } from "./desks.js";
 import { placeOf, Suggestion } from "./suggestion.js";
@@ -98,7 +98,8 @@ export class DocumentGhost {
       {
         type: "complete",
         revision: this.#known.told.revision,
-        cell: sheet.model.id,
+        cell_id: sheet.model.id,
+        kind: sheet.model.type as CellKind,
         prefix: skipped > 0 ? prefix.slice(prefix.indexOf("\n", skipped) + 1) : prefix,
         suffix: suffix.slice(0, MOST - STEP),
         ...wishes,

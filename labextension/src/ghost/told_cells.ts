@@ -11,7 +11,7 @@ export function documentCells(cells: Iterable<ICellModel>): DocumentCell[] {
   return Array.from(cells, (cell) => {
     const is_off = isOff(cell.sharedModel);
     const source = is_off ? "" : cell.sharedModel.getSource();
-    return { id: cell.id, kind: cell.type as CellKind, source, is_off };
+    return { cell_id: cell.id, kind: cell.type as CellKind, source, is_off };
   });
 }
 
@@ -40,10 +40,10 @@ export class ToldCells {
     const isSame = (one: DocumentCell | undefined, other: DocumentCell | undefined) =>
       one !== undefined &&
       other !== undefined &&
-      one.id === other.id &&
+      one.cell_id === other.cell_id &&
       one.kind === other.kind &&
       one.is_off === other.is_off &&
-      (one.source === other.source || one.id === written);
+      (one.source === other.source || one.cell_id === written);
     let at = 0;
     while (isSame(before[at], now[at])) at += 1;
     let same = 0;

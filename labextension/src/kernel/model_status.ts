@@ -15,13 +15,16 @@ export class ModelStatus {
   readonly #listeners = new Set<() => void>();
   #line: ModelLine | null = null;
   status: Activity | null = null;
-  /** The pull that runs in the kernel, or the last one. */
-  pulling: Pull | null = null;
   /** The models there are, as they were when they were last listed, and those that may be pulled. */
   models: Models | null = null;
   /** Why the last model that was chosen here could not be loaded. */
   problem = "";
   #load: { line: ModelLine; id: string } | null = null;
+
+  /** The pull that runs in the kernel, or the last one. */
+  get pulling(): Pull | null {
+    return this.status?.pull ?? null;
+  }
 
   /** Whether a model is being loaded that was chosen here. */
   get canStop(): boolean {
@@ -41,7 +44,6 @@ export class ModelStatus {
       this.status = this.models = null;
     }
     this.#line = line;
-    this.pulling = null; // of one that there is the kernel tells
     line?.request({ type: "watch-activity", is_on: true });
     if (this.models) void this.list().catch(() => {}); // the line was lost: it says so
     this.#tell();
@@ -49,10 +51,9 @@ export class ModelStatus {
 
   /** Take in what came over the line. */
   take(message: Message): void {
-    if (message.type === "activity") this.status = message.activity;
-    else if (message.type !== "pull") return;
+    if (message.type !== "activity") return;
     const before = this.pulling;
-    if (message.type === "pull") this.pulling = message.pull;
+    this.status = message;
     this.#tell();
     const isNew = this.pulling?.state === "done" && before?.state === "running";
     if (isNew && this.models) void this.list().catch(() => {}); // the line was lost: it says so

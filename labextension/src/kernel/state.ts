@@ -106,8 +106,8 @@ export function apply(state: State, message: Message, note: Note): boolean {
       giveBack(state, message, note);
       return true;
     case "notice":
-      endPending(state, message.notice.id, note);
-      state.notices = withEntry(state.notices, message.notice);
+      endPending(state, message.id, note);
+      state.notices = withEntry(state.notices, message);
       note("notices");
       return true;
     case "dismissed":
@@ -115,7 +115,7 @@ export function apply(state: State, message: Message, note: Note): boolean {
       note("notices");
       return true;
     case "status":
-      state.status = message.status;
+      state.status = message;
       note("status");
       return true;
     case "transcript":

@@ -47,7 +47,6 @@ export class Store {
   /** The model that answers. */
   readonly models = new ModelStatus();
   readonly #changes = new Changes();
-  readonly #view = randomId();
   readonly #model: Comm;
   readonly #requests: Requests;
   #canWriteCells = false;
@@ -69,7 +68,7 @@ export class Store {
         );
       }
     };
-    this.#requests = new Requests(this.#view, send, () => this.#setWaiting());
+    this.#requests = new Requests(randomId(), send, () => this.#setWaiting());
     model.on("msg:custom", this.#receive);
     model.on("comm_live_update", this.#probe);
   }
@@ -137,14 +136,9 @@ export class Store {
     this.#order({ type: "choose", number });
   }
 
-  /** Forget a turn for good. */
-  remove(number: number): void {
-    this.#order({ type: "remove", number });
-  }
-
-  /** Put a notice away, in all views. */
-  dismiss(notice: string): void {
-    this.#order({ type: "dismiss", notice });
+  /** Forget a turn by its number for good, or put a notice away by its id, in all views. */
+  remove(target: number | string): void {
+    this.#order({ type: "remove", target });
   }
 
   /** Put the error away. */
@@ -199,8 +193,7 @@ export class Store {
   /** Ask for everything, and again while there is no answer, as was done `numBefore` times. */
   #sayHello(numBefore = 0): void {
     clearTimeout(this.#helloTimer);
-    const [type, view] = ["follow" as const, this.#view];
-    const message = { type, view, can_write_cells: this.#canWriteCells };
+    const message = { type: "follow" as const, can_write_cells: this.#canWriteCells };
     this.#hello = this.#order(message, () => clearTimeout(this.#helloTimer));
     if (numBefore + 1 === MOST_GREETINGS) return;
     const again = () => this.#sayHello(numBefore + 1);
@@ -229,7 +222,7 @@ export class Store {
     this.#seq = message.seq;
     const isForUs =
       message.type === "snapshot" &&
-      (message.view === this.#view || (message.view === null && this.#isShown));
+      (message.id === null ? this.#isShown : this.#requests.isOwn(message.id));
     if (isForUs) this.#start(message);
     const isAwaited = this.#requests.take(message);
     if (message.type === "error" && !isAwaited) this.#hear(message);

@@ -30,8 +30,8 @@ export function createModelPicker(
     popup?.node.focus();
   });
   const show = () => {
-    const { status, pulling } = model;
-    setText(button, status ? line(status, pulling) : unknown());
+    const { status } = model;
+    setText(button, status ? line(status) : unknown());
     button.title = button.textContent;
     button.popoverTargetElement = status ? frame : null;
     button.ariaHasPopup = status ? "dialog" : null;

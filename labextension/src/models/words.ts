@@ -1,6 +1,6 @@
 /** What is said of the model where it is named, in words. */
 
-import type { Activity, Pull } from "../connection/messages.js";
+import type { Activity } from "../connection/messages.js";
 import { language, trans } from "../dom/words.js";
 
 /** What is behind a name that only says how a model was made fit for use. */
@@ -41,8 +41,8 @@ export function stateWords({ state, share }: Pick<Activity, "state" | "share">):
 }
 
 /** The line where the model is named: facts, one beside the other. */
-export function line(status: Activity, pull: Pull | null): string {
-  const { kv_used: used, kv_room: room, beside, process_bytes: bytes } = status;
+export function line(status: Activity): string {
+  const { kv_used: used, kv_room: room, beside, process_bytes: bytes, pull } = status;
   const facts = status.model
     ? [
         shortName(status.model),

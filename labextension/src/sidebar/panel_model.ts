@@ -67,12 +67,12 @@ export class PanelModel {
     this.#line.stateChanged.disconnect(this.#open, this);
     this.#listeners.clear();
     if (this.#line.state !== "open") return;
-    this.#line.request({ type: "panel-close", panel_id: this.#id });
+    this.#line.request({ type: "show-chat", panel_id: this.#id, chat: null });
   }
 
   #open(): void {
     if (this.#line.state !== "open") return;
-    this.#line.request({ type: "panel-open", panel_id: this.#id, chat: this.chat });
+    this.#line.request({ type: "show-chat", panel_id: this.#id, chat: this.chat });
     this.tell("comm_live_update");
   }
 

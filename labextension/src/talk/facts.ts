@@ -90,7 +90,7 @@ export class FactsView {
   }
 }
 
-function factsOf({ model, seed, temperature, exact, usage, told, attachments }: Turn) {
+function factsOf({ model, seed, temperature, exact, usage, ...told }: Turn) {
   const facts: [name: string, text: string][] = [];
   if (model !== null) facts.push([trans.__("Model"), model]);
   if (seed !== null) facts.push([trans.__("Seed"), String(seed)]);
@@ -111,8 +111,8 @@ function factsOf({ model, seed, temperature, exact, usage, told, attachments }: 
   }
   const isExact = exact ? trans.__("yes, the same seed gives the same answer") : trans.__("no");
   facts.push([trans.__("Exact"), isExact]);
-  const cells = told.cells > 0 ? [trans._n("%1 cell", "%1 cells", told.cells)] : [];
-  const knows = [...cells, ...told.variables, ...attachments];
+  const cells = told.num_cells > 0 ? [trans._n("%1 cell", "%1 cells", told.num_cells)] : [];
+  const knows = [...cells, ...told.variables, ...told.attachments];
   if (knows.length > 0) facts.push([trans.__("Told"), knows.join(", ")]);
   return facts;
 }

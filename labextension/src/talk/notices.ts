@@ -86,7 +86,7 @@ export class NoticeView {
   }
 
   /** Bring it into its cell, if that reads as `before`, or return what it is now. */
-  async #accept({ source, cell_id: cell, before: old }: Proposal, before: string) {
+  async #accept({ source, cell, before: old }: Proposal, before: string) {
     const { notebook, say } = this.#place;
     if (!notebook) {
       const text = await landed(this.#place, source, old !== null);
@@ -108,7 +108,7 @@ export class NoticeView {
   }
 
   #close(): void {
-    this.#around.store.dismiss(this.#id);
+    this.#around.store.remove(this.#id);
     this.#around.backToComposer();
   }
 

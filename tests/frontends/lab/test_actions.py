@@ -32,10 +32,12 @@ def ask(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> st
 
 
 def act(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> Json:
+    """Have something done, and return what answers it, and what is proposed in it."""
     request = ask(page, action, shown, **more)
     kinds = ("proposal", "text", "error")
     page.wait_until(lambda p: any(m.get("id") == request for k in kinds for m in p.of_kind(k)))
-    return next(m for k in kinds for m in page.of_kind(k) if m.get("id") == request)
+    found = next(m for k in kinds for m in page.of_kind(k) if m.get("id") == request)
+    return {**found, **found.get("proposal", {})}
 
 
 def told(scripted: ScriptedEngine) -> str:
@@ -62,7 +64,7 @@ def test_an_edit_of_a_cell_that_never_ran_is_proposed_and_told_as_it_is_written(
     scripted.replies.append("total = sum([1, 2])\nprint(total)\n```")
     found = act(page, "edit", cell(LOOP), instruction="use sum")
     assert found["source"] == "total = sum([1, 2])\nprint(total)"
-    assert (found["before"], found["cell"], found["is_below"]) == (LOOP, "c", False)
+    assert (found["before"], found["cell"]) == (LOOP, "c")
     assert LOOP in told(scripted)
     assert "use sum" in told(scripted)
     assert written(page) == "```python\ntotal = sum([1, 2])\nprint(total)"
@@ -157,7 +159,7 @@ def test_an_error_that_the_kernel_no_longer_knows_is_told_as_it_is_shown(
 def test_tests_are_a_cell_below(page: LabPage, scripted: ScriptedEngine) -> None:
     scripted.replies.append("f():\n    assert f(1) == 2\n```")
     found = act(page, "test", cell("def f(x):\n    return 2 * x"))
-    assert found["is_below"]
+    assert found["before"] is None
     name = "test_f_with_f"
     assert found["source"] == f"def {name}():\n    assert f(1) == 2\n\n\n{name}()"
     assert found["markdown"].startswith("Not tried: ")

@@ -14,7 +14,7 @@ OpenPage = Callable[..., LabPage]
 
 
 def told(page: LabPage) -> list[Json]:
-    return [message["activity"] for message in page.of_kind("activity")]
+    return page.of_kind("activity")
 
 
 def wait_for_state(page: LabPage, state: str) -> Json:

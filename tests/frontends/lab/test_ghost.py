@@ -41,7 +41,13 @@ class Typist:
         self.page.ask("cells", **content, insert=list(insert))
 
     def ask(self, prefix: str, **changed: Any) -> str:
-        said = {"revision": self.revision, "cell": "mine", "prefix": prefix, "suffix": ""}
+        said = {
+            "revision": self.revision,
+            "cell_id": "mine",
+            "kind": "code",
+            "prefix": prefix,
+            "suffix": "",
+        }
         wanted = {"is_invoked": False, "num_items": 1, "max_lines": 8}
         return self.page.ask("complete", **said | wanted | changed)
 
@@ -53,7 +59,7 @@ class Typist:
 
 
 def cell(cell_id: str, source: str, kind: str = "code", *, is_off: bool = False) -> Json:
-    return {"id": cell_id, "kind": kind, "source": source, "is_off": is_off}
+    return {"cell_id": cell_id, "kind": kind, "source": source, "is_off": is_off}
 
 
 def prompt(scripted: ScriptedEngine) -> str:

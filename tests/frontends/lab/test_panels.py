@@ -34,7 +34,7 @@ class ShownChat(View):
         self.page = page
         self.panel = f"panel{next(self._panels)}"
         self._num_read = 0
-        page.ask("panel-open", panel_id=self.panel, chat=chat)
+        page.ask("show-chat", panel_id=self.panel, chat=chat)
         self.hello()
 
     def tell(self, content: object) -> None:

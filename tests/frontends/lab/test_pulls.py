@@ -48,7 +48,7 @@ def told(page: LabPage, state: str) -> Json:
 
 def last_told(page: LabPage) -> Json:
     """What a page knows of the pull, empty if nothing."""
-    heard = page.of_kind("pull")
+    heard = page.of_kind("activity")
     found: Json | None = heard[-1]["pull"] if heard else None
     return found or {}
 

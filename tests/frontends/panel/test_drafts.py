@@ -13,6 +13,7 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.request import Prompt
+from jupyter_llm.frontends.comm.drafting import Drafting
 
 ALONG: dict[str, Any] = {"cell": None, "after": None, "attachments": [], "is_alone": False}
 
@@ -29,7 +30,8 @@ def read(engine: ScriptedEngine, count: int = 1) -> Prompt:
 
 def at_rest(front: FrontEnd) -> None:
     """Wait until nothing more is done about drafts."""
-    assert front.panel._line._drafting._reading.wait(20)
+    (drafting,) = (part for part in front.panel._line.parts if isinstance(part, Drafting))
+    assert drafting._reading.wait(20)
 
 
 @pytest.mark.parametrize("is_alone", [False, True])

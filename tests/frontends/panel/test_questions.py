@@ -189,7 +189,6 @@ def test_names_that_exist_nowhere_are_found(front: FrontEnd, shell: InteractiveS
     sources = ["import nosuchmodule\nmade = known", "print(made, unmade)", "this is no python"]
     asked = {"number": None, "notice": None, "sources": sources, "tries": True}
     results = front.answer("check", **asked)["results"]
-    assert [result["source"] for result in results] == sources
     assert [result["unknown_names"] for result in results] == [[], ["unmade"], []]
     assert [result["missing_modules"] for result in results] == [["nosuchmodule"], [], []]
 

@@ -47,7 +47,7 @@ class Walk:
             case "choose":
                 front.ask("choose", number=siblings[pick % len(siblings)] if siblings else 1)
             case "remove":
-                front.ask("remove", number=number)
+                front.ask("remove", target=number)
             case "stop":
                 front.ask("stop", target=None if pick % 2 else number)
             case "elsewhere":
@@ -58,7 +58,7 @@ class Walk:
             case "command":
                 front.send("/status")
             case "dismiss" if front.notices:
-                front.ask("dismiss", notice=next(iter(front.notices)))
+                front.ask("remove", target=next(iter(front.notices)))
             case "unsaved":
                 self.engine.replies.append(text)
                 self.chat.stream(f"not to be saved {pick}", is_kept=False).result()
