@@ -1,7 +1,7 @@
 /** Lets the kernel put code into cells of a page without the extension: a widget that nobody sees. */
 
 import type { AnyModel } from "@anywidget/types";
-import { type MessageOf, PROTOCOL } from "./connection/messages.js";
+import { type Message, PROTOCOL } from "./connection/messages.js";
 import { clientOf } from "./page/cells.js";
 import { modelOf, NotebookDocument } from "./page/document.js";
 
@@ -25,10 +25,12 @@ export default {
       }
     };
     const timers = GREETINGS_MS.map((ms) => setTimeout(greet, ms));
-    const take = ({ id, page, cell, cells, before }: MessageOf<"put-cells">) => {
-      if (page !== client) return;
+    const take = (message: Message) => {
+      if (message.type === "anybody") greet();
+      if (message.type !== "put-cells" || message.page !== client) return;
+      const { id, cell, cells, before } = message;
       const landing = notebook.land(cell, cells, before);
-      model.send({ type: "landed", id: client, target: id, ...landing });
+      model.send({ type: "landed", id: client, target: id, landing });
     };
     model.on("msg:custom", take);
     return () => {

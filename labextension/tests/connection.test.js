@@ -338,6 +338,12 @@ test("where a notebook lies now is told to the kernel that is connected", async 
   assert.deepEqual(kernel.told()[1], { ...hello, id, path: "late.ipynb" });
 });
 
+test("a page that is asked whether it is there says hello", async () => {
+  await connected();
+  kernel.say({ type: "anybody" });
+  await until(() => kernel.told("hello").length === 2);
+});
+
 test("a connection that is done with hears nothing more of its kernel", async () => {
   const connection = await connected();
   connection.dispose();

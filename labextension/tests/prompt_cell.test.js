@@ -102,7 +102,7 @@ test("code lands once, however many views a notebook has", () => {
   added.emit({ panel, connection });
   received.emit({ type: "put-cells", id: "1", cell: "c", cells: [], before: null });
   assert.deepEqual(
-    told.map(({ type, target, refusal }) => [type, target, refusal]),
+    told.map(({ type, target, landing }) => [type, target, landing.refusal]),
     [["landed", "1", "gone"]],
   );
 });

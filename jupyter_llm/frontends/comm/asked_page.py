@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
-
-from msgspec import convert
 
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.notebook.code.landing import Landing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.frontends.comm.line import Line
-    from jupyter_llm.notebook.code.landing import NewCell
+    from jupyter_llm.notebook.code.landing import Landing, NewCell
 
 _ANSWER_S = 3.0  # of a page that is there
 
@@ -31,8 +29,9 @@ class AskedPage(Part):
         super().__init__(line)
         self._patience_s = patience_s
         self._clients: dict[str, None] = {}  # that have said that they are there, the latest last
+        self._there: set[str] = set()  # those that have said so since somebody was asked last
         self._num_asked = 0
-        self._answer: messages.Landed | None = None
+        self._answer: Landing | None = None
         self._changed = threading.Condition()  # guards what pages say
         line.add(dict.fromkeys((messages.Hello, messages.Landed), self._hear))
 
@@ -46,7 +45,8 @@ class AskedPage(Part):
     ) -> Landing | None:
         """Have the page of that name put code into cells; `landing.Page` says how.
 
-        Where it has gone, as one that was loaded again has, the one that came last stands in.
+        Where it has gone, as one that was loaded again has, the one that came last stands in. First
+        it is asked whether it is there: what it heard when it was given up would land as well.
         """
         wanted = [messages.NewCellData(c.source, c.body, dict(c.metadata)) for c in cells]
         with self._changed:
@@ -54,14 +54,18 @@ class AskedPage(Part):
             self._changed.wait_for(lambda: self._clients, patience_s)
             known = [one for one in self._clients if one == client] + [*self._clients][-1:]
             for one in dict.fromkeys(known):
+                self._there.clear()
+                self._put(messages.Anybody())
+                if not self._changed.wait_for(partial(self._there.__contains__, one), _ANSWER_S):
+                    if one != client:  # which was there when it ran the cell
+                        del self._clients[one]
+                    continue
                 self._num_asked += 1
                 self._answer = None
                 asked = str(self._num_asked)
                 self._put(messages.PutCells(asked, one, cell_id, before, wanted))
                 if self._changed.wait_for(lambda: self._answer is not None, _ANSWER_S):
-                    return convert(self._answer, Landing, from_attributes=True)
-                if one != client:  # which was there when it ran the cell
-                    del self._clients[one]
+                    return self._answer
             return None
 
     def _hear(self, message: messages.Hello | messages.Landed) -> None:
@@ -71,6 +75,7 @@ class AskedPage(Part):
             if isinstance(message, messages.Hello):
                 self._clients.pop(message.client, None)
                 self._clients[message.client] = None
+                self._there.add(message.client)
             elif message.target == str(self._num_asked):
-                self._answer = message
+                self._answer = message.landing
             self._changed.notify_all()

@@ -20,13 +20,13 @@ from jupyter_llm.chat.search import Found
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.roles import ModelRole
 from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
+from jupyter_llm.notebook.code.landing import Landing
 from jupyter_llm.tasks.former import Former
 
 PROTOCOL: Final = 3
 
 Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
-Refusal = Literal["gone", "changed", "cell", "notebook"]
 SuggestionKind = Literal["command", "variable", "cell", "file"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
 PullState = Literal["running", "stopped", "failed", "licence", "done"]
@@ -315,17 +315,10 @@ class Act(FromFrontEnd):
 
 
 class Landed(FromFrontEnd):
-    """Answers `put-cells`, by its id; `num_staying` were made for the cell before, and stay.
-
-    Nothing landed if `refusal` says why: the cell is gone or has changed, or it or the notebook is
-    read-only.
-    """
+    """Answers `put-cells`, by its id."""
 
     target: str
-    num_replaced: int
-    num_staying: int
-    is_same: bool
-    refusal: Refusal | None
+    landing: Landing
 
 
 class ShowChat(FromFrontEnd):
@@ -540,6 +533,10 @@ class ModelMessage(ToFrontEnd):
     model: str | None
 
 
+class Anybody(ToFrontEnd):
+    """Is it still there? A page says hello; a view of a chat follows anew, or hears no more."""
+
+
 class PutCells(ToFrontEnd):
     """Put code below a cell, in place of what it made before; answered by `landed`.
 
@@ -597,10 +594,6 @@ class ChatsMessage(ToFrontEnd):
 
 
 # To the front end of a chat
-
-
-class Anybody(ToFrontEnd):
-    """A view has said bye. Whoever still shows the chat follows anew, or hears nothing more."""
 
 
 class Status(ToFrontEnd):

@@ -105,7 +105,7 @@ class Landing:
     """What has come of code that a page was to put into cells.
 
     So many took the place of cells that were made before, and so many others of those stay. Nothing
-    landed if there is a `refusal`, or if `is_same` says that it was there.
+    landed if there is a `refusal`, a key of `_REFUSALS`, or if `is_same` says that it was there.
     """
 
     num_replaced: int = 0

@@ -60,7 +60,7 @@ export class Connection implements IDisposable {
   constructor(place: Place) {
     this.#place = place;
     place.sessionContext.kernelChanged.connect(this.#follow, this);
-    place.pathChanged?.connect(this.#move, this);
+    place.pathChanged?.connect(this.#greet, this);
     window.addEventListener("pagehide", this.#leave);
     this.#follow();
   }
@@ -200,7 +200,7 @@ export class Connection implements IDisposable {
     } else if (isThere === false) this.#close("absent");
   }
 
-  #move(): void {
+  #greet(): void {
     if (this.#state === "open") this.request(this.#hello);
   }
 
@@ -216,6 +216,7 @@ export class Connection implements IDisposable {
       this.panelReceived.emit(data);
       return;
     }
+    if (data.type === "anybody") this.#greet();
     this.#requests.take(data);
     this.received.emit(data);
   }

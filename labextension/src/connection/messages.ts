@@ -213,7 +213,7 @@ export type Request =
       instruction: string | null;
       former: Former | null;
     }
-  | ({ type: "landed"; target: string } & Landing)
+  | { type: "landed"; target: string; landing: Landing }
   | { type: "show-chat"; panel_id: string; chat: string | null }
   | { type: "list-chats"; words: string }
   | { type: "rename-chat"; name: string; new_name: string }
@@ -269,13 +269,13 @@ export type Message =
       before: string | null;
       cells: LandingCell[];
     }
+  | { type: "anybody" }
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
   | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
   | { type: "proposal"; id: string; proposal: Proposal; metadata: Metadata; markdown: string }
   | { type: "chats"; id: string; chats: Chat[]; found: Found[] }
   // to the front end of a chat
-  | { type: "anybody" }
   | {
       type: "snapshot";
       id: string | null;

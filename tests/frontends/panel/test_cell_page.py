@@ -27,29 +27,39 @@ LANDED = {"num_replaced": 0, "num_staying": 0, "is_same": False, "refusal": None
 class FakePage:
     """The page's side: answers on a thread of its own, as subshells do, unless it is silent."""
 
-    def __init__(self, answer: Callable[[Json], Json | None]) -> None:
+    def __init__(self, answer: Callable[[Json], Json | None], clients: list[str]) -> None:
         self.heard: list[Json] = []
+        self.num_asked = 0  # whether it is there
+        self.clients = clients  # that say that they are there when they are asked
         self.page = CellPage()
         self.comm: Any = self.page.comm
         self.comm.hear = self._hear
         self._answer = answer
+        for name in clients:
+            self.say_beside({**HELLO, "client": name}).join()
 
     def say(self, content: Json) -> None:
         data = {"method": "custom", "content": content}
         self.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
-    def say_beside(self, content: Json) -> None:
+    def say_beside(self, content: Json) -> threading.Thread:
         thread = threading.Thread(target=self.say, args=(content,))
         thread.start()
-        if content["type"] == "hello":
-            thread.join()
+        return thread
 
     def _hear(self, message: Json) -> None:
         if message["type"] == "ack":
             return
+        if message["type"] == "anybody":
+            self.num_asked += 1
+            for name in self.clients:
+                self.say_beside({**HELLO, "client": name})
+            return
         self.heard.append(without_seq(message))
         if (answer := self._answer(message)) is not None:
-            self.say_beside({"type": "landed", "id": "p", "target": message["id"], **answer})
+            self.say_beside(
+                {"type": "landed", "id": "p", "target": message["id"], "landing": answer}
+            )
 
 
 @pytest.fixture
@@ -62,9 +72,7 @@ def make_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     pages: list[FakePage] = []
 
     def make(answer: Callable[[Json], Json | None] = lambda _: None, greets: str = "") -> FakePage:
-        pages.append(FakePage(answer))
-        for name in greets.split():
-            pages[-1].say_beside({**HELLO, "client": name})
+        pages.append(FakePage(answer, greets.split()))
         return pages[-1]
 
     yield make
@@ -106,14 +114,16 @@ def test_where_no_page_has_said_that_it_is_there_nobody_is_asked(
     assert front.heard == []
 
 
-def test_a_page_that_has_gone_is_asked_once(
+def test_a_page_that_has_gone_is_asked_once_and_sent_nothing(
     make_page: Callable[..., FakePage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front = make_page(greets="p1")
+    front.clients.clear()
     monkeypatch.setattr(asked_page, "_ANSWER_S", 0.01)
     assert front.page.land("asks", CELLS) is None
     assert front.page.land("asks", CELLS) is None
-    assert len(front.heard) == 1
+    assert front.num_asked == 1
+    assert front.heard == []  # nothing lies there that would land once the page goes on
 
 
 def test_without_its_script_there_is_no_page(
