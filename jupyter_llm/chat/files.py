@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,14 @@ _MENTION: Final = re.compile(
     r'(?<![\w@/.)\]])@(?:"([^"\n\x00]+)"|([\w./][\w.+/-]*(?<=\w))(?![\w/@]))'
 )
 _PLAIN: Final = re.compile(r"[\w.+/-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class FileStart:
+    """The start of a file of so many bytes that only the front end can read."""
+
+    start: str
+    size: int
 
 
 def file_mentions(
@@ -117,10 +126,33 @@ def told_file(
         raise OptionError(f"{path} cannot be told: {why}.{keep}") from None
     is_cells = data.lstrip()[:1] == b"{" and b'"cell_type"' in data
     suffix = ".ipynb" if is_cells else real.suffix.lower()
-    is_notebook = suffix == ".ipynb" and size < _MOST_OF_A_NOTEBOOK
+    if suffix != ".ipynb" or size >= _MOST_OF_A_NOTEBOOK:
+        return path, _told_start(data, suffix, size)
     with known.at_most(known.MOST // 2):  # a table of keys leaves room for those of cells
-        told = _told_notebook(real, snapshot) if is_notebook else _told_text(data, suffix)
-        return path, redact_mixed(human_size(max(size, len(data))) + told).text
+        return path, redact_mixed(human_size(size) + _told_notebook(real, snapshot)).text
+
+
+def attached(
+    label: str, what: str | FileStart | None, notebook: Path | None, snapshot: Snapshot
+) -> tuple[str, str]:
+    """What an attachment is called, and what is told of it: a text, or a file; None: by its path.
+
+    `OptionError`: as in `told_file`.
+    """
+    match what:
+        case None:
+            return told_file(label, notebook, snapshot, is_asked=True)
+        case FileStart(start=start, size=size):
+            return label, _told_start(start.encode(), Path(label).suffix.lower(), size)
+        case text:
+            return label, text
+
+
+def _told_start(data: bytes, suffix: str, size: int) -> str:
+    """What is told of a file of so many bytes whose name ends so, by the bytes at its start."""
+    size = max(size, len(data))
+    with known.at_most(known.MOST // 2):
+        return redact_mixed(human_size(size) + _told_text(data, suffix, size)).text
 
 
 def _folder(notebook: Path | None) -> Path:
@@ -147,13 +179,13 @@ def _whole_lines(text: str) -> str:
     return text[: text.rfind("\n") + 1] or text[:-MARGIN]
 
 
-def _told_text(data: bytes, suffix: str) -> str:
+def _told_text(data: bytes, suffix: str, size: int) -> str:
     """The start of a text or of a table, and how much that is where it is not all."""
-    text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    text = data[: _MOST_READ + 1].decode("utf-8-sig", "replace").replace("\r\n", "\n")
     if suffix == ".ipynb" or "\0" in text or text.count("\ufffd") > len(text) // 10:
         return ", no text, or too much. Load what you need of it, and name the variable."
     about = ""
-    if len(data) > _MOST_READ:
+    if size > _MOST_READ:
         text = _whole_lines(text)
         about = f", here the first {human_size(len(text.encode()))}"
     text = plain(text)

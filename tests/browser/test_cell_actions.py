@@ -93,6 +93,8 @@ def test_changes_are_accepted_and_refused_one_by_one_with_keys_alone(actions: Ce
     cell.locator(".cm-content").click()
     actions.page.keyboard.press("Control+z")
     expect(actions.added(index)).to_have_text(["a = 10", "e = 50"])
+    actions.do("accept-change")
+    expect(actions.added(index)).to_have_text(["e = 50"])
     actions.button(index, "Accept").click()
     assert actions.notebook.source(index) == THREE.replace("1", "10").replace("5", "50")
     assert actions.metadata(index)["jupyter_llm"] == {"record": 7}
@@ -114,7 +116,7 @@ def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
     expect(status).to_have_text("1 line added, 1 removed")
     expect(code).to_have_count(0)
     with actions.asking():
-        actions.button(index, "Again").click()
+        actions.do("again")
     former = "scripted_actions.actions.asked[-1].former"
     assert actions.kernel(f"[{former}.source, {former}.wish, {former}.count]") == [AFTER, "", 1]
     actions.button(index, "Stop").click()
@@ -162,6 +164,13 @@ def test_keys_of_the_command_mode_mean_nothing_on_our_buttons(actions: CellActio
     actions.notebook.run(index)
     fix = actions.notebook.cell(index).get_by_role("button", name="Fix with the model")
     num = actions.page.evaluate("() => notebook.content.widgets.length")
+    box = actions.region(index).get_by_role("textbox")
+    box.press_sequentially("shorter")
+    box.press("Control+s")  # the application's keys are heard there
+    actions.page.wait_for_function("() => !notebook.context.model.dirty")
+    box.press("Shift+Enter")  # the notebook's are not
+    expect(box).to_have_value("shorter\n")
+    box.fill("")
     for button in (fix, actions.button(index, "Accept")):
         button.focus()
         for key in ("x", "a", "b", "d", "d", "j", "m", "Control+Enter"):

@@ -179,7 +179,7 @@ def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
     assert chat.sent("remove") == []
     chat.button("Delete").nth(1).click()
     chat.button("Yes, delete").click()
-    assert chat.sent("remove") == [{"type": "remove", "number": 2}]
+    assert chat.sent("remove") == [{"type": "remove", "target": 2}]
     chat.tell({"type": "path", "path": [1]})
     expect(chat.turns).to_have_count(1)
 
@@ -250,6 +250,23 @@ def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(
     expect(chat.turns).to_have_count(1)
     chat.box.press("Enter")
     assert chat.sent("send")[-1]["attachments"] == chat.sent("send")[0]["attachments"]
+    chat.box.fill("Something else")  # so there is no room for what comes back
+    chat.tell({"type": "cancelled", "id": chat.last_id("send"), "text": "A…"})
+    chat.box.press("Home")
+    chat.box.press("ArrowUp")
+    expect(chat.box).to_have_value("A…")
+    expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"), [([], "Select a cell first."), ([""], "The selected cell is empty.")]
+)
+def test_why_no_cell_can_be_attached_is_said(chat: PanelPage, cells: list[str], why: str) -> None:
+    chat.open(cells=cells)
+    if cells:
+        chat.page.locator(".jp-Cell").click()
+    chat.button("Attach cell").click()
+    expect(chat.panel.locator(".jllm-composer-hint")).to_have_text(why)
 
 
 # Files
@@ -273,11 +290,13 @@ def test_a_file_of_the_desktop_goes_along_as_a_cell_does_unless_it_is_no_text(
     chat.page.evaluate(DROP, ["plot.png", "\x89PNG\0"])
     expect(chat.panel.locator(".jllm-composer-hint")).to_have_text("plot.png is no text.")
     chat.page.evaluate(DROP, ["notes.txt", "Sold by weight."])
-    expect(chips).to_contain_text(["notes.txt"])
+    chat.page.evaluate(DROP, ["long.txt", "a" + "é" * 40_000])
+    expect(chips).to_contain_text(["notes.txt", "long.txt"])
     expect(chat.box).to_be_focused()
     chat.send("How?")
-    attached = [{"label": "notes.txt", "text": "Sold by weight."}]
-    assert chat.wait_for("send")["attachments"] == attached
+    short, long = chat.wait_for("send")["attachments"]
+    assert short == {"label": "notes.txt", "text": {"start": "Sold by weight.", "size": 15}}
+    assert long["text"] == {"start": "a" + "é" * 32_499, "size": 80_001}  # no half of a character
     expect(chips).to_have_count(0)
 
 

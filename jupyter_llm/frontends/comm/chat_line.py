@@ -10,7 +10,7 @@ from msgspec import convert
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
-from jupyter_llm.chat.files import told_file
+from jupyter_llm.chat.files import attached
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.tokens import ShownTokens
 from jupyter_llm.frontends.comm import messages
@@ -60,7 +60,7 @@ class ChatLine(Line):
         AnswerCode(self, chat, self.side)
         Drafting(self, self._drafted, chat)
         ActivityWatch(self)
-        ModelChoice(self)
+        ModelChoice(self, options)
         self.add({messages.Send: self._send, messages.Regenerate: self._regenerate})
         self.answer({messages.Suggest: self._suggest, messages.Describe: self._describe})
 
@@ -124,12 +124,8 @@ class ChatLine(Line):
         )
         if not isinstance(typed.what, Asked):
             return typed
-        given = [
-            told_file(item.label, llm.notebook.path, self._snapshot, is_asked=True)
-            if item.text is None
-            else (item.label, item.text)
-            for item in message.attachments
-        ]
+        place = llm.notebook.path, self._snapshot
+        given = (attached(item.label, item.text, *place) for item in message.attachments)
         attachments = tuple(dict.fromkeys((*typed.what.attachments, *given)))
         return replace(
             typed, what=replace(typed.what, after=message.after, attachments=attachments)

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Union
 
 from msgspec import Struct, ValidationError, convert
 
+from jupyter_llm.chat.files import FileStart
 from jupyter_llm.chat.search import Found
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.roles import ModelRole
@@ -48,7 +49,7 @@ class AttachmentData(Data):
     """
 
     label: str
-    text: str | None
+    text: str | FileStart | None
 
 
 class UsageData(Data):

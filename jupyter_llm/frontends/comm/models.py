@@ -14,7 +14,9 @@ from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import Activity, ModelData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.prompt.commands import suggestions
+from jupyter_llm.frontends.prompt.loading import overruled
 from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
+from jupyter_llm.frontends.prompt.options import default_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.line import Line
+    from jupyter_llm.frontends.prompt.options import Options
 
 _PAUSE_S = 0.3  # between two messages at the least
 _TICK_S = 0.5  # while the cache fills
@@ -31,8 +34,9 @@ _NOTHING: Final = Activity(state="none")
 class ModelChoice(Part):
     """Lists models, and loads those that are chosen, also if the front end goes meanwhile."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, options: Options | None = None) -> None:
         super().__init__(line)
+        self._options = options  # of a chat's prompts
         line.add({messages.UseModel: self._use, messages.EndPull: lambda _message: PULLS.end()})
         line.answer({messages.ListModels: self._models, messages.StartPull: self._pull})
 
@@ -54,6 +58,9 @@ class ModelChoice(Part):
 
     def _load(self, message: messages.UseModel, job: Job) -> messages.DoneMessage:
         self._llm.current.use(message.model, role=message.role, show=job.tell)
+        said = overruled(self._llm, (self._options or default_options()).model)
+        if said and message.role == "chat":
+            raise ValueError(said)
         return messages.DoneMessage(id=job.id)
 
 

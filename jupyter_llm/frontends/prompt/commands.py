@@ -14,7 +14,7 @@ from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.roles import ROLE_WORDS
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
-from jupyter_llm.frontends.prompt.loading import REMOVE, alias, typed_model
+from jupyter_llm.frontends.prompt.loading import REMOVE, alias, overruled, typed_model
 from jupyter_llm.frontends.prompt.model_list import ListedModel, listed_models, model_table
 from jupyter_llm.frontends.prompt.options import Options, flags_in
 from jupyter_llm.frontends.topics import topic, topic_table
@@ -150,7 +150,8 @@ def _use(call: Call) -> str:
     how = f"{info.quantization}, context window {info.n_ctx} tokens"
     role = options.get("role", "chat")
     purpose = f" for {ROLE_WORDS[role]}" if role != "chat" else ""
-    return f"Using **{info.name}**{purpose} ({how})."
+    remark = overruled(call.llm, call.options.model) if role == "chat" else ""
+    return f"Using **{info.name}**{purpose} ({how}). {remark}".rstrip()
 
 
 def _pull(call: Call) -> str:

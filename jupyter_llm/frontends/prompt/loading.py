@@ -35,6 +35,16 @@ def typed_model(text: str, *others: str) -> tuple[str, dict[str, Any]]:
     return line[1].strip("\"'"), options
 
 
+def overruled(llm: LLM, model: str | None) -> str:
+    """What is said of the model that was chosen where prompts ask another, as is set; else ""."""
+    current = llm.current
+    if model is None or current.resident_for(model) is current.resident:
+        return ""
+    return (
+        f"Prompts here ask {model} all the same: `LLMMagics.model` or `ChatPanel(model=…)` is it."
+    )
+
+
 def _value(text: str) -> Any:
     if re.fullmatch(r"-?\d+", text):
         return int(text)

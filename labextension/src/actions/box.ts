@@ -2,6 +2,7 @@
 
 import { Recall } from "../compose/recall.js";
 import { make, makeButton } from "../dom/elements.js";
+import { keepShortcutsOut } from "../dom/shortcuts.js";
 import { trans } from "../dom/words.js";
 
 /** What was sent from any of them, the latest last. */
@@ -11,8 +12,7 @@ const earlier: string[] = [];
 export function createBox(onSend: (text: string) => void) {
   const field = make("textarea", "jllm-action-box");
   field.rows = 1;
-  // JupyterLab would take Shift+Enter for “run”, and Ctrl+Z for its own.
-  field.dataset.lmSuppressShortcuts = "true";
+  keepShortcutsOut(field); // Shift+Enter would be “run”, and Ctrl+Z the cell's
   const recall = new Recall(() => [...earlier]);
   const send = () => {
     const text = field.value.trim();

@@ -17,6 +17,7 @@ import {
   type LabIcon,
   MenuSvg,
   offlineBoltIcon,
+  refreshIcon,
   searchIcon,
   ToolbarButton,
   textEditorIcon,
@@ -28,6 +29,7 @@ import { markSwitchedOff } from "../dom/switches.js";
 import { trans } from "../dom/words.js";
 import { CellActions } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
+import type { View } from "./view.js";
 
 interface Command {
   label: string;
@@ -39,6 +41,7 @@ interface Command {
 }
 
 type Look = Pick<Command, "label" | "caption" | "icon">;
+type Decision = { can: (view: View) => boolean; act: (view: View) => void };
 
 export const cellActions: JupyterFrontEndPlugin<void> = {
   id: "jupyter-llm:actions",
@@ -83,25 +86,18 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
       });
       menu.addItem({ command });
     }
-    const isVisible = () => here()?.isOpen || Boolean(here()?.view);
-    add("accept", {
-      label: trans.__("Accept Proposal"),
-      caption: trans.__("Put the proposed code into the cell"),
-      icon: checkIcon,
-      isEnabled: () => here()?.view?.isAcceptable ?? false,
-      isVisible,
-      execute: () => {
-        if (here()?.view?.isAcceptable) here()?.view?.accept();
-      },
-    });
-    add("reject", {
-      label: trans.__("Reject Proposal"),
-      caption: trans.__("Stop what is done with the cell, and drop what came of it"),
-      icon: closeIcon,
-      isEnabled: () => Boolean(here()?.view),
-      isVisible,
-      execute: () => here()?.view?.stop(),
-    });
+    for (const [name, { can, act, ...look }] of Object.entries(decisions())) {
+      const view = () => [here()?.view].find((one) => one && can(one));
+      add(name, {
+        ...look,
+        isEnabled: () => view() !== undefined,
+        isVisible: () => here()?.isOpen || Boolean(here()?.view),
+        execute: () => {
+          const found = view();
+          if (found) act(found);
+        },
+      });
+    }
     toolbars?.addFactory<Cell>("Cell", "jupyter-llm", () => cellButton(menu));
   },
 };
@@ -117,6 +113,47 @@ function cellButton(menu: MenuSvg): ToolbarButton {
   });
   button.addClass("jllm-cell-button");
   return button;
+}
+
+/** What can be said to what was done with a cell. */
+function decisions(): Record<string, Look & Decision> {
+  return {
+    accept: {
+      label: trans.__("Accept Proposal"),
+      caption: trans.__("Put the proposed code into the cell"),
+      icon: checkIcon,
+      can: (view) => view.isAcceptable,
+      act: (view) => view.accept(),
+    },
+    reject: {
+      label: trans.__("Reject Proposal"),
+      caption: trans.__("Stop what is done with the cell, and drop what came of it"),
+      icon: closeIcon,
+      can: () => true,
+      act: (view) => view.stop(),
+    },
+    "accept-change": {
+      label: trans.__("Accept First Change"),
+      caption: trans.__("Put the first of several changes into the cell; the others stay proposed"),
+      icon: checkIcon,
+      can: (view) => view.hasChanges,
+      act: (view) => view.decide(0, true),
+    },
+    "reject-change": {
+      label: trans.__("Reject First Change"),
+      caption: trans.__("Drop the first of several changes; the others stay proposed"),
+      icon: closeIcon,
+      can: (view) => view.hasChanges,
+      act: (view) => view.decide(0, false),
+    },
+    again: {
+      label: trans.__("Another Proposal"),
+      caption: trans.__("Have the model propose something else for the cell"),
+      icon: refreshIcon,
+      can: (view) => view.isDone,
+      act: (view) => view.again(),
+    },
+  };
 }
 
 function looks(): Record<Action, Look> {

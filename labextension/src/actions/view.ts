@@ -44,7 +44,7 @@ export class View {
   readonly #bar = createBar();
   readonly #buttons = make("span", "jllm-action-buttons");
   readonly #body = make("div", "jllm-action-body");
-  readonly #box = createBox((text) => this.#again(text));
+  readonly #box = createBox((text) => this.again(text));
   #text: ReturnType<typeof createModelText> | null = null;
   #id: string;
   #cell: Cell | null = null;
@@ -67,14 +67,15 @@ export class View {
     const head = make("div", "jllm-action-head", make("span", "jllm-action-title", title));
     head.append(this.#said, this.#progress, this.#bar.element, this.#buttons);
     this.#node.append(head, this.#body);
-    this.#node.addEventListener("keydown", (event) => {
+    const leave = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.isComposing) return;
       event.preventDefault();
       event.stopPropagation();
       // Words that nobody has sent are not lost for one key.
       if (event.target === this.#box.field && this.draft) this.#firstButton?.focus();
       else this.stop();
-    });
+    };
+    this.#node.addEventListener("keydown", leave, { capture: true }); // before the box keeps it
   }
 
   /** The cell where it stands. */
@@ -91,6 +92,19 @@ export class View {
   get isAcceptable(): boolean {
     const fit = this.#fit();
     return fit === "fits" || fit === "below";
+  }
+
+  /** Whether there are several changes, which can be accepted and refused one by one. */
+  get hasChanges(): boolean {
+    const [{ state }, cell] = [this.#task, this.#cell];
+    if (state.kind !== "proposal" || !cell || this.#fit() !== "fits") return false;
+    return hunks(cell.model.sharedModel.getSource(), state.proposal.source).length > 1;
+  }
+
+  /** Whether something came of it that there may be another of, or nothing did. */
+  get isDone(): boolean {
+    const [{ kind }, fit] = [this.#task.state, this.#fit()];
+    return kind === "failed" || (fit !== null && fit !== "elsewhere" && fit !== "gone");
   }
 
   /** Begin, with what was typed in another one and not sent. */
@@ -244,8 +258,7 @@ export class View {
         const { languages } = this.#tools;
         return languages.highlight(code, languages.findBest(cell.model.mimeType), element);
       };
-      const decide = (...decided: Parameters<Decide>) => this.#decide(cell, ...decided);
-      showChanges(editor, after, highlight, fits ? decide : null);
+      showChanges(editor, after, highlight, fits ? this.decide : null);
     } else if (editor && after === null) hideChanges(editor);
     if (hadFocus && !this.#hasFocus) this.#goBack();
   }
@@ -285,7 +298,7 @@ export class View {
       this.#button(trans.__("Close"));
     } else if (state.kind === "failed") {
       this.#say(state.reason);
-      this.#button(trans.__("Again"), () => this.#again());
+      this.#button(trans.__("Again"), () => this.again());
       this.#button(trans.__("Close"));
     } else if (state.kind === "proposal" && fit) {
       this.#propose(state.proposal, fit, state.problem || said(fit, source, state.proposal.source));
@@ -311,7 +324,7 @@ export class View {
         ),
       );
     }
-    if (isHere) this.#button(trans.__("Again"), () => this.#again());
+    if (isHere) this.#button(trans.__("Again"), () => this.again());
     this.#chatButton();
     this.#button(fit === "fits" || fit === "below" ? trans.__("Reject") : trans.__("Close"));
     const parts = this.#written(
@@ -361,10 +374,10 @@ export class View {
   }
 
   /** Accept one of the changes that are proposed, or refuse it; the others stay proposed. */
-  #decide(cell: Cell, at: number | null, isAccepted: boolean): void {
-    const { state } = this.#task;
+  readonly decide: Decide = (at, isAccepted) => {
+    const [{ state }, cell] = [this.#task, this.#cell];
     if (at === null) this.stop();
-    if (at === null || state.kind !== "proposal" || this.#fit() !== "fits") return;
+    if (at === null || state.kind !== "proposal" || !cell || this.#fit() !== "fits") return;
     const { source, metadata } = state.proposal;
     const before = cell.model.sharedModel.getSource();
     const chosen = hunks(before, source).filter((_, index) => (index === at) === isAccepted);
@@ -377,7 +390,7 @@ export class View {
     const buttons = cell.node.querySelectorAll<HTMLElement>(".jllm-hunk button");
     const next = buttons[2 * Math.min(at, buttons.length / 2 - 1)];
     (next ?? this.#firstButton)?.focus();
-  }
+  };
 
   #chatButton(): void {
     const { commands } = this.#tools;
@@ -386,7 +399,7 @@ export class View {
   }
 
   /** Have it done as somebody wishes, or once more, for the cell as it stands. */
-  #again(wish = ""): void {
+  again(wish = ""): void {
     const { id, source } = this.#task.about.cell;
     if (this.#task.state.kind === "asking") this.#task.begin(wish);
     else this.#task.again(this.#find(id)?.model.sharedModel.getSource() ?? source, wish);

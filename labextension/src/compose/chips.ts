@@ -97,7 +97,8 @@ export class Chips {
 
   #chip(attachment: Attachment): HTMLElement {
     const { label, text } = attachment;
-    const title = text?.slice(0, 300) ?? trans.__("The file, as it is when this is sent.");
+    const start = text && (typeof text === "string" ? text : text.start).slice(0, 300);
+    const title = start ?? trans.__("The file, as it is when this is sent.");
     return this.#made(label, title, () => {
       this.#settled.add(keyOf(attachment));
       this.#added = this.#added.filter((other) => other !== attachment);

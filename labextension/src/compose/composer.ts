@@ -31,6 +31,8 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   );
   /** What was attached to what was sent from here, by its id. */
   const sent = new Map<string, readonly Attachment[]>();
+  /** And to what came back and found no room, by its text. */
+  const waiting = new Map<string, readonly Attachment[]>();
   const hint = make("span", "jllm-composer-hint");
   hint.setAttribute("role", "status");
   const send = makeButton(trans.__("Send"), sendText, { className: "jllm-send" });
@@ -85,19 +87,27 @@ export function createComposer(store: Store, notebook: Notebook | null) {
    */
   function takeBack(): void {
     for (const { id, text } of store.state.returned) {
-      const attachments = sent.get(id);
-      if (!sent.delete(id) || textarea.value) continue;
-      setText(text);
+      const attachments = sent.get(id) ?? [];
+      if (!sent.delete(id)) continue;
+      waiting.set(text, attachments);
+      if (textarea.value) continue;
+      bring(text);
       hint.textContent = trans.__("Not answered. Here it is again.");
       if (element.parentElement?.contains(document.activeElement)) textarea.focus();
-      for (const attachment of attachments ?? []) chips.add(attachment);
     }
   }
 
-  /** `reason` says why there is none. */
-  function takeAttachment(attachment: Attachment | null, reason: string): void {
-    hint.textContent = attachment ? "" : reason;
-    if (attachment) chips.add(attachment);
+  /** Have an earlier prompt here, with what it had attached if that came back with it. */
+  function bring(text: string): void {
+    setText(text);
+    for (const attachment of waiting.get(text) ?? []) chips.add(attachment);
+    waiting.delete(text);
+  }
+
+  /** Take something along, or say why there is none. */
+  function takeAttachment(found: Attachment | string): void {
+    hint.textContent = typeof found === "string" ? found : "";
+    if (typeof found !== "string") chips.add(found);
     textarea.focus();
   }
 
@@ -111,7 +121,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
     else {
       const other = recall.textFor(event, textarea);
       if (other === null) return false;
-      setText(other);
+      bring(other);
     }
     return true;
   }
@@ -148,7 +158,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
     /** As if it were typed here. */
     send: sendNow,
     /** Have something go along with the next prompt. */
-    attach: (attachment: Attachment) => takeAttachment(attachment, ""),
+    attach: takeAttachment,
     dispose() {
       cancelAnimationFrame(frame);
       unsubscribe();
@@ -178,13 +188,14 @@ function fit(textarea: HTMLTextAreaElement): void {
 
 function attachButtons(
   notebook: Notebook | null,
-  onAttach: (attachment: Attachment | null, reason: string) => void,
+  onAttach: (found: Attachment | string) => void,
 ): HTMLButtonElement[] {
   if (!notebook) return [];
-  const button = (label: string, what: string, reason: string, find: () => Attachment | null) => {
-    const made = makeButton(label, () => onAttach(find(), reason));
+  const button = (label: string, what: string, find: () => Attachment | string) => {
+    const made = makeButton(label, () => onAttach(find()));
     const tell = () => {
-      made.title = find()?.label ?? what;
+      const found = find();
+      made.title = typeof found === "string" ? what : found.label;
     };
     // Cells run and get numbers meanwhile, so that this is looked up when it is about to be read.
     made.addEventListener("pointerenter", tell);
@@ -192,17 +203,9 @@ function attachButtons(
     return made;
   };
   return [
-    button(
-      trans.__("Attach cell"),
-      trans.__("The selected cell"),
-      trans.__("Select a cell first."),
-      () => notebook.attachCell(),
-    ),
-    button(
-      trans.__("Attach output"),
-      trans.__("The output of the selected cell"),
-      trans.__("Select a cell with output first."),
-      () => notebook.attachOutput(),
+    button(trans.__("Attach cell"), trans.__("The selected cell"), () => notebook.attachCell()),
+    button(trans.__("Attach output"), trans.__("The output of the selected cell"), () =>
+      notebook.attachOutput(),
     ),
   ];
 }

@@ -3,12 +3,11 @@
 import type { Attachment } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
 import type { Notebook } from "../page/cells.js";
-import { shortened } from "../page/outputs.js";
 
 const EVENTS = ["dragenter", "dragover", "dragleave", "drop"];
 const PATHS = "application/x-jupyter-icontents";
 const TAB = "application/vnd.lumino.widget-factory";
-const MOST_BYTES = 100_000; // of a file of the desktop
+const MOST_BYTES = 65_000; // of a file of the desktop: as many as the kernel tells of any
 
 /** What JupyterLab drags, which Lumino tells in events of its own. */
 interface Dragged {
@@ -18,13 +17,13 @@ interface Dragged {
 }
 
 /**
- * Take the files that are dropped on an element: the kernel reads JupyterLab's, the page those of
- * the desktop. `take` is told why one cannot be had.
+ * Take the files that are dropped on an element: the kernel reads JupyterLab's, the page the start
+ * of those of the desktop. `take` is told why one cannot be had.
  */
 export function takeDrops(
   element: HTMLElement,
   notebook: Notebook | null,
-  take: (attachment: Attachment | null, reason: string) => void,
+  take: (found: Attachment | string) => void,
 ): void {
   for (const type of [...EVENTS, ...EVENTS.map((name) => `lm-${name}`)]) {
     element.addEventListener(type, (event) => {
@@ -38,19 +37,19 @@ export function takeDrops(
       element.classList.toggle("jllm-is-target", /(?:enter|over)$/.test(type));
       if (!type.endsWith("drop")) return;
       const paths = isInLab && mimeData ? pathsIn(mimeData) : [];
-      for (const path of paths) take({ label: notebook?.wayTo(path) ?? path, text: null }, "");
+      for (const path of paths) take({ label: notebook?.wayTo(path) ?? path, text: null });
       for (const file of dataTransfer?.files ?? []) void read(file);
     });
   }
 
   async function read(file: File): Promise<void> {
-    const text = await file
+    const bytes = await file
       .slice(0, MOST_BYTES)
-      .text()
-      .catch(() => "\0"); // a folder
-    const isText = !text.includes("\0");
-    const reason = trans.__("%1 is no text.", file.name);
-    take(isText ? { label: file.name, text: shortened(text) } : null, reason);
+      .arrayBuffer()
+      .catch(() => new ArrayBuffer(1)); // a folder
+    const start = new TextDecoder().decode(bytes, { stream: true }); // half a character is left out
+    if (start.includes("\0")) take(trans.__("%1 is no text.", file.name));
+    else take({ label: file.name, text: { start, size: file.size } });
   }
 }
 

@@ -68,8 +68,8 @@ export type Progress = { text: string; share: number | null };
 
 export type SuggestionKind = "command" | "variable" | "cell" | "file";
 
-/** Without a text it is a file, called by its path, that the kernel reads when this is sent. */
-export type Attachment = { label: string; text: string | null };
+/** Without a text it is a file, called by its path; of one of the desktop the page reads the start. */
+export type Attachment = { label: string; text: string | { start: string; size: number } | null };
 
 export type Pending = { id: string; text: string; progress: Progress | null };
 

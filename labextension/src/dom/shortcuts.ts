@@ -1,6 +1,8 @@
 /** Which keys that are pressed in the panel are heard outside of it. */
 
 const MARK = "data-lm-suppress-shortcuts";
+/** What keeps its keys. */
+const KEPT = "jllm-keeps-keys";
 
 /**
  * Keep the notebook's shortcuts from what is typed in an element; those of the whole page stay.
@@ -15,18 +17,20 @@ const MARK = "data-lm-suppress-shortcuts";
  * too late for shortcuts of whatever has the focus. The mark is there for that look alone, since
  * what is drawn of an answer is compared with what it is to be.
  */
-export function keepShortcutsOut(element: HTMLElement, signal: AbortSignal): void {
-  const mark = ({ target }: KeyboardEvent) => {
-    if (target instanceof Element && element.contains(target)) target.setAttribute(MARK, "true");
-  };
+export function keepShortcutsOut(element: HTMLElement): void {
+  element.classList.add(KEPT);
+  window.addEventListener("keydown", mark, { capture: true }); // once, however often this is said
   const unmark = ({ target }: KeyboardEvent) => {
     if (target instanceof Element) target.removeAttribute(MARK);
   };
-  window.addEventListener("keydown", mark, { capture: true, signal });
-  element.addEventListener("keydown", unmark, { capture: true, signal });
-  element.addEventListener("keydown", handOn, { signal });
+  element.addEventListener("keydown", unmark, { capture: true });
+  element.addEventListener("keydown", handOn);
   // JupyterLab forbids the undo of a text in a notebook once it has heard of the key.
-  element.addEventListener("beforeinput", (event) => event.stopPropagation(), { signal });
+  element.addEventListener("beforeinput", (event) => event.stopPropagation());
+}
+
+function mark({ target }: KeyboardEvent): void {
+  if (target instanceof Element && target.closest(`.${KEPT}`)) target.setAttribute(MARK, "true");
 }
 
 /** Let the page hear of a key with Ctrl or Cmd that means nothing in the panel, but no cell. */

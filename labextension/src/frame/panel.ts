@@ -82,7 +82,7 @@ export function createPanel(
     if (news.length > 0 && isSpeaker()) announcer.say(news.join(" "));
   };
 
-  keepShortcutsOut(element, signal);
+  keepShortcutsOut(element);
   signal.addEventListener("abort", store.subscribe(update));
   update(new Set(["connection", "path", "status"]), new Set());
   return {

@@ -76,10 +76,11 @@ export class Notebook extends NotebookDocument {
     return (this.activeCell() ?? this.ownCell())?.id ?? null;
   }
 
-  /** The active cell's source, to go along with a prompt. */
-  attachCell(): Attachment | null {
+  /** The active cell's source, to go along with a prompt; or why there is none. */
+  attachCell(): Attachment | string {
     const cell = this.#toldCell();
-    if (!cell?.source.trim()) return null;
+    if (typeof cell === "string") return cell;
+    if (!cell.source.trim()) return trans.__("The selected cell is empty.");
     return { label: this.#label(cell), text: shortened(cell.source) };
   }
 
@@ -94,7 +95,7 @@ export class Notebook extends NotebookDocument {
    */
   atHand(): Attachment[] {
     const [selected, cell] = [this.#page.selection(), this.#toldCell()];
-    if (!this.isBeside || !cell?.source.trim()) return [];
+    if (!this.isBeside || typeof cell === "string" || !cell.source.trim()) return [];
     const model = this.at(cell.index);
     const label = this.#label(cell);
     const hasRun = cell.type !== "code" || (model.executionCount && !model.isDirty);
@@ -113,11 +114,13 @@ export class Notebook extends NotebookDocument {
     return to.startsWith(folder) ? to.slice(folder.length) : folder.replace(/[^/]+/g, "..") + to;
   }
 
-  /** The active cell's output as text, to go along with a prompt. */
-  attachOutput(): Attachment | null {
+  /** The active cell's output as text, to go along with a prompt; or why there is none. */
+  attachOutput(): Attachment | string {
     const cell = this.#toldCell();
-    const text = cell ? outputsText(outputsOf(this.at(cell.index))) : "";
-    return cell && text ? { label: this.#label(cell, true), text: shortened(text) } : null;
+    if (typeof cell === "string") return cell;
+    const text = outputsText(outputsOf(this.at(cell.index)));
+    if (!text) return trans.__("The selected cell has no output in words.");
+    return { label: this.#label(cell, true), text: shortened(text) };
   }
 
   /**
@@ -146,10 +149,12 @@ export class Notebook extends NotebookDocument {
     this.#page.dispose();
   }
 
-  /** The active cell, if anything may be told of it. */
-  #toldCell(): Cell | null {
+  /** The active cell, or why nothing can be told of it. */
+  #toldCell(): Cell | string {
     const cell = this.activeCell();
-    return cell && !isOff(this.at(cell.index).sharedModel) ? cell : null;
+    if (!cell) return trans.__("Select a cell first.");
+    const isTold = !isOff(this.at(cell.index).sharedModel);
+    return isTold ? cell : trans.__("The selected cell's tag keeps it from the model.");
   }
 
   /** What people call a cell: its number if it ran, else its place. */

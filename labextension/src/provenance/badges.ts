@@ -5,6 +5,7 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Metadata } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
+import { keepShortcutsOut } from "../dom/shortcuts.js";
 import { language, trans } from "../dom/words.js";
 import { keepAtCells } from "../page/at_cells.js";
 import { labelOf, type Made, madeBy, plainText } from "./made.js";
@@ -66,7 +67,7 @@ class BadgeRow extends Widget {
   ) {
     super();
     this.addClass("jllm-badges");
-    this.node.dataset.lmSuppressShortcuts = "true"; // Enter is the button's, and not the notebook's
+    keepShortcutsOut(this.node); // Enter is the button's, and not the notebook's
   }
 
   /** Show a badge for each of these texts; one that is there already stays, with its focus. */

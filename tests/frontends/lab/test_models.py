@@ -12,9 +12,11 @@ from support.lab_page import LabPage
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
+from jupyter_llm.frontends.comm import models
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.prompt.commands import Call, suggestions
 from jupyter_llm.frontends.prompt.model_list import listed_models
+from jupyter_llm.frontends.prompt.options import Options
 
 OpenPage = Callable[..., LabPage]
 
@@ -41,6 +43,16 @@ def test_the_models_are_listed_and_which_is_loaded_that_one_first(
     first, *others = here(page)
     assert (first["name"], first["roles"]) == ("other", ["chat"])
     assert not any(model["roles"] for model in others)
+
+
+def test_a_choice_that_prompts_do_not_heed_says_so(
+    open_page: OpenPage, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page()
+    monkeypatch.setattr(models, "default_options", lambda: Options(model="coder"))
+    answer = page.answer("use-model", model="other", role="chat")
+    assert answer["text"].startswith("Prompts here ask coder all the same: ")
+    assert page.answer("use-model", model="other", role="complete")["type"] == "done"
 
 
 def test_of_two_files_with_one_name_the_page_and_the_panel_offer_the_one_that_it_means(

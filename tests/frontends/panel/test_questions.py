@@ -144,6 +144,12 @@ def test_a_file_that_was_dropped_is_told_when_it_is_sent_wherever_it_lies(
     front.send("See @here.txt", attachments=[{"label": "here.txt", "text": None}])
     front.wait_until(lambda front: front.is_idle and len(front.texts) == 2)
     assert str(scripted.requests[-1].prompt).count("By hand.") == 1  # though it was typed, too
+    start = {"start": "city,price\nOslo,3\n", "size": 80_000}
+    front.send("How?", attachments=[{"label": "of the desktop.csv", "text": start}])
+    front.wait_until(lambda front: front.is_idle and len(front.texts) == 3)
+    told = messages_of(scripted.requests[-1].prompt)[-1].content
+    assert "80.0 kB, here the first 18 B: 1 row x 2 columns" in told
+    assert "'Oslo' | 3" in told
     front.send("How?", attachments=[{"label": "../gone.txt", "text": None}])
     front.wait_for(lambda message: "cannot be told: No such file" in str(message))
 

@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
 from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
-from jupyter_llm.frontends.prompt.loading import typed_model
+from jupyter_llm.frontends.prompt.loading import overruled, typed_model
 
 
 @pytest.fixture
@@ -63,6 +64,14 @@ def test_a_model_is_used_for_one_thing(model: str) -> None:
     assert llm.current.resident_of("complete") is not None
     with pytest.raises(OptionError, match="Did you mean complete"):
         command("use", "first role=complt")
+
+
+def test_that_prompts_ask_another_model_all_the_same_is_said(model: str, tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other.gguf", seed=5)
+    assert "all the same" not in overruled(llm, model)
+    llm.use(other, n_ctx=256, n_threads=1)
+    assert overruled(llm, "first").startswith("Prompts here ask first all the same: ")
+    assert overruled(llm, None) == ""
 
 
 @pytest.mark.parametrize("argument", ["first model=x", "first name=y", "first show_progress=1"])
