@@ -66,17 +66,18 @@ DRAW = f"""(texts) => {{
     return problems;
 }}"""
 
-# Lets a text grow as a model writes it and returns how long each update took.
+# Lets a text grow as a model writes it and returns how many changes of the page each update made.
 GROW = """([text, step]) => {
-    const durations = [];
+    const changes = [];
+    const seen = new MutationObserver(() => {});
+    const kinds = { childList: true, characterData: true, attributes: true };
+    seen.observe(view.element, { subtree: true, ...kinds });
     for (let length = step; length < text.length + step; length += step) {
-        const began = performance.now();
         view.update(text.slice(0, length), length >= text.length);
-        durations.push(performance.now() - began);
+        changes.push(seen.takeRecords().length);
     }
-    return durations;
+    return changes;
 }"""
-
 
 # Notebook 7.6 says so once while it loads, with no extension at all.
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"

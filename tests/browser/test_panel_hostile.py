@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# Fifteen updates a second are 67 ms each, of which most belongs to the rest of the page.
-UPDATE_MS = 5
+# Of the page, in one of the fifteen updates of a second: what has been written stays as it is.
+MOST_CHANGES = 20
 
 MORE_FRAGMENTS = (
     *("$\\href{javascript:alert(1)}{x}$", "\\(\\htmlStyle{a}{b}\\)", "$$\\def\\a{\\a\\a}\\a$$"),
@@ -118,9 +118,7 @@ ANSWERS = {
 }
 
 
-@pytest.mark.benchmark
 @pytest.mark.parametrize("text", ANSWERS.values(), ids=ANSWERS.keys())
-def test_a_growing_answer_costs_little_each_time(panel: Page, text: str) -> None:
+def test_a_growing_answer_changes_little_of_the_page_each_time(panel: Page, text: str) -> None:
     assert len(text) > 7_800
-    durations = sorted(panel.evaluate(GROW, [text, 10]))
-    assert durations[len(durations) // 2] < UPDATE_MS
+    assert max(panel.evaluate(GROW, [text, 10])) < MOST_CHANGES
