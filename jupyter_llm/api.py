@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
 
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jupyter_llm.structured.asking import PromptOptions, ShapeOptions
     from jupyter_llm.structured.chats import ShapedChat
     from jupyter_llm.structured.columns import OnError
+    from jupyter_llm.structured.functions import ModelFunction
     from jupyter_llm.structured.kept import KeptAnswers
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.former import Former
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     AnyPrompt = str | RawPrompt
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -123,8 +125,7 @@ class LLM:
         from jupyter_llm.structured.asking import Question
 
         (question,) = Question.several([prompt], options)
-        engine = self.current.get(model)
-        return question.stream(self.answers.submit(engine, question.request), engine)
+        return question.ask(self.current.get(model), self.answers)
 
     @overload
     async def acomplete(
@@ -142,14 +143,10 @@ class LLM:
         self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
     ) -> Completion | ShapedAnswer[Any]:
         """Answer one prompt while the event loop goes on; cancelling the task stops the model."""
-        import asyncio
-
         from jupyter_llm.structured.asking import Question
 
         (question,) = Question.several([prompt], options)
-        engine = await asyncio.to_thread(self.current.get, model)
-        with self.answers.submit(engine, question.request) as stream:
-            return question.answer(await asyncio.wrap_future(stream.future), engine)
+        return await question.wait(partial(self.current.get, model), self.answers)
 
     def complete(
         self,
@@ -299,6 +296,33 @@ class LLM:
             kept=kept,
         )
         return await in_background(call, self.current.get, show_progress)
+
+    @overload
+    def function(self, function: Callable[P, T], /) -> ModelFunction[P, T]: ...
+    @overload
+    def function(
+        self,
+        *,
+        examples: Iterable[tuple[object, object]] = (),
+        **options: Unpack[PromptOptions],
+    ) -> Callable[[Callable[P, T]], ModelFunction[P, T]]: ...
+    def function(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        examples: Iterable[tuple[object, object]] = (),
+        **options: Any,
+    ) -> Any:
+        """Let the model answer a function that has no body; a decorator, with options or without.
+
+        The docstring is the prompt, in which `{{name}}` stands for an argument; arguments that it
+        does not name follow it. What the function returns is of the annotated type. `examples` are
+        pairs of arguments and results: `[(("Great!",), "good")]`.
+        """
+        from jupyter_llm.structured.functions import ModelFunction
+
+        make = partial(ModelFunction, llm=self, options=options, examples=examples)
+        return make if function is None else make(function)
 
     def score(
         self,

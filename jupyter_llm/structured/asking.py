@@ -11,13 +11,14 @@ from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream, answer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import RawPrompt
+    from jupyter_llm.records.answers import AnswerLog
     from jupyter_llm.structured.shape import Shape
 
 __all__ = ["Question", "answer_of", "asked", "take_shape"]
@@ -116,11 +117,22 @@ class Question(Generic[T]):
         checked = (chat_prompt(prompt, system, raw=raw) for prompt in prompts)
         return [Question.of(Request(prompt=one, params=params), shape) for one in checked]
 
-    def stream(self, stream: Stream, engine: Engine) -> Stream | ShapedStream[T]:
-        """What is given to whoever reads the request's stream."""
+    def ask(self, engine: Engine, answers: AnswerLog) -> Stream | ShapedStream[T]:
+        """Let an engine answer, and the log remember it."""
+        stream = answers.submit(engine, self.request)
         if self.shape is None:
             return stream
         return ShapedStream(stream, self.shape, self.request, engine)
+
+    async def wait(
+        self, engine_of: Callable[[], Engine], answers: AnswerLog
+    ) -> Completion | ShapedAnswer[T]:
+        """The same while the event loop goes on; cancelling the task stops the model."""
+        import asyncio
+
+        engine = await asyncio.to_thread(engine_of)
+        with answers.submit(engine, self.request) as stream:
+            return self.answer(await asyncio.wrap_future(stream.future), engine)
 
     def answer(self, completion: Completion, engine: Engine) -> Completion | ShapedAnswer[T]:
         """What is given to whoever waits for the request's completion."""

@@ -17,7 +17,7 @@ from jupyter_llm.common.tables import count_of, duration
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
 from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
-from jupyter_llm.engine.request import Priority, Request, chat_prompt
+from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelFileError, OptionError
 from jupyter_llm.structured.asking import Question, take_shape
 from jupyter_llm.structured.batch import outcomes
@@ -63,12 +63,13 @@ class ColumnError(BatchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
-    """How each row is asked: in what shape, and where its answer is kept."""
+    """How each row is asked: in what shape, after what turns, and where its answer is kept."""
 
     shape: Shape[Any] | None = None
     params: SamplingParams = field(default_factory=SamplingParams)
     system: str | None = None
     raw: bool = False
+    before: tuple[Message, ...] = ()
     kept: KeptAnswers | AnswersHere = field(default_factory=AnswersHere)
 
     def of(self, prompt: str) -> Question[Any]:
@@ -82,6 +83,8 @@ class Questions:
             number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
             params = replace(params, seed=(params.seed + number) % (MAX_SEED + 1))
         whole = chat_prompt(prompt, self.system, raw=self.raw)
+        if isinstance(whole, tuple):
+            whole = (*whole[:-1], *self.before, whole[-1])
         request = Request(prompt=whole, params=params, priority=Priority.BULK)
         return Question.of(request, self.shape)
 
@@ -355,6 +358,7 @@ class MapCall:
         given = dict(options)
         self.model = given.pop("model", None)
         system, raw = given.pop("system", None), given.pop("raw", False)
+        before = given.pop("before", ())
         shape = take_shape(given)
         if confidence and shape is None:
             raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
@@ -363,6 +367,7 @@ class MapCall:
             params=sampling_params(given),
             system=system,
             raw=raw,
+            before=before,
             kept=AnswersHere() if kept is None else kept,
         )
         self._rows = rows_of(items)

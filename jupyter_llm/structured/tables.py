@@ -57,6 +57,8 @@ def rows_of(items: Any, item: str = ITEM) -> Rows:
     """
     import narwhals as nw
 
+    if isinstance(items, Rows):
+        return items
     if (arrow := sys.modules.get("pyarrow")) is not None and isinstance(items, arrow.Array):
         items = arrow.chunked_array([items])
     try:
