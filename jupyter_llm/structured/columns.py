@@ -103,11 +103,10 @@ class _Same:
 class Column(Generic[T]):
     """Asks for a column: `values` are what `take` makes of the answers, in the order of the rows.
 
-    With `is_judged` it is also told how confident the model was, else None.
-
     There is None where a prompt is missing, a row failed (`errors` say why) or is not done. Equal
     prompts are asked once, in an order in which they share most. A bounded number of prompts is
-    held, however many there are, and of an answer nothing but what is taken.
+    held, however many there are, and of an answer nothing but what is taken. With `is_judged`
+    `take` is told how confident the model was, else None.
     """
 
     def __init__(
@@ -144,10 +143,8 @@ class Column(Generic[T]):
 
         Raises
         ------
-        PromptInterrupted
-            The user interrupted; what is done is in `values`, and kept.
-        EngineClosedError, ModelFileError
-            The model has gone meanwhile.
+        PromptInterrupted, EngineClosedError, ModelFileError
+            What is done by then is in `values`, and kept.
         """
         self._model_sha256 = self._hashed(tell)
 
@@ -196,20 +193,17 @@ class Column(Generic[T]):
 
     @property
     def _stopped(self) -> str:
-        if isinstance(self._questions.kept, AnswersHere):
-            return f"stopped after {self._how_far}, which are in the exception's best."
-        return f"stopped after {self._how_far}, which are kept: run the same again to go on."
+        is_here = isinstance(self._questions.kept, AnswersHere)
+        then = "in the exception's best" if is_here else "kept: run the same again to go on"
+        return f"stopped after {self._how_far}, which are {then}."
 
     def _hashed(self, tell: ShowProgress) -> str:
         """Which model it is; where nobody can tell, nothing is kept."""
         from jupyter_llm.models.fingerprint import file_sha256
 
-        def report(share: float) -> bool:
-            tell(Step("Reading the model's file", share))
-            return True
-
+        tell(Step("Looking which model it is"))
         try:
-            return file_sha256(self._engine.info.path, on_progress=report)
+            return file_sha256(self._engine.info.path)
         except ModelFileError:
             self._questions = replace(self._questions, kept=AnswersHere())
             return ""
@@ -289,8 +283,10 @@ class Column(Generic[T]):
         answer = same.question.answer(completion, self._engine)
         if not self._is_judged or isinstance(answer, Completion):
             self._fill(same, kept, answer)
-        elif kept.confidence is not None or completion.choice is not None:
-            self._fill(same, kept, answer, kept.confidence or answer.confidence)
+        elif kept.confidence is not None:
+            self._fill(same, kept, answer, kept.confidence)
+        elif completion.choice is not None:
+            self._fill(same, kept, answer, answer.confidence)
         else:
             self._judging.append((same, kept, answer))
             answer.judged  # noqa: B018  begins it
@@ -370,10 +366,10 @@ class MapCall:
             before=before,
             kept=AnswersHere() if kept is None else kept,
         )
-        self._rows = rows_of(items)
-        self._count = self._rows.count
         if limit is not None:
-            self._rows = self._rows.head(check_count("limit", limit))
+            limit = check_count("limit", limit)
+        self._rows = rows_of(items, limit=limit)
+        self._count = len(items) if hasattr(items, "__len__") else None
         self._is_limited = limit is not None
         self._template = Template.of(template, self._rows)
         self._has_confidence, self._has_errors = confidence, on_error == "null"

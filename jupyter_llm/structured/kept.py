@@ -29,26 +29,17 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 128 << 20  # of all answers; the oldest go first
 _MAX_HERE = 100_000  # answers that are known without a disk
-_MOST_NAMES = 500  # in a statement
 _MAX_UNPACKED = 16 << 20  # no answer is longer
 _NAME_SIZE, _ONCE_SIZE = 16, 8
 
 # A row's number is that of the last one and its own size: how many bytes stand before it is known
 # without a count.
-_SCHEMA = Schema(
-    "kept",
-    (
-        (
-            """CREATE TABLE kept (
-                number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, owner BLOB, answer BLOB
-            )""",
-            "CREATE INDEX kept_by_owner ON kept (owner)",
-        ),
-    ),
-)
+_TABLE = "kept (number INTEGER PRIMARY KEY, name BLOB UNIQUE, owner BLOB, answer BLOB)"
+_SCHEMA = Schema("kept", ((f"CREATE TABLE {_TABLE}",),))
+_MOST_WAITING = 5_000
+_ROW_SIZE = 100  # without the answer
 _PUT = (
-    "INSERT OR REPLACE INTO kept VALUES"
-    " ((SELECT coalesce(max(number), 0) FROM kept) + 100 + length(:answer), :name, :owner, :answer)"
+    "INSERT OR REPLACE INTO kept VALUES ((SELECT coalesce(max(number), 0) FROM kept) + ?, ?, ?, ?)"
 )
 _TRIM = "DELETE FROM kept WHERE number <= (SELECT max(number) FROM kept) - ?"
 
@@ -103,39 +94,35 @@ class KeptAnswers:
     def __init__(self, notebook: Callable[[], Path | None] = lambda: None) -> None:
         self._notebook = notebook
         self._lock = threading.Lock()
-        self._waiting: list[dict[str, object]] = []  # what the next write takes along
+        self._waiting: list[tuple[object, ...]] = []  # what the next write takes along
 
     def find(self, secrets: Sequence[bytes]) -> dict[bytes, KeptAnswer]:
         """What is kept under some secrets, and sound."""
-        names = {_name(secret): secret for secret in secrets}
 
-        def look(connection: Connection) -> list[tuple[bytes, bytes]]:
-            found: list[tuple[bytes, bytes]] = []
-            left = list(names)
-            while left:
-                some, left = left[:_MOST_NAMES], left[_MOST_NAMES:]
-                marks = ",".join("?" * len(some))
-                query = f"SELECT name, answer FROM kept WHERE name IN ({marks})"  # noqa: S608  marks
-                found += connection.execute(query, some).fetchall()
-            return found
+        def look(connection: Connection) -> list[tuple[bytes, tuple[bytes] | None]]:
+            query = "SELECT answer FROM kept WHERE name = ?"
+            ask = connection.execute
+            return [(secret, ask(query, (_name(secret),)).fetchone()) for secret in secrets]
 
-        rows: list[tuple[bytes, bytes]] = store().read(_SCHEMA, look, []) if names else []
-        opened = ((names[name], _opened(names[name], answer)) for name, answer in rows)
+        nothing: list[tuple[bytes, tuple[bytes] | None]] = []
+        rows = store().read(_SCHEMA, look, nothing) if secrets else nothing
+        opened = ((secret, _opened(secret, row[0])) for secret, row in rows if row)
         return {secret: answer for secret, answer in opened if answer is not None}
 
     def put(self, answers: Mapping[bytes, KeptAnswer]) -> None:
         """Write some answers in the background; returns at once."""
         owner = self._owner
-        rows: list[dict[str, object]] = [
-            {"name": _name(secret), "owner": owner, "answer": _sealed(secret, answer)}
-            for secret, answer in answers.items()
-        ]
         with self._lock:
-            self._waiting += rows
-            if len(self._waiting) == len(rows) > 0:
+            if len(self._waiting) > _MOST_WAITING:  # nobody takes them along
+                self._waiting = []
+            is_first = not self._waiting
+            for secret, answer in answers.items():
+                sealed = _sealed(secret, answer)
+                self._waiting.append((len(sealed) + _ROW_SIZE, _name(secret), owner, sealed))
+            if is_first:
                 store().write(_SCHEMA, partial(self._write, self._waiting))
 
-    def _write(self, rows: list[dict[str, object]], connection: Connection) -> None:
+    def _write(self, rows: list[tuple[object, ...]], connection: Connection) -> None:
         with self._lock:
             if self._waiting is rows:
                 self._waiting = []
@@ -144,12 +131,13 @@ class KeptAnswers:
 
     def clear(self) -> None:
         """Remove all answers of this notebook from the disk, in the background."""
-        _write("DELETE FROM kept WHERE owner = ? OR owner IS NULL", self._owner)
+        statement, owner = "DELETE FROM kept WHERE owner = ? OR owner IS NULL", (self._owner,)
+        store().write(_SCHEMA, lambda connection: connection.execute(statement, owner))
 
     @property
     def _owner(self) -> bytes | None:
         path = self._notebook()
-        return None if path is None else _owner(path)
+        return None if path is None else _name(os.fsencode(absolute(path)))
 
 
 class AnswersHere:
@@ -167,14 +155,6 @@ class AnswersHere:
         self._answers.update(answers)
         while len(self._answers) > _MAX_HERE:
             del self._answers[next(iter(self._answers))]
-
-
-def _write(statement: str, *values: object) -> None:
-    store().write(_SCHEMA, lambda connection: connection.execute(statement, values))
-
-
-def _owner(notebook: Path) -> bytes:
-    return sha256(os.fsencode(absolute(notebook))).digest()[:_NAME_SIZE]
 
 
 def _name(secret: bytes) -> bytes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,42 +19,58 @@ ITEM = "item"
 """What the only column there is goes by in a template, beside its own name."""
 
 _SLICE = 1000  # rows of a frame that are made Python's own values at a time
-_WANTED = "A list, a Series, a frame, an Arrow table or another iterable is wanted"
+_PLAIN = (str, bool, int, float)  # an Enum may be one of them, too
 
 
-class Rows(ABC):
+@dataclass(frozen=True)
+class Rows:
     """Rows in their order; `columns` are their names, `count` how many there are, if known.
 
-    Where there is one column only (`is_single`), it goes by each of the names. `is_framed` says
-    whether several values a row come as columns of a frame.
+    The only column there is (`is_single`) goes by each of the names; where nobody knows them there
+    are none. `values` yields the rows as the values of some columns, None where one is missing.
     """
 
     columns: tuple[str, ...]
     count: int | None
     is_single: bool
-    is_framed = False
+    values: Callable[[Sequence[str]], Iterator[tuple[object, ...]]]
+    _frame: nw.DataFrame[Any] | None = None
+    _name: object = None
 
-    @abstractmethod
-    def values(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        """The rows, each as the values of these columns; None where one is missing."""
+    @property
+    def is_framed(self) -> bool:
+        """Whether several values a row come as columns of a frame."""
+        return self._frame is not None
 
-    @abstractmethod
-    def head(self, count: int) -> Rows:
-        """The first rows alone."""
-
-    @abstractmethod
     def column(self, values: list[Any]) -> Any:
-        """A value for each row as a column of the same kind, with the same index."""
+        """A value for each row as a column of the same kind, with the same index; else a list."""
+        if self._frame is None:
+            return values
+        name = "" if self._name is None else str(self._name)
+        made = self.frame({name: values})[name]
+        if self._frame.implementation.is_pandas_like():
+            made.name = self._name
+        return made
 
-    @abstractmethod
     def frame(self, columns: Mapping[str, list[Any]]) -> Any:
-        """Several values for each row as a frame of the same kind; else a list of mappings."""
+        """Several values for each row as a frame of the same kind; else as mappings."""
+        if self._frame is None:
+            rows = zip(*columns.values(), strict=True)
+            return [dict(zip(columns, row, strict=True)) for row in rows]
+        import narwhals as nw
+
+        backend = self._frame.implementation
+        parts = [_series(name, _cells(one), backend).to_frame() for name, one in columns.items()]
+        native = nw.concat(parts, how="horizontal").to_native()
+        if (index := nw.maybe_get_index(self._frame)) is not None:
+            native.index = index
+        return native
 
 
-def rows_of(items: Any, item: str = ITEM) -> Rows:
-    """The rows of whatever people have them in; `item` is what a single value goes by.
+def rows_of(items: Any, item: str = ITEM, limit: int | None = None) -> Rows:
+    """The rows of whatever people have them in, or the first of them; see `Rows`.
 
-    Raises `OptionError` where there are none.
+    `item` is what a single value goes by. Raises `OptionError` where there are none.
     """
     import narwhals as nw
 
@@ -64,127 +81,73 @@ def rows_of(items: Any, item: str = ITEM) -> Rows:
     try:
         found = nw.from_native(items, allow_series=True, pass_through=True)
         if isinstance(found, nw.DataFrame):
-            return _FrameRows(found, {str(name): name for name in found.columns})
+            return _of_frame(found, {str(name): name for name in found.columns}, limit)
     except nw.exceptions.NarwhalsError as error:
         raise OptionError(f"The frame cannot be read: {error}") from None
     if isinstance(found, nw.LazyFrame):
         raise OptionError("A lazy frame has no rows yet. Call its .collect() first.")
     if isinstance(found, nw.Series):
-        return _FrameRows(found.alias(item).to_frame(), {item: item, found.name: item}, found)
+        names = {item: item} | ({str(found.name): item} if found.name not in (None, "") else {})
+        return _of_frame(found.alias(item).to_frame(), names, limit, found)
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        raise OptionError(f"{_WANTED}, not a {type(items).__name__}.")
-    return _PlainRows(items, item)
+        kind = type(items).__name__
+        raise OptionError(f"A list, a frame, a column or another iterable is wanted, not a {kind}.")
+    return _of_any(items, item, limit)
 
 
-class _FrameRows(Rows):
-    """The rows of what narwhals knows: a frame, whose columns go by `names`, or one column."""
+def _of_frame(
+    frame: nw.DataFrame[Any],
+    names: Mapping[str, Any],
+    limit: int | None,
+    column: nw.Series[Any] | None = None,
+) -> Rows:
+    frame = frame if limit is None else frame.head(limit)
 
-    is_framed = True
-
-    def __init__(
-        self,
-        frame: nw.DataFrame[Any],
-        names: Mapping[Any, Any],
-        column: nw.Series[Any] | None = None,
-    ) -> None:
-        self._frame = frame
-        self._names = names
-        self._column = column
-        self.columns = tuple(str(name) for name in names if name not in (None, ""))
-        self.count = len(frame)
-        self.is_single = column is not None
-
-    def values(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        taken = [self._frame[self._names[column]] for column in columns]
-        for start in range(0, len(self._frame), _SLICE):
+    def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+        taken = [frame[names[name]] for name in columns]
+        for start in range(0, len(frame), _SLICE):
             parts = [map(_present, one[start : start + _SLICE].to_list()) for one in taken]
             yield from zip(*parts, strict=True)
 
-    def head(self, count: int) -> Rows:
-        column = None if self._column is None else self._column.head(count)
-        return _FrameRows(self._frame.head(count), self._names, column)
-
-    def column(self, values: list[Any]) -> Any:
-        name = None if self._column is None else self._column.name
-        native = self._indexed(self._series("" if name is None else name, values))
-        if self._frame.implementation.is_pandas_like():
-            native.name = name
-        return native
-
-    def frame(self, columns: Mapping[str, list[Any]]) -> Any:
-        import narwhals as nw
-
-        series = [self._series(name, values) for name, values in columns.items()]
-        together = nw.concat([one.to_frame() for one in series], how="horizontal")
-        return self._indexed(together)
-
-    def _series(self, name: str, values: list[Any]) -> nw.Series[Any]:
-        import narwhals as nw
-
-        backend = self._frame.implementation
-        cells = _cells(values)
-        kinds = {type(one) for one in cells if one is not None}
-        nullable = {frozenset({int}): "Int64", frozenset({bool}): "boolean"}.get(frozenset(kinds))
-        if backend.is_pandas_like() and nullable and len(cells) and None in cells:
-            # A missing value would make other numbers of these, or objects.
-            made = backend.to_native_namespace().Series(cells, name=name, dtype=nullable)
-            return nw.from_native(made, series_only=True)
-        try:
-            return nw.new_series(name, cells, backend=backend)
-        except Exception:  # noqa: BLE001  each library refuses a mixture in a way of its own
-            texts = [None if one is None else str(one) for one in cells]
-            return nw.new_series(name, texts, backend=backend)
-
-    def _indexed(self, made: nw.DataFrame[Any] | nw.Series[Any]) -> Any:
-        import narwhals as nw
-
-        native = made.to_native()
-        if (index := nw.maybe_get_index(self._frame)) is not None:
-            native.index = index
-        return native
+    is_single, name = column is not None, None if column is None else column.name
+    return Rows(tuple(names), len(frame), is_single, values, frame, name)
 
 
-class _PlainRows(Rows):
+def _of_any(items: Iterable[Any], item: str, limit: int | None) -> Rows:
     """The rows of any iterable; mappings are rows with names."""
+    rest = iter(items)
+    first = list(islice(rest, 1))
+    is_single = not (first and isinstance(first[0], Mapping))
+    names = ((item,) if is_single else tuple(map(str, first[0]))) if first else ()
 
-    def __init__(self, items: Iterable[Any], item: str, count: int | None = None) -> None:
-        self._item = item
-        self.count = len(items) if isinstance(items, Sized) else count
-        rest = iter(items)
-        first = list(islice(rest, 1))
-        self._rows = chain(first, rest)
-        self.is_single = not (first and isinstance(first[0], Mapping))
-        self.columns: tuple[str, ...] = ()  # unknown
-        if first:
-            self.columns = (item,) if self.is_single else tuple(map(str, first[0]))
+    def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+        for row in islice(chain(first, rest), limit):
+            named = row if isinstance(row, Mapping) and not is_single else {item: row}
+            yield tuple(_present(named.get(column)) for column in columns)
 
-    def values(self, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        for row in self._rows:
-            if not self.is_single and isinstance(row, Mapping):
-                yield tuple(_present(row.get(column)) for column in columns)
-            else:
-                yield tuple(_present(row) if column == self._item else None for column in columns)
-
-    def head(self, count: int) -> Rows:
-        known = None if self.count is None else min(self.count, count)
-        return _PlainRows(islice(self._rows, count), self._item, known)
-
-    def column(self, values: list[Any]) -> Any:
-        return values
-
-    def frame(self, columns: Mapping[str, list[Any]]) -> Any:
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    count = len(items) if isinstance(items, Sized) else None
+    return Rows(names, count if None in (count, limit) else min(count, limit), is_single, values)
 
 
 def _present(value: Any) -> Any:
     """A value, or None where a library has a mark of its own for what is missing."""
-    if value is None or isinstance(value, str):
-        return value
     is_nan = isinstance(value, float) and math.isnan(value)
-    if is_nan or type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    as_python = getattr(value, "as_py", None)  # Arrow's
-    return as_python() if as_python is not None else value
+    return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value
+
+
+def _series(name: str, cells: list[Any], backend: nw.Implementation) -> nw.Series[Any]:
+    import narwhals as nw
+
+    kinds = {type(one) for one in cells if one is not None}
+    nullable = {"int": "Int64", "bool": "boolean"}.get("".join(kind.__name__ for kind in kinds))
+    if backend.is_pandas_like() and nullable and None in cells:
+        # A missing value would make other numbers of these, or objects.
+        made = backend.to_native_namespace().Series(cells, name=name, dtype=nullable)
+        return nw.from_native(made, series_only=True)
+    with suppress(Exception):  # each library refuses a mixture in a way of its own
+        return nw.new_series(name, cells, backend=backend)
+    texts = [None if one is None else str(one) for one in cells]
+    return nw.new_series(name, texts, backend=backend)
 
 
 def _cells(values: list[Any]) -> list[Any]:
@@ -197,16 +160,14 @@ def _cells(values: list[Any]) -> list[Any]:
     known = (dt.date, dt.datetime, dt.time, dt.timedelta, decimal.Decimal)
 
     def dumped(value: Any) -> Any:
-        dump = getattr(value, "model_dump", None)
-        return str(value) if dump is None else dump()
+        return value.model_dump() if hasattr(value, "model_dump") else str(value)
 
     def cell(value: Any) -> Any:
-        if value is None or isinstance(value, str | bool | int | float):
-            # An Enum may be one of these, too.
+        if value is None or isinstance(value, _PLAIN):
             return getattr(value, "value", value)
         return msgspec.to_builtins(value, builtin_types=known, enc_hook=dumped)
 
-    cells = [cell(value) for value in values]
-    if {float, int} == {type(one) for one in cells if one is not None}:
+    cells = list(map(cell, values))
+    if {type(one) for one in cells if one is not None} == {float, int}:
         return [None if one is None else float(one) for one in cells]
     return cells

@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,9 @@ def test_a_choice_has_values_and_confidence(engine: RowEngine) -> None:
 
 
 def test_an_object_is_a_frame_of_its_fields_and_in_a_list_itself(engine: RowEngine) -> None:
-    engine._reply = lambda prompt: f'{{"name": "{backwards(prompt)}", "age": {len(prompt)}}}'
+    engine._reply = lambda prompt: (
+        f'{{"name": "{backwards(prompt)}", "age": {len(prompt.split()[-1])}}}'
+    )
     frame = llm.map(pd.Series(["Ada", None], index=["x", "y"]), "{{item}}", schema=Person)
     assert list(frame.columns) == ["name", "age"]
     assert frame["age"].tolist() == [3, pd.NA]
@@ -137,7 +140,7 @@ def test_rows_that_fail_are_named_when_all_others_are_done(engine: RowEngine) ->
 
 
 def test_an_answer_that_has_not_the_shape_is_an_error_and_asked_again(engine: RowEngine) -> None:
-    engine._reply = lambda prompt: "seven" if "7" in prompt else prompt
+    engine._reply = lambda prompt: prompt.split()[-1].replace("7", "seven")
     for num_asked in (3, 4):
         frame = llm.map(pl.Series(["5", "7", "9"]), "{{item}}", schema=int, on_error="null")
         assert frame["value"].to_list() == [5, None, 9]
@@ -382,3 +385,25 @@ def test_a_column_can_be_asked_without_a_table(engine: RowEngine) -> None:
     assert column.values == ["b", None, "d"]  # noqa: PD011
     assert column.num_asked == 2
     assert np.isfinite(column.seconds_a_row or np.inf)
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+@dataclass
+class Review:
+    mood: Mood
+    stars: int
+
+
+def test_how_likely_the_fields_of_objects_were_is_kept_with_them(engine: RowEngine) -> None:
+    engine._reply = lambda _prompt: '{"mood":"bad","stars":3}'
+    for _ in range(2):
+        frame = llm.map(pd.Series(["a", None, "b"]), "{{item}}", schema=Review, confidence=True)
+        assert list(frame.columns) == ["mood", "stars", "mood_confidence", "stars_confidence"]
+        assert plain(frame["mood"]) == ["bad", None, "bad"]
+        assert all(0 <= p <= 1 for p in frame["mood_confidence"].dropna())
+        assert frame["stars_confidence"].notna().tolist() == [True, False, True]
+        assert len(engine.answered) == 2 * 3  # a row, and each of two fields
