@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.request import raw_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.fields import field_requests, likelihood
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Choice, Chunk, Completion
-    from jupyter_llm.engine.request import Request
+    from jupyter_llm.engine.request import Prompt, Request
     from jupyter_llm.structured.shape import Shape
 
 T = TypeVar("T")
@@ -28,6 +29,13 @@ _CUT = {
     "repetition": "ended after {}, since it had begun to repeat itself; `may_repeat=True` goes on",
     "cancelled": "stopped after {}",
 }
+
+
+def input_of(prompt: Prompt) -> str:
+    """What somebody has asked, without what goes along with it: quotes are passages of it."""
+    if isinstance(prompt, tuple):
+        return prompt[-1].parts[-1] if prompt[-1].parts else prompt[-1].content
+    return raw_text(prompt)
 
 
 def answer_of(
@@ -45,6 +53,8 @@ def answer_of(
     ShapeError
         It was cut off, or is not of that shape.
     """
+    if request is not None:
+        shape = shape.for_prompt(input_of(request.prompt))
     try:
         if completion.finish_reason in _CUT:
             count = count_of(completion.usage.completion_tokens, "token")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.engine.request import Request, chat_prompt
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream, answer_of
+from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream, answer_of, input_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
@@ -75,13 +75,15 @@ def asked(request: Request, shape: Shape[Any]) -> Request:
     prompt = request.prompt
     if isinstance(prompt, tuple):
         prompt = (*prompt[:-1], prompt[-1].instructed(shape.instruction))
-    return replace(request, prompt=prompt, constraint=shape.constraint)
+    constraint = shape.for_prompt(input_of(prompt)).constraint
+    return replace(request, prompt=prompt, constraint=constraint)
 
 
 def asked_in_chat(asked: Asked, shape: Shape[Any]) -> Asked:
     """The same for what a chat is asked; later prompts tell the text of the answer."""
     check_ends(asked.params)
-    return replace(asked, constraint=shape.constraint, instruction=shape.instruction)
+    constraint = shape.for_prompt(asked.prompt).constraint
+    return replace(asked, constraint=constraint, instruction=shape.instruction)
 
 
 def check_ends(params: SamplingParams) -> None:

@@ -16,7 +16,7 @@ from jupyter_llm import llm
 from jupyter_llm.common.database import store
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar
+from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import AdapterFacts, Provenance
 from jupyter_llm.engine.request import Message, Request
@@ -88,7 +88,9 @@ class TestWithAModel:
         assert [row.place for row in report.rows] == ["Hello", "Hello", "Once upon"]
 
     @pytest.mark.parametrize(
-        "constraint", [BeginsWith(("def", "class")), Grammar("regex", "[a-z]{9}")], ids=repr
+        "constraint",
+        [BeginsWith(("def", "class")), Grammar("regex", "[a-z]{9}"), OneOf(("a time", "a day"))],
+        ids=repr,
     )
     def test_what_had_to_look_like_something_looks_so_again(self, constraint: Constraint) -> None:
         free = Request(prompt="Once upon", params=SamplingParams(seed=7, max_tokens=12))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_type
 
 import pytest
@@ -13,6 +13,7 @@ from jupyter_llm import (
     BatchError,
     Completion,
     PromptInterrupted,
+    Quote,
     ShapedAnswer,
     ShapedStream,
     ShapeError,
@@ -21,6 +22,7 @@ from jupyter_llm import (
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.provenance import METADATA_KEY
 from jupyter_llm.errors import OptionError
+from jupyter_llm.structured.shape import shape_of
 
 
 @dataclass
@@ -187,3 +189,15 @@ def test_type_checkers_see_what_is_answered(engine: ScriptedEngine) -> None:
     assert_type(llm("Which?", choices=["good"]), ShapedAnswer[Any])
     assert_type(llm.batch(["Who?"], schema=Person), list[ShapedAnswer[Person]])
     assert_type(llm("Hello", max_tokens=1), Completion)
+
+
+def test_what_is_quoted_stands_in_what_was_asked_and_not_in_what_goes_along(
+    engine: ScriptedEngine,
+) -> None:
+    shape = replace(shape_of(Quote), instruction="Quote words.")
+    engine.replies.extend(["two words", "Quote words."] * 2)
+    for ask in (llm, llm.chat()):
+        answer: Any = ask("Here are two words.", schema=shape)
+        assert (answer.value, answer.value.start, answer.value.end) == ("two words", 9, 18)
+        with pytest.raises(ShapeError, match="does not stand in the prompt"):
+            ask("Here are two words.", schema=shape)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from support.engines import load
 from support.scripted import ScriptedEngine
 
 from jupyter_llm import llm
 from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
 from jupyter_llm.engine.constraint import OneOf
-from jupyter_llm.engine.request import Request
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import Stream, StreamFeed
 from jupyter_llm.errors import EngineClosedError, OptionError
 from jupyter_llm.structured.answer import answer_of
+from jupyter_llm.structured.asking import Question
 from jupyter_llm.structured.shape import shape_of
 
 
@@ -27,6 +32,14 @@ class Review:
     stars: int
 
 
+@dataclass
+class Opinion:
+    tone: Literal["good", "bad"]
+    is_long: bool
+    stars: int
+
+
+FAST = SamplingParams(temperature=0, exact=False)
 TEXT = '{"title": "A \\"tone\\": x", "tone": "bad", "is_long": true, "stars": 12}'
 LIKELY = {"good": 0.3, "bad": 0.6, "true": 0.9, "false": 0.05, "12": 0.7}
 
@@ -121,3 +134,21 @@ def test_without_the_model_that_answered_one_line_says_so(engine: Judge) -> None
     engine.close()
     with pytest.raises(EngineClosedError):
         _ = answer.confidence
+
+
+def test_a_real_model_finds_fields_as_likely_as_their_texts_are(smollm2: Path) -> None:
+    prompt = (Message("user", "Review: It broke after a day and nobody answered. 1 star."),)
+    asked = Question.of(Request(prompt=prompt, params=FAST), shape_of(Opinion))
+    with closing(load(smollm2, n_ctx=512, checkpoints=False)) as engine:
+        answer: Any = asked.answer(engine.submit(asked.request).result(60), engine)
+        text = answer.text
+        before = text[: text.index('"tone"')] + '"tone": '
+        good, bad = engine.score(
+            asked.request.prompt, [f'{before}"{one}",' for one in ("good", "bad")]
+        )
+        ratio = good.logprob - bad.logprob
+        likely = answer.probabilities["tone"]
+        assert math.log(likely["good"] / likely["bad"]) == pytest.approx(ratio, abs=0.2)
+        assert sum(answer.probabilities["is_long"].values()) == pytest.approx(1)
+        assert 0 < answer.confidence["stars"] <= 1
+        assert all(0 <= elsewhere <= 1 for elsewhere in answer.elsewhere.values())
