@@ -79,8 +79,9 @@ class SamplingParams:
     A text that has begun to repeat itself ends there, unless it `may_repeat` or goes on with
     `ignore_eos`. `think` says whether a model that can think does so before it answers; None leaves
     that to its chat template. What it must begin with it answers at once. An answer with a shape
-    may follow a `reason` of so many tokens, which is free text and stands in `reasoning`; so do the
-    thoughts of a model that is to `think` before it.
+    may follow a `reason` of so many tokens beside `max_tokens`, which is free text and stands in
+    `reasoning`; so do the thoughts of a model that is to `think` before it, which have three
+    quarters of `max_tokens` at most.
     """
 
     temperature: float | None = None

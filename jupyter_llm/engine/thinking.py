@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+NEVER = "\ud800"
+"""A mark that no text has, for thoughts that are ended by `Thinking.end`."""
+
 _FINAL = "<|channel|>final<|message|>"
 
 MARKS = (
@@ -97,6 +100,12 @@ class Thinking:
         if self.is_on:
             return held.rstrip(), ""
         return "", held.lstrip() if self.is_closed else held
+
+    def end(self) -> str:
+        """Let the answer begin here, blanks and all; return what was held back of the thoughts."""
+        thought, self._held = self._held.rstrip() if self.is_on else "", ""
+        self.is_closed = self.is_over = True
+        return thought
 
     def _has_begun(self) -> bool:
         """Tell whether it is known how the text begins: with a mark, or with the answer."""

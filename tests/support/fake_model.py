@@ -122,9 +122,10 @@ class FakeMask:
     def apply(self, logits: Any) -> None:
         raise NotImplementedError
 
-    def accept(self, token_id: int) -> None:
+    def accept(self, token_id: int) -> int:
         assert self.forced()[:1] in ((), (token_id,))
         self.num_accepted += 1
+        return token_id
 
     def forced(self) -> tuple[int, ...]:
         return self.begin[self.num_accepted :]

@@ -40,6 +40,12 @@ class Detokenizer:
         self._held_back = text[split:]
         return text[:split]
 
+    def end_thoughts(self) -> None:
+        """Let the next token be the answer's first one."""
+        self._decoder.reset()
+        thought = self.thinking.end() if self.thinking is not None else ""
+        self.thoughts += [thought] if thought else []
+
     def flush(self) -> str:
         """Give out what was held back; half a character at the very end is dropped."""
         text, self._held_back = self._held_back, ""

@@ -22,6 +22,7 @@ from jupyter_llm.engine.constraint import BeginsWith, Grammar, OneOf
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
+from jupyter_llm.engine.local.reasoning import Reasoning
 from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
 from jupyter_llm.engine.local.scheduler import Drawn, Sampler, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
@@ -29,6 +30,7 @@ from jupyter_llm.engine.local.turns import TURNS, Seat
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import Stream, check_may_wait, run_the_model_here
+from jupyter_llm.engine.thinking import NEVER, Thinking
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
@@ -469,15 +471,21 @@ class LocalEngine:
         request = generation.request
         params = request.params
         tokenizer = self._model.tokenizer
+        reasons = self._reasons(request)
         # What an answer begins with would be thought, and not answered.
         is_begun = bool(request.answer_prefix) or request.constraint is not None
-        think = False if is_begun else params.think
+        think = reasons if is_begun else params.think
         token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
-        generation.request = request = self._with_room(request, think=think)
+        has_room = bool(params.reason)  # beside the answer's
+        generation.request = request = self._with_room(request, think=think and not has_room)
         params = request.params
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
+        if reasons:
+            is_marked = any(tokenizer.marks(request.prompt, token_ids))
+            thinking = tokenizer.thinking(request.prompt, token_ids) if is_marked else None
+            thinking = thinking or Thinking(NEVER)
         generation.begin(tokenizer.stops(request.prompt), thinking)
         token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
         if len(token_ids) >= self.info.n_ctx:
@@ -487,19 +495,21 @@ class LocalEngine:
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
-        if isinstance(request.constraint, OneOf):
+        if isinstance(request.constraint, OneOf) and not reasons:
             return self._start_choice(generation, token_ids)
-        mask: Mask | None = None
-        if isinstance(request.constraint, BeginsWith):
-            mask = BeginningMask(request.constraint, self._model.weights.vocabulary)
-        elif isinstance(request.constraint, Grammar):
-            mask = self._model.weights.grammars.mask(request.constraint)
+        mask = self._mask(request)
+        max_tokens = params.max_tokens or lane.n_ctx
+        if reasons:
+            room = lane.n_ctx - len(token_ids)
+            reasoning = self._reasoning(request, token_ids, mask, room)
+            mask = generation.reasoning = reasoning
+            max_tokens += reasoning.most if params.reason else 0
         # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.
         may_draft = params.lookup and request.priority < Priority.BULK and self._model.can_trim
         sampler = self._sampler(generation, lane, token_ids, mask)
         sequence = Sequence(
             token_ids,
-            max_tokens=params.max_tokens or lane.n_ctx,
+            max_tokens=max_tokens,
             sampler=sampler,
             conversation=request.conversation,
             ignore_eos=params.ignore_eos,
@@ -509,6 +519,7 @@ class LocalEngine:
             drafter=lane.drafter(token_ids) if may_draft else None,
             mask=mask,
             needs_logits=params.logprobs is not None,
+            is_led=isinstance(request.constraint, OneOf),
         )
         try:
             lane.prepare(sequence.token_ids, request.conversation, num_more=sequence.max_tokens)
@@ -520,20 +531,9 @@ class LocalEngine:
 
     def _start_choice(self, generation: Generation, token_ids: list[int]) -> Sequence:
         """Let the texts be judged of which the answer to these tokens is one."""
-        request, lane, tokenizer = generation.request, generation.lane, self._model.tokenizer
-        assert isinstance(request.constraint, OneOf)
+        request, lane = generation.request, generation.lane
         assert lane is not None
-        ends = set(self._model.weights.end_ids)
-        stops = tokenizer.stops(request.prompt)
-        if stops:
-            ends.update(self._model.weights.vocabulary.fitting([s.encode() for s in stops]))
-        # What blanks a model puts before its answer there is none of it.
-        is_led = bool(stops) and not request.answer_prefix
-        leads = {f" {text}" if is_led else text: text for text in request.constraint.texts}
-        tokenized = {leads[led]: ids for led, ids in tokenizer.following(token_ids, leads).items()}
-        ends = ends if request.constraint.is_whole else set()
-        generation.scorer = scorer = LogprobScorer(lane.context, tokenized.values(), ends)
-        generation.texts = tokenized
+        scorer = self._scorer(generation, token_ids)
         sequence = Sequence(
             token_ids,
             max_tokens=scorer.num_tokens,
@@ -547,6 +547,77 @@ class LocalEngine:
         lane.prepare(token_ids, request.conversation, num_more=scorer.num_tokens)
         lane.scheduler.submit(sequence)
         return sequence
+
+    def _scorer(self, generation: Generation, token_ids: list[int]) -> LogprobScorer:
+        """What judges the texts of a choice after these tokens."""
+        request, lane, tokenizer = generation.request, generation.lane, self._model.tokenizer
+        assert isinstance(request.constraint, OneOf)
+        assert lane is not None
+        ends = set(self._model.weights.end_ids)
+        stops = tokenizer.stops(request.prompt)
+        if stops:
+            ends.update(self._model.weights.vocabulary.fitting([s.encode() for s in stops]))
+        # What blanks a model puts before its answer there is none of it.
+        is_led = bool(stops) and not request.answer_prefix and generation.reasoning is None
+        leads = {f" {text}" if is_led else text: text for text in request.constraint.texts}
+        tokenized = {leads[led]: ids for led, ids in tokenizer.following(token_ids, leads).items()}
+        ends = ends if request.constraint.is_whole else set()
+        generation.scorer = scorer = LogprobScorer(lane.context, tokenized.values(), ends)
+        generation.texts = tokenized
+        return scorer
+
+    def _judge(self, generation: Generation, sequence: Sequence) -> None:
+        """Go on with a choice after what was written freely."""
+        scorer, lane = self._scorer(generation, sequence.token_ids), generation.lane
+        assert lane is not None
+        size = len(sequence.token_ids) + max(map(len, scorer.paths))
+        if size >= lane.n_ctx:
+            lane.scheduler.finish(sequence, "error")
+            del self._generations[sequence]
+            generation.fail(ContextOverflowError(size, lane.n_ctx))
+            return
+        generation.start_answer()
+        sequence.judge(scorer, scorer.paths)
+
+    def _mask(self, request: Request) -> Mask | None:
+        weights = self._model.weights
+        if isinstance(request.constraint, BeginsWith):
+            return BeginningMask(request.constraint, weights.vocabulary)
+        if isinstance(request.constraint, Grammar):
+            return weights.grammars.mask(request.constraint)
+        return None
+
+    def _reasons(self, request: Request) -> bool:
+        """Whether an answer with a shape comes after free text."""
+        has_shape = isinstance(request.constraint, Grammar | OneOf) and not request.answer_prefix
+        can_think = isinstance(request.prompt, tuple) and self._model.tokenizer.can_think
+        thinks = bool(request.params.think) and can_think
+        return has_shape and (request.params.reason > 0 or thinks)
+
+    def _reasoning(
+        self, request: Request, token_ids: list[int], mask: Mask | None, room: int
+    ) -> Reasoning:
+        """What an answer begins with that comes after free text, where so many tokens have room.
+
+        A quarter of them is left to the answer, and so it is of all where thoughts count, too.
+        """
+        weights, tokenizer, params = self._model.weights, self._model.tokenizer, request.params
+        mark, close = tokenizer.marks(request.prompt, token_ids)
+        tokenize = partial(weights.tokenize, is_special=bool(close), goes_on=True)
+        opening, closing = tokenize(mark), tokenize(f"\n{close}\n\n" if close else "\n\n")
+        room = room * 3 // 4
+        thoughts = (params.max_tokens or room) * 3 // 4
+        most = min(params.reason or thoughts, room)
+        return Reasoning(
+            mask,
+            most=most if params.reason else max(0, most - len(opening) - len(closing)),
+            opening=opening,
+            close=close.encode(),
+            closing=closing,
+            blank=tokenize("\n\n"),
+            end_ids=weights.end_ids,
+            bytes_of=lambda token: weights.bytes_of(token) or tokenizer.mark_bytes.get(token, b""),
+        )
 
     def _with_room(self, request: Request, *, think: bool | None) -> Request:
         """A request whose prompt was tokenized, with room for thoughts where some may come."""
@@ -686,9 +757,14 @@ class LocalEngine:
         is_last = drawn.token_id is None or generation.num_tokens == len(sequence.completion_ids)
         reason = sequence.finish_reason if is_last else None
         if generation.is_looping and reason is None:
-            reason = "repetition"
+            generation.is_looping = False
+            if generation.reasoning is None or not generation.reasoning.cut():
+                reason = "repetition"
         if generation.scorer is not None:
             generation.choose()
+        elif is_last and sequence.is_held:
+            self._judge(generation, sequence)
+            return
         if generation.detokenizer.is_stopped:
             reason = "stop"
         if reason is not None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.engine.local.lane import Lane
+    from jupyter_llm.engine.local.reasoning import Reasoning
     from jupyter_llm.engine.local.sampler import LogprobScorer, RecordingSampler
     from jupyter_llm.engine.local.scheduler import Sequence
     from jupyter_llm.engine.local.slots import Slot
@@ -65,6 +66,7 @@ class Generation:
     first_s: float | None = None
     last_s: float = 0.0
     is_looping: bool = False
+    reasoning: Reasoning | None = None  # that comes before the answer
     num_thought: int = 0  # tokens of thoughts
     answer_start: int = 0  # the first token of the answer
     is_torn: bool = False  # whether the answer begins inside it, or not at all
@@ -83,6 +85,8 @@ class Generation:
         self, token_id: int, bytes_of: Callable[[int], bytes], mark_bytes: Mapping[int, bytes]
     ) -> None:
         """Take in a drawn token; `mark_bytes` are those of control tokens before an answer."""
+        if self.reasoning is not None and self.reasoning.answer_start == self.num_tokens:
+            self.start_answer()
         self.num_tokens += 1
         thinking, data = self.detokenizer.thinking, bytes_of(token_id)
         if thinking is None or thinking.is_over:
@@ -121,8 +125,14 @@ class Generation:
             *self.sequence.token_ids[: self.sequence.num_prompt],
             *self.texts[text],
         ]
-        self.num_tokens = len(self.texts[text])
+        self.sequence.num_prompt -= self.num_tokens  # of what was written before it
+        self.num_tokens += len(self.texts[text])
         self._put(text)
+
+    def start_answer(self) -> None:
+        """Let the next token be the answer's first one."""
+        self.detokenizer.end_thoughts()
+        self.answer_start, self.is_torn = self.num_tokens, False
 
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 import threading
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -32,7 +35,11 @@ _MAX_CHARS = 500_000
 # llguidance goes down into rules of rules by calls of calls, and its end of the stack would be the
 # process's. No letter of a grammar took more than 700 bytes of it.
 _STACK_A_CHAR, _LEAST_STACK = 1000, 16 << 20
-_COMPILE_S = 3.0  # a large `multipleOf` takes minutes
+_COMPILE_S = 5.0
+_FUEL = 400_000  # an enum of 5,000 takes a quarter of it
+# Each number below it that it may leave takes memory: a prime near a million took 9 s and 400 MB.
+_MOST_MULTIPLE = 100_000
+_MULTIPLE_OF = re.compile(r'"multipleOf"\s*:\s*([0-9.]+)')
 _NUM_KEPT = 64  # compiled grammars
 _stack_size = threading.Lock()
 
@@ -72,6 +79,9 @@ def _compiled(kind: str, text: str, tokenizer: LLTokenizer) -> LLMatcher:
     """
     if len(text) > _MAX_CHARS:
         raise ValueError(f"it has {len(text):,} characters, of at most {_MAX_CHARS:,}")
+    steps = [Fraction(found).numerator for found in _MULTIPLE_OF.findall(text)]
+    if math.lcm(*steps) > _MOST_MULTIPLE:
+        raise ValueError(f"its multipleOf may come to {_MOST_MULTIPLE:,} at most, all together")
     made: list[LLMatcher | ValueError] = []
 
     def make() -> None:
@@ -108,7 +118,7 @@ def _source(kind: str, text: str) -> str:
 
 
 def _limits() -> LLParserLimits:
-    return LLParserLimits(verbose_errors=False)
+    return LLParserLimits(initial_lexer_fuel=_FUEL, verbose_errors=False)
 
 
 class _Words(TokenizerWrapper):
@@ -196,10 +206,11 @@ class GrammarMask:
             )
         refuse(logits, refused)
 
-    def accept(self, token_id: int) -> None:
+    def accept(self, token_id: int) -> int:
         """Take in a token that was drawn, one of those that might come."""
         self._forced = self.forced()[1:] or None
         self._matcher.consume_token(token_id)
+        return token_id
 
     def forced(self) -> list[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""

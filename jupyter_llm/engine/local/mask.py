@@ -25,8 +25,8 @@ class Mask(Protocol):
     def apply(self, logits: np.ndarray) -> None:
         """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
 
-    def accept(self, token_id: int) -> None:
-        """Take in a token that was drawn, one of those that might come."""
+    def accept(self, token_id: int) -> int:
+        """Take in a token that was drawn, one of those that might come; tell which one comes."""
 
     def forced(self) -> Sequence[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""
@@ -90,23 +90,24 @@ class BeginningMask:
             return
         keep_only(logits, self.forced()[:1] or self._fitting())
 
-    def accept(self, token_id: int) -> None:
+    def accept(self, token_id: int) -> int:
         """Take in a token that was drawn, one of those that might come."""
         if self.is_complete:
-            return
+            return token_id
         self._forced = self.forced()[1:] or None
         first, last = self._first, self._last
         written = self._texts[first][: self._num_written] + self._vocabulary.pieces[token_id]
         place = bisect_right(self._texts, written, first, last)
         self.is_complete = place > first and written.startswith(self._texts[place - 1])
         if self.is_complete:
-            return
+            return token_id
         self._num_written = size = len(written)
         self._first = bisect_left(self._texts, written, first, last)
         self._last = bisect_right(
             self._texts, written, self._first, last, key=lambda text: text[:size]
         )
         assert self._first < self._last, "only what fits is accepted"
+        return token_id
 
     def forced(self) -> list[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""

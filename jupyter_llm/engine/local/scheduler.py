@@ -143,7 +143,8 @@ class Sequence:
 
     With a `scorer` nothing is drawn: it judges what may follow the prompt, given as `paths` of
     tokens, from the prompt's last token on. They are in order and none begins another. One is
-    evaluated after the other, as what follows the prompt in `token_ids`, or several together.
+    evaluated after the other, as what follows the prompt in `token_ids`, or several together. What
+    `is_led` draws first: where its mask is over, it is held until it is to `judge`.
     """
 
     token_ids: list[int]
@@ -159,6 +160,7 @@ class Sequence:
     drafter: Drafter | None = None
     mask: Mask | None = None
     needs_logits: bool = False
+    is_led: bool = False
     num_prompt: int = field(init=False)
     num_cached: int = field(init=False, default=0)
     slot: Slot | None = field(init=False, default=None)
@@ -180,6 +182,19 @@ class Sequence:
     def completion_ids(self) -> list[int]:
         """The tokens drawn so far."""
         return self.token_ids[self.num_prompt :]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing more is drawn, and it goes on with what it is to judge."""
+        return self.is_led and self.mask is not None and self.mask.is_over
+
+    def judge(self, scorer: Scorer, paths: Paths) -> None:
+        """Go on with what may follow all that has come."""
+        if self.sampler is not None:
+            self.sampler.close()
+        self.sampler = self.drafter = self.mask = None
+        self.scorer, self.paths, self.num_prompt = scorer, paths, len(self.token_ids)
+        self.token_ids = [*self.token_ids, *paths[0]]
 
     def next_path(self) -> bool:
         """Go over to the first path that is not done; False if there is none."""
@@ -665,7 +680,7 @@ class Scheduler:
                 break
             self._append(sequence, token_id)
             reason = self._reason_to_end(sequence)
-            if reason or member.draft[number : number + 1] != [token_id]:
+            if reason or sequence.is_held or member.draft[number : number + 1] != [token_id]:
                 break
             slot.token_ids.append(token_id)
             number += 1
@@ -694,15 +709,15 @@ class Scheduler:
         if sequence.mask is None or sequence.sampler is None or sequence.needs_logits:
             return
         while len(sequence.token_ids) + 1 < sequence.num_prompt + sequence.max_tokens:
-            forced = sequence.mask.forced()
-            if not forced:
+            token_id = next(iter(sequence.mask.forced()), None)
+            if token_id is None:
                 return
-            sequence.sampler.accept(forced[0])
-            self._append(sequence, forced[0])
+            sequence.sampler.accept(token_id)
+            self._append(sequence, token_id)
 
     @staticmethod
     def _reason_to_end(sequence: Sequence) -> FinishReason | None:
-        if sequence.mask is not None and sequence.mask.is_over:
+        if sequence.mask is not None and sequence.mask.is_over and not sequence.is_led:
             return "stop"
         return "length" if len(sequence.completion_ids) >= sequence.max_tokens else None
 

@@ -110,6 +110,17 @@ class Tokenizer:
         close = opened_at_end(self._end(token_ids))
         return Thinking(close, marks=self._marks, is_trimmed=self.template.is_plain)
 
+    def marks(self, prompt: Prompt, token_ids: Sequence[int]) -> tuple[str, str]:
+        """What an answer to a prompt of these tokens has to begin with to think, and to end that.
+
+        Both are empty where the model does not think.
+        """
+        if not isinstance(prompt, tuple) or not self.can_think:
+            return "", ""
+        if close := opened_at_end(self._end(token_ids)):
+            return "", close
+        return next((pair for pair in self._marks if pair[1]), ("", ""))
+
     @property
     def can_think(self) -> bool:
         """Whether the chat template knows of thoughts, if it is used."""
