@@ -174,6 +174,8 @@ class KernelSide(Part):
             self._growing.pop(job.id, None)
             if answer is not None:
                 self._answers[job.id] = answer
+            else:  # it is ours, and in a chat commands are typed without the magic
+                markdown = markdown.replace("`%llm /", "`/")
             self._put_notice(job, markdown, **more)
         self.measure()
 
