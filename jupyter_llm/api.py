@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
-    from jupyter_llm.structured.asking import PromptOptions, ShapeOptions
+    from jupyter_llm.structured.asking import FunctionOptions, PromptOptions, ShapeOptions
     from jupyter_llm.structured.chats import ShapedChat
     from jupyter_llm.structured.columns import OnError
     from jupyter_llm.structured.functions import ModelFunction
@@ -301,18 +301,9 @@ class LLM:
     def function(self, function: Callable[P, T], /) -> ModelFunction[P, T]: ...
     @overload
     def function(
-        self,
-        *,
-        examples: Iterable[tuple[object, object]] = (),
-        **options: Unpack[PromptOptions],
+        self, **options: Unpack[FunctionOptions]
     ) -> Callable[[Callable[P, T]], ModelFunction[P, T]]: ...
-    def function(
-        self,
-        function: Callable[..., Any] | None = None,
-        *,
-        examples: Iterable[tuple[object, object]] = (),
-        **options: Any,
-    ) -> Any:
+    def function(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Let the model answer a function that has no body; a decorator, with options or without.
 
         The docstring is the prompt, in which `{{name}}` stands for an argument; arguments that it
@@ -321,7 +312,7 @@ class LLM:
         """
         from jupyter_llm.structured.functions import ModelFunction
 
-        make = partial(ModelFunction, llm=self, options=options, examples=examples)
+        make = partial(ModelFunction, llm=self, options=options)
         return make if function is None else make(function)
 
     def score(

@@ -34,6 +34,12 @@ class PromptOptions(SamplingOptions, total=False):
     raw: bool
 
 
+class FunctionOptions(PromptOptions, total=False):
+    """That for a function, with arguments and results of calls that it is told before."""
+
+    examples: Iterable[tuple[object, object]]
+
+
 class ShapeOptions(PromptOptions, total=False):
     """That, and what the answer is to look like: one of these."""
 

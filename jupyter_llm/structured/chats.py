@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from jupyter_llm.chat.asked import asked_with
 from jupyter_llm.chat.conversation import Chat
@@ -10,16 +10,12 @@ from jupyter_llm.structured.answer import ShapedStream
 from jupyter_llm.structured.asking import asked_in_chat, take_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Unpack
 
     from jupyter_llm.chat.budget import ContextMode
-    from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.structured.answer import ShapedAnswer
-    from jupyter_llm.structured.asking import PromptOptions, ShapeOptions
-
-T = TypeVar("T")
+    from jupyter_llm.structured.asking import PromptOptions, ShapeOptions, T
 
 
 class ShapedChat(Chat):
@@ -30,40 +26,29 @@ class ShapedChat(Chat):
 
     @overload
     def __call__(
-        self, prompt: str, *, context: ContextMode = "none", **options: Unpack[PromptOptions]
+        self, prompt: str, *, context: ContextMode = ..., **options: Unpack[PromptOptions]
     ) -> Completion: ...
     @overload
     def __call__(
-        self,
-        prompt: str,
-        *,
-        schema: type[T],
-        context: ContextMode = "none",
-        **options: Unpack[PromptOptions],
+        self, prompt: str, *, schema: type[T], **options: Unpack[PromptOptions]
     ) -> ShapedAnswer[T]: ...
     @overload
     def __call__(
-        self, prompt: str, *, context: ContextMode = "none", **options: Unpack[ShapeOptions]
+        self, prompt: str, *, context: ContextMode = ..., **options: Unpack[ShapeOptions]
     ) -> ShapedAnswer[Any]: ...
-    def __call__(self, prompt: str, **options: Any) -> Completion | ShapedAnswer[Any]:
+    def __call__(self, prompt: str, **options: Any) -> Any:
         """Send a prompt, wait for the answer and remember both."""
-        answer: Completion | ShapedAnswer[Any] = self.stream(prompt, **options).result()
-        return answer
+        return self.stream(prompt, **options).result()
 
-    def stream(
-        self,
-        prompt: str,
-        *,
-        show_progress: ShowProgress | None = None,
-        on_begin: Callable[[int], None] | None = None,
-        **options: Any,
-    ) -> Any:
-        """Send a prompt and return its `Stream`, or where it has a shape its `ShapedStream`."""
+    def stream(self, prompt: str, **options: Any) -> Any:
+        """Send a prompt and return its stream, a `ShapedStream` where the answer has a shape.
+
+        The options are those of `Chat.stream`, and a shape.
+        """
+        callbacks = {name: options.pop(name, None) for name in ("show_progress", "on_begin")}
         shape = take_shape(options)
         asked = asked_with(prompt, options)
-        if shape is not None:
-            asked = asked_in_chat(asked, shape)
-        stream, sending = self.send(asked, show_progress=show_progress, on_begin=on_begin)
         if shape is None:
-            return stream
+            return self.send(asked, **callbacks)[0]
+        stream, sending = self.send(asked_in_chat(asked, shape), **callbacks)
         return ShapedStream(stream, shape, sending.request, sending.engine)

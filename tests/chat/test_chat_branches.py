@@ -61,7 +61,7 @@ def long_talk(num_turns: int = 40, **options: object) -> tuple[Chat, TemplateEng
     chat = ScriptedLLM(engine).chat("default")
     for number in range(num_turns):
         where = {"origin": number} if "attachments" in options else {}
-        chat.stream(f"question {number}", context="auto", **options, **where).result()  # type: ignore[arg-type]
+        chat.stream(f"question {number}", context="auto", **options, **where).result()
     assert not num_turns or left_out(chat)[0] > 5
     return chat, engine
 

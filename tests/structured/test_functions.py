@@ -68,7 +68,6 @@ def test_type_checkers_and_people_see_its_own_signature(engine: ScriptedEngine) 
     assert (tone.__name__, tone.__doc__) == ("tone", "The tone of a product review.")
     with pytest.raises(TypeError, match="missing a required argument: 'text'"):
         tone()  # type: ignore[call-arg]
-    assert "which a model answers" in repr(tone)
 
 
 def test_arguments_stand_where_the_docstring_names_them(engine: ScriptedEngine) -> None:
@@ -151,7 +150,7 @@ def test_methods_do_not_tell_who_they_belong_to(engine: ScriptedEngine) -> None:
 
     engine.replies.extend(["good", "bad"])
     critic = Critic()
-    assert_type(critic.tone("Great"), Tone)
+    assert critic.tone("Great") == "good"
     assert asked(engine)[0] == "The tone.\n\ntext: Fine"
     assert "Critic" not in "".join(asked(engine))
     assert Critic.tone(critic, text="Poor") == "bad"
