@@ -101,7 +101,8 @@ class ShapedAnswer(Generic[T]):
         if self._request is None or self._engine is None:
             raise OptionError("How likely this answer was cannot be asked for: its prompt is gone.")
         params = replace(self._request.params, reason=0, think=False)
-        request = replace(self._request, params=params)
+        before = self.reasoning and f"{self.reasoning}\n\n"  # it follows that still
+        request = replace(self._request, params=params, answer_prefix=before)
         whole = {"": replace(request, constraint=OneOf((self.text,)))}
         fields = field_requests(request, self.text, self._shape.choice_fields)
         asked = fields if self._shape.columns else whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,6 +105,15 @@ def test_fields_are_compared_where_they_stand_once_and_only_when_asked_for(engin
         OneOf((" 12}",), is_whole=False),
     ]
     assert {request.prompt for request in engine.requests} == {engine.requests[0].prompt}
+
+
+def test_fields_are_compared_after_the_reasons_that_were_given(engine: Judge) -> None:
+    request = Request(prompt="Tell.", params=SamplingParams(reason=20))
+    written = llm("Tell.", schema=Review).completion
+    reasoned = replace(written, reasoning="It broke.")
+    assert answer_of(reasoned, shape_of(Review), request, engine).probabilities
+    assert engine.requests[-1].answer_prefix == f"It broke.\n\n{TEXT[: TEXT.index(' 12')]}"
+    assert engine.requests[-1].params.reason == 0
 
 
 def test_of_a_choice_it_is_known_already_and_by_its_values(engine: Judge) -> None:
