@@ -132,7 +132,7 @@ class Column(Generic[T]):
         self._is_judged = is_judged
         self._num_done = 0  # rows
         self._num_new = 0  # rows that were not kept
-        self._began_s = time.monotonic()
+        self._began_s = 0.0
         self._open: dict[int, _Same] = {}  # by the request's number
         self._secrets: dict[bytes, _Same] = {}  # the same
         self._streams: dict[int, Stream] = {}
@@ -147,6 +147,7 @@ class Column(Generic[T]):
             What is done by then is in `values`, and kept.
         """
         self._model_sha256 = self._hashed(tell)
+        self._began_s = time.monotonic()
 
         def tick() -> None:
             if self.is_stopped:

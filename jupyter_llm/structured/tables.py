@@ -135,7 +135,7 @@ def _present(value: Any) -> Any:
     return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value
 
 
-def _series(name: str, cells: list[Any], backend: nw.Implementation) -> nw.Series[Any]:
+def _series(name: str, cells: list[Any], backend: Any) -> nw.Series[Any]:
     import narwhals as nw
 
     kinds = {type(one) for one in cells if one is not None}

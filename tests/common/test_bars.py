@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from jupyter_llm.common.bars import Pace, Step, showing
+from jupyter_llm.common.bars import Pace, Step, note, showing
 
 STEP = Step("Loading tiny", 0.5)
 
@@ -87,3 +87,17 @@ def test_in_a_terminal_the_line_is_gone_at_the_end(monkeypatch: pytest.MonkeyPat
         tell(STEP)
         assert out.getvalue().endswith(" Loading tiny, 0 s")
     assert out.getvalue().endswith(", 0 s\r\x1b[K")
+
+
+def test_what_came_of_it_stays_where_its_steps_were_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = terminal(monkeypatch)
+    shown: list[Step] = []
+    note("20 rows", shown.append)
+    assert out.getvalue() == ""
+    assert shown == [Step("20 rows", 1.0)]
+    note("20 rows\x1b[2J of all")
+    assert out.getvalue() == "20 rows of all\n"
+    thread = threading.Thread(target=note, args=("nobody sees it",))
+    thread.start()
+    thread.join()
+    assert out.getvalue() == "20 rows of all\n"
