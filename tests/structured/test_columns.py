@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
+import psutil
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from support.interrupts import interrupt_main
@@ -407,3 +408,23 @@ def test_how_likely_the_fields_of_objects_were_is_kept_with_them(engine: RowEngi
         assert all(0 <= p <= 1 for p in frame["mood_confidence"].dropna())
         assert frame["stars_confidence"].notna().tolist() == [True, False, True]
         assert len(engine.answered) == 2 * 3  # a row, and each of two fields
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("fresh_llm")
+def test_10_000_rows_of_a_model_take_no_more_memory_than_3_000(tiny_gguf: Path) -> None:
+    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
+    process = psutil.Process()
+    sizes: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for number in range(10_000):
+            if number % 1000 == 0:
+                sizes.append(process.memory_info().rss)
+            yield f"Row {number}: " + "what stands in all of them, " * 8
+
+    column = llm.map(texts(), "{{item}}", max_tokens=4)
+    assert len(column) == 10_000
+    assert sizes[-1] - sizes[3] < 10 << 20
