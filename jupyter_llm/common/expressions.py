@@ -97,9 +97,14 @@ def _is_expression(source: str) -> bool:
 def _value(source: str, evaluate: Evaluate) -> str:
     if source == _ESCAPED:
         return _BRACES
-    expression = source[2:-2].strip()
+    text: str = evaluated(source[2:-2].strip(), lambda expression: str(evaluate(expression)))
+    return text
+
+
+def evaluated(expression: str, evaluate: Evaluate) -> Any:
+    """What an expression stands for; `InterpolationError` says why it failed."""
     try:
-        return str(evaluate(expression))
+        return evaluate(expression)
     except SyntaxError as error:
         raise InterpolationError(
             expression, f"{error.msg}. For literal braces write \\{{{{."

@@ -12,7 +12,7 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.options import DRAWN, LOADING, EngineOptions, sampling_params
 from jupyter_llm.errors import MagicUsageError, OptionError
 
-SAMPLING = (*DRAWN, "may_repeat", "think", "seed", "max_tokens")
+SAMPLING = (*DRAWN, "may_repeat", "think", "reason", "seed", "max_tokens")
 PROMPTING = (
     *("system", "format", "context", "vars", "chat", "try_drafts", "stats", "idle_minutes"),
     *SAMPLING,

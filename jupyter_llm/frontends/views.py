@@ -113,7 +113,8 @@ class NotebookView(View):
             said = "; ".join(filter(None, (note, remark)))
             data = self._bundle(text, said)
             if html:
-                shown = f"{html}<p><em>{paragraph(said)}</em></p>" if said else html
+                shown = self._thoughts + html
+                shown += f"<p><em>{paragraph(said)}</em></p>" if said else ""
                 data = {"text/plain": data["text/plain"], "text/html": shown}
             self._show(data, metadata)
 
@@ -136,6 +137,12 @@ class NotebookView(View):
         else:
             self._show(NOTHING)
 
+    @property
+    def _thoughts(self) -> str:
+        """What was thought before the text, folded."""
+        reasoning, num_tokens = self._thought
+        return reasoning and folded(thought_for(num_tokens).capitalize(), reasoning)
+
     def _bundle(self, text: str, note: str = "", *, is_thinking: bool = False) -> dict[str, str]:
         """A text with its thoughts above and a line below it, in its forms."""
         reasoning, num_tokens = self._thought
@@ -145,7 +152,7 @@ class NotebookView(View):
         plain = "\n\n".join(filter(None, (told, text, note and f"({note})")))
         if self._mime != "text/markdown":
             return {self._mime: plain}
-        told = reasoning and folded(said.capitalize(), reasoning)
+        told = self._thoughts if not is_thinking else folded(said.capitalize(), reasoning)
         rich = "\n\n".join(filter(None, (told, untrusted_markdown(text), note and f"*{note}*")))
         return {"text/plain": plain, self._mime: rich.lstrip("\n")}
 

@@ -144,6 +144,16 @@ class ShapedAnswer(Generic[T]):
         written = json.loads(self.text)
         return {name: p if isinstance(p, float) else p[written[name]] for name, p in told.items()}
 
+    @property
+    def html(self) -> str:
+        """The value as a tree that folds, or what it was chosen from as bars; it runs nothing."""
+        from jupyter_llm.structured.tree import bars_html, value_html
+
+        if self.completion.choice is not None:
+            return bars_html(self.probabilities, self.elsewhere)
+        # Those of fields only where somebody has asked for them: that has the model read.
+        return value_html(self.value, self.probabilities if "_choices" in vars(self) else None)
+
     def __str__(self) -> str:
         return self.text
 
@@ -153,8 +163,13 @@ class ShapedAnswer(Generic[T]):
     def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
         """The text, by which `/verify` knows it again, with the metadata of its record."""
         _, metadata = self.completion._repr_mimebundle_()
+        from jupyter_llm.common.html_text import folded
+
         thought = f"({self.completion.thought})\n\n" if self.reasoning else ""
-        return {"text/plain": thought + self.text}, metadata
+        told = (
+            folded(self.completion.thought.capitalize(), self.reasoning) if self.reasoning else ""
+        )
+        return {"text/plain": thought + self.text, "text/html": told + self.html}, metadata
 
 
 class ShapedStream(Generic[T]):

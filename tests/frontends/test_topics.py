@@ -40,4 +40,4 @@ def test_an_unknown_topic_names_the_nearest(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(MagicUsageError, match=r"no help about 'sed'\. Did you mean seeds\?"):
         topic("sed")
     assert main(["help", "xyzzy"]) == 2
-    assert "There are chats, context, " in capsys.readouterr().err
+    assert "There are chats, columns, " in capsys.readouterr().err

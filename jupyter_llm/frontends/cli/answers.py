@@ -22,7 +22,8 @@ from jupyter_llm.frontends.cli.command import (
     show,
     show_json,
 )
-from jupyter_llm.frontends.prompt.options import OPTIONS
+from jupyter_llm.frontends.prompt.options import OPTIONS, SHAPING
+from jupyter_llm.frontends.prompt.shapes import written_shape
 from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.commands import Call, Command
+    from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
 
 _SAMPLING = [field.name for field in fields(SamplingParams)]
 _LITERAL = "-- "
@@ -41,7 +43,7 @@ def _prompt_options() -> Iterator[Argument]:
     """Those options of prompts that need no notebook."""
     yield model_argument("-m", "--model")
     for option in OPTIONS:
-        if option.key not in (*_SAMPLING, "no_think", "system", "stats"):
+        if option.key not in (*_SAMPLING, *SHAPING, "no_think", "system", "stats"):
             continue
         kind: dict[str, Any] = {"action": "store_true", "default": None}
         if option.metavar:
@@ -61,6 +63,9 @@ def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
     if options.no_think:
         options.think = False
     given = {name: getattr(options, name) for name in _SAMPLING}
+    given["schema"] = written_shape(vars(options), {})
+    if given["schema"] is None and options.reason and said.get("reason") == options.reason:
+        given["reason"] = 0  # the project says it of answers with a shape
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -69,21 +74,33 @@ def _view() -> View:
     return TerminalView(sys.stdout, None if sys.stdout.isatty() else sys.stderr)
 
 
-def _shown(stream: Stream, options: argparse.Namespace) -> Completion:
-    """Show an answer until its end."""
+def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Completion:
+    """Show an answer until its end, and read it where it has a shape."""
+    from jupyter_llm.structured.answer import ShapedStream
+
+    stream = asked.stream if isinstance(asked, ShapedStream) else asked
     if options.json:
         completion = stream.result()
-        show_json(_as_json(completion))
+        show_json(_as_json(asked.result()))
         return completion
     view = _view()
     completion = watch(stream, view)
     notes = (cut_off(completion), str(completion.usage) if options.stats else "")
     view.close(completion.text, "; ".join(filter(None, notes)))
+    asked.result()  # which says what is wrong with it
     return completion
 
 
-def _as_json(completion: Completion) -> dict[str, Any]:
-    record = completion.provenance
+def _as_json(answer: Completion | ShapedAnswer[Any]) -> dict[str, Any]:
+    from jupyter_llm.structured.answer import ShapedAnswer
+
+    if isinstance(answer, ShapedAnswer):
+        from pydantic_core import to_jsonable_python
+
+        shaped = ("value", "probabilities", "elsewhere", "confidence")
+        told = {name: to_jsonable_python(getattr(answer, name)) for name in shaped}
+        return {**told, **_as_json(answer.completion)}
+    completion, record = answer, answer.provenance
     return {
         "text": completion.text,
         "reasoning": completion.reasoning,
@@ -110,6 +127,7 @@ def _run(options: argparse.Namespace) -> int:
       jupyter llm run "Why is the sky blue?"
       git diff | jupyter llm run "Write a commit message."
       jupyter llm run --seed 1 --json "Name a prime." | python -m json.tool
+      jupyter llm run --schema "name, age int" "Who wrote Faust?"
 
     The answer goes to the standard output as it is written, and all remarks go to the standard
     error. Ctrl-C stops the answer (exit code 130); what was written stays.

@@ -29,6 +29,7 @@ from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.frontends.views import cut_off
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.variables import plainly_mentioned
+from jupyter_llm.structured.answer import answer_of
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.draft import Turn
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
+    from jupyter_llm.structured.shape import Shape
 
 
 class ChatLine(Line):
@@ -81,7 +83,7 @@ class ChatLine(Line):
         if isinstance(typed.what, Order):
             self._obey(typed.what, typed.options, job)
             return
-        self._ask(replace(typed.what, by=message.by), job)
+        self._ask(replace(typed.what, by=message.by), job, typed.shape)
 
     def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, Asked] | None:
         """What would be sent of a draft; None if that is no prompt, or not yet."""
@@ -131,13 +133,15 @@ class ChatLine(Line):
             typed, what=replace(typed.what, after=message.after, attachments=attachments)
         )
 
-    def _ask(self, asked: Asked, job: Job) -> None:
+    def _ask(self, asked: Asked, job: Job, shape: Shape[Any] | None = None) -> None:
         self._chat.current.get(asked.model, show=job.tell)
         job.check()
         answer = self.side.send_prompt(job, asked).result()
         has_words = answer.text or answer.reasoning
         if not has_words and answer.finish_reason != "cancelled":  # there is no turn of it
             self.side.notify(job, "The model wrote nothing.")
+        if shape is not None and answer.finish_reason != "cancelled":
+            answer_of(answer, shape)  # its error says what is wrong with it
 
     def _obey(self, order: Order, options: Options, job: Job) -> None:
         """Carry out a command, and show what it answers as a notice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
@@ -12,6 +12,7 @@ from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.landing import Place
 from jupyter_llm.records.records import to_metadata
+from jupyter_llm.structured.answer import answer_of
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
 from jupyter_llm.tasks.tries import Tries
@@ -28,15 +29,22 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.frontends.views import View
     from jupyter_llm.notebook.code.landing import CellWriter
+    from jupyter_llm.structured.shape import Shape
     from jupyter_llm.tasks.proposal import Proposal
 
 
 def write(
-    chat: Chat, asked: Asked, options: Options, view: View, writer: CellWriter, note: str
-) -> Completion:
-    """Answer a prompt, with a cell for the code in the answer if that is wanted.
+    chat: Chat,
+    asked: Asked,
+    options: Options,
+    view: View,
+    writer: CellWriter,
+    note: str,
+    shape: Shape[Any] | None = None,
+) -> tuple[Completion, object]:
+    """Answer a prompt, with a cell for the code or in a shape, if that is wanted.
 
-    The note is about what was typed.
+    Returns the answer, and its value where it has a shape. The note is about what was typed.
     """
     stream, sent = chat.send(asked, show_progress=view.progress)
     with stream:
@@ -54,8 +62,15 @@ def write(
             )
         notes.insert(0, place.words or "there is no code in the answer")
         records += landed
-    view.close(completion.text, "; ".join(notes), to_metadata(records))
-    return completion
+    value: object = completion
+    html = ""
+    try:
+        if shape is not None:
+            answer = answer_of(completion, shape, sent.request, sent.engine)
+            value, html = answer.value, answer.html if options.format != "text" else ""
+    finally:  # what came of it stays in sight
+        view.close(completion.text, "; ".join(notes), to_metadata(records), html=html)
+    return completion, value
 
 
 def write_code(

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from traitlets import TraitType
 
     from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.frontends.prompt.typed import Typed
     from jupyter_llm.notebook.code.landing import Page
 
 OpenPanel = Callable[[Chat, ContextMode], object]
@@ -76,6 +77,7 @@ T = TypeVar("T", bound="TraitType[Any, Any]")
 _DEFAULTS = SamplingParams()
 _WHERE = ("--below", "--replace")  # also behind commands that propose a cell
 _PROPOSING = ("fix", "doc", "test")
+_NUM_ROWS = 5  # of a column that are shown
 
 
 def magic_commands(open_panel: OpenPanel) -> dict[str, Command]:
@@ -145,6 +147,9 @@ class LLMMagics(Magics):
     idle_minutes = _setting(
         Float(None, allow_none=True, min=0.1),
         "Free the memory of models not used for so long, from 0.1 on; None keeps it.",
+    )
+    reason = _setting(
+        Int(_DEFAULTS.reason, min=0), "Tokens that the model may write before an answer of a shape."
     )
     stats = _setting(Bool(default_value=False), "Show token counts and times.")
 
@@ -228,8 +233,10 @@ class LLMMagics(Magics):
         with self.recorder.unheard():  # an answer is a turn and no output of the cell
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options)
+            elif typed.rows is not None:
+                self._map(typed.what, typed)
             else:
-                self._ask(typed.what, typed.options, typed.remark)
+                self._ask(typed.what, typed)
 
     def _obey(self, order: Order, options: Options) -> None:
         """Run a command, and show what it answers."""
@@ -267,17 +274,38 @@ class LLMMagics(Magics):
         elif not options.quiet:
             display(answer)
         if completion is not None:
-            self._end(view, completion, options)
+            self._assign(completion, options)
+            self._end(view, completion)
         elif names := " and ".join(filter(None, (options.assign_to, options.out))):
             raise MagicUsageError(
                 f"/{order.command.name} gave no completion, so {names} is as it was."
             )
 
-    def _ask(self, asked: Asked, options: Options, remark: str) -> None:
+    def _map(self, asked: Asked, typed: Typed) -> None:
+        """Ask for a column, and show its first rows."""
+        options = typed.options
+        if options.dry_run:
+            raise MagicUsageError("--dry-run shows one prompt, and --map asks one for each row.")
+        sampling = {f.name: getattr(options.params, f.name) for f in fields(SamplingParams)}
+        column = llm.map(
+            typed.rows,
+            asked.prompt,
+            schema=typed.shape,
+            system=options.system or self.system or None,
+            model=options.model,
+            keep=not options.no_save,
+            **sampling,
+        )
+        self._assign(column, options)
+        if not (options.assign_to or options.quiet):
+            display(column.head() if hasattr(column, "head") else column[:_NUM_ROWS])
+
+    def _ask(self, asked: Asked, typed: Typed) -> None:
         """Answer a prompt, or show it if that is all that is wanted."""
+        options = typed.options
         chat = self._chat(options)
         asked = replace(asked, origin=self.runs.next_origin())
-        view = self._view(options)
+        view = self._view(options, is_plain=typed.shape is not None)
         if options.dry_run:
             with self._interruptible(view):
                 answering.preview(chat, asked, options, view)
@@ -286,12 +314,18 @@ class LLMMagics(Magics):
             view = SilentView(view)
         is_told = options.continue_ or options.chat in self._told
         kept = "" if is_told else kept_note(chat)
-        answer = answering.write_code if options.format == "code" else answering.write
         if options.format == "code" or options.below:
             self._page()
-        with self._interruptible(view, options):
-            completion = answer(chat, asked, options, view, self.writer, remark)
-            self._end(view, completion, options, kept)
+        given = (chat, asked, options, view, self.writer, typed.remark)
+        with self._interruptible(view, options if typed.shape is None else None):
+            if options.format == "code":
+                value: object = (completion := answering.write_code(*given))
+            else:
+                completion, value = answering.write(*given, typed.shape)
+            self._assign(value, options)
+            self._end(view, completion, kept)
+        if completion.logprobs and options.show_tokens and not (options.assign_to or options.quiet):
+            display(completion.show_tokens())
         self._told.add(options.chat)
 
     @contextmanager
@@ -328,10 +362,10 @@ class LLMMagics(Magics):
                 self._opened = self._open_page()
         return self._opened
 
-    def _view(self, options: Options) -> View:
+    def _view(self, options: Options, *, is_plain: bool = False) -> View:
         if options.quiet and not options.dry_run:
             return View()
-        is_markdown = options.format != "text" and not options.dry_run
+        is_markdown = not (is_plain or options.format == "text" or options.dry_run)
         mime = "text/markdown" if is_markdown else "text/plain"
         return make_view(self.shell, mime, self._clear_cell)
 
@@ -348,9 +382,8 @@ class LLMMagics(Magics):
             chat.begin_with(self.system or None)
         return chat
 
-    def _end(self, view: View, completion: Completion, options: Options, said: str = "") -> None:
-        """Keep an answer where that is wanted, and tell a person what need not be saved."""
-        self._assign(completion, options)
+    def _end(self, view: View, completion: Completion, said: str = "") -> None:
+        """Tell a person what of an answer need not be saved."""
         self.settle()
         content = parent_header(self.shell).get("content", {})
         is_read = content.get("allow_stdin", True)  # else nobody is there
@@ -358,7 +391,7 @@ class LLMMagics(Magics):
             view.remark(remark)
             self._remarked = view
 
-    def _assign(self, completion: Completion, options: Options) -> None:
+    def _assign(self, value: object, options: Options) -> None:
         for name in (options.assign_to, options.out):
             if name:
-                self.shell.user_ns[name] = completion
+                self.shell.user_ns[name] = value

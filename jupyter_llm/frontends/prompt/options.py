@@ -21,7 +21,10 @@ from jupyter_llm.notebook.cells.shell import current_shell
 
 Convert = Callable[[str], Any]
 
-FORMATS = ("markdown", "code", "text")
+FORMATS = ("markdown", "code", "json", "text")
+
+SHAPING = ("schema", "choices", "regex", "grammar")
+"""The options that say what an answer is to look like, of which there may be one."""
 
 # A word as in a shell; a quote that is not closed takes all that follows.
 _WORD = re.compile(
@@ -100,7 +103,7 @@ _EXPECTED: dict[Convert, str] = {
     int: "a whole number",
     _identifier: "a variable's name",
     _context_mode: "auto, none, all or a number of cells",
-    _format: "markdown, code or text",
+    _format: "markdown, code, json or text",
     _variables: "auto, none or names such as a,b",
 }
 
@@ -124,13 +127,26 @@ OPTIONS = (
     Option(
         "-f --format",
         "FORMAT",
-        "markdown; code, which lands in a new cell and always parses; or text as it is",
+        "markdown; code, which lands in a new cell and always parses; json, a value of any shape; "
+        "or text as it is",
         _format,
     ),
     Option(
+        "--schema",
+        "SHAPE",
+        "answer with a value: a variable with a type or a JSON Schema, or in short "
+        '"name, age int, bio: one sentence"',
+    ),
+    Option("--choices", "A,B", "answer with one of these, or of a list's items, the likeliest"),
+    Option("--regex", "PATTERN", "answer with a text that this describes as a whole"),
+    Option("--grammar", "TEXT", "answer by a grammar of Lark's kind, or the variable with it"),
+    Option("--reason", "N", "let the model write so many tokens freely before such an answer", int),
+    Option("--map", "ROWS", "ask for each row of a column or frame, which stands in {{…}}"),
+    Option("--show-tokens", "", "show how likely each token of the answer was"),
+    Option(
         "-o --out",
         "VAR",
-        "also put the completion into a variable (VAR << does so silently)",
+        "also put the answer into a variable, of a shape its value (VAR << does so silently)",
         _identifier,
     ),
     Option(
@@ -167,7 +183,7 @@ OPTIONS = (
 )
 
 _BY_NAME = {name: option for option in OPTIONS for name in option.names}
-_SAMPLING = {field.name for field in fields(SamplingParams)}
+SAMPLING = {field.name for field in fields(SamplingParams)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +198,12 @@ class Options:
     system: str | None = None
     params: SamplingParams = field(default_factory=SamplingParams)
     format: str = "markdown"
+    schema: str | None = None
+    choices: str | None = None
+    regex: str | None = None
+    grammar: str | None = None
+    map: str | None = None
+    show_tokens: bool = False
     assign_to: str | None = None
     out: str | None = None
     context: ContextMode = "auto"
@@ -200,8 +222,8 @@ class Options:
 
     def given(self, line: Mapping[str, Any]) -> Options:
         """These options, but for those that a line gives; `OptionError` if one means nothing."""
-        drawn = {name: value for name, value in line.items() if name in _SAMPLING}
-        others = {name: value for name, value in line.items() if name not in _SAMPLING}
+        drawn = {name: value for name, value in line.items() if name in SAMPLING}
+        others = {name: value for name, value in line.items() if name not in SAMPLING}
         if others.get("no_think"):
             drawn["think"] = False
         options = replace(self, params=replace(self.params, **drawn), **others)
@@ -277,6 +299,13 @@ def _take_options(
             raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.") from None
         options[option.key] = (*options.get(option.key, ()), found) if option.is_list else found
     return rest, False
+
+
+def shapes_answer(line: str) -> bool:
+    """Whether a line begins with an option that says what the answer is to look like."""
+    word = _WORD.match(line)
+    option = _BY_NAME.get(_name_and_value(word[1])[0]) if word is not None else None
+    return option is not None and option.key in SHAPING
 
 
 def flags_in(name: str, argument: str, known: Sequence[str]) -> tuple[frozenset[str], str]:

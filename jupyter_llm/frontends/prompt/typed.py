@@ -15,15 +15,22 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import file_mentions, told_file
-from jupyter_llm.common.expressions import before_values, interpolate, shield, unshield
+from jupyter_llm.common.expressions import before_values, evaluated, interpolate, shield, unshield
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.prompt.commands import find_command
-from jupyter_llm.frontends.prompt.options import PromptLine, parse_line, trailing_option
+from jupyter_llm.frontends.prompt.options import (
+    PromptLine,
+    parse_line,
+    shapes_answer,
+    trailing_option,
+)
+from jupyter_llm.frontends.prompt.shapes import check_in_chat, typed_shape
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, without_at
+from jupyter_llm.structured.asking import asked_in_chat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.prompt.commands import Command, Order
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
+    from jupyter_llm.structured.shape import Shape
 
 _LITERAL = "-- "
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
@@ -45,12 +53,15 @@ _LAST_WORD = re.compile(r"\s*\S*\s*\Z")
 class Typed:
     """What somebody typed: a prompt or a command, and the options for it.
 
-    The remark says what of a prompt may have been meant otherwise than it was read.
+    The remark says what of a prompt may have been meant otherwise than it was read. A `shape` is
+    that of the answer. With `rows` the prompt is one for each of them.
     """
 
     what: Asked | Order
     options: Options
     remark: str = ""
+    shape: Shape[Any] | None = None
+    rows: object = None
 
 
 def read(
@@ -68,10 +79,10 @@ def read(
     """Read what was typed: a line, which begins with its options, and the rest of a cell.
 
     It is read by the commands, variables and cells that there are, and the files beside `notebook`.
-    Without `has_options` a text is a prompt whatever it begins with, but for `-- ` and commands: in
-    a chat one pastes lists, diffs and calls of programs. Runs the user's code, but not in a draft:
-    that ends before its first expression, has none in its options, and the arguments of its
-    commands stay as they are.
+    Without `has_options` a text is a prompt whatever it begins with, but for `-- `, commands and
+    the shape of an answer: in a chat one pastes lists, diffs and calls of programs. Runs the user's
+    code, but not in a draft: that ends before its first expression, has none in its options, and
+    the arguments of its commands stay as they are.
 
     Raises
     ------
@@ -93,8 +104,11 @@ def read(
 
     if line.strip() in _HELP and not body.strip():
         line = "/help"
-    is_parsed = has_options or line.startswith(_LITERAL)
+    is_parsed = has_options or line.startswith(_LITERAL) or shapes_answer(line)
     parsed = parse_line(line, expand) if is_parsed else PromptLine(prompt=line)
+    if not has_options:
+        check_in_chat(parsed.options)
+        defaults = replace(defaults, format="markdown")
     options = defaults.given(parsed.options)
     prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
     order = None if parsed.is_literal else find_command(prompt, commands)
@@ -104,6 +118,10 @@ def read(
         # A text to go on with is told to the model; other arguments are names and paths.
         value = told if order.command.name == "complete" else evaluate
         return Typed(replace(order, argument=interpolate(order.argument, value)), options)
+    shape, options = typed_shape(parsed.options, options, namespace, evaluate)
+    if options.map is not None:
+        asked = Asked(prompt=prompt, model=options.model, system=options.system)
+        return Typed(asked, options, shape=shape, rows=evaluated(options.map, evaluate))
     shielded, sources = shield(prompt)
     if is_draft:  # what is open may become an expression
         shielded = _UNCLOSED.split(shielded)[0]
@@ -136,13 +154,15 @@ def read(
         goes_on=options.continue_,
         params=options.params,
     )
+    if shape is not None:
+        asked = asked_in_chat(asked, shape)
     may_trail = has_options and not parsed.is_literal
     trailing = trailing_option(parsed.prompt) if may_trail else ""
     remarks = (
         f"`{trailing}` is part of the prompt: options come first" if trailing else "",
         "`{{` without `}}` stays as typed" if _UNCLOSED.search(shielded) else "",
     )
-    return Typed(asked, options, "; ".join(filter(None, remarks)))
+    return Typed(asked, options, "; ".join(filter(None, remarks)), shape)
 
 
 def read_draft(

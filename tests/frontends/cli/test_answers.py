@@ -269,3 +269,47 @@ class TestInTerminal:
         chat.type("\x04")
         assert chat.process.wait(20) == 0
         assert "Traceback" not in chat._text
+
+
+def test_an_answer_may_have_a_shape_and_as_json_its_value_and_how_likely_that_was(
+    engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ann = '{"name": "Ann", "age": 3}'
+    engine.replies = deque([ann, ann, "how likely 3 is", "bad", "[1, 2]"])
+    assert main(["run", "--schema", "name, age int", "--reason", "5", "Who?"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "Ann", "age": 3}
+    assert engine.requests[-1].params.reason == 5
+    assert main(["run", "--json", "--schema", "name, age int", "Who?"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["value"] == {"name": "Ann", "age": 3}
+    assert set(told["probabilities"]) == {"age"}
+    assert main(["run", "--json", "--choices", "good, bad", "Tone?"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["value"], told["text"]) == ("bad", "bad")
+    assert told["confidence"] == told["probabilities"]["bad"] == pytest.approx(0.7 / 0.8)
+    assert told["elsewhere"] == pytest.approx(0.2)
+    assert main(["run", "--schema", "list[int]", "Which?"]) == 0
+    assert capsys.readouterr().out == "[1, 2]\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--schema", "name, age int"], "has not the shape"),
+        (["--schema", "int", "--regex", "a"], "one of schema=, choices="),
+        (["--reason", "5"], "reason= comes before a shape"),
+        (["--choices", "quit()", "--stop", "a"], "stop= does not go with a shape"),
+    ],
+)
+def test_what_has_no_shape_is_printed_as_it_is_and_fails_in_one_line(
+    engine: ScriptedEngine,
+    piped: Typed,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: str,
+) -> None:
+    assert main(["run", "Who?", *options]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ("one two three\n" if engine.requests else "")
+    assert said in printed.err
+    assert printed.err.count("\n") == 1

@@ -17,6 +17,7 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
+from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
 
@@ -281,3 +282,29 @@ def test_a_panel_chooses_among_models_and_watches_one_as_a_page_does(
     llm.unload()
     front.wait_for(lambda m: m["type"] == "status" and m["model"] is None)
     assert "activity" not in [m["type"] for m in front.messages[num_heard:]]
+
+
+# Shapes
+
+
+def test_a_prompt_may_begin_with_the_shape_of_its_answer(
+    make_front: MakeFront, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    front = make_front()
+    shell.user_ns["tones"] = ["good", "bad"]
+    scripted.replies.extend(["bad", "1", "2", "x"])
+    assert front.say("--choices tones --seed 4 Tone?")["text"] == "bad"
+    (request,) = scripted.requests
+    assert request.constraint == OneOf(("good", "bad"))
+    assert request.params.seed == 4
+    front.say("--choice is an option of mine")  # no option of ours: a call of a program
+    front.say("-n 3 is another")
+    assert [messages_of(one.prompt)[-1].content for one in scripted.requests[1:]] == [
+        "--choice is an option of mine",
+        "-n 3 is another",
+    ]
+    notice = front.command("--schema int -o n How many?")
+    assert "option of cells" in notice["markdown"]
+    notice = front.command("--schema int How many?")
+    assert "has not the shape" in notice["markdown"]
+    front.wait_until(lambda front: front.texts == ["bad", "1", "2", "x"])

@@ -170,7 +170,7 @@ def test_other_less_than_signs_are_the_prompts() -> None:
         ("-o 2x hi", r"-o takes a variable's name, not '2x'\.$"),
         ("-c -3 hi", r"-c takes auto, none, all or a number of cells, not '-3'\.$"),
         ("--vars a,1b hi", r"--vars takes auto, none or names such as a,b, not 'a,1b'\.$"),
-        ("-f pdf hi", r"-f takes markdown, code or text, not 'pdf'\.$"),
+        ("-f pdf hi", r"-f takes markdown, code, json or text, not 'pdf'\.$"),
         ("--seed", r"--seed needs a whole number\. Write --seed N\.$"),
         ("-n 3 -s  ", r"-s needs a text\. Write -s TEXT\.$"),
         ("--new=1 hi", r"--new takes no value\.$"),
@@ -192,7 +192,7 @@ def test_a_mistake_is_told_in_one_clear_line(line: str, message: str) -> None:
 
 def sample_of(option: Option) -> str:
     samples = {"a number": "0.5", "a whole number": "3", "a variable's name": "v"}
-    samples |= {"markdown, code or text": "text"}
+    samples |= {"markdown, code, json or text": "text"}
     return samples.get(option.expects, "all" if option.key == "context" else "word")
 
 

@@ -1,0 +1,106 @@
+"""The shape of an answer as options tell it: the name of a variable, or the shape in short."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_origin
+
+from jupyter_llm.engine.tokens import NUM_OTHERS
+from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.frontends.prompt.options import SAMPLING, SHAPING, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jupyter_llm.structured.shape import Shape
+
+_NAMES = ", ".join(f"--{name}" for name in SHAPING)
+_OF_CELLS = "-f code, --below and --replace"
+
+
+def check_in_chat(typed: Mapping[str, Any]) -> None:
+    """Refuse options that a prompt in a chat cannot have."""
+    for name in typed:
+        if name not in (*SHAPING, *SAMPLING):
+            raise MagicUsageError(
+                f"--{name.replace('_', '-')} is an option of cells.",
+                f"A prompt in a chat may begin with {_NAMES}; after `-- ` all is prompt.",
+            )
+
+
+def typed_shape(
+    typed: Mapping[str, Any],
+    options: Options,
+    namespace: Mapping[str, Any],
+    evaluate: Callable[[str], Any],
+) -> tuple[Shape[Any] | None, Options]:
+    """The shape that a line asks for, if it does, and the options that go with it.
+
+    Raises
+    ------
+    MagicUsageError, OptionError
+        It does not go with others, or no answer can be held to it; the error says why.
+    """
+    shape = written_shape(typed, namespace, evaluate)
+    makes_cells = typed.get("format") == "code" or options.below or options.replace
+    if makes_cells and (shape or options.map or options.show_tokens):
+        what = "A shape" if shape else "--map" if options.map else "--show-tokens"
+        raise MagicUsageError(f"{what} does not go with -f code, --below and --replace.")
+    if options.show_tokens:
+        options = replace(options, params=replace(options.params, logprobs=NUM_OTHERS))
+    if shape is None and options.format == "json":
+        from pydantic import JsonValue
+
+        from jupyter_llm.structured.shape import shape_of
+
+        any_json = shape_of(dict[str, JsonValue] | list[JsonValue])
+        return replace(any_json, instruction="Answer with JSON."), options
+    if shape is not None:
+        is_code = options.format == "code"  # by default: a value is asked for all the same
+        return shape, replace(options, format="json") if is_code else options
+    if typed.get("reason"):
+        raise MagicUsageError("--reason comes before a shape.", f"Give one: {_NAMES}.")
+    return None, replace(options, params=replace(options.params, reason=0))
+
+
+def written_shape(
+    typed: Mapping[str, Any], namespace: Mapping[str, Any], evaluate: Callable[[str], Any] = eval
+) -> Shape[Any] | None:
+    """The shape that some options tell in their texts, or name; None if there are none of them."""
+    given: dict[str, Any] = {}
+    for name in SHAPING:
+        if (text := typed.get(name)) is not None:
+            value = _value(text.strip(), namespace, evaluate) if name != "regex" else None
+            given[name] = value if _is_meant(name, value) else text
+    if not given:
+        return None
+    from jupyter_llm.structured.shape import shape_of  # brings Pydantic
+
+    return shape_of(**given)
+
+
+def _is_meant(name: str, value: object) -> bool:
+    """Whether a value says what an answer may be, rather than a text that reads like its name."""
+    if name == "schema":
+        return isinstance(value, type | Mapping) or get_origin(value) is not None
+    if name == "choices":
+        return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    return isinstance(value, str)
+
+
+def _value(text: str, namespace: Mapping[str, Any], evaluate: Callable[[str], Any]) -> object:
+    """What `Person`, `list[int]` or `["a", "b"]` stand for; None for all that is no such Python."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return None
+    nodes = list(ast.walk(tree))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    is_list = isinstance(tree.body, ast.List)
+    if isinstance(tree.body, ast.Tuple) or any(isinstance(node, ast.Call) for node in nodes):
+        return None
+    is_known = names <= {*vars(builtins), *namespace}
+    return evaluate(text) if is_known and (names or is_list) else None

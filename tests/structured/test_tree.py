@@ -1,0 +1,111 @@
+"""A value as a tree: what it holds, as far as there is room, and nothing that acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from typing import Any, NamedTuple
+
+import pytest
+from pydantic import BaseModel
+from support.hostile_texts import HOSTILE_TEXTS
+from support.html_reader import HtmlReader
+
+from jupyter_llm.structured.tree import bars_html, value_html
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Inner(BaseModel):
+    note: str
+
+
+class Person(BaseModel):
+    name: str
+    tags: list[str]
+    colour: Colour
+    inner: Inner
+
+
+@dataclass
+class Point:
+    x: int
+
+
+class Pair(NamedTuple):
+    left: int
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Person(name="Ada", tags=["a"], colour=Colour.RED, inner=Inner(note="n")), "name: Ada"),
+        (Person(name="Ada", tags=["a"], colour=Colour.RED, inner=Inner(note="n")), "colour: red"),
+        (Person(name="Ada", tags=["a"], colour=Colour.RED, inner=Inner(note="n")), "inner: Inner"),
+        ({"a": {"b": [1, None]}}, "b: list of 2 values"),
+        (Point(3), "x: 3"),
+        (Pair(4), "left: 4"),
+        (date(2024, 2, 29), "2024-02-29"),
+        ("text", "text"),
+        (True, "True"),
+        ([], "list of 0 values"),
+        (Broken(), "<Broken: RuntimeError>"),
+    ],
+)
+def test_what_a_value_holds_is_told(value: object, told: str) -> None:
+    assert told in HtmlReader(value_html(value)).text
+
+
+def test_a_large_value_is_cut_and_says_by_how_much() -> None:
+    wide = HtmlReader(value_html({"rows": list(range(1000))})).text
+    assert "99: 99" in wide
+    assert "100: 100" not in wide
+    assert "… 900 more values" in wide
+    deep: Any = "end"
+    for _ in range(500):
+        deep = [deep, deep]
+    assert len(value_html(deep)) < 300_000
+    assert "(1,000,000 characters)" in value_html("x" * 1_000_000)
+    assert len(value_html([["x" * 9_000] * 90] * 90)) < 5_000_000
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_a_hostile_text_is_shown_and_does_nothing(text: str) -> None:
+    for html in (
+        value_html({text: [text]}, {text: {text: 0.5, 3: 0.5}}),
+        value_html(
+            type(text, (), {"__repr__": lambda _self: text})() if "\0" not in text else text
+        ),
+        bars_html({text: 0.5, "b": 0.2}, 0.3),
+    ):
+        page = HtmlReader(html)
+        assert page.tags <= {
+            *("div", "b", "details", "summary", "span", "small", "table", "tr", "td")
+        }
+        assert page.names <= {"style", "title", "open"}
+        assert page.is_plain
+
+
+def test_beside_a_choice_stands_how_likely_it_was() -> None:
+    value = {"tone": "good", "stars": 4, "text": "…"}
+    html = value_html(value, {"tone": {"good": 0.83, "bad": 0.17}, "stars": 0.5})
+    page = HtmlReader(html)
+    assert "tone: good  83 %" in page.text
+    assert "stars: 4  50 %" in page.text
+    assert "good 83 %; bad 17 %" in page.titles
+    assert html.count("width:") == 2
+
+
+def test_bars_tell_each_label_the_likeliest_first_and_what_lies_outside() -> None:
+    page = HtmlReader(bars_html({"bad": 0.1, True: 0.9}, 0.0004))
+    assert page.cells == ["True", " 90 %", "bad", " 10 %", "left free, something else", " <0.1 %"]
+    many = bars_html({f"label {n}": 1 / 500 for n in range(500)})
+    assert "… and 400 more" in many
