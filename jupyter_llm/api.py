@@ -89,21 +89,21 @@ class LLM:
     ) -> ShapedAnswer[T]: ...
     @overload
     def __call__(self, prompt: str, **options: Unpack[ShapeOptions]) -> ShapedAnswer[Any]: ...
-    def __call__(self, prompt: str, **options: Any) -> Completion | ShapedAnswer[Any]:
+    def __call__(self, prompt: str, **options: Any) -> Any:
         """Answer one prompt, without a memory of others.
 
         With a shape the answer is a `ShapedAnswer` with a Python object as its `value`: `schema` is
         a type, a JSON Schema, or short as in `"name, age int"`, `choices` are what to choose from,
         and a `regex` or a `grammar` (of Lark's kind) describes the whole text. `reason=80` lets the
-        model write so many tokens of free text before that, `think=True` its thoughts.
+        model write so many tokens of free text before that, `think=True` its thoughts. A shape says
+        where the answer ends, so neither `stop` nor `ignore_eos` goes with it.
 
         Raises
         ------
         ShapeError
             The answer was cut off before it was whole, or is not of that shape.
         """
-        answer: Completion | ShapedAnswer[Any] = self.stream(prompt, **options).result()
-        return answer
+        return self.stream(prompt, **options).result()
 
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...
@@ -113,9 +113,7 @@ class LLM:
     ) -> ShapedStream[T]: ...
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]) -> ShapedStream[Any]: ...
-    def stream(
-        self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
-    ) -> Stream | ShapedStream[Any]:
+    def stream(self, prompt: AnyPrompt, *, model: str | None = None, **options: Any) -> Any:
         """Answer one prompt piece by piece: iterate over the chunks.
 
         With `raw=True` the model continues the text as it is, without a chat template; so it does

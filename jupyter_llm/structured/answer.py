@@ -111,8 +111,13 @@ class ShapedAnswer(Generic[T]):
     @cached_property
     def _choices(self) -> dict[str, Choice]:
         """What each field was compared with, or the text as a whole."""
-        ends = {"": self.completion, **{name: one.result() for name, one in self.judged.items()}}
-        return {name: end.choice for name, end in ends.items() if end.choice is not None}
+        try:
+            ends = {name: stream.result() for name, stream in self.judged.items()}
+        except BaseException:
+            self.__dict__.pop("judged", None)  # it is begun anew when somebody asks again
+            raise
+        whole = {"": self.completion, **ends}
+        return {name: end.choice for name, end in whole.items() if end.choice is not None}
 
     @property
     def probabilities(self) -> dict[Any, Any]:

@@ -13,7 +13,7 @@ from support.engines import load
 from support.scripted import ScriptedEngine
 
 from jupyter_llm import llm
-from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
+from jupyter_llm.engine.completion import Choice, Completion, PromptInterrupted, Score, Usage
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -63,7 +63,8 @@ class Judge(ScriptedEngine):
             choice=Choice(tuple(scores)),
         )
         feed = StreamFeed()
-        feed.finish(completion)
+        cancelled = replace(completion, finish_reason="cancelled", choice=None)
+        feed.finish(cancelled if self.holds else completion)
         return Stream(feed, lambda: None, lambda: completion, lambda: None)  # type: ignore[arg-type, return-value]
 
 
@@ -133,6 +134,23 @@ def test_of_any_other_text_it_is_that_of_the_whole(engine: Judge) -> None:
     assert answer.confidence == pytest.approx(0.7)
     assert answer.elsewhere == pytest.approx(0.3)
     assert engine.requests[-1].constraint == OneOf(("12",))
+
+
+def test_an_interrupt_while_they_are_compared_leaves_nothing_half_done(
+    engine: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = llm("Tell.", schema=Review)
+    engine.holds = True
+
+    def interrupted(stream: Stream) -> None:
+        raise stream.interrupt()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stream, "result", interrupted)
+        with pytest.raises(PromptInterrupted):
+            _ = answer.probabilities
+    engine.holds = False
+    assert sorted(answer.confidence) == ["is_long", "stars", "tone"]
 
 
 def test_without_the_model_that_answered_one_line_says_so(engine: Judge) -> None:
