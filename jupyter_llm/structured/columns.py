@@ -367,10 +367,10 @@ class MapCall:
             before=before,
             kept=AnswersHere() if kept is None else kept,
         )
+        self._rows = rows_of(items)
+        self._count = self._rows.count
         if limit is not None:
-            limit = check_count("limit", limit)
-        self._rows = rows_of(items, limit=limit)
-        self._count = len(items) if hasattr(items, "__len__") else None
+            self._rows = self._rows.head(check_count("limit", limit))
         self._is_limited = limit is not None
         self._template = Template.of(template, self._rows)
         self._has_confidence, self._has_errors = confidence, on_error == "null"

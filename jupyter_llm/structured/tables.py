@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,15 @@ class Rows:
     values: Callable[[Sequence[str]], Iterator[tuple[object, ...]]]
     _frame: nw.DataFrame[Any] | None = None
     _name: object = None
+
+    def head(self, count: int) -> Rows:
+        """The first rows alone."""
+        return replace(
+            self,
+            count=count if self.count is None else min(count, self.count),
+            values=lambda columns: islice(self.values(columns), count),
+            _frame=None if self._frame is None else self._frame.head(count),
+        )
 
     @property
     def is_framed(self) -> bool:
@@ -67,10 +76,10 @@ class Rows:
         return native
 
 
-def rows_of(items: Any, item: str = ITEM, limit: int | None = None) -> Rows:
-    """The rows of whatever people have them in, or the first of them; see `Rows`.
+def rows_of(items: Any, item: str = ITEM) -> Rows:
+    """The rows of whatever people have them in; `item` is what a single value goes by.
 
-    `item` is what a single value goes by. Raises `OptionError` where there are none.
+    Raises `OptionError` where there are none.
     """
     import narwhals as nw
 
@@ -81,28 +90,23 @@ def rows_of(items: Any, item: str = ITEM, limit: int | None = None) -> Rows:
     try:
         found = nw.from_native(items, allow_series=True, pass_through=True)
         if isinstance(found, nw.DataFrame):
-            return _of_frame(found, {str(name): name for name in found.columns}, limit)
+            return _of_frame(found, {str(name): name for name in found.columns})
     except nw.exceptions.NarwhalsError as error:
         raise OptionError(f"The frame cannot be read: {error}") from None
     if isinstance(found, nw.LazyFrame):
         raise OptionError("A lazy frame has no rows yet. Call its .collect() first.")
     if isinstance(found, nw.Series):
         names = {item: item} | ({str(found.name): item} if found.name not in (None, "") else {})
-        return _of_frame(found.alias(item).to_frame(), names, limit, found)
+        return _of_frame(found.alias(item).to_frame(), names, found)
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
         kind = type(items).__name__
         raise OptionError(f"A list, a frame, a column or another iterable is wanted, not a {kind}.")
-    return _of_any(items, item, limit)
+    return _of_any(items, item)
 
 
 def _of_frame(
-    frame: nw.DataFrame[Any],
-    names: Mapping[str, Any],
-    limit: int | None,
-    column: nw.Series[Any] | None = None,
+    frame: nw.DataFrame[Any], names: Mapping[str, Any], column: nw.Series[Any] | None = None
 ) -> Rows:
-    frame = frame if limit is None else frame.head(limit)
-
     def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
         taken = [frame[names[name]] for name in columns]
         for start in range(0, len(frame), _SLICE):
@@ -113,7 +117,7 @@ def _of_frame(
     return Rows(tuple(names), len(frame), is_single, values, frame, name)
 
 
-def _of_any(items: Iterable[Any], item: str, limit: int | None) -> Rows:
+def _of_any(items: Iterable[Any], item: str) -> Rows:
     """The rows of any iterable; mappings are rows with names."""
     rest = iter(items)
     first = list(islice(rest, 1))
@@ -121,12 +125,11 @@ def _of_any(items: Iterable[Any], item: str, limit: int | None) -> Rows:
     names = ((item,) if is_single else tuple(map(str, first[0]))) if first else ()
 
     def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        for row in islice(chain(first, rest), limit):
+        for row in chain(first, rest):
             named = row if isinstance(row, Mapping) and not is_single else {item: row}
             yield tuple(_present(named.get(column)) for column in columns)
 
-    count = len(items) if isinstance(items, Sized) else None
-    return Rows(names, count if None in (count, limit) else min(count, limit), is_single, values)
+    return Rows(names, len(items) if isinstance(items, Sized) else None, is_single, values)
 
 
 def _present(value: Any) -> Any:

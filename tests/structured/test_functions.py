@@ -171,6 +171,8 @@ def test_a_function_is_asked_for_a_column(engine: ScriptedEngine) -> None:
     assert rated.map(frame, keep=False).to_dict() == {5: "bad", 7: "good"}
     assert asked(engine)[-1].endswith("text: b\nlanguage: Danish")
     engine.replies.append("bad")
+    assert rated.map(frame, keep=False, limit=1).to_dict() == {5: "bad"}
+    engine.replies.append("bad")
     assert asyncio.run(rated.amap(pd.Series(["c"], name="x"), keep=False)).tolist() == ["bad"]
 
 

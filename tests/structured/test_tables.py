@@ -126,7 +126,7 @@ class Person:
 def test_columns_of_frames_hold_plain_values(
     kind: str, values: list[Any], plain: list[Any]
 ) -> None:
-    column = rows_of(KINDS[kind](), limit=2).column(values)
+    column = rows_of(KINDS[kind]()).head(2).column(values)
     cells = column.to_pylist() if kind == "arrow" else column.to_list()
     if kind == "pandas":
         cells = [None if pd.api.types.is_scalar(one) and pd.isna(one) else one for one in cells]
@@ -136,7 +136,7 @@ def test_columns_of_frames_hold_plain_values(
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
 def test_an_empty_frame_comes_back_empty(kind: str) -> None:
-    rows = rows_of(FRAMES[kind](), limit=0)
+    rows = rows_of(FRAMES[kind]()).head(0)
     assert rows.count == 0
     assert list(rows.values(["text"])) == []
     assert len(rows.column([])) == 0
@@ -145,7 +145,7 @@ def test_an_empty_frame_comes_back_empty(kind: str) -> None:
 
 def test_the_first_rows_of_what_has_no_end() -> None:
     numbers = iter(int, 1)
-    rows = rows_of(numbers, limit=3)
+    rows = rows_of(numbers).head(3)
     assert list(rows.values(["item"])) == [(0,)] * 3
 
 

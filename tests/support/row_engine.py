@@ -70,7 +70,7 @@ class RowEngine(ScriptedEngine):
             while True:
                 request, feed, cancelled = self._queue.get()
                 self._reach(len(self.answered))
-                if self._row_s:
+                if self._row_s and not cancelled.is_set():
                     time.sleep(self._row_s)
                 prompt = messages_of(request.prompt)[-1].content
                 if cancelled.is_set():
