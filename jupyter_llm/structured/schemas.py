@@ -94,6 +94,9 @@ class _Written(GenerateJsonSchema):
     def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001
         return field["type"] != "typed-dict-field" or bool(field.get("required", total))
 
+    def field_is_present(self, field: Any) -> bool:
+        return bool(field.get("init", True)) and super().field_is_present(field)
+
     def handle_invalid_for_json_schema(self, _schema: Any, error_info: str) -> JsonSchemaValue:
         told = re.sub(r"core_schema\.|Schema", "", error_info)
         return {_NO_SCHEMA: f"{_NO_SCHEMA} for {told}"}
@@ -268,6 +271,8 @@ def options_in(schema: Any, root: Schema) -> list[tuple[str, Any]] | None:
     if schema.get("type") in ("boolean", "null") and values is None:
         values = [True, False] if schema["type"] == "boolean" else [None]
     if values is not None:
+        if not all(isinstance(value, _PLAIN) for value in values):
+            return None
         return list(zip(schema.get("labels") or map(label_of, values), values, strict=True))
     found = [options_in(part, root) for part in schema.get("anyOf", schema.get("oneOf", ()))]
     if not found or None in found:

@@ -146,22 +146,30 @@ def _reason(error: ValueError) -> str:
     return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
-def _labels(choices: Any) -> Mapping[str, object]:
+def _labels(choices: Any) -> Iterable[tuple[str, Any]]:
     """What the model may write for each of some choices, and which that is."""
     from jupyter_llm.structured.schemas import label_of
 
     if isinstance(choices, str):
         choices = [part.strip() for part in choices.split(",")]
+    if isinstance(choices, Mapping):
+        return choices.items()
     if not isinstance(choices, Iterable):
         raise OptionError(f"choices= are the texts to choose from, not {choices!r}.")
-    return choices if isinstance(choices, Mapping) else {label_of(one): one for one in choices}
+    return [(label_of(one), one) for one in choices]
 
 
-def _choice(values: Mapping[str, T]) -> Shape[T]:
+def _choice(labels: Iterable[tuple[str, T]]) -> Shape[T]:
+    values: dict[str, T] = {}
+    for label, value in labels:
+        if values.setdefault(label, value) != value:
+            raise OptionError(f"{values[label]!r} and {value!r} would both be written {label!r}.")
+
     def read(text: str) -> T:
-        if text.strip() not in values:
-            raise ValueError(f"{text.strip()!r} is none of {', '.join(values)}")
-        return values[text.strip()]
+        label = text if text in values else text.strip()
+        if label not in values:
+            raise ValueError(f"{label!r} is none of {', '.join(values)}")
+        return values[label]
 
     return Shape(OneOf(tuple(values)), read, f"Answer with one of: {', '.join(values)}.")
 
@@ -198,7 +206,7 @@ def _of_json(written: Any) -> Shape[Any]:
     schemas.check(root)
     options = schemas.options_in(root, root)
     if options is not None:
-        return _choice({label: read(json.dumps(value)) for label, value in options})
+        return _choice((label, read(json.dumps(value))) for label, value in options)
     whole = schemas.resolved(root, root)
     told = f"Answer in this form: {spelling.words_for(root)}"
     is_quoting = '"quote": true' in json.dumps(root)

@@ -99,6 +99,6 @@ def test_a_shape_without_quotes_is_the_same_for_every_prompt() -> None:
 
 
 def test_a_long_prompt_can_be_quoted() -> None:
-    prompt = " ".join(f"word{n}" for n in range(20_000))
+    prompt = " ".join(f"word{n}" for n in range(15_000))
     shape = shape_of(Claim).for_prompt(prompt)
     assert holds(shape, '{"about": "x", "passage": "word7 word8"}')

@@ -64,6 +64,8 @@ def test_choices_may_be_values_of_any_kind() -> None:
     assert shape.choices == ("x", "yes", "LOW", "2.5", "none")
     assert [shape.read(label) for label in shape.choices] == ["x", True, Level.LOW, 2.5, None]
     assert shape_of(choices="good, bad").choices == ("good", "bad")
+    assert shape_of(choices=["b", "a", "b"]).choices == ("b", "a")
+    assert shape_of(choices=[" a", "b"]).read(" a") == " a"
     assert shape_of(choices={"+": 1, "-": -1}).read("-") == -1
 
 

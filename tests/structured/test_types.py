@@ -54,6 +54,15 @@ class Firm:
     parts: dict[str, Firm] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass
+class Square:
+    side: int
+    area: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.area = self.side**2
+
+
 class Place(NamedTuple):
     name: str
     at: tuple[float, float] = (0.0, 0.0)
@@ -155,6 +164,8 @@ WORKS: list[tuple[Any, str, Any]] = [
         [Person(name="", age=0), [Place("X", (1, 2))]],
     ),
     (TypeAdapter(list[bool]), "[true]", [True]),
+    (Square, '{"side": 3}', Square(3)),
+    ({"enum": [{"a": 1}, "x"]}, '{"a": 1}', {"a": 1}),
     ("name, age int?", '{"name": "Ada", "age": null}', {"name": "Ada", "age": None}),
     ({"type": "array", "items": {"enum": [1, "a"]}}, '[1, "a"]', [1, "a"]),
     (
@@ -280,6 +291,8 @@ REFUSED: list[tuple[Any, str]] = [
     (fields(n=Annotated[int, Field(ge=5, le=3)]), "The field n cannot .*greater than"),
     (list["Unknown"], "'Unknown' is not defined"),  # type: ignore[name-defined]  # noqa: F821
     (Old, "typing_extensions.TypedDict"),
+    (Literal[1, "1"], "1 and '1' would both be written '1'"),
+    (Literal["none"] | None, "would both be written 'none'"),
     (print, "a function"),
     (lambda: 1, "a function"),
     (5, "for 5"),
