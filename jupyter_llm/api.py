@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.structured.asking import FunctionOptions, PromptOptions, ShapeOptions
     from jupyter_llm.structured.chats import ShapedChat
-    from jupyter_llm.structured.columns import OnError
+    from jupyter_llm.structured.columns import ColumnOptions, OnError
     from jupyter_llm.structured.functions import ModelFunction
     from jupyter_llm.structured.kept import KeptAnswers
     from jupyter_llm.tasks.code_answer import CodeAnswer
@@ -214,6 +214,9 @@ class LLM:
         on_error: OnError = "raise",
         limit: int | None = None,
         keep: bool = True,
+        check: str | None = None,
+        agreement: float = 0.95,
+        calibrate: bool = False,
         show_progress: ShowProgress | None = None,
         **options: Unpack[ShapeOptions],
     ) -> Any:
@@ -243,6 +246,13 @@ class LLM:
             "null" rows that failed are null, and a frame says why in `error`.
         limit
             Ask the first rows alone, and say how long all would take.
+        check, agreement
+            A second model, which answers a sample of the rows and those choices of which the first
+            is not sure: as many as it takes for at least that share of all rows to have its answer,
+            with 98 % certainty. A line says how many that were.
+        calibrate
+            Divide each choice by its mean probability over all rows: what a small model prefers
+            anyway goes. It harms where one choice truly is the most frequent by far.
         show_progress
             Is told how far it is; without it a line says so.
         **options
@@ -264,8 +274,80 @@ class LLM:
             on_error=on_error,
             limit=limit,
             kept=kept,
+            check=check,
+            agreement=agreement,
+            calibrate=calibrate,
         )
         return call.run(self.current.get, show_progress)
+
+    def filter(
+        self,
+        items: Any,
+        question: str,
+        *,
+        threshold: float = 0.5,
+        probabilities: bool = False,
+        **options: Unpack[ColumnOptions],
+    ) -> Any:
+        """The rows of which something is true: `llm.filter(df, "{{text}} is about delays")`.
+
+        They come as the same kind, with their index. Those are kept whose probability is at least
+        `threshold`; with `probabilities=True` there comes a column of these instead, for all rows.
+        The options are those of `map`: `check="larger model"` decides what is unsure.
+        """
+        from jupyter_llm.structured.operators import filter_rows
+
+        ask = partial(self.map, **options)
+        return filter_rows(ask, items, question, threshold=threshold, probabilities=probabilities)
+
+    def top_k(self, items: Any, what: str, k: int, **options: Unpack[ColumnOptions]) -> Any:
+        """The `k` rows that are most of something, best first: `llm.top_k(df, "urgent", 5)`.
+
+        The model compares two at a time, in both orders: about six prompts a row where `k` is
+        small. It comes out the same each time. The options are those of `map`.
+        """
+        from jupyter_llm.structured.operators import top_rows
+
+        return top_rows(partial(self.map, **options), items, what, k)
+
+    def join(
+        self,
+        left: Any,
+        right: Any,
+        what: str,
+        *,
+        candidates: int = 10,
+        threshold: float = 0.5,
+        **options: Unpack[ColumnOptions],
+    ) -> Any:
+        """Pairs of rows that belong together: `llm.join(a, b, "same firm")`.
+
+        For each row of `left` the model is asked about the `candidates` rows of `right` whose
+        vectors (see `embed`) are the likest. There come the columns of both and `probability`; of
+        pandas with pairs of their indices, of lists as mappings. The options are those of `map`.
+        """
+        from jupyter_llm.structured.operators import join_rows
+
+        return join_rows(
+            partial(self.map, **options),
+            self.embed,
+            (left, right),
+            what,
+            candidates=candidates,
+            threshold=threshold,
+        )
+
+    def reduce(self, items: Any, instruction: str, **options: Unpack[ColumnOptions]) -> str:
+        """One text of all rows, in their order: `llm.reduce(df.text, "Sum up")`.
+
+        As many as the model can be told become one text, and those again, until there is one. Of
+        no rows it is "". The options are those of `map`.
+        """
+        from jupyter_llm.structured.operators import reduce_rows
+
+        engine = self.current.get(options.get("model"))
+        limit = options.pop("max_tokens", None)
+        return reduce_rows(partial(self.map, **options), engine, items, instruction, limit)
 
     async def amap(
         self,
@@ -276,6 +358,9 @@ class LLM:
         on_error: OnError = "raise",
         limit: int | None = None,
         keep: bool = True,
+        check: str | None = None,
+        agreement: float = 0.95,
+        calibrate: bool = False,
         show_progress: ShowProgress | None = None,
         **options: Unpack[ShapeOptions],
     ) -> Any:
@@ -292,6 +377,9 @@ class LLM:
             on_error=on_error,
             limit=limit,
             kept=kept,
+            check=check,
+            agreement=agreement,
+            calibrate=calibrate,
         )
         return await in_background(call, self.current.get, show_progress)
 

@@ -8,13 +8,11 @@ from jupyter_llm.engine.completion import Choice, Score
 
 
 def calibrated(choices: Sequence[Choice]) -> list[Choice]:
-    """The choices of a column between the same texts, each text divided by what it gets on average.
+    """The choices of a column between the same texts, each divided by its mean probability.
 
-    Models prefer some labels, the first or the usual one, whatever the row says. Over many rows
-    that shows in a label's mean probability, by which it is divided here (batch calibration,
-    arXiv 2309.17249). It takes for granted that the labels are about equally frequent: where one
-    truly dominates, that is taken for a preference, and rows are moved to others, so it harms. It
-    says little for a few rows. What lies outside the labels stays as it was.
+    So batch calibration (arXiv 2309.17249) takes away what a model prefers in every row. It takes
+    for granted that the texts are about equally frequent: where one truly dominates it harms. What
+    lies outside the texts stays as it was.
     """
     import numpy as np
 
@@ -26,7 +24,5 @@ def calibrated(choices: Sequence[Choice]) -> list[Choice]:
     after -= np.logaddexp.reduce(after, axis=0)  # the mean but for a number that is one for all
     after += inside - np.logaddexp.reduce(after, axis=1, keepdims=True)
     texts = [score.text for score in choices[0].scores]
-    return [
-        Choice(tuple(Score(text, (float(one),)) for text, one in zip(texts, row, strict=True)))
-        for row in after
-    ]
+    each = [zip(texts, row.tolist(), strict=True) for row in after]
+    return [Choice(tuple(Score(text, (logprob,)) for text, logprob in row)) for row in each]

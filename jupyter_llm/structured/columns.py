@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,8 +19,10 @@ from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrup
 from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelFileError, OptionError
-from jupyter_llm.structured.asking import Question, take_shape
+from jupyter_llm.structured.asking import PromptOptions, Question, take_shape
 from jupyter_llm.structured.batch import outcomes
+from jupyter_llm.structured.calibration import calibrated
+from jupyter_llm.structured.cascade import Cascade, Judged, cascaded
 from jupyter_llm.structured.kept import AnswersHere, KeptAnswer, KeptAnswers, secret_of
 from jupyter_llm.structured.rows import Template
 from jupyter_llm.structured.tables import rows_of
@@ -35,6 +37,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OnError = Literal["raise", "null"]
+
+
+class ColumnOptions(PromptOptions, total=False):
+    """What may be said of any column beside its prompt; see `LLM.map`."""
+
+    on_error: OnError
+    keep: bool
+    check: str | None
+    agreement: float
+    calibrate: bool
+    show_progress: ShowProgress | None
+
 
 _MOST_ROWS = 10_000  # that are put in order at a time
 _MOST_CHARS = 8 << 20  # of their prompts
@@ -349,6 +363,9 @@ class MapCall:
         on_error: OnError = "raise",
         limit: int | None = None,
         kept: KeptAnswers | None = None,
+        check: str | None = None,
+        agreement: float = 0.95,
+        calibrate: bool = False,
     ) -> None:
         if on_error not in get_args(OnError):
             raise OptionError(f'on_error must be "raise" or "null", not {on_error!r}.')
@@ -359,6 +376,14 @@ class MapCall:
         shape = take_shape(given)
         if confidence and shape is None:
             raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
+        self._check, self._agreement, self._calibrate = check, agreement, calibrate
+        self._is_weighed = calibrate or check is not None
+        if self._is_weighed and (shape is None or not shape.choices):
+            raise OptionError("check= and calibrate=True are for choices=[…], bool and the like.")
+        share: Any = agreement
+        if not isinstance(share, float) or not 0 < share < 1:
+            raise OptionError(f"agreement= is a share above 0 and below 1, not {agreement!r}.")
+        self.cascade: Cascade | None = None
         self._questions = Questions(
             shape=shape,
             params=sampling_params(given),
@@ -381,25 +406,76 @@ class MapCall:
         """Ask for what is not kept; return a value a row, or several, as the rows came."""
         if self._rows.count == 0:
             return self._result([], {})
-        prompts = map(self._template.prompt, self._rows.values(self._template.columns))
-        column = self._column = Column(
-            *(get(self.model), prompts, self._questions, self._taken),
-            count=self._rows.count,
-            is_judged=self._has_confidence,
-        )
-        column.is_stopped = self._is_stopped
+        asked = map(self._template.prompt, self._rows.values(self._template.columns))
+        prompts = list(asked) if self._check is not None else asked
+        engine = get(self.model)
+        if self._check is not None:
+            get(self._check)  # if it cannot be loaded, nothing is asked in vain
+            try:
+                engine.status()
+            except EngineClosedError:  # there is no room for both at once
+                engine = get(self.model)
+        column = self._column_of(engine, prompts, self._rows.count)
         try:
             with showing(show) as tell:
                 column.run(tell)
+                if self._calibrate:
+                    self._calibrate_all(column.values)
+                if isinstance(prompts, list):
+                    self._check_all(column, prompts, get(self._check), tell)
         except PromptInterrupted as interrupted:
             interrupted.best = self._result(column.values, column.errors)
             raise
+        if self.cascade is not None:
+            note(f"{self._check} {self.cascade}.", show)
         if self._is_limited and column.seconds_a_row:
             note(self._estimate(len(column.values), column.seconds_a_row), show)
         result = self._result(column.values, column.errors)
         if column.errors and not self._has_errors:
             raise ColumnError(result, len(column.values), column.errors)
         return result
+
+    def _column_of(
+        self, engine: Engine, prompts: Iterable[str | None], count: int | None
+    ) -> Column[Any]:
+        """What asks an engine, and can be stopped."""
+        self._column = Column(
+            *(engine, prompts, self._questions, self._taken),
+            count=count,
+            is_judged=self._has_confidence or self._is_weighed,
+        )
+        self._column.is_stopped = self._is_stopped
+        return self._column
+
+    def _calibrate_all(self, values: list[Judged | None]) -> None:
+        """Take away from all choices what the model prefers anyway."""
+        shape = self._questions.shape
+        there = [row for row, one in enumerate(values) if one is not None]
+        choices = calibrated([one.choice for one in values if one is not None])
+        for row, choice in zip(there, choices, strict=True):
+            text, chance = max(choice.probabilities.items(), key=lambda one: one[1])
+            values[row] = Judged(shape and shape.read(text), chance, choice)
+
+    def _check_all(
+        self, column: Column[Any], prompts: list[str | None], engine: Engine, tell: ShowProgress
+    ) -> None:
+        """Let a second model decide what the first one is not sure of."""
+        there = [row for row, prompt in enumerate(prompts) if prompt is not None]
+
+        def ask(numbers: Sequence[int]) -> list[Judged | None]:
+            rows = [there[number] for number in numbers]
+            again = self._column_of(engine, [prompts[row] for row in rows], len(rows))
+            again.run(tell)
+            for number, row in enumerate(rows):
+                column.errors.pop(row, None)
+                if number in again.errors:
+                    column.errors[row] = again.errors[number]
+            return again.values
+
+        firsts = [column.values[row] for row in there]
+        answers, self.cascade = cascaded(firsts, ask, self._agreement)
+        for row, answer in zip(there, answers, strict=True):
+            column.values[row] = answer
 
     def stop(self) -> None:
         """Let `run` end. Returns at once; from any thread."""
@@ -415,11 +491,17 @@ class MapCall:
 
     def _taken(self, answer: Answer, confidence: Confidence) -> Any:
         value = answer.text if isinstance(answer, Completion) else answer.value
+        choice = None if isinstance(answer, Completion) else answer.completion.choice
+        if self._is_weighed and choice is not None:
+            return Judged(value, choice.probabilities[answer.text], choice)
         return (value, confidence) if self._has_confidence else value
 
     def _result(self, taken: list[Any], errors: Mapping[int, JupyterLLMError]) -> Any:
         """What was taken, in columns of the rows' own kind."""
         shape, rows = self._questions.shape, self._rows
+        if self._is_weighed:
+            pairs = [one and (one.value, one.confidence) for one in taken]
+            taken = pairs if self._has_confidence else [one and one[0] for one in pairs]
         if rows.count is not None:
             taken = taken + [None] * (rows.count - len(taken))
         values, confidences = taken, [None] * len(taken)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
 
 import pytest
 
-from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.cascade import (
-    cascaded,
-    check_agreement,
-    most_disagreements,
-    sample_of,
-    trusted_from,
-)
+from jupyter_llm.engine.completion import Choice
+from jupyter_llm.structured.cascade import Judged, cascaded, most_disagreements
 
 
-@dataclass(frozen=True)
-class Said:
-    value: str
-    confidence: float | None = None
+def said(value: str, confidence: float = 1.0) -> Judged:
+    return Judged(value, confidence, Choice(()))
 
 
 class World:
@@ -31,19 +23,19 @@ class World:
 
     def __init__(self, num_rows: int, *, wrongness: float, steps: int = 1000) -> None:
         drawn = random.Random(1)  # noqa: S311
-        self.firsts: list[Said | None] = []
-        self.seconds = [Said(drawn.choice("abc")) for _ in range(num_rows)]
+        self.firsts: list[Judged | None] = []
+        self.seconds = [said(drawn.choice("abc")) for _ in range(num_rows)]
         for second in self.seconds:
             sure = round(drawn.uniform(0.34, 1) * steps) / steps
             is_wrong = drawn.random() < wrongness * (1 - sure)
-            self.firsts.append(Said("wrong" if is_wrong else second.value, sure))
+            self.firsts.append(said("wrong" if is_wrong else str(second.value), sure))
         self.asked: list[int] = []
 
-    def ask(self, rows: Sequence[int]) -> list[Said | None]:
+    def ask(self, rows: Sequence[int]) -> list[Judged | None]:
         self.asked += rows
         return [self.seconds[row] for row in rows]
 
-    def agreement(self, answers: Sequence[Said | None]) -> float:
+    def agreement(self, answers: Sequence[Judged | None]) -> float:
         same = [a and a.value == b.value for a, b in zip(answers, self.seconds, strict=True)]
         return same.count(True) / len(same)
 
@@ -55,9 +47,7 @@ def test_the_agreement_is_kept_in_95_of_100_resamplings(steps: int) -> None:
     kept = []
     for seed in range(100):
         world.asked.clear()
-        answers, report = cascaded(
-            world.firsts, world.ask, model="second", agreement=0.95, seed=seed
-        )
+        answers, report = cascaded(world.firsts, world.ask, 0.95, seed)
         kept.append(world.agreement(answers) >= 0.95)
         assert sorted(set(world.asked)) == sorted(world.asked)
         assert report.num_checked == len(world.asked) < 600
@@ -85,49 +75,50 @@ def test_the_more_is_sampled_the_more_disagreements_are_allowed() -> None:
 
 
 def test_the_threshold_lies_above_the_first_disagreement_too_many() -> None:
-    sure = [n / 200 for n in range(200)]
-    agree = [n not in (50, 90, 100, 120, 150) for n in range(200)]
-    allowed = most_disagreements(1000, 200, 50)
-    wrong = [n / 200 for n in (150, 120, 100, 90, 50)]
-    threshold = trusted_from(sure, agree, 1000, 0.95)
-    expected = wrong[allowed] + 1 / 200 if allowed < len(wrong) else 0
-    assert threshold == pytest.approx(expected)
-    assert trusted_from(sure, [True] * 200, 1000, 0.95) == 0
-    assert trusted_from(sure[:20], [True] * 20, 1000, 0.95) is None  # too few to tell
+    firsts = [said("same", row / 1000) for row in range(1000)]
+    wrong = {row for row in range(1000) if row % 10 == 0}
+    seen: list[int] = []
+
+    def ask(rows: Sequence[int]) -> list[Judged | None]:
+        seen.extend(rows)
+        return [said("other" if row in wrong else "same") for row in rows]
+
+    _, report = cascaded(firsts, ask, 0.95)
+    sample = seen[: report.num_sampled]
+    allowed = most_disagreements(1000, len(sample), 50)
+    barred = sorted(wrong & set(sample), reverse=True)[allowed]
+    assert report.threshold == pytest.approx(min(row for row in sample if row > barred) / 1000)
+    assert set(seen) == {row for row in range(1000) if row / 1000 < report.threshold} | set(sample)
 
 
 def test_a_first_model_that_is_never_right_is_hardly_trusted() -> None:
     world = World(400, wrongness=1e9)
-    answers, report = cascaded(world.firsts, world.ask, model="second", agreement=0.95)
+    answers, report = cascaded(world.firsts, world.ask, 0.95)
     assert world.agreement(answers) >= 0.95
     assert report.num_checked >= 380
-    assert str(report).startswith("second answered ")
-    assert " of 400 rows: a sample of 160, in which 0% agreed, and those with a" in str(report)
+    assert re.fullmatch(
+        r"answered 3[89]\d of 400 rows: a sample of 160, and those with a confidence below 0.9\d",
+        str(report),
+    )
 
 
 def test_a_first_model_that_is_always_right_is_asked_about_a_sample_only() -> None:
     world = World(400, wrongness=0)
-    answers, report = cascaded(world.firsts, world.ask, model="second", agreement=0.95)
+    answers, report = cascaded(world.firsts, world.ask, 0.95)
     assert world.agreement(answers) == 1
-    assert report.num_checked == report.num_sampled == len(sample_of(400))
+    assert report.num_checked == report.num_sampled == 160
 
 
 def test_rows_that_the_first_model_could_not_answer_go_to_the_second() -> None:
     world = World(400, wrongness=0.1)
     world.firsts[::20] = [None] * 20
-    answers, _ = cascaded(world.firsts, world.ask, model="second", agreement=0.95)
+    answers, _ = cascaded(world.firsts, world.ask, 0.95)
     assert None not in answers
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 30])
 def test_of_few_rows_the_second_model_answers_all(num_rows: int) -> None:
     world = World(num_rows, wrongness=0.5)
-    answers, report = cascaded(world.firsts, world.ask, model="second", agreement=0.95)
+    answers, report = cascaded(world.firsts, world.ask, 0.95)
     assert answers == world.seconds
     assert report.num_checked == num_rows
-
-
-@pytest.mark.parametrize("agreement", [0, 1, 95, "much", None])
-def test_an_agreement_is_a_share(agreement: object) -> None:
-    with pytest.raises(OptionError, match="share above 0 and below 1"):
-        check_agreement(agreement)

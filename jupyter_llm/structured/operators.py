@@ -1,0 +1,232 @@
+"""What people do with columns: keep rows, find the best, join two, make one text of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.chat.budget import budget
+from jupyter_llm.engine.request import check_text
+from jupyter_llm.errors import OptionError
+from jupyter_llm.structured.columns import check_count
+from jupyter_llm.structured.rows import Template
+from jupyter_llm.structured.tables import Rows, rows_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from jupyter_llm.engine.base import Engine
+
+    Ask = Callable[..., list[Any]]  # `llm.map`, with the options of the call
+
+_YES = {"Yes": True, "No": False}  # as models write it: small letters are far less likely
+_FIRST = {"A": True, "B": False}
+_HOLDS = "Is this true? {}"
+_MORE = "Which of these two is more {}: A or B?\n\nA: {}\n\nB: {}"
+_TOGETHER = "Do these two belong together ({})?\n\n1: {}\n\n2: {}"
+_RIVALS = 16  # that each of the best is compared with, at most
+_FINALISTS = 4  # more than are wanted, at the least
+_BLOCK = 1024  # rows whose likenesses are held at once
+_SEPARATOR = 2  # tokens between two texts, at most
+
+
+def filter_rows(
+    ask: Ask, items: Any, question: str, *, threshold: float, probabilities: bool
+) -> Any:
+    """The rows of which something is true; see `LLM.filter`."""
+    items, rows = _several(items)
+    template = Template.of(_HOLDS.format(check_text(question)), rows)
+    prompts = [template.prompt(values) for values in rows.values(template.columns)]
+    chances = _chances(ask, prompts, _YES)
+    if probabilities:
+        return rows.column(chances)
+    return _taken(items, [n for n, p in enumerate(chances) if p is not None and p >= threshold])
+
+
+def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
+    """The rows that are most of something; see `LLM.top_k`."""
+    check_text(what)
+    items, rows = _several(items)
+    there = _texts(rows)
+
+    def chances(pairs: list[tuple[int, int]]) -> list[float]:
+        both = [pair for one, two in pairs for pair in ((one, two), (two, one))]
+        prompts = [_MORE.format(what, there[one][1], there[two][1]) for one, two in both]
+        told = [0.5 if p is None else p for p in _chances(ask, prompts, _FIRST)]
+        return [(p + 1 - q) / 2 for p, q in zip(told[::2], told[1::2], strict=True)]
+
+    best = best_first(len(there), check_count("k", k), chances)
+    return _taken(items, [there[one][0] for one in best])
+
+
+def join_rows(
+    ask: Ask,
+    embed: Callable[[list[str]], np.ndarray],
+    both: tuple[Any, Any],
+    what: str,
+    *,
+    candidates: int,
+    threshold: float,
+) -> Any:
+    """Pairs of rows that belong together; see `LLM.join`."""
+    check_text(what)
+    (left, lefts), (right, rights) = ((items, _texts(rows)) for items, rows in map(_several, both))
+    pairs = [(one, two) for one in range(len(lefts)) for two in range(len(rights))]
+    if len(rights) > check_count("candidates", candidates):
+        vectors = [embed([text for _, text in texts]) for texts in (lefts, rights)]
+        pairs = list(alike(vectors[0], vectors[1], candidates))
+    prompts = [_TOGETHER.format(what, lefts[one][1], rights[two][1]) for one, two in pairs]
+    told = zip(pairs, _chances(ask, prompts, _YES), strict=True)
+    found = [(*pair, p) for pair, p in told if p is not None and p >= threshold]
+    rows = [lefts[one][0] for one, _, _ in found], [rights[two][0] for _, two, _ in found]
+    return _side_by_side(_taken(left, rows[0]), _taken(right, rows[1]), [p for *_, p in found])
+
+
+def reduce_rows(
+    ask: Ask, engine: Engine, items: Any, instruction: str, max_tokens: int | None
+) -> str:
+    """One text of all rows; see `LLM.reduce`."""
+    there = _texts(_several(items)[1])
+    room = budget(engine.info, "auto", max_tokens) - engine.count_tokens(check_text(instruction))
+    limit = min(max_tokens or room // 4, room // 3)
+
+    def sizes_of(texts: Sequence[str]) -> list[int]:
+        return [len(token_ids) + _SEPARATOR for token_ids in engine.tokenize_texts(texts)]
+
+    def together(groups: list[list[str]]) -> list[str]:
+        prompts = ["\n\n".join((instruction, *group)) for group in groups]
+        return [str(text) for text in ask(prompts, "{{item}}", max_tokens=limit)]
+
+    texts = [text for _, text in there]
+    for (number, _), size in zip(there, sizes_of(texts), strict=True):
+        if size > room:
+            raise OptionError(f"Row {number} has {size:,} tokens, and there is room for {room:,}.")
+    return reduced(texts, together, sizes_of, room)
+
+
+def _several(items: Any) -> tuple[Any, Rows]:
+    """Rows that can be read again, and by their numbers."""
+    items = items if hasattr(items, "__getitem__") else list(items)
+    return items, rows_of(items)
+
+
+def _texts(rows: Rows) -> list[tuple[int, str]]:
+    """The rows that are not missing, as texts, with their numbers."""
+    whole = Template.whole(rows)
+    texts = enumerate(map(whole.prompt, rows.values(whole.columns)))
+    return [(number, text) for number, text in texts if text]
+
+
+def _chances(
+    ask: Ask, prompts: Sequence[str | None], choices: dict[str, bool]
+) -> list[float | None]:
+    """How likely the first of two choices is for each prompt; None where it was not answered."""
+    told = ask(prompts, "{{item}}", choices=choices, confidence=True)
+    return [1 - one["confidence"] if one["value"] is False else one["confidence"] for one in told]
+
+
+def _taken(items: Any, numbers: list[int]) -> Any:
+    """Some rows as the same kind, with their index."""
+    import narwhals as nw
+    import numpy as np
+
+    known = nw.from_native(items, allow_series=True, pass_through=True)
+    if isinstance(known, nw.DataFrame | nw.Series):
+        return known[np.array(numbers, int)].to_native()
+    return [items[one] for one in numbers]
+
+
+def _side_by_side(left: Any, right: Any, chances: list[float]) -> Any:
+    """Pairs of rows with their probability: a frame with the columns of both, or mappings."""
+    import narwhals as nw
+
+    frames, names = [], ("left", "right")
+    for name, rows in zip(names, (left, right), strict=True):
+        known = nw.from_native(rows, allow_series=True, pass_through=True)
+        is_one = isinstance(known, nw.Series)
+        frames.append(known.alias(known.name or name).to_frame() if is_one else known)
+    if not all(isinstance(frame, nw.DataFrame) for frame in frames):
+        each = zip(left, right, chances, strict=True)
+        return [dict(zip((*names, "probability"), row, strict=True)) for row in each]
+    backend = frames[0].implementation
+    if frames[1].implementation != backend:
+        raise OptionError("Both sides of a join must be of one kind, such as two pandas frames.")
+    last = nw.new_series("probability", chances, nw.Float64, backend=backend).to_frame()
+    twice = set(frames[0].columns) & set(frames[1].columns)
+    parts = [
+        frame.rename({column: f"{column}_{name}" for column in twice})
+        for name, frame in zip(names, frames, strict=True)
+    ]
+    whole = [nw.maybe_reset_index(frame) for frame in (*parts, last)]
+    joined = nw.concat(whole, how="horizontal").to_native()
+    if backend.is_pandas_like():
+        indices = [rows.index.to_flat_index() for rows in (left, right)]
+        of_arrays = backend.to_native_namespace().MultiIndex.from_arrays
+        joined.index = of_arrays(indices, names=names)
+    return joined
+
+
+def best_first(
+    count: int, k: int, chances: Callable[[list[tuple[int, int]]], list[float]]
+) -> list[int]:
+    """The `k` best of so many, the best one first, by comparing few pairs.
+
+    `chances` tells of pairs how likely the first one beats the second. In each round all that are
+    left are compared with one of them, and the better half stays, until twice as many as are wanted
+    are left: about twice as many pairs as there are rows. Then these are compared with each other,
+    or with some of each other where they are many. Nothing is drawn.
+    """
+    left = list(range(count))
+    num_last = max(2 * k, k + _FINALISTS)
+    while len(left) > num_last:
+        pivot = left[len(left) // 2]
+        others = [one for one in left if one != pivot]
+        chance = dict(zip(others, chances([(one, pivot) for one in others]), strict=True))
+        left.sort(key=lambda one: -chance.get(one, 0.5))
+        del left[max(len(left) // 2, num_last) :]
+    rivals = set(left[:: max(1, -(-len(left) // _RIVALS))])
+    pairs = [(one, two) for one, two in combinations(left, 2) if rivals & {one, two}]
+    won = {one: 0.5 * (one in rivals) for one in left}  # against itself
+    for (one, two), chance_of_one in zip(pairs, chances(pairs), strict=True):
+        won[one] += chance_of_one * (two in rivals)
+        won[two] += (1 - chance_of_one) * (one in rivals)
+    return sorted(left, key=lambda one: -won[one])[:k]
+
+
+def alike(left: np.ndarray, right: np.ndarray, k: int) -> Iterator[tuple[int, int]]:
+    """Yield the number of each row of `left` with those of the `k` likest rows of `right`.
+
+    The rows are vectors of length one. Few likenesses are held at once.
+    """
+    for start in range(0, len(left), _BLOCK):
+        likeness = left[start : start + _BLOCK] @ right.T
+        best = (-likeness).argsort(axis=1, kind="stable")[:, :k]  # of as like ones the earlier
+        for row, found in enumerate(best, start):
+            yield from ((row, int(one)) for one in sorted(found))
+
+
+def reduced(
+    texts: Sequence[str],
+    together: Callable[[list[list[str]]], list[str]],
+    sizes_of: Callable[[Sequence[str]], Sequence[int]],
+    room: int,
+) -> str:
+    """One text of many, in their order: neighbours that have room are put together, and so on.
+
+    What `together` makes of a group must be less than half as long as `room`.
+    """
+    left = list(texts)
+    while left:
+        groups: list[list[str]] = []
+        used = room
+        for text, size in zip(left, sizes_of(left), strict=True):
+            if used + size > room:
+                groups.append([])
+                used = 0
+            groups[-1].append(text)
+            used += size
+        left = together(groups)
+        if len(left) == 1:
+            return left[0]
+    return ""

@@ -1,0 +1,134 @@
+"""`llm.map` with choices that are calibrated, or checked by a second model; what is built on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd  # type: ignore[import-untyped]
+import pytest
+from support.row_engine import RowEngine
+
+from jupyter_llm import llm
+from jupyter_llm.common.bars import Step
+from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
+from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.request import Request
+from jupyter_llm.errors import ModelNotFoundError, OptionError
+
+
+class Chooser(RowEngine):
+    """Chooses the first text as likely as `chance` says of the number at a prompt's end."""
+
+    def __init__(self, model: Path, chance: Callable[[int], float]) -> None:
+        model.write_text(model.name)  # another one
+        super().__init__(model)
+        self.chance = chance
+
+    def _completion_of(self, request: Request, prompt: str) -> Completion:
+        assert isinstance(request.constraint, OneOf)
+        first, second = request.constraint.texts
+        chance = self.chance(int(prompt.rsplit(maxsplit=1)[-1]))
+        scores = (Score(first, (math.log(chance),)), Score(second, (math.log(1 - chance),)))
+        text = first if chance >= 0.5 else second
+        completion = Completion(text=text, finish_reason="stop", usage=Usage(), model="rows")
+        return replace(completion, choice=Choice(scores))
+
+
+def small_chance(number: int) -> float:
+    """Sure and right from 100 on, unsure and wrong below; high numbers are even or odd."""
+    is_even = number % 2 == 0
+    sure = 0.9 if number >= 100 else 0.6
+    return sure if is_even == (number >= 100) else 1 - sure
+
+
+def large_chance(number: int) -> float:
+    return 0.99 if number % 2 == 0 else 0.01
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Chooser:
+    small = Chooser(tmp_path / "small.gguf", small_chance)
+    large = Chooser(tmp_path / "large.gguf", large_chance)
+
+    def get(model: str | None = None, **_options: object) -> Chooser:
+        if model == "missing":
+            raise ModelNotFoundError(model)
+        return small if model is None else large
+
+    monkeypatch.setattr(llm.current, "get", get)
+    small.large = large  # type: ignore[attr-defined]
+    return small
+
+
+CHOICES = ["even", "odd"]
+RIGHT = [CHOICES[number % 2] for number in range(400)]
+
+
+def test_a_second_model_answers_what_the_first_is_not_sure_of(small: Chooser) -> None:
+    told: list[Step] = []
+    column = pd.Series(range(400), index=range(1000, 1400))
+    answers = llm.map(column, "{{item}}", choices=CHOICES, check="large", show_progress=told.append)
+    assert answers.tolist() == RIGHT
+    assert answers.index.equals(column.index)
+    asked = [int(one.rsplit(maxsplit=1)[-1]) for one in small.large.answered]  # type: ignore[attr-defined]
+    assert len(asked) == len(set(asked)) < 300
+    assert set(range(100)) <= set(asked)
+    assert told[-1].text == (
+        f"large answered {len(asked)} of 400 rows: a sample of 160, and those with a confidence "
+        "below 0.90."
+    )
+
+
+def test_a_check_goes_with_confidence_missing_rows_and_generators(small: Chooser) -> None:
+    rows = (None if number % 50 == 0 else number for number in range(400))
+    answers = llm.map(rows, "{{item}}", choices=CHOICES, check="large", confidence=True)
+    assert [one["value"] for one in answers] == [
+        None if number % 50 == 0 else RIGHT[number] for number in range(400)
+    ]
+    told = {round(one["confidence"], 2) for one in answers if one["value"]}
+    assert told == {0.9, 0.99}
+
+
+def test_nothing_is_asked_where_the_second_model_is_missing(small: Chooser) -> None:
+    with pytest.raises(ModelNotFoundError):
+        llm.map(range(400), "{{item}}", choices=CHOICES, check="missing")
+    assert small.answered == []
+
+
+def test_calibrated_choices_are_those_that_are_likelier_than_in_other_rows(small: Chooser) -> None:
+    small.chance = lambda number: 0.95 if number % 2 == 0 else 0.6  # even each time
+    assert llm.map(range(4), "{{item}}", choices=CHOICES) == ["even"] * 4
+    answers = llm.map([*range(4), None], "{{item}}", choices=CHOICES, calibrate=True)
+    assert answers == ["even", "odd", "even", "odd", None]
+    told = llm.map(range(4), "{{item}}", choices=CHOICES, calibrate=True, confidence=True)
+    assert all(0.5 < one["confidence"] < 0.95 for one in told)
+
+
+def test_only_choices_are_calibrated_or_checked(small: Chooser) -> None:
+    for options in ({"check": "large"}, {"calibrate": True}):
+        with pytest.raises(OptionError, match="are for choices"):
+            llm.map(["a"], "{{item}}", schema=int, **options)
+    for agreement in (0, 1, 95, -0.5, "much"):
+        with pytest.raises(OptionError, match="share above 0 and below 1"):
+            llm.map(["a"], "{{item}}", choices=CHOICES, agreement=agreement)  # type: ignore[arg-type]
+
+
+def test_filter_top_k_join_and_reduce_are_asked_as_map_is(small: Chooser) -> None:
+    column = pd.Series(range(400), index=range(1000, 1400))
+    kept = llm.filter(column, "is even", check="large")
+    assert kept.tolist() == list(range(0, 400, 2))
+    assert kept.index.tolist() == list(range(1000, 1400, 2))
+    chances = llm.filter(column, "is even", probabilities=True, keep=False)
+    assert chances.round(9).isin([0.1, 0.4, 0.6, 0.9]).all()
+    small.chance = lambda number: 1 / (1 + math.exp((number - 100) / 50))  # of A against number
+    assert llm.top_k(column[:30], "large", 3).tolist() == [29, 28, 27]
+    small.chance = lambda number: 0.9 if number == 3 else 0.1
+    pairs = llm.join(pd.Series([1, 2]), pd.Series([3, 4]), "a pair")
+    assert pairs.index.tolist() == [(0, 0), (1, 0)]
+    rows = RowEngine(small.info.path)
+    small._completion_of = rows._completion_of  # type: ignore[method-assign]
+    assert llm.reduce(pd.Series(["one", None, "two"]), "Sum up", max_tokens=20) == "owt"
+    assert small.requests[-1].params.max_tokens == 20
