@@ -15,6 +15,8 @@ from jupyter_llm.errors import OptionError
 
 T = TypeVar("T")
 
+_MAX_TOLD = 100  # choices that the model is told of
+
 
 class Quote(str):  # noqa: SLOT000 - a text with a dict, so that it can be copied
     """A text that stands word for word in the prompt, from `start` to `end` of it.
@@ -171,7 +173,8 @@ def _choice(labels: Iterable[tuple[str, T]]) -> Shape[T]:
             raise ValueError(f"{label!r} is none of {', '.join(values)}")
         return values[label]
 
-    return Shape(OneOf(tuple(values)), read, f"Answer with one of: {', '.join(values)}.")
+    told = f"Answer with one of: {', '.join(values)}." if len(values) <= _MAX_TOLD else ""
+    return Shape(OneOf(tuple(values)), read, told)
 
 
 def _of_language(kind: Any, text: object) -> Shape[str]:

@@ -6,7 +6,15 @@ import json
 import re
 
 from jupyter_llm.engine.constraint import Grammar
-from jupyter_llm.structured.schemas import FORM_WORDS, Schema, closed, options_in, refusal, resolved
+from jupyter_llm.structured.schemas import (
+    FORM_WORDS,
+    Schema,
+    closed,
+    label_of,
+    options_in,
+    refusal,
+    resolved,
+)
 
 _MAX_OPTIONS = 20  # that are told one by one
 _KINDS = {"integer": "whole number", "number": "number", "string": "text"}
@@ -41,10 +49,12 @@ class _Words:
             return "(" + " | ".join(self.spelled(way, above) for way in ways) + ")"
         fields = schema.get("properties", {}).items()
         parts = [self.literal(f"{json.dumps(n)}: ") + self.spelled(p, above) for n, p in fields]
-        free, brackets = schema.get("additionalProperties"), "{}"
-        if isinstance(free, dict):
-            item = self.spelled({"type": "string"}) + self.literal(": ") + self.spelled(free, above)
-            parts.append(self.many(item, schema))
+        free, brackets = schema.get("patternProperties", {}), "{}"
+        for pattern, part in {**free, "": schema.get("additionalProperties")}.items():
+            if isinstance(part, dict):
+                name = self.spelled({"type": "string"} | ({"pattern": pattern} if pattern else {}))
+                item = name + self.literal(": ") + self.spelled(part, above)
+                parts.append(self.many(item, schema))
         if schema.get("type") == "array":
             brackets = "[]"
             parts = [self.spelled(part, above) for part in schema.get("prefixItems", ())]
@@ -59,11 +69,15 @@ class _Words:
         options = options_in(schema, self.root) or []
         told = [json.dumps(value, ensure_ascii=False) for _, value in options[:_MAX_OPTIONS]]
         for place, (label, value) in enumerate(options[: len(told)]):
-            told[place] += f" for {label}" * ("labels" in schema and label != value)
+            told[place] += f" for {label}" * (label != label_of(value))
         told += ["…"] * (len(options) > _MAX_OPTIONS)
-        words = FORM_WORDS.get(schema.get("pattern", ""), schema.get("format"))
-        quote = "words copied from the text" if schema.get("quote") else None
-        return " | ".join(told) or quote or words or _KINDS.get(str(schema.get("type")), "")
+        if told or schema.get("quote"):
+            return " | ".join(told) or "words copied from the text"
+        kinds = schema.get("type", "value")
+        if kinds in ("object", "array") or {"$ref", "anyOf", "oneOf", "properties"} & set(schema):
+            return ""
+        names = [_KINDS.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
+        return FORM_WORDS.get(schema.get("pattern", ""), schema.get("format")) or " | ".join(names)
 
     def again(self, ref: str) -> str:
         return f"{ref.rpartition('/')[2]} again"

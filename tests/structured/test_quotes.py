@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
 import pickle
 from typing import Annotated
@@ -29,6 +30,7 @@ class Claims(BaseModel):
     claims: Annotated[list[Claim], Field(min_length=1, max_length=2)]
     best: Quote | None
     named: dict[str, Quote]
+    days: dict[dt.date, Quote]
 
 
 class Chain(BaseModel):
@@ -73,7 +75,7 @@ def test_a_quote_says_where_it_stands_first() -> None:
 def test_quotes_may_stand_anywhere_in_an_answer() -> None:
     shape = shape_of(Claims).for_prompt(PROMPT)
     claim = '{"about": "x", "passage": "dog"}'
-    rest = '"best": null, "named": {"a": "cat", "b": "She"}}'
+    rest = '"best": null, "named": {"a": "cat", "b": "She"}, "days": {"2024-02-29": "no"}}'
     assert holds(shape, f'{{"claims": [{claim}, {claim}], {rest}')
     assert not holds(shape, f'{{"claims": [], {rest}')
     assert not holds(shape, f'{{"claims": [{claim}, {claim}, {claim}], {rest}')

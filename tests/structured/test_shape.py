@@ -155,3 +155,36 @@ def test_a_text_of_a_language_is_read_only_if_it_is_one() -> None:
 def test_what_is_no_shape_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said):
         shape_of(**given)
+
+
+class Visit(BaseModel):
+    """Where somebody was."""
+
+    who: list[Person]
+    level: Level
+    when: dt.datetime | None = Field(description="if it is known")
+    marks: Annotated[list[int], Field(max_length=3)]
+    where: tuple[str, float]
+    days: dict[dt.date, bool]
+    next: Visit | None
+
+
+def test_a_model_is_told_the_shape_in_the_form_that_it_has() -> None:
+    person = (
+        '{"name": text, "age": whole number (from 0 to 150), "tone": "good" | "bad", '
+        '"member": true | false | null}'
+    )
+    assert shape_of(Visit).instruction == (
+        f'Answer in this form: {{"who": [{person}, …], "level": 1 for LOW | 2 for HIGH, '
+        '"when": (time as YYYY-MM-DDTHH:MM:SS | null) (if it is known), '
+        '"marks": [whole number, …] (up to 3), "where": [text, number], '
+        '"days": {date as YYYY-MM-DD: true | false, …}, "next": (Visit again | null)} '
+        "(Where somebody was.)"
+    )
+    mixed = {
+        "type": "object",
+        "properties": {"a": {"type": ["string", "null"]}, "b": {"minimum": 1}},
+    }
+    assert shape_of(mixed).instruction.endswith('{"a": text | null, "b": value (from 1)}')
+    assert shape_of(bool).instruction == "Answer with one of: yes, no."
+    assert shape_of(choices=range(500)).instruction == shape_of(str).instruction == ""
