@@ -445,10 +445,11 @@ class Scheduler:
                 return placement
 
     def _has_room(self, sequence: Sequence) -> bool:
+        sequence.num_shared = 0
         if not self._running:
             return True
-        num_shared = self._slots.num_resident(sequence.token_ids, is_busy=True)
-        needed = self._num_reserved(sequence) - num_shared
+        sequence.num_shared = self._slots.num_resident(sequence.token_ids, is_busy=True)
+        needed = self._num_reserved(sequence) - sequence.num_shared
         needed += sum(self._num_reserved(other) - other.num_shared for other in self._running)
         return needed <= self._model.num_cells
 
@@ -494,7 +495,8 @@ class Scheduler:
             if not self._model.copy(source.seq_id, slot.seq_id, num_cached):
                 self._model.trim(slot.seq_id, 0)
                 slot.token_ids = []
-        sequence.num_shared = len(slot.token_ids) if source is not None and source.is_busy else 0
+        # Those that run hold these cells, too, whoever they were copied from.
+        sequence.num_shared = min(sequence.num_shared, len(slot.token_ids))
         if sequence.admitted_s is None:
             sequence.admitted_s = self._clock()
             sequence.num_cached = len(slot.token_ids)

@@ -75,6 +75,17 @@ def test_sequences_that_do_not_fit_together_wait_for_one_another() -> None:
     assert (engine.scheduler.num_running, engine.scheduler.num_waiting) == (1, 1)
 
 
+def test_what_rows_have_in_common_takes_its_room_once() -> None:
+    engine = Engine(n_ctx=48, num_slots=6)
+    shared = list(range(1, 21))
+    engine.ask([*shared, 40, 41, 42], 1)
+    for number in range(4):
+        engine.submit([*shared, 30 + number], 4, ignore_eos=True)
+    engine.step()
+    engine.step()
+    assert engine.scheduler.num_running == 4
+
+
 def test_a_short_prompt_does_not_overtake_a_long_one_that_waits() -> None:
     engine = Engine(n_ctx=20)
     engine.submit([1] * 8, 4, ignore_eos=True)
