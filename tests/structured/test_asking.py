@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_type
 
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from support.scripted import ScriptedEngine, messages_of
 
 from jupyter_llm import (
@@ -22,6 +23,7 @@ from jupyter_llm import (
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.provenance import METADATA_KEY
 from jupyter_llm.errors import OptionError
+from jupyter_llm.records.answers import answers_in
 from jupyter_llm.structured.shape import shape_of
 
 
@@ -180,6 +182,9 @@ def test_the_record_goes_along_into_the_notebook(engine: ScriptedEngine) -> None
     data, metadata = answer._repr_mimebundle_()
     assert data["text/plain"] == ANN
     assert metadata[METADATA_KEY]["is_constrained"]
+    cell = new_code_cell("llm(…)", outputs=[new_output("display_data", data, metadata=metadata)])
+    (found,) = answers_in(new_notebook(cells=[cell]))
+    assert found.is_as_recorded
 
 
 def test_type_checkers_see_what_is_answered(engine: ScriptedEngine) -> None:
