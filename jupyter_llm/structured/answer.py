@@ -102,7 +102,10 @@ class ShapedAnswer(Generic[T]):
             raise OptionError("How likely this answer was cannot be asked for: its prompt is gone.")
         params = replace(self._request.params, reason=0, think=False)
         before = self.reasoning and f"{self.reasoning}\n\n"  # it follows that still
-        request = replace(self._request, params=params, answer_prefix=before)
+        # Beside the conversation, so that what is resident of it stays.
+        request = replace(
+            self._request, params=params, answer_prefix=before, conversation=None, is_pinned=False
+        )
         whole = {"": replace(request, constraint=OneOf((self.text,)))}
         fields = field_requests(request, self.text, self._shape.choice_fields)
         asked = fields if self._shape.columns else whole

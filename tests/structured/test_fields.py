@@ -108,6 +108,13 @@ def test_fields_are_compared_where_they_stand_once_and_only_when_asked_for(engin
     assert {request.prompt for request in engine.requests} == {engine.requests[0].prompt}
 
 
+def test_what_is_resident_of_a_chat_stays_when_its_answer_is_judged(engine: Judge) -> None:
+    assert llm.chat()("Tell.", schema=Review).confidence
+    first, *others = [request.conversation for request in engine.requests]
+    assert first is not None
+    assert others == [None] * 3
+
+
 def test_fields_are_compared_after_the_reasons_that_were_given(engine: Judge) -> None:
     request = Request(prompt="Tell.", params=SamplingParams(reason=20))
     written = llm("Tell.", schema=Review).completion
