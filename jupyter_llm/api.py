@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.structured.asking import FunctionOptions, PromptOptions, ShapeOptions
     from jupyter_llm.structured.chats import ShapedChat
-    from jupyter_llm.structured.columns import ColumnOptions, OnError
+    from jupyter_llm.structured.columns import ColumnOptions, MapOptions
     from jupyter_llm.structured.functions import ModelFunction
     from jupyter_llm.structured.kept import KeptAnswers
     from jupyter_llm.tasks.code_answer import CodeAnswer
@@ -205,21 +205,7 @@ class LLM:
 
         return self.batch(repeated(prompt, n), **options)
 
-    def map(
-        self,
-        items: Any,
-        template: str,
-        *,
-        confidence: bool = False,
-        on_error: OnError = "raise",
-        limit: int | None = None,
-        keep: bool = True,
-        check: str | None = None,
-        agreement: float = 0.95,
-        calibrate: bool = False,
-        show_progress: ShowProgress | None = None,
-        **options: Unpack[ShapeOptions],
-    ) -> Any:
+    def map(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
         """Ask the same of every row: of a list, a Series, a frame, an Arrow table, any iterable.
 
         In the template stand `{{column}}`s, or `{{item}}` where a row is one value; without any the
@@ -228,9 +214,8 @@ class LLM:
         they are, columns of frames plain ones. A row with a missing value is not asked; it is null.
 
         Equal prompts are asked once, those that begin alike one after another, at a priority that
-        chats do not feel. Answers are kept as they come: what was stopped, even by `kill -9`, goes
-        on with the same call; `keep=False` asks anew, and leaves nothing on the disk. With a `seed`
-        each row has one of its own, which follows from that and its prompt.
+        chats do not feel. With a `seed` each row has its own, which follows from that and its
+        prompt.
 
         Parameters
         ----------
@@ -238,12 +223,17 @@ class LLM:
             The rows; of an iterable that has no end, `limit` says how many.
         template
             The prompt, with the columns that are put in.
+        schema, choices, regex, grammar
+            What each answer is to look like, as in `llm(…)`; without any it is free text.
         confidence
             Also give how likely each answer was, as a frame (of a list, mappings): `value` and
             `confidence`; of an object, its fields and a `…_confidence` for each that has one.
         on_error
             With "raise" all other rows are finished, and then `ColumnError` has the column. With
             "null" rows that failed are null, and a frame says why in `error`.
+        keep
+            Answers are kept as they come: what was stopped, even by `kill -9`, goes on with the
+            same call. False asks anew, and leaves nothing on the disk.
         limit
             Ask the first rows alone, and say how long all would take.
         check, agreement
@@ -256,7 +246,7 @@ class LLM:
         show_progress
             Is told how far it is; without it a line says so.
         **options
-            `schema`, `choices`, `regex` or `grammar`, `system`, `model` and the sampling options.
+            `system`, `model` and the sampling options.
 
         Raises
         ------
@@ -267,18 +257,7 @@ class LLM:
         """
         from jupyter_llm.structured.columns import MapCall
 
-        kept = self.kept if keep else None
-        call = MapCall(
-            *(items, template, options),
-            confidence=confidence,
-            on_error=on_error,
-            limit=limit,
-            kept=kept,
-            check=check,
-            agreement=agreement,
-            calibrate=calibrate,
-        )
-        return call.run(self.current.get, show_progress)
+        return MapCall(items, template, options, self.kept).run(self.current.get)
 
     def filter(
         self,
@@ -349,39 +328,14 @@ class LLM:
         limit = options.pop("max_tokens", None)
         return reduce_rows(partial(self.map, **options), engine, items, instruction, limit)
 
-    async def amap(
-        self,
-        items: Any,
-        template: str,
-        *,
-        confidence: bool = False,
-        on_error: OnError = "raise",
-        limit: int | None = None,
-        keep: bool = True,
-        check: str | None = None,
-        agreement: float = 0.95,
-        calibrate: bool = False,
-        show_progress: ShowProgress | None = None,
-        **options: Unpack[ShapeOptions],
-    ) -> Any:
+    async def amap(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
         """Ask the same of every row while the event loop goes on; see `map`.
 
         Cancelling the task stops it. The rows are read on another thread.
         """
-        from jupyter_llm.structured.columns import MapCall, in_background
+        from jupyter_llm.structured.columns import MapCall
 
-        kept = self.kept if keep else None
-        call = MapCall(
-            *(items, template, options),
-            confidence=confidence,
-            on_error=on_error,
-            limit=limit,
-            kept=kept,
-            check=check,
-            agreement=agreement,
-            calibrate=calibrate,
-        )
-        return await in_background(call, self.current.get, show_progress)
+        return await MapCall(items, template, options, self.kept).arun(self.current.get)
 
     @overload
     def function(self, function: Callable[P, T], /) -> ModelFunction[P, T]: ...

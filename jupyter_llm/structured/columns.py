@@ -19,7 +19,7 @@ from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrup
 from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelFileError, OptionError
-from jupyter_llm.structured.asking import PromptOptions, Question, take_shape
+from jupyter_llm.structured.asking import PromptOptions, Question, ShapeOptions, take_shape
 from jupyter_llm.structured.batch import outcomes
 from jupyter_llm.structured.calibration import calibrated
 from jupyter_llm.structured.cascade import Cascade, Judged, cascaded
@@ -48,6 +48,13 @@ class ColumnOptions(PromptOptions, total=False):
     agreement: float
     calibrate: bool
     show_progress: ShowProgress | None
+
+
+class MapOptions(ShapeOptions, ColumnOptions, total=False):
+    """What may be said of a column with a prompt of its own."""
+
+    confidence: bool
+    limit: int | None
 
 
 _MOST_ROWS = 10_000  # that are put in order at a time
@@ -354,43 +361,33 @@ class MapCall:
     """One call of `llm.map`: the rows, how they are asked, and how their answers come back."""
 
     def __init__(
-        self,
-        items: Any,
-        template: str,
-        options: Mapping[str, Any],
-        *,
-        confidence: bool = False,
-        on_error: OnError = "raise",
-        limit: int | None = None,
-        kept: KeptAnswers | None = None,
-        check: str | None = None,
-        agreement: float = 0.95,
-        calibrate: bool = False,
+        self, items: Any, template: str, options: Mapping[str, Any], kept: KeptAnswers
     ) -> None:
-        if on_error not in get_args(OnError):
-            raise OptionError(f'on_error must be "raise" or "null", not {on_error!r}.')
         given = dict(options)
         self.model = given.pop("model", None)
-        system, raw = given.pop("system", None), given.pop("raw", False)
-        before = given.pop("before", ())
+        on_error = given.pop("on_error", "raise")
+        if on_error not in get_args(OnError):
+            raise OptionError(f'on_error must be "raise" or "null", not {on_error!r}.')
+        limit, self._show = given.pop("limit", None), given.pop("show_progress", None)
         shape = take_shape(given)
-        if confidence and shape is None:
+        self._has_confidence, self._has_errors = given.pop("confidence", False), on_error == "null"
+        if self._has_confidence and shape is None:
             raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
-        self._check, self._agreement, self._calibrate = check, agreement, calibrate
-        self._is_weighed = calibrate or check is not None
+        self._check, self._calibrate = given.pop("check", None), given.pop("calibrate", False)
+        self._is_weighed = self._calibrate or self._check is not None
         if self._is_weighed and (shape is None or not shape.choices):
             raise OptionError("check= and calibrate=True are for choices=[…], bool and the like.")
-        share: Any = agreement
+        self._agreement = share = given.pop("agreement", 0.95)
         if not isinstance(share, float) or not 0 < share < 1:
-            raise OptionError(f"agreement= is a share above 0 and below 1, not {agreement!r}.")
+            raise OptionError(f"agreement= is a share above 0 and below 1, not {share!r}.")
         self.cascade: Cascade | None = None
         self._questions = Questions(
             shape=shape,
-            params=sampling_params(given),
-            system=system,
-            raw=raw,
-            before=before,
-            kept=AnswersHere() if kept is None else kept,
+            system=given.pop("system", None),
+            raw=given.pop("raw", False),
+            before=given.pop("before", ()),
+            kept=kept if given.pop("keep", True) else AnswersHere(),
+            params=sampling_params(given),  # what is left
         )
         self._rows = rows_of(items)
         self._count = self._rows.count
@@ -398,11 +395,30 @@ class MapCall:
             self._rows = self._rows.head(check_count("limit", limit))
         self._is_limited = limit is not None
         self._template = Template.of(template, self._rows)
-        self._has_confidence, self._has_errors = confidence, on_error == "null"
         self._column: Column[Any] | None = None
         self._is_stopped = False
 
-    def run(self, get: Callable[[str | None], Engine], show: ShowProgress | None = None) -> Any:
+    async def arun(self, get: Callable[[str | None], Engine]) -> Any:
+        """What `run` does, while the event loop goes on; cancelling the task stops it."""
+        import asyncio
+
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+
+        def work() -> None:
+            try:
+                future.set_result(self.run(get))
+            except BaseException as error:  # noqa: BLE001  raised where it is waited for
+                future.set_exception(error)
+
+        start_worker(work, "jupyter-llm-column")
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+
+    def run(self, get: Callable[[str | None], Engine]) -> Any:
         """Ask for what is not kept; return a value a row, or several, as the rows came."""
         if self._rows.count == 0:
             return self._result([], {})
@@ -417,7 +433,7 @@ class MapCall:
                 engine = get(self.model)
         column = self._column_of(engine, prompts, self._rows.count)
         try:
-            with showing(show) as tell:
+            with showing(self._show) as tell:
                 column.run(tell)
                 if self._calibrate:
                     self._calibrate_all(column.values)
@@ -427,9 +443,9 @@ class MapCall:
             interrupted.best = self._result(column.values, column.errors)
             raise
         if self.cascade is not None:
-            note(f"{self._check} {self.cascade}.", show)
+            note(f"{self._check} {self.cascade}.", self._show)
         if self._is_limited and column.seconds_a_row:
-            note(self._estimate(len(column.values), column.seconds_a_row), show)
+            note(self._estimate(len(column.values), column.seconds_a_row), self._show)
         result = self._result(column.values, column.errors)
         if column.errors and not self._has_errors:
             raise ColumnError(result, len(column.values), column.errors)
@@ -539,26 +555,3 @@ def check_count(name: str, count: object) -> int:
     if not isinstance(count, SupportsIndex) or operator.index(count) < 1:
         raise OptionError(f"{name} must be a whole number from 1 on, not {count!r}.")
     return operator.index(count)
-
-
-async def in_background(
-    call: MapCall, get: Callable[[str | None], Engine], show: ShowProgress | None = None
-) -> Any:
-    """Run a call while the event loop goes on; cancelling the task stops it."""
-    import asyncio
-
-    future: Future[Any] = Future()
-    future.set_running_or_notify_cancel()
-
-    def work() -> None:
-        try:
-            future.set_result(call.run(get, show))
-        except BaseException as error:  # noqa: BLE001  raised where it is waited for
-            future.set_exception(error)
-
-    start_worker(work, "jupyter-llm-column")
-    try:
-        return await asyncio.wrap_future(future)
-    except asyncio.CancelledError:
-        call.stop()
-        raise
