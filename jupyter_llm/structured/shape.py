@@ -105,8 +105,10 @@ class Shape(Generic[T]):
         """
         from pydantic_core import from_json
 
+        before = text.rstrip("+-.0123456789eE")
+        is_number = any(letter.isdigit() for letter in text[len(before) :])
         try:
-            found = from_json(re.sub(r"-?\d[\d.eE+-]*$", "", text), allow_partial=True)
+            found = from_json(before if is_number else text, allow_partial=True)
         except ValueError:
             return None
         return found if isinstance(found, dict | list) and found else None

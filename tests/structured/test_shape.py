@@ -188,3 +188,10 @@ def test_a_model_is_told_the_shape_in_the_form_that_it_has() -> None:
     assert shape_of(mixed).instruction.endswith('{"a": text | null, "b": value (from 1)}')
     assert shape_of(bool).instruction == "Answer with one of: yes, no."
     assert shape_of(choices=range(500)).instruction == shape_of(str).instruction == ""
+
+
+def test_digits_without_end_are_no_trouble() -> None:
+    many = "1" * 300_000  # minutes, where each digit is tried as the first
+    assert shape_of(list[int]).partial(f"[{many}x") is None
+    assert shape_of(list[int]).partial(f"[1, {many}") == [1]
+    assert shape_of(list[bool]).partial("[true") == [True]
