@@ -272,17 +272,12 @@ class ShapeError(JupyterLLMError, ValueError):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        text: str = "",
-        partial: object = None,
-        completion: Completion | None = None,
+        self, message: str, *, text: str = "", partial: Any = None, completion: Any = None
     ) -> None:
         super().__init__(message)
         self.text = text
         self.partial = partial
-        self.completion = completion
+        self.completion: Completion | None = completion
 
 
 class PromptInterrupted(OneLine, KeyboardInterrupt):

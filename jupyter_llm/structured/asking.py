@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from jupyter_llm.records.answers import AnswerLog
     from jupyter_llm.structured.shape import Shape
 
-__all__ = ["Question", "answer_of", "asked", "take_shape"]
-
 T = TypeVar("T")
 
 
@@ -63,9 +61,7 @@ def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
     wanted = {name: options.pop(name, None) for name in _SHAPES}
     if all(value is None for value in wanted.values()):
         if options.get("reason"):
-            raise OptionError(
-                "reason= comes before a shape: schema=, choices=, regex= or grammar=."
-            )
+            raise OptionError(f"reason= comes before a shape: {'=, '.join(_SHAPES)}=.")
         return None
     from jupyter_llm.structured.shape import shape_of  # brings Pydantic
 
@@ -94,9 +90,9 @@ def asked_in_chat(asked: Asked, shape: Shape[Any]) -> Asked:
 
 def check_ends(params: SamplingParams) -> None:
     """Refuse what says otherwise than a shape where its answer ends."""
-    if params.stop or params.ignore_eos:
-        name = "stop" if params.stop else "ignore_eos"
-        raise OptionError(f"{name}= does not go with a shape, which says where the answer ends.")
+    for name in ("stop", "ignore_eos"):
+        if getattr(params, name):
+            raise OptionError(f"{name}= does not go with a shape, which says where it ends.")
 
 
 @dataclass(frozen=True, slots=True)
