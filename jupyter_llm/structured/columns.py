@@ -118,6 +118,7 @@ class _Same:
     question: Question[Any]
     secret: bytes
     rows: list[int]
+    kept: KeptAnswer | None = None
     is_done: bool = False
 
 
@@ -142,8 +143,6 @@ class Column(Generic[T]):
     ) -> None:
         self.values: list[T | None] = []
         self.errors: dict[int, JupyterLLMError] = {}
-        self.num_asked = 0
-        """How many prompts the model has answered, well or not."""
         self.is_stopped = False
         self._engine = engine
         self._prompts = enumerate(prompts)
@@ -215,6 +214,8 @@ class Column(Generic[T]):
 
     @property
     def _stopped(self) -> str:
+        if not self._num_done:
+            return "stopped before the first row."
         is_here = isinstance(self._questions.kept, AnswersHere)
         then = "in the exception's best" if is_here else "kept: run the same again to go on"
         return f"stopped after {self._how_far}, which are {then}."
@@ -276,6 +277,7 @@ class Column(Generic[T]):
             same.rows.append(row)
         for secret, kept in self._questions.kept.find(list(found)).items():
             same = found[secret]
+            same.kept = kept
             completion = kept.completion(same.question.request, self._engine.info.name)
             with suppress(JupyterLLMError):  # it is no answer, so ask
                 self._take_in(same, kept, completion)
@@ -298,7 +300,6 @@ class Column(Generic[T]):
         except JupyterLLMError as error:
             self._fail(same, error)
         del self._open[number]
-        self.num_asked += 1
         self._num_new += len(same.rows)
 
     def _take_in(self, same: _Same, kept: KeptAnswer, completion: Completion) -> None:
@@ -342,7 +343,8 @@ class Column(Generic[T]):
         value = self._take(answer, confidence)
         for row in same.rows:
             self.values[row] = value
-        self._questions.kept.put({same.secret: kept})
+        if kept is not same.kept:
+            self._questions.kept.put({same.secret: kept})
         self._end(same)
 
     def _fail(self, same: _Same, error: JupyterLLMError) -> None:

@@ -25,6 +25,7 @@ from support.interrupts import interrupt_main
 from support.processes import run_python, started
 from support.row_engine import RowEngine, backwards
 from support.scripted import messages_of
+from support.stored import rows
 from support.waiting import until
 
 from jupyter_llm import llm
@@ -110,7 +111,8 @@ def test_a_choice_has_values_and_confidence(engine: RowEngine) -> None:
     assert list(frame["value"]) == ["no", "yes"]
     assert frame["confidence"].tolist() == pytest.approx([0.948, 0.948], abs=0.001)
     assert list(frame.index) == ["x", "y"]
-    listed = llm.map(["aa"], "{{item}}", choices=["no", "yes"], confidence=True)
+    listed = llm.map(["aa"], "{{item}}", choices=["no", "yes"], confidence=True)  # as kept
+    assert len(engine.answered) == 2
     assert listed == [{"value": "no", "confidence": pytest.approx(0.948, abs=0.001)}]
 
 
@@ -201,6 +203,16 @@ def test_a_rows_seed_depends_on_nothing_but_its_prompt_and_the_seed_given(
     assert len(set(first.values())) == 3
     assert seeds(["c", "a", "a"], 1) == {"a": first["a"], "c": first["c"]}
     assert not set(seeds(["a", "b", "c"], 2).values()) & set(first.values())
+
+
+def test_what_is_kept_is_not_written_again(engine: RowEngine) -> None:
+    for _ in range(2):
+        llm.map(["a", "b"], "{{item}}")
+        numbers = rows("SELECT count(*), max(number) FROM kept")
+    assert numbers[0][0] == 2
+    llm.map(["a", "b"], "{{item}}")
+    assert rows("SELECT count(*), max(number) FROM kept") == numbers
+    assert len(engine.answered) == 2
 
 
 def test_what_is_not_to_be_kept_is_asked_anew(engine: RowEngine) -> None:
@@ -379,12 +391,20 @@ def test_columns_of_two_threads_and_a_chat_beside_them(tiny_gguf: Path) -> None:
     assert first == second[::-1] == alone
 
 
+@pytest.mark.usefixtures("fresh_llm")
+def test_rows_choose_as_each_would_alone(tiny_gguf: Path) -> None:
+    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
+    texts = [f"Row {n} of them" for n in range(100)]
+    column = llm.map(texts, "{{item}}", choices=["good", "bad", "so so"])
+    alone = [llm(text, choices=["good", "bad", "so so"]).value for text in texts[:20]]
+    assert column[:20] == alone
+
+
 def test_a_column_can_be_asked_without_a_table(engine: RowEngine) -> None:
     questions = Questions(params=SamplingParams(temperature=0))
     column = Column(engine, ["a b", None, "c d"], questions, lambda answer, _: str(answer))
     column.run()
     assert column.values == ["b", None, "d"]  # noqa: PD011
-    assert column.num_asked == 2
     assert np.isfinite(column.seconds_a_row or np.inf)
 
 
