@@ -154,10 +154,9 @@ def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
         root = from_json(written) if isinstance(written, str) else dict(written)
         kind = validator_for(root, Draft202012Validator)
         kind.check_schema(root)
-    except NoSchemaError as error:
-        raise refusal(error.json_path.lstrip("$"), error.message) from error
-    except ValueError as error:
-        raise refusal("", f"it is no JSON ({error})") from error
+    except (NoSchemaError, ValueError) as error:
+        why = getattr(error, "message", f"it is no JSON ({error})")
+        raise refusal(getattr(error, "json_path", "").lstrip("$"), why) from error
     validator = kind(root, registry=Registry())  # which fetches nothing
 
     def read(text: str) -> Any:

@@ -60,9 +60,8 @@ class _Words:
             parts = [self.spelled(part, above) for part in schema.get("prefixItems", ())]
             if isinstance(schema.get("items"), dict):
                 parts.append(self.many(self.spelled(schema["items"], above), schema))
-        return (
-            self.literal(brackets[0]) + self.literal(", ").join(parts) + self.literal(brackets[1])
-        )
+        first, last = map(self.literal, brackets)
+        return first + self.literal(", ").join(parts) + last
 
     def leaf(self, schema: Schema) -> str:
         """What has nothing in it that is spelled on its own; "" if it has."""
