@@ -12,7 +12,6 @@ from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.frontends.comm.messages import CheckedData
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 from jupyter_llm.notebook.code.landing import NextInput
@@ -71,7 +70,7 @@ class AnswerCode(Part):
             cell, (when, tried) = cells.get(place), self._tried.get(place, (-1, None))
             note = tried.note if tried is not None and when == now else ""
             unknown, missing = (cell.unknown_names, cell.missing_modules) if cell else ((), ())
-            results.append(CheckedData(list(unknown), list(missing), note))
+            results.append(messages.CheckedData(list(unknown), list(missing), note))
         return messages.Checked(id=asked.id, results=results)
 
     def _prepare(self, asked: messages.Prepare | messages.Land) -> messages.Prepared:

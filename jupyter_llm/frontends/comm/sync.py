@@ -12,7 +12,6 @@ from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.frontends.comm.messages import Notice
 from jupyter_llm.frontends.comm.mirror import Mirror, status_of
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class KernelSide(Part):
         self._on_settled = on_settled
         self._mirror = Mirror()
         self._name = chat.name  # as it was told last
-        self._notices: dict[str, Notice] = {}
+        self._notices: dict[str, messages.Notice] = {}
         self._answers: dict[str, Completion] = {}  # what notices hold, by their ids
         self._running: dict[str, Job] = {}
         self._pending: dict[str, Job] = {}  # those without a turn or a notice
@@ -208,7 +207,7 @@ class KernelSide(Part):
     def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:
         old = self._notices.get(job.id)
         after = old.after if old is not None else [0, *self._mirror.turns][-1]
-        notice = Notice(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
+        notice = messages.Notice(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
         if notice == old:
             return
         self._pending.pop(job.id, None)
