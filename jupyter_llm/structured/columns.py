@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, get_args
 
-from jupyter_llm.common.bars import ShowProgress, Step, note, showing
+from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, note, showing
 from jupyter_llm.common.tables import count_of, duration
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
@@ -172,7 +172,7 @@ class Column(Generic[T]):
         def tick() -> None:
             if self.is_stopped:
                 raise KeyboardInterrupt
-            tell(self._step)
+            tell(self.step)
 
         try:
             for number, outcome in outcomes(
@@ -204,7 +204,8 @@ class Column(Generic[T]):
         return f"{self._num_done:,} of {self._count:,} rows"
 
     @property
-    def _step(self) -> Step:
+    def step(self) -> Step:
+        """How far it is, in words."""
         text, count, row_s = self._how_far, self._count, self.seconds_a_row
         if row_s:
             text += f", {1 / row_s:.3g} rows/s"
@@ -414,9 +415,16 @@ class MapCall:
                 future.set_exception(error)
 
         start_worker(work, "jupyter-llm-column")
+        whole = asyncio.wrap_future(future)
+        show = (lambda _step: None) if self._show is not None else None  # it is told over there
         try:
-            return await asyncio.wrap_future(future)
+            with showing(show) as tell:
+                while not (await asyncio.wait([whole], timeout=TICK_S))[0]:
+                    if self._column is not None:
+                        tell(self._column.step)
+            return await whole
         except asyncio.CancelledError:
+            whole.cancel()
             self.stop()
             raise
 

@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -376,6 +377,33 @@ def test_the_event_loop_goes_on_and_cancelling_stops_the_rows(engine: RowEngine)
     assert column == ["ba", "dc"]
     until(engine._queue.empty)
     assert len(engine.answered) <= num_answered + 2
+
+
+def test_a_column_that_is_awaited_shows_how_far_it_is(
+    engine: RowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def show(step: Step) -> None:
+        if threading.current_thread() is threading.main_thread():
+            told.append(step.text)
+
+    def is_told() -> bool:
+        return any(text.startswith("50 of 60 rows") for text in told)
+
+    monkeypatch.setattr(columns, "showing", lambda _show: nullcontext(show))
+
+    def reach(count: int) -> None:
+        if count >= 50:
+            until(is_told)
+
+    engine._reach = reach
+
+    async def ask() -> None:
+        await llm.amap([str(n) for n in range(60)], "{{item}}")
+
+    asyncio.run(ask())
+    assert is_told()
 
 
 @pytest.mark.usefixtures("fresh_llm")
