@@ -62,7 +62,9 @@ def test_tokens_that_hold_parts_of_characters_come_together() -> None:
 
 def test_what_is_shown_of_real_answers_is_their_text(smollm2: Path) -> None:
     engine = load(smollm2, n_ctx=512, checkpoints=False)
-    answer = ask(engine, "😀🎉 is a smiley. 🦄", 24, temperature=2.0, seed=4, logprobs=5)
+    answer = ask(
+        engine, "😀🎉 is a smiley. 🦄", 24, temperature=2.0, seed=4, logprobs=5, exact=False
+    )
     pieces = answer.show_tokens().pieces
     assert "".join(piece.text for piece in pieces) == answer.text
     assert any(piece.others for piece in pieces)
