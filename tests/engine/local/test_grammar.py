@@ -20,6 +20,7 @@ from support.engines import (
     paused,
     submit,
 )
+from support.schemas import SCHEMAS, record
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar
@@ -32,16 +33,6 @@ from jupyter_llm.errors import EngineError, OptionError
 
 PROMPT = "the quick brown fox jumps over "
 HOT = {"temperature": 1.5, "seed": 3}
-
-
-def record(**fields: Any) -> dict[str, Any]:
-    """The schema of an object that has all of these fields and no others."""
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
 
 
 def short(most: int) -> dict[str, Any]:
@@ -232,3 +223,33 @@ def test_an_object_takes_fewer_steps_than_it_has_tokens(
     completion = ask(engine, prompt, 80, constraint=shape, ignore_eos=False, priority=priority)
     assert is_of(shape, completion.text)
     assert len(steps) <= 0.7 * completion.usage.completion_tokens
+
+
+@pytest.mark.parametrize(
+    "num_objects", [4, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.slow])]
+)
+def test_objects_of_real_schemas_validate_or_are_a_reported_cut(
+    smollm2: Path, num_objects: int
+) -> None:
+    engine = load(smollm2, checkpoints=False, exact=False)
+    small = ("person", "review", "call", "flags")
+    names = small if num_objects == len(small) else tuple(SCHEMAS)
+    streams = []
+    for number in range(num_objects):
+        asks, schema = SCHEMAS[names[number % len(names)]]
+        shape = Grammar("json", json.dumps(schema))
+        more: dict[str, Any] = {"constraint": shape, "temperature": 1.2, "seed": number}
+        prompt = (Message("user", f"{asks} Answer in JSON."),)
+        more |= {"ignore_eos": False, "priority": Priority.BULK}
+        streams.append((shape, submit(engine, prompt, 300 if num_objects > 4 else 120, **more)))
+    num_whole = 0
+    for shape, stream in streams:
+        completion = stream.result(600)
+        assert not re.search(r"\s{20}$", completion.text)
+        if completion.finish_reason == "stop":
+            assert is_of(shape, completion.text)
+            num_whole += 1
+        else:
+            assert completion.finish_reason in ("length", "repetition")
+    assert num_whole > 0.7 * num_objects
+    assert_nothing_leaks(engine)
