@@ -120,7 +120,8 @@ class Lane:
         if scheduler.drafted is not None:
             self._payoff.observe(*scheduler.drafted, step_s)
         if scheduler.stepped is Priority.BULK:
-            self._width.observe(scheduler.num_members, scheduler.num_evaluated, step_s)
+            num_drawn = scheduler.num_evaluated - scheduler.num_joined
+            self._width.observe(scheduler.num_members, num_drawn, step_s)
 
     def prefixes(self) -> list[ResidentPrefix]:
         """What is resident or parked, the latest used first."""

@@ -288,6 +288,7 @@ class Scheduler:
         self.num_free = 0  # guesses that come with a sequence's token for the price of it alone
         self.num_evaluated = 0  # tokens of the last step, without such
         self.num_members = 0  # sequences of the last step
+        self.num_joined = 0  # tokens of it that had to come, read with those that were drawn
         # How many tokens a sequence that decoded alone guessed, and how many of them were right.
         self.drafted: tuple[int, int] | None = None
 
@@ -369,6 +370,8 @@ class Scheduler:
                 break
         self.num_evaluated = num_tokens if result is Decoded.OK else 0
         self.num_members = len(members)
+        answers = (m for m in members if m.sequence.sampler and not m.sequence.is_reading)
+        self.num_joined = sum(len(member.taken) - 1 for member in answers)
         self.stepped, self.step_priority = self.step_priority, None
         if result is Decoded.OK:
             return [drawn for member in members for drawn in self._advance(member)]
@@ -567,9 +570,12 @@ class Scheduler:
             # of the prompt has room there is none.
             most = min(room - len(taken) - num_others, left, _MOST_FORCED)
             draft += sequence.mask.forced()[: max(0, most)]
-        is_alone = not (draft or num_others) and sequence.num_pending == len(taken) == 1
-        if is_alone and sequence.drafter is not None:
-            draft = sequence.drafter.propose(min(room - 1, left))
+        is_whole = sequence.num_pending == len(taken) and not sequence.is_reading
+        is_alone = not (draft or num_others) and is_whole and len(taken) == 1
+        # Beside what is forced a guess may only come for nothing.
+        most = left if is_alone else min(left, -len(taken) % (self.num_free + 1))
+        if not (draft or num_others) and is_whole and sequence.drafter is not None:
+            draft = sequence.drafter.propose(max(0, min(room - len(taken), most)))
             if sequence.mask is not None:
                 draft = draft[: sequence.mask.num_fitting(draft)]
         end = start + len(taken)

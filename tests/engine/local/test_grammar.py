@@ -225,6 +225,7 @@ def test_an_object_takes_fewer_steps_than_it_has_tokens(
     assert len(steps) <= 0.7 * completion.usage.completion_tokens
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "num_objects", [4, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.slow])]
 )
