@@ -434,14 +434,9 @@ class MapCall:
             return self._result([], {})
         asked = map(self._template.prompt, self._rows.values(self._template.columns))
         prompts = list(asked) if self._check is not None else asked
-        engine = get(self.model)
         if self._check is not None:
             get(self._check)  # if it cannot be loaded, nothing is asked in vain
-            try:
-                engine.status()
-            except EngineClosedError:  # there is no room for both at once
-                engine = get(self.model)
-        column = self._column_of(engine, prompts, self._rows.count)
+        column = self._column_of(get(self.model), prompts, self._rows.count)
         try:
             with showing(self._show) as tell:
                 column.run(tell)
@@ -492,10 +487,10 @@ class MapCall:
             rows = [there[number] for number in numbers]
             again = self._column_of(engine, [prompts[row] for row in rows], len(rows))
             again.run(tell)
-            for number, row in enumerate(rows):
+            for row in rows:
                 column.errors.pop(row, None)
-                if number in again.errors:
-                    column.errors[row] = again.errors[number]
+            failed = {rows[number]: error for number, error in again.errors.items()}
+            column.errors = dict(sorted((column.errors | failed).items()))
             return again.values
 
         firsts = [column.values[row] for row in there]

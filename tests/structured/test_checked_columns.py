@@ -17,6 +17,7 @@ from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import ModelNotFoundError, OptionError
+from jupyter_llm.structured.columns import ColumnError
 
 
 class Chooser(RowEngine):
@@ -96,6 +97,16 @@ def test_nothing_is_asked_where_the_second_model_is_missing(small: Chooser) -> N
     with pytest.raises(ModelNotFoundError):
         llm.map(range(400), "{{item}}", choices=CHOICES, check="missing")
     assert small.answered == []
+
+
+def test_rows_that_neither_model_can_answer_are_errors_of_their_own(small: Chooser) -> None:
+    rows = [*map(str, range(400)), "x" * 5000 + " 1", *map(str, range(400, 420)), "y" * 5000 + " 1"]
+    with pytest.raises(ColumnError) as raised:
+        llm.map(rows, "{{item}}", choices=CHOICES, check="large")
+    assert list(raised.value.errors) == [400, 421]
+    assert isinstance(raised.value.column, list)
+    assert raised.value.column[:400] == RIGHT
+    assert raised.value.column[400] is None
 
 
 def test_calibrated_choices_are_those_that_are_likelier_than_in_other_rows(small: Chooser) -> None:
