@@ -229,7 +229,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How likely each text of a choice is as the whole answer, its end counted, in their order."""
+    """How likely each text of a choice is as the whole answer, its end counted, in their order.
+
+    Of an exact completion these figures are always the same. Of others they depend on what else was
+    read with it, by some tenths of a logarithm where a small model is quantized.
+    """
 
     scores: tuple[Score, ...]
 
