@@ -151,10 +151,10 @@ class MagicUsageError(OptionError):
 
 
 class InterpolationError(JupyterLLMError, ValueError):
-    """A `{{expression}}` in a prompt could not be evaluated."""
+    """An expression in a prompt, or of an option, could not be evaluated."""
 
     def __init__(self, expression: str, reason: str) -> None:
-        super().__init__(f"{{{{{expression}}}}} in the prompt failed: {reason}")
+        super().__init__(f"{{{{{expression}}}}} failed: {reason}")
         self.expression = expression
 
 

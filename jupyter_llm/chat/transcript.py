@@ -54,7 +54,7 @@ def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "
     """
     end = ENDS.get(answer.finish_reason)
     thought = f"({answer.thought})" if answer.reasoning else ""
-    text = "\n\n".join(filter(None, (thought, answer.text, end)))
+    text = "\n\n".join(filter(None, (thought, answer.markdown, end)))
     return untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(prompt)}\n\n{text}")
 
 

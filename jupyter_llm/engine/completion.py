@@ -25,6 +25,7 @@ from jupyter_llm.engine.tokens import ShownTokens, TokenLogprob
 from jupyter_llm.errors import JupyterLLMError, OneLine
 
 ProgressState = Literal["waiting", "reading", "writing", "finished"]
+JSON_BLOCK = "```json\n"  # no line of JSON ends it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,13 @@ class Completion:
         return {}, self.provenance.to_metadata() if self.provenance is not None else {}
 
     @property
+    def markdown(self) -> str:
+        """The text as Markdown: JSON that it had to be is a code block."""
+        record = self.provenance
+        is_json = record is not None and record.is_constrained and self.text.startswith(("{", "["))
+        return f"{JSON_BLOCK}{self.text}\n```" if is_json else self.text
+
+    @property
     def thought(self) -> str:
         """How long it thought, in words; nothing if it did not."""
         return thought_for(self.usage.reasoning_tokens) if self.reasoning else ""
@@ -162,7 +170,7 @@ class Completion:
         from jupyter_llm.common.markdown import untrusted_markdown
 
         thoughts = folded(self.thought.capitalize(), self.reasoning) if self.reasoning else None
-        shown = untrusted_markdown(self.text)
+        shown = untrusted_markdown(self.markdown)
         return shown if thoughts is None else f"{thoughts}\n\n{shown}"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001

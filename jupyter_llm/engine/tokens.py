@@ -13,7 +13,7 @@ from jupyter_llm.common.tables import count_of, percent
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 NUM_OTHERS = 5
 """How many of the likeliest tokens are told in each place."""
@@ -27,15 +27,6 @@ _BANDS = (
     (0.5, "from 50 %", "border-bottom: 2px dotted; background-color: rgba(255, 193, 7, 0.25)"),
     (0.1, "from 10 %", "border-bottom: 2px solid; background-color: rgba(255, 128, 0, 0.3)"),
     (0.0, "less", "border-bottom: 5px double; background-color: rgba(244, 67, 54, 0.35)"),
-)
-# With the keyboard one comes to those that are not sure, and reads what a mouse shows by itself.
-# A page that does not trust the notebook leaves the styles out; the table below says the same.
-_STYLE = (
-    ".jllm-tokens [tabindex]:focus {outline: 2px solid; position: relative} "
-    ".jllm-tokens [tabindex]:focus::after {content: attr(title); position: absolute; left: 0; "
-    "top: 100%; z-index: 9; width: max-content; max-width: 24em; padding: 2px 8px; "
-    "border: 1px solid; background: var(--jp-layout-color1, Canvas); "
-    "color: var(--jp-ui-font-color1, CanvasText)}"
 )
 
 
@@ -54,20 +45,14 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class LikelyPiece:
-    """A piece of an answer, its probability, and what else was likely in its place.
+    """A piece of an answer, its probability, and that in words with what else was likely.
 
     It is a token, or those that make up one character.
     """
 
     text: str
     probability: float
-    others: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def told(self) -> str:
-        """The probability in words, and what else might have come."""
-        others = ", ".join(f"{_quoted(text)} {percent(chance)}" for text, chance in self.others)
-        return "; ".join(filter(None, (percent(self.probability), others)))
+    told: str
 
     @property
     def band(self) -> int:
@@ -112,18 +97,16 @@ class ShownTokens:
             f"<table><tr><th>token</th><th>probability</th></tr>{rows}</table></details>"
         )
         return (
-            f'<div class="jllm-tokens"><style>{_STYLE}</style>'
-            f"<p><small>How likely each token was: {legend}</small></p>"
+            f"<div><p><small>How likely each token was: {legend}</small></p>"
             f'<p dir="auto" style="white-space: pre-wrap; line-height: 1.7">'
             f"{''.join(map(_span, shown))}</p>{more}{table if unsure else ''}</div>"
         )
 
 
 def _span(piece: LikelyPiece) -> str:
-    stop = ' tabindex="0"' if piece.band else ""
     text = escape(visible(piece.text)).replace("\n", "↵\n")
     look = _BANDS[piece.band][2]
-    return f'<span style="{look}" title="{escape(piece.told)}"{stop}>{text}</span>'
+    return f'<span style="{look}" title="{escape(piece.told)}">{text}</span>'
 
 
 def _quoted(text: str) -> str:
@@ -143,14 +126,19 @@ def _pieces(text: str, tokens: Iterable[TokenLogprob]) -> Iterator[LikelyPiece]:
             continue
         begin = max(at, text.find(token.text, at)) if is_torn else at
         if begin > at:
-            yield LikelyPiece(text[at:begin], math.exp(torn))
+            yield _piece(text[at:begin], torn)
         is_torn, torn = False, 0.0
-        others = [(one, math.exp(logprob)) for one, logprob in token.top if one != token.text]
         own = _shared(text, begin, token.text)
-        yield LikelyPiece(own, math.exp(token.logprob), tuple(others[:NUM_OTHERS]))
+        yield _piece(own, token.logprob, [one for one in token.top if one[0] != token.text])
         at = begin + len(own)
     if at < len(text):
-        yield LikelyPiece(text[at:], math.exp(torn))
+        yield _piece(text[at:], torn)
+
+
+def _piece(text: str, logprob: float, others: Sequence[tuple[str, float]] = ()) -> LikelyPiece:
+    found = ", ".join(f"{_quoted(one)} {percent(math.exp(p))}" for one, p in others[:NUM_OTHERS])
+    told = "; ".join(filter(None, (percent(math.exp(logprob)), found)))
+    return LikelyPiece(text, math.exp(logprob), told)
 
 
 def _shared(text: str, at: int, own: str) -> str:

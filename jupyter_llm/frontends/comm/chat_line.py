@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import convert
-
 from jupyter_llm.api import llm
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import attached
@@ -19,7 +17,6 @@ from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Line
-from jupyter_llm.frontends.comm.messages import TokenData
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import KernelSide
@@ -92,7 +89,12 @@ class ChatLine(Line):
 
     def _answer_again(self, message: messages.Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
-        options = self._options_for(message)
+        options, made = self._options_for(message), turn.completion.provenance
+        constraint, params = None, options.params
+        if made is not None and made.is_constrained:
+            kept = llm.answers.prompt_of(made.prompt_sha256)
+            if kept is not None and not kept.begins_with:  # code does, and is a part of an answer
+                constraint, params = kept.constraint, replace(params, reason=made.params.reason)
         asked = Asked(
             prompt=turn.prompt,
             model=options.model,
@@ -106,7 +108,9 @@ class ChatLine(Line):
             is_kept=self._chat.is_kept(turn.number),
             by=turn.by,
             goes_on=True,
-            params=options.params,
+            params=params,
+            constraint=constraint,
+            instruction=turn.instruction,
         )
         self._ask(asked, job)
 
@@ -165,7 +169,7 @@ class ChatLine(Line):
         elif isinstance(answer, Completion):
             notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
         elif isinstance(answer, ShownTokens):
-            notify("", tokens=convert(answer.pieces, list[TokenData], from_attributes=True))
+            notify("", tokens=list(answer.pieces))
         elif isinstance(answer, Offer):
             notify(answer.markdown, choices=answer.choices)
         else:

@@ -20,6 +20,7 @@ from jupyter_llm.chat.files import FileStart
 from jupyter_llm.chat.search import Found
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.roles import ModelRole
+from jupyter_llm.engine.tokens import LikelyPiece
 from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 from jupyter_llm.notebook.code.landing import Landing
 from jupyter_llm.tasks.former import Former
@@ -106,14 +107,6 @@ class ChoiceData(Data):
 
     label: str
     text: str
-
-
-class TokenData(Data):
-    """A token of an answer, its probability, and that in words with what else was likely."""
-
-    text: str
-    probability: float
-    told: str
 
 
 class PullData(Data):
@@ -631,7 +624,7 @@ class Notice(ToFrontEnd):
     is_finished: bool = True
     proposal: ProposalData | None = None
     choices: list[ChoiceData] = []
-    tokens: list[TokenData] = []
+    tokens: list[LikelyPiece] = []
 
 
 class SnapshotMessage(ToFrontEnd):

@@ -8,6 +8,8 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from jupyter_llm.chat.context_report import context_report
+from jupyter_llm.engine.completion import JSON_BLOCK
+from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import ProgressMessage, Status, ToFrontEnd, TurnData
@@ -97,6 +99,9 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         return _finished(exchange.turn.completion, known)
     stream = exchange.stream
     text = stream.written if stream is not None else old.text if old is not None else ""
+    constraint = exchange.sending.asked.constraint if exchange.sending is not None else None
+    if stream is not None and text.startswith(("{", "[")) and isinstance(constraint, Grammar):
+        text = f"{JSON_BLOCK}{text}"
     reasoning = stream.reasoning if stream is not None else old.reasoning if old is not None else ""
     state = stream.progress.state if stream is not None else "waiting"
     if text or reasoning or state == "finished":  # it is, once the chat has taken it in
@@ -108,7 +113,7 @@ def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
     made = completion.provenance
     return TurnData(
         **known,
-        text=completion.text,
+        text=completion.markdown,
         reasoning=completion.reasoning,
         state="finished",
         finish_reason=completion.finish_reason,

@@ -324,8 +324,9 @@ class LLMMagics(Magics):
                 completion, value = answering.write(*given, typed.shape)
             self._assign(value, options)
             self._end(view, completion, kept)
-        if completion.logprobs and options.show_tokens and not (options.assign_to or options.quiet):
-            display(completion.show_tokens())
+        is_shown = options.show_tokens and not (options.assign_to or options.quiet)
+        if is_shown and completion.text:
+            display(llm.read_again(completion).show_tokens())
         self._told.add(options.chat)
 
     @contextmanager

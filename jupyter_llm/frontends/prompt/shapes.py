@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_origin
 
+from jupyter_llm.common.expressions import evaluated
 from jupyter_llm.engine.tokens import NUM_OTHERS
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.options import SAMPLING, SHAPING, Options
@@ -45,6 +46,8 @@ def typed_shape(
         It does not go with others, or no answer can be held to it; the error says why.
     """
     shape = written_shape(typed, namespace, evaluate)
+    if options.map and options.show_tokens:
+        raise MagicUsageError("--show-tokens shows one answer, and --map asks for one a row.")
     makes_cells = typed.get("format") == "code" or options.below or options.replace
     if makes_cells and (shape or options.map or options.show_tokens):
         what = "A shape" if shape else "--map" if options.map else "--show-tokens"
@@ -75,6 +78,9 @@ def written_shape(
         if (text := typed.get(name)) is not None:
             value = _value(text.strip(), namespace, evaluate) if name != "regex" else None
             given[name] = value if _is_meant(name, value) else text
+            if name == "choices" and given[name] is text and "," not in text:
+                hint = "Name a list, or write several with commas between."
+                raise MagicUsageError(f"--choices has one text, {text!r}.", hint)
     if not given:
         return None
     from jupyter_llm.structured.shape import shape_of  # brings Pydantic
@@ -103,4 +109,4 @@ def _value(text: str, namespace: Mapping[str, Any], evaluate: Callable[[str], An
     if isinstance(tree.body, ast.Tuple) or any(isinstance(node, ast.Call) for node in nodes):
         return None
     is_known = names <= {*vars(builtins), *namespace}
-    return evaluate(text) if is_known and (names or is_list) else None
+    return evaluated(text, evaluate) if is_known and (names or is_list) else None

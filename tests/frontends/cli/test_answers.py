@@ -298,7 +298,7 @@ def test_an_answer_may_have_a_shape_and_as_json_its_value_and_how_likely_that_wa
         (["--schema", "name, age int"], "has not the shape"),
         (["--schema", "int", "--regex", "a"], "one of schema=, choices="),
         (["--reason", "5"], "reason= comes before a shape"),
-        (["--choices", "quit()", "--stop", "a"], "stop= does not go with a shape"),
+        (["--choices", "quit(), b", "--stop", "a"], "stop= does not go with a shape"),
     ],
 )
 def test_what_has_no_shape_is_printed_as_it_is_and_fails_in_one_line(

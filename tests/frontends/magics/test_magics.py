@@ -362,7 +362,7 @@ def test_an_interrupted_turn_is_on_the_disk_at_its_cells_end_though_the_engine_w
         ("%llm -t -1 x", OptionError, "at least 0, not -1.0"),
         ("%%llm /reset\nall of it", MagicUsageError, "/reset takes nothing after it"),
         ("%%llm\n\n  \n", EmptyPromptError, "empty"),
-        ("%llm {{1 / 0}}", InterpolationError, "{{1 / 0}} in the prompt failed: ZeroDivisionError"),
+        ("%llm {{1 / 0}}", InterpolationError, "{{1 / 0}} failed: ZeroDivisionError"),
         ("%llm -m no-such x", ModelNotFoundError, "no-such"),
         ("%llm -m missing.gguf x", ModelFileError, "missing.gguf"),
         ("%llm " + "word " * 5000, ContextOverflowError, "4096"),

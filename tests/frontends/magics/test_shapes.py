@@ -152,7 +152,10 @@ def test_an_interrupt_leaves_what_there_is_and_no_value(
         ("--reason x y", "--reason takes a whole number"),
         ("--schema Person --stop x y", "stop= does not go with a shape"),
         ("--regex '(' x", "regex"),
-        ("--map nothing x", "nothing"),
+        ("--map nothing x", "{{nothing}} failed: NameError"),
+        ("--map tones --show-tokens x", "--show-tokens shows one answer"),
+        ("--schema Person.nothing x", "{{Person.nothing}} failed: AttributeError"),
+        ("--choices tonse x", "--choices has one text, 'tonse'"),
         ("-f jsn x", "markdown, code, json or text"),
         ("--shema x", "Did you mean --schema"),
     ],
@@ -186,7 +189,7 @@ def test_the_tokens_are_shown_below_the_answer_and_asked_for_with_it(
     assert shell.user_ns["out"].logprobs is not None
     assert "How likely each token was" in cell.displays[1]["text/html"]
     assert len(run(shell, "%llm -n 6 --seed 1 --show-tokens -q Hello").displays) == 0
-    assert len(run(shell, "%llm -n 6 --choices a,b --show-tokens Hello").displays) == 1
+    assert len(run(shell, "%llm -n 6 --choices a,b --show-tokens Hello").displays) == 2
 
 
 def test_a_column_is_asked_for_row_by_row_and_shown_from_its_start(

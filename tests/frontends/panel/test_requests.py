@@ -308,3 +308,20 @@ def test_a_prompt_may_begin_with_the_shape_of_its_answer(
     notice = front.command("--schema int How many?")
     assert "has not the shape" in notice["markdown"]
     front.wait_until(lambda front: front.texts == ["bad", "1", "2", "x"])
+
+
+def test_an_answer_with_a_shape_is_asked_again_in_that_shape(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    front = make_front()
+    scripted.replies.extend(['{"name": "Ann"}', '{"name": "Bob"}', "free"])
+    turn = front.say("--schema name --reason 5 Who?")
+    assert turn["text"] == '```json\n{"name": "Ann"}\n```'  # no Markdown: `*` stays as it is
+    again = front.regenerate(turn["number"], seed=7, temperature=None)
+    assert again["text"] == '```json\n{"name": "Bob"}\n```'
+    first, second = scripted.requests
+    assert (second.constraint, second.prompt) == (first.constraint, first.prompt)
+    assert (second.params.reason, second.params.seed) == (5, 7)
+    free = front.say("And?")
+    assert front.regenerate(free["number"], seed=7, temperature=None)["text"] != free["text"]
+    assert scripted.requests[-1].constraint is None
