@@ -40,15 +40,16 @@ _FORMS = {
 }
 FORM_WORDS = dict(_FORMS.values())
 
+_NAMED = ("$defs", "definitions")
 _SEVERAL = ("prefixItems", "anyOf", "oneOf", "allOf")
 _TOLD = {"title", "description", "default", "type"}  # which say nothing of a value's parts
 _MIXED = {"anyOf", "oneOf", "allOf", "$ref", "if"}  # beside which fields are not all there are
 _PLAIN = (str, int, float, type(None))  # what may be one of some values
 _NO_KEYS = ("int", "float", "decimal", "bool")  # of a dict, which has texts
 _MAX_REFS = 100
+_MOST = 10**18  # which a whole number is between, that it may not have digits without end
 _NO_SCHEMA = "JSON has nothing"  # marks in its place what has no schema
 _OPEN = "it says nothing of what may stand there"
-_ENDLESS = "it holds itself, so it would never end"
 # What to write instead, by what is said of the fault.
 _INSTEAD = {
     "uniqueItems": "list[…]",
@@ -58,7 +59,7 @@ _INSTEAD = {
     "oneOf": "anyOf, or a field that tells them apart",
     _NO_SCHEMA: "str, list[str] or a class with fields",
     _OPEN: "a type for it, as str, list[str], dict[str, int] or a class with fields",
-    _ENDLESS: "… | None or list[…]",
+    "arbitrary_types_allowed": "a type, as list[str], or choices=[…]",
     "Unimplemented": "the schema without that, and check the value yourself",
 }
 
@@ -108,7 +109,8 @@ class _Written(GenerateJsonSchema):
 
 def refusal(path: str, why: str) -> OptionError:
     """What is said of a shape that no answer can be held to: which field, why, and what can be."""
-    place = f"The field {path.lstrip('.')}" if "." in path else "This shape"
+    name = path if path.isidentifier() else "This shape"
+    place = f"The field {path.lstrip('.')}" if "." in path else name
     instead = (f" Write instead: {words}." for sign, words in _INSTEAD.items() if sign in why)
     return OptionError(f"{place} cannot be asked of a model: {why}.{next(instead, '')}")
 
@@ -170,9 +172,20 @@ def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
 
 def check(root: Schema) -> None:
     """Refuse a schema that no answer can be held to, naming the innermost field that is why."""
-    found = _problem(root, root, problem_of(json_grammar(root)))
-    if found is not None:
-        raise refusal(*found)
+    whole = problem_of(json_grammar(root))
+    named: Schema = {key: root[key] for key in _NAMED if key in root}
+    for path, part in _parts(root, ""):
+        if part is False:
+            continue
+        schema: Schema = {} if part is True else part
+        said = {key for key, value in schema.items() if value != {} and not isinstance(value, bool)}
+        why = schema.get(_NO_SCHEMA, "")
+        if schema.get("type", "object") in ("object", "array") and not said - _TOLD:
+            why = _OPEN
+        elif whole and not why:
+            why = problem_of(json_grammar({**named, **schema})) if path else whole
+        if why:
+            raise refusal(path, why)
 
 
 def json_grammar(root: Schema) -> Grammar:
@@ -181,7 +194,7 @@ def json_grammar(root: Schema) -> Grammar:
 
 
 def closed(schema: Any) -> Any:
-    """A schema whose objects have the fields it names and no others, which might go on for ever."""
+    """A schema of values that end: whole numbers of some digits, objects of the fields it names."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict) or ("properties" in schema and _MIXED & set(schema)):
@@ -190,77 +203,40 @@ def closed(schema: Any) -> Any:
     is_object = made.get("type") == "object" and {"properties", "patternProperties"} & set(made)
     if is_object and made.get("additionalProperties", True) is True:
         made["additionalProperties"] = False
+    if "integer" in made.get("type", ()) and not {"const", "enum"} & set(made):
+        made = {"minimum": -_MOST, "maximum": _MOST, **made}
     return made
 
 
-def _problem(
-    schema: Any, root: Schema, whole: str, path: str = "", above: frozenset[str] = frozenset()
-) -> tuple[str, str] | None:
-    """Where in a schema what is wrong with the whole one, and what that is."""
-    if not isinstance(schema, dict):
-        return None if schema is False else (path, _OPEN)
-    ref = schema.get("$ref")
-    target = {} if ref is None or ref in above else resolved(schema, root)
-    for step, part in (*_parts(schema), *[("", target)] * bool(target)):
-        found = _problem(part, root, whole, path + step, above | {str(ref)})
-        if found is not None:
-            return found
-    why = schema.get(_NO_SCHEMA)
-    said = {key for key, value in schema.items() if value != {} and not isinstance(value, bool)}
-    if schema.get("type", "object") in ("object", "array") and not said - _TOLD:
-        why = _OPEN
-    elif not why and not _ends(schema, root):
-        why = _ENDLESS
-    elif not why and whole:
-        kept: Schema = {key: root[key] for key in ("$defs", "definitions") if key in root}
-        why = problem_of(json_grammar({**kept, **schema})) if path else whole
-    return (path, why) if why else None
-
-
-def _ends(schema: Any, root: Schema, above: frozenset[str] = frozenset()) -> bool:
-    """Whether there is a value that does not hold another of its own kind for ever."""
-    if not isinstance(schema, dict):
-        return True
-    ref = schema.get("$ref")
-    if ref is not None:
-        return ref not in above and _ends(resolved(schema, root), root, above | {ref})
-    fields, least = schema.get("properties", {}), schema.get("minItems", 0)
-    needed = [fields[name] for name in schema.get("required", ()) if name in fields]
-    needed += [*schema.get("prefixItems", ()), schema.get("items")] if least else []
-    ways: Any = schema.get("anyOf", schema.get("oneOf", (True,)))
-    some = any(_ends(way, root, above) for way in ways)
-    return some and all(_ends(part, root, above) for part in needed)
-
-
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """A schema, or what it refers to within the whole one; nothing where that is not there."""
+    """A schema, or what it refers to by its place in the whole one; nothing by another name."""
     for _ in range(_MAX_REFS):
-        ref = schema.get("$ref")
-        if not isinstance(ref, str):
+        if "$ref" not in schema:
             return schema
-        start, *steps = unquote(ref).replace("~1", "\0").split("/")
+        start, *steps = unquote(schema["$ref"]).split("/")
         found: Any = root if start == "#" else {}
-        try:
-            for step in steps:
-                key = step.replace("\0", "/").replace("~0", "~")
-                found = found[int(key) if isinstance(found, list) else key]
-        except (LookupError, ValueError, TypeError):
-            return {}
+        for step in steps:
+            key = step.replace("~1", "/").replace("~0", "~")
+            found = found[int(key)] if isinstance(found, list) else found.get(key, {})
         schema = found if isinstance(found, dict) else {}
     return {}
 
 
-def _parts(schema: Schema) -> Iterator[tuple[str, Any]]:
-    """The schemas inside one, each with the step of a path that leads to what it describes."""
-    for name, part in schema.get("properties", {}).items():
-        yield f".{name}", part
-    free = [*schema.get("patternProperties", {}).values()]
-    for part in (*free, schema.get("items"), schema.get("additionalProperties")):
-        if isinstance(part, dict):
-            yield "[]", part
-    for key in _SEVERAL:
-        for number, part in enumerate(schema.get(key, ())):
-            yield (f"[{number}]" if key == "prefixItems" else ""), part
+def _parts(schema: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The schemas in one and it itself, inner ones first, with the paths of what they describe."""
+    if isinstance(schema, dict):
+        named = [item for key in _NAMED for item in schema.get(key, {}).items()]
+        steps = [(name, part) for name, part in named if part not in ({}, True)]  # JsonValue
+        steps += [(f".{name}", part) for name, part in schema.get("properties", {}).items()]
+        free = [*schema.get("patternProperties", {}).values()]
+        free += [schema.get("items"), schema.get("additionalProperties")]
+        steps += [("[]", part) for part in free if isinstance(part, dict)]
+        for key in _SEVERAL:
+            for number, part in enumerate(schema.get(key, ())):
+                steps.append((f"[{number}]" if key == "prefixItems" else "", part))
+        for step, part in steps:
+            yield from _parts(part, path + step)
+    yield path, schema
 
 
 def options_in(schema: Any, root: Schema) -> list[tuple[str, Any]] | None:
@@ -283,5 +259,5 @@ def label_of(value: object) -> str:
     """What a model writes for one of a few values where nothing stands around it."""
     if isinstance(value, Enum):
         return value.value if isinstance(value.value, str) else value.name
-    words = {True: "yes", False: "no", None: "none"}
+    words = {True: "Yes", False: "No", None: "None"}  # the likeliest spelling
     return words[value] if value is None or isinstance(value, bool) else str(value)

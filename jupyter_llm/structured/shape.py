@@ -93,7 +93,7 @@ class Shape(Generic[T]):
         """
         try:
             return self.reader(text)
-        except ValueError as error:
+        except Exception as error:  # a validator of theirs may raise anything
             reason = f"The answer has not the shape it was to have: {_reason(error)}."
             raise ShapeError(reason, text=text, partial=self.partial(text)) from error
 
@@ -137,15 +137,21 @@ def shape_of(
         return schema
     if choices is not None:
         return _choice(_labels(choices))
-    return _of_json(schema) if schema is not None else _of_language(given[0], ways[given[0]])
+    if schema is None:
+        return _of_language(given[0], ways[given[0]])
+    try:
+        return _of_json(schema)
+    except RecursionError:
+        raise OptionError("This shape goes too deep for an answer: parts in parts in …") from None
 
 
-def _reason(error: ValueError) -> str:
+def _reason(error: Exception) -> str:
     """What is wrong with an answer, in a few words that begin with the field."""
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):
-        return str(error).rstrip(".")
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        return f"{kind}{error}".rstrip(".")
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 

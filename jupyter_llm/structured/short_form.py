@@ -37,11 +37,11 @@ def type_of(text: str) -> Any:
 def _kind(written: str) -> Any:
     if written.endswith("?"):
         return _kind(written[:-1]) | None
-    if "|" in written:
-        return Literal[tuple(part.strip() for part in written.split("|"))]
     items = re.fullmatch(r"list\[(.+)\]", written)
     if items:
         return list[_kind(items[1])]  # type: ignore[misc]
+    if "|" in written:
+        return Literal[tuple(part.strip() for part in written.split("|"))]
     if written not in _TYPES:
         hint = nearest(written, list(_TYPES), f"There are {', '.join(_TYPES)}, list[int], a|b|c.")
         raise OptionError(f"The short form of a shape has no type {written!r}. {hint}")

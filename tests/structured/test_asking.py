@@ -64,7 +64,7 @@ def test_without_a_shape_it_is_a_completion_as_ever(engine: ScriptedEngine) -> N
     ("options", "text", "value"),
     [
         ({"schema": Literal["good", "bad"]}, "bad", "bad"),
-        ({"schema": bool}, "yes", True),
+        ({"schema": bool}, "Yes", True),
         ({"schema": list[int]}, "[1, 2]", [1, 2]),
         ({"choices": ["good", "bad"]}, "good", "good"),
         ({"regex": "[0-9]+"}, "42", "42"),

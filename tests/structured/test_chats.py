@@ -24,7 +24,7 @@ ANN = '{"name": "Ann"}'
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> ScriptedEngine:
-    engine = ScriptedEngine([ANN, "yes", "Bye."])
+    engine = ScriptedEngine([ANN, "Yes", "Bye."])
     monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     return engine
 
@@ -40,7 +40,7 @@ def test_a_chat_answers_in_a_shape_and_remembers_the_text(engine: ScriptedEngine
     assert_type(bye, Completion)
     assert [turn.prompt for turn in chat.turns] == ["Who?", "Sure?", "Bye"]
     sent = messages_of(engine.requests[2].prompt)
-    assert [message.content for message in sent[1::2]] == [ANN, "yes"]
+    assert [message.content for message in sent[1::2]] == [ANN, "Yes"]
     assert engine.requests[2].constraint is None
 
 

@@ -125,7 +125,7 @@ def test_fields_are_compared_after_the_reasons_that_were_given(engine: Judge) ->
 
 
 def test_of_a_choice_it_is_known_already_and_by_its_values(engine: Judge) -> None:
-    LIKELY.update(yes=0.2, no=0.6)
+    LIKELY.update(Yes=0.2, No=0.6)
     answer = llm("Is it?", schema=bool)
     assert answer.value is False
     assert answer.probabilities == {True: pytest.approx(0.25), False: pytest.approx(0.75)}

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar, OneOf
+from jupyter_llm.engine.local.grammar import fits
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.shape import shape_of
 
@@ -48,11 +49,11 @@ def test_labels_stand_for_values() -> None:
     kinds = [bool, Literal["a", 3], Tone, Level, Tone | None]
     labels = [shape_of(kind).constraint for kind in kinds]
     expected = [
-        ("yes", "no"),
+        ("Yes", "No"),
         ("a", "3"),
         ("good", "bad"),
         ("LOW", "HIGH"),
-        ("good", "bad", "none"),
+        ("good", "bad", "None"),
     ]
     assert labels == [OneOf(texts) for texts in expected]
     values = [list(map(shape_of(kinds[n]).read, texts)) for n, texts in enumerate(expected)]
@@ -61,7 +62,7 @@ def test_labels_stand_for_values() -> None:
 
 def test_choices_may_be_values_of_any_kind() -> None:
     shape = shape_of(choices=["x", True, Level.LOW, 2.5, None])
-    assert shape.choices == ("x", "yes", "LOW", "2.5", "none")
+    assert shape.choices == ("x", "Yes", "LOW", "2.5", "None")
     assert [shape.read(label) for label in shape.choices] == ["x", True, Level.LOW, 2.5, None]
     assert shape_of(choices="good, bad").choices == ("good", "bad")
     assert shape_of(choices=["b", "a", "b"]).choices == ("b", "a")
@@ -141,6 +142,36 @@ def test_a_text_of_a_language_is_read_only_if_it_is_one() -> None:
         lark.read("hello")
 
 
+def test_a_schema_is_refused_that_goes_deeper_than_python_does() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"type": "array", "items": deep}
+    with pytest.raises(OptionError, match="too deep"):
+        shape_of(deep)
+
+
+@dataclass
+class Share:
+    of: int
+
+    def __post_init__(self) -> None:
+        self.of = 100 // self.of
+
+
+def test_whatever_a_check_of_theirs_raises_the_text_stays() -> None:
+    with pytest.raises(ShapeError, match="ZeroDivisionError: integer division") as caught:
+        shape_of(Share).read('{"of": 0}')
+    assert caught.value.partial == {"of": 0}
+
+
+def test_a_whole_number_has_an_end() -> None:
+    constraint = shape_of("count int, several list[int]").constraint
+    assert isinstance(constraint, Grammar)
+    for digits, is_one in (("-1" + "0" * 18, True), ("9" * 19, False)):
+        assert fits(constraint, f'{{"count": {digits}, "several": []}}') is is_one
+        assert fits(constraint, f'{{"count": 0, "several": [1, {digits}]}}') is is_one
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -186,7 +217,7 @@ def test_a_model_is_told_the_shape_in_the_form_that_it_has() -> None:
         "properties": {"a": {"type": ["string", "null"]}, "b": {"minimum": 1}},
     }
     assert shape_of(mixed).instruction.endswith('{"a": text | null, "b": value (from 1)}')
-    assert shape_of(bool).instruction == "Answer with one of: yes, no."
+    assert shape_of(bool).instruction == "Answer with one of: Yes, No."
     assert shape_of(choices=range(500)).instruction == shape_of(str).instruction == ""
 
 

@@ -17,6 +17,7 @@ from types import GenericAlias
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
 import pytest
+from annotated_types import Interval
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field, Json, SecretStr, TypeAdapter
@@ -106,8 +107,9 @@ EMPTY = '{"name": "", "age": 0, "tone": null}'
 NOON = "2024-02-29T12:00:00"
 Price = Annotated[decimal.Decimal, Field(ge=0, decimal_places=2, max_digits=6)]
 WORKS: list[tuple[Any, str, Any]] = [
-    (bool, "yes", True),
+    (bool, "Yes", True),
     (int, "-42", -42),
+    (int, str(10**18), 10**18),
     (Annotated[int, Field(ge=1, le=10)], "10", 10),
     (Annotated[int, Field(multiple_of=5)], "15", 15),
     (float, "-1.5e3", -1500.0),
@@ -124,10 +126,10 @@ WORKS: list[tuple[Any, str, Any]] = [
     (uuid.UUID, f'"{uuid.UUID(int=5)}"', uuid.UUID(int=5)),
     (ipaddress.IPv4Address, '"127.0.0.1"', ipaddress.IPv4Address("127.0.0.1")),
     (Literal["a", "b"], "b", "b"),
-    (Literal[1, "x", True] | None, "none", None),
+    (Literal[1, "x", True] | None, "None", None),
     (Tone, "bad", Tone.BAD),
     (Level, "HIGH", Level.HIGH),
-    (Tone | None, "none", None),
+    (Tone | None, "None", None),
     (Literal[Level.LOW] | bool, "LOW", Level.LOW),
     (int | None, "null", None),
     (int | str, '"1"', "1"),
@@ -225,10 +227,6 @@ class Bags(BaseModel):
     bags: list[Bag]
 
 
-class Endless(BaseModel):
-    more: Endless
-
-
 class Nothing(BaseModel):
     pass
 
@@ -260,8 +258,7 @@ REFUSED: list[tuple[Any, str]] = [
     (set[int], r"uniqueItems.* Write instead: list\[…\]"),
     (frozenset[str], "uniqueItems"),
     (Bag, r"The field tags cannot .*uniqueItems"),
-    (Bags, r"The field bags\[\]\.tags cannot "),
-    (fields(b=Bags), r"The field b\.bags\[\]\.tags cannot "),
+    (Bags, r"The field Bag\.tags cannot "),
     (dict[Literal["a", "b"], int], "propertyNames.* a TypedDict"),
     (fields(d=dict[Tone, int]), "The field d cannot .*propertyNames"),
     (fields(d=dict[int, int]), r"The field d cannot .* dict\[str, …\]"),
@@ -275,27 +272,25 @@ REFUSED: list[tuple[Any, str]] = [
     (fields(a=dict), "The field a cannot .*says nothing"),
     (fields(a=dict[str, Any]), r"The field a cannot .*says nothing"),
     (fields(o=object), "The field o cannot .*says nothing"),
-    (fields(n=Nothing), "The field n cannot .*says nothing"),
+    (fields(n=Nothing), "Nothing cannot .*says nothing"),
     (Nothing, "This shape cannot .*says nothing"),
-    (Endless, "The field more cannot .*never end"),
-    (fields(t=tuple[Endless, int]), r"The field t\[0\]\.more cannot .*never end"),
     (fields(c=Callable[[], int]), "The field c cannot .*nothing for Callable"),
     (fields(c=complex), "The field c cannot .*nothing for complex"),
     (fields(j=Json[int]), "The field j cannot .*nothing for json"),
     (fields(i=typing.Iterable[int]), "The field i cannot .*nothing for generator"),
-    (Holder, "The field thing cannot .*Thing"),
-    (fields(h=list[Holder]), r"The field h\[\]\.thing cannot .*Thing"),
-    (fields(u=int | Thing), "The field u cannot .*Thing"),
+    (Holder, "The field Holder.thing cannot .*Thing"),
+    (fields(h=list[Holder]), "The field Holder.thing cannot .*Thing"),
+    (fields(u=int | Thing), "The field Fields.u cannot .*Thing"),
     (fields(c=Coded), r"The field c\.code cannot .*look-around"),
     (Strange, "The field x cannot .*literal"),
     (fields(n=Annotated[int, Field(ge=5, le=3)]), "The field n cannot .*greater than"),
     (list["Unknown"], "'Unknown' is not defined"),  # type: ignore[name-defined]  # noqa: F821
     (Old, "typing_extensions.TypedDict"),
     (Literal[1, "1"], "1 and '1' would both be written '1'"),
-    (Literal["none"] | None, "would both be written 'none'"),
+    (Literal["None"] | None, "would both be written 'None'"),
     (print, "a function"),
     (lambda: 1, "a function"),
-    (5, "for 5"),
+    (5, r"for 5.* Write instead: a type, as list\[str\], or choices=\[…\]"),
     ({}, "says nothing"),
     ({"type": "object"}, "says nothing"),
     ({"type": "objct"}, "'objct' is not"),
@@ -328,7 +323,8 @@ def test_what_no_answer_can_be_held_to_is_refused_by_its_field(kind: Any, said: 
     assert "\n" not in str(caught.value)
 
 
-plain = st.sampled_from([int, bool, str, Tone, Level, Literal["a", 1], int | None, dt.date])
+Whole = Annotated[int, Interval(ge=-(10**18), le=10**18)]
+plain = st.sampled_from([Whole, bool, str, Tone, Level, Literal["a", 1], Whole | None, dt.date])
 kinds: Any = st.recursive(
     plain,
     lambda inner: st.one_of(

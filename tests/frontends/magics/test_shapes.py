@@ -48,7 +48,7 @@ def named(shell: InteractiveShell) -> None:
         ("--schema Person", ANN, Person(name="Ann", age=3)),
         ('--schema "list[Person]"', f"[{ANN}]", [Person(name="Ann", age=3)]),
         ("--schema Tone", "bad", Tone.BAD),
-        ("--schema bool", "yes", True),
+        ("--schema bool", "Yes", True),
         ("--choices tones", "bad", "bad"),
         ('--choices "good, so so"', "so so", "so so"),
         ("""--choices '["a, b", "c"]'""", "a, b", "a, b"),
