@@ -20,6 +20,7 @@ from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.records import landed
 
 HASH = "0123456789abcdef" * 4
+TIME = "2026-11-26T12:00:00Z"  # the same however long a test takes: it is part of the digest
 
 
 def record(text: str = "Yes", **changes: Any) -> Provenance:
@@ -39,7 +40,7 @@ def record(text: str = "Yes", **changes: Any) -> Provenance:
         usage=Usage(prompt_tokens=3, cached_tokens=1, completion_tokens=2),
         finish_reason="stop",
     )
-    return replace(made, **changes)
+    return replace(made, **{"time": TIME, **changes})
 
 
 def shown(text: str, made: Provenance | Mapping[str, Any] | None, note: str = "") -> Any:
