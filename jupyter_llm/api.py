@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.structured.asking import FunctionOptions, PromptOptions, ShapeOptions
-    from jupyter_llm.structured.chats import ShapedChat
     from jupyter_llm.structured.columns import ColumnOptions, MapOptions
     from jupyter_llm.structured.functions import ModelFunction
     from jupyter_llm.structured.kept import KeptAnswers
@@ -72,7 +72,7 @@ class LLM:
         self.notebook.watch(self.prompts.follow)
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
-        self.chats = Chats(self.current, self.timeline, self.answers, self.archive, _new_chat)
+        self.chats = Chats(self.current, self.timeline, self.answers, self.archive, _ask_in_chat)
 
     @cached_property
     def kept(self) -> KeptAnswers:
@@ -108,10 +108,6 @@ class LLM:
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...
     @overload
-    def stream(
-        self, prompt: AnyPrompt, *, schema: type[T], **options: Unpack[PromptOptions]
-    ) -> ShapedStream[T]: ...
-    @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]) -> ShapedStream[Any]: ...
     def stream(self, prompt: AnyPrompt, *, model: str | None = None, **options: Any) -> Any:
         """Answer one prompt piece by piece: iterate over the chunks.
@@ -129,10 +125,6 @@ class LLM:
     async def acomplete(
         self, prompt: AnyPrompt, **options: Unpack[PromptOptions]
     ) -> Completion: ...
-    @overload
-    async def acomplete(
-        self, prompt: AnyPrompt, *, schema: type[T], **options: Unpack[PromptOptions]
-    ) -> ShapedAnswer[T]: ...
     @overload
     async def acomplete(
         self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]
@@ -164,10 +156,6 @@ class LLM:
     def batch(
         self, prompts: Iterable[AnyPrompt], **options: Unpack[PromptOptions]
     ) -> list[Completion]: ...
-    @overload
-    def batch(
-        self, prompts: Iterable[AnyPrompt], *, schema: type[T], **options: Unpack[PromptOptions]
-    ) -> list[ShapedAnswer[T]]: ...
     @overload
     def batch(
         self, prompts: Iterable[AnyPrompt], **options: Unpack[ShapeOptions]
@@ -411,12 +399,12 @@ class LLM:
         request = request_of(prompt, system, raw=raw, is_pinned=pin, sampling=sampling)
         self.current.get(model).prefill(request)
 
-    def chat(self, name: str | None = None, *, system: str | None = None) -> ShapedChat:
+    def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
         """The conversation of that name, or a new one of its own without a name.
 
         Names are shared with `%%llm --chat NAME`; plain `%%llm` cells talk in "default".
         """
-        return cast("ShapedChat", self.chats.get(name, system=system))
+        return self.chats.get(name, system=system)
 
     def use(
         self,
@@ -691,10 +679,10 @@ class LLM:
         return verify(answers, self.current.named, self.prompts.find, show=show_progress)
 
 
-def _new_chat(*args: Any, **options: Any) -> ShapedChat:
-    from jupyter_llm.structured.chats import ShapedChat
+def _ask_in_chat(chat: Chat, prompt: str, options: dict[str, Any]) -> Any:
+    from jupyter_llm.structured.asking import ask_in_chat
 
-    return ShapedChat(*args, **options)
+    return ask_in_chat(chat, prompt, options)
 
 
 def _name_of(subject: object) -> str:

@@ -287,10 +287,10 @@ class Branches:
         return (self.prompts(told) | past) - self.prompts(self._all.keys() - told)
 
     def prompts(self, numbers: Iterable[int] | None = None) -> set[str]:
-        """The hashes of the prompts of some numbers, or of all there are."""
+        """What the prompts of some numbers are kept under, or of all there are."""
         turns = self._turns(self._all if numbers is None else numbers)
         made = [turn.completion.provenance for turn in turns]
-        return {record.prompt_sha256 for record in made if record is not None}
+        return {record.prompt_key for record in made if record is not None}
 
     def of_origin(self, is_wanted: Callable[[Any], bool]) -> dict[int, Hashable]:
         """The origins that are wanted, by number, on all branches."""
@@ -436,7 +436,7 @@ class Branches:
     def _let_go(self, number: int, completion: Completion) -> None:
         """Note the prompt of an answer that no longer counts, or never did: it is kept still."""
         if completion.provenance is not None:
-            told = self.past_prompts.setdefault(completion.provenance.prompt_sha256, set())
+            told = self.past_prompts.setdefault(completion.provenance.prompt_key, set())
             told.update(self._path_to(number))
 
     # What is changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import ChatNameError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Chats:
     """The named chats with the current model; those on the disk come when asked for.
 
-    `make` makes them, if they are to be more than a `Chat`. Safe from any thread.
+    `ask` asks a chat with options as people write them. Safe from any thread.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class Chats:
         timeline: Timeline,
         answers: AnswerLog,
         archive: Archive,
-        make: Callable[..., Chat] | None = None,
+        ask: Callable[[Chat, str, dict[str, Any]], Any],
     ) -> None:
-        self._make = make
         self._current = current
         self._timeline = timeline
         self._answers = answers
         self._archive = archive
+        self._ask = ask
         self._chats: dict[str, Chat] = {}
         self._lock = threading.Lock()
 
@@ -67,9 +67,8 @@ class Chats:
     def _new(self, name: str | None, system: str | None) -> Chat:
         from jupyter_llm.chat.conversation import Chat  # only now: `llm` is light to import
 
-        return (self._make or Chat)(
-            self._current, self._timeline, self._answers, self._archive, name, system=system
-        )
+        seams = self._current, self._timeline, self._answers, self._archive, self._ask
+        return Chat(*seams, name, system=system)
 
     def __iter__(self) -> Iterator[Chat]:
         """Iterate over the chats that have a name, in the order they were first asked for."""

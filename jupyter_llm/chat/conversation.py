@@ -7,10 +7,10 @@ import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from jupyter_llm.chat.archive import Archive
-from jupyter_llm.chat.asked import asked_with, variables_about
+from jupyter_llm.chat.asked import variables_about
 from jupyter_llm.chat.branches import Branches, Exchange, Sending
 from jupyter_llm.chat.budget import (
     ContextMode,
@@ -79,6 +79,7 @@ class Chat:
         timeline: Timeline,
         answers: AnswerLog,
         archive: Archive,
+        ask: Callable[[Chat, str, dict[str, Any]], Any],
         name: str | None = None,
         *,
         system: str | None = None,
@@ -88,6 +89,7 @@ class Chat:
         self.current = current
         self._answers = answers
         self._archive = archive
+        self._ask = ask  # knows of shapes, of which nobody here does
         self._systems = SystemTexts(system)
         self._branches = Branches()
         self._firsts: dict[Hashable, When] = {}  # when each origin was first answered
@@ -99,36 +101,36 @@ class Chat:
         self.last_draft = ""
         self._counted: tuple[Engine, tuple[Message, ...], int] | None = None
 
+    @overload
     def __call__(
         self,
         prompt: str,
         *,
-        model: str | None = None,
-        context: ContextMode = "none",
+        model: str | None = ...,
+        context: ContextMode = ...,
         **sampling: Unpack[SamplingOptions],
-    ) -> Completion:
-        """Send a prompt, wait for the answer and remember both."""
-        return self.stream(prompt, model=model, context=context, **sampling).result()
+    ) -> Completion: ...
+    @overload
+    def __call__(self, prompt: str, **options: Any) -> Any: ...
+    def __call__(self, prompt: str, **options: Any) -> Any:
+        """Send a prompt, wait for the answer and remember both.
 
-    def stream(
-        self,
-        prompt: str,
-        *,
-        show_progress: ShowProgress | None = None,
-        on_begin: Callable[[int], None] | None = None,
-        **options: Any,
-    ) -> Stream:
+        It may have a shape, as in `llm(…)`; later prompts tell the model its text.
+        """
+        return self.stream(prompt, **options).result()
+
+    def stream(self, prompt: str, **options: Any) -> Any:
         """Send a prompt and return its stream; `send` explains the callbacks.
 
-        The options are those of `Asked`, and the sampling options.
+        The options are those of `Asked`, the sampling options, and a shape, with which it is a
+        `ShapedStream`.
 
         Raises
         ------
         TurnNotFoundError
             There is no turn `after` which it could be sent.
         """
-        asked = asked_with(prompt, options)
-        return self.send(asked, show_progress=show_progress, on_begin=on_begin)[0]
+        return self._ask(self, prompt, options)
 
     def send(
         self,
@@ -644,7 +646,7 @@ class Chat:
         made = None if future.exception() is not None else future.result().provenance
         if made is not None:
             with self._lock:
-                prompts = {made.prompt_sha256} - self._branches.prompts()
+                prompts = {made.prompt_key} - self._branches.prompts()
             self._answers.forget(prompts)
 
     def _write_origins(self, work: Any, origins: Iterable[Hashable]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from jupyter_llm._version import __version__
 from jupyter_llm.common.bars import Step
 from jupyter_llm.common.tables import count_of
+from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.options import FinishReason, SamplingParams
 from jupyter_llm.engine.provenance import (
     Provenance,
@@ -194,7 +195,7 @@ def answer_record(
     reasoning: str = "",
     usage: Usage,
     finish_reason: FinishReason,
-    is_constrained: bool = False,
+    constraint: Constraint | None = None,
 ) -> Provenance:
     """Record an answer that was written just now."""
     return Provenance(
@@ -213,7 +214,8 @@ def answer_record(
         machine=machine_name(),
         package=f"jupyter_llm {__version__}",
         time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        is_constrained=is_constrained,
+        is_constrained=constraint is not None,
+        constraint_sha256=text_sha256(repr(constraint)) if constraint is not None else None,
     )
 
 

@@ -38,6 +38,7 @@ _MAX_COUNT = 2**53  # beyond it a front end's numbers are no longer whole
 _MAY_BE_MISSING = {
     "may_repeat": True,
     "is_constrained": False,
+    "constraint_sha256": None,
     "adapter": None,
     "think": None,
     "reasoning_sha256": None,
@@ -144,7 +145,8 @@ class Provenance:
     lane it ran in. `exact` says whether the same text was promised. The hashes are over the token
     ids of the prompt, the text the model wrote, what it thought before that, if anything, and, for
     code that landed in a cell, its source then. `pieces` tell whether a line of it stands.
-    `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`.
+    `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`;
+    the hash over that is not in older records.
 
     A record that was read keeps the digest it came with: `is_altered` tells that it was edited.
     """
@@ -166,9 +168,17 @@ class Provenance:
     kind: RecordKind = "answer"
     source_sha256: str | None = None
     is_constrained: bool = False
+    constraint_sha256: str | None = None
     reasoning_sha256: str | None = None
     pieces: str | None = None
     stated_digest: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def prompt_key(self) -> str:
+        """What its prompt is kept under, with what its answer had to look like."""
+        if self.constraint_sha256 is None:
+            return self.prompt_sha256
+        return text_sha256(f"{self.prompt_sha256} {self.constraint_sha256}")
 
     @property
     def digest(self) -> str:
@@ -282,6 +292,6 @@ def _record_type() -> Any:
         context=object_of(ContextSettings, n_ctx=count, n_batch=count, n_gpu_layers=number | None),
         **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), count),
         **dict.fromkeys(("prompt_sha256", "text_sha256", "digest"), sha256),
-        **dict.fromkeys(("source_sha256", "reasoning_sha256"), sha256 | None),
+        **dict.fromkeys(("source_sha256", "constraint_sha256", "reasoning_sha256"), sha256 | None),
         time=time,
     )

@@ -119,11 +119,14 @@ class Request:
 
     The answer begins with `answer_prefix`. It is plain text that the model reads as if it had
     written it: it counts as prompt tokens, and neither the completion nor a stop text sees it.
-    `prefill` leaves it out. A `constraint` holds for what comes after it.
+    `prefill` leaves it out. A `constraint` holds for what comes after it. What was written freely
+    before it, as `reason` and `think` say, is the `reasoning`: a model that thinks reads it between
+    its marks.
     """
 
     prompt: Prompt
     params: SamplingParams = field(default_factory=SamplingParams)
+    reasoning: str = ""
     answer_prefix: str = ""
     constraint: Constraint | None = None
     conversation: str | None = None

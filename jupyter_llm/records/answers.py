@@ -92,28 +92,28 @@ class AnswerLog:
         is_private = request.is_private
         self._answers.append(Answer(_last_line(prompt), record, text, prompt, is_private))
         if not is_private:
-            self._store.keep(record.prompt_sha256, prompt)
+            self._store.keep(record.prompt_key, prompt)
             from jupyter_llm.models.discover import note_answer  # reads files' headers
 
             note_answer(future.result().model)
 
-    def prompt_of(self, prompt_sha256: str) -> KeptPrompt | None:
-        """A prompt by the hash of its tokens: of this kernel, also a private one, or as kept."""
+    def prompt_of(self, key: str) -> KeptPrompt | None:
+        """A prompt by its key: of this kernel, also a private one, or as kept."""
         for answer in self:
             record = answer.record
-            if isinstance(record, Provenance) and record.prompt_sha256 == prompt_sha256:
+            if isinstance(record, Provenance) and record.prompt_key == key:
                 return answer.prompt
-        return self._store.find(prompt_sha256)
+        return self._store.find(key)
 
-    def forget(self, prompt_sha256s: Collection[str]) -> None:
+    def forget(self, keys: Collection[str]) -> None:
         """Forget the answers to some prompts, and remove these from the disk."""
         self._take_in()  # or what the engine has not told yet would be kept after this
         with self._lock:  # else the engine's thread may push one out that is to be removed
             for answer in list(self._answers):
                 record = answer.record
-                if isinstance(record, Provenance) and record.prompt_sha256 in prompt_sha256s:
+                if isinstance(record, Provenance) and record.prompt_key in keys:
                     self._answers.remove(answer)
-        self._store.forget(prompt_sha256s)
+        self._store.forget(keys)
 
     def clear(self) -> None:
         """Forget all answers, and remove all prompts of this notebook from the disk."""

@@ -1,4 +1,4 @@
-"""Keeps prompts on disk under the hash of their tokens, so that an answer can be written again."""
+"""Keeps prompts on disk, so that an answer can be written again."""
 
 from __future__ import annotations
 
@@ -97,15 +97,15 @@ class PromptStore:
         self.cleared = Watchers()
         """Who else keeps what was asked in a notebook, and is to clear it, too."""
 
-    def keep(self, prompt_sha256: str, prompt: KeptPrompt) -> None:
+    def keep(self, key: str, prompt: KeptPrompt) -> None:
         """Write a prompt in the background; returns at once."""
-        if _NAME.fullmatch(prompt_sha256):
-            keep = partial(_keep, prompt_sha256, prompt, time.time(), self._owner)
+        if _NAME.fullmatch(key):
+            keep = partial(_keep, key, prompt, time.time(), self._owner)
             store().write(_SCHEMA, keep)
 
-    def forget(self, prompt_sha256s: Iterable[str]) -> None:
+    def forget(self, keys: Iterable[str]) -> None:
         """Remove prompts from the disk, in the background; returns at once."""
-        names = [(name,) for name in prompt_sha256s]
+        names = [(name,) for name in keys]
         statement = "DELETE FROM prompts WHERE sha256 = ?"
         store().write(_SCHEMA, lambda connection: connection.executemany(statement, names))
 
@@ -125,9 +125,9 @@ class PromptStore:
         path = self._notebook()
         return None if path is None else _owner(path)
 
-    def find(self, prompt_sha256: str) -> KeptPrompt | None:
+    def find(self, key: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
-        statement, name = "SELECT prompt FROM prompts WHERE sha256 = ?", (prompt_sha256,)
+        statement, name = "SELECT prompt FROM prompts WHERE sha256 = ?", (key,)
         row = store().read(_SCHEMA, lambda one: one.execute(statement, name).fetchone(), None)
         if row is None:
             return None
@@ -135,9 +135,9 @@ class PromptStore:
             prompt = _unpacked(row[0])
         except (DamagedValueError, zlib.error) as error:
             logger.info("A damaged prompt is removed: %s", error)
-            self.forget([prompt_sha256])
+            self.forget([key])
             return None
-        _write(_TOUCH, time.time(), prompt_sha256)
+        _write(_TOUCH, time.time(), key)
         return prompt
 
 
@@ -150,27 +150,23 @@ def _owner(notebook: Path) -> bytes:
 
 
 def _keep(
-    prompt_sha256: str,
+    key: str,
     prompt: KeptPrompt,
     used_at: float,
     owner: bytes | None,
     connection: Connection,
 ) -> None:
-    """Keep a prompt that is not known yet, and drop the least recently used above the cap.
-
-    One with a constraint is as good for what was free, but not the other way about.
-    """
-    is_known = connection.execute(_TOUCH, (used_at, prompt_sha256)).rowcount > 0
-    if is_known and prompt.constraint is None:
+    """Keep a prompt that is not known yet, and drop the least recently used above the cap."""
+    if connection.execute(_TOUCH, (used_at, key)).rowcount > 0:
         return
     data = erasable(zlib.compress(packed(prompt)))
     connection.execute(
-        "REPLACE INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)",
-        (prompt_sha256, used_at, len(data), data, owner),
+        "INSERT INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)",
+        (key, used_at, len(data), data, owner),
     )
     (total,) = connection.execute("SELECT sum(size) FROM prompts").fetchone()
     oldest = connection.execute(
-        "SELECT id, size FROM prompts WHERE sha256 != ? ORDER BY used_at", (prompt_sha256,)
+        "SELECT id, size FROM prompts WHERE sha256 != ? ORDER BY used_at", (key,)
     )
     dropped = []
     for number, size in oldest if total > _MAX_BYTES else ():

@@ -67,7 +67,7 @@ def _asked(
         raise NotReplayable("there is nothing in it")
     if completion.reasoning:
         raise NotReplayable("the model thought first; ask with logprobs=5, and they come with it")
-    kept = prompt_of(record.prompt_sha256)
+    kept = prompt_of(record.prompt_key)
     if kept is None:
         raise NotReplayable("its prompt is not kept on this machine")
     params = replace(

@@ -163,7 +163,7 @@ class _Replayer:
     def _replay(self, answer: Answer, record: Provenance) -> Completion:
         if record.finish_reason == "cancelled" and not record.completion_tokens:
             raise NotReplayable("it was stopped before the first word")
-        prompt = answer.prompt or self.prompt_of(record.prompt_sha256)
+        prompt = answer.prompt or self.prompt_of(record.prompt_key)
         if prompt is None:
             raise NotReplayable("its prompt is not kept on this machine")
         try:
@@ -220,7 +220,7 @@ def verify(
 ) -> VerifyReport:
     """Write each answer again from its record and compare.
 
-    `engine_of` returns the engine of a model's name, `prompt_of` the prompt of a token hash.
+    `engine_of` returns the engine of a model's name, `prompt_of` the prompt of a key.
     Answers of one model are written one after another, so that each is loaded once; the verdicts
     are in the order of the answers. `show` is told how far it is.
     """

@@ -100,12 +100,9 @@ class ShapedAnswer(Generic[T]):
             return {}
         if self._request is None or self._engine is None:
             raise OptionError("How likely this answer was cannot be asked for: its prompt is gone.")
-        params = replace(self._request.params, reason=0, think=False)
-        before = self.reasoning and f"{self.reasoning}\n\n"  # it follows that still
+        params = replace(self._request.params, reason=0, think=False)  # which has been
         # Beside the conversation, so that what is resident of it stays.
-        request = replace(
-            self._request, params=params, answer_prefix=before, conversation=None, is_pinned=False
-        )
+        request = replace(self._request, params=params, reasoning=self.reasoning, conversation=None)
         whole = {"": replace(request, constraint=OneOf((self.text,)))}
         fields = field_requests(request, self.text, self._shape.choice_fields)
         asked = fields if self._shape.columns else whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from jupyter_llm.chat.asked import asked_with
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.engine.request import Request, chat_prompt
 from jupyter_llm.errors import OptionError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
     from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
@@ -68,24 +70,22 @@ def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
     return shape_of(**wanted)
 
 
-def asked(request: Request, shape: Shape[Any]) -> Request:
-    """The request for an answer of that shape; what is told of the shape is the model's to read.
-
-    Raw text goes on as it is, and nothing is told.
-    """
-    check_ends(request.params)
-    prompt = request.prompt
-    if isinstance(prompt, tuple):
-        prompt = (*prompt[:-1], prompt[-1].instructed(shape.instruction))
-    constraint = shape.for_prompt(input_of(prompt)).constraint
-    return replace(request, prompt=prompt, constraint=constraint)
-
-
 def asked_in_chat(asked: Asked, shape: Shape[Any]) -> Asked:
-    """The same for what a chat is asked; later prompts tell the text of the answer."""
+    """What a chat is asked, for an answer of that shape; later prompts tell its text."""
     check_ends(asked.params)
     constraint = shape.for_prompt(asked.prompt).constraint
     return replace(asked, constraint=constraint, instruction=shape.instruction)
+
+
+def ask_in_chat(chat: Chat, prompt: str, options: dict[str, Any]) -> Stream | ShapedStream[Any]:
+    """Send a prompt in a chat, with options as people write them."""
+    callbacks = {name: options.pop(name, None) for name in ("show_progress", "on_begin")}
+    shape = take_shape(options)
+    asked = asked_with(prompt, options)
+    if shape is None:
+        return chat.send(asked, **callbacks)[0]
+    stream, sending = chat.send(asked_in_chat(asked, shape), **callbacks)
+    return ShapedStream(stream, shape, sending.request, sending.engine)
 
 
 def check_ends(params: SamplingParams) -> None:
@@ -104,10 +104,18 @@ class Question(Generic[T]):
 
     @staticmethod
     def of(request: Request, shape: Shape[Any] | None) -> Question[Any]:
-        """Ask for an answer of a shape, if it is to have one."""
+        """Ask for an answer of a shape, if it is to have one.
+
+        Raw text goes on as it is, and the model is told nothing of the shape.
+        """
         if shape is None:
             return Question(request)
-        return Question(asked(request, shape), shape)
+        check_ends(request.params)
+        prompt = request.prompt
+        if isinstance(prompt, tuple):
+            prompt = (*prompt[:-1], prompt[-1].instructed(shape.instruction))
+        constraint = shape.for_prompt(input_of(prompt)).constraint
+        return Question(replace(request, prompt=prompt, constraint=constraint), shape)
 
     @staticmethod
     def several(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property, partial, update_wrapper
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from jupyter_llm.common.expressions import interpolate, shield
@@ -54,17 +55,14 @@ class ModelFunction(Generic[P, R]):
         self._options = dict(given)
         self._model, self._system = given.pop("model", None), given.pop("system", None)
         self._params = sampling_params(given)
-        self._function, self._llm = function, llm
-        self._parameters = inspect.signature(function).parameters
-        self._first: tuple[object, ...] = ()  # whose method it is
-        self._num_selves = 0  # parameters that are, which the model is not told
-
-    def __set_name__(self, _owner: type, _name: str) -> None:
-        self._num_selves = 1
+        self._function: Callable[..., Any] = function
+        self._llm = llm
 
     def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
         bound = copy.copy(self)
-        bound._first = () if instance is None else (instance,)  # noqa: SLF001  it is one of ours
+        bound._function = MethodType(self._function, instance)  # noqa: SLF001  it is one of ours
         return bound
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -119,7 +117,7 @@ class ModelFunction(Generic[P, R]):
             with suppress(SyntaxError):
                 nodes = ast.walk(ast.parse(source[2:-2].strip(), mode="eval"))
                 named |= {node.id for node in nodes if isinstance(node, ast.Name)}
-        others = [name for name in [*self._parameters][self._num_selves :] if name not in named]
+        others = [name for name in self._told.parameters if name not in named]
         lines = "\n".join(f"{name}: {{{{{name}}}}}" for name in others)
         return f"{text}\n\n{lines}" if lines else text
 
@@ -128,19 +126,24 @@ class ModelFunction(Generic[P, R]):
         """The examples, as if the model had answered them."""
         turns = []
         for args, result in self._examples:
-            values = args if isinstance(args, tuple) else (args,)
-            asked = self._text((*(None,) * self._num_selves, *values), {})
+            asked = self._text(self._told.bind(*args if isinstance(args, tuple) else (args,)))
             turns += [Message("user", asked), Message("assistant", _written(result, self._shape))]
         return tuple(turns)
 
-    def _text(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
-        bound = inspect.signature(self._function).bind(*args, **kwargs)
+    @property
+    def _told(self) -> inspect.Signature:
+        """What the model is told of: not whose method it is."""
+        parameters = inspect.signature(self._function).parameters.values()
+        return inspect.Signature([one for one in parameters if one.name not in ("self", "cls")])
+
+    def _text(self, bound: inspect.BoundArguments) -> str:
         bound.apply_defaults()
-        values = dict([*bound.arguments.items()][self._num_selves :])
-        return interpolate(self._template, lambda text: _told(eval(text, {**values})))  # noqa: S307
+        known = bound.arguments
+        return interpolate(self._template, lambda text: _said(eval(text, {**known})))  # noqa: S307
 
     def _question(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Question[R]:
-        asked = Message("user", self._text((*self._first, *args), kwargs))
+        bound = inspect.signature(self._function).bind(*args, **kwargs)
+        asked = Message("user", self._text(bound))
         system = [Message("system", self._system)] if self._system else []
         prompt = (*system, *self._turns, asked)
         return Question.of(Request(prompt=prompt, params=self._params), self._shape)
@@ -149,11 +152,11 @@ class ModelFunction(Generic[P, R]):
         """What `llm.map` is given; a parameter that is no column stands at its default."""
         from jupyter_llm.structured.tables import ITEM, rows_of
 
-        parameters = [*self._parameters.values()][self._num_selves :]
+        parameters = [*self._told.parameters.values()]
         rows, template = rows_of(items, parameters[0].name if parameters else ITEM), self._template
         for one in parameters:
             if one.name not in rows.columns and one.default is not one.empty:
-                told = _told(one.default).replace("{{", r"\{{")
+                told = _said(one.default).replace("{{", r"\{{")
                 template = template.replace(f"{{{{{one.name}}}}}", told)
         asked = {"items": rows, "template": template, "schema": self._shape, "before": self._turns}
         return {**asked, **self._options, **options}
@@ -166,7 +169,7 @@ def _is_empty(code: CodeType) -> bool:
     return (code.co_code, code.co_consts[1:]) == (empty.co_code, empty.co_consts[1:])
 
 
-def _told(value: object) -> str:
+def _said(value: object) -> str:
     """What the model is told of an argument: a text as it is, and of a frame what `@name` tells."""
     text = value if isinstance(value, str) else repr(value)
     is_drawn = "\n" in text and not isinstance(value, str)

@@ -182,7 +182,7 @@ class TestExchanges:
         engine.close()
         for options in ({"after": 2}, {"after": 0}, {}):
             with pytest.raises(Exception, match="closed"):
-                chat.stream("x", **options)  # type: ignore[arg-type]
+                chat.stream("x", **options)
         assert chat.exchanges == before
 
     def test_code_that_is_interrupted_is_a_turn_a_draft_and_an_answer(self) -> None:
@@ -385,7 +385,7 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
                 where: dict[str, int] = {"after": number} if step == "after" else {}
                 if step == "cell":
                     where = {"origin": cell}
-                chat.stream(prompt, **where).result()  # type: ignore[arg-type]
+                chat.stream(prompt, **where).result()
                 until(lambda: all(turn.finished_at for turn in chat.turns))
                 new = next(t.number for t in chat.turns if t.prompt == prompt)
                 if step == "cell" and cell in cells.values():

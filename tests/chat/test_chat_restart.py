@@ -56,7 +56,7 @@ def ask(chat: Chat, prompt: str, answer: str = "yes", **options: object) -> None
     assert isinstance(engine, ScriptedEngine)
     engine.replies.clear()
     engine.replies.append(answer)
-    chat.stream(prompt, **options).result()  # type: ignore[arg-type]
+    chat.stream(prompt, **options).result()
 
 
 def shape(chat: Chat) -> list[tuple[int, int, str, tuple[int, ...]]]:

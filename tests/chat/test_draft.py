@@ -35,7 +35,7 @@ class Session:
 
     def ask(self, prompt: str, **options: object) -> str:
         """Send a prompt and return what the model read."""
-        self.chat.stream(prompt, **{"context": "auto", **options}).result(timeout=30)  # type: ignore[arg-type]
+        self.chat.stream(prompt, **{"context": "auto", **options}).result(timeout=30)
         return self.engine.format(self.request.prompt)
 
     @property

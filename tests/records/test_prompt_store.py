@@ -92,9 +92,7 @@ def test_what_is_kept_comes_back_as_it_was(store: PromptStore, prompt: Any, pref
 def test_a_prompt_is_kept_with_what_its_answer_had_to_look_like(
     store: PromptStore, constraint: Constraint | None
 ) -> None:
-    store.keep(ONE, KeptPrompt.of(Request(prompt="a")))
     store.keep(ONE, KeptPrompt.of(Request(prompt="a", constraint=constraint)))
-    store.keep(ONE, KeptPrompt.of(Request(prompt="a")))
     kept = store.find(ONE)
     assert kept is not None
     assert kept.constraint == constraint

@@ -95,12 +95,13 @@ class TestWithAModel:
     def test_what_had_to_look_like_something_looks_so_again(self, constraint: Constraint) -> None:
         free = Request(prompt="Once upon", params=SamplingParams(seed=7, max_tokens=12))
         bound = replace(free, constraint=constraint)
-        for request in (free, bound, free):
+        other = replace(free, constraint=Grammar("regex", "[0-9]{9}"))
+        for request in (free, bound, other, free):
             llm.answers.submit(llm.current.get(), request).result()
         assert made(answers()[1]).is_constrained
         on_disk = [replace(answer, prompt=None) for answer in llm.answers]
         for report in (llm.verify(), replay(*on_disk)):
-            assert [row.result for row in report.rows] == ["same"] * 3
+            assert [row.result for row in report.rows] == ["same"] * 4
 
     @pytest.mark.parametrize(
         ("what", "changes", "result", "remark"),

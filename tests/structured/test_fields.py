@@ -120,7 +120,8 @@ def test_fields_are_compared_after_the_reasons_that_were_given(engine: Judge) ->
     written = llm("Tell.", schema=Review).completion
     reasoned = replace(written, reasoning="It broke.")
     assert answer_of(reasoned, shape_of(Review), request, engine).probabilities
-    assert engine.requests[-1].answer_prefix == f"It broke.\n\n{TEXT[: TEXT.index(' 12')]}"
+    assert engine.requests[-1].reasoning == "It broke."
+    assert engine.requests[-1].answer_prefix == TEXT[: TEXT.index(" 12")]
     assert engine.requests[-1].params.reason == 0
 
 

@@ -148,13 +148,29 @@ def test_methods_do_not_tell_who_they_belong_to(engine: ScriptedEngine) -> None:
         def tone(self, text: str) -> Tone:
             """The tone."""
 
-    engine.replies.extend(["good", "bad"])
+        @classmethod
+        @llm.function(examples=[("Fine", "good")])
+        def kind(cls, text: str) -> Tone:
+            """The kind."""
+
+        @staticmethod
+        @llm.function
+        def rated(text: str) -> Tone:
+            """The rate."""
+
+    engine.replies.extend(["good", "bad", "good", "good"])
+    assert Critic.kind("Great") == "good"
+    assert asked(engine)[-1].endswith("The kind.\n\ntext: Great")
+    assert Critic().kind.map(["x"], keep=False) == ["bad"]
+    assert Critic.rated("Great") == "good"
+    assert asked(engine)[-1].endswith("The rate.\n\ntext: Great")
+    engine.replies.append("bad")
     critic = Critic()
     assert critic.tone("Great") == "good"
     assert asked(engine)[0] == "The tone.\n\ntext: Fine"
     assert "Critic" not in "".join(asked(engine))
     assert Critic.tone(critic, text="Poor") == "bad"
-    assert len(engine.requests) == 2
+    assert len(engine.requests) == 5
 
 
 def test_a_function_is_asked_for_a_column(engine: ScriptedEngine) -> None:

@@ -167,7 +167,7 @@ class ScriptedEngine:
                     reasoning=reasoning,
                     usage=usage,
                     finish_reason=reason,
-                    is_constrained=request.constraint is not None,
+                    constraint=request.constraint,
                 ),
             )
 

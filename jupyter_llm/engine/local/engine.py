@@ -474,7 +474,7 @@ class LocalEngine:
         reasons = self._reasons(request)
         # What an answer begins with would be thought, and not answered.
         is_begun = bool(request.answer_prefix) or request.constraint is not None
-        think = reasons if is_begun else params.think
+        think = reasons or bool(request.reasoning) if is_begun else params.think
         token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
@@ -487,7 +487,11 @@ class LocalEngine:
             thinking = tokenizer.thinking(request.prompt, token_ids) if is_marked else None
             thinking = thinking or Thinking(NEVER)
         generation.begin(tokenizer.stops(request.prompt), thinking)
-        token_ids += self._model.weights.tokenize(request.answer_prefix, is_special=False)
+        tokenize = partial(self._model.weights.tokenize, is_special=False)
+        if request.reasoning:
+            opening, closing, _ = self._marks(request, token_ids)
+            token_ids += [*opening, *tokenize(request.reasoning), *closing]
+        token_ids += tokenize(request.answer_prefix, goes_on=bool(request.reasoning))
         if len(token_ids) >= self.info.n_ctx:
             raise ContextOverflowError(len(token_ids), self.info.n_ctx)
         self._model.free_threads = self._threads.count
@@ -558,7 +562,8 @@ class LocalEngine:
         if stops:
             ends.update(self._model.weights.vocabulary.fitting([s.encode() for s in stops]))
         # What blanks a model puts before its answer there is none of it.
-        is_led = bool(stops) and not request.answer_prefix and generation.reasoning is None
+        is_first = not (request.answer_prefix or request.reasoning or generation.reasoning)
+        is_led = bool(stops) and is_first
         leads = {f" {text}" if is_led else text: text for text in request.constraint.texts}
         tokenized = {leads[led]: ids for led, ids in tokenizer.following(token_ids, leads).items()}
         ends = ends if request.constraint.is_whole else set()
@@ -594,6 +599,13 @@ class LocalEngine:
         thinks = bool(request.params.think) and can_think
         return has_shape and (request.params.reason > 0 or thinks)
 
+    def _marks(self, request: Request, token_ids: list[int]) -> tuple[list[int], list[int], str]:
+        """What stands before and after free text behind these tokens; the text that ends it."""
+        mark, close = self._model.tokenizer.marks(request.prompt, token_ids)
+        tokenize = partial(self._model.weights.tokenize, is_special=bool(close), goes_on=True)
+        after = tokenize(f"\n{close}\n\n" if close else "\n\n")
+        return [*tokenize(mark)], [*after], close
+
     def _reasoning(
         self, request: Request, token_ids: list[int], mask: Mask | None, room: int
     ) -> Reasoning:
@@ -602,9 +614,7 @@ class LocalEngine:
         A quarter of them is left to the answer, and so it is of all where thoughts count, too.
         """
         weights, tokenizer, params = self._model.weights, self._model.tokenizer, request.params
-        mark, close = tokenizer.marks(request.prompt, token_ids)
-        tokenize = partial(weights.tokenize, is_special=bool(close), goes_on=True)
-        opening, closing = tokenize(mark), tokenize(f"\n{close}\n\n" if close else "\n\n")
+        opening, closing, close = self._marks(request, token_ids)
         room = room * 3 // 4
         thoughts = (params.max_tokens or room) * 3 // 4
         most = min(params.reason or thoughts, room)
@@ -614,7 +624,7 @@ class LocalEngine:
             opening=opening,
             close=close.encode(),
             closing=closing,
-            blank=tokenize("\n\n"),
+            blank=weights.tokenize("\n\n", is_special=False, goes_on=True),
             end_ids=weights.end_ids,
             bytes_of=lambda token: weights.bytes_of(token) or tokenizer.mark_bytes.get(token, b""),
         )

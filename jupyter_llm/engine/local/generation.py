@@ -206,7 +206,7 @@ class Generation:
             reasoning=reasoning,
             usage=usage,
             finish_reason=reason,
-            is_constrained=self.request.constraint is not None,
+            constraint=self.request.constraint,
         )
 
     def _usage(self, num_tokens: int) -> Usage:

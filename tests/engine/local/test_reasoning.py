@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local import generation, scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Scheduler
-from jupyter_llm.engine.request import Message, Priority
+from jupyter_llm.engine.provenance import token_sha256
+from jupyter_llm.engine.request import Message, Priority, Request
 from jupyter_llm.errors import ContextOverflowError
 
 TURNS = (
@@ -105,6 +107,23 @@ def test_a_model_that_thinks_does_so_first_if_it_is_told_to(made: Made, template
     short = asked(engine, reason=10, logprobs=0)
     assert_whole(short)
     assert whole.reasoning.startswith(short.reasoning)
+
+
+@pytest.mark.parametrize(
+    ("template", "before", "after"),
+    [(OPEN, "", "\n</think>\n\n"), (ITSELF, "<think>", "\n</think>\n\n"), (TURNS, "", "\n\n")],
+)
+def test_what_was_thought_before_is_read_as_thoughts(
+    made: Made, template: str, before: str, after: str
+) -> None:
+    engine = made(template)
+    request = Request(prompt=CHAT, reasoning="the quick", constraint=LABELS)
+    completion = engine.submit(request).result(60)
+    mark = partial(engine._model.weights.tokenize, is_special=True, goes_on=True)
+    thoughts = (*mark(before), *engine.tokenize_texts(["the quick"])[0], *mark(after))
+    assert completion.provenance is not None
+    read = token_sha256((*engine.tokenize(CHAT), *thoughts))
+    assert completion.provenance.prompt_sha256 == read
 
 
 @pytest.mark.parametrize("template", [OPEN, ITSELF])
