@@ -189,9 +189,9 @@ class LLM:
         self, prompt: AnyPrompt, n: int, **options: Unpack[PromptOptions]
     ) -> list[Completion]:
         """Answer one prompt `n` times, reading it once; see `batch`."""
-        from jupyter_llm.structured.batch import repeated
+        from jupyter_llm.structured.batch import check_count
 
-        return self.batch(repeated(prompt, n), **options)
+        return self.batch([prompt] * check_count("n", n), **options)
 
     def map(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
         """Ask the same of every row: of a list, a Series, a frame, an Arrow table, any iterable.
@@ -243,9 +243,9 @@ class LLM:
         PromptInterrupted
             The user interrupted; `best` is the column so far.
         """
-        from jupyter_llm.structured.columns import MapCall
+        from jupyter_llm.structured.columns import map_rows
 
-        return MapCall(items, template, options, self.kept).run(self.current.get)
+        return map_rows(self.current.get, self.kept, items, template, **options)
 
     def filter(
         self,
@@ -291,7 +291,7 @@ class LLM:
 
         For each row of `left` the model is asked about the `candidates` rows of `right` whose
         vectors (see `embed`) are the likest. There come the columns of both and `probability`; of
-        pandas with pairs of their indices, of lists as mappings. The options are those of `map`.
+        lists, mappings. The options are those of `map`.
         """
         from jupyter_llm.structured.operators import join_rows
 
@@ -308,7 +308,7 @@ class LLM:
         """One text of all rows, in their order: `llm.reduce(df.text, "Sum up")`.
 
         As many as the model can be told become one text, and those again, until there is one. Of
-        no rows it is "". The options are those of `map`.
+        no rows it is "". The options are those of `map`, but no row may fail.
         """
         from jupyter_llm.structured.operators import reduce_rows
 
@@ -321,9 +321,9 @@ class LLM:
 
         Cancelling the task stops it. The rows are read on another thread.
         """
-        from jupyter_llm.structured.columns import MapCall
+        from jupyter_llm.structured.columns import amap_rows
 
-        return await MapCall(items, template, options, self.kept).arun(self.current.get)
+        return await amap_rows(self.current.get, self.kept, items, template, **options)
 
     @overload
     def function(self, function: Callable[P, T], /) -> ModelFunction[P, T]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -15,7 +16,7 @@ from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import JupyterLLMError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
@@ -36,43 +37,46 @@ def in_bulk(requests: Iterable[Request]) -> Iterator[Request]:
         yield replace(request, params=params, priority=Priority.BULK)
 
 
-def outcomes(
+def answered(
     engine: Engine,
-    requests: Iterable[Request],
+    requests: Iterable[tuple[int, Request]],
+    take: Callable[[int, Completion | JupyterLLMError], None],
     *,
-    ahead: int = _AHEAD,
-    streams: dict[int, Stream] | None = None,
     tick: Callable[[], None] = lambda: None,
-) -> Generator[tuple[int, Completion | JupyterLLMError]]:
-    """Yield what each request comes to, or why it failed, with its number; the first done first.
+    ahead: int = _AHEAD,
+) -> None:
+    """Let `take` have what each request comes to, or why it failed, under its number.
 
-    A request is taken when there is room for it, so memory is flat however many there are. Whoever
-    goes away cancels what is not done; in `streams` stands what was not taken. While nothing comes,
-    `tick` is called every now and then.
+    The first done comes first. A request is taken when there is room for it, so memory is flat
+    however many there are. After an interrupt what is done is taken still, one of these perhaps
+    once more, and the rest cancelled. `tick` is called every now and then, and may interrupt.
     """
     check_may_wait()
     done: SimpleQueue[int] = SimpleQueue()
-    streams = {} if streams is None else streams
-    left = enumerate(requests)
+    streams: dict[int, Stream] = {}
+    left = iter(requests)
     try:
         while True:
             for number, request in islice(left, ahead - len(streams)):
                 try:
                     streams[number] = engine.submit(request)
                 except JupyterLLMError as error:  # the model was unloaded
-                    yield number, error
+                    take(number, error)
                 else:  # called on the engine's thread, or here if it is over already
                     tell = lambda _future, number=number: done.put(number)  # noqa: E731
                     streams[number].future.add_done_callback(tell)
             if not streams:
                 return
-            try:
+            with suppress(Empty):
                 number = done.get(timeout=TICK_S)
-            except Empty:
-                tick()
-                continue
-            yield number, _outcome(streams[number])
-            del streams[number]
+                take(number, _outcome(streams[number]))
+                del streams[number]
+            tick()
+    except KeyboardInterrupt:
+        for number, stream in streams.items():
+            if stream.future.done():
+                take(number, _outcome(stream))
+        raise
     finally:
         for stream in streams.values():
             stream.cancel()
@@ -88,7 +92,6 @@ def run_batch(
     """
     results: list[T | None] = [None] * len(requests)
     errors: dict[int, JupyterLLMError] = {}
-    streams: dict[int, Stream] = {}
 
     def take(number: int, outcome: Completion | JupyterLLMError) -> None:
         try:
@@ -99,25 +102,19 @@ def run_batch(
             errors[number] = error
 
     try:
-        for number, outcome in outcomes(engine, in_bulk(requests), streams=streams):
-            take(number, outcome)
+        answered(engine, enumerate(in_bulk(requests)), take)
     except KeyboardInterrupt:
-        for number, stream in streams.items():
-            if stream.future.done():
-                outcome = _outcome(stream)
-                if getattr(outcome, "finish_reason", "") != "cancelled":
-                    take(number, outcome)
         raise PromptInterrupted(completions=results) from None
     if errors:
         raise BatchError(results, dict(sorted(errors.items())))
     return [result for result in results if result is not None]
 
 
-def repeated(prompt: T, n: object) -> list[T]:
-    """The same prompt `n` times over; refuse what is no number of times."""
-    if not isinstance(n, SupportsIndex) or operator.index(n) < 1:
-        raise OptionError(f"n must be a whole number from 1 on, not {n!r}.")
-    return [prompt] * operator.index(n)
+def check_count(name: str, count: object) -> int:
+    """Refuse what is no number of prompts or rows."""
+    if not isinstance(count, SupportsIndex) or operator.index(count) < 1:
+        raise OptionError(f"{name} must be a whole number from 1 on, not {count!r}.")
+    return operator.index(count)
 
 
 def _outcome(stream: Stream) -> Completion | JupyterLLMError:

@@ -6,20 +6,25 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from jupyter_llm.engine.completion import Choice
+from jupyter_llm.errors import JupyterLLMError
 
 _RISK = 0.02  # how often fewer rows than promised may agree
 _SAMPLED = 8  # times the root of all rows: about where a larger sample costs what it spares
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A value that was chosen, how likely it was, and what it was chosen from."""
+class Cell:
+    """What came of a row: a value and how likely it was, or an error; nothing if it was missing.
 
-    value: object
-    confidence: float
-    choice: Choice
+    `logprobs` are those of the texts that it was chosen from, where they are wanted.
+    """
+
+    value: Any = None
+    confidence: Any = None
+    logprobs: tuple[float, ...] = ()
+    error: JupyterLLMError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +44,25 @@ class Cascade:
 
 
 def cascaded(
-    firsts: Sequence[Judged | None],
-    ask: Callable[[Sequence[int]], Sequence[Judged | None]],
+    firsts: Sequence[Cell | None],
+    ask: Callable[[Sequence[int]], Sequence[Cell | None]],
     agreement: float,
     seed: int = 0,
-) -> tuple[list[Judged | None], Cascade]:
+) -> tuple[list[Cell | None], Cascade]:
     """The first model's answers where it is to be trusted, the second's where not.
 
     `ask` has the second model answer rows by their numbers: first a sample, which `seed` draws
-    blindly. None is what was not answered. Of all rows at least the share `agreement` then has the
-    second model's answer, with 98 % certainty.
+    blindly. What was not answered has no confidence. Of all rows at least the share `agreement`
+    then has the second model's answer, with 98 % certainty.
     """
     answers, num_rows = list(firsts), len(firsts)
-    sure = [0.0 if one is None else one.confidence for one in firsts]
+    sure = [(one and one.confidence) or 0.0 for one in firsts]
     size = min(round(_SAMPLED * math.sqrt(num_rows)), num_rows)
     sample = sorted(random.Random(seed).sample(range(num_rows), size))  # noqa: S311  no secret
     disagreeing = []
     for row, second in zip(sample, ask(sample), strict=True):
         first, answers[row] = answers[row], second
-        if first is None or second is None or first.value != second.value:
+        if not (first and second and second.confidence and first.value == second.value):
             disagreeing.append(sure[row])
     left = most_disagreements(num_rows, size, math.floor((1 - agreement) * num_rows))
     threshold = 0.0

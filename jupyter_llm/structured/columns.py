@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import operator
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, note, showing
 from jupyter_llm.common.tables import count_of, duration
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
-from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
+from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelFileError, OptionError
-from jupyter_llm.structured.asking import PromptOptions, Question, ShapeOptions, take_shape
-from jupyter_llm.structured.batch import outcomes
+from jupyter_llm.structured.asking import (
+    PromptOptions,
+    Question,
+    ShapeOptions,
+    check_ends,
+    take_shape,
+)
+from jupyter_llm.structured.batch import answered, check_count
 from jupyter_llm.structured.calibration import calibrated
-from jupyter_llm.structured.cascade import Cascade, Judged, cascaded
-from jupyter_llm.structured.kept import AnswersHere, KeptAnswer, KeptAnswers, secret_of
+from jupyter_llm.structured.cascade import Cascade, Cell, cascaded
+from jupyter_llm.structured.kept import KeptAnswer, KeptAnswers, secret_of
 from jupyter_llm.structured.rows import Template
-from jupyter_llm.structured.tables import rows_of
+from jupyter_llm.structured.tables import Rows, rows_of
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.base import Engine
     from jupyter_llm.structured.answer import ShapedAnswer
     from jupyter_llm.structured.shape import Shape
 
-    Answer = Completion | ShapedAnswer[Any]
-    Confidence = float | dict[str, float] | None
-
-T = TypeVar("T")
 OnError = Literal["raise", "null"]
 
 
@@ -59,6 +60,7 @@ class MapOptions(ShapeOptions, ColumnOptions, total=False):
 
 _MOST_ROWS = 10_000  # that are put in order at a time
 _MOST_CHARS = 8 << 20  # of their prompts
+_MOST_KNOWN = 100_000  # prompts of which is known that they were asked
 _MOST_JUDGED = 64  # answers, each with a request a field
 _FATAL = (EngineClosedError, ModelFileError)  # no other row would be answered
 
@@ -70,127 +72,74 @@ class ColumnError(BatchError):
     number from 0 on.
     """
 
-    def __init__(self, column: object, count: int, errors: dict[int, JupyterLLMError]) -> None:
+    def __init__(self, message: str, column: object, errors: dict[int, JupyterLLMError]) -> None:
         super().__init__((), errors)
-        number, error = next(iter(errors.items()))
-        message = (
-            f"{len(errors):,} of {count_of(count, 'row')} failed, the first one at index {number}: "
-            f'{error} The others are in the exception\'s column; on_error="null" puts nulls and '
-            "the errors beside them."
-        )
         self.args = (message,)
         self.column = column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Questions:
-    """How each row is asked: in what shape, after what turns, and where its answer is kept."""
-
-    shape: Shape[Any] | None = None
-    params: SamplingParams = field(default_factory=SamplingParams)
-    system: str | None = None
-    raw: bool = False
-    before: tuple[Message, ...] = ()
-    kept: KeptAnswers | AnswersHere = field(default_factory=AnswersHere)
-
-    def of(self, prompt: str) -> Question[Any]:
-        """The question of a row.
-
-        Its seed follows from the prompt and the one given. So rows are drawn independently, and
-        each in the same way whatever the others are, which of them are kept, and their order.
-        """
-        params = self.params
-        if params.seed is not None:
-            number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
-            params = replace(params, seed=(params.seed + number) % (MAX_SEED + 1))
-        whole = chat_prompt(prompt, self.system, raw=self.raw)
-        if isinstance(whole, tuple):
-            whole = (*whole[:-1], *self.before, whole[-1])
-        request = Request(prompt=whole, params=params, priority=Priority.BULK)
-        return Question.of(request, self.shape)
-
-
-@dataclass(slots=True)
-class _Same:
-    """Rows with one prompt, which are asked once."""
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Rows with one prompt, which is asked once."""
 
     prompt: str
     question: Question[Any]
     secret: bytes
     rows: list[int]
-    kept: KeptAnswer | None = None
-    is_done: bool = False
 
 
-class Column(Generic[T]):
-    """Asks for a column: `values` are what `take` makes of the answers, in the order of the rows.
+@dataclass(kw_only=True)
+class _Column:
+    """Asks an engine for rows: `cells` are what comes of them, in their order; None is not done.
 
-    There is None where a prompt is missing, a row failed (`errors` say why) or is not done. Equal
-    prompts are asked once, in an order in which they share most. A bounded number of prompts is
-    held, however many there are, and of an answer nothing but what is taken. With `is_judged`
-    `take` is told how confident the model was, else None.
+    Equal prompts are asked once, in an order in which they share most. A bounded number of prompts
+    is held, however many there are, and of an answer nothing but what is to be known of it.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        prompts: Iterable[str | None],
-        questions: Questions,
-        take: Callable[[Answer, Confidence], T],
-        *,
-        count: int | None = None,
-        is_judged: bool = False,
-    ) -> None:
-        self.values: list[T | None] = []
-        self.errors: dict[int, JupyterLLMError] = {}
-        self.is_stopped = False
-        self._engine = engine
-        self._prompts = enumerate(prompts)
-        self._questions = questions
-        self._take = take
-        self._count = count
-        self._is_judged = is_judged
-        self._num_done = 0  # rows
-        self._num_new = 0  # rows that were not kept
-        self._began_s = 0.0
-        self._open: dict[int, _Same] = {}  # by the request's number
-        self._secrets: dict[bytes, _Same] = {}  # the same
-        self._streams: dict[int, Stream] = {}
-        self._judging: deque[tuple[_Same, KeptAnswer, ShapedAnswer[Any]]] = deque()
+    engine: Engine
+    prompts: Iterable[str | None]
+    count: int | None
+    shape: Shape[Any] | None
+    params: SamplingParams
+    system: str | None
+    raw: bool
+    before: tuple[Message, ...]
+    kept: KeptAnswers | None
+    is_judged: bool
+    tell: ShowProgress
 
-    def run(self, tell: ShowProgress = lambda _step: None) -> None:
-        """Ask for all rows that are not kept; `tell` hears how far it is.
+    cells: list[Cell | None] = field(default_factory=list, init=False)
+    _num_done: int = field(default=0, init=False)  # rows
+    _num_new: int = field(default=0, init=False)  # rows that were not kept
+    _open: dict[int, _Open] = field(default_factory=dict, init=False)  # by their first row
+    _firsts: dict[bytes, int] = field(default_factory=dict, init=False)  # rows by their secrets
+    _judging: deque[tuple[_Open, KeptAnswer, ShapedAnswer[Any]]] = field(
+        default_factory=deque, init=False
+    )
+
+    def run(self) -> None:
+        """Ask for all rows that are not kept.
 
         Raises
         ------
         PromptInterrupted, EngineClosedError, ModelFileError
-            What is done by then is in `values`, and kept.
+            What is done by then is in `cells`, and kept.
         """
-        self._model_sha256 = self._hashed(tell)
-        self._began_s = time.monotonic()
+        from jupyter_llm.models.fingerprint import file_sha256
 
-        def tick() -> None:
-            if self.is_stopped:
-                raise KeyboardInterrupt
-            tell(self.step)
-
+        self.tell(Step("Looking which model it is"))
+        model_sha256 = ""
         try:
-            for number, outcome in outcomes(
-                self._engine, self._requests(), streams=self._streams, tick=tick
-            ):
-                self._settle(number, outcome)
-                tick()
+            model_sha256 = file_sha256(self.engine.info.path)
+        except ModelFileError:  # nobody can tell, so nothing is kept
+            self.kept = None
+        self._began_s = time.monotonic()
+        try:
+            answered(self.engine, self._requests(model_sha256), self._settle, tick=self._tick)
             self._judge(most=0)
         except KeyboardInterrupt:
-            self._take_what_is_done()
+            self._judging.clear()  # what is written is kept, and judged the next time
             raise PromptInterrupted(said=self._stopped) from None
-        self.errors = dict(sorted(self.errors.items()))
-
-    def stop(self) -> None:
-        """Let `run` end as if the user had interrupted it. Returns at once; from any thread."""
-        self.is_stopped = True
-        for stream in self._streams.copy().values():
-            stream.cancel()
 
     @property
     def seconds_a_row(self) -> float | None:
@@ -199,350 +148,339 @@ class Column(Generic[T]):
 
     @property
     def _how_far(self) -> str:
-        if self._count is None:
+        if self.count is None:
             return count_of(self._num_done, "row")
-        return f"{self._num_done:,} of {self._count:,} rows"
+        return f"{self._num_done:,} of {self.count:,} rows"
 
-    @property
-    def step(self) -> Step:
-        """How far it is, in words."""
-        text, count, row_s = self._how_far, self._count, self.seconds_a_row
+    def _tick(self) -> None:
+        """Say how far it is, and wait where too much is to be judged."""
+        text, count, row_s = self._how_far, self.count, self.seconds_a_row
         if row_s:
             text += f", {1 / row_s:.3g} rows/s"
         if row_s and count is not None:
             text += f", {duration((count - self._num_done) * row_s)} left"
-        return Step(text, self._num_done / count if count else None)
+        self.tell(Step(text, self._num_done / count if count else None))
+        self._judge(most=_MOST_JUDGED)
 
     @property
     def _stopped(self) -> str:
         if not self._num_done:
             return "stopped before the first row."
-        is_here = isinstance(self._questions.kept, AnswersHere)
-        then = "in the exception's best" if is_here else "kept: run the same again to go on"
+        then = "kept: run the same again to go on" if self.kept else "in the exception's best"
         return f"stopped after {self._how_far}, which are {then}."
 
-    def _hashed(self, tell: ShowProgress) -> str:
-        """Which model it is; where nobody can tell, nothing is kept."""
-        from jupyter_llm.models.fingerprint import file_sha256
+    def _requests(self, model_sha256: str) -> Iterator[tuple[int, Request]]:
+        """Yield what is not kept; of some rows at a time those that begin alike stand together."""
+        for some in self._parts(model_sha256):
+            secrets = [same.secret for same in some]
+            kept = self.kept.find(secrets) if self.kept is not None else {}
+            left = []
+            for same in some:
+                try:
+                    known = kept[same.secret]
+                    completion = known.completion(same.question.request, self.engine.info.name)
+                    self._take(same, completion, known)
+                except (KeyError, JupyterLLMError):  # or it is no answer any more
+                    left.append(same)
+                self._judge(most=_MOST_JUDGED)
+            for same in sorted(left, key=lambda same: same.prompt):
+                yield same.rows[0], same.question.request
 
-        tell(Step("Looking which model it is"))
-        try:
-            return file_sha256(self._engine.info.path)
-        except ModelFileError:
-            self._questions = replace(self._questions, kept=AnswersHere())
-            return ""
-
-    # What is asked
-
-    def _requests(self) -> Iterator[Request]:
-        """Yield what is not kept, in order, some rows after others."""
-        number = 0
-        for some in self._parts():
-            for same in self._left_of(some):
-                self._open[number] = self._secrets[same.secret] = same
-                number += 1
-                yield same.question.request
-
-    def _parts(self) -> Iterator[list[tuple[int, str]]]:
-        """Yield the prompts, as many at a time as are put in order together."""
-        some: list[tuple[int, str]] = []
+    def _parts(self, model_sha256: str) -> Iterator[list[_Open]]:
+        """Yield the prompts that were not asked before, as many as are put in order together."""
+        key = "" if self.shape is None else self.shape.key
+        some: list[_Open] = []
         num_chars = 0
-        for row, prompt in self._prompts:
-            self.values.append(None)
+        for row, prompt in enumerate(self.prompts):
+            self.cells.append(None)
             if prompt is None:
-                self._num_done += 1
+                self._fill([row], Cell())
                 continue
-            some.append((row, prompt))
-            num_chars += len(prompt)
+            try:
+                question = self._question(prompt)
+            except JupyterLLMError as error:
+                self._fill([row], Cell(error=error))
+                continue
+            secret = secret_of(question.request, model_sha256, key)
+            first = self._firsts.setdefault(secret, row)
+            if (cell := self.cells[first]) is not None:
+                self._fill([row], cell)
+            elif first != row:
+                self._open[first].rows.append(row)
+            else:
+                if len(self._firsts) > _MOST_KNOWN:
+                    del self._firsts[next(iter(self._firsts))]
+                self._open[row] = _Open(prompt, question, secret, [row])
+                some.append(self._open[row])
+                num_chars += len(prompt)
             if len(some) >= _MOST_ROWS or num_chars >= _MOST_CHARS:
                 yield some
                 some, num_chars = [], 0
         yield some
 
-    def _left_of(self, some: list[tuple[int, str]]) -> list[_Same]:
-        """What of some rows is to be asked; those with the same beginning stand together."""
-        shape = self._questions.shape
-        key = shape.key if shape is not None else ""
-        found: dict[bytes, _Same] = {}
-        for row, prompt in some:
-            try:
-                question = self._questions.of(prompt)
-            except JupyterLLMError as error:
-                self.errors[row] = error
-                self._num_done += 1
-                continue
-            secret = secret_of(question.request, self._model_sha256, key)
-            same = self._secrets.get(secret) or found.get(secret)
-            if same is None:
-                same = found[secret] = _Same(prompt, question, secret, [])
-            same.rows.append(row)
-        for secret, kept in self._questions.kept.find(list(found)).items():
-            same = found[secret]
-            same.kept = kept
-            completion = kept.completion(same.question.request, self._engine.info.name)
-            with suppress(JupyterLLMError):  # it is no answer, so ask
-                self._take_in(same, kept, completion)
-                del found[secret]
-        return sorted(found.values(), key=lambda same: same.prompt)
+    def _question(self, prompt: str) -> Question[Any]:
+        """The question of a row.
 
-    # What comes of it
+        Its seed follows from the prompt and the one given. So rows are drawn independently, and
+        each in the same way whatever the others are, which of them are kept, and their order.
+        """
+        params = self.params
+        if params.seed is not None:
+            number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
+            params = params.counted_on(number)
+        whole = chat_prompt(prompt, self.system, raw=self.raw)
+        if isinstance(whole, tuple):
+            whole = (*whole[:-1], *self.before, whole[-1])
+        request = Request(prompt=whole, params=params, priority=Priority.BULK)
+        return Question.of(request, self.shape)
 
-    def _settle(self, number: int, outcome: Completion | JupyterLLMError) -> None:
+    def _settle(self, row: int, outcome: Completion | JupyterLLMError) -> None:
         """Take in what a request came to; may be told of it twice."""
         if isinstance(outcome, _FATAL):
             raise outcome
-        if isinstance(outcome, Completion) and outcome.finish_reason == "cancelled":
+        if (same := self._open.get(row)) is None:
             return
-        same = self._open[number]
+        self._num_new += len(same.rows)
         try:
             if isinstance(outcome, JupyterLLMError):
                 raise outcome
-            self._take_in(same, KeptAnswer.of(outcome), outcome)
+            self._take(same, outcome)
         except JupyterLLMError as error:
-            self._fail(same, error)
-        del self._open[number]
-        self._num_new += len(same.rows)
+            self._fill(same.rows, Cell(error=error))
 
-    def _take_in(self, same: _Same, kept: KeptAnswer, completion: Completion) -> None:
-        answer = same.question.answer(completion, self._engine)
-        if not self._is_judged or isinstance(answer, Completion):
-            self._fill(same, kept, answer)
-        elif kept.confidence is not None:
-            self._fill(same, kept, answer, kept.confidence)
+    def _take(self, same: _Open, completion: Completion, known: KeptAnswer | None = None) -> None:
+        answer = same.question.answer(completion, self.engine)
+        kept = known or KeptAnswer.of(completion)
+        if known is None:
+            self._keep(same, kept)
+        if isinstance(answer, Completion):
+            cell = Cell(answer.text)
         elif completion.choice is not None:
-            self._fill(same, kept, answer, answer.confidence)
-        else:
-            self._judging.append((same, kept, answer))
+            cell = Cell(answer.value, answer.confidence, kept.logprobs)
+        elif self.is_judged and kept.confidence is None:
             answer.judged  # noqa: B018  begins it
-            self._judge(most=_MOST_JUDGED)
+            self._judging.append((same, kept, answer))
+            return
+        else:
+            cell = Cell(answer.value, kept.confidence)
+        self._fill(same.rows, cell)
 
     def _judge(self, *, most: int) -> None:
         """Wait until no more answers than that are judged."""
         while len(self._judging) > most:
             same, kept, answer = self._judging[0]
             try:
-                confidence = answer.confidence
-                self._fill(same, replace(kept, confidence=confidence), answer, confidence)
+                cell = Cell(answer.value, answer.confidence)
             except JupyterLLMError as error:
-                self._fail(same, error)
+                cell = Cell(error=error)
+            else:
+                self._keep(same, replace(kept, confidence=cell.confidence))
+            self._fill(same.rows, cell)
             self._judging.popleft()
 
-    def _take_what_is_done(self) -> None:
-        """Take in what ended before an interrupt, or was being taken in."""
-        for number, stream in self._streams.copy().items():
-            if number in self._open and stream.future.done() and not stream.future.exception():
-                self._settle(number, stream.future.result())
-        streams = [stream for *_, answer in self._judging for stream in answer.judged.values()]
-        if all(stream.future.done() for stream in streams):
-            self._judge(most=0)
-        for stream in streams:
-            stream.cancel()
+    def _keep(self, same: _Open, answer: KeptAnswer) -> None:
+        if self.kept is not None:
+            self.kept.put(same.secret, answer)
 
-    def _fill(
-        self, same: _Same, kept: KeptAnswer, answer: Answer, confidence: Confidence = None
-    ) -> None:
-        value = self._take(answer, confidence)
-        for row in same.rows:
-            self.values[row] = value
-        if kept is not same.kept:
-            self._questions.kept.put({same.secret: kept})
-        self._end(same)
-
-    def _fail(self, same: _Same, error: JupyterLLMError) -> None:
-        error.__traceback__ = None  # which holds what was going on
-        self.errors |= dict.fromkeys(same.rows, error)
-        self._end(same)
-
-    def _end(self, same: _Same) -> None:
-        self._secrets.pop(same.secret, None)
-        if not same.is_done:
-            same.is_done = True
-            self._num_done += len(same.rows)
+    def _fill(self, rows: Sequence[int], cell: Cell) -> None:
+        if cell.error is not None:
+            cell.error.__traceback__ = None  # which holds what was going on
+        for row in rows:
+            self._num_done += self.cells[row] is None
+            self.cells[row] = cell
+        self._open.pop(rows[0], None)
 
 
-class MapCall:
-    """One call of `llm.map`: the rows, how they are asked, and how their answers come back."""
+def map_rows(*call: Any, show_progress: ShowProgress | None = None, **options: Any) -> Any:
+    """Ask for a column, telling how far it is; see `_mapped` for what else it takes."""
+    with _shown(show_progress) as (tell, say):
+        return _mapped(*call, tell=tell, say=say, **options)
 
-    def __init__(
-        self, items: Any, template: str, options: Mapping[str, Any], kept: KeptAnswers
-    ) -> None:
-        given = dict(options)
-        self.model = given.pop("model", None)
-        on_error = given.pop("on_error", "raise")
-        if on_error not in get_args(OnError):
-            raise OptionError(f'on_error must be "raise" or "null", not {on_error!r}.')
-        limit, self._show = given.pop("limit", None), given.pop("show_progress", None)
-        shape = take_shape(given)
-        self._has_confidence, self._has_errors = given.pop("confidence", False), on_error == "null"
-        if self._has_confidence and shape is None:
-            raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
-        self._check, self._calibrate = given.pop("check", None), given.pop("calibrate", False)
-        self._is_weighed = self._calibrate or self._check is not None
-        if self._is_weighed and (shape is None or not shape.choices):
-            raise OptionError("check= and calibrate=True are for choices=[…], bool and the like.")
-        self._agreement = share = given.pop("agreement", 0.95)
-        if not isinstance(share, float) or not 0 < share < 1:
-            raise OptionError(f"agreement= is a share above 0 and below 1, not {share!r}.")
-        self.cascade: Cascade | None = None
-        self._questions = Questions(
-            shape=shape,
-            system=given.pop("system", None),
-            raw=given.pop("raw", False),
-            before=given.pop("before", ()),
-            kept=kept if given.pop("keep", True) else AnswersHere(),
-            params=sampling_params(given),  # what is left
-        )
-        self._rows = rows_of(items)
-        self._count = self._rows.count
-        if limit is not None:
-            self._rows = self._rows.head(check_count("limit", limit))
-        self._is_limited = limit is not None
-        self._template = Template.of(template, self._rows)
-        self._column: Column[Any] | None = None
-        self._is_stopped = False
 
-    async def arun(self, get: Callable[[str | None], Engine]) -> Any:
-        """What `run` does, while the event loop goes on; cancelling the task stops it."""
-        import asyncio
+async def amap_rows(*call: Any, show_progress: ShowProgress | None = None, **options: Any) -> Any:
+    """What `map_rows` does, while the event loop goes on; cancelling the task stops it."""
+    import asyncio
 
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
+    future: Future[Any] = Future()
+    steps: deque[Step] = deque(maxlen=1)
 
-        def work() -> None:
+    def tell(step: Step) -> None:
+        if future.cancelled():
+            raise KeyboardInterrupt
+        steps.append(step)
+
+    def work() -> None:
+        with suppress(InvalidStateError):  # nobody waits for it any more
             try:
-                future.set_result(self.run(get))
+                future.set_result(_mapped(*call, tell=tell, say=say, **options))
             except BaseException as error:  # noqa: BLE001  raised where it is waited for
                 future.set_exception(error)
 
+    with _shown(show_progress) as (show, say):
         start_worker(work, "jupyter-llm-column")
         whole = asyncio.wrap_future(future)
-        show = (lambda _step: None) if self._show is not None else None  # it is told over there
         try:
-            with showing(show) as tell:
-                while not (await asyncio.wait([whole], timeout=TICK_S))[0]:
-                    if self._column is not None:
-                        tell(self._column.step)
+            while not (await asyncio.wait([whole], timeout=TICK_S))[0]:
+                for step in tuple(steps):
+                    show(step)
             return await whole
-        except asyncio.CancelledError:
-            whole.cancel()
-            self.stop()
-            raise
+        finally:
+            future.cancel()
 
-    def run(self, get: Callable[[str | None], Engine]) -> Any:
-        """Ask for what is not kept; return a value a row, or several, as the rows came."""
-        if self._rows.count == 0:
-            return self._result([], {})
-        asked = map(self._template.prompt, self._rows.values(self._template.columns))
-        prompts = list(asked) if self._check is not None else asked
-        if self._check is not None:
-            get(self._check)  # if it cannot be loaded, nothing is asked in vain
-        column = self._column_of(get(self.model), prompts, self._rows.count)
-        try:
-            with showing(self._show) as tell:
-                column.run(tell)
-                if self._calibrate:
-                    self._calibrate_all(column.values)
-                if isinstance(prompts, list):
-                    self._check_all(column, prompts, get(self._check), tell)
-        except PromptInterrupted as interrupted:
-            interrupted.best = self._result(column.values, column.errors)
-            raise
-        if self.cascade is not None:
-            note(f"{self._check} {self.cascade}.", self._show)
-        if self._is_limited and column.seconds_a_row:
-            note(self._estimate(len(column.values), column.seconds_a_row), self._show)
-        result = self._result(column.values, column.errors)
-        if column.errors and not self._has_errors:
-            raise ColumnError(result, len(column.values), column.errors)
-        return result
 
-    def _column_of(
-        self, engine: Engine, prompts: Iterable[str | None], count: int | None
-    ) -> Column[Any]:
-        """What asks an engine, and can be stopped."""
-        self._column = Column(
-            *(engine, prompts, self._questions, self._taken),
-            count=count,
-            is_judged=self._has_confidence or self._is_weighed,
+@contextmanager
+def _shown(show: ShowProgress | None) -> Iterator[tuple[ShowProgress, Callable[[str], None]]]:
+    """Show steps here, and what is said in lines that stay at the end."""
+    said: list[str] = []
+    try:
+        with showing(show) as tell:
+            yield tell, said.append
+    finally:
+        for text in said:
+            note(text, show)
+
+
+def _mapped(
+    get: Callable[[str | None], Engine],
+    kept: KeptAnswers,
+    items: Any,
+    template: str,
+    *,
+    tell: ShowProgress,
+    say: Callable[[str], None],
+    model: str | None = None,
+    system: str | None = None,
+    raw: bool = False,
+    before: tuple[Message, ...] = (),
+    on_error: OnError = "raise",
+    confidence: bool = False,
+    limit: int | None = None,
+    keep: bool = True,
+    check: str | None = None,
+    agreement: Any = 0.95,
+    calibrate: bool = False,
+    **options: Any,
+) -> Any:
+    """Ask for what is not kept; return a value a row, or several, as the rows came.
+
+    `get` loads a model, `tell` hears how far it is, and `say` what came of a check or a limit.
+    """
+    shape = take_shape(options)
+    params = sampling_params(options)  # what is left
+    if on_error not in get_args(OnError):
+        raise OptionError(f'on_error must be "raise" or "null", not {on_error!r}.')
+    if shape is not None:
+        check_ends(params)
+    elif confidence:
+        raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
+    if (calibrate or check is not None) and not (shape and shape.choices):
+        raise OptionError("check= and calibrate=True are for choices=[…], bool and the like.")
+    if not isinstance(agreement, float) or not 0 < agreement < 1:
+        raise OptionError(f"agreement= is a share above 0 and below 1, not {agreement!r}.")
+    rows = whole = rows_of(items)
+    if limit is not None:
+        rows = whole.head(check_count("limit", limit))
+    asked = Template.of(template, rows)
+
+    def result(cells: Sequence[Cell | None]) -> Any:
+        return _result(rows, shape, cells, confidence=confidence, errors=on_error == "null")
+
+    if rows.count == 0:
+        return result([])
+    second = get(check) if check is not None else None  # if it fails, nothing is asked in vain
+    prompts = map(asked.prompt, rows.values(asked.columns))
+    column = _Column(
+        engine=get(model),
+        prompts=prompts if second is None else list(prompts),
+        count=rows.count,
+        shape=shape,
+        params=params,
+        system=system,
+        raw=raw,
+        before=before,
+        kept=kept if keep else None,
+        is_judged=confidence,
+        tell=tell,
+    )
+    cells = column.cells
+    try:
+        column.run()
+        if shape is not None and calibrate:
+            _calibrate(cells, shape)
+        if second is not None:
+            say(f"{check} {_check_all(column, second, agreement)}.")
+    except PromptInterrupted as interrupted:
+        interrupted.best = result(cells)
+        raise
+    if limit is not None and (row_s := column.seconds_a_row):
+        text = f"{count_of(len(cells), 'row')} at {1 / row_s:.3g} rows/s"
+        if whole.count is not None:
+            text += f": about {duration(whole.count * row_s)} for all {whole.count:,}"
+        say(f"{text}.")
+    errors = {row: one.error for row, one in enumerate(cells) if one and one.error is not None}
+    if errors and on_error == "raise":
+        number, error = next(iter(errors.items()))
+        message = (
+            f"{len(errors):,} of {count_of(len(cells), 'row')} failed, the first one at index "
+            f'{number}: {error} The others are in the exception\'s column; on_error="null" puts '
+            "nulls and the errors beside them."
         )
-        self._column.is_stopped = self._is_stopped
-        return self._column
+        raise ColumnError(message, result(cells), errors)
+    return result(cells)
 
-    def _calibrate_all(self, values: list[Judged | None]) -> None:
-        """Take away from all choices what the model prefers anyway."""
-        shape = self._questions.shape
-        there = [row for row, one in enumerate(values) if one is not None]
-        choices = calibrated([one.choice for one in values if one is not None])
-        for row, choice in zip(there, choices, strict=True):
-            text, chance = max(choice.probabilities.items(), key=lambda one: one[1])
-            values[row] = Judged(shape and shape.read(text), chance, choice)
 
-    def _check_all(
-        self, column: Column[Any], prompts: list[str | None], engine: Engine, tell: ShowProgress
-    ) -> None:
-        """Let a second model decide what the first one is not sure of."""
-        there = [row for row, prompt in enumerate(prompts) if prompt is not None]
+def _calibrate(cells: list[Cell | None], shape: Shape[Any]) -> None:
+    """Take away from all choices what the model prefers anyway."""
+    logprobs = {row: one.logprobs for row, one in enumerate(cells) if one and one.logprobs}
+    for row, chances in zip(logprobs, calibrated([*logprobs.values()]), strict=True):
+        chance, text = max(zip(chances, shape.choices, strict=True))
+        cells[row] = Cell(shape.read(text), chance)
 
-        def ask(numbers: Sequence[int]) -> list[Judged | None]:
-            rows = [there[number] for number in numbers]
-            again = self._column_of(engine, [prompts[row] for row in rows], len(rows))
-            again.run(tell)
-            for row in rows:
-                column.errors.pop(row, None)
-            failed = {rows[number]: error for number, error in again.errors.items()}
-            column.errors = dict(sorted((column.errors | failed).items()))
-            return again.values
 
-        firsts = [column.values[row] for row in there]
-        answers, self.cascade = cascaded(firsts, ask, self._agreement)
-        for row, answer in zip(there, answers, strict=True):
-            column.values[row] = answer
+def _check_all(column: _Column, engine: Engine, agreement: float) -> Cascade:
+    """Let a second model decide what the first one is not sure of."""
+    prompts, cells = list(column.prompts), column.cells
+    there = [row for row, prompt in enumerate(prompts) if prompt is not None]
 
-    def stop(self) -> None:
-        """Let `run` end. Returns at once; from any thread."""
-        self._is_stopped = True
-        if self._column is not None:
-            self._column.stop()
+    def ask(numbers: Sequence[int]) -> Sequence[Cell | None]:
+        asked = [prompts[there[number]] for number in numbers]
+        again = replace(column, engine=engine, prompts=asked, count=len(asked))
+        again.run()
+        return again.cells
 
-    def _estimate(self, num_rows: int, row_s: float) -> str:
-        text = f"{count_of(num_rows, 'row')} at {1 / row_s:.3g} rows/s"
-        if self._count is None:
-            return f"{text}."
-        return f"{text}: about {duration(self._count * row_s)} for all {self._count:,}."
+    answers, cascade = cascaded([cells[row] for row in there], ask, agreement)
+    for row, answer in zip(there, answers, strict=True):
+        cells[row] = answer
+    return cascade
 
-    def _taken(self, answer: Answer, confidence: Confidence) -> Any:
-        value = answer.text if isinstance(answer, Completion) else answer.value
-        choice = None if isinstance(answer, Completion) else answer.completion.choice
-        if self._is_weighed and choice is not None:
-            return Judged(value, choice.probabilities[answer.text], choice)
-        return (value, confidence) if self._has_confidence else value
 
-    def _result(self, taken: list[Any], errors: Mapping[int, JupyterLLMError]) -> Any:
-        """What was taken, in columns of the rows' own kind."""
-        shape, rows = self._questions.shape, self._rows
-        if self._is_weighed:
-            pairs = [one and (one.value, one.confidence) for one in taken]
-            taken = pairs if self._has_confidence else [one and one[0] for one in pairs]
-        if rows.count is not None:
-            taken = taken + [None] * (rows.count - len(taken))
-        values, confidences = taken, [None] * len(taken)
-        if self._has_confidence:
-            values, confidences = ([one and one[at] for one in taken] for at in (0, 1))
-        names = shape.columns if shape is not None and rows.is_framed else ()
-        if not (names or self._has_confidence or self._has_errors):
-            return rows.column(values)
-        columns = {name: [_part(value, name) for value in values] for name in names}
-        columns = columns or {"value": values}
-        if self._has_confidence and names and shape is not None:
-            for name in shape.choice_fields:
-                parts = [_part(one, name) for one in confidences]
-                columns[_free(f"{name}_confidence", columns)] = parts
-        elif self._has_confidence:
-            columns[_free("confidence", columns)] = confidences
-        if self._has_errors:
-            told = [str(errors[row]) if row in errors else None for row in range(len(taken))]
-            columns[_free("error", columns)] = told
-        return rows.frame(columns)
+def _result(
+    rows: Rows,
+    shape: Shape[Any] | None,
+    found: Sequence[Cell | None],
+    *,
+    confidence: bool,
+    errors: bool,
+) -> Any:
+    """What came of the rows, in columns of their own kind."""
+    num_left = 0 if rows.count is None else rows.count - len(found)
+    cells = [*(one or Cell() for one in found), *[Cell()] * num_left]
+    values = [one.value for one in cells]
+    names = shape.columns if shape is not None and rows.is_framed else ()
+    if not (names or confidence or errors):
+        return rows.column(values)
+    columns = {name: [_part(value, name) for value in values] for name in names}
+    columns = columns or {"value": values}
+    if confidence and names and shape is not None:
+        for name in shape.choice_fields:
+            parts = [_part(one.confidence, name) for one in cells]
+            columns[_free(f"{name}_confidence", columns)] = parts
+    elif confidence:
+        columns[_free("confidence", columns)] = [one.confidence for one in cells]
+    if errors:
+        told = [None if one.error is None else str(one.error) for one in cells]
+        columns[_free("error", columns)] = told
+    return rows.frame(columns)
 
 
 def _part(value: Any, name: str) -> Any:
@@ -553,10 +491,3 @@ def _part(value: Any, name: str) -> Any:
 def _free(name: str, taken: Container[str]) -> str:
     """A name for a column beside others."""
     return name if name not in taken else _free(f"{name}_", taken)
-
-
-def check_count(name: str, count: object) -> int:
-    """Refuse what is no number of rows."""
-    if not isinstance(count, SupportsIndex) or operator.index(count) < 1:
-        raise OptionError(f"{name} must be a whole number from 1 on, not {count!r}.")
-    return operator.index(count)

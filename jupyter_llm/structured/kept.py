@@ -21,14 +21,13 @@ from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.notebook.cells.path import absolute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from sqlite3 import Connection
 
     from jupyter_llm.engine.request import Request
 
 _MAX_BYTES = 128 << 20  # of all answers; the oldest go first
-_MAX_HERE = 100_000  # answers that are known without a disk
 _MAX_UNPACKED = 16 << 20  # no answer is longer
 _NAME_SIZE, _ONCE_SIZE = 16, 8
 
@@ -109,17 +108,15 @@ class KeptAnswers:
         opened = ((secret, _opened(secret, row[0])) for secret, row in rows if row)
         return {secret: answer for secret, answer in opened if answer is not None}
 
-    def put(self, answers: Mapping[bytes, KeptAnswer]) -> None:
-        """Write some answers in the background; returns at once."""
-        owner = self._owner
+    def put(self, secret: bytes, answer: KeptAnswer) -> None:
+        """Write an answer in the background; returns at once."""
+        sealed = _sealed(secret, answer)
+        row = (len(sealed) + _ROW_SIZE, _name(secret), self._owner, sealed)
         with self._lock:
             if len(self._waiting) > _MOST_WAITING:  # nobody takes them along
                 self._waiting = []
-            is_first = not self._waiting
-            for secret, answer in answers.items():
-                sealed = _sealed(secret, answer)
-                self._waiting.append((len(sealed) + _ROW_SIZE, _name(secret), owner, sealed))
-            if is_first:
+            self._waiting.append(row)
+            if len(self._waiting) == 1:
                 store().write(_SCHEMA, partial(self._write, self._waiting))
 
     def _write(self, rows: list[tuple[object, ...]], connection: Connection) -> None:
@@ -138,23 +135,6 @@ class KeptAnswers:
     def _owner(self) -> bytes | None:
         path = self._notebook()
         return None if path is None else _name(os.fsencode(absolute(path)))
-
-
-class AnswersHere:
-    """The latest answers of one column, of which nothing is to be on the disk."""
-
-    def __init__(self) -> None:
-        self._answers: dict[bytes, KeptAnswer] = {}
-
-    def find(self, secrets: Sequence[bytes]) -> dict[bytes, KeptAnswer]:
-        """What is known under some secrets."""
-        return {one: self._answers[one] for one in secrets if one in self._answers}
-
-    def put(self, answers: Mapping[bytes, KeptAnswer]) -> None:
-        """Note some answers."""
-        self._answers.update(answers)
-        while len(self._answers) > _MAX_HERE:
-            del self._answers[next(iter(self._answers))]
 
 
 def _name(secret: bytes) -> bytes:

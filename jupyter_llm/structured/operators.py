@@ -7,9 +7,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.budget import budget
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.columns import check_count
+from jupyter_llm.structured.batch import check_count
+from jupyter_llm.structured.columns import ColumnError
 from jupyter_llm.structured.rows import Template
 from jupyter_llm.structured.tables import Rows, rows_of
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
     Ask = Callable[..., list[Any]]  # `llm.map`, with the options of the call
 
-_YES = {"Yes": True, "No": False}  # as models write it: small letters are far less likely
-_FIRST = {"A": True, "B": False}
 _HOLDS = "Is this true? {}"
 _MORE = "Which of these two is more {}: A or B?\n\nA: {}\n\nB: {}"
 _TOGETHER = "Do these two belong together ({})?\n\n1: {}\n\n2: {}"
@@ -38,7 +38,7 @@ def filter_rows(
     items, rows = _several(items)
     template = Template.of(_HOLDS.format(check_text(question)), rows)
     prompts = [template.prompt(values) for values in rows.values(template.columns)]
-    chances = _chances(ask, prompts, _YES)
+    chances = _chances(ask, prompts, [(row,) for row in range(len(prompts))], schema=bool)
     if probabilities:
         return rows.column(chances)
     return _taken(items, [n for n, p in enumerate(chances) if p is not None and p >= threshold])
@@ -53,7 +53,8 @@ def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
     def chances(pairs: list[tuple[int, int]]) -> list[float]:
         both = [pair for one, two in pairs for pair in ((one, two), (two, one))]
         prompts = [_MORE.format(what, there[one][1], there[two][1]) for one, two in both]
-        told = [0.5 if p is None else p for p in _chances(ask, prompts, _FIRST)]
+        about = [(there[one][0], there[two][0]) for one, two in both]
+        told = [0.5 if p is None else p for p in _chances(ask, prompts, about, choices=["A", "B"])]
         return [(p + 1 - q) / 2 for p, q in zip(told[::2], told[1::2], strict=True)]
 
     best = best_first(len(there), check_count("k", k), chances)
@@ -77,10 +78,11 @@ def join_rows(
         vectors = [embed([text for _, text in texts]) for texts in (lefts, rights)]
         pairs = list(alike(vectors[0], vectors[1], candidates))
     prompts = [_TOGETHER.format(what, lefts[one][1], rights[two][1]) for one, two in pairs]
-    told = zip(pairs, _chances(ask, prompts, _YES), strict=True)
-    found = [(*pair, p) for pair, p in told if p is not None and p >= threshold]
-    rows = [lefts[one][0] for one, _, _ in found], [rights[two][0] for _, two, _ in found]
-    return _side_by_side(_taken(left, rows[0]), _taken(right, rows[1]), [p for *_, p in found])
+    about = [(lefts[one][0], rights[two][0]) for one, two in pairs]
+    told = zip(about, _chances(ask, prompts, about, schema=bool), strict=True)
+    found = [(rows, p) for rows, p in told if p is not None and p >= threshold]
+    ones, twos = ([rows[at] for rows, _ in found] for at in (0, 1))
+    return _side_by_side(_taken(left, ones), _taken(right, twos), [p for _, p in found])
 
 
 def reduce_rows(
@@ -96,7 +98,7 @@ def reduce_rows(
 
     def together(groups: list[list[str]]) -> list[str]:
         prompts = ["\n\n".join((instruction, *group)) for group in groups]
-        return [str(text) for text in ask(prompts, "{{item}}", max_tokens=limit)]
+        return ask(prompts, "{{item}}", max_tokens=limit, on_error="raise")  # or rows are missed
 
     texts = [text for _, text in there]
     for (number, _), size in zip(there, sizes_of(texts), strict=True):
@@ -119,11 +121,19 @@ def _texts(rows: Rows) -> list[tuple[int, str]]:
 
 
 def _chances(
-    ask: Ask, prompts: Sequence[str | None], choices: dict[str, bool]
+    ask: Ask, prompts: Sequence[str | None], rows: Sequence[Sequence[int]], **shape: Any
 ) -> list[float | None]:
-    """How likely the first of two choices is for each prompt; None where it was not answered."""
-    told = ask(prompts, "{{item}}", choices=choices, confidence=True)
-    return [1 - one["confidence"] if one["value"] is False else one["confidence"] for one in told]
+    """How likely yes, or A, is for each prompt, which is about some rows; None where it failed."""
+    try:
+        told = ask(prompts, "{{item}}", confidence=True, **shape)
+    except ColumnError as failed:
+        number, error = next(iter(failed.errors.items()))
+        about = " and ".join(f"row {row}" for row in rows[number])
+        count = f"{len(failed.errors):,} of {count_of(len(prompts), 'prompt')}"
+        message = f'{count} failed, the first one about {about}: {error} on_error="null" goes on.'
+        raise ColumnError(message, failed.column, failed.errors) from None
+    chances = [(one["value"] in (True, "A"), one["confidence"]) for one in told]
+    return [p if p is None or is_first else 1 - p for is_first, p in chances]
 
 
 def _taken(items: Any, numbers: list[int]) -> Any:
@@ -159,12 +169,7 @@ def _side_by_side(left: Any, right: Any, chances: list[float]) -> Any:
         for name, frame in zip(names, frames, strict=True)
     ]
     whole = [nw.maybe_reset_index(frame) for frame in (*parts, last)]
-    joined = nw.concat(whole, how="horizontal").to_native()
-    if backend.is_pandas_like():
-        indices = [rows.index.to_flat_index() for rows in (left, right)]
-        of_arrays = backend.to_native_namespace().MultiIndex.from_arrays
-        joined.index = of_arrays(indices, names=names)
-    return joined
+    return nw.concat(whole, how="horizontal").to_native()
 
 
 def best_first(

@@ -13,19 +13,20 @@ from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.tables import Rows
 
-_MARK = re.compile(r"\x00(\d+)\x00")
+_MARK = re.compile(r"\x00\d+\x00")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    r"""Texts with a field between each two of them; `columns` are whose values stand there.
+    r"""A text with a mark for each field; `columns` are whose values stand there, in that order.
 
-    What a value holds is never expanded. `\{{` stands for braces.
+    What a value holds is never expanded. `\{{` stands for braces. With `names` it goes before the
+    whole row: all values that there are, each after its name.
     """
 
-    texts: tuple[str, ...]
+    text: str
     columns: tuple[str, ...]
-    is_whole: bool = False
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, template: str, rows: Rows) -> Self:
@@ -33,37 +34,32 @@ class Template:
 
         Raises `OptionError` where a field is no column.
         """
-        shielded, sources = shield(check_text(template))
-        pieces = _MARK.split(shielded)
-        texts, columns = [""], []
-        for number, piece in enumerate(pieces):
-            source = sources[int(piece)] if number % 2 else None
-            if source is None or not source.endswith("}}"):
-                texts[-1] += piece if source is None else "{{"
-                continue
-            columns.append(_column(source[2:-2].strip(), rows))
-            texts.append("")
-        if columns:
-            return cls(tuple(texts), tuple(columns))
-        return cls.whole(rows, f"{texts[0]}\n\n")
+        text, sources = shield(check_text(template))
+        columns = []
+        for number, source in enumerate(sources):
+            if source.endswith("}}"):
+                columns.append(_column(source[2:-2].strip(), rows))
+            else:
+                text = text.replace(f"\x00{number}\x00", "{{")
+        return cls(text, tuple(columns)) if columns else cls.whole(rows, f"{text}\n\n")
 
     @classmethod
     def whole(cls, rows: Rows, before: str = "") -> Self:
         """All columns, one below the other with their names, or the only one as it is."""
         columns = rows.columns[:1] if rows.is_single else rows.columns
-        names = [""] if rows.is_single else [f"{column}: " for column in columns]
-        return cls((before, *names), columns, is_whole=True)
+        names = ("",) if rows.is_single else tuple(f"{column}: " for column in columns)
+        return cls(before, columns, names)
 
     def prompt(self, values: Sequence[object]) -> str | None:
         """The prompt for the values of the columns; None where what it needs is missing."""
-        if self.is_whole:
-            named = zip(self.texts[1:], values, strict=True)
+        if self.names:
+            named = zip(self.names, values, strict=True)
             lines = [f"{name}{value}" for name, value in named if value is not None]
-            return self.texts[0] + "\n".join(lines) if lines else None
+            return self.text + "\n".join(lines) if lines else None
         if any(value is None for value in values):
             return None
-        parts = zip(self.texts[1:], map(str, values), strict=True)
-        return self.texts[0] + "".join(value + text for text, value in parts)
+        left = iter(values)
+        return _MARK.sub(lambda _mark: str(next(left)), self.text)
 
 
 def _column(name: str, rows: Rows) -> str:

@@ -41,7 +41,7 @@ class Rows:
         """The first rows alone."""
         return replace(
             self,
-            count=count if self.count is None else min(count, self.count),
+            count=None if self.count is None else min(count, self.count),
             values=lambda columns: islice(self.values(columns), count),
             _frame=None if self._frame is None else self._frame.head(count),
         )

@@ -28,7 +28,7 @@ from benchmarks.side_by_side import default_model, describe, parser_for, show, w
 
 from jupyter_llm import llm
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.structured.cascade import Judged, cascaded
+from jupyter_llm.structured.cascade import Cell, cascaded
 
 PACKAGE = "vaderSentiment==3.3.2"
 INNER, TWEETS = "hutto_ICWSM_2014.tar.gz", "hutto_ICWSM_2014/tweets_GroundTruth.txt"
@@ -91,14 +91,14 @@ def measured(model: Path, rows: list[tuple[str, str]]) -> list[tuple[str, float,
     return results
 
 
-def judged(model: Path, texts: list[str]) -> list[Judged]:
+def judged(model: Path, texts: list[str]) -> list[Cell]:
     """The choices of a model, with its confidence."""
     llm.use(model)
     told = llm.map(texts, TEMPLATE, choices=LABELS, confidence=True, keep=False)
-    return [Judged(one["value"], one["confidence"], None) for one in told]  # type: ignore[arg-type]
+    return [Cell(one["value"], one["confidence"]) for one in told]
 
 
-def resampled(firsts: list[Judged], seconds: list[Judged]) -> dict[str, Any]:
+def resampled(firsts: list[Cell], seconds: list[Cell]) -> dict[str, Any]:
     """How often a cascade keeps its agreement, whatever sample it draws, and how many it checks."""
     kept, checked = [], []
     for seed in range(100):

@@ -18,7 +18,7 @@ from jupyter_llm.engine.options import MAX_SEED, SamplingParams
 from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
-from jupyter_llm.structured.batch import in_bulk, outcomes
+from jupyter_llm.structured.batch import answered, in_bulk
 
 SHORT = SamplingParams(max_tokens=6)
 
@@ -77,7 +77,8 @@ def test_with_a_seed_equal_prompts_get_different_answers_that_come_again() -> No
 
 def test_seeds_count_on_past_the_largest_from_the_start(engine: ScriptedEngine) -> None:
     params = SamplingParams(seed=MAX_SEED - 1, max_tokens=2)
-    list(outcomes(engine, in_bulk(Request(prompt=text, params=params) for text in "abc")))
+    requests = in_bulk(Request(prompt=text, params=params) for text in "abc")
+    answered(engine, enumerate(requests), lambda *_: None)
     assert [request.params.seed for request in engine.requests] == [MAX_SEED - 1, MAX_SEED, 0]
 
 
@@ -141,13 +142,18 @@ def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(
 
 def test_of_requests_without_end_only_some_are_with_the_engine(engine: ScriptedEngine) -> None:
     engine.replies.clear()
-    rows = outcomes(
-        engine, (Request(prompt=str(n), params=SHORT) for n in itertools.count()), ahead=3
-    )
-    numbers = [next(rows)[0] for _ in range(20)]
+    numbers: list[int] = []
+
+    def take(number: int, _outcome: object) -> None:
+        numbers.append(number)
+        if len(numbers) == 20:
+            raise ZeroDivisionError
+
+    requests = ((n, Request(prompt=str(n), params=SHORT)) for n in itertools.count())
+    with pytest.raises(ZeroDivisionError):
+        answered(engine, requests, take, ahead=3)
     assert sorted(numbers)[:17] == list(range(17))
     assert len(engine.requests) <= 20 + 3
-    rows.close()
 
 
 def test_a_model_that_is_unloaded_meanwhile_fails_the_rows_that_were_left() -> None:

@@ -10,12 +10,11 @@ from math import comb
 
 import pytest
 
-from jupyter_llm.engine.completion import Choice
-from jupyter_llm.structured.cascade import Judged, cascaded, most_disagreements
+from jupyter_llm.structured.cascade import Cell, cascaded, most_disagreements
 
 
-def said(value: str, confidence: float = 1.0) -> Judged:
-    return Judged(value, confidence, Choice(()))
+def said(value: str, confidence: float = 1.0) -> Cell:
+    return Cell(value, confidence)
 
 
 class World:
@@ -23,7 +22,7 @@ class World:
 
     def __init__(self, num_rows: int, *, wrongness: float, steps: int = 1000) -> None:
         drawn = random.Random(1)  # noqa: S311
-        self.firsts: list[Judged | None] = []
+        self.firsts: list[Cell | None] = []
         self.seconds = [said(drawn.choice("abc")) for _ in range(num_rows)]
         for second in self.seconds:
             sure = round(drawn.uniform(0.34, 1) * steps) / steps
@@ -31,11 +30,11 @@ class World:
             self.firsts.append(said("wrong" if is_wrong else str(second.value), sure))
         self.asked: list[int] = []
 
-    def ask(self, rows: Sequence[int]) -> list[Judged | None]:
+    def ask(self, rows: Sequence[int]) -> list[Cell | None]:
         self.asked += rows
         return [self.seconds[row] for row in rows]
 
-    def agreement(self, answers: Sequence[Judged | None]) -> float:
+    def agreement(self, answers: Sequence[Cell | None]) -> float:
         same = [a and a.value == b.value for a, b in zip(answers, self.seconds, strict=True)]
         return same.count(True) / len(same)
 
@@ -79,7 +78,7 @@ def test_the_threshold_lies_above_the_first_disagreement_too_many() -> None:
     wrong = {row for row in range(1000) if row % 10 == 0}
     seen: list[int] = []
 
-    def ask(rows: Sequence[int]) -> list[Judged | None]:
+    def ask(rows: Sequence[int]) -> list[Cell | None]:
         seen.extend(rows)
         return [said("other" if row in wrong else "same") for row in rows]
 

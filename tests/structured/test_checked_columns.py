@@ -138,8 +138,12 @@ def test_filter_top_k_join_and_reduce_are_asked_as_map_is(small: Chooser) -> Non
     assert llm.top_k(column[:30], "large", 3).tolist() == [29, 28, 27]
     small.chance = lambda number: 0.9 if number == 3 else 0.1
     pairs = llm.join(pd.Series([1, 2]), pd.Series([3, 4]), "a pair")
-    assert pairs.index.tolist() == [(0, 0), (1, 0)]
+    assert pairs.left.tolist() == [1, 2]
+    assert pairs.right.tolist() == [3, 3]
+    with pytest.raises(ColumnError, match="of 2 prompts failed, the first one about row 0 and row"):
+        llm.top_k(["x" * 5000 + " 1", None, "2"], "large", 1)
     rows = RowEngine(small.info.path)
     small._completion_of = rows._completion_of  # type: ignore[method-assign]
-    assert llm.reduce(pd.Series(["one", None, "two"]), "Sum up", max_tokens=20) == "owt"
+    column = pd.Series(["one", None, "two"])
+    assert llm.reduce(column, "Sum up", max_tokens=20, on_error="null") == "owt"
     assert small.requests[-1].params.max_tokens == 20

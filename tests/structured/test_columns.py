@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
 import psutil
@@ -32,11 +31,10 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineClosedError, OptionError
 from jupyter_llm.structured import columns
-from jupyter_llm.structured.columns import Column, ColumnError, Questions
+from jupyter_llm.structured.columns import ColumnError
 
 INDEX = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1), ("a", 1), ("c", 9)])
 TEXTS = ["one 😀", None, "two", "one 😀", ""]
@@ -172,6 +170,7 @@ def test_the_first_rows_are_tried_and_all_are_estimated(engine: RowEngine) -> No
     assert steps[-1].text.endswith(" for all 5,000.")
     assert "of 20 rows" in steps[-2].text
     assert len(llm.map(iter(int, 1), "{{item}}", limit=3)) == 3
+    assert llm.map(iter(["ab"]), "{{item}}", limit=3) == ["ba"]
 
 
 @pytest.mark.usefixtures("engine")
@@ -182,6 +181,7 @@ def test_the_first_rows_are_tried_and_all_are_estimated(engine: RowEngine) -> No
         ({"limit": 0}, "whole number from 1"),
         ({"confidence": True}, "choices="),
         ({"temprature": 1}, "Did you mean temperature"),
+        ({"choices": ["a", "b"], "stop": ["x"]}, "stop= does not go with a shape"),
         ({"template": "{{itm}}"}, "Did you mean item"),
     ],
 )
@@ -377,7 +377,7 @@ def test_the_event_loop_goes_on_and_cancelling_stops_the_rows(engine: RowEngine)
     assert len(engine.answered) <= num_answered + 2
 
 
-def test_a_column_that_is_awaited_shows_how_far_it_is(
+def test_a_column_that_is_awaited_shows_how_far_it_is_and_what_came_of_a_limit(
     engine: RowEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
@@ -397,11 +397,14 @@ def test_a_column_that_is_awaited_shows_how_far_it_is(
 
     engine._reach = reach
 
+    monkeypatch.setattr(columns, "note", lambda text, _show: show(Step(text)))
+
     async def ask() -> None:
-        await llm.amap([str(n) for n in range(60)], "{{item}}")
+        await llm.amap([str(n) for n in range(99)], "{{item}}", limit=60)
 
     asyncio.run(ask())
     assert is_told()
+    assert told[-1].endswith("for all 99.")
 
 
 @pytest.mark.usefixtures("fresh_llm")
@@ -424,14 +427,6 @@ def test_rows_choose_as_each_would_alone(tiny_gguf: Path) -> None:
     column = llm.map(texts, "{{item}}", choices=["good", "bad", "so so"])
     alone = [llm(text, choices=["good", "bad", "so so"]).value for text in texts[:20]]
     assert column[:20] == alone
-
-
-def test_a_column_can_be_asked_without_a_table(engine: RowEngine) -> None:
-    questions = Questions(params=SamplingParams(temperature=0))
-    column = Column(engine, ["a b", None, "c d"], questions, lambda answer, _: str(answer))
-    column.run()
-    assert column.values == ["b", None, "d"]  # noqa: PD011
-    assert np.isfinite(column.seconds_a_row or np.inf)
 
 
 class Mood(Enum):

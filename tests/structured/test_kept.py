@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from jupyter_llm.engine.constraint import BeginsWith, OneOf
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.structured import kept
-from jupyter_llm.structured.kept import AnswersHere, KeptAnswer, KeptAnswers, secret_of
+from jupyter_llm.structured.kept import KeptAnswer, KeptAnswers, secret_of
 
 ANSWER = KeptAnswer("a whole secret", reasoning="since", logprobs=(-0.1, -2.5))
 
@@ -26,11 +25,11 @@ def secret(number: int) -> bytes:
     return secret_of(request(f"Row {number}"), "model", "shape")
 
 
-@pytest.mark.parametrize("make", [KeptAnswers, AnswersHere])
-def test_what_is_kept_is_found(make: Callable[[], KeptAnswers | AnswersHere]) -> None:
-    answers = make()
-    answers.put({secret(n): KeptAnswer(str(n)) for n in range(1200)})
-    answers.put({secret(7): ANSWER})
+def test_what_is_kept_is_found() -> None:
+    answers = KeptAnswers()
+    for n in range(1200):
+        answers.put(secret(n), KeptAnswer(str(n)))
+    answers.put(secret(7), ANSWER)
     found = answers.find([secret(n) for n in range(1300)])
     assert len(found) == 1200
     assert found[secret(7)] == ANSWER
@@ -52,7 +51,7 @@ def test_an_answer_is_kept_for_what_it_depends_on_alone() -> None:
 
 
 def test_nobody_can_read_it_without_asking_the_same() -> None:
-    KeptAnswers().put({secret(1): ANSWER})
+    KeptAnswers().put(secret(1), ANSWER)
     assert rows("SELECT count(*) FROM kept") == [(1,)]
     data = stored_bytes()
     assert b"secret" not in data
@@ -61,34 +60,34 @@ def test_nobody_can_read_it_without_asking_the_same() -> None:
 
 def test_a_damaged_answer_is_asked_again() -> None:
     answers = KeptAnswers()
-    answers.put({secret(n): ANSWER for n in range(4)})
+    for n in range(4):
+        answers.put(secret(n), ANSWER)
     stored = [bytearray(data) for (data,) in rows("SELECT answer FROM kept")]
     stored[0][-1] ^= 1
     for number, data in enumerate([bytes(stored[0]), b"", "text"]):
         name = kept._name(secret(number))
         rows("UPDATE kept SET answer = ? WHERE name = ?", data, name)
     assert list(answers.find([secret(n) for n in range(4)])) == [secret(3)]
-    answers.put({secret(0): ANSWER})
+    answers.put(secret(0), ANSWER)
     assert answers.find([secret(0)]) == {secret(0): ANSWER}
 
 
 def test_the_oldest_go_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "_MAX_BYTES", 2000)
-    monkeypatch.setattr(kept, "_MAX_HERE", 10)
-    for answers in (KeptAnswers(), AnswersHere()):
-        for number in range(100):
-            answers.put({secret(number): ANSWER})
-        found = answers.find([secret(n) for n in range(100)])
-        assert 5 < len(found) < 15
-        assert list(found)[-1] == secret(99) or secret(99) in found
+    answers = KeptAnswers()
+    for number in range(100):
+        answers.put(secret(number), ANSWER)
+    found = answers.find([secret(n) for n in range(100)])
+    assert 5 < len(found) < 15
+    assert secret(99) in found
 
 
 def test_a_notebooks_answers_go_with_its_chats(tmp_path: Path) -> None:
     mine, other = tmp_path / "mine.ipynb", tmp_path / "other.ipynb"
-    KeptAnswers(lambda: other).put({secret(2): ANSWER})
-    KeptAnswers(lambda: mine).put({secret(1): ANSWER})
+    KeptAnswers(lambda: other).put(secret(2), ANSWER)
+    KeptAnswers(lambda: mine).put(secret(1), ANSWER)
     KeptAnswers(lambda: mine).clear()
     assert list(KeptAnswers().find([secret(1), secret(2)])) == [secret(2)]
-    llm.kept.put({secret(3): ANSWER})
+    llm.kept.put(secret(3), ANSWER)
     llm.chats.clear()
     assert llm.kept.find([secret(3)]) == {}

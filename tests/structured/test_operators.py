@@ -142,19 +142,20 @@ class Asked:
         prompts: list[str | None],
         template: str,
         *,
-        choices: dict[str, bool],
         confidence: bool,
+        schema: type[bool] | None = None,
+        choices: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         assert (template, confidence) == ("{{item}}", True)
-        assert list(choices.values()) == [True, False]
+        assert (schema is bool) != (list(choices) == ["A", "B"])
         self.prompts += prompts
-        return [self.answer(prompt) for prompt in prompts]
+        return [self.answer(prompt, choices or (True, False)) for prompt in prompts]
 
-    def answer(self, prompt: str | None) -> dict[str, Any]:
+    def answer(self, prompt: str | None, values: Sequence[object]) -> dict[str, Any]:
         if prompt is None:
             return {"value": None, "confidence": None}
         chance = self.chance(prompt)
-        return {"value": chance >= 0.5, "confidence": max(chance, 1 - chance)}
+        return {"value": values[chance < 0.5], "confidence": max(chance, 1 - chance)}
 
 
 def number_in(prompt: str) -> float:
@@ -245,7 +246,6 @@ def test_a_join_asks_about_the_likest_rows_alone_and_has_the_columns_of_both() -
     assert num_asked == 9
     assert list(found.columns) == ["letter_left", "letter_right", "probability"]
     assert found.letter_right.tolist() == ["a", "e", "x"]
-    assert found.index.tolist() == [(7, 0), (8, 4), (9, 6)]
     assert found.probability.tolist() == [0.9] * 3
     assert joined(list("ae"), list("aeb"))[0] == [
         {"left": "a", "right": "a", "probability": 0.9},
@@ -272,8 +272,10 @@ class Summed:
         self.prompts: list[list[str]] = []
         self.limits: list[int] = []
 
-    def __call__(self, prompts: list[str], template: str, *, max_tokens: int) -> list[str]:
-        assert template == "{{item}}"
+    def __call__(
+        self, prompts: list[str], template: str, *, max_tokens: int, on_error: str
+    ) -> list[str]:
+        assert (template, on_error) == ("{{item}}", "raise")
         self.prompts.append(prompts)
         self.limits.append(max_tokens)
         return [f"{prompt.split()[2]} to {prompt.split()[-1]}" for prompt in prompts]

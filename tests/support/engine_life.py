@@ -27,7 +27,7 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.engine.stream import Stream
-from jupyter_llm.structured.batch import in_bulk, outcomes
+from jupyter_llm.structured.batch import answered, in_bulk
 
 NUM_TURNS = 3
 STARTS = (
@@ -163,7 +163,7 @@ def batches(engine: LocalEngine, dice: random.Random) -> Iterator[None]:
             number = next(numbers)
             prompts = [f"{STARTS[1]}Row {number}.{row}" for row in range(3)]
             rows = in_bulk(Request(prompt=prompt, params=params) for prompt in prompts)
-            list(outcomes(engine, rows))
+            answered(engine, enumerate(rows), lambda *_: None)
 
     chosen = [SamplingParams(max_tokens=3, seed=seed) for seed in (None, dice.randrange(1000))]
     threads = [threading.Thread(target=run, args=(params,)) for params in chosen]
