@@ -166,13 +166,18 @@ class Completion:
         """The text with how likely each of its tokens was, to look at; needs `logprobs`."""
         return ShownTokens.of(self.text, self.logprobs)
 
-    def _repr_markdown_(self) -> str:
+    @property
+    def thoughts_html(self) -> str:
+        """What it thought, folded; nothing if it did not."""
         from jupyter_llm.common.html_text import folded
+
+        return self.reasoning and folded(self.thought.capitalize(), self.reasoning)
+
+    def _repr_markdown_(self) -> str:
         from jupyter_llm.common.markdown import untrusted_markdown
 
-        thoughts = folded(self.thought.capitalize(), self.reasoning) if self.reasoning else None
         shown = untrusted_markdown(self.markdown)
-        return shown if thoughts is None else f"{thoughts}\n\n{shown}"
+        return f"{self.thoughts_html}\n\n{shown}" if self.reasoning else shown
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
         told = f"({self.thought})\n\n" if self.reasoning else ""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bars import TICK_S, Step, showing
 from jupyter_llm.engine.constraint import BeginsWith
-from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.tokens import NUM_OTHERS
 from jupyter_llm.errors import OptionError
-from jupyter_llm.records.verify import NotReplayable, engine_of_record
+from jupyter_llm.records.verify import NotReplayable, written_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.records.prompt_store import KeptPrompt
 
@@ -41,49 +41,38 @@ def read_again(
     """
     if completion.logprobs is not None:
         return completion
+    record = completion.provenance
     try:
-        engine, request = _asked(completion, engine_of, prompt_of)
-        with showing(show) as tell, engine.submit(request) as stream:
-            for _ in stream.chunks(TICK_S):
-                done = stream.progress.num_written / max(completion.usage.completion_tokens, 1)
-                tell(Step("Reading the answer again", min(done, 1.0)))
-            again = stream.result()
-        made, record = again.provenance, completion.provenance
-        if made is None or record is None or made.prompt_sha256 != record.prompt_sha256:
-            raise NotReplayable("the model makes other tokens of the prompt now")  # noqa: TRY301
+        if not completion.text or record is None:
+            raise NotReplayable("there is nothing in it")  # noqa: TRY301
+        if completion.reasoning:
+            told = "the model thought first; ask with logprobs=5, and they come with it"
+            raise NotReplayable(told)  # noqa: TRY301
+        params = replace(
+            record.params,
+            temperature=0,
+            max_tokens=completion.usage.completion_tokens + _SPARE,
+            logprobs=NUM_OTHERS,
+            stop=(),
+            exact=record.exact,
+            may_repeat=True,
+        )
+        again = written_again(
+            record,
+            prompt_of(record.prompt_key),
+            engine_of,
+            partial(_watched, max(completion.usage.completion_tokens, 1), show),
+            params=params,
+            constraint=BeginsWith((completion.text,)),
+            is_private=True,
+        )
     except NotReplayable as why:
         raise OptionError(f"The answer cannot be read again: {why}.") from why
     return replace(completion, logprobs=again.logprobs)
 
 
-def _asked(
-    completion: Completion,
-    engine_of: Callable[[str], Engine],
-    prompt_of: Callable[[str], KeptPrompt | None],
-) -> tuple[Engine, Request]:
-    """The engine that wrote a completion, and what lets it write that once more."""
-    record = completion.provenance
-    if not completion.text or record is None:
-        raise NotReplayable("there is nothing in it")
-    if completion.reasoning:
-        raise NotReplayable("the model thought first; ask with logprobs=5, and they come with it")
-    kept = prompt_of(record.prompt_key)
-    if kept is None:
-        raise NotReplayable("its prompt is not kept on this machine")
-    params = replace(
-        record.params,
-        temperature=0,
-        max_tokens=completion.usage.completion_tokens + _SPARE,
-        logprobs=NUM_OTHERS,
-        stop=(),
-        exact=record.exact,
-        may_repeat=True,
-    )
-    request = Request(
-        prompt=kept.prompt,
-        params=params,
-        answer_prefix=kept.answer_prefix,
-        constraint=BeginsWith((completion.text,)),
-        is_private=True,
-    )
-    return engine_of_record(record, engine_of), request
+def _watched(num_tokens: int, show: ShowProgress | None, stream: Stream) -> Completion:
+    with showing(show) as tell:
+        for _ in stream.chunks(TICK_S):
+            tell(Step("Reading the answer again", min(stream.progress.num_written / num_tokens, 1)))
+        return stream.result()

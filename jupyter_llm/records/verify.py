@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.bars import Step, showing
 from jupyter_llm.common.controls import one_line, plain
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.records.answers import Answer
@@ -164,29 +164,39 @@ class _Replayer:
         if record.finish_reason == "cancelled" and not record.completion_tokens:
             raise NotReplayable("it was stopped before the first word")
         prompt = answer.prompt or self.prompt_of(record.prompt_key)
-        if prompt is None:
-            raise NotReplayable("its prompt is not kept on this machine")
-        try:
-            constraint = prompt.constraint if record.is_constrained else None
-            if record.is_constrained and constraint is None:
-                raise NotReplayable("what it had to look like is not kept")
-            request = Request(
-                prompt=prompt.prompt,
-                params=_params(record),
-                answer_prefix=prompt.answer_prefix,
-                constraint=constraint,
-                is_private=answer.is_private,
-            )
-            completion = engine_of_record(record, self.engine_of).submit(request).result()
-        except JupyterLLMError as error:
-            raise NotReplayable(str(error)) from error
-        replayed = completion.provenance
-        if replayed is None or replayed.prompt_sha256 != record.prompt_sha256:
-            raise NotReplayable("the model makes other tokens of the prompt now")
-        return completion
+        constraint = prompt.constraint if prompt is not None and record.is_constrained else None
+        if prompt is not None and record.is_constrained and constraint is None:
+            raise NotReplayable("what it had to look like is not kept")
+        changes = {"constraint": constraint, "is_private": answer.is_private}
+        return written_again(record, prompt, self.engine_of, params=_params(record), **changes)
 
 
-def engine_of_record(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:
+def written_again(
+    record: Provenance,
+    prompt: KeptPrompt | None,
+    engine_of: Callable[[str], Engine],
+    wait: Callable[[Stream], Completion] = lambda stream: stream.result(),
+    **request: Any,
+) -> Completion:
+    """What the model that a record speaks of writes behind the same prompt; else `NotReplayable`.
+
+    `request` is what there is to say of that besides, and `wait` waits for its end.
+    """
+    if prompt is None:
+        raise NotReplayable("its prompt is not kept on this machine")
+    asked = Request(prompt=prompt.prompt, answer_prefix=prompt.answer_prefix, **request)
+    try:
+        with _engine_of(record, engine_of).submit(asked) as stream:
+            completion = wait(stream)
+    except JupyterLLMError as error:
+        raise NotReplayable(str(error)) from error
+    made = completion.provenance
+    if made is None or made.prompt_sha256 != record.prompt_sha256:
+        raise NotReplayable("the model makes other tokens of the prompt now")
+    return completion
+
+
+def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:
     """The engine of the very model file that a record speaks of; else `NotReplayable`."""
     name, adapter = record.model.name, record.model.adapter
     if adapter is not None:

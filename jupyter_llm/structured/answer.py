@@ -168,13 +168,9 @@ class ShapedAnswer(Generic[T]):
     def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
         """The text, by which `/verify` knows it again, with the metadata of its record."""
         _, metadata = self.completion._repr_mimebundle_()
-        from jupyter_llm.common.html_text import folded
-
         thought = f"({self.completion.thought})\n\n" if self.reasoning else ""
-        told = (
-            folded(self.completion.thought.capitalize(), self.reasoning) if self.reasoning else ""
-        )
-        return {"text/plain": thought + self.text, "text/html": told + self.html}, metadata
+        shown = self.completion.thoughts_html + self.html
+        return {"text/plain": thought + self.text, "text/html": shown}, metadata
 
 
 class ShapedStream(Generic[T]):

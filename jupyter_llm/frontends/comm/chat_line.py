@@ -92,7 +92,7 @@ class ChatLine(Line):
         options, made = self._options_for(message), turn.completion.provenance
         constraint, params = None, options.params
         if made is not None and made.is_constrained:
-            kept = llm.answers.prompt_of(made.prompt_sha256)
+            kept = llm.answers.prompt_of(made.prompt_key)
             if kept is not None and not kept.begins_with:  # code does, and is a part of an answer
                 constraint, params = kept.constraint, replace(params, reason=made.params.reason)
         asked = Asked(
@@ -141,10 +141,11 @@ class ChatLine(Line):
         self._chat.current.get(asked.model, show=job.tell)
         job.check()
         answer = self.side.send_prompt(job, asked).result()
-        has_words = answer.text or answer.reasoning
-        if not has_words and answer.finish_reason != "cancelled":  # there is no turn of it
+        if answer.finish_reason == "cancelled":
+            return
+        if not (answer.text or answer.reasoning):  # there is no turn of it
             self.side.notify(job, "The model wrote nothing.")
-        if shape is not None and answer.finish_reason != "cancelled":
+        if shape is not None:
             answer_of(answer, shape)  # its error says what is wrong with it
 
     def _obey(self, order: Order, options: Options, job: Job) -> None:

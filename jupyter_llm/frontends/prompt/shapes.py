@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jupyter_llm.structured.shape import Shape
 
 _NAMES = ", ".join(f"--{name}" for name in SHAPING)
-_OF_CELLS = "-f code, --below and --replace"
 
 
 def check_in_chat(typed: Mapping[str, Any]) -> None:
