@@ -33,6 +33,10 @@ _MAX_BYTES = 64 << 20
 _MAX_UNPACKED = 64 << 20  # no prompt is longer; one that says so is no friend
 _TOKEN_RANGE = range(-(2**31), 2**31)
 _TOUCH = "UPDATE prompts SET used_at = ? WHERE sha256 = ?"
+_TRIM = """DELETE FROM prompts WHERE id IN (
+    SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY used_at DESC) AS total FROM prompts)
+    WHERE total > ?
+)"""
 
 _SCHEMA = Schema(
     "prompts",
@@ -164,17 +168,7 @@ def _keep(
         "INSERT INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)",
         (key, used_at, len(data), data, owner),
     )
-    (total,) = connection.execute("SELECT sum(size) FROM prompts").fetchone()
-    oldest = connection.execute(
-        "SELECT id, size FROM prompts WHERE sha256 != ? ORDER BY used_at", (key,)
-    )
-    dropped = []
-    for number, size in oldest if total > _MAX_BYTES else ():
-        if total <= _MAX_BYTES:
-            break
-        dropped.append((number,))
-        total -= size
-    connection.executemany("DELETE FROM prompts WHERE id = ?", dropped)
+    connection.execute(_TRIM, (_MAX_BYTES,))
 
 
 def _unpacked(data: object) -> KeptPrompt:

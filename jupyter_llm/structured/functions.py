@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property, partial, update_wrapper
-from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from jupyter_llm.common.expressions import interpolate, shield
@@ -22,6 +21,7 @@ from jupyter_llm.structured.asking import Question
 if TYPE_CHECKING:
     from types import CodeType
 
+    from jupyter_llm.engine.base import Engine
     from jupyter_llm.structured.answer import ShapedAnswer
     from jupyter_llm.structured.shape import Shape
 
@@ -51,18 +51,21 @@ class ModelFunction(Generic[P, R]):
         if not _is_empty(function.__code__):
             raise OptionError(f"{name} has a body, which would not run: leave the docstring alone.")
         given = dict(options)
-        self._examples = given.pop("examples", ())
+        try:
+            self._examples = [(args, result) for args, result in given.pop("examples", ())]
+        except (TypeError, ValueError):
+            says = "examples= are pairs of arguments and results, as [((1, 2), 3)]."
+            raise OptionError(says) from None
         self._options = dict(given)
-        self._model, self._system = given.pop("model", None), given.pop("system", None)
+        self._engine: Callable[[], Engine] = partial(llm.engine, given.pop("model", None))
+        self._system = given.pop("system", None)
         self._params = sampling_params(given)
-        self._function: Callable[..., Any] = function
-        self._llm = llm
+        self._function, self._llm = function, llm
+        self._first: tuple[object, ...] = ()  # whose method it is
 
     def __get__(self, instance: object, owner: type) -> Any:
-        if instance is None:
-            return self
         bound = copy.copy(self)
-        bound._function = MethodType(self._function, instance)  # noqa: SLF001  it is one of ours
+        bound._first = () if instance is None else (instance,)  # noqa: SLF001  it is one of ours
         return bound
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -74,26 +77,20 @@ class ModelFunction(Generic[P, R]):
     def answer(self, *args: P.args, **kwargs: P.kwargs) -> ShapedAnswer[R]:
         """The whole answer of a call, with its completion and how likely it was."""
         asked = self._question(args, kwargs)
-        stream = asked.ask(self._llm.engine(self._model), self._llm.answers)
-        return cast("ShapedAnswer[R]", stream.result())
+        return cast("ShapedAnswer[R]", asked.ask(self._engine(), self._llm.answers).result())
 
     async def _awaited(self, question: Question[R]) -> R:
-        answer = await question.wait(partial(self._llm.engine, self._model), self._llm.answers)
+        answer = await question.wait(self._engine, self._llm.answers)
         return cast("ShapedAnswer[R]", answer).value
 
     def prompt(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The text that the model would read for a call; nothing is answered."""
         request = self._question(args, kwargs).request
-        engine = self._llm.engine(self._model)
-        return cast("str", engine.format(request.prompt, think=request.params.think))
+        return self._engine().format(request.prompt, think=request.params.think)
 
     def map(self, items: Any, **options: Any) -> Any:
         """The results for a column, or for a frame with a column for each parameter: `llm.map`."""
         return self._llm.map(**self._mapped(items, options))
-
-    async def amap(self, items: Any, **options: Any) -> Any:
-        """The same while the event loop goes on: `llm.amap`."""
-        return await self._llm.amap(**self._mapped(items, options))
 
     @cached_property
     def _shape(self) -> Shape[R]:
@@ -142,7 +139,7 @@ class ModelFunction(Generic[P, R]):
         return interpolate(self._template, lambda text: _said(eval(text, {**known})))  # noqa: S307
 
     def _question(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Question[R]:
-        bound = inspect.signature(self._function).bind(*args, **kwargs)
+        bound = inspect.signature(self._function).bind(*self._first, *args, **kwargs)
         asked = Message("user", self._text(bound))
         system = [Message("system", self._system)] if self._system else []
         prompt = (*system, *self._turns, asked)

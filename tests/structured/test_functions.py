@@ -148,6 +148,10 @@ def test_methods_do_not_tell_who_they_belong_to(engine: ScriptedEngine) -> None:
         def tone(self, text: str) -> Tone:
             """The tone."""
 
+        @llm.function
+        def said(self, text: str) -> str:
+            """Say {{text}} like {{type(self).__name__}}."""
+
         @classmethod
         @llm.function(examples=[("Fine", "good")])
         def kind(cls, text: str) -> Tone:
@@ -164,13 +168,15 @@ def test_methods_do_not_tell_who_they_belong_to(engine: ScriptedEngine) -> None:
     assert Critic().kind.map(["x"], keep=False) == ["bad"]
     assert Critic.rated("Great") == "good"
     assert asked(engine)[-1].endswith("The rate.\n\ntext: Great")
-    engine.replies.append("bad")
+    engine.replies.extend(["Hi", "bad"])
     critic = Critic()
+    critic.said("Hi")
+    assert asked(engine)[-1] == "Say Hi like Critic."
     assert critic.tone("Great") == "good"
     assert asked(engine)[0] == "The tone.\n\ntext: Fine"
     assert "Critic" not in "".join(asked(engine))
     assert Critic.tone(critic, text="Poor") == "bad"
-    assert len(engine.requests) == 5
+    assert len(engine.requests) == 6
 
 
 def test_a_function_is_asked_for_a_column(engine: ScriptedEngine) -> None:
@@ -189,7 +195,7 @@ def test_a_function_is_asked_for_a_column(engine: ScriptedEngine) -> None:
     engine.replies.append("bad")
     assert rated.map(frame, keep=False, limit=1).to_dict() == {5: "bad"}
     engine.replies.append("bad")
-    assert asyncio.run(rated.amap(pd.Series(["c"], name="x"), keep=False)).tolist() == ["bad"]
+    assert rated.map(pd.Series(["c"], name="x"), keep=False).tolist() == ["bad"]
 
 
 def test_an_answer_of_a_function_says_how_likely_it_was(engine: ScriptedEngine) -> None:
@@ -245,6 +251,9 @@ def test_what_no_model_can_answer_is_refused_where_it_is_written(
 
 
 def test_options_that_mean_nothing_are_refused_there_too() -> None:
+    for examples in (5, ["good"], [("a", "b", "good")]):
+        with pytest.raises(OptionError, match="pairs of arguments and results"):
+            llm.function(examples=examples)(tone._function)  # type: ignore[call-overload]
     with pytest.raises(OptionError, match="Did you mean temperature"):
         llm.function(temprature=1)(tone._function)  # type: ignore[call-overload]
 
