@@ -47,7 +47,10 @@ _MIXED = {"anyOf", "oneOf", "allOf", "$ref", "if"}  # beside which fields are no
 _PLAIN = (str, int, float, type(None))  # what may be one of some values
 _NO_KEYS = ("int", "float", "decimal", "bool")  # of a dict, which has texts
 _MAX_REFS = 100
-_MOST = 10**18  # which a whole number is between, that it may not have digits without end
+# Numbers end, which models do not see to: whole ones below this, others after these places.
+_MOST, _STEP = 10**18, 1e-9
+_NUMBER = r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,2})?"
+_LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _NO_SCHEMA = "JSON has nothing"  # marks in its place what has no schema
 _OPEN = "it says nothing of what may stand there"
 # What to write instead, by what is said of the fault.
@@ -190,11 +193,13 @@ def check(root: Schema) -> None:
 
 def json_grammar(root: Schema) -> Grammar:
     """What an answer in JSON of that schema is held to."""
+    if root.get("type") == "number" and set(root) <= _TOLD:
+        return Grammar("regex", _NUMBER)  # nothing stands behind it, so it would go on
     return Grammar("json", json.dumps(closed(root), ensure_ascii=False))
 
 
 def closed(schema: Any) -> Any:
-    """A schema of values that end: whole numbers of some digits, objects of the fields it names."""
+    """A schema of values that end: numbers of some digits, objects of the fields they name."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict) or ("properties" in schema and _MIXED & set(schema)):
@@ -204,8 +209,8 @@ def closed(schema: Any) -> Any:
     if is_object and made.get("additionalProperties", True) is True:
         made["additionalProperties"] = False
     if "integer" in made.get("type", ()) and not {"const", "enum"} & set(made):
-        made = {"minimum": -_MOST, "maximum": _MOST, **made}
-    return made
+        return {"minimum": -_MOST, "maximum": _MOST, **made}
+    return {"multipleOf": _STEP, **made} if _LIMITS & set(made) else made
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:

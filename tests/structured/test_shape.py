@@ -164,12 +164,21 @@ def test_whatever_a_check_of_theirs_raises_the_text_stays() -> None:
     assert caught.value.partial == {"of": 0}
 
 
-def test_a_whole_number_has_an_end() -> None:
+def test_a_number_has_an_end() -> None:
     constraint = shape_of("count int, several list[int]").constraint
     assert isinstance(constraint, Grammar)
     for digits, is_one in (("-1" + "0" * 18, True), ("9" * 19, False)):
         assert fits(constraint, f'{{"count": {digits}, "several": []}}') is is_one
         assert fits(constraint, f'{{"count": 0, "several": [1, {digits}]}}') is is_one
+    for kind, written, is_one in (
+        (float, "-6.62607015e-34", True),
+        (float, "0." + "3" * 18, False),
+        (Annotated[float, Field(ge=0)], "2.000000001", True),
+        (Annotated[float, Field(ge=0)], "2.0000000001", False),
+    ):
+        constraint = shape_of(kind).constraint
+        assert isinstance(constraint, Grammar)
+        assert fits(constraint, written) is is_one
 
 
 @pytest.mark.parametrize(
