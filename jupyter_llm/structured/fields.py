@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.constraint import OneOf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from jupyter_llm.engine.completion import Choice
     from jupyter_llm.engine.request import Request
 
-_NAME = re.compile(r'[\s{,]*(?=")')
-_COLON = re.compile(r"\s*:(\s*)")
 _JSON = json.JSONDecoder()
 
 
@@ -28,16 +25,17 @@ def field_requests(
 
     Where there are no such values the field is a number, and only the one that was written counts.
     """
-    asked = {}
-    for name, blanks, value, end in _places(text):
+    asked, end = {}, 1
+    while fields and text.startswith('"', end):  # {"name": value, "name": value}
+        name, colon = _JSON.raw_decode(text, end)
+        _, end = _JSON.raw_decode(text, colon + 2)
         if name in fields:
             # With what stands behind it, so that 1 is not taken for the start of 12.
-            texts = [blanks + one + text[end] for one in fields[name] or (value,)]
-            asked[name] = replace(
-                request,
-                answer_prefix=request.answer_prefix + text[: end - len(blanks + value)],
-                constraint=OneOf(tuple(texts), is_whole=False),
-            )
+            texts = [f" {one}{text[end]}" for one in fields[name] or (text[colon + 2 : end],)]
+            before = request.answer_prefix + text[: colon + 1]
+            constraint = OneOf(tuple(texts), is_whole=False)
+            asked[name] = replace(request, answer_prefix=before, constraint=constraint)
+        end += 2
     return asked
 
 
@@ -46,14 +44,3 @@ def likelihood(choice: Choice) -> Any:
     if len(choice.scores) == 1:
         return math.exp(choice.scores[0].logprob)
     return {_JSON.raw_decode(text.lstrip())[0]: p for text, p in choice.probabilities.items()}
-
-
-def _places(text: str) -> Iterator[tuple[str, str, str, int]]:
-    """Yield the fields of an object: name, blanks before the value, value, and where that ends."""
-    end = 0
-    while name := _NAME.match(text, end):
-        key, end = _JSON.raw_decode(text, name.end())
-        colon = _COLON.match(text, end)
-        assert colon is not None  # the text was read as JSON
-        _, end = _JSON.raw_decode(text, colon.end())
-        yield key, colon[1], text[colon.end() : end], end

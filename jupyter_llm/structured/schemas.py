@@ -15,7 +15,7 @@ from warnings import catch_warnings, simplefilter
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import SchemaError, from_json
+from pydantic_core import from_json
 
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.engine.local.grammar import problem_of
@@ -126,8 +126,9 @@ def of_type(kind: Any) -> tuple[Schema, Callable[..., Any]]:
         adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
         adapter.rebuild(raise_errors=True)
         root = adapter.json_schema(by_alias=False, schema_generator=_Written)
-    except (PydanticUserError, SchemaError, ImportError, NameError, TypeError, ValueError) as error:
-        check(_lenient(kind) if isinstance(error, PydanticUserError) else {"type": "null"})
+    except Exception as error:  # in annotations there may be anything
+        if isinstance(error, PydanticUserError):
+            check(_lenient(kind))
         said = str(error).strip().splitlines()
         path = "".join(f".{name}" for name in re.findall(r"Field ['\"]([^'\"]+)", str(error)))
         raise refusal(path, said[-1 if path else 0].rstrip(".")) from error

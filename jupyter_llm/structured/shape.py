@@ -176,10 +176,9 @@ def _choice(labels: Iterable[tuple[str, T]]) -> Shape[T]:
             raise OptionError(f"{values[label]!r} and {value!r} would both be written {label!r}.")
 
     def read(text: str) -> T:
-        label = text if text in values else text.strip()
-        if label not in values:
-            raise ValueError(f"{label!r} is none of {', '.join(values)}")
-        return values[label]
+        if text not in values:
+            raise ValueError(f"{text!r} is none of {', '.join(values)}")
+        return values[text]
 
     told = f"Answer with one of: {', '.join(values)}." if len(values) <= _MAX_TOLD else ""
     return Shape(OneOf(tuple(values)), read, told)

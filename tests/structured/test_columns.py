@@ -441,7 +441,7 @@ class Review:
 
 
 def test_how_likely_the_fields_of_objects_were_is_kept_with_them(engine: RowEngine) -> None:
-    engine._reply = lambda _prompt: '{"mood":"bad","stars":3}'
+    engine._reply = lambda _prompt: '{"mood": "bad", "stars": 3}'
     for _ in range(2):
         frame = llm.map(pd.Series(["a", None, "b"]), "{{item}}", schema=Review, confidence=True)
         assert list(frame.columns) == ["mood", "stars", "mood_confidence", "stars_confidence"]

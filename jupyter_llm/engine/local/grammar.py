@@ -157,6 +157,8 @@ class Grammars:
             vocabulary.pieces, lambda text: vocabulary.tokenize(text.decode("utf-8", "replace"))
         )
         self._tokenizer = LLTokenizer(words, eos_token=[*sorted(end_ids), words.eos_token_id])
+        self._ends = np.array(sorted(end_ids), np.intp)
+        self._blanks = np.array([piece[:1].isspace() for piece in vocabulary.pieces])
         self._compiled = lru_cache(_NUM_KEPT)(
             lambda kind, text: _compiled(kind, text, self._tokenizer)
         )
@@ -167,7 +169,7 @@ class Grammars:
         if not problem:
             try:
                 matcher = self._compiled(grammar.kind, grammar.text).deep_copy()
-                return GrammarMask(matcher)
+                return GrammarMask(matcher, self._ends, self._blanks)
             except ValueError as error:
                 problem = str(error)
         raise OptionError(f"No answer can have that shape ({problem}). Write a simpler one.")
@@ -176,11 +178,14 @@ class Grammars:
 class GrammarMask:
     """Lets an answer be a text of a language, and end where that has one; see `Grammar`.
 
-    What has to come is no choice, as with `BeginningMask`.
+    What has to come is no choice, as with `BeginningMask`. Where the answer may end, what begins
+    with a blank and may not come speaks for the end, as in "12 apples": one of the tokens `ends`.
     """
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: LLMatcher, ends: np.ndarray, blanks: np.ndarray) -> None:
         self._matcher = matcher
+        self._ends = ends
+        self._blanks = blanks
         self._forced: list[int] | None = None  # not known yet
 
     @property
@@ -204,6 +209,10 @@ class GrammarMask:
             raise EngineError(
                 f"The answer cannot go on in its shape ({reason}). Write a simpler one."
             )
+        if len(self._ends) and self._matcher.is_accepting():
+            end = self._ends[np.argmax(logits[self._ends])]
+            others = logits[refused & self._blanks]
+            logits[end] = np.logaddexp.reduce(others, initial=logits[end])
         refuse(logits, refused)
 
     def accept(self, token_id: int) -> int:

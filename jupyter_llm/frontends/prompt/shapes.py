@@ -104,8 +104,6 @@ def _value(text: str, namespace: Mapping[str, Any], evaluate: Callable[[str], An
         return None
     nodes = list(ast.walk(tree))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    is_list = isinstance(tree.body, ast.List)
-    if isinstance(tree.body, ast.Tuple) or any(isinstance(node, ast.Call) for node in nodes):
-        return None
+    is_short_form = isinstance(tree.body, ast.Tuple) or any(isinstance(n, ast.Call) for n in nodes)
     is_known = names <= {*vars(builtins), *namespace}
-    return evaluated(text, evaluate) if is_known and (names or is_list) else None
+    return evaluated(text, evaluate) if is_known and not is_short_form else None

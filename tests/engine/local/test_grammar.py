@@ -7,9 +7,11 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from support.engines import (
     ask,
@@ -26,7 +28,7 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.engine.local import scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.grammar import GrammarMask, problem_of
+from jupyter_llm.engine.local.grammar import GrammarMask, Grammars, problem_of
 from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.request import Message, Priority
 from jupyter_llm.errors import EngineError, OptionError
@@ -104,6 +106,21 @@ def test_what_does_not_compile_says_why_and_fails_alone(engine: LocalEngine, nam
     with pytest.raises(OptionError, match="No answer can have that shape"):
         asked(engine, grammar)
     assert_nothing_leaks(engine)
+
+
+def test_a_blank_that_may_not_come_speaks_for_the_end() -> None:
+    pieces = [*(bytes([byte]) for byte in range(256)), b" apples", b"(apples", b""]
+    vocabulary: Any = SimpleNamespace(pieces=pieces, tokenize=lambda text: [*text.encode()])
+    mask = Grammars(vocabulary, [258]).mask(Grammar("regex", "[0-9]{1,9}"))
+    for may_end in (False, True):
+        logits = np.zeros(len(pieces), np.float32)
+        logits[-3:] = (5, 9, 1)
+        mask.apply(logits)
+        assert logits[258] == pytest.approx(
+            math.log(math.e + math.e**5 + 6) if may_end else -math.inf
+        )
+        assert np.isfinite(logits).sum() == 10 + may_end
+        mask.accept(ord("1"))
 
 
 def test_rules_of_rules_do_not_reach_the_end_of_the_stack() -> None:
