@@ -160,7 +160,9 @@ def mend(notebook: Notebook, recording: Recording) -> None:
     recording.look(1500)
     notebook.activate(1)
     notebook.command("jupyter-llm:fix")
-    accept = notebook.cell(1).locator(".jllm-action").get_by_role("button", name="Accept", exact=True)
+    accept = (
+        notebook.cell(1).locator(".jllm-action").get_by_role("button", name="Accept", exact=True)
+    )
     expect(accept).to_be_visible()
     recording.look(2500)
     accept.click()
