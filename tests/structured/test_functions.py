@@ -251,9 +251,10 @@ def test_what_no_model_can_answer_is_refused_where_it_is_written(
 
 
 def test_options_that_mean_nothing_are_refused_there_too() -> None:
-    for examples in (5, ["good"], [("a", "b", "good")]):
+    wrong: list[Any] = [5, ["good"], [("a", "b", "good")]]
+    for examples in wrong:
         with pytest.raises(OptionError, match="pairs of arguments and results"):
-            llm.function(examples=examples)(tone._function)  # type: ignore[call-overload]
+            llm.function(examples=examples)(tone._function)
     with pytest.raises(OptionError, match="Did you mean temperature"):
         llm.function(temprature=1)(tone._function)  # type: ignore[call-overload]
 
