@@ -107,7 +107,8 @@ class Completion:
     says whether the same request gives the same text again whatever else the model does.
     `tokens_of` names the model file that the tokens hold for.
     `logprobs` are there if they were asked for, from the token on in which the answer begins; those
-    of thoughts are not among them. `provenance` records how the text was made, and goes along with
+    of thoughts are not among them, and where one of some texts is chosen they are its own alone.
+    `provenance` records how the text was made, and goes along with
     it into the notebook; only a prompt that was never read has none.
 
     `choice` says how likely each text was where the answer is one of some (`OneOf`).

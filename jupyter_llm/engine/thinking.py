@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-NEVER = "\ud800"
-"""A mark that no text has, for thoughts that are ended by `Thinking.end`."""
-
 _FINAL = "<|channel|>final<|message|>"
 
 MARKS = (
@@ -58,23 +55,24 @@ def marks_of(source: str, texts: Collection[str]) -> list[tuple[str, str]]:
 class Thinking:
     """Splits what a model writes into what it thinks and what it answers, piece by piece.
 
-    With `close` it thinks from the start, until that mark; else where it begins with one of
-    `marks`. With `is_trimmed` blanks before an answer without thoughts are left out, as they always
-    are after thoughts.
+    With `close` it thinks from the start, until that mark or one of several; else where it begins
+    with one of `marks`. With `is_trimmed` blanks before an answer without thoughts are left out, as
+    they always are after thoughts. What `is_led` has its answer after `end` alone.
     """
 
     def __init__(
         self,
-        close: str | None = None,
+        close: str | Sequence[str] | None = None,
         *,
         marks: Sequence[tuple[str, str]] = MARKS,
         is_trimmed: bool = False,
     ) -> None:
-        self._close = close
+        self._closes = (close,) if isinstance(close, str) else close
         self._marks = marks
         self._is_trimmed = is_trimmed
         self._held = ""
         self._has_thought = False
+        self.is_led = False
         self.is_closed = False  # no mark is to come any more
         self.is_over = False  # from the first text of the answer on
         self.is_whole = not is_trimmed and close is None  # whether all there was is the answer
@@ -82,24 +80,24 @@ class Thinking:
     @property
     def is_on(self) -> bool:
         """Whether it is thinking."""
-        return self._close is not None and not self.is_closed
+        return self._closes is not None and not self.is_closed
 
     def feed(self, text: str) -> tuple[str, str]:
         """What is certain now of the thoughts, and of the answer; the latter ends it."""
         if self.is_over:
             return "", text
         self._held += text
-        if self._close is None and not self.is_closed and not self._has_begun():
+        if self._closes is None and not self.is_closed and not self._has_begun():
             return "", ""
         thought = "" if self.is_closed else self._thought()
-        return thought, self._answer() if self.is_closed else ""
+        return thought, self._answer() if self.is_closed and not self.is_led else ""
 
     def flush(self) -> tuple[str, str]:
         """What was held back, at the end of all."""
         held, self._held = self._held, ""
         if self.is_on:
             return held.rstrip(), ""
-        return "", held.lstrip() if self.is_closed else held
+        return "", "" if self.is_led else held.lstrip() if self.is_closed else held
 
     def end(self) -> str:
         """Let the answer begin here, blanks and all; return what was held back of the thoughts."""
@@ -112,7 +110,7 @@ class Thinking:
         begun = self._held.lstrip()
         for mark, close in self._marks:
             if begun.startswith(mark):
-                self._close, self._held, self.is_whole = close, begun[len(mark) :], False
+                self._closes, self._held, self.is_whole = (close,), begun[len(mark) :], False
                 return True
         if any(mark.startswith(begun) for mark, _ in self._marks):
             return False
@@ -121,16 +119,17 @@ class Thinking:
 
     def _thought(self) -> str:
         """Take what is thought, but for blanks and what may become the mark at its end."""
-        close, held = self._close or "", self._held
+        closes, held = self._closes or (), self._held
         if not self._has_thought:
             held = held.lstrip()
-        before, found, after = held.partition(close) if close else ("", " ", held)
-        if found:
-            self.is_closed, self._held, self._is_trimmed = True, after, True
-            thought = before.rstrip()
+        found = min(((held.find(close), close) for close in closes if close in held), default=None)
+        if found is not None:
+            place, close = found
+            self.is_closed, self._held, self._is_trimmed = True, held[place + len(close) :], True
+            thought = held[:place].rstrip()
         else:
-            lengths = range(len(close) - 1, 0, -1)
-            most = next((n for n in lengths if held.endswith(close[:n])), 0)
+            starts = (close[:size] for close in closes for size in range(1, len(close)))
+            most = max((len(start) for start in starts if held.endswith(start)), default=0)
             thought = held[: len(held) - most].rstrip()
             self._held = held[len(thought) :]
         self._has_thought = self._has_thought or bool(thought)

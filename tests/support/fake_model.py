@@ -114,9 +114,10 @@ class FakeSampler:
 
 @dataclass(slots=True)
 class FakeMask:
-    """Forces tokens, one after the other; then all may come."""
+    """Forces tokens, one after the other; then all may come, or so many in all."""
 
     begin: tuple[int, ...]
+    most: int | None = None
     num_accepted: int = 0
 
     def apply(self, logits: Any) -> None:
@@ -135,7 +136,7 @@ class FakeMask:
 
     @property
     def is_over(self) -> bool:
-        return False
+        return self.num_accepted == self.most
 
 
 @dataclass(slots=True)
@@ -177,6 +178,7 @@ class FakeScorer:
     model: FakeModel
     paths: list[tuple[int, ...]]
     judged: dict[tuple[int, ...], int] = field(default_factory=dict)
+    begin: tuple[int, ...] = ()  # what had to come before them, before free text
 
     def observe(self, index: int, number: int, size: int) -> None:
         path = self.paths[number][:size]
@@ -198,6 +200,7 @@ class Engine:
         self.slots = Slots(num_slots, can_trim=self.model.can_trim)
         self.scheduler = Scheduler(self.model, self.slots, width=width)
         self.sequences: list[Sequence] = []
+        self.to_judge: dict[Sequence, list[tuple[int, ...]]] = {}  # once nothing more is drawn
         self.drawn: list[Drawn] = []
 
     def submit(
@@ -224,6 +227,16 @@ class Engine:
         scorer = FakeScorer(self.model, paths)
         return self._queue(Sequence(list(prompt), 0, scorer=scorer, paths=paths, **more))
 
+    def lead(
+        self, prompt: list[int], num_free: int, begin: Iterable[int], *, paths: Any, **more: Any
+    ) -> None:
+        """Queue a prompt after which so many tokens are drawn before texts are judged."""
+        mask = FakeMask(tuple(begin)[:num_free], num_free)
+        sampler = FakeMaskedSampler(self.model, mask=mask)
+        more |= {"mask": mask, "is_led": True}
+        sequence = self._queue(Sequence(list(prompt), num_free, sampler, **more))
+        self.to_judge[sequence] = paths
+
     def _queue(self, sequence: Sequence) -> Sequence:
         self.scheduler.submit(sequence)
         self.sequences.append(sequence)
@@ -232,6 +245,12 @@ class Engine:
     def step(self) -> list[Drawn]:
         drawn = self.scheduler.step()
         self.drawn += drawn
+        for sequence in self.sequences:
+            if sequence.is_held and sequence.slot is not None:
+                paths = self.to_judge[sequence]
+                assert isinstance(sequence.mask, FakeMask)
+                scorer = FakeScorer(self.model, paths, begin=sequence.mask.begin)
+                sequence.judge(scorer, paths)
         self.check()
         return drawn
 

@@ -9,14 +9,17 @@ import secrets
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted, Score
 from jupyter_llm.engine.constraint import BeginsWith, Grammar, OneOf
 from jupyter_llm.engine.info import EngineStatus, Work
@@ -30,7 +33,7 @@ from jupyter_llm.engine.local.turns import TURNS, Seat
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import Stream, check_may_wait, run_the_model_here
-from jupyter_llm.engine.thinking import NEVER, Thinking
+from jupyter_llm.engine.thinking import Thinking
 from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
@@ -99,6 +102,7 @@ class LocalEngine:
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._generations: dict[Sequence, Generation] = {}
         self._together: dict[Sequence, ReadTogether[Any]] = {}
+        self._compiling: dict[Grammar, list[Generation]] = {}
         self._embedding = threading.Lock()  # one group of texts at a time
         self._num_steps = 0
         self._num_forgets = 0
@@ -438,7 +442,7 @@ class LocalEngine:
             work = "idle"
         elif any(generation.first_s is not None for generation in self._generations.values()):
             work = "writing"
-        self.is_awaited = not self._model.is_free
+        self.is_awaited = bool(self._compiling) or not self._model.is_free
         if work != self.work:
             self.work = work
             self._watchers.tell()
@@ -463,9 +467,34 @@ class LocalEngine:
             fail(EngineError(f"The text could not be read: {bug}."))
 
     def _start(self, generation: Generation) -> None:
+        if generation.feed.future.done():  # while its grammar was compiled
+            return
+        grammar = generation.request.constraint
+        if isinstance(grammar, Grammar) and not self._model.weights.grammars.has(grammar):
+            self._compile(grammar, generation)
+            return
         self._end_background()
         generation.sequence = sequence = self._sequence(generation)
         self._generations[sequence] = generation
+
+    def _compile(self, grammar: Grammar, generation: Generation) -> None:
+        """Compile a grammar elsewhere, since that takes a while, and start all that wait for it."""
+        if grammar in self._compiling:
+            self._compiling[grammar].append(generation)
+            return
+
+        def start() -> None:
+            for one in self._compiling.pop(grammar):
+                self._begin(partial(self._start, one), one.fail)
+
+        def work() -> None:
+            grammars.compile(grammar)
+            with suppress(EngineClosedError):
+                self._put(start)
+
+        grammars = self._model.weights.grammars
+        start_worker(work, "jupyter-llm-grammar")
+        self._compiling[grammar] = [generation]
 
     def _sequence(self, generation: Generation) -> Sequence:
         request = generation.request
@@ -485,7 +514,8 @@ class LocalEngine:
         if reasons:
             is_marked = any(tokenizer.marks(request.prompt, token_ids))
             thinking = tokenizer.thinking(request.prompt, token_ids) if is_marked else None
-            thinking = thinking or Thinking(NEVER)
+            thinking = thinking or Thinking(tokenizer.stops(request.prompt))
+            thinking.is_led = True
         generation.begin(tokenizer.stops(request.prompt), thinking)
         tokenize = partial(self._model.weights.tokenize, is_special=False)
         if request.reasoning:
@@ -507,7 +537,10 @@ class LocalEngine:
             room = lane.n_ctx - len(token_ids)
             reasoning = self._reasoning(request, token_ids, mask, room)
             mask = generation.reasoning = reasoning
-            max_tokens += reasoning.most if params.reason else 0
+            if isinstance(request.constraint, OneOf):  # which is not drawn
+                max_tokens = reasoning.most
+            else:
+                max_tokens += reasoning.most if params.reason else 0
         # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.
         may_draft = params.lookup and request.priority < Priority.BULK and self._model.can_trim
         sampler = self._sampler(generation, lane, token_ids, mask)
@@ -615,6 +648,7 @@ class LocalEngine:
         """
         weights, tokenizer, params = self._model.weights, self._model.tokenizer, request.params
         opening, closing, close = self._marks(request, token_ids)
+        closes = [close] if close else tokenizer.stops(request.prompt)
         room = room * 3 // 4
         thoughts = (params.max_tokens or room) * 3 // 4
         most = min(params.reason or thoughts, room)
@@ -622,7 +656,7 @@ class LocalEngine:
             mask,
             most=most if params.reason else max(0, most - len(opening) - len(closing)),
             opening=opening,
-            close=close.encode(),
+            closes=[mark.encode() for mark in closes],
             closing=closing,
             blank=weights.tokenize("\n\n", is_special=False, goes_on=True),
             end_ids=weights.end_ids,
@@ -646,7 +680,7 @@ class LocalEngine:
         if params.logprobs is not None:
             bytes_of = self._model.weights.bytes_of
             sampler = RecordingSampler(sampler, lane.context, params.logprobs, bytes_of)
-            generation.recorder = sampler
+            generation.records = sampler.records
         return sampler
 
     def _start_prefill(
@@ -766,12 +800,16 @@ class LocalEngine:
         sequence = drawn.sequence
         is_last = drawn.token_id is None or generation.num_tokens == len(sequence.completion_ids)
         reason = sequence.finish_reason if is_last else None
+        if reason == "error":
+            return  # which comes next
         if generation.is_looping and reason is None:
             generation.is_looping = False
-            if generation.reasoning is None or not generation.reasoning.cut():
+            if generation.reasoning is None or generation.has_answer:
                 reason = "repetition"
+            else:
+                generation.reasoning.cut()
         if generation.scorer is not None:
-            generation.choose()
+            generation.choose(self._model.weights.bytes_of)
         elif is_last and sequence.is_held:
             self._judge(generation, sequence)
             return
@@ -782,6 +820,8 @@ class LocalEngine:
 
     def _end(self, generation: Generation, reason: FinishReason) -> None:
         sequence, lane = generation.sequence, generation.lane
+        if sequence is None:  # its grammar is compiled
+            generation.end(reason)
         if sequence is None or lane is None or self._generations.pop(sequence, None) is None:
             return  # it ended before
         lane.scheduler.finish(sequence, reason)
@@ -797,6 +837,8 @@ class LocalEngine:
                 generation.lane.scheduler.finish(generation.sequence, "error")
             generation.fail(error)
         self._generations.clear()
+        for generation in chain(*self._compiling.values()):
+            generation.fail(error)
         for together in set(self._together.values()):
             together.fail(error)
         self._together.clear()

@@ -20,13 +20,14 @@ from jupyter_llm.engine.completion import (
 from jupyter_llm.engine.local.detokenizer import Detokenizer
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.stream import StreamFeed
+from jupyter_llm.engine.tokens import TokenLogprob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.engine.local.reasoning import Reasoning
-    from jupyter_llm.engine.local.sampler import LogprobScorer, RecordingSampler
+    from jupyter_llm.engine.local.sampler import LogprobScorer
     from jupyter_llm.engine.local.scheduler import Sequence
     from jupyter_llm.engine.local.slots import Slot
     from jupyter_llm.engine.options import FinishReason
@@ -54,7 +55,7 @@ class Generation:
     writer: Callable[[], Writer] | None = None
     file_key: str | None = None  # of the model file
     sequence: Sequence | None = None
-    recorder: RecordingSampler | None = None
+    records: list[TokenLogprob] | None = None  # of each token, if they were asked for
     scorer: LogprobScorer | None = None  # of texts, where the answer is one of them
     texts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # with their tokens
     choice: Choice | None = None
@@ -89,7 +90,7 @@ class Generation:
             self.start_answer()
         self.num_tokens += 1
         thinking, data = self.detokenizer.thinking, bytes_of(token_id)
-        if thinking is None or thinking.is_over:
+        if thinking is None or self.has_answer:
             self._put(self.detokenizer.feed(data))
         else:
             mark = b"" if thinking.is_closed else mark_bytes.get(token_id, b"")
@@ -114,25 +115,37 @@ class Generation:
         self.feed.finish(completion)
         return completion
 
-    def choose(self) -> None:
-        """Answer with the likeliest of the texts, once they are judged."""
+    def choose(self, bytes_of: Callable[[int], bytes]) -> None:
+        """Answer with the likeliest of the texts, once they are judged.
+
+        Beside its tokens nothing else is known to be likely: that is told by the choice.
+        """
         assert self.scorer is not None
         assert self.sequence is not None
         scores = tuple(Score(t, self.scorer.logprobs(ids)) for t, ids in self.texts.items())
-        text = max(scores, key=lambda score: score.logprob).text  # the first of equals
+        best = max(scores, key=lambda score: score.logprob)  # the first of equals
         self.choice = Choice(scores)
-        self.sequence.token_ids = [
-            *self.sequence.token_ids[: self.sequence.num_prompt],
-            *self.texts[text],
-        ]
-        self.sequence.num_prompt -= self.num_tokens  # of what was written before it
-        self.num_tokens += len(self.texts[text])
-        self._put(text)
+        token_ids = self.texts[best.text]
+        if self.request.params.logprobs is not None:
+            texts = (bytes_of(token_id).decode("utf-8", "replace") for token_id in token_ids)
+            of_text = map(TokenLogprob, token_ids, texts, best.logprobs)
+            self.records = [*(self.records or ()), *of_text]
+        num_before = self.sequence.num_before
+        self.sequence.token_ids = [*self.sequence.token_ids[:num_before], *token_ids]
+        self.num_tokens += len(token_ids)
+        self._put(best.text)
 
     def start_answer(self) -> None:
-        """Let the next token be the answer's first one."""
+        """Let the next token be the answer's first one.
+
+        It has as many as were asked for, however few the thoughts took of theirs.
+        """
         self.detokenizer.end_thoughts()
         self.answer_start, self.is_torn = self.num_tokens, False
+        params, sequence = self.request.params, self.sequence
+        if params.reason and params.max_tokens and sequence is not None:
+            most = self.num_tokens + params.max_tokens
+            sequence.max_tokens = min(sequence.max_tokens, most)
 
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""
@@ -154,8 +167,8 @@ class Generation:
             seed=self.seed,
             token_ids=None if is_torn else token_ids[start:],
             exact=self.is_exact,
-            logprobs=tuple(self.recorder.records[start : self.num_tokens])
-            if self.recorder is not None
+            logprobs=tuple(self.records[start : self.num_tokens])
+            if self.records is not None
             else None,
             provenance=self._provenance(text, reasoning, usage, reason),
             tokens_of=self.file_key,
@@ -178,9 +191,15 @@ class Generation:
         )
 
     @property
+    def has_answer(self) -> bool:
+        """Whether the answer has begun, and it does not think."""
+        thinking = self.detokenizer.thinking
+        return thinking is None or thinking.is_over
+
+    @property
     def _free_text(self) -> str:
         constraint = self.request.constraint
-        text = "".join(self.text or self.detokenizer.thoughts)
+        text = "".join(self.text if self.has_answer else self.detokenizer.thoughts)
         return text if constraint is None else constraint.free_part(text)
 
     def _state(self, slot: Slot | None) -> ProgressState:

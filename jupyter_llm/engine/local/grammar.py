@@ -46,7 +46,10 @@ _stack_size = threading.Lock()
 
 def problem_of(grammar: Grammar) -> str:
     """Why nothing can be written in a grammar, as llguidance puts it; "" if something can."""
-    return _problem(grammar.kind, grammar.text)
+    try:
+        return _problem(grammar.kind, grammar.text)
+    except ValueError as error:  # which is not kept: the machine may have been busy
+        return str(error)
 
 
 def fits(grammar: Grammar, text: str) -> bool:
@@ -58,10 +61,7 @@ def fits(grammar: Grammar, text: str) -> bool:
 
 @lru_cache(_NUM_KEPT)
 def _problem(kind: str, text: str) -> str:
-    try:
-        matcher = _compiled(kind, text, _bytes())
-    except ValueError as error:
-        return str(error)
+    matcher = _compiled(kind, text, _bytes())
     matcher.compute_bitmask()  # where it turns out that there is no text of the language
     return _reason(matcher)
 
@@ -156,23 +156,35 @@ class Grammars:
         words = _Words(
             vocabulary.pieces, lambda text: vocabulary.tokenize(text.decode("utf-8", "replace"))
         )
-        self._tokenizer = LLTokenizer(words, eos_token=[*sorted(end_ids), words.eos_token_id])
+        # Only the bytes of tokens are looked at, until something is forced.
+        self._tokenizer = lru_cache(1)(
+            lambda: LLTokenizer(words, eos_token=[*sorted(end_ids), words.eos_token_id])
+        )
         self._ends = np.array(sorted(end_ids), np.intp)
         self._blanks = np.array([piece[:1].isspace() for piece in vocabulary.pieces])
-        self._compiled = lru_cache(_NUM_KEPT)(
-            lambda kind, text: _compiled(kind, text, self._tokenizer)
-        )
+        self._compiled: dict[Grammar, LLMatcher | str] = {}
+
+    def has(self, grammar: Grammar) -> bool:
+        """Whether a grammar was compiled, or the reason is known why it cannot be."""
+        return grammar in self._compiled
+
+    def compile(self, grammar: Grammar) -> None:
+        """Compile a grammar, on any thread: a vocabulary's first one takes up to two seconds."""
+        made: LLMatcher | str
+        try:
+            made = problem_of(grammar) or _compiled(grammar.kind, grammar.text, self._tokenizer())
+        except BaseException as error:  # noqa: BLE001  panics, too: whoever waits is told
+            made = str(error)
+        self._compiled[grammar] = made
+        for oldest in list(self._compiled)[:-_NUM_KEPT]:
+            del self._compiled[oldest]
 
     def mask(self, grammar: Grammar) -> GrammarMask:
-        """Make the mask of one answer; raises `OptionError` if the grammar does not compile."""
-        problem = problem_of(grammar)
-        if not problem:
-            try:
-                matcher = self._compiled(grammar.kind, grammar.text).deep_copy()
-                return GrammarMask(matcher, self._ends, self._blanks)
-            except ValueError as error:
-                problem = str(error)
-        raise OptionError(f"No answer can have that shape ({problem}). Write a simpler one.")
+        """Make the mask of one answer of a compiled grammar; `OptionError` if it has a problem."""
+        matcher = self._compiled[grammar]
+        if isinstance(matcher, str):
+            raise OptionError(f"No answer can have that shape ({matcher}). Write a simpler one.")
+        return GrammarMask(matcher.deep_copy(), self._ends, self._blanks)
 
 
 class GrammarMask:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class Reasoning:
     """Lets a model write freely first, and hands over to the mask of its answer then.
 
-    The free text comes after the tokens of `opening` and ends where the model writes `close`, at
-    a token that would end the answer (one of `end_ids`), or after `most` tokens. What leads over
-    to the answer is `closing`, or `blank` where `close` was written. Without a mask the answer is
-    somebody else's, and all is over then.
+    The free text comes after the tokens of `opening` and ends where the model writes one of
+    `closes`, at a token that would end the answer (one of `end_ids`), or after `most` tokens. What
+    leads over to the answer is `closing`, or `blank` where one of `closes` was written. Without a
+    mask the answer is somebody else's, and all is over then.
     """
 
     def __init__(
@@ -27,17 +27,17 @@ class Reasoning:
         *,
         most: int,
         opening: Sequence[int] = (),
-        close: bytes = b"",
+        closes: Collection[bytes] = (),
         closing: Sequence[int],
         blank: Sequence[int],
         end_ids: Collection[int],
         bytes_of: Callable[[int], bytes],
     ) -> None:
         self._mask = mask
-        self.most = most + len(opening) + max(len(closing), len(blank))
+        self._most = max(1, most + len(opening))
+        self.most = self._most + max(len(closing), len(blank))
         """How many tokens come before the answer at most."""
-        self._most = most + len(opening)
-        self._close = close
+        self._closes = closes
         self._closing = closing
         self._blank = blank
         self._end_ids = end_ids
@@ -49,12 +49,10 @@ class Reasoning:
         self.answer_start: int | None = None
         """Which token is the answer's first one, once that is known."""
 
-    def cut(self) -> bool:
-        """End the free text here; False if it has ended."""
-        was_free = self._is_free and not self._coming
-        if was_free:
+    def cut(self) -> None:
+        """End the free text here, if it has not ended."""
+        if self._is_free and not self._coming:
             self._lead_over(self._closing)
-        return was_free
 
     def apply(self, logits: np.ndarray) -> None:
         """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
@@ -96,9 +94,10 @@ class Reasoning:
 
     def _look(self, token_id: int) -> None:
         """See whether a token of the free text was its last."""
-        size = len(self._close)
-        self._tail = (self._tail + self._bytes_of(token_id))[-size - 64 :] if size else b""
-        if size and self._close in self._tail:
+        if self._closes:
+            tail = self._tail + self._bytes_of(token_id)
+            self._tail = tail[-64 - max(map(len, self._closes)) :]
+        if any(close in self._tail for close in self._closes):
             self._lead_over(self._blank)
         elif self._num_taken >= self._most and not self._coming:
             self._lead_over(self._closing)

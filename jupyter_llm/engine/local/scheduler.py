@@ -162,6 +162,7 @@ class Sequence:
     needs_logits: bool = False
     is_led: bool = False
     num_prompt: int = field(init=False)
+    num_before: int = field(init=False)  # tokens before the paths
     num_cached: int = field(init=False, default=0)
     slot: Slot | None = field(init=False, default=None)
     finish_reason: FinishReason | None = field(init=False, default=None)
@@ -174,7 +175,7 @@ class Sequence:
     was_preempted: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.num_prompt = len(self.token_ids)
+        self.num_prompt = self.num_before = len(self.token_ids)
         if self.paths:
             self.token_ids = [*self.token_ids, *self.paths[0]]
 
@@ -193,7 +194,7 @@ class Sequence:
         if self.sampler is not None:
             self.sampler.close()
         self.sampler = self.drafter = self.mask = None
-        self.scorer, self.paths, self.num_prompt = scorer, paths, len(self.token_ids)
+        self.scorer, self.paths, self.num_before = scorer, paths, len(self.token_ids)
         self.token_ids = [*self.token_ids, *paths[0]]
 
     def next_path(self) -> bool:
@@ -202,14 +203,14 @@ class Sequence:
             return False
         before, path = self.paths[self.num_done - 1 : self.num_done + 1]
         self.num_judged = 1 + common_prefix(before, path)
-        self.token_ids = [*self.token_ids[: self.num_prompt], *path]
+        self.token_ids = [*self.token_ids[: self.num_before], *path]
         return True
 
     @property
     def first_wanted(self) -> int:
         """The position of the first token whose logits are wanted."""
         if self.scorer is not None:
-            return self.num_prompt - 1 + self.num_judged
+            return self.num_before - 1 + self.num_judged
         return len(self.token_ids) - 1 if self.max_tokens else len(self.token_ids)
 
     @property
@@ -334,7 +335,8 @@ class Scheduler:
         if num_tokens >= self._model.n_ctx:
             raise ContextOverflowError(num_tokens, self._model.n_ctx)
         sequence.max_tokens = min(sequence.max_tokens, self._model.n_ctx - num_tokens)
-        self._join_forced(sequence)
+        if not sequence.is_led:  # which judges after a token that was drawn
+            self._join_forced(sequence)
         self._num_arrived += 1
         sequence.arrival = self._num_arrived
         self._enqueue(sequence)
@@ -595,15 +597,15 @@ class Scheduler:
         """
         sequence, slot = member.sequence, member.sequence.slot
         assert slot is not None
-        start, num_prompt = len(slot.token_ids), sequence.num_prompt
+        start, num_before = len(slot.token_ids), sequence.num_before
         room = min(room, self._model.num_cells - self._num_held())
         begin = len(batch) - len(member.taken) - start  # so a token's index is its position beyond
         before = own = sequence.paths[sequence.num_done]
-        places = list(range(begin + num_prompt, begin + num_prompt + len(own)))  # of `before`
+        places = list(range(begin + num_before, begin + num_before + len(own)))  # of `before`
         for number in range(sequence.num_done + 1, len(sequence.paths)):
             path = sequence.paths[number]
             num_common = common_prefix(before, path)
-            num_copied = min(start, num_prompt + common_prefix(own, path))
+            num_copied = min(start, num_before + common_prefix(own, path))
             num_new = len(path) - num_common
             if num_new > room or not self._spares:
                 return
@@ -611,15 +613,15 @@ class Scheduler:
             seq_id = self._spares.pop()
             if not self._model.copy(slot.seq_id, seq_id, num_copied):
                 return
-            num_shared = max(0, num_copied - num_prompt)  # of the path
+            num_shared = max(0, num_copied - num_before)  # of the path
             shared = [
-                *range(begin + num_copied, begin + num_prompt),
+                *range(begin + num_copied, begin + num_before),
                 *places[num_shared:num_common],
             ]
             for place in shared:
                 batch.also.setdefault(place, []).append(seq_id)
             new = range(len(batch), len(batch) + num_new)
-            batch.add(seq_id, list(path[num_common:]), num_prompt + num_common, wants_from=0)
+            batch.add(seq_id, list(path[num_common:]), num_before + num_common, wants_from=0)
             member.beside += [(place, number, num_common + n + 1) for n, place in enumerate(new)]
             before, places = path, [*places[:num_common], *new]
             member.num_paths += 1
@@ -701,7 +703,10 @@ class Scheduler:
             self.drafted = len(member.draft), number
         if reason:
             self.finish(sequence, reason)
-        return self._told(sequence) + ends
+        drawn = self._told(sequence) + ends
+        if reason and not drawn:  # whoever waits hears of an end without a token, too
+            drawn.append(Drawn(sequence))
+        return drawn
 
     @staticmethod
     def _append(sequence: Sequence, token_id: int) -> None:
@@ -725,8 +730,8 @@ class Scheduler:
 
     @staticmethod
     def _reason_to_end(sequence: Sequence) -> FinishReason | None:
-        if sequence.mask is not None and sequence.mask.is_over and not sequence.is_led:
-            return "stop"
+        if sequence.mask is not None and sequence.mask.is_over:
+            return None if sequence.is_led else "stop"
         return "length" if len(sequence.completion_ids) >= sequence.max_tokens else None
 
     @staticmethod

@@ -195,6 +195,18 @@ def test_a_choice_is_an_answer_like_any_other(engine: LocalEngine) -> None:
     assert stream.progress.state == "finished"
 
 
+@pytest.mark.parametrize("reason", [0, 5])
+def test_a_choice_tells_how_likely_its_tokens_were(engine: LocalEngine, reason: int) -> None:
+    completion = chosen(engine, exact=True, logprobs=3, reason=reason)
+    assert completion.logprobs is not None
+    assert [one.token_id for one in completion.logprobs] == list(completion.token_ids or ())
+    best = TEXTS.index(completion.text)
+    assert completion.choice is not None
+    figures = completion.choice.scores[best].logprobs
+    assert [one.logprob for one in completion.logprobs] == list(figures[:-1])
+    assert "".join(piece.text for piece in completion.show_tokens().pieces) == completion.text
+
+
 @pytest.mark.parametrize(
     "options",
     [

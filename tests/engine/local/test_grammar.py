@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,12 +27,13 @@ from support.schemas import SCHEMAS, record
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar
+from jupyter_llm.engine.local import grammar as grammars
 from jupyter_llm.engine.local import scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.grammar import GrammarMask, Grammars, problem_of
 from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.request import Message, Priority
-from jupyter_llm.errors import EngineError, OptionError
+from jupyter_llm.errors import EngineClosedError, EngineError, OptionError
 
 PROMPT = "the quick brown fox jumps over "
 HOT = {"temperature": 1.5, "seed": 3}
@@ -170,16 +172,50 @@ def test_other_vocabularies_write_it_too(request: pytest.FixtureRequest, model: 
         assert is_of(SCHEMA, completion.text)
 
 
+@pytest.mark.parametrize("begin", ["", "abc"])
 def test_a_mask_that_fails_fails_its_answer_alone(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, begin: str
 ) -> None:
-    monkeypatch.setattr(GrammarMask, "forced", lambda _mask: [])
-    many = Grammar("lark", 'start: a{1000000}\na: "x"')
+    def fail(_mask: GrammarMask, _logits: np.ndarray) -> None:
+        raise EngineError("The answer cannot go on in its shape.")
+
+    monkeypatch.setattr(GrammarMask, "apply", fail)
+    many = Grammar("regex", f"{begin}[xy]+")
     other = submit(engine, PROMPT, 20)
     with pytest.raises(EngineError, match="cannot go on in its shape"):
         asked(engine, many, max_tokens=500)
     assert len(other.result(60).token_ids or ()) == 20
     assert_nothing_leaks(engine)
+
+
+def test_others_go_on_while_a_grammar_is_compiled(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "" if may_go_on.wait(60) else "?")
+    new = Grammar("regex", "(yes|no), never compiled before")
+    waiting = [submit(engine, PROMPT, constraint=new, ignore_eos=False) for _ in range(3)]
+    assert len(ask(engine, PROMPT, 20).token_ids or ()) == 20
+    waiting[1].cancel()
+    assert waiting[1].result(60).finish_reason == "cancelled"
+    may_go_on.set()
+    assert is_of(new, waiting[0].result(60).text)
+    assert waiting[0].result().text == waiting[2].result(60).text
+    assert_nothing_leaks(engine)
+
+
+def test_who_waits_for_a_grammar_hears_that_the_model_is_gone(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "" if may_go_on.wait(60) else "?")
+    engine = load(tiny_gguf, checkpoints=False)
+    stream = submit(engine, PROMPT, constraint=PATTERN)
+    engine.status()
+    engine.close()
+    with pytest.raises(EngineClosedError):
+        stream.result(60)
+    may_go_on.set()
 
 
 def together(engine: LocalEngine, seeds: Sequence[int]) -> list[Completion]:

@@ -16,7 +16,7 @@ from support.tiny_model import write_tiny_model
 from jupyter_llm.engine import thinking
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar, OneOf
-from jupyter_llm.engine.local import generation, scheduler
+from jupyter_llm.engine.local import generation, plain_template, scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.provenance import token_sha256
@@ -140,15 +140,29 @@ def test_the_mark_that_a_model_sets_ends_its_thoughts(
     assert completion.reasoning == whole[: whole.index(close)].rstrip()
 
 
+@pytest.mark.parametrize("more", [{"think": True, "max_tokens": 400}, {"reason": 32}])
 def test_thoughts_that_go_round_in_a_loop_end_there(
-    made: Made, monkeypatch: pytest.MonkeyPatch
+    made: Made, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
     engine = made(OPEN)
     is_loop = iter([None, 3, None, None, None])
     monkeypatch.setattr(generation, "loop_start", lambda _text: next(is_loop, None))
-    completion = asked(engine, think=True, max_tokens=400)
+    completion = asked(engine, **more)
     assert_whole(completion)
     assert 32 <= completion.usage.reasoning_tokens < 60
+
+
+def test_a_base_model_does_not_write_the_next_turn_before_its_answer(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = made(None)
+    whole = asked(engine, reason=40).reasoning
+    stop = whole[8:12]
+    monkeypatch.setattr(plain_template, "STOPS", (stop,))
+    stream = submit(engine, CHAT, constraint=SHAPE, reason=40, ignore_eos=False)
+    told = "".join(chunk.reasoning for chunk in stream)
+    assert_whole(stream.result())
+    assert told == stream.result().reasoning == whole[: whole.index(stop)].rstrip()
 
 
 @pytest.mark.parametrize("logprobs", [None, 1])
@@ -184,6 +198,14 @@ def test_the_answer_is_cut_where_it_is_too_long(made: Made) -> None:
     assert set(completion.text) == {"x"}
     assert completion.finish_reason == "length"
     assert completion.usage.completion_tokens - completion.usage.reasoning_tokens >= 7
+
+
+def test_an_answer_has_no_more_tokens_where_little_came_before_it(made: Made) -> None:
+    engine = made()
+    ends = tuple((token, 1e30) for token in engine._model.weights.end_ids)
+    long = Grammar("regex", "[xy]{30,}")
+    completion = asked(engine, constraint=long, reason=50, max_tokens=7, logit_bias=ends)
+    assert (completion.finish_reason, len(completion.text)) == ("length", 7)
 
 
 LABELS = OneOf(("the dog", "the cat", "thermometer", "x"))
@@ -229,6 +251,37 @@ def test_a_choice_is_made_after_what_was_written_and_all_of_it_counts(
         assert plain.choice is not None
         probabilities = completion.choice.probabilities
         assert probabilities == pytest.approx(plain.choice.probabilities, abs=0 if exact else 1e-3)
+    assert_nothing_leaks(engine)
+
+
+@pytest.mark.parametrize("template", [OPEN, ITSELF])
+@pytest.mark.parametrize("more", [{"max_tokens": n} for n in (1, 2, 8)] + [{"logprobs": 0}])
+def test_a_choice_is_made_however_few_tokens_there_are_for_thoughts(
+    made: Made, template: str, more: dict[str, Any]
+) -> None:
+    completion = asked(made(template), constraint=LABELS, think=True, **more)
+    assert completion.text in LABELS.texts
+    assert completion.choice is not None
+    if completion.logprobs is not None:
+        assert [one.token_id for one in completion.logprobs] == list(completion.token_ids or ())
+
+
+def test_a_choice_that_is_cancelled_keeps_what_was_written_before_it(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = made()
+    judge = engine._judge
+
+    def judge_and_end(one: generation.Generation, sequence: scheduler.Sequence) -> None:
+        judge(one, sequence)
+        engine._end(one, "cancelled")
+
+    monkeypatch.setattr(engine, "_judge", judge_and_end)
+    completion = asked(engine, constraint=LABELS, reason=9)
+    assert (completion.finish_reason, completion.text) == ("cancelled", "")
+    assert completion.reasoning == ask(engine, CHAT, 9).text.strip()
+    assert completion.usage.prompt_tokens == len(engine.tokenize(CHAT))
+    assert completion.usage.completion_tokens == completion.usage.reasoning_tokens == 9 + 2
     assert_nothing_leaks(engine)
 
 

@@ -170,6 +170,23 @@ class AnyOrder(RuleBasedStateMachine):
         if len(prompt) + max(map(len, paths)) < self.engine.model.n_ctx:
             self.engine.score(prompt, paths, priority=priority)
 
+    @rule(
+        prompt=PROMPTS,
+        begin=st.lists(st.integers(1, 9), max_size=4),
+        num_free=st.integers(1, 6),
+        texts=st.sets(st.lists(st.integers(1, 3), max_size=4).map(tuple), min_size=1, max_size=6),
+        priority=ASKED,
+        needs_logits=st.booleans(),
+        wrong_every=st.sampled_from([None, 2]),
+    )
+    def score_after_free_text(
+        self, prompt: list[int], texts: set[tuple[int, ...]], wrong_every: int | None, **more: Any
+    ) -> None:
+        paths = LogprobScorer(NO_LOGITS, texts, [0]).paths
+        drafter = FakeDrafter(list(prompt), wrong_every) if wrong_every else None
+        if len(prompt) + more["num_free"] + max(map(len, paths)) < self.engine.model.n_ctx:
+            self.engine.lead(prompt, drafter=drafter, paths=paths, **more)
+
     @precondition(lambda self: self.engine.sequences)
     @rule(data=st.data(), max_tokens=st.integers(1, 8), priority=ASKED)
     def follow_up(self, data: st.DataObject, max_tokens: int, priority: Priority) -> None:
@@ -214,9 +231,12 @@ class AnyOrder(RuleBasedStateMachine):
 
 def assert_matches_fresh(sequence: Sequence) -> None:
     """Compare with a model that has read nothing else."""
-    prompt = sequence.token_ids[: sequence.num_prompt]
+    prompt = sequence.token_ids[: sequence.num_before]
     is_whole = sequence.finish_reason in ("stop", "length")
     if isinstance(sequence.scorer, FakeScorer):
+        given, free = prompt[: sequence.num_prompt], prompt[sequence.num_prompt :]
+        begin = list(sequence.scorer.begin)
+        assert free == begin + fresh(given + begin, len(free) - len(begin))
         judged = sequence.scorer.judged
         for path in judged:
             assert judged[path] == next_token([*prompt, *path])
