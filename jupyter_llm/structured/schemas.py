@@ -180,7 +180,7 @@ def check(root: Schema) -> None:
     named: Schema = {key: root[key] for key in _NAMED if key in root}
     for path, part in _parts(root, ""):
         if part is False:
-            continue
+            raise refusal(path, "nothing may stand there")
         schema: Schema = {} if part is True else part
         said = {key for key, value in schema.items() if value != {} and not isinstance(value, bool)}
         why = schema.get(_NO_SCHEMA, "")

@@ -16,6 +16,7 @@ from jupyter_llm.errors import OptionError
 T = TypeVar("T")
 
 _MAX_TOLD = 100  # choices that the model is told of
+_REASONS = "Think step by step before you answer."
 
 
 class Quote(str):  # noqa: SLOT000 - a text with a dict, so that it can be copied
@@ -75,6 +76,10 @@ class Shape(Generic[T]):
     def key(self) -> str:
         """A text that is the same for the same shape, in every process."""
         return f"{self.constraint!r} {self.instruction}"
+
+    def told(self, *, has_reasons: bool) -> str:
+        """`instruction`, and that to think comes first where the model is to give reasons."""
+        return f"{_REASONS} {self.instruction}".rstrip() if has_reasons else self.instruction
 
     def for_prompt(self, text: str) -> Shape[T]:
         """The shape of an answer to a prompt, which quotes must stand in."""
@@ -235,7 +240,8 @@ def _of_json(written: Any) -> Shape[Any]:
     choices = {}
     for name, part in fields.items():
         options = schemas.options_in(part, root)
-        if options or schemas.resolved(part, root).get("type") in ("integer", "number"):
+        kinds = [schemas.resolved(one, root).get("type") for one in (part, *part.get("anyOf", ()))]
+        if options or "integer" in kinds or "number" in kinds:
             choices[name] = tuple(json.dumps(v, ensure_ascii=False) for _, v in options or ())
     return Shape(schemas.json_grammar(root), read, told, tuple(fields), choices, quoting)
 

@@ -83,6 +83,7 @@ def test_a_shape_names_its_columns_and_which_of_them_are_choices() -> None:
     fields = {"age": (), "tone": ('"good"', '"bad"'), "member": ("true", "false", "null")}
     assert shape.choice_fields == fields
     assert shape_of(Place).columns == ("name", "height")
+    assert shape_of("age int?, bio str?").choice_fields == {"age": ()}
     assert shape_of(list[Person]).columns == ()
 
 

@@ -294,6 +294,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({}, "says nothing"),
     ({"type": "object"}, "says nothing"),
     ({"type": "objct"}, "'objct' is not"),
+    ({"properties": {"a": {"anyOf": [False, {"type": "null"}]}}}, "The field a .*nothing may"),
     ('{"type": ', "no JSON"),
     (
         {"properties": {"a": {"type": "string", "not": {"const": "x"}}}},
