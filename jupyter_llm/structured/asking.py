@@ -74,7 +74,8 @@ def asked_in_chat(asked: Asked, shape: Shape[Any]) -> Asked:
     """What a chat is asked, for an answer of that shape; later prompts tell its text."""
     check_ends(asked.params)
     constraint = shape.for_prompt(asked.prompt).constraint
-    return replace(asked, constraint=constraint, instruction=shape.instruction)
+    told = shape.told(has_reasons=asked.params.reason > 0)
+    return replace(asked, constraint=constraint, instruction=told)
 
 
 def ask_in_chat(chat: Chat, prompt: str, options: dict[str, Any]) -> Stream | ShapedStream[Any]:
@@ -113,7 +114,8 @@ class Question(Generic[T]):
         check_ends(request.params)
         prompt = request.prompt
         if isinstance(prompt, tuple):
-            prompt = (*prompt[:-1], prompt[-1].instructed(shape.instruction))
+            told = shape.told(has_reasons=request.params.reason > 0)
+            prompt = (*prompt[:-1], prompt[-1].instructed(told))
         constraint = shape.for_prompt(input_of(prompt)).constraint
         return Question(replace(request, prompt=prompt, constraint=constraint), shape)
 
