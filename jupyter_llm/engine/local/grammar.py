@@ -177,10 +177,12 @@ class Grammars:
             made = str(error)
         self._compiled[grammar] = made
         for oldest in list(self._compiled)[:-_NUM_KEPT]:
-            del self._compiled[oldest]
+            self._compiled.pop(oldest, None)
 
     def mask(self, grammar: Grammar) -> GrammarMask:
-        """Make the mask of one answer of a compiled grammar; `OptionError` if it has a problem."""
+        """Make the mask of one answer; raises `OptionError` if the grammar does not compile."""
+        if not self.has(grammar):
+            self.compile(grammar)
         matcher = self._compiled[grammar]
         if isinstance(matcher, str):
             raise OptionError(f"No answer can have that shape ({matcher}). Write a simpler one.")
