@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.request import raw_text
+from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.fields import field_requests, likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.engine.completion import Choice, Chunk, Completion
+    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.completion import Choice, Completion
     from jupyter_llm.engine.request import Prompt, Request
     from jupyter_llm.structured.shape import Shape
 
@@ -173,19 +174,17 @@ class ShapedAnswer(Generic[T]):
         return {"text/plain": thought + self.text, "text/html": shown}, metadata
 
 
-class ShapedStream(Generic[T]):
-    """An answer with a shape while it is written: iterate over its chunks, or over `partials`.
+class ShapedStream(Stream, Generic[T]):
+    """An answer with a shape while it is written: a stream of its text, and its `partials`.
 
-    `stream` is that of the text. When nobody holds this any more, the request is cancelled.
+    `stream` is that of the text alone.
     """
 
     def __init__(self, stream: Stream, shape: Shape[T], request: Request, engine: Engine) -> None:
+        vars(self).update(vars(stream))  # one and the same, which ends where nobody holds `stream`
         self.stream = stream
         self._shape = shape
         self._asked = (shape, request, engine)
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return iter(self.stream)
 
     def partials(self) -> Iterator[object]:
         """What there is of the value whenever one more part of it is whole, and then the value.
@@ -193,7 +192,7 @@ class ShapedStream(Generic[T]):
         Of an object that is a dict with the fields that are there.
         """
         text, before = "", None
-        for chunk in self.stream:
+        for chunk in self:
             text += chunk.text
             partial = self._shape.partial(text)
             if partial is not None and partial != before:
@@ -201,21 +200,11 @@ class ShapedStream(Generic[T]):
                 yield partial
         yield self.result().value
 
-    def result(self, timeout: float | None = None) -> ShapedAnswer[T]:
+    def result(self, timeout: float | None = None) -> ShapedAnswer[T]:  # type: ignore[override]
         """Wait for the end and return the answer; `timeout` in seconds.
 
         Raises
         ------
         ShapeError, PromptInterrupted
         """
-        return answer_of(self.stream.result(timeout), *self._asked)
-
-    def cancel(self) -> None:
-        """Stop writing. Returns at once."""
-        self.stream.cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.cancel()
+        return answer_of(super().result(timeout), *self._asked)
