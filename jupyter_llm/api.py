@@ -295,14 +295,8 @@ class LLM:
         """
         from jupyter_llm.structured.operators import join_rows
 
-        return join_rows(
-            partial(self.map, **options),
-            self.embed,
-            (left, right),
-            what,
-            candidates=candidates,
-            threshold=threshold,
-        )
+        ask = partial(self.map, **options)
+        return join_rows(ask, self.embed, (left, right), what, candidates, threshold)
 
     def reduce(self, items: Any, instruction: str, **options: Unpack[ColumnOptions]) -> str:
         """One text of all rows, in their order: `llm.reduce(df.text, "Sum up")`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -113,8 +113,8 @@ class _Column:
     _num_new: int = field(default=0, init=False)  # rows that were not kept
     _open: dict[int, _Open] = field(default_factory=dict, init=False)  # by their first row
     _firsts: dict[bytes, int] = field(default_factory=dict, init=False)  # rows by their secrets
-    _judging: deque[tuple[_Open, KeptAnswer, ShapedAnswer[Any]]] = field(
-        default_factory=deque, init=False
+    _judging: dict[int, tuple[_Open, KeptAnswer, ShapedAnswer[Any]]] = field(
+        default_factory=dict, init=False
     )
 
     def run(self) -> None:
@@ -138,6 +138,7 @@ class _Column:
             answered(self.engine, self._requests(model_sha256), self._settle, tick=self._tick)
             self._judge(most=0)
         except KeyboardInterrupt:
+            self._judge(most=len(self._judging))
             self._judging.clear()  # what is written is kept, and judged the next time
             raise PromptInterrupted(said=self._stopped) from None
 
@@ -259,24 +260,27 @@ class _Column:
             cell = Cell(answer.value, answer.confidence, kept.logprobs)
         elif self.is_judged and kept.confidence is None:
             answer.judged  # noqa: B018  begins it
-            self._judging.append((same, kept, answer))
+            self._judging[same.rows[0]] = (same, kept, answer)
             return
         else:
             cell = Cell(answer.value, kept.confidence)
         self._fill(same.rows, cell)
 
     def _judge(self, *, most: int) -> None:
-        """Wait until no more answers than that are judged."""
-        while len(self._judging) > most:
-            same, kept, answer = self._judging[0]
+        """Take in what is judged, and wait until no more answers than that are left."""
+        for row, (same, kept, answer) in tuple(self._judging.items()):
+            futures = [stream.future for stream in answer.judged.values()]
+            if len(self._judging) > most:
+                wait(futures)
+            if not all(future.done() for future in futures):
+                continue
             try:
                 cell = Cell(answer.value, answer.confidence)
+                self._keep(same, replace(kept, confidence=cell.confidence))
             except JupyterLLMError as error:
                 cell = Cell(error=error)
-            else:
-                self._keep(same, replace(kept, confidence=cell.confidence))
             self._fill(same.rows, cell)
-            self._judging.popleft()
+            del self._judging[row]
 
     def _keep(self, same: _Open, answer: KeptAnswer) -> None:
         if self.kept is not None:

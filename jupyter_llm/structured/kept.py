@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request
 
 _MAX_BYTES = 128 << 20  # of all answers; the oldest go first
-_MAX_UNPACKED = 16 << 20  # no answer is longer
 _NAME_SIZE, _ONCE_SIZE = 16, 8
 
 # A row's number is that of the last one and its own size: how many bytes stand before it is known
@@ -150,11 +149,9 @@ def _opened(secret: bytes, data: object) -> KeptAnswer | None:
     """The answer that was sealed; None if it is not as we write it."""
     if not isinstance(data, bytes):
         return None
-    unpacker = zlib.decompressobj()  # which checks a sum
+    mixed = _mixed(data[_ONCE_SIZE:], secret + data[:_ONCE_SIZE])
     try:
-        mixed = _mixed(data[_ONCE_SIZE:], secret + data[:_ONCE_SIZE])
-        text = unpacker.decompress(mixed, _MAX_UNPACKED)
-        return unpacked(text, KeptAnswer) if unpacker.eof else None
+        return unpacked(zlib.decompress(mixed), KeptAnswer)  # which checks a sum
     except (zlib.error, DamagedValueError):
         return None
 

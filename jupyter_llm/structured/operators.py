@@ -66,7 +66,6 @@ def join_rows(
     embed: Callable[[list[str]], np.ndarray],
     both: tuple[Any, Any],
     what: str,
-    *,
     candidates: int,
     threshold: float,
 ) -> Any:
@@ -103,7 +102,11 @@ def reduce_rows(
     texts = [text for _, text in there]
     for (number, _), size in zip(there, sizes_of(texts), strict=True):
         if size > room:
-            raise OptionError(f"Row {number} has {size:,} tokens, and there is room for {room:,}.")
+            room = max(room, 0)
+            raise OptionError(
+                f"Row {number} has {size:,} tokens, and beside the instruction there is room for "
+                f"{room:,}."
+            )
     return reduced(texts, together, sizes_of, room)
 
 

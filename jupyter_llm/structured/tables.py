@@ -108,7 +108,7 @@ def _of_frame(
     frame: nw.DataFrame[Any], names: Mapping[str, Any], column: nw.Series[Any] | None = None
 ) -> Rows:
     def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        taken = [frame[names[name]] for name in columns]
+        taken = [frame.get_column(names[name]) for name in columns]  # by numbers, too
         for start in range(0, len(frame), _SLICE):
             parts = [map(_present, one[start : start + _SLICE].to_list()) for one in taken]
             yield from zip(*parts, strict=True)

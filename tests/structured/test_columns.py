@@ -451,6 +451,22 @@ def test_how_likely_the_fields_of_objects_were_is_kept_with_them(engine: RowEngi
         assert len(engine.answered) == 2 * 3  # a row, and each of two fields
 
 
+def test_an_interrupt_loses_no_object_that_is_judged(engine: RowEngine) -> None:
+    engine._reply = lambda _prompt: '{"mood":"bad","stars":3}'
+    texts = pd.Series([f"row {n}" for n in range(200)])
+    interrupting(engine, 100, 300, 500)
+    num_interrupts = 0
+    while True:
+        try:
+            frame = llm.map(texts, "{{item}}", schema=Review, confidence=True)
+            break
+        except KeyboardInterrupt:
+            num_interrupts += 1
+    assert num_interrupts == 3
+    assert frame.notna().all(axis=None)
+    assert len(engine.answered) <= 200 * 3 + 3 * 2  # the running rows, which have two fields
+
+
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.timeout(900)

@@ -233,9 +233,7 @@ def joined(left: Any, right: Any, candidates: int = 3, threshold: float = 0.5) -
         return 0.9 if one.lower() == two.lower() else 0.2
 
     asked = Asked(chance)
-    found = join_rows(
-        asked, embed, (left, right), "same letter", candidates=candidates, threshold=threshold
-    )
+    found = join_rows(asked, embed, (left, right), "same letter", candidates, threshold)
     return found, len(asked.prompts)
 
 

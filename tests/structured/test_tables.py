@@ -59,6 +59,11 @@ def test_a_frame_has_rows_of_its_columns(kind: str) -> None:
     assert list(rows.values(["n", "text"])) == list(enumerate(TEXTS))
 
 
+def test_columns_of_pandas_may_go_by_numbers() -> None:
+    rows = rows_of(pd.DataFrame([[1, 2], [3, 4]]))
+    assert list(rows.values(["1"])) == [(2,), (4,)]
+
+
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT, np.float64("nan")])
 def test_what_stands_for_a_missing_value_anywhere_is_one(missing: object) -> None:
     assert list(rows_of(["a", missing]).values(["item"])) == [("a",), (None,)]
