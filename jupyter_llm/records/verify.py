@@ -167,8 +167,14 @@ class _Replayer:
         constraint = prompt.constraint if prompt is not None and record.is_constrained else None
         if prompt is not None and record.is_constrained and constraint is None:
             raise NotReplayable("what it had to look like is not kept")
-        changes = {"constraint": constraint, "is_private": answer.is_private}
-        return written_again(record, prompt, self.engine_of, params=_params(record), **changes)
+        return written_again(
+            record,
+            prompt,
+            self.engine_of,
+            params=_params(record),
+            constraint=constraint,
+            is_private=answer.is_private,
+        )
 
 
 def written_again(

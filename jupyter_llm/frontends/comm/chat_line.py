@@ -207,9 +207,6 @@ def _proposal_data(proposal: Proposal) -> messages.ProposalData | None:
     cell = proposal.cell
     if cell is not None and not proposal.diff:
         return None
-    return messages.ProposalData(
-        cell=cell.cell_id if cell is not None else None,
-        before=cell.source if cell is not None else None,
-        source=proposal.source,
-        unknown_names=list(proposal.unknown_names),
-    )
+    cell_id, before = (cell.cell_id, cell.source) if cell is not None else (None, None)
+    names = list(proposal.unknown_names)
+    return messages.ProposalData(cell_id, before, proposal.source, names)

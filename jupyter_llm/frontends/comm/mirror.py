@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.branches import Exchange
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.completion import Completion
 
 
 class Mirror:
@@ -96,7 +95,20 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         "variables": [part.variable for part in told if part.variable is not None],
     }
     if exchange.turn is not None:
-        return _finished(exchange.turn.completion, known)
+        completion = exchange.turn.completion
+        made = completion.provenance
+        return TurnData(
+            **known,
+            text=completion.markdown,
+            reasoning=completion.reasoning,
+            state="finished",
+            finish_reason=completion.finish_reason,
+            model=completion.model,
+            seed=completion.seed,
+            temperature=made.params.temperature if made is not None else None,
+            exact=completion.exact,
+            usage=convert(completion.usage, messages.UsageData, from_attributes=True),
+        )
     stream = exchange.stream
     text = stream.written if stream is not None else old.text if old is not None else ""
     constraint = exchange.sending.asked.constraint if exchange.sending is not None else None
@@ -107,22 +119,6 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
     if text or reasoning or state == "finished":  # it is, once the chat has taken it in
         state = "writing"
     return TurnData(**known, text=text, reasoning=reasoning, state=state, model=model)
-
-
-def _finished(completion: Completion, known: dict[str, Any]) -> TurnData:
-    made = completion.provenance
-    return TurnData(
-        **known,
-        text=completion.markdown,
-        reasoning=completion.reasoning,
-        state="finished",
-        finish_reason=completion.finish_reason,
-        model=completion.model,
-        seed=completion.seed,
-        temperature=made.params.temperature if made is not None else None,
-        exact=completion.exact,
-        usage=convert(completion.usage, messages.UsageData, from_attributes=True),
-    )
 
 
 def _goes_on(old: TurnData, new: TurnData) -> bool:
