@@ -164,7 +164,12 @@ class Completion:
         return thought_for(self.usage.reasoning_tokens) if self.reasoning else ""
 
     def show_tokens(self) -> ShownTokens:
-        """The text with how likely each of its tokens was, to look at; needs `logprobs`."""
+        """The text with how likely each of its tokens was, to look at; needs `logprobs`.
+
+        One that was chosen is shown as a whole.
+        """
+        if self.choice is not None:
+            return ShownTokens.of_choice(self.text, self.choice.probabilities)
         return ShownTokens.of(self.text, self.logprobs)
 
     @property

@@ -13,7 +13,7 @@ from jupyter_llm.common.tables import count_of, percent
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NUM_OTHERS = 5
 """How many of the likeliest tokens are told in each place."""
@@ -76,6 +76,12 @@ class ShownTokens:
             )
         return cls(tuple(_pieces(text, tokens)))
 
+    @classmethod
+    def of_choice(cls, text: str, probabilities: Mapping[str, float]) -> ShownTokens:
+        """The same of a text that was chosen as a whole: it is one piece, among the others."""
+        others = sorted(probabilities.items(), key=lambda item: -item[1])
+        return cls((_piece(text, probabilities[text], others),))
+
     def __repr__(self) -> str:
         """The text, with the probability behind each token that was not sure."""
         return "".join(
@@ -126,19 +132,23 @@ def _pieces(text: str, tokens: Iterable[TokenLogprob]) -> Iterator[LikelyPiece]:
             continue
         begin = max(at, text.find(token.text, at)) if is_torn else at
         if begin > at:
-            yield _piece(text[at:begin], torn)
+            yield _piece(text[at:begin], math.exp(torn))
         is_torn, torn = False, 0.0
         own = _shared(text, begin, token.text)
-        yield _piece(own, token.logprob, [one for one in token.top if one[0] != token.text])
+        others = [(other, math.exp(logprob)) for other, logprob in token.top]
+        yield _piece(own, math.exp(token.logprob), others, token.text)
         at = begin + len(own)
     if at < len(text):
-        yield _piece(text[at:], torn)
+        yield _piece(text[at:], math.exp(torn))
 
 
-def _piece(text: str, logprob: float, others: Sequence[tuple[str, float]] = ()) -> LikelyPiece:
-    found = ", ".join(f"{_quoted(one)} {percent(math.exp(p))}" for one, p in others[:NUM_OTHERS])
-    told = "; ".join(filter(None, (percent(math.exp(logprob)), found)))
-    return LikelyPiece(text, math.exp(logprob), told)
+def _piece(
+    text: str, probability: float, top: Sequence[tuple[str, float]] = (), own: str | None = None
+) -> LikelyPiece:
+    """A piece with what is likeliest in its place, but for itself."""
+    others = [f"{_quoted(one)} {percent(p)}" for one, p in top if one != (own or text)]
+    told = "; ".join(filter(None, (percent(probability), ", ".join(others[:NUM_OTHERS]))))
+    return LikelyPiece(text, probability, told)
 
 
 def _shared(text: str, at: int, own: str) -> str:

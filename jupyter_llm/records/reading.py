@@ -39,7 +39,7 @@ def read_again(
     OptionError
         It cannot be read again; the error says why.
     """
-    if completion.logprobs is not None:
+    if completion.logprobs is not None or completion.choice is not None:
         return completion
     record = completion.provenance
     try:

@@ -141,11 +141,10 @@ class ChatLine(Line):
         self._chat.current.get(asked.model, show=job.tell)
         job.check()
         answer = self.side.send_prompt(job, asked).result()
-        if answer.finish_reason == "cancelled":
-            return
-        if not (answer.text or answer.reasoning):  # there is no turn of it
+        has_words = answer.text or answer.reasoning
+        if not has_words and answer.finish_reason != "cancelled":  # there is no turn of it
             self.side.notify(job, "The model wrote nothing.")
-        if shape is not None:
+        if shape is not None and answer.finish_reason == "stop":  # else its turn says it
             answer_of(answer, shape)  # its error says what is wrong with it
 
     def _obey(self, order: Order, options: Options, job: Job) -> None:

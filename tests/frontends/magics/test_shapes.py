@@ -189,7 +189,10 @@ def test_the_tokens_are_shown_below_the_answer_and_asked_for_with_it(
     assert shell.user_ns["out"].logprobs is not None
     assert "How likely each token was" in cell.displays[1]["text/html"]
     assert len(run(shell, "%llm -n 6 --seed 1 --show-tokens -q Hello").displays) == 0
-    assert len(run(shell, "%llm -n 6 --choices a,b --show-tokens Hello").displays) == 2
+    chosen = run(shell, "%llm -n 6 --choices a,b --show-tokens Hello").displays
+    (told,) = HtmlReader(chosen[1]["text/html"]).titles[-1:]
+    shares = HtmlReader(chosen[0]["text/html"]).cells  # of what was chosen and of the other
+    assert told == f'{shares[1].strip()}; "{shares[2]}" {shares[3].strip()}'
 
 
 def test_a_column_is_asked_for_row_by_row_and_shown_from_its_start(
