@@ -160,6 +160,12 @@ class ShapedAnswer(Generic[T]):
         # Those of fields only where somebody has asked for them: that has the model read.
         return value_html(self.value, self.probabilities if "_choices" in vars(self) else None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, also on the disk, is the value with its completion: no engine goes along."""
+        from jupyter_llm.structured.shape import Shape
+
+        return type(self), (self.value, self.completion, Shape(None, str))
+
     def __str__(self) -> str:
         return self.text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,6 +134,19 @@ def test_of_a_choice_it_is_known_already_and_by_its_values(engine: Judge) -> Non
     assert answer.elsewhere == pytest.approx(0.2)
     assert answer.confidence == pytest.approx(0.75)
     assert len(engine.requests) == 1
+
+
+def test_an_answer_can_be_kept_with_what_is_known_of_it(engine: Judge) -> None:
+    LIKELY.update(Yes=0.2, No=0.6)
+    chosen = llm("Is it?", schema=bool)
+    written = pickle.dumps([chosen, llm("Tell.", schema=Review)])
+    kept = pickle.loads(written)  # noqa: S301  our own
+    assert kept[0].value is False
+    assert kept[0].confidence == chosen.confidence
+    assert kept[0].probabilities == {"Yes": pytest.approx(0.25), "No": pytest.approx(0.75)}
+    assert kept[1].value.stars == 12
+    with pytest.raises(OptionError, match="cannot be asked for"):
+        _ = kept[1].confidence
 
 
 def test_of_any_other_text_it_is_that_of_the_whole(engine: Judge) -> None:
