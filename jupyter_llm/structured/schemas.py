@@ -42,7 +42,6 @@ FORM_WORDS = dict(_FORMS.values())
 
 _NAMED = ("$defs", "definitions")
 _SEVERAL = ("prefixItems", "anyOf", "oneOf", "allOf")
-_TOLD = {"title", "description", "default", "type"}  # which say nothing of a value's parts
 _MIXED = {"anyOf", "oneOf", "allOf", "$ref", "if"}  # beside which fields are not all there are
 _PLAIN = (str, int, float, type(None))  # what may be one of some values
 _NO_KEYS = ("int", "float", "decimal", "bool")  # of a dict, which has texts
@@ -52,7 +51,7 @@ _MOST, _STEP = 10**18, 1e-9
 _NUMBER = r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,2})?"
 _LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _NO_SCHEMA = "JSON has nothing"  # marks in its place what has no schema
-_OPEN = "it says nothing of what may stand there"
+_OPEN = "it says nothing of what may be written"
 # What to write instead, by what is said of the fault.
 _INSTEAD = {
     "uniqueItems": "list[…]",
@@ -61,7 +60,7 @@ _INSTEAD = {
     "regex": "a pattern without look-around",
     "oneOf": "anyOf, or a field that tells them apart",
     _NO_SCHEMA: "str, list[str] or a class with fields",
-    _OPEN: "a type for it, as str, list[str], dict[str, int] or a class with fields",
+    _OPEN: "`name, age int`, a class with fields, or a JSON Schema with a type",
     "arbitrary_types_allowed": "a type, as list[str], or choices=[…]",
     "Unimplemented": "the schema without that, and check the value yourself",
 }
@@ -163,6 +162,8 @@ def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
     except (NoSchemaError, ValueError) as error:
         why = getattr(error, "message", f"it is no JSON ({error})")
         raise refusal(getattr(error, "json_path", "").lstrip("$"), why) from error
+    if not set(kind.VALIDATORS) & set(root):
+        raise refusal("", _OPEN)
     validator = kind(root, registry=Registry())  # which fetches nothing
 
     def read(text: str) -> Any:
@@ -182,11 +183,8 @@ def check(root: Schema) -> None:
         if part is False:
             raise refusal(path, "nothing may stand there")
         schema: Schema = {} if part is True else part
-        said = {key for key, value in schema.items() if value != {} and not isinstance(value, bool)}
         why = schema.get(_NO_SCHEMA, "")
-        if schema.get("type", "object") in ("object", "array") and not said - _TOLD:
-            why = _OPEN
-        elif whole and not why:
+        if whole and not why:
             why = problem_of(json_grammar({**named, **schema})) if path else whole
         if why:
             raise refusal(path, why)
@@ -194,7 +192,7 @@ def check(root: Schema) -> None:
 
 def json_grammar(root: Schema) -> Grammar:
     """What an answer in JSON of that schema is held to."""
-    if root.get("type") == "number" and set(root) <= _TOLD:
+    if root.get("type") == "number" and set(root) <= {"type", "title", "description"}:
         return Grammar("regex", _NUMBER)  # nothing stands behind it, so it would go on
     return Grammar("json", json.dumps(closed(root), ensure_ascii=False))
 
@@ -231,8 +229,7 @@ def resolved(schema: Schema, root: Schema) -> Schema:
 def _parts(schema: Any, path: str) -> Iterator[tuple[str, Any]]:
     """The schemas in one and it itself, inner ones first, with the paths of what they describe."""
     if isinstance(schema, dict):
-        named = [item for key in _NAMED for item in schema.get(key, {}).items()]
-        steps = [(name, part) for name, part in named if part not in ({}, True)]  # JsonValue
+        steps = [item for key in _NAMED for item in schema.get(key, {}).items()]
         steps += [(f".{name}", part) for name, part in schema.get("properties", {}).items()]
         free = [*schema.get("patternProperties", {}).values()]
         free += [schema.get("items"), schema.get("additionalProperties")]

@@ -239,6 +239,8 @@ def _of_json(written: Any) -> Shape[Any]:
     fields = whole.get("properties", {})
     choices = {}
     for name, part in fields.items():
+        if part is True:
+            continue
         options = schemas.options_in(part, root)
         kinds = [schemas.resolved(one, root).get("type") for one in (part, *part.get("anyOf", ()))]
         if options or "integer" in kinds or "number" in kinds:

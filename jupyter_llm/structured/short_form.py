@@ -23,7 +23,8 @@ def type_of(text: str) -> Any:
     A field is a name, a type if it is not `str`, and after a colon what it is.
     """
     fields: dict[str, Any] = {}
-    for piece in filter(str.strip, text.split("\n" if "\n" in text.strip() else ",")):
+    pieces = text.split("\n" if "\n" in text.strip() else ",")
+    for piece in [*filter(str.strip, pieces)] or [text]:
         found = _FIELD.fullmatch(piece.strip())
         if found is None or found[1] in fields or found[1] in _TYPES:
             why = "the name of a type" if found and found[1] in _TYPES else "no new field"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.structured.schemas import (
@@ -17,7 +18,8 @@ from jupyter_llm.structured.schemas import (
 )
 
 _MAX_OPTIONS = 20  # that are told one by one
-_KINDS = {"integer": "whole number", "number": "number", "string": "text"}
+_KINDS = {"integer": "whole number", "string": "text", "object": "{…}", "array": "[…]"}
+_INNER = {"$ref", "anyOf", "oneOf", "properties", "patternProperties", "items", "prefixItems"}
 _BOUNDS = {"minimum": "from", "exclusiveMinimum": "more than", "minLength": "letters from"}
 _BOUNDS |= {"maximum": "to", "exclusiveMaximum": "less than", "maxLength": "letters up to"}
 _BOUNDS |= {"minItems": "as many as", "maxItems": "up to"}
@@ -35,8 +37,9 @@ class _Words:
     def __init__(self, root: Schema) -> None:
         self.root = root
 
-    def spelled(self, schema: Schema, above: tuple[str, ...] = ()) -> str:
+    def spelled(self, schema: Any, above: tuple[str, ...] = ()) -> str:
         """A schema with all that is in it; `above` are the references that led there."""
+        schema = {} if schema is True else schema
         ref = schema.get("$ref", "")
         told = self.again(ref) if ref and ref in above else self.leaf(schema)
         return (told or self._inner(schema, (*above, ref))) + self.note(schema)
@@ -72,9 +75,9 @@ class _Words:
         told += ["…"] * (len(options) > _MAX_OPTIONS)
         if told or schema.get("quote"):
             return " | ".join(told) or "words copied from the text"
-        kinds = schema.get("type", "value")
-        if kinds in ("object", "array") or {"$ref", "anyOf", "oneOf", "properties"} & set(schema):
+        if _INNER & set(schema) or isinstance(schema.get("additionalProperties"), dict):
             return ""
+        kinds = schema.get("type", "value")
         names = [_KINDS.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)]
         return FORM_WORDS.get(schema.get("pattern", ""), schema.get("format")) or " | ".join(names)
 

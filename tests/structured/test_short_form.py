@@ -35,7 +35,7 @@ def test_fields_stand_between_commas_or_in_lines() -> None:
         ("name, name", "'name' is no new field. Write fields as `name`, `age int`"),
         ("name; age", "'name; age' is no new field"),
         ("int", "'int' is the name of a type"),
-        ("  ", "says nothing"),
+        ("  ", "'' is no new field"),
     ],
 )
 def test_what_is_wrong_with_it_is_named(written: str, said: str) -> None:

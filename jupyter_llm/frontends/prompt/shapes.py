@@ -54,12 +54,9 @@ def typed_shape(
     if options.show_tokens:
         options = replace(options, params=replace(options.params, logprobs=NUM_OTHERS))
     if shape is None and options.format == "json":
-        from pydantic import JsonValue
-
         from jupyter_llm.structured.shape import shape_of
 
-        any_json = shape_of(dict[str, JsonValue] | list[JsonValue])
-        return replace(any_json, instruction="Answer with JSON."), options
+        return replace(shape_of(dict | list), instruction="Answer with JSON."), options
     if shape is not None:
         is_code = options.format == "code"  # by default: a value is asked for all the same
         return shape, replace(options, format="json") if is_code else options
