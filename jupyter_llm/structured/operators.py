@@ -87,27 +87,34 @@ def join_rows(
 def reduce_rows(
     ask: Ask, engine: Engine, items: Any, instruction: str, max_tokens: int | None
 ) -> str:
-    """One text of all rows; see `LLM.reduce`."""
+    """One text of all rows; see `LLM.reduce`.
+
+    Neighbours that have room are put together, and what comes of these again. An answer is less
+    than half as long as the room, so there are fewer each time.
+    """
     there = _texts(_several(items)[1])
     room = budget(engine.info, "auto", max_tokens) - engine.count_tokens(check_text(instruction))
     limit = min(max_tokens or room // 4, room // 3)
-
-    def sizes_of(texts: Sequence[str]) -> list[int]:
-        return [len(token_ids) + _SEPARATOR for token_ids in engine.tokenize_texts(texts)]
-
-    def together(groups: list[list[str]]) -> list[str]:
-        prompts = ["\n\n".join((instruction, *group)) for group in groups]
-        return ask(prompts, "{{item}}", max_tokens=limit, on_error="raise")  # or rows are missed
-
-    texts = [text for _, text in there]
-    for (number, _), size in zip(there, sizes_of(texts), strict=True):
-        if size > room:
-            room = max(room, 0)
-            raise OptionError(
-                f"Row {number} has {size:,} tokens, and beside the instruction there is room for "
-                f"{room:,}."
-            )
-    return reduced(texts, together, sizes_of, room)
+    left = [text for _, text in there]
+    while left:
+        groups: list[list[str]] = []
+        used = room
+        for number, token_ids in enumerate(engine.tokenize_texts(left)):
+            if (size := len(token_ids) + _SEPARATOR) > room:
+                raise OptionError(
+                    f"Row {there[number][0]} has {size:,} tokens, and beside the instruction there "
+                    f"is room for {max(room, 0):,}."
+                )
+            if used + size > room:
+                groups.append([instruction])
+                used = 0
+            groups[-1].append(left[number])
+            used += size
+        # No row may fail: what it says would be missed.
+        left = ask(map("\n\n".join, groups), "{{item}}", max_tokens=limit, on_error="raise")
+        if len(left) == 1:
+            return str(left[0])
+    return ""
 
 
 def _several(items: Any) -> tuple[Any, Rows]:
@@ -212,29 +219,3 @@ def alike(left: np.ndarray, right: np.ndarray, k: int) -> Iterator[tuple[int, in
         best = (-likeness).argsort(axis=1, kind="stable")[:, :k]  # of as like ones the earlier
         for row, found in enumerate(best, start):
             yield from ((row, int(one)) for one in sorted(found))
-
-
-def reduced(
-    texts: Sequence[str],
-    together: Callable[[list[list[str]]], list[str]],
-    sizes_of: Callable[[Sequence[str]], Sequence[int]],
-    room: int,
-) -> str:
-    """One text of many, in their order: neighbours that have room are put together, and so on.
-
-    What `together` makes of a group must be less than half as long as `room`.
-    """
-    left = list(texts)
-    while left:
-        groups: list[list[str]] = []
-        used = room
-        for text, size in zip(left, sizes_of(left), strict=True):
-            if used + size > room:
-                groups.append([])
-                used = 0
-            groups[-1].append(text)
-            used += size
-        left = together(groups)
-        if len(left) == 1:
-            return left[0]
-    return ""

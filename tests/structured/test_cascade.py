@@ -73,23 +73,6 @@ def test_the_more_is_sampled_the_more_disagreements_are_allowed() -> None:
     assert allowed[-1] == 950  # no more than 50 are left, so all of them may be trusted
 
 
-def test_the_threshold_lies_above_the_first_disagreement_too_many() -> None:
-    firsts = [said("same", row / 1000) for row in range(1000)]
-    wrong = {row for row in range(1000) if row % 10 == 0}
-    seen: list[int] = []
-
-    def ask(rows: Sequence[int]) -> list[Cell | None]:
-        seen.extend(rows)
-        return [said("other" if row in wrong else "same") for row in rows]
-
-    _, report = cascaded(firsts, ask, 0.95)
-    sample = seen[: report.num_sampled]
-    allowed = most_disagreements(1000, len(sample), 50)
-    barred = sorted(wrong & set(sample), reverse=True)[allowed]
-    assert report.threshold == pytest.approx(min(row for row in sample if row > barred) / 1000)
-    assert set(seen) == {row for row in range(1000) if row / 1000 < report.threshold} | set(sample)
-
-
 def test_a_first_model_that_is_never_right_is_hardly_trusted() -> None:
     world = World(400, wrongness=1e9)
     answers, report = cascaded(world.firsts, world.ask, 0.95)

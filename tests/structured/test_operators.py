@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from jupyter_llm.structured.operators import (
     filter_rows,
     join_rows,
     reduce_rows,
-    reduced,
     top_rows,
 )
 
@@ -97,37 +96,6 @@ def test_as_like_rows_are_taken_in_their_order() -> None:
     assert list(alike(same, np.ones((9, 1)), 3)) == [(0, 0), (0, 1), (0, 2)]
     assert list(alike(same, np.ones((2, 1)), 3)) == [(0, 0), (0, 1)]
     assert list(alike(same, np.ones((0, 1)), 3)) == []
-
-
-def lengths(texts: Sequence[str]) -> list[int]:
-    return [len(text) for text in texts]
-
-
-def test_many_texts_become_one_in_a_tree_in_their_order() -> None:
-    asked: list[list[list[str]]] = []
-
-    def ask(groups: list[list[str]]) -> list[str]:
-        asked.append(groups)
-        return [f"{group[0][:2]}{group[-1][-2:]}" for group in groups]
-
-    texts = [f"{number:02}" for number in range(100)]
-    assert reduced(texts, ask, lengths, 20) == "0099"
-    assert [len(groups) for groups in asked] == [10, 2, 1]
-    assert all(sum(map(len, group)) <= 20 for groups in asked for group in groups)
-    assert [text for group in asked[0] for text in group] == texts
-
-
-def test_nothing_is_asked_about_no_texts_and_one_text_once() -> None:
-    asked: list[list[list[str]]] = []
-
-    def ask(groups: list[list[str]]) -> list[str]:
-        asked.append(groups)
-        return ["sum"]
-
-    assert reduced([], ask, lengths, 20) == ""
-    assert asked == []
-    assert reduced(["only"], ask, lengths, 20) == "sum"
-    assert asked == [[["only"]]]
 
 
 class Asked:
@@ -271,29 +239,33 @@ class Summed:
         self.limits: list[int] = []
 
     def __call__(
-        self, prompts: list[str], template: str, *, max_tokens: int, on_error: str
+        self, prompts: Iterable[str], template: str, *, max_tokens: int, on_error: str
     ) -> list[str]:
         assert (template, on_error) == ("{{item}}", "raise")
-        self.prompts.append(prompts)
+        self.prompts.append(list(prompts))
         self.limits.append(max_tokens)
-        return [f"{prompt.split()[2]} to {prompt.split()[-1]}" for prompt in prompts]
+        return [f"{prompt.split()[2]} to {prompt.split()[-1]}" for prompt in self.prompts[-1]]
 
 
-def test_rows_are_reduced_in_a_tree_within_the_window() -> None:
+def test_rows_are_reduced_in_a_tree_in_their_order_within_the_window() -> None:
     engine, ask = ScriptedEngine(), Summed()
-    column = pd.Series([f"{n:03}" + "x" * 200 for n in range(100)])
-    text = reduce_rows(ask, engine, column, "Sum up", None)
-    assert text.startswith("000")
-    assert text.endswith("099" + "x" * 200)
+    rows = [f"{n:03}" + "x" * 200 for n in range(100)]
+    text = reduce_rows(ask, engine, pd.Series(rows), "Sum up", None)
+    assert text == f"{rows[0]} to {rows[-1]}"
     assert len(ask.prompts) > 1
+    assert len(ask.prompts[-1]) == 1
     assert max(map(len, ask.prompts[0])) + ask.limits[0] <= engine.info.n_ctx
-    assert [prompt.split()[0] for prompt in ask.prompts[0]] == ["Sum"] * len(ask.prompts[0])
+    parts = [prompt.split("\n\n") for prompt in ask.prompts[0]]
+    assert {part[0] for part in parts} == {"Sum up"}
+    assert [row for part in parts for row in part[1:]] == rows
 
 
 def test_a_row_that_is_too_long_is_named_and_none_is_missed() -> None:
     engine, ask = ScriptedEngine(), Summed()
     with pytest.raises(OptionError, match=r"Row 2 has 4,998 tokens"):
         reduce_rows(ask, engine, ["a", None, "long " * 999 + "x"], "Sum up", None)
+    with pytest.raises(OptionError, match="beside the instruction there is room for 0"):
+        reduce_rows(ask, engine, ["a"], "Sum up " * 999, None)
     assert ask.prompts == []
     assert reduce_rows(ask, engine, pd.Series([None, "a", None]), "Sum up", None) == "a to a"
     assert reduce_rows(ask, engine, [], "Sum up", None) == ""
