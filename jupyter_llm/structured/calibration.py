@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jupyter_llm.structured.cascade import Cell
+
+if TYPE_CHECKING:
+    from jupyter_llm.structured.shape import Shape
 
 
-def calibrated(logprobs: Sequence[Sequence[float]]) -> list[list[float]]:
-    """How likely each text is in each row of a column, divided by its mean over all rows.
+def calibrate(cells: list[Cell | None], shape: Shape[Any]) -> None:
+    """Divide how likely each choice was in each row by its mean over all rows.
 
     So batch calibration (arXiv 2309.17249) takes away what a model prefers in every row. It takes
-    for granted that the texts are about equally frequent: where one truly dominates it harms.
+    for granted that the choices are about equally frequent: where one truly dominates it harms.
     """
     import numpy as np
 
-    if not logprobs:
-        return []
-    after = np.array(logprobs)
-    for axis in (1, 0, 1):  # the mean but for a number that is one for all
+    rows = [row for row, cell in enumerate(cells) if cell and cell.logprobs]
+    after = np.array([cell.logprobs for cell in cells if cell and cell.logprobs])
+    for axis in (1, 0, 1) if rows else ():  # the mean but for a number that is one for all
         after -= np.logaddexp.reduce(after, axis=axis, keepdims=True)
-    shares: list[list[float]] = np.exp(after).tolist()
-    return shares
+    for row, chances in zip(rows, np.exp(after).tolist(), strict=True):
+        chance, text = max(zip(chances, shape.choices, strict=True))
+        cells[row] = Cell(shape.read(text), chance)

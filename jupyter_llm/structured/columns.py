@@ -26,7 +26,7 @@ from jupyter_llm.structured.asking import (
     take_shape,
 )
 from jupyter_llm.structured.batch import answered, check_count
-from jupyter_llm.structured.calibration import calibrated
+from jupyter_llm.structured.calibration import calibrate as calibrate_all
 from jupyter_llm.structured.cascade import Cascade, Cell, cascaded
 from jupyter_llm.structured.kept import KeptAnswer, KeptAnswers, secret_of
 from jupyter_llm.structured.rows import Template
@@ -410,7 +410,7 @@ def _mapped(
     try:
         column.run()
         if shape is not None and calibrate:
-            _calibrate(cells, shape)
+            calibrate_all(cells, shape)
         if second is not None:
             say(f"{check} {_check_all(column, second, agreement)}.")
     except PromptInterrupted as interrupted:
@@ -431,14 +431,6 @@ def _mapped(
         )
         raise ColumnError(message, result(cells), errors)
     return result(cells)
-
-
-def _calibrate(cells: list[Cell | None], shape: Shape[Any]) -> None:
-    """Take away from all choices what the model prefers anyway."""
-    logprobs = {row: one.logprobs for row, one in enumerate(cells) if one and one.logprobs}
-    for row, chances in zip(logprobs, calibrated([*logprobs.values()]), strict=True):
-        chance, text = max(zip(chances, shape.choices, strict=True))
-        cells[row] = Cell(shape.read(text), chance)
 
 
 def _check_all(column: _Column, engine: Engine, agreement: float) -> Cascade:

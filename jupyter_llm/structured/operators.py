@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.budget import budget
@@ -72,10 +72,11 @@ def join_rows(
     """Pairs of rows that belong together; see `LLM.join`."""
     check_text(what)
     (left, lefts), (right, rights) = ((items, _texts(rows)) for items, rows in map(_several, both))
-    pairs = [(one, two) for one in range(len(lefts)) for two in range(len(rights))]
     if len(rights) > check_count("candidates", candidates):
         vectors = [embed([text for _, text in texts]) for texts in (lefts, rights)]
         pairs = list(alike(vectors[0], vectors[1], candidates))
+    else:
+        pairs = list(product(range(len(lefts)), range(len(rights))))
     prompts = [_TOGETHER.format(what, lefts[one][1], rights[two][1]) for one, two in pairs]
     about = [(lefts[one][0], rights[two][0]) for one, two in pairs]
     told = zip(about, _chances(ask, prompts, about, schema=bool), strict=True)
