@@ -75,19 +75,9 @@ class VerifyReport:
         return all(row.result == "same" and not row.is_altered for row in self.rows)
 
     @property
-    def num_same(self) -> int:
-        """How many came out the same."""
-        return self._count("same")
-
-    @property
     def num_different(self) -> int:
         """How many came out different."""
         return self._count("different")
-
-    @property
-    def num_not_replayable(self) -> int:
-        """How many could not be written again."""
-        return self._count("not replayable")
 
     def _count(self, result: str) -> int:
         return sum(row.result == result for row in self.rows)

@@ -157,8 +157,7 @@ class ShapedAnswer(Generic[T]):
 
         if self.completion.choice is not None:
             return bars_html(self.probabilities, self.elsewhere)
-        # Those of fields only where somebody has asked for them: that has the model read.
-        return value_html(self.value, self.probabilities if "_choices" in vars(self) else None)
+        return value_html(self.value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, also on the disk, is the value with its completion: no engine goes along."""

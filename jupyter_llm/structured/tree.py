@@ -24,12 +24,9 @@ _BAR = (
 _BAR_EM = 8  # how wide a bar is that says 100 %
 
 
-def value_html(value: object, likely: Mapping[Any, Any] | None = None) -> str:
-    """A value whose parts fold; beside fields stands how likely they were, as far as is known.
-
-    That is a number, or one for each value that could have stood there.
-    """
-    return f'<div style="line-height: 1.5">{"".join(_Tree().lines("", value, likely, 0))}</div>'
+def value_html(value: object) -> str:
+    """A value whose parts fold."""
+    return f'<div style="line-height: 1.5">{"".join(_Tree().lines("", value, 0))}</div>'
 
 
 def bars_html(probabilities: Mapping[Any, float], elsewhere: float | None = None) -> str:
@@ -39,7 +36,9 @@ def bars_html(probabilities: Mapping[Any, float], elsewhere: float | None = None
     left = [] if elsewhere is None else [("left free, something else", elsewhere)]
     cell = 'style="text-align: left"'
     shown = "".join(
-        f"<tr><td {cell}>{escape(label)}</td><td {cell}>{_bar(share)}</td></tr>"
+        f"<tr><td {cell}>{escape(label)}</td><td {cell}>"
+        f'<span style="{_BAR}; width: {_BAR_EM * share:.2f}em"></span> '
+        f"<small>{percent(share)}</small></td></tr>"
         for label, share in (*rows, *left)
     )
     more = len(found) - len(rows)
@@ -52,8 +51,8 @@ class _Tree:
 
     num_nodes: int = 0
 
-    def lines(self, name: str, value: object, likely: Any, depth: int) -> Iterator[str]:
-        """Yield what shows a value behind its name, and how likely it was."""
+    def lines(self, name: str, value: object, depth: int) -> Iterator[str]:
+        """Yield what shows a value behind its name."""
         self.num_nodes += 1
         told = f"<b>{escape(visible(name))}:</b> " if name else ""
         inner = _inside(value)
@@ -62,18 +61,17 @@ class _Tree:
         if inner is None:
             text = escape(visible(_leaf(value)))
             style = f"{_INDENT}; white-space: pre-wrap"
-            yield f'<div style="{style}">{told}{text}{_chance(value, likely)}</div>'
+            yield f'<div style="{style}">{told}{text}</div>'
             return
         kind, items = inner
         is_open = not depth or self.num_nodes + len(items) <= _FEW
         state = " open" if is_open else ""
         yield f'<details{state} style="{_INDENT}"><summary>{told}{escape(kind)}</summary>'
-        by_name = likely if isinstance(likely, Mapping) else {}
         num_shown = 0
         for key, item in items[:_MOST_ITEMS]:
             if self.num_nodes >= _MOST_NODES:
                 break
-            yield from self.lines(key, item, by_name.get(key), depth + 1)
+            yield from self.lines(key, item, depth + 1)
             num_shown += 1
         if num_left := len(items) - num_shown:
             yield f'<div style="{_INDENT}">… {count_of(num_left, "more value")}</div>'
@@ -112,20 +110,3 @@ def _leaf(value: object) -> str:
 def _readable(value: object) -> str:
     plain = type(value).__module__ in ("datetime", "decimal", "uuid")
     return str(value) if plain else repr(value)
-
-
-def _chance(value: Any, likely: Any) -> str:
-    """How likely a value was, and where one points what else might have stood there."""
-    told, share = "", likely
-    if isinstance(likely, Mapping):
-        named = value.value if isinstance(value, Enum) else value
-        told = "; ".join(f"{_leaf(one)} {percent(chance)}" for one, chance in likely.items())
-        share = likely.get(named)
-    if share is None:
-        return ""
-    return f' <span title="{escape(visible(told))}">{_bar(share)}</span>'
-
-
-def _bar(share: float) -> str:
-    width = f"width: {_BAR_EM * share:.2f}em"
-    return f'<span style="{_BAR}; {width}"></span> <small>{percent(share)}</small>'
