@@ -6,8 +6,9 @@ import ast
 import copy
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.structured.answer import ShapedAnswer
     from jupyter_llm.structured.shape import Shape
+    from jupyter_llm.structured.tables import Rows
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,7 +92,8 @@ class ModelFunction(Generic[P, R]):
 
     def map(self, items: Any, **options: Any) -> Any:
         """The results for a column, or for a frame with a column for each parameter: `llm.map`."""
-        return self._llm.map(**self._mapped(items, options))
+        asked = {"schema": self._shape, "before": self._turns, **self._options, **options}
+        return self._llm.map(self._rows(items), "{{item}}", **asked)
 
     @cached_property
     def _shape(self) -> Shape[R]:
@@ -123,7 +126,8 @@ class ModelFunction(Generic[P, R]):
         """The examples, as if the model had answered them."""
         turns = []
         for args, result in self._examples:
-            asked = self._text(self._told.bind(*args if isinstance(args, tuple) else (args,)))
+            values = args if isinstance(args, tuple) else (args,)
+            asked = self._text(self._told.bind(*values))
             turns += [Message("user", asked), Message("assistant", _written(result, self._shape))]
         return tuple(turns)
 
@@ -145,18 +149,23 @@ class ModelFunction(Generic[P, R]):
         prompt = (*system, *self._turns, asked)
         return Question.of(Request(prompt=prompt, params=self._params), self._shape)
 
-    def _mapped(self, items: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What `llm.map` is given; a parameter that is no column stands at its default."""
+    def _rows(self, items: Any) -> Rows:
+        """The text of a call for each row; a parameter that is no column stands at its default."""
         from jupyter_llm.structured.tables import ITEM, rows_of
 
-        parameters = [*self._told.parameters.values()]
-        rows, template = rows_of(items, parameters[0].name if parameters else ITEM), self._template
-        for one in parameters:
-            if one.name not in rows.columns and one.default is not one.empty:
-                told = _said(one.default).replace("{{", r"\{{")
-                template = template.replace(f"{{{{{one.name}}}}}", told)
-        asked = {"items": rows, "template": template, "schema": self._shape, "before": self._turns}
-        return {**asked, **self._options, **options}
+        rows = rows_of(items, next(iter(self._told.parameters), ITEM))
+        known = [name for name in self._told.parameters if name in rows.columns]
+        bind = partial(inspect.signature(self._function).bind, *self._first)
+        if rows.columns:
+            bind(**dict.fromkeys(known))  # or it says what is missing
+
+        def texts(_columns: object) -> Iterator[tuple[str | None]]:
+            for values in rows.values(known):
+                is_whole = all(one is not None for one in values)
+                named = dict(zip(known, values, strict=True))
+                yield (self._text(bind(**named)) if is_whole else None,)
+
+        return replace(rows, columns=(ITEM,), is_single=True, values=texts)
 
 
 def _is_empty(code: CodeType) -> bool:
@@ -168,7 +177,7 @@ def _is_empty(code: CodeType) -> bool:
 
 def _said(value: object) -> str:
     """What the model is told of an argument: a text as it is, and of a frame what `@name` tells."""
-    text = value if isinstance(value, str) else repr(value)
+    text = str(value)
     is_drawn = "\n" in text and not isinstance(value, str)
     return summarize("", value).removeprefix(": ") if is_drawn else text
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -196,6 +197,21 @@ def test_a_function_is_asked_for_a_column(engine: ScriptedEngine) -> None:
     assert rated.map(frame, keep=False, limit=1).to_dict() == {5: "bad"}
     engine.replies.append("bad")
     assert rated.map(pd.Series(["c"], name="x"), keep=False).tolist() == ["bad"]
+
+
+def test_rows_are_asked_as_calls_are(engine: ScriptedEngine) -> None:
+    @llm.function
+    def shortened(text: str, day: dt.date = dt.date(2026, 11, 29)) -> str:
+        """Say {{text.upper()}}."""
+
+    engine.replies.extend(["a", "a", "b"])
+    shortened("x")
+    assert shortened.map(["x", None, "y"], keep=False) == ["a", None, "b"]
+    called, row, _ = (messages_of(request.prompt) for request in engine.requests)
+    assert called == row
+    assert called[0].content == "Say X.\n\nday: 2026-11-29"
+    with pytest.raises(TypeError, match="missing a required argument: 'text'"):
+        shortened.map(pd.DataFrame({"other": ["a"]}))
 
 
 def test_an_answer_of_a_function_says_how_likely_it_was(engine: ScriptedEngine) -> None:
