@@ -452,7 +452,7 @@ def test_how_likely_the_fields_of_objects_were_is_kept_with_them(engine: RowEngi
 
 
 def test_an_interrupt_loses_no_object_that_is_judged(engine: RowEngine) -> None:
-    engine._reply = lambda _prompt: '{"mood":"bad","stars":3}'
+    engine._reply = lambda _prompt: '{"mood": "bad", "stars": 3}'
     texts = pd.Series([f"row {n}" for n in range(200)])
     interrupting(engine, 100, 300, 500)
     num_interrupts = 0
