@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import secrets
 import signal
 import subprocess
@@ -147,12 +146,11 @@ class _Marks:
     """Stand-ins for some messages' contents, to find where a template puts them."""
 
     def __init__(self, messages: Sequence[Message], is_marked: Callable[[Message], bool]) -> None:
-        nonce = secrets.token_hex(8)  # no message can hold it
+        self._start = f"\ue000{secrets.token_hex(8)}:"  # no message can hold it
         self._messages = messages
-        self._pattern = re.compile(f"\ue000{nonce}:(\\d+)\ue001")
         self._numbers = [n for n, message in enumerate(messages) if is_marked(message)]
         self.contents = [
-            f"\ue000{nonce}:{n}\ue001" if n in self._numbers else message.content
+            f"{self._start}{n}\ue001" if n in self._numbers else message.content
             for n, message in enumerate(messages)
         ]
 
@@ -162,13 +160,15 @@ class _Marks:
         None if the template does more to a message than to trim it (it may leave out its
         thinking, say): its own tokens would then say something else than the text.
         """
-        parts = self._pattern.split(marked)  # template, number, template, number, …
-        numbers = [int(number) for number in parts[1::2]]
-        if sorted(numbers) != self._numbers:
+        first, *others = marked.split(self._start)  # a pattern would be compiled for each prompt
+        found = [other.partition("\ue001") for other in others]
+        outer = [first, *(text for _, _, text in found)]
+        if sorted(number for number, _, _ in found) != sorted(map(str, self._numbers)):
             return None
+        numbers = [int(number) for number, _, _ in found]
         contents = [self._messages[number].content for number in numbers]
         for shown in (contents, [content.strip() for content in contents]):
-            if whole == "".join(_interleave(parts[::2], shown)):
+            if whole == "".join(_interleave(outer, shown)):
                 break
         else:
             return None
@@ -176,7 +176,7 @@ class _Marks:
             _message_piece(self._messages[number], text)
             for number, text in zip(numbers, shown, strict=True)
         ]
-        template = [_TextPiece(text) for text in parts[::2]]
+        template = [_TextPiece(text) for text in outer]
         return [piece for piece in _interleave(template, pieces) if piece.text]
 
 
