@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 import zlib
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
@@ -28,11 +26,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile("[0-9a-f]{64}")
 _MAX_BYTES = 64 << 20
 _MAX_UNPACKED = 64 << 20  # no prompt is longer; one that says so is no friend
 _TOKEN_RANGE = range(-(2**31), 2**31)
 _TOUCH = "UPDATE prompts SET used_at = ? WHERE sha256 = ?"
+_PUT = "REPLACE INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)"
 _TRIM = """DELETE FROM prompts WHERE id IN (
     SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY used_at DESC) AS total FROM prompts)
     WHERE total > ?
@@ -102,10 +100,20 @@ class PromptStore:
         """Who else keeps what was asked in a notebook, and is to clear it, too."""
 
     def keep(self, key: str, prompt: KeptPrompt) -> None:
-        """Write a prompt in the background; returns at once."""
-        if _NAME.fullmatch(key):
-            keep = partial(_keep, key, prompt, time.time(), self._owner)
-            store().write(_SCHEMA, keep)
+        """Write a prompt in the background, unless it is known; returns at once.
+
+        Above the cap the least recently used are dropped.
+        """
+        used_at, owner = time.time(), self._owner
+
+        def write(connection: Connection) -> None:
+            if connection.execute(_TOUCH, (used_at, key)).rowcount > 0:
+                return
+            data = erasable(zlib.compress(packed(prompt)))
+            connection.execute(_PUT, (key, used_at, len(data), data, owner))
+            connection.execute(_TRIM, (_MAX_BYTES,))
+
+        store().write(_SCHEMA, write)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Remove prompts from the disk, in the background; returns at once."""
@@ -151,24 +159,6 @@ def _write(statement: str, *values: object) -> None:
 
 def _owner(notebook: Path) -> bytes:
     return os.fsencode(absolute(notebook))
-
-
-def _keep(
-    key: str,
-    prompt: KeptPrompt,
-    used_at: float,
-    owner: bytes | None,
-    connection: Connection,
-) -> None:
-    """Keep a prompt that is not known yet, and drop the least recently used above the cap."""
-    if connection.execute(_TOUCH, (used_at, key)).rowcount > 0:
-        return
-    data = erasable(zlib.compress(packed(prompt)))
-    connection.execute(
-        "INSERT INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)",
-        (key, used_at, len(data), data, owner),
-    )
-    connection.execute(_TRIM, (_MAX_BYTES,))
 
 
 def _unpacked(data: object) -> KeptPrompt:
