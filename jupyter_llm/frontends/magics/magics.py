@@ -240,11 +240,6 @@ class LLMMagics(Magics):
 
     def _obey(self, order: Order, options: Options) -> None:
         """Run a command, and show what it answers."""
-        if options.dry_run:
-            raise MagicUsageError(
-                f"--dry-run shows a prompt, and /{order.command.name} is a command.",
-                "Nothing was done.",
-            )
         view, argument = self._view(options), order.argument
         where: frozenset[str] = frozenset()
         if order.command.name in _PROPOSING:

@@ -17,9 +17,10 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import file_mentions, told_file
 from jupyter_llm.common.expressions import before_values, evaluated, interpolate, shield, unshield
 from jupyter_llm.engine.request import check_text
-from jupyter_llm.errors import JupyterLLMError, OptionError
+from jupyter_llm.errors import JupyterLLMError, MagicUsageError, OptionError
 from jupyter_llm.frontends.prompt.commands import find_command
 from jupyter_llm.frontends.prompt.options import (
+    SHAPING,
     PromptLine,
     parse_line,
     shapes_answer,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from jupyter_llm.structured.shape import Shape
 
 _LITERAL = "-- "
+_OF_PROMPTS = (*SHAPING, "map", "show_tokens", "dry_run")
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
 _HELP = ("-h", "--help")
 _UNCLOSED = re.compile(r"\{\{(?!\s*\}\})")
@@ -115,6 +117,9 @@ def read(
     if order is not None and is_draft:
         return Typed(order, options)
     if order is not None:
+        for name in filter(parsed.options.get, _OF_PROMPTS):
+            given = f"--{name.replace('_', '-')} is for prompts"
+            raise MagicUsageError(f"{given}, and /{order.command.name} is a command.")
         # A text to go on with is told to the model; other arguments are names and paths.
         value = told if order.command.name == "complete" else evaluate
         return Typed(replace(order, argument=interpolate(order.argument, value)), options)

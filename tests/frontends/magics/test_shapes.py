@@ -155,6 +155,8 @@ def test_an_interrupt_leaves_what_there_is_and_no_value(
         ("--map nothing x", "{{nothing}} failed: NameError"),
         ("--map tones --show-tokens x", "--show-tokens shows one answer"),
         ("--schema Person.nothing x", "{{Person.nothing}} failed: AttributeError"),
+        ("--schema Person /status", "--schema is for prompts, and /status is a command"),
+        ("--show-tokens /status", "--show-tokens is for prompts"),
         ("--choices tonse x", "--choices has one text, 'tonse'"),
         ("-f jsn x", "markdown, code, json or text"),
         ("--shema x", "Did you mean --schema"),
