@@ -236,3 +236,8 @@ def test_digits_without_end_are_no_trouble() -> None:
     assert shape_of(list[int]).partial(f"[{many}x") is None
     assert shape_of(list[int]).partial(f"[1, {many}") == [1]
     assert shape_of(list[bool]).partial("[true") == [True]
+
+
+def test_a_text_has_no_parts_though_it_looks_like_json() -> None:
+    for shape in (shape_of(str), shape_of(regex=".*"), shape_of(choices=["[1]", "[2]"])):
+        assert shape.partial("[1]") is None
