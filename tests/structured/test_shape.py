@@ -70,13 +70,6 @@ def test_choices_may_be_values_of_any_kind() -> None:
     assert shape_of(choices={"+": 1, "-": -1}).read("-") == -1
 
 
-def test_an_object_is_read_as_what_it_was_written_as() -> None:
-    text = '{"name": "Ada", "age": 36, "tone": "bad", "member": null}'
-    assert shape_of(Person).read(text) == Person(name="Ada", age=36, tone=Tone.BAD)
-    assert shape_of(Pair).read('{"left": 1, "right": ["a"]}') == Pair(1, ["a"])
-    assert shape_of(Place).read('{"name": "Ulm", "height": 4.5}') == Place("Ulm", 4.5)
-
-
 def test_a_shape_names_its_columns_and_which_of_them_are_choices() -> None:
     shape = shape_of(Person)
     assert shape.columns == ("name", "age", "tone", "member")
