@@ -530,7 +530,9 @@ class LocalEngine:
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
         if isinstance(request.constraint, OneOf) and not reasons:
-            return self._start_choice(generation, token_ids)
+            scorer = self._scorer(generation, token_ids)
+            more: dict[str, Any] = {"scorer": scorer, "paths": scorer.paths}
+            return self._queue(request, lane, token_ids, max_tokens=scorer.num_tokens, **more)
         mask = self._mask(request)
         max_tokens = params.max_tokens or lane.n_ctx
         if reasons:
@@ -543,46 +545,40 @@ class LocalEngine:
                 max_tokens += reasoning.most if params.reason else 0
         # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.
         may_draft = params.lookup and request.priority < Priority.BULK and self._model.can_trim
-        sampler = self._sampler(generation, lane, token_ids, mask)
-        sequence = Sequence(
+        return self._queue(
+            request,
+            lane,
             token_ids,
             max_tokens=max_tokens,
-            sampler=sampler,
-            conversation=request.conversation,
+            sampler=self._sampler(generation, lane, token_ids, mask),
             ignore_eos=params.ignore_eos,
-            priority=request.priority,
-            is_pinned=request.is_pinned,
-            is_private=request.is_private,
             drafter=lane.drafter(token_ids) if may_draft else None,
             mask=mask,
             needs_logits=params.logprobs is not None,
             is_led=isinstance(request.constraint, OneOf),
         )
-        try:
-            lane.prepare(sequence.token_ids, request.conversation, num_more=sequence.max_tokens)
-            lane.scheduler.submit(sequence)
-        except BaseException:
-            sampler.close()
-            raise
-        return sequence
 
-    def _start_choice(self, generation: Generation, token_ids: list[int]) -> Sequence:
-        """Let the texts be judged of which the answer to these tokens is one."""
-        request, lane = generation.request, generation.lane
-        assert lane is not None
-        scorer = self._scorer(generation, token_ids)
+    @staticmethod
+    def _queue(
+        request: Request, lane: Lane, token_ids: list[int], *, num_more: int = 0, **more: Any
+    ) -> Sequence:
+        """Let a request's tokens be read; `num_more` may come after them, or its `max_tokens`."""
         sequence = Sequence(
             token_ids,
-            max_tokens=scorer.num_tokens,
             conversation=request.conversation,
             priority=request.priority,
             is_pinned=request.is_pinned,
             is_private=request.is_private,
-            scorer=scorer,
-            paths=scorer.paths,
+            **more,
         )
-        lane.prepare(token_ids, request.conversation, num_more=scorer.num_tokens)
-        lane.scheduler.submit(sequence)
+        try:
+            num_more = num_more or sequence.max_tokens
+            lane.prepare(token_ids, request.conversation, num_more=num_more)
+            lane.scheduler.submit(sequence)
+        except BaseException:
+            if sequence.sampler is not None:
+                sequence.sampler.close()
+            raise
         return sequence
 
     def _scorer(self, generation: Generation, token_ids: list[int]) -> LogprobScorer:
@@ -709,17 +705,8 @@ class LocalEngine:
             if len(token_ids) >= lane.n_ctx:
                 continue
             num_more = _NUM_ASKED + (request.params.max_tokens or lane.n_ctx)
-            lane.prepare(token_ids, request.conversation, num_more=num_more)
-            lane.scheduler.submit(
-                Sequence(
-                    list(token_ids),
-                    max_tokens=0,
-                    conversation=request.conversation,
-                    priority=Priority.BACKGROUND,
-                    is_pinned=request.is_pinned,
-                    is_private=request.is_private,
-                )
-            )
+            background = replace(request, priority=Priority.BACKGROUND)
+            self._queue(background, lane, list(token_ids), max_tokens=0, num_more=num_more)
 
     def _end_background(self, conversation: str | None = None) -> None:
         """Stop reading in the background, everything or for one conversation."""
