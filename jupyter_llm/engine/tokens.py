@@ -122,24 +122,24 @@ def _quoted(text: str) -> str:
 
 def _pieces(text: str, tokens: Iterable[TokenLogprob]) -> Iterator[LikelyPiece]:
     """Cover a text with its tokens; what they have before and behind it is left out."""
-    at, torn = 0, 0.0  # what stands between holds parts of characters, of this log-probability
-    is_torn = False
+    at = 0
+    torn: float | None = None  # of tokens that hold parts of characters, their log-probability
     for token in tokens:
         if at >= len(text):
             return
         if "\ufffd" in token.text:
-            is_torn, torn = True, torn + token.logprob
+            torn = (torn or 0.0) + token.logprob
             continue
-        begin = max(at, text.find(token.text, at)) if is_torn else at
+        begin = at if torn is None else max(at, text.find(token.text, at))
         if begin > at:
-            yield _piece(text[at:begin], math.exp(torn))
-        is_torn, torn = False, 0.0
+            yield _piece(text[at:begin], math.exp(torn or 0.0))
+        torn = None
         own = _shared(text, begin, token.text)
         others = [(other, math.exp(logprob)) for other, logprob in token.top]
         yield _piece(own, math.exp(token.logprob), others, token.text)
         at = begin + len(own)
     if at < len(text):
-        yield _piece(text[at:], math.exp(torn))
+        yield _piece(text[at:], math.exp(torn or 0.0))
 
 
 def _piece(

@@ -57,11 +57,6 @@ class Verdict:
         """Whether the record was edited."""
         return self.record is not None and self.record.is_altered
 
-    @property
-    def is_promised(self) -> bool:
-        """Whether the same text was promised: it was written exactly."""
-        return self.record is not None and self.record.exact
-
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:

@@ -83,7 +83,7 @@ class TestWithAModel:
         report = llm.verify()
         assert report.all_same
         assert [row.result for row in report.rows] == ["same"] * 3
-        assert all(row.is_promised for row in report.rows)
+        assert all(row.record and row.record.exact for row in report.rows)
         assert [row.remarks for row in report.rows] == [()] * 3
         assert [row.place for row in report.rows] == ["Hello", "Hello", "Once upon"]
 
