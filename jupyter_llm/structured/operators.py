@@ -93,7 +93,7 @@ def reduce_rows(
     Neighbours that have room are put together, and what comes of these again. An answer is less
     than half as long as the room, so there are fewer each time.
     """
-    there = _texts(_several(items)[1])
+    there = _texts(rows_of(items))
     room = budget(engine.info, "auto", max_tokens) - engine.count_tokens(check_text(instruction))
     limit = min(max_tokens or room // 4, room // 3)
     left = [text for _, text in there]
