@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,17 @@ class ShapedOurs(Ours):
     """Our engine, asked as `llm.map` asks it."""
 
     def answer(self, rows: Sequence[str], kind: str) -> list[str]:
-        from jupyter_llm.engine.constraint import Grammar, OneOf
+        from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
         from jupyter_llm.engine.options import SamplingParams
         from jupyter_llm.engine.request import Request, chat_prompt
         from jupyter_llm.structured.batch import in_bulk, run_batch
 
-        constraint = {
+        constraints: dict[str, Constraint | None] = {
             "label": OneOf(LABELS),
             "fields": Grammar("json", json.dumps(FIELDS)),
             "free": None,
-        }[kind]
+        }
+        constraint = constraints[kind]
         max_tokens = ROW_TOKENS if kind == "free" else MOST_TOKENS
         params = SamplingParams(
             temperature=0, exact=False, max_tokens=max_tokens, ignore_eos=kind == "free"
@@ -127,11 +129,8 @@ def main() -> None:
     binary = peer_paths(args.peers)[SERVER]
     for number in range(1, args.rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
-            ours = measure(
-                lambda folder=folder: ShapedOurs(model, Path(folder), is_exact=False),
-                kinds,
-                args.rows,
-            )
+            start = partial(ShapedOurs, model, Path(folder), is_exact=False)
+            ours = measure(start, kinds, args.rows)
         if args.alone:
             continue
         server = measure(lambda: ShapedServer(model, binary), kinds, args.rows)
