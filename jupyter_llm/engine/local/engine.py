@@ -539,8 +539,9 @@ class LocalEngine:
             room = lane.n_ctx - len(token_ids)
             reasoning = self._reasoning(request, token_ids, mask, room)
             mask = generation.reasoning = reasoning
-            if isinstance(request.constraint, OneOf):  # which is not drawn
-                max_tokens = reasoning.most
+            if isinstance(request.constraint, OneOf):  # which is read and not drawn
+                texts = tokenizer.following(token_ids, request.constraint.texts)
+                max_tokens = reasoning.most + max(map(len, texts.values()))
             else:
                 max_tokens += reasoning.most if params.reason else 0
         # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.

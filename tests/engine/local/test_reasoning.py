@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import ask, assert_nothing_leaks, load, paused, submit
+from support.engines import ask, assert_nothing_leaks, inside, load, paused, submit
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm.engine import thinking
@@ -283,6 +283,15 @@ def test_a_choice_that_is_cancelled_keeps_what_was_written_before_it(
     assert completion.usage.prompt_tokens == len(engine.tokenize(CHAT))
     assert completion.usage.completion_tokens == completion.usage.reasoning_tokens == 9 + 2
     assert_nothing_leaks(engine)
+
+
+def test_a_choice_has_room_wherever_its_free_text_has(made: Made) -> None:
+    engine = made(None, exact=True)
+    size = inside(engine, lambda: engine._model._lane(is_exact=True).context.n_ctx)
+    completion = asked(
+        engine, prompt="!" * (size - 40), constraint=OneOf(("?" * 80, "x")), reason=9, exact=True
+    )
+    assert completion.choice is not None
 
 
 def test_a_choice_that_has_no_room_after_it_fails_alone(made: Made) -> None:
