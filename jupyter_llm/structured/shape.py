@@ -16,7 +16,7 @@ from jupyter_llm.errors import OptionError
 T = TypeVar("T")
 
 _MAX_TOLD = 100  # choices that the model is told of
-_REASONS = "Think step by step before you answer."
+_REASONS = "Explain your answer in a sentence."  # more would be cut off
 
 
 class Quote(str):  # noqa: SLOT000 - a text with a dict, so that it can be copied
@@ -78,7 +78,7 @@ class Shape(Generic[T]):
         return f"{self.constraint!r} {self.instruction}"
 
     def told(self, *, has_reasons: bool) -> str:
-        """`instruction`, and that to think comes first where the model is to give reasons."""
+        """`instruction`, and before it what makes a model give reasons where it is to."""
         return f"{_REASONS} {self.instruction}".rstrip() if has_reasons else self.instruction
 
     def for_prompt(self, text: str) -> Shape[T]:

@@ -54,15 +54,15 @@ def test_an_answer_is_a_python_object_with_its_completion_beside_it(engine: Scri
     assert messages_of(request.prompt)[-1].content.endswith("Who?")
 
 
-def test_a_model_is_told_to_think_first_where_it_is_to_give_reasons(engine: ScriptedEngine) -> None:
+def test_a_model_is_told_to_explain_where_it_is_to_give_reasons(engine: ScriptedEngine) -> None:
     engine.replies.extend(["Yes", "Yes", "42"])
     llm("Is it?", schema=bool, reason=20)
     llm.chat()("Is it?", schema=bool, reason=20)
     llm("How many?", regex="[0-9]+", reason=20)
     first, in_chat, pattern = [messages_of(one.prompt)[-1].content for one in engine.requests]
-    think = "Think step by step before you answer."
-    assert first == in_chat == f"{think} Answer with one of: Yes, No.\n\nIs it?"
-    assert pattern == f"{think}\n\nHow many?"
+    explain = "Explain your answer in a sentence."
+    assert first == in_chat == f"{explain} Answer with one of: Yes, No.\n\nIs it?"
+    assert pattern == f"{explain}\n\nHow many?"
 
 
 def test_without_a_shape_it_is_a_completion_as_ever(engine: ScriptedEngine) -> None:
