@@ -157,8 +157,8 @@ def test_a_filter_asks_about_the_columns_that_it_names_or_the_whole_row() -> Non
     filter_rows(asked, frame, "is late", threshold=0.5, probabilities=False)
     assert str(asked.prompts[0]).endswith("a is late")
     assert str(asked.prompts[4]).endswith("is late\n\nname: a\nn: 1")
-    with pytest.raises(OptionError, match="nmae"):
-        filter_rows(asked, frame, "{{nmae}} is late", threshold=0.5, probabilities=False)
+    with pytest.raises(OptionError, match="naame"):
+        filter_rows(asked, frame, "{{naame}} is late", threshold=0.5, probabilities=False)
 
 
 def test_a_filter_tells_how_likely_each_row_is_and_takes_another_threshold() -> None:

@@ -38,8 +38,8 @@ def test_a_row_that_lacks_a_value_is_not_asked() -> None:
 
 
 def test_a_field_that_is_no_column_names_the_nearest() -> None:
-    with pytest.raises(OptionError, match=r"{{titel}} in the template is no column.*mean title"):
-        prompts("{{titel}}", FRAME)
+    with pytest.raises(OptionError, match=r"{{titlle}} in the template is no column.*mean title"):
+        prompts("{{titlle}}", FRAME)
     with pytest.raises(OptionError, match="There are: item"):
         prompts("{{x}}", ["a"])
 

@@ -289,11 +289,10 @@ REFUSED: list[tuple[Any, str]] = [
     (Literal[1, "1"], "1 and '1' would both be written '1'"),
     (Literal["None"] | None, "would both be written 'None'"),
     (print, "a function"),
-    (lambda: 1, "a function"),
     (5, r"for 5.* Write instead: a type, as list\[str\], or choices=\[…\]"),
     ({}, "says nothing"),
     ({"name": str, "age": int}, "says nothing.* Write instead: `name, age int`"),
-    ({"type": "objct"}, "'objct' is not"),
+    ({"type": "obiect"}, "'obiect' is not"),
     ({"properties": {"a": {"anyOf": [False, {"type": "null"}]}}}, "The field a .*nothing may"),
     ('{"type": ', "no JSON"),
     (
