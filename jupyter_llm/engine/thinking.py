@@ -120,8 +120,6 @@ class Thinking:
     def _thought(self) -> str:
         """Take what is thought, but for blanks and what may become the mark at its end."""
         closes, held = self._closes or (), self._held
-        if not self._has_thought:
-            held = held.lstrip()
         found = min(((held.find(close), close) for close in closes if close in held), default=None)
         if found is not None:
             place, close = found
@@ -132,6 +130,8 @@ class Thinking:
             most = max((len(start) for start in starts if held.endswith(start)), default=0)
             thought = held[: len(held) - most].rstrip()
             self._held = held[len(thought) :]
+        if not self._has_thought:
+            thought = thought.lstrip()
         self._has_thought = self._has_thought or bool(thought)
         return thought
 

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, SupportsIndex, TypeVar
 
 from jupyter_llm.common.bars import TICK_S
-from jupyter_llm.engine.completion import BatchError, PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import JupyterLLMError, OptionError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
 
 T = TypeVar("T")
@@ -73,9 +72,11 @@ def answered(
                 del streams[number]
             tick()
     except KeyboardInterrupt:
+        for stream in streams.values():  # first, since taking takes time in which more is done
+            stream.cancel()
         for number, stream in streams.items():
-            if stream.future.done():
-                take(number, _outcome(stream))
+            if stream.future.done() and not _is_cancelled(outcome := _outcome(stream)):
+                take(number, outcome)
         raise
     finally:
         for stream in streams.values():
@@ -115,6 +116,10 @@ def check_count(name: str, count: object) -> int:
     if not isinstance(count, SupportsIndex) or operator.index(count) < 1:
         raise OptionError(f"{name} must be a whole number from 1 on, not {count!r}.")
     return operator.index(count)
+
+
+def _is_cancelled(outcome: Completion | JupyterLLMError) -> bool:
+    return isinstance(outcome, Completion) and outcome.finish_reason == "cancelled"
 
 
 def _outcome(stream: Stream) -> Completion | JupyterLLMError:

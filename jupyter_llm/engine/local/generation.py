@@ -250,7 +250,7 @@ class Generation:
 
     def _note_thought(self, thinking: Thinking, data: bytes) -> None:
         """Note how many tokens it has thought, and where its answer begins."""
-        if thinking.is_on:
+        if thinking.is_on or thinking.is_led:
             self.num_thought = self.num_tokens
         if thinking.is_whole:
             return

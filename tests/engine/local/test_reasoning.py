@@ -17,7 +17,7 @@ from jupyter_llm.engine import thinking
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local import generation, plain_template, scheduler
-from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.engine import LEAD_OVER, LocalEngine
 from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.provenance import token_sha256
 from jupyter_llm.engine.request import Message, Priority, Request
@@ -74,7 +74,7 @@ def test_so_many_tokens_are_written_freely_before_the_answer(
     assert completion.reasoning == free.text.strip()
     assert "".join(chunk.reasoning for chunk in chunks) == completion.reasoning
     assert "".join(chunk.text for chunk in chunks) == completion.text
-    num_bridge = len(engine.tokenize_texts(["\n\n"])[0])
+    num_bridge = len(engine.tokenize_texts([LEAD_OVER])[0])
     assert completion.usage.reasoning_tokens == 12 + num_bridge
     assert_nothing_leaks(engine)
     assert asked(engine, prompt=prompt).reasoning == ""
@@ -111,7 +111,7 @@ def test_a_model_that_thinks_does_so_first_if_it_is_told_to(made: Made, template
 
 @pytest.mark.parametrize(
     ("template", "before", "after"),
-    [(OPEN, "", "\n</think>\n\n"), (ITSELF, "<think>", "\n</think>\n\n"), (TURNS, "", "\n\n")],
+    [(OPEN, "", "\n</think>\n\n"), (ITSELF, "<think>", "\n</think>\n\n"), (TURNS, "", LEAD_OVER)],
 )
 def test_what_was_thought_before_is_read_as_thoughts(
     made: Made, template: str, before: str, after: str
@@ -236,14 +236,15 @@ def test_a_choice_is_made_after_what_was_written_and_all_of_it_counts(
         num_answer = len(completion.token_ids or ())
         assert num_answer == len(engine.tokenize_texts([completion.text])[0])
         assert usage.reasoning_tokens + num_answer == usage.completion_tokens
-        assert usage.reasoning_tokens == (0 if banned else 9 + n) + 2
+        num_bridge = len(engine.tokenize_texts([LEAD_OVER])[0])
+        assert usage.reasoning_tokens == (0 if banned else 9 + n) + num_bridge
         assert usage.cached_tokens <= usage.prompt_tokens
         assert completion.finish_reason == "stop"
         assert completion.choice is not None
         assert completion.provenance is not None
         sequence = tuple(engine.tokenize(prompt + "!" * n))
         free = () if banned else ask(engine, prompt + "!" * n, 9 + n).token_ids or ()
-        bridge = engine.tokenize_texts(["\n\n"])[0]
+        bridge = engine.tokenize_texts([LEAD_OVER])[0]
         given = b"".join(map(engine._model.weights.bytes_of, sequence + free + bridge)).decode()
         assert engine.tokenize(given) == sequence + free + bridge
         plain = ask(engine, given, constraint=LABELS)
@@ -281,7 +282,8 @@ def test_a_choice_that_is_cancelled_keeps_what_was_written_before_it(
     assert (completion.finish_reason, completion.text) == ("cancelled", "")
     assert completion.reasoning == ask(engine, CHAT, 9).text.strip()
     assert completion.usage.prompt_tokens == len(engine.tokenize(CHAT))
-    assert completion.usage.completion_tokens == completion.usage.reasoning_tokens == 9 + 2
+    num_free = 9 + len(engine.tokenize_texts([LEAD_OVER])[0])
+    assert completion.usage.completion_tokens == completion.usage.reasoning_tokens == num_free
     assert_nothing_leaks(engine)
 
 
