@@ -61,9 +61,9 @@ class GhostPage(Notebook):
     def written(self) -> str:
         return self.source(self.last)
 
-    def wait_for_ghost(self) -> str:
-        """Wait until something is suggested that is written to its end."""
-        return str(self.page.wait_for_function(SHOWN).json_value())
+    def wait_for_ghost(self, timeout: float | None = None) -> str:
+        """Wait until something is suggested that is written to its end; milliseconds."""
+        return str(self.page.wait_for_function(SHOWN, timeout=timeout).json_value())
 
     def wait_for_source(self, source: str) -> None:
         """Wait until the last cell holds this."""

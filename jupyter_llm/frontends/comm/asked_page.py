@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.line import Line
     from jupyter_llm.notebook.code.landing import Landing, NewCell
 
-_ANSWER_S = 3.0  # of a page that is there
+_ANSWER_S = 8.0  # of a page that is there, on busy cores too
 
 
 class AskedPage(Part):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.code.landing import Landing, NewCell
 
-_GREETING_S = 2.0  # how long a new page may take, once, until it says that it is there
+_GREETING_S = 4.0  # how long a new page may take, once, until it says that it is there
 
 
 class CellPage(AnyWidget):
