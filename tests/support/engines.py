@@ -16,9 +16,11 @@ from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.info import EngineStatus
+from jupyter_llm.engine.local import scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.llama import Context, Weights
+from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, Request
 from jupyter_llm.engine.stream import Stream
@@ -108,6 +110,37 @@ def ask_together(
     with paused(engine):
         streams = [submit(engine, prompt, max_tokens, **more) for prompt in prompts]
     return [stream.result(timeout=60) for stream in streams]
+
+
+def exact_in_company(
+    path: Path,
+    options: Callable[[int], dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_exact: bool,
+) -> list[Completion]:
+    """Twelve answers written at once; each comes out the same alone, and without forced tokens.
+
+    `options` tells those of `submit` by the answer's number, which is its seed, too.
+    """
+
+    def together(engine: LocalEngine, seeds: Iterable[int]) -> list[Completion]:
+        with paused(engine):
+            streams = [submit(engine, seed=seed, **options(seed)) for seed in seeds]
+        return [stream.result(timeout=60) for stream in streams]
+
+    engine = load(path, checkpoints=False, exact=True)
+    in_company = together(engine, range(12))
+    assert_nothing_leaks(engine)
+    monkeypatch.setattr(scheduler, "_MOST_FORCED", 0)
+    monkeypatch.setattr(Scheduler, "_join_forced", lambda *_: None)
+    plain = load(path, checkpoints=False, exact=True)
+    for seed, one in enumerate(in_company):
+        (alone,) = together(plain, [seed])
+        assert alone.token_ids == one.token_ids
+        assert alone.exact == one.exact == is_exact
+        assert not alone.exact or alone.logprobs == one.logprobs
+    return in_company
 
 
 def ask_afresh(

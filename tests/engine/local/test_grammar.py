@@ -6,7 +6,7 @@ import json
 import math
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +19,8 @@ from support.engines import (
     assert_nothing_leaks,
     before_each_step,
     closing,
+    exact_in_company,
     load,
-    paused,
     submit,
 )
 from support.schemas import SCHEMAS, record
@@ -28,10 +28,8 @@ from support.schemas import SCHEMAS, record
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.engine.local import grammar as grammars
-from jupyter_llm.engine.local import scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.grammar import GrammarMask, Grammars, problem_of
-from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.request import Message, Priority
 from jupyter_llm.errors import EngineClosedError, EngineError, OptionError
 
@@ -218,24 +216,17 @@ def test_who_waits_for_a_grammar_hears_that_the_model_is_gone(
     may_go_on.set()
 
 
-def together(engine: LocalEngine, seeds: Sequence[int]) -> list[Completion]:
-    """Let answers with a shape and free ones, greedy and drawn ones, be written at once."""
-    with paused(engine):
-        streams = [
-            submit(
-                engine,
-                PROMPT + str(seed % 3),
-                60,
-                constraint=(SCHEMA, PATTERN, None)[seed % 3],
-                ignore_eos=False,
-                temperature=seed % 4 and 1.2,
-                seed=seed,
-                repeat_penalty=1.3 if seed % 5 == 1 else 1,
-                logprobs=1 if seed % 2 else None,
-            )
-            for seed in seeds
-        ]
-    return [stream.result(timeout=60) for stream in streams]
+def mixed(seed: int) -> dict[str, Any]:
+    """Answers with a shape and free ones, greedy and drawn ones."""
+    return {
+        "prompt": PROMPT + str(seed % 3),
+        "max_tokens": 60,
+        "constraint": (SCHEMA, PATTERN, None)[seed % 3],
+        "ignore_eos": False,
+        "temperature": seed % 4 and 1.2,
+        "repeat_penalty": 1.3 if seed % 5 == 1 else 1,
+        "logprobs": 1 if seed % 2 else None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -248,18 +239,8 @@ def together(engine: LocalEngine, seeds: Sequence[int]) -> list[Completion]:
 def test_company_drafts_and_forced_tokens_change_no_exact_answer(
     request: pytest.FixtureRequest, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = request.getfixturevalue(model)
-    engine = load(path, checkpoints=False, exact=True)
-    in_company = together(engine, range(12))
-    assert_nothing_leaks(engine)
-    monkeypatch.setattr(scheduler, "_MOST_FORCED", 0)
-    monkeypatch.setattr(Scheduler, "_join_forced", lambda *_: None)
-    plain = load(path, checkpoints=False, exact=True)
-    for seed, one in enumerate(in_company):
-        (alone,) = together(plain, [seed])
-        assert alone.token_ids == one.token_ids
-        assert alone.exact == one.exact == (model != "tiny_recurrent_gguf")
-        assert not alone.exact or alone.logprobs == one.logprobs
+    is_exact = model != "tiny_recurrent_gguf"
+    exact_in_company(request.getfixturevalue(model), mixed, monkeypatch, is_exact=is_exact)
 
 
 @pytest.mark.parametrize("priority", [Priority.CHAT, Priority.BULK])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,16 @@ from support.engines import (
     ask,
     assert_nothing_leaks,
     closing,
+    exact_in_company,
     inside,
     load,
-    paused,
-    submit,
 )
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import BeginsWith
-from jupyter_llm.engine.local import scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.llama import Weights
 from jupyter_llm.engine.local.mask import BeginningMask
-from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.local.vocabulary import Vocabulary
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, Request
@@ -176,22 +173,15 @@ def test_what_follows_is_as_if_the_text_had_been_given(exact_engine: LocalEngine
     assert num_agreeing > 5
 
 
-def together(engine: LocalEngine, seeds: Sequence[int]) -> list[Completion]:
-    """Let constrained and free answers, greedy and drawn ones, be written at once."""
-    with paused(engine):
-        streams = [
-            submit(
-                engine,
-                PROMPT + str(seed % 3),
-                40,
-                constraint=None if seed % 3 == 2 else BeginsWith((TEXTS, (SENTENCE,))[seed % 2]),
-                temperature=seed % 4 and 1.2,
-                seed=seed,
-                logprobs=1 if seed % 4 < 3 else None,
-            )
-            for seed in seeds
-        ]
-    return [stream.result(timeout=60) for stream in streams]
+def mixed(seed: int) -> dict[str, Any]:
+    """Constrained and free answers, greedy and drawn ones."""
+    return {
+        "prompt": PROMPT + str(seed % 3),
+        "max_tokens": 40,
+        "constraint": None if seed % 3 == 2 else BeginsWith((TEXTS, (SENTENCE,))[seed % 2]),
+        "temperature": seed % 4 and 1.2,
+        "logprobs": 1 if seed % 4 < 3 else None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -204,18 +194,10 @@ def together(engine: LocalEngine, seeds: Sequence[int]) -> list[Completion]:
 def test_company_drafts_and_forced_tokens_change_no_exact_answer(
     request: pytest.FixtureRequest, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    is_exact = model != "tiny_recurrent_gguf"
     path = request.getfixturevalue(model)
-    engine = load(path, checkpoints=False, exact=True)
-    in_company = together(engine, range(12))
-    assert_nothing_leaks(engine)
-    monkeypatch.setattr(scheduler, "_MOST_FORCED", 0)
-    monkeypatch.setattr(Scheduler, "_join_forced", lambda *_: None)
-    plain = load(path, checkpoints=False, exact=True)
-    for seed, one in enumerate(in_company):
-        (alone,) = together(plain, [seed])
-        assert alone.token_ids == one.token_ids
-        assert alone.exact == one.exact == (model != "tiny_recurrent_gguf")
-        assert not alone.exact or alone.logprobs == one.logprobs
+    answers = exact_in_company(path, mixed, monkeypatch, is_exact=is_exact)
+    for seed, one in enumerate(answers):
         if seed % 3 != 2:
             assert one.text.startswith((*TEXTS, SENTENCE)) or SENTENCE.startswith(one.text)
 
