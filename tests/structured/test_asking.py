@@ -36,13 +36,6 @@ class Person:
 ANN = '{"name": "Ann", "age": 3}'
 
 
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> ScriptedEngine:
-    engine = ScriptedEngine()
-    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
-    return engine
-
-
 def test_an_answer_is_a_python_object_with_its_completion_beside_it(engine: ScriptedEngine) -> None:
     engine.replies.append(ANN)
     answer = llm("Who?", schema=Person)

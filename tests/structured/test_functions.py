@@ -33,13 +33,6 @@ class Kind(Enum):
     B = "b"
 
 
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> ScriptedEngine:
-    engine = ScriptedEngine()
-    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
-    return engine
-
-
 def asked(engine: ScriptedEngine) -> list[str]:
     """What the last request asked for, message by message."""
     return [message.content for message in messages_of(engine.requests[-1].prompt)]

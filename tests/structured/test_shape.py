@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import enum
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
 from pydantic import BaseModel, Field
+from support.schemas import Level, Tone
 
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local.grammar import fits
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.shape import shape_of
-
-
-class Tone(enum.Enum):
-    GOOD = "good"
-    BAD = "bad"
-
-
-class Level(enum.IntEnum):
-    LOW = 1
-    HIGH = 2
 
 
 class Person(BaseModel):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import decimal
-import enum
 import ipaddress
 import json
 import pathlib
@@ -21,22 +20,13 @@ from annotated_types import Interval
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field, Json, SecretStr, TypeAdapter
+from support.schemas import Level, Tone
 from typing_extensions import TypedDict
 
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local.grammar import fits
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.shape import Quote, shape_of
-
-
-class Tone(enum.Enum):
-    GOOD = "good"
-    BAD = "bad"
-
-
-class Level(enum.IntEnum):
-    LOW = 1
-    HIGH = 2
 
 
 class Person(BaseModel):

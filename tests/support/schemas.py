@@ -1,8 +1,24 @@
-"""Twenty schemas of real use, each with a prompt that asks for such an object."""
+"""Twenty schemas of real use, each with a prompt that asks for such an object, and two enums."""
 
 from __future__ import annotations
 
+import enum
 from typing import Any
+
+
+class Tone(enum.Enum):
+    """Texts."""
+
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Level(enum.IntEnum):
+    """Numbers with an order."""
+
+    LOW = 1
+    HIGH = 2
+
 
 STRING: dict[str, Any] = {"type": "string"}
 TEXT: dict[str, Any] = {"type": "string", "maxLength": 120}
