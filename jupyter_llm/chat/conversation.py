@@ -390,7 +390,8 @@ class Chat:
             is_active = sending.place.number in branches.path()
         if is_active:
             with suppress(EngineClosedError):
-                sending.engine.prefill(replace(sending.request, prompt=(*prompt, answer.message)))
+                more = (*prompt, answer.message)
+                sending.engine.prefill(replace(sending.request, prompt=more, constraint=None))
 
     # The turns, as branches, kept on disk, and watched by whoever shows them
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, TypeVar
 
-from jupyter_llm.engine.constraint import Constraint
+from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
@@ -133,6 +133,19 @@ class Request:
     priority: Priority = Priority.CHAT
     is_pinned: bool = False
     is_private: bool = False
+
+    @property
+    def think(self) -> bool | None:
+        """Whether the model is to read a prompt to think, or None where its template says.
+
+        What an answer begins with would be thought, and not answered; thoughts before a shape are
+        none of the answer.
+        """
+        if not self.answer_prefix and self.constraint is None:
+            return self.params.think
+        has_shape = isinstance(self.constraint, Grammar | OneOf) and not self.answer_prefix
+        wanted = self.params.reason > 0 or bool(self.params.think)
+        return bool(self.reasoning) or (has_shape and wanted)
 
 
 def check_text(prompt: object, *, is_raw: bool = False) -> str:

@@ -88,7 +88,7 @@ class ModelFunction(Generic[P, R]):
     def prompt(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The text that the model would read for a call; nothing is answered."""
         request = self._question(args, kwargs).request
-        return self._engine().format(request.prompt, think=request.params.think)
+        return self._engine().format(request.prompt, think=request.think)
 
     def map(self, items: Any, **options: Any) -> Any:
         """The results for a column, or for a frame with a column for each parameter: `llm.map`."""

@@ -86,6 +86,14 @@ def test_arguments_stand_where_the_docstring_names_them(engine: ScriptedEngine) 
     )
 
 
+def test_a_prompt_is_shown_as_a_model_that_thinks_reads_it(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "format", lambda _prompt, *, think: f"thinks: {think}")
+    assert tone.prompt("Fine.") == "thinks: False"  # which would take the answer for a thought
+    assert llm.function(reason=9)(tone._function).prompt("Fine.") == "thinks: True"
+
+
 def test_an_expression_that_fails_is_named(engine: ScriptedEngine) -> None:
     @llm.function
     def odd(text: str) -> str:

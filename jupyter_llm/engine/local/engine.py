@@ -146,7 +146,7 @@ class LocalEngine:
         """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
         tokenizer = self._model.tokenizer
         tokenize = partial(
-            tokenizer.tokenize if is_draft else tokenizer.tokenize_open, think=request.params.think
+            tokenizer.tokenize if is_draft else tokenizer.tokenize_open, think=request.think
         )
         if self._model.can_trim or not is_draft:
             request, num_forgets = self._filled(request), self._num_forgets
@@ -506,7 +506,7 @@ class LocalEngine:
         reasons = self._reasons(request)
         # What an answer begins with would be thought, and not answered.
         is_begun = bool(request.answer_prefix) or request.constraint is not None
-        think = reasons or bool(request.reasoning) if is_begun else params.think
+        think = request.think
         token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
@@ -694,7 +694,7 @@ class LocalEngine:
             return
         try:
             token_ids = list(tokenize(request.prompt))
-            self._read_ahead(self._with_room(request, think=request.params.think), token_ids)
+            self._read_ahead(self._with_room(request, think=request.think), token_ids)
         except JupyterLLMError as error:  # whoever asks for an answer is told
             logger.debug("A prompt cannot be read in the background: %s", error)
         except Exception:

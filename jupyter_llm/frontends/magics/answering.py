@@ -125,10 +125,10 @@ def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
     if options.format == "code":
         asked = asked.for_code()
     engine = chat.current.get(asked.model, show=view.progress)
-    prompt = chat.preview(engine, asked).prompt
-    is_begun = options.format == "code" and isinstance(prompt, tuple)
-    begin = ANSWER_PREFIX if is_begun else ""
-    think = False if is_begun else asked.params.think
+    sent = chat.preview(engine, asked)
+    prompt = sent.prompt
+    begin = ANSWER_PREFIX if options.format == "code" and isinstance(prompt, tuple) else ""
+    think = replace(sent.request, answer_prefix=begin).think
     text = engine.format(prompt, think=think) + begin
     num_begun = sum(map(len, engine.tokenize_texts([begin])))
     count = engine.count_tokens(prompt, think=think) + num_begun

@@ -11,7 +11,7 @@ from support.engines import ask, load, prefill, submit, wait_until_idle
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm.engine import thinking
-from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.constraint import BeginsWith, OneOf
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -180,3 +180,16 @@ def test_a_draft_that_was_read_ahead_is_read_as_it_is_asked(
     prefill(engine, CHAT, conversation="c")
     wait_until_idle(engine)
     assert ask(engine, CHAT, think=False, conversation="c").usage.cached_tokens > 0
+
+
+def test_a_draft_with_a_shape_is_read_ahead_as_it_is_asked(
+    made: Callable[[str], LocalEngine],
+) -> None:
+    told = "{% if enable_thinking is defined and not enable_thinking %}/no_think{% endif %}"
+    engine = made(told + OPEN)
+    shaped = Request(prompt=CHAT, conversation="c", constraint=OneOf(("Yes", "No")))
+    engine.prefill(shaped, is_draft=True)
+    wait_until_idle(engine)
+    usage = engine.submit(shaped).result(60).usage
+    assert usage.cached_tokens >= usage.prompt_tokens - 1
+    assert usage.prompt_tokens == engine.count_tokens(CHAT, think=shaped.think)

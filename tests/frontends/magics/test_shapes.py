@@ -235,3 +235,18 @@ def test_defaults_say_how_long_a_reason_is_and_that_answers_are_json(
     run(shell, "%llm -f markdown One.")
     assert (shell.user_ns["out"], shell.user_ns["choice"]) == ([1], "yes")
     assert [request.params.reason for request in scripted.requests] == [7, 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "thinks"),
+    [("", "None"), ("--think", "True"), ("--choices a,b", "False"), ("-f code", "False")],
+)
+def test_a_dry_run_shows_what_a_model_that_thinks_reads(
+    shell: InteractiveShell,
+    scripted: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    thinks: str,
+) -> None:
+    monkeypatch.setattr(scripted, "format", lambda _prompt, *, think=None: f"thinks: {think}")
+    assert f"thinks: {thinks}" in run(shell, f"%llm --dry-run {options} Who?").text
