@@ -172,16 +172,22 @@ def check_texts(texts: Iterable[str]) -> list[str]:
     return [check_text(text, is_raw=True) for text in several(texts)]
 
 
-def chat_prompt(prompt: str | RawPrompt, system: str | None = None, *, raw: bool = False) -> Prompt:
-    """The messages of one question; a `RawPrompt`, and with `raw=True` a text, as it is."""
+def chat_prompt(
+    prompt: str | RawPrompt,
+    system: str | None = None,
+    *,
+    raw: bool = False,
+    before: tuple[Message, ...] = (),
+) -> Prompt:
+    """The messages of one question, with turns `before` it; what is raw goes as it is, alone."""
     if isinstance(prompt, RawPrompt):
         check_text(prompt.text, is_raw=True)
         return prompt
     check_text(prompt, is_raw=raw)
     if raw:
         return prompt
-    user = Message("user", prompt)
-    return (Message("system", system), user) if system else (user,)
+    messages = (*before, Message("user", prompt))
+    return (Message("system", system), *messages) if system else messages
 
 
 def request_of(

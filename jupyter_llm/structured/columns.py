@@ -229,9 +229,7 @@ class _Column:
         if params.seed is not None:
             number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
             params = params.counted_on(number)
-        whole = chat_prompt(prompt, self.system, raw=self.raw)
-        if isinstance(whole, tuple):
-            whole = (*whole[:-1], *self.before, whole[-1])
+        whole = chat_prompt(prompt, self.system, raw=self.raw, before=self.before)
         request = Request(prompt=whole, params=params, priority=Priority.BULK)
         return Question.of(request, self.shape)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from jupyter_llm.common.expressions import interpolate, shield
 from jupyter_llm.engine.options import sampling_params
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.request import Message, Request, chat_prompt
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.notebook.values.summaries import summarize
 from jupyter_llm.structured.asking import Question
@@ -144,9 +144,7 @@ class ModelFunction(Generic[P, R]):
 
     def _question(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Question[R]:
         bound = inspect.signature(self._function).bind(*self._first, *args, **kwargs)
-        asked = Message("user", self._text(bound))
-        system = [Message("system", self._system)] if self._system else []
-        prompt = (*system, *self._turns, asked)
+        prompt = chat_prompt(self._text(bound), self._system, before=self._turns)
         return Question.of(Request(prompt=prompt, params=self._params), self._shape)
 
     def _rows(self, items: Any) -> Rows:

@@ -17,7 +17,7 @@ from support.scripted import ScriptedEngine, messages_of
 
 from jupyter_llm import ShapedAnswer, ShapeError, llm
 from jupyter_llm.engine.constraint import OneOf
-from jupyter_llm.errors import InterpolationError, OptionError
+from jupyter_llm.errors import EmptyPromptError, InterpolationError, OptionError
 
 Tone = Literal["good", "bad"]
 
@@ -92,6 +92,16 @@ def test_a_prompt_is_shown_as_a_model_that_thinks_reads_it(
     monkeypatch.setattr(engine, "format", lambda _prompt, *, think: f"thinks: {think}")
     assert tone.prompt("Fine.") == "thinks: False"  # which would take the answer for a thought
     assert llm.function(reason=9)(tone._function).prompt("Fine.") == "thinks: True"
+
+
+def test_an_argument_with_nothing_in_it_is_no_prompt(engine: ScriptedEngine) -> None:
+    @llm.function
+    def say(text: str) -> str:
+        """{{text}}"""
+
+    with pytest.raises(EmptyPromptError):
+        say(" ")
+    assert not engine.requests
 
 
 def test_an_expression_that_fails_is_named(engine: ScriptedEngine) -> None:
