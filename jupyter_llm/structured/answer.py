@@ -56,15 +56,17 @@ def answer_of(
     """
     if request is not None:
         shape = shape.for_prompt(input_of(request.prompt))
+    text = completion.text
+    if completion.finish_reason in _CUT:
+        said = _CUT[completion.finish_reason]
+        said = said.format(count_of(completion.usage.completion_tokens, "token"))
+        said = f"The answer was {said}. What there is of it is in the exception."
+        raise ShapeError(said, text=text, partial=shape.partial(text), completion=completion)
     try:
-        if completion.finish_reason in _CUT:
-            count = count_of(completion.usage.completion_tokens, "token")
-            said = _CUT[completion.finish_reason].format(count)
-            raise ShapeError(f"The answer was {said}. What there is of it is in the exception.")  # noqa: TRY301
-        value = shape.read(completion.text)
+        value = shape.read(text)
     except ShapeError as error:
-        text, partial = completion.text, shape.partial(completion.text)
-        raise ShapeError(str(error), text=text, partial=partial, completion=completion) from None
+        error.completion = completion
+        raise error from None
     return ShapedAnswer(value, completion, shape, request, engine)
 
 
