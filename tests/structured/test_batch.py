@@ -29,13 +29,6 @@ def tiny(tiny_gguf: Path, fresh_llm: None) -> None:
     llm.unload()
 
 
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
-    engine = ScriptedEngine([f"answer {number}" for number in range(20)])
-    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
-    return engine
-
-
 def test_answers_come_in_the_order_of_the_prompts() -> None:
     prompts = [f"Number {number}" for number in range(40)]
     answers = llm.batch(prompts, max_tokens=6, temperature=0)
@@ -141,7 +134,6 @@ def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(
 
 
 def test_of_requests_without_end_only_some_are_with_the_engine(engine: ScriptedEngine) -> None:
-    engine.replies.clear()
     numbers: list[int] = []
 
     def take(number: int, _outcome: object) -> None:
