@@ -34,9 +34,11 @@ class PromptOptions(SamplingOptions, total=False):
     raw: bool
 
 
-class FunctionOptions(PromptOptions, total=False):
+class FunctionOptions(SamplingOptions, total=False):
     """That for a function, with arguments and results of calls that it is told before."""
 
+    system: str | None
+    model: str | None
     examples: Iterable[tuple[object, object]]
 
 

@@ -18,6 +18,7 @@ from support.scripted import ScriptedEngine, messages_of
 from jupyter_llm import ShapedAnswer, ShapeError, llm
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, OptionError
+from jupyter_llm.structured.asking import FunctionOptions
 
 Tone = Literal["good", "bad"]
 
@@ -102,6 +103,12 @@ def test_an_argument_with_nothing_in_it_is_no_prompt(engine: ScriptedEngine) -> 
     with pytest.raises(EmptyPromptError):
         say(" ")
     assert not engine.requests
+
+
+def test_a_function_promises_no_option_that_it_refuses() -> None:
+    assert "raw" not in FunctionOptions.__annotations__
+    with pytest.raises(OptionError, match="raw"):
+        llm.function(raw=True)(tone._function)  # type: ignore[call-overload]
 
 
 def test_an_expression_that_fails_is_named(engine: ScriptedEngine) -> None:
