@@ -87,6 +87,7 @@ def ask_in_chat(chat: Chat, prompt: str, options: dict[str, Any]) -> Stream | Sh
     asked = asked_with(prompt, options)
     if shape is None:
         return chat.send(asked, **callbacks)[0]
+    shape = shape.for_prompt(prompt)
     stream, sending = chat.send(asked_in_chat(asked, shape), **callbacks)
     return ShapedStream(stream, shape, sending.request, sending.engine)
 
@@ -118,8 +119,8 @@ class Question(Generic[T]):
         if isinstance(prompt, tuple):
             told = shape.told(has_reasons=request.params.reason > 0)
             prompt = (*prompt[:-1], prompt[-1].instructed(told))
-        constraint = shape.for_prompt(input_of(prompt)).constraint
-        return Question(replace(request, prompt=prompt, constraint=constraint), shape)
+        bound = shape.for_prompt(input_of(prompt))
+        return Question(replace(request, prompt=prompt, constraint=bound.constraint), bound)
 
     @staticmethod
     def several(

@@ -6,16 +6,20 @@ import copy
 import datetime as dt
 import json
 import pickle
-from typing import Annotated
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
+from support.scripted import ScriptedEngine
 
-from jupyter_llm import Quote
+from jupyter_llm import Quote, llm
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.engine.local.grammar import fits, problem_of
 from jupyter_llm.errors import OptionError
+from jupyter_llm.structured import spelling
 from jupyter_llm.structured.shape import Shape, shape_of
 
 PROMPT = 'The cat sat.\nShe said "no" to the dog — twice. The cat left.'
@@ -62,6 +66,22 @@ def test_a_quote_is_words_of_the_prompt_and_nothing_else(passage: str, is_one: b
     text = json.dumps({"about": "x", "passage": passage}, ensure_ascii=False)
     assert holds(shape_of(Claim).for_prompt(PROMPT), text) is is_one
     assert holds(shape_of(Quote).for_prompt(PROMPT), passage) is is_one
+
+
+def test_what_may_be_quoted_is_found_once_an_answer(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+
+    def quoting(root: dict[str, Any], text: str) -> Grammar:
+        texts.append(text)
+        return spelling.quoting(root, text)
+
+    shape = replace(shape_of(Quote), quoting=partial(quoting, {"quote": True}))
+    for ask in (llm, llm.chat()):
+        engine.replies.append("cat sat")
+        assert ask(PROMPT, schema=shape).value.start == 4
+    assert texts == [PROMPT] * 2
 
 
 def test_a_quote_says_where_it_stands_first() -> None:
