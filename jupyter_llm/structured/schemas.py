@@ -258,6 +258,14 @@ def options_in(schema: Any, root: Schema) -> list[tuple[str, Any]] | None:
     return [option for options in found for option in options or ()]
 
 
+def kinds_in(schema: Any, root: Schema) -> set[str]:
+    """The types of which a value may be, in whichever way that is said."""
+    schema = resolved(schema, root) if isinstance(schema, dict) else {}
+    said = schema.get("type", ())
+    ways = schema.get("anyOf", schema.get("oneOf", ()))
+    return {said} if isinstance(said, str) else {*said}.union(*(kinds_in(w, root) for w in ways))
+
+
 def label_of(value: object) -> str:
     """What a model writes for one of a few values where nothing stands around it."""
     if isinstance(value, Enum):

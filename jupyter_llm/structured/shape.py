@@ -241,11 +241,8 @@ def _of_json(written: Any) -> Shape[Any]:
     fields = whole.get("properties", {})
     choices = {}
     for name, part in fields.items():
-        if part is True:
-            continue
         options = schemas.options_in(part, root)
-        kinds = [schemas.resolved(one, root).get("type") for one in (part, *part.get("anyOf", ()))]
-        if options or "integer" in kinds or "number" in kinds:
+        if options or schemas.kinds_in(part, root) & {"integer", "number"}:
             choices[name] = tuple(json.dumps(v, ensure_ascii=False) for _, v in options or ())
     return Shape(schemas.json_grammar(root), read, told, tuple(fields), choices, quoting)
 

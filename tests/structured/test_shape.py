@@ -70,6 +70,19 @@ def test_a_shape_names_its_columns_and_which_of_them_are_choices() -> None:
     assert shape_of(list[Person]).columns == ()
 
 
+def test_a_number_is_one_however_it_is_said_that_it_may_be_missing() -> None:
+    ways: dict[str, Any] = {
+        "listed": {"type": ["integer", "null"]},
+        "any": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        "one": {"oneOf": [{"type": "number"}, {"type": "null"}]},
+        "named": {"$ref": "#/$defs/count"},
+        "text": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "anything": {"anyOf": [True, {"type": "null"}]},
+    }
+    schema = {"type": "object", "properties": ways, "$defs": {"count": ways["any"]}}
+    assert shape_of(schema).choice_fields == dict.fromkeys(["listed", "any", "one", "named"], ())
+
+
 def test_a_text_with_a_form_stands_without_quotes() -> None:
     shape = shape_of(dt.date)
     assert isinstance(shape.constraint, Grammar)
