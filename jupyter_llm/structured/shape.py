@@ -66,6 +66,7 @@ class Shape(Generic[T]):
     columns: tuple[str, ...] = ()
     choice_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     quoting: Callable[[str], Grammar] | None = field(default=None, repr=False)
+    is_json: bool = False
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ class Shape(Generic[T]):
         """
         from pydantic_core import from_json
 
-        if getattr(self.constraint, "kind", "regex") == "regex":
+        if not self.is_json:
             return None  # a text may look like JSON
         before = text.rstrip("+-.0123456789eE")
         is_number = any(letter.isdigit() for letter in text[len(before) :])
@@ -244,7 +245,8 @@ def _of_json(written: Any) -> Shape[Any]:
         options = schemas.options_in(part, root)
         if options or schemas.kinds_in(part, root) & {"integer", "number"}:
             choices[name] = tuple(json.dumps(v, ensure_ascii=False) for _, v in options or ())
-    return Shape(schemas.json_grammar(root), read, told, tuple(fields), choices, quoting)
+    language = schemas.json_grammar(root)
+    return Shape(language, read, told, tuple(fields), choices, quoting, is_json=True)
 
 
 def _pattern(schema: Mapping[str, Any]) -> str | None:

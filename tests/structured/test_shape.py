@@ -14,7 +14,7 @@ from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local.grammar import fits
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.shape import shape_of
+from jupyter_llm.structured.shape import Quote, shape_of
 
 
 class Person(BaseModel):
@@ -99,6 +99,15 @@ def test_nothing_is_in_a_partial_value_by_half() -> None:
     steps = [value for n, value in enumerate(values) if n == 0 or value != values[n - 1]]
     whole = {"name": "Ada", "age": 36, "tone": "bad"}
     assert steps == [None, *({name: whole[name] for name in list(whole)[:n]} for n in (1, 2, 3))]
+
+
+@pytest.mark.parametrize(
+    "options", [{"grammar": "start: /.+/"}, {"regex": ".+"}, {"schema": Quote}]
+)
+def test_a_text_that_looks_like_json_has_no_partial_value(options: dict[str, Any]) -> None:
+    shape = shape_of(**options).for_prompt("[1] is first")
+    assert shape.partial("[1] is") is None
+    assert shape.read("[1] is") == "[1] is"
 
 
 def test_what_does_not_fit_says_so_with_its_text_and_what_is_complete() -> None:
