@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,11 @@ class Completion:
         """The text as Markdown: JSON that it had to be is a code block."""
         record = self.provenance
         is_json = record is not None and record.is_constrained and self.text.startswith(("{", "["))
+        if is_json and self.finish_reason == "stop":  # what was cut off need not be whole
+            try:
+                json.loads(self.text)
+            except (ValueError, RecursionError) as error:
+                is_json = isinstance(error, RecursionError)  # it is, as deep as anybody looks
         return f"{JSON_BLOCK}{self.text}\n```" if is_json else self.text
 
     @property

@@ -112,7 +112,8 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
     stream = exchange.stream
     text = stream.written if stream is not None else old.text if old is not None else ""
     constraint = exchange.sending.asked.constraint if exchange.sending is not None else None
-    if stream is not None and text.startswith(("{", "[")) and isinstance(constraint, Grammar):
+    may_be_json = isinstance(constraint, Grammar) and constraint.kind != "regex"
+    if stream is not None and text.startswith(("{", "[")) and may_be_json:
         text = f"{JSON_BLOCK}{text}"
     reasoning = stream.reasoning if stream is not None else old.reasoning if old is not None else ""
     state = stream.progress.state if stream is not None else "waiting"

@@ -325,3 +325,21 @@ def test_an_answer_with_a_shape_is_asked_again_in_that_shape(
     free = front.say("And?")
     assert front.regenerate(free["number"], seed=7, temperature=None)["text"] != free["text"]
     assert scripted.requests[-1].constraint is None
+
+
+@pytest.mark.parametrize(
+    ("options", "reply", "shown"),
+    [
+        ('--choices "[a],[b]"', "[a]", "[a]"),
+        (r"--regex '\[1\] is .+'", "[1] is first", "[1] is first"),
+        ("--schema name --max-tokens 9", '{"name": "Ann"}', '```json\n{"name": \n```'),
+    ],
+)
+def test_only_what_is_json_becomes_a_block_of_it(
+    make_front: MakeFront, scripted: ScriptedEngine, options: str, reply: str, shown: str
+) -> None:
+    front = make_front()
+    scripted.replies.append(reply)
+    assert front.say(f"{options} Which?")["text"] == shown
+    turns = [message["turn"] for _, message in front.heard if "turn" in message]
+    assert all(shown.startswith(turn["text"]) for turn in turns)  # also while it is written
