@@ -540,7 +540,7 @@ class LocalEngine:
         max_tokens = params.max_tokens or lane.n_ctx
         if reasons:
             room = lane.n_ctx - len(token_ids)
-            reasoning = self._reasoning(request, token_ids, mask, room)
+            reasoning = self._reasoning(generation, token_ids, mask, room)
             mask = generation.reasoning = reasoning
             if isinstance(request.constraint, OneOf):  # which is read and not drawn
                 texts = tokenizer.following(token_ids, request.constraint.texts)
@@ -640,13 +640,14 @@ class LocalEngine:
         return [*tokenize(mark)], [*after], close
 
     def _reasoning(
-        self, request: Request, token_ids: list[int], mask: Mask | None, room: int
+        self, generation: Generation, token_ids: list[int], mask: Mask | None, room: int
     ) -> Reasoning:
         """What an answer begins with that comes after free text, where so many tokens have room.
 
         A quarter of them is left to the answer, and so it is of all where thoughts count, too.
         """
-        weights, tokenizer, params = self._model.weights, self._model.tokenizer, request.params
+        weights, tokenizer, request = self._model.weights, self._model.tokenizer, generation.request
+        params = request.params
         opening, closing, close = self._marks(request, token_ids)
         closes = [close] if close else [*tokenizer.stops(request.prompt), LEAD_OVER]
         room = room * 3 // 4
@@ -661,6 +662,7 @@ class LocalEngine:
             blank=weights.tokenize("\n\n", is_special=False, goes_on=True),
             end_ids=weights.end_ids,
             bytes_of=lambda token: weights.bytes_of(token) or tokenizer.mark_bytes.get(token, b""),
+            on_answer=generation.limit_answer,
         )
 
     def _with_room(self, request: Request, *, think: bool | None) -> Request:

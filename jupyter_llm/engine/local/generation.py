@@ -136,16 +136,15 @@ class Generation:
         self._put(best.text)
 
     def start_answer(self) -> None:
-        """Let the next token be the answer's first one.
-
-        It has as many as were asked for, however few the thoughts took of theirs.
-        """
+        """Let the next token be the answer's first one."""
         self.detokenizer.end_thoughts()
         self.answer_start, self.is_torn = self.num_tokens, False
+
+    def limit_answer(self, start: int) -> None:
+        """Let an answer have as many tokens as were asked for, however few the thoughts took."""
         params, sequence = self.request.params, self.sequence
         if params.reason and params.max_tokens and sequence is not None:
-            most = self.num_tokens + params.max_tokens
-            sequence.max_tokens = min(sequence.max_tokens, most)
+            sequence.max_tokens = min(sequence.max_tokens, start + params.max_tokens)
 
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""

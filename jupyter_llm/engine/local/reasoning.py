@@ -18,7 +18,8 @@ class Reasoning:
     The free text comes after the tokens of `opening` and ends where the model writes one of
     `closes`, at a token that would end the answer (one of `end_ids`), or after `most` tokens. What
     leads over to the answer is `closing`, or `blank` where one of `closes` was written. Without a
-    mask the answer is somebody else's, and all is over then.
+    mask the answer is somebody else's, and all is over then. Once it is known which token is the
+    answer's first one `on_answer` is told, before any more can come.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Reasoning:
         blank: Sequence[int],
         end_ids: Collection[int],
         bytes_of: Callable[[int], bytes],
+        on_answer: Callable[[int], None],
     ) -> None:
         self._mask = mask
         self._most = max(1, most + len(opening))
@@ -42,6 +44,7 @@ class Reasoning:
         self._blank = blank
         self._end_ids = end_ids
         self._bytes_of = bytes_of
+        self._on_answer = on_answer
         self._tail = b""
         self._coming = list(opening)  # tokens that have to come
         self._num_taken = 0
@@ -73,6 +76,7 @@ class Reasoning:
             self._look(token_id)
         elif not self._coming:
             self.answer_start = self._num_taken
+            self._on_answer(self._num_taken)
         return token_id
 
     def forced(self) -> Sequence[int]:

@@ -200,11 +200,15 @@ def test_the_answer_is_cut_where_it_is_too_long(made: Made) -> None:
     assert completion.usage.completion_tokens - completion.usage.reasoning_tokens >= 7
 
 
-def test_an_answer_has_no_more_tokens_where_little_came_before_it(made: Made) -> None:
+@pytest.mark.parametrize("shape", ["[xy]{30,}", "(yz){30}"])
+@pytest.mark.parametrize("logprobs", [None, 1])
+def test_an_answer_has_no_more_tokens_where_little_came_before_it(
+    made: Made, shape: str, logprobs: int | None
+) -> None:
     engine = made()
     ends = tuple((token, 1e30) for token in engine._model.weights.end_ids)
-    long = Grammar("regex", "[xy]{30,}")
-    completion = asked(engine, constraint=long, reason=50, max_tokens=7, logit_bias=ends)
+    more: dict[str, Any] = {"constraint": Grammar("regex", shape), "logprobs": logprobs}
+    completion = asked(engine, reason=50, max_tokens=7, logit_bias=ends, **more)
     assert (completion.finish_reason, len(completion.text)) == ("length", 7)
 
 
