@@ -510,7 +510,7 @@ class LocalEngine:
         token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
-        has_room = bool(params.reason)  # beside the answer's
+        has_room = reasons and params.reason > 0  # beside the answer's
         generation.request = request = self._with_room(request, think=think and not has_room)
         params = request.params
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)

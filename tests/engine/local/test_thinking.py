@@ -117,6 +117,7 @@ def test_thinking_is_switched_off(template: str, made: Callable[[str], LocalEngi
     ("template", "options", "most"),
     [
         (OPEN, {}, 2048),
+        (OPEN, {"think": True, "reason": 50}, 2048),  # which is for answers with a shape
         (OPEN, {"max_tokens": 512}, 512),
         (OPEN, {"think": False}, 512),
         (TURNS, {}, 512),
