@@ -489,6 +489,7 @@ class LocalEngine:
         def start() -> None:
             for one in self._compiling.pop(grammar):
                 self._begin(partial(self._start, one), one.fail)
+            grammars.forget_problem(grammar)
 
         def work() -> None:
             grammars.compile(grammar)

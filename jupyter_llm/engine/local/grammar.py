@@ -179,6 +179,11 @@ class Grammars:
         for oldest in list(self._compiled)[:-_NUM_KEPT]:
             self._compiled.pop(oldest, None)
 
+    def forget_problem(self, grammar: Grammar) -> None:
+        """Let a grammar be compiled anew that could not be: the machine may have been busy."""
+        if isinstance(self._compiled.get(grammar), str):
+            self._compiled.pop(grammar, None)
+
     def mask(self, grammar: Grammar) -> GrammarMask:
         """Make the mask of one answer; raises `OptionError` if the grammar does not compile."""
         if not self.has(grammar):

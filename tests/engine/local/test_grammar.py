@@ -72,6 +72,15 @@ def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
         yield load(tiny_gguf, checkpoints=False)
 
 
+@pytest.fixture
+def may_compile(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """No new grammar compiles before it is set."""
+    may_go_on = threading.Event()
+    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "" if may_go_on.wait(60) else "?")
+    yield may_go_on
+    may_go_on.set()
+
+
 # -- the grammar -----------------------------------------------------------------------------------
 
 
@@ -187,33 +196,40 @@ def test_a_mask_that_fails_fails_its_answer_alone(
 
 
 def test_others_go_on_while_a_grammar_is_compiled(
-    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+    engine: LocalEngine, may_compile: threading.Event
 ) -> None:
-    may_go_on = threading.Event()
-    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "" if may_go_on.wait(60) else "?")
     new = Grammar("regex", "(yes|no), never compiled before")
     waiting = [submit(engine, PROMPT, constraint=new, ignore_eos=False) for _ in range(3)]
     assert len(ask(engine, PROMPT, 20).token_ids or ()) == 20
     waiting[1].cancel()
     assert waiting[1].result(60).finish_reason == "cancelled"
-    may_go_on.set()
+    may_compile.set()
     assert is_of(new, waiting[0].result(60).text)
     assert waiting[0].result().text == waiting[2].result(60).text
     assert_nothing_leaks(engine)
 
 
-def test_who_waits_for_a_grammar_hears_that_the_model_is_gone(
-    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    may_go_on = threading.Event()
-    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "" if may_go_on.wait(60) else "?")
+@pytest.mark.usefixtures("may_compile")
+def test_who_waits_for_a_grammar_hears_that_the_model_is_gone(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, checkpoints=False)
     stream = submit(engine, PROMPT, constraint=PATTERN)
     engine.status()
     engine.close()
     with pytest.raises(EngineClosedError):
         stream.result(60)
-    may_go_on.set()
+
+
+def test_a_grammar_that_was_given_up_is_compiled_when_it_is_asked_for_again(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = Grammar("regex", "(yes|no), on a machine that was busy")
+    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "it takes more than 5 s")
+    streams = [submit(engine, PROMPT, constraint=new, ignore_eos=False) for _ in range(2)]
+    for stream in streams:
+        with pytest.raises(OptionError, match="more than 5 s"):
+            stream.result(60)
+    monkeypatch.undo()
+    assert is_of(new, asked(engine, new).text)
 
 
 def mixed(seed: int) -> dict[str, Any]:
