@@ -54,14 +54,19 @@ def problem_of(grammar: Grammar) -> str:
 
 def fits(grammar: Grammar, text: str) -> bool:
     """Tell whether a whole text is of a language; needs no model, as `problem_of`."""
-    matcher = _compiled(grammar.kind, grammar.text, _bytes())
+    matcher = _of_bytes(grammar.kind, grammar.text).deep_copy()
     data = list(text.encode("utf-8", "replace"))
     return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
 
 
 @lru_cache(_NUM_KEPT)
+def _of_bytes(kind: str, text: str) -> LLMatcher:
+    return _compiled(kind, text, _bytes())
+
+
+@lru_cache(_NUM_KEPT)
 def _problem(kind: str, text: str) -> str:
-    matcher = _compiled(kind, text, _bytes())
+    matcher = _of_bytes(kind, text).deep_copy()
     matcher.compute_bitmask()  # where it turns out that there is no text of the language
     return _reason(matcher)
 
