@@ -515,11 +515,6 @@ class LocalEngine:
         generation.request = request = self._with_room(request, think=think and not has_room)
         params = request.params
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
-        if reasons:
-            is_marked = any(tokenizer.marks(request.prompt, token_ids))
-            thinking = tokenizer.thinking(request.prompt, token_ids) if is_marked else None
-            thinking = thinking or Thinking((*tokenizer.stops(request.prompt), LEAD_OVER))
-            thinking.is_led = True
         generation.begin(tokenizer.stops(request.prompt), thinking)
         tokenize = partial(self._model.weights.tokenize, is_special=False)
         if request.reasoning:
@@ -645,12 +640,18 @@ class LocalEngine:
     ) -> Reasoning:
         """What an answer begins with that comes after free text, where so many tokens have room.
 
-        A quarter of them is left to the answer, and so it is of all where thoughts count, too.
+        A quarter of them is left to the answer, and so it is of all where thoughts count, too. The
+        generation tells the two apart by the same texts.
         """
         weights, tokenizer, request = self._model.weights, self._model.tokenizer, generation.request
         params = request.params
         opening, closing, close = self._marks(request, token_ids)
-        closes = [close] if close else [*tokenizer.stops(request.prompt), LEAD_OVER]
+        stops = tokenizer.stops(request.prompt)
+        closes = [close] if close else [*stops, LEAD_OVER]
+        thinking = tokenizer.thinking(request.prompt, token_ids) if close else None
+        thinking = thinking or Thinking(closes)
+        thinking.is_led = True
+        generation.begin(stops, thinking)
         room = room * 3 // 4
         thoughts = (params.max_tokens or room) * 3 // 4
         most = min(params.reason or thoughts, room)
