@@ -289,7 +289,7 @@ class Scheduler:
         self.num_free = 0  # guesses that come with a sequence's token for the price of it alone
         self.num_evaluated = 0  # tokens of the last step, without such
         self.num_members = 0  # sequences of the last step
-        self.num_joined = 0  # tokens of it that had to come, read with those that were drawn
+        self.num_joined = 0  # tokens of it that had to come, or were guessed, beside those drawn
         # How many tokens a sequence that decoded alone guessed, and how many of them were right.
         self.drafted: tuple[int, int] | None = None
 
@@ -373,7 +373,9 @@ class Scheduler:
         self.num_evaluated = num_tokens if result is Decoded.OK else 0
         self.num_members = len(members)
         answers = (m for m in members if m.sequence.sampler and not m.sequence.is_reading)
-        self.num_joined = sum(len(member.taken) - 1 for member in answers)
+        self.num_joined = sum(
+            len(m.taken) - 1 + max(0, len(m.draft) - self.num_free) for m in answers
+        )
         self.stepped, self.step_priority = self.step_priority, None
         if result is Decoded.OK:
             return [drawn for member in members for drawn in self._advance(member)]

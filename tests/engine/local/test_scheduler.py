@@ -67,15 +67,19 @@ def test_a_long_prefill_does_not_halt_those_that_decode() -> None:
         assert len(talker.completion_ids) == before + 1
 
 
-def test_what_has_to_come_is_read_with_what_was_drawn_and_counted_apart() -> None:
+@pytest.mark.parametrize(("num_joined", "wants_logits"), [(2, [False] * 2), (3, [True] * 3)])
+def test_what_has_to_come_is_read_with_what_was_drawn_and_counted_apart(
+    num_joined: int, wants_logits: list[bool]
+) -> None:
     engine = Engine(n_batch=16)
     engine.ask([1, 2], 1)
-    engine.submit([1, 2], 6, begin=[3, 4, 5], ignore_eos=True)
+    engine.submit([1, 2], 6, begin=[3, 4, 5], ignore_eos=True, needs_logits=any(wants_logits))
     drawn = engine.step()
     assert [one.token_id for one in drawn][:3] == [3, 4, 5]
     assert len(drawn) == 4
-    assert (engine.scheduler.num_evaluated, engine.scheduler.num_joined) == (3, 2)
-    assert engine.model.batches[-1].wants_logits == [False, False, True]
+    counts = (engine.scheduler.num_evaluated, engine.scheduler.num_joined)
+    assert counts == (num_joined + 1, num_joined)
+    assert engine.model.batches[-1].wants_logits == [*wants_logits, True]
 
 
 def test_sequences_that_do_not_fit_together_wait_for_one_another() -> None:
