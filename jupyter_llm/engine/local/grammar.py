@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
-from jupyter_llm.engine.local.mask import keep_only, refuse
+from jupyter_llm.engine.local.mask import refuse
 from jupyter_llm.errors import EngineError, OptionError
 
 if TYPE_CHECKING:
@@ -222,10 +222,6 @@ class GrammarMask:
 
         Raises `EngineError` if it cannot be told which may.
         """
-        forced = self.forced()
-        if forced:
-            keep_only(logits, forced[:1])
-            return
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         refused = np.unpackbits(bits, count=len(logits), bitorder="little") == 0
         if self._matcher.is_error() or refused.all():

@@ -39,13 +39,6 @@ class Mask(Protocol):
         """Whether nothing may come any more but the end."""
 
 
-def keep_only(logits: np.ndarray, allowed: Sequence[int]) -> None:
-    """Let only some tokens come, few of all."""
-    kept = np.maximum(logits[allowed], _LEAST)
-    logits.fill(-np.inf)
-    logits[allowed] = kept
-
-
 def refuse(logits: np.ndarray, refused: np.ndarray) -> None:
     """Let all tokens come but some, of which `refused` says for each whether it is one."""
     np.maximum(logits, _LEAST, out=logits)
@@ -88,7 +81,11 @@ class BeginningMask:
         """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
         if self.is_complete:
             return
-        keep_only(logits, self.forced()[:1] or self._fitting())
+        texts = self._texts[self._first : self._last]
+        allowed = self._vocabulary.fitting([text[self._num_written :] for text in texts])
+        kept = np.maximum(logits[allowed], _LEAST)
+        logits.fill(-np.inf)
+        logits[allowed] = kept
 
     def accept(self, token_id: int) -> int:
         """Take in a token that was drawn, one of those that might come."""
@@ -127,7 +124,3 @@ class BeginningMask:
     def is_over(self) -> bool:
         """Whether nothing may come any more but the end: the answer may always go on."""
         return False
-
-    def _fitting(self) -> list[int]:
-        texts = self._texts[self._first : self._last]
-        return self._vocabulary.fitting([text[self._num_written :] for text in texts])

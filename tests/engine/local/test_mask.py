@@ -76,10 +76,9 @@ def walk(mask: BeginningMask, vocabulary: Vocabulary, rng: np.random.Generator) 
     written = b""
     while not mask.is_complete:
         logits = rng.normal(size=len(vocabulary.pieces)).astype(np.float32)
-        forced = list(mask.forced())
         mask.apply(logits)
-        token_id = int(logits.argmax())
-        assert not forced or forced[0] == token_id
+        token_id = (*mask.forced(), int(logits.argmax()))[0]
+        assert np.isfinite(logits[token_id])
         written += vocabulary.pieces[token_id]
         mask.accept(token_id)
     return written
