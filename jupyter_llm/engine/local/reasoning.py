@@ -49,6 +49,7 @@ class Reasoning:
         self._coming = list(opening)  # tokens that have to come
         self._num_taken = 0
         self._is_free = True
+        self._answering: Mask | None = None  # that of the answer, once this has begun
         self.answer_start: int | None = None
         """Which token is the answer's first one, once that is known."""
 
@@ -59,13 +60,13 @@ class Reasoning:
 
     def apply(self, logits: np.ndarray) -> None:
         """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
-        if self._mask is not None and self.answer_start is not None:
-            self._mask.apply(logits)
+        if self._answering is not None:
+            self._answering.apply(logits)
 
     def accept(self, token_id: int) -> int:
         """Take in a token that was drawn, and tell which one comes."""
         if self.answer_start is not None:
-            return self._mask.accept(token_id) if self._mask is not None else token_id
+            return self._answering.accept(token_id) if self._answering is not None else token_id
         if self._is_free and not self._coming and token_id in self._end_ids:
             self._lead_over(self._closing)
             token_id = self._coming[0]
@@ -75,21 +76,17 @@ class Reasoning:
         if self._is_free:
             self._look(token_id)
         elif not self._coming:
-            self.answer_start = self._num_taken
+            self.answer_start, self._answering = self._num_taken, self._mask
             self._on_answer(self._num_taken)
         return token_id
 
     def forced(self) -> Sequence[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""
-        if self.answer_start is not None and self._mask is not None:
-            return self._mask.forced()
-        return self._coming
+        return self._coming if self._answering is None else self._answering.forced()
 
     def num_fitting(self, token_ids: Sequence[int]) -> int:
         """How many of some tokens may come one after the other."""
-        if self.answer_start is not None and self._mask is not None:
-            return self._mask.num_fitting(token_ids)
-        return len(token_ids)
+        return len(token_ids) if self._answering is None else self._answering.num_fitting(token_ids)
 
     @property
     def is_over(self) -> bool:
