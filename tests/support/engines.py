@@ -138,6 +138,7 @@ def exact_in_company(
     for seed, one in enumerate(in_company):
         (alone,) = together(plain, [seed])
         assert alone.token_ids == one.token_ids
+        assert (alone.text, alone.reasoning) == (one.text, one.reasoning)
         assert alone.exact == one.exact == is_exact
         assert not alone.exact or alone.logprobs == one.logprobs
     return in_company

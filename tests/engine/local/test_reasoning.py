@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.engines import ask, assert_nothing_leaks, inside, load, paused, submit
+from support.engines import (
+    ask,
+    assert_nothing_leaks,
+    exact_in_company,
+    inside,
+    load,
+    paused,
+    submit,
+)
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm.engine import thinking
@@ -18,7 +26,6 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local import generation, plain_template, scheduler
 from jupyter_llm.engine.local.engine import LEAD_OVER, LocalEngine
-from jupyter_llm.engine.local.scheduler import Scheduler
 from jupyter_llm.engine.provenance import token_sha256
 from jupyter_llm.engine.request import Message, Priority, Request
 from jupyter_llm.errors import ContextOverflowError
@@ -167,25 +174,12 @@ def test_a_base_model_does_not_write_the_next_turn_before_its_answer(
 
 @pytest.mark.parametrize("logprobs", [None, 1])
 def test_company_and_drafts_change_neither_part(
-    made: Made, monkeypatch: pytest.MonkeyPatch, logprobs: int | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logprobs: int | None
 ) -> None:
-    def together(engine: LocalEngine, seeds: range) -> list[Completion]:
-        options: dict[str, Any] = {"constraint": SHAPE, "reason": 20, "ignore_eos": False}
-        with paused(engine):
-            streams = [
-                submit(engine, CHAT, temperature=1.2, seed=n, logprobs=logprobs, **options)
-                for n in seeds
-            ]
-        return [stream.result(60) for stream in streams]
-
-    engine = made(exact=True)
-    in_company = together(engine, range(6))
-    monkeypatch.setattr(scheduler, "_MOST_FORCED", 0)
-    monkeypatch.setattr(Scheduler, "_join_forced", lambda *_: None)
-    for seed, one in enumerate(in_company):
-        (alone,) = together(engine, range(seed, seed + 1))
-        assert (alone.text, alone.reasoning) == (one.text, one.reasoning)
-        assert (alone.token_ids, alone.logprobs) == (one.token_ids, one.logprobs)
+    path = write_tiny_model(tmp_path / "tiny.gguf", chat_template=TURNS)
+    more = {"prompt": CHAT, "constraint": SHAPE, "reason": 20, "ignore_eos": False}
+    more |= {"temperature": 1.2, "logprobs": logprobs}
+    for one in exact_in_company(path, lambda _: more, monkeypatch, is_exact=True):
         assert_whole(one)
 
 
