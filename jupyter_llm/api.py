@@ -70,6 +70,7 @@ class LLM:
         self.notebook = NotebookIdentity()
         self.notebook.watch(self.archive.follow)
         self.notebook.watch(self.prompts.follow)
+        self.notebook.watch(lambda change: self.kept.follow(change))  # noqa: PLW0108  as above
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
         self.chats = Chats(self.current, self.timeline, self.answers, self.archive, _ask_in_chat)

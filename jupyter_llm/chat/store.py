@@ -17,7 +17,7 @@ from jupyter_llm.common.packing import converted, packed, unpacked
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.errors import ProvenanceError
-from jupyter_llm.notebook.cells.path import absolute
+from jupyter_llm.notebook.cells.path import path_key
 from jupyter_llm.notebook.cells.rendering import without_secrets
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class StoredChats:
 
     def __init__(self, path: Path, connection: Connection) -> None:
         self.connection = connection
-        self.notebook = _key(path)
+        self.notebook = path_key(path)
 
     def load(self) -> dict[str, SavedChat]:
         """The chats by name, as they were last written by any kernel; no empty ones."""
@@ -309,7 +309,7 @@ class StoredChats:
 
     def move(self, path: Path) -> None:
         """Follow the notebook to another path; what was kept for that one before is replaced."""
-        target = _key(path)
+        target = path_key(path)
         if target != self.notebook:
             self._run("DELETE FROM chats WHERE notebook = ?", target)
             self._run("UPDATE chats SET notebook = ? WHERE notebook = ?", target, self.notebook)
@@ -423,10 +423,6 @@ def _of_an_earlier_kernel(part: Part) -> Part:
     if part.cell is None:
         return part
     return replace(part, cell=replace(part.cell, number=-abs(part.cell.number)))
-
-
-def _key(notebook: Path) -> bytes:
-    return os.fsencode(absolute(notebook))
 
 
 def _bytes(text: str) -> bytes:

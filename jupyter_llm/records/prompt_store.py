@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import zlib
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
 from jupyter_llm.engine.request import Prompt
-from jupyter_llm.notebook.cells.path import absolute
+from jupyter_llm.notebook.cells.path import path_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -130,12 +129,12 @@ class PromptStore:
         """Go along with a notebook that was renamed."""
         if change.is_rename and change.old is not None:
             statement = "UPDATE prompts SET owner = ? WHERE owner = ?"
-            _write(statement, _owner(change.new), _owner(change.old))
+            _write(statement, path_key(change.new), path_key(change.old))
 
     @property
     def _owner(self) -> bytes | None:
         path = self._notebook()
-        return None if path is None else _owner(path)
+        return None if path is None else path_key(path)
 
     def find(self, key: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
@@ -155,10 +154,6 @@ class PromptStore:
 
 def _write(statement: str, *values: object) -> None:
     store().write(_SCHEMA, lambda connection: connection.execute(statement, values))
-
-
-def _owner(notebook: Path) -> bytes:
-    return os.fsencode(absolute(notebook))
 
 
 def _unpacked(data: object) -> KeptPrompt:

@@ -18,7 +18,7 @@ from jupyter_llm.common.database import Schema, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
 from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
 from jupyter_llm.engine.constraint import OneOf
-from jupyter_llm.notebook.cells.path import absolute
+from jupyter_llm.notebook.cells.path import path_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from jupyter_llm.engine.request import Request
+    from jupyter_llm.notebook.cells.path import PathChange
 
 _MAX_BYTES = 128 << 20  # of all answers; the oldest go first
 _NAME_SIZE, _ONCE_SIZE = 16, 8
@@ -127,13 +128,22 @@ class KeptAnswers:
 
     def clear(self) -> None:
         """Remove all answers of this notebook from the disk, in the background."""
-        statement, owner = "DELETE FROM kept WHERE owner = ? OR owner IS NULL", (self._owner,)
-        store().write(_SCHEMA, lambda connection: connection.execute(statement, owner))
+        _change("DELETE FROM kept WHERE owner = ? OR owner IS NULL", self._owner)
+
+    def follow(self, change: PathChange) -> None:
+        """Go along with a notebook that was renamed."""
+        if change.is_rename and change.old is not None:
+            owners = (_name(path_key(path)) for path in (change.new, change.old))
+            _change("UPDATE kept SET owner = ? WHERE owner = ?", *owners)
 
     @property
     def _owner(self) -> bytes | None:
         path = self._notebook()
-        return None if path is None else _name(os.fsencode(absolute(path)))
+        return None if path is None else _name(path_key(path))
+
+
+def _change(statement: str, *owners: bytes | None) -> None:
+    store().write(_SCHEMA, lambda connection: connection.execute(statement, owners))
 
 
 def _name(secret: bytes) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from support.stored import rows, stored_bytes
 
 from jupyter_llm import llm
+from jupyter_llm.api import LLM
 from jupyter_llm.engine.constraint import BeginsWith, OneOf
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -91,3 +92,19 @@ def test_a_notebooks_answers_go_with_its_chats(tmp_path: Path) -> None:
     llm.kept.put(secret(3), ANSWER)
     llm.chats.clear()
     assert llm.kept.find([secret(3)]) == {}
+
+
+def test_a_notebooks_answers_go_along_with_its_rename(tmp_path: Path) -> None:
+    old, new, another = (tmp_path / f"{name}.ipynb" for name in ("old", "new", "another"))
+    told = LLM()
+    told.notebook.moved(old, old)
+    told.kept.put(secret(1), ANSWER)
+    told.notebook.moved(old, new)
+    assert told.archive.path == new
+    KeptAnswers(lambda: old).clear()
+    assert list(told.kept.find([secret(1)])) == [secret(1)]
+    told.notebook.report(another)
+    told.kept.clear()
+    assert list(told.kept.find([secret(1)])) == [secret(1)]
+    KeptAnswers(lambda: new).clear()
+    assert told.kept.find([secret(1)]) == {}

@@ -95,3 +95,8 @@ class NotebookIdentity:
 def absolute(path: Path) -> str:
     """The one way a path is written here; links are not followed."""
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100  pathlib's keeps `..`
+
+
+def path_key(path: Path) -> bytes:
+    """What a path is known by in a store."""
+    return os.fsencode(absolute(path))
