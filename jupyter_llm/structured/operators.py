@@ -13,7 +13,7 @@ from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.batch import check_count
 from jupyter_llm.structured.columns import ColumnError
 from jupyter_llm.structured.rows import Template
-from jupyter_llm.structured.tables import Rows, rows_of
+from jupyter_llm.structured.tables import Rows, rows_of, through_narwhals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,7 +152,7 @@ def _taken(items: Any, numbers: list[int]) -> Any:
     import narwhals as nw
     import numpy as np
 
-    known = nw.from_native(items, allow_series=True, pass_through=True)
+    known = through_narwhals(items)
     if isinstance(known, nw.DataFrame | nw.Series):
         return known[np.array(numbers, int)].to_native()
     return [items[one] for one in numbers]

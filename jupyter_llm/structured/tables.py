@@ -85,10 +85,8 @@ def rows_of(items: Any, item: str = ITEM) -> Rows:
 
     if isinstance(items, Rows):
         return items
-    if (arrow := sys.modules.get("pyarrow")) is not None and isinstance(items, arrow.Array):
-        items = arrow.chunked_array([items])
     try:
-        found = nw.from_native(items, allow_series=True, pass_through=True)
+        found = through_narwhals(items)
         if isinstance(found, nw.DataFrame):
             return _of_frame(found, {str(name): name for name in found.columns})
     except nw.exceptions.NarwhalsError as error:
@@ -102,6 +100,15 @@ def rows_of(items: Any, item: str = ITEM) -> Rows:
         kind = type(items).__name__
         raise OptionError(f"A list, a frame, a column or another iterable is wanted, not a {kind}.")
     return _of_any(items, item)
+
+
+def through_narwhals(items: Any) -> Any:
+    """A frame or a column as narwhals has it, an Arrow array as one of chunks; else the items."""
+    import narwhals as nw
+
+    if (arrow := sys.modules.get("pyarrow")) is not None and isinstance(items, arrow.Array):
+        items = arrow.chunked_array([items])
+    return nw.from_native(items, allow_series=True, pass_through=True)
 
 
 def _of_frame(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from support.scripted import ScriptedEngine
 
@@ -145,6 +146,7 @@ def test_a_filter_keeps_rows_as_the_same_kind_with_their_index() -> None:
     assert kept(frame.n).equals(frame.n[frame.n >= 5])
     assert kept(pl.DataFrame(FRAME)).equals(pl.DataFrame(FRAME)[1:])
     assert kept(pl.Series("n", FRAME["n"])).equals(pl.Series("n", [9, 5, 7]))
+    assert kept(pa.array(FRAME["n"])).equals(pa.chunked_array([[9, 5, 7]]))
     assert kept(FRAME["n"]) == [9, 5, 7]
     assert kept(iter(FRAME["n"])) == [9, 5, 7]
     assert kept([{"n": n} for n in FRAME["n"]]) == [{"n": 9}, {"n": 5}, {"n": 7}]
