@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ from jupyter_llm.structured.calibration import calibrate as calibrate_all
 from jupyter_llm.structured.cascade import Cascade, Cell, cascaded
 from jupyter_llm.structured.kept import KeptAnswer, KeptAnswers, secret_of
 from jupyter_llm.structured.rows import Template
-from jupyter_llm.structured.tables import Rows, rows_of
+from jupyter_llm.structured.tables import Rows, free_name, rows_of
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine
@@ -468,20 +468,15 @@ def _result(
     if confidence and names and shape is not None:
         for name in shape.choice_fields:
             parts = [_part(one.confidence, name) for one in cells]
-            columns[_free(f"{name}_confidence", columns)] = parts
+            columns[free_name(f"{name}_confidence", columns)] = parts
     elif confidence:
-        columns[_free("confidence", columns)] = [one.confidence for one in cells]
+        columns[free_name("confidence", columns)] = [one.confidence for one in cells]
     if errors:
         told = [None if one.error is None else str(one.error) for one in cells]
-        columns[_free("error", columns)] = told
+        columns[free_name("error", columns)] = told
     return rows.frame(columns)
 
 
 def _part(value: Any, name: str) -> Any:
     """A field of an object, whatever it was written as."""
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-
-
-def _free(name: str, taken: Container[str]) -> str:
-    """A name for a column beside others."""
-    return name if name not in taken else _free(f"{name}_", taken)

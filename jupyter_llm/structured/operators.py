@@ -13,7 +13,7 @@ from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.batch import check_count
 from jupyter_llm.structured.columns import ColumnError
 from jupyter_llm.structured.rows import Template
-from jupyter_llm.structured.tables import Rows, rows_of, through_narwhals
+from jupyter_llm.structured.tables import Rows, free_name, rows_of, through_narwhals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +72,7 @@ def join_rows(
     """Pairs of rows that belong together; see `LLM.join`."""
     check_text(what)
     (left, lefts), (right, rights) = ((items, _texts(rows)) for items, rows in map(_several, both))
+    _side_by_side(_taken(left, []), _taken(right, []), [])  # if it fails, nothing is asked in vain
     if len(rights) > check_count("candidates", candidates):
         vectors = [embed([text for _, text in texts]) for texts in (lefts, rights)]
         pairs = list(alike(vectors[0], vectors[1], candidates))
@@ -162,24 +163,26 @@ def _side_by_side(left: Any, right: Any, chances: list[float]) -> Any:
     """Pairs of rows with their probability: a frame with the columns of both, or mappings."""
     import narwhals as nw
 
-    frames, names = [], ("left", "right")
-    for name, rows in zip(names, (left, right), strict=True):
-        known = nw.from_native(rows, allow_series=True, pass_through=True)
-        is_one = isinstance(known, nw.Series)
-        frames.append(known.alias(known.name or name).to_frame() if is_one else known)
-    if not all(isinstance(frame, nw.DataFrame) for frame in frames):
+    names, sides = ("left", "right"), [through_narwhals(rows) for rows in (left, right)]
+    kinds = [getattr(side, "implementation", None) for side in sides]
+    if None in kinds and not any(isinstance(side, nw.DataFrame) for side in sides):
         each = zip(left, right, chances, strict=True)
         return [dict(zip((*names, "probability"), row, strict=True)) for row in each]
-    backend = frames[0].implementation
-    if frames[1].implementation != backend:
+    if kinds[0] != kinds[1]:
         raise OptionError("Both sides of a join must be of one kind, such as two pandas frames.")
-    last = nw.new_series("probability", chances, nw.Float64, backend=backend).to_frame()
-    twice = set(frames[0].columns) & set(frames[1].columns)
-    parts = [
-        frame.rename({column: f"{column}_{name}" for column in twice})
-        for name, frame in zip(names, frames, strict=True)
-    ]
-    whole = [nw.maybe_reset_index(frame) for frame in (*parts, last)]
+    parts = []
+    for name, side in zip(names, sides, strict=True):
+        is_one = isinstance(side, nw.Series)
+        parts.append(side.alias(side.name or name).to_frame() if is_one else side)
+    one, two = (set(part.columns) for part in parts)
+    taken = one ^ two
+    for at, name in enumerate(names):
+        renamed = {column: free_name(f"{column}_{name}", taken) for column in one & two}
+        taken |= set(renamed.values())
+        parts[at] = parts[at].rename(renamed)
+    last = free_name("probability", taken)
+    parts.append(nw.new_series(last, chances, nw.Float64, backend=kinds[0]).to_frame())
+    whole = [nw.maybe_reset_index(part) for part in parts]
     return nw.concat(whole, how="horizontal").to_native()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -109,6 +109,11 @@ def through_narwhals(items: Any) -> Any:
     if (arrow := sys.modules.get("pyarrow")) is not None and isinstance(items, arrow.Array):
         items = arrow.chunked_array([items])
     return nw.from_native(items, allow_series=True, pass_through=True)
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """A name for a column beside others."""
+    return name if name not in taken else free_name(f"{name}_", taken)
 
 
 def _of_frame(

@@ -233,6 +233,24 @@ def test_a_join_without_partners_is_empty_and_of_the_same_kind() -> None:
         joined(left, pl.Series(["a"]), threshold=0)
 
 
+def test_what_cannot_be_joined_is_refused_before_anything_is_asked() -> None:
+    texts = list("abcd")
+    frame = pd.DataFrame({"letter": texts})
+    for right in (texts, pl.DataFrame({"letter": texts})):
+        for both in ((frame, right), (right, frame)):
+            with pytest.raises(OptionError, match="one kind"):
+                join_rows(pytest.fail, pytest.fail, both, "same letter", 3, 0.5)  # type: ignore[arg-type]
+
+
+def test_a_join_finds_names_for_columns_whatever_they_are_called() -> None:
+    left = pd.DataFrame({"a": ["x"], "a_left": ["x"], "probability": ["x"]})
+    right = pd.DataFrame({"a": ["x"]})
+    for kind in (pd.DataFrame, pl.DataFrame):
+        found, _ = joined(kind(left.to_dict("list")), kind(right.to_dict("list")), threshold=0)
+        names = ["a_left_", "a_left", "probability", "a_right", "probability_"]
+        assert list(found.columns) == names
+
+
 class Summed:
     """Sums up by the first and last words of a prompt."""
 
