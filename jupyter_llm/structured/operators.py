@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.budget import budget
 from jupyter_llm.common.tables import count_of
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.batch import check_count
@@ -38,10 +39,14 @@ def filter_rows(
     items, rows = _several(items)
     template = Template.of(_HOLDS.format(check_text(question)), rows)
     prompts = [template.prompt(values) for values in rows.values(template.columns)]
-    chances = _chances(ask, prompts, [(row,) for row in range(len(prompts))], schema=bool)
-    if probabilities:
-        return rows.column(chances)
-    return _taken(items, [n for n, p in enumerate(chances) if p is not None and p >= threshold])
+
+    def result(chances: list[float | None]) -> Any:
+        if probabilities:
+            return rows.column(chances)
+        return _taken(items, [n for n, p in enumerate(chances) if p is not None and p >= threshold])
+
+    about = [(row,) for row in range(len(prompts))]
+    return result(_chances(ask, prompts, about, result, schema=bool))
 
 
 def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
@@ -54,7 +59,8 @@ def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
         both = [pair for one, two in pairs for pair in ((one, two), (two, one))]
         prompts = [_MORE.format(what, there[one][1], there[two][1]) for one, two in both]
         about = [(there[one][0], there[two][0]) for one, two in both]
-        told = [0.5 if p is None else p for p in _chances(ask, prompts, about, choices=["A", "B"])]
+        found = _chances(ask, prompts, about, lambda _found: None, choices=["A", "B"])
+        told = [0.5 if p is None else p for p in found]
         return [(p + 1 - q) / 2 for p, q in zip(told[::2], told[1::2], strict=True)]
 
     best = best_first(len(there), check_count("k", k), chances)
@@ -80,10 +86,14 @@ def join_rows(
         pairs = list(product(range(len(lefts)), range(len(rights))))
     prompts = [_TOGETHER.format(what, lefts[one][1], rights[two][1]) for one, two in pairs]
     about = [(lefts[one][0], rights[two][0]) for one, two in pairs]
-    told = zip(about, _chances(ask, prompts, about, schema=bool), strict=True)
-    found = [(rows, p) for rows, p in told if p is not None and p >= threshold]
-    ones, twos = ([rows[at] for rows, _ in found] for at in (0, 1))
-    return _side_by_side(_taken(left, ones), _taken(right, twos), [p for _, p in found])
+
+    def result(chances: list[float | None]) -> Any:
+        told = zip(about, chances, strict=True)
+        found = [(rows, p) for rows, p in told if p is not None and p >= threshold]
+        ones, twos = ([rows[at] for rows, _ in found] for at in (0, 1))
+        return _side_by_side(_taken(left, ones), _taken(right, twos), [p for _, p in found])
+
+    return result(_chances(ask, prompts, about, result, schema=bool))
 
 
 def reduce_rows(
@@ -133,19 +143,33 @@ def _texts(rows: Rows) -> list[tuple[int, str]]:
 
 
 def _chances(
-    ask: Ask, prompts: Sequence[str | None], rows: Sequence[Sequence[int]], **shape: Any
+    ask: Ask,
+    prompts: Sequence[str | None],
+    rows: Sequence[Sequence[int]],
+    result: Callable[[list[float | None]], Any],
+    **shape: Any,
 ) -> list[float | None]:
-    """How likely yes, or A, is for each prompt, which is about some rows; None where it failed."""
+    """How likely yes, or A, is for each prompt, which is about some rows; None where it failed.
+
+    What stops it has the `result` of what is known by then.
+    """
+
+    def chances(told: Any) -> list[float | None]:
+        found = [(one["value"] in (True, "A"), one["confidence"]) for one in told]
+        return [p if p is None or is_first else 1 - p for is_first, p in found]
+
     try:
-        told = ask(prompts, "{{item}}", confidence=True, **shape)
+        return chances(ask(prompts, "{{item}}", confidence=True, **shape))
+    except PromptInterrupted as interrupted:
+        if interrupted.best is not None:
+            interrupted.best = result(chances(interrupted.best))
+        raise
     except ColumnError as failed:
         number, error = next(iter(failed.errors.items()))
         about = " and ".join(f"row {row}" for row in rows[number])
         count = f"{len(failed.errors):,} of {count_of(len(prompts), 'prompt')}"
         message = f'{count} failed, the first one about {about}: {error} on_error="null" goes on.'
-        raise ColumnError(message, failed.column, failed.errors) from None
-    chances = [(one["value"] in (True, "A"), one["confidence"]) for one in told]
-    return [p if p is None or is_first else 1 - p for is_first, p in chances]
+        raise ColumnError(message, result(chances(failed.column)), failed.errors) from None
 
 
 def _taken(items: Any, numbers: list[int]) -> Any:

@@ -6,6 +6,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from support.scripted import ScriptedEngine
 
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import OptionError
+from jupyter_llm.structured.columns import ColumnError
 from jupyter_llm.structured.operators import (
     alike,
     best_first,
@@ -231,6 +234,29 @@ def test_a_join_without_partners_is_empty_and_of_the_same_kind() -> None:
     assert joined([], ["a"]) == ([], 0)
     with pytest.raises(OptionError, match="one kind"):
         joined(left, pl.Series(["a"]), threshold=0)
+
+
+@pytest.mark.parametrize("is_interrupt", [True, False])
+def test_what_stops_rows_has_what_would_have_come_so_far(is_interrupt: bool) -> None:  # noqa: FBT001
+    def ask(prompts: list[str | None], template: str, **options: Any) -> list[Any]:
+        told = Asked(number_in)(prompts, template, **options)
+        told[-1] = {"value": None, "confidence": None}
+        if is_interrupt:
+            raise PromptInterrupted(best=told)
+        raise ColumnError("", told, {3: OptionError("no")})
+
+    def left_of(call: Callable[[], object]) -> Any:
+        with pytest.raises((PromptInterrupted, ColumnError)) as raised:
+            call()
+        error = raised.value
+        return error.best if isinstance(error, PromptInterrupted) else error.column
+
+    right = pd.Series([1, 9, 8, 7], index=list("abcd"))
+    kept = left_of(partial(filter_rows, ask, right, "x", threshold=0.5, probabilities=False))
+    assert kept.to_dict() == {"b": 9, "c": 8}
+    pairs = left_of(partial(join_rows, ask, embed, (pd.Series(["x"]), right), "x", 4, 0.5))
+    assert pairs.right.tolist() == [9, 8]
+    assert left_of(partial(top_rows, ask, right, "x", 1)) is None
 
 
 def test_what_cannot_be_joined_is_refused_before_anything_is_asked() -> None:
