@@ -263,9 +263,9 @@ class LLM:
         `threshold`; with `probabilities=True` there comes a column of these instead, for all rows.
         The options are those of `map`: `check="larger model"` decides what is unsure.
         """
-        from jupyter_llm.structured.operators import filter_rows
+        from jupyter_llm.structured.operators import asking, filter_rows
 
-        ask = partial(self.map, **options)
+        ask = asking(self.map, "filter", options)
         return filter_rows(ask, items, question, threshold=threshold, probabilities=probabilities)
 
     def top_k(self, items: Any, what: str, k: int, **options: Unpack[ColumnOptions]) -> Any:
@@ -274,9 +274,9 @@ class LLM:
         The model compares two at a time, in both orders: about six prompts a row where `k` is
         small. It comes out the same each time. The options are those of `map`.
         """
-        from jupyter_llm.structured.operators import top_rows
+        from jupyter_llm.structured.operators import asking, top_rows
 
-        return top_rows(partial(self.map, **options), items, what, k)
+        return top_rows(asking(self.map, "top_k", options), items, what, k)
 
     def join(
         self,
@@ -294,9 +294,9 @@ class LLM:
         vectors (see `embed`) are the likest. There come the columns of both and `probability`; of
         lists, mappings. The options are those of `map`.
         """
-        from jupyter_llm.structured.operators import join_rows
+        from jupyter_llm.structured.operators import asking, join_rows
 
-        ask = partial(self.map, **options)
+        ask = asking(self.map, "join", options)
         return join_rows(ask, self.embed, (left, right), what, candidates, threshold)
 
     def reduce(self, items: Any, instruction: str, **options: Unpack[ColumnOptions]) -> str:
@@ -305,11 +305,11 @@ class LLM:
         As many as the model can be told become one text, and those again, until there is one. Of
         no rows it is "". The options are those of `map`, but no row may fail.
         """
-        from jupyter_llm.structured.operators import reduce_rows
+        from jupyter_llm.structured.operators import asking, reduce_rows
 
-        engine = self.current.get(options.get("model"))
-        limit = options.pop("max_tokens", None)
-        return reduce_rows(partial(self.map, **options), engine, items, instruction, limit)
+        ask = asking(self.map, "reduce", options)
+        engine = self.current.get(options.get("model"), show=options.get("show_progress"))
+        return reduce_rows(ask, engine, items, instruction, options.get("max_tokens"))
 
     async def amap(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
         """Ask the same of every row while the event loop goes on; see `map`.

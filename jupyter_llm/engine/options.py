@@ -243,7 +243,7 @@ LOADING = tuple(option.name for option in fields(EngineOptions))
 
 def check_names(options: Mapping[str, Any], params: type, what: str) -> None:
     """Refuse options that `params` does not have; `what` says what they should be."""
-    names = [field.name for field in fields(params)]
+    names = list(params.__annotations__)
     for name in options:
         if name not in names:
             hint = nearest(name, names, f"There are: {', '.join(names)}.")

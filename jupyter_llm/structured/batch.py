@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeVar
 
 from jupyter_llm.common.bars import TICK_S
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
@@ -116,6 +116,13 @@ def check_count(name: str, count: object) -> int:
     if not isinstance(count, SupportsIndex) or operator.index(count) < 1:
         raise OptionError(f"{name} must be a whole number from 1 on, not {count!r}.")
     return operator.index(count)
+
+
+def check_share(name: str, share: object) -> float:
+    """Refuse what is no share of one."""
+    if not isinstance(share, SupportsFloat) or not 0 <= float(share) <= 1:
+        raise OptionError(f"{name} must be a number from 0 to 1, not {share!r}.")
+    return float(share)
 
 
 def _is_cancelled(outcome: Completion | JupyterLLMError) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.budget import budget
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.options import SamplingOptions, check_names, sampling_params
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.batch import check_count
-from jupyter_llm.structured.columns import ColumnError
+from jupyter_llm.structured.batch import check_count, check_share
+from jupyter_llm.structured.columns import ColumnError, ColumnOptions
 from jupyter_llm.structured.rows import Template
 from jupyter_llm.structured.tables import Rows, free_name, rows_of, through_narwhals
 
@@ -32,10 +34,20 @@ _BLOCK = 1024  # rows whose likenesses are held at once
 _SEPARATOR = 2  # tokens between two texts, at most
 
 
+def asking(ask: Ask, what: str, options: Mapping[str, Any]) -> Ask:
+    """A way to ask with options that go with any column; refuses others before a model loads."""
+    check_names(options, ColumnOptions, f"an option of {what}")
+    sampling_params(
+        {name: options[name] for name in SamplingOptions.__annotations__.keys() & options}
+    )
+    return partial(ask, **options)
+
+
 def filter_rows(
     ask: Ask, items: Any, question: str, *, threshold: float, probabilities: bool
 ) -> Any:
     """The rows of which something is true; see `LLM.filter`."""
+    check_share("threshold", threshold)
     items, rows = _several(items)
     template = Template.of(_HOLDS.format(check_text(question)), rows)
     prompts = [template.prompt(values) for values in rows.values(template.columns)]
@@ -77,6 +89,7 @@ def join_rows(
 ) -> Any:
     """Pairs of rows that belong together; see `LLM.join`."""
     check_text(what)
+    check_share("threshold", threshold)
     (left, lefts), (right, rights) = ((items, _texts(rows)) for items, rows in map(_several, both))
     _side_by_side(_taken(left, []), _taken(right, []), [])  # if it fails, nothing is asked in vain
     if len(rights) > check_count("candidates", candidates):
@@ -188,7 +201,7 @@ def _side_by_side(left: Any, right: Any, chances: list[float]) -> Any:
     import narwhals as nw
 
     names, sides = ("left", "right"), [through_narwhals(rows) for rows in (left, right)]
-    kinds = [getattr(side, "implementation", None) for side in sides]
+    kinds: list[Any] = [getattr(side, "implementation", None) for side in sides]
     if None in kinds and not any(isinstance(side, nw.DataFrame) for side in sides):
         each = zip(left, right, chances, strict=True)
         return [dict(zip((*names, "probability"), row, strict=True)) for row in each]

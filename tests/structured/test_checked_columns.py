@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
@@ -147,3 +148,27 @@ def test_filter_top_k_join_and_reduce_are_asked_as_map_is(small: Chooser) -> Non
     column = pd.Series(["one", None, "two"])
     assert llm.reduce(column, "Sum up", max_tokens=20, on_error="null") == "owt"
     assert small.requests[-1].params.max_tokens == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"limit": 3}, "'limit' is not an option of"),
+        ({"confidence": True}, "'confidence' is not an option of"),
+        ({"temprature": 1}, "Did you mean temperature"),
+        ({"max_tokens": "x"}, "max_tokens must be"),
+        ({"threshold": "x"}, "threshold must be a number from 0 to 1|not an option of"),
+    ],
+)
+def test_no_model_is_loaded_for_options_that_make_no_sense(
+    monkeypatch: pytest.MonkeyPatch, options: Any, reason: str
+) -> None:
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: pytest.fail("loaded"))
+    for call in (
+        lambda: llm.filter(["a"], "b", **options),
+        lambda: llm.top_k(["a", "b"], "b", 1, **options),
+        lambda: llm.join(["a"], ["b"] * 20, "c", **options),
+        lambda: llm.reduce(["a"], "b", **options),
+    ):
+        with pytest.raises(OptionError, match=reason):
+            call()
