@@ -127,14 +127,16 @@ class _Column:
         """
         from jupyter_llm.models.fingerprint import file_sha256
 
-        self.tell(Step("Looking which model it is"))
-        model_sha256 = ""
+        def look(share: float) -> bool:
+            self.tell(Step("Looking which model it is", share))
+            return True
+
         try:
-            model_sha256 = file_sha256(self.engine.info.path)
-        except ModelFileError:  # nobody can tell, so nothing is kept
-            self.kept = None
-        self._began_s = time.monotonic()
-        try:
+            try:
+                model_sha256 = file_sha256(self.engine.info.path, on_progress=look)
+            except ModelFileError:  # nobody can tell, so nothing is kept
+                model_sha256, self.kept = "", None
+            self._began_s = time.monotonic()
             answered(self.engine, self._requests(model_sha256), self._settle, tick=self._tick)
             self._judge(most=0)
         except KeyboardInterrupt:
@@ -343,7 +345,7 @@ def _shown(show: ShowProgress | None) -> Iterator[tuple[ShowProgress, Callable[[
 
 
 def _mapped(
-    get: Callable[[str | None], Engine],
+    get: Callable[..., Engine],
     kept: KeptAnswers,
     items: Any,
     template: str,
@@ -389,10 +391,12 @@ def _mapped(
 
     if rows.count == 0:
         return result([])
-    second = get(check) if check is not None else None  # if it fails, nothing is asked in vain
+    second = (
+        get(check, show=tell) if check is not None else None
+    )  # if it fails, nothing is asked in vain
     prompts = map(asked.prompt, rows.values(asked.columns))
     column = _Column(
-        engine=get(model),
+        engine=get(model, show=tell),
         prompts=prompts if second is None else list(prompts),
         count=rows.count,
         shape=shape,

@@ -15,6 +15,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import Mock, call
 
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
@@ -381,6 +382,45 @@ def test_the_event_loop_goes_on_and_cancelling_stops_the_rows(engine: RowEngine)
     assert column == ["ba", "dc"]
     until(engine._queue.empty)
     assert len(engine.answered) <= num_answered + 2
+
+
+def test_loading_is_shown_with_the_rows_and_cancelled_with_them(
+    engine: RowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Step] = []
+    stopped = threading.Event()
+
+    def load(_model: str | None, *, show: Callable[[Step], None]) -> RowEngine:
+        try:
+            until(lambda: show(Step("Loading")))
+        finally:
+            stopped.set()
+        return engine
+
+    async def ask() -> None:
+        task = asyncio.create_task(llm.amap(["a"], "{{item}}", show_progress=steps.append))
+        await asyncio.to_thread(until, lambda: Step("Loading") in steps or task.done())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(llm.current, "get", load)
+    asyncio.run(ask())
+    until(stopped.is_set)
+    shown = Mock(return_value=engine)
+    monkeypatch.setattr(llm.current, "get", shown)
+    llm.reduce(["a"], "Sum up", show_progress=steps.append)
+    assert shown.mock_calls == [call(None, show=steps.append)] * 2
+
+
+@pytest.mark.usefixtures("engine")
+def test_an_interrupt_while_the_model_is_looked_up_is_one_of_the_column() -> None:
+    def show(_step: Step) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(PromptInterrupted, match="before the first row") as caught:
+        llm.map(["a"], "{{item}}", show_progress=show)
+    assert caught.value.best == [None]
 
 
 def test_a_column_that_is_awaited_shows_how_far_it_is_and_what_came_of_a_limit(
