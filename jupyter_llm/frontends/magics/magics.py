@@ -278,19 +278,27 @@ class LLMMagics(Magics):
 
     def _map(self, asked: Asked, typed: Typed) -> None:
         """Ask for a column, and show its first rows."""
+        from jupyter_llm.structured.columns import ColumnError
+
         options = typed.options
         if options.dry_run:
             raise MagicUsageError("--dry-run shows one prompt, and --map asks one for each row.")
         sampling = {f.name: getattr(options.params, f.name) for f in fields(SamplingParams)}
-        column = llm.map(
-            typed.rows,
-            asked.prompt,
-            schema=typed.shape,
-            system=options.system or self.system or None,
-            model=options.model,
-            keep=not options.no_save,
-            **sampling,
-        )
+        try:
+            column = llm.map(
+                typed.rows,
+                asked.prompt,
+                schema=typed.shape,
+                system=options.system or self.system or None,
+                model=options.model,
+                keep=not options.no_save,
+                **sampling,
+            )
+        except (ColumnError, PromptInterrupted) as stopped:
+            so_far = stopped.column if isinstance(stopped, ColumnError) else stopped.best
+            if so_far is not None:
+                self._assign(so_far, options)
+            raise
         self._assign(column, options)
         if not (options.assign_to or options.quiet):
             display(column.head() if hasattr(column, "head") else column[:_NUM_ROWS])

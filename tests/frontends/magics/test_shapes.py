@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
@@ -19,6 +20,7 @@ from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.records.answers import shown_text
+from jupyter_llm.structured.columns import ColumnError
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -215,6 +217,27 @@ def test_a_column_is_asked_for_row_by_row_and_shown_from_its_start(
     ]
     assert "good" in cell.displays[-1]["text/plain"]
     assert llm.chat("default").turns == []
+
+
+@pytest.mark.parametrize(
+    ("error", "column"),
+    [
+        (ColumnError("1 failed", ["good", None], {1: JupyterLLMError("no")}), ["good", None]),
+        (PromptInterrupted(best=[None, "bad"]), [None, "bad"]),
+        (PromptInterrupted(), "as it was"),
+    ],
+)
+def test_a_variable_gets_what_there_is_of_a_column_that_is_stopped(
+    shell: InteractiveShell,
+    named: None,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    column: object,
+) -> None:
+    monkeypatch.setattr(llm, "map", Mock(side_effect=error))
+    shell.user_ns["tone"] = "as it was"
+    run(shell, "%%llm --map tones -o tone\nTone?", raises=type(error))
+    assert shell.user_ns["tone"] == column
 
 
 def test_the_options_and_names_complete(shell: InteractiveShell, named: None) -> None:
