@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 _STALL = 4.0  # a step that takes this many times the usual was held up
 _HARD_STALL = 16.0  # once is enough; the milder kind must come twice in a row
-_FIRST_PATIENCE = 16  # steps before a smaller team tries to grow; doubled each time it fails
-_MAX_PATIENCE = 1024
+_FIRST_PATIENCE_S = 0.25  # of steps until a smaller team tries to grow; doubled when it fails
+_MAX_PATIENCE_S = 16.0
 _MIN_LOOK_S = 0.05  # a shorter look at the machine's load tells nothing
 
 
@@ -30,8 +30,9 @@ class ThreadCount:
         self._num_others_busy = num_others_busy
         # (size class, threads) → the time of an undisturbed step
         self._best_s: dict[tuple[int, int], float] = {}
-        self._patience = _FIRST_PATIENCE
+        self._patience_s = _FIRST_PATIENCE_S
         self._num_steps = 0  # since the count last changed, or was left as it is
+        self._time_s = 0.0  # what these took
         self._num_stalled = 0  # in a row
 
     def start(self, num_busy: float) -> None:
@@ -41,6 +42,7 @@ class ThreadCount:
     def observe(self, num_tokens: int, step_s: float) -> None:
         """Learn from a step over this many tokens and set the count for the next one."""
         self._num_steps += 1
+        self._time_s += step_s
         size = num_tokens.bit_length()  # steps of like size take like times
         best_s = self._expected_s(size, step_s)
         self._num_stalled = self._num_stalled + 1 if step_s > _STALL * best_s else 0
@@ -49,7 +51,7 @@ class ThreadCount:
         elif not self._num_stalled:
             # Clocks vary, so the best is slowly forgotten.
             self._best_s[size, self.count] = min(step_s, 1.01 * best_s)
-            if self._num_steps >= self._patience:
+            if self._time_s >= self._patience_s:
                 self._grow()
 
     def _expected_s(self, size: int, step_s: float) -> float:
@@ -65,13 +67,13 @@ class ThreadCount:
 
     def _shrink(self) -> None:
         if self._num_steps <= 2:  # noqa: PLR2004  it had only just grown, in vain
-            self._patience = min(2 * self._patience, _MAX_PATIENCE)
+            self._patience_s = min(2 * self._patience_s, _MAX_PATIENCE_S)
         self._change(max(1, self.count // 2))
 
     def _grow(self) -> None:
-        self._num_steps = 0
+        self._num_steps, self._time_s = 0, 0.0
         if self.count == self._limit:
-            self._patience = _FIRST_PATIENCE
+            self._patience_s = _FIRST_PATIENCE_S
             return
         count = min(self._limit, 2 * self.count)
         if count <= self._limit - (self._num_others_busy() or 0.0) + 0.5:
@@ -81,6 +83,7 @@ class ThreadCount:
         if count != self.count:
             self.count = count
             self._num_steps = self._num_stalled = 0
+            self._time_s = 0.0
 
 
 class CoreLoad:

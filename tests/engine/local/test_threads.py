@@ -35,7 +35,14 @@ def test_a_team_does_not_grow_while_others_need_the_cores() -> None:
     steps(threads, 100, 0.015)
     assert threads.count == 1
     num_busy = 0.1
-    steps(threads, 16, 0.015)
+    steps(threads, 20, 0.015)
+    assert threads.count == 2
+
+
+def test_a_team_grows_after_one_long_step_of_a_quiet_machine() -> None:
+    threads = ThreadCount(2, free)
+    threads.start(1.0)  # what the kernel itself computed before
+    threads.observe(512, 0.4)
     assert threads.count == 2
 
 
