@@ -1,6 +1,6 @@
 """Rows of W3 answered in a shape, ours beside llama-server with its grammar: rows/s.
 
-Run as: python tests/benchmarks/choices.py [--model GGUF] [--rounds 2] [--only label,fields,free]
+Run as: python tests/benchmarks/choices.py [--model GGUF] [--only label,fields] [--flash on]
 
 label   one of three labels: ours compares them, the server writes one by a grammar
 fields  an object of four fields, by a JSON Schema
@@ -74,6 +74,11 @@ class ShapedServer(LlamaServer):
 class ShapedOurs(Ours):
     """Our engine, asked as `llm.map` asks it."""
 
+    def __init__(self, *given: Any, flash: str | None, **more: Any) -> None:
+        super().__init__(*given, **more)
+        if flash is not None:
+            self._llm.use(flash_attention=flash == "on")
+
     def answer(self, rows: Sequence[str], kind: str) -> list[str]:
         from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
         from jupyter_llm.engine.options import SamplingParams
@@ -122,6 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--only", default=",".join(KINDS))
+    parser.add_argument("--flash", choices=["on", "off"], help="else as the first load measured")
     parser.add_argument("--alone", action="store_true", help="ours without the server")
     parser.add_argument("--peers", type=Path, default=DEFAULT_FOLDER)
     args = parser.parse_args()
@@ -129,7 +135,7 @@ def main() -> None:
     binary = peer_paths(args.peers)[SERVER]
     for number in range(1, args.rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
-            start = partial(ShapedOurs, model, Path(folder), is_exact=False)
+            start = partial(ShapedOurs, model, Path(folder), is_exact=False, flash=args.flash)
             ours = measure(start, kinds, args.rows)
         if args.alone:
             continue
