@@ -26,6 +26,16 @@ class OneLine(BaseException):
         """What IPython prints, by its protocol for exceptions that format themselves."""
         return [f"{type(self).__name__}: {self}"]
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy, in another process too: as it is, and not made of its message again."""
+        return _as_it_was, (type(self), self.args), self.__dict__
+
+
+def _as_it_was(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
 
 class JupyterLLMError(OneLine, Exception):
     """Base of everything that jupyter_llm raises on purpose."""
