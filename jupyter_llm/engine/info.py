@@ -67,7 +67,8 @@ class ModelInfo:
 
     `attention` is what was measured of flash attention here, where that was asked.
     `sampling` is how its tokens are drawn where a prompt does not say. `fim` and `notebook` are
-    None where its vocabulary has no such tokens.
+    None where its vocabulary has no such tokens. `num_at_once` is how many requests of a batch its
+    engine is to have: more than it works on, and few to hold.
     """
 
     name: str
@@ -90,6 +91,7 @@ class ModelInfo:
     sampling: Recommended = field(default_factory=Recommended)
     fim: FimTokens | None = None
     notebook: NotebookTokens | None = None
+    num_at_once: int = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_AHEAD = 256  # requests that the engine has at once: more than it works on, and few to hold
+_HANDOVER_S = 0.5  # that an interrupt waits for answers which are done, but not here yet
 
 
 def in_bulk(requests: Iterable[Request]) -> Iterator[Request]:
@@ -42,7 +43,7 @@ def answered(
     take: Callable[[int, Completion | JupyterLLMError], None],
     *,
     tick: Callable[[], None] = lambda: None,
-    ahead: int = _AHEAD,
+    ahead: int | None = None,
 ) -> None:
     """Let `take` have what each request comes to, or why it failed, under its number.
 
@@ -56,7 +57,8 @@ def answered(
     left = iter(requests)
     try:
         while True:
-            for number, request in islice(left, ahead - len(streams)):
+            room = (ahead or engine.info.num_at_once) - len(streams)
+            for number, request in islice(left, max(room, 0)):
                 try:
                     streams[number] = engine.submit(request)
                 except JupyterLLMError as error:  # the model was unloaded
@@ -74,6 +76,8 @@ def answered(
     except KeyboardInterrupt:
         for stream in streams.values():  # first, since taking takes time in which more is done
             stream.cancel()
+        with suppress(KeyboardInterrupt):  # who is impatient has what is here
+            wait([stream.future for stream in streams.values()], _HANDOVER_S)
         for number, stream in streams.items():
             if stream.future.done() and not _is_cancelled(outcome := _outcome(stream)):
                 take(number, outcome)
