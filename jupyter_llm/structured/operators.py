@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.batch import check_count, check_share
 from jupyter_llm.structured.columns import ColumnError, ColumnOptions
 from jupyter_llm.structured.rows import Template
-from jupyter_llm.structured.tables import Rows, free_name, rows_of, through_narwhals
+from jupyter_llm.structured.tables import Rows, free_name, is_parted, rows_of, through_narwhals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,15 +50,16 @@ def filter_rows(
     check_share("threshold", threshold)
     items, rows = _several(items)
     template = Template.of(_HOLDS.format(check_text(question)), rows)
-    prompts = [template.prompt(values) for values in rows.values(template.columns)]
+    told: Any = map(template.prompt, rows.values(template.columns))
+    prompts = told if is_parted(items) else list(told)
 
     def result(chances: list[float | None]) -> Any:
         if probabilities:
             return rows.column(chances)
-        return _taken(items, [n for n, p in enumerate(chances) if p is not None and p >= threshold])
+        kept = [n for n, p in enumerate(chances) if p is not None and p >= threshold]
+        return rows.take(items, kept)
 
-    about = [(row,) for row in range(len(prompts))]
-    return result(_chances(ask, prompts, about, result, schema=bool))
+    return result(_chances(ask, prompts, lambda row: (row,), result, schema=bool))
 
 
 def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
@@ -71,12 +72,12 @@ def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
         both = [pair for one, two in pairs for pair in ((one, two), (two, one))]
         prompts = [_MORE.format(what, there[one][1], there[two][1]) for one, two in both]
         about = [(there[one][0], there[two][0]) for one, two in both]
-        found = _chances(ask, prompts, about, lambda _found: None, choices=["A", "B"])
+        found = _chances(ask, prompts, about.__getitem__, lambda _found: None, choices=["A", "B"])
         told = [0.5 if p is None else p for p in found]
         return [(p + 1 - q) / 2 for p, q in zip(told[::2], told[1::2], strict=True)]
 
     best = best_first(len(there), check_count("k", k), chances)
-    return _taken(items, [there[one][0] for one in best])
+    return rows.take(items, [there[one][0] for one in best])
 
 
 def join_rows(
@@ -90,8 +91,15 @@ def join_rows(
     """Pairs of rows that belong together; see `LLM.join`."""
     check_text(what)
     check_share("threshold", threshold)
-    (left, lefts), (right, rights) = ((items, _texts(rows)) for items, rows in map(_several, both))
-    _side_by_side(_taken(left, []), _taken(right, []), [])  # if it fails, nothing is asked in vain
+    if any(map(is_parted, both)):
+        raise OptionError("A join takes rows that are here. Call .compute() of a Dask frame first.")
+    (left, left_rows), (right, right_rows) = map(_several, both)
+    lefts, rights = _texts(left_rows), _texts(right_rows)
+
+    def beside(ones: list[int], twos: list[int], chances: list[float]) -> Any:
+        return _side_by_side(left_rows.take(left, ones), right_rows.take(right, twos), chances)
+
+    beside([], [], [])  # if it fails, nothing is asked in vain
     if len(rights) > check_count("candidates", candidates):
         vectors = [embed([text for _, text in texts]) for texts in (lefts, rights)]
         pairs = list(alike(vectors[0], vectors[1], candidates))
@@ -104,9 +112,9 @@ def join_rows(
         told = zip(about, chances, strict=True)
         found = [(rows, p) for rows, p in told if p is not None and p >= threshold]
         ones, twos = ([rows[at] for rows, _ in found] for at in (0, 1))
-        return _side_by_side(_taken(left, ones), _taken(right, twos), [p for _, p in found])
+        return beside(ones, twos, [p for _, p in found])
 
-    return result(_chances(ask, prompts, about, result, schema=bool))
+    return result(_chances(ask, prompts, about.__getitem__, result, schema=bool))
 
 
 def reduce_rows(
@@ -144,7 +152,7 @@ def reduce_rows(
 
 def _several(items: Any) -> tuple[Any, Rows]:
     """Rows that can be read again, and by their numbers."""
-    items = items if hasattr(items, "__getitem__") else list(items)
+    items = items if hasattr(items, "__getitem__") or is_parted(items) else list(items)
     return items, rows_of(items)
 
 
@@ -157,8 +165,8 @@ def _texts(rows: Rows) -> list[tuple[int, str]]:
 
 def _chances(
     ask: Ask,
-    prompts: Sequence[str | None],
-    rows: Sequence[Sequence[int]],
+    prompts: Iterable[str | None],
+    rows: Callable[[int], Sequence[int]],
     result: Callable[[list[float | None]], Any],
     **shape: Any,
 ) -> list[float | None]:
@@ -178,22 +186,12 @@ def _chances(
             interrupted.best = result(chances(interrupted.best))
         raise
     except ColumnError as failed:
+        told: Any = failed.column
         number, error = next(iter(failed.errors.items()))
-        about = " and ".join(f"row {row}" for row in rows[number])
-        count = f"{len(failed.errors):,} of {count_of(len(prompts), 'prompt')}"
+        about = " and ".join(f"row {row}" for row in rows(number))
+        count = f"{len(failed.errors):,} of {count_of(len(told), 'prompt')}"
         message = f'{count} failed, the first one about {about}: {error} on_error="null" goes on.'
-        raise ColumnError(message, result(chances(failed.column)), failed.errors) from None
-
-
-def _taken(items: Any, numbers: list[int]) -> Any:
-    """Some rows as the same kind, with their index."""
-    import narwhals as nw
-    import numpy as np
-
-    known = through_narwhals(items)
-    if isinstance(known, nw.DataFrame | nw.Series):
-        return known[np.array(numbers, int)].to_native()
-    return [items[one] for one in numbers]
+        raise ColumnError(message, result(chances(told)), failed.errors) from None
 
 
 def _side_by_side(left: Any, right: Any, chances: list[float]) -> Any:

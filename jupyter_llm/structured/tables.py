@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.errors import OptionError
@@ -51,6 +52,16 @@ class Rows:
         """Whether several values a row come as columns of a frame."""
         return self._frame is not None
 
+    def take(self, items: Any, numbers: list[int]) -> Any:
+        """Some of the rows, which are those of `items`, as the same kind, with their index."""
+        import narwhals as nw
+        import numpy as np
+
+        known = through_narwhals(items)
+        if isinstance(known, nw.DataFrame | nw.Series):
+            return known[np.array(numbers, int)].to_native()
+        return [items[one] for one in numbers]
+
     def column(self, values: list[Any]) -> Any:
         """A value for each row as a column of the same kind, with the same index; else a list."""
         if self._frame is None:
@@ -76,6 +87,78 @@ class Rows:
         return native
 
 
+@dataclass(frozen=True)
+class _Parts(Rows):
+    """Rows of a Dask collection. A partition is here while its rows are; its index stays."""
+
+    collection: Any = None
+    indexes: list[Any] = field(default_factory=list)  # of the partitions that were read
+
+    @property
+    def is_framed(self) -> bool:
+        return hasattr(self.collection, "divisions")
+
+    def take(self, items: Any, numbers: list[int]) -> Any:
+        from dask.delayed import delayed
+
+        ends = list(accumulate(map(len, self.indexes)))
+        inside: list[list[int]] = [[] for _ in ends]
+        for one in sorted(numbers):
+            part = bisect_right(ends, one)
+            inside[part].append(one - ends[part] + len(self.indexes[part]))
+        pairs = zip(items.to_delayed(), inside, strict=False)  # of those that were read
+        taken = self._of([delayed(_at)(part, rows) for part, rows in pairs])
+        if numbers == sorted(numbers):
+            return taken
+        order = [sorted(numbers).index(one) for one in numbers]
+        return self._of([delayed(_at)(taken.compute(), order)])
+
+    def column(self, values: list[Any]) -> Any:
+        return self._parted(self._here(len(values)).column(values))
+
+    def frame(self, columns: Mapping[str, list[Any]]) -> Any:
+        count = len(next(iter(columns.values()), ()))
+        return self._parted(self._here(count).frame(columns))
+
+    def _here(self, count: int) -> Rows:
+        """The first rows that were read, as a frame of pandas that has no columns yet."""
+        if not self.is_framed:
+            return Rows((), count, True, self.values)  # noqa: FBT003
+        import narwhals as nw
+        import pandas as pd  # type: ignore[import-untyped]
+
+        empty = self.collection._meta.index[:0]  # noqa: SLF001  as dask's own functions do
+        index = empty.append(self.indexes)[:count]
+        frame = nw.from_native(pd.DataFrame(index=index), eager_only=True)
+        return Rows((), count, self.is_single, self.values, frame, self._name)
+
+    def _parted(self, made: Any) -> Any:
+        """What was made of the rows, in partitions as they were."""
+        from dask.delayed import delayed
+
+        ends = list(accumulate(map(len, self.indexes))) or [0]
+        rows = getattr(made, "iloc", made)
+        parts = [delayed(rows[start:end]) for start, end in pairwise((0, *ends))]
+        return self._of(parts, rows[:0])
+
+    def _of(self, parts: list[Any], meta: Any = None) -> Any:
+        if not self.is_framed:
+            from dask.bag import from_delayed
+
+            return from_delayed(parts)
+        from dask.dataframe import from_delayed as frame_of
+
+        divisions = self.collection.divisions if len(parts) == self.collection.npartitions else None
+        meta = self.collection._meta if meta is None else meta  # noqa: SLF001
+        return frame_of(parts, meta=meta, divisions=divisions, verify_meta=False)
+
+
+def is_parted(items: object) -> bool:
+    """Whether it is a collection of Dask's, whose rows are elsewhere."""
+    dask = sys.modules.get("dask.base")
+    return dask is not None and dask.is_dask_collection(items)
+
+
 def rows_of(items: Any, item: str = ITEM) -> Rows:
     """The rows of whatever people have them in; `item` is what a single value goes by.
 
@@ -85,6 +168,8 @@ def rows_of(items: Any, item: str = ITEM) -> Rows:
 
     if isinstance(items, Rows):
         return items
+    if is_parted(items):
+        return _of_dask(items, item)
     try:
         found = through_narwhals(items)
         if isinstance(found, nw.DataFrame):
@@ -127,6 +212,43 @@ def _of_frame(
 
     is_single, name = column is not None, None if column is None else column.name
     return Rows(tuple(names), len(frame), is_single, values, frame, name)
+
+
+def _of_dask(items: Any, item: str) -> Rows:
+    """The rows of a Dask frame, column or bag, of which one partition after another is read."""
+    if (kind := type(items).__name__) not in ("DataFrame", "Series", "Bag"):
+        raise OptionError(f"Of Dask a frame, a column or a bag is wanted, not a {kind}.")
+    indexes: list[Any] = []
+
+    def here(parts: Any) -> Iterator[Any]:
+        indexes.clear()
+        for part in parts.to_delayed():
+            rows = part.compute()
+            is_framed = hasattr(rows, "iloc")
+            rows = rows if is_framed else list(rows)
+            indexes.append(rows.index if is_framed else range(len(rows)))
+            yield rows
+
+    def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+        wanted = list(dict.fromkeys(names[column] for column in columns))
+        for part in here(items if is_single else items[wanted]):
+            yield from rows_of(part, item).values(columns)
+
+    if kind == "Bag":
+        rows = _of_any(chain.from_iterable(here(items)), item)
+        columns, single = rows.columns, rows.is_single
+        return _Parts(columns, None, single, rows.values, collection=items, indexes=indexes)
+    is_single, name = items.ndim == 1, getattr(items, "name", None)
+    names = {item: item, name or item: item} if is_single else {str(n): n for n in items.columns}
+    return _Parts(tuple(names), None, is_single, values, None, name, items, indexes)
+
+
+def _at(part: Any, numbers: list[int]) -> Any:
+    """Some of the rows of a partition."""
+    if hasattr(part, "iloc"):
+        return part.iloc[numbers]
+    rows = list(part)
+    return [rows[one] for one in numbers]
 
 
 def _of_any(items: Iterable[Any], item: str) -> Rows:
