@@ -232,6 +232,10 @@ class LLM:
         calibrate
             Divide each choice by its mean probability over all rows: what a small model prefers
             anyway goes. It harms where one choice truly is the most frequent by far.
+        client
+            A `Client` of a Dask cluster: its workers answer the rows, each with the model of its
+            own, which goes to where it is not. The rows may be a Dask frame, column or bag, which
+            is read a partition at a time, and comes back as such.
         show_progress
             Is told how far it is; without it a line says so.
         **options
@@ -297,7 +301,8 @@ class LLM:
         from jupyter_llm.structured.operators import asking, join_rows
 
         ask = asking(self.map, "join", options)
-        return join_rows(ask, self.embed, (left, right), what, candidates, threshold)
+        embed = partial(self.embed, client=options.get("client"))
+        return join_rows(ask, embed, (left, right), what, candidates, threshold)
 
     def reduce(self, items: Any, instruction: str, **options: Unpack[ColumnOptions]) -> str:
         """One text of all rows, in their order: `llm.reduce(df.text, "Sum up")`.
@@ -305,10 +310,12 @@ class LLM:
         As many as the model can be told become one text, and those again, until there is one. Of
         no rows it is "". The options are those of `map`, but no row may fail.
         """
+        from jupyter_llm.structured.columns import placed
         from jupyter_llm.structured.operators import asking, reduce_rows
 
         ask = asking(self.map, "reduce", options)
-        engine = self.current.get(options.get("model"), show=options.get("show_progress"))
+        get = placed(self.current.get, options.get("client"))
+        engine = get(options.get("model"), show=options.get("show_progress"))
         return reduce_rows(ask, engine, items, instruction, options.get("max_tokens"))
 
     async def amap(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
@@ -367,13 +374,18 @@ class LLM:
 
         return read_again(answer, self.current.named, self.answers.prompt_of, show_progress)
 
-    def embed(self, texts: Iterable[str], *, model: str | None = None) -> np.ndarray:
+    def embed(
+        self, texts: Iterable[str], *, model: str | None = None, client: Any = None
+    ) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd).
 
         The dot product of two is their likeness. A model made for embedding does this best:
-        `llm.use("name", role="embed")` lets it do so beside the model of the chats.
+        `llm.use("name", role="embed")` lets it do so beside the model of the chats. For `client`
+        see `map`.
         """
-        return self.current.get(model, role="embed").embed(check_texts(texts))
+        from jupyter_llm.structured.columns import placed
+
+        return placed(self.current.get, client)(model, role="embed").embed(check_texts(texts))
 
     def prefill(
         self,

@@ -35,6 +35,7 @@ ROOMS = (
     ("notebook.code",),
     ("notebook",),
     ("engine.current",),
+    ("engine.cluster",),
     ("engine.local",),
     ("engine",),
     ("models",),
@@ -107,7 +108,11 @@ def test_the_top_of_the_package_is_small() -> None:
 
 @pytest.mark.parametrize(
     ("library", "module"),
-    [("llama_cpp", "engine.local.llama"), ("llguidance", "engine.local.grammar")],
+    [
+        ("llama_cpp", "engine.local.llama"),
+        ("llguidance", "engine.local.grammar"),
+        ("distributed", "engine.cluster.worker"),
+    ],
 )
 def test_only_one_module_knows_a_library(library: str, module: str) -> None:
     paths = PACKAGE.rglob("*.py")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import os
 
     from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.cluster.engine import ClusterEngine
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.project import Project
@@ -107,6 +108,8 @@ class CurrentEngine:
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
         self._activity_watchers = Watchers()
+        self._cluster_lock = threading.Lock()
+        self._clustered: list[ClusterEngine] = []
         self._watchers.add(self._activity_watchers.tell)
 
     @property
@@ -189,18 +192,45 @@ class CurrentEngine:
         *,
         role: ModelRole = "chat",
         show: ShowProgress | None = None,
+        client: Any = None,
     ) -> Engine:
         """The engine of a model, which is loaded if it is not resident.
 
         Without a model it is the one that `use` chose for the role, or else for chats, or else the
-        default one. `show` is told how far it is loaded; without it a line says so.
+        default one. `show` is told how far it is loaded; without it a line says so. With a `client`
+        it is loaded on the workers of a Dask cluster, and not here.
 
         Raises
         ------
         ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
         """
+        if client is not None:
+            return self._on_cluster(client, model, role, show)
         with self._locked(show):
             return self._ensure(*self._chosen(model, role), show)
+
+    def _on_cluster(
+        self,
+        client: Any,
+        model: str | os.PathLike[str] | None,
+        role: ModelRole,
+        show: ShowProgress | None,
+    ) -> Engine:
+        try:
+            from jupyter_llm.engine.cluster.engine import ClusterEngine
+        except ModuleNotFoundError as error:
+            wanted = "%pip install 'jupyter-llm[cluster]'"
+            raise OptionError(f"client= needs {error.name}, which is not here: {wanted}") from None
+        with self._locked(show):
+            entry, options = self._chosen(model, role)
+        with self._cluster_lock:  # nobody else waits until a worker comes
+            found = [one for one in self._clustered if not one.is_closed]
+            engine = next((one for one in found if one.serves(client, entry, options)), None)
+            if engine is None:
+                engine = ClusterEngine(client, entry, options, show=show)
+                found.append(engine)
+            self._clustered = found
+        return engine
 
     def resident_for(self, model: str | os.PathLike[str] | None = None) -> Engine | None:
         """The engine that `get` would return, or None where it would load or wait for one."""
@@ -292,6 +322,9 @@ class CurrentEngine:
             path = (self._seen.get(str(model).lower()) or self.find(model)).path
         going = [one for one in self._residents if path in (None, one.entry.path)]
         self._end(going)  # at once; another model may be loaded for long
+        for one in self._clustered:
+            if path in (None, one.info.path):
+                one.close()
         if path is not None:
             with self._lock:
                 for role in self._roles_at(path):
@@ -317,6 +350,9 @@ class CurrentEngine:
                 one.engine.forget()
             except EngineClosedError:  # what it keeps at its end goes, too
                 one.engine.close()
+        for cluster in self._clustered:
+            with suppress(EngineClosedError):
+                cluster.forget()
         CheckpointStore(checkpoint_folder(), "", max_bytes=0).clear()
 
     def status(self) -> Status:

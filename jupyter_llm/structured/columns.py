@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -48,6 +49,7 @@ class ColumnOptions(PromptOptions, total=False):
     check: str | None
     agreement: float
     calibrate: bool
+    client: Any
     show_progress: ShowProgress | None
 
 
@@ -344,6 +346,11 @@ def _shown(show: ShowProgress | None) -> Iterator[tuple[ShowProgress, Callable[[
             note(text, show)
 
 
+def placed(get: Callable[..., Engine], client: Any) -> Callable[..., Engine]:
+    """What loads a model: here, or on the cluster of a client."""
+    return get if client is None else partial(get, client=client)
+
+
 def _mapped(
     get: Callable[..., Engine],
     kept: KeptAnswers,
@@ -363,6 +370,7 @@ def _mapped(
     check: str | None = None,
     agreement: Any = 0.95,
     calibrate: bool = False,
+    client: Any = None,
     **options: Any,
 ) -> Any:
     """Ask for what is not kept; return a value a row, or several, as the rows came.
@@ -391,6 +399,7 @@ def _mapped(
 
     if rows.count == 0:
         return result([])
+    get = placed(get, client)
     second = (
         get(check, show=tell) if check is not None else None
     )  # if it fails, nothing is asked in vain

@@ -1,0 +1,1 @@
+"""A model on each worker of a Dask cluster, as one engine."""

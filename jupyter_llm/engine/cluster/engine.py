@@ -1,0 +1,474 @@
+"""Answers requests on the workers of a Dask cluster, each of which holds the model."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from jupyter_llm._version import __version__
+from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
+from jupyter_llm.common.files import open_regular
+from jupyter_llm.common.tables import count_of, human_size
+from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.common.workers import Chore
+from jupyter_llm.engine.cluster import worker
+from jupyter_llm.engine.cluster.worker import Deployed, FileFacts, ModelPlugin, RowId
+from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted, Usage
+from jupyter_llm.engine.stream import Stream, StreamFeed, check_may_wait
+from jupyter_llm.errors import EngineClosedError, EngineError, JupyterLLMError, OptionError
+from jupyter_llm.models.inspect import parts_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from jupyter_llm.engine.completion import Score
+    from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
+    from jupyter_llm.engine.options import EngineOptions
+    from jupyter_llm.engine.request import Prompt, Request
+    from jupyter_llm.models.discover import ModelEntry
+
+_GROUP = 8  # requests a task: what is lost with a worker is few, and what a task costs is shared
+_ROOM = 4  # groups that a worker has at once: more than its model works on
+_LEAST_AHEAD = 256  # requests that a column hands over at once
+_NUM_EMBEDDED = 64  # texts a task
+_PIECE = 8 << 20  # bytes of a file that are sent at a time
+_GATHER_S = 0.01  # while requests of one group come together
+_LOOK_S = 1.0  # between two looks at the workers, while there is something to do
+_UNLOADED = "The model is not on the cluster any more. Ask again to load it."
+
+
+@dataclass(eq=False, slots=True)
+class _Row:
+    """A request on its way."""
+
+    id: RowId
+    request: Request
+    model: str
+    feed: StreamFeed = field(default_factory=StreamFeed)
+    is_sent: bool = False
+    is_cancelled: bool = False
+
+    def snapshot(self) -> Completion:
+        return Completion(text="", finish_reason="cancelled", usage=Usage(), model=self.model)
+
+    def progress(self) -> Progress:
+        if self.feed.future.done():
+            return Progress(state="finished")
+        return Progress(state="reading" if self.is_sent else "waiting")
+
+    def end(self, outcome: Completion | JupyterLLMError) -> None:
+        if self.is_cancelled and isinstance(outcome, JupyterLLMError):
+            outcome = self.snapshot()
+        if isinstance(outcome, JupyterLLMError):
+            self.feed.fail(outcome)
+        else:
+            self.feed.put(Chunk(outcome.text, outcome.reasoning))
+            self.feed.finish(outcome)
+
+
+@dataclass(eq=False, slots=True)
+class _Group:
+    """Requests that are answered together, and the worker that was meant."""
+
+    rows: list[_Row]
+    address: str
+    task: Any = None
+
+
+class ClusterEngine:
+    """A model on every worker of a cluster, as one engine. Safe from any thread.
+
+    Requests go out in groups of a few that come one after another, so that a worker reads what they
+    share once, and to whoever has the fewest. A worker that dies loses the groups it had: they are
+    answered by others. One that comes later is given the model, and its part. An answer comes
+    whole, as one chunk. Creating the engine returns when the model is ready on one worker; `show`
+    is told how far it is.
+
+    Raises
+    ------
+    OptionError
+        The client is no good, or the workers have another version of this package, or none.
+    JupyterLLMError
+        No worker can load the model: why the first one cannot.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        entry: ModelEntry,
+        options: EngineOptions,
+        *,
+        show: ShowProgress | None = None,
+    ) -> None:
+        worker.check_client(client)
+        self._client = client
+        self._entry, self._options = entry, options
+        self._id, self._numbers = uuid4().hex, count()
+        self._lock = threading.RLock()  # as the one of a LocalEngine
+        self._waiting: deque[_Row] = deque()
+        self._groups: set[_Group] = set()
+        self._to_stop: list[RowId] = []
+        self._ready: dict[str, ModelInfo] = {}  # by the worker's address
+        self._is_closed = False
+        self._work: Work = "idle"
+        self._watchers = Watchers()
+        self._sending = Chore(self._send, "jupyter-llm-cluster-send")
+        self._looking = Chore(self._look_after, "jupyter-llm-cluster-look")
+        self._stopping = Chore(self._stop, "jupyter-llm-cluster-stop")
+        with showing(show) as tell:
+            self._open(tell)
+        self._info = replace(next(iter(self._ready.values())), path=entry.path)
+
+    def _open(self, tell: ShowProgress) -> None:
+        def on_progress(share: float) -> bool:
+            tell(Step("Looking which model it is", share))
+            return True
+
+        self._paths = parts_of(self._entry.path)
+        files = FileFacts.all_of(self._entry.path, on_progress)
+        self._plugin = ModelPlugin(self._entry, self._options, files)
+        self._name = self._plugin.name
+        try:
+            while not self._ready:
+                places = self._look()
+                tell(self._step(places))
+                if not any(place.wanted for place in places):
+                    time.sleep(TICK_S / 5)
+        except BaseException:
+            self.close()
+            raise
+
+    def _step(self, places: Sequence[Deployed]) -> Step:
+        """How far the model is on the workers, in words."""
+        name, sizes = self._entry.name, [file.size_bytes for file in self._plugin.files]
+        if not places:
+            return Step("Waiting for a worker of the cluster")
+        if wanted := [place.wanted for place in places if place.wanted is not None]:
+            number, offset = min(wanted)
+            share = (sum(sizes[:number]) + offset) / sum(sizes)
+            return Step(f"Sending {name}: {share:.0%} of {human_size(sum(sizes))}", share)
+        share = sum(place.share for place in places) / len(places)
+        return Step(f"Loading {name} on {count_of(len(places), 'worker')}: {share:.0%}", share)
+
+    # -- what an engine is asked -----------------------------------------------------------------
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model, as one worker has it."""
+        num_ahead = 2 * _GROUP * _ROOM * len(self._ready)
+        return replace(self._info, num_at_once=max(_LEAST_AHEAD, num_ahead))
+
+    @property
+    def work(self) -> Work:
+        """What it does, known at once."""
+        return self._work
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the model has been unloaded, or the cluster has gone."""
+        return self._is_closed or self._client.status != "running"
+
+    def serves(self, client: object, entry: ModelEntry, options: EngineOptions) -> bool:
+        """Whether it is that model on that cluster."""
+        is_it = self._client is client and self._entry.path == entry.path
+        return is_it and self._options == options and not self.is_closed
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever `work` is another one, or the engine has closed; end that again."""
+        return self._watchers.add(callback)
+
+    def submit(self, request: Request) -> Stream:
+        """Queue a request; its errors are raised by the stream."""
+        row = _Row((self._id, next(self._numbers)), request, self._info.name)
+        with self._lock:
+            self._check_open()
+            self._waiting.append(row)
+        self._sending.ask()
+        self._looking.ask()
+        self._note_work()
+        return Stream(row.feed, partial(self._cancel, row), row.snapshot, row.progress)
+
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
+        """The text the model will read."""
+        found: str = self._ask("format", prompt, think=think)
+        return found
+
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
+        """The tokens the model will read for a prompt."""
+        found: tuple[int, ...] = self._ask("tokenize", prompt)
+        return found
+
+    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
+        """How many tokens the model will read for a prompt."""
+        found: int = self._ask("count_tokens", prompt, think=think)
+        return found
+
+    def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of plain texts."""
+        found: list[tuple[int, ...]] = self._ask("tokenize_texts", list(texts))
+        return found
+
+    def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
+        """Read nothing ahead: nobody knows which worker a request comes to."""
+        self._check_open()
+
+    def hold_background(self, *, is_held: bool) -> None:  # noqa: ARG002
+        """Read nothing in the background in any case."""
+        self._check_open()
+
+    def forget(self) -> None:
+        """Forget all that was read."""
+        self._check_open()
+        self._run(worker.tell, self._name, "forget")
+
+    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
+        """How likely each continuation is after a prompt."""
+        found: list[Score] = self._ask("score", prompt, list(continuations))
+        return found
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """A vector of length one for each text; each worker reads some of them."""
+        import numpy as np
+
+        starts = range(0, len(texts) or 1, _NUM_EMBEDDED)
+        calls = [(list(texts[start : start + _NUM_EMBEDDED]),) for start in starts]
+        return np.concatenate(self._ask_all("embed", calls))
+
+    def status(self) -> EngineStatus:
+        """What a worker's engine does at this moment, and how much all have to do."""
+        status: EngineStatus = self._ask("status")
+        num_running = sum(len(group.rows) for group in list(self._groups))
+        return replace(status, num_running=num_running, num_waiting=len(self._waiting))
+
+    def close(self) -> None:
+        """Cancel everything and free the model on all workers. May be called twice."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        self._end_all(EngineClosedError(_UNLOADED))
+        for chore in (self._sending, self._looking, self._stopping):
+            chore.close()
+        with suppress(Exception):  # the cluster may have gone before
+            self._client.unregister_worker_plugin(self._name)
+        self._watchers.tell()
+
+    # -- how it comes about ------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise EngineClosedError(_UNLOADED)
+
+    def _run(self, function: Callable[..., Any], *values: Any, **more: Any) -> dict[str, Any]:
+        """Call a function on all workers, or some, beside their tasks."""
+        with _reached():
+            found: dict[str, Any] = self._client.run(function, *values, on_error="return", **more)
+        return found
+
+    def _look(self) -> list[Deployed]:
+        """Look how far the workers are, and send what they want next.
+
+        Raises what `__init__` does.
+        """
+        found = self._run(worker.look, self._name)
+        for address, one in found.items():
+            if isinstance(one, ImportError) or (isinstance(one, str) and one != __version__):
+                has = f"jupyter_llm {one}" if isinstance(one, str) else "no jupyter_llm"
+                install = f"Install jupyter-llm=={__version__} where the workers run."
+                raise OptionError(f"The worker {address} has {has}. {install}")
+        if __version__ in found.values():  # it knows nothing of the model (any more)
+            with _reached():
+                self._client.register_plugin(self._plugin, self._name)
+        places = {at: one for at, one in found.items() if isinstance(one, Deployed)}
+        ready = {at: one.info for at, one in places.items() if one.info is not None}
+        with self._lock:
+            self._ready = ready
+        wanted: dict[tuple[int, int], dict[str, str]] = {}
+        for address, place in places.items():
+            if place.wanted is not None:
+                wanted.setdefault(place.wanted, {}).setdefault(place.store, address)
+        for (number, offset), stores in wanted.items():
+            with open_regular(self._paths[number]) as file:
+                file.seek(offset)
+                piece = number, offset, file.read(_PIECE)
+            self._run(worker.tell, self._name, "receive", *piece, workers=list(stores.values()))
+        errors = [place.error for place in places.values() if place.error is not None]
+        if errors and len(errors) == len(places):
+            raise errors[0]
+        return list(places.values())
+
+    def _look_after(self) -> tuple[float, bool]:
+        """Keep what is known of the workers up to date while there is something to do."""
+        try:
+            places = self._look()
+        except JupyterLLMError as error:
+            self._end_all(error)
+            return 0.0, False
+        self._sending.ask()
+        is_sending = any(place.wanted is not None for place in places)
+        return 0.0 if is_sending else _LOOK_S, bool(self._groups or self._waiting)
+
+    def _send(self) -> tuple[float, bool]:
+        while (group := self._next_group()) is not None:
+            rows = [(row.id, row.request) for row in group.rows]
+            try:
+                group.task = self._task("answer", (rows,), {}, [group.address])
+                group.task.add_done_callback(partial(self._take, group))
+            except EngineClosedError as error:
+                self._end(group, [error] * len(rows))
+        self._note_work()
+        return _GATHER_S, False
+
+    def _next_group(self) -> _Group | None:
+        """The next requests for the worker that has the fewest, if one has room."""
+        with self._lock:
+            load = dict.fromkeys(self._ready, 0)
+            for group in self._groups:
+                if group.address in load:
+                    load[group.address] += 1
+            free = [address for address, number in load.items() if number < _ROOM]
+            if not free or not self._waiting:
+                return None
+            size = min(_GROUP, math.ceil(len(self._waiting) / len(free)))
+            rows = [self._waiting.popleft() for _ in range(size)]
+            for row in rows:
+                row.is_sent = True
+            group = _Group(rows, min(free, key=lambda address: load[address]))
+            self._groups.add(group)
+            return group
+
+    def _task(
+        self, method: str, values: Sequence[Any], more: dict[str, Any], addresses: list[str]
+    ) -> Any:
+        """Let a worker do something; any other does it, too, if that one has gone."""
+        with _reached():
+            return self._client.submit(
+                worker.ask,
+                *(self._name, method, pickle.dumps((values, more))),
+                workers=addresses or None,
+                allow_other_workers=bool(addresses),
+                pure=False,
+            )
+
+    def _take(self, group: _Group, task: Any) -> None:
+        """Hand out what came of a group; called on a thread of dask's."""
+        try:
+            outcomes = self._outcome(task)
+        except JupyterLLMError as error:
+            outcomes = [error] * len(group.rows)
+        self._end(group, outcomes)
+        self._sending.ask()
+        self._note_work()
+
+    def _end(self, group: _Group, outcomes: list[Completion | JupyterLLMError] | None) -> None:
+        """End the rows of a group; where there was no model for it they wait again."""
+        with self._lock:
+            if group not in self._groups:  # all was ended before
+                return
+            self._groups.discard(group)
+            if outcomes is None:
+                self._ready.pop(group.address, None)  # until somebody looks again
+                left = [row for row in group.rows if not row.is_cancelled]
+                self._waiting.extendleft(reversed(left))
+                group.rows = [row for row in group.rows if row.is_cancelled]
+                outcomes = [row.snapshot() for row in group.rows]
+        for row, outcome in zip(group.rows, outcomes, strict=True):
+            row.end(outcome)
+
+    def _end_all(self, error: JupyterLLMError) -> None:
+        with self._lock:
+            rows, groups = list(self._waiting), list(self._groups)
+            self._waiting.clear()
+            self._groups.clear()
+        for group in groups:
+            rows += group.rows
+            with suppress(Exception):
+                group.task.cancel()
+        for row in rows:
+            row.end(error)
+        self._note_work()
+
+    def _cancel(self, row: _Row) -> None:
+        with self._lock:
+            row.is_cancelled = True
+            is_waiting = row in self._waiting
+            if is_waiting:
+                self._waiting.remove(row)
+            else:
+                self._to_stop.append(row.id)
+        if is_waiting:
+            row.feed.finish(row.snapshot())
+        else:
+            self._stopping.ask()
+
+    def _stop(self) -> tuple[float, bool]:
+        with self._lock:
+            rows, self._to_stop = self._to_stop, []
+        with suppress(EngineClosedError):
+            self._run(worker.tell, self._name, "stop", rows)
+        return 0.0, False
+
+    def _outcome(self, task: Any) -> Any:
+        """What came of a task; None where there was no model for it."""
+        if task.cancelled():
+            raise EngineClosedError(_UNLOADED)
+        try:
+            data = task.result()
+            outcome = None if data is None else pickle.loads(data)  # noqa: S301  as dask's own
+        except (Exception, CancelledError) as error:  # noqa: BLE001  of whatever kind
+            said = str(error).partition(". ")[0]
+            raise EngineError(f"The cluster has given a task up: {said}.") from None
+        if isinstance(outcome, JupyterLLMError):
+            raise outcome
+        return outcome
+
+    def _ask(self, method: str, *values: Any, **more: Any) -> Any:
+        """What comes of a method of the model's engine, on any worker."""
+        return self._ask_all(method, [values], **more)[0]
+
+    def _ask_all(self, method: str, calls: Sequence[tuple[Any, ...]], **more: Any) -> list[Any]:
+        """What comes of several calls, made at once."""
+        check_may_wait()
+        found: list[Any] = [None] * len(calls)
+        tasks: dict[int, Any] = {}
+        try:
+            while left := [number for number, one in enumerate(found) if one is None]:
+                self._check_open()
+                addresses = list(self._ready)
+                tasks = {n: self._task(method, calls[n], more, addresses) for n in left}
+                for number, task in tasks.items():
+                    found[number] = self._outcome(task)
+                if any(one is None for one in found):  # where it came to there is no model (yet)
+                    self._look()
+                    time.sleep(TICK_S)
+        except KeyboardInterrupt:
+            self._client.cancel(list(tasks.values()))
+            raise PromptInterrupted from None
+        return found
+
+    def _note_work(self) -> None:
+        work: Work = "writing" if self._groups else "reading" if self._waiting else "idle"
+        if work != self._work:
+            self._work = work
+            self._watchers.tell()
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Let whatever a client raises without its cluster be one exception."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        said = str(error).partition("\n")[0].removesuffix(".") or type(error).__name__
+        raise EngineClosedError(f"The cluster cannot be reached any more: {said}.") from None

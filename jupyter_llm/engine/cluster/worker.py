@@ -1,0 +1,303 @@
+"""What runs on a worker of a cluster: the plugin that holds a model there, and what it is asked.
+
+Nothing here waits on a worker's event loop: a model is loaded on a thread of its own, and a task
+that waits for answers gives its place in the worker's thread pool away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import pickle
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from distributed import Client, Worker, WorkerPlugin, get_worker, secede
+
+from jupyter_llm._version import __version__
+from jupyter_llm.common.files import open_to_fill
+from jupyter_llm.common.tables import human_size
+from jupyter_llm.common.workers import start_worker
+from jupyter_llm.errors import (
+    EngineClosedError,
+    EngineError,
+    JupyterLLMError,
+    ModelFileError,
+    NotEnoughMemoryError,
+    OptionError,
+)
+from jupyter_llm.models.fingerprint import file_sha256
+from jupyter_llm.models.inspect import inspect, parts_of
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.info import ModelInfo
+    from jupyter_llm.engine.local.engine import LocalEngine
+    from jupyter_llm.engine.options import EngineOptions
+    from jupyter_llm.engine.request import Request
+    from jupyter_llm.engine.stream import Stream
+    from jupyter_llm.models.discover import ModelEntry
+
+logger = logging.getLogger(__name__)
+
+RowId = tuple[str, int]
+"""What a request goes by on its way: the engine it was asked of, and its number there."""
+
+_MOST_STOPPED = 100_000  # requests that may be on their way still
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """How a file of a model is known on another machine."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+    @classmethod
+    def all_of(cls, path: Path, on_progress: Callable[[float], bool]) -> tuple[Self, ...]:
+        """Those of all files of a model."""
+        return tuple(
+            cls(part.name, file_sha256(part, on_progress=on_progress), part.stat().st_size)
+            for part in parts_of(path)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """How far a worker is with a model: there where it has an `info`, never where an `error`.
+
+    Else `share` of it is loaded, or `wanted`, a file by its number and from which byte on, is to be
+    sent to where `store` names; workers with one store need it once.
+    """
+
+    store: str
+    share: float = 0.0
+    info: ModelInfo | None = None
+    error: JupyterLLMError | None = None
+    wanted: tuple[int, int] | None = None
+
+
+class ModelPlugin(WorkerPlugin):
+    """Holds a model on a worker: found by its path, or else sent, and checked in both cases."""
+
+    idempotent = True  # one model is loaded once, for all that use the cluster
+
+    def __init__(
+        self, entry: ModelEntry, options: EngineOptions, files: Sequence[FileFacts]
+    ) -> None:
+        self._entry = entry
+        self._options = replace(options, checkpoints=False)  # of rows nothing is read again
+        self.files = tuple(files)
+        key = hashlib.sha256(repr((self.files, self._options)).encode()).hexdigest()[:12]
+        self.name = f"jupyter_llm {entry.name} {key}"
+
+    def setup(self, worker: Worker) -> None:
+        """Begin to load the model; returns at once, so that the worker goes on."""
+        self._worker = worker
+        scratch = Path(worker.local_directory).parent  # that all workers of a machine have
+        self._store = scratch / "jupyter_llm" / self.files[0].sha256
+        self._streams: dict[RowId, Stream] = {}
+        self._stopped: dict[RowId, None] = {}  # as a set that knows what came first
+        self._is_over = False
+        self._begin()
+
+    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002  as dask calls it
+        """Free the model's memory."""
+        self._is_over = True
+        self._fail(EngineClosedError("The model was unloaded from the cluster."))
+        if self.loaded.exception() is None:
+            await asyncio.to_thread(self.loaded.result().close)
+
+    def _begin(self) -> None:
+        self.loaded: Future[LocalEngine] = Future()
+        self._share, self._is_wanting = 0.0, False
+        start_worker(self._load, "jupyter-llm-cluster")
+
+    def _fail(self, error: JupyterLLMError) -> None:
+        with suppress(InvalidStateError):
+            self.loaded.set_exception(error)
+
+    @property
+    def deployed(self) -> Deployed:
+        """How far it is, known at once."""
+        known = Deployed(store=f"{platform.node()}:{self._store}", share=self._share)
+        if self.loaded.done() and isinstance(error := self.loaded.exception(), JupyterLLMError):
+            return replace(known, error=error)
+        if self.loaded.done() and not self.loaded.result().is_closed:
+            return replace(known, info=self.loaded.result().info)
+        if self._is_wanting:
+            for number, file in enumerate(self.files):
+                if (size := _size(self._store / file.name)) < file.size_bytes:
+                    return replace(known, wanted=(number, size))
+        if self._is_wanting or self.loaded.done():  # the file has come, or the model has failed
+            self._begin()
+        return known
+
+    def receive(self, number: int, offset: int, data: bytes) -> None:
+        """Take a piece of a file, unless somebody else has brought it."""
+        path = self._store / self.files[number].name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open_to_fill(path) as file:
+                if file.seek(0, os.SEEK_END) == offset:
+                    file.write(data)
+        except OSError as error:
+            where = f"{path} on {platform.node()} cannot be written: {error.strerror}."
+            self._fail(ModelFileError(path, where))
+
+    def answer(self, rows: Sequence[tuple[RowId, Request]]) -> list[Completion | JupyterLLMError]:
+        """Answer requests together; raises `EngineClosedError` where the model has gone."""
+        engine, streams = self.loaded.result(), []
+        try:
+            for row, request in rows:
+                streams.append(engine.submit(request))
+                self._streams[row] = streams[-1]
+                if row in self._stopped:
+                    streams[-1].cancel()
+            return [_outcome(stream) for stream in streams]
+        finally:
+            for row, _ in rows:
+                self._streams.pop(row, None)
+                self._stopped.pop(row, None)
+
+    def stop(self, rows: Sequence[RowId]) -> None:
+        """Cancel requests, also those that come later."""
+        for row in rows:
+            self._stopped[row] = None
+            if (stream := self._streams.get(row)) is not None:
+                stream.cancel()
+        while len(self._stopped) > _MOST_STOPPED:
+            del self._stopped[next(iter(self._stopped))]
+
+    def forget(self) -> None:
+        """Let the model forget what it has read, if it is there."""
+        if self.deployed.info is not None:
+            self.loaded.result().forget()
+
+    def _load(self) -> None:
+        from jupyter_llm.engine.local.engine import LocalEngine
+
+        def on_progress(share: float) -> None:
+            self._share = share
+            if self._is_over:
+                raise EngineClosedError
+
+        try:
+            if (path := self._find()) is None:
+                self._is_wanting = True
+                return
+            entry, options = replace(self._entry, path=path), self._checked(path)
+            engine = LocalEngine(entry, options, on_progress=on_progress)
+        except JupyterLLMError as error:
+            self._fail(error)
+        except Exception as bug:
+            logger.exception("Loading %s on a worker failed", self._entry.name)
+            self._fail(EngineError(f"Loading {self._entry.name} on a worker failed: {bug}."))
+        else:
+            try:
+                self.loaded.set_result(engine)
+            except InvalidStateError:  # it is not wanted any more
+                engine.close()
+
+    def _find(self) -> Path | None:
+        """Where the model is on this machine: at the path it has elsewhere, or where it is sent."""
+        for folder in (self._entry.path.parent, self._store):
+            paths = [folder / file.name for file in self.files]
+            if [_size(path) for path in paths] != [file.size_bytes for file in self.files]:
+                continue
+            found = [file_sha256(path, on_progress=lambda _: not self._is_over) for path in paths]
+            if found == [file.sha256 for file in self.files]:
+                return paths[0]
+            if folder == self._store:
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                what = f"{self._entry.name} has come to {platform.node()} damaged"
+                raise ModelFileError(paths[0], f"{what}. Ask again to send it anew.")
+        return None
+
+    def _checked(self, path: Path) -> EngineOptions:
+        """The options to load it with, which leave the worker below what it is paused at."""
+        import psutil
+
+        from jupyter_llm.engine.local.memory import plan_load
+        from jupyter_llm.engine.local.resident import free_beside
+
+        num_threads = self._options.n_threads or self._worker.state.nthreads
+        options, memory = replace(self._options, n_threads=num_threads), self._worker.memory_manager
+        if not (limit := memory.memory_limit):
+            return options
+        left = int(limit * (memory.memory_pause_fraction or 1)) - psutil.Process().memory_info().rss
+        file, free = inspect(path), free_beside([])
+        room = replace(free, ram_bytes=max(0, min(left, free.ram_bytes)))
+        try:
+            promised = plan_load(file, options, room).promised.total  # what may come later
+            room = replace(room, ram_bytes=max(0, room.ram_bytes - promised))
+            return replace(options, n_ctx=plan_load(file, options, room).n_ctx)
+        except NotEnoughMemoryError as error:
+            limits = f"{human_size(limit)}, of which {human_size(max(left, 0))} are left"
+            error.args = (f"{error} Its worker has a memory_limit of {limits}.",)
+            raise
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # there is none
+        return 0
+
+
+def _outcome(stream: Stream) -> Completion | JupyterLLMError:
+    error = stream.future.exception()
+    is_its_own = isinstance(error, JupyterLLMError) and not isinstance(error, EngineClosedError)
+    return error if is_its_own else stream.future.result()  # type: ignore[return-value]
+
+
+def check_client(client: object) -> None:
+    """Refuse what is no client of a cluster, or one that cannot be waited for."""
+    if not isinstance(client, Client):
+        kind = type(client).__name__
+        raise OptionError(f"client= is a Client of dask.distributed, not a {kind}.")
+    if client.asynchronous:
+        raise OptionError("client= is a Client that was not made with asynchronous=True.")
+    if client.status != "running":
+        raise OptionError(f"The client is {client.status}. Make a new one: Client(…).")
+
+
+# What a client calls on workers, by `Client.run` or as a task. Values go along as bytes: dask would
+# look for its own keys in texts.
+
+
+def look(name: str, dask_worker: Worker) -> Deployed | str:
+    """How far a worker is with a model; the version of this package if it knows nothing of it."""
+    plugin = dask_worker.plugins.get(name)
+    return plugin.deployed if isinstance(plugin, ModelPlugin) else __version__
+
+
+async def tell(name: str, method: str, *values: Any, dask_worker: Worker) -> None:
+    """Call the plugin of a model, if there is one."""
+    if (plugin := dask_worker.plugins.get(name)) is not None:
+        await asyncio.to_thread(getattr(plugin, method), *values)
+
+
+def ask(name: str, method: str, values: bytes) -> bytes | None:
+    """What comes of `answer`, or of a method of the engine, as a task; None without a model."""
+    plugin = get_worker().plugins.get(name)
+    secede()
+    if not isinstance(plugin, ModelPlugin):
+        return None
+    try:
+        owner = plugin if method == "answer" else plugin.loaded.result()
+        those, more = pickle.loads(values)  # noqa: S301  as all that dask sends
+        return pickle.dumps(getattr(owner, method)(*those, **more))
+    except EngineClosedError:
+        return None
+    except JupyterLLMError as error:
+        return None if plugin.deployed.info is None else pickle.dumps(error)

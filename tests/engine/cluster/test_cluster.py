@@ -1,0 +1,299 @@
+"""A model on the workers of a real cluster: two processes of this machine, that may die."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from distributed import Client
+from support.clusters import RowLog, computed, kill_one, plugins_of, scratch_of, started
+from support.engines import load
+from support.interrupts import interrupt_main
+from support.waiting import until
+
+from jupyter_llm import llm
+from jupyter_llm.common.bars import Step
+from jupyter_llm.engine.cluster import engine as cluster_engine
+from jupyter_llm.engine.cluster.engine import ClusterEngine
+from jupyter_llm.engine.cluster.worker import FileFacts
+from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.options import EngineOptions, SamplingParams
+from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.errors import (
+    ContextOverflowError,
+    EngineClosedError,
+    ModelFileError,
+    NotEnoughMemoryError,
+    OptionError,
+)
+from jupyter_llm.models.discover import find_model
+from jupyter_llm.structured.columns import ColumnError
+
+OPTIONS = EngineOptions(n_ctx=512, flash_attention=True)
+TEMPLATE = "Turn this: {{item}}"
+SHORT: dict[str, Any] = {"temperature": 0, "max_tokens": 3}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "rows"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[Client]:
+    """Two workers that are processes of their own, for all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("workers")))
+        with started(tmp_path_factory.mktemp("scratch"), n_workers=2, processes=True) as client:
+            client.register_plugin(RowLog(log), "row log")
+            yield client
+
+
+@pytest.fixture
+def client(shared: Client, log: Path) -> Iterator[Client]:
+    """The workers, whose models are gone after the test."""
+    log.write_text("")
+    yield shared
+    llm.unload()
+
+
+@contextmanager
+def opened(client: Client, path: Path, **options: Any) -> Iterator[ClusterEngine]:
+    engine = ClusterEngine(client, find_model(path), replace(OPTIONS, **options))
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def asked(text: str, **sampling: Any) -> Request:
+    params = SamplingParams(temperature=0, ignore_eos=True, **sampling)
+    return Request(prompt=(Message("user", text),), params=params)
+
+
+def is_ready(engine: ClusterEngine, count: int) -> bool:
+    engine._look()
+    return len(engine._ready) == count
+
+
+def test_a_map_gives_what_one_model_gives_in_order_on_all_workers(
+    client: Client, tiny_gguf: Path, log: Path
+) -> None:
+    rows = [f"row {n}" for n in range(80)]
+    steps: list[Step] = []
+    ask = partial(llm.map, rows, TEMPLATE, model=str(tiny_gguf), seed=1, max_tokens=3)
+    told = ask(client=client, show_progress=steps.append)
+    assert {step.text.partition(":")[0] for step in steps} >= {"Loading tiny on 2 workers"}
+    assert set(computed(log).values()) == {1}
+    assert len(computed(log)) == 80
+    assert llm.current.loaded == ()  # nothing here
+    assert ask(client=client) == told  # as kept
+    assert len(computed(log)) == 80
+    assert ask(keep=False) == told  # by a model of this process
+
+
+def test_what_is_known_of_a_model_comes_from_a_worker(client: Client, tiny_gguf: Path) -> None:
+    local = load(tiny_gguf, n_ctx=512, flash_attention=True)
+    with opened(client, tiny_gguf) as engine:
+        prompt = (Message("user", "Hello"),)
+        assert engine.info.path == tiny_gguf
+        assert engine.info.num_at_once >= 256
+        assert engine.format(prompt) == local.format(prompt)
+        assert engine.tokenize(prompt) == local.tokenize(prompt)
+        assert engine.count_tokens(prompt) == local.count_tokens(prompt)
+        assert engine.tokenize_texts(["a", ""]) == local.tokenize_texts(["a", ""])
+        assert [one.text for one in engine.score(prompt, ["a", "b"])] == ["a", "b"]
+        texts = [f"text {n}" for n in range(150)]
+        assert np.allclose(engine.embed(texts), local.embed(texts), atol=1e-4)
+        assert engine.embed([]).shape == local.embed([]).shape
+        engine.prefill(asked("a"))
+        engine.forget()
+        assert engine.status().num_running == 0
+
+
+def test_a_row_that_fails_is_its_own_error(client: Client, tiny_gguf: Path) -> None:
+    with pytest.raises(ColumnError) as caught:
+        llm.map(["a", "b " * 9000, "c"], TEMPLATE, model=str(tiny_gguf), client=client, **SHORT)
+    (number, error), *others = caught.value.errors.items()
+    assert not others
+    assert number == 1
+    assert isinstance(error, ContextOverflowError)
+    assert error.num_tokens > error.n_ctx  # as it was there
+
+
+def test_other_calls_of_columns_go_to_the_workers_too(client: Client, tiny_gguf: Path) -> None:
+    texts = [f"text {n}" for n in range(12)]
+    more: Any = {"model": str(tiny_gguf), "client": client}
+    assert len(llm.filter(texts, "it is long", threshold=0, **more)) == 12
+    assert len(llm.top_k(texts, "long", 2, **more)) == 2
+    assert len(llm.join(texts, texts, "same", candidates=2, threshold=0, **more)) == 24
+    assert llm.reduce(texts, "Sum up", temperature=0, max_tokens=2, **more)
+    assert llm.current.loaded == ()
+
+
+def test_an_interrupt_stops_all_workers_and_the_same_call_goes_on(
+    client: Client, tiny_gguf: Path, log: Path
+) -> None:
+    rows = [f"row {n}" for n in range(300)]
+    ask = partial(llm.map, rows, TEMPLATE, model=str(tiny_gguf), client=client)
+    ask = partial(ask, temperature=0, max_tokens=40, ignore_eos=True)
+
+    def interrupt() -> None:
+        until(lambda: len(computed(log)) > 100)
+        interrupt_main()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(PromptInterrupted) as caught:
+        ask()
+    thread.join()
+    engine = llm.current.get(str(tiny_gguf), client=client)
+    assert isinstance(engine, ClusterEngine)
+    until(lambda: not engine._groups)  # nothing runs on
+    num_before = len(computed(log))
+    assert num_before < 300
+    told: Any = caught.value.best
+    done = [row for row, value in zip(rows, told, strict=True) if value is not None]
+    assert done
+    again = ask()
+    twice = {row for row, number in computed(log).items() if number > 1}
+    assert not twice & {TEMPLATE.replace("{{item}}", row) for row in done}
+    assert [one for one in again if one is None] == []
+    for row, first, second in zip(rows, told, again, strict=True):
+        assert first in (None, second), row
+
+
+def test_one_request_is_cancelled_alone(client: Client, tiny_gguf: Path) -> None:
+    with opened(client, tiny_gguf, n_ctx=8192) as engine:
+        long = engine.submit(asked("a", max_tokens=None))
+        until(lambda: long.progress.state == "reading")
+        long.cancel()
+        short = engine.submit(asked("b", max_tokens=2))
+        assert short.result(60).finish_reason == "length"
+        assert long.result(60).finish_reason == "cancelled"
+        held = [engine.submit(asked(str(n), max_tokens=None)) for n in range(200)]
+        for stream in held:
+            stream.cancel()
+        assert {stream.result(60).finish_reason for stream in held} == {"cancelled"}
+        until(lambda: engine.work == "idle")
+
+
+def test_a_worker_that_dies_loses_nothing_but_its_running_rows(
+    client: Client, tiny_gguf: Path, log: Path
+) -> None:
+    survive(client, tiny_gguf, log, num_rows=300, kills=[100])
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_2_000_rows_survive_two_dead_workers(client: Client, tiny_gguf: Path, log: Path) -> None:
+    survive(client, tiny_gguf, log, num_rows=2000, kills=[500, 1200])
+
+
+def survive(client: Client, model: Path, log: Path, *, num_rows: int, kills: list[int]) -> None:
+    rows = [f"row {n}" for n in range(num_rows)]
+    left = list(kills)
+
+    def look(_step: Step) -> None:
+        if left and len(computed(log)) > left[0]:
+            left.pop(0)
+            kill_one(client)
+
+    told = llm.map(rows, TEMPLATE, model=str(model), client=client, show_progress=look, **SHORT)
+    assert not left
+    assert len(told) == num_rows
+    assert None not in told
+    counts = computed(log)
+    assert len(counts) == num_rows
+    running = cluster_engine._ROOM * cluster_engine._GROUP
+    twice = sum(number - 1 for number in counts.values())
+    print(f"computed twice: {twice} of {num_rows} rows, {len(kills)} workers killed")
+    assert twice <= len(kills) * running
+    until(lambda: len(client.scheduler_info()["workers"]) == 2)
+
+
+def test_a_model_that_was_unloaded_by_somebody_is_loaded_again(
+    client: Client, tiny_gguf: Path
+) -> None:
+    with opened(client, tiny_gguf) as engine, opened(client, tiny_gguf) as other:
+        until(lambda: is_ready(engine, 2))
+        other.close()
+        assert engine.submit(asked("a", max_tokens=2)).result(60).finish_reason == "length"
+        engine.close()
+        with pytest.raises(EngineClosedError):
+            engine.submit(asked("a"))
+
+
+def test_a_file_that_is_not_there_is_sent_once_to_a_machine_and_checked(
+    client: Client, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_gguf.parent)  # the workers are elsewhere
+    monkeypatch.setattr(cluster_engine, "_PIECE", tiny_gguf.stat().st_size // 3 + 1)
+    entry = replace(find_model(tiny_gguf), path=Path(tiny_gguf.name))
+    (store,) = set(client.run(scratch_of).values())
+    facts = FileFacts.all_of(entry.path, lambda _share: True)
+    sent = Path(store) / "jupyter_llm" / facts[0].sha256 / tiny_gguf.name
+    sent.parent.mkdir(parents=True)
+    sent.write_bytes(bytes(facts[0].size_bytes))  # not what was sent
+    with pytest.raises(ModelFileError, match="damaged"):
+        ClusterEngine(client, entry, OPTIONS)
+    steps: list[Step] = []
+    engine = ClusterEngine(client, entry, OPTIONS, show=steps.append)
+    assert sent.read_bytes() == tiny_gguf.read_bytes()
+    assert "Sending tiny" in {step.text.partition(":")[0] for step in steps}
+    assert engine.submit(asked("a", max_tokens=2)).result(60).text
+    until(lambda: is_ready(engine, 2))
+    engine.close()
+
+
+def test_a_worker_without_the_memory_says_so_before_anything_is_loaded(
+    tiny_gguf: Path, tmp_path: Path
+) -> None:
+    with started(tmp_path, n_workers=1, processes=False, memory_limit="64MB") as client:
+        with pytest.raises(NotEnoughMemoryError, match=r"memory_limit of 64\.0 MB, of which 0 B"):
+            ClusterEngine(client, find_model(tiny_gguf), OPTIONS)
+        assert not [
+            one for names in client.run(plugins_of).values() for one in names if "tiny" in one
+        ]
+
+
+def test_what_is_no_good_client_is_refused(
+    client: Client, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = partial(llm.map, ["a"], TEMPLATE, model=str(tiny_gguf))
+    with pytest.raises(OptionError, match=r"a Client of dask\.distributed, not a str"):
+        ask(client="tcp://…")
+    monkeypatch.setattr(cluster_engine, "__version__", "0.0")
+    with pytest.raises(OptionError, match=r"Install jupyter-llm==0\.0 where"):
+        ask(client=client)
+    assert client.cluster is not None
+    gone = Client(client.cluster.scheduler_address)
+    gone.close()
+    with pytest.raises(OptionError, match="The client is closed"):
+        ask(client=gone)
+
+
+def test_a_cluster_that_goes_ends_the_map_and_keeps_what_is_done(
+    tiny_gguf: Path, tmp_path: Path
+) -> None:
+    rows = [f"row {n}" for n in range(400)]
+    ask = partial(llm.map, rows, TEMPLATE, model=str(tiny_gguf), **SHORT)
+    with started(tmp_path, n_workers=1, processes=False) as client:
+
+        def look(step: Step) -> None:
+            if " of 400 rows" in step.text and not step.text.startswith("0 "):
+                client.close()
+
+        with suppress(RuntimeError), pytest.raises(EngineClosedError):
+            ask(client=client, show_progress=look)
+    with started(tmp_path, n_workers=1, processes=False) as client:
+        assert len(ask(client=client)) == 400
+    llm.unload()

@@ -1,0 +1,64 @@
+"""Clusters on this machine, and what is called on their workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
+
+from jupyter_llm.engine.request import Request
+from jupyter_llm.engine.stream import Stream
+
+
+class RowLog(WorkerPlugin):
+    """Notes each prompt that a worker's model is given, as a line of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002
+        from jupyter_llm.engine.local.engine import LocalEngine
+
+        submit = LocalEngine.submit
+
+        def noted(engine: LocalEngine, request: Request) -> Stream:
+            if isinstance(request.prompt, tuple):
+                with self.path.open("a") as log:
+                    log.write(f"{request.prompt[-1].content}\n")
+            return submit(engine, request)
+
+        LocalEngine.submit = noted  # type: ignore[assignment, method-assign]
+
+
+@contextmanager
+def started(scratch: Path, **options: Any) -> Iterator[Client]:
+    """A cluster of workers with one thread each."""
+    quiet = {"dashboard_address": ":0", "silence_logs": 50, "threads_per_worker": 1}
+    with (
+        LocalCluster(local_directory=str(scratch), **quiet, **options) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def computed(log: Path) -> Counter[str]:
+    """How often each row was given to a model."""
+    return Counter(log.read_text().splitlines())
+
+
+def kill_one(client: Client) -> None:
+    os.kill(min(client.run(os.getpid).values()), signal.SIGKILL)
+
+
+def scratch_of(dask_worker: Worker) -> str:
+    return str(Path(dask_worker.local_directory).parent)
+
+
+def plugins_of(dask_worker: Worker) -> list[str]:
+    return list(dask_worker.plugins)
