@@ -46,7 +46,7 @@ def read_again(
         if not completion.text or record is None:
             raise NotReplayable("there is nothing in it")  # noqa: TRY301
         if completion.reasoning:
-            told = "the model thought first; ask with logprobs=5, and they come with it"
+            told = "the model thought first; --show-tokens in a cell has them with the answer"
             raise NotReplayable(told)  # noqa: TRY301
         params = replace(
             record.params,
