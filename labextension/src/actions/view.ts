@@ -317,12 +317,7 @@ export class View {
         this.#button(trans.__("Insert below"), () => this.accept(), fit === "below");
         this.#button(trans.__("Insert below and run"), () => this.accept(true));
       }
-      this.#buttons.append(
-        copyButton(
-          () => source,
-          () => {},
-        ),
-      );
+      this.#buttons.append(copyButton(() => source));
     }
     if (isHere) this.#button(trans.__("Again"), () => this.again());
     this.#chatButton();

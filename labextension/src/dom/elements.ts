@@ -91,7 +91,7 @@ export function createBar(): { element: HTMLElement; show: (share: number | null
 }
 
 /** Make a button that copies a text, and says whether that worked. */
-export function copyButton(text: () => string, say: (text: string) => void): HTMLButtonElement {
+export function copyButton(text: () => string, say = (_: string) => {}): HTMLButtonElement {
   const button = makeButton(trans.__("Copy"), async () => {
     const word = (await copyText(text())) ? trans.__("Copied") : trans.__("Not copied");
     flash(button, word);
