@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CUT = {
-    "length": "cut off after {}; `max_tokens=` allows more",
-    "repetition": "ended after {}, since it had begun to repeat itself; `may_repeat=True` goes on",
+    "length": "cut off after {}; `max_tokens=` (`-n`) allows more",
+    "repetition": "ended after {}: it repeats itself; `may_repeat=True` (`--may-repeat`) goes on",
     "cancelled": "stopped after {}",
 }
 

@@ -85,7 +85,9 @@ def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Co
         return completion
     view = _view()
     completion = watch(stream, view)
-    notes = (cut_off(completion), str(completion.usage) if options.stats else "")
+    is_told = asked is stream or completion.finish_reason == "stop"  # else its error says it
+    ended = cut_off(completion) if is_told else ""
+    notes = (ended, str(completion.usage) if options.stats else "")
     view.close(completion.text, "; ".join(filter(None, notes)))
     asked.result()  # which says what is wrong with it
     return completion

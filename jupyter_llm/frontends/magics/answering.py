@@ -49,7 +49,7 @@ def write(
     stream, sent = chat.send(asked, show_progress=view.progress)
     with stream:
         completion = watch(stream, view)
-    notes = list(_notes(sent, completion, options, note))
+    notes = list(_notes(sent, completion, options, note, has_shape=shape is not None))
     records = [completion.provenance] if completion.provenance is not None else []
     if options.below or options.replace:
         is_cut_off, namespace = completion.finish_reason != "stop", user_namespace()
@@ -149,8 +149,11 @@ def _landing(view: View, text: str, completion: Completion | None) -> Iterator[N
         raise PromptInterrupted(completion) from None
 
 
-def _notes(sent: Sending, completion: Completion, options: Options, note: str) -> Iterator[str]:
-    yield from filter(None, (cut_off(completion),))
+def _notes(
+    sent: Sending, completion: Completion, options: Options, note: str, *, has_shape: bool = False
+) -> Iterator[str]:
+    if not has_shape or completion.finish_reason == "stop":  # else its error says it
+        yield from filter(None, (cut_off(completion),))
     if sent.draft.is_alone:
         yield "alone; -c all tells the notebook"
     yield from _left_out(sent, options)

@@ -129,6 +129,8 @@ def test_what_came_of_an_answer_that_is_none_stays_in_sight(
     scripted.replies.append("word " * 40)
     cell = run(shell, "%llm --schema Person -n 3 -o out Who?", raises=ShapeError)
     assert "cut off" in str(cell.error)
+    assert "-n" in str(cell.error)
+    assert "cut off" not in str(cell.displays[-1])  # it is told once
     assert shell.user_ns["out"] == "before"
 
 
