@@ -57,15 +57,13 @@ def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
     from jupyter_llm.api import llm
 
     said = llm.current.project().prompting
+    shape = written_shape(vars(options), {})
     for name in (*_SAMPLING, "system", "stats"):
-        if getattr(options, name, None) is None:
+        if getattr(options, name, None) is None and (shape is not None or name != "reason"):
             setattr(options, name, said.get(name))
     if options.no_think:
         options.think = False
-    given = {name: getattr(options, name) for name in _SAMPLING}
-    given["schema"] = written_shape(vars(options), {})
-    if given["schema"] is None and options.reason and said.get("reason") == options.reason:
-        given["reason"] = 0  # the project says it of answers with a shape
+    given = {name: getattr(options, name) for name in _SAMPLING} | {"schema": shape}
     return {name: value for name, value in given.items() if value is not None}
 
 
