@@ -144,3 +144,48 @@ test("why a model could not be loaded is kept for whoever looks later", async ()
   await assert.rejects(model.use("other", "chat"));
   assert.equal(model.problem, "too large");
 });
+
+/** A line where no model can be loaded. */
+class RefusingLine extends FakeLine {
+  fail = (/** @type {string} */ _reason) => {};
+
+  /** @param {any} request */
+  request(request) {
+    const sent = super.request(request);
+    if (request.type !== "use-model") return sent;
+    const reply = new Promise((_, reject) => {
+      this.fail = (reason) => reject(new Error(reason));
+    });
+    return { ...sent, reply };
+  }
+}
+
+test("why a model was not loaded is said at the kernel that was asked, and nowhere else", async () => {
+  const [model, one] = [new ModelStatus(), /** @type {any} */ (new RefusingLine())];
+  model.follow(one);
+  const used = model.use("large", "chat");
+  model.follow(fake());
+  one.fail("It does not fit.");
+  await assert.rejects(used);
+  assert.equal(model.problem, "");
+  model.follow(one);
+  const again = model.use("large", "chat");
+  one.fail("It does not fit.");
+  await assert.rejects(again);
+  assert.equal(model.problem, "It does not fit.");
+  model.follow(fake());
+  assert.equal(model.problem, "");
+});
+
+test("to stop a load leaves no problem", async () => {
+  const [model, one] = [new ModelStatus(), /** @type {any} */ (new RefusingLine())];
+  model.follow(one);
+  const used = model.use("large", "chat");
+  assert.ok(model.canStop);
+  model.stop();
+  assert.deepEqual(one.asked.at(-1), { type: "stop", target: "page-2" });
+  one.fail("Stopped.");
+  await assert.rejects(used);
+  assert.equal(model.problem, "");
+  assert.equal(model.canStop, false);
+});

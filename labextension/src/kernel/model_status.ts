@@ -42,6 +42,7 @@ export class ModelStatus {
     if (line !== this.#line) {
       this.#line?.request({ type: "watch-activity", is_on: false });
       this.status = this.models = null;
+      this.problem = "";
     }
     this.#line = line;
     line?.request({ type: "watch-activity", is_on: true });
@@ -79,7 +80,7 @@ export class ModelStatus {
     try {
       await reply;
     } catch (error) {
-      this.problem = (error as Error).message;
+      if (this.#load?.id === id && this.canStop) this.problem = (error as Error).message;
       throw error;
     } finally {
       if (this.#load?.id === id) this.#load = null;
@@ -102,6 +103,8 @@ export class ModelStatus {
   /** Stop loading the model that was chosen. */
   stop(): void {
     if (this.#load) this.#load.line.request({ type: "stop", target: this.#load.id });
+    this.#load = null; // what comes of it is no news
+    this.#tell();
   }
 
   #tell(): void {
