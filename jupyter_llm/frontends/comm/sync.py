@@ -174,7 +174,7 @@ class KernelSide(Part):
             if answer is not None:
                 self._answers[job.id] = answer
             else:  # it is ours, and in a chat commands are typed without the magic
-                markdown = markdown.replace("`%llm /", "`/")
+                markdown = markdown.replace("`%%llm /", "`/").replace("`%llm /", "`/")
             self._put_notice(job, markdown, **more)
         self.measure()
 
