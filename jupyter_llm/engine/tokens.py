@@ -82,6 +82,19 @@ class ShownTokens:
         others = sorted(probabilities.items(), key=lambda item: -item[1])
         return cls((_piece(text, probabilities[text], others),))
 
+    @property
+    def shown(self) -> tuple[LikelyPiece, ...]:
+        """As many of the pieces as a page shows."""
+        return self.pieces[:_MOST_TOKENS]
+
+    @property
+    def summary(self) -> str:
+        """How many tokens there are, how many were not sure, and whether all are shown."""
+        num_unsure = sum(piece.band > 0 for piece in self.pieces)
+        is_cut = len(self.pieces) > _MOST_TOKENS
+        more = f"; the first {_MOST_TOKENS} are shown" if is_cut else ""
+        return f"{count_of(len(self.pieces), 'token')}, {num_unsure} below 90 %{more}."
+
     def __repr__(self) -> str:
         """The text, with the probability behind each token that was not sure."""
         return "".join(
@@ -90,7 +103,7 @@ class ShownTokens:
         )
 
     def _repr_html_(self) -> str:
-        shown, num_more = self.pieces[:_MOST_TOKENS], len(self.pieces) - _MOST_TOKENS
+        shown, num_more = self.shown, len(self.pieces) - _MOST_TOKENS
         unsure = [piece for piece in shown if piece.band]
         more = f"<p>… and {count_of(num_more, 'more token')}</p>" if num_more > 0 else ""
         legend = " ".join(f'<span style="{look}">{name}</span>' for _, name, look in _BANDS)

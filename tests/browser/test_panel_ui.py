@@ -153,8 +153,8 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
 def test_the_probabilities_of_an_answer_are_told_by_lines_and_in_words(chat: PanelPage) -> None:
     chat.open(a_snapshot(a_turn(1), a_turn(2)))
     chat.button("Probabilities").nth(1).click()
-    assert chat.wait_for("send")["text"] == "/tokens 2"
-    notice = {**TOKENS, "id": chat.last_id("send")}
+    assert chat.wait_for("send")["text"] == "/tokens 2"  # by its place
+    notice = {**TOKENS, "id": chat.last_id("send"), "after": 3}
     chat.tell(notice)
     tokens = chat.panel.get_by_role("option")
     expect(tokens).to_have_text(["The sky", " is blue↵\n", "<b>[U+202E]"], use_inner_text=True)

@@ -169,7 +169,7 @@ class ChatLine(Line):
         elif isinstance(answer, Completion):
             notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
         elif isinstance(answer, ShownTokens):
-            notify("", tokens=list(answer.pieces))
+            notify(answer.summary, tokens=list(answer.shown))
         elif isinstance(answer, Offer):
             notify(answer.markdown, choices=answer.choices)
         else:

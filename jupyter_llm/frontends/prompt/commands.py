@@ -238,11 +238,11 @@ def _complete(call: Call) -> Completion:
 
 def _tokens(call: Call) -> ShownTokens:
     """How likely each token of an answer was, asked with log-probabilities or not."""
-    number, turns = _name(call), call.chat.turns
-    if not turns or not (number.isdecimal() or not number):
+    turns = {str(place): turn for place, turn in enumerate(call.chat.turns, 1)}
+    turn = turns.get(_name(call) or str(len(turns)))
+    if turn is None:
         hint = "Its answers are counted from 1 on." if turns else "It has no answer yet."
         raise MagicUsageError(f"/tokens shows an answer of chat {call.chat.name!r}.", hint)
-    turn = call.chat.turn(int(number)) if number else turns[-1]
     answer = call.llm.read_again(turn.completion, show_progress=call.show_progress)
     return answer.show_tokens()
 

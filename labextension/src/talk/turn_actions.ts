@@ -36,7 +36,9 @@ export class TurnActions {
     this.#whole.append(
       copyButton(() => this.#turn?.text ?? "", say),
       this.#insertAll,
-      makeButton(trans.__("Probabilities"), () => store.send(`/tokens ${number}`)),
+      makeButton(trans.__("Probabilities"), () => {
+        store.send(`/tokens ${store.state.path.indexOf(number) + 1}`);
+      }),
       createAnswerAgain((sampling) => store.regenerate(number, sampling)),
       this.#edit,
       this.#deleteButton(number),

@@ -10,6 +10,7 @@ from support.front_end import FrontEnd, MakeFront
 from support.shell import run
 
 from jupyter_llm import llm
+from jupyter_llm.engine import tokens
 
 
 @pytest.fixture
@@ -86,11 +87,19 @@ def test_the_status_follows_the_cells_that_run_and_are_hidden(
 
 
 def test_the_probabilities_of_an_answer_are_those_of_its_tokens(
-    make_live_front: MakeFront,
+    make_live_front: MakeFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front = make_live_front(max_tokens=6, seed=1, context="none")
     turn = front.say("Hello?")
     notice = front.command(f"/tokens {turn['number']}")
     assert "".join(token["text"] for token in notice["tokens"]) == turn["text"]
     assert all(0 <= token["probability"] <= 1 and token["told"] for token in notice["tokens"])
+    assert notice["markdown"].startswith(f"{len(notice['tokens'])} tokens, ")  # it is read out
     assert "counted from 1" in front.command("/tokens x")["markdown"]
+    assert front.regenerate(turn["number"], seed=2)["number"] == 2
+    assert "counted from 1" in front.command("/tokens 2")["markdown"]
+    monkeypatch.setattr(tokens, "_MOST_TOKENS", 3)
+    notice = front.command("/tokens 1")  # by its place, as in a transcript
+    assert "".join(token["text"] for token in notice["tokens"]) in front.texts[0]
+    assert len(notice["tokens"]) == 3
+    assert "the first 3 are shown" in notice["markdown"]
