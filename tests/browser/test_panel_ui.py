@@ -462,6 +462,17 @@ def insecure_chat(page: Page, panel_address: str, panel_folder: Path) -> PanelPa
 
 
 def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) -> None:
+def test_a_value_is_copied_without_the_fence_that_it_is_shown_in(insecure_chat: PanelPage) -> None:
+    texts = ('```json\n{"a": 1}\n```', "```\n1\n```\n\n```\n2\n```")
+    insecure_chat.open(a_snapshot(a_turn(1, text=texts[0]), a_turn(2, text=texts[1])))
+    for number, copied in enumerate(('{"a": 1}', texts[1])):
+        actions = insecure_chat.panel.locator(".jllm-turn-actions").nth(number)
+        actions.get_by_role("button", name="Copy").click()
+        insecure_chat.box.press("ControlOrMeta+v")
+        expect(insecure_chat.box).to_have_value(copied)
+        insecure_chat.box.fill("")
+
+
     insecure_chat.open(a_snapshot(a_turn(1, text="One.\n\nTwo.")))
     assert not insecure_chat.page.evaluate("() => isSecureContext")
     insecure_chat.button("Copy").click()

@@ -34,7 +34,7 @@ export class TurnActions {
       "Each piece of code in a cell of its own, below the active cell",
     );
     this.#whole.append(
-      copyButton(() => this.#turn?.text ?? "", say),
+      copyButton(() => unfenced(this.#turn?.text ?? ""), say),
       this.#insertAll,
       makeButton(trans.__("Probabilities"), () => {
         store.send(`/tokens ${store.state.path.indexOf(number) + 1}`);
@@ -98,4 +98,9 @@ export class TurnActions {
     });
     return make("span", "jllm-delete", button, question);
   }
+}
+
+/** What stands in a fence, where that is all there is. */
+function unfenced(text: string): string {
+  return text.replace(/^(`{3,})(?!`).*\n((?:(?!\1).*\n)*?(?!\1).*)\n\1\s*$/, "$2");
 }
