@@ -37,6 +37,7 @@ _QUOTED = re.compile(
 _ESCAPES = {"n": "\n", "t": "\t"}
 _DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
 _ASSIGNMENT = re.compile(r"\s*((?=[^\s<]*[^\W\d])\w[^\s<]*)\s*<<(?=\s|$)")  # no number
+_JSON = re.compile(r"\s*(?:-f|--format)[ =]?json\s")
 _TRAILING = re.compile(r"\s(--?[A-Za-z][\w-]*(?:[ =]\S+)?)\s*\Z")
 
 
@@ -302,10 +303,11 @@ def _take_options(
 
 
 def shapes_answer(line: str) -> bool:
-    """Whether a line begins with an option that says what the answer is to look like."""
+    """Whether a line begins with an option for an answer with a shape."""
     word = _WORD.match(line)
     option = _BY_NAME.get(_name_and_value(word[1])[0]) if word is not None else None
-    return option is not None and option.key in SHAPING
+    is_shaping = option is not None and option.key in (*SHAPING, "reason")
+    return is_shaping or _JSON.match(line) is not None
 
 
 def flags_in(name: str, argument: str, known: Sequence[str]) -> tuple[frozenset[str], str]:
