@@ -348,7 +348,13 @@ test("every order is what the kernel reads", () => {
   const orders = [
     [
       "send-edit",
-      () => store.send("How many columns does @df have?", { after: 0, seed: 42, temperature: 0.2 }),
+      () =>
+        store.send("How many columns does @df have?", {
+          after: 0,
+          like: 2,
+          seed: 42,
+          temperature: 0.2,
+        }),
     ],
     ["regenerate", () => store.regenerate(2, { seed: 7, temperature: 0 })],
     ["stop", () => store.stop(2)],
@@ -590,7 +596,7 @@ test("nobody is told of a draft that waits or fails", async () => {
   ready();
   const told = store.draft("How m", { isAlone: true });
   const { id, ...draft } = kernel.last("draft");
-  const along = { cell: null, after: null, attachments: [], is_alone: true };
+  const along = { cell: null, attachments: [], is_alone: true };
   assert.deepEqual(draft, { type: "draft", text: "How m", ...along });
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);

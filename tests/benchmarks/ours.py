@@ -85,9 +85,7 @@ class _PanelTalk:
             key_s += KEY_S
             if due_s < key_s:
                 _wait_until(due_s)
-                self._tell(
-                    "draft", text=text, cell=None, after=None, attachments=[], is_alone=False
-                )
+                self._tell("draft", text=text, cell=None, attachments=[], is_alone=False)
                 due_s = math.inf
             _wait_until(key_s)
         return self.turn(question, max_tokens)
@@ -98,7 +96,7 @@ class _PanelTalk:
             self._heard.get()
         num_before = len(self._chat.turns)
         more: dict[str, Any] = {"seed": None, "temperature": None, "is_alone": False, "by": ""}
-        self._tell("send", text=question, after=None, attachments=[], **more)
+        self._tell("send", text=question, after=None, like=None, attachments=[], **more)
         reply = time_pieces(self._pieces(), max_tokens)
         while len(self._chat.turns) == num_before:
             time.sleep(0.001)

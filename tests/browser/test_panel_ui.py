@@ -117,6 +117,7 @@ def test_an_edited_prompt_begins_a_branch(chat: PanelPage) -> None:
     chat.button("Save").click()
     (send,) = chat.sent("send")
     assert (send["text"], send["after"]) == ("How many?", 1)
+    assert send["like"] == 2  # the shape of its answer stays
 
 
 def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage) -> None:
@@ -151,7 +152,7 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
 
 
 def test_the_probabilities_of_an_answer_are_told_by_lines_and_in_words(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), a_turn(2)))
+    chat.open(a_snapshot(a_turn(1), a_turn(3, parent=1)))
     chat.button("Probabilities").nth(1).click()
     assert chat.wait_for("send")["text"] == "/tokens 2"  # by its place
     notice = {**TOKENS, "id": chat.last_id("send"), "after": 3}
@@ -461,7 +462,6 @@ def insecure_chat(page: Page, panel_address: str, panel_folder: Path) -> PanelPa
     return PanelPage(page, "http://lab.example/index.html")
 
 
-def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) -> None:
 def test_a_value_is_copied_without_the_fence_that_it_is_shown_in(insecure_chat: PanelPage) -> None:
     texts = ('```json\n{"a": 1}\n```', "```\n1\n```\n\n```\n2\n```")
     insecure_chat.open(a_snapshot(a_turn(1, text=texts[0]), a_turn(2, text=texts[1])))
@@ -473,6 +473,7 @@ def test_a_value_is_copied_without_the_fence_that_it_is_shown_in(insecure_chat: 
         insecure_chat.box.fill("")
 
 
+def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) -> None:
     insecure_chat.open(a_snapshot(a_turn(1, text="One.\n\nTwo.")))
     assert not insecure_chat.page.evaluate("() => isSecureContext")
     insecure_chat.button("Copy").click()

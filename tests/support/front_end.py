@@ -27,6 +27,7 @@ NEWS = frozenset({"ack", "progress", "completion"})
 Json = dict[str, Any]
 PROMPT: Json = {
     "after": None,
+    "like": None,
     "attachments": [],
     "seed": None,
     "temperature": None,

@@ -11,6 +11,7 @@ from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import attached
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.tokens import ShownTokens
+from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
@@ -80,7 +81,10 @@ class ChatLine(Line):
         if isinstance(typed.what, Order):
             self._obey(typed.what, typed.options, job)
             return
-        self._ask(replace(typed.what, by=message.by), job, typed.shape)
+        asked = replace(typed.what, by=message.by, after=message.after)
+        if message.like is not None and typed.shape is None:
+            asked = _shaped_as(asked, self._chat.turn(message.like))
+        self._ask(asked, job, typed.shape)
 
     def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, Asked] | None:
         """What would be sent of a draft; None if that is no prompt, or not yet."""
@@ -89,12 +93,7 @@ class ChatLine(Line):
 
     def _answer_again(self, message: messages.Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
-        options, made = self._options_for(message), turn.completion.provenance
-        constraint, params = None, options.params
-        if made is not None and made.is_constrained:
-            kept = llm.answers.prompt_of(made.prompt_key)
-            if kept is not None and not kept.begins_with:  # code does, and is a part of an answer
-                constraint, params = kept.constraint, replace(params, reason=made.params.reason)
+        options = self._options_for(message)
         asked = Asked(
             prompt=turn.prompt,
             model=options.model,
@@ -108,16 +107,14 @@ class ChatLine(Line):
             is_kept=self._chat.is_kept(turn.number),
             by=turn.by,
             goes_on=True,
-            params=params,
-            constraint=constraint,
-            instruction=turn.instruction,
+            params=options.params,
         )
-        self._ask(asked, job)
+        self._ask(_shaped_as(asked, turn), job)
 
     def _read(
         self, message: messages.Send | messages.DraftMessage, *text: str, is_draft: bool = False
     ) -> Typed:
-        """What was typed; a prompt stands where the message wants it, with what is attached."""
+        """What was typed, a prompt with what is attached."""
         typed = read(
             *text,
             commands=PANEL_COMMANDS,
@@ -133,9 +130,7 @@ class ChatLine(Line):
         place = llm.notebook.path, self._snapshot
         given = (attached(item.label, item.text, *place) for item in message.attachments)
         attachments = tuple(dict.fromkeys((*typed.what.attachments, *given)))
-        return replace(
-            typed, what=replace(typed.what, after=message.after, attachments=attachments)
-        )
+        return replace(typed, what=replace(typed.what, attachments=attachments))
 
     def _ask(self, asked: Asked, job: Job, shape: Shape[Any] | None = None) -> None:
         self._chat.current.get(asked.model, show=job.tell)
@@ -193,6 +188,19 @@ class ChatLine(Line):
     def _describe(self, asked: messages.Describe) -> messages.TextMessage:
         text = description(asked.kind, asked.name, self._snapshot)
         return messages.TextMessage(id=asked.id, text=text)
+
+
+def _shaped_as(asked: Asked, turn: Turn) -> Asked:
+    """A prompt whose answer is to look like that of a turn, which may be free."""
+    made, told = turn.completion.provenance, turn.instruction
+    if made is not None and made.is_constrained:
+        kept = llm.answers.prompt_of(made.prompt_key)
+        if kept is not None and kept.constraint and not kept.begins_with:  # as code does
+            params = replace(asked.params, reason=made.params.reason)
+            return replace(asked, params=params, constraint=kept.constraint, instruction=told)
+    if told:
+        raise OptionError("What it had to look like is not kept; begin with its shape: --schema …")
+    return asked
 
 
 def _cut_off(answer: Completion) -> str:

@@ -218,7 +218,6 @@ class DraftMessage(FromFrontEnd):
 
     text: str
     cell: str | None
-    after: int | None
     attachments: list[AttachmentData]
     is_alone: bool
 
@@ -371,11 +370,13 @@ class Send(FromFrontEnd):
     """A prompt or a command. `after` begins a branch behind that turn, 0: at the start.
 
     With `is_alone` no cells and variables of the notebook go along. `by` is who asks, where several
-    people share the notebook.
+    people share the notebook. The answer is to look `like` a turn's, unless the text begins with
+    its shape.
     """
 
     text: str
     after: int | None
+    like: int | None
     attachments: list[AttachmentData]
     seed: int | None
     temperature: float | None

@@ -160,11 +160,7 @@ class KernelSide(Part):
         self._pump.ask()
 
     def notify(
-        self,
-        job: Job,
-        markdown: str,
-        answer: Completion | None = None,
-        **more: Any,
+        self, job: Job, markdown: str, answer: Completion | None = None, **more: Any
     ) -> None:
         """Show what a job has come to, in its final form; `more` is what the notice has besides."""
         with self._lock:

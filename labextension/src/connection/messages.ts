@@ -181,7 +181,6 @@ export type Request =
       type: "draft";
       text: string;
       cell: string | null;
-      after: number | null;
       attachments: readonly Attachment[];
       is_alone: boolean;
     }
@@ -227,6 +226,7 @@ export type Request =
       type: "send";
       text: string;
       after: number | null;
+      like: number | null;
       attachments: readonly Attachment[];
       seed: number | null;
       temperature: number | null;

@@ -23,6 +23,8 @@ export type Comm = Pick<AnyModel, "on" | "off" | "send"> & { gone?: string };
 export interface SendOptions {
   /** Begin a new branch behind this turn, or with 0 from the start. */
   after?: number | null;
+  /** Have an answer that looks like that of this turn. */
+  like?: number | null;
   attachments?: readonly Attachment[];
   seed?: number | null;
   temperature?: number | null;
@@ -104,9 +106,9 @@ export class Store {
 
   /** Send a prompt or a command. Returns the id of the request. */
   send(text: string, options: SendOptions = {}): string {
-    const { after = null, attachments = [], seed = null, temperature = null } = options;
-    const { isAlone: is_alone = false, by = "" } = options;
-    const message = { type: "send" as const, text, after, attachments, is_alone, by };
+    const { after = null, like = null, seed = null, temperature = null } = options;
+    const { attachments = [], isAlone: is_alone = false, by = "" } = options;
+    const message = { type: "send" as const, text, after, like, attachments, is_alone, by };
     return this.#begin({ ...message, seed, temperature }, text);
   }
 
@@ -115,8 +117,8 @@ export class Store {
    * the kernel has it. Nobody misses it if it fails.
    */
   draft(text: string, options: SendOptions = {}): Promise<unknown> {
-    const { after = null, attachments = [], isAlone: is_alone = false } = options;
-    const message = { type: "draft" as const, text, cell: null, after, attachments, is_alone };
+    const { attachments = [], isAlone: is_alone = false } = options;
+    const message = { type: "draft" as const, text, cell: null, attachments, is_alone };
     return this.request(message).reply.catch(() => {});
   }
 

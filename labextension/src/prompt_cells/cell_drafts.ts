@@ -7,7 +7,7 @@ import type { Connection } from "../connection/connection.js";
 import { isPromptCell } from "./prompt_cell.js";
 
 /** What may go along with a prompt in a chat. */
-const NOTHING_MORE = { after: null, attachments: [], is_alone: false };
+const NOTHING_MORE = { attachments: [], is_alone: false };
 
 /** Tell the kernel what stands in the active cell of a notebook whenever that is changed. */
 export function tellDrafts({ content, disposed }: NotebookPanel, connection: Connection): void {

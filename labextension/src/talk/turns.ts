@@ -84,7 +84,9 @@ export class TurnView {
   #edit(): void {
     const { send, backToComposer } = this.#around;
     this.#prompt.edit((text) => {
-      if (text !== null && this.#turn) send(text, { after: this.#turn.parent });
+      if (text !== null && this.#turn) {
+        send(text, { after: this.#turn.parent, like: this.#turn.number });
+      }
       if (text !== null) backToComposer();
       else this.#actions.focusEdit();
     });

@@ -19,7 +19,7 @@ CELL = (
     "%%llm -n 4 --ignore-eos\nWho keeps the lighthouse on the hill above the old harbour, and why?"
 )
 A_HANDFUL = 3
-ALONG: dict[str, Any] = {"after": None, "attachments": [], "is_alone": False}
+ALONG: dict[str, Any] = {"attachments": [], "is_alone": False}
 
 
 def at_rest() -> None:

@@ -15,7 +15,7 @@ from jupyter_llm import llm
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.frontends.comm.drafting import Drafting
 
-ALONG: dict[str, Any] = {"cell": None, "after": None, "attachments": [], "is_alone": False}
+ALONG: dict[str, Any] = {"cell": None, "attachments": [], "is_alone": False}
 
 
 def draft(front: FrontEnd, text: str, **options: Any) -> None:

@@ -17,7 +17,8 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
-from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.constraint import Grammar, OneOf
+from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
 
@@ -284,6 +285,16 @@ def test_a_panel_chooses_among_models_and_watches_one_as_a_page_does(
     assert "activity" not in [m["type"] for m in front.messages[num_heard:]]
 
 
+def test_what_is_said_of_commands_names_them_as_they_are_typed_here(
+    front: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **_options: Any) -> None:
+        raise OptionError("`%%llm /history` and `%llm /help` tell more.")
+
+    monkeypatch.setattr(llm.current, "get", refuse)
+    assert "`/history` and `/help` tell" in front.command("Hello")["markdown"]
+
+
 # Shapes
 
 
@@ -343,3 +354,60 @@ def test_only_what_is_json_becomes_a_block_of_it(
     assert front.say(f"{options} Which?")["text"] == shown
     turns = [message["turn"] for _, message in front.heard if "turn" in message]
     assert all(shown.startswith(turn["text"]) for turn in turns)  # also while it is written
+
+
+def test_an_edited_prompt_keeps_the_shape_that_its_answer_had_unless_another_is_typed(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    front = make_front()
+    scripted.replies.extend(["bad", "good", "[1]", "free"])
+    number = front.say("--choices good,bad --reason 5 Tone?")["number"]
+    edited = front.say("Which tone?", after=0, like=number)
+    assert (edited["text"], edited["prompt"], edited["parent"]) == ("good", "Which tone?", 0)
+    first, second = scripted.requests
+    assert second.constraint == first.constraint
+    assert second.params.reason == 5
+    told = (messages_of(one.prompt)[-1].content for one in (first, second))
+    assert next(told).replace("Tone?", "Which tone?") == next(told)
+    front.say("--schema list[int] Which?", after=0, like=number)
+    assert isinstance(scripted.requests[-1].constraint, Grammar)
+    free = front.say("And?", after=0)
+    front.say("And then?", after=0, like=free["number"])
+    assert scripted.requests[-1].constraint is None
+
+
+def test_a_shape_that_is_not_kept_any_more_is_told_in_one_line_and_no_free_answer_is_written(
+    make_front: MakeFront, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = make_front()
+    scripted.replies.append('{"name": "Ann"}')
+    number = front.say("--schema name Who?")["number"]
+    monkeypatch.setattr(llm.answers, "prompt_of", {}.get)
+    asked = [
+        front.ask("regenerate", number=number, seed=7, temperature=None),
+        front.send("Who else?", after=0, like=number),
+    ]
+    assert all("is not kept" in front.notice(one)["markdown"] for one in asked)
+    assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [
+        ("--reason 80 --choices a,b hi", "hi"),
+        ("-f json hi", "hi"),
+        ("--format=json --no-think hi", "hi"),
+        ("--choices a,b --no-think hi", "hi"),
+        ("-f jsonl is an option", None),
+        ("-f data.json hi", None),
+    ],
+)
+def test_the_options_that_may_begin_a_prompt_are_those_of_shapes(
+    make_front: MakeFront, scripted: ScriptedEngine, line: str, prompt: str | None
+) -> None:
+    front = make_front()
+    scripted.replies.append("[1]" if "json" in line else "a")
+    assert front.say(line)["prompt"] == (prompt or line)
+    assert (scripted.requests[0].constraint is not None) == (prompt is not None)
+    assert "begin with" in front.command("--choices a,b -f text hi")["markdown"]
+    assert "before a shape" in front.command("--reason 80 hi")["markdown"]
