@@ -22,6 +22,9 @@ engine = ScriptedEngine()
 llm.current.get = lambda *args, **options: engine
 """
 
+# A prompt whose answer takes long on any machine.
+LONG = "--regex '[a-z ]{4000}' --may-repeat Sing a song."
+
 # Clicks, and waits in the page itself until nothing is written any more; gives milliseconds.
 TIME_STOP = """async ([button, panel]) => {
     const began = performance.now();

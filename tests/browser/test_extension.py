@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser.extension import Extension
 from browser.lab import APPS, Notebook, Traffic, isolated_environment
-from browser.live_panel import SCRIPTED
+from browser.live_panel import LONG, SCRIPTED
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
 from support.paths import LAB_EXTENSION
@@ -102,7 +102,7 @@ def test_a_kernel_that_ends_in_the_middle_of_an_answer_is_there_again_once_it_is
     side.open()
     for is_killed in (True, False):
         notebook.run(1)
-        side.send("Count to three hundred.")
+        side.send(LONG)
         side.wait_until_writing()
         if is_killed:
             os.kill(int(notebook.text(1)), signal.SIGKILL)

@@ -10,7 +10,7 @@ from browser.accessibility import violations
 from browser.cell_actions import ASK_KERNEL
 from browser.ghost_page import LISTEN
 from browser.lab import FIND_NOTEBOOK, Notebook, Traffic, set_theme
-from browser.live_panel import SCRIPTED
+from browser.live_panel import LONG, SCRIPTED
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
 from support.waiting import until
@@ -53,7 +53,7 @@ def test_a_prompt_is_answered_while_a_cell_runs_and_what_it_takes_is_fetched_whe
     side.open()
     assert len([url for url in traffic.urls if "chat_panel.js" in url]) == 1
     expect(side.box).to_be_focused()
-    side.send("Count to three hundred.")
+    side.send(LONG)
     side.wait_until_writing()
     side.box.press("Escape")
     side.wait_until_finished()
@@ -80,7 +80,7 @@ def test_what_was_saved_is_read_without_a_kernel_and_the_chat_is_there_again_aft
     side.wait_until_there()
     expect(saved).to_be_hidden()
     notebook.run(0)  # which says where the notebook lies, too
-    side.send("Count to three hundred.")
+    side.send(LONG)
     side.wait_until_writing()
     side.stop_ms()
     said = side.texts()
