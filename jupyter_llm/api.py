@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from jupyter_llm.chat.archive import Archive
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from jupyter_llm.structured.asking import FunctionOptions, PromptOptions, ShapeOptions
     from jupyter_llm.structured.columns import ColumnOptions, MapOptions
     from jupyter_llm.structured.functions import ModelFunction
-    from jupyter_llm.structured.kept import KeptAnswers
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.proposal import Proposal
@@ -65,22 +64,13 @@ class LLM:
         self.timeline = Timeline()
         self.archive = Archive()
         self.prompts = PromptStore(lambda: self.archive.path)
-        self.prompts.cleared.add(lambda: self.kept.clear())  # noqa: PLW0108  there is none yet
         self.answers = AnswerLog(self.prompts)
         self.notebook = NotebookIdentity()
         self.notebook.watch(self.archive.follow)
         self.notebook.watch(self.prompts.follow)
-        self.notebook.watch(lambda change: self.kept.follow(change))  # noqa: PLW0108  as above
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
         self.chats = Chats(self.current, self.timeline, self.answers, self.archive, _ask_in_chat)
-
-    @cached_property
-    def kept(self) -> KeptAnswers:
-        """The answers of columns that are kept, for the same calls later."""
-        from jupyter_llm.structured.kept import KeptAnswers
-
-        return KeptAnswers(lambda: self.archive.path)
 
     @overload
     def __call__(self, prompt: str, **options: Unpack[PromptOptions]) -> Completion: ...
@@ -218,7 +208,7 @@ class LLM:
             Also give how likely each answer was, as a frame (of a list, mappings): `value` and
             `confidence`; of an object, its fields and a `…_confidence` for each that has one.
         on_error
-            With "raise" all other rows are finished, and then `ColumnError` has the column. With
+            With "raise" all other rows are finished, and then `BatchError` has the column. With
             "null" rows that failed are null, and a frame says why in `error`.
         keep
             Answers are kept as they come: what was stopped, even by `kill -9`, goes on with the
@@ -243,14 +233,14 @@ class LLM:
 
         Raises
         ------
-        ColumnError
-            Some rows failed.
+        BatchError
+            Some rows failed; `best` is the column with nulls in their places.
         PromptInterrupted
             The user interrupted; `best` is the column so far.
         """
         from jupyter_llm.structured.columns import map_rows
 
-        return map_rows(self.current.get, self.kept, items, template, **options)
+        return map_rows(self.current.get, self.prompts, items, template, **options)
 
     def filter(
         self,
@@ -325,7 +315,7 @@ class LLM:
         """
         from jupyter_llm.structured.columns import amap_rows
 
-        return await amap_rows(self.current.get, self.kept, items, template, **options)
+        return await amap_rows(self.current.get, self.prompts, items, template, **options)
 
     @overload
     def function(self, function: Callable[P, T], /) -> ModelFunction[P, T]: ...

@@ -120,8 +120,8 @@ def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProg
 
 def note(text: str, show: ShowProgress | None = None) -> None:
     """Say what came of something, where its steps were shown, in a line that stays."""
-    place = _place()
-    if show is not None:
+    place = _place() if text else None
+    if text and show is not None:
         show(Step(text, 1.0))
     elif place == "cell":
         from IPython.display import display

@@ -282,17 +282,27 @@ class BatchError(JupyterLLMError, RuntimeError):
     """Some prompts of a batch failed, the others were answered.
 
     `completions` are in the order of the prompts, None where one failed, and of prompts with a
-    shape the answers; `errors` say why, by the prompt's index.
+    shape the answers; `errors` say why, by the prompt's index. `best` is a column, with nulls where
+    rows failed.
     """
 
-    def __init__(self, completions: Sequence[Any], errors: dict[int, JupyterLLMError]) -> None:
+    def __init__(
+        self,
+        completions: Sequence[Any],
+        errors: dict[int, JupyterLLMError],
+        *,
+        best: Any = None,
+        said: str = "",
+    ) -> None:
         index, error = next(iter(errors.items()))
         super().__init__(
-            f"{len(errors)} of {len(completions)} prompts failed, the first one at index {index}: "
-            f"{error} The other answers are in the exception's completions."
+            said
+            or f"{len(errors)} of {len(completions)} prompts failed, the first one at index "
+            f"{index}: {error} The other answers are in the exception's completions."
         )
         self.completions = tuple(completions)
         self.errors = errors
+        self.best = best
 
 
 class ShapeError(JupyterLLMError, ValueError):

@@ -1,4 +1,4 @@
-"""Keeps prompts on disk, so that an answer can be written again."""
+"""Keeps prompts on disk, so that an answer can be written again; what a column keeps goes along."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
-from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.notebook.cells.path import path_key
@@ -35,7 +34,7 @@ _TRIM = """DELETE FROM prompts WHERE id IN (
     WHERE total > ?
 )"""
 
-_SCHEMA = Schema(
+SCHEMA = Schema(
     "prompts",
     (
         (
@@ -49,7 +48,22 @@ _SCHEMA = Schema(
             "CREATE INDEX prompts_by_use ON prompts (used_at, size)",
         ),
         ("ALTER TABLE prompts ADD COLUMN owner BLOB",),
+        # A row's number is that of the last one and its own size: how many bytes stand before it
+        # is known without a count.
+        (
+            """CREATE TABLE IF NOT EXISTS kept (
+                number INTEGER PRIMARY KEY, name BLOB UNIQUE, owner BLOB, answer BLOB
+            )""",
+        ),
     ),
+)
+_CLEAR = (
+    "DELETE FROM prompts WHERE owner = ? OR owner IS NULL",
+    "DELETE FROM kept WHERE owner = ? OR owner IS NULL",
+)
+_FOLLOW = (
+    "UPDATE prompts SET owner = ? WHERE owner = ?",
+    "UPDATE kept SET owner = ? WHERE owner = ?",
 )
 
 
@@ -95,15 +109,13 @@ class PromptStore:
 
     def __init__(self, notebook: Callable[[], Path | None] = lambda: None) -> None:
         self._notebook = notebook
-        self.cleared = Watchers()
-        """Who else keeps what was asked in a notebook, and is to clear it, too."""
 
     def keep(self, key: str, prompt: KeptPrompt) -> None:
         """Write a prompt in the background, unless it is known; returns at once.
 
         Above the cap the least recently used are dropped.
         """
-        used_at, owner = time.time(), self._owner
+        used_at, owner = time.time(), self.owner
 
         def write(connection: Connection) -> None:
             if connection.execute(_TOUCH, (used_at, key)).rowcount > 0:
@@ -112,34 +124,35 @@ class PromptStore:
             connection.execute(_PUT, (key, used_at, len(data), data, owner))
             connection.execute(_TRIM, (_MAX_BYTES,))
 
-        store().write(_SCHEMA, write)
+        store().write(SCHEMA, write)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Remove prompts from the disk, in the background; returns at once."""
         names = [(name,) for name in keys]
         statement = "DELETE FROM prompts WHERE sha256 = ?"
-        store().write(_SCHEMA, lambda connection: connection.executemany(statement, names))
+        store().write(SCHEMA, lambda connection: connection.executemany(statement, names))
 
     def clear(self) -> None:
-        """Remove all prompts of this notebook from the disk, in the background."""
-        _write("DELETE FROM prompts WHERE owner = ? OR owner IS NULL", self._owner)
-        self.cleared.tell()
+        """Remove all that is kept of this notebook from the disk, in the background."""
+        for statement in _CLEAR:
+            _write(statement, self.owner)
 
     def follow(self, change: PathChange) -> None:
         """Go along with a notebook that was renamed."""
         if change.is_rename and change.old is not None:
-            statement = "UPDATE prompts SET owner = ? WHERE owner = ?"
-            _write(statement, path_key(change.new), path_key(change.old))
+            for statement in _FOLLOW:
+                _write(statement, path_key(change.new), path_key(change.old))
 
     @property
-    def _owner(self) -> bytes | None:
+    def owner(self) -> bytes | None:
+        """What the notebook goes by here, if it is known."""
         path = self._notebook()
         return None if path is None else path_key(path)
 
     def find(self, key: str) -> KeptPrompt | None:
         """A prompt, if it is here and sound; a damaged one is removed."""
         statement, name = "SELECT prompt FROM prompts WHERE sha256 = ?", (key,)
-        row = store().read(_SCHEMA, lambda one: one.execute(statement, name).fetchone(), None)
+        row = store().read(SCHEMA, lambda one: one.execute(statement, name).fetchone(), None)
         if row is None:
             return None
         try:
@@ -153,7 +166,7 @@ class PromptStore:
 
 
 def _write(statement: str, *values: object) -> None:
-    store().write(_SCHEMA, lambda connection: connection.execute(statement, values))
+    store().write(SCHEMA, lambda connection: connection.execute(statement, values))
 
 
 def _unpacked(data: object) -> KeptPrompt:

@@ -12,75 +12,69 @@ from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeVar
 
 from jupyter_llm.common.bars import TICK_S
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
-from jupyter_llm.engine.request import Priority
+from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import JupyterLLMError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.engine.request import Request
 
 T = TypeVar("T")
+K = TypeVar("K", bound="Hashable")
 
 _HANDOVER_S = 0.5  # that an interrupt waits for answers which are done, but not here yet
 
 
-def in_bulk(requests: Iterable[Request]) -> Iterator[Request]:
-    """The requests as rows of a batch: what a person waits for goes before, and a seed counts on.
-
-    So equal prompts get different answers.
-    """
-    for number, request in enumerate(requests):
-        params = request.params.counted_on(number)
-        yield replace(request, params=params, priority=Priority.BULK)
-
-
 def answered(
     engine: Engine,
-    requests: Iterable[tuple[int, Request]],
-    take: Callable[[int, Completion | JupyterLLMError], None],
+    requests: Iterable[tuple[K, Request | Stream]],
+    take: Callable[[K, Completion | JupyterLLMError], Iterable[tuple[K, Stream]] | None],
     *,
     tick: Callable[[], None] = lambda: None,
-    ahead: int | None = None,
 ) -> None:
-    """Let `take` have what each request comes to, or why it failed, under its number.
+    """Let `take` have what each request comes to, or why it failed, under its key.
 
-    The first done comes first. A request is taken when there is room for it, so memory is flat
-    however many there are. After an interrupt what is done is taken still, one of these perhaps
-    once more, and the rest cancelled. `tick` is called every now and then, and may interrupt.
+    The first done comes first; `take` may return what is to be waited for besides. A request is
+    taken when there is room for it, so memory is flat however many there are. After an interrupt
+    what is done is taken still, one of these perhaps once more, and the rest cancelled. `tick` is
+    called every now and then, and may interrupt.
     """
     check_may_wait()
-    done: SimpleQueue[int] = SimpleQueue()
-    streams: dict[int, Stream] = {}
+    done: SimpleQueue[K] = SimpleQueue()
+    streams: dict[K, Stream] = {}
     left = iter(requests)
+
+    def wait_for(key: K, stream: Stream) -> None:
+        streams[key] = stream  # called on the engine's thread, or here if it is over already
+        stream.future.add_done_callback(lambda _future: done.put(key))
+
     try:
         while True:
-            room = (ahead or engine.info.num_at_once) - len(streams)
-            for number, request in islice(left, max(room, 0)):
+            for key, asked in islice(left, max(0, engine.info.num_at_once - len(streams))):
                 try:
-                    streams[number] = engine.submit(request)
+                    wait_for(key, engine.submit(asked) if isinstance(asked, Request) else asked)
                 except JupyterLLMError as error:  # the model was unloaded
-                    take(number, error)
-                else:  # called on the engine's thread, or here if it is over already
-                    tell = lambda _future, number=number: done.put(number)  # noqa: E731
-                    streams[number].future.add_done_callback(tell)
+                    take(key, error)
             if not streams:
                 return
             with suppress(Empty):
-                number = done.get(timeout=TICK_S)
-                take(number, _outcome(streams[number]))
-                del streams[number]
+                key = done.get(timeout=TICK_S)
+                for each in take(key, _outcome(streams[key])) or ():
+                    wait_for(*each)
+                del streams[key]
             tick()
     except KeyboardInterrupt:
         for stream in streams.values():  # first, since taking takes time in which more is done
             stream.cancel()
         with suppress(KeyboardInterrupt):  # who is impatient has what is here
             wait([stream.future for stream in streams.values()], _HANDOVER_S)
-        for number, stream in streams.items():
-            if stream.future.done() and not _is_cancelled(outcome := _outcome(stream)):
-                take(number, outcome)
+        for key, stream in streams.items():
+            outcome = _outcome(stream) if stream.future.done() else None
+            if outcome is not None and getattr(outcome, "finish_reason", "") != "cancelled":
+                for _, more in take(key, outcome) or ():
+                    more.cancel()
         raise
     finally:
         for stream in streams.values():
@@ -92,6 +86,7 @@ def run_batch(
 ) -> list[T]:
     """Answer requests in bulk; return what `read` makes of their completions, in their order.
 
+    What a person waits for goes before. A seed counts on, so equal prompts get different answers.
     `BatchError` and `PromptInterrupted` hold what there is; an error that `read` raises is its
     prompt's.
     """
@@ -106,8 +101,12 @@ def run_batch(
         except JupyterLLMError as error:
             errors[number] = error
 
+    rows = (
+        replace(request, params=request.params.counted_on(number), priority=Priority.BULK)
+        for number, request in enumerate(requests)
+    )
     try:
-        answered(engine, enumerate(in_bulk(requests)), take)
+        answered(engine, enumerate(rows), take)
     except KeyboardInterrupt:
         raise PromptInterrupted(completions=results) from None
     if errors:
@@ -122,22 +121,15 @@ def check_count(name: str, count: object) -> int:
     return operator.index(count)
 
 
-def check_share(name: str, share: object) -> float:
+def check_share(name: str, share: object) -> None:
     """Refuse what is no share of one."""
     if not isinstance(share, SupportsFloat) or not 0 <= float(share) <= 1:
         raise OptionError(f"{name} must be a number from 0 to 1, not {share!r}.")
-    return float(share)
-
-
-def _is_cancelled(outcome: Completion | JupyterLLMError) -> bool:
-    return isinstance(outcome, Completion) and outcome.finish_reason == "cancelled"
 
 
 def _outcome(stream: Stream) -> Completion | JupyterLLMError:
     """What a stream that is over came to."""
-    error = stream.future.exception()
-    if error is None:
+    try:
         return stream.future.result()
-    if isinstance(error, JupyterLLMError):
+    except JupyterLLMError as error:
         return error
-    raise error

@@ -1,4 +1,4 @@
-"""A small model answers the rows it is sure of, a second one the others: which rows those are."""
+"""What a row came to; choices without what a model prefers, or checked by a second model."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.errors import JupyterLLMError
+
+if TYPE_CHECKING:
+    from jupyter_llm.structured.shape import Shape
 
 _RISK = 0.02  # how often fewer rows than promised may agree
 _SAMPLED = 8  # times the root of all rows: about where a larger sample costs what it spares
@@ -18,7 +21,7 @@ _SAMPLED = 8  # times the root of all rows: about where a larger sample costs wh
 class Cell:
     """What came of a row: a value and how likely it was, or an error; nothing if it was missing.
 
-    `logprobs` are those of the texts that it was chosen from, where they are wanted.
+    `logprobs` are those of the texts that it was chosen from.
     """
 
     value: Any = None
@@ -27,41 +30,43 @@ class Cell:
     error: JupyterLLMError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cascade:
-    """Which rows a second model answered: a sample, and those below the threshold; or all."""
+def calibrate_all(cells: list[Cell | None], shape: Shape[Any]) -> None:
+    """Divide how likely each choice was in each row by its mean over all rows.
 
-    num_rows: int
-    num_sampled: int
-    num_checked: int
-    threshold: float
+    So batch calibration (arXiv 2309.17249) takes away what a model prefers in every row. It takes
+    for granted that the choices are about equally frequent: where one truly dominates it harms.
+    """
+    import numpy as np
 
-    def __str__(self) -> str:
-        return (
-            f"answered {self.num_checked:,} of {self.num_rows:,} rows: a sample of "
-            f"{self.num_sampled:,}, and those with a confidence below {self.threshold:.2f}"
-        )
+    rows = [row for row, cell in enumerate(cells) if cell and cell.logprobs]
+    after = np.array([cell.logprobs for cell in cells if cell and cell.logprobs])
+    for axis in (1, 0, 1) if rows else ():  # the mean but for a number that is one for all
+        after -= np.logaddexp.reduce(after, axis=axis, keepdims=True)
+    for row, chances in zip(rows, np.exp(after).tolist(), strict=True):
+        chance, text = max(zip(chances, shape.choices, strict=True))
+        cells[row] = Cell(shape.read(text), chance)
 
 
-def cascaded(
-    firsts: Sequence[Cell | None],
+def cascade(
+    cells: list[Cell | None],
+    rows: Sequence[int],
     ask: Callable[[Sequence[int]], Sequence[Cell | None]],
     agreement: float,
     seed: int = 0,
-) -> tuple[list[Cell | None], Cascade]:
-    """The first model's answers where it is to be trusted, the second's where not.
+) -> str:
+    """Let a second model answer those of some rows of which the first is not sure; say which.
 
-    `ask` has the second model answer rows by their numbers: first a sample, which `seed` draws
-    blindly. What was not answered has no confidence. Of all rows at least the share `agreement`
-    then has the second model's answer, with 98 % certainty.
+    `ask` has it answer rows by their numbers: first a sample, which `seed` draws blindly. What was
+    not answered has no confidence. Of all rows at least the share `agreement` then has the second
+    model's answer, with 98 % certainty.
     """
-    answers, num_rows = list(firsts), len(firsts)
-    sure = [(one and one.confidence) or 0.0 for one in firsts]
+    num_rows = len(rows)
+    sure = {row: (one.confidence if (one := cells[row]) else None) or 0.0 for row in rows}
     size = min(round(_SAMPLED * math.sqrt(num_rows)), num_rows)
-    sample = sorted(random.Random(seed).sample(range(num_rows), size))  # noqa: S311  no secret
+    sample = sorted(random.Random(seed).sample(rows, size))  # noqa: S311  no secret
     disagreeing = []
     for row, second in zip(sample, ask(sample), strict=True):
-        first, answers[row] = answers[row], second
+        first, cells[row] = cells[row], second
         if not (first and second and second.confidence and first.value == second.value):
             disagreeing.append(sure[row])
     left = most_disagreements(num_rows, size, math.floor((1 - agreement) * num_rows))
@@ -69,11 +74,14 @@ def cascaded(
     if left < len(disagreeing):  # down to where there is one too many
         last = sorted(disagreeing, reverse=True)[left] if left >= 0 else math.inf
         threshold = min((sure[row] for row in sample if sure[row] > last), default=math.inf)
-    rest = set(range(num_rows)).difference(sample)
-    unsure = [row for row in sorted(rest) if sure[row] < threshold]
+    rest = sorted(set(rows).difference(sample))
+    unsure = [row for row in rest if sure[row] < threshold]
     for row, second in zip(unsure, ask(unsure) if unsure else (), strict=True):
-        answers[row] = second
-    return answers, Cascade(num_rows, size, size + len(unsure), threshold)
+        cells[row] = second
+    return (
+        f"answered {size + len(unsure):,} of {num_rows:,} rows: a sample of {size:,}, and those "
+        f"with a confidence below {threshold:.2f}"
+    )
 
 
 def most_disagreements(num_rows: int, num_sampled: int, num_allowed: int) -> int:

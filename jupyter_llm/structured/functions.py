@@ -157,13 +157,14 @@ class ModelFunction(Generic[P, R]):
         if rows.columns:
             bind(**dict.fromkeys(known))  # or it says what is missing
 
-        def texts(_columns: object) -> Iterator[tuple[str | None]]:
-            for values in rows.values(known):
-                is_whole = all(one is not None for one in values)
-                named = dict(zip(known, values, strict=True))
-                yield (self._text(bind(**named)) if is_whole else None,)
+        def text(row: Mapping[str, object]) -> dict[str, str | None]:
+            is_whole = all(value is not None for value in row.values())
+            return {ITEM: self._text(bind(**row)) if is_whole else None}
 
-        return replace(rows, columns=(ITEM,), is_single=True, values=texts)
+        def values(_columns: object) -> Iterator[dict[str, str | None]]:
+            return map(text, rows.values(known))
+
+        return replace(rows, columns=(ITEM,), is_single=True, values=values)
 
 
 def _is_empty(code: CodeType) -> bool:

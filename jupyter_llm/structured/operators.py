@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.budget import budget
-from jupyter_llm.common.tables import count_of
-from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.options import SamplingOptions, check_names, sampling_params
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.batch import check_count, check_share
-from jupyter_llm.structured.columns import ColumnError, ColumnOptions
-from jupyter_llm.structured.rows import Template
+from jupyter_llm.structured.columns import ColumnOptions
 from jupyter_llm.structured.tables import Rows, free_name, is_parted, rows_of, through_narwhals
 
 if TYPE_CHECKING:
     import numpy as np
 
     from jupyter_llm.engine.base import Engine
+    from jupyter_llm.structured.cascade import Cell
 
-    Ask = Callable[..., list[Any]]  # `llm.map`, with the options of the call
+    Ask = Callable[..., Any]  # `llm.map`, with the options of the call
 
 _HOLDS = "Is this true? {}"
 _MORE = "Which of these two is more {}: A or B?\n\nA: {}\n\nB: {}"
@@ -49,9 +47,6 @@ def filter_rows(
     """The rows of which something is true; see `LLM.filter`."""
     check_share("threshold", threshold)
     items, rows = _several(items)
-    template = Template.of(_HOLDS.format(check_text(question)), rows)
-    told: Any = map(template.prompt, rows.values(template.columns))
-    prompts = told if is_parted(items) else list(told)
 
     def result(chances: list[float | None]) -> Any:
         if probabilities:
@@ -59,7 +54,7 @@ def filter_rows(
         kept = [n for n, p in enumerate(chances) if p is not None and p >= threshold]
         return rows.take(items, kept)
 
-    return result(_chances(ask, prompts, lambda row: (row,), result, schema=bool))
+    return ask(rows, _HOLDS.format(check_text(question)), schema=bool, finish=_by_chances(result))
 
 
 def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
@@ -69,12 +64,11 @@ def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
     there = _texts(rows)
 
     def chances(pairs: list[tuple[int, int]]) -> list[float]:
-        both = [pair for one, two in pairs for pair in ((one, two), (two, one))]
-        prompts = [_MORE.format(what, there[one][1], there[two][1]) for one, two in both]
-        about = [(there[one][0], there[two][0]) for one, two in both]
-        found = _chances(ask, prompts, about.__getitem__, lambda _found: None, choices=["A", "B"])
-        told = [0.5 if p is None else p for p in found]
-        return [(p + 1 - q) / 2 for p, q in zip(told[::2], told[1::2], strict=True)]
+        both = [(there[one], there[two]) for pair in pairs for one, two in (pair, pair[::-1])]
+        told: list[float | None] = []  # where it is stopped there is nothing to give
+        _ask_pairs(ask, partial(_MORE.format, what), both, told.extend, choices=["A", "B"])
+        firsts = [0.5 if p is None else p for p in told]
+        return [(p + 1 - q) / 2 for p, q in zip(firsts[::2], firsts[1::2], strict=True)]
 
     best = best_first(len(there), check_count("k", k), chances)
     return rows.take(items, [there[one][0] for one in best])
@@ -102,19 +96,18 @@ def join_rows(
     beside([], [], [])  # if it fails, nothing is asked in vain
     if len(rights) > check_count("candidates", candidates):
         vectors = [embed([text for _, text in texts]) for texts in (lefts, rights)]
-        pairs = list(alike(vectors[0], vectors[1], candidates))
+        numbers = alike(vectors[0], vectors[1], candidates)
+        pairs = [(lefts[one], rights[two]) for one, two in numbers]
     else:
-        pairs = list(product(range(len(lefts)), range(len(rights))))
-    prompts = [_TOGETHER.format(what, lefts[one][1], rights[two][1]) for one, two in pairs]
-    about = [(lefts[one][0], rights[two][0]) for one, two in pairs]
+        pairs = list(product(lefts, rights))
 
     def result(chances: list[float | None]) -> Any:
-        told = zip(about, chances, strict=True)
-        found = [(rows, p) for rows, p in told if p is not None and p >= threshold]
-        ones, twos = ([rows[at] for rows, _ in found] for at in (0, 1))
+        told = zip(pairs, chances, strict=True)
+        found = [(pair, p) for pair, p in told if p is not None and p >= threshold]
+        ones, twos = ([pair[at][0] for pair, _ in found] for at in (0, 1))
         return beside(ones, twos, [p for _, p in found])
 
-    return result(_chances(ask, prompts, about.__getitem__, result, schema=bool))
+    return _ask_pairs(ask, partial(_TOGETHER.format, what), pairs, result, schema=bool)
 
 
 def reduce_rows(
@@ -158,43 +151,36 @@ def _several(items: Any) -> tuple[Any, Rows]:
 
 def _texts(rows: Rows) -> list[tuple[int, str]]:
     """The rows that are not missing, as texts, with their numbers."""
-    whole = Template.whole(rows)
-    texts = enumerate(map(whole.prompt, rows.values(whole.columns)))
-    return [(number, text) for number, text in texts if text]
+    return [(number, text) for number, text in enumerate(rows.texts()) if text]
 
 
-def _chances(
+def _ask_pairs(
     ask: Ask,
-    prompts: Iterable[str | None],
-    rows: Callable[[int], Sequence[int]],
+    about: Callable[[str, str], str],
+    pairs: Sequence[tuple[tuple[int, str], tuple[int, str]]],
     result: Callable[[list[float | None]], Any],
     **shape: Any,
-) -> list[float | None]:
-    """How likely yes, or A, is for each prompt, which is about some rows; None where it failed.
+) -> Any:
+    """Ask about two rows at a time, by their numbers and texts."""
+    prompts = [about(one, two) for (_, one), (_, two) in pairs]
 
-    What stops it has the `result` of what is known by then.
-    """
+    def place(number: int) -> str:
+        return "about " + " and ".join(f"row {row}" for row, _ in pairs[number])
 
-    def chances(told: Any) -> list[float | None]:
-        found = [(one["value"] in (True, "A"), one["confidence"]) for one in told]
-        return [p if p is None or is_first else 1 - p for is_first, p in found]
-
-    try:
-        return chances(ask(prompts, "{{item}}", confidence=True, **shape))
-    except PromptInterrupted as interrupted:
-        if interrupted.best is not None:
-            interrupted.best = result(chances(interrupted.best))
-        raise
-    except ColumnError as failed:
-        told: Any = failed.column
-        number, error = next(iter(failed.errors.items()))
-        about = " and ".join(f"row {row}" for row in rows(number))
-        count = f"{len(failed.errors):,} of {count_of(len(told), 'prompt')}"
-        message = f'{count} failed, the first one about {about}: {error} on_error="null" goes on.'
-        raise ColumnError(message, result(chances(told)), failed.errors) from None
+    return ask(prompts, "{{item}}", place=place, finish=_by_chances(result), **shape)
 
 
-def _side_by_side(left: Any, right: Any, chances: list[float]) -> Any:
+def _by_chances(result: Callable[[list[float | None]], Any]) -> Callable[[Rows, list[Cell]], Any]:
+    """What comes of how likely yes, or A, is for each row; None where that is not known."""
+
+    def chance(cell: Cell) -> float | None:
+        p: float | None = cell.confidence
+        return p if p is None or cell.value in (True, "A") else 1 - p
+
+    return lambda _rows, cells: result(list(map(chance, cells)))
+
+
+def _side_by_side(left: Any, right: Any, chances: Sequence[float]) -> Any:
     """Pairs of rows with their probability: a frame with the columns of both, or mappings."""
     import narwhals as nw
 
@@ -210,12 +196,11 @@ def _side_by_side(left: Any, right: Any, chances: list[float]) -> Any:
         is_one = isinstance(side, nw.Series)
         parts.append(side.alias(side.name or name).to_frame() if is_one else side)
     one, two = (set(part.columns) for part in parts)
-    taken = one ^ two
     for at, name in enumerate(names):
-        renamed = {column: free_name(f"{column}_{name}", taken) for column in one & two}
-        taken |= set(renamed.values())
-        parts[at] = parts[at].rename(renamed)
-    last = free_name("probability", taken)
+        parts[at] = parts[at].rename(
+            {each: free_name(f"{each}_{name}", one | two) for each in one & two}
+        )
+    last = free_name("probability", one ^ two)
     parts.append(nw.new_series(last, chances, nw.Float64, backend=kinds[0]).to_frame())
     whole = [nw.maybe_reset_index(part) for part in parts]
     return nw.concat(whole, how="horizontal").to_native()

@@ -7,10 +7,13 @@ import sys
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.expressions import shield, unshield
+from jupyter_llm.common.nearest import nearest
+from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -19,38 +22,56 @@ if TYPE_CHECKING:
 ITEM = "item"
 """What the only column there is goes by in a template, beside its own name."""
 
-_SLICE = 1000  # rows of a frame that are made Python's own values at a time
-_PLAIN = (str, bool, int, float)  # an Enum may be one of them, too
-
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in their order; `columns` are their names, `count` how many there are, if known.
+    """Rows in their order; `values` yields them, once, as the values of some `columns` by name.
 
-    The only column there is (`is_single`) goes by each of the names; where nobody knows them there
-    are none. `values` yields the rows as the values of some columns, None where one is missing.
+    A value that is missing is None. `count` is how many there are, if known, and `source` the frame
+    in which they stand, if they do. The only column there is (`is_single`) goes by each of the
+    names; where nobody knows them there are none.
     """
 
     columns: tuple[str, ...]
     count: int | None
     is_single: bool
-    values: Callable[[Sequence[str]], Iterator[tuple[object, ...]]]
-    _frame: nw.DataFrame[Any] | None = None
-    _name: object = None
+    values: Callable[[Sequence[str]], Iterator[Mapping[str, Any]]]
+    source: Any = None
+    name: str = "value"
 
-    def head(self, count: int) -> Rows:
-        """The first rows alone."""
-        return replace(
-            self,
-            count=None if self.count is None else min(count, self.count),
-            values=lambda columns: islice(self.values(columns), count),
-            _frame=None if self._frame is None else self._frame.head(count),
-        )
+    def prompts(self, template: str) -> Iterator[str | None]:
+        r"""A prompt for each row, whose values stand in place of the template's `{{column}}`s.
 
-    @property
-    def is_framed(self) -> bool:
-        """Whether several values a row come as columns of a frame."""
-        return self._frame is not None
+        What a value holds is never expanded, and `\{{` stands for braces. Where there is no field
+        the whole row follows. None where what it needs is missing; `OptionError` where a field is
+        no column.
+        """
+        text, sources = shield(check_text(template))
+        names = [source[2:-2].strip() if source.endswith("}}") else "" for source in sources]
+        for name in filter(None, names):
+            if name not in self.columns and self.columns:
+                hint = nearest(name, self.columns, f"There are: {', '.join(self.columns[:20])}.")
+                raise OptionError(f"{{{{{name}}}}} in the template is no column. {hint}")
+        if not any(names):
+            return self.texts(unshield(text, ["{{"] * len(names)) + "\n\n")
+
+        def prompt(row: Mapping[str, Any]) -> str | None:
+            parts = [row.get(name) if name else "{{" for name in names]
+            is_whole = all(part is not None for part in parts)
+            return unshield(text, list(map(str, parts))) if is_whole else None
+
+        return map(prompt, self.values(list(filter(None, names))))
+
+    def texts(self, before: str = "") -> Iterator[str | None]:
+        """Each row as a text: its only value, or all that there are, each after its name."""
+        names = self.columns[: 1 if self.is_single else None]
+
+        def text(row: Mapping[str, Any]) -> str | None:
+            told = {name: row[name] for name in names if row.get(name) is not None}
+            lines = [str(told[one]) if self.is_single else f"{one}: {told[one]}" for one in told]
+            return before + "\n".join(lines) if lines else None
+
+        return map(text, self.values(names))
 
     def take(self, items: Any, numbers: list[int]) -> Any:
         """Some of the rows, which are those of `items`, as the same kind, with their index."""
@@ -63,40 +84,24 @@ class Rows:
         return [items[one] for one in numbers]
 
     def column(self, values: list[Any]) -> Any:
-        """A value for each row as a column of the same kind, with the same index; else a list."""
-        if self._frame is None:
-            return values
-        name = "" if self._name is None else str(self._name)
-        made = self.frame({name: values})[name]
-        if self._frame.implementation.is_pandas_like():
-            made.name = self._name
-        return made
+        """A value for each of the first rows as a column of the same kind; else a list."""
+        return values if self.source is None else self.frame({self.name: values})[self.name]
 
     def frame(self, columns: Mapping[str, list[Any]]) -> Any:
-        """Several values for each row as a frame of the same kind; else as mappings."""
-        if self._frame is None:
+        """Several values for each of the first rows as a frame of the same kind; else mappings."""
+        if self.source is None:
             rows = zip(*columns.values(), strict=True)
             return [dict(zip(columns, row, strict=True)) for row in rows]
-        import narwhals as nw
-
-        backend = self._frame.implementation
-        parts = [_series(name, _cells(one), backend).to_frame() for name, one in columns.items()]
-        native = nw.concat(parts, how="horizontal").to_native()
-        if (index := nw.maybe_get_index(self._frame)) is not None:
-            native.index = index
-        return native
+        made = [_series(name, each, self.source.implementation) for name, each in columns.items()]
+        first = self.source.head(len(made[0]))  # which has the index
+        return first.with_columns(*made).select(*columns).to_native()
 
 
 @dataclass(frozen=True)
 class _Parts(Rows):
     """Rows of a Dask collection. A partition is here while its rows are; its index stays."""
 
-    collection: Any = None
     indexes: list[Any] = field(default_factory=list)  # of the partitions that were read
-
-    @property
-    def is_framed(self) -> bool:
-        return hasattr(self.collection, "divisions")
 
     def take(self, items: Any, numbers: list[int]) -> Any:
         from dask.delayed import delayed
@@ -122,15 +127,15 @@ class _Parts(Rows):
 
     def _here(self, count: int) -> Rows:
         """The first rows that were read, as a frame of pandas that has no columns yet."""
-        if not self.is_framed:
+        if self.source is None:
             return Rows((), count, True, self.values)  # noqa: FBT003
         import narwhals as nw
         import pandas as pd  # type: ignore[import-untyped]
 
-        empty = self.collection._meta.index[:0]  # noqa: SLF001  as dask's own functions do
+        empty = self.source._meta.index[:0]  # noqa: SLF001  as dask's own functions do
         index = empty.append(self.indexes)[:count]
         frame = nw.from_native(pd.DataFrame(index=index), eager_only=True)
-        return Rows((), count, self.is_single, self.values, frame, self._name)
+        return Rows((), count, self.is_single, self.values, frame, self.name)
 
     def _parted(self, made: Any) -> Any:
         """What was made of the rows, in partitions as they were."""
@@ -142,14 +147,14 @@ class _Parts(Rows):
         return self._of(parts, rows[:0])
 
     def _of(self, parts: list[Any], meta: Any = None) -> Any:
-        if not self.is_framed:
+        if self.source is None:
             from dask.bag import from_delayed
 
             return from_delayed(parts)
         from dask.dataframe import from_delayed as frame_of
 
-        divisions = self.collection.divisions if len(parts) == self.collection.npartitions else None
-        meta = self.collection._meta if meta is None else meta  # noqa: SLF001
+        divisions = self.source.divisions if len(parts) == self.source.npartitions else None
+        meta = self.source._meta if meta is None else meta  # noqa: SLF001
         return frame_of(parts, meta=meta, divisions=divisions, verify_meta=False)
 
 
@@ -172,19 +177,24 @@ def rows_of(items: Any, item: str = ITEM) -> Rows:
         return _of_dask(items, item)
     try:
         found = through_narwhals(items)
-        if isinstance(found, nw.DataFrame):
-            return _of_frame(found, {str(name): name for name in found.columns})
+        if isinstance(found, nw.LazyFrame):
+            raise OptionError("A lazy frame has no rows yet. Call its .collect() first.")
+        if not isinstance(found, nw.DataFrame | nw.Series):
+            return _of_any(items, item)
+        if is_single := isinstance(found, nw.Series):
+            name = "" if found.name in (None, "") else str(found.name)
+            names = {item: item} | ({name: item} if name else {})
+            frame = found.alias(item).to_frame()
+        else:
+            name, names, frame = "", {str(name): name for name in found.columns}, found
     except nw.exceptions.NarwhalsError as error:
         raise OptionError(f"The frame cannot be read: {error}") from None
-    if isinstance(found, nw.LazyFrame):
-        raise OptionError("A lazy frame has no rows yet. Call its .collect() first.")
-    if isinstance(found, nw.Series):
-        names = {item: item} | ({str(found.name): item} if found.name not in (None, "") else {})
-        return _of_frame(found.alias(item).to_frame(), names, found)
-    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
-        kind = type(items).__name__
-        raise OptionError(f"A list, a frame, a column or another iterable is wanted, not a {kind}.")
-    return _of_any(items, item)
+
+    def values(columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        for row in frame.iter_rows(named=True):
+            yield {column: _present(row[names[column]]) for column in columns}
+
+    return Rows(tuple(names), len(frame), is_single, values, frame, name or "value")
 
 
 def through_narwhals(items: Any) -> Any:
@@ -199,19 +209,6 @@ def through_narwhals(items: Any) -> Any:
 def free_name(name: str, taken: Container[str]) -> str:
     """A name for a column beside others."""
     return name if name not in taken else free_name(f"{name}_", taken)
-
-
-def _of_frame(
-    frame: nw.DataFrame[Any], names: Mapping[str, Any], column: nw.Series[Any] | None = None
-) -> Rows:
-    def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-        taken = [frame.get_column(names[name]) for name in columns]  # by numbers, too
-        for start in range(0, len(frame), _SLICE):
-            parts = [map(_present, one[start : start + _SLICE].to_list()) for one in taken]
-            yield from zip(*parts, strict=True)
-
-    is_single, name = column is not None, None if column is None else column.name
-    return Rows(tuple(names), len(frame), is_single, values, frame, name)
 
 
 def _of_dask(items: Any, item: str) -> Rows:
@@ -229,7 +226,7 @@ def _of_dask(items: Any, item: str) -> Rows:
             indexes.append(rows.index if is_framed else range(len(rows)))
             yield rows
 
-    def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    def values(columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         wanted = list(dict.fromkeys(names[column] for column in columns))
         for part in here(items if is_single else items[wanted]):
             yield from rows_of(part, item).values(columns)
@@ -237,10 +234,10 @@ def _of_dask(items: Any, item: str) -> Rows:
     if kind == "Bag":
         rows = _of_any(chain.from_iterable(here(items)), item)
         columns, single = rows.columns, rows.is_single
-        return _Parts(columns, None, single, rows.values, collection=items, indexes=indexes)
-    is_single, name = items.ndim == 1, getattr(items, "name", None)
+        return _Parts(columns, None, single, rows.values, indexes=indexes)
+    is_single, name = items.ndim == 1, str(getattr(items, "name", None) or "")
     names = {item: item, name or item: item} if is_single else {str(n): n for n in items.columns}
-    return _Parts(tuple(names), None, is_single, values, None, name, items, indexes)
+    return _Parts(tuple(names), None, is_single, values, items, name or "value", indexes)
 
 
 def _at(part: Any, numbers: list[int]) -> Any:
@@ -251,17 +248,20 @@ def _at(part: Any, numbers: list[int]) -> Any:
     return [rows[one] for one in numbers]
 
 
-def _of_any(items: Iterable[Any], item: str) -> Rows:
+def _of_any(items: object, item: str) -> Rows:
     """The rows of any iterable; mappings are rows with names."""
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        kind = type(items).__name__
+        raise OptionError(f"A list, a frame, a column or another iterable is wanted, not a {kind}.")
     rest = iter(items)
     first = list(islice(rest, 1))
     is_single = not (first and isinstance(first[0], Mapping))
     names = ((item,) if is_single else tuple(map(str, first[0]))) if first else ()
 
-    def values(columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    def values(columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         for row in chain(first, rest):
-            named = row if isinstance(row, Mapping) and not is_single else {item: row}
-            yield tuple(_present(named.get(column)) for column in columns)
+            found = row if isinstance(row, Mapping) and not is_single else {item: row}
+            yield {column: _present(found.get(column)) for column in columns}
 
     return Rows(names, len(items) if isinstance(items, Sized) else None, is_single, values)
 
@@ -272,39 +272,28 @@ def _present(value: Any) -> Any:
     return None if is_nan or type(value).__name__ in ("NAType", "NaTType") else value
 
 
-def _series(name: str, cells: list[Any], backend: Any) -> nw.Series[Any]:
-    import narwhals as nw
-
-    kinds = {type(one) for one in cells if one is not None}
-    nullable = {"int": "Int64", "bool": "boolean"}.get("".join(kind.__name__ for kind in kinds))
-    if backend.is_pandas_like() and nullable and None in cells:
-        # A missing value would make other numbers of these, or objects.
-        made = backend.to_native_namespace().Series(cells, name=name, dtype=nullable)
-        return nw.from_native(made, series_only=True)
-    with suppress(Exception):  # each library refuses a mixture in a way of its own
-        return nw.new_series(name, cells, backend=backend)
-    texts = [None if one is None else str(one) for one in cells]
-    return nw.new_series(name, texts, backend=backend)
-
-
-def _cells(values: list[Any]) -> list[Any]:
+def _series(name: str, values: list[Any], backend: Any) -> nw.Series[Any]:
     """Values as every library has them: plain ones, and mappings and lists of such."""
     import datetime as dt
     import decimal
 
     import msgspec
-
-    known = (dt.date, dt.datetime, dt.time, dt.timedelta, decimal.Decimal)
+    import narwhals as nw
 
     def dumped(value: Any) -> Any:
         return value.model_dump() if hasattr(value, "model_dump") else str(value)
 
-    def cell(value: Any) -> Any:
-        if value is None or isinstance(value, _PLAIN):
-            return getattr(value, "value", value)
-        return msgspec.to_builtins(value, builtin_types=known, enc_hook=dumped)
-
-    cells = list(map(cell, values))
-    if {type(one) for one in cells if one is not None} == {float, int}:
-        return [None if one is None else float(one) for one in cells]
-    return cells
+    known = (dt.date, dt.datetime, dt.time, dt.timedelta, decimal.Decimal)
+    cells = [msgspec.to_builtins(one, builtin_types=known, enc_hook=dumped) for one in values]
+    kinds = {type(one) for one in cells if one is not None}
+    if kinds == {float, int}:
+        cells = [None if one is None else float(one) for one in cells]
+    with suppress(Exception):  # each library refuses a mixture in a way of its own
+        if backend.is_pandas_like() and None in cells and kinds in ({int}, {bool}):
+            # A missing value would make other numbers of these, or objects.
+            nullable = "Int64" if kinds == {int} else "boolean"
+            made = backend.to_native_namespace().Series(cells, name=name, dtype=nullable)
+            return nw.from_native(made, series_only=True)
+        return nw.new_series(name, cells, backend=backend)
+    texts = [None if one is None else str(one) for one in cells]
+    return nw.new_series(name, texts, backend=backend)

@@ -83,7 +83,7 @@ class ShapedOurs(Ours):
         from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
         from jupyter_llm.engine.options import SamplingParams
         from jupyter_llm.engine.request import Request, chat_prompt
-        from jupyter_llm.structured.batch import in_bulk, run_batch
+        from jupyter_llm.structured.batch import run_batch
 
         constraints: dict[str, Constraint | None] = {
             "label": OneOf(LABELS),
@@ -100,7 +100,7 @@ class ShapedOurs(Ours):
             for row in rows
         ]
         engine = self._llm.current.get(None)
-        return run_batch(engine, list(in_bulk(requests)), lambda _number, one: one.text)
+        return run_batch(engine, requests, lambda _number, one: one.text)
 
 
 def measure(start: Callable[[], Any], kinds: Sequence[str], num_rows: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from benchmarks.side_by_side import default_model, describe, parser_for, show, w
 
 from jupyter_llm import llm
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.structured.cascade import Cell, cascaded
+from jupyter_llm.structured.cascade import Cell, cascade
 
 PACKAGE = "vaderSentiment==3.3.2"
 INNER, TWEETS = "hutto_ICWSM_2014.tar.gz", "hutto_ICWSM_2014/tweets_GroundTruth.txt"
@@ -102,10 +103,17 @@ def resampled(firsts: list[Cell], seconds: list[Cell]) -> dict[str, Any]:
     """How often a cascade keeps its agreement, whatever sample it draws, and how many it checks."""
     kept, checked = [], []
     for seed in range(100):
-        answers, report = cascaded(firsts, lambda rows: [seconds[n] for n in rows], AGREEMENT, seed)
+        answers: list[Cell | None] = [*firsts]
+        asked: list[int] = []
+
+        def ask(rows: Sequence[int], asked: list[int] = asked) -> list[Cell]:
+            asked += rows
+            return [seconds[row] for row in rows]
+
+        cascade(answers, range(len(firsts)), ask, AGREEMENT, seed)
         same = [a is not None and a.value == b.value for a, b in zip(answers, seconds, strict=True)]
         kept.append(sum(same) >= AGREEMENT * len(same))
-        checked.append(report.num_checked)
+        checked.append(len(asked))
     alone = [one.value == two.value for one, two in zip(firsts, seconds, strict=True)]
     return {
         "rows": len(firsts),

@@ -43,11 +43,11 @@ def frame_of(num_texts: int, num_questions: int) -> pd.DataFrame:
 
 def seconds(model: str | None, frame: pd.DataFrame, *, is_sorted: bool) -> float:
     """How long a column takes."""
-    most_rows = columns._MOST_ROWS
     llm.use(model, checkpoints=False)
     llm("Hello", max_tokens=2)
     try:
-        columns._MOST_ROWS = most_rows if is_sorted else 1  # put in order one by one: not at all
+        if not is_sorted:
+            vars(columns)["sorted"] = lambda rows, key: list(rows)  # noqa: ARG005
         began_s = time.perf_counter()
         llm.map(
             frame,
@@ -57,7 +57,7 @@ def seconds(model: str | None, frame: pd.DataFrame, *, is_sorted: bool) -> float
         )
         return time.perf_counter() - began_s
     finally:
-        columns._MOST_ROWS = most_rows
+        vars(columns).pop("sorted", None)
         llm.unload()
 
 

@@ -19,7 +19,7 @@ from jupyter_llm.common.database import store
 from jupyter_llm.engine.local import lane
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.models.fingerprint import file_sha256
-from jupyter_llm.records.prompt_store import _SCHEMA
+from jupyter_llm.records.prompt_store import SCHEMA
 
 WORDS = "the rosebud of the garden "
 LONG = WORDS * 20  # so many tokens that they are kept on the disk
@@ -45,7 +45,7 @@ def left(home: Path) -> set[str]:
     store().flush(10)
     look = "SELECT prompt FROM prompts"
     kept: list[tuple[bytes]] = store().read(
-        _SCHEMA, lambda connection: connection.execute(look).fetchall(), []
+        SCHEMA, lambda connection: connection.execute(look).fetchall(), []
     )
     prompts = [zlib.decompress(data.lstrip(b" ")) for (data,) in kept]
     files = [path.read_bytes() for path in home.rglob("*") if path.is_file()]

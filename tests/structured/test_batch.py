@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from jupyter_llm.engine.options import MAX_SEED, SamplingParams
 from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
-from jupyter_llm.structured.batch import answered, in_bulk
+from jupyter_llm.structured.batch import answered, run_batch
 
 SHORT = SamplingParams(max_tokens=6)
 
@@ -70,8 +71,7 @@ def test_with_a_seed_equal_prompts_get_different_answers_that_come_again() -> No
 
 def test_seeds_count_on_past_the_largest_from_the_start(engine: ScriptedEngine) -> None:
     params = SamplingParams(seed=MAX_SEED - 1, max_tokens=2)
-    requests = in_bulk(Request(prompt=text, params=params) for text in "abc")
-    answered(engine, enumerate(requests), lambda *_: None)
+    run_batch(engine, [Request(prompt=text, params=params) for text in "abc"], lambda *_: True)
     assert [request.params.seed for request in engine.requests] == [MAX_SEED - 1, MAX_SEED, 0]
 
 
@@ -134,6 +134,7 @@ def test_an_interrupt_keeps_what_is_finished_and_cancels_the_rest(
 
 
 def test_of_requests_without_end_only_some_are_with_the_engine(engine: ScriptedEngine) -> None:
+    engine.info = replace(engine.info, num_at_once=3)
     numbers: list[int] = []
 
     def take(number: int, _outcome: object) -> None:
@@ -143,7 +144,7 @@ def test_of_requests_without_end_only_some_are_with_the_engine(engine: ScriptedE
 
     requests = ((n, Request(prompt=str(n), params=SHORT)) for n in itertools.count())
     with pytest.raises(ZeroDivisionError):
-        answered(engine, requests, take, ahead=3)
+        answered(engine, requests, take)
     assert sorted(numbers)[:17] == list(range(17))
     assert len(engine.requests) <= 20 + 3
 

@@ -14,11 +14,10 @@ from support.row_engine import RowEngine
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
-from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
+from jupyter_llm.engine.completion import BatchError, Choice, Completion, Score, Usage
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import ModelNotFoundError, OptionError
-from jupyter_llm.structured.columns import ColumnError
 
 
 class Chooser(RowEngine):
@@ -102,12 +101,12 @@ def test_nothing_is_asked_where_the_second_model_is_missing(small: Chooser) -> N
 
 def test_rows_that_neither_model_can_answer_are_errors_of_their_own(small: Chooser) -> None:
     rows = [*map(str, range(400)), "x" * 5000 + " 1", *map(str, range(400, 420)), "y" * 5000 + " 1"]
-    with pytest.raises(ColumnError) as raised:
+    with pytest.raises(BatchError) as raised:
         llm.map(rows, "{{item}}", choices=CHOICES, check="large")
     assert list(raised.value.errors) == [400, 421]
-    assert isinstance(raised.value.column, list)
-    assert raised.value.column[:400] == RIGHT
-    assert raised.value.column[400] is None
+    assert isinstance(raised.value.best, list)
+    assert raised.value.best[:400] == RIGHT
+    assert raised.value.best[400] is None
 
 
 def test_calibrated_choices_are_those_that_are_likelier_than_in_other_rows(small: Chooser) -> None:
@@ -123,8 +122,8 @@ def test_only_choices_are_calibrated_or_checked(small: Chooser) -> None:
     for options in ({"check": "large"}, {"calibrate": True}):
         with pytest.raises(OptionError, match="are for choices"):
             llm.map(["a"], "{{item}}", schema=int, **options)
-    for agreement in (0, 1, 95, -0.5, "much"):
-        with pytest.raises(OptionError, match="share above 0 and below 1"):
+    for agreement in (95, -0.5, "much"):
+        with pytest.raises(OptionError, match="agreement must be a number from 0 to 1"):
             llm.map(["a"], "{{item}}", choices=CHOICES, agreement=agreement)  # type: ignore[arg-type]
 
 
@@ -141,7 +140,7 @@ def test_filter_top_k_join_and_reduce_are_asked_as_map_is(small: Chooser) -> Non
     pairs = llm.join(pd.Series([1, 2]), pd.Series([3, 4]), "a pair")
     assert pairs.left.tolist() == [1, 2]
     assert pairs.right.tolist() == [3, 3]
-    with pytest.raises(ColumnError, match="of 2 prompts failed, the first one about row 0 and row"):
+    with pytest.raises(BatchError, match="of 2 rows failed, the first one about row 0 and row"):
         llm.top_k(["x" * 5000 + " 1", None, "2"], "large", 1)
     rows = RowEngine(small.info.path)
     small._completion_of = rows._completion_of  # type: ignore[method-assign]

@@ -31,11 +31,10 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineClosedError, OptionError
 from jupyter_llm.structured import columns
-from jupyter_llm.structured.columns import ColumnError
 
 T = TypeVar("T")
 
@@ -129,9 +128,9 @@ def test_an_object_is_a_frame_of_its_fields_and_in_a_list_itself(engine: RowEngi
 
 def test_rows_that_fail_are_named_when_all_others_are_done(engine: RowEngine) -> None:
     texts = pd.Series(["fine", "word " * 1000, "too", "word " * 1000])
-    with pytest.raises(ColumnError, match=r"^2 of 4 rows failed, .* index 1: .*window") as caught:
+    with pytest.raises(BatchError, match=r"^2 of 4 rows failed, .* index 1: .*window") as caught:
         llm.map(texts, "{{item}}")
-    assert plain(caught.value.column) == ["enif", None, "oot", None]
+    assert plain(caught.value.best) == ["enif", None, "oot", None]
     assert list(caught.value.errors) == [1, 3]
     assert isinstance(caught.value.errors[1], ContextOverflowError)
     assert "\n" not in str(caught.value)
@@ -413,11 +412,11 @@ def test_loading_is_shown_with_the_rows_and_cancelled_with_them(
     assert shown.mock_calls == [call(None, show=steps.append)] * 2
 
 
-@pytest.mark.usefixtures("engine")
-def test_an_interrupt_while_the_model_is_looked_up_is_one_of_the_column() -> None:
+def test_an_interrupt_before_the_first_row_says_so(engine: RowEngine) -> None:
     def show(_step: Step) -> None:
         raise KeyboardInterrupt
 
+    engine._row_s = 0.5
     with pytest.raises(PromptInterrupted, match="before the first row") as caught:
         llm.map(["a"], "{{item}}", show_progress=show)
     assert caught.value.best == [None]
@@ -507,7 +506,7 @@ def test_an_interrupt_loses_no_object_that_is_judged(engine: RowEngine) -> None:
     assert num_interrupts
     assert frame.notna().all(axis=None)
     # Fields that are being judged are judged again.
-    assert len(engine.answered) <= 200 * 3 + num_interrupts * 2 * columns._MOST_JUDGED
+    assert len(engine.answered) <= 200 * 3 + num_interrupts * engine.info.num_at_once
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.columns import ColumnError
+from jupyter_llm.structured.cascade import Cell
 from jupyter_llm.structured.operators import (
     alike,
     best_first,
@@ -27,6 +25,7 @@ from jupyter_llm.structured.operators import (
     reduce_rows,
     top_rows,
 )
+from jupyter_llm.structured.tables import Rows, rows_of
 
 
 class Judge:
@@ -111,23 +110,26 @@ class Asked:
 
     def __call__(
         self,
-        prompts: list[str | None],
+        items: Any,
         template: str,
         *,
-        confidence: bool,
+        finish: Callable[[Rows, list[Cell]], Any],
+        place: Callable[[int], str] = str,
         schema: type[bool] | None = None,
         choices: Sequence[str] = (),
-    ) -> list[dict[str, Any]]:
-        assert (template, confidence) == ("{{item}}", True)
+    ) -> Any:
         assert (schema is bool) != (list(choices) == ["A", "B"])
+        rows = rows_of(items)
+        prompts = list(rows.prompts(template))
+        assert all(place(number) for number in range(len(prompts)))
         self.prompts += prompts
-        return [self.answer(prompt, choices or (True, False)) for prompt in prompts]
+        return finish(rows, [self.answer(prompt, choices or (True, False)) for prompt in prompts])
 
-    def answer(self, prompt: str | None, values: Sequence[object]) -> dict[str, Any]:
+    def answer(self, prompt: str | None, values: Sequence[object]) -> Cell:
         if prompt is None:
-            return {"value": None, "confidence": None}
+            return Cell()
         chance = self.chance(prompt)
-        return {"value": values[chance < 0.5], "confidence": max(chance, 1 - chance)}
+        return Cell(values[chance < 0.5], max(chance, 1 - chance))
 
 
 def number_in(prompt: str) -> float:
@@ -236,26 +238,22 @@ def test_a_join_without_partners_is_empty_and_of_the_same_kind() -> None:
         joined(left, pl.Series(["a"]), threshold=0)
 
 
-@pytest.mark.parametrize("is_interrupt", [True, False])
-def test_what_stops_rows_has_what_would_have_come_so_far(is_interrupt: bool) -> None:  # noqa: FBT001
-    def ask(prompts: list[str | None], template: str, **options: Any) -> list[Any]:
-        told = Asked(number_in)(prompts, template, **options)
-        told[-1] = {"value": None, "confidence": None}
-        if is_interrupt:
-            raise PromptInterrupted(best=told)
-        raise ColumnError("", told, {3: OptionError("no")})
+def test_what_is_known_so_far_makes_what_would_have_come() -> None:
+    class Stopped(Asked):
+        def answer(self, prompt: str | None, values: Sequence[object]) -> Cell:
+            return (
+                Cell()
+                if len(self.prompts) == 4 and "7" in str(prompt)
+                else super().answer(prompt, values)
+            )
 
-    def left_of(call: Callable[[], object]) -> Any:
-        with pytest.raises((PromptInterrupted, ColumnError)) as raised:
-            call()
-        return raised.value.best if is_interrupt else raised.value.column  # type: ignore[attr-defined]
-
+    ask = Stopped(number_in)
     right = pd.Series([1, 9, 8, 7], index=list("abcd"))
-    kept = left_of(partial(filter_rows, ask, right, "x", threshold=0.5, probabilities=False))
+    kept = filter_rows(ask, right, "x", threshold=0.5, probabilities=False)
     assert kept.to_dict() == {"b": 9, "c": 8}
-    pairs = left_of(partial(join_rows, ask, embed, (pd.Series(["x"]), right), "x", 4, 0.5))
+    ask = Stopped(number_in)
+    pairs = join_rows(ask, embed, (pd.Series(["x"]), right), "x", 4, 0.5)
     assert pairs.right.tolist() == [9, 8]
-    assert left_of(partial(top_rows, ask, right, "x", 1)) is None
 
 
 def test_what_cannot_be_joined_is_refused_before_anything_is_asked() -> None:

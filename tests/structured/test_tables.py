@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
-from jupyter_llm.errors import OptionError
+from jupyter_llm.errors import EmptyPromptError, OptionError
 from jupyter_llm.structured.tables import rows_of
 
 TEXTS = ["good 😀", None, "", "good 😀"]
@@ -47,7 +47,7 @@ FRAMES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_column_has_its_values_and_none_where_one_is_missing(kind: str) -> None:
     rows = rows_of(KINDS[kind]())
-    assert [value for (value,) in rows.values(["item"])] == TEXTS
+    assert list(rows.values(["item"])) == [{"item": text} for text in TEXTS]
     assert rows.is_single
     assert rows.count == (None if kind == "generator" else 4)
 
@@ -56,17 +56,18 @@ def test_a_column_has_its_values_and_none_where_one_is_missing(kind: str) -> Non
 def test_a_frame_has_rows_of_its_columns(kind: str) -> None:
     rows = rows_of(FRAMES[kind]())
     assert rows.columns == ("text", "n")
-    assert list(rows.values(["n", "text"])) == list(enumerate(TEXTS))
+    assert list(rows.values(["n", "text"])) == [{"text": t, "n": n} for n, t in enumerate(TEXTS)]
 
 
 def test_columns_of_pandas_may_go_by_numbers() -> None:
     rows = rows_of(pd.DataFrame([[1, 2], [3, 4]]))
-    assert list(rows.values(["1"])) == [(2,), (4,)]
+    assert list(rows.values(["1"])) == [{"1": 2}, {"1": 4}]
+    assert list(rows.column(["x", "y"])) == ["x", "y"]
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT, np.float64("nan")])
 def test_what_stands_for_a_missing_value_anywhere_is_one(missing: object) -> None:
-    assert list(rows_of(["a", missing]).values(["item"])) == [("a",), (None,)]
+    assert list(rows_of(["a", missing]).values(["item"])) == [{"item": "a"}, {"item": None}]
 
 
 def test_a_column_of_pandas_comes_back_with_its_index_and_name() -> None:
@@ -131,7 +132,7 @@ class Person:
 def test_columns_of_frames_hold_plain_values(
     kind: str, values: list[Any], plain: list[Any]
 ) -> None:
-    column = rows_of(KINDS[kind]()).head(2).column(values)
+    column = rows_of(KINDS[kind]()).column(values)
     cells = column.to_pylist() if kind == "arrow" else column.to_list()
     if kind == "pandas":
         cells = [None if pd.api.types.is_scalar(one) and pd.isna(one) else one for one in cells]
@@ -139,19 +140,17 @@ def test_columns_of_frames_hold_plain_values(
     assert cells == plain
 
 
+def test_a_number_that_is_too_large_for_a_column_is_a_text() -> None:
+    assert rows_of(pd.Series(["a", "b"])).column([2**70, None])[0] == str(2**70)
+
+
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
 def test_an_empty_frame_comes_back_empty(kind: str) -> None:
-    rows = rows_of(FRAMES[kind]()).head(0)
+    rows = rows_of(FRAMES[kind]()[:0])
     assert rows.count == 0
-    assert list(rows.values(["text"])) == []
+    assert list(rows.values([])) == []
     assert len(rows.column([])) == 0
     assert len(rows.frame({"a": [], "b": []})) == 0
-
-
-def test_the_first_rows_of_what_has_no_end() -> None:
-    numbers = iter(int, 1)
-    rows = rows_of(numbers).head(3)
-    assert list(rows.values(["item"])) == [(0,)] * 3
 
 
 @pytest.mark.parametrize(
@@ -168,3 +167,42 @@ def test_the_first_rows_of_what_has_no_end() -> None:
 def test_what_has_no_rows_is_refused_in_a_line(items: object, reason: str) -> None:
     with pytest.raises(OptionError, match=reason):
         rows_of(items)
+
+
+FRAME = [{"title": "Ada", "first line": "Hello {{title}}", "n": 3}, {"title": None, "n": 4}]
+
+
+def prompts(template: str, items: list[Any]) -> list[str | None]:
+    return list(rows_of(items).prompts(template))
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt"),
+    [
+        ("On {{title}}: {{ first line }}", "On Ada: Hello {{title}}"),
+        ("{{n}}{{n}}, {title}, $x$, \\{{n}}", "33, {title}, $x$, {{n}}"),
+        ("Sum it up", "Sum it up\n\ntitle: Ada\nfirst line: Hello {{title}}\nn: 3"),
+    ],
+    ids=["never twice", "other braces", "no field"],
+)
+def test_values_stand_in_the_places_of_their_columns(template: str, prompt: str) -> None:
+    assert prompts(template, FRAME)[0] == prompt
+
+
+def test_a_row_that_lacks_a_value_is_not_asked() -> None:
+    assert prompts("{{title}}", FRAME)[1] is None
+    assert prompts("{{n}}", FRAME)[1] == "4"
+    assert prompts("Sum it up", FRAME)[1] == "Sum it up\n\nn: 4"
+    assert prompts("Sum it up", ["a", None]) == ["Sum it up\n\na", None]
+
+
+def test_a_field_that_is_no_column_names_the_nearest() -> None:
+    with pytest.raises(OptionError, match=r"{{titlle}} in the template is no column.*mean title"):
+        prompts("{{titlle}}", FRAME)
+    with pytest.raises(OptionError, match="There are: item"):
+        prompts("{{x}}", ["a"])
+
+
+def test_a_template_is_a_text_with_something_in_it() -> None:
+    with pytest.raises(EmptyPromptError):
+        prompts(" ", FRAME)

@@ -13,7 +13,7 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,12 +22,12 @@ from typing import Any
 from support.engines import load, submit
 from support.logit_watch import Witness
 
-from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.completion import BatchError, Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.engine.stream import Stream
-from jupyter_llm.structured.batch import answered, in_bulk
+from jupyter_llm.structured.batch import run_batch
 
 NUM_TURNS = 3
 STARTS = (
@@ -162,8 +162,9 @@ def batches(engine: LocalEngine, dice: random.Random) -> Iterator[None]:
         while not is_over.wait(2):
             number = next(numbers)
             prompts = [f"{STARTS[1]}Row {number}.{row}" for row in range(3)]
-            rows = in_bulk(Request(prompt=prompt, params=params) for prompt in prompts)
-            answered(engine, enumerate(rows), lambda *_: None)
+            rows = [Request(prompt=prompt, params=params) for prompt in prompts]
+            with suppress(BatchError):
+                run_batch(engine, rows, lambda *_: True)
 
     chosen = [SamplingParams(max_tokens=3, seed=seed) for seed in (None, dice.randrange(1000))]
     threads = [threading.Thread(target=run, args=(params,)) for params in chosen]

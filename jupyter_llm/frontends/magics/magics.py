@@ -21,7 +21,7 @@ from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import MODES, ContextMode
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
 from jupyter_llm.frontends import views
@@ -278,12 +278,9 @@ class LLMMagics(Magics):
 
     def _map(self, asked: Asked, typed: Typed) -> None:
         """Ask for a column, and show its first rows."""
-        from jupyter_llm.structured.columns import ColumnError
-
         options = typed.options
         if options.dry_run:
             raise MagicUsageError("--dry-run shows one prompt, and --map asks one for each row.")
-        sampling = {f.name: getattr(options.params, f.name) for f in fields(SamplingParams)}
         try:
             column = llm.map(
                 typed.rows,
@@ -292,12 +289,11 @@ class LLMMagics(Magics):
                 system=options.system or self.system or None,
                 model=options.model,
                 keep=not options.no_save,
-                **sampling,
+                params=options.params,
             )
-        except (ColumnError, PromptInterrupted) as stopped:
-            so_far = stopped.column if isinstance(stopped, ColumnError) else stopped.best
-            if so_far is not None:
-                self._assign(so_far, options)
+        except (BatchError, PromptInterrupted) as stopped:
+            if stopped.best is not None:
+                self._assign(stopped.best, options)
             raise
         self._assign(column, options)
         if not (options.assign_to or options.quiet):

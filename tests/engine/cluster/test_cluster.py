@@ -23,7 +23,7 @@ from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.cluster import engine as cluster_engine
 from jupyter_llm.engine.cluster.engine import ClusterEngine
 from jupyter_llm.engine.cluster.worker import FileFacts
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import (
@@ -34,7 +34,6 @@ from jupyter_llm.errors import (
     OptionError,
 )
 from jupyter_llm.models.discover import find_model
-from jupyter_llm.structured.columns import ColumnError
 
 OPTIONS = EngineOptions(n_ctx=512, flash_attention=True)
 TEMPLATE = "Turn this: {{item}}"
@@ -119,7 +118,7 @@ def test_what_is_known_of_a_model_comes_from_a_worker(client: Client, tiny_gguf:
 
 
 def test_a_row_that_fails_is_its_own_error(client: Client, tiny_gguf: Path) -> None:
-    with pytest.raises(ColumnError) as caught:
+    with pytest.raises(BatchError) as caught:
         llm.map(["a", "b " * 9000, "c"], TEMPLATE, model=str(tiny_gguf), client=client, **SHORT)
     (number, error), *others = caught.value.errors.items()
     assert not others

@@ -15,12 +15,11 @@ from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
 
 from jupyter_llm import Completion, ShapeError, llm
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.records.answers import shown_text
-from jupyter_llm.structured.columns import ColumnError
 
 pytestmark = pytest.mark.usefixtures("shell")
 
@@ -224,7 +223,7 @@ def test_a_column_is_asked_for_row_by_row_and_shown_from_its_start(
 @pytest.mark.parametrize(
     ("error", "column"),
     [
-        (ColumnError("1 failed", ["good", None], {1: JupyterLLMError("no")}), ["good", None]),
+        (BatchError((), {1: JupyterLLMError("no")}, best=["good", None]), ["good", None]),
         (PromptInterrupted(best=[None, "bad"]), [None, "bad"]),
         (PromptInterrupted(), "as it was"),
     ],
