@@ -75,5 +75,31 @@ class OneOf:
         return ""
 
 
-Constraint = BeginsWith | Grammar | OneOf
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """The answer is these tokens and nothing else: they are read, for how likely each was.
+
+    Nothing is drawn, and no end is judged; with `logprobs` it is told what else was likely.
+    """
+
+    token_ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what are no numbers of tokens."""
+        object.__setattr__(self, "token_ids", checked_ids(self.token_ids))
+
+    def free_part(self, _answer: str) -> str:
+        """What the model wrote freely: nothing."""
+        return ""
+
+
+def checked_ids(token_ids: Any) -> tuple[int, ...]:
+    """The numbers of some tokens; `OptionError` if these are none."""
+    is_list = isinstance(token_ids, tuple | list) and len(token_ids) > 0
+    if not is_list or not all(type(one) is int and one >= 0 for one in token_ids):
+        raise OptionError(f"Tokens are given by their numbers from 0 on, not {token_ids!r:.60}.")
+    return tuple(token_ids)
+
+
+Constraint = BeginsWith | Exactly | Grammar | OneOf
 """What is asked of an answer's text; the engine writes nothing that breaks it."""

@@ -105,6 +105,8 @@ class CurrentEngine:
         self._idle_timer: threading.Timer | None = None
         self.is_background_held = False
         """Whether nothing is read in the background, since a cell runs."""
+        self.served_at = ""
+        """Where models are served to other programs, if they are."""
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
         self._activity_watchers = Watchers()
@@ -363,7 +365,13 @@ class CurrentEngine:
         from jupyter_llm.engine.status import Status
         from jupyter_llm.models.neighbours import neighbours
 
-        status = Status(info=None, engine=None, residents=self.loaded, neighbours=neighbours())
+        status = Status(
+            info=None,
+            engine=None,
+            residents=self.loaded,
+            neighbours=neighbours(),
+            served_at=self.served_at,
+        )
         try:
             if engine is not None:
                 return replace(status, info=engine.info, engine=engine.status())
@@ -485,6 +493,10 @@ class CurrentEngine:
             return choice
         entry = self.find(model)
         return entry, self._options_of(entry, is_named=model is not None)
+
+    def chosen(self, role: ModelRole) -> ModelEntry:
+        """The model that a prompt in a role goes to; none is loaded."""
+        return self._chosen(None, role)[0]
 
     def _options_of(self, entry: ModelEntry, *, is_named: bool) -> EngineOptions:
         """How a model is loaded: as `use` was told, or else by its name and the project."""

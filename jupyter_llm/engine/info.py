@@ -114,7 +114,7 @@ class EngineStatus:
     of the second one, of promised texts, where there is one; while there is none, `promised_bytes`
     is what it would take at most, with its buffers. `tokens_per_s` is the speed of
     the last completion, `process_bytes` the memory of the process, `template_trouble` why another
-    chat template than the file's is used.
+    chat template than the file's is used. `num_guests` of the requests are other programs'.
     """
 
     num_running: int = 0
@@ -130,6 +130,7 @@ class EngineStatus:
     process_bytes: int = 0
     is_exact: bool | None = None
     template_trouble: str = ""
+    num_guests: int = 0
 
     @property
     def num_used(self) -> int:

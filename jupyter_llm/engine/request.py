@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, TypeVar
 
-from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
+from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf, checked_ids
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
@@ -16,12 +16,16 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Priority(IntEnum):
-    """Whose step is next: the smaller number. A class is not felt by those above it."""
+    """Whose step is next: the smaller number. A class is not felt by those above it.
+
+    Guests are other programs that the model is served to.
+    """
 
     GHOST = 0
     CHAT = 1
-    BULK = 2
-    BACKGROUND = 3
+    GUEST = 2
+    BULK = 3
+    BACKGROUND = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,15 @@ class RawPrompt:
 
     A part is plain text, of which no control token ever comes, or a `Special`. A prompt that goes
     on with more parts begins with the same tokens.
+
+    In one that `is_marked` the names of control tokens in texts are these tokens, as other servers
+    read what a program has put together. It may be given by its `token_ids` alone, as the model
+    that is asked has them.
     """
 
     parts: tuple[str | Special, ...]
+    token_ids: tuple[int, ...] = ()
+    is_marked: bool = False
 
     def __post_init__(self) -> None:
         """Refuse parts that are neither."""
@@ -93,9 +103,16 @@ class RawPrompt:
             raise OptionError(f"RawPrompt takes a list of texts and Specials, not {parts!r}.")
         object.__setattr__(self, "parts", tuple(parts))
 
+    @classmethod
+    def of_tokens(cls, token_ids: Sequence[int]) -> RawPrompt:
+        """Make a prompt of tokens by their numbers."""
+        return cls((), checked_ids(token_ids))
+
     @property
     def text(self) -> str:
         """The parts as one text."""
+        if self.token_ids:
+            raise OptionError("Tokens by their numbers have no text where their model is not.")
         return "".join(part if isinstance(part, str) else part.text for part in self.parts)
 
 

@@ -50,6 +50,12 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
     yield "memory in all", f"{human_size(engine.process_bytes)}, with the model and your variables"
 
 
+def _requests(engine: EngineStatus) -> str:
+    """How many prompts there are at once, and how many of them other programs sent."""
+    told = f"{engine.num_running} running, {engine.num_waiting} waiting"
+    return f"{told}; {engine.num_guests} of them from guests" if engine.num_guests else told
+
+
 def _held(neighbours: Iterable[Neighbour]) -> str:
     """What other kernels hold: each model once, however many hold it."""
     sizes: dict[str, list[int]] = {}
@@ -84,7 +90,8 @@ class Status:
     """The model of chats and what it holds; both None while it is not loaded.
 
     `asked` is the sampling that was set, for the row that tells of it. `residents` are all models
-    that are loaded, the latest used first. `neighbours` are those of other kernels.
+    that are loaded, the latest used first. `neighbours` are those of other kernels. `served_at` is
+    where other programs reach them.
     """
 
     info: ModelInfo | None
@@ -92,6 +99,7 @@ class Status:
     asked: SamplingParams = field(default_factory=SamplingParams)
     residents: tuple[Loaded, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    served_at: str = ""
 
     @property
     def is_loaded(self) -> bool:
@@ -118,6 +126,8 @@ class Status:
         beside = [("loaded beside it", "; ".join(map(str, others)))] if others else []
         if self.neighbours:
             beside.append(("other kernels hold", _held(self.neighbours)))
+        if self.served_at:
+            beside.append(("served at", self.served_at))
         if info is None or engine is None:
             said = "none loaded; the first prompt loads one, and `/models` says what that takes"
             return [("model", said), *beside]
@@ -135,7 +145,7 @@ class Status:
             ("sampling", info.sampling.described(self.asked)),
             *_memory(info, engine),
             ("read already", read),
-            ("requests", f"{engine.num_running} running, {engine.num_waiting} waiting"),
+            ("requests", _requests(engine)),
             ("last answer", speed),
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
             ("same seed, same text", _PROMISE[engine.is_exact]),

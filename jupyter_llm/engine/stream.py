@@ -13,7 +13,7 @@ from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
 from jupyter_llm.errors import EngineError, JupyterLLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from jupyter_llm.engine.completion import Progress
 
@@ -50,24 +50,28 @@ class StreamFeed:
         self.thoughts: list[str] = []
         self.future: Future[Completion] = Future()
         self.future.set_running_or_notify_cancel()
+        self.wake: Callable[[], None] = lambda: None  # whoever cannot wait for the queue
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk."""
         self.texts.append(chunk.text)
         self.thoughts.append(chunk.reasoning)
         self.chunks.put(chunk)
+        self.wake()
 
     def finish(self, completion: Completion) -> None:
         """End with a result; does nothing if it ended before."""
         with suppress(InvalidStateError, SystemExit):  # by a callback, which runs here
             self.future.set_result(completion)
         self.chunks.put(None)
+        self.wake()
 
     def fail(self, error: BaseException) -> None:
         """End with an error, which the reader's side raises; nothing if it ended before."""
         with suppress(InvalidStateError, SystemExit):
             self.future.set_exception(error)
         self.chunks.put(None)
+        self.wake()
 
 
 class Stream:
@@ -126,6 +130,29 @@ class Stream:
             self.cancel()
         self._feed.chunks.put(None)  # whoever reads on finds the end again
         self.future.result()
+
+    async def achunks(self) -> AsyncGenerator[Chunk]:
+        """The chunks, while the event loop goes on; who leaves cancels. For one reader alone."""
+        import asyncio
+
+        loop, has_more = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:  # mostly on the engine's thread
+            with suppress(RuntimeError):  # the loop is closed, and nobody reads on
+                loop.call_soon_threadsafe(has_more.set)
+
+        self._feed.wake = wake
+        try:
+            while True:
+                has_more.clear()
+                while not self._feed.chunks.empty():
+                    if (chunk := self._feed.chunks.get()) is None:
+                        self.future.result()
+                        return
+                    yield chunk
+                await has_more.wait()
+        finally:
+            self.cancel()
 
     def _next(self, tick_s: float | None) -> Chunk | None:
         try:

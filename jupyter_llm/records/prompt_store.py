@@ -89,8 +89,10 @@ class KeptPrompt:
                 return replace(kept, begins_with=texts)
             case OneOf(texts):
                 return replace(kept, one_of=texts)
-            case grammar:
+            case Grammar() as grammar:
                 return replace(kept, grammar=grammar)
+            case _:
+                return kept
 
     @property
     def constraint(self) -> Constraint | None:

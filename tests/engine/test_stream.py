@@ -1,18 +1,22 @@
-"""Nobody waits on the thread where the model runs."""
+"""Streams are read on any thread but where the model runs, and while an event loop goes on."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from support.engines import paused, submit
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.errors import EngineError
+from jupyter_llm.engine.stream import Stream
+from jupyter_llm.errors import ContextOverflowError, EngineError
 
 
 @pytest.fixture
@@ -71,3 +75,57 @@ def test_a_callback_that_ends_its_thread_does_not_end_the_engine_s(engine: Local
     assert engine._thread.is_alive()
     assert "".join(chunk.text for chunk in stream) == said
     assert llm("And now?", max_tokens=2).usage.completion_tokens == 2
+
+
+def test_chunks_come_while_the_event_loop_goes_on(engine: LocalEngine) -> None:
+    async def read() -> tuple[str, str, int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        stream = submit(engine, "Hello")
+        text = "".join([chunk.text async for chunk in stream.achunks()])
+        ticking.cancel()
+        return text, stream.result().text, ticks
+
+    text, whole, ticks = asyncio.run(read())
+    assert text == whole
+    assert ticks > 1
+
+
+def test_leaving_the_event_loop_s_chunks_stops_the_engine(engine: LocalEngine) -> None:
+    async def leave() -> Stream:
+        stream = submit(engine, "Hello", None)
+        async with aclosing(stream.achunks()) as chunks:
+            await anext(chunks)
+        return stream
+
+    async def be_cancelled() -> Stream:
+        stream = submit(engine, "Hello", None)
+
+        async def read() -> None:
+            async for _ in stream.achunks():
+                pass
+
+        reading = asyncio.create_task(read())
+        await asyncio.to_thread(until, lambda: stream.written)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        return stream
+
+    for way in (leave, be_cancelled):
+        assert asyncio.run(way()).result(30).finish_reason == "cancelled"
+
+
+def test_the_event_loop_s_chunks_raise_what_went_wrong(engine: LocalEngine) -> None:
+    async def read() -> None:
+        async for _ in submit(engine, "word " * 20_000).achunks():
+            pass
+
+    with pytest.raises(ContextOverflowError):
+        asyncio.run(read())

@@ -21,7 +21,7 @@ import numpy as np
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted, Score
-from jupyter_llm.engine.constraint import BeginsWith, Grammar, OneOf
+from jupyter_llm.engine.constraint import BeginsWith, Exactly, Grammar, OneOf
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
@@ -31,7 +31,7 @@ from jupyter_llm.engine.local.scheduler import Drawn, Sampler, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.local.turns import TURNS, Seat
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
-from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
+from jupyter_llm.engine.request import Priority, Prompt, RawPrompt, Request, check_text
 from jupyter_llm.engine.stream import Stream, check_may_wait, run_the_model_here
 from jupyter_llm.engine.thinking import Thinking
 from jupyter_llm.errors import (
@@ -528,7 +528,7 @@ class LocalEngine:
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
-        if isinstance(request.constraint, OneOf) and not reasons:
+        if isinstance(request.constraint, OneOf | Exactly) and not reasons:
             scorer = self._scorer(generation, token_ids)
             more: dict[str, Any] = {"scorer": scorer, "paths": scorer.paths}
             return self._queue(request, lane, token_ids, max_tokens=scorer.num_tokens, **more)
@@ -584,8 +584,13 @@ class LocalEngine:
     def _scorer(self, generation: Generation, token_ids: list[int]) -> LogprobScorer:
         """What judges the texts of a choice after these tokens."""
         request, lane, tokenizer = generation.request, generation.lane, self._model.tokenizer
-        assert isinstance(request.constraint, OneOf)
         assert lane is not None
+        if isinstance(request.constraint, Exactly):
+            ids, num_top = request.constraint.token_ids, request.params.logprobs or 0
+            generation.scorer = scorer = LogprobScorer(lane.context, [ids], num_top=num_top)
+            generation.texts = {tokenizer.format(RawPrompt.of_tokens(ids)): ids}
+            return scorer
+        assert isinstance(request.constraint, OneOf)
         ends = set(self._model.weights.end_ids)
         stops = tokenizer.stops(request.prompt)
         if stops:
@@ -804,7 +809,7 @@ class LocalEngine:
             else:
                 generation.reasoning.cut()
         if generation.scorer is not None:
-            generation.choose(self._model.weights.bytes_of)
+            generation.choose(self._model.tokenizer.named)
         elif is_last and sequence.is_held:
             self._judge(generation, sequence)
             return

@@ -17,6 +17,7 @@ from jupyter_llm.engine.completion import (
     Usage,
     answer_record,
 )
+from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.local.detokenizer import Detokenizer
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.stream import StreamFeed
@@ -118,17 +119,24 @@ class Generation:
     def choose(self, bytes_of: Callable[[int], bytes]) -> None:
         """Answer with the likeliest of the texts, once they are judged.
 
-        Beside its tokens nothing else is known to be likely: that is told by the choice.
+        What else was likely beside the tokens of one of several is told by the choice.
         """
         assert self.scorer is not None
         assert self.sequence is not None
         scores = tuple(Score(t, self.scorer.logprobs(ids)) for t, ids in self.texts.items())
         best = max(scores, key=lambda score: score.logprob)  # the first of equals
-        self.choice = Choice(scores)
+        self.choice = Choice(scores) if isinstance(self.request.constraint, OneOf) else None
         token_ids = self.texts[best.text]
         if self.request.params.logprobs is not None:
-            texts = (bytes_of(token_id).decode("utf-8", "replace") for token_id in token_ids)
-            of_text = map(TokenLogprob, token_ids, texts, best.logprobs)
+
+            def text_of(token_id: int) -> str:
+                return bytes_of(token_id).decode("utf-8", "replace")
+
+            tops = (
+                tuple((text_of(token_id), logprob) for token_id, logprob in top)
+                for top in self.scorer.likeliest(token_ids)
+            )
+            of_text = map(TokenLogprob, token_ids, map(text_of, token_ids), best.logprobs, tops)
             self.records = [*(self.records or ()), *of_text]
         num_before = self.sequence.num_before
         self.sequence.token_ids = [*self.sequence.token_ids[:num_before], *token_ids]

@@ -193,6 +193,12 @@ class Weights:
         )
         raise OptionError(f"The model has no control token {text!r}. {hint}")
 
+    def known(self, token_ids: Sequence[int]) -> Sequence[int]:
+        """The same tokens; `OptionError` if the model has no such."""
+        if (most := max(token_ids, default=0)) >= self.n_vocab:
+            raise OptionError(f"The model has no token {most}: its last one is {self.n_vocab - 1}.")
+        return token_ids
+
     def _end_ids(self) -> frozenset[int]:
         """The tokens after which nothing comes that belongs to a completion.
 

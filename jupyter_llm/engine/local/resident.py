@@ -436,6 +436,7 @@ class ResidentModel:
             process_bytes=psutil.Process().memory_info().rss,
             is_exact=self._is_exact,
             template_trouble=self.tokenizer.trouble,
+            num_guests=sum(len(lane.scheduler.of_class(Priority.GUEST)) for lane in self.lanes),
         )
 
     @property

@@ -101,7 +101,7 @@ class RecordingSampler:
         # The sampler may write to the logits.
         logprobs = _log_softmax(self._context.logits(index))
         token_id = self._sampler.sample(index)
-        likeliest = map(int, self._likeliest(logprobs))
+        likeliest = _likeliest(logprobs, self._num_top)
         top = tuple((self._text(token), float(logprobs[token])) for token in likeliest)
         record = TokenLogprob(token_id, self._text(token_id), float(logprobs[token_id]), top)
         self.records.append(record)
@@ -118,25 +118,20 @@ class RecordingSampler:
     def _text(self, token_id: int) -> str:
         return self._bytes_of(token_id).decode("utf-8", "replace")
 
-    def _likeliest(self, logprobs: np.ndarray) -> np.ndarray:
-        if not self._num_top:
-            return np.empty(0, dtype=np.intp)
-        num_top = min(self._num_top, len(logprobs))
-        found = np.argpartition(logprobs, -num_top)[-num_top:]
-        return found[np.argsort(-logprobs[found], kind="stable")]
-
 
 @dataclass(slots=True, eq=False)
 class _Part:
     """What some texts begin with, and the log-probability of its last token.
 
-    `end_logprob` is that of an end right after it, where it is a whole text.
+    `end_logprob` is that of an end right after it, where it is a whole text, and `top` are the
+    tokens that were likeliest there, with theirs.
     """
 
     longer: dict[int, _Part] = field(default_factory=dict)  # by the next token
     logprob: float = 0.0
     is_text: bool = False
     end_logprob: float = 0.0
+    top: tuple[tuple[int, float], ...] = ()
 
 
 class LogprobScorer:
@@ -144,12 +139,19 @@ class LogprobScorer:
 
     `paths` is what has to be evaluated for that, as a `Sequence` takes it, and `num_tokens` how
     many that are. With `end_ids` each text is judged as a whole answer: any of these ends it.
+    The `num_top` likeliest tokens of each place are kept, too.
     """
 
     def __init__(
-        self, context: Logits, texts: Collection[tuple[int, ...]], end_ids: Collection[int] = ()
+        self,
+        context: Logits,
+        texts: Collection[tuple[int, ...]],
+        end_ids: Collection[int] = (),
+        *,
+        num_top: int = 0,
     ) -> None:
         self._context = context
+        self._num_top = num_top
         self._end_ids = np.array(sorted(end_ids), dtype=np.intp)
         self._start = _Part()
         for text in texts:
@@ -169,6 +171,10 @@ class LogprobScorer:
         whole = math.log(np.exp(logits - most).sum(dtype=np.float64))
         for token_id, longer in part.longer.items():
             longer.logprob = float(logits[token_id] - most) - whole
+        part.top = tuple(
+            (token_id, float(logits[token_id] - most) - whole)
+            for token_id in _likeliest(logits, self._num_top)
+        )
         if part.is_text and len(self._end_ids):
             ends = np.exp(logits[self._end_ids].astype(np.float64) - most)
             part.end_logprob = math.log(max(ends.sum(), np.finfo(float).tiny)) - whole
@@ -178,6 +184,10 @@ class LogprobScorer:
         parts = self._parts(text)
         ends = (parts[-1].end_logprob,) if len(self._end_ids) else ()
         return (*(part.logprob for part in parts[1:]), *ends)
+
+    def likeliest(self, text: tuple[int, ...]) -> list[tuple[tuple[int, float], ...]]:
+        """The likeliest tokens in the place of each of a text's; once all paths were read."""
+        return [part.top for part in self._parts(text)[:-1]]
 
     def _parts(self, text: tuple[int, ...]) -> list[_Part]:
         """What a text begins with, from nothing to all of it."""
@@ -219,6 +229,15 @@ class Pooler:
         length = max(float(np.linalg.norm(self._sum)), float(np.finfo(np.float32).tiny))
         pooled: np.ndarray = self._sum / np.float32(length)
         return pooled
+
+
+def _likeliest(logits: np.ndarray, num_top: int) -> list[int]:
+    """The so many likeliest tokens, in their order."""
+    if not num_top:
+        return []
+    num_top = min(num_top, len(logits))
+    found = np.argpartition(logits, -num_top)[-num_top:]
+    return [int(token) for token in found[np.argsort(-logits[found], kind="stable")]]
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ _HEADROOM = 256  # tokens of a completion that must have room before it begins
 _MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
 _MAX_WAITING_FOR_PREFIX = 8  # looked past in one step; the others of a bulk wait for the same
 _MOST_FORCED = 32  # tokens in a step; each takes memory for its logits
+_MOST_READ = 64  # tokens in a step that are judged one after the other, for the same reason
 _PATIENCE = 240  # tokens that higher classes evaluate before a lower one gets a step
 _SMALL_BATCH = 32  # tokens of such a step, and of one that was aborted again and again
 
@@ -565,8 +566,10 @@ class Scheduler:
     def _take(self, sequence: Sequence, batch: Batch, room: int, *, num_others: int) -> _Member:
         slot = sequence.slot
         assert slot is not None
-        start = len(slot.token_ids)
-        taken = sequence.token_ids[start : start + room]
+        start, most = len(slot.token_ids), room
+        if sequence.scorer is not None and not self._has_fixed_steps:
+            most = min(room, max(0, sequence.first_wanted - start) + _MOST_READ)
+        taken = sequence.token_ids[start : start + most]
         left = sequence.max_tokens - len(sequence.completion_ids) - 1
         draft: list[int] = []
         if sequence.mask is not None and sequence.needs_logits:

@@ -75,6 +75,9 @@ class Tokenizer:
 
     def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
         """The text that the model reads for a prompt; for `think` see `SamplingParams`."""
+        if isinstance(prompt, RawPrompt) and prompt.token_ids:
+            pieces = map(self.named, self._weights.known(prompt.token_ids))
+            return b"".join(pieces).decode("utf-8", "replace")
         if not isinstance(prompt, tuple):
             return raw_text(prompt)
         text = self.template.format(prompt, think=think)
@@ -172,7 +175,7 @@ class Tokenizer:
         self, token_ids: Sequence[int], texts: Iterable[str]
     ) -> dict[str, tuple[int, ...]]:
         """The tokens of plain texts as they come after some tokens, by the texts."""
-        goes_on = token_ids[-1] not in self._weights.control_ids.values()
+        goes_on = token_ids[-1] not in self._controls
         return {text: self.plain(text, goes_on=goes_on) for text in texts}
 
     def _plain(self, text: str, goes_on: bool) -> tuple[int, ...]:  # noqa: FBT001
@@ -182,16 +185,28 @@ class Tokenizer:
         return self._weights.tokenize(text, is_special=True) if is_special else self.plain(text)
 
     def _parts(self, prompt: RawPrompt) -> list[int]:
-        token_ids: list[int] = []
+        token_ids = [*self._weights.known(prompt.token_ids)]
         goes_on = False
         for part in prompt.parts:
-            if isinstance(part, str):
+            if isinstance(part, str) and prompt.is_marked:
+                token_ids += self._weights.tokenize(part, is_special=True, goes_on=goes_on)
+                goes_on = goes_on or bool(part)
+            elif isinstance(part, str):
                 token_ids += self.plain(part, goes_on=goes_on)
                 goes_on = goes_on or bool(part)
             else:
                 token_ids.append(self._weights.control_id(part.text))
                 goes_on = False
         return token_ids
+
+    def named(self, token_id: int) -> bytes:
+        """A token's share of the text, or the name of a control token."""
+        return self._weights.bytes_of(token_id) or self._controls.get(token_id, b"")
+
+    @cached_property
+    def _controls(self) -> dict[int, bytes]:
+        """The texts of control tokens."""
+        return {token: text.encode() for text, token in self._weights.control_ids.items()}
 
     def _begun(self, token_ids: Sequence[int]) -> tuple[int, ...]:
         """A raw text's tokens after the begin token, if the model wants one and it is not there."""

@@ -45,6 +45,8 @@ def engine(tiny_gguf: Path) -> LocalEngine:
         (Priority.BULK, Priority.CHAT),
         (Priority.CHAT, Priority.GHOST),
         (Priority.BULK, Priority.GHOST),
+        (Priority.GUEST, Priority.CHAT),
+        (Priority.BULK, Priority.GUEST),
     ],
 )
 def test_a_higher_class_has_the_next_step_for_itself(first: Priority, then: Priority) -> None:
