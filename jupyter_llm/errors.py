@@ -148,6 +148,20 @@ class EngineClosedError(EngineError):
     """The engine was closed: the model was unloaded, or the process forked."""
 
 
+class ServeError(JupyterLLMError, RuntimeError):
+    """The models cannot be served to other programs."""
+
+
+class MissingLibraryError(JupyterLLMError, ImportError):
+    """A library that only some need is not installed; `extra` brings it."""
+
+    def __init__(self, what: str, error: ImportError, extra: str) -> None:
+        library = (error.name or "a library").partition(".")[0]
+        super().__init__(
+            f"{what} needs {library}, which is not installed: `%pip install jupyter-llm[{extra}]`."
+        )
+
+
 class OptionError(JupyterLLMError, ValueError):
     """A sampling or loading option is unknown or out of range."""
 

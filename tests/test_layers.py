@@ -20,7 +20,7 @@ ROOMS = (
     ("frontends.lab", "frontends.magics", "frontends.panel"),
     ("frontends.comm",),
     ("frontends.prompt",),
-    ("frontends.doctor", "frontends.topics", "frontends.views"),
+    ("frontends.doctor", "frontends.serve", "frontends.topics", "frontends.views"),
     ("frontends.installation",),
     ("api",),
     ("tasks.completing",),

@@ -14,7 +14,7 @@ import jupyter_llm
 HEAVY = (
     *("llama_cpp", "numpy", "pandas", "ipywidgets", "anywidget"),
     *("jinja2", "msgspec", "dask", "openai", "huggingface_hub"),
-    *("llguidance", "pydantic", "narwhals"),
+    *("llguidance", "pydantic", "narwhals", "starlette", "uvicorn", "mcp", "distributed"),
 )
 OURS_LATER = (
     *("tasks", "structured", "frontends", "engine.local", "models.inspect", "notebook.sealed"),

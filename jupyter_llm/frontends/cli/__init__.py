@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from jupyter_llm._version import __version__
 from jupyter_llm.errors import JupyterLLMError, OneLine
-from jupyter_llm.frontends.cli import answers, environment, models, records  # noqa: F401  declared
+from jupyter_llm.frontends.cli import (  # noqa: F401  declared
+    answers,
+    environment,
+    models,
+    records,
+    serving,
+)
 from jupyter_llm.frontends.cli.command import INTERRUPTED, OK, TROUBLE, add_commands, say
 
 if TYPE_CHECKING:

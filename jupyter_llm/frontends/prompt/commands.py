@@ -334,6 +334,12 @@ def models_shown(models: list[ListedModel]) -> str:
     return f"{model_table(models)}\n\n{WHICH_ONE}"
 
 
+def _serve(call: Call) -> str:
+    from jupyter_llm.frontends.serve.notice import serve_here
+
+    return serve_here(call.llm, _name(call))
+
+
 def _doctor(_call: Call) -> Diagnosis:
     from jupyter_llm.frontends.doctor import diagnose
 
@@ -372,6 +378,13 @@ COMMANDS = named(
         "download a model: a name, `owner/repo[:quantization]` of the Hugging Face hub or a page's "
         "address; alone, what suits this machine",
         _pull,
+    ),
+    Command(
+        "serve",
+        "[PORT|stop|token]",
+        "let other programs of this machine use the model by OpenAI's protocol, until `stop` or "
+        "the kernel's end; `token` shows what they need to know",
+        _serve,
     ),
     Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),
     Command(

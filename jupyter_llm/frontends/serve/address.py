@@ -1,0 +1,62 @@
+"""Where kernels of this user serve their models: a file for each, which nobody else can read."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from jupyter_core.paths import jupyter_runtime_dir, secure_write
+
+_CLOCK_S = 2.0  # by so much the start of a process may seem to differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A server of this user: where OpenAI's protocol begins, its token, and its process."""
+
+    url: str
+    token: str
+    pid: int
+    started_s: float
+
+    @property
+    def root(self) -> str:
+        """Where the paths begin that are beside OpenAI's protocol."""
+        return self.url.removesuffix("/v1")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process lives; the number may be another one's by now."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started_s) < _CLOCK_S
+        except psutil.Error:
+            return False
+
+
+def publish(url: str, token: str) -> Path:
+    """Write down where this process serves, in place of what it said before; return the file."""
+    folder = Path(jupyter_runtime_dir())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"jupyter-llm-{os.getpid()}.json"
+    started_s = psutil.Process().create_time()
+    served = Served(url=url, token=token, pid=os.getpid(), started_s=started_s)
+    with secure_write(str(path)) as file:
+        file.write(json.dumps(asdict(served)))
+    return path
+
+
+def all_served() -> list[Served]:
+    """The servers of this user, the latest first; what dead ones wrote is removed."""
+    found: list[tuple[float, Served]] = []
+    for path in Path(jupyter_runtime_dir()).glob("jupyter-llm-*.json"):
+        with suppress(OSError, ValueError, TypeError):  # it has just gone, or is no file of ours
+            served = Served(**json.loads(path.read_text(encoding="utf-8")))
+            if served.is_alive:
+                found.append((path.stat().st_mtime, served))
+            else:
+                path.unlink()
+    return [served for _, served in sorted(found, key=lambda one: -one[0])]

@@ -1,0 +1,354 @@
+"""What clients ask and are told by OpenAI's protocol; the official client is one of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+from support.engines import load
+from support.scripted import ScriptedEngine
+from support.serving import call, client_of, serving
+
+from jupyter_llm.engine.info import FimTokens
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.request import Message, Priority, RawPrompt, Special
+from jupyter_llm.frontends.serve.server import Serving
+
+HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
+USER = (Message("user", "Hello there"),)
+
+
+@pytest.fixture
+def engine(tiny_gguf: Path) -> LocalEngine:
+    return load(tiny_gguf)
+
+
+@pytest.fixture
+def served(engine: LocalEngine, fresh_llm: None) -> Iterator[Serving]:
+    with serving(engine) as served:
+        yield served
+
+
+@pytest.fixture
+def client(served: Serving) -> Iterator[OpenAI]:
+    with client_of(served) as client:
+        yield client
+
+
+def test_the_models_that_are_loaded_are_there(client: OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["tiny"]
+    assert client.models.retrieve("tiny").owned_by == "jupyter_llm"
+
+
+def test_a_chat_is_answered_as_the_engine_answers(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "temperature": 0}
+    first = client.chat.completions.create(**asked, max_tokens=12)
+    again = client.chat.completions.create(**asked, max_completion_tokens=12)
+    assert first.choices[0].message.content == again.choices[0].message.content
+    assert first.choices[0].finish_reason == "length"
+    assert first.usage is not None
+    assert again.usage is not None
+    assert again.usage.prompt_tokens_details is not None
+    assert first.usage.completion_tokens == 12
+    assert again.usage.prompt_tokens_details.cached_tokens == first.usage.prompt_tokens - 1
+
+
+def test_pieces_add_up_to_the_whole_and_end_with_what_it_cost(client: OpenAI) -> None:
+    asked: dict[str, Any] = {
+        "model": "tiny",
+        "messages": HELLO,
+        "temperature": 0,
+        "max_tokens": 12,
+        "logprobs": True,
+    }
+    whole = client.chat.completions.create(**asked)
+    *pieces, last = client.chat.completions.create(
+        **asked, stream=True, stream_options={"include_usage": True}
+    )
+    assert "".join(p.choices[0].delta.content or "" for p in pieces) == str(
+        whole.choices[0].message.content
+    )
+    assert pieces[0].choices[0].delta.role == "assistant"
+    assert pieces[-1].choices[0].finish_reason == whole.choices[0].finish_reason
+    assert [p.choices[0].finish_reason for p in pieces[:-1]] == [None] * (len(pieces) - 1)
+    told, wanted = pieces[-1].choices[0].logprobs, whole.choices[0].logprobs
+    assert told is not None
+    assert wanted is not None
+    assert [t.token for t in told.content or ()] == [t.token for t in wanted.content or ()]
+    assert last.usage is not None
+    assert last.usage.completion_tokens == 12
+    assert last.choices == []
+
+
+def test_several_answers_to_a_prompt_are_numbered_and_it_counts_once(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "max_tokens": 8}
+    answered = client.chat.completions.create(**asked, n=3, temperature=2, seed=1)
+    alone = client.chat.completions.create(**asked)
+    assert [choice.index for choice in answered.choices] == [0, 1, 2]
+    assert len({choice.message.content for choice in answered.choices}) == 3
+    assert answered.usage is not None
+    assert alone.usage is not None
+    assert answered.usage.prompt_tokens == alone.usage.prompt_tokens
+
+
+def test_an_answer_has_the_shape_that_was_asked_for(client: OpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+    }
+    form: Any = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
+    asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "max_tokens": 200}
+    answered = client.chat.completions.create(**asked, response_format=form)
+    assert set(json.loads(str(answered.choices[0].message.content))) == {"name", "age"}
+    wanted: dict[str, tuple[Any, Any]] = {
+        "choice": (["red", "blue"], lambda text: text in ("red", "blue")),
+        "regex": ("[0-9]{3}", str.isdecimal),
+        "json": (schema, json.loads),
+        "grammar": ('start: "a" | "b"', lambda text: text in ("a", "b")),
+    }
+    for name, (value, holds) in wanted.items():
+        shaped = {"structured_outputs": {name: value}}
+        answered = client.chat.completions.create(**asked, extra_body=shaped)
+        assert holds(answered.choices[0].message.content), name
+
+
+def test_vectors_are_those_of_the_engine(
+    client: OpenAI, served: Serving, engine: LocalEngine
+) -> None:
+    texts = [f"text {number}" for number in range(70)]  # more than are read at once
+    wanted = engine.embed(texts)
+    for encoding in ("float", "base64"):
+        asked = {"input": texts, "encoding_format": encoding}
+        _, found = call(served, "/v1/embeddings", asked)
+        rows = [one["embedding"] for one in found["data"]]
+        if encoding == "base64":
+            rows = [np.frombuffer(base64.b64decode(row), "<f4") for row in rows]
+        assert np.array(rows, np.float32) == pytest.approx(wanted, abs=1e-3)
+        assert found["usage"]["prompt_tokens"] == sum(map(len, engine.tokenize_texts(texts)))
+    told = client.embeddings.create(input=texts, model="tiny")  # which asks for bytes
+    assert np.array([one.embedding for one in told.data]) == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("max_tokens", [0, 1])
+def test_echo_tells_how_likely_each_token_of_the_prompt_was(
+    max_tokens: int, client: OpenAI, engine: LocalEngine
+) -> None:
+    prompt = "the quick brown fox"
+    token_ids = engine.tokenize(prompt)
+    for given in (prompt, list(token_ids)):
+        answered = client.completions.create(
+            model="tiny",
+            prompt=given,
+            echo=True,
+            logprobs=2,
+            max_tokens=max_tokens,
+            temperature=0,
+        )
+        (choice,) = answered.choices
+        assert choice.text.startswith(prompt)
+        assert choice.logprobs is not None
+        told = choice.logprobs
+        assert told.tokens is not None
+        assert told.token_logprobs is not None
+        assert told.top_logprobs is not None
+        assert "".join(told.tokens) == choice.text
+        assert told.text_offset == [len("".join(told.tokens[:n])) for n in range(len(told.tokens))]
+        assert len(told.tokens) == len(token_ids) + max_tokens
+        assert told.token_logprobs[0] is None
+        assert told.top_logprobs[0] is None
+        (score,) = engine.score(told.tokens[0], [prompt[len(told.tokens[0]) :]])
+        read = told.token_logprobs[1 : len(token_ids)]
+        assert read == pytest.approx(list(score.logprobs), abs=1e-2)
+        for logprob, tops in zip(told.token_logprobs[1:], told.top_logprobs[1:], strict=True):
+            assert logprob in tops.values()
+            assert len(tops) in (2, 3)
+        if max_tokens:  # the likeliest, as it is told to be
+            assert told.token_logprobs[-1] == max(told.top_logprobs[-1].values())
+        assert answered.usage is not None
+        assert answered.usage.prompt_tokens == len(token_ids)
+        assert answered.usage.completion_tokens == max_tokens
+
+
+def test_several_texts_go_on_in_one_call(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "temperature": 0, "max_tokens": 6}
+    prompts = ["the quick", "a lazy"]
+    together = client.completions.create(prompt=prompts, **asked)
+    alone = [client.completions.create(prompt=prompt, **asked) for prompt in prompts]
+    assert [choice.text for choice in together.choices] == [one.choices[0].text for one in alone]
+
+
+def test_texts_and_tokens_turn_into_each_other(served: Serving, engine: LocalEngine) -> None:
+    plain = {"add_special_tokens": False, "parse_special": False}
+    status, told = call(served, "/tokenize", {"prompt": "the quick", **plain})
+    assert (status, told["count"]) == (200, len(told["tokens"]))
+    assert tuple(told["tokens"]) == engine.tokenize_texts(["the quick"])[0]
+    assert call(served, "/detokenize", {"tokens": told["tokens"]}) == (200, {"prompt": "the quick"})
+    _, chat = call(served, "/tokenize", {"messages": HELLO})
+    assert tuple(chat["tokens"]) == engine.tokenize(USER)
+    _, read = call(served, "/apply-template", {"messages": HELLO})
+    assert read["prompt"] == engine.format(USER)
+    _, again = call(served, "/tokenize", {"content": read["prompt"]})  # as llama-server has it
+    assert again["tokens"] == chat["tokens"]
+    status, told = call(served, "/detokenize", {"tokens": [10**6]})
+    assert status == 400
+    assert "no token 1000000" in told["error"]["message"]
+
+
+def test_an_answer_that_is_begun_goes_on(fresh_llm: None) -> None:
+    engine = ScriptedEngine(["yes"])
+    said: list[Any] = [*HELLO, {"role": "assistant", "content": "Well, "}]
+    how = {"continue_final_message": True, "add_generation_prompt": False}
+    with serving(engine) as served, client_of(served) as client:
+        client.chat.completions.create(model="", messages=said, extra_body=how)
+        with pytest.raises(BadRequestError, match="an answer at the end"):
+            client.chat.completions.create(model="", messages=HELLO, extra_body=how)
+    assert (engine.requests[0].prompt, engine.requests[0].answer_prefix) == (USER, "Well, ")
+
+
+def test_halves_of_characters_harm_nothing(served: Serving) -> None:
+    body = b'{"prompt": "a \\ud800 b", "echo": true, "logprobs": 1, "max_tokens": 2}'
+    status, told = call(served, "/v1/completions", body)
+    assert (status, told["choices"][0]["text"][:5]) == (200, "a \ud800 b")
+
+
+def test_a_gap_is_filled_by_a_model_that_can(fresh_llm: None) -> None:
+    fim = FimTokens(prefix="<pre>", suffix="<suf>", middle="<mid>")
+    able = ScriptedEngine(["x"], fim=fim)
+    with serving(able) as served, client_of(served) as client:
+        client.completions.create(model="scripted", prompt="a = ", suffix="\nb", max_tokens=3)
+    parts = (Special("<pre>"), "a = ", Special("<suf>"), "\nb", Special("<mid>"))
+    assert able.requests[0].prompt == RawPrompt(parts, is_marked=True)
+    with (
+        serving(ScriptedEngine()) as served,
+        client_of(served) as client,
+        pytest.raises(BadRequestError, match="fills no gaps"),
+    ):
+        client.completions.create(model="scripted", prompt="a", suffix="b")
+
+
+def test_thoughts_are_told_apart_from_the_answer(fresh_llm: None) -> None:
+    engine = ScriptedEngine(["<think>hm</think>yes"] * 2)
+    with serving(engine) as served, client_of(served) as client:
+        message = client.chat.completions.create(model="", messages=HELLO).choices[0].message
+        pieces = [
+            piece.choices[0].delta
+            for piece in client.chat.completions.create(model="", messages=HELLO, stream=True)
+        ]
+    assert (message.content, message.model_extra) == ("yes", {"reasoning_content": "hm"})
+    thoughts = [(piece.model_extra or {}).get("reasoning_content", "") for piece in pieces]
+    assert "".join(thoughts) == "hm"
+    assert "".join(piece.content or "" for piece in pieces) == "yes"
+
+
+def test_a_guest_asks_behind_cells_and_leaves_nothing(fresh_llm: None) -> None:
+    engine = ScriptedEngine(["yes"])
+    with serving(engine) as served, client_of(served) as client:
+        client.chat.completions.create(
+            model="scripted",
+            messages=[
+                {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+                *HELLO,
+            ],
+            temperature=0.5,
+            top_p=0.9,
+            seed=-1,
+            stop="end",
+            logit_bias={"5": -100},
+            extra_body={
+                "top_k": -1,
+                "min_p": 0.1,
+                "repetition_penalty": 1.1,
+                "chat_template_kwargs": {"enable_thinking": False},
+            },
+        )
+    (request,) = engine.requests
+    params = request.params
+    assert (request.priority, request.is_private, request.conversation) == (
+        Priority.GUEST,
+        True,
+        None,
+    )
+    assert request.prompt == (Message("system", "Be brief."), *USER)
+    assert (params.temperature, params.top_p, params.min_p, params.top_k) == (0.5, 0.9, 0.1, 0)
+    assert (params.repeat_penalty, params.stop, params.exact, params.think) == (
+        1.1,
+        ("end",),
+        False,
+        False,
+    )
+    assert params.logit_bias == ((5, -100.0),)
+    assert params.seed is not None
+    assert params.max_tokens is None
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "unknown field `tools`": {"tools": [{"type": "function"}]},
+    "unknown field `frequency_penalty`": {"frequency_penalty": 1},
+    "unknown field `colour`": {"colour": "red"},
+    r"Invalid enum value 'image_url' - at `\$\.messages\[0\]\.content\[0\]\.type`": {
+        "messages": [{"role": "user", "content": [{"type": "image_url"}]}]
+    },
+    "Invalid enum value 'tool'": {"messages": [{"role": "tool", "content": "4"}]},
+    "Expected `array` of length <= 0": {
+        "messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]
+    },
+    "of length >= 1": {"messages": []},
+    r"Expected `float \| null`, got `str` - at `\$\.temperature`": {"temperature": "hot"},
+    "temperature must be at least 0": {"temperature": -1},
+    "max_tokens must be at least 1": {"max_tokens": 0},
+    "top_logprobs go along": {"top_logprobs": 2},
+    "logit_bias maps": {"logit_bias": {"a": 1}},
+    "one shape": {"response_format": {"type": "json_schema"}},
+    "The field age cannot be asked": {
+        "structured_outputs": {"json": {"type": "object", "properties": {"age": False}}}
+    },
+    "No answer can have that shape": {"structured_outputs": {"regex": "("}},
+}
+
+
+@pytest.mark.parametrize("said", REFUSED, ids=range(len(REFUSED)))
+def test_what_cannot_be_done_is_refused_by_its_name(said: str, client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "extra_body": REFUSED[said]}
+    for stream in (False, True):
+        with pytest.raises(BadRequestError, match=said) as caught:
+            client.chat.completions.create(**asked, stream=stream)
+        assert caught.value.type == "invalid_request_error"
+
+
+def test_what_says_nothing_is_taken(client: OpenAI) -> None:
+    said: dict[str, Any] = {
+        "tools": [],
+        "tool_choice": "none",
+        "frequency_penalty": 0.0,
+        "presence_penalty": 0,
+        "user": "somebody",
+        "store": False,
+        "best_of": 1,
+        "top_k": None,
+    }
+    client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=1, extra_body=said)
+
+
+def test_errors_are_those_that_clients_know(client: OpenAI, served: Serving) -> None:
+    with pytest.raises(NotFoundError, match=r"No 'gpt-5' is served here: tiny\.") as missing:
+        client.chat.completions.create(model="gpt-5", messages=HELLO)
+    assert missing.value.code == "model_not_found"
+    long: Any = [{"role": "user", "content": "word " * 20_000}]
+    with pytest.raises(BadRequestError, match="context window") as overflow:
+        client.chat.completions.create(model="tiny", messages=long)
+    assert overflow.value.code == "context_length_exceeded"
+    with pytest.raises(BadRequestError, match="The prompt is empty"):
+        client.completions.create(model="tiny", prompt="")
+    for body in (b"{", b"[]", b"[" * 100_000, b'"\xff"'):
+        status, told = call(served, "/v1/chat/completions", body)
+        assert (status, told["error"]["type"]) == (400, "invalid_request_error")
+    assert call(served, "/v1/nothing")[0] == 404
+    assert call(served, "/v1/chat/completions")[0] == 405
+    assert call(served, "/v1/completions", b" " * (17 << 20))[0] == 413

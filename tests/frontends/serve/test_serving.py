@@ -1,0 +1,283 @@
+"""Who is let in, who is cancelled, and what is left when nothing is served any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from openai import APIConnectionError, APIError, OpenAI
+from support.engines import before_each_step, load
+from support.kernel import running_kernel
+from support.scripted import ScriptedEngine
+from support.serving import call, client_of, serving
+from support.waiting import until
+
+from jupyter_llm import llm
+from jupyter_llm.errors import MagicUsageError, ServeError
+from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
+from jupyter_llm.frontends.serve.address import all_served
+from jupyter_llm.frontends.serve.server import Serving
+
+HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
+ASKED: dict[str, Any] = {"model": "scripted", "messages": HELLO}
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine()
+
+
+@pytest.fixture
+def served(engine: ScriptedEngine, fresh_llm: None) -> Iterator[Serving]:
+    with serving(engine) as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of Jupyter's own for what runs."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    return tmp_path / "runtime"
+
+
+def is_free(served: Serving) -> bool:
+    """Whether another program may listen where we did."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", urlsplit(served.url).port))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/tokenize", "/nothing"])
+def test_nobody_comes_in_without_the_token(path: str, served: Serving) -> None:
+    for token in ("", "wrong", served.token[:-1], served.token + "x", "é"):
+        for body in (None, ASKED):
+            status, told = call(served, path, body, token=token.encode().decode("latin-1"))
+            assert (status, told["error"]["code"]) == (401, "invalid_api_key")
+            assert served.token not in json.dumps(told)
+
+
+def test_other_names_than_this_machines_are_refused(served: Serving) -> None:
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]:80", "["):
+        assert call(served, "/v1/models", host=host)[0] == 421
+    for host in ("localhost", "LOCALHOST:99", "127.0.0.1:1", "[::1]:80", "[::1]"):
+        assert call(served, "/v1/models", host=host)[0] == 200
+
+
+def test_only_this_machine_is_listened_to(served: Serving) -> None:
+    assert served._listening.getsockname()[0] == "127.0.0.1"
+
+
+def hang_up(served: Serving, body: dict[str, Any], until_so: Callable[[], object]) -> None:
+    """Ask, wait for something, and close the connection."""
+    where = urlsplit(served.url)
+    data = json.dumps(body).encode()
+    with socket.create_connection((str(where.hostname), where.port or 0)) as line:
+        line.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {where.netloc}\r\n"
+            f"Authorization: Bearer {served.token}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+            + data
+        )
+        until(until_so)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_who_hangs_up_is_cancelled(
+    stream: bool,  # noqa: FBT001
+    has_begun: bool,  # noqa: FBT001
+    engine: ScriptedEngine,
+    served: Serving,
+) -> None:
+    engine.holds = True
+    if not has_begun:
+        engine.may_write.clear()
+    hang_up(
+        served,
+        {**ASKED, "stream": stream, "n": 2},
+        lambda: (
+            [p().state for p in engine._progress] == ["writing" if has_begun else "reading"] * 2
+        ),
+    )
+    until(lambda: [p().state for p in engine._progress] == ["finished"] * 2)
+
+
+def test_who_leaves_the_loop_is_cancelled(engine: ScriptedEngine, served: Serving) -> None:
+    engine.holds = True
+    with client_of(served) as client:
+        with client.chat.completions.create(**ASKED, stream=True) as pieces:
+            next(iter(pieces))
+        until(lambda: engine._progress[0]().state == "finished")
+
+
+def test_the_status_tells_where_it_is_served(served: Serving) -> None:
+    assert f"served at: {served.url}\n" in str(llm.status())
+    served.stop()
+    assert "served at" not in str(llm.status())
+
+
+def test_guests_are_answered_together_and_counted(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, fresh_llm: None
+) -> None:
+    engine = load(tiny_gguf)
+    scheduler, sizes = engine._model.lanes[0].scheduler, [0]
+    before_each_step(engine, monkeypatch, lambda _: sizes.append(scheduler.num_members))
+    with serving(engine) as served, client_of(served) as client:
+        more = {"ignore_eos": True}
+        asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "n": 3, "extra_body": more}
+        with client.chat.completions.create(**asked, stream=True) as pieces:
+            next(iter(pieces))
+            until(lambda: max(sizes) == 3)
+            assert "3 of them from guests" in str(llm.status())
+        until(lambda: engine.status().num_guests == 0)
+
+
+def test_an_error_in_the_midst_ends_the_stream_with_a_reason(
+    tiny_gguf: Path, fresh_llm: None
+) -> None:
+    engine = load(tiny_gguf)
+    asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "extra_body": {"ignore_eos": True}}
+    with serving(engine) as served, client_of(served) as client:
+        pieces = iter(client.chat.completions.create(**asked, stream=True))
+        next(pieces)
+        engine.close()
+        with pytest.raises(APIError, match="The model was unloaded"):
+            list(pieces)
+
+
+def test_stopping_hangs_up_and_frees_the_port_and_leaves_no_file(
+    engine: ScriptedEngine, runtime: Path, fresh_llm: None
+) -> None:
+    engine.holds = True
+    with serving(engine) as served, client_of(served) as client:
+        (path,) = runtime.iterdir()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        (told,) = all_served()
+        assert (told.url, told.token, told.pid) == (served.url, served.token, os.getpid())
+        assert told.root == served.url.removesuffix("/v1")
+        pieces = iter(client.chat.completions.create(**ASKED, stream=True))
+        next(pieces)
+        served.stop()
+        assert is_free(served)
+        assert served.is_over
+        with pytest.raises(APIConnectionError):
+            list(pieces)
+        until(lambda: engine._progress[0]().state == "finished")
+    assert list(runtime.iterdir()) == []
+    with serving(ScriptedEngine(), port=urlsplit(served.url).port) as again:
+        assert again.url == served.url
+        assert again.token != served.token
+
+
+def test_what_dead_kernels_wrote_is_removed(runtime: Path) -> None:
+    dead = {"url": "http://127.0.0.1:1/v1", "token": "x", "pid": os.getpid(), "started_s": 0}
+    runtime.mkdir()
+    (runtime / "jupyter-llm-1.json").write_text(json.dumps(dead))
+    (runtime / "jupyter-llm-2.json").write_text("[]")
+    assert all_served() == []
+    assert [path.name for path in runtime.iterdir()] == ["jupyter-llm-2.json"]
+
+
+def test_a_port_that_is_taken_is_one_line(served: Serving, fresh_llm: None) -> None:
+    port = urlsplit(served.url).port or 0
+    with pytest.raises(ServeError, match=rf"^Nothing can be served at port {port} \(.+\)\. "):
+        Serving(llm.current, port=port)
+    with pytest.raises(ServeError, match="port 99999"):
+        Serving(llm.current, port=99999)
+
+
+def test_a_token_of_ones_own_must_be_long(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> None:
+    monkeypatch.setenv("JUPYTER_LLM_TOKEN", chosen := "0123456789abcdef")
+    with serving(ScriptedEngine()) as served:
+        assert served.token == chosen
+    monkeypatch.setenv("JUPYTER_LLM_TOKEN", "short")
+    with pytest.raises(ServeError, match="fewer than 16 characters"):
+        Serving(llm.current)
+
+
+def test_the_command_serves_and_stops_and_shows_the_token_only_when_asked(
+    tiny_gguf: Path, fresh_llm: None
+) -> None:
+    def serve(argument: str = "") -> str:
+        asked = Call(llm=llm, chat=llm.chat(), argument=argument)
+        return str(COMMANDS["serve"].run(asked))
+
+    llm.use(tiny_gguf, n_threads=1)
+    assert serve("stop") == "Nothing is served."
+    with pytest.raises(MagicUsageError, match="Nothing is served"):
+        serve("token")
+    with pytest.raises(MagicUsageError, match="takes a port"):
+        serve("x")
+    said = serve()
+    (told,) = all_served()
+    assert f"**tiny** is served at `{told.url}`" in said
+    assert told.token not in said
+    assert serve("token") == f"`{told.token}`"
+    assert serve() == f"Already served at `{told.url}`; `/serve stop` ends that."
+    with OpenAI(base_url=told.url, api_key=told.token) as client:
+        client.completions.create(model="tiny", prompt="the quick", max_tokens=3)
+        llm.unload()  # the next prompt loads it again, whoever asks
+        client.completions.create(model="tiny", prompt="the quick", max_tokens=3)
+    assert serve("stop") == f"Nothing is served at `{told.url}` any more."
+    assert all_served() == []
+
+
+@pytest.mark.slow
+def test_the_command_line_tells_programs_where_in_one_line_and_ends_with_ctrl_c(
+    tiny_gguf: Path,
+) -> None:
+    asked = [sys.executable, "-m", "jupyter_llm", "serve", "--json", "-m", str(tiny_gguf)]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert set(told) == {"url", "token"}
+        with OpenAI(base_url=told["url"], api_key=told["token"]) as client:
+            assert client.completions.create(model="", prompt="the", max_tokens=3).choices
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stdout.read() == ""
+
+
+@pytest.mark.slow
+def test_it_ends_with_the_kernel(tiny_gguf: Path, tmp_path: Path) -> None:
+    with running_kernel(tmp_path) as kernel:
+        kernel.execute(f"%load_ext jupyter_llm\n%llm /use {tiny_gguf}\n%llm /serve")
+        until(all_served)
+        (told,) = all_served()
+        where = urlsplit(told.url)
+        socket.create_connection((str(where.hostname), where.port or 0)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((str(where.hostname), where.port or 0))
+    assert all_served() == []
+
+
+def test_many_guests_come_and_go_and_the_kernel_lives(
+    engine: ScriptedEngine, served: Serving
+) -> None:
+    engine.replies.extend(["yes"] * 40)
+    with client_of(served) as client:
+        work = [
+            threading.Thread(target=lambda: client.chat.completions.create(**ASKED))
+            for _ in range(40)
+        ]
+        for one in work:
+            one.start()
+        for one in work:
+            one.join()
+    assert len(engine.requests) == 40
+    served.stop()
+    until(lambda: not [one for one in threading.enumerate() if "AnyIO" in one.name])

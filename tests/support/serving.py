@@ -1,0 +1,58 @@
+"""Models served to clients in this process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from openai import OpenAI
+from support.residents import make_resident
+
+from jupyter_llm import llm
+from jupyter_llm.frontends.serve.server import Serving
+
+
+@contextmanager
+def serving(*engines: Any, **options: Any) -> Iterator[Serving]:
+    """Serve engines as those of all models that are loaded."""
+    make_resident(*engines)
+    served = Serving(llm.current, **options)
+    try:
+        yield served
+    finally:
+        served.stop()
+
+
+@contextmanager
+def client_of(served: Serving) -> Iterator[OpenAI]:
+    """The official client, which asks nothing twice."""
+    with OpenAI(base_url=served.url, api_key=served.token, max_retries=0) as client:
+        yield client
+
+
+def call(
+    served: Serving,
+    path: str,
+    body: Any = None,
+    *,
+    token: str | None = None,
+    host: str | None = None,
+) -> tuple[int, Any]:
+    """The status and the JSON that a plain call is answered with; a body is posted."""
+    where = urlsplit(served.url)
+    connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
+    with closing(connection):
+        headers = {"Authorization": f"Bearer {served.token if token is None else token}"}
+        headers |= {"Host": host} if host else {}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        if body is None:
+            connection.request("GET", path, headers=headers)
+        else:
+            connection.request("POST", path, data, headers)
+        response = connection.getresponse()
+        said = response.read()
+        return response.status, json.loads(said) if said[:1] in b"{[" else said
