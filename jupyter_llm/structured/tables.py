@@ -8,7 +8,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, islice, pairwise
+from itertools import accumulate, chain, groupby, islice, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.expressions import shield, unshield
@@ -106,17 +107,15 @@ class _Parts(Rows):
     def take(self, items: Any, numbers: list[int]) -> Any:
         from dask.delayed import delayed
 
-        ends = list(accumulate(map(len, self.indexes)))
-        inside: list[list[int]] = [[] for _ in ends]
-        for one in sorted(numbers):
-            part = bisect_right(ends, one)
-            inside[part].append(one - ends[part] + len(self.indexes[part]))
-        pairs = zip(items.to_delayed(), inside, strict=False)  # of those that were read
-        taken = self._of([delayed(_at)(part, rows) for part, rows in pairs])
-        if numbers == sorted(numbers):
-            return taken
-        order = [sorted(numbers).index(one) for one in numbers]
-        return self._of([delayed(_at)(taken.compute(), order)])
+        parts, starts = items.to_delayed(), [0, *accumulate(map(len, self.indexes))]
+        placed = [(bisect_right(starts, one) - 1, one) for one in numbers]
+        inside = [(part, [one for _, one in some]) for part, some in groupby(placed, itemgetter(0))]
+        return self._of(
+            [
+                delayed(_at)(parts[part], [one - starts[part] for one in some])
+                for part, some in inside or [(0, [])]
+            ]
+        )
 
     def column(self, values: list[Any]) -> Any:
         return self._parted(self._here(len(values)).column(values))
@@ -132,7 +131,7 @@ class _Parts(Rows):
         import narwhals as nw
         import pandas as pd  # type: ignore[import-untyped]
 
-        empty = self.source._meta.index[:0]  # noqa: SLF001  as dask's own functions do
+        empty = self.source._meta.index[:0]  # noqa: SLF001
         index = empty.append(self.indexes)[:count]
         frame = nw.from_native(pd.DataFrame(index=index), eager_only=True)
         return Rows((), count, self.is_single, self.values, frame, self.name)
@@ -144,18 +143,19 @@ class _Parts(Rows):
         ends = list(accumulate(map(len, self.indexes))) or [0]
         rows = getattr(made, "iloc", made)
         parts = [delayed(rows[start:end]) for start, end in pairwise((0, *ends))]
-        return self._of(parts, rows[:0])
+        return self._of(parts, meta=rows[:0], divisions=getattr(self.source, "divisions", ()))
 
-    def _of(self, parts: list[Any], meta: Any = None) -> Any:
+    def _of(self, parts: list[Any], meta: Any = None, divisions: tuple[Any, ...] = ()) -> Any:
+        """A collection of these partitions; where no `meta` says what they are, as it is."""
         if self.source is None:
             from dask.bag import from_delayed
 
             return from_delayed(parts)
         from dask.dataframe import from_delayed as frame_of
 
-        divisions = self.source.divisions if len(parts) == self.source.npartitions else None
         meta = self.source._meta if meta is None else meta  # noqa: SLF001
-        return frame_of(parts, meta=meta, divisions=divisions, verify_meta=False)
+        known = divisions if len(divisions) == len(parts) + 1 else None
+        return frame_of(parts, meta=meta, divisions=known, verify_meta=False)
 
 
 def is_parted(items: object) -> bool:

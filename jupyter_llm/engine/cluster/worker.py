@@ -17,7 +17,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 
@@ -53,23 +53,6 @@ RowId = tuple[str, int]
 _MOST_STOPPED = 100_000  # requests that may be on their way still
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """How a file of a model is known on another machine."""
-
-    name: str
-    sha256: str
-    size_bytes: int
-
-    @classmethod
-    def all_of(cls, path: Path, on_progress: Callable[[float], bool]) -> tuple[Self, ...]:
-        """Those of all files of a model."""
-        return tuple(
-            cls(part.name, file_sha256(part, on_progress=on_progress), part.stat().st_size)
-            for part in parts_of(path)
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
     """How far a worker is with a model: there where it has an `info`, never where an `error`.
@@ -91,19 +74,21 @@ class ModelPlugin(WorkerPlugin):
     idempotent = True  # one model is loaded once, for all that use the cluster
 
     def __init__(
-        self, entry: ModelEntry, options: EngineOptions, files: Sequence[FileFacts]
+        self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
         self._entry = entry
         self._options = replace(options, checkpoints=False)  # of rows nothing is read again
-        self.files = tuple(files)
-        key = hashlib.sha256(repr((self.files, self._options)).encode()).hexdigest()[:12]
+        self.paths = parts_of(entry.path)
+        self._hashes = [file_sha256(path, on_progress=on_progress) for path in self.paths]
+        self._sizes = [path.stat().st_size for path in self.paths]
+        key = hashlib.sha256(repr((self._hashes, self._options)).encode()).hexdigest()[:12]
         self.name = f"jupyter_llm {entry.name} {key}"
 
     def setup(self, worker: Worker) -> None:
         """Begin to load the model; returns at once, so that the worker goes on."""
         self._worker = worker
         scratch = Path(worker.local_directory).parent  # that all workers of a machine have
-        self._store = scratch / "jupyter_llm" / self.files[0].sha256
+        self._store = scratch / "jupyter_llm" / self._hashes[0]
         self._streams: dict[RowId, Stream] = {}
         self._stopped: dict[RowId, None] = {}  # as a set that knows what came first
         self._is_over = False
@@ -134,16 +119,18 @@ class ModelPlugin(WorkerPlugin):
         if self.loaded.done() and not self.loaded.result().is_closed:
             return replace(known, info=self.loaded.result().info)
         if self._is_wanting:
-            for number, file in enumerate(self.files):
-                if (size := _size(self._store / file.name)) < file.size_bytes:
-                    return replace(known, wanted=(number, size))
+            sizes = [_size(self._store / path.name) for path in self.paths]
+            for number, (size, whole) in enumerate(zip(sizes, self._sizes, strict=True)):
+                if size < whole:
+                    share = sum(sizes) / sum(self._sizes)
+                    return replace(known, share=share, wanted=(number, size))
         if self._is_wanting or self.loaded.done():  # the file has come, or the model has failed
             self._begin()
         return known
 
     def receive(self, number: int, offset: int, data: bytes) -> None:
         """Take a piece of a file, unless somebody else has brought it."""
-        path = self._store / self.files[number].name
+        path = self._store / self.paths[number].name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open_to_fill(path) as file:
@@ -210,11 +197,11 @@ class ModelPlugin(WorkerPlugin):
     def _find(self) -> Path | None:
         """Where the model is on this machine: at the path it has elsewhere, or where it is sent."""
         for folder in (self._entry.path.parent, self._store):
-            paths = [folder / file.name for file in self.files]
-            if [_size(path) for path in paths] != [file.size_bytes for file in self.files]:
+            paths = [folder / path.name for path in self.paths]
+            if [_size(path) for path in paths] != self._sizes:
                 continue
             found = [file_sha256(path, on_progress=lambda _: not self._is_over) for path in paths]
-            if found == [file.sha256 for file in self.files]:
+            if found == self._hashes:
                 return paths[0]
             if folder == self._store:
                 for path in paths:

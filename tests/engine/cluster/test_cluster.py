@@ -22,7 +22,6 @@ from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.cluster import engine as cluster_engine
 from jupyter_llm.engine.cluster.engine import ClusterEngine
-from jupyter_llm.engine.cluster.worker import FileFacts
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -34,6 +33,7 @@ from jupyter_llm.errors import (
     OptionError,
 )
 from jupyter_llm.models.discover import find_model
+from jupyter_llm.models.fingerprint import file_sha256
 
 OPTIONS = EngineOptions(n_ctx=512, flash_attention=True)
 TEMPLATE = "Turn this: {{item}}"
@@ -238,16 +238,15 @@ def test_a_file_that_is_not_there_is_sent_once_to_a_machine_and_checked(
     monkeypatch.setattr(cluster_engine, "_PIECE", tiny_gguf.stat().st_size // 3 + 1)
     entry = replace(find_model(tiny_gguf), path=Path(tiny_gguf.name))
     (store,) = set(client.run(scratch_of).values())
-    facts = FileFacts.all_of(entry.path, lambda _share: True)
-    sent = Path(store) / "jupyter_llm" / facts[0].sha256 / tiny_gguf.name
+    sent = Path(store) / "jupyter_llm" / file_sha256(tiny_gguf) / tiny_gguf.name
     sent.parent.mkdir(parents=True)
-    sent.write_bytes(bytes(facts[0].size_bytes))  # not what was sent
+    sent.write_bytes(bytes(tiny_gguf.stat().st_size))  # not what was sent
     with pytest.raises(ModelFileError, match="damaged"):
         ClusterEngine(client, entry, OPTIONS)
     steps: list[Step] = []
     engine = ClusterEngine(client, entry, OPTIONS, show=steps.append)
     assert sent.read_bytes() == tiny_gguf.read_bytes()
-    assert "Sending tiny" in {step.text.partition(":")[0] for step in steps}
+    assert "Sending tiny to 2 workers" in {step.text.partition(":")[0] for step in steps}
     assert engine.submit(asked("a", max_tokens=2)).result(60).text
     until(lambda: is_ready(engine, 2))
     engine.close()
