@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jupyter_llm.common.controls import one_line
+from jupyter_llm.common.sought import Sought
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jupyter_llm.chat.store import SavedChat
-
-_BEFORE, _AFTER = 40, 80  # characters of a piece
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,32 +36,13 @@ def search(chats: Iterable[SavedChat], text: str) -> list[Found]:
     Capitals do not matter. The piece shows the words where they stand side by side, or else the
     first of them. What was not to be kept is not found.
     """
-    words = [re.escape(word) for word in _plain(text).split()]
-    if not words:
-        return []
-    each = [re.compile(word, re.IGNORECASE) for word in words]
-    shown = re.compile(r"\s".join(words), re.IGNORECASE), each[0]
+    sought = Sought(text)
     found = []
-    for chat in chats:
+    for chat in chats if sought else ():
         for place, turn in chat.kept:
-            said = _plain(f"{turn.prompt}\n{turn.completion.text}")
-            if all(word.search(said) for word in each):
-                first = next(filter(None, (one.search(said) for one in shown)))
-                before, after = said[: first.start()], said[first.end() :]
-                found.append(
-                    Found(
-                        chat=chat.name,
-                        number=turn.number,
-                        place=place,
-                        when=turn.finished_at,
-                        before=before if len(before) <= _BEFORE else f"…{before[-_BEFORE:]}",
-                        words=first[0],
-                        after=after if len(after) <= _AFTER else f"{after[:_AFTER]}…",
-                    )
-                )
+            piece = sought.piece_of(f"{turn.prompt}\n{turn.completion.text}")
+            if piece is not None:
+                when, name = turn.finished_at, chat.name
+                around = piece._asdict()
+                found.append(Found(chat=name, number=turn.number, place=place, when=when, **around))
     return sorted(found, key=lambda one: one.when, reverse=True)
-
-
-def _plain(text: str) -> str:
-    """A text as it is compared: what looks alike is alike, and nothing in it is hidden."""
-    return one_line(unicodedata.normalize("NFC", text))

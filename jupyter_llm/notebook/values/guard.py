@@ -87,6 +87,11 @@ def asking_nobody() -> Iterator[None]:
         _thread.asks_nobody = False
 
 
+def is_asking_nobody() -> bool:
+    """Whether no code of the user's is run on this thread now."""
+    return _thread.asks_nobody
+
+
 def _timed(call: Callable[[], object], key: tuple[object, ...], within_s: float) -> object:
     """Make a call on this thread, and note it if it takes too long."""
     start_s = time.thread_time()

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.values import containers, definitions, tables
-from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask
+from jupyter_llm.notebook.values.guard import Deadline, NoAnswerError, ask, is_asking_nobody
 from jupyter_llm.notebook.values.kinds import Kind, Reading, cut, type_name
 from jupyter_llm.notebook.values.peek import (
     class_attribute,
@@ -120,7 +120,8 @@ def headline(name: str, value: object, *, max_chars: int) -> str:
     told = type_name(value)
     with suppress(Exception):  # a broken value is a value, too
         kind = kind_of(value)
-        if kind is not None and not (kind.holds_data and is_secret(name, value)):
+        is_told = not (is_asking_nobody() and _own_words(value))
+        if is_told and kind is not None and not (kind.holds_data and is_secret(name, value)):
             told = one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of)))
     return cut(told, max_chars)
 
@@ -149,13 +150,20 @@ def tells_data(value: object) -> bool:
 
 def _told(value: object, reading: Reading) -> str:
     """What somebody has said is to be told of a value, or else what is told of its kind."""
-    cls = type(value)
-    for call in (*_hooks(value), *_registered(value, reading.max_chars)):
+    cls, calls = type(value), _own_words(value, reading.max_chars)
+    if calls and is_asking_nobody():  # what they would leave out is left out
+        return f"{type_name(value)} (its own code, which was not asked, tells of it)"
+    for call in calls:
         with suppress(NoAnswerError):
             told = ask(partial(_text_from, call), cls, reading.deadline.left_s)
             if text := reading.tidy(told):
                 return text
     return reading.whole(value)
+
+
+def _own_words(value: object, room: int = 0) -> tuple[Callable[[], object], ...]:
+    """What says in words of its own what is to be told of a value, if anything does."""
+    return (*_hooks(value), *_registered(value, room))
 
 
 def _hooks(value: object) -> Iterator[Callable[[], object]]:
