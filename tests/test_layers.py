@@ -21,7 +21,7 @@ ROOMS = (
     ("frontends.comm",),
     ("frontends.prompt",),
     ("frontends.doctor", "frontends.serve", "frontends.topics", "frontends.views"),
-    ("frontends.installation",),
+    ("frontends.installation", "frontends.mcp"),
     ("api",),
     ("tasks.completing",),
     ("tasks",),
@@ -118,6 +118,15 @@ def test_only_one_module_knows_a_library(library: str, module: str) -> None:
     paths = PACKAGE.rglob("*.py")
     knowing = [path for path in paths if any(n.startswith(library) for n in imported(path))]
     assert [name_of(path) for path in knowing] == [module]
+
+
+def test_only_one_room_knows_mcp() -> None:
+    knowing = {
+        room_of(name_of(path))
+        for path in PACKAGE.rglob("*.py")
+        if any(name.partition(".")[0] in ("mcp", "mcp_types") for name in imported(path))
+    }
+    assert knowing == {"frontends.mcp"}
 
 
 def test_no_module_has_the_name_of_a_public_object() -> None:
