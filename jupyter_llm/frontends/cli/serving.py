@@ -1,11 +1,14 @@
-"""`jupyter llm serve`: a model for other programs of this machine."""
+"""`jupyter llm serve` and `mcp`: a model, or a notebook, for other programs of this machine."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
+from jupyter_llm.errors import MissingLibraryError, ServeError
 from jupyter_llm.frontends.cli.command import OK, argument, command, model_argument
 
 
@@ -36,3 +39,43 @@ def _serve(options: argparse.Namespace) -> int:
         serving.wait()
     serving.stop()
     return OK
+
+
+@command(
+    argument("--notebook", metavar="NAME", default="", help="which one, where several are served"),
+    json_help=None,
+)
+def _mcp(options: argparse.Namespace) -> int:
+    """Tell agents of a notebook, by MCP over stdin and stdout.
+
+    Agents start this by themselves; `%llm /serve` in the notebook lets them in. They read the cells
+    that ran, the variables and the last error, search in them, and try code in a sealed copy of the
+    kernel. They change nothing, and what is hidden from the model is hidden from them.
+
+      claude mcp add notebook -- jupyter llm mcp
+      jupyter llm mcp --notebook report.ipynb
+    """
+    try:
+        import anyio
+
+        from jupyter_llm.frontends.mcp.bridge import serve_stdio
+    except ImportError as error:
+        raise MissingLibraryError("`jupyter llm mcp`", error, "serve") from error
+    anyio.run(serve_stdio, partial(_served, options.notebook))
+    return OK
+
+
+def _served(name: str) -> tuple[str, str]:
+    """The URL and the token of the one notebook that is served, or of that with a name."""
+    from jupyter_llm.frontends.mcp.server import PATH
+    from jupyter_llm.frontends.serve.address import all_served
+
+    there = {one: Path(one.notebook).as_posix() for one in all_served() if one.notebook}
+    meant = [one for one, path in there.items() if not name or f"/{path}".endswith(f"/{name}")]
+    if len(meant) == 1:
+        return f"{meant[0].root}{PATH}", meant[0].token
+    if not there:
+        raise ServeError("No notebook is served. `%llm /serve` in the notebook lets you in.")
+    what = "Several notebooks are" if meant else f"No notebook {name} is"
+    names = ", ".join(there.values())
+    raise ServeError(f"{what} served: `jupyter llm mcp --notebook NAME` takes one of {names}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -16,12 +16,16 @@ _CLOCK_S = 2.0  # by so much the start of a process may seem to differ
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A server of this user: where OpenAI's protocol begins, its token, and its process."""
+    """A server of this user: where OpenAI's protocol begins, its token, and its process.
+
+    `notebook` is the path of the one behind it; "" says that there is none, as in a terminal.
+    """
 
     url: str
-    token: str
+    token: str = field(repr=False)
     pid: int
     started_s: float
+    notebook: str = ""
 
     @property
     def root(self) -> str:
@@ -37,13 +41,14 @@ class Served:
             return False
 
 
-def publish(url: str, token: str) -> Path:
+def publish(url: str, token: str, notebook: str = "") -> Path:
     """Write down where this process serves, in place of what it said before; return the file."""
     folder = Path(jupyter_runtime_dir())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"jupyter-llm-{os.getpid()}.json"
     started_s = psutil.Process().create_time()
-    served = Served(url=url, token=token, pid=os.getpid(), started_s=started_s)
+    where = {"url": url, "token": token, "notebook": notebook}
+    served = Served(pid=os.getpid(), started_s=started_s, **where)
     with secure_write(str(path)) as file:
         file.write(json.dumps(asdict(served)))
     return path

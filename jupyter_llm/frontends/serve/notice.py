@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import MagicUsageError, MissingLibraryError
+from jupyter_llm.notebook.cells.path import notebook_path
+from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
@@ -43,9 +45,13 @@ def serve(llm: LLM, port: int = 0) -> Serving:
     """Serve the models of this process, the default one loaded; `ServeError` says why not."""
     global _serving  # noqa: PLW0603  a process serves once
     try:
+        from jupyter_llm.frontends.mcp.server import mounted
         from jupyter_llm.frontends.serve.server import Serving
     except ImportError as error:
         raise MissingLibraryError("Serving", error, "serve") from error
     llm.current.get()
-    _serving = Serving(llm.current, port=port)
+    path = llm.notebook.path or notebook_path(user_namespace())
+    notebook = "" if current_shell() is None else str(path or "unnamed")
+    mounts = [mounted(llm)] if notebook else []
+    _serving = Serving(llm.current, port=port, mounts=mounts, notebook=notebook)
     return _serving

@@ -35,11 +35,17 @@ class Serving:
     """The models of this kernel, served until `stop` or the kernel's end.
 
     `ServeError` says why that cannot be, such as a port that is taken. Without one it is any that
-    is free. The token is drawn, or that of JUPYTER_LLM_TOKEN in the environment.
+    is free. The token is drawn, or that of JUPYTER_LLM_TOKEN in the environment. `notebook` is the
+    path of the one behind it, if there is one.
     """
 
     def __init__(
-        self, current: CurrentEngine, *, port: int = 0, mounts: Sequence[Mounted] = ()
+        self,
+        current: CurrentEngine,
+        *,
+        port: int = 0,
+        mounts: Sequence[Mounted] = (),
+        notebook: str = "",
     ) -> None:
         self.token = _token()
         self._pid = os.getpid()
@@ -69,7 +75,7 @@ class Serving:
             self.stop()
             raise ServeError("The server did not begin; the log of uvicorn says why.")
         with suppress(OSError, RuntimeError):  # there is no such folder of Jupyter's
-            self._file = publish(self.url, self.token)
+            self._file = publish(self.url, self.token, notebook)
         atexit.register(self.stop)
         current.served_at = self.url
 

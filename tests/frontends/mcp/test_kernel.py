@@ -1,0 +1,152 @@
+"""An agent beside a real kernel, by HTTP and over stdio: it reads and tries while cells run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import psutil
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+from support.kernel import Kernel, running_kernel
+from support.seal import needs_seal
+from support.waiting import until
+
+from jupyter_llm.frontends.serve.address import Served, all_served
+
+T = TypeVar("T")
+pytestmark = [needs_seal, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of Jupyter's own for what runs."""
+    folder = tmp_path_factory.mktemp("runtime")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def kernel(
+    tmp_path_factory: pytest.TempPathFactory, runtime: Path, tiny_gguf: Path
+) -> Iterator[Kernel]:
+    folder = tmp_path_factory.mktemp("kernel")
+    name = str(folder / "report.ipynb")
+    with running_kernel(folder, HOME=str(folder), JPY_SESSION_NAME=name) as kernel:
+        kernel.execute(f"%load_ext jupyter_llm\n%llm /use {tiny_gguf}\n%llm /serve")
+        until(all_served)
+        yield kernel
+
+
+@pytest.fixture
+def served(kernel: Kernel) -> Served:
+    (served,) = all_served()
+    return served
+
+
+def with_client(program: StdioServerParameters, use: Callable[[Client], Awaitable[T]]) -> T:
+    async def used() -> T:
+        async with Client(program) as client:
+            return await use(client)
+
+    return asyncio.run(used())
+
+
+def with_served(served: Served, use: Callable[[Client], Awaitable[T]], *, mode: str = "auto") -> T:
+    async def used() -> T:
+        headers = {"Authorization": f"Bearer {served.token}"}
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+            where = streamable_http_client(f"{served.root}/mcp", http_client=http)
+            async with Client(where, mode=mode) as client:
+                return await use(client)
+
+    return asyncio.run(used())
+
+
+async def told(client: Client, name: str, **arguments: Any) -> str:
+    (content,) = (await client.call_tool(name, arguments)).content
+    assert content.type == "text"
+    return content.text
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_an_agent_reads_and_tries_and_the_notebook_is_as_it_was(
+    kernel: Kernel, served: Served, tmp_path: Path, mode: str
+) -> None:
+    kernel.execute("rows = [1, 2]\nrows")
+    gate = tmp_path / "gate"
+    code = f"import pathlib, time\nprint('on')\nwhile not pathlib.Path({str(gate)!r}).exists(): "
+
+    async def use(client: Client) -> None:
+        assert "rows: list, 2 items of int" in await told(client, "list_variables")
+        tried = await told(client, "try_code", code="rows.append(3); rows", timeout_s=30)
+        assert "Its value:\n[1, 2, 3]" in tried
+        cell = kernel.start(f"{code}time.sleep(0.01)")
+        cell.wait_until(lambda cell: "on" in cell.text)
+        assert await told(client, "try_code", code="1") == "not tried: a cell is running"
+        assert "rows = [1, 2]" in await told(client, "list_cells")
+        gate.touch()
+        assert cell.finish().error is None
+
+    with_served(served, use, mode=mode)
+    assert kernel.execute("print(rows)").text == "[1, 2]\n"
+
+
+def test_who_hangs_up_ends_what_is_tried_for_them(kernel: Kernel, served: Served) -> None:
+    process = psutil.Process(int(kernel.execute("import os; print(os.getpid())").text))
+
+    async def use(client: Client) -> None:
+        call = client.call_tool("try_code", {"code": "while True: pass", "timeout_s": 60})
+        tried = asyncio.ensure_future(call)
+        await asyncio.to_thread(until, process.children)
+        tried.cancel()
+        await asyncio.wait([tried])
+
+    with_served(served, use)
+    until(lambda: not process.children())
+    assert kernel.execute("print(6 * 7)").text == "42\n"
+
+
+def test_nobody_gets_in_without_the_token(served: Served) -> None:
+    with httpx2.Client() as http:
+        told = http.post(f"{served.root}/mcp", json={"method": "tools/list"})
+    assert told.status_code == 401
+    assert "list_cells" not in told.text
+
+
+def test_over_stdio_each_call_finds_the_kernel_there_is(
+    kernel: Kernel, served: Served, tmp_path: Path
+) -> None:
+    kernel.execute("price = 3")
+
+    async def use(client: Client) -> None:
+        assert len((await client.list_tools()).tools) == 7
+        assert "price: int" in await told(client, "list_variables")
+        refused = await client.call_tool("read_cell", {"number": 99})
+        assert refused.is_error
+        assert "There is no cell [99]" in str(refused.content[0])
+        kernel.execute("%llm /serve stop")
+        refused = await client.call_tool("list_cells")  # what there is to call is known all along
+        assert refused.is_error
+        assert "No notebook is served. `%llm /serve` in the" in str(refused.content[0])
+        kernel.execute("%llm /serve")
+        assert "price: int" in await told(client, "list_variables")
+
+    async def find_none(client: Client) -> None:
+        refused = await client.call_tool("list_cells")
+        assert refused.is_error
+        assert "No notebook other.ipynb is served: `jupyter llm" in str(refused.content[0])
+
+    for name, what in (("report.ipynb", use), ("other.ipynb", find_none)):
+        arguments = ["-m", "jupyter_llm", "mcp", "--notebook", name]
+        program = StdioServerParameters(
+            command=sys.executable, args=arguments, cwd=tmp_path, env=dict(os.environ)
+        )
+        with_client(program, what)
