@@ -162,6 +162,18 @@ class MissingLibraryError(JupyterLLMError, ImportError):
         )
 
 
+class ServerError(EngineError):
+    """A server cannot be reached, refuses, or answers with what is none of OpenAI's protocol.
+
+    `host` names it; `status` is that of HTTP, or 0 where there was none.
+    """
+
+    def __init__(self, host: str, reason: str, *, status: int = 0) -> None:
+        super().__init__(f"{host} {reason}")
+        self.host = host
+        self.status = status
+
+
 class OptionError(JupyterLLMError, ValueError):
     """A sampling or loading option is unknown or out of range."""
 

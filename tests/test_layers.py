@@ -36,7 +36,7 @@ ROOMS = (
     ("notebook",),
     ("engine.current",),
     ("engine.cluster",),
-    ("engine.local",),
+    ("engine.local", "engine.remote"),
     ("engine",),
     ("models",),
     ("common",),
@@ -112,6 +112,7 @@ def test_the_top_of_the_package_is_small() -> None:
         ("llama_cpp", "engine.local.llama"),
         ("llguidance", "engine.local.grammar"),
         ("distributed", "engine.cluster.worker"),
+        ("openai", "engine.remote.wire"),
     ],
 )
 def test_only_one_module_knows_a_library(library: str, module: str) -> None:

@@ -42,7 +42,9 @@ def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> int:
     the answer: `max_tokens`, but at most a quarter.
     """
     window = info.n_ctx - min(max_tokens or info.n_ctx, info.n_ctx // 4)
-    most = next((most for size, most in _TIERS if info.size_bytes <= size), _MOST)
+    known = info.size_bytes or info.num_parameters  # of a server's model often neither
+    is_told = known > 0 or not info.host
+    most = next((most for size, most in _TIERS if is_told and known <= size), _MOST)
     by_itself = min(info.n_ctx // 2, most)
     return window if mode in ("all", "none") else min(window, by_itself)
 

@@ -69,6 +69,9 @@ class ModelInfo:
     `sampling` is how its tokens are drawn where a prompt does not say. `fim` and `notebook` are
     None where its vocabulary has no such tokens. `num_at_once` is how many requests of a batch its
     engine is to have: more than it works on, and few to hold.
+
+    `host` names the server that runs it, and is empty where that is this process. Of such a model
+    nothing lies here: its `path` is an empty one, and `identity` stands for a file's SHA-256.
     """
 
     name: str
@@ -92,6 +95,8 @@ class ModelInfo:
     fim: FimTokens | None = None
     notebook: NotebookTokens | None = None
     num_at_once: int = 256
+    host: str = ""
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,8 @@ class _Column:
         from jupyter_llm.models.fingerprint import FileState
 
         try:
-            model = FileState.of(self.engine.info.path).key
+            info = self.engine.info
+            model = info.identity or FileState.of(info.path).key
         except OSError:  # nobody can tell which one it was, so nothing is kept
             model, self.store = "", None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from support.engines import load
 from support.scripted import ScriptedEngine
+from support.scripted_server import serving
 from support.waiting import until
 
 from jupyter_llm.engine.base import Engine, Stream
@@ -27,9 +29,13 @@ from jupyter_llm.errors import (
 HELLO = (Message("user", "Hello there"),)
 
 
-@pytest.fixture(params=["local", "scripted"])
-def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Engine:
-    return load(tiny_gguf) if request.param == "local" else ScriptedEngine()
+@pytest.fixture(params=["local", "scripted", "remote"])
+def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Iterator[Engine]:
+    if request.param == "remote":
+        with serving() as server:
+            yield server.connect()
+    else:
+        yield load(tiny_gguf) if request.param == "local" else ScriptedEngine()
 
 
 def submit(

@@ -1,0 +1,91 @@
+"""Which model on which server, as a value without any secret in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from jupyter_llm.errors import OptionError
+
+_PORTS = {"http": 80, "https": 443}
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A model on a server that speaks OpenAI's protocol.
+
+    `url` is where the protocol begins, as in `http://localhost:8080/v1`. Without a `model` it is
+    the only one that the server has. `api_key_env` names the environment variable that holds the
+    server's key; the key itself is read when something is sent, and kept nowhere.
+    """
+
+    url: str
+    model: str = ""
+    api_key_env: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no server's address, and what has a secret in it."""
+        url: Any = self.url
+        if not isinstance(url, str) or not is_url(url):
+            raise OptionError("A server's address looks like http://localhost:8080/v1.")
+        try:
+            parts = urlsplit(url.strip())
+            is_sound = bool(parts.hostname) and parts.netloc.isascii() and parts.port != 0
+        except ValueError:
+            is_sound = False
+        if not is_sound:
+            raise OptionError(
+                "The server's address needs a host in plain ASCII, and a port from 1 to 65535 "
+                "where it has one: http://localhost:8080/v1."
+            )
+        if "@" in parts.netloc or parts.query or parts.fragment:  # not shown: it may be a secret
+            raise OptionError(
+                "A server's address is saved with the notebook, so it holds no key and no "
+                "password. Put the key into an environment variable, and name that: "
+                "api_key_env='MY_KEY'."
+            )
+        if not isinstance(self.model, str):
+            raise OptionError(f"model must be the name of a model, not {self.model!r:.60}.")
+        env: Any = self.api_key_env
+        if env is not None and not (isinstance(env, str) and env.isidentifier()):  # maybe the key
+            raise OptionError("api_key_env is the name of an environment variable, such as MY_KEY.")
+        sound = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
+        object.__setattr__(self, "url", sound)
+
+    @property
+    def host(self) -> str:
+        """What people read: the host, with its port where that is not the usual one."""
+        parts = urlsplit(self.url)
+        name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else str(parts.hostname)
+        return name if parts.port in (None, _PORTS[parts.scheme]) else f"{name}:{parts.port}"
+
+    @property
+    def root(self) -> str:
+        """Where the server's own paths begin, those beside OpenAI's protocol."""
+        return self.url.removesuffix("/v1")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the server runs on this machine."""
+        return urlsplit(self.url).hostname in _HERE
+
+    def key(self) -> str | None:
+        """The server's key as it is now; `OptionError` says what to set."""
+        if self.api_key_env is None:
+            return None
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key or not key.isascii() or not key.isprintable():
+            raise OptionError(
+                f"{self.host} is asked with the key in the environment variable "
+                f"{self.api_key_env}, and there is {'no sound key' if key else 'nothing'} in it. "
+                f"Set it: os.environ[{self.api_key_env!r}] = getpass()."
+            )
+        return key
+
+
+def is_url(model: object) -> bool:
+    """Whether what was given as a model names a server."""
+    return isinstance(model, str) and model.strip().lower().startswith(("http://", "https://"))

@@ -1,0 +1,189 @@
+"""Runs a model on a server, as if it were here."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
+from jupyter_llm.engine.options import MAX_SEED
+from jupyter_llm.engine.remote.served import Served
+from jupyter_llm.engine.remote.wire import Wire
+from jupyter_llm.engine.remote.writing import Writing
+from jupyter_llm.engine.request import Prompt, Request, check_text, raw_text
+from jupyter_llm.engine.stream import Stream
+from jupyter_llm.errors import EmptyPromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+    from jupyter_llm.engine.completion import Score
+    from jupyter_llm.engine.remote.address import Address
+
+T = TypeVar("T")
+
+_NUM_EMBEDDED = 64  # texts at a time
+
+
+class RemoteEngine:
+    """A model on a server that speaks OpenAI's protocol: an `Engine` like any other.
+
+    Creating it asks the server what it has. What is sent goes to that host alone, with the key that
+    `address` names. What the server cannot do is refused with an `OptionError`, and nothing that it
+    writes is promised to come out the same again. What a server keeps of a prompt is its own: it
+    is not told to read ahead, nor to forget.
+
+    Raises
+    ------
+    ServerError
+        It cannot be reached, refuses the key, or has no such model.
+    MissingLibraryError, OptionError
+        The openai package or the key is missing.
+    """
+
+    def __init__(self, address: Address, *, silence_s: float = 600.0) -> None:
+        self.address = address
+        self._watchers = Watchers()
+        self._writings: dict[Writing, None] = {}  # those that run
+        self._tokens_per_s = 0.0
+        self._wire = Wire(address, silence_s=silence_s)
+        self._served = Served(self._wire)
+        try:
+            self._wire.call(self._served.open)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model."""
+        return self._served.info
+
+    @property
+    def abilities(self) -> dict[str, str]:
+        """What the server was found to do, and how; "" where it cannot."""
+        return dict(self._served.abilities.known)
+
+    @property
+    def work(self) -> Work:
+        """What it does, known at once."""
+        writings = tuple(self._writings)
+        is_writing = any(one.has_begun for one in writings)
+        return "writing" if is_writing else "reading" if writings else "idle"
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._wire.is_closed
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for what it writes."""
+        return bool(self._writings)
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back whenever `work` is another one, or the engine has closed; end that again."""
+        return self._watchers.add(callback)
+
+    def submit(self, request: Request) -> Stream:
+        """Send a request; its errors are raised by the stream."""
+        params = request.params.filled(self.info.sampling.params)
+        if self._served.may_think and request.think is not False:
+            params = params.with_room_to_think()
+        if params.temperature and params.seed is None:
+            params = replace(params, seed=secrets.randbelow(MAX_SEED + 1))
+        writing = Writing(replace(request, params=params), self._served, self._watchers.tell)
+        running = self._wire.start(writing.run)
+        self._writings[writing] = None
+        self._watchers.tell()
+
+        def end(_running: object) -> None:
+            if not writing.feed.future.done():  # it had not begun, or goes on for a moment
+                writing.feed.finish(writing.completion("cancelled"))
+            self._writings.pop(writing, None)
+            self._tokens_per_s = writing.usage.tokens_per_s or self._tokens_per_s
+            self._watchers.tell()
+
+        def cancel() -> None:
+            running.cancel()
+
+        running.add_done_callback(end)
+        snapshot = partial(writing.completion, "cancelled")
+        return Stream(writing.feed, cancel, snapshot, writing.progress)
+
+    def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
+        """Send nothing: what is read ahead on a server takes the time of others."""
+        self._wire.check_open()
+
+    def hold_background(self, *, is_held: bool) -> None:  # noqa: ARG002
+        """Do nothing in the background, as ever."""
+        self._wire.check_open()
+
+    def forget(self) -> None:
+        """Forget nothing, since nothing is kept here."""
+        self._wire.check_open()
+
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
+        """The text the model will read: messages put through its chat template, by the server."""
+        if isinstance(prompt, tuple):
+            return self._wire.call(self._served.template, prompt, think)
+        self._wire.check_open()
+        return raw_text(prompt)
+
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
+        """The tokens the model will read for a prompt."""
+        return self._wire.call(self._served.tokens, prompt)
+
+    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
+        """How many tokens the model will read; about so many where the server does not tell."""
+        return self._wire.call(self._served.num_tokens, prompt, think)
+
+    def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of plain texts; about as many zeros where the server does not tell."""
+
+        async def tokenize() -> list[tuple[int, ...]]:
+            return await asyncio.gather(*map(self._served.plain, texts))
+
+        return self._wire.call(tokenize)
+
+    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
+        """How likely each continuation is after a prompt."""
+        texts = [check_text(text, is_raw=True) for text in continuations]
+        if not isinstance(prompt, tuple) and not raw_text(prompt):
+            raise EmptyPromptError
+        return self._wire.call(self._served.scores, Request(prompt=prompt), texts) if texts else []
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """A vector of length one for each text, as an array (num_texts, n_embd)."""
+        import numpy as np
+
+        checked = [check_text(text, is_raw=True) for text in texts]
+        rows: list[list[float]] = []
+        for start in range(0, len(checked), _NUM_EMBEDDED):
+            rows += self._wire.call(self._served.embedded, checked[start : start + _NUM_EMBEDDED])
+        vectors = np.array(rows, np.float32).reshape(len(texts), -1 if rows else 0)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.where(lengths > 0, lengths, 1)
+
+    def status(self) -> EngineStatus:
+        """What the engine does at this moment."""
+        self._wire.check_open()
+        num_begun = sum(one.has_begun for one in tuple(self._writings))
+        return EngineStatus(
+            num_running=num_begun,
+            num_waiting=len(self._writings) - num_begun,
+            room=self.info.n_ctx,
+            tokens_per_s=self._tokens_per_s,
+            is_exact=False,
+        )
+
+    def close(self) -> None:
+        """Cancel everything and let the server go. May be called twice."""
+        self._wire.close()
+        self._watchers.tell()
