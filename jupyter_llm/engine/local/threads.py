@@ -8,8 +8,11 @@ team shrinks when the machine is busy and grows back when it is not.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 _STALL = 4.0  # a step that takes this many times the usual was held up
 _HARD_STALL = 16.0  # once is enough; the milder kind must come twice in a row
@@ -99,17 +102,27 @@ class CoreLoad:
     def num_busy(self, *, without_us: bool) -> float | None:
         """The average number of busy cores; None if the time was too short to tell.
 
-        `without_us` leaves out what this process itself computed.
+        `without_us` leaves out what this process itself computed. Otherwise no more are busy than
+        threads want a core right now: what kept the machine busy may be over.
         """
         last, now = self._last, self._read()
         time_s, busy_s, own_s = (b - a for a, b in zip(last, now, strict=True))
         if time_s < _MIN_LOOK_S:
             return None
         self._last = now
-        return max(0.0, busy_s - own_s if without_us else busy_s) / time_s
+        if without_us:
+            return max(0.0, busy_s - own_s) / time_s
+        return min(busy_s / time_s, _num_waiting())
 
     def _read(self) -> tuple[float, float, float]:
         times = self._cpu_times()
         idle_s = times.idle + getattr(times, "iowait", 0.0)
         own = self._process.cpu_times()
         return time.monotonic(), sum(times[:8]) - idle_s, own.user + own.system
+
+
+def _num_waiting() -> float:
+    """How many threads want a core at this moment, beside the one that asks."""
+    with suppress(OSError, ValueError):  # elsewhere than on Linux nobody says so
+        return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1
+    return math.inf

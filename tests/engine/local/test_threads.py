@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
+from support.waiting import until
 
+from jupyter_llm.engine.local import threads
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 
 
-def steps(threads: ThreadCount, number: int, step_s: float, num_tokens: int = 1) -> None:
+def steps(team: ThreadCount, number: int, step_s: float, num_tokens: int = 1) -> None:
     for _ in range(number):
-        threads.observe(num_tokens, step_s)
+        team.observe(num_tokens, step_s)
 
 
 def free() -> float:
@@ -19,51 +24,72 @@ def free() -> float:
 
 
 def test_one_hiccup_changes_nothing_and_two_in_a_row_shrink_the_team() -> None:
-    threads = ThreadCount(4, free)
-    steps(threads, 20, 0.01)
-    steps(threads, 1, 0.06)
-    assert threads.count == 4
-    steps(threads, 5, 0.01)
-    steps(threads, 2, 0.06)
-    assert threads.count == 2
+    team = ThreadCount(4, free)
+    steps(team, 20, 0.01)
+    steps(team, 1, 0.06)
+    assert team.count == 4
+    steps(team, 5, 0.01)
+    steps(team, 2, 0.06)
+    assert team.count == 2
 
 
 def test_a_team_does_not_grow_while_others_need_the_cores() -> None:
     num_busy = 2.0
-    threads = ThreadCount(2, lambda: num_busy)
-    threads.start(2.0)
-    steps(threads, 100, 0.015)
-    assert threads.count == 1
+    team = ThreadCount(2, lambda: num_busy)
+    team.start(2.0)
+    steps(team, 100, 0.015)
+    assert team.count == 1
     num_busy = 0.1
-    steps(threads, 20, 0.015)
-    assert threads.count == 2
+    steps(team, 20, 0.015)
+    assert team.count == 2
 
 
 def test_a_team_grows_after_one_long_step_of_a_quiet_machine() -> None:
-    threads = ThreadCount(2, free)
-    threads.start(1.0)  # what the kernel itself computed before
-    threads.observe(512, 0.4)
-    assert threads.count == 2
+    team = ThreadCount(2, free)
+    team.start(1.0)  # what the kernel itself computed before
+    team.observe(512, 0.4)
+    assert team.count == 2
 
 
 @pytest.mark.parametrize("limit", [2, 6, 8, 16, 64])
 @pytest.mark.parametrize("start_busy", [0.0, 3.0, 100.0])
 def test_on_a_quiet_machine_the_team_becomes_whole(limit: int, start_busy: float) -> None:
-    threads = ThreadCount(limit, free)
-    threads.start(0.0)
+    team = ThreadCount(limit, free)
+    team.start(0.0)
     for _ in range(100):
-        threads.observe(1, 0.1 / threads.count)
-    threads.start(start_busy)
+        team.observe(1, 0.1 / team.count)
+    team.start(start_busy)
     for _ in range(500):
-        threads.observe(1, 0.1 / threads.count)
-    assert threads.count == limit
+        team.observe(1, 0.1 / team.count)
+    assert team.count == limit
 
 
 @pytest.mark.parametrize(("num_busy", "count"), [(0.1, 4), (1.2, 3), (3.9, 1), (9.0, 1)])
 def test_a_run_starts_with_the_cores_that_are_free(num_busy: float, count: int) -> None:
-    threads = ThreadCount(4, free)
-    threads.start(num_busy)
-    assert threads.count == count
+    team = ThreadCount(4, free)
+    team.start(num_busy)
+    assert team.count == count
+
+
+def test_what_kept_the_cores_busy_before_is_not_counted_once_it_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load = CoreLoad()
+    end_s = time.monotonic() + 0.2
+    while time.monotonic() < end_s:
+        pass
+    monkeypatch.setattr(threads, "_num_waiting", lambda: 0.0)
+    assert load.num_busy(without_us=False) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how many want a core")
+def test_who_waits_for_a_core_is_counted_beside_who_asks() -> None:
+    spinner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        until(lambda: threads._num_waiting() >= 1)
+    finally:
+        spinner.kill()
+        spinner.wait()
 
 
 def test_the_load_is_measured_with_and_without_this_process() -> None:
