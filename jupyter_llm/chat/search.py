@@ -38,7 +38,7 @@ def search(chats: Iterable[SavedChat], text: str) -> list[Found]:
     """
     sought = Sought(text)
     found = []
-    for chat in chats if sought else ():
+    for chat in chats:
         for place, turn in chat.kept:
             piece = sought.piece_of(f"{turn.prompt}\n{turn.completion.text}")
             if piece is not None:

@@ -20,23 +20,17 @@ class Piece(NamedTuple):
 
 
 class Sought:
-    """The words of a text that are looked for in others: all of them, capitals do not matter.
-
-    It is false where there are none.
-    """
+    """The words of a text that are looked for in others: all of them, capitals do not matter."""
 
     def __init__(self, text: str) -> None:
         words = [re.escape(word) for word in _plain(text).split()]
         self._each = [re.compile(word, re.IGNORECASE) for word in words]
         self._side_by_side = re.compile(r"\s".join(words), re.IGNORECASE)
 
-    def __bool__(self) -> bool:
-        return bool(self._each)
-
     def piece_of(self, text: str) -> Piece | None:
         """The piece where they stand side by side, or else the first of them; None: not all do."""
         said = _plain(text)
-        if not self or not all(word.search(said) for word in self._each):
+        if not self._each or not all(word.search(said) for word in self._each):
             return None
         first = self._side_by_side.search(said) or self._each[0].search(said)
         assert first is not None

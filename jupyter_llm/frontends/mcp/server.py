@@ -6,9 +6,8 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from anyio import CapacityLimiter, from_thread, to_thread
@@ -38,42 +37,23 @@ _INSTRUCTIONS = (
     "you propose it, and let the person run it."
 )
 
+_SILENT = logging.NullHandler()
+
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tool:
-    """A tool, and what its arguments are as a type and as a JSON Schema."""
-
-    call: Callable[..., str]
-    asked: type[msgspec.Struct]
-    schema: Mapping[str, Any]
-
-    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the tool takes them; `OptionError` where they are others."""
-        try:
-            # Models write numbers in quotes, too.
-            return msgspec.structs.asdict(msgspec.convert(given, self.asked, strict=False))
-        except msgspec.ValidationError as error:
-            raise OptionError(f"{self.call.__name__}: {error}.") from None
-
-
 @cache
-def _tools() -> dict[str, _Tool]:
-    """The tools by their names; the signatures say what they take."""
-    found = {}
-    for call in TOOLS:
-        name, hints = call.__name__, get_type_hints(call, include_extras=True)
-        fields = [
-            (one.name, hints[one.name])
-            if one.default is one.empty
-            else (one.name, hints[one.name], one.default)
-            for one in list(inspect.signature(call).parameters.values())[1:]
+def _tools() -> dict[str, type[msgspec.Struct]]:
+    """What each tool takes, by its name, as its signature says."""
+    asked = {}
+    for name, call in TOOLS.items():
+        _task, *taken = inspect.signature(call, eval_str=True).parameters.values()
+        # Without a default there is no third part.
+        fields: Any = [
+            (p.name, p.annotation, p.default)[: 2 + (p.default != p.empty)] for p in taken
         ]
-        asked = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
-        _, schemas = msgspec.json.schema_components([asked])
-        found[name] = _Tool(call, asked, schemas[name])
-    return found
+        asked[name] = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+    return asked
 
 
 def tool_server(call: Call) -> Server[Any]:
@@ -83,7 +63,19 @@ def tool_server(call: Call) -> Server[Any]:
     """
 
     async def list_tools(*_asked: object) -> ListToolsResult:
-        return ListToolsResult(tools=[_listed(name, tool) for name, tool in _tools().items()])
+        _, schemas = msgspec.json.schema_components(_tools().values())
+        harmless = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+        return ListToolsResult(
+            tools=[
+                Tool(
+                    name=name,
+                    description=inspect.getdoc(call),
+                    input_schema=schemas[name],
+                    annotations=harmless,
+                )
+                for name, call in TOOLS.items()
+            ]
+        )
 
     async def call_tool(_context: object, asked: Any) -> CallToolResult:
         try:
@@ -102,40 +94,34 @@ def tool_server(call: Call) -> Server[Any]:
     )
 
 
-def _listed(name: str, tool: _Tool) -> Tool:
-    harmless = ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False)
-    description = inspect.getdoc(tool.call)
-    schema = dict(tool.schema)
-    return Tool(name=name, description=description, input_schema=schema, annotations=harmless)
-
-
 def notebook_server(llm: LLM) -> Server[Any]:
     """A server of the tools for the notebook of this kernel."""
     one_at_a_time = CapacityLimiter(1)  # each try is a copy of the kernel
 
     async def call(name: str, given: Mapping[str, Any]) -> str:
-        tool = _tools().get(name)
-        if tool is None:
-            hint = nearest(name, list(_tools()), f"There are {', '.join(_tools())}.")
-            raise OptionError(f"There is no tool {name[:80]!r}. {hint}")
-        work = partial(_told, llm, tool, tool.arguments(given))
-        limiter = one_at_a_time if tool.call is try_code else None
-        return await to_thread.run_sync(work, limiter=limiter)
+        limiter = one_at_a_time if name == try_code.__name__ else None
+        return await to_thread.run_sync(partial(_told, llm, name, given), limiter=limiter)
 
     return tool_server(call)
 
 
-def _told(llm: LLM, tool: _Tool, arguments: Mapping[str, Any]) -> str:
+def _told(llm: LLM, name: str, given: Mapping[str, Any]) -> str:
     """What a tool tells of the notebook as it is now; whoever hangs up ends it."""
+    if name not in TOOLS:
+        hint = nearest(name, list(TOOLS), f"There are {', '.join(TOOLS)}.")
+        raise OptionError(f"There is no tool {name[:80]!r}. {hint}")
     try:
+        # Models write numbers in quotes, too.
+        arguments = msgspec.structs.asdict(msgspec.convert(given, _tools()[name], strict=False))
         task = llm.task(show_progress=lambda _step: from_thread.check_cancelled())
-        return without_known(tool.call(task, **arguments))
+        return without_known(TOOLS[name](task, **arguments))
     except JupyterLLMError:
         raise
+    except msgspec.ValidationError as error:
+        raise OptionError(f"{name}: {error}.") from None
     except Exception as error:  # the notebook's values may be anything
         logger.debug("A tool has failed", exc_info=True)
-        reason = f"{tool.call.__name__} has failed here ({type(error).__name__})."
-        raise JupyterLLMError(reason) from error
+        raise JupyterLLMError(f"{name} has failed here ({type(error).__name__}).") from error
 
 
 def mounted(llm: LLM) -> tuple[Route, Callable[[], AbstractAsyncContextManager[None]]]:
@@ -143,6 +129,8 @@ def mounted(llm: LLM) -> tuple[Route, Callable[[], AbstractAsyncContextManager[N
 
     Whoever mounts it looks at the token and the Host header first.
     """
+    # Whoever wants to know what it logs says so; else its warnings would stand in some cell.
+    logging.getLogger("mcp").addHandler(_SILENT)
     # Without sessions: no request depends on one before.
     manager = StreamableHTTPSessionManager(notebook_server(llm), stateless=True)
     return Route(PATH, endpoint=StreamableHTTPASGIApp(manager)), manager.run

@@ -30,7 +30,7 @@ from jupyter_llm.notebook.values.summaries import headline, summarize, tells_dat
 from jupyter_llm.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jupyter_llm.notebook.cells.events import CellEvent
 
@@ -65,9 +65,9 @@ def list_variables(_task: Task) -> str:
 
     They are as they are now, and none of their code is run to tell it.
     """
-    lines = [_line(name, value) for name, value in _variables().items()]
-    more = [f"… and {len(lines) - _MAX_VARIABLES} more"] * (len(lines) > _MAX_VARIABLES)
-    return "\n".join([*lines[:_MAX_VARIABLES], *more]) or "There are no variables."
+    with asking_nobody():
+        lines = [f"{n}: {headline(n, v, max_chars=_LINE_CHARS)}" for n, v in _variables().items()]
+    return _few([scrub(line) for line in lines], _MAX_VARIABLES) or "There are no variables."
 
 
 def read_variables(
@@ -107,13 +107,10 @@ def search_notebook(
 
     Capitals do not matter. The latest cells come first.
     """
-    sought, found = Sought(text), []
-    for name, told in list(_told(task)):  # what any of it shows to be a secret is one in all
-        piece = sought.piece_of(without_known(told))
-        if piece is not None:
-            found.append(f"{name}: {''.join(piece)}")
-    more = [f"… and {len(found) - _MAX_FOUND} more"] * (len(found) > _MAX_FOUND)
-    return "\n".join([*found[:_MAX_FOUND], *more]) or "Nothing was found."
+    told = list(_told(task))  # first, since what any of it shows to be a secret is one in all
+    pieces = ((name, Sought(text).piece_of(without_known(one))) for name, one in told)
+    found = [f"{name}: {''.join(piece)}" for name, piece in pieces if piece is not None]
+    return _few(found, _MAX_FOUND) or "Nothing was found."
 
 
 def try_code(
@@ -145,11 +142,9 @@ def try_code(
     return redact_mixed("\n\n".join(k + v for k, v in parts.items() if v)).text
 
 
-TOOLS = (
-    *(list_cells, read_cell, list_variables, read_variables),
-    *(last_failure, search_notebook, try_code),
-)
-"""All of them: each is given a `Task` and what was asked for, and returns a text."""
+_ALL = (list_cells, read_cell, list_variables, read_variables, last_failure, search_notebook)
+TOOLS: Mapping[str, Callable[..., str]] = {one.__name__: one for one in (*_ALL, try_code)}
+"""All of them by name: each is given a `Task` and what was asked for, and returns a text."""
 
 
 def _whole(cell: CellEvent) -> str:
@@ -162,9 +157,8 @@ def _variables() -> Mapping[str, object]:
     return {n: one for n, one in own if not n.startswith("_") and not is_library_module(one)}
 
 
-def _line(name: str, value: object) -> str:
-    with asking_nobody():
-        return scrub(f"{name}: {headline(name, value, max_chars=_LINE_CHARS)}")
+def _few(lines: list[str], most: int) -> str:
+    return "\n".join([*lines[:most], *[f"… and {len(lines) - most} more"] * (len(lines) > most)])
 
 
 def _summary(name: str, value: object, max_chars: int) -> str:

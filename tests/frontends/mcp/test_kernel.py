@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +23,9 @@ from jupyter_llm.frontends.serve.address import Served, all_served
 
 T = TypeVar("T")
 pytestmark = [needs_seal, pytest.mark.slow]
+WAIT = """import pathlib, time
+print('on')
+while not pathlib.Path({!r}).exists(): time.sleep(0.01)"""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,7 @@ def with_served(served: Served, use: Callable[[Client], Awaitable[T]], *, mode: 
     return asyncio.run(used())
 
 
-async def told(client: Client, name: str, **arguments: Any) -> str:
+async def told_by(client: Client, name: str, **arguments: Any) -> str:
     (content,) = (await client.call_tool(name, arguments)).content
     assert content.type == "text"
     return content.text
@@ -82,16 +86,15 @@ def test_an_agent_reads_and_tries_and_the_notebook_is_as_it_was(
 ) -> None:
     kernel.execute("rows = [1, 2]\nrows")
     gate = tmp_path / "gate"
-    code = f"import pathlib, time\nprint('on')\nwhile not pathlib.Path({str(gate)!r}).exists(): "
 
     async def use(client: Client) -> None:
-        assert "rows: list, 2 items of int" in await told(client, "list_variables")
-        tried = await told(client, "try_code", code="rows.append(3); rows", timeout_s=30)
+        assert "rows: list, 2 items of int" in await told_by(client, "list_variables")
+        tried = await told_by(client, "try_code", code="rows.append(3); rows", timeout_s=30)
         assert "Its value:\n[1, 2, 3]" in tried
-        cell = kernel.start(f"{code}time.sleep(0.01)")
+        cell = kernel.start(WAIT.format(str(gate)))
         cell.wait_until(lambda cell: "on" in cell.text)
-        assert await told(client, "try_code", code="1") == "not tried: a cell is running"
-        assert "rows = [1, 2]" in await told(client, "list_cells")
+        assert await told_by(client, "try_code", code="1") == "not tried: a cell is running"
+        assert "rows = [1, 2]" in await told_by(client, "list_cells")
         gate.touch()
         assert cell.finish().error is None
 
@@ -121,6 +124,46 @@ def test_nobody_gets_in_without_the_token(served: Served) -> None:
     assert "list_cells" not in told.text
 
 
+def test_what_makes_no_sense_is_refused_and_shows_in_no_cell(
+    kernel: Kernel, served: Served, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    heard: list[dict[str, Any]] = []
+    kernel.listeners.append(heard.append)
+    cell = kernel.start(WAIT.format(str(gate)))
+    cell.wait_until(lambda cell: "on" in cell.text)
+    accepts = {"Accept": "application/json, text/event-stream"}
+    headers = {"Authorization": f"Bearer {served.token}", **accepts}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    bodies: list[Any] = [
+        *(b"", b"{", b"\xff\xfe", b"[" * 9000, b"9" * 5000, b"null", b"[]", b'"x"'),
+        *({}, call, {**call, "params": 1}, {**call, "params": {"name": 2}}, {**call, "id": None}),
+        *({**call, "params": {"name": "try_code", "arguments": [1]}}, {**call, "method": "no"}),
+        {"jsonrpc": "2.0", "method": "notifications/none", "params": {"x": [None]}},
+        {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": []}},
+        {**call, "params": {"name": "list_cells", "arguments": {"last": 10**30}}},
+    ]
+    with httpx2.Client(headers=headers, timeout=30) as http:
+        for version in ("2025-11-25", "2026-07-28", "1066-10-14"):
+            for body in bodies:
+                sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+                about = {"Content-Type": "application/json", "MCP-Protocol-Version": version}
+                told = http.post(f"{served.root}/mcp", content=sent, headers=about)
+                assert "Traceback" not in told.text
+                assert told.status_code < 500 or "Internal" not in told.text
+        assert http.delete(f"{served.root}/mcp").status_code >= 400
+    gate.touch()
+    assert cell.finish().error is None
+    kernel.listeners.clear()
+    shown = [one["content"] for one in heard if one["header"]["msg_type"] == "stream"]
+    assert shown == [{"name": "stdout", "text": "on\n"}]
+
+    async def use(client: Client) -> None:
+        assert "ran" in await told_by(client, "list_cells")
+
+    with_served(served, use)
+
+
 def test_over_stdio_each_call_finds_the_kernel_there_is(
     kernel: Kernel, served: Served, tmp_path: Path
 ) -> None:
@@ -128,7 +171,7 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
 
     async def use(client: Client) -> None:
         assert len((await client.list_tools()).tools) == 7
-        assert "price: int" in await told(client, "list_variables")
+        assert "price: int" in await told_by(client, "list_variables")
         refused = await client.call_tool("read_cell", {"number": 99})
         assert refused.is_error
         assert "There is no cell [99]" in str(refused.content[0])
@@ -137,7 +180,7 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
         assert refused.is_error
         assert "No notebook is served. `%llm /serve` in the" in str(refused.content[0])
         kernel.execute("%llm /serve")
-        assert "price: int" in await told(client, "list_variables")
+        assert "price: int" in await told_by(client, "list_variables")
 
     async def find_none(client: Client) -> None:
         refused = await client.call_tool("list_cells")

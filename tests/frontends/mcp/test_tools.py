@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from support import hostile
 from support.seal import needs_seal
 from support.shell import run
 
@@ -168,6 +169,22 @@ def test_reading_runs_no_code_of_the_notebooks(shell: InteractiveShell) -> None:
     assert re.findall(r"(?m)^(?:plain|told): .*which was not asked.*", told)
     assert "Ada" not in told
     assert "Bob" not in told
+
+
+def test_hostile_values_are_read_and_nothing_of_them_runs(shell: InteractiveShell) -> None:
+    values = hostile.namespace()
+    shell.user_ns.update(values)
+    hostile.ran.clear()
+    try:
+        names = {line.partition(":")[0] for line in tools.list_variables(llm.task()).splitlines()}
+        assert names == {*values}
+        for name in values:
+            assert tools.read_variables(llm.task(), [name]).startswith(f"{name}: ")
+        tools.search_notebook(llm.task(), "e")
+    finally:
+        for name in values:
+            del shell.user_ns[name]
+    assert hostile.ran == []
 
 
 def test_no_tool_changes_anything(shell: InteractiveShell) -> None:
