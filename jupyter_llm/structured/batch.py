@@ -30,16 +30,16 @@ _HANDOVER_S = 0.5  # that an interrupt waits for answers which are done, but not
 def answered(
     engine: Engine,
     requests: Iterable[tuple[K, Request | Stream]],
-    take: Callable[[K, Completion | JupyterLLMError], Iterable[tuple[K, Stream]] | None],
+    take: Callable[[K, Completion | JupyterLLMError], Stream | None],
     *,
     tick: Callable[[], None] = lambda: None,
 ) -> None:
     """Let `take` have what each request comes to, or why it failed, under its key.
 
-    The first done comes first; `take` may return what is to be waited for besides. A request is
-    taken when there is room for it, so memory is flat however many there are. After an interrupt
-    what is done is taken still, one of these perhaps once more, and the rest cancelled. `tick` is
-    called every now and then, and may interrupt.
+    The first done comes first; what `take` returns is waited for in its place. A request is taken
+    when there is room for it, so memory is flat however many there are. After an interrupt what is
+    done is taken still, one of these perhaps once more, and the rest cancelled. `tick` is called
+    every now and then, and may interrupt.
     """
     check_may_wait()
     done: SimpleQueue[K] = SimpleQueue()
@@ -61,9 +61,10 @@ def answered(
                 return
             with suppress(Empty):
                 key = done.get(timeout=TICK_S)
-                for each in take(key, _outcome(streams[key])) or ():
-                    wait_for(*each)
-                del streams[key]
+                if (more := take(key, _outcome(streams[key]))) is None:
+                    del streams[key]
+                else:
+                    wait_for(key, more)
             tick()
     except KeyboardInterrupt:
         for stream in streams.values():  # first, since taking takes time in which more is done
@@ -73,8 +74,7 @@ def answered(
         for key, stream in streams.items():
             outcome = _outcome(stream) if stream.future.done() else None
             if outcome is not None and getattr(outcome, "finish_reason", "") != "cancelled":
-                for _, more in take(key, outcome) or ():
-                    more.cancel()
+                take(key, outcome)
         raise
     finally:
         for stream in streams.values():

@@ -73,11 +73,8 @@ class _Open:
     question: Question[Any]
     secret: bytes
     rows: list[int] = field(default_factory=list)
-    answer: ShapedAnswer[Any] | None = None
-    judged: set[str] = field(default_factory=set)  # the fields of which is known how likely
-
-
-_Key = tuple[_Open, str | None]  # with the name of the field that is judged
+    answer: ShapedAnswer[Any] | None = None  # while it is judged
+    judging: list[Stream] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -172,7 +169,7 @@ class _Column:
                     del self._firsts[next(iter(self._firsts))]
         yield part.values()
 
-    def _requests(self, some: Iterable[_Open]) -> Iterator[tuple[_Key, Request | Stream]]:
+    def _requests(self, some: Iterable[_Open]) -> Iterator[tuple[_Open, Request | Stream]]:
         """Yield what is not kept, or still to be judged; those that begin alike stand together."""
         part = sorted(some, key=lambda same: same.prompt)
         found = kept.find([same.secret for same in part]) if self.store is not None else {}
@@ -180,34 +177,33 @@ class _Column:
             if (known := found.get(same.secret)) is not None:
                 completion = known.completion(self.engine.info.name)
                 with suppress(JupyterLLMError):  # or it is no answer any more
-                    yield from self._take(same, completion, known)
+                    if (stream := self._take(same, completion, known)) is not None:
+                        yield same, stream
         for same in part:
             if same.answer is None and self.cells[same.rows[0]] is None:
-                yield (same, None), same.question.request
+                yield same, same.question.request
 
-    def _settle(
-        self, key: _Key, outcome: Completion | JupyterLLMError
-    ) -> Iterable[tuple[_Key, Stream]]:
-        """Take in what a request came to; may be told of it twice."""
-        same, name = key
+    def _settle(self, same: _Open, outcome: Completion | JupyterLLMError) -> Stream | None:
+        """Take in what a request came to, and return what is to be known of it yet."""
         if isinstance(outcome, _FATAL):
             raise outcome
+        if self.cells[same.rows[0]] is not None:  # it is told once more
+            return None
         try:
             if isinstance(outcome, JupyterLLMError):
                 raise outcome
-            if name is None:
-                self._num_new += len(same.rows)
-                return self._take(same, outcome)
-            self._judge(same, name)
+            if same.answer is not None:
+                return self._judge(same, same.answer)
+            self._num_new += len(same.rows)
+            return self._take(same, outcome)
         except JupyterLLMError as error:
             # Without a traceback, which holds what was going on.
             self._fill(same.rows, Cell(error=error.with_traceback(None)))
-        return ()
+            return None
 
     def _take(
         self, same: _Open, completion: Completion, known: kept.KeptAnswer | None = None
-    ) -> Iterable[tuple[_Key, Stream]]:
-        """Take in an answer, and return what tells how likely it was, where that is wanted."""
+    ) -> Stream | None:
         answer = same.question.answer(completion, self.engine)
         if known is None:
             self._keep(same, completion)
@@ -217,20 +213,21 @@ class _Column:
         elif completion.choice is not None:
             logprobs = tuple(score.logprob for score in completion.choice.scores)
             self._fill(same.rows, Cell(answer.value, answer.confidence, logprobs))
-        elif self.is_judged and confidence is None and answer.judged:
-            same.answer = answer
-            return [((same, name), stream) for name, stream in answer.judged.items()]
+        elif self.is_judged and confidence is None:
+            same.answer, same.judging = answer, [*answer.judged.values()]
+            return self._judge(same, answer)
         else:
             self._fill(same.rows, Cell(answer.value, confidence))
-        return ()
+        return None
 
-    def _judge(self, same: _Open, name: str) -> None:
-        """Take in how likely a field was; with the last one the rows are done."""
-        same.judged.add(name)
-        if (answer := same.answer) is not None and answer.judged.keys() == same.judged:
-            self._keep(same, answer.completion, answer.confidence)
-            self._fill(same.rows, Cell(answer.value, answer.confidence))
-            same.answer = None  # which is held no longer than it must
+    def _judge(self, same: _Open, answer: ShapedAnswer[Any]) -> Stream | None:
+        """Wait for how likely each field was; with the last one the rows are done."""
+        if same.judging:
+            return same.judging.pop()
+        self._keep(same, answer.completion, answer.confidence)
+        self._fill(same.rows, Cell(answer.value, answer.confidence))
+        same.answer = None  # which is held no longer than it must
+        return None
 
     def _keep(self, same: _Open, done: Completion, confidence: Any = None) -> None:
         if self.store is not None:

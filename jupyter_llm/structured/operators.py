@@ -35,9 +35,8 @@ _SEPARATOR = 2  # tokens between two texts, at most
 def asking(ask: Ask, what: str, options: Mapping[str, Any]) -> Ask:
     """A way to ask with options that go with any column; refuses others before a model loads."""
     check_names(options, ColumnOptions, f"an option of {what}")
-    sampling_params(
-        {name: options[name] for name in SamplingOptions.__annotations__.keys() & options}
-    )
+    names = SamplingOptions.__annotations__
+    sampling_params({name: value for name, value in options.items() if name in names})
     return partial(ask, **options)
 
 

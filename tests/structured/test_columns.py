@@ -506,7 +506,7 @@ def test_an_interrupt_loses_no_object_that_is_judged(engine: RowEngine) -> None:
     assert num_interrupts
     assert frame.notna().all(axis=None)
     # Fields that are being judged are judged again.
-    assert len(engine.answered) <= 200 * 3 + num_interrupts * engine.info.num_at_once
+    assert len(engine.answered) <= 200 * 3 + num_interrupts * 2 * engine.info.num_at_once
 
 
 @pytest.mark.slow
