@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
+from jupyter_llm.engine.cluster.worker import ModelPlugin
 from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import Stream
 
@@ -62,3 +64,10 @@ def scratch_of(dask_worker: Worker) -> str:
 
 def plugins_of(dask_worker: Worker) -> list[str]:
     return list(dask_worker.plugins)
+
+
+async def break_models(dask_worker: Worker) -> None:
+    """Let what runs the models of a worker end, as after a failure."""
+    for plugin in dask_worker.plugins.values():
+        if isinstance(plugin, ModelPlugin):
+            await asyncio.to_thread(plugin.loaded.result().close)

@@ -26,7 +26,13 @@ from jupyter_llm.engine.cluster import worker
 from jupyter_llm.engine.cluster.worker import Deployed, ModelPlugin, RowId
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted, Usage
 from jupyter_llm.engine.stream import Stream, StreamFeed, check_may_wait
-from jupyter_llm.errors import EngineClosedError, EngineError, JupyterLLMError, OptionError
+from jupyter_llm.errors import (
+    EngineClosedError,
+    EngineError,
+    JupyterLLMError,
+    ModelFileError,
+    OptionError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -288,9 +294,13 @@ class ClusterEngine:
             if place.wanted is not None:
                 wanted.setdefault(place.wanted, {}).setdefault(place.store, address)
         for (number, offset), stores in wanted.items():
-            with open_regular(self._plugin.paths[number]) as file:
-                file.seek(offset)
-                piece = number, offset, file.read(_PIECE)
+            path = self._plugin.paths[number]
+            try:
+                with open_regular(path) as file:
+                    file.seek(offset)
+                    piece = number, offset, file.read(_PIECE)
+            except OSError as error:
+                raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
             self._run(worker.tell, self._name, "receive", *piece, workers=list(stores.values()))
         errors = [place.error for place in places.values() if place.error is not None]
         if errors and len(errors) == len(places):

@@ -91,6 +91,7 @@ class ModelPlugin(WorkerPlugin):
         self._store = scratch / "jupyter_llm" / self._hashes[0]
         self._streams: dict[RowId, Stream] = {}
         self._stopped: dict[RowId, None] = {}  # as a set that knows what came first
+        self.loaded: Future[LocalEngine] = Future()
         self._is_over = False
         self._begin()
 
@@ -102,7 +103,6 @@ class ModelPlugin(WorkerPlugin):
             await asyncio.to_thread(self.loaded.result().close)
 
     def _begin(self) -> None:
-        self.loaded: Future[LocalEngine] = Future()
         self._share, self._is_wanting = 0.0, False
         start_worker(self._load, "jupyter-llm-cluster")
 
@@ -124,7 +124,9 @@ class ModelPlugin(WorkerPlugin):
                 if size < whole:
                     share = sum(sizes) / sum(self._sizes)
                     return replace(known, share=share, wanted=(number, size))
-        if self._is_wanting or self.loaded.done():  # the file has come, or the model has failed
+        if is_gone := self.loaded.done():  # the engine has failed, and said so
+            self.loaded = Future()
+        if is_gone or self._is_wanting:  # which has come
             self._begin()
         return known
 

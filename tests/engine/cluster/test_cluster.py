@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from distributed import Client
-from support.clusters import RowLog, computed, kill_one, plugins_of, scratch_of, started
+from support.clusters import (
+    RowLog,
+    break_models,
+    computed,
+    kill_one,
+    plugins_of,
+    scratch_of,
+    started,
+)
 from support.engines import load
 from support.interrupts import interrupt_main
 from support.waiting import until
@@ -231,6 +239,17 @@ def test_a_model_that_was_unloaded_by_somebody_is_loaded_again(
             engine.submit(asked("a"))
 
 
+def test_a_model_that_has_failed_on_a_worker_is_loaded_there_again(
+    client: Client, tiny_gguf: Path
+) -> None:
+    with opened(client, tiny_gguf) as engine:
+        until(lambda: is_ready(engine, 2))
+        client.run(break_models)
+        streams = [engine.submit(asked(str(n), max_tokens=2)) for n in range(40)]
+        assert {stream.result(60).finish_reason for stream in streams} == {"length"}
+        until(lambda: is_ready(engine, 2))
+
+
 def test_a_file_that_is_not_there_is_sent_once_to_a_machine_and_checked(
     client: Client, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +266,11 @@ def test_a_file_that_is_not_there_is_sent_once_to_a_machine_and_checked(
     engine = ClusterEngine(client, entry, OPTIONS, show=steps.append)
     assert sent.read_bytes() == tiny_gguf.read_bytes()
     assert "Sending tiny to 2 workers" in {step.text.partition(":")[0] for step in steps}
-    assert engine.submit(asked("a", max_tokens=2)).result(60).text
+    until(lambda: is_ready(engine, 2))
+    sent.unlink()
+    kill_one(client)  # the one in its place has to be sent it
+    streams = [engine.submit(asked(str(n), max_tokens=2)) for n in range(100)]
+    assert {stream.result(60).finish_reason for stream in streams} == {"length"}
     until(lambda: is_ready(engine, 2))
     engine.close()
 
