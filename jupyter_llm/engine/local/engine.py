@@ -233,8 +233,9 @@ class LocalEngine:
         with self._lock:
             if not self.is_closed:
                 self.is_closed = True
+                self._is_wanted = False  # where it is still being loaded
                 self._commands.put(None)
-                for lane in self._model.lanes:
+                for lane in self._model.lanes if hasattr(self, "_model") else ():
                     lane.context.abort()
         self._thread.join(_CLOSE_TIMEOUT_S)
         atexit.unregister(self.close)
