@@ -4,28 +4,31 @@ Run as: python tests/benchmarks/cluster.py [--model FILE] [--rows 1000] [--round
 
 The same rows are answered by a model in this process, by one worker, and by two, each with one
 thread, on this machine: once by choices, once freely. In a round the three come one after another.
-Prints Markdown and asserts nothing.
+What the way costs is told by the clock, and by what all processes computed, which says more on a
+busy machine. Last, a map on two workers is interrupted. Prints Markdown and asserts nothing.
 """
 
 from __future__ import annotations
 
 import random
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import psutil
 from benchmarks.side_by_side import default_model, describe, parser_for, show, write_json
 from distributed import Client
 from support.clusters import started
 
 from jupyter_llm import llm
+from jupyter_llm.common.bars import Step
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.cluster.engine import ClusterEngine
 
@@ -37,6 +40,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "choices": {"choices": ["negative", "neutral", "positive"]},
     "free text, 24 tokens": {"temperature": 0, "max_tokens": 24, "may_repeat": True},
 }
+Found = dict[str, tuple[float, float]]
 PARTS = (
     ("The parcel", "The phone", "The chair", "This lamp", "The second cable", "Their coat"),
     ("came two days late", "works as promised", "broke at once", "looks better than I thought"),
@@ -61,14 +65,39 @@ def workers(number: int) -> Iterator[Client | None]:
             yield client
 
 
-def rows_per_s(client: Client | None, rows: list[str], **options: Any) -> float:
-    began_s = time.perf_counter()
+def cpu_s() -> float:
+    """What this process and its workers have computed so far."""
+    own = psutil.Process()
+    times = [one.cpu_times() for one in (own, *own.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
+
+
+def timed(client: Client | None, rows: list[str], **options: Any) -> tuple[float, float]:
+    """How many rows a second, and a second of computing."""
+    began_s, began_cpu_s = time.perf_counter(), cpu_s()
     llm.map(rows, TEMPLATE, keep=False, client=client, **options)
-    return len(rows) / (time.perf_counter() - began_s)
+    return len(rows) / (time.perf_counter() - began_s), len(rows) / (cpu_s() - began_cpu_s)
 
 
-def measured(model: Path, rows: list[str], number: int) -> dict[str, float]:
-    """How many rows a second each way makes, on so many workers."""
+def stopped_s(client: Client, rows: list[str]) -> float:
+    """How long it takes after an interrupt until no worker does anything."""
+    began_s = 0.0
+
+    def interrupt(step: Step) -> None:
+        nonlocal began_s
+        if "rows/s" in step.text:
+            began_s = time.perf_counter()
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        llm.map(rows, TEMPLATE, keep=False, client=client, show_progress=interrupt)
+    while llm.current.get(client=client).work != "idle":
+        time.sleep(0.001)
+    return time.perf_counter() - began_s
+
+
+def measured(model: Path, rows: list[str], number: int) -> Found:
+    """How many rows each way makes, on so many workers."""
     llm.use(model, n_threads=1)  # how it is loaded there, too
     if number:
         llm.unload()
@@ -78,13 +107,23 @@ def measured(model: Path, rows: list[str], number: int) -> dict[str, float]:
             assert isinstance(engine, ClusterEngine)
             while len(engine._ready) < number:
                 engine._look()
-        found = {}
+        found: Found = {}
         for name, options in WAYS.items():
-            rows_per_s(client, rows[:32], **options)
-            found[name] = rows_per_s(client, rows, **options)
-            print(f"{number} workers, {name}: {found[name]:.1f} rows/s", file=sys.stderr)
+            timed(client, rows[:32], **options)
+            found[name] = timed(client, rows, **options)
+            print(f"{number} workers, {name}: {found[name][0]:.1f} rows/s", file=sys.stderr)
+        if client is not None and number > 1:
+            found["interrupt"] = (stopped_s(client, rows), 0.0)
         llm.unload()
     return found
+
+
+def line(rounds: list[list[Found]], name: str) -> tuple[str, ...]:
+    """What came of a way to answer, as a line of the table."""
+    speeds = [f"{median(each[n][name][0] for each in rounds):.1f}" for n in (0, 1, 2)]
+    costs = [median(each[0][name][at] / each[1][name][at] - 1 for each in rounds) for at in (0, 1)]
+    gain = median(each[2][name][0] / each[1][name][0] for each in rounds)
+    return (name, *speeds, *(f"{cost:+.1%}" for cost in costs), f"{gain:.2f}")
 
 
 def main() -> None:
@@ -95,16 +134,14 @@ def main() -> None:
     model = arguments.model or default_model()
     rows = texts(arguments.rows)
     rounds = [[measured(model, rows, n) for n in (0, 1, 2)] for _ in range(arguments.rounds)]
-    lines = []
-    for name in WAYS:
-        here, one, two = (statistics.median(r[n][name] for r in rounds) for n in (0, 1, 2))
-        cost = statistics.median(r[0][name] / r[1][name] - 1 for r in rounds)
-        gain = statistics.median(r[2][name] / r[1][name] for r in rounds)
-        speeds = (f"{speed:.1f}" for speed in (here, one, two))
-        lines.append((name, *speeds, f"{cost:+.1%}", f"{gain:.2f}"))
-    heads = ("rows/s", "here", "one worker", "two", "the way there costs", "two over one")
-    setting = describe(model, arguments.rounds) | {"rows": str(len(rows))}
-    show(setting, markdown_table(heads, lines))
+    idle_s = median(each[2]["interrupt"][0] for each in rounds)
+    costs = ("the way there costs", "computing")
+    heads = ("rows/s", "here", "one worker", "two", *costs, "two over one")
+    setting = describe(model, arguments.rounds) | {
+        "rows": str(len(rows)),
+        "after an interrupt all are idle": f"{idle_s:.2f} s",
+    }
+    show(setting, markdown_table(heads, [line(rounds, name) for name in WAYS]))
     write_json(arguments.json, setting, rounds=rounds)
 
 

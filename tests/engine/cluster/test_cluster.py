@@ -61,14 +61,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[Clie
         with started(tmp_path_factory.mktemp("scratch"), n_workers=2, processes=True) as client:
             client.register_plugin(RowLog(log), "row log")
             yield client
+            llm.unload()
 
 
 @pytest.fixture
-def client(shared: Client, log: Path) -> Iterator[Client]:
-    """The workers, whose models are gone after the test."""
+def client(shared: Client, log: Path) -> Client:
+    """The workers, which have done nothing yet; models stay from one test to the next."""
     log.write_text("")
-    yield shared
-    llm.unload()
+    return shared
 
 
 @contextmanager
@@ -104,6 +104,7 @@ def test_a_map_gives_what_one_model_gives_in_order_on_all_workers(
     assert ask(client=client) == told  # as kept
     assert len(computed(log)) == 80
     assert ask(keep=False) == told  # by a model of this process
+    llm.unload()
 
 
 def test_what_is_known_of_a_model_comes_from_a_worker(client: Client, tiny_gguf: Path) -> None:
@@ -293,8 +294,11 @@ def test_what_is_no_good_client_is_refused(
     with pytest.raises(OptionError, match=r"a Client of dask\.distributed, not a str"):
         ask(client="tcp://…")
     monkeypatch.setattr(cluster_engine, "__version__", "0.0")
-    with pytest.raises(OptionError, match=r"Install jupyter-llm==0\.0 where"):
-        ask(client=client)
+    with (
+        pytest.raises(OptionError, match=r"Install jupyter-llm==0\.0 where"),
+        opened(client, tiny_gguf, n_ctx=256),
+    ):
+        pass
     assert client.cluster is not None
     gone = Client(client.cluster.scheduler_address)
     gone.close()
