@@ -37,7 +37,7 @@ def serve_here(llm: LLM, argument: str) -> str:
     return (
         f"**{name}** is served at `{here.url}` to programs of this machine that know the token, "
         "until `/serve stop` or the kernel's end. `/serve token` shows it; what an output shows is "
-        "saved with the notebook."
+        "saved with the notebook. Agents get to the notebook by `jupyter llm mcp`."
     )
 
 
