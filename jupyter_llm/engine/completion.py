@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -109,8 +110,8 @@ class Completion:
     `tokens_of` names the model file that the tokens hold for.
     `logprobs` are there if they were asked for, from the token on in which the answer begins; those
     of thoughts are not among them, and where one of some texts is chosen they are its own alone.
-    `provenance` records how the text was made, and goes along with
-    it into the notebook; only a prompt that was never read has none.
+    `provenance` records how the text was made, and goes along with it into the notebook; only a
+    prompt that was never read has none.
 
     `choice` says how likely each text was where the answer is one of some (`OneOf`).
 
@@ -155,14 +156,11 @@ class Completion:
     @property
     def markdown(self) -> str:
         """The text as Markdown: JSON that it had to be is a code block."""
-        record = self.provenance
-        is_json = record is not None and record.is_constrained and self.text.startswith(("{", "["))
-        if is_json and self.finish_reason == "stop":  # what was cut off need not be whole
-            try:
-                json.loads(self.text)
-            except (ValueError, RecursionError) as error:
-                is_json = isinstance(error, RecursionError)  # it is, as deep as anybody looks
-        return f"{JSON_BLOCK}{self.text}\n```" if is_json else self.text
+        if self.provenance is not None and self.provenance.is_constrained:
+            with suppress(ValueError, RecursionError):
+                if isinstance(json.loads(self.text), dict | list):
+                    return f"{JSON_BLOCK}{self.text}\n```"
+        return self.text
 
     @property
     def thought(self) -> str:

@@ -19,13 +19,7 @@ class BeginsWith:
 
     def __post_init__(self) -> None:
         """Refuse what no answer could begin with."""
-        texts: Any = self.texts
-        is_several = isinstance(texts, tuple | list) and len(texts) > 0
-        if not is_several or not all(isinstance(text, str) and text for text in texts):
-            raise OptionError(
-                f"An answer begins with one of at least one non-empty text, not {texts!r}."
-            )
-        object.__setattr__(self, "texts", tuple(texts))
+        _check(self, "An answer begins with one of at least one non-empty text")
 
     def free_part(self, answer: str) -> str:
         """What the model wrote freely, after the text it had to begin with."""
@@ -43,10 +37,6 @@ class Grammar:
     kind: Literal["json", "regex", "lark"]
     text: str
 
-    def free_part(self, answer: str) -> str:
-        """What the model wrote freely: all of it, since most languages hold free texts."""
-        return answer
-
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
@@ -62,17 +52,17 @@ class OneOf:
 
     def __post_init__(self) -> None:
         """Refuse what is no choice."""
-        texts: Any = self.texts
-        is_several = isinstance(texts, tuple | list) and len(texts) > 0
-        if not is_several or not all(isinstance(text, str) and text for text in texts):
-            raise OptionError(f"A choice is between non-empty texts, not {texts!r}.")
-        if len(set(texts)) < len(texts):
-            raise OptionError(f"A choice is between different texts, not {texts!r}.")
-        object.__setattr__(self, "texts", tuple(texts))
+        _check(self, "A choice is between non-empty texts")
+        if len(set(self.texts)) < len(self.texts):
+            raise OptionError(f"A choice is between different texts, not {self.texts!r}.")
 
-    def free_part(self, _answer: str) -> str:
-        """What the model wrote freely: nothing."""
-        return ""
+
+def _check(constraint: BeginsWith | OneOf, says: str) -> None:
+    texts: Any = constraint.texts
+    is_several = isinstance(texts, tuple | list) and len(texts) > 0
+    if not is_several or not all(isinstance(text, str) and text for text in texts):
+        raise OptionError(f"{says}, not {texts!r}.")
+    object.__setattr__(constraint, "texts", tuple(texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +77,6 @@ class Exactly:
     def __post_init__(self) -> None:
         """Refuse what are no numbers of tokens."""
         object.__setattr__(self, "token_ids", checked_ids(self.token_ids))
-
-    def free_part(self, _answer: str) -> str:
-        """What the model wrote freely: nothing."""
-        return ""
 
 
 def checked_ids(token_ids: Any) -> tuple[int, ...]:

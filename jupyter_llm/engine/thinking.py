@@ -57,7 +57,7 @@ class Thinking:
 
     With `close` it thinks from the start, until that mark or one of several; else where it begins
     with one of `marks`. With `is_trimmed` blanks before an answer without thoughts are left out, as
-    they always are after thoughts. What `is_led` has its answer after `end` alone.
+    they always are after thoughts.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class Thinking:
         self._is_trimmed = is_trimmed
         self._held = ""
         self._has_thought = False
-        self.is_led = False
         self.is_closed = False  # no mark is to come any more
         self.is_over = False  # from the first text of the answer on
         self.is_whole = not is_trimmed and close is None  # whether all there was is the answer
@@ -90,20 +89,14 @@ class Thinking:
         if self._closes is None and not self.is_closed and not self._has_begun():
             return "", ""
         thought = "" if self.is_closed else self._thought()
-        return thought, self._answer() if self.is_closed and not self.is_led else ""
+        return thought, self._answer() if self.is_closed else ""
 
     def flush(self) -> tuple[str, str]:
         """What was held back, at the end of all."""
         held, self._held = self._held, ""
         if self.is_on:
             return held.rstrip(), ""
-        return "", "" if self.is_led else held.lstrip() if self.is_closed else held
-
-    def end(self) -> str:
-        """Let the answer begin here, blanks and all; return what was held back of the thoughts."""
-        thought, self._held = self._held.rstrip() if self.is_on else "", ""
-        self.is_closed = self.is_over = True
-        return thought
+        return "", held.lstrip() if self.is_closed else held
 
     def _has_begun(self) -> bool:
         """Tell whether it is known how the text begins: with a mark, or with the answer."""

@@ -55,13 +55,7 @@ _SHAPES = ("schema", "choices", "regex", "grammar")
 
 
 def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
-    """The shape that options ask for, by those of them that say so; they are taken away.
-
-    Raises
-    ------
-    OptionError
-        There is more than one, or it is none.
-    """
+    """The shape that options ask for, by those of them that say so; they are taken away."""
     wanted = {name: options.pop(name, None) for name in _SHAPES}
     if all(value is None for value in wanted.values()):
         if options.get("reason"):
@@ -148,7 +142,7 @@ class Question(Generic[T]):
         import asyncio
 
         engine = await asyncio.to_thread(engine_of)
-        with answers.submit(engine, self.request) as stream:
+        with await asyncio.to_thread(answers.submit, engine, self.request) as stream:
             return self.answer(await asyncio.wrap_future(stream.future), engine)
 
     def answer(self, completion: Completion, engine: Engine) -> Completion | ShapedAnswer[T]:

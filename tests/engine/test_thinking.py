@@ -103,13 +103,3 @@ def test_only_the_marks_of_a_model_are_read_as_such() -> None:
     assert found[:2] == ["<think>", "[THINK]"]
     assert all(mark.startswith("<|channel|>") for mark in found[2:])
     assert split("<think> is a tag.", [3], Thinking(marks=())) == ("", "<think> is a tag.")
-
-
-@given(SIZES)
-def test_what_comes_after_thoughts_is_no_answer_before_it_is_led_to(sizes: list[int]) -> None:
-    for close, text in (("</t>", "So.</t> No"), (("\nB:", "\nA:"), "So.\nA: No\nB:"), ((), "So.")):
-        thinking = Thinking(close)
-        thinking.is_led = True
-        assert split(text, sizes, thinking) == ("So.", "")
-        thinking.end()
-        assert thinking.feed(" {") == ("", " {")

@@ -180,6 +180,7 @@ def paused(engine: LocalEngine) -> Iterator[None]:
         is_reached.set()
         assert may_go_on.wait(60)
 
+    assert engine._grammars is not None  # of which it is asked
     engine._put(wait)
     assert is_reached.wait(60)
     try:

@@ -114,19 +114,17 @@ class FakeSampler:
 
 @dataclass(slots=True)
 class FakeMask:
-    """Forces tokens, one after the other; then all may come, or so many in all."""
+    """Forces tokens, one after the other; then all may come."""
 
     begin: tuple[int, ...]
-    most: int | None = None
     num_accepted: int = 0
 
     def apply(self, logits: Any) -> None:
         raise NotImplementedError
 
-    def accept(self, token_id: int) -> int:
+    def accept(self, token_id: int) -> None:
         assert self.forced()[:1] in ((), (token_id,))
         self.num_accepted += 1
-        return token_id
 
     def forced(self) -> tuple[int, ...]:
         return self.begin[self.num_accepted :]
@@ -136,7 +134,7 @@ class FakeMask:
 
     @property
     def is_over(self) -> bool:
-        return self.num_accepted == self.most
+        return False
 
 
 @dataclass(slots=True)
@@ -178,7 +176,7 @@ class FakeScorer:
     model: FakeModel
     paths: list[tuple[int, ...]]
     judged: dict[tuple[int, ...], int] = field(default_factory=dict)
-    begin: tuple[int, ...] = ()  # what had to come before them, before free text
+    closing: list[int] = field(default_factory=list)  # what is before them, after free text
 
     def observe(self, index: int, number: int, size: int) -> None:
         path = self.paths[number][:size]
@@ -200,7 +198,7 @@ class Engine:
         self.slots = Slots(num_slots, can_trim=self.model.can_trim)
         self.scheduler = Scheduler(self.model, self.slots, width=width)
         self.sequences: list[Sequence] = []
-        self.to_judge: dict[Sequence, list[tuple[int, ...]]] = {}  # once nothing more is drawn
+        self.led: dict[Sequence, tuple[list[int], Any]] = {}  # to what goes on from there
         self.drawn: list[Drawn] = []
 
     def submit(
@@ -228,14 +226,13 @@ class Engine:
         return self._queue(Sequence(list(prompt), 0, scorer=scorer, paths=paths, **more))
 
     def lead(
-        self, prompt: list[int], num_free: int, begin: Iterable[int], *, paths: Any, **more: Any
+        self, prompt: list[int], num_free: int, closing: list[int], *, paths: Any, **more: Any
     ) -> None:
-        """Queue a prompt after which so many tokens are drawn before texts are judged."""
-        mask = FakeMask(tuple(begin)[:num_free], num_free)
-        sampler = FakeMaskedSampler(self.model, mask=mask)
-        more |= {"mask": mask, "is_led": True}
-        sequence = self._queue(Sequence(list(prompt), num_free, sampler, **more))
-        self.to_judge[sequence] = paths
+        """Queue a prompt after which so many tokens are drawn, and some given, before texts."""
+        num_more = num_free + len(closing) + max(map(len, paths))
+        sampler = FakeSampler(self.model)
+        sequence = Sequence(list(prompt), num_more, sampler, num_led=num_free, **more)
+        self.led[self._queue(sequence)] = closing, paths
 
     def _queue(self, sequence: Sequence) -> Sequence:
         self.scheduler.submit(sequence)
@@ -246,11 +243,10 @@ class Engine:
         drawn = self.scheduler.step()
         self.drawn += drawn
         for sequence in self.sequences:
-            if sequence.is_held and sequence.slot is not None:
-                paths = self.to_judge[sequence]
-                assert isinstance(sequence.mask, FakeMask)
-                scorer = FakeScorer(self.model, paths, begin=sequence.mask.begin)
-                sequence.judge(scorer, paths)
+            if sequence.is_held:
+                closing, paths = self.led[sequence]
+                way = {"scorer": FakeScorer(self.model, paths, closing=closing), "paths": paths}
+                self.scheduler.go_on(sequence, [*sequence.token_ids, *closing], way)
         self.check()
         return drawn
 

@@ -18,7 +18,7 @@ class Detokenizer:
     """
 
     def __init__(self, stop: tuple[str, ...] = (), thinking: Thinking | None = None) -> None:
-        self._stop = stop
+        self.stop = stop
         self.thinking = thinking
         self.thoughts: list[str] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -31,7 +31,7 @@ class Detokenizer:
             return ""
         text = self._held_back + self._answered(self._decoder.decode(data))
         # The first to be complete wins, as if the text had come letter by letter.
-        found = [(i + len(stop), i) for stop in self._stop if (i := text.find(stop)) >= 0]
+        found = [(i + len(stop), i) for stop in self.stop if (i := text.find(stop)) >= 0]
         if found:
             self.is_stopped = True
             self._held_back = ""
@@ -39,12 +39,6 @@ class Detokenizer:
         split = len(text) - self._num_open(text)
         self._held_back = text[split:]
         return text[:split]
-
-    def end_thoughts(self) -> None:
-        """Let the next token be the answer's first one."""
-        self._decoder.reset()
-        thought = self.thinking.end() if self.thinking is not None else ""
-        self.thoughts += [thought] if thought else []
 
     def flush(self) -> str:
         """Give out what was held back; half a character at the very end is dropped."""
@@ -67,7 +61,7 @@ class Detokenizer:
         return max(
             (
                 length
-                for stop in self._stop
+                for stop in self.stop
                 for length in range(1, min(len(stop), len(text) + 1))
                 if text.endswith(stop[:length])
             ),

@@ -9,28 +9,24 @@ import secrets
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from itertools import chain
+from functools import cached_property, partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.common.workers import start_worker
-from jupyter_llm.engine.completion import PromptInterrupted, Score
+from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import BeginsWith, Exactly, Grammar, OneOf
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
-from jupyter_llm.engine.local.reasoning import Reasoning
 from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
 from jupyter_llm.engine.local.scheduler import Drawn, Sampler, Sequence
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.local.turns import TURNS, Seat
-from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason
+from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, RawPrompt, Request, check_text
 from jupyter_llm.engine.stream import Stream, check_may_wait, run_the_model_here
 from jupyter_llm.engine.thinking import Thinking
@@ -41,12 +37,15 @@ from jupyter_llm.errors import (
     EngineError,
     JupyterLLMError,
     ModelFileError,
+    OptionError,
 )
 
 if TYPE_CHECKING:
     import collections.abc
     from collections.abc import Callable
 
+    from jupyter_llm.engine.completion import Score
+    from jupyter_llm.engine.local.grammar import Grammars
     from jupyter_llm.engine.local.lane import Lane
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.machine import FreeMemory
@@ -60,9 +59,6 @@ _CLOSE_TIMEOUT_S = 10.0
 _TURN_S = 0.02  # how long other engines are waited for before commands are looked for again
 _NUM_TOKENIZED = 256  # texts at a time
 _NUM_ASKED = 256  # tokens that may follow what was read ahead, before the answer
-# Between free text and an answer with a shape. Without the word a model that has just written its
-# reasons takes what comes for a part of them (0.5B coder, the tone of 6 texts: 2 right, with it 6).
-LEAD_OVER = "\n\nAnswer:\n"
 _NOT_ALL_READ = "stopped before all texts were read."
 _UNLOADED = "The model was unloaded. Ask again to load it."
 
@@ -104,8 +100,7 @@ class LocalEngine:
         """Whether the model is gone, by `close` or by a failure."""
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._generations: dict[Sequence, Generation] = {}
-        self._together: dict[Sequence, ReadTogether[Any]] = {}
-        self._compiling: dict[Grammar, list[Generation]] = {}
+        self._together: dict[Sequence, ReadTogether] = {}
         self._embedding = threading.Lock()  # one group of texts at a time
         self._num_steps = 0
         self._num_forgets = 0
@@ -138,9 +133,23 @@ class LocalEngine:
             snapshot=lambda: generation.completion("cancelled"),
             progress=generation.progress,
         )
+        try:
+            if isinstance(request.constraint, Grammar):  # here, since that may take a while
+                generation.mask = self._grammars.mask(request.constraint)
+        except OptionError as error:
+            generation.fail(error)
+            return stream
         self._put(lambda: self._begin(partial(self._start, generation), generation.fail))
         self._make_way(request.priority)
         return stream
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        """The grammars that answers are asked to be of, made on first need."""
+        from jupyter_llm.engine.local.grammar import Grammars
+
+        weights = self._model.weights
+        return self._call(lambda: Grammars(weights.vocabulary, weights.end_ids))
 
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:
         """Read a prompt while there is nothing else to do; see `Engine.prefill`."""
@@ -175,9 +184,13 @@ class LocalEngine:
         texts = [check_text(text, is_raw=True) for text in continuations]
         if not texts:
             return []
-        start = partial(self._score, prompt, texts)
-        scores: list[list[Score]] = self._read_together(start, Priority.CHAT)
-        return scores[0]
+        constraint = OneOf(tuple(dict.fromkeys(texts)), is_whole=False)
+        params = SamplingParams(exact=False)
+        request = Request(prompt=prompt, params=params, constraint=constraint)
+        choice = self.submit(request).result().choice
+        assert choice is not None
+        scores = {score.text: score for score in choice.scores}
+        return [scores[text] for text in texts]
 
     def embed(self, texts: collections.abc.Sequence[str]) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd)."""
@@ -191,7 +204,7 @@ class LocalEngine:
         try:
             for group in groups:
                 with self._embedding:
-                    vectors += self._read_together(partial(self._embed, group), Priority.BULK)
+                    vectors += self._read_together(group)
         except KeyboardInterrupt:  # also while others embed
             raise PromptInterrupted(said=_NOT_ALL_READ) from None
         return np.array(vectors, np.float32).reshape(len(texts), self._model.weights.n_embd)
@@ -293,23 +306,21 @@ class LocalEngine:
         except KeyboardInterrupt:
             raise PromptInterrupted from None
 
-    def _read_together(
-        self, start: Callable[[ReadTogether[T]], None], priority: Priority
-    ) -> list[T]:
-        """Wait for what comes of some texts; `start` has them read, on the engine's thread."""
+    def _read_together(self, texts: list[list[int]]) -> list[np.ndarray]:
+        """Wait for the vectors of some texts."""
         check_may_wait()
-        together = ReadTogether[T]()
+        together = ReadTogether()
 
         def fail(error: JupyterLLMError) -> None:
             self._end_together(together)
             together.fail(error)
 
-        self._put(lambda: self._begin(partial(start, together), fail))
-        self._make_way(priority)
+        self._put(lambda: self._begin(lambda: self._embed(texts, together), fail))
+        self._make_way(Priority.BULK)
         try:
             return together.future.result()
         except KeyboardInterrupt:
-            self._stop(lambda: self._end_together(together), together.lane, priority)
+            self._stop(lambda: self._end_together(together), together.lane, Priority.BULK)
             raise PromptInterrupted(said=_NOT_ALL_READ) from None
 
     def _cancel(self, generation: Generation) -> None:
@@ -446,7 +457,7 @@ class LocalEngine:
             work = "idle"
         elif any(generation.first_s is not None for generation in self._generations.values()):
             work = "writing"
-        self.is_awaited = bool(self._compiling) or not self._model.is_free
+        self.is_awaited = not self._model.is_free
         if work != self.work:
             self.work = work
             self._watchers.tell()
@@ -471,56 +482,33 @@ class LocalEngine:
             fail(EngineError(f"The text could not be read: {bug}."))
 
     def _start(self, generation: Generation) -> None:
-        if generation.feed.future.done():  # while its grammar was compiled
-            return
-        grammar = generation.request.constraint
-        if isinstance(grammar, Grammar) and not self._model.weights.grammars.has(grammar):
-            self._compile(grammar, generation)
-            return
         self._end_background()
         generation.sequence = sequence = self._sequence(generation)
         self._generations[sequence] = generation
 
-    def _compile(self, grammar: Grammar, generation: Generation) -> None:
-        """Compile a grammar elsewhere, since that takes a while, and start all that wait for it."""
-        if grammar in self._compiling:
-            self._compiling[grammar].append(generation)
-            return
-
-        def start() -> None:
-            for one in self._compiling.pop(grammar):
-                self._begin(partial(self._start, one), one.fail)
-            grammars.forget_problem(grammar)
-
-        def work() -> None:
-            grammars.compile(grammar)
-            with suppress(EngineClosedError):
-                self._put(start)
-
-        grammars = self._model.weights.grammars
-        start_worker(work, "jupyter-llm-grammar")
-        self._compiling[grammar] = [generation]
-
     def _sequence(self, generation: Generation) -> Sequence:
         request = generation.request
-        params = request.params
         tokenizer = self._model.tokenizer
-        reasons = self._reasons(request)
+        generation.is_led = is_led = self._is_led(request)
         # What an answer begins with would be thought, and not answered.
         is_begun = bool(request.answer_prefix) or request.constraint is not None
         think = request.think
         token_ids = list(tokenizer.tokenize(request.prompt, think=think))
         if not token_ids:
             raise EmptyPromptError
-        has_room = reasons and params.reason > 0  # beside the answer's
+        has_room = is_led and request.params.reason > 0  # beside the answer's
         generation.request = request = self._with_room(request, think=think and not has_room)
-        params = request.params
+        stops = tokenizer.stops(request.prompt)
         thinking = None if is_begun else tokenizer.thinking(request.prompt, token_ids)
-        generation.begin(tokenizer.stops(request.prompt), thinking)
         tokenize = partial(self._model.weights.tokenize, is_special=False)
-        if request.reasoning:
-            opening, closing, _ = self._marks(request, token_ids)
-            token_ids += [*opening, *tokenize(request.reasoning), *closing]
+        if is_led or request.reasoning:
+            opening, closing, closes = tokenizer.around_thoughts(request.prompt, token_ids)
+            token_ids += opening
+            if is_led:
+                thinking = Thinking(closes)
+            else:
+                token_ids += [*tokenize(request.reasoning), *closing]
+        generation.begin(stops, thinking)
         token_ids += tokenize(request.answer_prefix, goes_on=bool(request.reasoning))
         if len(token_ids) >= self.info.n_ctx:
             raise ContextOverflowError(len(token_ids), self.info.n_ctx)
@@ -529,35 +517,72 @@ class LocalEngine:
         generation.lane = lane
         generation.writer = partial(self._model.writer, lane)
         generation.file_key = self._model.file_key
-        if isinstance(request.constraint, OneOf | Exactly) and not reasons:
-            scorer = self._scorer(generation, token_ids)
-            more: dict[str, Any] = {"scorer": scorer, "paths": scorer.paths}
-            return self._queue(request, lane, token_ids, max_tokens=scorer.num_tokens, **more)
-        mask = self._mask(request)
-        max_tokens = params.max_tokens or lane.n_ctx
-        if reasons:
-            room = lane.n_ctx - len(token_ids)
-            reasoning = self._reasoning(generation, token_ids, mask, room)
-            mask = generation.reasoning = reasoning
-            if isinstance(request.constraint, OneOf):  # which is read and not drawn
-                texts = tokenizer.following(token_ids, request.constraint.texts)
-                max_tokens = reasoning.most + max(map(len, texts.values()))
-            else:
-                max_tokens += reasoning.most if params.reason else 0
+        if isinstance(request.constraint, BeginsWith):
+            generation.mask = BeginningMask(request.constraint, self._model.weights.vocabulary)
+        most = self._leading(request, token_ids, len(closing), lane.n_ctx) if is_led else {}
+        return self._queue(request, lane, token_ids, **self._way(generation, token_ids) | most)
+
+    def _way(self, generation: Generation, token_ids: list[int]) -> dict[str, Any]:
+        """How what comes after these tokens is written: drawn, or one of some texts judged."""
+        request, lane = generation.request, generation.lane
+        assert lane is not None
+        params = request.params
+        if isinstance(request.constraint, OneOf | Exactly) and not generation.is_led:
+            scorer = generation.scorer = self._scorer(generation, token_ids)
+            return {"scorer": scorer, "paths": scorer.paths, "max_tokens": scorer.num_tokens}
         # Wrong guesses are to be forgotten, and only one that decodes alone has time for them.
         may_draft = params.lookup and request.priority < Priority.BULK and self._model.can_trim
-        return self._queue(
-            request,
-            lane,
-            token_ids,
-            max_tokens=max_tokens,
-            sampler=self._sampler(generation, lane, token_ids, mask),
-            ignore_eos=params.ignore_eos,
-            drafter=lane.drafter(token_ids) if may_draft else None,
-            mask=mask,
-            needs_logits=params.logprobs is not None,
-            is_led=isinstance(request.constraint, OneOf),
-        )
+        mask = None if generation.is_led else generation.mask
+        return {
+            "max_tokens": params.max_tokens or lane.n_ctx,
+            "sampler": self._sampler(generation, lane, token_ids, mask),
+            "ignore_eos": params.ignore_eos,
+            "drafter": lane.drafter(token_ids) if may_draft else None,
+            "mask": mask,
+            "needs_logits": params.logprobs is not None,
+        }
+
+    def _leading(
+        self, request: Request, token_ids: list[int], num_closing: int, n_ctx: int
+    ) -> dict[str, int]:
+        """How many tokens are written freely before an answer, and how many there are in all.
+
+        A quarter of the room is left to the answer, and so it is of all tokens where thoughts
+        count, too.
+        """
+        texts = request.constraint.texts if isinstance(request.constraint, OneOf) else ()
+        sizes = map(len, self._model.tokenizer.following(token_ids, texts).values())
+        num_more = max(sizes, default=0) + num_closing
+        room = n_ctx - len(token_ids) - num_more - 1
+        if room < 1:
+            raise ContextOverflowError(len(token_ids) + num_more, n_ctx)
+        params, room = request.params, room * 3 // 4
+        num_led = params.reason or (params.max_tokens or room) * 3 // 4 - num_closing
+        num_led = max(1, min(num_led, room))
+        num_answer = params.max_tokens or n_ctx
+        if texts:  # which are read and not drawn
+            num_answer = num_led + num_more
+        elif params.reason:
+            num_answer += num_led + num_closing
+        return {"num_led": num_led, "max_tokens": num_answer}
+
+    def _answer(self, generation: Generation, sequence: Sequence) -> None:
+        """Go on with the answer after what was written freely."""
+        request, lane = generation.request, generation.lane
+        assert lane is not None
+        num_prompt, params = sequence.num_prompt, request.params
+        read = sequence.token_ids[:num_prompt]
+        _, closing, _ = self._model.tokenizer.around_thoughts(request.prompt, read)
+        if generation.num_closed:
+            closing = self._model.weights.tokenize("\n\n", is_special=False, goes_on=True)
+        num_free = generation.num_closed or generation.num_tokens
+        token_ids = [*read, *sequence.completion_ids[:num_free], *closing]
+        generation.start_answer(len(token_ids) - num_prompt)
+        most = sequence.max_tokens
+        if params.reason and params.max_tokens:  # however few tokens came before
+            most = min(most, generation.num_tokens + params.max_tokens)
+        way = self._way(generation, token_ids) | {"max_tokens": most}
+        lane.scheduler.go_on(sequence, token_ids, way)
 
     @staticmethod
     def _queue(
@@ -588,90 +613,28 @@ class LocalEngine:
         assert lane is not None
         if isinstance(request.constraint, Exactly):
             ids, num_top = request.constraint.token_ids, request.params.logprobs or 0
-            generation.scorer = scorer = LogprobScorer(lane.context, [ids], num_top=num_top)
             generation.texts = {tokenizer.format(RawPrompt.of_tokens(ids)): ids}
-            return scorer
+            return LogprobScorer(lane.context, [ids], num_top=num_top)
         assert isinstance(request.constraint, OneOf)
         ends = set(self._model.weights.end_ids)
         stops = tokenizer.stops(request.prompt)
         if stops:
             ends.update(self._model.weights.vocabulary.fitting([s.encode() for s in stops]))
         # What blanks a model puts before its answer there is none of it.
-        is_first = not (request.answer_prefix or request.reasoning or generation.reasoning)
-        is_led = bool(stops) and is_first
-        leads = {f" {text}" if is_led else text: text for text in request.constraint.texts}
-        tokenized = {leads[led]: ids for led, ids in tokenizer.following(token_ids, leads).items()}
+        is_first = not (request.answer_prefix or request.reasoning or generation.num_thought)
+        has_blank = stops and is_first and request.constraint.is_whole
+        texts = {f" {text}" if has_blank else text: text for text in request.constraint.texts}
+        found = tokenizer.following(token_ids, texts)
+        generation.texts = {texts[text]: ids for text, ids in found.items()}
         ends = ends if request.constraint.is_whole else set()
-        generation.scorer = scorer = LogprobScorer(lane.context, tokenized.values(), ends)
-        generation.texts = tokenized
-        return scorer
+        return LogprobScorer(lane.context, found.values(), ends)
 
-    def _judge(self, generation: Generation, sequence: Sequence) -> None:
-        """Go on with a choice after what was written freely."""
-        scorer, lane = self._scorer(generation, sequence.token_ids), generation.lane
-        assert lane is not None
-        size = len(sequence.token_ids) + max(map(len, scorer.paths))
-        if size >= lane.n_ctx:
-            lane.scheduler.finish(sequence, "error")
-            del self._generations[sequence]
-            generation.fail(ContextOverflowError(size, lane.n_ctx))
-            return
-        generation.start_answer()
-        sequence.judge(scorer, scorer.paths)
-
-    def _mask(self, request: Request) -> Mask | None:
-        weights = self._model.weights
-        if isinstance(request.constraint, BeginsWith):
-            return BeginningMask(request.constraint, weights.vocabulary)
-        if isinstance(request.constraint, Grammar):
-            return weights.grammars.mask(request.constraint)
-        return None
-
-    def _reasons(self, request: Request) -> bool:
+    def _is_led(self, request: Request) -> bool:
         """Whether an answer with a shape comes after free text."""
         has_shape = isinstance(request.constraint, Grammar | OneOf) and not request.answer_prefix
         can_think = isinstance(request.prompt, tuple) and self._model.tokenizer.can_think
         thinks = bool(request.params.think) and can_think
         return has_shape and (request.params.reason > 0 or thinks)
-
-    def _marks(self, request: Request, token_ids: list[int]) -> tuple[list[int], list[int], str]:
-        """What stands before and after free text behind these tokens; the text that ends it."""
-        mark, close = self._model.tokenizer.marks(request.prompt, token_ids)
-        tokenize = partial(self._model.weights.tokenize, is_special=bool(close), goes_on=True)
-        after = tokenize(f"\n{close}\n\n" if close else LEAD_OVER)
-        return [*tokenize(mark)], [*after], close
-
-    def _reasoning(
-        self, generation: Generation, token_ids: list[int], mask: Mask | None, room: int
-    ) -> Reasoning:
-        """What an answer begins with that comes after free text, where so many tokens have room.
-
-        A quarter of them is left to the answer, and so it is of all where thoughts count, too. The
-        generation tells the two apart by the same texts.
-        """
-        weights, tokenizer, request = self._model.weights, self._model.tokenizer, generation.request
-        params = request.params
-        opening, closing, close = self._marks(request, token_ids)
-        stops = tokenizer.stops(request.prompt)
-        closes = [close] if close else [*stops, LEAD_OVER]
-        thinking = tokenizer.thinking(request.prompt, token_ids) if close else None
-        thinking = thinking or Thinking(closes)
-        thinking.is_led = True
-        generation.begin(stops, thinking)
-        room = room * 3 // 4
-        thoughts = (params.max_tokens or room) * 3 // 4
-        most = min(params.reason or thoughts, room)
-        return Reasoning(
-            mask,
-            most=most if params.reason else max(0, most - len(opening) - len(closing)),
-            opening=opening,
-            closes=[mark.encode() for mark in closes],
-            closing=closing,
-            blank=weights.tokenize("\n\n", is_special=False, goes_on=True),
-            end_ids=weights.end_ids,
-            bytes_of=lambda token: weights.bytes_of(token) or tokenizer.mark_bytes.get(token, b""),
-            on_answer=generation.limit_answer,
-        )
 
     def _with_room(self, request: Request, *, think: bool | None) -> Request:
         """A request whose prompt was tokenized, with room for thoughts where some may come."""
@@ -687,7 +650,7 @@ class LocalEngine:
         sampler = lane.context.sampler(params, generation.seed or 0, token_ids)
         if mask is not None:
             sampler = MaskedSampler(sampler, lane.context, mask)
-        if params.logprobs is not None:
+        if params.logprobs is not None and not generation.is_led:
             bytes_of = self._model.weights.bytes_of
             sampler = RecordingSampler(sampler, lane.context, params.logprobs, bytes_of)
             generation.records = sampler.records
@@ -729,28 +692,7 @@ class LocalEngine:
                 if conversation is None or sequence.conversation == conversation:
                     lane.scheduler.finish(sequence, "cancelled")
 
-    def _score(
-        self,
-        prompt: Prompt,
-        texts: collections.abc.Sequence[str],
-        together: ReadTogether[list[Score]],
-    ) -> None:
-        given = list(self._model.tokenizer.tokenize(prompt, think=False))
-        if not given:
-            raise EmptyPromptError
-        self._end_background()
-        lane = together.lane = self._model.lanes[0]
-        tokenized = self._model.tokenizer.following(given, texts)
-        scorer = LogprobScorer(lane.context, tokenized.values())
-        sequence = Sequence(given, scorer.num_tokens, scorer=scorer, paths=scorer.paths)
-        lane.prepare(given, None, num_more=scorer.num_tokens)
-        self._join(
-            sequence,
-            together,
-            lambda: [Score(text, scorer.logprobs(tokenized[text])) for text in texts],
-        )
-
-    def _embed(self, texts: list[list[int]], together: ReadTogether[np.ndarray]) -> None:
+    def _embed(self, texts: list[list[int]], together: ReadTogether) -> None:
         lane = together.lane = self._model.embedding_lane
         if lane.scheduler.is_idle:
             lane.clear()
@@ -764,19 +706,12 @@ class LocalEngine:
                 paths=[tuple(token_ids[1:])],
                 priority=Priority.BULK,
             )
-            self._join(sequence, together, partial(getattr, pooler, "pooled"))
+            lane.scheduler.submit(sequence)
+            together.poolers[sequence] = pooler
+            self._together[sequence] = together
 
-    def _join(
-        self, sequence: Sequence, together: ReadTogether[T], outcome: Callable[[], T]
-    ) -> None:
-        """Let a text be read with others."""
-        assert together.lane is not None
-        together.lane.scheduler.submit(sequence)
-        together.outcomes[sequence] = outcome
-        self._together[sequence] = together
-
-    def _end_together(self, together: ReadTogether[Any]) -> None:
-        for sequence in together.outcomes:
+    def _end_together(self, together: ReadTogether) -> None:
+        for sequence in together.poolers:
             if self._together.pop(sequence, None) is not None and together.lane is not None:
                 together.lane.scheduler.finish(sequence, "cancelled")
 
@@ -803,17 +738,14 @@ class LocalEngine:
         reason = sequence.finish_reason if is_last else None
         if reason == "error":
             return  # which comes next
+        if generation.is_led:
+            if is_last and (sequence.is_held or generation.num_closed or generation.is_looping):
+                self._answer(generation, sequence)
+            return
         if generation.is_looping and reason is None:
-            generation.is_looping = False
-            if generation.reasoning is None or generation.has_answer:
-                reason = "repetition"
-            else:
-                generation.reasoning.cut()
+            reason = "repetition"
         if generation.scorer is not None:
             generation.choose(self._model.tokenizer.named)
-        elif is_last and sequence.is_held:
-            self._judge(generation, sequence)
-            return
         if generation.detokenizer.is_stopped:
             reason = "stop"
         if reason is not None:
@@ -821,8 +753,6 @@ class LocalEngine:
 
     def _end(self, generation: Generation, reason: FinishReason) -> None:
         sequence, lane = generation.sequence, generation.lane
-        if sequence is None:  # its grammar is compiled
-            generation.end(reason)
         if sequence is None or lane is None or self._generations.pop(sequence, None) is None:
             return  # it ended before
         lane.scheduler.finish(sequence, reason)
@@ -838,8 +768,6 @@ class LocalEngine:
                 generation.lane.scheduler.finish(generation.sequence, "error")
             generation.fail(error)
         self._generations.clear()
-        for generation in chain(*self._compiling.values()):
-            generation.fail(error)
         for together in set(self._together.values()):
             together.fail(error)
         self._together.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import (
     Choice,
@@ -17,7 +17,7 @@ from jupyter_llm.engine.completion import (
     Usage,
     answer_record,
 )
-from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.constraint import BeginsWith, OneOf
 from jupyter_llm.engine.local.detokenizer import Detokenizer
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.stream import StreamFeed
@@ -26,9 +26,11 @@ from jupyter_llm.engine.tokens import TokenLogprob
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
+
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.reasoning import Reasoning
-    from jupyter_llm.engine.local.sampler import LogprobScorer
+    from jupyter_llm.engine.local.mask import Mask
+    from jupyter_llm.engine.local.sampler import LogprobScorer, Pooler
     from jupyter_llm.engine.local.scheduler import Sequence
     from jupyter_llm.engine.local.slots import Slot
     from jupyter_llm.engine.options import FinishReason
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request
     from jupyter_llm.engine.thinking import Thinking
     from jupyter_llm.errors import JupyterLLMError
-
-T = TypeVar("T")
 
 # A reader that wakes up for every token takes the time of the next one where cores are few.
 _CHUNK_S = 0.02
@@ -68,8 +68,11 @@ class Generation:
     first_s: float | None = None
     last_s: float = 0.0
     is_looping: bool = False
-    reasoning: Reasoning | None = None  # that comes before the answer
+    is_led: bool = False  # still writes what comes before an answer with a shape
+    num_closed: int = 0  # tokens of that, where the model itself ended it
+    mask: Mask | None = None  # of the answer
     num_thought: int = 0  # tokens of thoughts
+    first_record: int = 0  # the token that the first of the records is of
     answer_start: int = 0  # the first token of the answer
     is_torn: bool = False  # whether the answer begins inside it, or not at all
     _unsent: list[str] = field(default_factory=list)
@@ -87,11 +90,9 @@ class Generation:
         self, token_id: int, bytes_of: Callable[[int], bytes], mark_bytes: Mapping[int, bytes]
     ) -> None:
         """Take in a drawn token; `mark_bytes` are those of control tokens before an answer."""
-        if self.reasoning is not None and self.reasoning.answer_start == self.num_tokens:
-            self.start_answer()
         self.num_tokens += 1
         thinking, data = self.detokenizer.thinking, bytes_of(token_id)
-        if thinking is None or self.has_answer:
+        if thinking is None or thinking.is_over:
             self._put(self.detokenizer.feed(data))
         else:
             mark = b"" if thinking.is_closed else mark_bytes.get(token_id, b"")
@@ -143,16 +144,13 @@ class Generation:
         self.num_tokens += len(token_ids)
         self._put(best.text)
 
-    def start_answer(self) -> None:
-        """Let the next token be the answer's first one."""
-        self.detokenizer.end_thoughts()
-        self.answer_start, self.is_torn = self.num_tokens, False
-
-    def limit_answer(self, start: int) -> None:
-        """Let an answer have as many tokens as were asked for, however few the thoughts took."""
-        params, sequence = self.request.params, self.sequence
-        if params.reason and params.max_tokens and sequence is not None:
-            sequence.max_tokens = min(sequence.max_tokens, start + params.max_tokens)
+    def start_answer(self, num_before: int) -> None:
+        """Let the answer begin after so many tokens."""
+        self.detokenizer.flush()
+        answer = Detokenizer(self.detokenizer.stop)
+        answer.thoughts, self.detokenizer = self.detokenizer.thoughts, answer
+        self.is_led = self.is_torn = self.is_looping = False
+        self.num_tokens = self.num_thought = self.answer_start = self.first_record = num_before
 
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""
@@ -174,9 +172,7 @@ class Generation:
             seed=self.seed,
             token_ids=None if is_torn else token_ids[start:],
             exact=self.is_exact,
-            logprobs=tuple(self.records[start : self.num_tokens])
-            if self.records is not None
-            else None,
+            logprobs=self._logprobs,
             provenance=self._provenance(text, reasoning, usage, reason),
             tokens_of=self.file_key,
             reasoning=reasoning,
@@ -198,16 +194,20 @@ class Generation:
         )
 
     @property
-    def has_answer(self) -> bool:
-        """Whether the answer has begun, and it does not think."""
-        thinking = self.detokenizer.thinking
-        return thinking is None or thinking.is_over
+    def _logprobs(self) -> tuple[TokenLogprob, ...] | None:
+        """Those of the answer's tokens."""
+        if self.records is None:
+            return None
+        first = self.first_record
+        return tuple(self.records[self.answer_start - first : self.num_tokens - first])
 
     @property
     def _free_text(self) -> str:
-        constraint = self.request.constraint
-        text = "".join(self.text if self.has_answer else self.detokenizer.thoughts)
-        return text if constraint is None else constraint.free_part(text)
+        constraint, thinking = self.request.constraint, self.detokenizer.thinking
+        if thinking is not None and (self.is_led or not thinking.is_over):
+            return "".join(self.detokenizer.thoughts)
+        text = "".join(self.text)
+        return constraint.free_part(text) if isinstance(constraint, BeginsWith) else text
 
     def _state(self, slot: Slot | None) -> ProgressState:
         if self.feed.future.done():
@@ -251,14 +251,16 @@ class Generation:
         )
 
     def _put(self, text: str) -> None:
-        if text:
+        if text and not self.is_led:
             self.text.append(text)
             self._unsent.append(text)
 
     def _note_thought(self, thinking: Thinking, data: bytes) -> None:
         """Note how many tokens it has thought, and where its answer begins."""
-        if thinking.is_on or thinking.is_led:
+        if thinking.is_on or self.is_led:
             self.num_thought = self.num_tokens
+        if self.is_led and thinking.is_closed:
+            self.num_closed = self.num_closed or self.num_tokens
         if thinking.is_whole:
             return
         self.answer_start = self.num_tokens - thinking.is_over
@@ -274,22 +276,19 @@ class Generation:
 
 
 @dataclass(slots=True, eq=False)
-class ReadTogether(Generic[T]):
-    """Texts that are read together for what comes of each, and the future of all that.
+class ReadTogether:
+    """Texts that are read together, and the future of their vectors."""
 
-    `outcomes` tell what came of a text once it was read.
-    """
-
-    future: Future[list[T]] = field(default_factory=Future)
-    outcomes: dict[Sequence, Callable[[], T]] = field(default_factory=dict)
+    future: Future[list[np.ndarray]] = field(default_factory=Future)
+    poolers: dict[Sequence, Pooler] = field(default_factory=dict)
     lane: Lane | None = None
     num_finished: int = 0
 
     def finish_one(self) -> None:
         """Note that one text was read; the last one ends the whole."""
         self.num_finished += 1
-        if self.num_finished == len(self.outcomes) and not self.future.done():
-            self.future.set_result([outcome() for outcome in self.outcomes.values()])
+        if self.num_finished == len(self.poolers) and not self.future.done():
+            self.future.set_result([pooler.pooled for pooler in self.poolers.values()])
 
     def fail(self, error: JupyterLLMError) -> None:
         """End with an error."""

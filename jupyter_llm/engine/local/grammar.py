@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
-from jupyter_llm.engine.local.mask import refuse
+from jupyter_llm.engine.local.mask import LEAST
 from jupyter_llm.errors import EngineError, OptionError
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ _stack_size = threading.Lock()
 def problem_of(grammar: Grammar) -> str:
     """Why nothing can be written in a grammar, as llguidance puts it; "" if something can."""
     try:
-        return _problem(grammar.kind, grammar.text)
+        _of_bytes(grammar.kind, grammar.text)
     except ValueError as error:  # which is not kept: the machine may have been busy
         return str(error)
+    return ""
 
 
 def fits(grammar: Grammar, text: str) -> bool:
@@ -61,14 +62,12 @@ def fits(grammar: Grammar, text: str) -> bool:
 
 @lru_cache(_NUM_KEPT)
 def _of_bytes(kind: str, text: str) -> LLMatcher:
-    return _compiled(kind, text, _bytes())
-
-
-@lru_cache(_NUM_KEPT)
-def _problem(kind: str, text: str) -> str:
-    matcher = _of_bytes(kind, text).deep_copy()
-    matcher.compute_bitmask()  # where it turns out that there is no text of the language
-    return _reason(matcher)
+    matcher = _compiled(kind, text, _bytes())
+    begun = matcher.deep_copy()
+    begun.compute_bitmask()  # where it turns out that there is no text of the language
+    if begun.is_error():
+        raise ValueError(_reason(begun))
+    return matcher
 
 
 def _reason(matcher: LLMatcher) -> str:
@@ -87,13 +86,14 @@ def _compiled(kind: str, text: str, tokenizer: LLTokenizer) -> LLMatcher:
     steps = [Fraction(found).numerator for found in _MULTIPLE_OF.findall(text)]
     if math.lcm(*steps) > _MOST_MULTIPLE:
         raise ValueError(f"its multipleOf may come to {_MOST_MULTIPLE:,} at most, all together")
-    made: list[LLMatcher | ValueError] = []
+    made: list[tuple[LLMatcher | None, str]] = []
 
     def make() -> None:
         try:
-            made.append(LLMatcher(tokenizer, _source(kind, text), log_level=0, limits=_limits()))
-        except ValueError as error:
-            made.append(error)
+            matcher = LLMatcher(tokenizer, _source(kind, text), log_level=0, limits=_limits())
+            made.append((None if matcher.is_error() else matcher, _reason(matcher)))
+        except BaseException as error:  # noqa: BLE001  panics, too
+            made.append((None, str(error)))
 
     thread = threading.Thread(target=make, name="jupyter-llm-grammar", daemon=True)
     with _stack_size:
@@ -105,11 +105,9 @@ def _compiled(kind: str, text: str, tokenizer: LLTokenizer) -> LLMatcher:
     thread.join(_COMPILE_S)
     if not made:
         raise ValueError(f"it takes more than {_COMPILE_S:.0f} s to compile")
-    (matcher,) = made
-    if isinstance(matcher, ValueError):
-        raise matcher
-    if matcher.is_error():
-        raise ValueError(_reason(matcher))
+    matcher, problem = made[0]
+    if matcher is None:
+        raise ValueError(problem)
     return matcher
 
 
@@ -165,37 +163,23 @@ class Grammars:
         self._tokenizer = lru_cache(1)(
             lambda: LLTokenizer(words, eos_token=[*sorted(end_ids), words.eos_token_id])
         )
+        self._matcher = lru_cache(_NUM_KEPT)(
+            lambda kind, text: _compiled(kind, text, self._tokenizer())
+        )
         self._ends = np.array(sorted(end_ids), np.intp)
         self._blanks = np.array([piece[:1].isspace() for piece in vocabulary.pieces])
-        self._compiled: dict[Grammar, LLMatcher | str] = {}
-
-    def has(self, grammar: Grammar) -> bool:
-        """Whether a grammar was compiled, or the reason is known why it cannot be."""
-        return grammar in self._compiled
-
-    def compile(self, grammar: Grammar) -> None:
-        """Compile a grammar, on any thread: a vocabulary's first one takes up to two seconds."""
-        made: LLMatcher | str
-        try:
-            made = problem_of(grammar) or _compiled(grammar.kind, grammar.text, self._tokenizer())
-        except BaseException as error:  # noqa: BLE001  panics, too: whoever waits is told
-            made = str(error)
-        self._compiled[grammar] = made
-        for oldest in list(self._compiled)[:-_NUM_KEPT]:
-            self._compiled.pop(oldest, None)
-
-    def forget_problem(self, grammar: Grammar) -> None:
-        """Let a grammar be compiled anew that could not be: the machine may have been busy."""
-        if isinstance(self._compiled.get(grammar), str):
-            self._compiled.pop(grammar, None)
 
     def mask(self, grammar: Grammar) -> GrammarMask:
-        """Make the mask of one answer; raises `OptionError` if the grammar does not compile."""
-        if not self.has(grammar):
-            self.compile(grammar)
-        matcher = self._compiled[grammar]
-        if isinstance(matcher, str):
-            raise OptionError(f"No answer can have that shape ({matcher}). Write a simpler one.")
+        """Make the mask of one answer, on any thread: a vocabulary's first takes two seconds.
+
+        Raises `OptionError` if the grammar does not compile.
+        """
+        try:
+            _of_bytes(grammar.kind, grammar.text)
+            matcher = self._matcher(grammar.kind, grammar.text)
+        except ValueError as error:
+            told = f"No answer can have that shape ({error}). Write a simpler one."
+            raise OptionError(told) from error
         return GrammarMask(matcher.deep_copy(), self._ends, self._blanks)
 
 
@@ -233,13 +217,13 @@ class GrammarMask:
             end = self._ends[np.argmax(logits[self._ends])]
             others = logits[refused & self._blanks]
             logits[end] = np.logaddexp.reduce(others, initial=logits[end])
-        refuse(logits, refused)
+        np.maximum(logits, LEAST, out=logits)
+        logits[refused] = -np.inf
 
-    def accept(self, token_id: int) -> int:
+    def accept(self, token_id: int) -> None:
         """Take in a token that was drawn, one of those that might come."""
         self._forced = self.forced()[1:] or None
         self._matcher.consume_token(token_id)
-        return token_id
 
     def forced(self) -> list[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""

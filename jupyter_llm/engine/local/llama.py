@@ -35,7 +35,6 @@ from jupyter_llm.models.fingerprint import FileState
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jupyter_llm.engine.local.grammar import Grammars
     from jupyter_llm.engine.options import KvType, SamplingParams
 
 logger = logging.getLogger(__name__)
@@ -220,13 +219,6 @@ class Weights:
             b"" if token in left_out else self._bytes_of(token) for token in range(self.n_vocab)
         ]
         return Vocabulary(pieces, partial(self.tokenize, is_special=False, goes_on=True))
-
-    @cached_property
-    def grammars(self) -> Grammars:
-        """The grammars that answers are asked to be of, made on first need like `vocabulary`."""
-        from jupyter_llm.engine.local.grammar import Grammars
-
-        return Grammars(self.vocabulary, self.end_ids)
 
     def tokenize(
         self, text: str, *, is_special: bool, add_bos: bool = False, goes_on: bool = False

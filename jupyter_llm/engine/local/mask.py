@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.constraint import BeginsWith
     from jupyter_llm.engine.local.vocabulary import Vocabulary
 
-_LEAST = np.finfo(np.float32).min
+LEAST = np.finfo(np.float32).min
 
 
 class Mask(Protocol):
@@ -25,8 +25,8 @@ class Mask(Protocol):
     def apply(self, logits: np.ndarray) -> None:
         """Set the logits of all tokens that may not come to -inf, in place; no others are so."""
 
-    def accept(self, token_id: int) -> int:
-        """Take in a token that was drawn, one of those that might come; tell which one comes."""
+    def accept(self, token_id: int) -> None:
+        """Take in a token that was drawn, one of those that might come."""
 
     def forced(self) -> Sequence[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""
@@ -37,12 +37,6 @@ class Mask(Protocol):
     @property
     def is_over(self) -> bool:
         """Whether nothing may come any more but the end."""
-
-
-def refuse(logits: np.ndarray, refused: np.ndarray) -> None:
-    """Let all tokens come but some, of which `refused` says for each whether it is one."""
-    np.maximum(logits, _LEAST, out=logits)
-    logits[refused] = -np.inf
 
 
 class BeginningMask:
@@ -83,28 +77,27 @@ class BeginningMask:
             return
         texts = self._texts[self._first : self._last]
         allowed = self._vocabulary.fitting([text[self._num_written :] for text in texts])
-        kept = np.maximum(logits[allowed], _LEAST)
+        kept = np.maximum(logits[allowed], LEAST)
         logits.fill(-np.inf)
         logits[allowed] = kept
 
-    def accept(self, token_id: int) -> int:
+    def accept(self, token_id: int) -> None:
         """Take in a token that was drawn, one of those that might come."""
         if self.is_complete:
-            return token_id
+            return
         self._forced = self.forced()[1:] or None
         first, last = self._first, self._last
         written = self._texts[first][: self._num_written] + self._vocabulary.pieces[token_id]
         place = bisect_right(self._texts, written, first, last)
         self.is_complete = place > first and written.startswith(self._texts[place - 1])
         if self.is_complete:
-            return token_id
+            return
         self._num_written = size = len(written)
         self._first = bisect_left(self._texts, written, first, last)
         self._last = bisect_right(
             self._texts, written, self._first, last, key=lambda text: text[:size]
         )
         assert self._first < self._last, "only what fits is accepted"
-        return token_id
 
     def forced(self) -> list[int]:
         """The tokens that come next whatever the model likes, as far as that is known."""

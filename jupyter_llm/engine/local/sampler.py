@@ -72,7 +72,8 @@ class MaskedSampler:
         token_id = self._sampler.sample(index)
         if np.isneginf(logits[token_id]):  # a bias bans all that may come
             token_id = likeliest
-        return self._mask.accept(token_id)
+        self._mask.accept(token_id)
+        return token_id
 
     def accept(self, token_id: int) -> None:
         """Take in a token that had to come."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import collections.abc
 import time
 from bisect import insort
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_llm.engine.local.slots import Placement, Slot, Slots, common_prefix
 from jupyter_llm.engine.request import Priority
@@ -144,8 +144,10 @@ class Sequence:
 
     With a `scorer` nothing is drawn: it judges what may follow the prompt, given as `paths` of
     tokens, from the prompt's last token on. They are in order and none begins another. One is
-    evaluated after the other, as what follows the prompt in `token_ids`, or several together. What
-    `is_led` draws first: where its mask is over, it is held until it is to `judge`.
+    evaluated after the other, as what follows the prompt in `token_ids`, or several together.
+
+    With `num_led` it is held, instead of finished, after so many tokens or at its end: until it is
+    to `go_on` in another way.
     """
 
     token_ids: list[int]
@@ -161,7 +163,7 @@ class Sequence:
     drafter: Drafter | None = None
     mask: Mask | None = None
     needs_logits: bool = False
-    is_led: bool = False
+    num_led: int = 0
     num_prompt: int = field(init=False)
     num_before: int = field(init=False)  # tokens before the paths
     num_cached: int = field(init=False, default=0)
@@ -174,9 +176,15 @@ class Sequence:
     num_done: int = field(init=False, default=0)  # paths
     num_told: int = field(init=False, default=0)  # of the tokens drawn
     was_preempted: bool = field(init=False, default=False)
+    is_held: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.num_prompt = self.num_before = len(self.token_ids)
+        self.num_prompt = len(self.token_ids)
+        self.start_paths()
+
+    def start_paths(self) -> None:
+        """Let what is to be judged, if anything, follow all there is."""
+        self.num_before = len(self.token_ids)
         if self.paths:
             self.token_ids = [*self.token_ids, *self.paths[0]]
 
@@ -184,19 +192,6 @@ class Sequence:
     def completion_ids(self) -> list[int]:
         """The tokens drawn so far."""
         return self.token_ids[self.num_prompt :]
-
-    @property
-    def is_held(self) -> bool:
-        """Whether nothing more is drawn, and it goes on with what it is to judge."""
-        return self.is_led and self.mask is not None and self.mask.is_over
-
-    def judge(self, scorer: Scorer, paths: Paths) -> None:
-        """Go on with what may follow all that has come."""
-        if self.sampler is not None:
-            self.sampler.close()
-        self.sampler = self.drafter = self.mask = None
-        self.scorer, self.paths, self.num_before = scorer, paths, len(self.token_ids)
-        self.token_ids = [*self.token_ids, *paths[0]]
 
     def next_path(self) -> bool:
         """Go over to the first path that is not done; False if there is none."""
@@ -336,8 +331,7 @@ class Scheduler:
         if num_tokens >= self._model.n_ctx:
             raise ContextOverflowError(num_tokens, self._model.n_ctx)
         sequence.max_tokens = min(sequence.max_tokens, self._model.n_ctx - num_tokens)
-        if not sequence.is_led:  # which judges after a token that was drawn
-            self._join_forced(sequence)
+        self._join_forced(sequence)
         self._num_arrived += 1
         sequence.arrival = self._num_arrived
         self._enqueue(sequence)
@@ -354,6 +348,25 @@ class Scheduler:
         else:
             sequence.slot.is_pinned = sequence.is_pinned
             self._release(sequence)
+
+    def go_on(self, sequence: Sequence, token_ids: list[int], way: Mapping[str, Any]) -> None:
+        """Let one that runs go on after other tokens, of which it has the first, in another way.
+
+        That is what a `Sequence` is told of it.
+        """
+        slot = sequence.slot
+        assert slot is not None
+        if sequence.sampler is not None:
+            sequence.sampler.close()
+        now = {"sampler": None, "drafter": None, "mask": None, "num_led": 0, "is_held": False}
+        for name, value in {**now, **way, "token_ids": token_ids}.items():
+            setattr(sequence, name, value)
+        sequence.num_told = len(sequence.completion_ids)
+        sequence.start_paths()
+        if num_lost := len(slot.token_ids) - common_prefix(slot.token_ids, token_ids):
+            del slot.token_ids[-num_lost:]
+            self._roll_back(sequence)
+        self._join_forced(sequence)
 
     def of_class(self, priority: Priority) -> list[Sequence]:
         """The waiting and running sequences of a class."""
@@ -690,12 +703,11 @@ class Scheduler:
                 reason = "error"
                 break
             if self._model.is_end(token_id) and not sequence.ignore_eos:
-                ends.append(Drawn(sequence))
                 reason = "stop"
                 break
             self._append(sequence, token_id)
             reason = self._reason_to_end(sequence)
-            if reason or sequence.is_held or member.draft[number : number + 1] != [token_id]:
+            if reason or member.draft[number : number + 1] != [token_id]:
                 break
             slot.token_ids.append(token_id)
             number += 1
@@ -706,7 +718,8 @@ class Scheduler:
             self._roll_back(sequence)
         if member.is_alone:
             self.drafted = len(member.draft), number
-        if reason:
+        sequence.is_held = sequence.num_led > 0 and reason in ("stop", "length")
+        if reason and not sequence.is_held:
             self.finish(sequence, reason)
         drawn = self._told(sequence) + ends
         if reason and not drawn:  # whoever waits hears of an end without a token, too
@@ -736,8 +749,9 @@ class Scheduler:
     @staticmethod
     def _reason_to_end(sequence: Sequence) -> FinishReason | None:
         if sequence.mask is not None and sequence.mask.is_over:
-            return None if sequence.is_led else "stop"
-        return "length" if len(sequence.completion_ids) >= sequence.max_tokens else None
+            return "stop"
+        most = sequence.num_led or sequence.max_tokens
+        return "length" if len(sequence.completion_ids) >= most else None
 
     @staticmethod
     def _told(sequence: Sequence) -> list[Drawn]:

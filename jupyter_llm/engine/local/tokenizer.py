@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_MARK = 16  # tokens, with a line's end
 _MAX_KNOWN = 2048  # parts: the cells of some long notebooks
+# Between free text and an answer with a shape. Without the word a model that has just written its
+# reasons takes what comes for a part of them (0.5B coder, the tone of 6 texts: 2 right, with it 6).
+LEAD_OVER = "\n\nAnswer:\n"
 
 
 class Tokenizer:
@@ -113,16 +116,18 @@ class Tokenizer:
         close = opened_at_end(self._end(token_ids))
         return Thinking(close, marks=self._marks, is_trimmed=self.template.is_plain)
 
-    def marks(self, prompt: Prompt, token_ids: Sequence[int]) -> tuple[str, str]:
-        """What an answer to a prompt of these tokens has to begin with to think, and to end that.
-
-        Both are empty where the model does not think.
-        """
-        if not isinstance(prompt, tuple) or not self.can_think:
-            return "", ""
-        if close := opened_at_end(self._end(token_ids)):
-            return "", close
-        return next((pair for pair in self._marks if pair[1]), ("", ""))
+    def around_thoughts(
+        self, prompt: Prompt, token_ids: Sequence[int]
+    ) -> tuple[list[int], list[int], list[str]]:
+        """What comes before and after free text behind these tokens, and what ends that itself."""
+        mark = close = ""
+        if isinstance(prompt, tuple) and self.can_think:
+            of_model = next((pair for pair in self._marks if pair[1]), ("", ""))
+            opened = opened_at_end(self._end(token_ids))
+            mark, close = of_model if opened is None else ("", opened)
+        tokenize = partial(self._weights.tokenize, is_special=bool(close), goes_on=True)
+        closing = tokenize(f"\n{close}\n\n" if close else LEAD_OVER)
+        return tokenize(mark), closing, [close] if close else [*self.stops(prompt), LEAD_OVER]
 
     @property
     def can_think(self) -> bool:

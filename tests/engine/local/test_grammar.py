@@ -7,6 +7,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ from jupyter_llm.engine.local import grammar as grammars
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.grammar import GrammarMask, Grammars, problem_of
 from jupyter_llm.engine.request import Message, Priority
-from jupyter_llm.errors import EngineClosedError, EngineError, OptionError
+from jupyter_llm.errors import EngineError, OptionError
 
 PROMPT = "the quick brown fox jumps over "
 HOT = {"temperature": 1.5, "seed": 3}
@@ -70,15 +71,6 @@ def asked(engine: LocalEngine, grammar: Grammar, prompt: str = PROMPT, **more: A
 def engine(tiny_gguf: Path) -> Iterator[LocalEngine]:
     with closing():
         yield load(tiny_gguf, checkpoints=False)
-
-
-@pytest.fixture
-def may_compile(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """No new grammar compiles before it is set."""
-    may_go_on = threading.Event()
-    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "" if may_go_on.wait(60) else "?")
-    yield may_go_on
-    may_go_on.set()
 
 
 # -- the grammar -----------------------------------------------------------------------------------
@@ -196,34 +188,28 @@ def test_a_mask_that_fails_fails_its_answer_alone(
 
 
 def test_others_go_on_while_a_grammar_is_compiled(
-    engine: LocalEngine, may_compile: threading.Event
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = Grammar("regex", "(yes|no), never compiled before")
-    waiting = [submit(engine, PROMPT, constraint=new, ignore_eos=False) for _ in range(3)]
-    assert len(ask(engine, PROMPT, 20).token_ids or ()) == 20
-    waiting[1].cancel()
-    assert waiting[1].result(60).finish_reason == "cancelled"
-    may_compile.set()
-    assert is_of(new, waiting[0].result(60).text)
-    assert waiting[0].result().text == waiting[2].result(60).text
+    may_go_on, compiled = threading.Event(), grammars._compiled
+    with monkeypatch.context() as patch, ThreadPoolExecutor() as pool:
+        patch.setattr(grammars, "_compiled", lambda *what: may_go_on.wait(60) and compiled(*what))
+        waiting = pool.submit(asked, engine, new)
+        assert len(ask(engine, PROMPT, 20).token_ids or ()) == 20
+        may_go_on.set()
+        assert is_of(new, waiting.result(60).text)
     assert_nothing_leaks(engine)
-
-
-@pytest.mark.usefixtures("may_compile")
-def test_who_waits_for_a_grammar_hears_that_the_model_is_gone(tiny_gguf: Path) -> None:
-    engine = load(tiny_gguf, checkpoints=False)
-    stream = submit(engine, PROMPT, constraint=PATTERN)
-    engine.status()
-    engine.close()
-    with pytest.raises(EngineClosedError):
-        stream.result(60)
 
 
 def test_a_grammar_that_was_given_up_is_compiled_when_it_is_asked_for_again(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = Grammar("regex", "(yes|no), on a machine that was busy")
-    monkeypatch.setattr(grammars, "problem_of", lambda _shape: "it takes more than 5 s")
+
+    def give_up(*_what: object) -> None:
+        raise ValueError("it takes more than 5 s")
+
+    monkeypatch.setattr(grammars, "_compiled", give_up)
     streams = [submit(engine, PROMPT, constraint=new, ignore_eos=False) for _ in range(2)]
     for stream in streams:
         with pytest.raises(OptionError, match="more than 5 s"):

@@ -25,7 +25,8 @@ from jupyter_llm.engine import thinking
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local import generation, plain_template, scheduler
-from jupyter_llm.engine.local.engine import LEAD_OVER, LocalEngine
+from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.tokenizer import LEAD_OVER
 from jupyter_llm.engine.provenance import token_sha256
 from jupyter_llm.engine.request import Message, Priority, Request
 from jupyter_llm.errors import ContextOverflowError
@@ -269,13 +270,13 @@ def test_a_choice_that_is_cancelled_keeps_what_was_written_before_it(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = made()
-    judge = engine._judge
+    go_on = engine._answer
 
-    def judge_and_end(one: generation.Generation, sequence: scheduler.Sequence) -> None:
-        judge(one, sequence)
+    def go_on_and_end(one: generation.Generation, sequence: scheduler.Sequence) -> None:
+        go_on(one, sequence)
         engine._end(one, "cancelled")
 
-    monkeypatch.setattr(engine, "_judge", judge_and_end)
+    monkeypatch.setattr(engine, "_answer", go_on_and_end)
     completion = asked(engine, constraint=LABELS, reason=9)
     assert (completion.finish_reason, completion.text) == ("cancelled", "")
     assert completion.reasoning == ask(engine, CHAT, 9).text.strip()

@@ -176,11 +176,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(
         prompt=PROMPTS,
-        begin=st.lists(st.integers(1, 9), max_size=4),
+        closing=st.lists(st.integers(1, 9), min_size=1, max_size=4),
         num_free=st.integers(1, 6),
         texts=st.sets(st.lists(st.integers(1, 3), max_size=4).map(tuple), min_size=1, max_size=6),
         priority=ASKED,
-        needs_logits=st.booleans(),
         wrong_every=st.sampled_from([None, 2]),
     )
     def score_after_free_text(
@@ -188,7 +187,8 @@ class AnyOrder(RuleBasedStateMachine):
     ) -> None:
         paths = LogprobScorer(NO_LOGITS, texts, [0]).paths
         drafter = FakeDrafter(list(prompt), wrong_every) if wrong_every else None
-        if len(prompt) + more["num_free"] + max(map(len, paths)) < self.engine.model.n_ctx:
+        num_more = more["num_free"] + len(more["closing"]) + max(map(len, paths))
+        if len(prompt) + num_more < self.engine.model.n_ctx:
             self.engine.lead(prompt, drafter=drafter, paths=paths, **more)
 
     @precondition(lambda self: self.engine.sequences)
@@ -239,8 +239,8 @@ def assert_matches_fresh(sequence: Sequence) -> None:
     is_whole = sequence.finish_reason in ("stop", "length")
     if isinstance(sequence.scorer, FakeScorer):
         given, free = prompt[: sequence.num_prompt], prompt[sequence.num_prompt :]
-        begin = list(sequence.scorer.begin)
-        assert free == begin + fresh(given + begin, len(free) - len(begin))
+        closing = sequence.scorer.closing
+        assert free == fresh(given, len(free) - len(closing)) + closing
         judged = sequence.scorer.judged
         for path in judged:
             assert judged[path] == next_token([*prompt, *path])
