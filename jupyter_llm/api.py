@@ -360,7 +360,7 @@ class LLM:
         OptionError
             The prompt is not known any more, or the model not the same.
         """
-        from jupyter_llm.records.reading import read_again
+        from jupyter_llm.records.verify import read_again
 
         return read_again(answer, self.current.named, self.answers.prompt_of, show_progress)
 

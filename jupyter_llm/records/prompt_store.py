@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_llm.common.database import Schema, erasable, store
 from jupyter_llm.common.packing import DamagedValueError, packed, unpacked
@@ -69,37 +69,26 @@ _FOLLOW = (
 
 @dataclass(frozen=True, slots=True)
 class KeptPrompt:
-    """A prompt as it was asked: what makes the same tokens again.
-
-    `begins_with`, `one_of` and `grammar` are its constraint, of which there is one at most.
-    """
+    """A prompt as it was asked: what makes the same tokens again, with one constraint at most."""
 
     prompt: Prompt
     answer_prefix: str = ""
-    begins_with: tuple[str, ...] = ()
-    one_of: tuple[str, ...] = ()
+    begins_with: BeginsWith | None = None
+    one_of: OneOf | None = None
     grammar: Grammar | None = None
 
     @classmethod
     def of(cls, request: Request) -> Self:
         """The prompt of a request."""
-        kept = cls(request.prompt, request.answer_prefix)
-        match request.constraint:
-            case BeginsWith(texts):
-                return replace(kept, begins_with=texts)
-            case OneOf(texts):
-                return replace(kept, one_of=texts)
-            case Grammar() as grammar:
-                return replace(kept, grammar=grammar)
-            case _:
-                return kept
+        given = request.constraint
+        kinds = {"begins_with": BeginsWith, "one_of": OneOf, "grammar": Grammar}
+        told: Any = {name: given for name, kind in kinds.items() if isinstance(given, kind)}
+        return cls(request.prompt, request.answer_prefix, **told)
 
     @property
     def constraint(self) -> Constraint | None:
         """What its answer had to look like."""
-        if self.begins_with:
-            return BeginsWith(self.begins_with)
-        return OneOf(self.one_of) if self.one_of else self.grammar
+        return self.begins_with or self.one_of or self.grammar
 
 
 class PromptStore:

@@ -1,20 +1,23 @@
-"""Writes recorded answers again and says whether they are the same."""
+"""Writes recorded answers again: whether they are the same, or how likely their tokens were."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from jupyter_llm.common.bars import Step, showing
+from jupyter_llm.common.bars import TICK_S, Step, showing
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request
-from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, ProvenanceError
+from jupyter_llm.engine.tokens import NUM_OTHERS
+from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, OptionError, ProvenanceError
 from jupyter_llm.models.fingerprint import file_sha256
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ Result = Literal["same", "different", "not replayable"]
 
 ALTERED = "the record was altered: its digest no longer matches"
 _MAX_DIFF_LINES = 200
+_SPARE = 16  # tokens: a text may have been written in fewer than it is read in
 _NOT_PROMISED = {
     "fast": "not promised: only with a seed or at temperature 0 a text comes out the same again",
     "exact": "not promised: the self-test for that had failed where it was written",
@@ -113,85 +117,138 @@ def _cells(row: Verdict) -> list[str]:
     return [*map(one_line, (row.place, model, seed, row.result, "; ".join(row.remarks)))]
 
 
-class NotReplayable(Exception):  # noqa: N818  a result, no error
+class _NotReplayable(Exception):  # noqa: N818  a result, no error
     """Why an answer cannot be written again, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Replayer:
-    """Writes answers again, on engines and with prompts that it asks for."""
-
-    engine_of: Callable[[str], Engine]
-    prompt_of: Callable[[str], KeptPrompt | None]
-
-    def verdict(self, answer: Answer) -> Verdict:
-        """Write an answer again and compare."""
-        record = answer.record
-        if isinstance(record, ProvenanceError):
-            remark = f"its record {record.reason.rstrip('.')}"
-            return Verdict(place=answer.place, result="not replayable", remarks=(remark,))
-        result: Result = "not replayable"
-        remarks, diff = [ALTERED] * record.is_altered, ""
-        try:
-            completion = self._replay(answer, record)
-        except NotReplayable as why:
-            remarks.append(str(why))
-        else:
-            is_same = _is_same(answer, record, completion)
-            remarks += _remarks(answer, record, completion, is_same=is_same)
-            result = "same" if is_same else "different"
-            diff = "" if is_same else _diff(answer.text, completion.text)
-        return Verdict(
-            place=answer.place, result=result, record=record, remarks=tuple(remarks), diff=diff
-        )
-
-    def _replay(self, answer: Answer, record: Provenance) -> Completion:
-        if record.finish_reason == "cancelled" and not record.completion_tokens:
-            raise NotReplayable("it was stopped before the first word")
-        prompt = answer.prompt or self.prompt_of(record.prompt_key)
-        constraint = prompt.constraint if prompt is not None and record.is_constrained else None
-        if prompt is not None and record.is_constrained and constraint is None:
-            raise NotReplayable("what it had to look like is not kept")
-        return written_again(
-            record,
-            prompt,
-            self.engine_of,
-            params=_params(record),
-            constraint=constraint,
-            is_private=answer.is_private,
-        )
+def _verdict(
+    answer: Answer,
+    engine_of: Callable[[str], Engine],
+    prompt_of: Callable[[str], KeptPrompt | None],
+) -> Verdict:
+    """Write an answer again and compare."""
+    record = answer.record
+    if isinstance(record, ProvenanceError):
+        remark = f"its record {record.reason.rstrip('.')}"
+        return Verdict(place=answer.place, result="not replayable", remarks=(remark,))
+    result: Result = "not replayable"
+    remarks, diff = [ALTERED] * record.is_altered, ""
+    try:
+        prompt = answer.prompt or prompt_of(record.prompt_key)
+        completion = _replay(answer, record, prompt, engine_of)
+    except _NotReplayable as why:
+        remarks.append(str(why))
+    else:
+        is_same = _is_same(answer, record, completion)
+        remarks += _remarks(answer, record, completion, is_same=is_same)
+        result = "same" if is_same else "different"
+        diff = "" if is_same else _diff(answer.text, completion.text)
+    return Verdict(
+        place=answer.place, result=result, record=record, remarks=tuple(remarks), diff=diff
+    )
 
 
-def written_again(
+def _replay(
+    answer: Answer,
+    record: Provenance,
+    prompt: KeptPrompt | None,
+    engine_of: Callable[[str], Engine],
+) -> Completion:
+    if record.finish_reason == "cancelled" and not record.completion_tokens:
+        raise _NotReplayable("it was stopped before the first word")
+    constraint = prompt.constraint if prompt is not None and record.is_constrained else None
+    if prompt is not None and record.is_constrained and constraint is None:
+        raise _NotReplayable("what it had to look like is not kept")
+    return _written_again(
+        record,
+        prompt,
+        engine_of,
+        params=_params(record),
+        constraint=constraint,
+        is_private=answer.is_private,
+    )
+
+
+def _written_again(
     record: Provenance,
     prompt: KeptPrompt | None,
     engine_of: Callable[[str], Engine],
     wait: Callable[[Stream], Completion] = lambda stream: stream.result(),
     **request: Any,
 ) -> Completion:
-    """What the model that a record speaks of writes behind the same prompt; else `NotReplayable`.
+    """What the model that a record speaks of writes behind the same prompt; else `_NotReplayable`.
 
     `request` is what there is to say of that besides, and `wait` waits for its end.
     """
     if prompt is None:
-        raise NotReplayable("its prompt is not kept on this machine")
+        raise _NotReplayable("its prompt is not kept on this machine")
     asked = Request(prompt=prompt.prompt, answer_prefix=prompt.answer_prefix, **request)
     try:
         with _engine_of(record, engine_of).submit(asked) as stream:
             completion = wait(stream)
     except JupyterLLMError as error:
-        raise NotReplayable(str(error)) from error
+        raise _NotReplayable(str(error)) from error
     made = completion.provenance
     if made is None or made.prompt_sha256 != record.prompt_sha256:
-        raise NotReplayable("the model makes other tokens of the prompt now")
+        raise _NotReplayable("the model makes other tokens of the prompt now")
     return completion
 
 
+def read_again(
+    completion: Completion,
+    engine_of: Callable[[str], Engine],
+    prompt_of: Callable[[str], KeptPrompt | None],
+    show: ShowProgress | None = None,
+) -> Completion:
+    """The same completion with its log-probabilities, as the model that wrote it has them.
+
+    The model writes the text behind the same prompt, where it can write nothing else; what is told
+    is how likely it was to before that. The others are as in `verify`.
+
+    Raises
+    ------
+    OptionError
+        It cannot be read again; the error says why.
+    """
+    if completion.logprobs is not None or completion.choice is not None:
+        return completion
+    record, why = completion.provenance, "there is nothing in it"
+    if completion.reasoning:
+        why = "the model thought first; --show-tokens in a cell has them with the answer"
+    if completion.reasoning or not completion.text or record is None:
+        raise OptionError(f"The answer cannot be read again: {why}.")
+    num_tokens = max(completion.usage.completion_tokens, 1)
+    params = replace(
+        record.params,
+        temperature=0,
+        max_tokens=num_tokens + _SPARE,
+        logprobs=NUM_OTHERS,
+        stop=(),
+        exact=record.exact,
+        may_repeat=True,
+    )
+    text = BeginsWith((completion.text,))
+    more = {"params": params, "constraint": text, "is_private": True}
+    wait = partial(_watched, num_tokens, show)
+    try:
+        again = _written_again(record, prompt_of(record.prompt_key), engine_of, wait, **more)
+    except _NotReplayable as error:
+        raise OptionError(f"The answer cannot be read again: {error}.") from error
+    return replace(completion, logprobs=again.logprobs)
+
+
+def _watched(num_tokens: int, show: ShowProgress | None, stream: Stream) -> Completion:
+    with showing(show) as tell:
+        for _ in stream.chunks(TICK_S):
+            tell(Step("Reading the answer again", min(stream.progress.num_written / num_tokens, 1)))
+        return stream.result()
+
+
 def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:
-    """The engine of the very model file that a record speaks of; else `NotReplayable`."""
+    """The engine of the very model file that a record speaks of; else `_NotReplayable`."""
     name, adapter = record.model.name, record.model.adapter
     if adapter is not None:
-        raise NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
+        raise _NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
     # A notebook from elsewhere must not choose a path for us to open.
     is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
     try:
@@ -199,12 +256,12 @@ def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine
     except ModelNotFoundError:
         engine = None
     if engine is None or engine.info.name != name:
-        raise NotReplayable(f"there is no model {name!r} on this machine")
+        raise _NotReplayable(f"there is no model {name!r} on this machine")
     if record.model.sha256 is not None:
         info, sha256 = engine.info, file_sha256(engine.info.path)
         if sha256 != record.model.sha256:
             copy = f", a copy of {record.model.original}" if record.model.original else ""
-            raise NotReplayable(
+            raise _NotReplayable(
                 f"another model file: it was written by {record.model.file} "
                 f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
                 f"{info.path.name} ({sha256[:12]}…)"
@@ -226,12 +283,11 @@ def verify(
     are in the order of the answers. `show` is told how far it is.
     """
     todo = sorted(enumerate(answers), key=lambda item: _model_of(item[1]))
-    replayer = _Replayer(engine_of, prompt_of)
     verdicts: dict[int, Verdict] = {}
     try:
         with showing(show) as tell:
             for index, answer in todo:
-                verdicts[index] = replayer.verdict(answer)
+                verdicts[index] = _verdict(answer, engine_of, prompt_of)
                 done = len(verdicts)
                 tell(Step(f"Writing again: {done} of {len(todo)}", done / len(todo)))
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,10 +14,9 @@ from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.request import raw_text
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.fields import field_requests, likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.completion import Choice, Completion
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_JSON = json.JSONDecoder()
 _CUT = {
     "length": "cut off after {}; `max_tokens=` (`-n`) allows more",
     "repetition": "ended after {}: it repeats itself; `may_repeat=True` (`--may-repeat`) goes on",
@@ -45,14 +46,9 @@ def answer_of(
     request: Request | None = None,
     engine: Engine | None = None,
 ) -> ShapedAnswer[T]:
-    """The answer that a completion is, its value checked.
+    """The answer that a completion is; `ShapeError` if it was cut off or is not of that shape.
 
     How likely its parts were can be found out by the `request` and the `engine` that wrote it.
-
-    Raises
-    ------
-    ShapeError
-        It was cut off, or is not of that shape.
     """
     if request is not None:
         shape = shape.for_prompt(input_of(request.prompt))
@@ -107,7 +103,7 @@ class ShapedAnswer(Generic[T]):
         # Beside the conversation, so that what is resident of it stays.
         request = replace(self._request, params=params, reasoning=self.reasoning, conversation=None)
         whole = {"": replace(request, constraint=OneOf((self.text,)))}
-        fields = field_requests(request, self.text, self._shape.choice_fields)
+        fields = _field_requests(request, self.text, self._shape.choice_fields)
         asked = fields if self._shape.columns else whole
         return {name: self._engine.submit(each) for name, each in asked.items()}
 
@@ -130,9 +126,9 @@ class ShapedAnswer(Generic[T]):
         """
         choices = self._choices
         if self._shape.columns:
-            return {name: likelihood(choice) for name, choice in choices.items()}
+            return {name: _likelihood(choice) for name, choice in choices.items()}
         if self.completion.choice is None:
-            return {self.text: likelihood(choices[""])}
+            return {self.text: _likelihood(choices[""])}
         return {self._shape.read(text): p for text, p in choices[""].probabilities.items()}
 
     @property
@@ -158,14 +154,18 @@ class ShapedAnswer(Generic[T]):
         from jupyter_llm.structured.tree import bars_html, value_html
 
         if self.completion.choice is not None:
-            return bars_html(self.probabilities, self.elsewhere)
-        return value_html(self.value)
+            return bars_html(self.completion.choice.probabilities, self.elsewhere)
+        return value_html(json.loads(self.text) if self._shape.is_json else self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, also on the disk, is the value with its completion: no engine goes along."""
         from jupyter_llm.structured.shape import Shape
 
-        return type(self), (self.value, self.completion, Shape(None, str))
+        return type(self), (
+            self.value,
+            self.completion,
+            Shape(None, str, is_json=self._shape.is_json),
+        )
 
     def __str__(self) -> str:
         return self.text
@@ -179,6 +179,34 @@ class ShapedAnswer(Generic[T]):
         thought = f"({self.completion.thought})\n\n" if self.reasoning else ""
         shown = self.completion.thoughts_html + self.html
         return {"text/plain": thought + self.text, "text/html": shown}, metadata
+
+
+def _field_requests(
+    request: Request, text: str, fields: Mapping[str, tuple[str, ...]]
+) -> dict[str, Request]:
+    """What tells how likely some fields of an object's text are, given what may stand in each.
+
+    Where there are no such values the field is a number, and only the one that was written counts.
+    """
+    asked, end = {}, 1
+    while fields and text.startswith('"', end):  # {"name": value, "name": value}
+        name, colon = _JSON.raw_decode(text, end)
+        _, end = _JSON.raw_decode(text, colon + 2)
+        if name in fields:
+            # With what stands behind it, so that 1 is not taken for the start of 12.
+            texts = [f" {one}{text[end]}" for one in fields[name] or (text[colon + 2 : end],)]
+            before = request.answer_prefix + text[: colon + 1]
+            constraint = OneOf(tuple(texts), is_whole=False)
+            asked[name] = replace(request, answer_prefix=before, constraint=constraint)
+        end += 2
+    return asked
+
+
+def _likelihood(choice: Choice) -> Any:
+    """How likely each value was that could stand in a field, or the only one compared."""
+    if len(choice.scores) == 1:
+        return math.exp(choice.scores[0].logprob)
+    return {_JSON.raw_decode(text.lstrip())[0]: p for text, p in choice.probabilities.items()}
 
 
 class ShapedStream(Stream, Generic[T]):

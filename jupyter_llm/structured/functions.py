@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -63,12 +62,7 @@ class ModelFunction(Generic[P, R]):
         self._system = given.pop("system", None)
         self._params = sampling_params(given)
         self._function, self._llm = function, llm
-        self._first: tuple[object, ...] = ()  # whose method it is
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        bound = copy.copy(self)
-        bound._first = () if instance is None else (instance,)  # noqa: SLF001  it is one of ours
-        return bound
+        self._signature = inspect.signature(function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask the model, and return what it answers; an `async` function's result is awaited."""
@@ -117,7 +111,7 @@ class ModelFunction(Generic[P, R]):
             with suppress(SyntaxError):
                 nodes = ast.walk(ast.parse(source[2:-2].strip(), mode="eval"))
                 named |= {node.id for node in nodes if isinstance(node, ast.Name)}
-        others = [name for name in self._told.parameters if name not in named]
+        others = [name for name in self._signature.parameters if name not in named]
         lines = "\n".join(f"{name}: {{{{{name}}}}}" for name in others)
         return f"{text}\n\n{lines}" if lines else text
 
@@ -127,15 +121,9 @@ class ModelFunction(Generic[P, R]):
         turns = []
         for args, result in self._examples:
             values = args if isinstance(args, tuple) else (args,)
-            asked = self._text(self._told.bind(*values))
+            asked = self._text(self._signature.bind(*values))
             turns += [Message("user", asked), Message("assistant", _written(result, self._shape))]
         return tuple(turns)
-
-    @property
-    def _told(self) -> inspect.Signature:
-        """What the model is told of: not whose method it is."""
-        parameters = inspect.signature(self._function).parameters.values()
-        return inspect.Signature([one for one in parameters if one.name not in ("self", "cls")])
 
     def _text(self, bound: inspect.BoundArguments) -> str:
         bound.apply_defaults()
@@ -143,23 +131,23 @@ class ModelFunction(Generic[P, R]):
         return interpolate(self._template, lambda text: _said(eval(text, {**known})))  # noqa: S307
 
     def _question(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Question[R]:
-        bound = inspect.signature(self._function).bind(*self._first, *args, **kwargs)
-        prompt = chat_prompt(self._text(bound), self._system, before=self._turns)
+        asked = self._text(self._signature.bind(*args, **kwargs))
+        prompt = chat_prompt(asked, self._system, before=self._turns)
         return Question.of(Request(prompt=prompt, params=self._params), self._shape)
 
     def _rows(self, items: Any) -> Rows:
         """The text of a call for each row; a parameter that is no column stands at its default."""
         from jupyter_llm.structured.tables import ITEM, rows_of
 
-        rows = rows_of(items, next(iter(self._told.parameters), ITEM))
-        known = [name for name in self._told.parameters if name in rows.columns]
-        bind = partial(inspect.signature(self._function).bind, *self._first)
+        names = list(self._signature.parameters)
+        rows = rows_of(items, next(iter(names), ITEM))
+        known = [name for name in names if name in rows.columns]
         if rows.columns:
-            bind(**dict.fromkeys(known))  # or it says what is missing
+            self._signature.bind(**dict.fromkeys(known))  # or it says what is missing
 
         def text(row: Mapping[str, object]) -> dict[str, str | None]:
             is_whole = all(value is not None for value in row.values())
-            return {ITEM: self._text(bind(**row)) if is_whole else None}
+            return {ITEM: self._text(self._signature.bind(**row)) if is_whole else None}
 
         def values(_columns: object) -> Iterator[dict[str, str | None]]:
             return map(text, rows.values(known))

@@ -90,13 +90,7 @@ class Shape(Generic[T]):
         return replace(self, constraint=self.quoting(text), reader=reader, quoting=None)
 
     def read(self, text: str) -> T:
-        """The value that an answer's whole text stands for.
-
-        Raises
-        ------
-        ShapeError
-            Where the text is not of this shape.
-        """
+        """The value that an answer's whole text stands for; raises `ShapeError` if it has none."""
         try:
             return self.reader(text)
         except Exception as error:  # a validator of theirs may raise anything
@@ -131,10 +125,7 @@ def shape_of(
 ) -> Shape[Any]:
     """The shape that somebody wrote as a type, a JSON Schema, choices, a pattern or a grammar.
 
-    Raises
-    ------
-    OptionError
-        Where an answer cannot be held to it: which field, and what to write instead.
+    `OptionError` says where an answer cannot be held to it, and what to write instead.
     """
     ways = {"schema": schema, "choices": choices, "regex": regex, "grammar": grammar}
     given = [name for name, value in ways.items() if value is not None]

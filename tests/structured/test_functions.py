@@ -161,43 +161,6 @@ def test_async_functions_are_awaited(engine: ScriptedEngine) -> None:
     assert asyncio.run(both()) == {1, 2}
 
 
-def test_methods_do_not_tell_who_they_belong_to(engine: ScriptedEngine) -> None:
-    class Critic:
-        @llm.function(examples=[("Fine", "good")])
-        def tone(self, text: str) -> Tone:
-            """The tone."""
-
-        @llm.function
-        def said(self, text: str) -> str:
-            """Say {{text}} like {{type(self).__name__}}."""
-
-        @classmethod
-        @llm.function(examples=[("Fine", "good")])
-        def kind(cls, text: str) -> Tone:
-            """The kind."""
-
-        @staticmethod
-        @llm.function
-        def rated(text: str) -> Tone:
-            """The rate."""
-
-    engine.replies.extend(["good", "bad", "good", "good"])
-    assert Critic.kind("Great") == "good"
-    assert asked(engine)[-1].endswith("The kind.\n\ntext: Great")
-    assert Critic().kind.map(["x"], keep=False) == ["bad"]
-    assert Critic.rated("Great") == "good"
-    assert asked(engine)[-1].endswith("The rate.\n\ntext: Great")
-    engine.replies.extend(["Hi", "bad"])
-    critic = Critic()
-    critic.said("Hi")
-    assert asked(engine)[-1] == "Say Hi like Critic."
-    assert critic.tone("Great") == "good"
-    assert asked(engine)[0] == "The tone.\n\ntext: Fine"
-    assert "Critic" not in "".join(asked(engine))
-    assert Critic.tone(critic, text="Poor") == "bad"
-    assert len(engine.requests) == 6
-
-
 def test_a_function_is_asked_for_a_column(engine: ScriptedEngine) -> None:
     @llm.function(examples=[("Fine", "good")], seed=1)
     def rated(text: str, language: str = "{{English}}") -> Tone:

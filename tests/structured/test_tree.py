@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
-from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from support.hostile_texts import HOSTILE_TEXTS
 from support.html_reader import HtmlReader
 
 from jupyter_llm.structured.tree import bars_html, value_html
 
 
-class Colour(Enum):
-    RED = "red"
-
-
-class Inner(BaseModel):
-    note: str
-
-
-class Person(BaseModel):
-    name: str
-    tags: list[str]
-    colour: Colour
-    inner: Inner
-
-
-@dataclass
-class Point:
-    x: int
-
-
-class Pair(NamedTuple):
-    left: int
-
-
-class Broken:
-    def __repr__(self) -> str:
-        raise RuntimeError("no")
-
-
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (Person(name="Ada", tags=["a"], colour=Colour.RED, inner=Inner(note="n")), "name: Ada"),
-        (Person(name="Ada", tags=["a"], colour=Colour.RED, inner=Inner(note="n")), "colour: red"),
-        (Person(name="Ada", tags=["a"], colour=Colour.RED, inner=Inner(note="n")), "inner: Inner"),
         ({"a": {"b": [1, None]}}, "b: list of 2 values"),
-        (Point(3), "x: 3"),
-        (Pair(4), "left: 4"),
-        (date(2024, 2, 29), "2024-02-29"),
         ("text", "text"),
         (True, "True"),
         ([], "list of 0 values"),
-        (Broken(), "<Broken: RuntimeError>"),
+        ({}, "dict of 0 values"),
     ],
 )
 def test_what_a_value_holds_is_told(value: object, told: str) -> None:
@@ -81,9 +42,6 @@ def test_a_large_value_is_cut_and_says_by_how_much() -> None:
 def test_a_hostile_text_is_shown_and_does_nothing(text: str) -> None:
     for html in (
         value_html({text: [text]}),
-        value_html(
-            type(text, (), {"__repr__": lambda _self: text})() if "\0" not in text else text
-        ),
         bars_html({text: 0.5, "b": 0.2}, 0.3),
     ):
         page = HtmlReader(html)
@@ -95,7 +53,7 @@ def test_a_hostile_text_is_shown_and_does_nothing(text: str) -> None:
 
 
 def test_bars_tell_each_label_the_likeliest_first_and_what_lies_outside() -> None:
-    page = HtmlReader(bars_html({"bad": 0.1, True: 0.9}, 0.0004))
-    assert page.cells == ["True", " 90 %", "bad", " 10 %", "left free, something else", " <0.1 %"]
-    many = bars_html({f"label {n}": 1 / 500 for n in range(500)})
+    page = HtmlReader(bars_html({"bad": 0.1, "Yes": 0.9}, 0.0004))
+    assert page.cells == ["Yes", " 90 %", "bad", " 10 %", "left free, something else", " <0.1 %"]
+    many = bars_html({f"label {n}": 1 / 500 for n in range(500)}, 0)
     assert "… and 400 more" in many

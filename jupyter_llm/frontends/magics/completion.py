@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sized
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
@@ -16,7 +15,6 @@ from jupyter_llm.frontends.topics import topics
 from jupyter_llm.models.aliases import aliases
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.discover import list_models
-from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,18 +32,7 @@ _VALUES: dict[str, Callable[[], Iterable[str]]] = {
     "context": lambda: MODES,
     "format": lambda: FORMATS,
     "vars": lambda: ("auto", "none"),
-    "schema": lambda: _names(type | Mapping),
-    "choices": lambda: _names(list | tuple | dict | type),
-    "grammar": lambda: _names(str),
-    "map": lambda: _names(Sized),
 }
-
-
-def _names(kind: Any) -> list[str]:
-    """The user's variables of a kind."""
-    return [
-        name for name, value in own_variables(current_shell()).items() if isinstance(value, kind)
-    ]
 
 
 def matcher(commands: Iterable[str]) -> Matcher:

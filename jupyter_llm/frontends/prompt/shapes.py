@@ -37,13 +37,7 @@ def typed_shape(
     namespace: Mapping[str, Any],
     evaluate: Callable[[str], Any],
 ) -> tuple[Shape[Any] | None, Options]:
-    """The shape that a line asks for, if it does, and the options that go with it.
-
-    Raises
-    ------
-    MagicUsageError, OptionError
-        It does not go with others, or no answer can be held to it; the error says why.
-    """
+    """The shape that a line asks for, if it does, and the options that go with it."""
     shape = written_shape(typed, namespace, evaluate)
     if options.map and options.show_tokens:
         raise MagicUsageError("--show-tokens shows one answer, and --map asks for one a row.")
