@@ -348,9 +348,7 @@ class LLM:
         asked = chat_prompt(prompt, system, raw=raw)
         return self.current.get(model).score(asked, check_texts(continuations))
 
-    def read_again(
-        self, answer: Completion, *, show_progress: ShowProgress | None = None
-    ) -> Completion:
+    def read_again(self, answer: Completion) -> Completion:
         """The same answer with its log-probabilities, where it was asked without `logprobs`.
 
         The model reads what it wrote behind its prompt; `.show_tokens()` shows what comes of it.
@@ -362,7 +360,7 @@ class LLM:
         """
         from jupyter_llm.records.verify import read_again
 
-        return read_again(answer, self.current.named, self.answers.prompt_of, show_progress)
+        return read_again(answer, self.current.named, self.answers.prompt_of)
 
     def embed(
         self, texts: Iterable[str], *, model: str | None = None, client: Any = None

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from jupyter_llm.common.bars import TICK_S, Step, showing
+from jupyter_llm.common.bars import Step, showing
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.markdown import code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.constraint import Exactly
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.tokens import NUM_OTHERS
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.prompt_store import KeptPrompt
 
@@ -34,7 +33,6 @@ Result = Literal["same", "different", "not replayable"]
 
 ALTERED = "the record was altered: its digest no longer matches"
 _MAX_DIFF_LINES = 200
-_SPARE = 16  # tokens: a text may have been written in fewer than it is read in
 _NOT_PROMISED = {
     "fast": "not promised: only with a seed or at temperature 0 a text comes out the same again",
     "exact": "not promised: the self-test for that had failed where it was written",
@@ -173,19 +171,18 @@ def _written_again(
     record: Provenance,
     prompt: KeptPrompt | None,
     engine_of: Callable[[str], Engine],
-    wait: Callable[[Stream], Completion] = lambda stream: stream.result(),
     **request: Any,
 ) -> Completion:
     """What the model that a record speaks of writes behind the same prompt; else `_NotReplayable`.
 
-    `request` is what there is to say of that besides, and `wait` waits for its end.
+    `request` is what there is to say of that besides.
     """
     if prompt is None:
         raise _NotReplayable("its prompt is not kept on this machine")
     asked = Request(prompt=prompt.prompt, answer_prefix=prompt.answer_prefix, **request)
     try:
         with _engine_of(record, engine_of).submit(asked) as stream:
-            completion = wait(stream)
+            completion = stream.result()
     except JupyterLLMError as error:
         raise _NotReplayable(str(error)) from error
     made = completion.provenance
@@ -198,17 +195,11 @@ def read_again(
     completion: Completion,
     engine_of: Callable[[str], Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
-    show: ShowProgress | None = None,
 ) -> Completion:
     """The same completion with its log-probabilities, as the model that wrote it has them.
 
-    The model writes the text behind the same prompt, where it can write nothing else; what is told
-    is how likely it was to before that. The others are as in `verify`.
-
-    Raises
-    ------
-    OptionError
-        It cannot be read again; the error says why.
+    The model reads its tokens behind the same prompt. The others are as in `verify`. Raises
+    `OptionError` if it cannot be read again, and says why.
     """
     if completion.logprobs is not None or completion.choice is not None:
         return completion
@@ -217,31 +208,16 @@ def read_again(
         why = "the model thought first; --show-tokens in a cell has them with the answer"
     if completion.reasoning or not completion.text or record is None:
         raise OptionError(f"The answer cannot be read again: {why}.")
-    num_tokens = max(completion.usage.completion_tokens, 1)
-    params = replace(
-        record.params,
-        temperature=0,
-        max_tokens=num_tokens + _SPARE,
-        logprobs=NUM_OTHERS,
-        stop=(),
-        exact=record.exact,
-        may_repeat=True,
-    )
-    text = BeginsWith((completion.text,))
-    more = {"params": params, "constraint": text, "is_private": True}
-    wait = partial(_watched, num_tokens, show)
+    prompt = prompt_of(record.prompt_key)
+    params = SamplingParams(logprobs=NUM_OTHERS, exact=record.exact)
     try:
-        again = _written_again(record, prompt_of(record.prompt_key), engine_of, wait, **more)
+        tokenize = _engine_of(record, engine_of).tokenize_texts
+        ids = Exactly(completion.token_ids or tokenize([completion.text])[0])
+        more = {"params": params, "constraint": ids, "is_private": True}
+        again = _written_again(record, prompt, engine_of, **more)
     except _NotReplayable as error:
         raise OptionError(f"The answer cannot be read again: {error}.") from error
     return replace(completion, logprobs=again.logprobs)
-
-
-def _watched(num_tokens: int, show: ShowProgress | None, stream: Stream) -> Completion:
-    with showing(show) as tell:
-        for _ in stream.chunks(TICK_S):
-            tell(Step("Reading the answer again", min(stream.progress.num_written / num_tokens, 1)))
-        return stream.result()
 
 
 def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:

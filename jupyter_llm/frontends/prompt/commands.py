@@ -243,7 +243,7 @@ def _tokens(call: Call) -> ShownTokens:
     if turn is None:
         hint = "Its answers are counted from 1 on." if turns else "It has no answer yet."
         raise MagicUsageError(f"/tokens shows an answer of chat {call.chat.name!r}.", hint)
-    answer = call.llm.read_again(turn.completion, show_progress=call.show_progress)
+    answer = call.llm.read_again(turn.completion)
     return answer.show_tokens()
 
 
