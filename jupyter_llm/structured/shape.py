@@ -73,11 +73,6 @@ class Shape(Generic[T]):
         """The texts of which the answer is one; none where it is something else."""
         return self.constraint.texts if isinstance(self.constraint, OneOf) else ()
 
-    @property
-    def key(self) -> str:
-        """A text that is the same for the same shape, in every process."""
-        return f"{self.constraint!r} {self.instruction}"
-
     def told(self, *, has_reasons: bool) -> str:
         """`instruction`, and before it what makes a model give reasons where it is to."""
         return f"{_REASONS} {self.instruction}".rstrip() if has_reasons else self.instruction

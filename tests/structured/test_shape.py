@@ -123,12 +123,6 @@ def test_what_does_not_fit_says_so_with_its_text_and_what_is_complete() -> None:
         shape_of(Tone).read("fine")
 
 
-def test_a_key_is_the_same_for_the_same_shape_and_no_other() -> None:
-    kinds = [Person, Pair, bool, Tone, int, str, list[int]]
-    assert len({shape_of(kind).key for kind in kinds}) == len(kinds)
-    assert shape_of(Person).key == shape_of(Person).key
-
-
 def test_one_shape_is_asked_for_in_one_way() -> None:
     with pytest.raises(OptionError, match="not schema and choices"):
         shape_of(bool, choices=["a"])
