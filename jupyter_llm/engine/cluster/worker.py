@@ -77,7 +77,8 @@ class ModelPlugin(WorkerPlugin):
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
         self._entry = entry
-        self._options = replace(options, checkpoints=False)  # of rows nothing is read again
+        # Of rows nothing is read again, and how many threads there are is for dask to say.
+        self._options = replace(options, checkpoints=False, n_threads=None)
         self.paths = parts_of(entry.path)
         self._hashes = [file_sha256(path, on_progress=on_progress) for path in self.paths]
         self._sizes = [path.stat().st_size for path in self.paths]
@@ -219,8 +220,8 @@ class ModelPlugin(WorkerPlugin):
         from jupyter_llm.engine.local.memory import plan_load
         from jupyter_llm.engine.local.resident import free_beside
 
-        num_threads = self._options.n_threads or self._worker.state.nthreads
-        options, memory = replace(self._options, n_threads=num_threads), self._worker.memory_manager
+        options = replace(self._options, n_threads=self._worker.state.nthreads)
+        memory = self._worker.memory_manager
         if not (limit := memory.memory_limit):
             return options
         left = int(limit * (memory.memory_pause_fraction or 1)) - psutil.Process().memory_info().rss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -304,6 +305,16 @@ def test_what_is_no_good_client_is_refused(
     gone.close()
     with pytest.raises(OptionError, match="The client is closed"):
         ask(client=gone)
+
+
+def test_without_dask_it_is_said_what_to_install(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)  # as where it is not there
+    for name in ("engine", "worker"):
+        monkeypatch.delitem(sys.modules, f"jupyter_llm.engine.cluster.{name}")
+    with pytest.raises(OptionError, match=r"needs distributed.*jupyter-llm\[cluster\]"):
+        llm.map(["a"], TEMPLATE, model=str(tiny_gguf), client=object())
 
 
 def test_a_cluster_that_goes_ends_the_map_and_keeps_what_is_done(
