@@ -21,11 +21,6 @@ class BeginsWith:
         """Refuse what no answer could begin with."""
         _check(self, "An answer begins with one of at least one non-empty text")
 
-    def free_part(self, answer: str) -> str:
-        """What the model wrote freely, after the text it had to begin with."""
-        sizes = (len(text) for text in self.texts if answer.startswith(text))
-        return answer[min(sizes, default=len(answer)) :]
-
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
@@ -89,3 +84,11 @@ def checked_ids(token_ids: Any) -> tuple[int, ...]:
 
 Constraint = BeginsWith | Exactly | Grammar | OneOf
 """What is asked of an answer's text; the engine writes nothing that breaks it."""
+
+
+def free_part(constraint: Constraint | None, answer: str) -> str:
+    """What the model wrote freely, after the text it had to begin with, if any."""
+    if not isinstance(constraint, BeginsWith):
+        return answer
+    sizes = (len(text) for text in constraint.texts if answer.startswith(text))
+    return answer[min(sizes, default=len(answer)) :]

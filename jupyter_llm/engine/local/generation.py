@@ -17,7 +17,7 @@ from jupyter_llm.engine.completion import (
     Usage,
     answer_record,
 )
-from jupyter_llm.engine.constraint import BeginsWith, OneOf
+from jupyter_llm.engine.constraint import OneOf, free_part
 from jupyter_llm.engine.local.detokenizer import Detokenizer
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.stream import StreamFeed
@@ -203,11 +203,10 @@ class Generation:
 
     @property
     def _free_text(self) -> str:
-        constraint, thinking = self.request.constraint, self.detokenizer.thinking
+        thinking = self.detokenizer.thinking
         if thinking is not None and (self.is_led or not thinking.is_over):
             return "".join(self.detokenizer.thoughts)
-        text = "".join(self.text)
-        return constraint.free_part(text) if isinstance(constraint, BeginsWith) else text
+        return free_part(self.request.constraint, "".join(self.text))
 
     def _state(self, slot: Slot | None) -> ProgressState:
         if self.feed.future.done():

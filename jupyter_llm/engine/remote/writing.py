@@ -20,7 +20,7 @@ from jupyter_llm.engine.completion import (
     Usage,
     answer_record,
 )
-from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.constraint import OneOf, free_part
 from jupyter_llm.engine.remote.protocol import Means, at, likely, said, shape_of, sound
 from jupyter_llm.engine.remote.wire import PATIENT_TRIES, TRIES, Fault
 from jupyter_llm.engine.repetition import loop_start
@@ -180,8 +180,7 @@ class Writing:
         if self._num_pieces % _LOOK_EVERY or params.may_repeat or params.ignore_eos:
             return False
         text = "".join(self._texts) or "".join(self._thoughts)
-        constraint = self.request.constraint
-        if loop_start(text if constraint is None else constraint.free_part(text)) is None:
+        if loop_start(free_part(self.request.constraint, text)) is None:
             return False
         self._reason = "repetition"
         return True
