@@ -44,6 +44,7 @@ _MAY_BE_MISSING = {
     "reasoning_sha256": None,
     "pieces": None,
     "reason": 0,
+    "host": "",
 }
 # The seed and the lane stand apart, and log-probabilities change nothing in the text.
 _APART = ("seed", "exact", "logprobs")
@@ -82,7 +83,8 @@ class ModelFacts:
     """Which model wrote: its name, and the file that ran.
 
     `sha256` is that file's, or None where it was not known yet: hashing must not delay an answer.
-    `original` stands in records of version 0.1: what a faster copy of a file was made of.
+    `original` stands in records of version 0.1: what a faster copy of a file was made of. `host` is
+    where the prompt was sent, or empty where it was read in the same process; then there is a file.
     """
 
     name: str
@@ -92,6 +94,7 @@ class ModelFacts:
     quantization: str
     license: str | None
     adapter: AdapterFacts | None = None
+    host: str = ""
 
     @classmethod
     def of(cls, info: ModelInfo, sha256: str | None) -> Self:
@@ -103,6 +106,7 @@ class ModelFacts:
             original=None,
             quantization=_sound(info.quantization),
             license=_sound(info.license)[:_MAX_LICENSE] if info.license is not None else None,
+            host=_sound(info.host),
         )
 
 

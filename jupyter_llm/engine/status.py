@@ -82,7 +82,8 @@ class Loaded:
 
     def __str__(self) -> str:
         purpose = role_words(self.roles) or "prompts that name it"
-        return f"{self.info.name} ({human_size(self.info.size_bytes)}, for {purpose})"
+        size = f"{human_size(self.info.size_bytes)}, " if not self.info.host else ""
+        return f"{self.info.name} ({size}for {purpose})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class Status:
     def rows(self) -> list[tuple[str, str]]:
         """What there is to say, as pairs of a name and a value."""
         info, engine = self.info, self.engine
-        others = [one for one in self.residents if info is None or one.info.path != info.path]
+        others = [one for one in self.residents if one.info != info]
         beside = [("loaded beside it", "; ".join(map(str, others)))] if others else []
         if self.neighbours:
             beside.append(("other kernels hold", _held(self.neighbours)))
@@ -131,9 +132,21 @@ class Status:
         if info is None or engine is None:
             said = "none loaded; the first prompt loads one, and `/models` says what that takes"
             return [("model", said), *beside]
+        speed = f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none"
+        window = f"{info.n_ctx:,} tokens"
+        sampling = info.sampling.described(self.asked)
+        if info.host:
+            return [
+                ("model", info.name),
+                *beside,
+                ("text is sent to", f"{info.host}: prompts, what goes along, code at the cursor"),
+                ("context window", window),
+                ("sampling", sampling),
+                ("requests", _requests(engine)),
+                ("last answer", speed),
+            ]
         sizes = [prefix.num_tokens for prefix in engine.prefixes]
         read = f"{sum(sizes):,} tokens of {count_of(len(sizes), 'text')}" if sizes else "nothing"
-        speed = f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none"
         return [
             ("model", info.name),
             *beside,
@@ -141,8 +154,8 @@ class Status:
             ("size", f"{human_size(info.size_bytes)}, {info.quantization}, {info.architecture}"),
             ("licence", info.license or "not stated in the file"),
             *_template(info, engine),
-            ("context window", f"{info.n_ctx:,} tokens (trained for {info.n_ctx_train:,})"),
-            ("sampling", info.sampling.described(self.asked)),
+            ("context window", f"{window} (trained for {info.n_ctx_train:,})"),
+            ("sampling", sampling),
             *_memory(info, engine),
             ("read already", read),
             ("requests", _requests(engine)),

@@ -280,6 +280,14 @@ def cut_off(completion: Completion, *, has_options: bool = True) -> str:
     return f"{said}; -n allows more, as far as the context window reaches"
 
 
+def remarks(completion: Completion, *, has_options: bool = True, says_end: bool = True) -> str:
+    """What is to be said below any answer: where its prompt was sent, and why it ended early."""
+    record = completion.provenance
+    host = record.model.host if record is not None else ""
+    ended = cut_off(completion, has_options=has_options) if says_end else ""
+    return "; ".join(filter(None, (host and f"sent to {host}", ended)))
+
+
 def watch(stream: Stream, view: View) -> Completion:
     """Show a stream until its end, and leave it to others to close the view.
 
@@ -322,10 +330,11 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     count = completion.usage.completion_tokens if completion is not None else 0
     note = f"interrupted after {count_of(count, 'token')}" if count else "interrupted"
     text = completion.text if completion is not None else ""
+    sent = remarks(completion) if completion is not None else ""
     if completion is not None and completion.reasoning:
         view.think(completion.reasoning, completion.usage.reasoning_tokens)
     if interrupt.best is not None:
         what = "the best draft so far" if completion is not None else "what was found by then"
         text, note = str(interrupt.best), f"interrupted; this is {what}"
     metadata = answer_metadata(completion) if completion is not None else None
-    view.close(text, note, metadata)
+    view.close(text, "; ".join(filter(None, (sent, note))), metadata)

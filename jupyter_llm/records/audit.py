@@ -253,8 +253,11 @@ def _table(record: Record, text: str | None) -> str:
 
 def _record_rows(record: Provenance, text: str | None) -> Iterator[tuple[object, ...]]:
     model, params = record.model, record.params
-    yield "written by", f"{model.name} ({model.quantization})"
-    yield "file", model.file
+    yield "written by", f"{model.name} ({model.quantization})" if model.quantization else model.name
+    if model.host:
+        yield "sent to", model.host
+    else:
+        yield "file", model.file
     if (adapter := model.adapter) is not None:
         yield "adapter", f"{adapter.file} ({adapter.sha256[:12]}…), scale {adapter.scale:g}"
     if model.license is not None:

@@ -223,6 +223,8 @@ def read_again(
 def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:
     """The engine of the very model file that a record speaks of; else `_NotReplayable`."""
     name, adapter = record.model.name, record.model.adapter
+    if record.model.host:  # nor is anything sent there again
+        raise _NotReplayable(f"written on {record.model.host}, where no text is promised again")
     if adapter is not None:
         raise _NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
     # A notebook from elsewhere must not choose a path for us to open.

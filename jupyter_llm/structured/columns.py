@@ -136,6 +136,8 @@ class _Column:
 
     def _tick(self) -> None:
         text, count, row_s = self._how_far, self.count, self.seconds_a_row
+        if host := self.engine.info.host:
+            text += f", sent to {host}"
         if row_s:
             text += f", {1 / row_s:.3g} rows/s"
         if row_s and count is not None:

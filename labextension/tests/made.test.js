@@ -14,6 +14,7 @@ const MADE = {
   model: "SmolLM2",
   quantization: "Q8_0",
   licence: "apache-2.0",
+  host: "",
   time: new Date("2026-11-26T12:00:00Z"),
 };
 
@@ -28,7 +29,7 @@ test("what is no record is none, and what it lacks is left out", () => {
   for (const metadata of [undefined, null, 7, "x", {}]) assert.deepEqual(madeBy(metadata), []);
   const little = { model: { name: "m" }, time: "yesterday" };
   const [made] = madeBy({ jupyter_llm: [7, little] });
-  assert.deepEqual(made, { model: "m", quantization: "", licence: "", time: null });
+  assert.deepEqual(made, { model: "m", quantization: "", licence: "", host: "", time: null });
 });
 
 test("a name from elsewhere cannot turn the text around it", () => {
@@ -115,6 +116,13 @@ test("what is long in a notebook of somebody else's is looked at once", () => {
   const metadata = { jupyter_llm: records, jupyter_llm_completed: records };
   assert.deepEqual(madeBy(metadata, source), []);
   assert.equal(piecesOf(source, "", source, pieces), piecesOf("x = 1"));
+});
+
+test("a record of a prompt that has left the machine says where it went, on the badge, too", () => {
+  const model = { name: "qwen3@gpu.example:8000", host: "gpu.example:8000" };
+  const made = madeBy({ jupyter_llm: { ...RECORD, model } });
+  assert.equal(made[0]?.host, "gpu.example:8000");
+  assert.equal(labelOf(made, "en-GB"), "qwen3@gpu.example:8000 · 26 Nov 2026");
 });
 
 test("a badge names each model once, and the last day", () => {

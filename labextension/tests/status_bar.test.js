@@ -69,6 +69,7 @@ for (const [name, short] of [
   ["mistral-7b-v0.3.iq2_xs", "mistral-7b-v0.3"],
   ["gemma-3-1b-it", "gemma-3-1b"],
   ["q8_0", "q8_0"],
+  ["qwen3-4b-instruct@gpu-it.example:8000", "qwen3-4b@gpu-it.example:8000"],
 ]) {
   test(`a name is as long as it tells a model from others: ${name}`, () => {
     assert.equal(shortName(String(name)), short);

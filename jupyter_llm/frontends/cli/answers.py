@@ -24,7 +24,7 @@ from jupyter_llm.frontends.cli.command import (
 )
 from jupyter_llm.frontends.prompt.options import OPTIONS, SHAPING
 from jupyter_llm.frontends.prompt.shapes import written_shape
-from jupyter_llm.frontends.views import TerminalView, View, cut_off, watch
+from jupyter_llm.frontends.views import TerminalView, View, remarks, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +84,7 @@ def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Co
     view = _view()
     completion = watch(stream, view)
     is_told = asked is stream or completion.finish_reason == "stop"  # else its error says it
-    ended = cut_off(completion) if is_told else ""
-    notes = (ended, str(completion.usage) if options.stats else "")
+    notes = (remarks(completion, says_end=is_told), str(completion.usage) if options.stats else "")
     view.close(completion.text, "; ".join(filter(None, notes)))
     asked.result()  # which says what is wrong with it
     return completion

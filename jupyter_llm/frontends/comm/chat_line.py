@@ -24,7 +24,7 @@ from jupyter_llm.frontends.comm.sync import KernelSide
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import Typed, read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
-from jupyter_llm.frontends.views import cut_off
+from jupyter_llm.frontends.views import remarks
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.variables import plainly_mentioned
 from jupyter_llm.structured.answer import answer_of
@@ -158,11 +158,11 @@ class ChatLine(Line):
         notify = partial(self.side.notify, job)
         if isinstance(answer, Proposal):
             made = answer.completion
-            ended = _cut_off(made) if made is not None else ""
+            ended = _remarks(made) if made is not None else ""
             shown = f"{ended}\n\n{answer}".lstrip()
             notify(shown, proposal=_proposal_data(answer), answer=made)
         elif isinstance(answer, Completion):
-            notify(f"{answer}\n\n{_cut_off(answer)}".rstrip("\n"), answer=answer)
+            notify(f"{answer}\n\n{_remarks(answer)}".rstrip("\n"), answer=answer)
         elif isinstance(answer, ShownTokens):
             notify(answer.summary, tokens=list(answer.shown))
         elif isinstance(answer, Offer):
@@ -203,9 +203,9 @@ def _shaped_as(asked: Asked, turn: Turn) -> Asked:
     return asked
 
 
-def _cut_off(answer: Completion) -> str:
-    """That an answer was ended before its end, as a paragraph."""
-    said = cut_off(answer, has_options=False)
+def _remarks(answer: Completion) -> str:
+    """What is to be said below an answer, as a paragraph."""
+    said = remarks(answer, has_options=False)
     return said and f"*{said[0].upper()}{said[1:]}.*"
 
 

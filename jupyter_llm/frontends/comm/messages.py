@@ -68,7 +68,7 @@ class TurnData(Data):
     """A prompt and what was written so far; the usage comes at the end.
 
     `siblings` are the numbers of the turns with the same parent, its own included. So many cells
-    were told, and these variables.
+    were told, and these variables. The prompt was sent to a `host`, if to any.
     """
 
     number: int
@@ -88,6 +88,7 @@ class TurnData(Data):
     usage: UsageData | None = None
     by: str = ""
     reasoning: str = ""
+    host: str = ""
 
 
 class ProposalData(Data):

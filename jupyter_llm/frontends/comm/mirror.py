@@ -104,6 +104,7 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
             state="finished",
             finish_reason=completion.finish_reason,
             model=completion.model,
+            host=made.model.host if made is not None else "",
             seed=completion.seed,
             temperature=made.params.temperature if made is not None else None,
             exact=completion.exact,

@@ -87,6 +87,8 @@ export interface TurnData {
   state: "waiting" | "reading" | "writing" | "finished";
   finish_reason: string | null;
   model: string | null;
+  /** Where the prompt was sent, or empty if it did not leave the machine. */
+  host: string;
   seed: number | null;
   temperature: number | null;
   exact: boolean;

@@ -3,8 +3,8 @@
 import type { Activity } from "../connection/messages.js";
 import { language, trans } from "../dom/words.js";
 
-/** What is behind a name that only says how a model was made fit for use. */
-const TAIL = /[-._](?:instruct|chat|it|gguf|i?q\d\w*|b?f16|f32)(?:[-._].*)?$/i;
+/** What is behind a name that only says how a model was made fit for use; `@HOST` may follow. */
+const TAIL = /(?<=^[^@]*)[-._](?:instruct|chat|it|gguf|i?q\d\w*|b?f16|f32)(?:[-._][^@]*)?(?=@|$)/i;
 
 /** The name of a model as far as it tells it from others. */
 export function shortName(name: string): string {

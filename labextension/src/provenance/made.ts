@@ -8,6 +8,8 @@ export interface Made {
   model: string;
   quantization: string;
   licence: string;
+  /** Where the prompt was sent, or empty if it did not leave the machine. */
+  host: string;
   /** When, or null if nobody can tell. */
   time: Date | null;
 }
@@ -25,6 +27,7 @@ export function madeBy(metadata: unknown, source: string | null = null): Made[] 
       model,
       quantization: text(field(about, "quantization")),
       licence: text(field(about, "license")),
+      host: text(field(about, "host")),
       time: Number.isNaN(time.getTime()) ? null : time,
     };
   });

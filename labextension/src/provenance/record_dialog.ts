@@ -20,9 +20,10 @@ class RecordBody extends Widget {
   constructor({ metadata, text, made }: Generated, connection: Connection) {
     super();
     this.addClass("jllm-record");
-    for (const { model, quantization, licence, time } of made) {
+    for (const { model, quantization, licence, host, time } of made) {
       const facts: [string, string | undefined][] = [
         [trans.__("written by"), quantization ? `${model} (${quantization})` : model],
+        [trans.__("sent to"), host],
         [trans.__("licence"), licence],
         [trans.__("on"), time?.toLocaleString(language())],
       ];

@@ -75,10 +75,11 @@ export class FactsView {
     const title = facts.map(([name, text]) => trans.__("%1: %2", name, text)).join("\n");
     if (title === this.#summary.title) return;
     const count = turn.usage?.completion_tokens;
-    const text =
+    const size =
       count === undefined
         ? trans.__("Details")
         : trans._n("%2 token", "%2 tokens", count, inWords(count));
+    const text = turn.host ? trans.__("%1, sent to %2", size, turn.host) : size;
     this.#summary.textContent = text;
     this.#summary.title = title;
     // What is read out begins with what is seen, for those who speak to their browser.
@@ -90,9 +91,10 @@ export class FactsView {
   }
 }
 
-function factsOf({ model, seed, temperature, exact, usage, ...told }: Turn) {
+function factsOf({ model, host, seed, temperature, exact, usage, ...told }: Turn) {
   const facts: [name: string, text: string][] = [];
   if (model !== null) facts.push([trans.__("Model"), model]);
+  if (host) facts.push([trans.__("Sent to"), host]);
   if (seed !== null) facts.push([trans.__("Seed"), String(seed)]);
   if (temperature !== null) facts.push([trans.__("Temperature"), rounded(temperature)]);
   if (usage) {
