@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.chat.budget import num_tokens, prompt_tokens
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.frontends.views import answer_metadata, cut_off, watch
+from jupyter_llm.frontends.views import answer_metadata, remarks, watch
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.landing import Place
 from jupyter_llm.records.records import to_metadata
@@ -104,7 +105,7 @@ def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter
     if proposal.diff or proposal.cell is None:
         with _landing(view, str(proposal), proposal.completion):
             place, records = _place(proposal, options, writer)
-    ended = cut_off(proposal.completion) if proposal.completion is not None else ""
+    ended = remarks(proposal.completion) if proposal.completion is not None else ""
     note = "; ".join(filter(None, (place.words, ended)))
     is_in_cell = writer.has_cells and proposal.cell is None and place.is_landed
     shown = proposal.to_markdown(is_in_cell=is_in_cell)
@@ -129,11 +130,16 @@ def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
     prompt = sent.prompt
     begin = ANSWER_PREFIX if options.format == "code" and isinstance(prompt, tuple) else ""
     think = replace(sent.request, answer_prefix=begin).think
-    text = engine.format(prompt, think=think) + begin
-    num_begun = sum(map(len, engine.tokenize_texts([begin])))
-    count = engine.count_tokens(prompt, think=think) + num_begun
+    about = ""
+    if engine.info.host and isinstance(prompt, tuple):  # whose template is there
+        text = "\n\n".join(f"{one.role}:\n{one.content}" for one in prompt) + begin
+        count, about = prompt_tokens(engine, prompt), "about "
+    else:
+        text = engine.format(prompt, think=think) + begin
+        count = engine.count_tokens(prompt, think=think)
+    count += sum(num_tokens(engine, [begin]))
     n_ctx = engine.info.n_ctx
-    note = f"{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
+    note = f"{about}{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
     view.close(text, note)
 
 
@@ -152,8 +158,8 @@ def _landing(view: View, text: str, completion: Completion | None) -> Iterator[N
 def _notes(
     sent: Sending, completion: Completion, options: Options, note: str, *, has_shape: bool = False
 ) -> Iterator[str]:
-    if not has_shape or completion.finish_reason == "stop":  # else its error says it
-        yield from filter(None, (cut_off(completion),))
+    is_told = not has_shape or completion.finish_reason == "stop"  # else its error says it
+    yield from filter(None, (remarks(completion, says_end=is_told),))
     if sent.draft.is_alone:
         yield "alone; -c all tells the notebook"
     yield from _left_out(sent, options)
