@@ -403,13 +403,15 @@ class LLM:
 
     def use(
         self,
-        model: str | os.PathLike[str] | None = None,
+        name: str | os.PathLike[str] | None = None,
+        /,
         *,
         role: ModelRole = "chat",
         show_progress: ShowProgress | None = None,
+        allow: bool = False,
         **options: Any,
     ) -> Status:
-        """Load a model by name or path and stay with it.
+        """Load a model by name or path and stay with it, or go to a server.
 
         The old model's memory is freed first; if the new one cannot be loaded, the old one is
         loaded again. With `role="task"` the model is for `/fix` and the like alone, with
@@ -419,16 +421,23 @@ class LLM:
         without a name they are for the model that is in use. `show_progress` is told how far it is;
         without it a line says so.
 
+        `llm.use("http://gpu:8000/v1", model="qwen3-4b", api_key_env="GPU_KEY")` sends prompts, and
+        what goes along with them, to a server that speaks OpenAI's protocol, from then on; the key
+        is in that environment variable or keyring entry. With `allow=True` it is the server that
+        the project's `pyproject.toml` names, which is asked about once.
+
         Raises
         ------
         ModelNotFoundError, ModelFileError, ModelLoadError, OptionError
+        NotAllowedError, ServerError
         """
-        return self.current.use(model, role=role, show=show_progress, **options)
+        return self.current.use(name, role=role, show=show_progress, allow=allow, **options)
 
-    def alias(self, name: str, model: str | os.PathLike[str] | None, **options: Any) -> None:
+    def alias(self, name: str, target: str | os.PathLike[str] | None, /, **options: Any) -> None:
         """Let a name stand for a model with loading options, on this machine; None takes it back.
 
-        `default` stands for the model that is used where nothing else is chosen.
+        `default` stands for the model that is used where nothing else is chosen. It may be one of
+        a server: `llm.alias("gpu", "http://gpu:8000/v1", model="qwen3-4b")`.
 
         Raises
         ------
@@ -436,10 +445,10 @@ class LLM:
         """
         from jupyter_llm.engine.naming import name_model, unname_model
 
-        if model is None:
+        if target is None:
             unname_model(name)
         else:
-            name_model(name, model, options)
+            name_model(name, target, options)
 
     @property
     def aliases(self) -> dict[str, Alias]:
@@ -458,8 +467,9 @@ class LLM:
         """Download a model from the Hugging Face hub, or go on where a pull was interrupted.
 
         It is a name from the catalogue, `owner/repo` or `owner/repo:quantization`, or the address
-        of a page there. Nothing else uses the network. `accept_licence` accepts a licence with
-        conditions, once. `show_progress` is told how far it is; without it a line says so.
+        of a page there. Nothing else uses the network, but for a server that `use` is told of.
+        `accept_licence` accepts a licence with conditions, once. `show_progress` is told how far it
+        is; without it a line says so.
 
         Raises
         ------

@@ -186,6 +186,10 @@ class MagicUsageError(OptionError):
         self.hint = hint
 
 
+class NotAllowedError(JupyterLLMError, RuntimeError):
+    """Text was to be sent to a server, and that is forbidden, or nobody has allowed it yet."""
+
+
 class InterpolationError(JupyterLLMError, ValueError):
     """An expression in a prompt, or of an option, could not be evaluated."""
 

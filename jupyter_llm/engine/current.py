@@ -9,17 +9,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.leave import check_leave, give_leave
+from jupyter_llm.engine.naming import server_of
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
+from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.roles import ROLE_WORDS, ModelRole
 from jupyter_llm.engine.stream import check_may_wait
-from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelNotFoundError, OptionError
+from jupyter_llm.errors import (
+    EngineClosedError,
+    JupyterLLMError,
+    ModelNotFoundError,
+    NotAllowedError,
+    OptionError,
+)
 
 if TYPE_CHECKING:
     import os
@@ -29,11 +38,13 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.info import Work
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.project import Project
+    from jupyter_llm.engine.remote.engine import RemoteEngine
     from jupyter_llm.engine.status import Loaded, Status
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.machine import FreeMemory
 
-    _Choice = tuple[ModelEntry, EngineOptions]
+    _Named = ModelEntry | Address
+    _Choice = tuple[_Named, EngineOptions]
 
 logger = logging.getLogger(__name__)
 
@@ -50,25 +61,47 @@ def _waits(said: str) -> Iterator[None]:
         raise PromptInterrupted(said=f"stopped {said}.") from None
 
 
+def _place(entry: _Named) -> Path | Address:
+    """What tells a model from others: where its file lies, or where it is asked for."""
+    return entry if isinstance(entry, Address) else entry.path
+
+
 @dataclass(eq=False, slots=True)
 class Resident:
-    """A loaded model, and when it was last used."""
+    """A model that is loaded, or that a server has; and when it was last used."""
 
-    entry: ModelEntry
+    entry: _Named
     options: EngineOptions
-    engine: LocalEngine
+    engine: LocalEngine | RemoteEngine
     used_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def place(self) -> Path | Address:
+        """What tells it from others."""
+        return _place(self.entry)
+
+    @property
+    def local(self) -> LocalEngine | None:
+        """Its engine, if that has a file and takes memory here; None for a server's model."""
+        return None if isinstance(self.entry, Address) else cast("LocalEngine", self.engine)
 
     def touch(self) -> None:
         """Note that it is used now."""
         self.used_s = time.monotonic()
 
 
+def _with_file(entry: _Named) -> ModelEntry:
+    """A model that has a file here; `OptionError` if it is one of a server."""
+    if isinstance(entry, Address):
+        raise OptionError(f"{entry.host} is a server, and this is for models of this machine.")
+    return entry
+
+
 def _wait_until_idle(resident: Resident, show: ShowProgress | None) -> None:
     """Let a model finish what it does before it makes way."""
-    while resident.engine.is_awaited and not resident.engine.is_closed:
+    while (engine := resident.local) and engine.is_awaited and not engine.is_closed:
         if show is not None:
-            show(Step(f"Waiting for {resident.entry.name}, which makes way"))
+            show(Step(f"Waiting for {engine.info.name}, which makes way"))
         time.sleep(TICK_S)
 
 
@@ -99,7 +132,8 @@ class CurrentEngine:
         self._choices: dict[ModelRole, _Choice] = {}  # by `use`
         self._seen: dict[str, ModelEntry] = {}  # by name, what was loaded; the latest one last
         self._embedding: set[Path] = set()  # what of it makes only vectors
-        self._default: ModelEntry | None = None  # as it was when somebody looked
+        self._default: _Named | None = None  # as it was when somebody looked
+        self._allows_remote = True
         self._project: Project | None = None
         self._idle_s: float | None = None
         self._idle_timer: threading.Timer | None = None
@@ -120,9 +154,9 @@ class CurrentEngine:
         alive = (one for one in self._residents if not one.engine.is_closed)
         return sorted(alive, key=lambda one: one.used_s)
 
-    def _find(self, path: Path) -> Resident | None:
-        """The one that was loaded for a file."""
-        return next((one for one in self._alive if one.entry.path == path), None)
+    def _find(self, place: Path | Address) -> Resident | None:
+        """The one that was loaded for a file, or that is asked for at an address."""
+        return next((one for one in self._alive if one.place == place), None)
 
     @property
     def activity(self) -> Activity:
@@ -176,16 +210,16 @@ class CurrentEngine:
         if "chat" not in choices and self._default is not None:
             meant.append(self._default)
         for entry in meant:
-            if (found := self._find(entry.path)) is not None:
+            if (found := self._find(_place(entry))) is not None:
                 return found
-        residents = self._alive
-        latest = self._latest([one.entry for one in residents])
+        latest = self._latest([one.entry for one in self._alive])
         return None if latest is None else self._find(latest.path)
 
-    def _latest(self, entries: Sequence[ModelEntry]) -> ModelEntry | None:
-        """The last of the models that stands in where none was chosen."""
-        taken = {entry.path for entry, _ in self._choices.copy().values()} | self._embedding
-        return next((entry for entry in reversed(entries) if entry.path not in taken), None)
+    def _latest(self, entries: Sequence[_Named]) -> ModelEntry | None:
+        """The last of the models that stands in where none was chosen: none of a server."""
+        taken = {_place(entry) for entry, _ in self._choices.copy().values()} | self._embedding
+        here = (entry for entry in reversed(entries) if not isinstance(entry, Address))
+        return next((entry for entry in here if entry.path not in taken), None)
 
     @_waits("before the first word")
     def get(
@@ -225,6 +259,7 @@ class CurrentEngine:
             raise OptionError(f"client= needs {error.name}, which is not here: {wanted}") from None
         with self._locked(show):
             entry, options = self._chosen(model, role)
+        entry = _with_file(entry)
         with self._cluster_lock:  # nobody else waits until a worker comes
             found = [one for one in self._clustered if not one.is_closed]
             engine = next((one for one in found if one.serves(client, entry, options)), None)
@@ -244,14 +279,19 @@ class CurrentEngine:
             return None
         finally:
             self._lock.release()
-        found = self._find(entry.path)
+        found = self._find(_place(entry))
         return found.engine if found is not None and found.options == options else None
 
     @_waits("before the first word")
     def named(self, model: str) -> Engine:
-        """The engine of a model's name; one that was loaded before need not be found by it."""
+        """The engine of a model's name; one that was loaded before need not be found by it.
+
+        The name may be somebody else's word, so it is none of a server's model.
+        """
+        from jupyter_llm.models.discover import find_model
+
         with self._locked(None):
-            entry = self._seen.get(model) or self.find(model)
+            entry = self._seen.get(model) or find_model(model)
             found = self._find(entry.path)
             options = self._options_of(entry, is_named=True) if found is None else found.options
             return self._ensure(entry, options)
@@ -260,26 +300,37 @@ class CurrentEngine:
     def use(
         self,
         model: str | os.PathLike[str] | None = None,
+        /,
         *,
         role: ModelRole = "chat",
         show: ShowProgress | None = None,
+        allow: bool = False,
         **options: Any,
     ) -> Status:
         """Load a model and stay with it in a role; without one, the options are for that in use.
 
         The memory of the old model is freed first. If the new one cannot be loaded, the old one is
-        loaded again and stays chosen.
+        loaded again and stays chosen. For `allow` see `LLM.use`.
         """
+        if model is None:
+            model = options.pop("model", None)
+        if (address := server_of(model, options)) is not None:
+            options = {}  # they are a part of it
         check_names(options, EngineOptions, "a loading option")
         if role not in (roles := list(ROLE_WORDS)):
             hint = nearest(str(role), roles, f"There are: {', '.join(roles)}.")
             raise OptionError(f"{role!r:.60} is not what a model can be used for. {hint}")
         with self._locked(show):
-            if model is None:
+            if allow:
+                give_leave(self.project(), address := server_of(self.project().model))
+            entry: _Named
+            if model is None and address is None:
                 entry, chosen = self._chosen(None, role)
                 choice = (entry, replace(chosen, **options))
+                if options:
+                    _with_file(entry)
             else:
-                entry = self.find(model)
+                entry = address or self.find(model)
                 choice = (entry, self._options(entry, options, is_named=True))
                 if role != "chat" and not options:  # as it is loaded for what else it does
                     choice = (entry, self._options_of(entry, is_named=True))
@@ -292,25 +343,25 @@ class CurrentEngine:
                     *choice, show, leaving=self._replaced(role, entry), is_chosen=True
                 )
             except KeyboardInterrupt:
-                found = self._find(entry.path)
+                found = self._find(_place(entry))
                 if found is not None and (entry, found.options) not in self._choices.values():
                     self._end([found])  # it came after all, and nobody chose it
                 raise
             self._choices = {  # a file is loaded once, for all that it does
-                used: choice if one.path == entry.path else (one, theirs)
+                used: choice if _place(one) == _place(entry) else (one, theirs)
                 for used, (one, theirs) in chosen_before.items()
             } | {role: choice}
         return self._status_of(engine)
 
-    def _replaced(self, role: ModelRole, entry: ModelEntry) -> list[Resident]:
+    def _replaced(self, role: ModelRole, entry: _Named) -> list[Resident]:
         """The models that make way for another one in a role."""
-        old = self._choices.get(role)
-        kept = [entry.path, *(one.path for used, (one, _) in self._choices.items() if used != role)]
+        places = {used: _place(one) for used, (one, _) in self._choices.items()}
+        old = places.pop(role, None)
+        kept = [_place(entry), *places.values()]
         return [
             one
             for one in self._alive
-            if one.entry.path not in kept
-            and (role == "chat" or (old is not None and one.entry.path == old[0].path))
+            if one.place not in kept and (role == "chat" or one.place == old)
         ]
 
     @_waits("waiting for the model to go")
@@ -319,17 +370,19 @@ class CurrentEngine:
 
         What one that is named was used for beside chats goes to the model of chats again.
         """
-        path = None
+        place = None
         if model is not None:  # a file that is loaded need not be there any more
-            path = (self._seen.get(str(model).lower()) or self.find(model)).path
-        going = [one for one in self._residents if path in (None, one.entry.path)]
+            here = {one.engine.info.name.lower(): one.entry for one in self._residents}
+            name = str(model).lower()
+            place = _place(self._seen.get(name) or here.get(name) or self.find(model))
+        going = [one for one in self._residents if place in (None, one.place)]
         self._end(going)  # at once; another model may be loaded for long
         for one in self._clustered:
-            if path in (None, one.info.path):
+            if place in (None, one.info.path):
                 one.close()
-        if path is not None:
+        if place is not None:
             with self._lock:
-                for role in self._roles_at(path):
+                for role in self._roles_at(place):
                     if role != "chat":
                         self._choices.pop(role, None)
 
@@ -419,25 +472,37 @@ class CurrentEngine:
         engine = self.resident_of(role)
         return None if engine is None else engine.info.name
 
+    @property
+    def allows_remote(self) -> bool:
+        """Whether text may be sent to servers that the user has named."""
+        return self._allows_remote
+
+    @allows_remote.setter
+    def allows_remote(self, is_allowed: bool) -> None:
+        self._allows_remote = is_allowed
+        if not is_allowed:
+            self._end([one for one in self._residents if one.local is None])
+
     def free_alone(self) -> FreeMemory:
         """What would be free if all models went: what another one may take."""
         from jupyter_llm.engine.local.resident import free_beside
 
-        engines = [one.engine for one in self._alive]
+        engines = [one.local for one in self._alive if one.local is not None]
         return free_beside(
             [engine.info.size_bytes for engine in engines], [e.held for e in engines]
         )
 
-    def roles_of(self, entry: ModelEntry) -> tuple[ModelRole, ...]:
+    def roles_of(self, entry: _Named) -> tuple[ModelRole, ...]:
         """What a model is used for as things are."""
-        roles = self._roles_at(entry.path)
+        roles = self._roles_at(_place(entry))
         chats = self._resident_of("chat")
-        is_default = chats is not None and chats.entry.path == entry.path
+        is_default = chats is not None and chats.place == _place(entry)
         return ("chat", *roles) if is_default and "chat" not in roles else roles
 
-    def _roles_at(self, path: Path) -> tuple[ModelRole, ...]:
-        """What the model of a file was chosen for."""
-        return tuple(role for role, (one, _) in self._choices.copy().items() if one.path == path)
+    def _roles_at(self, place: Path | Address) -> tuple[ModelRole, ...]:
+        """What the model of a file or an address was chosen for."""
+        choices = self._choices.copy().items()
+        return tuple(role for role, (one, _) in choices if _place(one) == place)
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background, as while a cell runs, or let it go on."""
@@ -457,6 +522,7 @@ class CurrentEngine:
 
         with self._locked(show):
             entry, options = self._chosen(model)
+            entry = _with_file(entry)
             machine = this_machine(options.n_threads or available_cores())
             self._going_for(entry, options, self._alive)  # what does not fit moves none
             forget_times(inspect(entry.path).shape, machine)
@@ -475,13 +541,26 @@ class CurrentEngine:
         finally:
             self._lock.release()
 
-    def find(self, model: str | os.PathLike[str] | None = None) -> ModelEntry:
-        """The model of a name or path, or the one that is used without one; none is loaded."""
-        from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, find_model
+    def find(self, model: str | os.PathLike[str] | None = None) -> ModelEntry | Address:
+        """The model of a name, path or address, or the one that is used without one.
+
+        None is loaded, and nothing sent. `NotAllowedError` says that a file beside the notebook
+        names a server, and nobody has allowed that.
+        """
+        from jupyter_llm.models.discover import (
+            HOW_TO_GET_ONE,
+            chosen_by_default,
+            default_model,
+            find_model,
+        )
 
         if model is not None:
-            return find_model(model)
-        self._default = default_model(self.project().model)
+            return server_of(model) or find_model(model)
+        project = self.project()
+        chosen, is_projects = chosen_by_default(project.model)
+        if (address := server_of(chosen)) is not None and is_projects:
+            check_leave(project, address)
+        self._default = address or default_model(project.model)
         entry = self._default or self._latest(list(self._seen.values()))
         if entry is None:
             raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
@@ -494,13 +573,15 @@ class CurrentEngine:
         entry = self.find(model)
         return entry, self._options_of(entry, is_named=model is not None)
 
-    def chosen(self, role: ModelRole) -> ModelEntry:
+    def chosen(self, role: ModelRole) -> ModelEntry | Address:
         """The model that a prompt in a role goes to; none is loaded."""
         return self._chosen(None, role)[0]
 
-    def _options_of(self, entry: ModelEntry, *, is_named: bool) -> EngineOptions:
+    def _options_of(self, entry: _Named, *, is_named: bool) -> EngineOptions:
         """How a model is loaded: as `use` was told, or else by its name and the project."""
         for one, options in self._choices.values():
+            if isinstance(one, Address) or isinstance(entry, Address):
+                continue
             # Of two names with other options, each stands for its own; a path is only a path.
             if one.path == entry.path and (entry.source == "path" or one.options == entry.options):
                 return options
@@ -520,12 +601,15 @@ class CurrentEngine:
         return self._project
 
     def _options(
-        self, entry: ModelEntry, typed: Mapping[str, Any] | None = None, *, is_named: bool = False
+        self, entry: _Named, typed: Mapping[str, Any] | None = None, *, is_named: bool = False
     ) -> EngineOptions:
         """How to load a model: as is typed, then as its name or the project says.
 
-        The name that was used comes before the project, and the user's default after it.
+        The name that was used comes before the project, and the user's default after it. One of a
+        server is not loaded here.
         """
+        if isinstance(entry, Address):
+            return EngineOptions()
         own = {name: value for name, value in entry.options if name in LOADING}
         project = self.project().loading
         known = {**project, **own} if is_named else {**own, **project}
@@ -533,39 +617,77 @@ class CurrentEngine:
 
     def _ensure(
         self,
-        entry: ModelEntry,
+        entry: _Named,
         options: EngineOptions,
         show: ShowProgress | None = None,
         leaving: Sequence[Resident] = (),
         *,
         is_chosen: bool = False,
-    ) -> LocalEngine:
+    ) -> Engine:
         """Make the engine of this file and these options a resident one; some models leave.
 
-        One with other options may finish what it writes, but where the user chose these.
+        One with other options may finish what it writes, but where the user chose these. A server
+        is left once the other model is there.
         """
+        if isinstance(entry, Address):
+            engine = self._reach(entry, show)
+            self._end(leaving)
+            return engine
         found = self._find(entry.path)
+        is_outdated = found is not None and found.local is not None and found.local.is_outdated
         if found is not None and found.options == options:
-            if not found.engine.is_outdated:
+            if not is_outdated:
                 found.touch()
                 self._end(leaving)
                 return found.engine
             logger.warning(
                 "%s has changed on disk since it was loaded, so it is loaded again.", entry.name
             )
+        servers = [one for one in leaving if one.local is None]
+        leaving = [one for one in leaving if one.local is not None]
         if found is not None:
-            if not (is_chosen or found.engine.is_outdated):
+            if not (is_chosen or is_outdated):
                 _wait_until_idle(found, show)
-            leaving = (found, *leaving)
+            leaving = [found, *leaving]
         going = self._going_for(entry, options, leaving)
         for one in going[len(leaving) :]:
             _wait_until_idle(one, show)
         self._end(going)  # before the other one is loaded: both need not fit
         try:
-            return self._load(entry, options, show)
+            loaded = self._load(entry, options, show)
         except JupyterLLMError as error:
             self._bring_back(going, error, show)
             raise
+        self._end(servers)
+        return loaded
+
+    def _reach(self, address: Address, show: ShowProgress | None) -> Engine:
+        """Make the engine of a server's model a resident one, unless text may go to none."""
+        from jupyter_llm.engine.remote.engine import RemoteEngine
+
+        self._check_remote(address)
+        if (found := self._find(address)) is None:
+            with showing(show) as tell:
+                tell(Step(f"Asking {address.host} what it can"))
+                found = Resident(address, EngineOptions(), RemoteEngine(address))
+            self._residents = (*self._alive, found)
+            for told in (found.touch, self._activity_watchers.tell):
+                found.engine.watch(told)
+            self._check_remote(address)  # while it was asked it may have been forbidden
+            found.engine.hold_background(is_held=self.is_background_held)
+            self._wait_for_idleness()
+            self._watchers.tell()
+        found.touch()
+        return found.engine
+
+    def _check_remote(self, address: Address) -> None:
+        """Refuse to send text where that is forbidden, and end what is there."""
+        if not self._allows_remote:
+            self.allows_remote = False
+            raise NotAllowedError(
+                f"Nothing is sent to {address.host}: `LLMMagics.allow_remote` is False. "
+                "`%llm /use NAME` takes a model of this machine."
+            )
 
     def _going_for(
         self, entry: ModelEntry, options: EngineOptions, leaving: Sequence[Resident]
@@ -575,14 +697,14 @@ class CurrentEngine:
         from jupyter_llm.engine.local.resident import free_beside
         from jupyter_llm.models.inspect import inspect
 
-        others = [one for one in self._alive if one not in leaving]
+        others = [one for one in self._alive if one not in leaving and one.local is not None]
         others.sort(key=lambda one: one.engine.work != "idle")  # what writes goes last of all
         residents = [*leaving, *others]
         count = num_to_go(
             inspect(entry.path),
             options,
             free_beside([one.engine.info.size_bytes for one in residents]),
-            [one.engine.held for one in residents],
+            [one.local.held for one in residents if one.local is not None],
             least=len(leaving),
         )
         return residents[:count]
@@ -632,6 +754,7 @@ class CurrentEngine:
     ) -> None:
         """Load again what made way in vain, and let the error say what came of it."""
         for one in gone:
+            assert not isinstance(one.entry, Address)  # those take no memory, so none made way
             try:
                 self._load(one.entry, one.options, show)
                 said = f"{one.entry.name} is loaded again."

@@ -17,8 +17,10 @@ from jupyter_llm._version import __version__
 from jupyter_llm.common.database import store
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import human_size
+from jupyter_llm.engine.leave import check_leave
 from jupyter_llm.engine.local import installed, trial
 from jupyter_llm.engine.local.memory import plan_load
+from jupyter_llm.engine.naming import server_of
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.project import project_of
 from jupyter_llm.errors import (
@@ -28,9 +30,16 @@ from jupyter_llm.errors import (
     MagicUsageError,
     ModelLoadError,
     ModelNotFoundError,
+    NotAllowedError,
 )
 from jupyter_llm.frontends.installation import NoLabError, check
-from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
+from jupyter_llm.models.discover import (
+    HOW_TO_GET_ONE,
+    chosen_by_default,
+    default_model,
+    list_models,
+    unusable,
+)
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import available_cores, free_memory, this_machine
 
@@ -136,7 +145,15 @@ def _llama() -> Look:
 
 def _model(*, is_tried: bool) -> Look:
     try:
-        entry = default_model(project_of(Path.cwd()).model)
+        project = project_of(Path.cwd())
+        chosen, is_projects = chosen_by_default(project.model)
+        if (server := server_of(chosen)) is not None:
+            if is_projects:
+                check_leave(project, server)
+            return "ok", f"{chosen}: what it is told is sent to {server.host}, which was not asked"
+        entry = default_model(project.model)
+    except NotAllowedError as error:
+        return "note", str(error)
     except ModelNotFoundError as error:
         said = "Set JUPYTER_LLM_MODEL, or the project's `model`, to one there is."
         return "wrong", str(error), said

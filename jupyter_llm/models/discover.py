@@ -175,6 +175,10 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     """
     text = _text(name)
     alias = aliases().get(text.lower()) if isinstance(name, str) else None
+    named = text if alias is None else alias.model
+    if named.lower().startswith(("http://", "https://")):
+        said = f"{text!r:.60} is a model of a server: it has no file on this machine."
+        raise ModelNotFoundError(text, message=said)
     if alias is None:
         return _find(name, text)
     try:
@@ -256,16 +260,21 @@ def _say_unread(path: Path) -> None:
     logger.warning(said, path)
 
 
+def chosen_by_default(of_project: str | None = None) -> tuple[str | None, bool]:
+    """The name of what is used without being told, and whether it is the project's word."""
+    of_user = os.environ.get("JUPYTER_LLM_MODEL")
+    default = DEFAULT if DEFAULT in aliases() else None
+    return of_user or of_project or default, bool(of_project) and not of_user
+
+
 def default_model(of_project: str | None = None) -> ModelEntry | None:
     """What is used without being told.
 
     `JUPYTER_LLM_MODEL` comes first, then the project's, the alias `default`, that of JupyterLab's
     settings, the embedded or only model.
     """
-    if chosen := os.environ.get("JUPYTER_LLM_MODEL") or of_project:
+    if chosen := chosen_by_default(of_project)[0]:
         return find_model(chosen)
-    if DEFAULT in aliases():
-        return find_model(DEFAULT)
     if chosen := _set_in_lab():
         try:
             inspect((entry := find_model(chosen)).path)

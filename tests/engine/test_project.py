@@ -11,6 +11,7 @@ import pytest
 from jupyter_llm import llm
 from jupyter_llm.engine.project import project_of
 from jupyter_llm.errors import MagicUsageError, ModelFileError
+from jupyter_llm.models.discover import ModelEntry
 from jupyter_llm.models.inspect import inspect
 
 
@@ -38,8 +39,14 @@ def put(folder: Path, table: str) -> None:
     (folder.parent / "pyproject.toml").write_text(f"[tool.jupyter_llm]\n{table}\n")
 
 
+def found(model: str | None = None) -> ModelEntry:
+    entry = llm.current.find(model)
+    assert isinstance(entry, ModelEntry)
+    return entry
+
+
 def used(model: str | None = None) -> str:
-    return llm.current.find(model).name
+    return found(model).name
 
 
 def test_what_is_typed_comes_first_then_the_environment_the_project_and_the_user(
@@ -59,7 +66,7 @@ def test_a_project_may_name_its_model_by_a_path_from_where_its_file_lies(
     models: Path, folder: Path
 ) -> None:
     put(folder, "model = 'shelf/project.gguf'")
-    assert llm.current.find().path == models / "project.gguf"
+    assert found().path == models / "project.gguf"
 
 
 def test_a_project_says_how_models_are_loaded_and_what_is_typed_says_it_better(
@@ -131,7 +138,7 @@ def test_a_file_of_the_project_that_cannot_be_read_is_no_name_of_another(
     put(folder, "model = 'typed.gguf'")
     os.mkfifo(folder.parent / "typed.gguf")
     with pytest.raises(ModelFileError, match=r"typed\.gguf is not a regular file"):
-        inspect(llm.current.find(None).path)
+        inspect(found().path)
 
 
 def test_what_should_be_a_table_and_is_none_is_said(folder: Path) -> None:

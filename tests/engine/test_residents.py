@@ -61,7 +61,8 @@ def free(monkeypatch: pytest.MonkeyPatch, ram_bytes: int) -> None:
 def held() -> int:
     """What the model of chats holds, in bytes."""
     (resident,) = llm.current._alive
-    return resident.engine.held.ram_bytes
+    assert resident.local is not None
+    return resident.local.held.ram_bytes
 
 
 def test_a_model_with_a_role_is_loaded_beside_the_chats_and_does_what_it_is_for(

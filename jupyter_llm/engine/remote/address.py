@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,7 +22,7 @@ class Address:
 
     `url` is where the protocol begins, as in `http://localhost:8080/v1`. Without a `model` it is
     the only one that the server has. `api_key_env` names the environment variable that holds the
-    server's key; the key itself is read when something is sent, and kept nowhere.
+    server's key, or the entry of the keyring; the key itself is read when something is sent.
     """
 
     url: str
@@ -63,6 +66,11 @@ class Address:
         return name if parts.port in (None, _PORTS[parts.scheme]) else f"{name}:{parts.port}"
 
     @property
+    def name(self) -> str:
+        """What the model is called, as far as that is known before the server says it."""
+        return f"{self.model}@{self.host}"
+
+    @property
     def root(self) -> str:
         """Where the server's own paths begin, those beside OpenAI's protocol."""
         return self.url.removesuffix("/v1")
@@ -76,14 +84,29 @@ class Address:
         """The server's key as it is now; `OptionError` says what to set."""
         if self.api_key_env is None:
             return None
-        key = os.environ.get(self.api_key_env, "").strip()
+        key = (os.environ.get(self.api_key_env) or _in_keyring(self.api_key_env)).strip()
         if not key or not key.isascii() or not key.isprintable():
             raise OptionError(
-                f"{self.host} is asked with the key in the environment variable "
-                f"{self.api_key_env}, and there is {'no sound key' if key else 'nothing'} in it. "
-                f"Set it: os.environ[{self.api_key_env!r}] = getpass()."
+                f"{self.host} is asked with the key in the environment variable or the keyring's "
+                f"entry {self.api_key_env}, and there is {'no sound key' if key else 'nothing'} in "
+                f"it. Set it: os.environ[{self.api_key_env!r}] = getpass()."
             )
         return key
+
+
+def _in_keyring(name: str) -> str:
+    """A key as `keyring set jupyter_llm NAME` keeps it; empty where there is none."""
+    with suppress(Exception):  # it need not be installed, and its backends raise what they like
+        return _kept(name)
+    return ""
+
+
+@cache  # some keyrings ask the user each time
+def _kept(name: str) -> str:
+    key: str | None = import_module("keyring").get_password("jupyter_llm", name)
+    if key is None:
+        raise LookupError(name)
+    return key
 
 
 def is_url(model: object) -> bool:

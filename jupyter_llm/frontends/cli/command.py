@@ -20,6 +20,7 @@ OK, WRONG, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 
 # What texts for notebooks advise, as a shell has it.
 _ADVICE = (
+    (re.compile("%llm /use --allow"), "jupyter llm allow"),
     (re.compile(r"%llm /use\b"), "jupyter llm run --model"),
     (re.compile(r"%llm /(models|alias|pull|tune|doctor|help)\b"), r"jupyter llm \1"),
     (re.compile("%pip "), "pip "),

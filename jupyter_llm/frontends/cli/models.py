@@ -82,6 +82,16 @@ def _alias(options: argparse.Namespace) -> int:
     return tell(options, {name: asdict(alias) for name, alias in llm.aliases.items()}, said)
 
 
+@command(json_help=None)
+def _allow(_options: argparse.Namespace) -> int:
+    """Let the nearest pyproject.toml name a server.
+
+    What is then asked here, and in notebooks beside or below that file, is sent to that server.
+    """
+    show(_in_notebook("use", "--allow"))
+    return OK
+
+
 @command(
     argument("name", nargs="?", metavar="NAME", help="a model of the list or of the hub"),
     argument("--accept-licence", action="store_true", help="accept a licence, once"),

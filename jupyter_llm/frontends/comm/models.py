@@ -15,7 +15,7 @@ from jupyter_llm.frontends.comm.messages import Activity, ModelData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.prompt.commands import suggestions
 from jupyter_llm.frontends.prompt.loading import overruled
-from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
+from jupyter_llm.frontends.prompt.model_list import by_name, listed_models, listed_servers
 from jupyter_llm.frontends.prompt.options import default_options
 
 if TYPE_CHECKING:
@@ -44,6 +44,14 @@ class ModelChoice(Part):
         here = [
             ModelData(name=one.entry.name, note=one.note, roles=list(one.roles))
             for one in by_name(listed_models(self._llm))
+        ]
+        here += [
+            ModelData(
+                name=name,
+                note=f"text is sent to {server.host}",
+                roles=list(self._llm.current.roles_of(server)),
+            )
+            for name, server in listed_servers()
         ]
         here.sort(key=lambda model: "chat" not in model.roles)
         suited = [ModelData(name=one.entry.name, note=one.note) for one in suggestions()]
@@ -124,7 +132,7 @@ def activity_now(current: CurrentEngine, known: Activity) -> Activity:
     )
     engine = current.active
     # One that reads answers between two batches, each of which may take seconds.
-    if engine is None or activity.state not in ("idle", "writing"):
+    if engine is None or engine.info.host or activity.state not in ("idle", "writing"):
         return now
     try:
         held = engine.status()

@@ -61,6 +61,9 @@ def matcher(commands: Iterable[str]) -> Matcher:
 
 _ARGUMENTS: dict[str, Callable[[], Iterable[str]]] = {
     r"\s*/(?:use|alias\s+\S+)\s+(\S*)": _VALUES["model"],
+    r"\s*/(?:use|alias\s+\S+)\s+https?://\S+\s(?:.*\s)?(\w*)": lambda: (
+        *("role=", "model=", "api_key_env="),
+    ),
     r"\s*/(?:use|alias\s+\S+)\s+\S+\s(?:.*\s)?(\w*)": lambda: (
         "role=",
         *(f"{name}=" for name in LOADING),

@@ -110,6 +110,10 @@ class LLMMagics(Magics):
     """Prompts and commands for the resident model."""
 
     model = _setting(Unicode(""), "Model name or path; empty for the resident or default one.")
+    allow_remote = _setting(
+        Bool(default_value=True),
+        "Let text be sent to servers that you name; False, to none.",
+    )
     system = _setting(Unicode(""), "System text of new chats.")
     temperature = _setting(
         Float(None, allow_none=True),
@@ -178,6 +182,11 @@ class LLMMagics(Magics):
         """Let models go once they were not used for so long."""
         minutes = self.idle_minutes
         llm.current.idle_s = None if minutes is None else 60 * minutes
+
+    @observe("allow_remote")
+    def _let_leave(self, _change: object) -> None:
+        """Let text be sent to servers, or not, by whatever asks for it."""
+        llm.current.allows_remote = self.allow_remote
 
     @observe("try_drafts")
     def _let_try(self, _change: object) -> None:
@@ -264,7 +273,7 @@ class LLMMagics(Magics):
             completion = answer.completion
             answering.propose(answer, call.options, view, self.writer)
         elif completion is not None:
-            notes = filter(None, (views.cut_off(completion), answering.cost(completion, options)))
+            notes = filter(None, (views.remarks(completion), answering.cost(completion, options)))
             view.close(completion.text, "; ".join(notes), views.answer_metadata(completion))
         elif not options.quiet:
             display(answer)

@@ -43,6 +43,8 @@ def load(
     unload(shell)
     shell.register_magics(magics)
     llm.tries_drafts = magics.try_drafts
+    magics.allow_remote &= llm.current.allows_remote  # what was forbidden before is so still
+    llm.current.allows_remote = magics.allow_remote
     llm.last_error.watch(shell)
     llm.archive.open(llm.notebook.path or notebook_path(shell.user_ns))
     magics.recorder.attach()  # before us: at the end of a cell we read what it has written down

@@ -15,7 +15,12 @@ from jupyter_llm.engine.roles import ROLE_WORDS
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
 from jupyter_llm.frontends.prompt.loading import REMOVE, alias, overruled, typed_model
-from jupyter_llm.frontends.prompt.model_list import ListedModel, listed_models, model_table
+from jupyter_llm.frontends.prompt.model_list import (
+    ListedModel,
+    listed_models,
+    listed_servers,
+    model_table,
+)
 from jupyter_llm.frontends.prompt.options import Options, flags_in
 from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
@@ -142,12 +147,16 @@ def _status(call: Call) -> str:
 
 
 def _use(call: Call) -> str:
-    name, options = typed_model(call.argument, "role")
-    if not name and not options:
+    is_allowed = call.argument.strip() == ALLOW
+    name, options = ("", {}) if is_allowed else typed_model(call.argument, "role")
+    if not name and not options and not is_allowed:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
-    info = call.llm.use(name or None, show_progress=call.show_progress, **options).info
+    told = call.show_progress
+    info = call.llm.use(name or None, show_progress=told, allow=is_allowed, **options).info
     assert info is not None
     how = f"{info.quantization}, context window {info.n_ctx} tokens"
+    if info.host:
+        how = f"what it is told is sent to {info.host} from now on"
     role = options.get("role", "chat")
     purpose = f" for {ROLE_WORDS[role]}" if role != "chat" else ""
     remark = overruled(call.llm, call.options.model) if role == "chat" else ""
@@ -167,7 +176,7 @@ def _pull(call: Call) -> str:
     return str(pulled)
 
 
-ACCEPT = "--accept-licence"
+ACCEPT, ALLOW = "--accept-licence", "--allow"
 
 
 def to_pull(argument: str) -> tuple[str, bool]:
@@ -201,10 +210,13 @@ def _unload(call: Call) -> str:
     current, name = call.llm.current, _name(call)
     before = current.loaded
     current.unload(name or None)
-    here = {one.info.path for one in current.loaded}
-    gone = [one for one in before if one.info.path not in here]
+    here = [one.info for one in current.loaded]
+    gone = [one.info for one in before if one.info not in here]
     if not gone:
         return f"{name} is not loaded." if name else "No model is loaded."
+    if hosts := [info.host for info in gone if info.host]:
+        told = " and ".join(dict.fromkeys(hosts))
+        return f"Nothing is sent to {told} any more until the next prompt; `/use NAME` ends that."
     return "The model's memory is free again. The next prompt that needs it loads it."
 
 
@@ -329,9 +341,10 @@ def models_shown(models: list[ListedModel]) -> str:
     """What `/models` says of the models that there are."""
     from jupyter_llm.models.discover import HOW_TO_GET_ONE, WHICH_ONE
 
-    if not models:
-        return f"No model found. {HOW_TO_GET_ONE}\n\n{WHICH_ONE}"
-    return f"{model_table(models)}\n\n{WHICH_ONE}"
+    servers = [f"**{name}** on {server.host}" for name, server in listed_servers()]
+    elsewhere = [f"Names of servers' models: {', '.join(servers)}."] if servers else []
+    here = model_table(models) if models else f"No model found. {HOW_TO_GET_ONE}"
+    return "\n\n".join([here, *elsewhere, WHICH_ONE])
 
 
 def _serve(call: Call) -> str:
@@ -360,9 +373,10 @@ COMMANDS = named(
     Command("models", "", "what can be loaded now, and how it would do here", _models),
     Command(
         "use",
-        "MODEL [OPTION=VALUE…]",
+        "MODEL [OPTION=VALUE…]|--allow",
         "load a model by name or path and stay with it; options are those of `llm.use`, such as "
-        "`n_ctx=8192` or `role=complete`",
+        "`n_ctx=8192` or `role=complete`. `http://HOST:PORT/v1 model=NAME` is one of a server; "
+        "`--allow` lets a project's file name it",
         _use,
     ),
     Command(

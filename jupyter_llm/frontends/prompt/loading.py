@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.tables import markdown_table
+from jupyter_llm.engine.naming import server_of
 from jupyter_llm.engine.options import EngineOptions, check_names
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.models.aliases import DEFAULT
@@ -31,8 +32,10 @@ def typed_model(text: str, *others: str) -> tuple[str, dict[str, Any]]:
         raise MagicUsageError(said, "One is `n_ctx=8192`.")
     options = {name: _value(value) for name, value in _PAIR.findall(line[2])}
     loading = {name: value for name, value in options.items() if name not in others}
-    check_names(loading, EngineOptions, "a loading option")
-    return line[1].strip("\"'"), options
+    name = line[1].strip("\"'")
+    if server_of(name, loading) is None:
+        check_names(loading, EngineOptions, "a loading option")
+    return name, options
 
 
 def overruled(llm: LLM, model: str | None) -> str:

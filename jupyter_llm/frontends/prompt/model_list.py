@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import human_size, markdown_table, parameter_count
+from jupyter_llm.engine.naming import server_of
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.roles import role_words
 from jupyter_llm.errors import JupyterLLMError, NotEnoughMemoryError
@@ -14,6 +15,7 @@ from jupyter_llm.models.aliases import aliases
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
+    from jupyter_llm.engine.remote.address import Address
     from jupyter_llm.engine.roles import ModelRole
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.inspect import ModelFile
@@ -101,6 +103,12 @@ def listed_models(llm: LLM) -> list[ListedModel]:
         else _weighed(ListedModel(entry=entry, file=file), free)
         for entry, file in list_with_facts()
     ]
+
+
+def listed_servers() -> list[tuple[str, Address]]:
+    """The names that the user has given to models of servers, and where those are asked for."""
+    found = ((name, server_of(name)) for name in aliases())
+    return [(name, address) for name, address in found if address is not None]
 
 
 def by_name(models: Iterable[ListedModel]) -> list[ListedModel]:
