@@ -12,6 +12,7 @@ import pytest
 from support.engines import load
 from support.scripted import ScriptedEngine
 from support.scripted_server import serving
+from support.serving import served_here
 from support.waiting import until
 
 from jupyter_llm.engine.base import Engine, Stream
@@ -29,11 +30,15 @@ from jupyter_llm.errors import (
 HELLO = (Message("user", "Hello there"),)
 
 
-@pytest.fixture(params=["local", "scripted", "remote"])
+@pytest.fixture(params=["local", "scripted", "remote", "served"])
 def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Iterator[Engine]:
     if request.param == "remote":
         with serving() as server:
             yield server.connect()
+    elif request.param == "served":
+        request.getfixturevalue("fresh_llm")
+        with served_here(load(tiny_gguf)) as remote:
+            yield remote
     else:
         yield load(tiny_gguf) if request.param == "local" else ScriptedEngine()
 

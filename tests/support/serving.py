@@ -9,10 +9,13 @@ from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from openai import OpenAI
 from support.residents import make_resident
 
 from jupyter_llm import llm
+from jupyter_llm.engine.remote.address import Address
+from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.frontends.serve.server import Serving
 
 
@@ -32,6 +35,18 @@ def client_of(served: Serving) -> Iterator[OpenAI]:
     """The official client, which asks nothing twice."""
     with OpenAI(base_url=served.url, api_key=served.token, max_retries=0) as client:
         yield client
+
+
+@contextmanager
+def served_here(engine: Any) -> Iterator[RemoteEngine]:
+    """An engine as another kernel has it to which it is served."""
+    with serving(engine) as served, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVED_KEY", served.token)
+        remote = RemoteEngine(Address(served.url, engine.info.name, "SERVED_KEY"))
+        try:
+            yield remote
+        finally:
+            remote.close()
 
 
 def call(

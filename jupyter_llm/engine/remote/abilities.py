@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -60,15 +60,19 @@ class Abilities:
     """
 
     def __init__(
-        self, host: str, key: str, answer: Callable[[Request, dict[str, Any]], Awaitable[object]]
+        self,
+        host: str,
+        key: str,
+        answer: Callable[[Request, dict[str, Any]], Awaitable[object]],
+        known: Mapping[str, str],
     ) -> None:
         self._host, self._key, self._answer = host, key, answer
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.known: dict[str, str] = {}
+        self.known: dict[str, str] = dict(known)
         """By ability how it is done, or "" where it cannot be."""
         with suppress(ValueError):
             kept = json.loads(_REMEMBERED.get(key) or "{}")
-            self.known = {name: kept[name] for name in WORDS if name in kept}
+            self.known |= {name: kept[name] for name in WORDS if name in kept}
 
     async def means(self, shape: str) -> Means:
         """How an answer comes to be of a shape; `OptionError` if it cannot."""

@@ -31,7 +31,7 @@ class Kind:
     knows, by its names; `think` is the field that turns thinking on and off, if it has one.
     `details` is a path that says more of a model, `n_ctx` its context window where it says nothing.
     One that `is_raw` goes on with a text as it stands; one that `has_parts` tells control tokens
-    from texts that look like them.
+    from texts that look like them. What all of a kind `can` is not tried first.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Kind:
     n_ctx: int = 8192
     is_raw: bool = True
     has_parts: bool = False
+    can: Mapping[str, str] = field(default_factory=dict)
 
 
 _TEMPLATE = "chat_template_kwargs"
@@ -49,7 +50,11 @@ _VLLM = {**_ALL, "repeat_penalty": "repetition_penalty"}
 _STUDIO = {name: name for name in ("top_k", "repeat_penalty")}
 KINDS = (
     Kind("llama-server", "llamacpp", _ALL, _TEMPLATE, "/props", has_parts=True),
-    Kind("jupyter_llm", "jupyter_llm", _VLLM, _TEMPLATE),
+    Kind(
+        *("jupyter_llm", "jupyter_llm", _VLLM, _TEMPLATE, "/props"),
+        has_parts=True,
+        can={"continuing": "message"},
+    ),
     Kind("vLLM", "vllm", _VLLM, _TEMPLATE),
     # It reads 4096 tokens unless told, and puts each text through a template.
     Kind("Ollama", "library", {}, "reasoning_effort", "/api/ps", 4096, is_raw=False),

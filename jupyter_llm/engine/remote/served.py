@@ -83,7 +83,7 @@ class Served:
         self.turns = asyncio.Semaphore(_count(details, "total_slots") or _NUM_PARALLEL)
         build = str(found(details, "build_info") or self.kind.name)
         identity = f"{address.url} {self.model} {_count(entry, 'size')} {build}"
-        self.abilities = Abilities(address.host, identity, self.answer)
+        self.abilities = Abilities(address.host, identity, self.answer, self.kind.can)
         try:
             self.has_tokens = bool(await self._ids("Hello"))
         except ServerError:

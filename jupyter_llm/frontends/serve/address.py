@@ -15,7 +15,7 @@ _CLOCK_S = 2.0  # by so much the start of a process may seem to differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Whereabouts:
     """A server of this user: where OpenAI's protocol begins, its token, and its process.
 
     `notebook` is the path of the one behind it; "" says that there is none, as in a terminal.
@@ -48,18 +48,18 @@ def publish(url: str, token: str, notebook: str = "") -> Path:
     path = folder / f"jupyter-llm-{os.getpid()}.json"
     started_s = psutil.Process().create_time()
     where = {"url": url, "token": token, "notebook": notebook}
-    served = Served(pid=os.getpid(), started_s=started_s, **where)
+    served = Whereabouts(pid=os.getpid(), started_s=started_s, **where)
     with secure_write(str(path)) as file:
         file.write(json.dumps(asdict(served)))
     return path
 
 
-def all_served() -> list[Served]:
+def all_served() -> list[Whereabouts]:
     """The servers of this user, the latest first; what dead ones wrote is removed."""
-    found: list[tuple[float, Served]] = []
+    found: list[tuple[float, Whereabouts]] = []
     for path in Path(jupyter_runtime_dir()).glob("jupyter-llm-*.json"):
         with suppress(OSError, ValueError, TypeError):  # it has just gone, or is no file of ours
-            served = Served(**json.loads(path.read_text(encoding="utf-8")))
+            served = Whereabouts(**json.loads(path.read_text(encoding="utf-8")))
             if served.is_alive:
                 found.append((path.stat().st_mtime, served))
             else:

@@ -47,7 +47,10 @@ def refused(error: Exception) -> Response:
         logger.error("A call could not be answered", exc_info=error)
         return JSONResponse(failure("A bug: the kernel's log has it.", 500), 500)
     status, code = next((s, c) for kind, s, c in _FAILURES if isinstance(error, kind))
-    return JSONResponse(failure(one_line(str(error)), status, code), status)
+    told = failure(one_line(str(error)), status, code)
+    if isinstance(error, errors.ContextOverflowError):  # as llama-server has it
+        told["error"] |= {"n_prompt_tokens": error.num_tokens, "n_ctx": error.n_ctx}
+    return JSONResponse(told, status)
 
 
 async def unless_gone(receive: Receive, work: Coroutine[object, object, T]) -> T:

@@ -146,11 +146,14 @@ class Desk:
 
     @property
     def _served(self) -> list[ModelInfo]:
-        return [one.info for one in self._current.loaded]
+        return [one.info for one in self._current.loaded if not one.info.host]
 
     async def _engine(self, name: str, role: ModelRole) -> Engine:
         """The engine of a model that is served; without a name that which a role goes to."""
         found = self._current.resident_of(role)
+        if found is not None and found.info.host and name in ("", found.info.name):
+            told = f"The model is on {found.info.host}, and only those of this machine are served."
+            raise ModelNotFoundError(name, message=told)
         if found is not None and name in ("", found.info.name):
             return found
         if name in (names := [info.name for info in self._served]):

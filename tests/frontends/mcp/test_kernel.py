@@ -19,7 +19,7 @@ from support.kernel import Kernel, running_kernel
 from support.seal import needs_seal
 from support.waiting import until
 
-from jupyter_llm.frontends.serve.address import Served, all_served
+from jupyter_llm.frontends.serve.address import Whereabouts, all_served
 
 T = TypeVar("T")
 pytestmark = [needs_seal, pytest.mark.slow]
@@ -50,7 +50,7 @@ def kernel(
 
 
 @pytest.fixture
-def served(kernel: Kernel) -> Served:
+def served(kernel: Kernel) -> Whereabouts:
     (served,) = all_served()
     return served
 
@@ -63,7 +63,9 @@ def with_client(program: StdioServerParameters, use: Callable[[Client], Awaitabl
     return asyncio.run(used())
 
 
-def with_served(served: Served, use: Callable[[Client], Awaitable[T]], *, mode: str = "auto") -> T:
+def with_served(
+    served: Whereabouts, use: Callable[[Client], Awaitable[T]], *, mode: str = "auto"
+) -> T:
     async def used() -> T:
         headers = {"Authorization": f"Bearer {served.token}"}
         async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
@@ -82,7 +84,7 @@ async def told_by(client: Client, name: str, **arguments: Any) -> str:
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_agent_reads_and_tries_and_the_notebook_is_as_it_was(
-    kernel: Kernel, served: Served, tmp_path: Path, mode: str
+    kernel: Kernel, served: Whereabouts, tmp_path: Path, mode: str
 ) -> None:
     kernel.execute("rows = [1, 2]\nrows")
     gate = tmp_path / "gate"
@@ -102,7 +104,7 @@ def test_an_agent_reads_and_tries_and_the_notebook_is_as_it_was(
     assert kernel.execute("print(rows)").text == "[1, 2]\n"
 
 
-def test_who_hangs_up_ends_what_is_tried_for_them(kernel: Kernel, served: Served) -> None:
+def test_who_hangs_up_ends_what_is_tried_for_them(kernel: Kernel, served: Whereabouts) -> None:
     process = psutil.Process(int(kernel.execute("import os; print(os.getpid())").text))
 
     async def use(client: Client) -> None:
@@ -117,7 +119,7 @@ def test_who_hangs_up_ends_what_is_tried_for_them(kernel: Kernel, served: Served
     assert kernel.execute("print(6 * 7)").text == "42\n"
 
 
-def test_nobody_gets_in_without_the_token(served: Served) -> None:
+def test_nobody_gets_in_without_the_token(served: Whereabouts) -> None:
     with httpx2.Client() as http:
         told = http.post(f"{served.root}/mcp", json={"method": "tools/list"})
     assert told.status_code == 401
@@ -125,7 +127,7 @@ def test_nobody_gets_in_without_the_token(served: Served) -> None:
 
 
 def test_what_makes_no_sense_is_refused_and_shows_in_no_cell(
-    kernel: Kernel, served: Served, tmp_path: Path
+    kernel: Kernel, served: Whereabouts, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     heard: list[dict[str, Any]] = []
@@ -165,7 +167,7 @@ def test_what_makes_no_sense_is_refused_and_shows_in_no_cell(
 
 
 def test_over_stdio_each_call_finds_the_kernel_there_is(
-    kernel: Kernel, served: Served, tmp_path: Path
+    kernel: Kernel, served: Whereabouts, tmp_path: Path
 ) -> None:
     kernel.execute("price = 3")
 

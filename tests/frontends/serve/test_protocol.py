@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +335,17 @@ def test_what_says_nothing_is_taken(client: OpenAI) -> None:
         "top_k": None,
     }
     client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=1, extra_body=said)
+
+
+def test_what_is_on_another_machine_is_not_served_on(fresh_llm: None) -> None:
+    engine = ScriptedEngine()
+    engine.info = replace(engine.info, host="far.example")
+    with serving(engine) as served, client_of(served) as client:
+        assert list(client.models.list()) == []
+        for name in ("", "scripted"):
+            with pytest.raises(NotFoundError, match=r"on far\.example, and only"):
+                client.chat.completions.create(model=name, messages=HELLO)
+    assert engine.requests == []
 
 
 def test_errors_are_those_that_clients_know(client: OpenAI, served: Serving) -> None:
