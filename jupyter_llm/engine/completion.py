@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -156,11 +155,14 @@ class Completion:
     @property
     def markdown(self) -> str:
         """The text as Markdown: JSON that it had to be is a code block."""
-        if self.provenance is not None and self.provenance.is_constrained:
-            with suppress(ValueError, RecursionError):
-                if isinstance(json.loads(self.text), dict | list):
-                    return f"{JSON_BLOCK}{self.text}\n```"
-        return self.text
+        record = self.provenance
+        is_json = record is not None and record.is_constrained and self.text.startswith(("{", "["))
+        if is_json and self.finish_reason == "stop":  # what was cut off need not be whole
+            try:
+                json.loads(self.text)
+            except (ValueError, RecursionError) as error:
+                is_json = isinstance(error, RecursionError)  # it is, as deep as anybody looks
+        return f"{JSON_BLOCK}{self.text}\n```" if is_json else self.text
 
     @property
     def thought(self) -> str:
