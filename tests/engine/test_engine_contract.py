@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from support.engines import load
+from support.paths import ROOT
 from support.scripted import ScriptedEngine
 from support.scripted_server import serving
-from support.serving import served_here
+from support.serving import llama_server, served_here
 from support.waiting import until
 
 from jupyter_llm.engine.base import Engine, Stream
@@ -30,7 +31,17 @@ from jupyter_llm.errors import (
 HELLO = (Message("user", "Hello there"),)
 
 
-@pytest.fixture(params=["local", "scripted", "remote", "served"])
+LLAMA_SERVER = ROOT / "build" / "peers" / "cmake" / "bin" / "llama-server"
+FAR = pytest.param(
+    "llama-server",
+    marks=[
+        *(pytest.mark.slow, pytest.mark.soak),
+        pytest.mark.skipif(not LLAMA_SERVER.exists(), reason="benchmarks/build_peers.py makes it"),
+    ],
+)
+
+
+@pytest.fixture(params=["local", "scripted", "remote", "served", FAR])
 def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Iterator[Engine]:
     if request.param == "remote":
         with serving() as server:
@@ -38,6 +49,9 @@ def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Iterator[Engine]:
     elif request.param == "served":
         request.getfixturevalue("fresh_llm")
         with served_here(load(tiny_gguf)) as remote:
+            yield remote
+    elif request.param == "llama-server":
+        with llama_server(tiny_gguf, LLAMA_SERVER) as remote:
             yield remote
     else:
         yield load(tiny_gguf) if request.param == "local" else ScriptedEngine()

@@ -30,6 +30,7 @@ Fault = Callable[["_Handler"], None]
 
 EVERYTHING = frozenset({"json", "regex", "lark", "choice", "beginning", "continuing", "logprobs"})
 PROBE = "jupyter-7301"
+_END = {"token": "", "logprob": -3.4e38, "top_logprobs": []}  # as llama-server tells of it
 
 
 class ScriptedServer:
@@ -269,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_chat = "messages" in self.body
         said: dict[str, Any] = {"message": {"content": text}} if is_chat else {"text": text}
         if self.body.get("logprobs") and self._can("logprobs"):
-            said["logprobs"] = {"content": _likely(text)}
+            said["logprobs"] = {"content": [*_likely(text), _END]}
         self.tell({"choices": [{"index": 0, "finish_reason": "stop", **said}]})
 
     def _answer_probe(self) -> None:

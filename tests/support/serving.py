@@ -6,10 +6,12 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from benchmarks.peers import LlamaServer
 from openai import OpenAI
 from support.residents import make_resident
 
@@ -35,6 +37,15 @@ def client_of(served: Serving) -> Iterator[OpenAI]:
     """The official client, which asks nothing twice."""
     with OpenAI(base_url=served.url, api_key=served.token, max_retries=0) as client:
         yield client
+
+
+@contextmanager
+def llama_server(model: Path, binary: Path) -> Iterator[RemoteEngine]:
+    """An engine that another program runs: llama.cpp's own server."""
+    with closing(LlamaServer(model, binary)) as server:
+        remote = RemoteEngine(Address(f"http://127.0.0.1:{server._port}/v1"))
+        with closing(remote):
+            yield remote
 
 
 @contextmanager

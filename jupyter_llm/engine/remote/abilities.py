@@ -116,7 +116,7 @@ class Abilities:
         if ability == "continuing":
             yield (
                 "message",
-                replace(_HELLO, prompt=(_COUNT,), answer_prefix="1, 2, 3, 4, 5, 6,"),
+                replace(_HELLO, prompt=(_COUNT,), answer_prefix=f"{_RARE}: 1, 2, 3, 4, 5, 6,"),
                 {},
             )
             return
@@ -131,6 +131,6 @@ def _shows(choice: object, ability: str) -> bool:
     """Whether an answer is as nobody would give it who cannot do what was asked."""
     text = said(choice)[0].strip()
     if ability == "continuing":
-        return text.startswith("7")
+        return text.startswith(("7", _RARE))  # some tell what was begun, too, unless they stream
     is_free = sum(one.logprob for one in likely(choice)) < _LEAST
     return _RARE in text and (is_free or ability != "scoring")

@@ -19,6 +19,7 @@ OFF = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "ignore_eos": False}
 """What options are where they do nothing, so that a server may as well not have them."""
 
 _BANNED = -100  # the least that OpenAI's protocol has for a token
+_LEAST = -9999.0  # which OpenAI's protocol has for the logarithm of nothing
 _SIGNS = r".^$*+?{}[]\|()/"  # of regular expressions
 _ALL = {name: name for name in OFF}
 
@@ -249,5 +250,5 @@ def _listed(top: object) -> list[dict[str, object]]:
 
 
 def _pair(one: object) -> tuple[str, float]:
-    logprob = at(one, float, "logprob")
-    return sound(at(one, str, "token") or ""), at(one, int, "logprob") or logprob or 0.0
+    logprob = at(one, float, "logprob") or float(at(one, int, "logprob") or 0)
+    return sound(at(one, str, "token") or ""), max(logprob, _LEAST)

@@ -46,6 +46,7 @@ _BYTES_A_TOKEN = 3  # at least, where a server does not count them
 _A_MESSAGE = 8  # tokens around it
 _N_CTX = ("n_ctx", "loaded_context_length", "context_length", "max_model_len", "max_context_length")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in the names of models
+_PATH = re.compile(r"^.*[/\\](?=[^/\\]*\.gguf$)")  # as llama-server calls a model unless told
 # How models fill in the middle: the texts before what is above, below, and theirs.
 _FIM = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
@@ -95,7 +96,8 @@ class Served:
         pairs = [(name, told[name]) for name in DRAWN if isinstance(told.get(name), int | float)]
         pairs += [(name, OFF[name]) for name in DRAWN if name in OFF.keys() - self.kind.takes]
         self.info = ModelInfo(
-            name=f"{self.model}@{address.host}",  # so it is called wherever it is told of
+            # So it is called wherever it is told of; a path there says nothing here.
+            name=f"{_PATH.sub('', self.model)}@{address.host}",
             path=Path(),
             architecture="",
             quantization=str(found(entry, "ftype") or ""),
@@ -187,10 +189,13 @@ class Served:
             raise ServerError(self.info.host, "sent what is no answer of OpenAI's protocol.")
         return choice
 
-    async def scores(self, request: Request, texts: Sequence[str]) -> list[Score]:
+    async def scores(
+        self, request: Request, texts: Sequence[str], *, is_whole: bool = False
+    ) -> list[Score]:
         """How likely each text is behind a prompt: it is let write that and nothing else.
 
-        What is told is how likely each token was before that; the end of the text is not.
+        What is told is how likely each token was before that. The end of a text counts where it
+        `is_whole`, and the server tells of it.
         """
         await self.abilities.need("scoring")
         means = await self.abilities.means("choice")
@@ -199,10 +204,13 @@ class Served:
             params = replace(GREEDY, logprobs=1, max_tokens=len(text.encode()) + 8)
             asked = replace(request, params=params, constraint=OneOf((text,)))
             choice = await self.answer(asked, means.spell(OneOf((sound(text),))))
-            logprobs = tuple(one.logprob for one in likely(choice))
-            if said(choice)[0].strip() != sound(text).strip() or not logprobs:
+            tokens, wanted = likely(choice), sound(text).strip()
+            if said(choice)[0].strip() != wanted or not tokens:
                 raise ServerError(self.info.host, "wrote another text than it was to judge.")
-            return Score(text, logprobs)
+            *before, last = tokens
+            has_end = not last.text or "".join(one.text for one in before).strip() == wanted
+            counted = before if has_end and before and not is_whole else tokens
+            return Score(text, tuple(one.logprob for one in counted))
 
         return list(await asyncio.gather(*map(score, texts)))
 

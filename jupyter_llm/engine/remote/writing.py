@@ -109,7 +109,7 @@ class Writing:
         if isinstance(request.constraint, OneOf):
             texts = request.constraint.texts
             if len(texts) == 1 or await abilities.can("scoring"):
-                await self._choose(texts)
+                await self._choose(texts, is_whole=request.constraint.is_whole)
                 return
             params = replace(request.params, stop=(), max_tokens=max(map(len, texts)) + 8)
             request = replace(request, params=params)  # all of the text is wanted
@@ -131,10 +131,11 @@ class Writing:
             raise served.wire.lost("ended the answer before it was whole.")
         self._settle()
 
-    async def _choose(self, texts: tuple[str, ...]) -> None:
+    async def _choose(self, texts: tuple[str, ...], *, is_whole: bool) -> None:
         """Answer with the likeliest of some texts."""
         asked = replace(self.request, params=replace(self.request.params, logprobs=None))
-        self._choice = choice = Choice(tuple(await self._served.scores(asked, texts)))
+        scores = await self._served.scores(asked, texts, is_whole=is_whole)
+        self._choice = choice = Choice(tuple(scores))
         best = max(choice.scores, key=lambda score: score.logprob)
         self._num_pieces, self._reason = len(best.logprobs), "stop"
         self._put(best.text, "")

@@ -203,11 +203,14 @@ def test_vectors_have_the_length_one() -> None:
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
 
 
-def test_scores_are_those_of_the_texts() -> None:
+def test_scores_are_those_of_the_texts_and_in_a_choice_of_their_ends_too() -> None:
     with serving() as server:
         long, short = server.connect().score("The sky is", [" green", " blue"])
         assert (long.text, long.logprob, short.logprob) == (" green", -6.0, -5.0)
         assert {body["logprobs"] for body in server.answers} == {1}
+        choice = server.connect().submit(request(OneOf(("a", "bc")))).result(30).choice
+        assert choice is not None
+        assert [score.logprob for score in choice.scores] == [-1 - 9999, -2 - 9999]  # their ends
 
 
 def test_the_likeliest_of_some_texts_is_chosen_by_their_log_probabilities() -> None:
