@@ -109,6 +109,7 @@ class Completion:
     `tokens_of` names the model file that the tokens hold for.
     `logprobs` are there if they were asked for, from the token on in which the answer begins; those
     of thoughts are not among them, and where one of some texts is chosen they are its own alone.
+    `ending` is that of the token by which the model ended it, if it did.
     `provenance` records how the text was made, and goes along with it into the notebook; only a
     prompt that was never read has none.
 
@@ -130,6 +131,7 @@ class Completion:
     tokens_of: str | None = field(default=None, repr=False, compare=False)
     reasoning: str = field(default="", repr=False)
     choice: Choice | None = field(default=None, repr=False)
+    ending: TokenLogprob | None = field(default=None, repr=False)
 
     @property
     def message(self) -> Message:

@@ -29,7 +29,7 @@ from jupyter_llm import llm
 from jupyter_llm.frontends.serve.notice import serve
 
 NUM_CLIENTS = 8
-NUM_TOKENS = 128
+NUM_TOKENS = 96
 ROOT = Path(__file__).parents[2]
 LLAMA_SERVER = ROOT / "build" / "peers" / "cmake" / "bin" / "llama-server"
 TOPICS = ("rivers", "bread", "glass", "maps", "bees", "clocks", "tides", "paper")

@@ -733,6 +733,8 @@ class LocalEngine:
         if drawn.token_id is not None:
             bytes_of, marks = self._model.weights.bytes_of, self._model.tokenizer.mark_bytes
             generation.take(drawn.token_id, bytes_of, marks)
+        else:
+            generation.has_ended = True
         sequence = drawn.sequence
         is_last = drawn.token_id is None or generation.num_tokens == len(sequence.completion_ids)
         reason = sequence.finish_reason if is_last else None

@@ -74,6 +74,7 @@ class Generation:
     num_thought: int = 0  # tokens of thoughts
     first_record: int = 0  # the token that the first of the records is of
     answer_start: int = 0  # the first token of the answer
+    has_ended: bool = False  # by a token of the model's
     is_torn: bool = False  # whether the answer begins inside it, or not at all
     _unsent: list[str] = field(default_factory=list)
     _num_sent: int = 0  # of the thoughts
@@ -177,6 +178,7 @@ class Generation:
             tokens_of=self.file_key,
             reasoning=reasoning,
             choice=self.choice,
+            ending=self._ending,
         )
 
     def progress(self) -> Progress:
@@ -233,6 +235,12 @@ class Generation:
             finish_reason=reason,
             constraint=self.request.constraint,
         )
+
+    @property
+    def _ending(self) -> TokenLogprob | None:
+        records = self.records or []
+        is_known = self.has_ended and len(records) > self.num_tokens
+        return records[self.num_tokens] if is_known else None
 
     def _usage(self, num_tokens: int) -> Usage:
         sequence = self.sequence

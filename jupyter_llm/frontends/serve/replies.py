@@ -169,6 +169,8 @@ def _text_logprobs(answered: Answered) -> Json | None:
         return None
     found = (one.logprobs for one in (answered.read, answered.completion) if one is not None)
     tokens = [token for some in found for token in some or ()]
+    if answered.completion is not None and answered.completion.ending is not None:
+        tokens.append(answered.completion.ending)  # as vLLM has it, and whoever counts tokens
     first = [wish.first] if wish.first else []  # of which nothing is known
     texts = [*first, *(token.text for token in tokens)]
     return {

@@ -8,7 +8,8 @@ import pytest
 from support.engines import ask, assert_nothing_leaks, load, submit
 
 from jupyter_llm.engine.constraint import Exactly
-from jupyter_llm.engine.request import RawPrompt, Special
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
 from jupyter_llm.errors import OptionError
 
 TEXT = "the quick brown fox"
@@ -57,6 +58,19 @@ def test_reading_tells_how_likely_each_token_was_and_what_else(tiny_gguf: Path) 
     without = ask(engine, TEXT, constraint=Exactly(written.token_ids), exact=False)
     assert (without.text, without.logprobs) == (written.text, None)
     assert_nothing_leaks(engine)
+
+
+def test_what_ended_an_answer_is_told_with_how_likely_it_was(smollm2: Path) -> None:
+    engine = load(smollm2)
+    params = SamplingParams(temperature=0, max_tokens=60, logprobs=2, exact=False)
+    asked = (Message("user", "Say hello in one word."),)
+    answer = engine.submit(Request(prompt=asked, params=params)).result(60)
+    assert answer.finish_reason == "stop"
+    assert answer.logprobs is not None
+    assert answer.ending is not None
+    assert answer.ending.logprob == answer.ending.top[0][1]
+    assert "".join(token.text for token in answer.logprobs) == answer.text
+    assert ask(engine, asked, 3, logprobs=2, exact=False).ending is None
 
 
 def test_reading_can_be_cancelled_and_needs_room(tiny_gguf: Path) -> None:
