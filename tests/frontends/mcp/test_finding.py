@@ -7,13 +7,13 @@ import pytest
 from jupyter_llm.errors import ServeError
 from jupyter_llm.frontends.cli.serving import _served
 from jupyter_llm.frontends.serve import address
-from jupyter_llm.frontends.serve.address import Served
+from jupyter_llm.frontends.serve.address import Whereabouts
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, *notebooks: str) -> None:
     """Let these be served, the first at port 1."""
     there = [
-        Served(url=f"http://127.0.0.1:{n}/v1", token=f"t{n}", pid=n, started_s=0, notebook=one)
+        Whereabouts(url=f"http://127.0.0.1:{n}/v1", token=f"t{n}", pid=n, started_s=0, notebook=one)
         for n, one in enumerate(notebooks, 1)
     ]
     monkeypatch.setattr(address, "all_served", lambda: there)
@@ -41,5 +41,5 @@ def test_where_nothing_is_served_it_is_said_how(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_is_served_shows_no_token() -> None:
-    served = Served(url="http://127.0.0.1:1/v1", token="hush", pid=1, started_s=0)  # noqa: S106
+    served = Whereabouts(url="http://127.0.0.1:1/v1", token="hush", pid=1, started_s=0)  # noqa: S106
     assert "hush" not in repr(served)
