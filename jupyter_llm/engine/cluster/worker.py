@@ -93,7 +93,7 @@ class ModelPlugin(WorkerPlugin):
         self._streams: dict[RowId, Stream] = {}
         self._stopped: dict[RowId, None] = {}  # as a set that knows what came first
         self.loaded: Future[LocalEngine] = Future()
-        self._is_over = False
+        self._is_over = self._was_damaged = False
         self._begin()
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002  as dask calls it
@@ -201,16 +201,20 @@ class ModelPlugin(WorkerPlugin):
         """Where the model is on this machine: at the path it has elsewhere, or where it is sent."""
         for folder in (self._entry.path.parent, self._store):
             paths = [folder / path.name for path in self.paths]
-            if [_size(path) for path in paths] != self._sizes:
+            sizes = [_size(path) for path in paths]
+            if any(size < whole for size, whole in zip(sizes, self._sizes, strict=True)):
                 continue
-            found = [file_sha256(path, on_progress=lambda _: not self._is_over) for path in paths]
-            if found == self._hashes:
+            if sizes == self._sizes and self._hashes == [
+                file_sha256(path, on_progress=lambda _share: not self._is_over) for path in paths
+            ]:
                 return paths[0]
             if folder == self._store:
                 for path in paths:
                     path.unlink(missing_ok=True)
-                what = f"{self._entry.name} has come to {platform.node()} damaged"
-                raise ModelFileError(paths[0], f"{what}. Ask again to send it anew.")
+                if self._was_damaged:  # else it is sent anew
+                    what = f"{self._entry.name} has come to {platform.node()} damaged, twice"
+                    raise ModelFileError(paths[0], f"{what}. Has the file changed meanwhile?")
+                self._was_damaged = True
         return None
 
     def _checked(self, path: Path) -> EngineOptions:

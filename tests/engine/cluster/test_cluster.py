@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -262,8 +263,11 @@ def test_a_file_that_is_not_there_is_sent_once_to_a_machine_and_checked(
     sent = Path(store) / "jupyter_llm" / file_sha256(tiny_gguf) / tiny_gguf.name
     sent.parent.mkdir(parents=True)
     sent.write_bytes(bytes(tiny_gguf.stat().st_size))  # not what was sent
-    with pytest.raises(ModelFileError, match="damaged"):
-        ClusterEngine(client, entry, OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster_engine, "open_regular", lambda _path: BytesIO(bytes(99_999_999)))
+        with pytest.raises(ModelFileError, match="damaged, twice"):
+            ClusterEngine(client, entry, OPTIONS)
+    sent.write_bytes(bytes(tiny_gguf.stat().st_size))
     steps: list[Step] = []
     engine = ClusterEngine(client, entry, OPTIONS, show=steps.append)
     assert sent.read_bytes() == tiny_gguf.read_bytes()
