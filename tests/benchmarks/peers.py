@@ -56,6 +56,15 @@ class LlamaServer(Contestant):
             self.close()
             raise
 
+    @property
+    def url(self) -> str:
+        """Where it speaks OpenAI's protocol."""
+        return f"http://{LOOPBACK}:{self._port}/v1"
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._process.kill()
+
     def pieces(self, prompt: str, max_tokens: int) -> Iterator[str]:
         body = json.dumps({**self.SAMPLING, "prompt": prompt, "n_predict": max_tokens})
         headers = {"Content-Type": "application/json"}

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from support.engines import load
-from support.paths import ROOT
 from support.scripted import ScriptedEngine
 from support.scripted_server import serving
-from support.serving import llama_server, served_here
+from support.serving import LLAMA_SERVER, llama_server, served_here
 from support.waiting import until
 
 from jupyter_llm.engine.base import Engine, Stream
@@ -31,7 +30,6 @@ from jupyter_llm.errors import (
 HELLO = (Message("user", "Hello there"),)
 
 
-LLAMA_SERVER = ROOT / "build" / "peers" / "cmake" / "bin" / "llama-server"
 FAR = pytest.param(
     "llama-server",
     marks=[
@@ -51,7 +49,7 @@ def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Iterator[Engine]:
         with served_here(load(tiny_gguf)) as remote:
             yield remote
     elif request.param == "llama-server":
-        with llama_server(tiny_gguf, LLAMA_SERVER) as remote:
+        with llama_server(tiny_gguf) as remote:
             yield remote
     else:
         yield load(tiny_gguf) if request.param == "local" else ScriptedEngine()

@@ -13,12 +13,16 @@ from urllib.parse import urlsplit
 import pytest
 from benchmarks.peers import LlamaServer
 from openai import OpenAI
+from support.paths import ROOT
 from support.residents import make_resident
 
 from jupyter_llm import llm
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.frontends.serve.server import Serving
+
+LLAMA_SERVER = ROOT / "build" / "peers" / "cmake" / "bin" / "llama-server"
+"""Made by benchmarks/build_peers.py."""
 
 
 @contextmanager
@@ -40,10 +44,10 @@ def client_of(served: Serving) -> Iterator[OpenAI]:
 
 
 @contextmanager
-def llama_server(model: Path, binary: Path) -> Iterator[RemoteEngine]:
+def llama_server(model: Path) -> Iterator[RemoteEngine]:
     """An engine that another program runs: llama.cpp's own server."""
-    with closing(LlamaServer(model, binary)) as server:
-        remote = RemoteEngine(Address(f"http://127.0.0.1:{server._port}/v1"))
+    with closing(LlamaServer(model, LLAMA_SERVER)) as server:
+        remote = RemoteEngine(Address(server.url))
         with closing(remote):
             yield remote
 

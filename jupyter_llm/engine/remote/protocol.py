@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
@@ -21,11 +22,12 @@ OFF = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "ignore_eos": False}
 _BANNED = -100  # the least that OpenAI's protocol has for a token
 _LEAST = -9999.0  # which OpenAI's protocol has for the logarithm of nothing
 _SIGNS = r".^$*+?{}[]\|()/"  # of regular expressions
+_QUOTED = re.compile(r'\s*("(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*)')  # without half an escape
 _ALL = {name: name for name in OFF}
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ServerKind:
     """A kind of server, with what it has beside OpenAI's protocol.
 
     `owner` is who its models belong to by its own word. `takes` are the options of ours that it
@@ -50,18 +52,18 @@ _TEMPLATE = "chat_template_kwargs"
 _VLLM = {**_ALL, "repeat_penalty": "repetition_penalty"}
 _STUDIO = {name: name for name in ("top_k", "repeat_penalty")}
 KINDS = (
-    Kind("llama-server", "llamacpp", _ALL, _TEMPLATE, "/props", has_parts=True),
-    Kind(
+    ServerKind("llama-server", "llamacpp", _ALL, _TEMPLATE, "/props", has_parts=True),
+    ServerKind(
         *("jupyter_llm", "jupyter_llm", _VLLM, _TEMPLATE, "/props"),
         has_parts=True,
         can={"continuing": "message"},
     ),
-    Kind("vLLM", "vllm", _VLLM, _TEMPLATE),
+    ServerKind("vLLM", "vllm", _VLLM, _TEMPLATE),
     # It reads 4096 tokens unless told, and puts each text through a template.
-    Kind("Ollama", "library", {}, "reasoning_effort", "/api/ps", 4096, is_raw=False),
-    Kind("LM Studio", "organization_owner", _STUDIO, details="/api/v0/models"),
+    ServerKind("Ollama", "library", {}, "reasoning_effort", "/api/ps", 4096, is_raw=False),
+    ServerKind("LM Studio", "organization_owner", _STUDIO, details="/api/v0/models"),
 )
-PLAIN = Kind("OpenAI's protocol")
+PLAIN = ServerKind("OpenAI's protocol")
 """Of a server that is none of these nothing more is known."""
 
 
@@ -76,12 +78,17 @@ class Means:
     spell: Callable[[Any], dict[str, Any]]
     is_quoted: bool = False
 
-    def text_of(self, answer: str) -> str:
-        """The text that an answer stands for; `ValueError` if it is none."""
-        text = json.loads(answer) if self.is_quoted else answer
+    def text_of(self, answer: str, *, is_cut: bool = False) -> str:
+        """The text that an answer stands for, as far as it is written; `ValueError` if none is."""
+        if not self.is_quoted:
+            return answer
+        if is_cut:
+            begun = _QUOTED.match(answer)
+            answer = f'{begun[1]}"' if begun else '""'
+        text = json.loads(answer)
         if not isinstance(text, str):
             raise ValueError(text)  # noqa: TRY004  as what is no JSON at all
-        return text
+        return sound(text)
 
 
 def _schema(schema: object) -> dict[str, Any]:
@@ -153,7 +160,7 @@ def messages_of(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def body_of(
-    request: Request, model: str, kind: Kind, host: str, prompt: str | Sequence[int] = ""
+    request: Request, model: str, kind: ServerKind, host: str, prompt: str | Sequence[int] = ""
 ) -> tuple[str, dict[str, Any]]:
     """The path and what is sent there for a request; raw text goes as `prompt`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -198,13 +198,16 @@ class Writing:
         if params.think is False and any(self._thoughts):
             raise OptionError(f"{host} lets this model think, though it was told not to.")
         self._served.may_think = self._served.may_think or any(self._thoughts)
-        if means is not None and means.is_quoted and self._reason == "stop":
-            try:
-                self._texts = [means.text_of("".join(self._texts))]
-            except ValueError:
-                raise self._served.wire.lost("did not keep to the shape of the answer.") from None
-        if self._is_held:
-            self.feed.put(Chunk("".join(self._texts), "".join(self._thoughts)))
+        text, constraint = "".join(self._texts), self.request.constraint
+        with suppress(ValueError):
+            if means is not None:
+                text = means.text_of(text, is_cut=self._reason != "stop")
+            if not isinstance(constraint, OneOf) or text in constraint.texts:
+                if self._is_held:
+                    self._texts = [text]
+                    self.feed.put(Chunk(text, "".join(self._thoughts)))
+                return
+        raise self._served.wire.lost("did not keep to the shape of the answer.")
 
     def completion(self, reason: FinishReason) -> Completion:
         """What there is; safe from any thread, since lists only grow."""

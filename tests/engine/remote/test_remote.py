@@ -17,6 +17,7 @@ from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly, Gramm
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
+from jupyter_llm.engine.remote.protocol import MEANS
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request
 from jupyter_llm.errors import JupyterLLMError, OptionError, ServerError
 from jupyter_llm.structured.batch import run_batch
@@ -302,6 +303,31 @@ def test_a_choice_by_a_schema_is_read_as_its_text_and_shown_whole() -> None:
         assert [chunk.text for chunk in stream] == ["no"]
         assert stream.result().choice is None
         assert engine.abilities == {"choice": "enum", "scoring": ""}
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        *(('"ab', "ab"), ('"a\\u00e', "a"), ('"a\\"b\\', 'a"b'), ('"ab"', "ab"), ("", "")),
+        *((' "ż', "ż"), ('"a\\ud83d', "a\ufffd")),
+    ],
+)
+def test_a_text_that_was_cut_as_json_has_it_is_read_as_far_as_it_goes(
+    written: str, text: str
+) -> None:
+    assert MEANS["regex"][-1].text_of(written, is_cut=True) == text
+
+
+def test_a_choice_that_is_none_of_its_texts_is_no_answer() -> None:
+    can = EVERYTHING - {"choice"} | {"enum"}
+    told = '{"choices": [{"delta": {"content": "\\"y"}, "finish_reason": "length"}]}'
+    with serving(
+        can=can, owner="somebody", faults=[cut(end=f"data: {told}\n\n".encode())] * 5
+    ) as server:
+        stream = server.connect().submit(request(OneOf(("yes", "no"))))
+        with pytest.raises(ServerError, match="did not keep to the shape"):
+            stream.result(30)
+        assert len(server.answers) == 5
 
 
 def test_raw_text_is_refused_by_a_server_that_makes_a_chat_of_it() -> None:
