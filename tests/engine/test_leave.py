@@ -127,6 +127,7 @@ class TestNames:
     def test_a_name_of_a_server_is_listed_and_has_no_file(self, capsys: Any) -> None:
         llm.alias("gpu", URL, model="qwen3")
         assert "**gpu** on gpu.example:8000" in typed("models")
+        assert words_at(f" /use {URL} mo", ()) == ("mo", ["role=", "model=", "api_key_env="])
         assert main(["remove", "gpu", "--yes"]) == 2
         assert "'gpu' is a model of a server: it has no file" in capsys.readouterr().err
         llm.alias("gpu", None)

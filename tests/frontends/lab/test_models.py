@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from support.front_end import Json
 from support.lab_page import LabPage
+from support.servers import ScriptedServers
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
+from jupyter_llm.engine.remote import engine as remote
 from jupyter_llm.frontends.comm import models
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.prompt.commands import Call, suggestions
@@ -43,6 +45,21 @@ def test_the_models_are_listed_and_which_is_loaded_that_one_first(
     first, *others = here(page)
     assert (first["name"], first["roles"]) == ("other", ["chat"])
     assert not any(model["roles"] for model in others)
+
+
+def test_a_name_of_a_servers_model_is_listed_with_where_text_goes_and_chosen_like_any_other(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "RemoteEngine", ScriptedServers())
+    llm.alias("gpu", "http://gpu.example/v1", model="qwen3")
+    page = open_page()
+    assert {"name": "gpu", "note": "text is sent to gpu.example", "roles": []} in here(page)
+    assert page.answer("use-model", model="gpu", role="chat")["type"] == "done"
+    assert here(page)[0] == {
+        "name": "gpu",
+        "note": "text is sent to gpu.example",
+        "roles": ["chat"],
+    }
 
 
 def test_a_choice_that_prompts_do_not_heed_says_so(
