@@ -254,9 +254,12 @@ class CurrentEngine:
     ) -> Engine:
         try:
             from jupyter_llm.engine.cluster.engine import ClusterEngine
+            from jupyter_llm.engine.cluster.worker import check_client
         except ModuleNotFoundError as error:
             wanted = "%pip install 'jupyter-llm[cluster]'"
             raise OptionError(f"client= needs {error.name}, which is not here: {wanted}") from None
+        if host := check_client(client):
+            self._check_remote(host)
         with self._locked(show):
             entry, options = self._chosen(model, role)
         entry = _with_file(entry)
@@ -482,6 +485,9 @@ class CurrentEngine:
         self._allows_remote = is_allowed
         if not is_allowed:
             self._end([one for one in self._residents if one.local is None])
+            for cluster in self._clustered:
+                if cluster.host:
+                    cluster.close()
 
     def free_alone(self) -> FreeMemory:
         """What would be free if all models went: what another one may take."""
@@ -665,7 +671,7 @@ class CurrentEngine:
         """Make the engine of a server's model a resident one, unless text may go to none."""
         from jupyter_llm.engine.remote.engine import RemoteEngine
 
-        self._check_remote(address)
+        self._check_remote(address.host)
         if (found := self._find(address)) is None:
             with showing(show) as tell:
                 tell(Step(f"Asking {address.host} what it can"))
@@ -673,19 +679,19 @@ class CurrentEngine:
             self._residents = (*self._alive, found)
             for told in (found.touch, self._activity_watchers.tell):
                 found.engine.watch(told)
-            self._check_remote(address)  # while it was asked it may have been forbidden
+            self._check_remote(address.host)  # while it was asked it may have been forbidden
             found.engine.hold_background(is_held=self.is_background_held)
             self._wait_for_idleness()
             self._watchers.tell()
         found.touch()
         return found.engine
 
-    def _check_remote(self, address: Address) -> None:
+    def _check_remote(self, host: str) -> None:
         """Refuse to send text where that is forbidden, and end what is there."""
         if not self._allows_remote:
             self.allows_remote = False
             raise NotAllowedError(
-                f"Nothing is sent to {address.host}: `LLMMagics.allow_remote` is False. "
+                f"Nothing is sent to {host}: `LLMMagics.allow_remote` is False. "
                 "`%llm /use NAME` takes a model of this machine."
             )
 

@@ -115,7 +115,8 @@ class ClusterEngine:
         *,
         show: ShowProgress | None = None,
     ) -> None:
-        worker.check_client(client)
+        self.host = worker.check_client(client)
+        """Where the cluster is, and nothing if on this machine alone."""
         self._client = client
         self._entry, self._options = entry, options
         self._id, self._numbers = uuid4().hex, count()

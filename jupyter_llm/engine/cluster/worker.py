@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
+from distributed.comm import get_address_host, parse_address
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.files import open_to_fill
@@ -254,8 +255,11 @@ def _outcome(stream: Stream) -> Completion | JupyterLLMError:
     return error if is_its_own else stream.future.result()  # type: ignore[return-value]
 
 
-def check_client(client: object) -> None:
-    """Refuse what is no client of a cluster, or one that cannot be waited for."""
+def check_client(client: object) -> str:
+    """The host of a cluster that is not this machine's own, and else nothing.
+
+    Refuses what is no client, or one that cannot be waited for.
+    """
     if not isinstance(client, Client):
         kind = type(client).__name__
         raise OptionError(f"client= is a Client of dask.distributed, not a {kind}.")
@@ -263,6 +267,10 @@ def check_client(client: object) -> None:
         raise OptionError("client= is a Client that was not made with asynchronous=True.")
     if client.status != "running":
         raise OptionError(f"The client is {client.status}. Make a new one: Client(…).")
+    kind, _ = parse_address(client.scheduler.address)
+    host = str(get_address_host(client.scheduler.address))
+    is_here = kind == "inproc" or host in ("localhost", "::1") or host.startswith("127.")
+    return "" if is_here else host
 
 
 # What a client calls on workers, by `Client.run` or as a task. Values go along as bytes: dask would

@@ -31,6 +31,7 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.cluster import engine as cluster_engine
+from jupyter_llm.engine.cluster import worker
 from jupyter_llm.engine.cluster.engine import ClusterEngine
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
@@ -39,6 +40,7 @@ from jupyter_llm.errors import (
     ContextOverflowError,
     EngineClosedError,
     ModelFileError,
+    NotAllowedError,
     NotEnoughMemoryError,
     OptionError,
 )
@@ -309,6 +311,25 @@ def test_what_is_no_good_client_is_refused(
     gone.close()
     with pytest.raises(OptionError, match="The client is closed"):
         ask(client=gone)
+
+
+def test_nothing_goes_to_a_cluster_elsewhere_where_that_is_forbidden(
+    client: Client, tiny_gguf: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = partial(llm.map, ["a"], TEMPLATE, model=str(tiny_gguf), client=client, keep=False)
+    monkeypatch.setattr(llm.current, "_allows_remote", False)
+    assert ask(**SHORT)  # on this machine
+    monkeypatch.setattr(worker, "get_address_host", lambda _address: "10.1.2.3")
+    log.write_text("")
+    with pytest.raises(NotAllowedError, match=r"Nothing is sent to 10\.1\.2\.3"):
+        ask(**SHORT)
+    assert not computed(log)
+    monkeypatch.setattr(llm.current, "_allows_remote", True)
+    with opened(client, tiny_gguf, n_ctx=256) as engine:
+        monkeypatch.setattr(llm.current, "_clustered", [engine])
+        llm.current.allows_remote = False
+        assert engine.is_closed
+    llm.current.allows_remote = True
 
 
 def test_without_dask_it_is_said_what_to_install(
