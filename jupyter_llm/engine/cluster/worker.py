@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
-from distributed.comm import get_address_host, parse_address
+from distributed.comm.addressing import get_address_host, parse_address
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.files import open_to_fill
@@ -267,8 +267,8 @@ def check_client(client: object) -> str:
         raise OptionError("client= is a Client that was not made with asynchronous=True.")
     if client.status != "running":
         raise OptionError(f"The client is {client.status}. Make a new one: Client(…).")
-    kind, _ = parse_address(client.scheduler.address)
-    host = str(get_address_host(client.scheduler.address))
+    address = str(getattr(client.scheduler, "address", ""))
+    kind, host = parse_address(address)[0], str(get_address_host(address))
     is_here = kind == "inproc" or host in ("localhost", "::1") or host.startswith("127.")
     return "" if is_here else host
 
