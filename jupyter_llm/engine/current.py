@@ -320,6 +320,8 @@ class CurrentEngine:
         if (address := server_of(model, options)) is not None:
             options = {}  # they are a part of it
         check_names(options, EngineOptions, "a loading option")
+        if allow and model is not None:
+            raise OptionError("allow=True is for what pyproject.toml names; give no model with it.")
         if role not in (roles := list(ROLE_WORDS)):
             hint = nearest(str(role), roles, f"There are: {', '.join(roles)}.")
             raise OptionError(f"{role!r:.60} is not what a model can be used for. {hint}")

@@ -187,7 +187,9 @@ def _field_requests(
     """What tells how likely some fields of an object's text are, given what may stand in each.
 
     Where there are no such values the field is a number, and only the one that was written counts.
+    It is spelled as we do it, since servers have layouts of their own.
     """
+    text = json.dumps(json.loads(text), ensure_ascii=False) if fields else ""
     asked, end = {}, 1
     while fields and text.startswith('"', end):  # {"name": value, "name": value}
         name, colon = _JSON.raw_decode(text, end)

@@ -17,7 +17,13 @@ from jupyter_llm.common.tables import count_of, duration
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt
-from jupyter_llm.errors import EngineClosedError, JupyterLLMError, ModelFileError, OptionError
+from jupyter_llm.errors import (
+    EngineClosedError,
+    JupyterLLMError,
+    ModelFileError,
+    OptionError,
+    ServerError,
+)
 from jupyter_llm.structured import kept
 from jupyter_llm.structured.asking import (
     PromptOptions,
@@ -63,6 +69,7 @@ _MOST_ROWS = 10_000  # that are put in order at a time
 _MOST_CHARS = 8 << 20  # of their prompts
 _MOST_KNOWN = 100_000  # prompts of which is known that they were asked
 _FATAL = (EngineClosedError, ModelFileError)  # no other row would be answered
+_NO_SERVER = (0, 401, 403, 404)  # nor by one that is gone, or lets nobody in
 
 
 @dataclass(slots=True, eq=False)
@@ -102,7 +109,7 @@ class _Column:
 
         Raises
         ------
-        PromptInterrupted, EngineClosedError, ModelFileError
+        PromptInterrupted, EngineClosedError, ModelFileError, ServerError
             What is done by then is in `cells`, and kept.
         """
         from jupyter_llm.models.fingerprint import FileState
@@ -187,6 +194,8 @@ class _Column:
 
     def _settle(self, same: _Open, outcome: Completion | JupyterLLMError) -> Stream | None:
         """Take in what a request came to, and return what is to be known of it yet."""
+        if isinstance(outcome, ServerError) and outcome.status in _NO_SERVER:
+            raise outcome
         if isinstance(outcome, _FATAL):
             raise outcome
         if self.cells[same.rows[0]] is not None:  # it is told once more

@@ -190,6 +190,16 @@ class TestProjects:
         with pytest.raises(NotAllowedError):
             llm("Hi")
 
+    def test_leave_is_for_what_the_project_names_and_no_other_model(
+        self, servers: ScriptedServers, folder: Path
+    ) -> None:
+        put(folder, LINE)
+        with pytest.raises(OptionError, match="give no model with it"):
+            llm.use("evil", allow=True)
+        with pytest.raises(NotAllowedError):
+            llm("Hi")
+        assert not servers.addresses
+
     def test_what_the_user_names_needs_no_leave_of_a_project(
         self, servers: ScriptedServers, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -331,7 +341,7 @@ class TestSent:
         monkeypatch.setitem(sys.modules, "keyring", keyring)
         with serving(["Yes."], key="sk-rosebud") as server:
             line = f"%llm /use {server.url} model=scripted api_key_env="
-            refused = run(shell, f"{line}NO_KEY", raises=OptionError)
+            refused = run(shell, f"{line}NO_KEY", raises=ServerError)
             told = [str(refused.error), run(shell, f"{line}RB_KEY").text]
             cell = run(shell, "%llm Hi")
             told += [*cell.seen, str(llm.status()), repr(llm.current._choices)]

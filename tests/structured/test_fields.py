@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from contextlib import closing
@@ -74,6 +75,18 @@ def engine(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> Judge:
     engine = Judge([TEXT])
     monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
     return engine
+
+
+@pytest.mark.parametrize("layout", [{"separators": (",", ":")}, {"indent": 2}])
+def test_how_a_server_sets_out_its_json_does_not_matter(
+    engine: Judge, layout: dict[str, Any]
+) -> None:
+    ours = llm("Tell.", schema=Review).probabilities
+    laid_out = Judge([json.dumps(json.loads(TEXT), **layout)])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(llm.current, "get", lambda *_args, **_options: laid_out)
+        assert llm("Tell.", schema=Review).probabilities == ours
+    assert laid_out.requests[1:] == engine.requests[1:]
 
 
 def test_each_choice_bool_and_number_of_an_object_has_a_probability(engine: Judge) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from jupyter_llm.errors import OptionError
+from jupyter_llm.errors import OptionError, ServerError
 
 _PORTS = {"http": 80, "https": 443}
-_HERE = ("localhost", "127.0.0.1", "::1")
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")  # as no key looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Address:
         if not isinstance(self.model, str):
             raise OptionError(f"model must be the name of a model, not {self.model!r:.60}.")
         env: Any = self.api_key_env
-        if env is not None and not (isinstance(env, str) and env.isidentifier()):  # maybe the key
+        if env is not None and not (isinstance(env, str) and _VARIABLE.fullmatch(env)):
             raise OptionError("api_key_env is the name of an environment variable, such as MY_KEY.")
         sound = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
         object.__setattr__(self, "url", sound)
@@ -78,18 +80,23 @@ class Address:
     @property
     def is_here(self) -> bool:
         """Whether the server runs on this machine."""
-        return urlsplit(self.url).hostname in _HERE
+        name = str(urlsplit(self.url).hostname)
+        with suppress(ValueError):
+            return ip_address(name).is_loopback
+        return name == "localhost"
 
     def key(self) -> str | None:
-        """The server's key as it is now; `OptionError` says what to set."""
+        """The server's key as it is now; `ServerError` says what to set."""
         if self.api_key_env is None:
             return None
         key = (os.environ.get(self.api_key_env) or _in_keyring(self.api_key_env)).strip()
         if not key or not key.isascii() or not key.isprintable():
-            raise OptionError(
-                f"{self.host} is asked with the key in the environment variable or the keyring's "
-                f"entry {self.api_key_env}, and there is {'no sound key' if key else 'nothing'} in "
-                f"it. Set it: os.environ[{self.api_key_env!r}] = getpass()."
+            raise ServerError(
+                self.host,
+                "is asked with the key in the environment variable or the keyring's entry "
+                f"{self.api_key_env}, and there is {'no sound key' if key else 'nothing'} in it. "
+                f"Set it: os.environ[{self.api_key_env!r}] = getpass().",
+                status=401,
             )
         return key
 

@@ -206,7 +206,8 @@ class Served:
             choice = await self.answer(asked, means.spell(OneOf((sound(text),))))
             tokens, wanted = likely(choice), sound(text).strip()
             if said(choice)[0].strip() != wanted or not tokens:
-                raise ServerError(self.info.host, "wrote another text than it was to judge.")
+                told = "wrote another text than it was to judge."
+                raise ServerError(self.info.host, told, status=200)
             *before, last = tokens
             has_end = not last.text or "".join(one.text for one in before).strip() == wanted
             counted = before if has_end and before and not is_whole else tokens

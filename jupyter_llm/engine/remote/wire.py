@@ -28,7 +28,6 @@ from jupyter_llm.errors import (
     EngineClosedError,
     JupyterLLMError,
     MissingLibraryError,
-    OptionError,
     ServerError,
 )
 
@@ -80,17 +79,22 @@ class Wire:
         address.key()  # before anything begins
         self._openai, self.address, self._silence_s = openai, address, silence_s
         self._open_at_s = 0.0  # when the server wants to be asked again
-        self._client = openai.AsyncOpenAI(
-            base_url=address.url,
-            api_key="-",  # what is sent is put there by `_dress`
-            max_retries=0,
-            timeout=openai.Timeout(silence_s, connect=_CONNECT_S),
-            http_client=openai.DefaultAsyncHttpxClient(
-                follow_redirects=False,  # text goes where the user said, and nowhere else
-                trust_env=not address.is_here,  # no proxy stands before this machine
-                event_hooks={"request": [self._dress]},
-            ),
-        )
+        try:
+            self._client = openai.AsyncOpenAI(
+                base_url=address.url,
+                api_key="-",  # what is sent is put there by `_dress`
+                max_retries=0,
+                timeout=openai.Timeout(silence_s, connect=_CONNECT_S),
+                http_client=openai.DefaultAsyncHttpxClient(
+                    follow_redirects=False,  # text goes where the user said, and nowhere else
+                    # No proxy stands before this machine, and none reads what is sent in clear.
+                    trust_env=address.url.startswith("https:") and not address.is_here,
+                    event_hooks={"request": [self._dress]},
+                ),
+            )
+        except Exception as error:  # noqa: BLE001  they raise what they like
+            said = f"cannot be asked with this machine's proxy or certificates: {error}"
+            raise ServerError(address.host, one_line(said)) from None
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
         self._lock = threading.Lock()  # what is begun comes before the end
@@ -166,15 +170,16 @@ class Wire:
             try:
                 return await attempt()
             except Fault as fault:
-                if not fault.may_pass or number >= tries or is_shown():
-                    raise fault.error from None
-                pause_s = min(_FIRST_PAUSE_S * 2 ** (number - 1), _MOST_PAUSE_S)
-                pause_s *= 1 - random.random() / 4  # noqa: S311  so that not all come at once
-                if fault.pause_s is not None:  # all others wait as long
-                    pause_s = fault.pause_s
-                    self._open_at_s = time.monotonic() + pause_s
-                logger.debug("%s Again in %.1f s", fault, pause_s)
-                await asyncio.sleep(pause_s)
+                error, may_pass, told_s = fault.error, fault.may_pass, fault.pause_s
+            if not may_pass or number >= tries or is_shown():
+                raise error  # without what it comes of, which holds the key
+            pause_s = min(_FIRST_PAUSE_S * 2 ** (number - 1), _MOST_PAUSE_S)
+            pause_s *= 1 - random.random() / 4  # noqa: S311  so that not all come at once
+            if told_s is not None:  # all others wait as long
+                pause_s = told_s
+                self._open_at_s = time.monotonic() + pause_s
+            logger.debug("%s Again in %.1f s", error, pause_s)
+            await asyncio.sleep(pause_s)
         raise AssertionError
 
     def close(self) -> None:
@@ -187,9 +192,9 @@ class Wire:
             self.is_closed = True
         self._thread.join(_CLOSE_TIMEOUT_S)
 
-    def lost(self, reason: str) -> Fault:
-        """The fault of an answer that did not come, or not to its end."""
-        return Fault(ServerError(self.address.host, reason), may_pass=True)
+    def lost(self, reason: str, *, status: int = 0) -> Fault:
+        """The fault of an answer that did not come, or not as it should."""
+        return Fault(ServerError(self.address.host, reason, status=status), may_pass=True)
 
     def _run(self) -> None:
         run_the_model_here()
@@ -239,7 +244,8 @@ class Wire:
                 raise Fault(ServerError(host, said)) from None
             raise self.lost(f"cannot be reached, or was lost: {said.rstrip('.')}.") from None
         except openai.APIError as error:  # in the midst of an answer
-            raise self.lost(f"broke the answer off: {self._said(error.body)}.") from None
+            said = f"broke the answer off: {self._said(error.body)}."
+            raise self.lost(said, status=200) from None
         except ValueError:
             raise self.lost("sent what is none of OpenAI's protocol.") from None
 
@@ -277,7 +283,7 @@ class Wire:
 
     def _clean(self, text: str) -> str:
         """A server's words, short and without the key, which some repeat."""
-        with suppress(OptionError):
+        with suppress(ServerError):
             if key := self.address.key():
                 text = text.replace(key, "…")
         text = one_line(text)

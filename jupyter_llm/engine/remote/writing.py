@@ -27,7 +27,13 @@ from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Priority, raw_text
 from jupyter_llm.engine.stream import StreamFeed
 from jupyter_llm.engine.thinking import Thinking
-from jupyter_llm.errors import EmptyPromptError, EngineError, JupyterLLMError, OptionError
+from jupyter_llm.errors import (
+    EmptyPromptError,
+    EngineError,
+    JupyterLLMError,
+    OptionError,
+    ServerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,8 +163,11 @@ class Writing:
             thought += more
             self._num_thoughts += bool(more and not text)
         self._put(text, thought)
-        if reason := at(choice, str, "finish_reason"):
-            self._reason = "length" if reason == "length" else "stop"
+        if (reason := at(choice, str, "finish_reason")) in ("stop", "length"):
+            self._reason = "stop" if reason == "stop" else "length"
+        elif reason:  # content_filter, abort and the like
+            host = self._served.info.host
+            raise ServerError(host, f"ended the answer early: {reason!r:.60}.", status=200)
 
     def _put(self, text: str, thought: str) -> None:
         if not (text or thought):
@@ -207,7 +216,7 @@ class Writing:
                     self._texts = [text]
                     self.feed.put(Chunk(text, "".join(self._thoughts)))
                 return
-        raise self._served.wire.lost("did not keep to the shape of the answer.")
+        raise self._served.wire.lost("did not keep to the shape of the answer.", status=200)
 
     def completion(self, reason: FinishReason) -> Completion:
         """What there is; safe from any thread, since lists only grow."""

@@ -23,6 +23,7 @@ from support.scripted_server import (
 )
 from support.waiting import until
 
+from jupyter_llm import llm
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
@@ -178,6 +179,40 @@ def test_a_server_that_is_not_there_is_named() -> None:
     assert caught.value.status == 0
 
 
+ENVIRONMENTS = {
+    "a bad proxy": ("HTTPS_PROXY", "gopher://127.0.0.1:9"),
+    "a proxy without its package": ("HTTPS_PROXY", "socks5://127.0.0.1:9"),
+    "no certificates": ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_what_is_wrong_in_the_environment_is_one_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ServerError, match=r"^gpu\.example cannot be (asked|reached)"):
+        RemoteEngine(Address("https://gpu.example/v1"))
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+def test_no_proxy_reads_what_is_sent_in_clear(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as proxy:
+        monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+        with pytest.raises(ServerError, match="cannot be reached"):
+            RemoteEngine(Address("http://gpu.invalid:1/v1", "scripted"))
+
+
+def test_a_column_ends_with_its_server_and_keeps_what_is_done() -> None:
+    with serving(faults=[slow(0)] * 3 + [status(401)] * 99) as server:
+        engine = server.connect()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(llm.current, "get", lambda *_args, **_options: engine)
+            with pytest.raises(ServerError, match="asks for a key"):
+                llm.map([f"row {n}" for n in range(500)], "Turn: {{item}}")
+        assert len(server.answers) < 50
+
+
 def test_a_model_that_is_not_there_is_named_with_the_nearest() -> None:
     with serving() as server:
         with pytest.raises(ServerError, match=r"has no model 'scriptde'\. Did you mean scripted\?"):
@@ -195,7 +230,7 @@ def test_a_wrong_key_is_told_by_its_name_alone(
         with pytest.raises(ServerError, match="refuses the key in A_KEY") as caught:
             server.connect(api_key_env="A_KEY")
         assert caught.value.status == 401
-        assert caught.value.__cause__ is None
+        assert caught.value.__cause__ is caught.value.__context__ is None  # they hold the key
         monkeypatch.setenv("A_KEY", " right\n")
         assert submit(server.connect(api_key_env="A_KEY")).result(30).text
     assert "not-the-right-one" not in f"{caught.value} {caught.value.args} {caplog.text}"

@@ -65,7 +65,7 @@ def test_what_is_no_address_or_holds_a_secret_is_refused_without_telling_it(url:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["sk-123456", "", "a b", 7])
+@pytest.mark.parametrize("name", ["sk-123456", "gsk_123456", "", "a b", 7])
 def test_the_name_of_a_variable_is_no_key(name: Any) -> None:
     with pytest.raises(OptionError, match="name of an environment variable") as caught:
         Address("http://host/v1", api_key_env=name)
@@ -79,7 +79,7 @@ def test_a_key_that_is_none_is_asked_for_by_its_name(
     monkeypatch.delenv("A_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("A_KEY", value)
-    with pytest.raises(OptionError, match="A_KEY") as caught:
+    with pytest.raises(ServerError, match="A_KEY") as caught:
         RemoteEngine(Address("http://127.0.0.1:9/v1", api_key_env="A_KEY"))
     assert value is None or not value.strip() or value not in str(caught.value)
 
@@ -165,6 +165,15 @@ def test_halves_of_characters_are_none() -> None:
     told = r'data: {"choices": [{"delta": {"content": "a\ud83db"}, "finish_reason": "stop"}]}'
     with serving(faults=[cut(end=f"{told}\n\n".encode())]) as server:
         assert server.connect().submit(request()).result(30).text == "a�b"
+
+
+def test_an_answer_that_was_ended_early_says_why() -> None:
+    told = b'data: {"choices": [{"delta": {}, "finish_reason": "content_filter"}]}\n\n'
+    with serving(faults=[cut("one ", end=told)]) as server:
+        stream = server.connect().submit(request())
+        with pytest.raises(ServerError, match="ended the answer early: 'content_filter'"):
+            stream.result(30)
+        assert stream.written == "one "
 
 
 def test_a_server_that_does_not_end_is_ended() -> None:
@@ -273,6 +282,19 @@ def test_what_a_server_can_is_asked_once_and_written_down() -> None:
         engine.submit(request(SCHEMA)).result(30)
         assert engine.abilities == {"json": "response_format"}
         assert _num_probes(server) == 1
+
+
+def test_a_key_that_is_gone_is_not_taken_for_what_a_server_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("A_KEY", "right")
+    with serving(['{"a": 1}'], key="right") as server:
+        engine = server.connect(api_key_env="A_KEY")
+        monkeypatch.delenv("A_KEY")
+        with pytest.raises(ServerError, match="there is nothing in it"):
+            engine.submit(request(SCHEMA)).result(30)
+        monkeypatch.setenv("A_KEY", "right")
+        assert engine.submit(request(SCHEMA)).result(30).text == '{"a": 1}'
 
 
 def test_what_it_cannot_is_asked_again_by_the_next_engine_only() -> None:
