@@ -20,6 +20,7 @@ from jupyter_llm.engine.completion import (
 from jupyter_llm.engine.constraint import OneOf, free_part
 from jupyter_llm.engine.local.detokenizer import Detokenizer
 from jupyter_llm.engine.repetition import loop_start
+from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import StreamFeed
 from jupyter_llm.engine.tokens import TokenLogprob
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 # A reader that wakes up for every token takes the time of the next one where cores are few.
 _CHUNK_S = 0.02
+_GUEST_CHUNK_S = 0.06  # each goes through a socket, too, on a thread that this one waits for
 _LOOK_EVERY = 16  # tokens: whether the text has begun to repeat itself
 
 
@@ -99,7 +101,8 @@ class Generation:
             mark = b"" if thinking.is_closed else mark_bytes.get(token_id, b"")
             self._put(self.detokenizer.feed(data or mark))
             self._note_thought(thinking, data)
-        if self.last_s - self._sent_s >= _CHUNK_S:
+        is_guest = self.request.priority is Priority.GUEST
+        if self.last_s - self._sent_s >= (_GUEST_CHUNK_S if is_guest else _CHUNK_S):
             self._send()
         params = self.request.params
         if self.num_tokens % _LOOK_EVERY == 0 and not (params.may_repeat or params.ignore_eos):
