@@ -137,7 +137,7 @@ class Status:
         sampling = info.sampling.described(self.asked)
         if info.host:
             return [
-                ("model", info.name),
+                ("model", f"`{info.name}`"),  # else it would be taken for a mail address
                 *beside,
                 ("text is sent to", f"{info.host}: prompts, what goes along, code at the cursor"),
                 ("context window", window),

@@ -282,10 +282,14 @@ def cut_off(completion: Completion, *, has_options: bool = True) -> str:
 
 def remarks(completion: Completion, *, has_options: bool = True, says_end: bool = True) -> str:
     """What is to be said below any answer: where its prompt was sent, and why it ended early."""
-    record = completion.provenance
-    host = record.model.host if record is not None else ""
-    ended = cut_off(completion, has_options=has_options) if says_end else ""
-    return "; ".join(filter(None, (host and f"sent to {host}", ended)))
+    record, told = completion.provenance, []
+    if record is not None and record.model.host:
+        told.append(f"sent to {record.model.host}")
+        if completion.choice is not None or completion.logprobs:
+            told.append("its probabilities are approximate")
+    if says_end and (ended := cut_off(completion, has_options=has_options)):
+        told.append(ended)
+    return "; ".join(told)
 
 
 def watch(stream: Stream, view: View) -> Completion:

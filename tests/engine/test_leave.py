@@ -487,11 +487,13 @@ class TestWords:
     ) -> None:
         run(shell, f"%llm /use {LINE}")
         assert "| text is sent to | gpu.example:8000: prompts," in run(shell, "%llm /status").text
-        servers.engines[0].replies.extend(["Yes.", "x = 1", "It is one.", "No."])
+        servers.engines[0].replies.extend(["Yes.", "x = 1", "It is one.", "good", "No."])
         assert run(shell, "%llm Is it?").text.endswith("*sent to gpu.example:8000*")
         assert "sent to gpu.example:8000" in run(shell, "%llm -f code One?").text
         run(shell, "x = 1", store_history=True)
         assert run(shell, "%llm /explain").text.endswith("*sent to gpu.example:8000*")
+        told = run(shell, "%llm --choices good,bad Tone?").text
+        assert "sent to gpu.example:8000; its probabilities are approximate" in told
         answer = llm("Sure?")
         assert answer.provenance is not None
         assert answer.provenance.to_json()["model"]["host"] == "gpu.example:8000"
