@@ -123,7 +123,7 @@ def test_a_choice_agrees_with_reading_each_text_and_its_end_alone(
 
 @pytest.mark.soak
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_choice_agrees_with_brute_force_on_200_prompts(smollm2: Path) -> None:
     with closing():
         engine = load(smollm2, checkpoints=False, n_threads=2)
