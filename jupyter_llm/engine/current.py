@@ -488,7 +488,7 @@ class CurrentEngine:
         if not is_allowed:
             self._end([one for one in self._residents if one.local is None])
             for cluster in self._clustered:
-                if cluster.host:
+                if cluster.info.host:
                     cluster.close()
 
     def free_alone(self) -> FreeMemory:

@@ -213,14 +213,20 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 def _of_dask(items: Any, item: str) -> Rows:
     """The rows of a Dask frame, column or bag, of which one partition after another is read."""
+    from dask.base import get_scheduler
+
     if (kind := type(items).__name__) not in ("DataFrame", "Series", "Bag"):
         raise OptionError(f"Of Dask a frame, a column or a bag is wanted, not a {kind}.")
     indexes: list[Any] = []
 
     def here(parts: Any) -> Iterator[Any]:
         indexes.clear()
-        for part in parts.to_delayed():
-            rows = part.compute()
+        left = parts.to_delayed()[::-1]
+        client: Any = getattr(get_scheduler(), "__self__", None)
+        if is_there := hasattr(client, "compute"):
+            left = client.compute(left)  # at once, or each makes anew what they share
+        while left:  # what is not read yet stays there
+            rows = left.pop().result() if is_there else left.pop().compute()
             is_framed = hasattr(rows, "iloc")
             rows = rows if is_framed else list(rows)
             indexes.append(rows.index if is_framed else range(len(rows)))

@@ -14,7 +14,9 @@ import dask.dataframe as dd
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from dask.delayed import delayed
+from support.clusters import started
 from support.row_engine import RowEngine
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
@@ -85,6 +87,22 @@ def test_one_partition_is_here_at_a_time(engine: RowEngine) -> None:
     assert list(llm.map(items, "Turn {{text}}", limit=2).compute()) == ["0", "1"]
     assert len(alive) <= 13
     assert len(engine.answered) == 12
+
+
+def test_what_partitions_share_is_computed_once_on_a_cluster(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+
+    def make(part: pd.DataFrame) -> pd.DataFrame:
+        with made.open("a") as log:
+            log.write("made " * len(part))
+        return part
+
+    items = dd.from_pandas(frame(), npartitions=3).map_partitions(make, meta=frame().iloc[:0])
+    with started(tmp_path, n_workers=1, processes=False) as client:
+        told = llm.map(items.shuffle("other"), "{{text}}")
+        assert sorted(plain(told)) == sorted(str(n) for n in range(10))
+        assert made.read_text() == "made " * 10
+        until(lambda: not client.futures)  # nothing stays on the cluster
 
 
 def test_a_filter_keeps_rows_where_they_are(engine: RowEngine) -> None:

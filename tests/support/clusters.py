@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed import Client, LocalCluster, Scheduler, Worker, WorkerPlugin
 
 from jupyter_llm.engine.cluster.worker import ModelPlugin
 from jupyter_llm.engine.request import Request
@@ -62,8 +63,40 @@ def scratch_of(dask_worker: Worker) -> str:
     return str(Path(dask_worker.local_directory).parent)
 
 
+def registered(dask_scheduler: Scheduler) -> list[str]:
+    """What the scheduler gives to all workers, now and later."""
+    return list(dask_scheduler.worker_plugins)
+
+
+async def unload(name: str, dask_worker: Worker) -> None:
+    await dask_worker.plugin_remove(name=name)
+
+
+async def replace_by(name: str, plugin: ModelPlugin, dask_worker: Worker) -> None:
+    await dask_worker.plugin_add(plugin, name)
+    await asyncio.wrap_future(plugin.loaded)
+
+
 def plugins_of(dask_worker: Worker) -> list[str]:
     return list(dask_worker.plugins)
+
+
+def hide_package(dask_worker: Worker) -> None:
+    """Let a worker be as one without this package."""
+    sys.modules["hidden"] = sys.modules[ModelPlugin.__module__]
+    sys.modules[ModelPlugin.__module__] = None  # type: ignore[assignment]
+
+
+def show_package(dask_worker: Worker) -> None:
+    if "hidden" in sys.modules:
+        sys.modules[ModelPlugin.__module__] = sys.modules.pop("hidden")
+
+
+def pass_for_forgotten(dask_worker: Worker) -> None:
+    """Let the time be over after which a model goes that nobody looks at."""
+    for plugin in dask_worker.plugins.values():
+        for timer in plugin.users.values() if isinstance(plugin, ModelPlugin) else ():
+            timer._callback(*timer._args)  # type: ignore[attr-defined]
 
 
 async def break_models(dask_worker: Worker) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import math
 import pickle
 import threading
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Prompt, Request
     from jupyter_llm.models.discover import ModelEntry
 
+logger = logging.getLogger(__name__)
+
 _GROUP = 8  # requests a task: what is lost with a worker is few, and what a task costs is shared
 _ROOM = 4  # groups that a worker has at once: more than its model works on
 _LEAST_AHEAD = 256  # requests that a column hands over at once
@@ -50,6 +54,7 @@ _NUM_EMBEDDED = 64  # texts a task
 _PIECE = 8 << 20  # bytes of a file that are sent at a time
 _GATHER_S = 0.01  # while requests of one group come together
 _LOOK_S = 1.0  # between two looks at the workers, while there is something to do
+_REST_S = 60.0  # else
 _UNLOADED = "The model is not on the cluster any more. Ask again to load it."
 
 
@@ -88,6 +93,7 @@ class _Group:
 
     rows: list[_Row]
     address: str = ""
+    task: Any = None
 
 
 class ClusterEngine:
@@ -102,9 +108,9 @@ class ClusterEngine:
     Raises
     ------
     OptionError
-        The client is no good, or the workers have another version of this package, or none.
+        The client is no good.
     JupyterLLMError
-        No worker can load the model: why the first one cannot.
+        No worker is of use: why the first one is not. Of one among others that are a warning tells.
     """
 
     def __init__(
@@ -115,8 +121,7 @@ class ClusterEngine:
         *,
         show: ShowProgress | None = None,
     ) -> None:
-        self.host = worker.check_client(client)
-        """Where the cluster is, and nothing if on this machine alone."""
+        host = worker.check_client(client)
         self._client = client
         self._entry, self._options = entry, options
         self._id, self._numbers = uuid4().hex, count()
@@ -125,15 +130,19 @@ class ClusterEngine:
         self._groups: set[_Group] = set()
         self._to_stop: list[RowId] = []
         self._ready: dict[str, ModelInfo] = {}  # by the worker's address
+        self._said: set[str] = set()
+        self._telling = threading.Lock()  # workers that the model is needed, or not any more
         self._is_closed = False
         self._work: Work = "idle"
         self._watchers = Watchers()
         self._sending = Chore(self._send, "jupyter-llm-cluster-send")
         self._looking = Chore(self._look_after, "jupyter-llm-cluster-look")
         self._stopping = Chore(self._stop, "jupyter-llm-cluster-stop")
+        self._staying = Chore(self._stay, "jupyter-llm-cluster-stay")
         with showing(show) as tell:
             self._open(tell)
-        self._info = replace(next(iter(self._ready.values())), path=entry.path)
+        self._info = replace(next(iter(self._ready.values())), path=entry.path, host=host)
+        self._staying.ask()
 
     def _open(self, tell: ShowProgress) -> None:
         def on_progress(share: float) -> bool:
@@ -142,6 +151,7 @@ class ClusterEngine:
 
         self._plugin = ModelPlugin(self._entry, self._options, on_progress)
         self._name = self._plugin.name
+        atexit.register(self.close)  # or the workers would have it for some minutes more
         try:
             while not self._ready:
                 places = self._look()
@@ -245,19 +255,22 @@ class ClusterEngine:
         """What a worker's engine does at this moment, and how much all have to do."""
         status: EngineStatus = self._ask("status")
         num_running = sum(len(group.rows) for group in list(self._groups))
-        return replace(status, num_running=num_running, num_waiting=len(self._waiting))
+        num_waiting = sum(not row.is_cancelled for row in list(self._waiting))
+        return replace(status, num_running=num_running, num_waiting=num_waiting)
 
     def close(self) -> None:
-        """Cancel everything and free the model on all workers. May be called twice."""
+        """Cancel everything and free the model where nobody else needs it. May be called twice."""
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
         self._end_all(EngineClosedError(_UNLOADED))
-        for chore in (self._sending, self._looking, self._stopping):
+        for chore in (self._sending, self._looking, self._stopping, self._staying):
             chore.close()
-        with suppress(Exception):  # the cluster may have gone before
-            self._client.unregister_worker_plugin(self._name)
+        atexit.unregister(self.close)
+        if self._client.status == "running":  # or nobody would answer
+            with suppress(EngineClosedError), self._telling:
+                self._run(worker.leave, self._name, self._id)
         self._watchers.tell()
 
     # -- how it comes about ------------------------------------------------------------------------
@@ -277,19 +290,27 @@ class ClusterEngine:
 
         Raises what `__init__` does.
         """
-        found = self._run(worker.look, self._name)
-        for address, one in found.items():
-            if isinstance(one, ImportError) or (isinstance(one, str) and one != __version__):
-                has = f"jupyter_llm {one}" if isinstance(one, str) else "no jupyter_llm"
-                install = f"Install jupyter-llm=={__version__} where the workers run."
-                raise OptionError(f"The worker {address} has {has}. {install}")
-        if __version__ in found.values():  # it knows nothing of the model (any more)
-            with _reached():
-                self._client.register_plugin(self._plugin, self._name)
-        places = {at: one for at, one in found.items() if isinstance(one, Deployed)}
-        ready = {at: one.info for at, one in places.items() if one.info is not None}
+        groups = list(self._groups)
+        with self._telling:
+            self._check_open()  # or the model would stay
+            sent = self._name, self._id, pickle.dumps(self._plugin)
+            found = self._run(worker.look, __version__, *sent)
+        for group in groups:
+            if group.address not in found and group.task is not None:  # that worker has died
+                self._end(group, None)
+                with _reached():
+                    self._client.cancel(group.task)
+        troubles = {at: self._trouble(one) for at, one in found.items()}
+        errors = {at: error for at, error in troubles.items() if error is not None}
+        places = {at: found[at] for at in found.keys() - errors if isinstance(found[at], Deployed)}
         with self._lock:
-            self._ready = ready
+            self._ready = {at: one.info for at, one in places.items() if one.info is not None}
+        for address, error in errors.items():
+            if not places:
+                raise error
+            if (said := f"The worker {address} is not used: {error}") not in self._said:
+                self._said.add(said)
+                logger.warning("%s", said)
         wanted: dict[tuple[int, int], dict[str, str]] = {}
         for address, place in places.items():
             if place.wanted is not None:
@@ -303,10 +324,19 @@ class ClusterEngine:
             except OSError as error:
                 raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
             self._run(worker.tell, self._name, "receive", *piece, workers=list(stores.values()))
-        errors = [place.error for place in places.values() if place.error is not None]
-        if errors and len(errors) == len(places):
-            raise errors[0]
         return list(places.values())
+
+    def _trouble(self, found: object) -> JupyterLLMError | None:
+        """Why a worker is of no use; None where it is, or has only gone."""
+        if found is None or type(found) is Exception:  # as dask says that it cannot be read there
+            install = f"Install jupyter-llm=={__version__} where the workers run."
+            return OptionError(f"It has no jupyter_llm {__version__}. {install}")
+        if not isinstance(found, Deployed) or found.info is None:
+            return found.error if isinstance(found, Deployed) else None
+        n_ctx = self._plugin.n_ctx = self._plugin.n_ctx or found.info.n_ctx  # as the first one has
+        if found.info.n_ctx == n_ctx:
+            return None
+        return OptionError(f"It has n_ctx={found.info.n_ctx}, others {n_ctx}. Say n_ctx=… for all.")
 
     def _look_after(self) -> tuple[float, bool]:
         """Keep what is known of the workers up to date while there is something to do."""
@@ -319,12 +349,17 @@ class ClusterEngine:
         is_sending = any(place.wanted is not None for place in places)
         return 0.0 if is_sending else _LOOK_S, bool(self._groups or self._waiting)
 
+    def _stay(self) -> tuple[float, bool]:
+        """Let the workers know that somebody needs the model still."""
+        self._looking.ask()
+        return _REST_S, not self.is_closed
+
     def _send(self) -> tuple[float, bool]:
         while (group := self._next_group()) is not None:
             rows = [(row.id, row.request) for row in group.rows]
             try:
-                task = self._task("answer", (rows,), {}, [group.address])
-                task.add_done_callback(partial(self._take, group))
+                group.task = self._task("answer", (rows,), {}, [group.address])
+                group.task.add_done_callback(partial(self._take, group))
             except EngineClosedError as error:
                 self._end(group, [error] * len(rows))
         self._note_work()
@@ -333,6 +368,8 @@ class ClusterEngine:
     def _next_group(self) -> _Group | None:
         """The next requests for the worker that has the fewest, if one has room."""
         with self._lock:
+            while self._waiting and self._waiting[0].is_cancelled:
+                self._waiting.popleft()
             load = dict.fromkeys(self._ready, 0)
             for group in self._groups:
                 if group.address in load:
@@ -341,23 +378,28 @@ class ClusterEngine:
             if not free or not self._waiting:
                 return None
             size = min(_GROUP, math.ceil(len(self._waiting) / len(free)))
-            rows = [self._waiting.popleft() for _ in range(size)]
-            for row in rows:
-                row.is_sent = True
-            group = _Group(rows, min(free, key=lambda address: load[address]))
+            group = _Group(self._taken(size), min(free, key=lambda address: load[address]))
             self._groups.add(group)
             return group
+
+    def _taken(self, size: int) -> list[_Row]:
+        """So many of the rows that wait, which do so no more, without the cancelled ones."""
+        taken = [self._waiting.popleft() for _ in range(size)]
+        rows = [row for row in taken if not row.is_cancelled]
+        for row in rows:
+            row.is_sent = True
+        return rows
 
     def _task(
         self, method: str, values: Sequence[Any], more: dict[str, Any], addresses: list[str]
     ) -> Any:
-        """Let a worker do something; any other does it, too, if that one has gone."""
+        """Let a worker do something; any other does it, too, if that one has gone, but no rows."""
         with _reached():
             return self._client.submit(
                 worker.ask,
                 *(self._name, method, pickle.dumps((values, more))),
                 workers=addresses or None,
-                allow_other_workers=bool(addresses),
+                allow_other_workers=bool(addresses) and method != "answer",
                 pure=False,
             )
 
@@ -379,6 +421,8 @@ class ClusterEngine:
             if outcomes is None:
                 self._ready.pop(group.address, None)  # until somebody looks again
                 left = [row for row in group.rows if not row.is_cancelled]
+                for row in left:
+                    row.is_sent = False
                 self._waiting.extendleft(reversed(left))
                 group.rows = [row for row in group.rows if row.is_cancelled]
                 outcomes = [row.snapshot() for row in group.rows]
@@ -387,8 +431,7 @@ class ClusterEngine:
 
     def _end_all(self, error: JupyterLLMError) -> None:
         with self._lock:
-            self._groups.add(_Group(list(self._waiting)))
-            self._waiting.clear()
+            self._groups.add(_Group(self._taken(len(self._waiting))))
             groups = list(self._groups)
         for group in groups:
             self._end(group, [error] * len(group.rows))
@@ -397,15 +440,13 @@ class ClusterEngine:
     def _cancel(self, row: _Row) -> None:
         with self._lock:
             row.is_cancelled = True
-            is_waiting = row in self._waiting
-            if is_waiting:
-                self._waiting.remove(row)
-            else:
+            if row.is_sent:
                 self._to_stop.append(row.id)
-        if is_waiting:
-            row.feed.finish(row.snapshot())
-        else:
+        if row.is_sent:
             self._stopping.ask()
+        else:
+            row.feed.finish(row.snapshot())
+            self._sending.ask()  # which notes what is left
 
     def _stop(self) -> tuple[float, bool]:
         with self._lock:

@@ -17,7 +17,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 from distributed.comm.addressing import get_address_host, parse_address
@@ -52,6 +52,7 @@ RowId = tuple[str, int]
 """What a request goes by on its way: the engine it was asked of, and its number there."""
 
 _MOST_STOPPED = 100_000  # requests that may be on their way still
+_ALONE_S = 300.0  # before the model of a user goes who does not look any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +73,10 @@ class Deployed:
 class ModelPlugin(WorkerPlugin):
     """Holds a model on a worker: found by its path, or else sent, and checked in both cases."""
 
-    idempotent = True  # one model is loaded once, for all that use the cluster
-
     def __init__(
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
-        self._entry = entry
+        self._entry, self.n_ctx = entry, 0  # until a worker has shown how much there is room for
         # Of rows nothing is read again, and how many threads there are is for dask to say.
         self._options = replace(options, checkpoints=False, n_threads=None)
         self.paths = parts_of(entry.path)
@@ -91,14 +90,17 @@ class ModelPlugin(WorkerPlugin):
         self._worker = worker
         scratch = Path(worker.local_directory).parent  # that all workers of a machine have
         self._store = scratch / "jupyter_llm" / self._hashes[0]
+        self.users: dict[str, object] = {}  # who looks at it, and the timers that end that
         self._streams: dict[RowId, Stream] = {}
         self._stopped: dict[RowId, None] = {}  # as a set that knows what came first
         self.loaded: Future[LocalEngine] = Future()
         self._is_over = self._was_damaged = False
         self._begin()
 
-    async def teardown(self, worker: Worker) -> None:  # noqa: ARG002  as dask calls it
+    async def teardown(self, worker: Worker) -> None:
         """Free the model's memory."""
+        for timer in self.users.values():
+            worker.loop.remove_timeout(timer)
         self._is_over = True
         self._fail(EngineClosedError("The model was unloaded from the cluster."))
         if self.loaded.exception() is None:
@@ -111,6 +113,13 @@ class ModelPlugin(WorkerPlugin):
     def _fail(self, error: JupyterLLMError) -> None:
         with suppress(InvalidStateError):
             self.loaded.set_exception(error)
+
+    def note(self, user: str) -> None:
+        """Stay for somebody, as long as that is done again in time."""
+        loop = self._worker.loop
+        if user in self.users:
+            loop.remove_timeout(self.users[user])
+        self.users[user] = loop.call_later(_ALONE_S, leave, self.name, user, self._worker)
 
     @property
     def deployed(self) -> Deployed:
@@ -225,7 +234,8 @@ class ModelPlugin(WorkerPlugin):
         from jupyter_llm.engine.local.memory import plan_load
         from jupyter_llm.engine.local.resident import free_beside
 
-        options = replace(self._options, n_threads=self._worker.state.nthreads)
+        n_ctx, n_threads = self.n_ctx or self._options.n_ctx, self._worker.state.nthreads
+        options = replace(self._options, n_ctx=n_ctx, n_threads=n_threads)
         memory = self._worker.memory_manager
         if not (limit := memory.memory_limit):
             return options
@@ -277,10 +287,24 @@ def check_client(client: object) -> str:
 # look for its own keys in texts.
 
 
-def look(name: str, dask_worker: Worker) -> Deployed | str:
-    """How far a worker is with a model; the version of this package if it knows nothing of it."""
-    plugin = dask_worker.plugins.get(name)
-    return plugin.deployed if isinstance(plugin, ModelPlugin) else __version__
+async def look(
+    version: str, name: str, user: str, plugin: bytes, dask_worker: Worker
+) -> Deployed | None:
+    """How far a worker is with a model that somebody needs; None with another version of us."""
+    if version != __version__:
+        return None
+    if name not in dask_worker.plugins:
+        await dask_worker.plugin_add(plugin, name)
+    found = cast("ModelPlugin", dask_worker.plugins[name])
+    found.note(user)
+    return found.deployed
+
+
+async def leave(name: str, user: str, dask_worker: Worker) -> None:
+    """Free the memory of a model that somebody needs no more, if nobody else does."""
+    plugin: Any = dask_worker.plugins.get(name)
+    if plugin is not None and plugin.users.pop(user, None) is not None and not plugin.users:
+        await dask_worker.plugin_remove(name=name)
 
 
 async def tell(name: str, method: str, *values: Any, dask_worker: Worker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,10 +20,16 @@ from support.clusters import (
     RowLog,
     break_models,
     computed,
+    hide_package,
     kill_one,
+    pass_for_forgotten,
     plugins_of,
+    registered,
+    replace_by,
     scratch_of,
+    show_package,
     started,
+    unload,
 )
 from support.engines import load
 from support.interrupts import interrupt_main
@@ -33,6 +40,7 @@ from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.cluster import engine as cluster_engine
 from jupyter_llm.engine.cluster import worker
 from jupyter_llm.engine.cluster.engine import ClusterEngine
+from jupyter_llm.engine.cluster.worker import ModelPlugin
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -194,6 +202,7 @@ def test_one_request_is_cancelled_alone(client: Client, tiny_gguf: Path) -> None
         for stream in held:
             stream.cancel()
         assert {stream.result(60).finish_reason for stream in held} == {"cancelled"}
+        assert engine.status().num_waiting == 0
         until(lambda: engine.work == "idle")
 
 
@@ -232,16 +241,88 @@ def survive(client: Client, model: Path, log: Path, *, num_rows: int, kills: lis
     until(lambda: len(client.scheduler_info()["workers"]) == 2)
 
 
-def test_a_model_that_was_unloaded_by_somebody_is_loaded_again(
+def holders(client: Client, engine: ClusterEngine) -> int:
+    """How many workers hold the model."""
+    return sum(engine._name in names for names in client.run(plugins_of).values())
+
+
+def test_a_model_stays_on_the_workers_while_somebody_needs_it(
     client: Client, tiny_gguf: Path
 ) -> None:
     with opened(client, tiny_gguf) as engine, opened(client, tiny_gguf) as other:
-        until(lambda: is_ready(engine, 2))
+        until(lambda: is_ready(engine, 2) and is_ready(other, 2))
         other.close()
+        assert holders(client, engine) == 2
+        client.run(unload, engine._name)
         assert engine.submit(asked("a", max_tokens=2)).result(60).finish_reason == "length"
         engine.close()
+        assert holders(client, engine) == 0
         with pytest.raises(EngineClosedError):
             engine.submit(asked("a"))
+
+
+KERNEL = """
+import sys
+from pathlib import Path
+from distributed import Client
+from jupyter_llm.engine.cluster.engine import ClusterEngine
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.models.discover import find_model
+client = Client(sys.argv[1])
+engine = ClusterEngine(client, find_model(Path(sys.argv[2])), EngineOptions(n_ctx=768))
+print(engine._name, *client.run(lambda dask_worker: list(dask_worker.plugins)).values())
+"""
+
+
+def test_a_kernel_that_ends_leaves_no_model_behind(client: Client, tiny_gguf: Path) -> None:
+    """Neither on the workers nor with the scheduler, which would give it to all that come."""
+    assert client.cluster is not None
+    call = [sys.executable, "-c", KERNEL, client.cluster.scheduler_address, str(tiny_gguf)]
+    name, _, told = subprocess.run(
+        call, check=True, capture_output=True, text=True
+    ).stdout.partition(" [")
+    assert name in told
+    assert not [one for names in client.run(plugins_of).values() for one in names if one == name]
+    with opened(client, tiny_gguf) as engine:  # and one that was killed
+        until(lambda: is_ready(engine, 2))
+        assert engine._name not in client.run_on_scheduler(registered)
+        engine._looking.close()
+        client.run(pass_for_forgotten)
+        until(lambda: holders(client, engine) == 0)
+
+
+def test_a_worker_that_cannot_have_the_model_is_named_and_the_others_go_on(
+    client: Client, tiny_gguf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = client.scheduler_info()["workers"]
+    with opened(client, tiny_gguf) as engine:
+        until(lambda: is_ready(engine, 2))
+        try:
+            client.run(hide_package, workers=[bad])
+            assert is_ready(engine, 1)
+            streams = [engine.submit(asked(str(n), max_tokens=2)) for n in range(40)]
+            assert {stream.result(60).finish_reason for stream in streams} == {"length"}
+            client.run(hide_package, workers=[good])
+            with pytest.raises(OptionError, match="no jupyter_llm"):
+                engine._look()
+        finally:
+            client.run(show_package)
+    (said,) = [text for text in caplog.messages if "is not used" in text]
+    assert bad in said
+    assert "Install jupyter-llm==" in said
+
+
+def test_all_workers_have_the_same_window(client: Client, tiny_gguf: Path) -> None:
+    """Or a row would fail by where it comes to."""
+    with opened(client, tiny_gguf, n_ctx=1024) as engine:
+        until(lambda: is_ready(engine, 2))
+        small = ModelPlugin(find_model(tiny_gguf), OPTIONS, lambda _: True)
+        (at, *_) = client.scheduler_info()["workers"]
+        client.run(replace_by, engine._name, small, workers=[at])
+        assert is_ready(engine, 1)
+        assert at not in engine._ready
+        client.run(unload, engine._name, workers=[at])
+        until(lambda: is_ready(engine, 2))
 
 
 def test_a_model_that_has_failed_on_a_worker_is_loaded_there_again(
@@ -313,18 +394,22 @@ def test_what_is_no_good_client_is_refused(
         ask(client=gone)
 
 
-def test_nothing_goes_to_a_cluster_elsewhere_where_that_is_forbidden(
+def test_rows_go_to_a_cluster_elsewhere_only_where_that_is_allowed_and_told(
     client: Client, tiny_gguf: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = partial(llm.map, ["a"], TEMPLATE, model=str(tiny_gguf), client=client, keep=False)
     monkeypatch.setattr(llm.current, "_allows_remote", False)
     assert ask(**SHORT)  # on this machine
+    llm.unload()
     monkeypatch.setattr(worker, "get_address_host", lambda _address: "10.1.2.3")
     log.write_text("")
     with pytest.raises(NotAllowedError, match=r"Nothing is sent to 10\.1\.2\.3"):
         ask(**SHORT)
     assert not computed(log)
     monkeypatch.setattr(llm.current, "_allows_remote", True)
+    steps: list[Step] = []
+    ask(show_progress=steps.append, **SHORT)
+    assert "sent to 10.1.2.3" in steps[-1].text
     with opened(client, tiny_gguf, n_ctx=256) as engine:
         monkeypatch.setattr(llm.current, "_clustered", [engine])
         llm.current.allows_remote = False
