@@ -552,7 +552,7 @@ class LLM:
             show,
             is_private=not is_kept,
             show_progress=show_progress,
-            tries=Tries.here(is_allowed=is_allowed, show_progress=show_progress),
+            tries=Tries.here(self.timeline, is_allowed=is_allowed, show_progress=show_progress),
             former=former,
         )
         return asking.task(self.timeline, self.last_error)
@@ -652,7 +652,8 @@ class LLM:
         from jupyter_llm.tasks.write import write_in_chat
 
         asked = Asked(prompt=prompt, model=model, params=sampling_params(sampling))
-        tries = Tries.here(is_allowed=self.tries_drafts if try_drafts is None else try_drafts)
+        is_allowed = self.tries_drafts if try_drafts is None else try_drafts
+        tries = Tries.here(self.timeline, is_allowed=is_allowed)
         chat = self.chats.get()
         return write_in_chat(chat, asked, namespace=user_namespace(), tries=tries)[0]
 

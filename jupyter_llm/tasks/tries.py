@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.notebook.cells.shell import current_shell
+from jupyter_llm.notebook.sealed.hidden import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.notebook.cells.timeline import Timeline
     from jupyter_llm.notebook.sealed.seen import Seen
 
 TIMEOUT_S = 5.0
@@ -27,25 +29,23 @@ BUSY = "a cell is running"
 class Tries:
     """What code is tried with: the variables of the notebook, as they are at this moment.
 
-    Nothing here changes them, or anything else. Without `is_allowed` no code runs.
+    Nothing here changes them, or anything else. Without `is_allowed` no code runs. It
+    does not find what is `hidden`.
     """
 
     namespace: Mapping[str, Any] = field(default_factory=dict, repr=False)
     shell: Any = field(default=None, repr=False)
     show_progress: ShowProgress | None = field(default=None, repr=False)
     is_allowed: bool = True
+    hidden: Hidden = field(default_factory=Hidden, repr=False)
     _seen: dict[tuple[str, ...], Seen] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def here(cls, *, is_allowed: bool, show_progress: ShowProgress | None = None) -> Tries:
-        """Tries with the shell of this process."""
-        shell = current_shell()
-        return cls(
-            namespace=shell.user_ns if shell is not None else {},
-            shell=shell,
-            show_progress=show_progress,
-            is_allowed=is_allowed,
-        )
+    def here(cls, timeline: Timeline, **how: Any) -> Tries:
+        """Tries with the shell of this process, without the cells that are hidden now."""
+        shell, hidden = current_shell(), Hidden(timeline.snapshot().hidden)
+        names = shell.user_ns if shell is not None else {}
+        return cls(namespace=names, shell=shell, hidden=hidden, **how)
 
     def seen(
         self,
@@ -88,6 +88,7 @@ class Tries:
                 sources,
                 self.namespace,
                 shell=self.shell,
+                hidden=self.hidden,
                 timeout_s=timeout_s,
                 look=look,
                 tick=tick,

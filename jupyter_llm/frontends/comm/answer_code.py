@@ -125,7 +125,7 @@ class AnswerCode(Part):
                 asked = prompt if len(cells) == 1 else ""  # of several, none need use all it names
                 request, sources = Request(prompt=asked), tuple(cells.values())
                 whole = CodeAnswer(completion=completion, cells=sources, request=request)
-                tries = Tries.here(is_allowed=True, show_progress=give_way)
+                tries = Tries.here(self._chat.timeline, is_allowed=True, show_progress=give_way)
                 judge = Judge(names=user_namespace(), tries=tries, asked=asked)
                 found = [(now, one) for one in judge.each(whole)]
                 if all(one.seen is None or one.seen != untried(BUSY) for _, one in found):

@@ -79,11 +79,12 @@ def write_code(
 ) -> Completion:
     """Answer a prompt with cells of code."""
     namespace = user_namespace()
+    tries = Tries.here(chat.timeline, is_allowed=not options.no_try, show_progress=view.progress)
     answer, sent = write_in_chat(
         chat,
         asked,
         namespace=namespace,
-        tries=Tries.here(is_allowed=not options.no_try, show_progress=view.progress),
+        tries=tries,
         show=lambda stream: watch(stream, view),
         show_progress=view.progress,
     )

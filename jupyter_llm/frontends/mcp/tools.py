@@ -7,9 +7,8 @@ The first line of each is what a person reads of it, and all of it what an agent
 
 from __future__ import annotations
 
-import os
-import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
@@ -22,11 +21,11 @@ from jupyter_llm.notebook.cells.rendering import cell_name, render_cell
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.failures.report import failure_text
+from jupyter_llm.notebook.sealed.hidden import Hidden
 from jupyter_llm.notebook.values.guard import asking_nobody
 from jupyter_llm.notebook.values.peek import is_library_module
 from jupyter_llm.notebook.values.redaction import redact_mixed, scrub, without_known
-from jupyter_llm.notebook.values.secrets import concealed_in, is_secret, looks_secret
-from jupyter_llm.notebook.values.summaries import headline, summarize, tells_data
+from jupyter_llm.notebook.values.summaries import headline, summarize
 from jupyter_llm.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 _SOURCE_CHARS, _OUTPUT_CHARS = 1500, 750  # of a cell among others
 _CELL_CHARS, _VALUE_CHARS, _FOUND_CHARS, _LINE_CHARS = 20_000, 4000, 600, 160
 _MAX_VARIABLES, _MAX_FOUND = 500, 30
-# How IPython keeps what all cells were and showed, the hidden ones among them.
-_HISTORY = re.compile(r"\b(?:In|Out|_[io]h|_i+|_i?\d+|history_manager)\b")
 
 
 def list_cells(
@@ -122,20 +119,17 @@ def try_code(
 
     It runs in a sealed copy of the kernel, which is thrown away: it can change no variable and no
     file, start no process and reach no network. Told are what it printed, the value of its last
-    line, or the error that it raises. While a cell runs nothing can be tried.
+    line, or the error that it raises. Not in the copy are hidden variables, functions of hidden
+    cells, `In`, `Out` and secrets of the environment. While a cell runs nothing can be tried.
     """
-    if name := _hidden_name(code, task.namespace):
-        return f"not tried: the code names `{name}`, which is hidden"
-    if task.hidden and (found := _HISTORY.search(code)):
-        return f"not tried: `{found[0]}` holds what cells did, and some of them are hidden"
-    seen = task.tries.seen(code, timeout_s=timeout_s)
+    tries = replace(task.tries, hidden=Hidden(task.hidden, is_guest=True))
+    seen = tries.seen(code, timeout_s=timeout_s)
     line = f" (line {seen.lineno})" if seen.lineno else ""
     parts = {
         "": f"The code {seen.text}{line}" if seen.was_tried else seen.text,
         "It printed:\n": seen.printed.rstrip("\n"),
         "Its value:\n": seen.result,
-        # A step of it may be in a cell that is hidden.
-        "The error:\n": seen.report if not task.hidden else "",
+        "The error:\n": seen.report,
         "It would set: ": ", ".join(seen.names),
         "Pictures: ": str(seen.num_figures or ""),
     }
@@ -174,14 +168,3 @@ def _told(task: Task) -> Iterator[tuple[str, str]]:
         yield f"variable {name}", _summary(name, value, _FOUND_CHARS)
     with suppress(MagicUsageError):  # the last failure is that of a hidden cell
         yield "the last failure", last_failure(task)
-
-
-def _hidden_name(code: str, known: Mapping[str, object]) -> str:
-    """A word of some code that names what is hidden, or an empty text."""
-    words: list[str] = re.findall(r"\w+", code)
-    for word in dict.fromkeys(words):
-        if word in known and is_secret(word, known[word]) and tells_data(known[word]):
-            return word
-        if word in os.environ and looks_secret(word):
-            return word
-    return next(iter(concealed_in(code)), "")

@@ -27,6 +27,7 @@ from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
 from jupyter_llm.notebook.sealed.detached import Mapping
 from jupyter_llm.notebook.sealed.facts import Facts
+from jupyter_llm.notebook.sealed.hidden import Hidden
 from jupyter_llm.notebook.sealed.polars_again import begin_again, copied_library
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL, Refusals
 from jupyter_llm.notebook.sealed.seen import Seen, untried
@@ -74,16 +75,17 @@ class Run:
         namespace: dict[str, Any],
         shell: Any,
         look: Callable[[dict[str, Any]], object] | None,
+        hidden: Hidden | None = None,
         *,
         begins_polars_again: bool = False,
     ) -> None:
         self._units = units
         self._namespace = namespace
         self._shell = shell
-        self._look = look
+        self._look, self._hidden = look, hidden or Hidden()
         self._begins_polars_again = begins_polars_again
         self._polars: int | None = None
-        self._before = dict(namespace)
+        self._sources = TriedSources(shell, units)  # with what was typed
         self._python = "\n".join(unit.python for unit in units)
         self._about: set[str] = set()
         self._sizes: dict[str, Extent] = {}
@@ -106,6 +108,8 @@ class Run:
             self._loop = asyncio.SelectorEventLoop()  # the notebook's own may be of another kind
         refusals = Refusals(self._namespace, shared)
         self._silence.begin()
+        self._gone = self._hidden.take_out(self._shell) if self._shell is not None else {}
+        self._before = dict(self._namespace)
         refusals.watch()
         with suppress(Exception):
             tree = parse_python(self._python) or ast.Module([], [])
@@ -189,8 +193,9 @@ class Run:
                 message = str(error.msg if isinstance(error, SyntaxError) else error)
             error.__traceback__ = _own_steps(error, {unit.name for unit in self._units})
             with suppress(Exception):
-                sources = TriedSources(self._shell, self._units)
-                report = failure_text(read_failure(error, sources))
+                report = failure_text(read_failure(error, self._sources))
+        if isinstance(error, NameError) and error.name in self._gone:
+            return untried(f"it needs `{error.name}`, which is hidden")
         if kind.endswith("MemoryError"):
             return untried("it would take more memory than a try may", is_deadly=True)
         seen = Seen(outcome="runs", text="runs")

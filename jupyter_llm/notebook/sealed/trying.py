@@ -10,7 +10,8 @@ was not seen to be written. Memory is bounded by its addresses, and by what is f
 twenty times a second. A lock that another thread held when the copy was made stays held in it, and
 threads are not there: what waits for them is not tried. What the copy says of itself, the code in
 it can forge, which reaches all of its memory; how it ended and when, its parent sees. Files that
-the user may read, a draft can read.
+the user may read, a draft can read, the notebook as it was saved among them, and what is hidden in
+this package, in frames and inside of objects.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jupyter_llm.notebook.sealed.cells import Unit
+    from jupyter_llm.notebook.sealed.hidden import Hidden
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _GPUS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render", "/dev/dxg")
@@ -46,6 +48,7 @@ def try_code(
     namespace: Mapping[str, Any],
     *,
     shell: Any = None,
+    hidden: Hidden | None = None,
     timeout_s: float = 5.0,
     look: Callable[[dict[str, Any]], object] | None = None,
     tick: Callable[[], None] | None = None,
@@ -72,7 +75,7 @@ def try_code(
     from jupyter_llm.notebook.sealed.running import Run
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
-    run = Run(units, live, shell, look, begins_polars_again=is_polars)
+    run = Run(units, live, shell, look, hidden, begins_polars_again=is_polars)
     seen = work_in_copy(run, timeout_s=timeout_s, tick=tick, make=make)
     return replace(seen, text=scrub(seen.text))
 

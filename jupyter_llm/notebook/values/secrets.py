@@ -137,7 +137,7 @@ _MAX_BITS: Final = 10_000
 _shown: set[str] = set()  # names whose secrets are to be told
 # Names of what is hidden, as it was called at any time since, with the variables there are now.
 _concealed: dict[str, Mapping[str, object]] = {}
-_NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal ones may be one object
+NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal ones may be one object
 
 
 def looks_secret(name: str) -> bool:
@@ -158,7 +158,7 @@ def is_concealed(name: str, value: object) -> bool:
 def _concealed_as(value: object) -> list[str]:
     """The hidden names that stand for an object now."""
     # By identity, since a class may have its own `__eq__`.
-    if any(kind is type(value) for kind in _NO_OBJECTS):
+    if any(kind is type(value) for kind in NO_OBJECTS):
         return []
     return [one for one, names in list(_concealed.items()) if names.get(one) is value]
 

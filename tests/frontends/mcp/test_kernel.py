@@ -119,6 +119,31 @@ def test_who_hangs_up_ends_what_is_tried_for_them(kernel: Kernel, served: Wherea
     assert kernel.execute("print(6 * 7)").text == "42\n"
 
 
+def test_code_of_an_agents_finds_nothing_of_a_hidden_cell(
+    kernel: Kernel, served: Whereabouts
+) -> None:
+    for code in (
+        "def share(total): return total * 4711\nsalt = 'xq17'\nsalt",
+        "number = len(In) - 2",
+        "get_ipython().run_line_magic('llm', f'/hide {number}')",
+        "%llm /hide salt",
+    ):
+        assert kernel.execute(code).error is None
+
+    async def use(client: Client) -> None:
+        for name in ("share", "salt"):
+            tried = await told_by(client, "try_code", code=name, timeout_s=30)
+            assert tried == f"not tried: it needs `{name}`, which is hidden"
+        code = "import linecache\nlinecache.cache, In, Out, [*globals().items()]"
+        code += "\nprint([one for one in (str(linecache.cache), str(globals()), str(vars("
+        code += "get_ipython().history_manager))) if '47' '11' in one or 'xq' '17' in one])"
+        tried = await told_by(client, "try_code", code=code, timeout_s=30)
+        assert tried.startswith("The code runs\n\nIt printed:\n[]")
+
+    with_served(served, use)
+    assert kernel.execute("print(share(1), salt)").text == "4711 xq17\n"
+
+
 def test_nobody_gets_in_without_the_token(served: Whereabouts) -> None:
     with httpx2.Client() as http:
         told = http.post(f"{served.root}/mcp", json={"method": "tools/list"})

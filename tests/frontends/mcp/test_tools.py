@@ -220,27 +220,93 @@ def test_code_is_tried_and_nothing_is_kept_of_it(shell: InteractiveShell) -> Non
     assert tools.try_code(llm.task(), "1") == "not tried: that is switched off"
 
 
-@pytest.mark.slow
-@needs_seal
-def test_what_is_tried_tells_nothing_that_is_hidden(
-    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def with_hidden(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> InteractiveShell:
+    """A shell with a hidden cell, hidden variables and secrets, which a visible cell uses."""
     monkeypatch.setenv("GITHUB_TOKEN", f"ghp_{KEY}")
     cell(shell, HIDDEN_CELL, "a")
-    cell(shell, f"api_key = {KEY!r}\nthings = [api_key]\nplan = 'xq17'", "b")
-
-    def tried(code: str) -> str:
-        return tools.try_code(llm.task(), code, 20)
-
-    assert "line 3" in tried("share(1)")
+    cell(shell, f"api_key = {KEY!r}\nthings, sesame = [api_key], api_key\nplan = 'xq17'", "b")
+    cell(shell, "import pandas as pd\nstaff = pd.DataFrame({'grade': [plan]})\nsame = staff", "c")
+    cell(shell, "staff", "d")
+    cell(shell, "rows = [1, 2]\ndef total(part): return share(part) + sum(rows)\nrows", "e")
     run(shell, "%llm /hide 1")
     run(shell, "%llm /hide plan")
-    assert tried("api_key[::-1]") == "not tried: the code names `api_key`, which is hidden"
-    assert tried("plan") == "not tried: the code names `plan`, which is hidden"
-    assert "names `GITHUB_TOKEN`" in tried("import os\nos.environ['GITHUB_TOKEN'][:9]")
-    assert tried("print(In)").startswith("not tried: `In` holds what cells did")
-    for code in ("things", "print(things)", "1 / 0 if things else 0", "raise ValueError(things)"):
-        assert KEY not in tried(code)
-    told = tried("share(1)")
-    assert told.startswith("The code raises NameError: name 'nowhere' is not defined")
-    assert "hush" not in told
+    run(shell, "%llm /hide staff")
+    return shell
+
+
+def tried(code: str) -> str:
+    return tools.try_code(llm.task(), code, 20)
+
+
+@pytest.mark.slow
+@needs_seal
+@pytest.mark.usefixtures("with_hidden")
+@pytest.mark.parametrize("name", ["api_key", "sesame", "plan", "staff", "same", "share"])
+def test_what_is_hidden_has_no_name_where_agents_try_code(name: str) -> None:
+    assert tried(f"{name}") == f"not tried: it needs `{name}`, which is hidden"
+    assert "The code runs\n\nIts value:\nFalse" in tried(f"'{name[:2]}' '{name[2:]}' in globals()")
+
+
+@pytest.mark.slow
+@needs_seal
+@pytest.mark.usefixtures("with_hidden")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import inspect\nprint(inspect.getsource(share))",
+        "import inspect\nprint(inspect.getsource(total.__globals__.get('share', total)))",
+        "import linecache\nlinecache.cache",
+        "[v for v in globals().values() if isinstance(v, str)]",
+        "[o for o in globals().values() if type(o).__name__ == 'DataFrame']",
+        "import dis\nfor o in list(globals().values()):\n    if callable(o): dis.dis(o)",
+        "In, Out, _ih, _oh, globals().get('_i1'), globals().get('_4'), globals().get('_')",
+        "h = get_ipython().history_manager\n*h.get_range(), *h.get_tail(9), vars(h)",
+        "r = get_ipython().last_execution_result\nr and r.info.raw_cell",
+        "vars(get_ipython().displayhook)",
+        "import os\n{**os.environ}, os.getenv('GITHUB_TOKEN', '')[::-1]",
+        "import gc\n[o for o in gc.get_objects() if type(o).__name__ == 'DataFrame']",
+        "total(1)",
+    ],
+)
+def test_code_of_an_agents_finds_nothing_that_is_hidden(code: str) -> None:
+    told = tried(code)
+    assert told.startswith(("The code r", "not tried: it needs `share`"))
+    for one in ("hush", "4711", KEY, KEY[::-1], KEY[8:], "xq17"):
+        assert one not in told
+
+
+@pytest.mark.slow
+@needs_seal
+@pytest.mark.usefixtures("with_hidden")
+@pytest.mark.parametrize(
+    "words", ["# In this cell", "'Out of stock'", "# share the plan, staff _1"]
+)
+def test_code_is_tried_whatever_words_stand_in_it(words: str) -> None:
+    assert tried(f"print(len(rows))  {words}" if words[0] == "#" else words).startswith(
+        "The code r"
+    )
+
+
+@pytest.mark.slow
+@needs_seal
+def test_what_only_equals_a_secret_that_is_none_keeps_its_name(shell: InteractiveShell) -> None:
+    cell(shell, "password, nothing, token, sep, otp, count = None, None, '', '', 5, 5", "a")
+    assert "\n(None, '', 5)" in tried("nothing, sep, count")
+    assert tried("otp") == "not tried: it needs `otp`, which is hidden"
+
+
+@pytest.mark.slow
+@needs_seal
+def test_a_draft_may_use_what_is_hidden_and_its_error_tells_none_of_it(
+    with_hidden: InteractiveShell,
+) -> None:
+    tries = llm.task().tries
+    assert tries.seen("len(api_key), len(staff), rows is Out[5]").result == f"({len(KEY)}, 1, True)"
+    seen = tries.seen("total(1)", timeout_s=20)
+    assert seen.text == "raises NameError: name 'nowhere' is not defined"
+    assert "total(1)" in seen.report
+    for told in (seen.report, tries.seen("raise ValueError(In, globals().get('_i1'))").report):
+        assert "hush" not in told
+    assert "share" in with_hidden.user_ns
+    assert "hush" in with_hidden.user_ns["In"][1]
