@@ -104,7 +104,8 @@ class ModelPlugin(WorkerPlugin):
         self._is_over = True
         self._fail(EngineClosedError("The model was unloaded from the cluster."))
         if self.loaded.exception() is None:
-            await asyncio.to_thread(self.loaded.result().close)
+            with suppress(RuntimeError):  # where the process ends engines close by themselves
+                await asyncio.to_thread(self.loaded.result().close)
 
     def _begin(self) -> None:
         self._share, self._is_wanting = 0.0, False
