@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.info import ModelInfo
-    from jupyter_llm.engine.request import Message
 
 ContextMode = Literal["auto", "none", "all"] | int
 """Which cells go along with a prompt; a number means the last so many."""
@@ -24,7 +20,6 @@ _TIERS = ((700_000_000, 4096), (3_000_000_000, 8192), (10_000_000_000, 16_384))
 _MOST = 32_768
 _COPYING = 2_000_000_000  # parameters
 _CHARS_A_TOKEN = 3  # of source and outputs, at the least
-_A_MESSAGE = 8  # tokens around one, about
 # The longest source of a cell takes an eighth of the budget, and its outputs half as much: they
 # are the first to be long, and seldom what a question is about.
 _SOURCE_SHARE, _OUTPUT_SHARE = 8, 16
@@ -57,21 +52,6 @@ def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> int:
 def num_chars(num_tokens: int) -> int:
     """How many characters are sure to be within a budget, or nearly so."""
     return num_tokens * _CHARS_A_TOKEN
-
-
-def num_tokens(engine: Engine, texts: Sequence[str]) -> list[int]:
-    """How many tokens each text has; to be counted alone none is sent away, so about so many."""
-    if engine.info.host:
-        return [-(-len(text.encode("utf-8", "replace")) // _CHARS_A_TOKEN) for text in texts]
-    return list(map(len, engine.tokenize_texts(texts)))
-
-
-def prompt_tokens(engine: Engine, messages: tuple[Message, ...]) -> int:
-    """How many tokens the messages of a chat have; of one on a server, about so many."""
-    if engine.info.host:
-        counts = num_tokens(engine, [message.content for message in messages])
-        return sum(counts) + _A_MESSAGE * len(counts)
-    return engine.count_tokens(messages)
 
 
 def source_chars(num_tokens: int) -> int:

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.chat.budget import (
-    ContextMode,
-    budget,
-    num_tokens,
-    prompt_tokens,
-    tells_if_asked,
-    tells_what_code_needs,
-)
+from jupyter_llm.chat.budget import ContextMode, budget, tells_if_asked, tells_what_code_needs
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
@@ -155,7 +147,7 @@ def context_report(
         waiting.update(part.cell for part in draft.cells)
         draft = draft.only()
     if engine is not None:
-        draft = draft.fitted(allowed, partial(prompt_tokens, engine))
+        draft = draft.fitted(allowed, engine.count_tokens)
     rows = tuple(_rows(chat, draft, mode, allowed, waiting, goes_on=goes_on))
     report = ContextReport(
         chat=chat.name or "without a name", mode=mode, rows=rows, is_if_asked=is_if_asked
@@ -163,13 +155,13 @@ def context_report(
     if engine is None:
         return report
     counted = [row for row in rows if counts_all or row.is_in]
-    counts = num_tokens(engine, [row.text for row in counted])
-    for row, count in zip(counted, counts, strict=True):
-        row.num_tokens = count + row.num_more
+    token_ids = engine.tokenize_texts([row.text for row in counted])
+    for row, ids in zip(counted, token_ids, strict=True):
+        row.num_tokens = len(ids) + row.num_more
     return replace(
         report,
         model=engine.info.name,
-        num_tokens=prompt_tokens(engine, draft.messages),
+        num_tokens=engine.count_tokens(draft.messages),
         num_allowed=allowed,
         num_parameters=engine.info.num_parameters,
         is_needed_for_code=tells_what_code_needs(engine.info, mode),

@@ -16,7 +16,6 @@ from jupyter_llm.chat.budget import (
     ContextMode,
     budget,
     num_chars,
-    prompt_tokens,
     tells_if_asked,
 )
 from jupyter_llm.chat.plan import NUM_RECENT, draft_of, draft_prompt, left_out, variable_parts
@@ -311,7 +310,7 @@ class Chat:
         """How many tokens a prompt has; the engine may be reading, so it is asked once."""
         counted = self._counted
         if counted is None or counted[0] is not engine or counted[1] != messages:
-            counted = self._counted = engine, messages, prompt_tokens(engine, messages)
+            counted = self._counted = engine, messages, engine.count_tokens(messages)
         return counted[2]
 
     def _take_in(self, sending: Sending, on_begin: Callable[[int], None] | None = None) -> None:

@@ -52,10 +52,13 @@ class Engine(Protocol):
         """The tokens the model will read for a prompt."""
 
     def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
-        """How many tokens the model will read for a prompt."""
+        """How many tokens the model will read for a prompt; on a server about, and at most."""
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of plain texts: no begin token, and control texts mean nothing."""
+        """The tokens of plain texts: no begin token, and control texts mean nothing.
+
+        For a server about as many zeros.
+        """
 
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:
         """Read a prompt while there is nothing else to do, so that it is resident later.

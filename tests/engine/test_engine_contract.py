@@ -149,7 +149,7 @@ def test_an_answer_prefix_is_read_and_not_part_of_the_completion(engine: Engine)
     assert completion.text == text
     assert not text.startswith(prefix)
     assert completion.usage.completion_tokens == 12
-    num_tokens = engine.count_tokens(HELLO) + len(engine.tokenize(prefix))
+    num_tokens = len(engine.tokenize(HELLO)) + len(engine.tokenize(prefix))
     assert completion.usage.prompt_tokens == num_tokens
 
 
@@ -244,10 +244,13 @@ def test_a_raw_prompt_of_parts_reads_as_its_text(engine: Engine) -> None:
 
 def test_a_special_part_is_one_token_and_the_same_text_elsewhere_is_plain(engine: Engine) -> None:
     (control,) = engine.tokenize(RawPrompt((Special("<|im_end|>"),)))
-    (plain,) = engine.tokenize_texts(["<|im_end|>"])
+    plain = engine.tokenize(RawPrompt(("<|im_end|>",)))
+    assert engine.info.host or engine.tokenize_texts(["<|im_end|>"]) == [
+        plain
+    ]  # servers' is a guess
     assert len(plain) > 1
     assert control not in plain
-    assert engine.tokenize("<|im_end|>") == engine.tokenize(RawPrompt(("<|im_end|>",))) == plain
+    assert engine.tokenize("<|im_end|>") == plain
     parts = ("<|im_end|>", Special("<|im_end|>"), "<|im_", "end|>")
     token_ids = engine.tokenize(RawPrompt(parts))
     assert token_ids[: len(plain) + 1] == (*plain, control)

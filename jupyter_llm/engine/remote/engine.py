@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from dataclasses import replace
 from functools import partial
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
 from jupyter_llm.engine.options import MAX_SEED
+from jupyter_llm.engine.remote.protocol import sound
 from jupyter_llm.engine.remote.served import Served
 from jupyter_llm.engine.remote.wire import Wire
 from jupyter_llm.engine.remote.writing import Writing
-from jupyter_llm.engine.request import Prompt, Request, check_text, raw_text
+from jupyter_llm.engine.request import Prompt, RawPrompt, Request, check_text, raw_text
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import EmptyPromptError
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NUM_EMBEDDED = 64  # texts at a time
+_BYTES_A_TOKEN = 3  # at least
+_A_MESSAGE = 8  # tokens around it
 
 
 class RemoteEngine:
@@ -140,17 +142,18 @@ class RemoteEngine:
         """The tokens the model will read for a prompt."""
         return self._wire.call(self._served.tokens, prompt)
 
-    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
-        """How many tokens the model will read; about so many where the server does not tell."""
-        return self._wire.call(self._served.num_tokens, prompt, think)
+    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:  # noqa: ARG002
+        """About how many tokens the model will read, at most: nothing is sent to be counted."""
+        if isinstance(prompt, tuple):
+            counts = map(len, self.tokenize_texts([message.content for message in prompt]))
+            return sum(counts) + _A_MESSAGE * len(prompt)
+        known = prompt.token_ids if isinstance(prompt, RawPrompt) else ()
+        return len(known or self.tokenize_texts([raw_text(prompt)])[0])
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of plain texts; about as many zeros where the server does not tell."""
-
-        async def tokenize() -> list[tuple[int, ...]]:
-            return await asyncio.gather(*map(self._served.plain, texts))
-
-        return self._wire.call(tokenize)
+        """About as many zeros as plain texts have tokens, at most."""
+        self._wire.check_open()
+        return [(0,) * -(-len(sound(text).encode()) // _BYTES_A_TOKEN) for text in texts]
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt."""

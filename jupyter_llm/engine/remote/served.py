@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 _NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
 _MOST_KNOWN = 4096  # texts with their tokens
-_BYTES_A_TOKEN = 3  # at least, where a server does not count them
-_A_MESSAGE = 8  # tokens around it
 _N_CTX = ("n_ctx", "loaded_context_length", "context_length", "max_model_len", "max_context_length")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in the names of models
 _PATH = re.compile(r"^.*[/\\](?=[^/\\]*\.gguf$)")  # as llama-server calls a model unless told
@@ -58,7 +56,7 @@ _FIM = (
 class Served:
     """A model on a server. Belongs to the line's thread.
 
-    Where the server `has_tokens`, it tells those of a text; else they are estimated. A model that
+    Where the server `has_tokens`, it tells those of a text. A model that
     `may_think` is known to; `turns` are how many rows it takes at a time.
     """
 
@@ -238,6 +236,8 @@ class Served:
 
     async def tokens(self, prompt: Prompt, think: bool | None = None) -> tuple[int, ...]:  # noqa: FBT001
         """The tokens of a prompt; `OptionError` where the server does not tell them."""
+        if isinstance(prompt, RawPrompt) and prompt.token_ids:
+            return prompt.token_ids
         if not self.has_tokens:
             raise OptionError(f"{self.info.host} does not tell the tokens of a text.")
         if isinstance(prompt, tuple):
@@ -256,19 +256,6 @@ class Served:
                 raise OptionError(f"The model has no control token {part.text!r}.")
             ids += special
         return tuple(ids)
-
-    async def num_tokens(self, prompt: Prompt, think: bool | None = None) -> int:  # noqa: FBT001
-        """How many tokens a prompt has; where the server does not tell, at most about so many."""
-        if self.has_tokens:
-            return len(await self.tokens(prompt, think))
-        texts = [one.content for one in prompt] if isinstance(prompt, tuple) else [str(prompt)]
-        return sum([len(await self.plain(text)) + _A_MESSAGE for text in texts])
-
-    async def plain(self, text: str) -> tuple[int, ...]:
-        """The tokens of a plain text; where the server does not tell, about as many zeros."""
-        if text and self.has_tokens:
-            return await self._ids(text)
-        return (0,) * -(-len(sound(text).encode()) // _BYTES_A_TOKEN)
 
     async def _ids(
         self, text: str, *, is_special: bool = False, is_first: bool = False

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.budget import num_tokens, prompt_tokens
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, remarks, watch
@@ -131,14 +130,13 @@ def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
     prompt = sent.prompt
     begin = ANSWER_PREFIX if options.format == "code" and isinstance(prompt, tuple) else ""
     think = replace(sent.request, answer_prefix=begin).think
-    about = ""
     if engine.info.host and isinstance(prompt, tuple):  # whose template is there
         text = "\n\n".join(f"{one.role}:\n{one.content}" for one in prompt) + begin
-        count, about = prompt_tokens(engine, prompt), "about "
     else:
         text = engine.format(prompt, think=think) + begin
-        count = engine.count_tokens(prompt, think=think)
-    count += sum(num_tokens(engine, [begin]))
+    num_begun = sum(map(len, engine.tokenize_texts([begin])))
+    count = engine.count_tokens(prompt, think=think) + num_begun
+    about = "about " if engine.info.host else ""
     n_ctx = engine.info.n_ctx
     note = f"{about}{count_of(count, 'token')} of {n_ctx}, for {engine.info.name}; nothing was run"
     view.close(text, note)

@@ -19,7 +19,7 @@ from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.remote.protocol import MEANS
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request
-from jupyter_llm.errors import JupyterLLMError, OptionError, ServerError
+from jupyter_llm.errors import EngineClosedError, JupyterLLMError, OptionError, ServerError
 from jupyter_llm.structured.batch import run_batch
 
 HELLO = (Message("user", "Hello there"),)
@@ -232,11 +232,25 @@ def test_the_likeliest_of_some_texts_is_chosen_by_their_log_probabilities() -> N
         assert not completion.exact
 
 
-def test_tokens_are_estimated_where_the_server_does_not_tell_them() -> None:
-    with serving(has_tokens=False) as server:
+def test_to_be_counted_nothing_is_sent() -> None:
+    with serving() as server:
         engine = server.connect()
+        num_asked = len(server.asked)
         assert engine.count_tokens(HELLO) == 12
         assert [len(ids) for ids in engine.tokenize_texts(["", "a", "four"])] == [0, 1, 2]
+        assert engine.count_tokens(RawPrompt(("four",))) == engine.count_tokens("four") == 2
+        assert engine.count_tokens(RawPrompt.of_tokens([7, 8, 9])) == 3
+        assert engine.tokenize(RawPrompt.of_tokens([7, 8, 9])) == (7, 8, 9)
+        assert len(server.asked) == num_asked
+        assert engine.tokenize("four") == tuple(b"four")  # which is exact
+        engine.close()
+        with pytest.raises(EngineClosedError):
+            engine.count_tokens("four")
+
+
+def test_tokens_that_a_server_does_not_tell_are_not_made_up() -> None:
+    with serving(has_tokens=False) as server:
+        engine = server.connect()
         for prompt in ("a", HELLO):
             with pytest.raises(OptionError, match="does not tell the tokens"):
                 engine.tokenize(prompt)
