@@ -99,7 +99,7 @@ class ShapedAnswer(Generic[T]):
             return {}
         if self._request is None or self._engine is None:
             raise OptionError("How likely this answer was cannot be asked for: its prompt is gone.")
-        params = replace(self._request.params, reason=0, think=False)  # which has been
+        params = replace(self._request.params, reason=0, think=None)  # which has been
         # Beside the conversation, so that what is resident of it stays.
         request = replace(self._request, params=params, reasoning=self.reasoning, conversation=None)
         whole = {"": replace(request, constraint=OneOf((self.text,)))}

@@ -225,7 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer by the script."""
         scripted = self.server.scripted
         request = self._request()
-        if isinstance(request.constraint, OneOf) and self._can("choice"):
+        is_choice = isinstance(request.constraint, OneOf) and not self.body.get("stream")
+        if is_choice and self._can("choice"):
             self._answer_whole(request.constraint.texts[0])
             return
         stream = scripted.engine.submit(request)

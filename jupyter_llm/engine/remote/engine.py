@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
 from jupyter_llm.engine.options import MAX_SEED
+from jupyter_llm.engine.remote.abilities import GREEDY
 from jupyter_llm.engine.remote.protocol import sound
 from jupyter_llm.engine.remote.served import Served
 from jupyter_llm.engine.remote.wire import Wire
@@ -160,7 +161,8 @@ class RemoteEngine:
         texts = [check_text(text, is_raw=True) for text in continuations]
         if not isinstance(prompt, tuple) and not raw_text(prompt):
             raise EmptyPromptError
-        return self._wire.call(self._served.scores, Request(prompt=prompt), texts) if texts else []
+        request = Request(prompt=prompt, params=GREEDY)
+        return self._wire.call(self._served.scores, request, texts) if texts else []
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """A vector of length one for each text, as an array (num_texts, n_embd)."""

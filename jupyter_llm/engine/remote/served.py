@@ -17,7 +17,7 @@ from jupyter_llm.engine.info import FimTokens, ModelInfo
 from jupyter_llm.engine.options import DRAWN
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.recommended import Recommended
-from jupyter_llm.engine.remote.abilities import GREEDY, Abilities
+from jupyter_llm.engine.remote.abilities import Abilities
 from jupyter_llm.engine.remote.protocol import (
     KINDS,
     OFF,
@@ -30,7 +30,8 @@ from jupyter_llm.engine.remote.protocol import (
     said,
     sound,
 )
-from jupyter_llm.engine.request import RawPrompt, Special
+from jupyter_llm.engine.remote.wire import PATIENT_TRIES, TRIES
+from jupyter_llm.engine.request import Priority, RawPrompt, Special
 from jupyter_llm.engine.thinking import marks_of
 from jupyter_llm.errors import OptionError, ServerError
 
@@ -57,7 +58,8 @@ class Served:
     """A model on a server. Belongs to the line's thread.
 
     Where the server `has_tokens`, it tells those of a text. A model that
-    `may_think` is known to; `turns` are how many rows it takes at a time.
+    `may_think` is known to; `turns` are for as many requests as it
+    takes at a time: rows wait for each other, and nobody who waits for an answer waits for them.
     """
 
     def __init__(self, wire: Wire) -> None:
@@ -79,7 +81,8 @@ class Served:
         same = (one for one in models if isinstance(one, dict) and self.model in one.values())
         details = next(same, {}) if models else details
         self.may_think = bool(marks_of(str(found(details, "chat_template")), ()))
-        self.turns = asyncio.Semaphore(_count(details, "total_slots") or _NUM_PARALLEL)
+        num_parallel = _count(details, "total_slots") or _NUM_PARALLEL
+        self.turns = asyncio.Semaphore(num_parallel), asyncio.Semaphore(num_parallel)
         build = str(found(details, "build_info") or self.kind.name)
         identity = f"{address.url} {self.model} {_count(entry, 'size')} {build}"
         self.abilities = Abilities(address.host, identity, self.answer, self.kind.can)
@@ -182,7 +185,11 @@ class Served:
     async def answer(self, request: Request, more: dict[str, Any]) -> dict[str, Any]:
         """A short answer, as a whole."""
         path, body = await self.body(request)
-        choice = at(await self.wire.ask(path, {**body, **more}), dict, "choices")
+        is_bulk = request.priority >= Priority.BULK
+        async with self.turns[is_bulk]:
+            tries = PATIENT_TRIES if is_bulk else TRIES
+            told = await self.wire.ask(path, {**body, **more}, tries=tries)
+        choice = at(told, dict, "choices")
         if choice is None:
             raise ServerError(self.info.host, "sent what is no answer of OpenAI's protocol.")
         return choice
@@ -199,7 +206,8 @@ class Served:
         means = await self.abilities.means("choice")
 
         async def score(text: str) -> Score:
-            params = replace(GREEDY, logprobs=1, max_tokens=len(text.encode()) + 8)
+            params = replace(request.params, temperature=0, logprobs=1, stop=())
+            params = replace(params, max_tokens=len(text.encode()) + 8)
             asked = replace(request, params=params, constraint=OneOf((text,)))
             choice = await self.answer(asked, means.spell(OneOf((sound(text),))))
             tokens, wanted = likely(choice), sound(text).strip()
@@ -211,7 +219,12 @@ class Served:
             counted = before if has_end and before and not is_whole else tokens
             return Score(text, tuple(one.logprob for one in counted))
 
-        return list(await asyncio.gather(*map(score, texts)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(score(text)) for text in texts]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
 
     async def embedded(self, texts: Sequence[str]) -> list[list[float]]:
         """The vectors of some texts, of whatever length."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.packing import packed
@@ -94,10 +95,7 @@ class Writing:
         try:
             if not isinstance(prompt, tuple) and not raw_text(prompt):
                 raise EmptyPromptError  # noqa: TRY301  all reasons end the same way
-            # Rows wait for each other, and nobody who waits for an answer waits for them.
-            async with self._served.turns if self._is_bulk else nullcontext():
-                self._sent_s = time.perf_counter()
-                await self._served.wire.trying(self._try, tries, lambda: self._is_shown)
+            await self._served.wire.trying(self._try, tries, lambda: self._is_shown)
             self.feed.finish(self.completion(self._reason or "stop"))
         except asyncio.CancelledError:
             self.feed.finish(self.completion("cancelled"))
@@ -113,9 +111,11 @@ class Writing:
         if request.answer_prefix and isinstance(request.prompt, tuple):
             await abilities.need("continuing")
         if isinstance(request.constraint, OneOf):
-            texts = request.constraint.texts
-            if len(texts) == 1 or await abilities.can("scoring"):
-                await self._choose(texts, is_whole=request.constraint.is_whole)
+            texts, is_whole = request.constraint.texts, request.constraint.is_whole
+            # Of one that begins another it would have to be told how likely its end is.
+            is_apart = not (is_whole and any(b.startswith(a) for a, b in pairwise(sorted(texts))))
+            if len(texts) == 1 or (is_apart and await abilities.can("scoring")):
+                await self._choose(texts, is_whole=is_whole)
                 return
             params = replace(request.params, stop=(), max_tokens=max(map(len, texts)) + 8)
             request = replace(request, params=params)  # all of the text is wanted
@@ -125,7 +125,9 @@ class Writing:
             more |= self._means.spell(request.constraint)
         path, body = await served.body(request)
         try:
-            async with aclosing(served.wire.events(path, {**body, **more})) as events:
+            events = served.wire.events(path, {**body, **more})
+            async with served.turns[self._is_bulk], aclosing(events):
+                self._sent_s = time.perf_counter()
                 async for event in events:
                     self._take(event)
                     if self._is_enough():
@@ -139,8 +141,8 @@ class Writing:
 
     async def _choose(self, texts: tuple[str, ...], *, is_whole: bool) -> None:
         """Answer with the likeliest of some texts."""
-        asked = replace(self.request, params=replace(self.request.params, logprobs=None))
-        scores = await self._served.scores(asked, texts, is_whole=is_whole)
+        self._sent_s = time.perf_counter()
+        scores = await self._served.scores(self.request, texts, is_whole=is_whole)
         self._choice = choice = Choice(tuple(scores))
         best = max(choice.scores, key=lambda score: score.logprob)
         self._num_pieces, self._reason = len(best.logprobs), "stop"

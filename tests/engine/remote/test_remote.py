@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -248,6 +249,51 @@ def test_to_be_counted_nothing_is_sent() -> None:
             engine.count_tokens("four")
 
 
+@pytest.mark.parametrize(("texts", "is_scored"), [(("10", "1"), False), (("10", "2"), True)])
+def test_a_choice_that_begins_another_is_left_to_the_server(
+    texts: tuple[str, ...], *, is_scored: bool
+) -> None:
+    with serving() as server:
+        completion = server.connect().submit(request(OneOf(texts))).result(30)
+        assert (completion.choice is not None) == is_scored
+        assert completion.text in texts
+        assert len(server.answers) == (2 if is_scored else 1)
+        # Within an object what follows is a part of each text.
+        inner = server.connect().submit(request(OneOf(("1", "10"), is_whole=False))).result(30)
+        assert inner.choice is not None
+
+
+@pytest.mark.parametrize("priority", [Priority.CHAT, Priority.BULK])
+def test_choices_are_scored_as_many_at_a_time_as_the_server_takes(priority: Priority) -> None:
+    may_go = threading.Event()
+
+    def wait(handler: Any) -> None:
+        may_go.wait(30)
+        handler.answer()
+
+    with serving(faults=[wait] * 4) as server:
+        engine = server.connect()
+        texts = tuple(f"text {n:02}" for n in range(20))
+        choice = engine.submit(replace(request(OneOf(texts)), priority=priority))
+        until(lambda: len(server.answers) >= 4)
+        others = Priority.CHAT if priority == Priority.BULK else Priority.BULK
+        assert engine.submit(replace(request(), priority=others)).result(30).text
+        assert len(server.answers) == 5
+        may_go.set()
+        assert choice.result(30).choice is not None
+        assert len(server.answers) == 21
+
+
+def test_one_text_that_cannot_be_scored_ends_the_others() -> None:
+    with serving(faults=[status(400)]) as server:
+        engine = server.connect()
+        with pytest.raises(ServerError, match="refuses"):
+            engine.submit(request(OneOf(tuple(f"text {n:02}" for n in range(60))))).result(30)
+        num_asked = len(server.answers)
+        assert engine.submit(request()).result(30).text
+        assert len(server.answers) == num_asked + 1 < 60
+
+
 def test_tokens_that_a_server_does_not_tell_are_not_made_up() -> None:
     with serving(has_tokens=False) as server:
         engine = server.connect()
@@ -270,6 +316,9 @@ CANNOT: dict[str, tuple[Request, str]] = {
     "continuing": (request(prefix="Sure:"), "go on with an answer that is begun"),
     "logprobs": (request(logprobs=3), "tells no log-probabilities"),
     "exact": (request(exact=True), "promises no same text"),
+    "exact, of a choice": (request(OneOf(("a", "b")), exact=True), "promises no same text"),
+    "reason of a choice": (request(OneOf(("a", "b")), reason=20), "writes no reasons before"),
+    "think of a choice": (request(OneOf(("a", "b")), think=True), "told whether to think"),
     "reason": (request(SCHEMA, reason=20), "writes no reasons before a shape"),
     "top_k": (request(top_k=3), "takes no top_k"),
     "ignore_eos": (request(ignore_eos=True), "takes no ignore_eos"),
@@ -280,7 +329,9 @@ CANNOT: dict[str, tuple[Request, str]] = {
 @pytest.mark.parametrize("name", CANNOT)
 def test_what_a_server_cannot_is_one_clear_line_and_nothing_like_it(name: str) -> None:
     asked, said = CANNOT[name]
-    can = {"json"} if name == "reason" else set()
+    can = (
+        {"choice", "logprobs"} if "of a choice" in name else {"json"} if name == "reason" else set()
+    )
     with serving(["Hello!"] * 9, can=can, owner="somebody") as server:
         with pytest.raises(OptionError, match=said) as caught:
             server.connect().submit(asked).result(30)
