@@ -144,7 +144,7 @@ class CurrentEngine:
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
         self._activity_watchers = Watchers()
-        self._cluster_lock = threading.Lock()
+        self._cluster_lock, self._server_lock = threading.Lock(), threading.Lock()
         self._clustered: list[ClusterEngine] = []
         self._watchers.add(self._activity_watchers.tell)
 
@@ -243,7 +243,10 @@ class CurrentEngine:
         if client is not None:
             return self._on_cluster(client, model, role, show)
         with self._locked(show):
-            return self._ensure(*self._chosen(model, role), show)
+            entry, options = self._chosen(model, role)
+            if not isinstance(entry, Address):
+                return self._ensure(entry, options, show)
+        return self._reach(entry, show)
 
     def _on_cluster(
         self,
@@ -339,6 +342,9 @@ class CurrentEngine:
                 choice = (entry, self._options(entry, options, is_named=True))
                 if role != "chat" and not options:  # as it is loaded for what else it does
                     choice = (entry, self._options_of(entry, is_named=True))
+        if isinstance(entry, Address):
+            self._reach(entry, show)
+        with self._locked(show):
             chosen_before = self._choices.copy()
             if role != "chat" and "chat" not in chosen_before:
                 with suppress(JupyterLLMError):
@@ -638,9 +644,10 @@ class CurrentEngine:
         is left once the other model is there.
         """
         if isinstance(entry, Address):
-            engine = self._reach(entry, show)
+            if (reached := self._find(entry)) is None:
+                raise EngineClosedError(f"{entry.host} was let go while it was chosen. Ask again.")
             self._end(leaving)
-            return engine
+            return reached.engine
         found = self._find(entry.path)
         is_outdated = found is not None and found.local is not None and found.local.is_outdated
         if found is not None and found.options == options:
@@ -674,17 +681,19 @@ class CurrentEngine:
         from jupyter_llm.engine.remote.engine import RemoteEngine
 
         self._check_remote(address.host)
-        if (found := self._find(address)) is None:
-            with showing(show) as tell:
-                tell(Step(f"Asking {address.host} what it can"))
-                found = Resident(address, EngineOptions(), RemoteEngine(address))
-            self._residents = (*self._alive, found)
-            for told in (found.touch, self._activity_watchers.tell):
-                found.engine.watch(told)
-            self._check_remote(address.host)  # while it was asked it may have been forbidden
-            found.engine.hold_background(is_held=self.is_background_held)
-            self._wait_for_idleness()
-            self._watchers.tell()
+        with self._server_lock:  # nobody else waits for one that says nothing
+            if (found := self._find(address)) is None:
+                with showing(show) as tell:
+                    tell(Step(f"Asking {address.host} what it can"))
+                    found = Resident(address, EngineOptions(), RemoteEngine(address))
+                with self._locked(show):
+                    self._residents = (*self._alive, found)
+                    for told in (found.touch, self._activity_watchers.tell):
+                        found.engine.watch(told)
+                    self._check_remote(address.host)  # it may have been forbidden since
+                    found.engine.hold_background(is_held=self.is_background_held)
+                    self._wait_for_idleness()
+                    self._watchers.tell()
         found.touch()
         return found.engine
 

@@ -169,15 +169,18 @@ def test_an_answer_begins_with_one_of_the_texts_and_says_so_in_its_record(
     assert not free.is_constrained
 
 
+@pytest.mark.parametrize("texts", [("yes", "no", "never"), ("yes", "no", "not at all")])
 def test_an_answer_that_is_one_of_some_texts_is_whole_and_says_how_likely_each_was(
-    engine: Engine,
+    engine: Engine, texts: tuple[str, ...]
 ) -> None:
-    texts = ("yes", "no", "not at all")
     stream = submit(engine, 1, constraint=OneOf(texts), stop=("o",))
     completion = stream.result(timeout=30)
     assert completion.text in texts
     assert "".join(chunk.text for chunk in stream) == completion.text
     assert completion.finish_reason == "stop"
+    if engine.info.host and "not at all" in texts:  # few servers tell how likely the end of "no" is
+        assert completion.choice is None
+        return
     assert completion.choice is not None
     probabilities = completion.choice.probabilities
     assert tuple(probabilities) == texts

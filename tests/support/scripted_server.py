@@ -60,6 +60,7 @@ class ScriptedServer:
         self.has_tokens = has_tokens
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
+        self.details_faults: deque[Fault] = deque()  # what becomes of questions of what it has
         self.num_hung_up = 0
         self._http = _Listener(("127.0.0.1", 0), _Handler)
         self._http.scripted = self
@@ -185,7 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_let_in():
             return
         engine = self.server.scripted.engine
-        if self.path == "/v1/models":
+        if self.server.scripted.details_faults:
+            self.server.scripted.details_faults.popleft()(self)
+        elif self.path == "/v1/models":
             model = {"id": engine.info.name, "owned_by": self.server.scripted.owner}
             other = {"id": "another", "owned_by": self.server.scripted.owner}
             self.tell({"data": [model, other]})
@@ -205,6 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
         scripted.headers.append(dict(self.headers))
         if self.path in ("/tokenize", "/apply-template") and not scripted.has_tokens:
             status(404)(self)
+        elif self.path == "/tokenize" and "content" not in self.body:
+            status(400)(self)  # it is asked as another kind of server is
         elif self.path == "/tokenize":
             self.tell({"tokens": list(self._tokens())})
         elif self.path == "/apply-template":
@@ -225,9 +230,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer by the script."""
         scripted = self.server.scripted
         request = self._request()
-        is_choice = isinstance(request.constraint, OneOf) and not self.body.get("stream")
-        if is_choice and self._can("choice"):
-            self._answer_whole(request.constraint.texts[0])
+        constraint, is_streamed = request.constraint, "stream" in self.body
+        if isinstance(constraint, OneOf) and self._can("choice") and not is_streamed:
+            self._answer_whole(constraint.texts[0])
             return
         stream = scripted.engine.submit(request)
         try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_OPEN_S = 15.0  # of silence, while it is asked what it has: who has a model answers at once
 _NUM_EMBEDDED = 64  # texts at a time
 _BYTES_A_TOKEN = 3  # at least
 _A_MESSAGE = 8  # tokens around it
@@ -55,10 +56,11 @@ class RemoteEngine:
         self._watchers = Watchers()
         self._writings: dict[Writing, None] = {}  # those that run
         self._tokens_per_s = 0.0
-        self._wire = Wire(address, silence_s=silence_s)
+        self._wire = Wire(address, silence_s=min(silence_s, _OPEN_S))
         self._served = Served(self._wire)
         try:
             self._wire.call(self._served.open)
+            self._wire.wait(silence_s)
         except BaseException:
             self.close()
             raise

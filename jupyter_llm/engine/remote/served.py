@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.nearest import nearest
@@ -36,11 +36,14 @@ from jupyter_llm.engine.thinking import marks_of
 from jupyter_llm.errors import OptionError, ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from jupyter_llm.engine.remote.wire import Wire
     from jupyter_llm.engine.request import Message, Prompt, Request
 
+T = TypeVar("T")
+
+_BUSY = (0, 408, 429, 502, 503, 504)  # of which nothing can be told
 _NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
 _MOST_KNOWN = 4096  # texts with their tokens
 _N_CTX = ("n_ctx", "loaded_context_length", "context_length", "max_model_len", "max_context_length")
@@ -74,9 +77,9 @@ class Served:
         entry = self._entry_of(await self.wire.ask("/models", tries=2))
         self.model, owner = str(entry["id"]), entry.get("owned_by")
         self.kind = next((one for one in KINDS if one.owner == owner), PLAIN)
-        if self.kind is PLAIN and found(await self._maybe("/api/version"), "version"):
+        if self.kind is PLAIN and found(await self._tell("/api/version"), "version"):
             self.kind = next(one for one in KINDS if one.name == "Ollama")  # somebody's own model
-        details = await self._maybe(self.kind.details) if self.kind.details else {}
+        details = await self._tell(self.kind.details) if self.kind.details else {}
         models = at(details, list, "models") or at(details, list, "data") or ()
         same = (one for one in models if isinstance(one, dict) and self.model in one.values())
         details = next(same, {}) if models else details
@@ -86,10 +89,7 @@ class Served:
         build = str(found(details, "build_info") or self.kind.name)
         identity = f"{address.url} {self.model} {_count(entry, 'size')} {build}"
         self.abilities = Abilities(address.host, identity, self.answer, self.kind.can)
-        try:
-            self.has_tokens = bool(await self._ids("Hello"))
-        except ServerError:
-            self.has_tokens = False
+        self.has_tokens = bool(await _maybe(self._ids("Hello")))
         named = _SIZE.findall(self.model.lower())
         num_parameters = _count(entry, "n_params") or int(float(named[0] if named else 0) * 1e9)
         n_ctx = _count([details, entry], *_N_CTX) or self.kind.n_ctx
@@ -149,11 +149,8 @@ class Served:
         hint = nearest(model, list(models), names)
         raise ServerError(host, one_line(f"has no model {model!r:.100}. {hint}"), status=404)
 
-    async def _maybe(self, path: str) -> Any:
-        try:
-            return await self.wire.ask(self.wire.address.root + path, tries=1)
-        except ServerError:
-            return {}
+    async def _tell(self, path: str) -> Any:
+        return await _maybe(self.wire.ask(self.wire.address.root + path, tries=2)) or {}
 
     async def _fim(self) -> FimTokens | None:
         """The control tokens with which the model fills in the middle, as far as it can be told."""
@@ -289,8 +286,18 @@ class Served:
         url, body = f"{self.wire.address.root}/tokenize", {"model": self.model, **asked}
         ids = at(await self.wire.ask(url, body), list, "tokens")
         if ids is None or not all(type(one) is int for one in ids):
-            raise ServerError(self.wire.address.host, "does not tell tokens.")
+            raise ServerError(self.wire.address.host, "does not tell tokens.", status=200)
         return tuple(ids)
+
+
+async def _maybe(asked: Awaitable[T]) -> T | None:
+    """What is asked for; None where a server has no such thing, but not where it is busy."""
+    try:
+        return await asked
+    except ServerError as error:
+        if error.status in _BUSY:
+            raise
+        return None
 
 
 def _count(data: object, *names: str) -> int:

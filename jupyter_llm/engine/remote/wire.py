@@ -77,14 +77,13 @@ class Wire:
         except ImportError as error:
             raise MissingLibraryError("A model on a server", error, "remote") from None
         address.key()  # before anything begins
-        self._openai, self.address, self._silence_s = openai, address, silence_s
+        self._openai, self.address = openai, address
         self._open_at_s = 0.0  # when the server wants to be asked again
         try:
             self._client = openai.AsyncOpenAI(
                 base_url=address.url,
                 api_key="-",  # what is sent is put there by `_dress`
                 max_retries=0,
-                timeout=openai.Timeout(silence_s, connect=_CONNECT_S),
                 http_client=openai.DefaultAsyncHttpxClient(
                     follow_redirects=False,  # text goes where the user said, and nowhere else
                     # No proxy stands before this machine, and none reads what is sent in clear.
@@ -95,6 +94,7 @@ class Wire:
         except Exception as error:  # noqa: BLE001  they raise what they like
             said = f"cannot be asked with this machine's proxy or certificates: {error}"
             raise ServerError(address.host, one_line(said)) from None
+        self.wait(silence_s)
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
         self._lock = threading.Lock()  # what is begun comes before the end
@@ -102,6 +102,11 @@ class Wire:
         self.is_closed = False
         """Whether it was closed."""
         self._thread = start_worker(self._run, "jupyter-llm-remote")
+
+    def wait(self, silence_s: float) -> None:
+        """Give the server up, from now on, when it has said nothing for so long."""
+        self._silence_s = silence_s
+        self._client.timeout = self._openai.Timeout(silence_s, connect=_CONNECT_S)
 
     def start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """Begin something on the line's thread."""
@@ -271,7 +276,7 @@ class Wire:
     def _nonsense(self, text: str) -> Fault:
         kind = "a web page" if text.lstrip().startswith("<") else "something else"
         said = f"answered with {kind}, not as a model does. Is {self.address.url} right?"
-        return Fault(ServerError(self.address.host, said))
+        return Fault(ServerError(self.address.host, said, status=200))
 
     def _said(self, body: object) -> str:
         """What a server says of an error, on one line; of a web page that it is one."""

@@ -25,6 +25,7 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.remote import engine as remote
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.request import Message, Priority, Request
@@ -150,6 +151,27 @@ def test_a_server_that_says_nothing_is_given_up_once() -> None:
         engine.close()
         assert len(server.answers) == 1
         until(lambda: server.num_hung_up == 1)
+
+
+def test_a_server_that_says_nothing_of_itself_is_given_up_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "_OPEN_S", 0.2)
+    with serving([REPLY]) as server:
+        server.details_faults.append(silent)
+        with pytest.raises(ServerError, match=r"has said nothing for 0\.2 s"):
+            server.connect()
+        assert server.connect()._wire._silence_s == 600  # for an answer it is waited longer
+
+
+def test_a_server_that_is_busy_is_not_taken_for_one_that_has_less() -> None:
+    with serving() as server:
+        told = server.connect().info
+        server.details_faults.extend([status(429, retry_after="0.001")] * 2)
+        with pytest.raises(ServerError, match="too many requests"):
+            server.connect()
+        server.details_faults.append(status(503, retry_after="0.001"))
+        assert server.connect().info == told
 
 
 @pytest.mark.parametrize("fault", [silent, None], ids=["before a word", "in the midst"])
