@@ -60,9 +60,8 @@ _FIM = (
 class Served:
     """A model on a server. Belongs to the line's thread.
 
-    Where the server `has_tokens`, it tells those of a text. A model that
-    `may_think` is known to; `turns` are for as many requests as it
-    takes at a time: rows wait for each other, and nobody who waits for an answer waits for them.
+    Where the server `has_tokens`, it tells those of a text. A model that `may_think` is known to.
+    Of `turns` there are as many as it takes requests at a time, others for rows.
     """
 
     def __init__(self, wire: Wire) -> None:

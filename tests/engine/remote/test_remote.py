@@ -289,9 +289,8 @@ def test_one_text_that_cannot_be_scored_ends_the_others() -> None:
         engine = server.connect()
         with pytest.raises(ServerError, match="refuses"):
             engine.submit(request(OneOf(tuple(f"text {n:02}" for n in range(60))))).result(30)
-        num_asked = len(server.answers)
-        assert engine.submit(request()).result(30).text
-        assert len(server.answers) == num_asked + 1 < 60
+        assert engine.submit(request()).result(30).text  # which waits for its turn behind them
+        assert len(server.answers) < 60
 
 
 def test_tokens_that_a_server_does_not_tell_are_not_made_up() -> None:
