@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
 
+from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 Piece = tuple[int, Chunk | Answered]
 """What was written of one of several answers, or in the end what came of it."""
+
+_AT_ONCE = 32  # answers to one call
 
 # The status and code of what went wrong; clients ask again by themselves from 500 on.
 _FAILURES: tuple[tuple[type[Exception], int, str | None], ...] = (
@@ -99,13 +102,14 @@ async def _events(
 ) -> AsyncGenerator[str]:
     """Yield the events that a client is sent."""
     begun: set[int] = set()
-    answers = [piece for piece in first[1:] if isinstance(piece, Answered)]
+    answers: list[Answered] = []
+    told: Piece | None = first
     async with aclosing(pieces):
         try:
-            yield _event(envelope.told(*first, begun))
-            async for index, piece in pieces:
-                answers += [piece] if isinstance(piece, Answered) else []
-                yield _event(envelope.told(index, piece, begun))
+            while told is not None:
+                answers += [told[1]] if isinstance(told[1], Answered) else []
+                yield _event(envelope.told(*told, begun))
+                told = await anext(pieces, None)
         except errors.JupyterLLMError as error:
             yield _event(json.loads(bytes(refused(error).body)))
             return
@@ -119,21 +123,30 @@ def _event(value: object) -> str:
 
 
 async def _granted(engine: Engine, wishes: Sequence[Wish]) -> AsyncGenerator[Piece]:
-    """Yield the pieces of all answers as they come; who leaves cancels them."""
+    """Yield the pieces of all answers as they come; who leaves cancels them.
+
+    Few are asked for at a time: those that wait would take the engine's time from cells.
+    """
     pieces: asyncio.Queue[tuple[int, Chunk | Answered | Exception]] = asyncio.Queue()
+    room = asyncio.Semaphore(_AT_ONCE)
 
     async def grant(index: int, wish: Wish) -> None:
+        async with room:
+            await written(index, wish)
+
+    async def written(index: int, wish: Wish) -> None:
         read = completion = None
         try:
             if wish.reading is not None:
-                stream = engine.submit(wish.reading)
+                stream = await run_sync(engine.submit, wish.reading)
                 async for _ in stream.achunks():
                     pass
                 read = stream.result()
             if wish.echo:
                 pieces.put_nowait((index, Chunk(wish.echo)))
             if wish.request is not None:
-                stream = engine.submit(wish.request)
+                # On a thread of its own: it may compile a shape.
+                stream = await run_sync(engine.submit, wish.request)
                 async for chunk in stream.achunks():
                     pieces.put_nowait((index, chunk))
                 completion = stream.result()

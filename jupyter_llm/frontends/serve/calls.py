@@ -233,8 +233,8 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
         given: Any = self.prompt
         is_one = isinstance(given, str) or all(isinstance(one, int) for one in given)
         prompts = [given] if is_one else given
-        if len(prompts) > _MOST_PROMPTS:
-            raise OptionError(f"A call has {_MOST_PROMPTS} prompts at most.")
+        if len(prompts) * self.n > _MOST_PROMPTS:
+            raise OptionError(f"A call is for {_MOST_PROMPTS} answers at most.")
         return [wish for prompt in prompts for wish in self._wishes(prompt, engine)]
 
     def _wishes(self, prompt: str | int | list[int], engine: Engine) -> Iterator[Wish]:

@@ -82,13 +82,18 @@ def test_only_this_machine_is_listened_to(served: Serving) -> None:
     assert served._listening.getsockname()[0] == "127.0.0.1"
 
 
-def hang_up(served: Serving, body: dict[str, Any], until_so: Callable[[], object]) -> None:
+def hang_up(
+    served: Serving,
+    body: dict[str, Any],
+    until_so: Callable[[], object],
+    path: str = "/v1/chat/completions",
+) -> None:
     """Ask, wait for something, and close the connection."""
     where = urlsplit(served.url)
     data = json.dumps(body).encode()
     with socket.create_connection((str(where.hostname), where.port or 0)) as line:
         line.sendall(
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {where.netloc}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {where.netloc}\r\n"
             f"Authorization: Bearer {served.token}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
             + data
         )
@@ -114,6 +119,18 @@ def test_who_hangs_up_is_cancelled(
         ),
     )
     until(lambda: [p().state for p in engine._progress] == ["finished"] * 2)
+
+
+def test_of_many_answers_few_are_asked_for_at_a_time(
+    engine: ScriptedEngine, served: Serving
+) -> None:
+    engine.holds = True
+    many: Any = {"prompt": ["a"] * 128, "n": 16}
+    hang_up(served, many, lambda: len(engine.requests) == 32, "/v1/completions")
+    until(lambda: {p().state for p in engine._progress} == {"finished"})
+    assert len(engine.requests) == 32
+    status, told = call(served, "/v1/completions", {**many, "prompt": ["a"] * 129})
+    assert (status, told["error"]["message"]) == (400, "A call is for 2048 answers at most.")
 
 
 def test_who_leaves_the_loop_is_cancelled(engine: ScriptedEngine, served: Serving) -> None:
