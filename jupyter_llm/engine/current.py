@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.nearest import nearest
@@ -680,6 +681,8 @@ class CurrentEngine:
         """Make the engine of a server's model a resident one, unless text may go to none."""
         from jupyter_llm.engine.remote.engine import RemoteEngine
 
+        if address.is_here and f":{urlsplit(address.url).port}/v1" in self.served_at:
+            raise OptionError(f"{address.host} is this kernel, so name the model that it serves.")
         self._check_remote(address.host)
         with self._server_lock:  # nobody else waits for one that says nothing
             if (found := self._find(address)) is None:

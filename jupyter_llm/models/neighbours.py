@@ -26,6 +26,18 @@ _NUMBERS = count()
 _CLOCK_S = 2.0  # by so much the start of a process may seem to differ
 
 
+def lives(pid: int, started_s: float) -> bool:
+    """Whether the process that began then lives; the number may be another one's by now."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        is_ours = abs(process.create_time() - started_s) < _CLOCK_S
+        return is_ours and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
     """A model that another kernel holds; `held_bytes` is what it takes as far as it is loaded.
@@ -45,15 +57,8 @@ class Neighbour:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its kernel lives; the number may be another process's by now."""
-        import psutil
-
-        try:
-            process = psutil.Process(self.pid)
-            is_ours = abs(process.create_time() - self.started_s) < _CLOCK_S
-            return is_ours and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
+        """Whether its kernel lives."""
+        return lives(self.pid, self.started_s)
 
 
 class Claim:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ def _serve(options: argparse.Namespace) -> int:
     from jupyter_llm.api import llm
     from jupyter_llm.frontends.serve.notice import serve
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.model:
         llm.use(options.model)
     serving = serve(llm, options.port)

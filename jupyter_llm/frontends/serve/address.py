@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 import psutil
 from jupyter_core.paths import jupyter_runtime_dir, secure_write
 
-_CLOCK_S = 2.0  # by so much the start of a process may seem to differ
+from jupyter_llm.models.neighbours import lives
+
+# Of this machine's processes alone: machines may share a home.
+_FILES = f"jupyter-llm-*@{socket.gethostname()}.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,20 +36,12 @@ class Whereabouts:
         """Where the paths begin that are beside OpenAI's protocol."""
         return self.url.removesuffix("/v1")
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process lives; the number may be another one's by now."""
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.started_s) < _CLOCK_S
-        except psutil.Error:
-            return False
-
 
 def publish(url: str, token: str, notebook: str = "") -> Path:
     """Write down where this process serves, in place of what it said before; return the file."""
     folder = Path(jupyter_runtime_dir())
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"jupyter-llm-{os.getpid()}.json"
+    path = folder / _FILES.replace("*", str(os.getpid()))
     started_s = psutil.Process().create_time()
     where = {"url": url, "token": token, "notebook": notebook}
     served = Whereabouts(pid=os.getpid(), started_s=started_s, **where)
@@ -57,10 +53,10 @@ def publish(url: str, token: str, notebook: str = "") -> Path:
 def all_served() -> list[Whereabouts]:
     """The servers of this user, the latest first; what dead ones wrote is removed."""
     found: list[tuple[float, Whereabouts]] = []
-    for path in Path(jupyter_runtime_dir()).glob("jupyter-llm-*.json"):
+    for path in Path(jupyter_runtime_dir()).glob(_FILES):
         with suppress(OSError, ValueError, TypeError):  # it has just gone, or is no file of ours
             served = Whereabouts(**json.loads(path.read_text(encoding="utf-8")))
-            if served.is_alive:
+            if lives(served.pid, served.started_s):
                 found.append((path.stat().st_mtime, served))
             else:
                 path.unlink()

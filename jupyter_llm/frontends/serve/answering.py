@@ -15,13 +15,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from jupyter_llm import errors
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.engine.completion import Chunk
+from jupyter_llm.engine.completion import Chunk, Completion
 from jupyter_llm.frontends.serve.replies import Answered, Envelope, failure
 
 if TYPE_CHECKING:
     from starlette.types import Receive
 
     from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.request import Request
     from jupyter_llm.frontends.serve.calls import AnswerCall, Wish
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,12 @@ T = TypeVar("T")
 Piece = tuple[int, Chunk | Answered]
 """What was written of one of several answers, or in the end what came of it."""
 
-_AT_ONCE = 32  # answers to one call
-
+_AT_ONCE = 32  # answers to one call: more would keep the engine from cells
 # The status and code of what went wrong; clients ask again by themselves from 500 on.
 _FAILURES: tuple[tuple[type[Exception], int, str | None], ...] = (
     (errors.ModelNotFoundError, 404, "model_not_found"),
     (errors.ContextOverflowError, 400, "context_length_exceeded"),
+    (errors.NotAllowedError, 403, None),
     (errors.EngineClosedError, 503, None),
     (errors.ModelLoadError, 503, None),
     (ValueError, 400, None),
@@ -52,6 +53,7 @@ def refused(error: Exception) -> Response:
     status, code = next((s, c) for kind, s, c in _FAILURES if isinstance(error, kind))
     told = failure(one_line(str(error)), status, code)
     if isinstance(error, errors.ContextOverflowError):  # as llama-server has it
+        told["error"]["message"] = str(error).partition(" Shorten it")[0]
         told["error"] |= {"n_prompt_tokens": error.num_tokens, "n_ctx": error.n_ctx}
     return JSONResponse(told, status)
 
@@ -123,36 +125,30 @@ def _event(value: object) -> str:
 
 
 async def _granted(engine: Engine, wishes: Sequence[Wish]) -> AsyncGenerator[Piece]:
-    """Yield the pieces of all answers as they come; who leaves cancels them.
-
-    Few are asked for at a time: those that wait would take the engine's time from cells.
-    """
+    """Yield the pieces of all answers as they come; who leaves cancels them."""
     pieces: asyncio.Queue[tuple[int, Chunk | Answered | Exception]] = asyncio.Queue()
     room = asyncio.Semaphore(_AT_ONCE)
 
+    async def ask(index: int, request: Request | None, *, is_told: bool) -> Completion | None:
+        if request is None:
+            return None
+        stream = await run_sync(engine.submit, request)  # it may compile a shape
+        async for chunk in stream.achunks():
+            if is_told:
+                pieces.put_nowait((index, chunk))
+        return stream.result()
+
     async def grant(index: int, wish: Wish) -> None:
         async with room:
-            await written(index, wish)
-
-    async def written(index: int, wish: Wish) -> None:
-        read = completion = None
-        try:
-            if wish.reading is not None:
-                stream = await run_sync(engine.submit, wish.reading)
-                async for _ in stream.achunks():
-                    pass
-                read = stream.result()
-            if wish.echo:
-                pieces.put_nowait((index, Chunk(wish.echo)))
-            if wish.request is not None:
-                # On a thread of its own: it may compile a shape.
-                stream = await run_sync(engine.submit, wish.request)
-                async for chunk in stream.achunks():
-                    pieces.put_nowait((index, chunk))
-                completion = stream.result()
-            pieces.put_nowait((index, Answered(wish=wish, completion=completion, read=read)))
-        except Exception as error:  # noqa: BLE001  raised where it is waited for
-            pieces.put_nowait((index, error))
+            try:
+                read = await ask(index, wish.reading, is_told=False)
+                if wish.echo:
+                    pieces.put_nowait((index, Chunk(wish.echo)))
+                completion = await ask(index, wish.request, is_told=True)
+                answered = Answered(wish=wish, completion=completion, read=read)
+                pieces.put_nowait((index, answered))
+            except Exception as error:  # noqa: BLE001  raised where it is waited for
+                pieces.put_nowait((index, error))
 
     tasks = [asyncio.create_task(grant(*numbered)) for numbered in enumerate(wishes)]
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from anyio.to_thread import run_sync
@@ -12,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -21,6 +23,8 @@ from jupyter_llm.frontends.serve import calls, replies
 from jupyter_llm.frontends.serve.answering import answer, refused, unless_gone
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     import numpy as np
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,10 +35,10 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.roles import ModelRole
 
 Endpoint = Callable[["Request"], Awaitable[Response]]
-Mounted = tuple[BaseRoute, Callable[[], AbstractAsyncContextManager[object]]]
+Mounted = tuple[BaseRoute, Callable[[], "AbstractAsyncContextManager[object]"]]
 """A route beside ours, and what must be entered while it is served."""
 
-_MAX_BODY = 16 << 20  # bytes: longer than any context window
+_MAX_BODY = 2 << 20  # bytes: while the engine tells tokens apart in it, cells wait
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _AT_ONCE = 64  # texts that vectors are made of before it is looked who is still there
 
@@ -67,6 +71,8 @@ class Gate:
             told = "The token is missing or wrong; `%llm /serve token` shows it in the notebook."
             failure = replies.failure(told, 401, "invalid_api_key")
             return JSONResponse(failure, 401, {"www-authenticate": "Bearer"})
+        if int(headers.get("content-length", 0)) > _MAX_BODY:
+            return JSONResponse(replies.failure(f"A call has {_MAX_BODY} bytes at most.", 413), 413)
         return self._app
 
 
@@ -78,13 +84,14 @@ class Desk:
 
     def __init__(self, current: CurrentEngine) -> None:
         self._current = current
+        self._turn = asyncio.Lock()
 
     @property
     def routes(self) -> list[Route]:
         """What is called under which path: OpenAI's, and what llama-server and vLLM have beside."""
         return [
             Route("/v1/models", self._models),
-            Route("/v1/models/{name:path}", self._model),
+            Route("/v1/models/{name:path}", self._models),
             Route("/v1/chat/completions", self._answering(calls.ChatCall), methods=["POST"]),
             Route("/v1/completions", self._answering(calls.TextCall), methods=["POST"]),
             Route("/v1/embeddings", self._embed, methods=["POST"]),
@@ -95,13 +102,18 @@ class Desk:
             Route("/detokenize", self._telling(calls.DetokenizeCall), methods=["POST"]),
         ]
 
-    async def _models(self, _request: Request) -> Response:
-        data = [replies.model(info) for info in self._served]
-        return JSONResponse({"object": "list", "data": data})
-
-    async def _model(self, request: Request) -> Response:
-        engine = await self._engine(request.path_params["name"], "chat")
-        return JSONResponse(replies.model(engine.info))
+    def _models(self, request: Request) -> Response:
+        data = [replies.model(info.name, info.n_ctx) for info in self._served]
+        if self._current.resident is None:  # what the next prompt loads, and this does not
+            with suppress(JupyterLLMError):
+                _check_is_here(chosen := self._current.chosen("chat"))
+                data.append(replies.model(chosen.name))
+        if not (name := request.path_params.get("name")):
+            return JSONResponse({"object": "list", "data": data})
+        for one in data:
+            if one["id"] == name:
+                return JSONResponse(one)
+        raise ModelNotFoundError(name)
 
     def _answering(self, kind: type[calls.ChatCall | calls.TextCall]) -> Endpoint:
         async def answering(request: Request) -> Response:
@@ -131,8 +143,8 @@ class Desk:
 
         rows = await unless_gone(request.receive, vectors())
         num_tokens = sum(map(len, await run_sync(engine.tokenize_texts, texts)))
-        told = replies.vectors(rows, call.encoding_format, engine.info.name, num_tokens)
-        return JSONResponse(told)
+        told = (rows, call.encoding_format, engine.info.name, num_tokens)
+        return await run_sync(lambda: JSONResponse(replies.vectors(*told)))
 
     async def _props(self, _request: Request) -> Response:
         return JSONResponse(replies.properties((await self._engine("", "chat")).info))
@@ -151,18 +163,28 @@ class Desk:
     async def _engine(self, name: str, role: ModelRole) -> Engine:
         """The engine of a model that is served; without a name that which a role goes to."""
         found = self._current.resident_of(role)
-        if found is not None and found.info.host and name in ("", found.info.name):
-            told = f"The model is on {found.info.host}, and only those of this machine are served."
-            raise ModelNotFoundError(name, message=told)
-        if found is not None and name in ("", found.info.name):
-            return found
+        if found is None or name not in ("", found.info.name):
+            async with self._turn:  # threads are few, and only one waits for a model
+                found = await run_sync(self._other, name, role)
+        _check_is_here(found.info)
+        return found
+
+    def _other(self, name: str, role: ModelRole) -> Engine:
+        """The engine of another model than that which a role goes to now."""
         if name in (names := [info.name for info in self._served]):
-            return await run_sync(self._current.named, name)
-        if found is None and name in ("", (await run_sync(self._current.chosen, role)).name):
-            # No cell waits for it, so none shows how far it is.
-            return await run_sync(lambda: self._current.get(role=role, show=lambda _step: None))
+            return self._current.named(name)
+        if self._current.resident_of(role) is None:
+            _check_is_here(chosen := self._current.chosen(role))
+            if name in ("", chosen.name):  # no cell waits for it, so none shows how far it is
+                return self._current.get(role=role, show=lambda _step: None)
         there = ", ".join(names) or "none is loaded now"
         raise ModelNotFoundError(name, message=f"No {name[:80]!r} is served here: {there}.")
+
+
+def _check_is_here(model: object) -> None:
+    if host := getattr(model, "host", ""):
+        told = f"The model is on {host}, and only those of this machine are served."
+        raise ModelNotFoundError("", message=told)
 
 
 def application(desk: Desk, token: str, mounts: Sequence[Mounted] = ()) -> Starlette:
@@ -177,12 +199,14 @@ def application(desk: Desk, token: str, mounts: Sequence[Mounted] = ()) -> Starl
 
     return Starlette(
         routes=[*desk.routes, *(route for route, _ in mounts)],
-        middleware=[Middleware(Gate, token=token)],
+        middleware=[
+            Middleware(Gate, token=token),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY),  # of what says none
+        ],
         exception_handlers=dict.fromkeys(
             (JupyterLLMError, HTTPException, ClientDisconnect, Exception), _explained
         ),
         lifespan=entered,
-        max_body_size=_MAX_BODY,
     )
 
 

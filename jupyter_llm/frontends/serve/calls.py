@@ -29,13 +29,13 @@ from jupyter_llm.errors import OptionError
 
 # What says nothing of the answer, and what says nothing where it is as usual.
 _WITHOUT_MEANING = (
-    *("user", "metadata", "store", "service_tier", "safety_identifier", "parallel_tool_calls"),
+    *("user", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
     *("prompt_cache_key", "prompt_cache_retention"),
 )
 _AS_USUAL: Mapping[str, object] = {
     **dict.fromkeys(("frequency_penalty", "presence_penalty"), 0),
-    "tools": [],
-    "functions": [],
+    **{name: [] for name in ("tools", "functions", "tool_calls", "annotations")},
+    "store": False,
     **dict.fromkeys(("tool_choice", "function_call"), "none"),
     "best_of": 1,
     "modalities": ["text"],
@@ -64,6 +64,7 @@ class Wish:
 
 class _StreamOptions(Struct, **_STRICT):
     include_usage: bool = False
+    include_obfuscation: bool = False  # of pieces, which hides nothing on one machine
 
 
 class _Schema(Struct):
@@ -109,7 +110,7 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
     repeat_penalty: float | None = None
     seed: int | None = None
     stop: str | list[str] = field(default_factory=list)
-    logit_bias: dict[str, float] = field(default_factory=dict)
+    logit_bias: dict[int, float] = field(default_factory=dict)
     ignore_eos: bool = False
     response_format: _Format = field(default_factory=_Format)
     structured_outputs: _Outputs = field(default_factory=_Outputs)
@@ -127,8 +128,6 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
 
         It fixes no text, since all guests are answered together.
         """
-        if not all(key.isdecimal() for key in self.logit_bias):
-            raise OptionError("logit_bias maps the numbers of tokens to numbers.")
         params = SamplingParams(
             temperature=self.temperature,
             top_p=self.top_p,
@@ -138,7 +137,7 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
             seed=None if self.seed is None else self.seed % (MAX_SEED + 1),
             max_tokens=max_tokens,
             stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop),
-            logit_bias=tuple((int(key), value) for key, value in self.logit_bias.items()),
+            logit_bias=tuple(self.logit_bias.items()),
             ignore_eos=self.ignore_eos,
             logprobs=told.get("logprobs"),
             exact=False,
@@ -159,7 +158,7 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
         found += [] if wanted.choice is None else [OneOf(tuple(wanted.choice))]
         found += [] if wanted.regex is None else [Grammar("regex", wanted.regex)]
         found += [] if wanted.grammar is None else [Grammar("lark", wanted.grammar)]
-        if len(found) > 1 or (form.type == "json_schema" and form.json_schema is None):
+        if len(found) > 1 or (form.type == "json_schema") != (form.json_schema is not None):
             raise OptionError("An answer has one shape, and response_format names its schema.")
         return found[0] if found else None
 
@@ -169,20 +168,23 @@ class _Part(Struct):
     text: str
 
 
-class _Said(Struct):
-    """A message as clients send it; what it has beside these says nothing to a model."""
+class _Said(Struct, **_STRICT):
+    """A message as clients send it; the `name` of who says it is nothing that a model reads."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part] = ""
+    content: str | list[_Part] | None = None
     reasoning_content: str = ""
-    tool_calls: Annotated[list[Any], Meta(max_length=0)] = field(default_factory=list)
+    name: str = ""
 
 
 def _messages(said: Sequence[_Said]) -> tuple[Message, ...]:
     """A chat as the engine reads it."""
     read = []
     for one in said:
-        parts = [one.content] if isinstance(one.content, str) else [p.text for p in one.content]
+        if one.content is None and one.role != "assistant":
+            raise OptionError(f"The message of the {one.role} has no content.")
+        content = one.content or ""
+        parts = [content] if isinstance(content, str) else [part.text for part in content]
         role = "system" if one.role == "developer" else one.role
         read.append(Message(role, "".join(parts), reasoning=one.reasoning_content))
     return tuple(read)
@@ -243,20 +245,19 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
         else:
             whole = RawPrompt.of_tokens(prompt if isinstance(prompt, list) else [prompt])
         told: dict[str, Any] = {"logprobs": self.logprobs}
+        is_read = self.echo and self.max_tokens == 0  # and nothing is written
         if self.echo:
             told["echo"] = engine.format(whole)
-            if self.logprobs is not None:
-                told |= _reading(whole, engine, self.logprobs)
-        if self.echo and self.max_tokens == 0:
-            yield Wish(request=None, **told)
-            return
+            if self.logprobs is not None or is_read:
+                told |= _reading(whole, engine, self.logprobs or 0)
         fim = engine.info.fim
         if self.suffix and fim is None:
             raise OptionError("This model fills no gaps in what it is given, so leave suffix out.")
         if self.suffix and fim is not None:
             prefix, suffix, middle = map(Special, (fim.prefix, fim.suffix, fim.middle))
             whole = replace(whole, parts=(prefix, *whole.parts, suffix, self.suffix, middle))
-        yield from self.several(whole, self.max_tokens, **told)
+        for wish in self.several(whole, 1 if is_read else self.max_tokens, **told):
+            yield replace(wish, request=None) if is_read else wish
 
 
 class VectorCall(Call, kw_only=True, **_STRICT):
@@ -326,7 +327,7 @@ def read_call(kind: type[T], body: bytes) -> T:
             given = _meant(given)
             if isinstance(messages := given.get("messages"), list):
                 given["messages"] = [_meant(m) if isinstance(m, dict) else m for m in messages]
-        return convert(given, kind)
+        return convert(given, kind, str_keys=True)  # tokens are numbers
     except (ValidationError, ValueError, RecursionError) as error:
         told = error if isinstance(error, ValidationError) else "its body is no JSON"
         raise OptionError(f"The call is not one that can be answered here: {told}.") from None

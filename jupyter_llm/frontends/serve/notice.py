@@ -33,9 +33,11 @@ def serve_here(llm: LLM, argument: str) -> str:
         return f"Already served at `{here.url}`; `/serve stop` ends that."
     here = serve(llm, int(argument or 0))
     info = llm.status().info
-    name = info.name if info is not None else "the model"
+    what = f"**{info.name}** is" if info is not None else "The model is"
+    if info is not None and info.host:
+        what = f"{info.name} is not served on. Models of this machine are"
     return (
-        f"**{name}** is served at `{here.url}` to programs of this machine that know the token, "
+        f"{what} served at `{here.url}` to programs of this machine that know the token, "
         "until `/serve stop` or the kernel's end. `/serve token` shows it; what an output shows is "
         "saved with the notebook. Agents get to the notebook by `jupyter llm mcp`."
     )

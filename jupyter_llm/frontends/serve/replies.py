@@ -93,10 +93,10 @@ class Envelope:
         }
 
 
-def model(info: ModelInfo) -> Json:
+def model(name: str, n_ctx: int | None = None) -> Json:
     """A model that is served; by its owner clients know this server."""
-    told = {"id": info.name, "object": "model", "created": 0, "owned_by": "jupyter_llm"}
-    return {**told, "max_model_len": info.n_ctx}
+    told = {"id": name, "object": "model", "created": 0, "owned_by": "jupyter_llm"}
+    return {**told, "max_model_len": n_ctx}
 
 
 def properties(info: ModelInfo) -> Json:

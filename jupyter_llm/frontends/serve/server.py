@@ -77,7 +77,6 @@ class Serving:
         with suppress(OSError, RuntimeError):  # there is no such folder of Jupyter's
             self._file = publish(self.url, self.token, notebook)
         atexit.register(self.stop)
-        current.served_at = self.url
 
     @property
     def is_over(self) -> bool:
@@ -89,7 +88,6 @@ class Serving:
         if self._pid != os.getpid():  # forked: the thread is the parent's
             return
         atexit.unregister(self.stop)
-        self._current.served_at = ""
         self._server.end()
         self._thread.join(_END_S)
         self._listening.close()
@@ -101,10 +99,12 @@ class Serving:
         self._thread.join()
 
     def _run(self) -> None:
+        self._current.served_at = self.url
         try:
             with suppress(SystemExit):  # by uvicorn, where it cannot begin
                 self._server.run([self._listening])
         finally:
+            self._current.served_at = ""
             self._server.is_up.set()
 
 
@@ -131,9 +131,18 @@ class _Server(uvicorn.Server):
 
     def _hang_up(self) -> None:
         for server in self.servers:
+            for listening in server.sockets:
+                _shut(listening)
             server.close()
         for connection in list(self.server_state.connections):
+            _shut(connection.transport.get_extra_info("socket"))
             connection.transport.abort()
+
+
+def _shut(one: socket.socket) -> None:
+    """End a socket for forked children, too, which would keep it open."""
+    with suppress(OSError):  # it has ended, or the system cannot
+        one.shutdown(socket.SHUT_RDWR)
 
 
 def _token() -> str:

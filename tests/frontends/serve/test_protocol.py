@@ -16,8 +16,11 @@ from support.engines import load
 from support.scripted import ScriptedEngine
 from support.serving import call, client_of, serving
 
+from jupyter_llm import llm
 from jupyter_llm.engine.info import FimTokens
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Special
 from jupyter_llm.frontends.serve.server import Serving
 
@@ -177,6 +180,19 @@ def test_echo_tells_how_likely_each_token_of_the_prompt_was(
         assert answered.usage.completion_tokens == max_tokens
 
 
+def test_an_echo_alone_is_counted_and_checked_like_any_answer(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "prompt": "the quick brown fox", "echo": True}
+    alone = client.completions.create(**asked, max_tokens=0, n=2)
+    both = client.completions.create(**asked, max_tokens=1)
+    assert [choice.text for choice in alone.choices] == [asked["prompt"]] * 2
+    assert alone.choices[0].logprobs is None
+    assert alone.usage is not None
+    assert both.usage is not None
+    assert alone.usage.prompt_tokens == both.usage.prompt_tokens
+    with pytest.raises(BadRequestError, match="temperature must be"):
+        client.completions.create(**asked, max_tokens=0, temperature=-5)
+
+
 def test_several_texts_go_on_in_one_call(client: OpenAI) -> None:
     asked: dict[str, Any] = {"model": "tiny", "temperature": 0, "max_tokens": 6}
     prompts = ["the quick", "a lazy"]
@@ -297,16 +313,23 @@ REFUSED: dict[str, dict[str, Any]] = {
         "messages": [{"role": "user", "content": [{"type": "image_url"}]}]
     },
     "Invalid enum value 'tool'": {"messages": [{"role": "tool", "content": "4"}]},
-    "Expected `array` of length <= 0": {
+    "unknown field `tool_calls`": {
         "messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]
     },
+    r"unknown field `weight` - at `\$\.messages\[0\]`": {"messages": [{**HELLO[0], "weight": 1}]},
+    "message of the user has no content": {"messages": [{"role": "user", "content": None}]},
+    "unknown field `store`": {"store": True},
     "of length >= 1": {"messages": []},
     r"Expected `float \| null`, got `str` - at `\$\.temperature`": {"temperature": "hot"},
     "temperature must be at least 0": {"temperature": -1},
     "max_tokens must be at least 1": {"max_tokens": 0},
     "top_logprobs go along": {"top_logprobs": 2},
-    "logit_bias maps": {"logit_bias": {"a": 1}},
+    r"Expected `int`, got `str` - at `key` in `\$\.logit_bias`": {"logit_bias": {"a": 1}},
+    "of range": {"logit_bias": {"9" * 5000: 1}},
     "one shape": {"response_format": {"type": "json_schema"}},
+    "response_format names": {
+        "response_format": {"type": "text", "json_schema": {"schema": {"type": "null"}}}
+    },
     "The field age cannot be asked": {
         "structured_outputs": {"json": {"type": "object", "properties": {"age": False}}}
     },
@@ -333,8 +356,11 @@ def test_what_says_nothing_is_taken(client: OpenAI) -> None:
         "store": False,
         "best_of": 1,
         "top_k": None,
+        "stream": True,
+        "stream_options": {"include_usage": True, "include_obfuscation": False},
     }
-    client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=1, extra_body=said)
+    spoken: Any = [*HELLO, {"role": "assistant", "tool_calls": []}, {**HELLO[0], "name": "Ann"}]
+    client.chat.completions.create(model="tiny", messages=spoken, max_tokens=1, extra_body=said)
 
 
 def test_what_is_on_another_machine_is_not_served_on(fresh_llm: None) -> None:
@@ -345,6 +371,12 @@ def test_what_is_on_another_machine_is_not_served_on(fresh_llm: None) -> None:
         for name in ("", "scripted"):
             with pytest.raises(NotFoundError, match=r"on far\.example, and only"):
                 client.chat.completions.create(model=name, messages=HELLO)
+        llm.current._residents = ()
+        llm.current._choices["chat"] = (Address("http://far.example/v1"), EngineOptions())
+        assert list(client.models.list()) == []
+        for name in ("", "@far.example"):  # nobody asks the server what it has, either
+            with pytest.raises(NotFoundError, match=r"on far\.example, and only"):
+                client.chat.completions.create(model=name, messages=HELLO)
     assert engine.requests == []
 
 
@@ -353,7 +385,7 @@ def test_errors_are_those_that_clients_know(client: OpenAI, served: Serving) -> 
         client.chat.completions.create(model="gpt-5", messages=HELLO)
     assert missing.value.code == "model_not_found"
     long: Any = [{"role": "user", "content": "word " * 20_000}]
-    with pytest.raises(BadRequestError, match="context window") as overflow:
+    with pytest.raises(BadRequestError, match=r"context window is \d+\.$") as overflow:
         client.chat.completions.create(model="tiny", messages=long)
     assert overflow.value.code == "context_length_exceeded"
     with pytest.raises(BadRequestError, match="The prompt is empty"):
@@ -363,4 +395,7 @@ def test_errors_are_those_that_clients_know(client: OpenAI, served: Serving) -> 
         assert (status, told["error"]["type"]) == (400, "invalid_request_error")
     assert call(served, "/v1/nothing")[0] == 404
     assert call(served, "/v1/chat/completions")[0] == 405
-    assert call(served, "/v1/completions", b" " * (17 << 20))[0] == 413
+    assert call(served, "/v1/models/")[1]["data"][0]["id"] == "tiny"
+    assert call(served, "/v1/models/gpt-5")[0] == 404
+    status, told = call(served, "/v1/completions", b" " * (3 << 20))
+    assert (status, told["error"]["type"]) == (413, "invalid_request_error")

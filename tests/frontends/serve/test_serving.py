@@ -24,9 +24,9 @@ from support.serving import call, client_of, serving
 from support.waiting import until
 
 from jupyter_llm import llm
-from jupyter_llm.errors import MagicUsageError, ServeError
+from jupyter_llm.errors import MagicUsageError, OptionError, ServeError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
-from jupyter_llm.frontends.serve.address import all_served
+from jupyter_llm.frontends.serve.address import all_served, publish
 from jupyter_llm.frontends.serve.server import Serving
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
@@ -201,12 +201,54 @@ def test_stopping_hangs_up_and_frees_the_port_and_leaves_no_file(
 
 
 def test_what_dead_kernels_wrote_is_removed(runtime: Path) -> None:
-    dead = {"url": "http://127.0.0.1:1/v1", "token": "x", "pid": os.getpid(), "started_s": 0}
-    runtime.mkdir()
-    (runtime / "jupyter-llm-1.json").write_text(json.dumps(dead))
-    (runtime / "jupyter-llm-2.json").write_text("[]")
-    assert all_served() == []
-    assert [path.name for path in runtime.iterdir()] == ["jupyter-llm-2.json"]
+    dead: dict[str, Any] = {
+        "url": "http://127.0.0.1:1/v1",
+        "token": "x",
+        "pid": os.getpid(),
+        "started_s": 0,
+    }
+    path = publish(dead["url"], "x")
+    path.write_text(json.dumps(dead))
+    others = path.rename(path.with_name(path.name.replace("@", "@another-")))
+    path.write_text(json.dumps(dead))
+    no_file = path.with_name(path.name.replace(str(os.getpid()), "2"))
+    no_file.write_text("[]")
+    assert all_served() == []  # a process of another machine is not known to be dead
+    assert set(runtime.iterdir()) == {others, no_file}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_forked_child_keeps_neither_the_port_nor_a_guest(served: Serving) -> None:
+    where = urlsplit(served.url)
+    with socket.create_connection((str(where.hostname), where.port or 0)) as guest:
+        guest.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert guest.recv(20).startswith(b"HTTP/1.1 401")
+        ended, end = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(end)
+            os.read(ended, 1)
+            os._exit(0)
+        try:
+            served.stop()
+            guest.settimeout(10)
+            while guest.recv(1000):
+                pass
+            assert is_free(served)
+            with serving(ScriptedEngine(), port=where.port) as again:
+                assert call(again, "/v1/models")[0] == 200
+        finally:
+            os.close(end)
+            os.close(ended)
+            os.waitpid(child, 0)
+
+
+def test_a_kernel_is_not_its_own_server(engine: ScriptedEngine, served: Serving) -> None:
+    port = urlsplit(served.url).port
+    for url in (served.url, f"http://LOCALHOST:{port}/v1", f"http://127.0.0.1:{port}"):
+        with pytest.raises(OptionError, match="is this kernel, so name the model"):
+            llm.use(url)
+    assert llm.current.resident is engine
+    assert call(served, "/v1/models")[0] == 200
 
 
 def test_a_port_that_is_taken_is_one_line(served: Serving, fresh_llm: None) -> None:
@@ -247,15 +289,19 @@ def test_the_command_serves_and_stops_and_shows_the_token_only_when_asked(
     assert serve() == f"Already served at `{told.url}`; `/serve stop` ends that."
     with OpenAI(base_url=told.url, api_key=told.token) as client:
         client.completions.create(model="tiny", prompt="the quick", max_tokens=3)
-        llm.unload()  # the next prompt loads it again, whoever asks
+        llm.unload()  # the next prompt loads it again, whoever asks, but no look at what there is
+        assert [model.id for model in client.models.list()] == ["tiny"]
+        assert client.models.retrieve("tiny").id == "tiny"
+        assert llm.current.resident is None
         client.completions.create(model="tiny", prompt="the quick", max_tokens=3)
     assert serve("stop") == f"Nothing is served at `{told.url}` any more."
     assert all_served() == []
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_line_tells_programs_where_in_one_line_and_ends_with_ctrl_c(
-    tiny_gguf: Path,
+    how: signal.Signals, tiny_gguf: Path, runtime: Path
 ) -> None:
     asked = [sys.executable, "-m", "jupyter_llm", "serve", "--json", "-m", str(tiny_gguf)]
     with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as process:
@@ -264,9 +310,10 @@ def test_the_command_line_tells_programs_where_in_one_line_and_ends_with_ctrl_c(
         assert set(told) == {"url", "token"}
         with OpenAI(base_url=told["url"], api_key=told["token"]) as client:
             assert client.completions.create(model="", prompt="the", max_tokens=3).choices
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         assert process.wait(30) == 0
         assert process.stdout.read() == ""
+        assert list(runtime.iterdir()) == []
 
 
 @pytest.mark.slow
