@@ -69,7 +69,9 @@ class Serving:
             timeout_graceful_shutdown=1,
         )
         self._server = _Server(config)
-        self._thread = start_worker(self._run, "jupyter-llm-serve")
+        # No thread is joined: Ctrl-C in that would let Python 3.11 take it for ended.
+        self._ended = threading.Event()
+        start_worker(self._run, "jupyter-llm-serve")
         self._file: Path | None = None
         if not self._server.is_up.wait(_BEGIN_S) or not self._server.started:
             self.stop()
@@ -81,7 +83,7 @@ class Serving:
     @property
     def is_over(self) -> bool:
         """Whether nothing is served any more."""
-        return not self._thread.is_alive()
+        return self._ended.is_set()
 
     def stop(self) -> None:
         """Hang up on all guests and free the port. May be called twice."""
@@ -89,14 +91,14 @@ class Serving:
             return
         atexit.unregister(self.stop)
         self._server.end()
-        self._thread.join(_END_S)
+        self._ended.wait(_END_S)
         self._listening.close()
         if self._file is not None:
             self._file.unlink(missing_ok=True)
 
     def wait(self) -> None:
         """Wait until it is over."""
-        self._thread.join()
+        self._ended.wait()
 
     def _run(self) -> None:
         self._current.served_at = self.url
@@ -106,6 +108,7 @@ class Serving:
         finally:
             self._current.served_at = ""
             self._server.is_up.set()
+            self._ended.set()
 
 
 class _Server(uvicorn.Server):
