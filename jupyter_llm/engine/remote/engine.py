@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.completion import Score
     from jupyter_llm.engine.remote.address import Address
-
-T = TypeVar("T")
 
 _OPEN_S = 15.0  # of silence, while it is asked what it has: who has a model answers at once
 _NUM_EMBEDDED = 64  # texts at a time

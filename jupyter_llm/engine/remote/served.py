@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.nearest import nearest
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.remote.wire import Wire
     from jupyter_llm.engine.request import Message, Prompt, Request
 
-T = TypeVar("T")
-
 _BUSY = (0, 408, 429, 502, 503, 504)  # of which nothing can be told
 _NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
 _MOST_KNOWN = 4096  # texts with their tokens
@@ -72,13 +71,14 @@ class Served:
 
     async def open(self) -> None:
         """Ask what the server has. `ServerError` where it cannot be asked, or has no such model."""
-        address = self.wire.address
-        entry = self._entry_of(await self.wire.ask("/models", tries=2))
+        address, ask = self.wire.address, partial(self.wire.ask, tries=2)
+        root = address.root
+        entry = self._entry_of(await ask("/models"))
         self.model, owner = str(entry["id"]), entry.get("owned_by")
         self.kind = next((one for one in KINDS if one.owner == owner), PLAIN)
-        if self.kind is PLAIN and found(await self._tell("/api/version"), "version"):
+        if self.kind is PLAIN and found(await _maybe(ask(f"{root}/api/version")), "version"):
             self.kind = next(one for one in KINDS if one.name == "Ollama")  # somebody's own model
-        details = await self._tell(self.kind.details) if self.kind.details else {}
+        details = self.kind.details and await _maybe(ask(root + self.kind.details))
         models = at(details, list, "models") or at(details, list, "data") or ()
         same = (one for one in models if isinstance(one, dict) and self.model in one.values())
         details = next(same, {}) if models else details
@@ -147,9 +147,6 @@ class Served:
             raise ServerError(host, one_line(f"needs a name: model=…. {names}"))
         hint = nearest(model, list(models), names)
         raise ServerError(host, one_line(f"has no model {model!r:.100}. {hint}"), status=404)
-
-    async def _tell(self, path: str) -> Any:
-        return await _maybe(self.wire.ask(self.wire.address.root + path, tries=2)) or {}
 
     async def _fim(self) -> FimTokens | None:
         """The control tokens with which the model fills in the middle, as far as it can be told."""
@@ -289,7 +286,7 @@ class Served:
         return tuple(ids)
 
 
-async def _maybe(asked: Awaitable[T]) -> T | None:
+async def _maybe(asked: Awaitable[Any]) -> Any:
     """What is asked for; None where a server has no such thing, but not where it is busy."""
     try:
         return await asked

@@ -28,13 +28,7 @@ from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Priority, raw_text
 from jupyter_llm.engine.stream import StreamFeed
 from jupyter_llm.engine.thinking import Thinking
-from jupyter_llm.errors import (
-    EmptyPromptError,
-    EngineError,
-    JupyterLLMError,
-    OptionError,
-    ServerError,
-)
+from jupyter_llm.errors import EmptyPromptError, JupyterLLMError, OptionError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +97,8 @@ class Writing:
             self.feed.fail(error)
         except Exception as bug:
             logger.exception("A request to a server failed")
-            self.feed.fail(EngineError(f"The answer of {self._served.info.host} failed: {bug}."))
+            said = f"answered what could not be taken in: {bug}."
+            self.feed.fail(ServerError(self._served.info.host, said, status=200))
 
     async def _try(self) -> None:
         self._start()
