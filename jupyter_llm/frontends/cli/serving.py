@@ -38,7 +38,7 @@ def _serve(options: argparse.Namespace) -> int:
     shown = f"OPENAI_BASE_URL={serving.url}\nOPENAI_API_KEY={serving.token}"
     print(json.dumps(told) if options.json else shown, flush=True)
     with suppress(KeyboardInterrupt):
-        serving.wait()
+        serving.over.wait()
     serving.stop()
     return OK
 

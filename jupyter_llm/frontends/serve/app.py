@@ -51,7 +51,7 @@ class Gate:
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
+        self._app = RequestBodyLimitMiddleware(app, max_body_size=_MAX_BODY)  # if none is told
         self._expected = f"bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -199,10 +199,7 @@ def application(desk: Desk, token: str, mounts: Sequence[Mounted] = ()) -> Starl
 
     return Starlette(
         routes=[*desk.routes, *(route for route, _ in mounts)],
-        middleware=[
-            Middleware(Gate, token=token),
-            Middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY),  # of what says none
-        ],
+        middleware=[Middleware(Gate, token=token)],
         exception_handlers=dict.fromkeys(
             (JupyterLLMError, HTTPException, ClientDisconnect, Exception), _explained
         ),

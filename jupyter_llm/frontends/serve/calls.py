@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert, field
@@ -26,6 +27,7 @@ from jupyter_llm.engine.request import (
     check_text,
 )
 from jupyter_llm.errors import OptionError
+from jupyter_llm.structured import schemas
 
 # What says nothing of the answer, and what says nothing where it is as usual.
 _WITHOUT_MEANING = (
@@ -40,10 +42,13 @@ _AS_USUAL: Mapping[str, object] = {
     "best_of": 1,
     "modalities": ["text"],
 }
-_SAME = {"repetition_penalty": "repeat_penalty"}  # vLLM's name
+_SAME = {"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"}
 _STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
 
 _MOST_PROMPTS = 2048
+
+_request = partial(Request, priority=Priority.GUEST, is_private=True)
+"""A request of a guest's, of which nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +148,8 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
             exact=False,
             think=think,
         )
-        request = _request(prompt, params, self._constraint(), begun)
+        shape = self._constraint()
+        request = _request(prompt=prompt, params=params, constraint=shape, answer_prefix=begun)
         for number in range(self.n):
             one = replace(request, params=params.counted_on(number))
             yield Wish(request=one, is_again=number > 0, **told)
@@ -154,7 +160,10 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
         schema = wanted.json if form.json_schema is None else form.json_schema.schema
         if form.type == "json_object":
             schema = schema or {"type": "object"}
-        found: list[Constraint] = [] if schema is None else [_json_grammar(schema)]
+        found: list[Constraint] = []
+        if schema is not None:  # `OptionError` names the field that is why not
+            schemas.check(root := schemas.of_json_schema(schema)[0])
+            found = [schemas.json_grammar(root)]
         found += [] if wanted.choice is None else [OneOf(tuple(wanted.choice))]
         found += [] if wanted.regex is None else [Grammar("regex", wanted.regex)]
         found += [] if wanted.grammar is None else [Grammar("lark", wanted.grammar)]
@@ -194,7 +203,6 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
     """A chat to answer."""
 
     messages: Annotated[list[_Said], Meta(min_length=1)]
-    max_completion_tokens: int | None = None
     logprobs: bool = False
     top_logprobs: int = 0
     chat_template_kwargs: _Template = field(default_factory=_Template)
@@ -213,11 +221,9 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
                 raise OptionError(f"{told}add_generation_prompt.")
             *before, last = prompt
             prompt, begun = tuple(before), last.content
-        max_tokens = self.max_completion_tokens
-        max_tokens = self.max_tokens if max_tokens is None else max_tokens
         logprobs = self.top_logprobs if self.logprobs else None
         think = self.chat_template_kwargs.enable_thinking
-        return [*self.several(prompt, max_tokens, begun=begun, think=think, logprobs=logprobs)]
+        return [*self.several(prompt, self.max_tokens, begun=begun, think=think, logprobs=logprobs)]
 
 
 class TextCall(AnswerCall, kw_only=True, **_STRICT):
@@ -344,20 +350,6 @@ def _meant(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _request(
-    prompt: Prompt, params: SamplingParams, constraint: Constraint | None, begun: str = ""
-) -> Request:
-    """A request of a guest's, of which nothing is kept."""
-    return Request(
-        prompt=prompt,
-        params=params,
-        answer_prefix=begun,
-        constraint=constraint,
-        priority=Priority.GUEST,
-        is_private=True,
-    )
-
-
 def _tokenized(prompt: RawPrompt, engine: Engine) -> tuple[tuple[int, ...], int]:
     """The tokens that the model reads for a prompt, and how many of them come before its own."""
     found = engine.tokenize(prompt)
@@ -381,14 +373,7 @@ def _reading(prompt: RawPrompt, engine: Engine, logprobs: int) -> dict[str, Any]
     params = SamplingParams(temperature=0, logprobs=logprobs, exact=False)
     return {
         "first": "" if num_before else engine.format(start),
-        "reading": _request(start, params, Exactly(rest)) if rest else None,
+        "reading": _request(prompt=start, params=params, constraint=Exactly(rest))
+        if rest
+        else None,
     }
-
-
-def _json_grammar(schema: Mapping[str, Any] | str) -> Grammar:
-    """What an answer of a JSON Schema is held to; `OptionError` names the field that is why not."""
-    from jupyter_llm.structured import schemas
-
-    root, _read = schemas.of_json_schema(schema)
-    schemas.check(root)
-    return schemas.json_grammar(root)

@@ -17,7 +17,7 @@ _serving: Serving | None = None
 
 def serve_here(llm: LLM, argument: str) -> str:
     """Begin or end to serve the models of this kernel, or show the token; what there is to say."""
-    here = None if _serving is None or _serving.is_over else _serving
+    here = None if _serving is None or _serving.over.is_set() else _serving
     if argument == "stop":
         if here is None:
             return "Nothing is served."
@@ -33,9 +33,7 @@ def serve_here(llm: LLM, argument: str) -> str:
         return f"Already served at `{here.url}`; `/serve stop` ends that."
     here = serve(llm, int(argument or 0))
     info = llm.status().info
-    what = f"**{info.name}** is" if info is not None else "The model is"
-    if info is not None and info.host:
-        what = f"{info.name} is not served on. Models of this machine are"
+    what = "What is on this machine is" if info is None or info.host else f"**{info.name}** is"
     return (
         f"{what} served at `{here.url}` to programs of this machine that know the token, "
         "until `/serve stop` or the kernel's end. `/serve token` shows it; what an output shows is "

@@ -70,7 +70,8 @@ class Serving:
         )
         self._server = _Server(config)
         # No thread is joined: Ctrl-C in that would let Python 3.11 take it for ended.
-        self._ended = threading.Event()
+        self.over = threading.Event()
+        """Set when nothing is served any more."""
         start_worker(self._run, "jupyter-llm-serve")
         self._file: Path | None = None
         if not self._server.is_up.wait(_BEGIN_S) or not self._server.started:
@@ -80,25 +81,16 @@ class Serving:
             self._file = publish(self.url, self.token, notebook)
         atexit.register(self.stop)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is served any more."""
-        return self._ended.is_set()
-
     def stop(self) -> None:
         """Hang up on all guests and free the port. May be called twice."""
         if self._pid != os.getpid():  # forked: the thread is the parent's
             return
         atexit.unregister(self.stop)
         self._server.end()
-        self._ended.wait(_END_S)
+        self.over.wait(_END_S)
         self._listening.close()
         if self._file is not None:
             self._file.unlink(missing_ok=True)
-
-    def wait(self) -> None:
-        """Wait until it is over."""
-        self._ended.wait()
 
     def _run(self) -> None:
         self._current.served_at = self.url
@@ -108,7 +100,7 @@ class Serving:
         finally:
             self._current.served_at = ""
             self._server.is_up.set()
-            self._ended.set()
+            self.over.set()
 
 
 class _Server(uvicorn.Server):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,9 +25,13 @@ from support.serving import call, client_of, serving
 from support.waiting import until
 
 from jupyter_llm import llm
+from jupyter_llm.engine.current import Resident
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.errors import MagicUsageError, OptionError, ServeError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 from jupyter_llm.frontends.serve.address import all_served, publish
+from jupyter_llm.frontends.serve.notice import serve_here
 from jupyter_llm.frontends.serve.server import Serving
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
@@ -190,7 +195,7 @@ def test_stopping_hangs_up_and_frees_the_port_and_leaves_no_file(
         next(pieces)
         served.stop()
         assert is_free(served)
-        assert served.is_over
+        assert served.over.is_set()
         with pytest.raises(APIConnectionError):
             list(pieces)
         until(lambda: engine._progress[0]().state == "finished")
@@ -249,6 +254,19 @@ def test_a_kernel_is_not_its_own_server(engine: ScriptedEngine, served: Serving)
             llm.use(url)
     assert llm.current.resident is engine
     assert call(served, "/v1/models")[0] == 200
+
+
+def test_a_model_of_another_machine_is_not_said_to_be_served(
+    engine: ScriptedEngine, fresh_llm: None
+) -> None:
+    engine.info = replace(engine.info, host="far.example")
+    address, options = Address("http://far.example/v1"), EngineOptions()
+    there: Any = engine
+    llm.current._residents = (Resident(address, options, there),)
+    llm.current._choices["chat"] = (address, options)
+    said = serve_here(llm, "")
+    assert said.startswith("What is on this machine is served at")
+    assert serve_here(llm, "stop").startswith("Nothing is served at")
 
 
 def test_a_port_that_is_taken_is_one_line(served: Serving, fresh_llm: None) -> None:
