@@ -106,9 +106,9 @@ def main() -> None:
             )  # what all prompts share, and what is made on first need
         taken: dict[str, list[Written]] = {name: [] for name in writers}
         for _ in range(args.rounds):
-            for person in PEOPLE:
-                for name, write in writers.items():
-                    taken[name].append(write(person))
+            for name, write in writers.items():  # whose threads spin for a while after the last one
+                write("Somebody, 2, of Somewhere.")
+                taken[name] += map(write, PEOPLE)
     base = median(one.total_s for one in taken[SERVER])
     for name, some in taken.items():
         total_s = median(one.total_s for one in some)
