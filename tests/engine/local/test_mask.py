@@ -187,7 +187,7 @@ def mixed(seed: int) -> dict[str, Any]:
     "model",
     [
         *("touchy_gguf", "tiny_recurrent_gguf", "tiny_window_gguf"),
-        pytest.param("smollm2", marks=pytest.mark.slow),
+        pytest.param("smollm2", marks=[pytest.mark.slow, pytest.mark.soak]),
     ],
 )
 def test_company_drafts_and_forced_tokens_change_no_exact_answer(

@@ -84,7 +84,9 @@ def kv_sizes(log: deque[tuple[int, str]]) -> list[float]:
     return [float(one[1]) * MIB for one in found if one]
 
 
-@pytest.mark.parametrize("model", ["tiny_gguf", pytest.param("smollm2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "model", ["tiny_gguf", pytest.param("smollm2", marks=[pytest.mark.slow, pytest.mark.soak])]
+)
 def test_what_llama_cpp_allots_to_promised_texts_is_the_window_once_more(
     model: str,
     request: pytest.FixtureRequest,
