@@ -159,7 +159,8 @@ def _suggested_behind(ghost: GhostPage, key: str) -> str:
         with suppress(PageTimeoutError):
             return ghost.wait_for_ghost(timeout=5_000)
         ghost.page.keyboard.press("Backspace")
-    raise AssertionError
+    said = ghost.page.evaluate("() => window.said.slice(-40).map(one => JSON.stringify(one))")
+    raise AssertionError("nothing came; said was:\n" + "\n".join(said))
 
 
 def test_everybody_can_read_what_is_suggested(ghost: GhostPage) -> None:
