@@ -25,11 +25,13 @@ LISTEN = """() => {
             window.said.push({ time: performance.now(), ...said });
     });
 }"""
-# What is shown in grey, once it is written to its end.
+# What is shown in grey, once it is written to its end, in what is in front: in a notebook that is
+# hidden meanwhile something may still be there.
 SHOWN = """() => {
-    const ghosts = Array.from(document.querySelectorAll('.jp-GhostText'))
-        .filter(ghost => !/Spacer/.test(ghost.className));
-    const isWriting = document.querySelector('.jp-GhostText-streamingIndicator') !== null;
+    const seen = kind => Array.from(document.querySelectorAll(kind)).filter(
+        ghost => ghost.checkVisibility());
+    const ghosts = seen('.jp-GhostText').filter(ghost => !/Spacer/.test(ghost.className));
+    const isWriting = seen('.jp-GhostText-streamingIndicator').length > 0;
     return isWriting ? '' : ghosts.map(ghost => ghost.innerText).join('');
 }"""
 

@@ -426,6 +426,7 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
 def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> None:
     text = "زرافه `a.b()` حيوان.\n\n- אחד\n\nEnglish\n\n```python\n# שלום\n```\n\nאז $x < y$"
     chat.open(a_snapshot(a_turn(1, prompt="שלום", text=text)))
+    expect(chat.panel.locator("math")).to_be_visible()  # what draws it is fetched first
     sides = chat.panel.locator(
         ".jllm-markdown :is(p:not(.jllm-warning), li, pre, math)"
     ).evaluate_all(
