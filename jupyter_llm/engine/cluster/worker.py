@@ -12,6 +12,8 @@ import logging
 import os
 import pickle
 import platform
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -88,6 +90,9 @@ class ModelPlugin(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Begin to load the model; returns at once, so that the worker goes on."""
         self._worker = worker
+        if worker.nanny is not None and threading.current_thread() is threading.main_thread():
+            # A process of its own: the interrupt of a notebook that has started it is not for it.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         scratch = Path(worker.local_directory).parent  # that all workers of a machine have
         self._store = scratch / "jupyter_llm" / self._hashes[0]
         self.users: dict[str, object] = {}  # who looks at it, and the timers that end that

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -165,8 +167,12 @@ def test_an_interrupt_stops_all_workers_and_the_same_call_goes_on(
     ask = partial(llm.map, rows, TEMPLATE, model=str(tiny_gguf), client=client)
     ask = partial(ask, temperature=0, max_tokens=40, ignore_eos=True)
 
+    workers = client.run(os.getpid)
+
     def interrupt() -> None:
         until(lambda: len(computed(log)) > 100)
+        for pid in workers.values():  # that of a notebook reaches all processes it has started
+            os.kill(pid, signal.SIGINT)
         interrupt_main()
 
     thread = threading.Thread(target=interrupt)
@@ -174,6 +180,7 @@ def test_an_interrupt_stops_all_workers_and_the_same_call_goes_on(
     with pytest.raises(PromptInterrupted) as caught:
         ask()
     thread.join()
+    assert client.run(os.getpid) == workers
     engine = llm.current.get(str(tiny_gguf), client=client)
     assert isinstance(engine, ClusterEngine)
     until(lambda: not engine._groups)  # nothing runs on
