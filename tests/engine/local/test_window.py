@@ -30,10 +30,11 @@ from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.request import Message, Priority, Prompt
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
-SLOW = pytest.mark.slow
 
 
-@pytest.fixture(params=["tiny_window_gguf", pytest.param("gemma3", marks=SLOW)])
+@pytest.fixture(
+    params=["tiny_window_gguf", pytest.param("gemma3", marks=(pytest.mark.slow, pytest.mark.soak))]
+)
 def window_model(request: pytest.FixtureRequest) -> Path:
     path: Path = request.getfixturevalue(request.param)
     return path
