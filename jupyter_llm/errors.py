@@ -165,13 +165,15 @@ class MissingLibraryError(JupyterLLMError, ImportError):
 class ServerError(EngineError):
     """A server cannot be reached, refuses, or answers with what is none of OpenAI's protocol.
 
-    `host` names it; `status` is that of HTTP, or 0 where there was none.
+    `host` names it; `status` is that of HTTP, or 0 where there was none. What `may_pass` is worth
+    another try.
     """
 
-    def __init__(self, host: str, reason: str, *, status: int = 0) -> None:
+    def __init__(self, host: str, reason: str, *, status: int = 0, may_pass: bool = False) -> None:
         super().__init__(f"{host} {reason}")
         self.host = host
         self.status = status
+        self.may_pass = may_pass
 
 
 class OptionError(JupyterLLMError, ValueError):

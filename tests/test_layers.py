@@ -36,7 +36,7 @@ ROOMS = (
     ("notebook",),
     ("engine.current",),
     ("engine.cluster",),
-    ("engine.leave", "engine.naming"),
+    ("engine.naming",),
     ("engine.local", "engine.remote"),
     ("engine",),
     ("models",),

@@ -22,7 +22,8 @@ __all__ = ["Engine", "Stream"]
 class Engine(Protocol):
     """Serves requests for one model. Safe to call from any thread.
 
-    Every method but `watch` raises `EngineClosedError` once the engine is closed.
+    Every method but `watch` raises `EngineClosedError` once the engine is closed. One that has
+    nothing to read ahead, to hold and to forget inherits doing nothing.
     """
 
     @property
@@ -60,7 +61,7 @@ class Engine(Protocol):
         For a server about as many zeros.
         """
 
-    def prefill(self, request: Request, *, is_draft: bool = False) -> None:
+    def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
         """Read a prompt while there is nothing else to do, so that it is resident later.
 
         Returns at once. Any other request ends it, and so does a later prefill of the same
@@ -72,12 +73,15 @@ class Engine(Protocol):
         goes on otherwise, what no longer holds is forgotten again; a model that cannot forget reads
         no drafts.
         """
+        return
 
-    def hold_background(self, *, is_held: bool) -> None:
+    def hold_background(self, *, is_held: bool) -> None:  # noqa: ARG002
         """Let nothing be read in the background until it is allowed again."""
+        return
 
     def forget(self) -> None:
         """Forget all that was read but for what is on the disk; prompts that run go on."""
+        return
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt."""

@@ -17,8 +17,7 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.leave import check_leave, give_leave
-from jupyter_llm.engine.naming import server_of
+from jupyter_llm.engine.naming import allow_server, default_server, server_of
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.roles import ROLE_WORDS, ModelRole
@@ -62,11 +61,6 @@ def _waits(said: str) -> Iterator[None]:
         raise PromptInterrupted(said=f"stopped {said}.") from None
 
 
-def _place(entry: _Named) -> Path | Address:
-    """What tells a model from others: where its file lies, or where it is asked for."""
-    return entry if isinstance(entry, Address) else entry.path
-
-
 @dataclass(eq=False, slots=True)
 class Resident:
     """A model that is loaded, or that a server has; and when it was last used."""
@@ -75,11 +69,6 @@ class Resident:
     options: EngineOptions
     engine: LocalEngine | RemoteEngine
     used_s: float = field(default_factory=time.monotonic)
-
-    @property
-    def place(self) -> Path | Address:
-        """What tells it from others."""
-        return _place(self.entry)
 
     @property
     def local(self) -> LocalEngine | None:
@@ -145,7 +134,7 @@ class CurrentEngine:
         self._watchers = Watchers()
         self._underway: Activity | None = None  # before there is an engine that works
         self._activity_watchers = Watchers()
-        self._cluster_lock, self._server_lock = threading.Lock(), threading.Lock()
+        self._cluster_lock = threading.Lock()
         self._clustered: list[ClusterEngine] = []
         self._watchers.add(self._activity_watchers.tell)
 
@@ -157,7 +146,7 @@ class CurrentEngine:
 
     def _find(self, place: Path | Address) -> Resident | None:
         """The one that was loaded for a file, or that is asked for at an address."""
-        return next((one for one in self._alive if one.place == place), None)
+        return next((one for one in self._alive if one.entry.path == place), None)
 
     @property
     def activity(self) -> Activity:
@@ -211,14 +200,14 @@ class CurrentEngine:
         if "chat" not in choices and self._default is not None:
             meant.append(self._default)
         for entry in meant:
-            if (found := self._find(_place(entry))) is not None:
+            if (found := self._find(entry.path)) is not None:
                 return found
         latest = self._latest([one.entry for one in self._alive])
         return None if latest is None else self._find(latest.path)
 
     def _latest(self, entries: Sequence[_Named]) -> ModelEntry | None:
         """The last of the models that stands in where none was chosen: none of a server."""
-        taken = {_place(entry) for entry, _ in self._choices.copy().values()} | self._embedding
+        taken = {entry.path for entry, _ in self._choices.copy().values()} | self._embedding
         here = (entry for entry in reversed(entries) if not isinstance(entry, Address))
         return next((entry for entry in here if entry.path not in taken), None)
 
@@ -244,10 +233,7 @@ class CurrentEngine:
         if client is not None:
             return self._on_cluster(client, model, role, show)
         with self._locked(show):
-            entry, options = self._chosen(model, role)
-            if not isinstance(entry, Address):
-                return self._ensure(entry, options, show)
-        return self._reach(entry, show)
+            return self._ensure(*self._chosen(model, role), show)
 
     def _on_cluster(
         self,
@@ -286,7 +272,7 @@ class CurrentEngine:
             return None
         finally:
             self._lock.release()
-        found = self._find(_place(entry))
+        found = self._find(entry.path)
         return found.engine if found is not None and found.options == options else None
 
     @_waits("before the first word")
@@ -331,7 +317,7 @@ class CurrentEngine:
             raise OptionError(f"{role!r:.60} is not what a model can be used for. {hint}")
         with self._locked(show):
             if allow:
-                give_leave(self.project(), address := server_of(self.project().model))
+                address = allow_server(self.project())
             entry: _Named
             if model is None and address is None:
                 entry, chosen = self._chosen(None, role)
@@ -343,9 +329,6 @@ class CurrentEngine:
                 choice = (entry, self._options(entry, options, is_named=True))
                 if role != "chat" and not options:  # as it is loaded for what else it does
                     choice = (entry, self._options_of(entry, is_named=True))
-        if isinstance(entry, Address):
-            self._reach(entry, show)
-        with self._locked(show):
             chosen_before = self._choices.copy()
             if role != "chat" and "chat" not in chosen_before:
                 with suppress(JupyterLLMError):
@@ -355,25 +338,25 @@ class CurrentEngine:
                     *choice, show, leaving=self._replaced(role, entry), is_chosen=True
                 )
             except KeyboardInterrupt:
-                found = self._find(_place(entry))
+                found = self._find(entry.path)
                 if found is not None and (entry, found.options) not in self._choices.values():
                     self._end([found])  # it came after all, and nobody chose it
                 raise
             self._choices = {  # a file is loaded once, for all that it does
-                used: choice if _place(one) == _place(entry) else (one, theirs)
+                used: choice if one.path == entry.path else (one, theirs)
                 for used, (one, theirs) in chosen_before.items()
             } | {role: choice}
         return self._status_of(engine)
 
     def _replaced(self, role: ModelRole, entry: _Named) -> list[Resident]:
         """The models that make way for another one in a role."""
-        places = {used: _place(one) for used, (one, _) in self._choices.items()}
+        places = {used: one.path for used, (one, _) in self._choices.items()}
         old = places.pop(role, None)
-        kept = [_place(entry), *places.values()]
+        kept = [entry.path, *places.values()]
         return [
             one
             for one in self._alive
-            if one.place not in kept and (role == "chat" or one.place == old)
+            if one.entry.path not in kept and (role == "chat" or one.entry.path == old)
         ]
 
     @_waits("waiting for the model to go")
@@ -386,8 +369,8 @@ class CurrentEngine:
         if model is not None:  # a file that is loaded need not be there any more
             here = {one.engine.info.name.lower(): one.entry for one in self._residents}
             name = str(model).lower()
-            place = _place(self._seen.get(name) or here.get(name) or self.find(model))
-        going = [one for one in self._residents if place in (None, one.place)]
+            place = (self._seen.get(name) or here.get(name) or self.find(model)).path
+        going = [one for one in self._residents if place in (None, one.entry.path)]
         self._end(going)  # at once; another model may be loaded for long
         for one in self._clustered:
             if place in (None, one.info.path):
@@ -509,15 +492,15 @@ class CurrentEngine:
 
     def roles_of(self, entry: _Named) -> tuple[ModelRole, ...]:
         """What a model is used for as things are."""
-        roles = self._roles_at(_place(entry))
+        roles = self._roles_at(entry.path)
         chats = self._resident_of("chat")
-        is_default = chats is not None and chats.place == _place(entry)
+        is_default = chats is not None and chats.entry.path == entry.path
         return ("chat", *roles) if is_default and "chat" not in roles else roles
 
     def _roles_at(self, place: Path | Address) -> tuple[ModelRole, ...]:
         """What the model of a file or an address was chosen for."""
         choices = self._choices.copy().items()
-        return tuple(role for role, (one, _) in choices if _place(one) == place)
+        return tuple(role for role, (one, _) in choices if one.path == place)
 
     def hold_background(self, *, is_held: bool) -> None:
         """Let nothing be read in the background, as while a cell runs, or let it go on."""
@@ -562,20 +545,12 @@ class CurrentEngine:
         None is loaded, and nothing sent. `NotAllowedError` says that a file beside the notebook
         names a server, and nobody has allowed that.
         """
-        from jupyter_llm.models.discover import (
-            HOW_TO_GET_ONE,
-            chosen_by_default,
-            default_model,
-            find_model,
-        )
+        from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, find_model
 
         if model is not None:
             return server_of(model) or find_model(model)
         project = self.project()
-        chosen, is_projects = chosen_by_default(project.model)
-        if (address := server_of(chosen)) is not None and is_projects:
-            check_leave(project, address)
-        self._default = address or default_model(project.model)
+        self._default = default_server(project) or default_model(project.model)
         entry = self._default or self._latest(list(self._seen.values()))
         if entry is None:
             raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
@@ -641,14 +616,11 @@ class CurrentEngine:
     ) -> Engine:
         """Make the engine of this file and these options a resident one; some models leave.
 
-        One with other options may finish what it writes, but where the user chose these. A server
-        is left once the other model is there.
+        One with other options may finish what it writes, but where the user chose these. Servers
+        are left, and files for a server, once the other model is there.
         """
         if isinstance(entry, Address):
-            if (reached := self._find(entry)) is None:
-                raise EngineClosedError(f"{entry.host} was let go while it was chosen. Ask again.")
-            self._end(leaving)
-            return reached.engine
+            self._check_remote(entry.host)
         found = self._find(entry.path)
         is_outdated = found is not None and found.local is not None and found.local.is_outdated
         if found is not None and found.options == options:
@@ -659,6 +631,10 @@ class CurrentEngine:
             logger.warning(
                 "%s has changed on disk since it was loaded, so it is loaded again.", entry.name
             )
+        if isinstance(entry, Address):
+            reached = self._reach(entry, show)
+            self._end(leaving)
+            return reached
         servers = [one for one in leaving if one.local is None]
         leaving = [one for one in leaving if one.local is not None]
         if found is not None:
@@ -678,26 +654,19 @@ class CurrentEngine:
         return loaded
 
     def _reach(self, address: Address, show: ShowProgress | None) -> Engine:
-        """Make the engine of a server's model a resident one, unless text may go to none."""
         from jupyter_llm.engine.remote.engine import RemoteEngine
 
-        if address.is_here and f":{urlsplit(address.url).port}/v1" in self.served_at:
+        if address.host.replace("localhost", "127.0.0.1") == urlsplit(self.served_at).netloc:
             raise OptionError(f"{address.host} is this kernel, so name the model that it serves.")
-        self._check_remote(address.host)
-        with self._server_lock:  # nobody else waits for one that says nothing
-            if (found := self._find(address)) is None:
-                with showing(show) as tell:
-                    tell(Step(f"Asking {address.host} what it can"))
-                    found = Resident(address, EngineOptions(), RemoteEngine(address))
-                with self._locked(show):
-                    self._residents = (*self._alive, found)
-                    for told in (found.touch, self._activity_watchers.tell):
-                        found.engine.watch(told)
-                    self._check_remote(address.host)  # it may have been forbidden since
-                    found.engine.hold_background(is_held=self.is_background_held)
-                    self._wait_for_idleness()
-                    self._watchers.tell()
-        found.touch()
+        with showing(show) as tell:
+            tell(Step(f"Asking {address.host} what it can"))
+            found = Resident(address, EngineOptions(), RemoteEngine(address))
+        self._residents = (*self._alive, found)
+        for told in (found.touch, self._activity_watchers.tell):
+            found.engine.watch(told)
+        self._check_remote(address.host)  # it may have been forbidden since
+        self._wait_for_idleness()
+        self._watchers.tell()
         return found.engine
 
     def _check_remote(self, host: str) -> None:

@@ -75,17 +75,17 @@ class ModelInfo:
     """
 
     name: str
-    path: Path
-    architecture: str
-    quantization: str
-    size_bytes: int
-    license: str | None
+    path: Path = Path()
+    architecture: str = ""
+    quantization: str = ""
+    size_bytes: int = 0
+    license: str | None = None
     n_ctx: int
-    n_ctx_train: int
-    n_vocab: int
-    n_threads: int
-    flash_attention: bool
-    has_chat_template: bool
+    n_ctx_train: int = 0
+    n_vocab: int = 0
+    n_threads: int = 0
+    flash_attention: bool = False
+    has_chat_template: bool = True
     build: str
     kv_type: KvType = "f16"
     kv_bytes: int = 0

@@ -1,21 +1,25 @@
-"""Names that the user gives to models, and the options they are loaded or asked for with."""
+"""What names stand for: models with their options, and servers, where they may be asked."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.nearest import nearest
+from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
 from jupyter_llm.engine.remote.address import Address, is_url
-from jupyter_llm.errors import OptionError
+from jupyter_llm.errors import NotAllowedError, OptionError
 from jupyter_llm.models.aliases import Alias, alias_name, aliases, give_alias, remove_alias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jupyter_llm.engine.project import Project
 
 _OF_SERVERS = ("model", "api_key_env")
+_ALLOWED = Remembered("server of a project", max_values=1000)
 
 
 def server_of(model: object, options: Mapping[str, Any] | None = None) -> Address | None:
@@ -32,16 +36,43 @@ def server_of(model: object, options: Mapping[str, Any] | None = None) -> Addres
     said = dict(alias.options) if alias is not None else {}
     said |= {name: value for name, _, value in (word.partition("=") for word in words)}
     said |= options or {}
-    if "api_key" in said:
-        raise OptionError(
-            "A key is not typed, since the notebook would keep it. Put it into an environment "
-            "variable, and name that: api_key_env='MY_KEY'."
-        )
     for name in said:
         if name not in _OF_SERVERS:
             hint = nearest(name, _OF_SERVERS, f"There are: {', '.join(_OF_SERVERS)}.")
             raise OptionError(f"{name!r:.60} is not a server's option. {hint}")
     return Address(url, **said)
+
+
+def default_server(project: Project) -> Address | None:
+    """The server that is asked where nothing is chosen, if it is one.
+
+    `NotAllowedError` says that a file beside the notebook names it, and nobody has allowed that.
+    """
+    from jupyter_llm.models.discover import chosen_by_default
+
+    chosen, is_projects = chosen_by_default(project.model)
+    address = server_of(chosen)
+    if address is not None and is_projects and _ALLOWED.get(_leave(project, address)) is None:
+        key = f" with the key in {address.api_key_env}" if address.api_key_env else ""
+        raise NotAllowedError(
+            f"{one_line(str(project.path))} has prompts, and what goes along with them, sent to "
+            f"{address.host}{key}. Nothing was sent. `%llm /use --allow` allows it from now on, "
+            "`%llm /use NAME` takes another model."
+        )
+    return address
+
+
+def allow_server(project: Project) -> Address:
+    """Let text be sent to the server that a project names, from now on."""
+    if (address := server_of(project.model)) is None:
+        raise OptionError("There is nothing to allow: no pyproject.toml here names a server.")
+    _ALLOWED.put(_leave(project, address), "")
+    return address
+
+
+def _leave(project: Project, address: Address) -> str:
+    """What leave is given for: another server, or another key, is asked about anew."""
+    return "\n".join((str(project.path), address.url, address.api_key_env or ""))
 
 
 def name_model(name: str, model: str | os.PathLike[str], options: Mapping[str, Any]) -> Alias:

@@ -119,17 +119,18 @@ def _sound(text: str) -> str:
 class ContextSettings:
     """How the text was computed, as far as that may change it.
 
-    In the exact lane only `n_gpu_layers` and `repack` can; in the fast one all do.
+    In the exact lane only `n_gpu_layers` and `repack` can; in the fast one all do. How a server
+    computes is not known: of it there is the window alone.
     """
 
-    lane: LaneName
+    lane: LaneName = "fast"
     n_ctx: int
-    n_batch: int
-    kv_type: KvType
-    flash_attention: bool
-    n_gpu_layers: int | None
-    repack: bool | None
-    full_window: bool
+    n_batch: int = 0
+    kv_type: KvType = "f16"
+    flash_attention: bool = False
+    n_gpu_layers: int | None = None
+    repack: bool | None = None
+    full_window: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

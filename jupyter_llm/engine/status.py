@@ -134,17 +134,13 @@ class Status:
             return [("model", said), *beside]
         speed = f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none"
         window = f"{info.n_ctx:,} tokens"
-        sampling = info.sampling.described(self.asked)
+        drawn = ("sampling", info.sampling.described(self.asked))
+        done = [("requests", _requests(engine)), ("last answer", speed)]
         if info.host:
-            return [
-                ("model", f"`{info.name}`"),  # else it would be taken for a mail address
-                *beside,
-                ("text is sent to", f"{info.host}: prompts, what goes along, code at the cursor"),
-                ("context window", window),
-                ("sampling", sampling),
-                ("requests", _requests(engine)),
-                ("last answer", speed),
-            ]
+            sent = f"{info.host}: prompts, what goes along, code at the cursor"
+            name = f"`{info.name}`"  # else it would be taken for a mail address
+            told = [("text is sent to", sent), ("context window", window)]
+            return [("model", name), *beside, *told, drawn, *done]
         sizes = [prefix.num_tokens for prefix in engine.prefixes]
         read = f"{sum(sizes):,} tokens of {count_of(len(sizes), 'text')}" if sizes else "nothing"
         return [
@@ -155,11 +151,10 @@ class Status:
             ("licence", info.license or "not stated in the file"),
             *_template(info, engine),
             ("context window", f"{window} (trained for {info.n_ctx_train:,})"),
-            ("sampling", sampling),
+            drawn,
             *_memory(info, engine),
             ("read already", read),
-            ("requests", _requests(engine)),
-            ("last answer", speed),
+            *done,
             ("threads", f"{engine.n_threads} of {info.n_threads}"),
             ("same seed, same text", _PROMISE[engine.is_exact]),
             ("flash attention", _attention(info)),

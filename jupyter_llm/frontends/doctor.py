@@ -17,10 +17,9 @@ from jupyter_llm._version import __version__
 from jupyter_llm.common.database import store
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import human_size
-from jupyter_llm.engine.leave import check_leave
 from jupyter_llm.engine.local import installed, trial
 from jupyter_llm.engine.local.memory import plan_load
-from jupyter_llm.engine.naming import server_of
+from jupyter_llm.engine.naming import default_server
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.project import project_of
 from jupyter_llm.errors import (
@@ -33,13 +32,7 @@ from jupyter_llm.errors import (
     NotAllowedError,
 )
 from jupyter_llm.frontends.installation import NoLabError, check
-from jupyter_llm.models.discover import (
-    HOW_TO_GET_ONE,
-    chosen_by_default,
-    default_model,
-    list_models,
-    unusable,
-)
+from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import available_cores, free_memory, this_machine
 
@@ -146,11 +139,8 @@ def _llama() -> Look:
 def _model(*, is_tried: bool) -> Look:
     try:
         project = project_of(Path.cwd())
-        chosen, is_projects = chosen_by_default(project.model)
-        if (server := server_of(chosen)) is not None:
-            if is_projects:
-                check_leave(project, server)
-            return "ok", f"{chosen}: what it is told is sent to {server.host}, which was not asked"
+        if (server := default_server(project)) is not None:
+            return "ok", f"{server.name}: text is sent to {server.host}, which was not asked"
         entry = default_model(project.model)
     except NotAllowedError as error:
         return "note", str(error)

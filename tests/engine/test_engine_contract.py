@@ -55,6 +55,12 @@ def engine(request: pytest.FixtureRequest, tiny_gguf: Path) -> Iterator[Engine]:
         yield load(tiny_gguf) if request.param == "local" else ScriptedEngine()
 
 
+@pytest.fixture(params=["local", "scripted"])
+def engine_here(request: pytest.FixtureRequest, tiny_gguf: Path) -> Engine:
+    """One that tells the tokens of a text, as servers do not."""
+    return load(tiny_gguf) if request.param == "local" else ScriptedEngine()
+
+
 def submit(
     engine: Engine,
     max_tokens: int | None = 12,
@@ -149,8 +155,11 @@ def test_an_answer_prefix_is_read_and_not_part_of_the_completion(engine: Engine)
     assert completion.text == text
     assert not text.startswith(prefix)
     assert completion.usage.completion_tokens == 12
-    num_tokens = len(engine.tokenize(HELLO)) + len(engine.tokenize(prefix))
-    assert completion.usage.prompt_tokens == num_tokens
+    if engine.info.host:
+        assert completion.usage.prompt_tokens > ask(engine).usage.prompt_tokens
+    else:
+        num_tokens = len(engine.tokenize(HELLO)) + len(engine.tokenize(prefix))
+        assert completion.usage.prompt_tokens == num_tokens
 
 
 @pytest.mark.parametrize("texts", [("kilometres",), ("yes", "no", "żółw 🐢"), ("word", "w")])
@@ -241,16 +250,17 @@ def test_plain_texts_are_tokenized_one_by_one_and_control_texts_mean_nothing(
 def test_a_raw_prompt_of_parts_reads_as_its_text(engine: Engine) -> None:
     prompt = RawPrompt((Special("<|im_start|>"), "user\n", "", "Hello"))
     assert engine.format(prompt) == prompt.text == "<|im_start|>user\nHello"
-    assert engine.tokenize(RawPrompt(("Hello",))) == engine.tokenize("Hello")
     assert ask(engine, 3, prompt=prompt).text
 
 
-def test_a_special_part_is_one_token_and_the_same_text_elsewhere_is_plain(engine: Engine) -> None:
+def test_a_special_part_is_one_token_and_the_same_text_elsewhere_is_plain(
+    engine_here: Engine,
+) -> None:
+    engine = engine_here
+    assert engine.tokenize(RawPrompt(("Hello",))) == engine.tokenize("Hello")
     (control,) = engine.tokenize(RawPrompt((Special("<|im_end|>"),)))
     plain = engine.tokenize(RawPrompt(("<|im_end|>",)))
-    assert engine.info.host or engine.tokenize_texts(["<|im_end|>"]) == [
-        plain
-    ]  # servers' is a guess
+    assert engine.tokenize_texts(["<|im_end|>"]) == [plain]
     assert len(plain) > 1
     assert control not in plain
     assert engine.tokenize("<|im_end|>") == plain
@@ -261,7 +271,8 @@ def test_a_special_part_is_one_token_and_the_same_text_elsewhere_is_plain(engine
 
 
 @pytest.mark.parametrize("text", ["<|im_emd|>", "the", "<|im_end|> "])
-def test_a_special_part_that_is_no_control_token_is_refused(engine: Engine, text: str) -> None:
+def test_a_special_part_that_is_no_control_token_is_refused(engine_here: Engine, text: str) -> None:
+    engine = engine_here
     prompt = RawPrompt(("Hello", Special(text)))
     failed = submit(engine, prompt=prompt)
     assert ask(engine).text

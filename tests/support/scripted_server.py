@@ -18,10 +18,11 @@ from typing import Any
 from support.scripted import ScriptedEngine
 
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Grammar, OneOf
+from jupyter_llm.engine.info import FimTokens
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
-from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import ContextOverflowError
 
@@ -50,14 +51,13 @@ class ScriptedServer:
         owner: str = "llamacpp",
         key: str | None = None,
         holds: bool = False,
-        has_tokens: bool = True,
+        fim: FimTokens | None = None,
     ) -> None:
-        self.engine = ScriptedEngine(list(replies), holds=holds)
+        self.engine = ScriptedEngine(list(replies), holds=holds, fim=fim)
         self.faults = deque(faults)
         self.can = set(can)
         self.owner = owner
         self.key = key
-        self.has_tokens = has_tokens
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         self.details_faults: deque[Fault] = deque()  # what becomes of questions of what it has
@@ -192,9 +192,14 @@ class _Handler(BaseHTTPRequestHandler):
             model = {"id": engine.info.name, "owned_by": self.server.scripted.owner}
             other = {"id": "another", "owned_by": self.server.scripted.owner}
             self.tell({"data": [model, other]})
-        elif self.path == "/props":
+        elif self.path == "/props" and self.server.scripted.owner != "library":
             n_ctx = {"n_ctx": engine.info.n_ctx}
             self.tell({"default_generation_settings": n_ctx, "total_slots": 4})
+        elif self.path == "/api/ps" and self.server.scripted.owner == "library":
+            there = (
+                {"model": name, "context_length": n} for name, n in (("x", 7), ("scripted", 99))
+            )
+            self.tell({"models": list(there)})
         else:
             status(404)(self)
 
@@ -206,14 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         scripted.asked.append((self.path, self.body))
         scripted.headers.append(dict(self.headers))
-        if self.path in ("/tokenize", "/apply-template") and not scripted.has_tokens:
-            status(404)(self)
-        elif self.path == "/tokenize" and "content" not in self.body:
-            status(400)(self)  # it is asked as another kind of server is
-        elif self.path == "/tokenize":
-            self.tell({"tokens": list(self._tokens())})
-        elif self.path == "/apply-template":
-            self.tell({"prompt": scripted.engine.format(_messages(self.body))})
+        if self.path == "/tokenize":
+            control = "|".join(map(re.escape, scripted.engine._control_ids))
+            self.tell({"tokens": [0 for _ in re.sub(control, "X", self.body["content"])]})
         elif self.path == "/v1/embeddings":
             rows = scripted.engine.embed(self.body["input"]) * 3  # of any length
             self.tell({"data": [{"embedding": row.tolist()} for row in rows]})
@@ -295,7 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _request(self) -> Request:
         body, prefix = self.body, ""
-        prompt: Any = _prompt(body, self.server.scripted.engine)
+        prompt: Any = _messages(body) if "messages" in body else body["prompt"]
         if body.get("continue_final_message"):
             *prompt, last = prompt
             prompt, prefix = tuple(prompt), last.content
@@ -305,15 +305,6 @@ class _Handler(BaseHTTPRequestHandler):
         return Request(
             prompt=prompt, params=params, answer_prefix=prefix, constraint=_constraint(body)
         )
-
-    def _tokens(self) -> tuple[int, ...]:
-        engine, text = self.server.scripted.engine, self.body["content"]
-        if not self.body["parse_special"]:
-            return engine.tokenize_texts([text])[0]
-        pattern = "|".join(map(re.escape, engine._control_ids))
-        parts = [part for part in re.split(f"({pattern})", text) if part]
-        known = (Special(one) if one in engine._control_ids else one for one in parts)
-        return engine.tokenize(RawPrompt(tuple(known)))
 
     # -- bytes ---------------------------------------------------------------------------------
 
@@ -387,23 +378,6 @@ def _constraint(body: dict[str, Any]) -> Constraint | None:
 
 def _messages(body: dict[str, Any]) -> tuple[Message, ...]:
     return tuple(Message(one["role"], one["content"]) for one in body["messages"])
-
-
-def _prompt(body: dict[str, Any], engine: ScriptedEngine) -> Any:
-    if "messages" in body:
-        return _messages(body)
-    if isinstance(body["prompt"], str):
-        return body["prompt"]
-    texts = {number: Special(text) for text, number in engine._control_ids.items()}
-    parts: list[str | Special] = []
-    data = bytearray()
-    for number in [*body["prompt"], -1]:
-        if 0 <= number < 256:
-            data.append(number)
-            continue
-        parts += [data.decode(), *([texts[number]] if number >= 0 else [])]
-        data.clear()
-    return RawPrompt(tuple(parts))
 
 
 def _likely(text: str) -> list[dict[str, Any]]:

@@ -8,13 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from jupyter_llm.errors import OptionError, ServerError
 
-_PORTS = {"http": 80, "https": 443}
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")  # as no key looks
 
 
@@ -33,39 +31,29 @@ class Address:
 
     def __post_init__(self) -> None:
         """Refuse what is no server's address, and what has a secret in it."""
-        url: Any = self.url
-        if not isinstance(url, str) or not is_url(url):
-            raise OptionError("A server's address looks like http://localhost:8080/v1.")
         try:
-            parts = urlsplit(url.strip())
-            is_sound = bool(parts.hostname) and parts.netloc.isascii() and parts.port != 0
+            parts = urlsplit(str(self.url).strip())
+            is_sound = is_url(self.url) and bool(parts.hostname) and parts.port != 0
         except ValueError:
             is_sound = False
-        if not is_sound:
-            raise OptionError(
-                "The server's address needs a host in plain ASCII, and a port from 1 to 65535 "
-                "where it has one: http://localhost:8080/v1."
+        if not is_sound or not parts.netloc.isascii() or set("@?#") & set(str(self.url)):
+            raise OptionError(  # which does not show it: there may be a secret in it
+                "A server's address looks like http://localhost:8080/v1. It is saved with the "
+                "notebook, so it holds no key and no password: put the key into an environment "
+                "variable, and name that: api_key_env='MY_KEY'."
             )
-        if "@" in parts.netloc or parts.query or parts.fragment:  # not shown: it may be a secret
-            raise OptionError(
-                "A server's address is saved with the notebook, so it holds no key and no "
-                "password. Put the key into an environment variable, and name that: "
-                "api_key_env='MY_KEY'."
-            )
+        env: Any = self.api_key_env
         if not isinstance(self.model, str):
             raise OptionError(f"model must be the name of a model, not {self.model!r:.60}.")
-        env: Any = self.api_key_env
         if env is not None and not (isinstance(env, str) and _VARIABLE.fullmatch(env)):
             raise OptionError("api_key_env is the name of an environment variable, such as MY_KEY.")
-        sound = urlunsplit((parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"), "", ""))
-        object.__setattr__(self, "url", sound)
+        url = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+        object.__setattr__(self, "url", url)
 
     @property
     def host(self) -> str:
-        """What people read: the host, with its port where that is not the usual one."""
-        parts = urlsplit(self.url)
-        name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else str(parts.hostname)
-        return name if parts.port in (None, _PORTS[parts.scheme]) else f"{name}:{parts.port}"
+        """What people read: the host, with its port where that is told."""
+        return urlsplit(self.url).netloc
 
     @property
     def name(self) -> str:
@@ -73,23 +61,23 @@ class Address:
         return f"{self.model}@{self.host}"
 
     @property
+    def path(self) -> Address:
+        """What tells it from other models, as the path of a file does."""
+        return self
+
+    @property
     def root(self) -> str:
         """Where the server's own paths begin, those beside OpenAI's protocol."""
         return self.url.removesuffix("/v1")
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the server runs on this machine."""
-        name = str(urlsplit(self.url).hostname)
-        with suppress(ValueError):
-            return ip_address(name).is_loopback
-        return name == "localhost"
 
     def key(self) -> str | None:
         """The server's key as it is now; `ServerError` says what to set."""
         if self.api_key_env is None:
             return None
-        key = (os.environ.get(self.api_key_env) or _in_keyring(self.api_key_env)).strip()
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key:
+            with suppress(Exception):  # it need not be installed, and they raise what they like
+                key = _in_keyring(self.api_key_env)
         if not key or not key.isascii() or not key.isprintable():
             raise ServerError(
                 self.host,
@@ -101,19 +89,10 @@ class Address:
         return key
 
 
+@cache  # some keyrings ask the user each time; where there is none, that is an error and not kept
 def _in_keyring(name: str) -> str:
-    """A key as `keyring set jupyter_llm NAME` keeps it; empty where there is none."""
-    with suppress(Exception):  # it need not be installed, and its backends raise what they like
-        return _kept(name)
-    return ""
-
-
-@cache  # some keyrings ask the user each time
-def _kept(name: str) -> str:
-    key: str | None = import_module("keyring").get_password("jupyter_llm", name)
-    if key is None:
-        raise LookupError(name)
-    return key
+    """A key as `keyring set jupyter_llm NAME` keeps it."""
+    return str(import_module("keyring").get_password("jupyter_llm", name).strip())
 
 
 def is_url(model: object) -> bool:

@@ -8,16 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
 from jupyter_llm.engine.options import MAX_SEED
-from jupyter_llm.engine.remote.abilities import GREEDY
 from jupyter_llm.engine.remote.protocol import sound
-from jupyter_llm.engine.remote.served import Served
+from jupyter_llm.engine.remote.served import GREEDY, Served
 from jupyter_llm.engine.remote.wire import Wire
 from jupyter_llm.engine.remote.writing import Writing
-from jupyter_llm.engine.request import Prompt, RawPrompt, Request, check_text, raw_text
+from jupyter_llm.engine.request import Message, Prompt, Request, check_text, raw_text
 from jupyter_llm.engine.stream import Stream
-from jupyter_llm.errors import EmptyPromptError
+from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,13 +33,14 @@ _BYTES_A_TOKEN = 3  # at least
 _A_MESSAGE = 8  # tokens around it
 
 
-class RemoteEngine:
+class RemoteEngine(Engine):
     """A model on a server that speaks OpenAI's protocol: an `Engine` like any other.
 
     Creating it asks the server what it has. What is sent goes to that host alone, with the key that
     `address` names. What the server cannot do is refused with an `OptionError`, and nothing that it
     writes is promised to come out the same again. What a server keeps of a prompt is its own: it
-    is not told to read ahead, nor to forget.
+    is not told to read ahead, nor to forget. Of raw text it reads the names of control tokens as
+    these tokens.
 
     Raises
     ------
@@ -69,11 +70,6 @@ class RemoteEngine:
         return self._served.info
 
     @property
-    def abilities(self) -> dict[str, str]:
-        """What the server was found to do, and how; "" where it cannot."""
-        return dict(self._served.abilities.known)
-
-    @property
     def work(self) -> Work:
         """What it does, known at once."""
         writings = tuple(self._writings)
@@ -84,11 +80,6 @@ class RemoteEngine:
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self._wire.is_closed
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether somebody waits for what it writes."""
-        return bool(self._writings)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back whenever `work` is another one, or the engine has closed; end that again."""
@@ -120,36 +111,23 @@ class RemoteEngine:
         snapshot = partial(writing.completion, "cancelled")
         return Stream(writing.feed, cancel, snapshot, writing.progress)
 
-    def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
-        """Send nothing: what is read ahead on a server takes the time of others."""
+    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:  # noqa: ARG002
+        """The text the model will read, but for a chat, whose template is the server's."""
         self._wire.check_open()
-
-    def hold_background(self, *, is_held: bool) -> None:  # noqa: ARG002
-        """Do nothing in the background, as ever."""
-        self._wire.check_open()
-
-    def forget(self) -> None:
-        """Forget nothing, since nothing is kept here."""
-        self._wire.check_open()
-
-    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
-        """The text the model will read: messages put through its chat template, by the server."""
         if isinstance(prompt, tuple):
-            return self._wire.call(self._served.template, prompt, think)
-        self._wire.check_open()
+            raise OptionError(f"{self.info.host} does not tell what the model reads of a chat.")
         return raw_text(prompt)
 
-    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """The tokens the model will read for a prompt."""
-        return self._wire.call(self._served.tokens, prompt)
+    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:  # noqa: ARG002
+        """Tell no tokens: those of a prompt are the server's."""
+        self._wire.check_open()
+        raise OptionError(f"{self.info.host} does not tell the tokens of a text.")
 
     def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:  # noqa: ARG002
         """About how many tokens the model will read, at most: nothing is sent to be counted."""
-        if isinstance(prompt, tuple):
-            counts = map(len, self.tokenize_texts([message.content for message in prompt]))
-            return sum(counts) + _A_MESSAGE * len(prompt)
-        known = prompt.token_ids if isinstance(prompt, RawPrompt) else ()
-        return len(known or self.tokenize_texts([raw_text(prompt)])[0])
+        messages = prompt if isinstance(prompt, tuple) else (Message("user", raw_text(prompt)),)
+        texts = [one.content for one in messages]
+        return sum(map(len, self.tokenize_texts(texts))) + _A_MESSAGE * len(texts)
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """About as many zeros as plain texts have tokens, at most."""
@@ -159,8 +137,6 @@ class RemoteEngine:
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt."""
         texts = [check_text(text, is_raw=True) for text in continuations]
-        if not isinstance(prompt, tuple) and not raw_text(prompt):
-            raise EmptyPromptError
         request = Request(prompt=prompt, params=GREEDY)
         return self._wire.call(self._served.scores, request, texts) if texts else []
 

@@ -4,47 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.nearest import nearest
+from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.engine.completion import Score
-from jupyter_llm.engine.constraint import OneOf
+from jupyter_llm.engine.constraint import BeginsWith, Grammar, OneOf
 from jupyter_llm.engine.info import FimTokens, ModelInfo
-from jupyter_llm.engine.options import DRAWN
+from jupyter_llm.engine.options import DRAWN, SamplingParams
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.recommended import Recommended
-from jupyter_llm.engine.remote.abilities import Abilities
 from jupyter_llm.engine.remote.protocol import (
     KINDS,
+    MEANS,
     OFF,
-    PLAIN,
+    OLLAMA,
+    Means,
+    ServerKind,
     at,
-    body_of,
     found,
     likely,
-    messages_of,
     said,
     sound,
 )
 from jupyter_llm.engine.remote.wire import PATIENT_TRIES, TRIES
-from jupyter_llm.engine.request import Priority, RawPrompt, Special
+from jupyter_llm.engine.request import Message, Priority, Request, raw_text
 from jupyter_llm.engine.thinking import marks_of
-from jupyter_llm.errors import OptionError, ServerError
+from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from jupyter_llm.engine.remote.wire import Wire
-    from jupyter_llm.engine.request import Message, Prompt, Request
 
 _BUSY = (0, 408, 429, 502, 503, 504)  # of which nothing can be told
 _NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
-_MOST_KNOWN = 4096  # texts with their tokens
+_BANNED = -100  # the least that OpenAI's protocol has for a token
+_DETAILS = ("/props", "/api/v0/models", "/api/ps")  # llama-server's, LM Studio's, Ollama's
 _N_CTX = ("n_ctx", "loaded_context_length", "context_length", "max_model_len", "max_context_length")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in the names of models
 _PATH = re.compile(r"^.*[/\\](?=[^/\\]*\.gguf$)")  # as llama-server calls a model unless told
@@ -55,82 +57,93 @@ _FIM = (
     ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # noqa: RUF001
 )
 
+_REMEMBERED = Remembered("server abilities")
+_REFUSED = (400, 404, 405, 413, 422, 501)
+_RARE = "jupyter-7301"  # nobody writes it freely
+_LEAST = -3.0  # what such a text is likelier than was counted behind what forced it
+GREEDY = SamplingParams(temperature=0, top_p=1, top_k=0, min_p=0, repeat_penalty=1, max_tokens=100)
+"""How a short answer is drawn that is the same every time, as far as that goes."""
+
+_HELLO = Request(prompt=(Message("user", "Say hello."),), params=GREEDY)
+_OBJECT = (
+    '{"type": "object", "properties": {"name": {"type": "string", "enum": ["jupyter-7301"]}}, '
+    '"required": ["name"], "additionalProperties": false}'
+)
+_PROBES = {
+    "json": replace(_HELLO, constraint=Grammar("json", _OBJECT)),
+    "regex": replace(_HELLO, constraint=Grammar("regex", _RARE)),
+    "lark": replace(_HELLO, constraint=Grammar("lark", f'start: "{_RARE}"')),
+    "choice": replace(_HELLO, constraint=OneOf((_RARE,))),
+    "scoring": replace(_HELLO, constraint=OneOf((_RARE,)), params=replace(GREEDY, logprobs=1)),
+    "beginning": replace(_HELLO, constraint=BeginsWith((_RARE,))),
+    "continuing": Request(
+        prompt=(Message("user", "Count from 1 to 20. Write the numbers and nothing else."),),
+        params=GREEDY,
+        answer_prefix=f"{_RARE}: 1, 2, 3, 4, 5, 6,",
+    ),
+}
+_WORDS = {
+    "json": "keep to a JSON Schema",
+    "regex": "keep to a regular expression",
+    "lark": "keep to a Lark grammar",
+    "choice": "choose one of some texts",
+    "beginning": "begin with one of some texts",
+    "tokens": "read tokens by their numbers",
+    "continuing": "go on with an answer that is begun",
+    "scoring": "tell how likely a given text is",
+}
+
 
 class Served:
     """A model on a server. Belongs to the line's thread.
 
-    Where the server `has_tokens`, it tells those of a text. A model that `may_think` is known to.
-    Of `turns` there are as many as it takes requests at a time, others for rows.
+    A model that `may_think` is known to. Of `turns` there are as many as it takes requests at a
+    time, others for rows. What it cannot is asked again by the next engine, since it may be another
+    version then.
     """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.kind = PLAIN
-        self.has_tokens = self.may_think = False
-        self._tokens: dict[tuple[str, bool, bool], tuple[int, ...]] = {}
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self) -> None:
         """Ask what the server has. `ServerError` where it cannot be asked, or has no such model."""
         address, ask = self.wire.address, partial(self.wire.ask, tries=2)
-        root = address.root
         entry = self._entry_of(await ask("/models"))
-        self.model, owner = str(entry["id"]), entry.get("owned_by")
-        self.kind = next((one for one in KINDS if one.owner == owner), PLAIN)
-        if self.kind is PLAIN and found(await _maybe(ask(f"{root}/api/version")), "version"):
-            self.kind = next(one for one in KINDS if one.name == "Ollama")  # somebody's own model
-        details = self.kind.details and await _maybe(ask(root + self.kind.details))
-        models = at(details, list, "models") or at(details, list, "data") or ()
-        same = (one for one in models if isinstance(one, dict) and self.model in one.values())
-        details = next(same, {}) if models else details
+        self.model, owner = str(entry["id"]), str(entry.get("owned_by"))
+        told = [await _maybe(ask(address.root + path)) for path in _DETAILS]
+        details = [*map(self._of_this, told), entry]
+        is_ollama = at(told[-1], list, "models") is not None
+        self.kind = KINDS.get(owner, OLLAMA if is_ollama else ServerKind())
         self.may_think = bool(marks_of(str(found(details, "chat_template")), ()))
         num_parallel = _count(details, "total_slots") or _NUM_PARALLEL
         self.turns = asyncio.Semaphore(num_parallel), asyncio.Semaphore(num_parallel)
-        build = str(found(details, "build_info") or self.kind.name)
+        build = str(found(details, "build_info") or owner)
         identity = f"{address.url} {self.model} {_count(entry, 'size')} {build}"
-        self.abilities = Abilities(address.host, identity, self.answer, self.kind.can)
-        self.has_tokens = bool(await _maybe(self._ids("Hello")))
         named = _SIZE.findall(self.model.lower())
         num_parameters = _count(entry, "n_params") or int(float(named[0] if named else 0) * 1e9)
-        n_ctx = _count([details, entry], *_N_CTX) or self.kind.n_ctx
-        told = at(found(details, "params"), dict) or {}
-        pairs = [(name, told[name]) for name in DRAWN if isinstance(told.get(name), int | float)]
-        pairs += [(name, OFF[name]) for name in DRAWN if name in OFF.keys() - self.kind.takes]
+        drawn = at(found(details, "params"), dict) or {}
+        pairs = {n: round(drawn[n], 4) for n in DRAWN if isinstance(drawn.get(n), int | float)}
+        pairs |= {name: OFF[name] for name in DRAWN if name in OFF.keys() - self.kind.takes}
         self.info = ModelInfo(
             # So it is called wherever it is told of; a path there says nothing here.
             name=f"{_PATH.sub('', self.model)}@{address.host}",
-            path=Path(),
-            architecture="",
-            quantization=str(found(entry, "ftype") or ""),
             size_bytes=_count(entry, "size"),
-            license=None,
-            n_ctx=n_ctx,
-            n_ctx_train=_count(entry, "n_ctx_train") or n_ctx,
-            n_vocab=_count(entry, "n_vocab"),
-            n_threads=0,
-            flash_attention=False,
-            has_chat_template=True,
+            n_ctx=_count(details, *_N_CTX) or self.kind.n_ctx,
             build=build,
             num_parameters=num_parameters,
-            sampling=Recommended.of(((n, round(v, 4)) for n, v in pairs), num_parameters),
+            sampling=Recommended.of(pairs.items(), num_parameters),
             fim=await self._fim(),
             host=address.host,
             identity=sha256(identity.encode()).hexdigest(),
         )
+        self.known = dict(self.kind.can)
+        """By ability how it is done, or "" where it cannot be."""
 
     @property
     def writer(self) -> Writer:
-        """What writes, as records tell it; how a server computes is not known."""
-        context = ContextSettings(
-            lane="fast",
-            n_ctx=self.info.n_ctx,
-            n_batch=0,
-            kv_type="f16",
-            flash_attention=False,
-            n_gpu_layers=None,
-            repack=None,
-            full_window=True,
-        )
-        model = ModelFacts.of(self.info, None)
+        """What writes, as records tell it."""
+        model, context = ModelFacts.of(self.info, None), ContextSettings(n_ctx=self.info.n_ctx)
         return Writer(model=model, context=context, build=self.info.build)
 
     def _entry_of(self, listed: object) -> dict[str, Any]:
@@ -138,46 +151,126 @@ class Served:
         host, model = self.wire.address.host, self.wire.address.model
         told = at(listed, list, "data") or ()
         models: dict[str, dict[str, Any]] = {one["id"]: one for one in told if at(one, str, "id")}
-        if len(models) == 1 and not model:
-            return next(iter(models.values()))
-        if (entry := models.get(model) or models.get(f"{model}:latest")) is not None:
+        only = next(iter(models), "") if len(models) == 1 and not model else model
+        if entry := models.get(only) or models.get(f"{model}:latest"):
             return entry
-        names = f"It has {', '.join(list(models)[:20]) or 'none'}."
-        if not model:
-            raise ServerError(host, one_line(f"needs a name: model=…. {names}"))
-        hint = nearest(model, list(models), names)
-        raise ServerError(host, one_line(f"has no model {model!r:.100}. {hint}"), status=404)
+        wanted = f"has no model {model!r:.100}" if model else "needs a name: model=…"
+        hint = nearest(model, list(models), f"It has {', '.join(list(models)[:20]) or 'none'}.")
+        raise ServerError(host, one_line(f"{wanted}. {hint}"), status=404)
+
+    def _of_this(self, told: object) -> object:
+        """Of a list of models what it says of this one."""
+        models = at(told, list, "models") or at(told, list, "data")
+        same = (one for one in models or () if isinstance(one, dict) and self.model in one.values())
+        return next(same, None) if models else told
 
     async def _fim(self) -> FimTokens | None:
         """The control tokens with which the model fills in the middle, as far as it can be told."""
-        for texts in _FIM if self.has_tokens and self.kind.is_raw else ():
-            ids = [await self._ids(text, is_special=True) for text in texts]
-            if all(len(one) == 1 for one in ids):
+        for texts in _FIM if self.kind.is_raw else ():
+            whole = "".join(texts)  # llama-server has it as content, vLLM as a prompt
+            asked = {"content": whole, "prompt": whole, "add_special_tokens": False}
+            url = f"{self.wire.address.root}/tokenize"
+            told = await _maybe(self.wire.ask(url, {"model": self.model, **asked}, tries=2))
+            if len(at(told, list, "tokens") or ()) == len(texts):
                 return FimTokens(prefix=texts[0], suffix=texts[1], middle=texts[2])
         return None
 
+    # -- what it can ---------------------------------------------------------------------------
+
+    async def means(self, shape: str) -> Means:
+        """How an answer comes to be of a shape; `OptionError` if it cannot."""
+        await self.need(shape)
+        return next(one for one in MEANS[shape] if one.name == self.known[shape])
+
+    async def need(self, ability: str) -> None:
+        """Refuse what the server cannot do with an `OptionError`."""
+        if not await self.can(ability):
+            raise OptionError(
+                f"{self.info.host} cannot {_WORDS[ability]}, or not with this model. "
+                "Use a model of this kernel for it, or another server: `%llm /use NAME`."
+            )
+
+    async def can(self, ability: str) -> bool:
+        """Whether the server can do something."""
+        async with self._locks[ability]:
+            if ability not in self.known:
+                key = f"{self.info.identity} {ability}"
+                if not (way := _REMEMBERED.get(key) or "") and (way := await self._find(ability)):
+                    _REMEMBERED.put(key, way)
+                self.known[ability] = way
+        return bool(self.known[ability])
+
+    async def _find(self, ability: str) -> str:
+        """The first way that works of those that there may be."""
+        for means in MEANS.get(ability, ()):
+            request = _PROBES[ability]
+            with suppress(OptionError, ContextOverflowError):
+                try:
+                    choice = await self.answer(request, means.spell(request.constraint))
+                except ServerError as error:
+                    if error.status not in _REFUSED:
+                        raise
+                else:
+                    if _shows(choice, ability):
+                        return means.name
+        return ""
+
     # -- answers -------------------------------------------------------------------------------
 
-    async def body(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """Where a request is sent, and what; raw text as tokens where the server tells them."""
-        prompt = request.prompt
-        if isinstance(prompt, tuple):
-            return body_of(request, self.model, self.kind, self.info.host)
-        if not self.kind.is_raw:
-            raise OptionError(
-                f"{self.info.host} ({self.kind.name}) puts every text through a chat template, so "
-                "it cannot go on with one. Ask it as a chat."
-            )
-        parts = prompt.parts if isinstance(prompt, RawPrompt) else (prompt,)
-        is_marked = isinstance(prompt, RawPrompt) and prompt.is_marked
-        whole = RawPrompt((*parts, request.answer_prefix), is_marked=is_marked)
-        has_parts = self.kind.has_parts and self.has_tokens
-        raw = await self.tokens(whole) if has_parts else sound(whole.text)
-        return body_of(request, self.model, self.kind, self.info.host, raw)
+    def body(self, request: Request) -> tuple[str, dict[str, Any]]:
+        """Where a request is sent, and what; `OptionError` for what the server does not have."""
+        params, prompt, kind, host = request.params, request.prompt, self.kind, self.info.host
+        if isinstance(request.constraint, Grammar | OneOf):  # which end, or llama.cpp fails
+            params = replace(params, ignore_eos=False)
+        if params.exact:
+            raise OptionError(f"{host} promises no same text: exact=True needs a local model.")
+        if params.reason or request.reasoning:
+            raise OptionError(f"{host} writes no reasons before a shape: reason needs a local one.")
+        body: dict[str, Any] = {
+            "model": self.model,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "max_tokens": params.max_tokens and int(params.max_tokens),
+            "seed": params.seed if params.temperature else None,
+            "stop": [sound(text) for text in params.stop] or None,
+            "logit_bias": {str(i): max(bias, _BANNED) for i, bias in params.logit_bias} or None,
+        }
+        for name, off in OFF.items():
+            value = getattr(params, name)
+            if name in kind.takes:
+                body[kind.takes[name]] = value
+            elif value != off:
+                raise OptionError(f"{host} takes no {name}; leave it out, or use another model.")
+        body = {name: value for name, value in body.items() if value is not None}
+        if not isinstance(prompt, tuple):
+            if not kind.is_raw:
+                raise OptionError(
+                    f"{host} puts every text through a chat template, so it cannot go on with one. "
+                    "Ask it as a chat."
+                )
+            if params.logprobs is not None:
+                body["logprobs"] = max(1, params.logprobs)
+            if not (text := raw_text(prompt)):
+                raise EmptyPromptError
+            return "/completions", {**body, "prompt": sound(text + request.answer_prefix)}
+        if params.logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": params.logprobs}
+        body["messages"] = [{"role": one.role, "content": sound(one.content)} for one in prompt]
+        if request.answer_prefix:
+            begun = {"role": "assistant", "content": sound(request.answer_prefix)}
+            body["messages"].append(begun)
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        if params.think is not None and not kind.think:
+            raise OptionError(f"{host} cannot be told whether to think; leave think out.")
+        if kind is OLLAMA:
+            body |= {kind.think: "none"} if request.think is False else {}
+        elif kind.think and request.think is not None:
+            body[kind.think] = {"enable_thinking": request.think}
+        return "/chat/completions", body
 
     async def answer(self, request: Request, more: dict[str, Any]) -> dict[str, Any]:
         """A short answer, as a whole."""
-        path, body = await self.body(request)
+        path, body = self.body(request)
         is_bulk = request.priority >= Priority.BULK
         async with self.turns[is_bulk]:
             tries = PATIENT_TRIES if is_bulk else TRIES
@@ -195,8 +288,7 @@ class Served:
         What is told is how likely each token was before that. The end of a text counts where it
         `is_whole`, and the server tells of it.
         """
-        await self.abilities.need("scoring")
-        means = await self.abilities.means("choice")
+        means = await self.means("scoring")
 
         async def score(text: str) -> Score:
             params = replace(request.params, temperature=0, logprobs=1, stop=())
@@ -229,62 +321,6 @@ class Served:
             raise ServerError(self.info.host, "sent no vector for each text.")
         return vectors
 
-    # -- tokens --------------------------------------------------------------------------------
-
-    async def template(self, messages: tuple[Message, ...], think: bool | None) -> str:  # noqa: FBT001
-        """What the model reads of a chat; `OptionError` where the server does not tell."""
-        if not (self.kind.has_parts and self.has_tokens):
-            raise OptionError(f"{self.info.host} does not tell what the model reads of a chat.")
-        more = {} if think is None else {self.kind.think: {"enable_thinking": think}}
-        url = f"{self.wire.address.root}/apply-template"
-        told = await self.wire.ask(url, {"messages": messages_of(messages), **more})
-        return at(told, str, "prompt") or ""
-
-    async def tokens(self, prompt: Prompt, think: bool | None = None) -> tuple[int, ...]:  # noqa: FBT001
-        """The tokens of a prompt; `OptionError` where the server does not tell them."""
-        if isinstance(prompt, RawPrompt) and prompt.token_ids:
-            return prompt.token_ids
-        if not self.has_tokens:
-            raise OptionError(f"{self.info.host} does not tell the tokens of a text.")
-        if isinstance(prompt, tuple):
-            if self.kind.has_parts:
-                return await self._ids(await self.template(prompt, think), is_special=True)
-            return await self._told({"messages": messages_of(prompt)})
-        ids: list[int] = []
-        raw = prompt if isinstance(prompt, RawPrompt) else RawPrompt((prompt,))
-        for part in raw.parts:
-            if not isinstance(part, Special):
-                more = {"is_special": raw.is_marked, "is_first": not ids}
-                ids += await self._ids(part, **more) if part else ()
-                continue
-            special = await self._ids(part.text, is_special=True)
-            if len(special) != 1 or (self.kind.has_parts and special == await self._ids(part.text)):
-                raise OptionError(f"The model has no control token {part.text!r}.")
-            ids += special
-        return tuple(ids)
-
-    async def _ids(
-        self, text: str, *, is_special: bool = False, is_first: bool = False
-    ) -> tuple[int, ...]:
-        known = text, is_special, is_first
-        if known not in self._tokens:
-            if self.kind.has_parts:
-                more = {"add_special": is_first, "parse_special": is_special}
-                ids = await self._told({"content": sound(text), **more})
-            else:  # as vLLM has it
-                ids = await self._told({"prompt": sound(text), "add_special_tokens": is_first})
-            if len(self._tokens) >= _MOST_KNOWN:
-                self._tokens.clear()
-            self._tokens[known] = ids
-        return self._tokens[known]
-
-    async def _told(self, asked: dict[str, Any]) -> tuple[int, ...]:
-        url, body = f"{self.wire.address.root}/tokenize", {"model": self.model, **asked}
-        ids = at(await self.wire.ask(url, body), list, "tokens")
-        if ids is None or not all(type(one) is int for one in ids):
-            raise ServerError(self.wire.address.host, "does not tell tokens.", status=200)
-        return tuple(ids)
-
 
 async def _maybe(asked: Awaitable[Any]) -> Any:
     """What is asked for; None where a server has no such thing, but not where it is busy."""
@@ -300,3 +336,12 @@ def _count(data: object, *names: str) -> int:
     """A count that a server tells somewhere, or 0."""
     value = found(data, *names)
     return value if type(value) is int and 0 < value < 2**53 else 0
+
+
+def _shows(choice: object, ability: str) -> bool:
+    """Whether an answer is as nobody would give it who cannot do what was asked."""
+    text = said(choice)[0].strip()
+    if ability == "continuing":
+        return text.startswith(("7", _RARE))  # some tell what was begun, too, unless they stream
+    is_free = sum(one.logprob for one in likely(choice)) < _LEAST
+    return _RARE in text and (is_free or ability != "scoring")

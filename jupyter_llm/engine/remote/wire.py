@@ -6,14 +6,11 @@ import asyncio
 import logging
 import os
 import random
-import re
 import threading
 import time
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from email.utils import parsedate_to_datetime
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -41,10 +38,15 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TRIES = 5  # 0.5, 1, 2 and 4 seconds apart: whoever waits for the answer hears of it
-PATIENT_TRIES = 10  # of rows in bulk: about a minute
+TRIES, PATIENT_TRIES = 5, 10
+"""The first for whoever waits: 0.5, 1, 2 and 4 seconds apart; rows in bulk have about a minute."""
+
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 8.0
 _LONGEST_PAUSE_S = 120.0  # that a server may ask for
+_OF_TLS = {
+    "WRONG_VERSION_NUMBER": "does not speak https; try http://.",
+    "CERTIFICATE_VERIFY_FAILED": "has no certificate that this machine trusts.",
+}
 _CONNECT_S = 10.0
 _CLOSE_TIMEOUT_S = 5.0
 _MOST_SAID = 300  # characters of what a server says
@@ -52,16 +54,6 @@ _MAY_PASS = {408, 409, 429, *range(500, 600)} - {501}
 # All that goes along with a request. The client would add what describes the system, and what it
 # finds in the environment: another server's key, an organisation.
 _HEADERS = {"host", "accept", "connection", "content-type", "content-length", "transfer-encoding"}
-
-
-class Fault(Exception):  # noqa: N818  users are told of `error`
-    """What went wrong with one try, and whether another one may help; after `pause_s` if told."""
-
-    def __init__(
-        self, error: JupyterLLMError, *, may_pass: bool = False, pause_s: float | None = None
-    ) -> None:
-        super().__init__(str(error))
-        self.error, self.may_pass, self.pause_s = error, may_pass, pause_s
 
 
 class Wire:
@@ -86,8 +78,7 @@ class Wire:
                 max_retries=0,
                 http_client=openai.DefaultAsyncHttpxClient(
                     follow_redirects=False,  # text goes where the user said, and nowhere else
-                    # No proxy stands before this machine, and none reads what is sent in clear.
-                    trust_env=address.url.startswith("https:") and not address.is_here,
+                    trust_env=address.url.startswith("https:"),  # no proxy reads what is clear
                     event_hooks={"request": [self._dress]},
                 ),
             )
@@ -170,20 +161,20 @@ class Wire:
 
         What is shown already is not done again.
         """
-        for number in count(1):
+        for number in range(tries):
             await asyncio.sleep(self._open_at_s - time.monotonic())
             try:
                 return await attempt()
-            except Fault as fault:
-                error, may_pass, told_s = fault.error, fault.may_pass, fault.pause_s
-            if not may_pass or number >= tries or is_shown():
-                raise error  # without what it comes of, which holds the key
-            pause_s = min(_FIRST_PAUSE_S * 2 ** (number - 1), _MOST_PAUSE_S)
+            except JupyterLLMError as error:
+                failed = error
+            failed.__context__ = None  # it holds the key
+            may_pass = isinstance(failed, ServerError) and failed.may_pass
+            if not may_pass or number + 1 == tries or is_shown():
+                raise failed
+            pause_s = min(_FIRST_PAUSE_S * 2**number, _MOST_PAUSE_S)
             pause_s *= 1 - random.random() / 4  # noqa: S311  so that not all come at once
-            if told_s is not None:  # all others wait as long
-                pause_s = told_s
-                self._open_at_s = time.monotonic() + pause_s
-            logger.debug("%s Again in %.1f s", error, pause_s)
+            pause_s = max(pause_s, self._open_at_s - time.monotonic())
+            logger.debug("%s Again in %.1f s", failed, pause_s)
             await asyncio.sleep(pause_s)
         raise AssertionError
 
@@ -197,9 +188,9 @@ class Wire:
             self.is_closed = True
         self._thread.join(_CLOSE_TIMEOUT_S)
 
-    def lost(self, reason: str, *, status: int = 0) -> Fault:
-        """The fault of an answer that did not come, or not as it should."""
-        return Fault(ServerError(self.address.host, reason, status=status), may_pass=True)
+    def lost(self, reason: str, *, status: int = 0) -> ServerError:
+        """The error of an answer that did not come, or not as it should: it may be asked again."""
+        return ServerError(self.address.host, reason, status=status, may_pass=True)
 
     def _run(self) -> None:
         run_the_model_here()
@@ -227,98 +218,64 @@ class Wire:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Turn what the client raises into faults; none of it goes on, since it holds the key."""
-        openai, host = self._openai, self.address.host
+        """Turn what the client raises into errors of ours."""
+        openai, fails = self._openai, partial(ServerError, self.address.host)
         try:
             yield
-        except JupyterLLMError as error:  # there is no key
-            raise Fault(error) from None
         except openai.APIStatusError as error:
             raise self._refusal(error.response, error.body) from None
         except openai.APITimeoutError as error:
             if "Connect" in type(error.__cause__).__name__:
                 raise self.lost("cannot be reached: it does not answer.") from None
-            said = f"has said nothing for {self._silence_s:g} s; it may have too much to do."
-            raise Fault(ServerError(host, said)) from None
+            told = f"has said nothing for {self._silence_s:g} s; it may have too much to do."
+            raise fails(told) from None
         except openai.APIConnectionError as error:
-            said = self._clean(_reason_of(error))
-            if "WRONG_VERSION_NUMBER" in said:
-                raise Fault(ServerError(host, "does not speak https; try http://.")) from None
-            if "CERTIFICATE_VERIFY_FAILED" in said:
-                said = f"has no certificate that this machine trusts: {said}."
-                raise Fault(ServerError(host, said)) from None
-            raise self.lost(f"cannot be reached, or was lost: {said.rstrip('.')}.") from None
+            said = self._clean(str(error.__cause__ or error)).rstrip(".")
+            for sign, told in _OF_TLS.items():
+                if sign in said:
+                    raise fails(told) from None
+            raise self.lost(f"cannot be reached, or was lost: {said}.") from None
         except openai.APIError as error:  # in the midst of an answer
-            said = f"broke the answer off: {self._said(error.body)}."
-            raise self.lost(said, status=200) from None
+            raise self.lost(
+                f"broke the answer off: {self._said(error.body)}.", status=200
+            ) from None
         except ValueError:
             raise self.lost("sent what is none of OpenAI's protocol.") from None
 
-    def _refusal(self, response: Any, body: object) -> Fault:
+    def _refusal(self, response: Any, body: object) -> JupyterLLMError:
         """What a status that is no success means."""
         status, env, said = response.status_code, self.address.api_key_env, self._said(body)
-        if (overflow := _overflow(body, said)) is not None:
-            return Fault(overflow)
-        reason, pause_s = f"refuses ({status}): {said}", _pause_s(response.headers)
+        told, n_ctx = found(body, "n_prompt_tokens"), found(body, "n_ctx")
+        if isinstance(told, int) and isinstance(n_ctx, int):  # as llama-server has it, and ours
+            return ContextOverflowError(told, n_ctx)
+        reason, pause_s = f"refuses ({status}): {said}", 0.0
+        with suppress(ValueError):
+            pause_s = float(response.headers.get("retry-after", "0"))
+        if is_soon := pause_s <= _LONGEST_PAUSE_S:  # all others wait as long
+            self._open_at_s = max(self._open_at_s, time.monotonic() + pause_s)
         if 300 <= status < 400:  # noqa: PLR2004
             place = urlsplit(response.headers.get("location", "")).netloc or "another path"
             reason = f"sends on to {self._clean(place)}; nothing was sent there. Name it yourself"
         elif status in (401, 403):
             told = f"refuses the key in {env}" if env else "asks for a key: api_key_env='MY_KEY'"
             reason = f"{told} ({status}: {said})"
-        elif status == 429:  # noqa: PLR2004
-            reason = f"has too many requests (429): {said}"
-        is_long = pause_s is not None and pause_s > _LONGEST_PAUSE_S
-        reason += f"; it wants to be asked again in {pause_s:.0f} s" if is_long else ""
-        error = ServerError(self.address.host, f"{reason.rstrip('.')}.", status=status)
-        return Fault(error, may_pass=status in _MAY_PASS and not is_long, pause_s=pause_s)
+        reason += "" if is_soon else f"; it wants to be asked again in {pause_s:.0f} s"
+        may_pass = status in _MAY_PASS and is_soon
+        reason = f"{reason.rstrip('.')}."
+        return ServerError(self.address.host, reason, status=status, may_pass=may_pass)
 
-    def _nonsense(self, text: str) -> Fault:
+    def _nonsense(self, text: str) -> ServerError:
         kind = "a web page" if text.lstrip().startswith("<") else "something else"
         said = f"answered with {kind}, not as a model does. Is {self.address.url} right?"
-        return Fault(ServerError(self.address.host, said, status=200))
+        return ServerError(self.address.host, said, status=200)
 
     def _said(self, body: object) -> str:
         """What a server says of an error, on one line; of a web page that it is one."""
-        places = (("error", "message"), ("error",), ("message",), ())
-        said = next(filter(None, (at(body, str, *place) for place in places)), "").strip()
-        if said.startswith("<"):
-            return "a web page"
-        return self._clean(said) or "it does not say why"
+        said = (at(body, str, "message") or at(body, str) or "it does not say why").strip()
+        return "a web page" if said.startswith("<") else self._clean(said)
 
     def _clean(self, text: str) -> str:
         """A server's words, short and without the key, which some repeat."""
         with suppress(ServerError):
-            if key := self.address.key():
-                text = text.replace(key, "…")
-        text = one_line(text)
-        return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}…"
-
-
-def _reason_of(error: BaseException) -> str:
-    """The words of what lies at the bottom of an error."""
-    cause = error.__cause__ or error.__context__
-    return (_reason_of(cause) if cause is not None else "") or str(error)
-
-
-def _pause_s(headers: Any) -> float | None:
-    """How long a server wants to be left alone."""
-    told = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(told))
-    except ValueError:
-        with suppress(TypeError, ValueError, OverflowError):
-            return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
-    return None
-
-
-def _overflow(body: object, said: str) -> ContextOverflowError | None:
-    """The error of a prompt without room, as llama-server tells it, or others do in words.
-
-    Of their numbers the largest one is the prompt's, the first one the room's.
-    """
-    numbers = [found(body, name) for name in ("n_ctx", "n_prompt_tokens")]
-    if not all(type(number) is int and number > 0 for number in numbers):
-        is_told = re.search("context[ _]length", said, re.IGNORECASE)
-        numbers = [int(number) for number in re.findall(r"\b\d{2,9}\b", said)] if is_told else []
-    return ContextOverflowError(max(numbers), numbers[0]) if len(numbers) > 1 else None
+            text = text.replace(self.address.key() or "\0", "…")
+        return f"{one_line(text):.{_MOST_SAID}}"

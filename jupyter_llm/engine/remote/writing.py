@@ -22,13 +22,13 @@ from jupyter_llm.engine.completion import (
     answer_record,
 )
 from jupyter_llm.engine.constraint import OneOf, free_part
-from jupyter_llm.engine.remote.protocol import Means, at, likely, said, shape_of, sound
-from jupyter_llm.engine.remote.wire import PATIENT_TRIES, TRIES, Fault
+from jupyter_llm.engine.remote.protocol import Means, at, likely, said, shape_of
+from jupyter_llm.engine.remote.wire import PATIENT_TRIES, TRIES
 from jupyter_llm.engine.repetition import loop_start
-from jupyter_llm.engine.request import Priority, raw_text
+from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import StreamFeed
 from jupyter_llm.engine.thinking import Thinking
-from jupyter_llm.errors import EmptyPromptError, JupyterLLMError, OptionError, ServerError
+from jupyter_llm.errors import JupyterLLMError, OptionError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +54,12 @@ class Writing:
     def __init__(self, request: Request, served: Served, on_change: Callable[[], None]) -> None:
         self.request = request
         self.feed = StreamFeed()
-        self.has_begun = False
         self._served = served
         self._on_change = on_change
         self._is_bulk = request.priority >= Priority.BULK
         self._submitted_s = time.perf_counter()
-        self._sent_s = self._submitted_s
-        self._is_shown = False
+        self._means: Means | None = None
+        self._choice: Choice | None = None
         self._start()
 
     def _start(self) -> None:
@@ -69,15 +68,17 @@ class Writing:
         is_chat = isinstance(request.prompt, tuple)
         is_free = is_chat and request.constraint is None and not request.answer_prefix
         self._thinking = Thinking() if is_free else None
-        self._means: Means | None = None
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._likely: list[TokenLogprob] = []
-        self._choice: Choice | None = None
         self._usage_told: dict[str, Any] = {}
-        self._num_pieces = self._num_thoughts = 0
         self._first_s = self._last_s = 0.0
         self._reason: FinishReason | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something of the answer."""
+        return bool(self._texts)
 
     @property
     def _is_held(self) -> bool:
@@ -85,11 +86,8 @@ class Writing:
 
     async def run(self) -> None:
         """Let it be written."""
-        tries, prompt = PATIENT_TRIES if self._is_bulk else TRIES, self.request.prompt
         try:
-            if not isinstance(prompt, tuple) and not raw_text(prompt):
-                raise EmptyPromptError  # noqa: TRY301  all reasons end the same way
-            await self._served.wire.trying(self._try, tries, lambda: self._is_shown)
+            await self._write()
             self.feed.finish(self.completion(self._reason or "stop"))
         except asyncio.CancelledError:
             self.feed.finish(self.completion("cancelled"))
@@ -100,65 +98,55 @@ class Writing:
             said = f"answered what could not be taken in: {bug}."
             self.feed.fail(ServerError(self._served.info.host, said, status=200))
 
-    async def _try(self) -> None:
-        self._start()
-        served, request, abilities = self._served, self.request, self._served.abilities
+    async def _write(self) -> None:
+        served, request = self._served, self.request
         if request.answer_prefix and isinstance(request.prompt, tuple):
-            await abilities.need("continuing")
+            await served.need("continuing")
         if isinstance(request.constraint, OneOf):
             texts, is_whole = request.constraint.texts, request.constraint.is_whole
             # Of one that begins another it would have to be told how likely its end is.
             is_apart = not (is_whole and any(b.startswith(a) for a, b in pairwise(sorted(texts))))
-            if len(texts) == 1 or (is_apart and await abilities.can("scoring")):
-                await self._choose(texts, is_whole=is_whole)
+            if len(texts) == 1 or (is_apart and await served.can("scoring")):
+                self._choice = Choice(tuple(await served.scores(request, texts, is_whole=is_whole)))
+                self._put(max(self._choice.scores, key=lambda score: score.logprob).text, "")
+                self._settle()
                 return
             params = replace(request.params, stop=(), max_tokens=max(map(len, texts)) + 8)
             request = replace(request, params=params)  # all of the text is wanted
         more: dict[str, Any] = dict(_STREAMED)
         if request.constraint is not None:
-            self._means = await abilities.means(shape_of(request.constraint))
+            self._means = await served.means(shape_of(request.constraint))
             more |= self._means.spell(request.constraint)
-        path, body = await served.body(request)
+        path, body = served.body(request)
+        attempt = partial(self._stream, path, {**body, **more})
+        tries = PATIENT_TRIES if self._is_bulk else TRIES
+        await served.wire.trying(attempt, tries, lambda: bool(self.feed.texts))
+
+    async def _stream(self, path: str, body: dict[str, Any]) -> None:
+        self._start()
+        wire = self._served.wire
         try:
-            events = served.wire.events(path, {**body, **more})
-            async with served.turns[self._is_bulk], aclosing(events):
-                self._sent_s = time.perf_counter()
-                async for event in events:
+            async with self._served.turns[self._is_bulk], aclosing(wire.events(path, body)) as got:
+                async for event in got:
                     self._take(event)
                     if self._is_enough():
                         break
-        except Fault:
+        except ServerError:
             if self._reason is None:  # else what was lost said nothing more
                 raise
         if self._reason is None:
-            raise served.wire.lost("ended the answer before it was whole.")
-        self._settle()
-
-    async def _choose(self, texts: tuple[str, ...], *, is_whole: bool) -> None:
-        """Answer with the likeliest of some texts."""
-        self._sent_s = time.perf_counter()
-        scores = await self._served.scores(self.request, texts, is_whole=is_whole)
-        self._choice = choice = Choice(tuple(scores))
-        best = max(choice.scores, key=lambda score: score.logprob)
-        self._num_pieces, self._reason = len(best.logprobs), "stop"
-        self._put(best.text, "")
+            raise wire.lost("ended the answer before it was whole.")
         self._settle()
 
     def _take(self, event: object) -> None:
         """Take in a message; what is none of the protocol says nothing."""
         self._usage_told = at(event, dict, "usage") or self._usage_told
         choice = at(event, dict, "choices")
-        text, thought = map(sound, said(choice))
+        text, thought = said(choice)
         self._likely += likely(choice)
-        if text or thought:
-            self._num_pieces += 1
-            self._num_thoughts += bool(thought)
-            self._last_s = time.perf_counter()
-            self._first_s = self._first_s or self._last_s
         if self._thinking is not None and text:
             more, text = self._thinking.feed(text)
             thought += more
-            self._num_thoughts += bool(more and not text)
         self._put(text, thought)
         if (reason := at(choice, str, "finish_reason")) in ("stop", "length"):
             self._reason = "stop" if reason == "stop" else "length"
@@ -169,42 +157,37 @@ class Writing:
     def _put(self, text: str, thought: str) -> None:
         if not (text or thought):
             return
+        self._last_s = time.perf_counter()
+        self._first_s = self._first_s or self._last_s
         self._texts.append(text)
         self._thoughts.append(thought)
         if not self._is_held:
-            self._is_shown = True
             self.feed.put(Chunk(text, thought))
-        if not self.has_begun:
-            self.has_begun = True
+        if len(self._texts) == 1:
             self._on_change()
 
     def _is_enough(self) -> bool:
-        """Whether more is not wanted: the text repeats itself, or the server does not end it."""
+        """Whether more is not wanted, since the text repeats itself."""
         params = self.request.params
-        if params.max_tokens is not None and self._num_pieces > params.max_tokens:
-            self._reason = "length"
-            return True
-        if self._num_pieces % _LOOK_EVERY or params.may_repeat or params.ignore_eos:
+        if len(self._texts) % _LOOK_EVERY or params.may_repeat or params.ignore_eos:
             return False
         text = "".join(self._texts) or "".join(self._thoughts)
-        if loop_start(free_part(self.request.constraint, text)) is None:
-            return False
-        self._reason = "repetition"
-        return True
+        if is_looping := loop_start(free_part(self.request.constraint, text)) is not None:
+            self._reason = "repetition"
+        return is_looping
 
     def _settle(self) -> None:
         """Put out what was held back, once all is there; refuse what is not as it was asked for."""
         params, host, means = self.request.params, self._served.info.host, self._means
-        if self._thinking is not None and not self._thinking.is_over:
+        if self._thinking is not None:
             thought, text = self._thinking.flush()
             self._put(text, thought)
-        is_untold = params.logprobs is not None and not self._likely and self._choice is None
-        if is_untold and any(self._texts):
+        text, constraint = "".join(self._texts), self.request.constraint
+        if params.logprobs is not None and text and not self._likely and self._choice is None:
             raise OptionError(f"{host} tells no log-probabilities, so logprobs cannot be had.")
         if params.think is False and any(self._thoughts):
             raise OptionError(f"{host} lets this model think, though it was told not to.")
-        self._served.may_think = self._served.may_think or any(self._thoughts)
-        text, constraint = "".join(self._texts), self.request.constraint
+        self._served.may_think |= any(self._thoughts)
         with suppress(ValueError):
             if means is not None:
                 text = means.text_of(text, is_cut=self._reason != "stop")
@@ -217,9 +200,9 @@ class Writing:
 
     def completion(self, reason: FinishReason) -> Completion:
         """What there is; safe from any thread, since lists only grow."""
-        info, request = self._served.info, self.request
+        info, request, usage = self._served.info, self.request, self.usage
         text, reasoning = "".join(self._texts), "".join(self._thoughts)
-        usage, seed = self.usage, request.params.seed if request.params.temperature else None
+        seed = request.params.seed if request.params.temperature else None
         return Completion(
             text=text,
             finish_reason=reason,
@@ -258,16 +241,14 @@ class Writing:
 
     @property
     def usage(self) -> Usage:
-        """What it has cost so far."""
+        """What it has cost so far; how long it waited at the server is not known."""
         told = partial(at, self._usage_told, int)
-        now_s = time.perf_counter()
+        num_thoughts = told("completion_tokens_details", "reasoning_tokens")
         return Usage(
             prompt_tokens=told("prompt_tokens") or 0,
             cached_tokens=told("prompt_tokens_details", "cached_tokens") or 0,
-            completion_tokens=told("completion_tokens") or self._num_pieces,
-            reasoning_tokens=told("completion_tokens_details", "reasoning_tokens")
-            or self._num_thoughts,
-            queue_s=self._sent_s - self._submitted_s,
-            prefill_s=(self._first_s or now_s) - self._sent_s,
+            completion_tokens=told("completion_tokens") or len(self._texts),
+            reasoning_tokens=num_thoughts or sum(map(bool, self._thoughts)),
+            prefill_s=(self._first_s or time.perf_counter()) - self._submitted_s,
             decode_s=self._last_s - self._first_s,
         )

@@ -104,7 +104,7 @@ def test_a_storm_ends_after_five_tries_and_for_rows_after_ten(
     caplog.set_level(logging.DEBUG, "jupyter_llm")
     for priority, tries in ((Priority.CHAT, 5), (Priority.BULK, 10)):
         with serving(faults=[status(429, retry_after="0.001")] * 20) as server:
-            with pytest.raises(ServerError, match="too many requests") as caught:
+            with pytest.raises(ServerError, match=r"refuses \(429\)") as caught:
                 answer(server, priority)
             assert caught.value.status == 429
             assert len(server.answers) == tries
@@ -168,7 +168,7 @@ def test_a_server_that_is_busy_is_not_taken_for_one_that_has_less() -> None:
     with serving() as server:
         told = server.connect().info
         server.details_faults.extend([status(429, retry_after="0.001")] * 2)
-        with pytest.raises(ServerError, match="too many requests"):
+        with pytest.raises(ServerError, match=r"refuses \(429\)"):
             server.connect()
         server.details_faults.append(status(503, retry_after="0.001"))
         assert server.connect().info == told

@@ -15,11 +15,12 @@ from support.scripted_server import EVERYTHING, ScriptedServer, cut, drop, servi
 from support.waiting import until
 
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly, Grammar, OneOf
+from jupyter_llm.engine.info import FimTokens
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.remote.protocol import MEANS
-from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request
+from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, Special
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, OptionError, ServerError
 from jupyter_llm.structured.batch import run_batch
 
@@ -39,8 +40,8 @@ def request(constraint: Constraint | None = None, prefix: str = "", **sampling: 
     ("url", "host"),
     [
         ("http://localhost:8080/v1/", "localhost:8080"),
-        (" HTTPS://Models.Example:443/v1", "models.example"),
-        ("http://[::1]:80/v1", "[::1]"),
+        (" HTTPS://Models.Example/v1", "models.example"),
+        ("http://[::1]:80/v1", "[::1]:80"),
         ("http://10.0.0.7:11434/v1", "10.0.0.7:11434"),
     ],
 )
@@ -177,13 +178,6 @@ def test_an_answer_that_was_ended_early_says_why() -> None:
         assert stream.written == "one "
 
 
-def test_a_server_that_does_not_end_is_ended() -> None:
-    with serving(faults=[cut(*["word "] * 100)]) as server:
-        completion = server.connect().submit(request(max_tokens=5, may_repeat=True)).result(30)
-        assert completion.finish_reason == "length"
-        assert completion.text == "word " * 6
-
-
 def test_a_text_that_repeats_itself_is_ended() -> None:
     with serving() as server:
         completion = server.connect().submit(request(max_tokens=None)).result(30)
@@ -239,11 +233,8 @@ def test_to_be_counted_nothing_is_sent() -> None:
         num_asked = len(server.asked)
         assert engine.count_tokens(HELLO) == 12
         assert [len(ids) for ids in engine.tokenize_texts(["", "a", "four"])] == [0, 1, 2]
-        assert engine.count_tokens(RawPrompt(("four",))) == engine.count_tokens("four") == 2
-        assert engine.count_tokens(RawPrompt.of_tokens([7, 8, 9])) == 3
-        assert engine.tokenize(RawPrompt.of_tokens([7, 8, 9])) == (7, 8, 9)
+        assert engine.count_tokens(RawPrompt(("four",))) == engine.count_tokens("four") == 10
         assert len(server.asked) == num_asked
-        assert engine.tokenize("four") == tuple(b"four")  # which is exact
         engine.close()
         with pytest.raises(EngineClosedError):
             engine.count_tokens("four")
@@ -294,12 +285,20 @@ def test_one_text_that_cannot_be_scored_ends_the_others() -> None:
 
 
 def test_tokens_that_a_server_does_not_tell_are_not_made_up() -> None:
-    with serving(has_tokens=False) as server:
+    with serving() as server:
         engine = server.connect()
         for prompt in ("a", HELLO):
             with pytest.raises(OptionError, match="does not tell the tokens"):
                 engine.tokenize(prompt)
-        assert engine.submit(request()).result(30).text
+        with pytest.raises(OptionError, match="what the model reads of a chat"):
+            engine.format(HELLO)
+
+
+def test_how_a_model_fills_in_the_middle_is_asked_for() -> None:
+    fim = FimTokens(prefix="<fim_prefix>", suffix="<fim_suffix>", middle="<fim_middle>")
+    for known in (fim, None):
+        with serving(fim=known) as server:
+            assert server.connect().info.fim == known
 
 
 # -- what a server can ----------------------------------------------------------------------------
@@ -344,7 +343,7 @@ def test_what_a_server_can_is_asked_once_and_written_down() -> None:
         server.connect().submit(request(SCHEMA)).result(30)
         engine = server.connect()
         engine.submit(request(SCHEMA)).result(30)
-        assert engine.abilities == {"json": "response_format"}
+        assert engine._served.known == {"json": "response_format"}
         assert _num_probes(server) == 1
 
 
@@ -388,14 +387,14 @@ def test_a_choice_by_a_schema_is_read_as_its_text_and_shown_whole() -> None:
         stream = engine.submit(request(OneOf(("yes", "no"))))
         assert [chunk.text for chunk in stream] == ["no"]
         assert stream.result().choice is None
-        assert engine.abilities == {"choice": "enum", "scoring": ""}
+        assert engine._served.known == {"choice": "enum", "scoring": ""}
 
 
 @pytest.mark.parametrize(
     ("written", "text"),
     [
         *(('"ab', "ab"), ('"a\\u00e', "a"), ('"a\\"b\\', 'a"b'), ('"ab"', "ab"), ("", "")),
-        *((' "ż', "ż"), ('"a\\ud83d', "a\ufffd")),
+        *((' "ż', "ż"), ('"a\\ud83d', "a")),
     ],
 )
 def test_a_text_that_was_cut_as_json_has_it_is_read_as_far_as_it_goes(
@@ -419,20 +418,18 @@ def test_a_choice_that_is_none_of_its_texts_is_no_answer() -> None:
 def test_raw_text_is_refused_by_a_server_that_makes_a_chat_of_it() -> None:
     with serving(owner="library") as server:
         engine = server.connect()
+        assert engine.info.n_ctx == 99
         with pytest.raises(OptionError, match="puts every text through a chat template"):
             engine.submit(replace(request(), prompt="The sky is")).result(30)
         assert engine.submit(request()).result(30).text
 
 
-def test_what_looks_like_a_control_token_in_raw_text_is_none() -> None:
+def test_raw_text_goes_as_it_stands_with_the_texts_of_control_tokens() -> None:
     with serving() as server:
         engine = server.connect()
-        prompt = RawPrompt(("say <|im_end|>",))
-        engine.submit(replace(request(), prompt=prompt)).result(30)
-        assert server.answers[-1]["prompt"] == list(b"say <|im_end|>")
-        marked = engine.submit(replace(request(), prompt=replace(prompt, is_marked=True)))
-        assert marked.result(30).text
-        assert len(server.answers[-1]["prompt"]) == len("say ") + 1
+        prompt = RawPrompt(("say ", Special("<|im_end|>")))
+        engine.submit(replace(request(prefix="so"), prompt=prompt)).result(30)
+        assert server.answers[-1]["prompt"] == "say <|im_end|>so"
         with pytest.raises(OptionError, match="no text where their model is not"):
             engine.submit(replace(request(), prompt=RawPrompt.of_tokens([1]))).result(30)
 
