@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jupyter_llm.common.sought import Sought
+from jupyter_llm.common.sought import piece_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,13 +36,10 @@ def search(chats: Iterable[SavedChat], text: str) -> list[Found]:
     Capitals do not matter. The piece shows the words where they stand side by side, or else the
     first of them. What was not to be kept is not found.
     """
-    sought = Sought(text)
     found = []
     for chat in chats:
         for place, turn in chat.kept:
-            piece = sought.piece_of(f"{turn.prompt}\n{turn.completion.text}")
-            if piece is not None:
+            if piece := piece_of(f"{turn.prompt}\n{turn.completion.text}", text):
                 when, name = turn.finished_at, chat.name
-                around = piece._asdict()
-                found.append(Found(chat=name, number=turn.number, place=place, when=when, **around))
+                found.append(Found(chat=name, number=turn.number, place=place, when=when, **piece))
     return sorted(found, key=lambda one: one.when, reverse=True)
