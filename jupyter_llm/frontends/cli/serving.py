@@ -8,6 +8,7 @@ import signal
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from urllib.parse import urljoin
 
 from jupyter_llm.errors import MissingLibraryError, ServeError
 from jupyter_llm.frontends.cli.command import OK, argument, command, model_argument
@@ -60,7 +61,7 @@ def _mcp(options: argparse.Namespace) -> int:
     try:
         import anyio
 
-        from jupyter_llm.frontends.mcp.bridge import serve_stdio
+        from jupyter_llm.frontends.mcp.server import serve_stdio
     except ImportError as error:
         raise MissingLibraryError("`jupyter llm mcp`", error, "serve") from error
     anyio.run(serve_stdio, partial(_served, options.notebook))
@@ -75,7 +76,7 @@ def _served(name: str) -> tuple[str, str]:
     there = {one: Path(one.notebook).as_posix() for one in all_served() if one.notebook}
     meant = [one for one, path in there.items() if not name or f"/{path}".endswith(f"/{name}")]
     if len(meant) == 1:
-        return f"{meant[0].root}{PATH}", meant[0].token
+        return urljoin(meant[0].url, PATH), meant[0].token
     if not there:
         raise ServeError("No notebook is served. `%llm /serve` in the notebook lets you in.")
     what = "Several notebooks are" if meant else f"No notebook {name} is"

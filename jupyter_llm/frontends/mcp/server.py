@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from functools import cache, partial
+from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from anyio import CapacityLimiter, from_thread, to_thread
 from mcp.server.lowlevel.server import Server
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool, ToolAnnotations
-from starlette.routing import Route
 
 from jupyter_llm._version import __version__
-from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.mcp.tools import TOOLS, try_code
 from jupyter_llm.notebook.values.redaction import without_known
@@ -25,19 +21,18 @@ from jupyter_llm.notebook.values.redaction import without_known
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
 
-Call = Callable[[str, Mapping[str, Any]], Awaitable[str]]
+Call = Callable[[str, dict[str, Any]], Awaitable[CallToolResult]]
 """What a tool of a name tells, given its arguments; `JupyterLLMError` says why it tells nothing."""
 
 PATH = "/mcp"
 """Where a server that carries these messages by HTTP listens for them."""
 
+_ANSWER_S = 120  # a try may last a minute, and wait for another one
 _INSTRUCTIONS = (
     "A notebook that a person works in, as its kernel knows it: the cells that ran, the variables "
     "as they are now, the last error. You can change nothing in it. Try code with try_code before "
     "you propose it, and let the person run it."
 )
-
-_SILENT = logging.NullHandler()
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +74,9 @@ def tool_server(call: Call) -> Server[Any]:
 
     async def call_tool(_context: object, asked: Any) -> CallToolResult:
         try:
-            text, is_error = await call(asked.name, asked.arguments or {}), False
+            return await call(asked.name, asked.arguments or {})
         except JupyterLLMError as error:
-            text, is_error = str(error), True
-        return CallToolResult(content=[TextContent(text=text)], is_error=is_error)
+            return CallToolResult(content=[TextContent(text=str(error))], is_error=True)
 
     return Server(
         "jupyter_llm",
@@ -98,18 +92,16 @@ def notebook_server(llm: LLM) -> Server[Any]:
     """A server of the tools for the notebook of this kernel."""
     one_at_a_time = CapacityLimiter(1)  # each try is a copy of the kernel
 
-    async def call(name: str, given: Mapping[str, Any]) -> str:
+    async def call(name: str, given: dict[str, Any]) -> CallToolResult:
         limiter = one_at_a_time if name == try_code.__name__ else None
-        return await to_thread.run_sync(partial(_told, llm, name, given), limiter=limiter)
+        told = await to_thread.run_sync(_told, llm, name, given, limiter=limiter)
+        return CallToolResult(content=[TextContent(text=told)])
 
     return tool_server(call)
 
 
-def _told(llm: LLM, name: str, given: Mapping[str, Any]) -> str:
+def _told(llm: LLM, name: str, given: dict[str, Any]) -> str:
     """What a tool tells of the notebook as it is now; whoever hangs up ends it."""
-    if name not in TOOLS:
-        hint = nearest(name, list(TOOLS), f"There are {', '.join(TOOLS)}.")
-        raise OptionError(f"There is no tool {name[:80]!r}. {hint}")
     try:
         # Models write numbers in quotes, too.
         arguments = msgspec.structs.asdict(msgspec.convert(given, _tools()[name], strict=False))
@@ -124,13 +116,43 @@ def _told(llm: LLM, name: str, given: Mapping[str, Any]) -> str:
         raise JupyterLLMError(f"{name} has failed here ({type(error).__name__}).") from error
 
 
-def mounted(llm: LLM) -> tuple[Route, Callable[[], AbstractAsyncContextManager[None]]]:
-    """A route of a Starlette application, and what must be entered while it serves.
+def beside(llm: LLM) -> dict[str, Any]:
+    """What a Starlette application serves the tools with: routes, and what it enters meanwhile.
 
-    Whoever mounts it looks at the token and the Host header first.
+    Whoever serves them looks at the token and the Host header first.
     """
     # Whoever wants to know what it logs says so; else its warnings would stand in some cell.
-    logging.getLogger("mcp").addHandler(_SILENT)
+    logging.getLogger("mcp").addHandler(logging.NullHandler())
     # Without sessions: no request depends on one before.
-    manager = StreamableHTTPSessionManager(notebook_server(llm), stateless=True)
-    return Route(PATH, endpoint=StreamableHTTPASGIApp(manager)), manager.run
+    app = notebook_server(llm).streamable_http_app(streamable_http_path=PATH, stateless_http=True)
+    return {"routes": app.routes, "lifespan": app.router.lifespan_context}
+
+
+async def serve_stdio(find: Callable[[], tuple[str, str]]) -> None:
+    """Serve the tools over stdin and stdout, as agents start servers, until stdin ends.
+
+    A kernel that serves them carries them out: `find` gives its URL and token, or `JupyterLLMError`
+    says that there is none. Since kernels come and go, each call looks for it anew.
+    """
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+    from mcp.server.stdio import stdio_server
+
+    async def call(name: str, arguments: dict[str, Any]) -> CallToolResult:
+        url, token = find()
+        headers, timeout = {"Authorization": f"Bearer {token}"}, httpx2.Timeout(5, read=_ANSWER_S)
+        # No proxy may see the token of what is on this machine.
+        http = httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False)
+        try:
+            async with http, Client(streamable_http_client(url, http_client=http)) as client:
+                return await client.call_tool(name, arguments)
+        except Exception as error:  # a connection fails in many ways, and in groups of them
+            raise JupyterLLMError(
+                f"The kernel that serves at {url} does not answer ({type(error).__name__}). "
+                "`%llm /serve` in the notebook serves again."
+            ) from error
+
+    server = tool_server(call)
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())

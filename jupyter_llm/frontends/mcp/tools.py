@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.common.sought import Sought
+from jupyter_llm.common.sought import piece_of
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.notebook.cells.rendering import cell_name, render_cell
@@ -105,8 +105,8 @@ def search_notebook(
     Capitals do not matter. The latest cells come first.
     """
     told = list(_told(task))  # first, since what any of it shows to be a secret is one in all
-    pieces = ((name, Sought(text).piece_of(without_known(one))) for name, one in told)
-    found = [f"{name}: {''.join(piece)}" for name, piece in pieces if piece is not None]
+    pieces = ((name, piece_of(without_known(one), text)) for name, one in told)
+    found = [f"{name}: {''.join(piece.values())}" for name, piece in pieces if piece]
     return _few(found, _MAX_FOUND) or "Nothing was found."
 
 

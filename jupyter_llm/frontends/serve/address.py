@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import psutil
 from jupyter_core.paths import jupyter_runtime_dir, secure_write
 
@@ -27,37 +27,27 @@ class Whereabouts:
 
     url: str
     token: str = field(repr=False)
-    pid: int
-    started_s: float
+    pid: int = field(default_factory=os.getpid)
+    started_s: float = field(default_factory=lambda: psutil.Process().create_time())
     notebook: str = ""
 
-    @property
-    def root(self) -> str:
-        """Where the paths begin that are beside OpenAI's protocol."""
-        return self.url.removesuffix("/v1")
-
-
-def publish(url: str, token: str, notebook: str = "") -> Path:
-    """Write down where this process serves, in place of what it said before; return the file."""
-    folder = Path(jupyter_runtime_dir())
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / _FILES.replace("*", str(os.getpid()))
-    started_s = psutil.Process().create_time()
-    where = {"url": url, "token": token, "notebook": notebook}
-    served = Whereabouts(pid=os.getpid(), started_s=started_s, **where)
-    with secure_write(str(path)) as file:
-        file.write(json.dumps(asdict(served)))
-    return path
+    def publish(self) -> Path:
+        """Write it down in place of what this process said before; return the file."""
+        path = Path(jupyter_runtime_dir()) / _FILES.replace("*", str(self.pid))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with secure_write(str(path), binary=True) as file:
+            file.write(msgspec.json.encode(self))
+        return path
 
 
 def all_served() -> list[Whereabouts]:
-    """The servers of this user, the latest first; what dead ones wrote is removed."""
-    found: list[tuple[float, Whereabouts]] = []
+    """The servers of this user; what dead ones wrote is removed."""
+    found = []
     for path in Path(jupyter_runtime_dir()).glob(_FILES):
-        with suppress(OSError, ValueError, TypeError):  # it has just gone, or is no file of ours
-            served = Whereabouts(**json.loads(path.read_text(encoding="utf-8")))
+        with suppress(OSError, msgspec.MsgspecError):  # it has just gone, or is no file of ours
+            served = msgspec.json.decode(path.read_bytes(), type=Whereabouts)
             if lives(served.pid, served.started_s):
-                found.append((path.stat().st_mtime, served))
+                found.append(served)
             else:
                 path.unlink()
-    return [served for _, served in sorted(found, key=lambda one: -one[0])]
+    return found

@@ -2,164 +2,211 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Sequence
-from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+import secrets
+import time
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
+from anyio import CapacityLimiter, create_task_group
 from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, StreamingResponse
 
 from jupyter_llm import errors
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.engine.completion import Chunk, Completion
-from jupyter_llm.frontends.serve.replies import Answered, Envelope, failure
+from jupyter_llm.engine.completion import Chunk
+from jupyter_llm.frontends.serve.calls import ChatCall
 
 if TYPE_CHECKING:
-    from starlette.types import Receive
+    from starlette.types import Send
 
     from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
     from jupyter_llm.frontends.serve.calls import AnswerCall, Wish
 
+Json = dict[str, Any]
+
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-Piece = tuple[int, Chunk | Answered]
-"""What was written of one of several answers, or in the end what came of it."""
-
 _AT_ONCE = 32  # answers to one call: more would keep the engine from cells
-# The status and code of what went wrong; clients ask again by themselves from 500 on.
-_FAILURES: tuple[tuple[type[Exception], int, str | None], ...] = (
-    (errors.ModelNotFoundError, 404, "model_not_found"),
-    (errors.ContextOverflowError, 400, "context_length_exceeded"),
-    (errors.NotAllowedError, 403, None),
-    (errors.EngineClosedError, 503, None),
-    (errors.ModelLoadError, 503, None),
-    (ValueError, 400, None),
-    (errors.JupyterLLMError, 500, None),
-)
 
 
-def refused(error: Exception) -> Response:
+def failure(status: int, message: str, code: str | None = None, **more: Any) -> JSONResponse:
+    """Why there is no answer; clients ask again by themselves from a status of 500 on."""
+    kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004  HTTP's
+    told = {"message": message, "type": kind, "param": None, "code": code, **more}
+    return JSONResponse({"error": told}, status)
+
+
+def refused(_request: object, error: Exception) -> JSONResponse:
     """What a client is told of what went wrong."""
+    if isinstance(error, HTTPException):
+        return failure(error.status_code, error.detail)
+    if isinstance(error, ClientDisconnect):
+        return failure(400, "Nobody hears it.")
     if not isinstance(error, errors.JupyterLLMError):
         logger.error("A call could not be answered", exc_info=error)
-        return JSONResponse(failure("A bug: the kernel's log has it.", 500), 500)
-    status, code = next((s, c) for kind, s, c in _FAILURES if isinstance(error, kind))
-    told = failure(one_line(str(error)), status, code)
+        return failure(500, "A bug: the kernel's log has it.")
     if isinstance(error, errors.ContextOverflowError):  # as llama-server has it
-        told["error"]["message"] = str(error).partition(" Shorten it")[0]
-        told["error"] |= {"n_prompt_tokens": error.num_tokens, "n_ctx": error.n_ctx}
-    return JSONResponse(told, status)
+        said, code = str(error).partition(" Shorten it")[0], "context_length_exceeded"
+        return failure(400, said, code, n_prompt_tokens=error.num_tokens, n_ctx=error.n_ctx)
+    said = one_line(str(error))
+    if isinstance(error, errors.ModelNotFoundError):
+        return failure(404, said, "model_not_found")
+    return failure(400 if isinstance(error, ValueError) else 500, said)
 
 
-async def unless_gone(receive: Receive, work: Coroutine[object, object, T]) -> T:
-    """Do work to its end; `ClientDisconnect` where the client has hung up before."""
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def answer(
-    receive: Receive, call: AnswerCall, engine: Engine, wishes: Sequence[Wish], envelope: Envelope
-) -> Response:
-    """Answer a call, whole or as it is written.
+class Answer(StreamingResponse):
+    """The answer to a call, whole or as it is written.
 
     Nothing is sent before there is a first piece, so that whatever fails by then has its status.
     """
-    pieces = _granted(engine, wishes)
-    if call.stream:
-        first = await unless_gone(receive, anext(pieces))
-        has_usage = call.stream_options.include_usage
-        events = _events(first, pieces, envelope, has_usage=has_usage)
-        return StreamingResponse(events, media_type="text/event-stream")
 
-    async def all_of_them() -> list[Answered]:
-        found = {index: piece async for index, piece in pieces if isinstance(piece, Answered)}
-        return [found[index] for index in sorted(found)]
+    def __init__(self, call: AnswerCall, engine: Engine, wishes: list[Wish]) -> None:
+        kind = "text/event-stream" if call.stream else "application/json"
+        super().__init__((), media_type=kind)
+        self._call, self._engine, self._wishes = call, engine, wishes
+        for index, wish in enumerate(wishes):
+            wish.index = index
+        self._room = CapacityLimiter(_AT_ONCE)
+        self._is_begun = False
+        self._is_chat = isinstance(call, ChatCall)
+        self._about = {
+            "id": f"{'chatcmpl' if self._is_chat else 'cmpl'}-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": engine.info.name,
+            "system_fingerprint": engine.info.build,
+        }
 
-    told = json.dumps(envelope.whole(await unless_gone(receive, all_of_them())))
-    return Response(told, media_type="application/json")  # ASCII: an echo may be half a character
-
-
-async def _events(
-    first: Piece, pieces: AsyncGenerator[Piece], envelope: Envelope, *, has_usage: bool
-) -> AsyncGenerator[str]:
-    """Yield the events that a client is sent."""
-    begun: set[int] = set()
-    answers: list[Answered] = []
-    told: Piece | None = first
-    async with aclosing(pieces):
+    async def stream_response(self, send: Send) -> None:
+        """Let the model write, and send that; who cancels this cancels what is written."""
+        self._send = send
         try:
-            while told is not None:
-                answers += [told[1]] if isinstance(told[1], Answered) else []
-                yield _event(envelope.told(*told, begun))
-                told = await anext(pieces, None)
-        except errors.JupyterLLMError as error:
-            yield _event(json.loads(bytes(refused(error).body)))
+            async with create_task_group() as group:
+                for wish in self._wishes:
+                    group.start_soon(self._grant, wish)
+        except ExceptionGroup as failed:
+            error = failed.exceptions[0]
+            if not self._is_begun or not isinstance(error, errors.JupyterLLMError):
+                raise error from None
+            await self._put(_event(bytes(refused(None, error).body)), is_last=True)
             return
-    if has_usage:
-        yield _event(envelope.usage(answers))
-    yield "data: [DONE]\n\n"
+        if not self._call.stream:
+            choices = [self._choice(one, "message") for one in self._wishes]
+            await self._put(self._around(choices, "", usage=self._usage()), is_last=True)
+            return
+        if self._call.stream_options.get("include_usage"):
+            await self._put(_event(self._around([], ".chunk", usage=self._usage())))
+        await self._put(_event(b"[DONE]"), is_last=True)
 
+    async def _grant(self, wish: Wish) -> None:
+        async with self._room:
+            if wish.reading is not None:
+                wish.read = await self._written(wish.reading)
+            if wish.echo:
+                await self._tell(wish, Chunk(wish.echo))
+            wish.completion = await self._written(wish.request, wish)
+        await self._tell(wish)
 
-def _event(value: object) -> str:
-    return f"data: {json.dumps(value)}\n\n"
-
-
-async def _granted(engine: Engine, wishes: Sequence[Wish]) -> AsyncGenerator[Piece]:
-    """Yield the pieces of all answers as they come; who leaves cancels them."""
-    pieces: asyncio.Queue[tuple[int, Chunk | Answered | Exception]] = asyncio.Queue()
-    room = asyncio.Semaphore(_AT_ONCE)
-
-    async def ask(index: int, request: Request | None, *, is_told: bool) -> Completion | None:
-        if request is None:
-            return None
-        stream = await run_sync(engine.submit, request)  # it may compile a shape
+    async def _written(self, request: Request, wish: Wish | None = None) -> Completion:
+        """What comes of a request; of a wish each piece is told."""
+        stream = await run_sync(self._engine.submit, request)  # it may compile a shape
         async for chunk in stream.achunks():
-            if is_told:
-                pieces.put_nowait((index, chunk))
+            if wish is not None:
+                await self._tell(wish, chunk)
         return stream.result()
 
-    async def grant(index: int, wish: Wish) -> None:
-        async with room:
-            try:
-                read = await ask(index, wish.reading, is_told=False)
-                if wish.echo:
-                    pieces.put_nowait((index, Chunk(wish.echo)))
-                completion = await ask(index, wish.request, is_told=True)
-                answered = Answered(wish=wish, completion=completion, read=read)
-                pieces.put_nowait((index, answered))
-            except Exception as error:  # noqa: BLE001  raised where it is waited for
-                pieces.put_nowait((index, error))
+    async def _tell(self, wish: Wish, chunk: Chunk | None = None) -> None:
+        if self._call.stream:
+            await self._put(_event(self._around([self._choice(wish, "delta", chunk)], ".chunk")))
 
-    tasks = [asyncio.create_task(grant(*numbered)) for numbered in enumerate(wishes)]
-    try:
-        num_left = len(tasks)
-        while num_left:
-            index, piece = await pieces.get()
-            if isinstance(piece, Exception):
-                raise piece
-            num_left -= isinstance(piece, Answered)
-            yield index, piece
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _put(self, body: bytes, *, is_last: bool = False) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            begin = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await self._send(begin)
+        await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+    def _choice(self, wish: Wish, where: str, said: Chunk | None = None) -> Json:
+        """A piece of an answer, or without one its end: why, and how likely its tokens were."""
+        is_end, said = said is None, said or Chunk("")
+        if where == "message":  # all of it
+            said = Chunk(wish.echo + wish.completion.text, wish.completion.reasoning)
+        told: Json = {"index": wish.index, "text": said.text}
+        if self._is_chat:
+            role = {} if wish.is_begun else {"role": "assistant"}
+            thoughts = {"reasoning_content": said.reasoning} if said.reasoning else {}
+            told = {"index": wish.index, where: {**role, "content": said.text, **thoughts}}
+        wish.is_begun = True
+        if not is_end:
+            return {**told, "logprobs": None, "finish_reason": None}
+        logprobs = _chat_logprobs(wish) if self._is_chat else _text_logprobs(wish)
+        is_whole = wish.completion.finish_reason == "stop"
+        # OpenAI has one word for whatever else ends an answer.
+        return {**told, "logprobs": logprobs, "finish_reason": "stop" if is_whole else "length"}
+
+    def _around(self, choices: list[Json], kind: str, **more: Any) -> bytes:
+        kind = f"chat.completion{kind}" if self._is_chat else "text_completion"
+        told = {**self._about, "object": kind, "choices": choices, **more}
+        return json.dumps(told).encode()  # in ASCII: an echo may be half a character
+
+    def _usage(self) -> Json:
+        """What the answers cost together; a prompt that was asked several times counts once."""
+        each = [one.completion.usage for one in self._wishes]
+        prompts = each[:: self._call.n]
+        num_read = sum(one.prompt_tokens for one in prompts)
+        num_written = sum(one.completion_tokens for one in each)
+        cached = {"cached_tokens": sum(one.cached_tokens for one in prompts)}
+        thought = {"reasoning_tokens": sum(one.reasoning_tokens for one in each)}
+        return {
+            "prompt_tokens": num_read,
+            "completion_tokens": num_written,
+            "total_tokens": num_read + num_written,
+            "prompt_tokens_details": cached,
+            "completion_tokens_details": thought,
+        }
+
+
+def _event(data: bytes) -> bytes:
+    return b"data: %b\n\n" % data
+
+
+def _chat_logprobs(wish: Wish) -> Json | None:
+    """How likely the tokens of an answer were, if that was asked for."""
+    if wish.completion.logprobs is None:
+        return None
+    told = [
+        {**_likely(t.text, t.logprob), "top_logprobs": [_likely(*other) for other in t.top]}
+        for t in wish.completion.logprobs
+    ]
+    return {"content": told, "refusal": None}
+
+
+def _likely(text: str, logprob: float) -> Json:
+    whole = None if "\ufffd" in text else list(text.encode())  # half a character is no text
+    return {"token": text, "logprob": logprob, "bytes": whole}
+
+
+def _text_logprobs(wish: Wish) -> Json | None:
+    """The same of a text that was gone on with, and of that itself where it is told, too."""
+    if wish.request.params.logprobs is None:
+        return None
+    read = wish.read.logprobs if wish.read else ()
+    tokens = [*(read or ()), *(wish.completion.logprobs or ())]
+    if wish.completion.ending is not None:
+        tokens.append(wish.completion.ending)  # as vLLM has it, and whoever counts tokens
+    texts, logprobs = [one.text for one in tokens], [one.logprob for one in tokens]
+    # Of tokens of one text the likeliest counts.
+    tops = [dict([(one.text, one.logprob), *reversed(one.top)]) for one in tokens]
+    unknown = [None] * bool(wish.first)
+    texts = [*filter(None, [wish.first]), *texts]
+    return {
+        "tokens": texts,
+        "token_logprobs": [*unknown, *logprobs],
+        "top_logprobs": [*unknown, *tops],
+        "text_offset": list(accumulate(map(len, texts), initial=0))[:-1],
+    }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
@@ -14,17 +16,17 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from jupyter_llm.engine.options import DRAWN
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError
-from jupyter_llm.frontends.serve import calls, replies
-from jupyter_llm.frontends.serve.answering import answer, refused, unless_gone
+from jupyter_llm.frontends.serve import calls
+from jupyter_llm.frontends.serve.answering import Answer, failure, refused
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     import numpy as np
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,48 +34,34 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.engine.info import ModelInfo
+    from jupyter_llm.engine.remote.address import Address
     from jupyter_llm.engine.roles import ModelRole
+    from jupyter_llm.models.discover import ModelEntry
 
-Endpoint = Callable[["Request"], Awaitable[Response]]
-Mounted = tuple[BaseRoute, Callable[[], "AbstractAsyncContextManager[object]"]]
-"""A route beside ours, and what must be entered while it is served."""
-
+_HOSTS = ("127.0.0.1", "localhost")
 _MAX_BODY = 2 << 20  # bytes: while the engine tells tokens apart in it, cells wait
-_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+# What texts steer the model is nobody's to type here; tokens do, by their numbers.
+_TOKENIZER = {"eos_token": None, "bos_token": None}
 _AT_ONCE = 64  # texts that vectors are made of before it is looked who is still there
 
 
 class Gate:
-    """Lets in who knows the token, by a name of this machine.
-
-    Another site's name may be made to mean this machine, so that its pages in a browser may talk to
-    it; the `Host` header still says it.
-    """
+    """Lets in who knows the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = RequestBodyLimitMiddleware(app, max_body_size=_MAX_BODY)  # if none is told
+        self._app = app
         self._expected = f"bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a call through, or answer why not."""
-        app = self._app if scope["type"] == "lifespan" else self._admitted(Headers(scope=scope))
+        app = self._app
+        if scope["type"] == "http":
+            scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+            given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
+            if not secrets.compare_digest(given, self._expected):
+                told = "The token is missing or wrong; `%llm /serve token` shows it in a notebook."
+                app = failure(401, told, "invalid_api_key")
         await app(scope, receive, send)
-
-    def _admitted(self, headers: Headers) -> ASGIApp:
-        host = headers.get("host", "").lower()
-        name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
-        if name not in _HOSTS:
-            told = f"This server goes by {', '.join(_HOSTS)} alone."
-            return JSONResponse(replies.failure(told, 421), 421)
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
-        if not secrets.compare_digest(given, self._expected):
-            told = "The token is missing or wrong; `%llm /serve token` shows it in the notebook."
-            failure = replies.failure(told, 401, "invalid_api_key")
-            return JSONResponse(failure, 401, {"www-authenticate": "Bearer"})
-        if int(headers.get("content-length", 0)) > _MAX_BODY:
-            return JSONResponse(replies.failure(f"A call has {_MAX_BODY} bytes at most.", 413), 413)
-        return self._app
 
 
 class Desk:
@@ -87,71 +75,63 @@ class Desk:
         self._turn = asyncio.Lock()
 
     @property
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[BaseRoute]:
         """What is called under which path: OpenAI's, and what llama-server and vLLM have beside."""
+        posted: dict[str, Callable[..., Any]] = {
+            "/v1/chat/completions": partial(self._answer, calls.ChatCall),
+            "/v1/completions": partial(self._answer, calls.TextCall),
+            "/v1/embeddings": self._embed,
+            **dict.fromkeys(("/apply-template", "/tokenize", "/detokenize"), self._tell),
+        }
         return [
             Route("/v1/models", self._models),
             Route("/v1/models/{name:path}", self._models),
-            Route("/v1/chat/completions", self._answering(calls.ChatCall), methods=["POST"]),
-            Route("/v1/completions", self._answering(calls.TextCall), methods=["POST"]),
-            Route("/v1/embeddings", self._embed, methods=["POST"]),
             Route("/props", self._props),
-            Route("/tokenizer_info", self._tokenizer),
-            Route("/apply-template", self._telling(calls.TemplateCall), methods=["POST"]),
-            Route("/tokenize", self._telling(calls.TokenizeCall), methods=["POST"]),
-            Route("/detokenize", self._telling(calls.DetokenizeCall), methods=["POST"]),
+            Route("/tokenizer_info", lambda _: JSONResponse(_TOKENIZER)),
+            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()),
         ]
 
     def _models(self, request: Request) -> Response:
-        data = [replies.model(info.name, info.n_ctx) for info in self._served]
+        models: list[ModelInfo | ModelEntry] = [*self._served]
         if self._current.resident is None:  # what the next prompt loads, and this does not
             with suppress(JupyterLLMError):
-                _check_is_here(chosen := self._current.chosen("chat"))
-                data.append(replies.model(chosen.name))
+                models.append(_here(self._current.chosen("chat")))
         if not (name := request.path_params.get("name")):
-            return JSONResponse({"object": "list", "data": data})
-        for one in data:
-            if one["id"] == name:
-                return JSONResponse(one)
+            return JSONResponse({"object": "list", "data": [*map(_model, models)]})
+        for one in models:
+            if one.name == name:
+                return JSONResponse(_model(one))
         raise ModelNotFoundError(name)
 
-    def _answering(self, kind: type[calls.ChatCall | calls.TextCall]) -> Endpoint:
-        async def answering(request: Request) -> Response:
-            call = await self._read(request, kind)
-            engine = await self._engine(call.model, "chat")
-            wishes = await run_sync(call.wishes, engine)
-            envelope = replies.Envelope(kind=call.kind, info=engine.info)
-            return await answer(request.receive, call, engine, wishes, envelope)
+    async def _answer(
+        self, kind: type[calls.ChatCall | calls.TextCall], request: Request
+    ) -> Response:
+        call = await self._read(request, kind)
+        engine = await self._engine(call.model, "chat")
+        return Answer(call, engine, await run_sync(call.wishes, engine))
 
-        return answering
-
-    def _telling(self, kind: type[calls.TellingCall]) -> Endpoint:
-        async def telling(request: Request) -> Response:
-            call = await self._read(request, kind)
-            engine = await self._engine(call.model, "chat")
-            return JSONResponse(await run_sync(call.told, engine))
-
-        return telling
+    async def _tell(self, request: Request) -> Response:
+        call = await self._read(request, calls.TokensCall)
+        engine = await self._engine(call.model, "chat")
+        return JSONResponse(await run_sync(call.told, engine))
 
     async def _embed(self, request: Request) -> Response:
         call = await self._read(request, calls.VectorCall)
-        engine, texts = await self._engine(call.model, "embed"), call.texts()
-
-        async def vectors() -> list[np.ndarray]:
-            some = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
-            return [row for group in some for row in await run_sync(engine.embed, group)]
-
-        rows = await unless_gone(request.receive, vectors())
-        num_tokens = sum(map(len, await run_sync(engine.tokenize_texts, texts)))
-        told = (rows, call.encoding_format, engine.info.name, num_tokens)
-        return await run_sync(lambda: JSONResponse(replies.vectors(*told)))
+        engine = await self._engine(call.model, "embed")
+        texts = [call.input] if isinstance(call.input, str) else call.input
+        rows: list[np.ndarray] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            rows += [*await run_sync(engine.embed, texts[start : start + _AT_ONCE])]
+        return await run_sync(_vectors, rows, texts, call.encoding_format, engine)
 
     async def _props(self, _request: Request) -> Response:
-        return JSONResponse(replies.properties((await self._engine("", "chat")).info))
-
-    async def _tokenizer(self, _request: Request) -> Response:
-        # What texts steer the model is nobody's to type here; tokens do, by their numbers.
-        return JSONResponse({"eos_token": None, "bos_token": None})
+        """What is told of the model of the chats, by llama-server's names."""
+        info = (await self._engine("", "chat")).info
+        drawn = {name: getattr(info.sampling.params, name) for name in DRAWN}
+        told = {"build_info": info.build, "n_ctx": info.n_ctx, "total_slots": 16, "params": drawn}
+        return JSONResponse(told)
 
     async def _read(self, request: Request, kind: type[calls.T]) -> calls.T:
         return await run_sync(calls.read_call, kind, await request.body())
@@ -166,53 +146,66 @@ class Desk:
         if found is None or name not in ("", found.info.name):
             async with self._turn:  # threads are few, and only one waits for a model
                 found = await run_sync(self._other, name, role)
-        _check_is_here(found.info)
+        _here(found.info)
         return found
 
     def _other(self, name: str, role: ModelRole) -> Engine:
         """The engine of another model than that which a role goes to now."""
         if name in (names := [info.name for info in self._served]):
             return self._current.named(name)
-        if self._current.resident_of(role) is None:
-            _check_is_here(chosen := self._current.chosen(role))
-            if name in ("", chosen.name):  # no cell waits for it, so none shows how far it is
-                return self._current.get(role=role, show=lambda _step: None)
+        if name in ("", _here(self._current.chosen(role)).name):
+            # No cell waits for it, so none shows how far it is.
+            return self._current.get(role=role, show=lambda _step: None)
         there = ", ".join(names) or "none is loaded now"
         raise ModelNotFoundError(name, message=f"No {name[:80]!r} is served here: {there}.")
 
 
-def _check_is_here(model: object) -> None:
+def _here(model: ModelInfo | ModelEntry | Address) -> Any:
+    """A model of this machine; others are refused."""
     if host := getattr(model, "host", ""):
         told = f"The model is on {host}, and only those of this machine are served."
         raise ModelNotFoundError("", message=told)
+    return model
 
 
-def application(desk: Desk, token: str, mounts: Sequence[Mounted] = ()) -> Starlette:
+def _model(one: ModelInfo | ModelEntry) -> dict[str, Any]:
+    """A model that is served; by its owner clients know this server."""
+    told = {"id": one.name, "object": "model", "created": 0, "owned_by": "jupyter_llm"}
+    return {**told, "max_model_len": getattr(one, "n_ctx", None)}
+
+
+def _vectors(
+    rows: Sequence[np.ndarray], texts: list[str], encoding: str, engine: Engine
+) -> Response:
+    """Vectors of texts, as numbers or as the bytes of 32-bit floats."""
+    told = [
+        base64.b64encode(row.astype("<f4").tobytes()).decode()
+        if encoding == "base64"
+        else row.tolist()
+        for row in rows
+    ]
+    data = [{"object": "embedding", "index": n, "embedding": one} for n, one in enumerate(told)]
+    num_tokens = sum(map(len, engine.tokenize_texts(texts)))
+    usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
+    name = engine.info.name
+    return JSONResponse({"object": "list", "data": data, "model": name, "usage": usage})
+
+
+def application(
+    current: CurrentEngine, token: str, routes: Sequence[BaseRoute] = (), lifespan: Any = None
+) -> Starlette:
     """The application, with what else is served behind the same gate."""
-
-    @asynccontextmanager
-    async def entered(_app: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for _, enter in mounts:
-                await stack.enter_async_context(enter())
-            yield
-
     return Starlette(
-        routes=[*desk.routes, *(route for route, _ in mounts)],
-        middleware=[Middleware(Gate, token=token)],
+        routes=[*Desk(current).routes, *routes],
+        middleware=[
+            # Another site's name may be made to mean this machine, so that its pages in a browser
+            # may talk to it; the `Host` header still says it.
+            Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS, www_redirect=False),
+            Middleware(Gate, token=token),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY),
+        ],
         exception_handlers=dict.fromkeys(
-            (JupyterLLMError, HTTPException, ClientDisconnect, Exception), _explained
+            (JupyterLLMError, HTTPException, ClientDisconnect, Exception), refused
         ),
-        lifespan=entered,
+        lifespan=lifespan,
     )
-
-
-async def _explained(request: Request, error: Exception) -> Response:
-    """Say why there is no answer, always in OpenAI's way."""
-    if isinstance(error, ClientDisconnect):  # nobody hears it
-        return Response(status_code=400)
-    if not isinstance(error, HTTPException):
-        return refused(error)
-    told = f"{error.detail}: {request.method} {request.url.path}"
-    failure = replies.failure(told, error.status_code)
-    return JSONResponse(failure, error.status_code, error.headers)

@@ -7,89 +7,79 @@ Beside OpenAI's own words stand those of vLLM for what only some servers can.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from msgspec import Meta, Struct, ValidationError, convert, field
+from msgspec import Meta, Struct, ValidationError, convert
 
 from jupyter_llm.engine.base import Engine
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Constraint, Exactly, Grammar, OneOf
-from jupyter_llm.engine.options import MAX_SEED, SamplingParams
-from jupyter_llm.engine.request import (
-    Message,
-    Priority,
-    Prompt,
-    RawPrompt,
-    Request,
-    Special,
-    check_text,
-)
+from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
+from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured import schemas
 
-# What says nothing of the answer, and what says nothing where it is as usual.
+# What says nothing of the answer; of what is not known here, what asks for nothing says as little.
 _WITHOUT_MEANING = (
-    *("user", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
+    *("user", "name", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
     *("prompt_cache_key", "prompt_cache_retention"),
 )
-_AS_USUAL: Mapping[str, object] = {
-    **dict.fromkeys(("frequency_penalty", "presence_penalty"), 0),
-    **{name: [] for name in ("tools", "functions", "tool_calls", "annotations")},
-    "store": False,
-    **dict.fromkeys(("tool_choice", "function_call"), "none"),
-    "best_of": 1,
-    "modalities": ["text"],
+_NOTHING: tuple[Any, ...] = (0, "none", "", [], {})
+_SAME = {
+    "repetition_penalty": "repeat_penalty",
+    "max_completion_tokens": "max_tokens",
+    "content": "prompt",
+    "add_special_tokens": "add_special",
 }
-_SAME = {"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"}
 _STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
+
+_SAMPLING = ("temperature", "top_p", "min_p", "repeat_penalty", "stop", "logit_bias", "ignore_eos")
 
 _MOST_PROMPTS = 2048
 
 _request = partial(Request, priority=Priority.GUEST, is_private=True)
 """A request of a guest's, of which nothing is kept."""
 
+# Pieces are obfuscated against who counts bytes on the way, and there is none on one machine.
+_StreamOptions = dict[Literal["include_usage", "include_obfuscation"], bool]
+_TemplateOptions = dict[Literal["enable_thinking"], bool]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Wish:
-    """One of the answers that a call asks for.
+    """One of the answers that a call asks for, and in the end its `completion`.
 
-    `echo` is told before it. With `logprobs` a `reading` finds out how likely the tokens of the
-    prompt are, but for those of `first`. Of wishes for the same, all but one are `is_again`.
+    `echo` is told before it. A `reading` finds out how likely the tokens of the prompt are, but for
+    those of `first`; what comes of that is `read`.
     """
 
-    request: Request | None
+    request: Request
     echo: str = ""
-    logprobs: int | None = None
     first: str = ""
     reading: Request | None = None
-    is_again: bool = False
-
-
-class _StreamOptions(Struct, **_STRICT):
-    include_usage: bool = False
-    include_obfuscation: bool = False  # of pieces, which hides nothing on one machine
+    read: Completion | None = None
+    completion: Completion = field(init=False)
+    index: int = 0
+    is_begun: bool = False
 
 
 class _Schema(Struct):
     schema: dict[str, Any]
 
 
-class _Format(Struct, **_STRICT):
+class _Format(Struct, frozen=True, **_STRICT):
     type: Literal["text", "json_object", "json_schema"] = "text"
     json_schema: _Schema | None = None
 
 
-class _Outputs(Struct, **_STRICT):
+class _Outputs(Struct, frozen=True, **_STRICT):
     json: dict[str, Any] | str | None = None
     regex: str | None = None
     choice: list[str] | None = None
     grammar: str | None = None  # of Lark's kind
-
-
-class _Template(Struct, **_STRICT):
-    enable_thinking: bool | None = None
 
 
 class Call(Struct, kw_only=True, **_STRICT):
@@ -105,7 +95,7 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
     """A call for answers."""
 
     stream: bool = False
-    stream_options: _StreamOptions = field(default_factory=_StreamOptions)
+    stream_options: _StreamOptions = {}
     n: Annotated[int, Meta(ge=1, le=16)] = 1
     max_tokens: int | None = None
     temperature: float | None = None
@@ -114,45 +104,28 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
     top_k: int | None = None
     repeat_penalty: float | None = None
     seed: int | None = None
-    stop: str | list[str] = field(default_factory=list)
-    logit_bias: dict[int, float] = field(default_factory=dict)
+    stop: str | list[str] = []
+    logit_bias: dict[int, float] = {}
     ignore_eos: bool = False
-    response_format: _Format = field(default_factory=_Format)
-    structured_outputs: _Outputs = field(default_factory=_Outputs)
+    response_format: _Format = _Format()
+    structured_outputs: _Outputs = _Outputs()
 
-    def several(
-        self,
-        prompt: Prompt,
-        max_tokens: int | None,
-        *,
-        begun: str = "",
-        think: bool | None = None,
-        **told: Any,
-    ) -> Iterator[Wish]:
-        """Wish for `n` answers to a prompt; a seed counts on, so that they differ.
+    def _several(self, wish: Wish) -> Iterator[Wish]:
+        """Yield wishes for `n` answers to a prompt; a seed counts on, so that they differ."""
+        for number in range(self.n):
+            params = wish.request.params.counted_on(number)
+            yield replace(wish, request=replace(wish.request, params=params))
+
+    def _asking(self, max_tokens: int | None, **more: Any) -> Callable[..., Request]:
+        """What makes a request of a prompt.
 
         It fixes no text, since all guests are answered together.
         """
-        params = SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            min_p=self.min_p,
-            top_k=0 if self.top_k == -1 else self.top_k,  # as vLLM has it
-            repeat_penalty=self.repeat_penalty,
-            seed=None if self.seed is None else self.seed % (MAX_SEED + 1),
-            max_tokens=max_tokens,
-            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop),
-            logit_bias=tuple(self.logit_bias.items()),
-            ignore_eos=self.ignore_eos,
-            logprobs=told.get("logprobs"),
-            exact=False,
-            think=think,
-        )
-        shape = self._constraint()
-        request = _request(prompt=prompt, params=params, constraint=shape, answer_prefix=begun)
-        for number in range(self.n):
-            one = replace(request, params=params.counted_on(number))
-            yield Wish(request=one, is_again=number > 0, **told)
+        options = {name: getattr(self, name) for name in _SAMPLING} | more
+        options["seed"] = self.seed and self.seed % (MAX_SEED + 1)
+        options["top_k"] = self.top_k and max(0, self.top_k)  # vLLM says -1
+        params = sampling_params({**options, "max_tokens": max_tokens, "exact": False})
+        return partial(_request, params=params, constraint=self._constraint())
 
     def _constraint(self) -> Constraint | None:
         """What the answers must look like."""
@@ -178,25 +151,17 @@ class _Part(Struct):
 
 
 class _Said(Struct, **_STRICT):
-    """A message as clients send it; the `name` of who says it is nothing that a model reads."""
+    """A message as clients send it."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part] | None = None
+    content: str | list[_Part] = ""
     reasoning_content: str = ""
-    name: str = ""
 
-
-def _messages(said: Sequence[_Said]) -> tuple[Message, ...]:
-    """A chat as the engine reads it."""
-    read = []
-    for one in said:
-        if one.content is None and one.role != "assistant":
-            raise OptionError(f"The message of the {one.role} has no content.")
-        content = one.content or ""
-        parts = [content] if isinstance(content, str) else [part.text for part in content]
-        role = "system" if one.role == "developer" else one.role
-        read.append(Message(role, "".join(parts), reasoning=one.reasoning_content))
-    return tuple(read)
+    def read(self) -> Message:
+        """The message as the engine reads it."""
+        parts = [self.content] if isinstance(self.content, str) else [p.text for p in self.content]
+        role = "system" if self.role == "developer" else self.role
+        return Message(role, "".join(parts), reasoning=self.reasoning_content)
 
 
 class ChatCall(AnswerCall, kw_only=True, **_STRICT):
@@ -205,36 +170,32 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
     messages: Annotated[list[_Said], Meta(min_length=1)]
     logprobs: bool = False
     top_logprobs: int = 0
-    chat_template_kwargs: _Template = field(default_factory=_Template)
+    chat_template_kwargs: _TemplateOptions = {}
     add_generation_prompt: bool = True
     continue_final_message: bool = False
-    kind: ClassVar[str] = "chat"
 
     def wishes(self, _engine: Engine) -> list[Wish]:
         """What is asked for."""
-        if self.top_logprobs and not self.logprobs:
-            raise OptionError("top_logprobs go along with logprobs=true.")
-        prompt, begun = _messages(self.messages), ""
+        prompt, begun = tuple(one.read() for one in self.messages), ""
         if self.continue_final_message:
-            if self.add_generation_prompt or prompt[-1].role != "assistant":
+            *before, last = prompt
+            if self.add_generation_prompt or last.role != "assistant":
                 told = "continue_final_message goes with an answer at the end, and without "
                 raise OptionError(f"{told}add_generation_prompt.")
-            *before, last = prompt
             prompt, begun = tuple(before), last.content
-        logprobs = self.top_logprobs if self.logprobs else None
-        think = self.chat_template_kwargs.enable_thinking
-        return [*self.several(prompt, self.max_tokens, begun=begun, think=think, logprobs=logprobs)]
+        logprobs = self.top_logprobs if self.logprobs or self.top_logprobs else None
+        think = self.chat_template_kwargs.get("enable_thinking")
+        ask = self._asking(self.max_tokens, logprobs=logprobs, think=think)
+        return [*self._several(Wish(request=ask(prompt=prompt, answer_prefix=begun)))]
 
 
 class TextCall(AnswerCall, kw_only=True, **_STRICT):
-    """Texts to go on with, or tokens; with a `suffix` it is the gap between that is filled."""
+    """Texts to go on with, or tokens."""
 
     prompt: str | list[str | int | list[int]]
-    suffix: str = ""
     echo: bool = False
     logprobs: int | None = None
     max_tokens: int | None = 16  # as OpenAI has it
-    kind: ClassVar[str] = "text"
 
     def wishes(self, engine: Engine) -> list[Wish]:
         """What is asked for."""
@@ -243,27 +204,18 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
         prompts = [given] if is_one else given
         if len(prompts) * self.n > _MOST_PROMPTS:
             raise OptionError(f"A call is for {_MOST_PROMPTS} answers at most.")
-        return [wish for prompt in prompts for wish in self._wishes(prompt, engine)]
-
-    def _wishes(self, prompt: str | int | list[int], engine: Engine) -> Iterator[Wish]:
-        if isinstance(prompt, str):
-            whole = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
-        else:
-            whole = RawPrompt.of_tokens(prompt if isinstance(prompt, list) else [prompt])
-        told: dict[str, Any] = {"logprobs": self.logprobs}
-        is_read = self.echo and self.max_tokens == 0  # and nothing is written
-        if self.echo:
-            told["echo"] = engine.format(whole)
-            if self.logprobs is not None or is_read:
-                told |= _reading(whole, engine, self.logprobs or 0)
-        fim = engine.info.fim
-        if self.suffix and fim is None:
-            raise OptionError("This model fills no gaps in what it is given, so leave suffix out.")
-        if self.suffix and fim is not None:
-            prefix, suffix, middle = map(Special, (fim.prefix, fim.suffix, fim.middle))
-            whole = replace(whole, parts=(prefix, *whole.parts, suffix, self.suffix, middle))
-        for wish in self.several(whole, 1 if is_read else self.max_tokens, **told):
-            yield replace(wish, request=None) if is_read else wish
+        ask = self._asking(self.max_tokens, logprobs=self.logprobs)
+        found: list[Wish] = []
+        for prompt in prompts:
+            if isinstance(prompt, str):
+                whole = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
+            else:
+                whole = RawPrompt.of_tokens(prompt)
+            told: dict[str, Any] = {"echo": engine.format(whole)} if self.echo else {}
+            if self.echo and self.logprobs is not None:
+                told |= _reading(whole, engine, self.logprobs)
+            found += self._several(Wish(request=ask(prompt=whole), **told))
+        return found
 
 
 class VectorCall(Call, kw_only=True, **_STRICT):
@@ -272,57 +224,29 @@ class VectorCall(Call, kw_only=True, **_STRICT):
     input: str | Annotated[list[str], Meta(min_length=1, max_length=_MOST_PROMPTS)]
     encoding_format: Literal["float", "base64"] = "float"
 
-    def texts(self) -> list[str]:
-        """The texts."""
-        texts = [self.input] if isinstance(self.input, str) else self.input
-        return [check_text(text, is_raw=True) for text in texts]
 
+class TokensCall(Call, kw_only=True, **_STRICT):
+    """Asks what the model reads of a chat, which tokens a text has, or which text tokens have."""
 
-class TokenizeCall(Call, kw_only=True, **_STRICT):
-    """A text or a chat of which the tokens are wanted, as vLLM and llama-server have it."""
-
-    prompt: str | None = None  # vLLM's
-    content: str = ""  # llama-server's
-    messages: list[_Said] = field(default_factory=list)
-    add_special_tokens: bool = True
+    messages: list[_Said] = []
+    chat_template_kwargs: _TemplateOptions = {}
+    tokens: list[int] | None = None
+    prompt: str = ""
     add_special: bool = False
     parse_special: bool = True
 
     def told(self, engine: Engine) -> dict[str, Any]:
-        """The tokens, and how many that are."""
-        text, is_begun = self.content, self.add_special
-        if self.prompt is not None:
-            text, is_begun = self.prompt, self.add_special_tokens
-        ids, num_before = _tokenized(RawPrompt((text,), is_marked=self.parse_special), engine)
-        ids = engine.tokenize(_messages(self.messages)) if self.messages else ids
-        ids = ids if is_begun or self.messages else ids[num_before:]
-        return {"tokens": ids, "count": len(ids), "max_model_len": engine.info.n_ctx}
-
-
-class TemplateCall(Call, kw_only=True, **_STRICT):
-    """A chat of which it is wanted what the model reads, as llama-server has it."""
-
-    messages: Annotated[list[_Said], Meta(min_length=1)]
-    chat_template_kwargs: _Template = field(default_factory=_Template)
-
-    def told(self, engine: Engine) -> dict[str, Any]:
-        """The text."""
-        think = self.chat_template_kwargs.enable_thinking
-        return {"prompt": engine.format(_messages(self.messages), think=think)}
-
-
-class DetokenizeCall(Call, kw_only=True, **_STRICT):
-    """Tokens of which the text is wanted, as vLLM has it."""
-
-    tokens: list[int]
-
-    def told(self, engine: Engine) -> dict[str, Any]:
-        """The text."""
-        prompt = RawPrompt.of_tokens(self.tokens) if self.tokens else ""
-        return {"prompt": engine.format(prompt)}
-
-
-TellingCall = TokenizeCall | TemplateCall | DetokenizeCall
+        """The text or the tokens."""
+        if self.messages:
+            think = self.chat_template_kwargs.get("enable_thinking")
+            messages = tuple(one.read() for one in self.messages)
+            return {"prompt": engine.format(messages, think=think)}
+        if self.tokens is not None:
+            prompt = RawPrompt.of_tokens(self.tokens) if self.tokens else ""
+            return {"prompt": engine.format(prompt)}
+        text = RawPrompt((self.prompt,), is_marked=self.parse_special)
+        ids, num_before = _tokenized(text, engine)
+        return {"tokens": ids if self.add_special else ids[num_before:]}
 
 
 def read_call(kind: type[T], body: bytes) -> T:
@@ -330,36 +254,35 @@ def read_call(kind: type[T], body: bytes) -> T:
     try:
         given = json.loads(body)
         if isinstance(given, dict):
-            given = _meant(given)
-            if isinstance(messages := given.get("messages"), list):
-                given["messages"] = [_meant(m) if isinstance(m, dict) else m for m in messages]
+            given = _meant(given, kind)
+            if isinstance(said := given.get("messages"), list):
+                given["messages"] = [_meant(m, _Said) if isinstance(m, dict) else m for m in said]
         return convert(given, kind, str_keys=True)  # tokens are numbers
     except (ValidationError, ValueError, RecursionError) as error:
         told = error if isinstance(error, ValidationError) else "its body is no JSON"
         raise OptionError(f"The call is not one that can be answered here: {told}.") from None
 
 
-def _meant(given: Mapping[str, Any]) -> dict[str, Any]:
+def _meant(given: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:
     """What is said in an object that asks for something other than the usual."""
+    known = kind.__struct_fields__
+    named = ((n if n in known else _SAME.get(n, n), value) for n, value in given.items())
     return {
-        _SAME.get(name, name): value
-        for name, value in given.items()
+        name: value
+        for name, value in named
         if value is not None
         and name not in _WITHOUT_MEANING
-        and not (name in _AS_USUAL and value == _AS_USUAL[name])
+        and (name in known or value not in _NOTHING)
     }
 
 
 def _tokenized(prompt: RawPrompt, engine: Engine) -> tuple[tuple[int, ...], int]:
     """The tokens that the model reads for a prompt, and how many of them come before its own."""
-    found = engine.tokenize(prompt)
-    if prompt.token_ids:
-        return found, len(found) - len(prompt.token_ids)
-    ids, plain = engine.tokenize("a"), engine.tokenize_texts(["a"])[0]
-    if not (begin := ids[: len(ids) - len(plain)]) or found[: len(begin)] != begin:
-        return found, 0
-    is_own = prompt.text.startswith(engine.format(RawPrompt.of_tokens(begin)))
-    return found, 0 if is_own else len(begin)
+    found, own = engine.tokenize(prompt), prompt.token_ids
+    if not own:  # what stands behind some token is its own
+        own = engine.tokenize(replace(prompt, token_ids=(0,)))
+        own = own[own.index(0) + 1 :]
+    return found, len(found) - len(own)
 
 
 def _reading(prompt: RawPrompt, engine: Engine, logprobs: int) -> dict[str, Any]:
@@ -371,9 +294,7 @@ def _reading(prompt: RawPrompt, engine: Engine, logprobs: int) -> dict[str, Any]
     size = max(1, num_before)
     start, rest = RawPrompt.of_tokens(token_ids[:size]), token_ids[size:]
     params = SamplingParams(temperature=0, logprobs=logprobs, exact=False)
-    return {
-        "first": "" if num_before else engine.format(start),
-        "reading": _request(prompt=start, params=params, constraint=Exactly(rest))
-        if rest
-        else None,
-    }
+    told: dict[str, Any] = {"first": "" if num_before else engine.format(start)}
+    if rest:
+        told["reading"] = _request(prompt=start, params=params, constraint=Exactly(rest))
+    return told

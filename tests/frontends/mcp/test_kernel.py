@@ -69,7 +69,7 @@ def with_served(
     async def used() -> T:
         headers = {"Authorization": f"Bearer {served.token}"}
         async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
-            where = streamable_http_client(f"{served.root}/mcp", http_client=http)
+            where = streamable_http_client(f"{served.url[:-3]}/mcp", http_client=http)
             async with Client(where, mode=mode) as client:
                 return await use(client)
 
@@ -146,7 +146,7 @@ def test_code_of_an_agents_finds_nothing_of_a_hidden_cell(
 
 def test_nobody_gets_in_without_the_token(served: Whereabouts) -> None:
     with httpx2.Client() as http:
-        told = http.post(f"{served.root}/mcp", json={"method": "tools/list"})
+        told = http.post(f"{served.url[:-3]}/mcp", json={"method": "tools/list"})
     assert told.status_code == 401
     assert "list_cells" not in told.text
 
@@ -175,10 +175,10 @@ def test_what_makes_no_sense_is_refused_and_shows_in_no_cell(
             for body in bodies:
                 sent = body if isinstance(body, bytes) else json.dumps(body).encode()
                 about = {"Content-Type": "application/json", "MCP-Protocol-Version": version}
-                told = http.post(f"{served.root}/mcp", content=sent, headers=about)
+                told = http.post(f"{served.url[:-3]}/mcp", content=sent, headers=about)
                 assert "Traceback" not in told.text
                 assert told.status_code < 500 or "Internal" not in told.text
-        assert http.delete(f"{served.root}/mcp").status_code >= 400
+        assert http.delete(f"{served.url[:-3]}/mcp").status_code >= 400
     gate.touch()
     assert cell.finish().error is None
     kernel.listeners.clear()

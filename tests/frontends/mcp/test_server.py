@@ -79,7 +79,6 @@ def test_a_client_is_told_who_answers_and_reads(shell: InteractiveShell, mode: s
         ("read_cell", {"number": "last"}, "read_cell: Expected `int`, got `str` - at `$.number`."),
         ("list_cells", {"last": 0}, "list_cells: Expected `int` >= 1 - at `$.last`."),
         ("list_cells", {"first": 1}, "list_cells: Object contains unknown field `first`."),
-        ("read_cells", {}, "There is no tool 'read_cells'. Did you mean read_cell?"),
         ("read_cell", {"number": 1}, "There is no cell [1]: no cell has run yet."),
         ("read_variables", {"names": ["x"]}, "There is no variable 'x'."),
     ],

@@ -17,11 +17,10 @@ from support.scripted import ScriptedEngine
 from support.serving import call, client_of, serving
 
 from jupyter_llm import llm
-from jupyter_llm.engine.info import FimTokens
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
-from jupyter_llm.engine.request import Message, Priority, RawPrompt, Special
+from jupyter_llm.engine.request import Message, Priority
 from jupyter_llm.frontends.serve.server import Serving
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello there"}]
@@ -140,9 +139,8 @@ def test_vectors_are_those_of_the_engine(
     assert np.array([one.embedding for one in told.data]) == pytest.approx(wanted, abs=1e-3)
 
 
-@pytest.mark.parametrize("max_tokens", [0, 1])
 def test_echo_tells_how_likely_each_token_of_the_prompt_was(
-    max_tokens: int, client: OpenAI, engine: LocalEngine
+    client: OpenAI, engine: LocalEngine
 ) -> None:
     prompt = "the quick brown fox"
     token_ids = engine.tokenize(prompt)
@@ -152,7 +150,7 @@ def test_echo_tells_how_likely_each_token_of_the_prompt_was(
             prompt=given,
             echo=True,
             logprobs=2,
-            max_tokens=max_tokens,
+            max_tokens=1,
             temperature=0,
         )
         (choice,) = answered.choices
@@ -164,7 +162,7 @@ def test_echo_tells_how_likely_each_token_of_the_prompt_was(
         assert told.top_logprobs is not None
         assert "".join(told.tokens) == choice.text
         assert told.text_offset == [len("".join(told.tokens[:n])) for n in range(len(told.tokens))]
-        assert len(told.tokens) == len(token_ids) + max_tokens
+        assert len(told.tokens) == len(token_ids) + 1
         assert told.token_logprobs[0] is None
         assert told.top_logprobs[0] is None
         (score,) = engine.score(told.tokens[0], [prompt[len(told.tokens[0]) :]])
@@ -173,24 +171,11 @@ def test_echo_tells_how_likely_each_token_of_the_prompt_was(
         for logprob, tops in zip(told.token_logprobs[1:], told.top_logprobs[1:], strict=True):
             assert logprob in tops.values()
             assert len(tops) in (2, 3)
-        if max_tokens:  # the likeliest, as it is told to be
-            assert told.token_logprobs[-1] == max(told.top_logprobs[-1].values())
+        # The last one is the likeliest, as it is told to be.
+        assert told.token_logprobs[-1] == max(told.top_logprobs[-1].values())
         assert answered.usage is not None
         assert answered.usage.prompt_tokens == len(token_ids)
-        assert answered.usage.completion_tokens == max_tokens
-
-
-def test_an_echo_alone_is_counted_and_checked_like_any_answer(client: OpenAI) -> None:
-    asked: dict[str, Any] = {"model": "tiny", "prompt": "the quick brown fox", "echo": True}
-    alone = client.completions.create(**asked, max_tokens=0, n=2)
-    both = client.completions.create(**asked, max_tokens=1)
-    assert [choice.text for choice in alone.choices] == [asked["prompt"]] * 2
-    assert alone.choices[0].logprobs is None
-    assert alone.usage is not None
-    assert both.usage is not None
-    assert alone.usage.prompt_tokens == both.usage.prompt_tokens
-    with pytest.raises(BadRequestError, match="temperature must be"):
-        client.completions.create(**asked, max_tokens=0, temperature=-5)
+        assert answered.usage.completion_tokens == 1
 
 
 def test_several_texts_go_on_in_one_call(client: OpenAI) -> None:
@@ -204,15 +189,12 @@ def test_several_texts_go_on_in_one_call(client: OpenAI) -> None:
 def test_texts_and_tokens_turn_into_each_other(served: Serving, engine: LocalEngine) -> None:
     plain = {"add_special_tokens": False, "parse_special": False}
     status, told = call(served, "/tokenize", {"prompt": "the quick", **plain})
-    assert (status, told["count"]) == (200, len(told["tokens"]))
-    assert tuple(told["tokens"]) == engine.tokenize_texts(["the quick"])[0]
+    assert (status, tuple(told["tokens"])) == (200, engine.tokenize_texts(["the quick"])[0])
     assert call(served, "/detokenize", {"tokens": told["tokens"]}) == (200, {"prompt": "the quick"})
-    _, chat = call(served, "/tokenize", {"messages": HELLO})
-    assert tuple(chat["tokens"]) == engine.tokenize(USER)
     _, read = call(served, "/apply-template", {"messages": HELLO})
     assert read["prompt"] == engine.format(USER)
     _, again = call(served, "/tokenize", {"content": read["prompt"]})  # as llama-server has it
-    assert again["tokens"] == chat["tokens"]
+    assert tuple(again["tokens"]) == engine.tokenize(USER)
     status, told = call(served, "/detokenize", {"tokens": [10**6]})
     assert status == 400
     assert "no token 1000000" in told["error"]["message"]
@@ -233,21 +215,6 @@ def test_halves_of_characters_harm_nothing(served: Serving) -> None:
     body = b'{"prompt": "a \\ud800 b", "echo": true, "logprobs": 1, "max_tokens": 2}'
     status, told = call(served, "/v1/completions", body)
     assert (status, told["choices"][0]["text"][:5]) == (200, "a \ud800 b")
-
-
-def test_a_gap_is_filled_by_a_model_that_can(fresh_llm: None) -> None:
-    fim = FimTokens(prefix="<pre>", suffix="<suf>", middle="<mid>")
-    able = ScriptedEngine(["x"], fim=fim)
-    with serving(able) as served, client_of(served) as client:
-        client.completions.create(model="scripted", prompt="a = ", suffix="\nb", max_tokens=3)
-    parts = (Special("<pre>"), "a = ", Special("<suf>"), "\nb", Special("<mid>"))
-    assert able.requests[0].prompt == RawPrompt(parts, is_marked=True)
-    with (
-        serving(ScriptedEngine()) as served,
-        client_of(served) as client,
-        pytest.raises(BadRequestError, match="fills no gaps"),
-    ):
-        client.completions.create(model="scripted", prompt="a", suffix="b")
 
 
 def test_thoughts_are_told_apart_from_the_answer(fresh_llm: None) -> None:
@@ -317,13 +284,11 @@ REFUSED: dict[str, dict[str, Any]] = {
         "messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]
     },
     r"unknown field `weight` - at `\$\.messages\[0\]`": {"messages": [{**HELLO[0], "weight": 1}]},
-    "message of the user has no content": {"messages": [{"role": "user", "content": None}]},
     "unknown field `store`": {"store": True},
     "of length >= 1": {"messages": []},
     r"Expected `float \| null`, got `str` - at `\$\.temperature`": {"temperature": "hot"},
     "temperature must be at least 0": {"temperature": -1},
     "max_tokens must be at least 1": {"max_tokens": 0},
-    "top_logprobs go along": {"top_logprobs": 2},
     r"Expected `int`, got `str` - at `key` in `\$\.logit_bias`": {"logit_bias": {"a": 1}},
     "of range": {"logit_bias": {"9" * 5000: 1}},
     "one shape": {"response_format": {"type": "json_schema"}},
@@ -354,7 +319,6 @@ def test_what_says_nothing_is_taken(client: OpenAI) -> None:
         "presence_penalty": 0,
         "user": "somebody",
         "store": False,
-        "best_of": 1,
         "top_k": None,
         "stream": True,
         "stream_options": {"include_usage": True, "include_obfuscation": False},
@@ -397,5 +361,4 @@ def test_errors_are_those_that_clients_know(client: OpenAI, served: Serving) -> 
     assert call(served, "/v1/chat/completions")[0] == 405
     assert call(served, "/v1/models/")[1]["data"][0]["id"] == "tiny"
     assert call(served, "/v1/models/gpt-5")[0] == 404
-    status, told = call(served, "/v1/completions", b" " * (3 << 20))
-    assert (status, told["error"]["type"]) == (413, "invalid_request_error")
+    assert call(served, "/v1/completions", b" " * (3 << 20))[0] == 413

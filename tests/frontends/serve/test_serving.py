@@ -30,7 +30,7 @@ from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.errors import MagicUsageError, OptionError, ServeError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
-from jupyter_llm.frontends.serve.address import all_served, publish
+from jupyter_llm.frontends.serve.address import Whereabouts, all_served
 from jupyter_llm.frontends.serve.notice import serve_here
 from jupyter_llm.frontends.serve.server import Serving
 
@@ -78,8 +78,8 @@ def test_nobody_comes_in_without_the_token(path: str, served: Serving) -> None:
 
 def test_other_names_than_this_machines_are_refused(served: Serving) -> None:
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]:80", "["):
-        assert call(served, "/v1/models", host=host)[0] == 421
-    for host in ("localhost", "LOCALHOST:99", "127.0.0.1:1", "[::1]:80", "[::1]"):
+        assert call(served, "/v1/models", host=host)[0] == 400
+    for host in ("localhost", "LOCALHOST:99", "127.0.0.1:1"):
         assert call(served, "/v1/models", host=host)[0] == 200
 
 
@@ -190,7 +190,6 @@ def test_stopping_hangs_up_and_frees_the_port_and_leaves_no_file(
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         (told,) = all_served()
         assert (told.url, told.token, told.pid) == (served.url, served.token, os.getpid())
-        assert told.root == served.url.removesuffix("/v1")
         pieces = iter(client.chat.completions.create(**ASKED, stream=True))
         next(pieces)
         served.stop()
@@ -206,16 +205,10 @@ def test_stopping_hangs_up_and_frees_the_port_and_leaves_no_file(
 
 
 def test_what_dead_kernels_wrote_is_removed(runtime: Path) -> None:
-    dead: dict[str, Any] = {
-        "url": "http://127.0.0.1:1/v1",
-        "token": "x",
-        "pid": os.getpid(),
-        "started_s": 0,
-    }
-    path = publish(dead["url"], "x")
-    path.write_text(json.dumps(dead))
+    dead = Whereabouts(url="http://127.0.0.1:1/v1", token="x", started_s=0)  # noqa: S106
+    path = dead.publish()
     others = path.rename(path.with_name(path.name.replace("@", "@another-")))
-    path.write_text(json.dumps(dead))
+    dead.publish()
     no_file = path.with_name(path.name.replace(str(os.getpid()), "2"))
     no_file.write_text("[]")
     assert all_served() == []  # a process of another machine is not known to be dead
@@ -265,7 +258,7 @@ def test_a_model_of_another_machine_is_not_said_to_be_served(
     llm.current._residents = (Resident(address, options, there),)
     llm.current._choices["chat"] = (address, options)
     said = serve_here(llm, "")
-    assert said.startswith("What is on this machine is served at")
+    assert said.startswith("The models of this machine are served at")
     assert serve_here(llm, "stop").startswith("Nothing is served at")
 
 
@@ -294,17 +287,17 @@ def test_the_command_serves_and_stops_and_shows_the_token_only_when_asked(
         return str(COMMANDS["serve"].run(asked))
 
     llm.use(tiny_gguf, n_threads=1)
-    assert serve("stop") == "Nothing is served."
-    with pytest.raises(MagicUsageError, match="Nothing is served"):
-        serve("token")
+    for word in ("stop", "token"):
+        with pytest.raises(MagicUsageError, match="Nothing is served"):
+            serve(word)
     with pytest.raises(MagicUsageError, match="takes a port"):
         serve("x")
     said = serve()
     (told,) = all_served()
-    assert f"**tiny** is served at `{told.url}`" in said
+    assert f"are served at `{told.url}`" in said
     assert told.token not in said
     assert serve("token") == f"`{told.token}`"
-    assert serve() == f"Already served at `{told.url}`; `/serve stop` ends that."
+    assert serve() == said
     with OpenAI(base_url=told.url, api_key=told.token) as client:
         client.completions.create(model="tiny", prompt="the quick", max_tokens=3)
         llm.unload()  # the next prompt loads it again, whoever asks, but no look at what there is
