@@ -32,6 +32,7 @@ from jupyter_llm.errors import (
     ContextOverflowError,
     EmptyPromptError,
     EngineClosedError,
+    JupyterLLMError,
     OptionError,
 )
 
@@ -58,7 +59,7 @@ class ScriptedEngine:
     Without a reply left it answers "word word word …", as long as it is let. Counts a token a
     character, and a special part as one: those of `CONTROL_TEXTS`, `fim` and `notebook`. With
     `holds=True` it writes one chunk, calls `on_hold` on a thread of its own, and then waits until
-    it is cancelled. While `may_write` is not set, it reads.
+    it is cancelled. While `may_write` is not set, it reads. With a `failure` it does nothing else.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ScriptedEngine:
         self.on_hold = on_hold
         self.may_write = threading.Event()
         self.may_write.set()
+        self.failure: JupyterLLMError | None = None
         self.is_closed = False
         self._progress: list[Callable[[], Progress]] = []  # of each request
         self._watchers = Watchers()
@@ -199,6 +201,9 @@ class ScriptedEngine:
                 return
             while not (self.may_write.wait(0.01) or cancelled.is_set() or self.is_closed):
                 pass
+            if self.failure is not None:
+                feed.fail(self.failure)
+                return
             limit = request.params.max_tokens or N_CTX - num_tokens
             text, reason = _cut(reply, request.params.stop, limit)
             if choice is not None:

@@ -202,7 +202,9 @@ class KernelSide(Part):
 
     def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:
         old = self._notices.get(job.id)
-        after = old.after if old is not None else [0, *self._mirror.turns][-1]
+        # The mirror may still have a turn that has just failed.
+        last = [0, *(exchange.number for exchange in self.chat.exchanges)][-1]
+        after = old.after if old is not None else last
         notice = messages.Notice(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
         if notice == old:
             return

@@ -18,7 +18,7 @@ from support.waiting import until
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.constraint import Grammar, OneOf
-from jupyter_llm.errors import OptionError
+from jupyter_llm.errors import EngineError, OptionError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 
 
@@ -193,6 +193,21 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "\n" not in found["markdown"].strip()
     assert (front.path, front.is_idle) == ([], True)
     assert shell.user_ns["precious"] == 42
+
+
+def test_what_fails_while_it_is_read_is_told_of_behind_a_turn_that_stays(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    front.say("hello")
+    scripted.may_write.clear()
+    request = front.send("Read this.")
+    front.wait_until(lambda front: front.path == [1, 2])
+    scripted.failure = EngineError("The model has gone.")
+    scripted.may_write.set()
+    front.wait_until(lambda front: front.path == [1] and front.is_idle)
+    notice = front.notices[request]
+    assert (notice["after"], notice["prompt"]) == (1, "Read this.")
+    assert notice["markdown"] == "The model has gone."
 
 
 def test_what_was_asked_without_saving_is_asked_again_so(
