@@ -619,8 +619,6 @@ class CurrentEngine:
         One with other options may finish what it writes, but where the user chose these. Servers
         are left, and files for a server, once the other model is there.
         """
-        if isinstance(entry, Address):
-            self._check_remote(entry.host)
         found = self._find(entry.path)
         is_outdated = found is not None and found.local is not None and found.local.is_outdated
         if found is not None and found.options == options:
@@ -658,6 +656,7 @@ class CurrentEngine:
 
         if address.host.replace("localhost", "127.0.0.1") == urlsplit(self.served_at).netloc:
             raise OptionError(f"{address.host} is this kernel, so name the model that it serves.")
+        self._check_remote(address.host)
         with showing(show) as tell:
             tell(Step(f"Asking {address.host} what it can"))
             found = Resident(address, EngineOptions(), RemoteEngine(address))

@@ -21,33 +21,34 @@ _LEAST = -9999.0  # which OpenAI's protocol has for the logarithm of nothing
 _SIGNS = r".^$*+?{}[]\|()/"  # of regular expressions
 _ALL = {name: name for name in OFF}
 _VLLM = {**_ALL, "repeat_penalty": "repetition_penalty"}
-_TEMPLATE = "chat_template_kwargs"
+_TEMPLATE: Mapping[bool | None, dict[str, Any]] = {
+    is_on: {"chat_template_kwargs": {"enable_thinking": is_on}} for is_on in (True, False)
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerKind:
     """What a kind of server has beside OpenAI's protocol.
 
-    `takes` are the options of ours that it knows, by its names; `think` is the field that turns
-    thinking on and off, if it has one. One that `is_raw` goes on with a text as it stands. What all
-    of a kind `can` is not tried first. It reads `n_ctx` tokens where it does not say how many.
+    `takes` are the options of ours that it knows, by its names; `think` is what tells it to think,
+    or not to, if something does. One that `is_raw` goes on with a text as it stands. It reads
+    `n_ctx` tokens where it does not say how many.
     """
 
     takes: Mapping[str, str] = field(default_factory=dict)
-    think: str = ""
+    think: Mapping[bool | None, dict[str, Any]] = field(default_factory=dict)
     is_raw: bool = True
-    can: Mapping[str, str] = field(default_factory=dict)
     n_ctx: int = 8192
 
 
 KINDS = {
     "llamacpp": ServerKind(_ALL, _TEMPLATE),
-    "jupyter_llm": ServerKind(_VLLM, _TEMPLATE, can={"continuing": "message"}),
+    "jupyter_llm": ServerKind(_VLLM, _TEMPLATE),
     "vllm": ServerKind(_VLLM, _TEMPLATE),
     "organization_owner": ServerKind({name: name for name in ("top_k", "repeat_penalty")}),
 }
 """By who owns its models, in its own words; the last one is LM Studio."""
-OLLAMA = ServerKind(think="reasoning_effort", is_raw=False, n_ctx=4096)
+OLLAMA = ServerKind({}, {True: {}, False: {"reasoning_effort": "none"}}, is_raw=False, n_ctx=4096)
 """Where models belong to whoever made them."""
 
 

@@ -137,7 +137,7 @@ class Served:
             host=address.host,
             identity=sha256(identity.encode()).hexdigest(),
         )
-        self.known = dict(self.kind.can)
+        self.known = {"continuing": "message"} if owner == "jupyter_llm" else {}
         """By ability how it is done, or "" where it cannot be."""
 
     @property
@@ -262,11 +262,7 @@ class Served:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         if params.think is not None and not kind.think:
             raise OptionError(f"{host} cannot be told whether to think; leave think out.")
-        if kind is OLLAMA:
-            body |= {kind.think: "none"} if request.think is False else {}
-        elif kind.think and request.think is not None:
-            body[kind.think] = {"enable_thinking": request.think}
-        return "/chat/completions", body
+        return "/chat/completions", {**body, **kind.think.get(request.think, {})}
 
     async def answer(self, request: Request, more: dict[str, Any]) -> dict[str, Any]:
         """A short answer, as a whole."""
