@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Score
     from jupyter_llm.engine.remote.address import Address
 
-_OPEN_S = 15.0  # of silence, while it is asked what it has: who has a model answers at once
 _NUM_EMBEDDED = 64  # texts at a time
 _BYTES_A_TOKEN = 3  # at least
 _A_MESSAGE = 8  # tokens around it
@@ -50,16 +49,15 @@ class RemoteEngine(Engine):
         The openai package or the key is missing.
     """
 
-    def __init__(self, address: Address, *, silence_s: float = 600.0) -> None:
+    def __init__(self, address: Address) -> None:
         self.address = address
         self._watchers = Watchers()
         self._writings: dict[Writing, None] = {}  # those that run
         self._tokens_per_s = 0.0
-        self._wire = Wire(address, silence_s=min(silence_s, _OPEN_S))
+        self._wire = Wire(address)
         self._served = Served(self._wire)
         try:
             self._wire.call(self._served.open)
-            self._wire.wait(silence_s)
         except BaseException:
             self.close()
             raise

@@ -276,14 +276,13 @@ class Served:
             raise ServerError(self.info.host, "sent what is no answer of OpenAI's protocol.")
         return choice
 
-    async def scores(
-        self, request: Request, texts: Sequence[str], *, is_whole: bool = False
-    ) -> list[Score]:
+    async def scores(self, request: Request, texts: Sequence[str]) -> list[Score]:
         """How likely each text is behind a prompt: it is let write that and nothing else.
 
-        What is told is how likely each token was before that. The end of a text counts where it
-        `is_whole`, and the server tells of it.
+        What is told is how likely each token was before that. The end of a text counts where the
+        request is for a whole one, and the server tells of it.
         """
+        is_whole = isinstance(request.constraint, OneOf) and request.constraint.is_whole
         means = await self.means("scoring")
 
         async def score(text: str) -> Score:

@@ -48,6 +48,8 @@ _OF_TLS = {
     "CERTIFICATE_VERIFY_FAILED": "has no certificate that this machine trusts.",
 }
 _CONNECT_S = 10.0
+_SILENCE_S = 600.0  # before the next word
+_TELL_S = 15.0  # before it says what it has: who has a model answers at once
 _CLOSE_TIMEOUT_S = 5.0
 _MOST_SAID = 300  # characters of what a server says
 _MAY_PASS = {408, 409, 429, *range(500, 600)} - {501}
@@ -59,11 +61,11 @@ _HEADERS = {"host", "accept", "connection", "content-type", "content-length", "t
 class Wire:
     """Sends to one server and reads from it, all on a thread of its own.
 
-    What is cancelled closes its connection at once, however far it is. A server that has said
-    nothing for `silence_s` seconds is given up.
+    What is cancelled closes its connection at once, however far it is. A server that says nothing
+    for long is given up.
     """
 
-    def __init__(self, address: Address, *, silence_s: float) -> None:
+    def __init__(self, address: Address) -> None:
         try:
             import openai
         except ImportError as error:
@@ -76,6 +78,7 @@ class Wire:
                 base_url=address.url,
                 api_key="-",  # what is sent is put there by `_dress`
                 max_retries=0,
+                timeout=openai.Timeout(_SILENCE_S, connect=_CONNECT_S),
                 http_client=openai.DefaultAsyncHttpxClient(
                     follow_redirects=False,  # text goes where the user said, and nowhere else
                     trust_env=address.url.startswith("https:"),  # no proxy reads what is clear
@@ -85,7 +88,6 @@ class Wire:
         except Exception as error:  # noqa: BLE001  they raise what they like
             said = f"cannot be asked with this machine's proxy or certificates: {error}"
             raise ServerError(address.host, one_line(said)) from None
-        self.wait(silence_s)
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
         self._lock = threading.Lock()  # what is begun comes before the end
@@ -93,11 +95,6 @@ class Wire:
         self.is_closed = False
         """Whether it was closed."""
         self._thread = start_worker(self._run, "jupyter-llm-remote")
-
-    def wait(self, silence_s: float) -> None:
-        """Give the server up, from now on, when it has said nothing for so long."""
-        self._silence_s = silence_s
-        self._client.timeout = self._openai.Timeout(silence_s, connect=_CONNECT_S)
 
     def start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """Begin something on the line's thread."""
@@ -131,7 +128,9 @@ class Wire:
         """Send something, or only ask, and return what comes of it as JSON."""
 
         async def attempt() -> Any:
-            send = self._client.get if body is None else partial(self._client.post, body=body)
+            send = partial(self._client.post, body=body)
+            if body is None:
+                send = partial(self._client.get, options={"timeout": _TELL_S})
             with self._faults():
                 data = await send(url, cast_to=object)
             if not isinstance(data, dict | list):
@@ -227,7 +226,8 @@ class Wire:
         except openai.APITimeoutError as error:
             if "Connect" in type(error.__cause__).__name__:
                 raise self.lost("cannot be reached: it does not answer.") from None
-            told = f"has said nothing for {self._silence_s:g} s; it may have too much to do."
+            silence_s = error.request.extensions["timeout"]["read"]
+            told = f"has said nothing for {silence_s:g} s; it may have too much to do."
             raise fails(told) from None
         except openai.APIConnectionError as error:
             said = self._clean(str(error.__cause__ or error)).rstrip(".")
@@ -265,8 +265,9 @@ class Wire:
         return ServerError(self.address.host, reason, status=status, may_pass=may_pass)
 
     def _nonsense(self, text: str) -> ServerError:
-        kind = "a web page" if text.lstrip().startswith("<") else "something else"
-        said = f"answered with {kind}, not as a model does. Is {self.address.url} right?"
+        said = (
+            f"answered with {self._said(text)}, not as a model does. Is {self.address.url} right?"
+        )
         return ServerError(self.address.host, said, status=200)
 
     def _said(self, body: object) -> str:

@@ -107,7 +107,7 @@ class Writing:
             # Of one that begins another it would have to be told how likely its end is.
             is_apart = not (is_whole and any(b.startswith(a) for a, b in pairwise(sorted(texts))))
             if len(texts) == 1 or (is_apart and await served.can("scoring")):
-                self._choice = Choice(tuple(await served.scores(request, texts, is_whole=is_whole)))
+                self._choice = Choice(tuple(await served.scores(request, texts)))
                 self._put(max(self._choice.scores, key=lambda score: score.logprob).text, "")
                 self._settle()
                 return

@@ -25,7 +25,7 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.remote import engine as remote
+from jupyter_llm.engine.remote import wire
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.request import Message, Priority, Request
@@ -143,12 +143,11 @@ def test_a_slow_server_is_waited_for() -> None:
         assert len(server.answers) == 1
 
 
-def test_a_server_that_says_nothing_is_given_up_once() -> None:
+def test_a_server_that_says_nothing_is_given_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_SILENCE_S", 0.2)
     with serving(faults=[silent]) as server:
-        engine = RemoteEngine(Address(server.url, "scripted"), silence_s=0.2)
         with pytest.raises(ServerError, match=r"has said nothing for 0\.2 s"):
-            submit(engine).result(30)
-        engine.close()
+            answer(server)
         assert len(server.answers) == 1
         until(lambda: server.num_hung_up == 1)
 
@@ -156,12 +155,12 @@ def test_a_server_that_says_nothing_is_given_up_once() -> None:
 def test_a_server_that_says_nothing_of_itself_is_given_up_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(remote, "_OPEN_S", 0.2)
+    monkeypatch.setattr(wire, "_TELL_S", 0.2)
     with serving([REPLY]) as server:
         server.details_faults.append(silent)
         with pytest.raises(ServerError, match=r"has said nothing for 0\.2 s"):
             server.connect()
-        assert server.connect()._wire._silence_s == 600  # for an answer it is waited longer
+        assert "read=600.0" in repr(server.connect()._wire._client.timeout)  # for an answer
 
 
 def test_a_server_that_is_busy_is_not_taken_for_one_that_has_less() -> None:
