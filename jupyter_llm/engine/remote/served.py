@@ -260,7 +260,7 @@ class Served:
             begun = {"role": "assistant", "content": sound(request.answer_prefix)}
             body["messages"].append(begun)
             body |= {"add_generation_prompt": False, "continue_final_message": True}
-        if params.think is not None and not kind.think:
+        if params.think and not kind.think:  # of thoughts that come unasked it is told later
             raise OptionError(f"{host} cannot be told whether to think; leave think out.")
         return "/chat/completions", {**body, **kind.think.get(request.think, {})}
 

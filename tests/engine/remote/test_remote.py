@@ -442,6 +442,14 @@ def test_a_model_that_thinks_though_told_not_to_is_no_silent_thing() -> None:
         assert server.answers[-1]["chat_template_kwargs"] == {"enable_thinking": False}
 
 
+def test_a_server_that_cannot_be_told_not_to_think_answers_where_its_model_does_not() -> None:
+    with serving(["Yes.", "<think>hm</think>Yes."], owner="somebody") as server:
+        engine = server.connect()
+        assert engine.submit(request(think=False)).result(30).text == "Yes."
+        with pytest.raises(OptionError, match="lets this model think"):
+            engine.submit(request(think=False)).result(30)
+
+
 @pytest.mark.parametrize("text", ["\ud800", "a\udc00b"])
 def test_texts_that_are_no_unicode_are_sent_as_what_they_are_shown_as(text: str) -> None:
     with serving() as server:
