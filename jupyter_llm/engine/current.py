@@ -129,6 +129,8 @@ class CurrentEngine:
         self._idle_timer: threading.Timer | None = None
         self.is_background_held = False
         """Whether nothing is read in the background, since a cell runs."""
+        self.usual: dict[str, Any] = {}
+        """Loading options where nobody says anything of them."""
         self.served_at = ""
         """Where models are served to other programs, if they are."""
         self._watchers = Watchers()
@@ -603,7 +605,7 @@ class CurrentEngine:
         own = {name: value for name, value in entry.options if name in LOADING}
         project = self.project().loading
         known = {**project, **own} if is_named else {**own, **project}
-        return EngineOptions(**{**known, **(typed or {})})
+        return EngineOptions(**{**self.usual, **known, **(typed or {})})
 
     def _ensure(
         self,

@@ -80,6 +80,18 @@ def test_a_project_says_how_models_are_loaded_and_what_is_typed_says_it_better(
     assert (info.n_ctx, info.n_threads) == (512, 1)
 
 
+def test_what_is_usual_holds_where_nobody_says_anything_of_it(
+    models: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder, "n_threads = 1")
+    monkeypatch.setattr(llm.current, "usual", {"n_ctx": 768, "n_threads": 2})
+    info = llm.engine().info
+    assert (info.n_ctx, info.n_threads) == (768, 1)
+    used = llm.use(n_ctx=512).info
+    assert used is not None
+    assert used.n_ctx == 512
+
+
 def test_a_name_that_is_used_comes_before_the_project_and_the_users_default_after_it(
     models: Path, folder: Path
 ) -> None:

@@ -23,7 +23,8 @@ def _serve(options: argparse.Namespace) -> int:
     """Let other programs of this machine use a model, by OpenAI's protocol.
 
     They need the address and the token that are printed; the token is another one each time,
-    or that of JUPYTER_LLM_TOKEN in the environment. Ctrl-C ends it.
+    or that of JUPYTER_LLM_TOKEN in the environment. Flash attention is on unless the model's name
+    or the project says otherwise: it is faster for several at once. Ctrl-C ends it.
 
       jupyter llm serve --model qwen2.5
       jupyter llm serve --port 8765 --json
@@ -32,6 +33,7 @@ def _serve(options: argparse.Namespace) -> int:
     from jupyter_llm.frontends.serve.notice import serve
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    llm.current.usual["flash_attention"] = True  # whoever serves reads several prompts at once
     if options.model:
         llm.use(options.model)
     serving = serve(llm, options.port)
