@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from support.notebook_session import NAMES, code_cells, session
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.soak
 def test_follow_ups_read_only_what_is_new_and_the_context_lists_each_cell_that_ran(
     tmp_path: Path, smollm2: Path
 ) -> None:

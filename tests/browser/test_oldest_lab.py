@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from browser.lab import Lab, Notebook
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    *(pytest.mark.browser, pytest.mark.slow, pytest.mark.soak),
+    pytest.mark.timeout(240),
+]
 
 OLDEST = ("jupyterlab==4.6.0", "notebook==7.6.0")
 

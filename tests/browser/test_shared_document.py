@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from browser.lab import Lab
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    *(pytest.mark.browser, pytest.mark.slow, pytest.mark.soak),
+    pytest.mark.timeout(240),
+]
 
 # What lets people share a document, without what shows them each other.
 SHARING = (
