@@ -34,6 +34,8 @@ _INSTRUCTIONS = (
     "you propose it, and let the person run it."
 )
 
+# Whoever wants to know what it logs says so; else its warnings would stand in some cell.
+logging.getLogger("mcp").addHandler(logging.NullHandler())
 logger = logging.getLogger(__name__)
 
 
@@ -121,8 +123,6 @@ def beside(llm: LLM) -> dict[str, Any]:
 
     Whoever serves them looks at the token and the Host header first.
     """
-    # Whoever wants to know what it logs says so; else its warnings would stand in some cell.
-    logging.getLogger("mcp").addHandler(logging.NullHandler())
     # Without sessions: no request depends on one before.
     app = notebook_server(llm).streamable_http_app(streamable_http_path=PATH, stateless_http=True)
     return {"routes": app.routes, "lifespan": app.router.lifespan_context}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import secrets
 import socket
@@ -25,6 +26,8 @@ _HOST = "127.0.0.1"
 _LEAST_TOKEN = 16  # characters of one that the user chose
 _MOST_CONNECTIONS = 128
 _TICK_S, _END_S = 0.01, 5.0
+# Whoever wants to know what it logs says so; else its warnings would stand in some cell.
+logging.getLogger("uvicorn").addHandler(logging.NullHandler())
 
 
 class Serving:
@@ -55,7 +58,7 @@ class Serving:
         config = uvicorn.Config(
             application(current, self.token, **more),
             log_config=None,
-            log_level="critical",  # else its warnings would stand in some cell
+            access_log=False,
             loop="asyncio",
             http="h11",
             ws="none",
