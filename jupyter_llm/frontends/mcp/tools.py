@@ -29,7 +29,7 @@ from jupyter_llm.notebook.values.summaries import headline, summarize
 from jupyter_llm.tasks.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from jupyter_llm.notebook.cells.events import CellEvent
 
@@ -104,7 +104,11 @@ def search_notebook(
 
     Capitals do not matter. The latest cells come first.
     """
-    told = list(_told(task))  # first, since what any of it shows to be a secret is one in all
+    # All of it first, since what any of it shows to be a secret is one in the rest.
+    told = [(cell_name(cell), _whole(cell)) for cell in reversed(task.cells)]
+    told += [(f"variable {n}", _summary(n, v, _FOUND_CHARS)) for n, v in _variables().items()]
+    with suppress(MagicUsageError):  # the last failure is that of a hidden cell
+        told.append(("the last failure", last_failure(task)))
     pieces = ((name, piece_of(without_known(one), text)) for name, one in told)
     found = [f"{name}: {''.join(piece.values())}" for name, piece in pieces if piece]
     return _few(found, _MAX_FOUND) or "Nothing was found."
@@ -158,13 +162,3 @@ def _few(lines: list[str], most: int) -> str:
 def _summary(name: str, value: object, max_chars: int) -> str:
     with asking_nobody():
         return summarize(name, value, max_chars=max_chars)
-
-
-def _told(task: Task) -> Iterator[tuple[str, str]]:
-    """Yield what can be searched, with what it is called."""
-    for cell in reversed(task.cells):
-        yield cell_name(cell), _whole(cell)
-    for name, value in _variables().items():
-        yield f"variable {name}", _summary(name, value, _FOUND_CHARS)
-    with suppress(MagicUsageError):  # the last failure is that of a hidden cell
-        yield "the last failure", last_failure(task)
