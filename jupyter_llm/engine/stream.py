@@ -88,7 +88,7 @@ class Stream:
     def __init__(
         self,
         feed: StreamFeed,
-        cancel: Callable[[], None],
+        cancel: Callable[[], object],
         snapshot: Callable[[], Completion],
         progress: Callable[[], Progress],
     ) -> None:
@@ -190,7 +190,7 @@ class Stream:
         self.cancel()
 
 
-def _cancel_running(feed: StreamFeed, cancel: Callable[[], None]) -> None:
+def _cancel_running(feed: StreamFeed, cancel: Callable[[], object]) -> None:
     if not feed.future.done():
         cancel()
 

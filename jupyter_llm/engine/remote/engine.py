@@ -102,12 +102,9 @@ class RemoteEngine(Engine):
             self._tokens_per_s = writing.usage.tokens_per_s or self._tokens_per_s
             self._watchers.tell()
 
-        def cancel() -> None:
-            running.cancel()
-
         running.add_done_callback(end)
         snapshot = partial(writing.completion, "cancelled")
-        return Stream(writing.feed, cancel, snapshot, writing.progress)
+        return Stream(writing.feed, running.cancel, snapshot, writing.progress)
 
     def format(self, prompt: Prompt, *, think: bool | None = None) -> str:  # noqa: ARG002
         """The text the model will read, but for a chat, whose template is the server's."""

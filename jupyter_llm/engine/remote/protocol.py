@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json
 
@@ -67,12 +67,8 @@ class Means:
         """The text that an answer stands for, as far as it is written; `ValueError` if none is."""
         if not self.is_quoted:
             return answer
-        if is_cut:
-            return str(from_json(answer or '""', allow_partial="trailing-strings"))
-        text = from_json(answer)
-        if not isinstance(text, str):
-            raise ValueError(text)  # noqa: TRY004  as what is no JSON at all
-        return text
+        part: Literal["trailing-strings", False] = "trailing-strings" if is_cut else False
+        return str(from_json(answer or '""', allow_partial=part))
 
 
 def _schema(schema: object) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from jupyter_llm.engine.remote.protocol import (
     said,
     sound,
 )
-from jupyter_llm.engine.remote.wire import PATIENT_TRIES, TRIES
+from jupyter_llm.engine.remote.wire import TRIES
 from jupyter_llm.engine.request import Message, Priority, Request, raw_text
 from jupyter_llm.engine.thinking import marks_of
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError, ServerError
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.remote.wire import Wire
 
-_BUSY = (0, 408, 429, 502, 503, 504)  # of which nothing can be told
+_UNTOLD = (0, 401, 408, 429, 502, 503, 504)  # of who says so it is not known what it has
 _NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
 _BANNED = -100  # the least that OpenAI's protocol has for a token
 _DETAILS = ("/props", "/api/v0/models", "/api/ps")  # llama-server's, LM Studio's, Ollama's
@@ -58,7 +58,6 @@ _FIM = (
 )
 
 _REMEMBERED = Remembered("server abilities")
-_REFUSED = (400, 404, 405, 413, 422, 501)
 _RARE = "jupyter-7301"  # nobody writes it freely
 _LEAST = -3.0  # what such a text is likelier than was counted behind what forced it
 GREEDY = SamplingParams(temperature=0, top_p=1, top_k=0, min_p=0, repeat_penalty=1, max_tokens=100)
@@ -137,14 +136,11 @@ class Served:
             host=address.host,
             identity=sha256(identity.encode()).hexdigest(),
         )
+        model, context = ModelFacts.of(self.info, None), ContextSettings(n_ctx=self.info.n_ctx)
+        self.writer = Writer(model=model, context=context, build=build)
+        """What writes, as records tell it."""
         self.known = {"continuing": "message"} if owner == "jupyter_llm" else {}
         """By ability how it is done, or "" where it cannot be."""
-
-    @property
-    def writer(self) -> Writer:
-        """What writes, as records tell it."""
-        model, context = ModelFacts.of(self.info, None), ContextSettings(n_ctx=self.info.n_ctx)
-        return Writer(model=model, context=context, build=self.info.build)
 
     def _entry_of(self, listed: object) -> dict[str, Any]:
         """What the server says of the model that is meant."""
@@ -205,14 +201,9 @@ class Served:
         for means in MEANS.get(ability, ()):
             request = _PROBES[ability]
             with suppress(OptionError, ContextOverflowError):
-                try:
-                    choice = await self.answer(request, means.spell(request.constraint))
-                except ServerError as error:
-                    if error.status not in _REFUSED:
-                        raise
-                else:
-                    if _shows(choice, ability):
-                        return means.name
+                choice = await _maybe(self.answer(request, means.spell(request.constraint)))
+                if _shows(choice, ability):
+                    return means.name
         return ""
 
     # -- answers -------------------------------------------------------------------------------
@@ -269,8 +260,7 @@ class Served:
         path, body = self.body(request)
         is_bulk = request.priority >= Priority.BULK
         async with self.turns[is_bulk]:
-            tries = PATIENT_TRIES if is_bulk else TRIES
-            told = await self.wire.ask(path, {**body, **more}, tries=tries)
+            told = await self.wire.ask(path, {**body, **more}, tries=TRIES[is_bulk])
         choice = at(told, dict, "choices")
         if choice is None:
             raise ServerError(self.info.host, "sent what is no answer of OpenAI's protocol.")
@@ -318,11 +308,11 @@ class Served:
 
 
 async def _maybe(asked: Awaitable[Any]) -> Any:
-    """What is asked for; None where a server has no such thing, but not where it is busy."""
+    """What is asked for; None where a server has no such thing, as far as that is told."""
     try:
         return await asked
     except ServerError as error:
-        if error.status in _BUSY:
+        if error.status in _UNTOLD:
             raise
         return None
 

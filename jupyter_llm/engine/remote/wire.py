@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-TRIES, PATIENT_TRIES = 5, 10
-"""The first for whoever waits: 0.5, 1, 2 and 4 seconds apart; rows in bulk have about a minute."""
+TRIES = {False: 5, True: 10}
+"""Of what is for somebody who waits 0.5, 1, 2 and 4 seconds apart, in bulk for about a minute."""
 
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 8.0
 _LONGEST_PAUSE_S = 120.0  # that a server may ask for
@@ -124,7 +124,7 @@ class Wire:
         except CancelledError:
             raise EngineClosedError("The server was let go while it was asked.") from None
 
-    async def ask(self, url: str, body: object = None, *, tries: int = TRIES) -> Any:
+    async def ask(self, url: str, body: object = None, *, tries: int = TRIES[False]) -> Any:
         """Send something, or only ask, and return what comes of it as JSON."""
 
         async def attempt() -> Any:

@@ -23,7 +23,7 @@ from jupyter_llm.engine.completion import (
 )
 from jupyter_llm.engine.constraint import OneOf, free_part
 from jupyter_llm.engine.remote.protocol import Means, at, likely, said, shape_of
-from jupyter_llm.engine.remote.wire import PATIENT_TRIES, TRIES
+from jupyter_llm.engine.remote.wire import TRIES
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import StreamFeed
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 16  # pieces: whether the text has begun to repeat itself
-_STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 class Writing:
@@ -113,14 +112,13 @@ class Writing:
                 return
             params = replace(request.params, stop=(), max_tokens=max(map(len, texts)) + 8)
             request = replace(request, params=params)  # all of the text is wanted
-        more: dict[str, Any] = dict(_STREAMED)
+        more: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
         if request.constraint is not None:
             self._means = await served.means(shape_of(request.constraint))
             more |= self._means.spell(request.constraint)
         path, body = served.body(request)
         attempt = partial(self._stream, path, {**body, **more})
-        tries = PATIENT_TRIES if self._is_bulk else TRIES
-        await served.wire.trying(attempt, tries, lambda: bool(self.feed.texts))
+        await served.wire.trying(attempt, TRIES[self._is_bulk], lambda: bool(self.feed.texts))
 
     async def _stream(self, path: str, body: dict[str, Any]) -> None:
         self._start()
