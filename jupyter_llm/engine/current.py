@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import urlsplit
 
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.nearest import nearest
@@ -656,7 +655,7 @@ class CurrentEngine:
     def _reach(self, address: Address, show: ShowProgress | None) -> Engine:
         from jupyter_llm.engine.remote.engine import RemoteEngine
 
-        if address.host.replace("localhost", "127.0.0.1") == urlsplit(self.served_at).netloc:
+        if f"//{address.host.replace('localhost', '127.0.0.1')}/" in self.served_at:
             raise OptionError(f"{address.host} is this kernel, so name the model that it serves.")
         self._check_remote(address.host)
         with showing(show) as tell:
