@@ -88,6 +88,9 @@ class RemoteEngine(Engine):
         params = request.params.filled(self.info.sampling.params)
         if self._served.may_think and request.think is not False:
             params = params.with_room_to_think()
+        if params.max_tokens is None and not isinstance(request.prompt, tuple):  # else it is 16
+            room = self.info.n_ctx - self.count_tokens(request.prompt)
+            params = replace(params, max_tokens=max(1, room))
         if params.temperature and params.seed is None:
             params = replace(params, seed=secrets.randbelow(MAX_SEED + 1))
         writing = Writing(replace(request, params=params), self._served, self._watchers.tell)

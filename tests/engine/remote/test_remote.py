@@ -424,6 +424,13 @@ def test_raw_text_is_refused_by_a_server_that_makes_a_chat_of_it() -> None:
         assert engine.submit(request()).result(30).text
 
 
+def test_raw_text_without_a_limit_is_gone_on_with_as_far_as_there_is_room() -> None:
+    with serving() as server:
+        engine = server.connect()
+        engine.submit(replace(request(max_tokens=None), prompt="four")).result(30)
+        assert server.answers[-1]["max_tokens"] == engine.info.n_ctx - engine.count_tokens("four")
+
+
 def test_raw_text_goes_as_it_stands_with_the_texts_of_control_tokens() -> None:
     with serving() as server:
         engine = server.connect()
