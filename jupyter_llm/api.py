@@ -240,7 +240,7 @@ class LLM:
         """
         from jupyter_llm.structured.columns import map_rows
 
-        return map_rows(self.current.get, self.prompts, items, template, **options)
+        return map_rows(self.current, self.prompts, items, template, **options)
 
     def filter(
         self,
@@ -304,7 +304,7 @@ class LLM:
         from jupyter_llm.structured.operators import asking, reduce_rows
 
         ask = asking(self.map, "reduce", options)
-        get = placed(self.current.get, options.get("client"))
+        get = placed(self.current, options.get("client"))
         engine = get(options.get("model"), show=options.get("show_progress"))
         return reduce_rows(ask, engine, items, instruction, options.get("max_tokens"))
 
@@ -315,7 +315,7 @@ class LLM:
         """
         from jupyter_llm.structured.columns import amap_rows
 
-        return await amap_rows(self.current.get, self.prompts, items, template, **options)
+        return await amap_rows(self.current, self.prompts, items, template, **options)
 
     @overload
     def function(self, function: Callable[P, T], /) -> ModelFunction[P, T]: ...
@@ -373,7 +373,7 @@ class LLM:
         """
         from jupyter_llm.structured.columns import placed
 
-        return placed(self.current.get, client)(model, role="embed").embed(check_texts(texts))
+        return placed(self.current, client)(model, role="embed").embed(check_texts(texts))
 
     def prefill(
         self,

@@ -16,19 +16,43 @@ from jupyter_llm.engine.stream import Stream
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Engine", "Stream"]
+__all__ = ["BulkEngine", "Engine", "Stream"]
 
 
-class Engine(Protocol):
-    """Serves requests for one model. Safe to call from any thread.
+class BulkEngine(Protocol):
+    """What columns need of an engine. Safe to call from any thread.
 
-    Every method but `watch` raises `EngineClosedError` once the engine is closed. One that has
-    nothing to read ahead, to hold and to forget inherits doing nothing.
+    Every method raises `EngineClosedError` once the engine is closed.
     """
 
     @property
     def info(self) -> ModelInfo:
         """What is known of the model."""
+
+    def submit(self, request: Request) -> Stream:
+        """Queue a request; its errors are raised by the stream."""
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """How many tokens the model will read for a prompt; on a server about, and at most."""
+
+    def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of plain texts: no begin token, and control texts mean nothing.
+
+        For a server about as many zeros.
+        """
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """A vector of length one for each text, as an array (num_texts, n_embd)."""
+
+    def close(self) -> None:
+        """Cancel everything and free the model. May be called twice."""
+
+
+class Engine(BulkEngine, Protocol):
+    """Serves requests for one model. Every method but `watch` raises as those of a `BulkEngine`.
+
+    One that has nothing to read ahead, to hold and to forget inherits doing nothing.
+    """
 
     @property
     def work(self) -> Work:
@@ -40,9 +64,6 @@ class Engine(Protocol):
         The call comes on any thread and must return at once. Its errors are logged.
         """
 
-    def submit(self, request: Request) -> Stream:
-        """Queue a request; its errors are raised by the stream."""
-
     def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
         """The text the model will read: messages put through its chat template.
 
@@ -53,13 +74,7 @@ class Engine(Protocol):
         """The tokens the model will read for a prompt."""
 
     def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
-        """How many tokens the model will read for a prompt; on a server about, and at most."""
-
-    def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of plain texts: no begin token, and control texts mean nothing.
-
-        For a server about as many zeros.
-        """
+        """How many tokens the model will read for a prompt; for `think` see `format`."""
 
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
         """Read a prompt while there is nothing else to do, so that it is resident later.
@@ -86,11 +101,5 @@ class Engine(Protocol):
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
         """How likely each continuation is after a prompt."""
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """A vector of length one for each text, as an array (num_texts, n_embd)."""
-
     def status(self) -> EngineStatus:
         """What the engine does at this moment."""
-
-    def close(self) -> None:
-        """Cancel everything and free the model. May be called twice."""

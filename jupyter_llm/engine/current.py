@@ -24,6 +24,7 @@ from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import (
     EngineClosedError,
     JupyterLLMError,
+    MissingLibraryError,
     ModelNotFoundError,
     NotAllowedError,
     OptionError,
@@ -219,36 +220,34 @@ class CurrentEngine:
         *,
         role: ModelRole = "chat",
         show: ShowProgress | None = None,
-        client: Any = None,
     ) -> Engine:
         """The engine of a model, which is loaded if it is not resident.
 
         Without a model it is the one that `use` chose for the role, or else for chats, or else the
-        default one. `show` is told how far it is loaded; without it a line says so. With a `client`
-        it is loaded on the workers of a Dask cluster, and not here.
+        default one. `show` is told how far it is loaded; without it a line says so.
 
         Raises
         ------
         ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
         """
-        if client is not None:
-            return self._on_cluster(client, model, role, show)
         with self._locked(show):
             return self._ensure(*self._chosen(model, role), show)
 
-    def _on_cluster(
+    @_waits("before the first word")
+    def on_cluster(
         self,
         client: Any,
-        model: str | os.PathLike[str] | None,
-        role: ModelRole,
-        show: ShowProgress | None,
-    ) -> Engine:
+        model: str | os.PathLike[str] | None = None,
+        *,
+        role: ModelRole = "chat",
+        show: ShowProgress | None = None,
+    ) -> ClusterEngine:
+        """What `get` returns, but loaded on the workers of a Dask cluster, and not here."""
         try:
             from jupyter_llm.engine.cluster.engine import ClusterEngine
             from jupyter_llm.engine.cluster.worker import check_client
-        except ModuleNotFoundError as error:
-            wanted = "%pip install 'jupyter-llm[cluster]'"
-            raise OptionError(f"client= needs {error.name}, which is not here: {wanted}") from None
+        except ImportError as error:
+            raise MissingLibraryError("client=", error, "cluster") from None
         if host := check_client(client):
             self._check_remote(host)
         with self._locked(show):
@@ -402,8 +401,7 @@ class CurrentEngine:
             except EngineClosedError:  # what it keeps at its end goes, too
                 one.engine.close()
         for cluster in self._clustered:
-            with suppress(EngineClosedError):
-                cluster.forget()
+            cluster.close()
         CheckpointStore(checkpoint_folder(), "", max_bytes=0).clear()
 
     def status(self) -> Status:

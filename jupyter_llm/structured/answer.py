@@ -18,7 +18,7 @@ from jupyter_llm.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.base import BulkEngine
     from jupyter_llm.engine.completion import Choice, Completion
     from jupyter_llm.engine.request import Prompt, Request
     from jupyter_llm.structured.shape import Shape
@@ -44,7 +44,7 @@ def answer_of(
     completion: Completion,
     shape: Shape[T],
     request: Request | None = None,
-    engine: Engine | None = None,
+    engine: BulkEngine | None = None,
 ) -> ShapedAnswer[T]:
     """The answer that a completion is; `ShapeError` if it was cut off or is not of that shape.
 
@@ -77,7 +77,7 @@ class ShapedAnswer(Generic[T]):
     completion: Completion
     _shape: Shape[T] = field(compare=False)
     _request: Request | None = field(default=None, compare=False)
-    _engine: Engine | None = field(default=None, compare=False)
+    _engine: BulkEngine | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
@@ -217,7 +217,9 @@ class ShapedStream(Stream, Generic[T]):
     `stream` is that of the text alone.
     """
 
-    def __init__(self, stream: Stream, shape: Shape[T], request: Request, engine: Engine) -> None:
+    def __init__(
+        self, stream: Stream, shape: Shape[T], request: Request, engine: BulkEngine
+    ) -> None:
         vars(self).update(vars(stream))  # one and the same, which ends where nobody holds `stream`
         self.stream = stream
         self._shape = shape

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.base import BulkEngine, Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import RawPrompt
@@ -145,7 +145,7 @@ class Question(Generic[T]):
         with await asyncio.to_thread(answers.submit, engine, self.request) as stream:
             return self.answer(await asyncio.wrap_future(stream.future), engine)
 
-    def answer(self, completion: Completion, engine: Engine) -> Completion | ShapedAnswer[T]:
+    def answer(self, completion: Completion, engine: BulkEngine) -> Completion | ShapedAnswer[T]:
         """What is given to whoever waits for the request's completion."""
         if self.shape is None:
             return completion

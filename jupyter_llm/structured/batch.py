@@ -19,7 +19,7 @@ from jupyter_llm.errors import JupyterLLMError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
-    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.base import BulkEngine, Stream
 
 T = TypeVar("T")
 K = TypeVar("K", bound="Hashable")
@@ -28,7 +28,7 @@ _HANDOVER_S = 0.5  # that an interrupt waits for answers which are done, but not
 
 
 def answered(
-    engine: Engine,
+    engine: BulkEngine,
     requests: Iterable[tuple[K, Request | Stream]],
     take: Callable[[K, Completion | JupyterLLMError], Stream | None],
     *,
@@ -82,7 +82,7 @@ def answered(
 
 
 def run_batch(
-    engine: Engine, requests: Sequence[Request], read: Callable[[int, Completion], T]
+    engine: BulkEngine, requests: Sequence[Request], read: Callable[[int, Completion], T]
 ) -> list[T]:
     """Answer requests in bulk; return what `read` makes of their completions, in their order.
 

@@ -37,7 +37,8 @@ from jupyter_llm.structured.cascade import Cell, calibrate_all, cascade
 from jupyter_llm.structured.tables import Rows, free_name, rows_of
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Engine, Stream
+    from jupyter_llm.engine.base import BulkEngine, Stream
+    from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.records.prompt_store import PromptStore
     from jupyter_llm.structured.answer import ShapedAnswer
     from jupyter_llm.structured.shape import Shape
@@ -92,7 +93,7 @@ class _Column:
     is held, however many there are, and of an answer nothing but what is to be known of it.
     """
 
-    engine: Engine
+    engine: BulkEngine
     ask: Callable[[str], Question[Any]]
     count: int | None
     store: PromptStore | None
@@ -279,13 +280,13 @@ async def amap_rows(*call: Any, show_progress: ShowProgress | None = None, **opt
     return column
 
 
-def placed(get: Callable[..., Engine], client: Any) -> Callable[..., Engine]:
+def placed(current: CurrentEngine, client: Any) -> Callable[..., BulkEngine]:
     """What loads a model: here, or on the cluster of a client."""
-    return get if client is None else partial(get, client=client)
+    return current.get if client is None else partial(current.on_cluster, client)
 
 
 def _mapped(
-    get: Callable[..., Engine],
+    current: CurrentEngine,
     store: PromptStore,
     items: Any,
     template: str,
@@ -310,7 +311,7 @@ def _mapped(
 ) -> tuple[Any, str]:
     """Ask for what is not kept; return a value a row, or several, as the rows came.
 
-    `get` loads a model, and `tell` hears how far it is. What came of a check or a limit is said
+    `current` loads a model, and `tell` hears how far it is. What came of a check or a limit is said
     beside the column. `finish` makes something else of the cells, and `place` tells which row it is
     that failed.
     """
@@ -352,7 +353,7 @@ def _mapped(
 
     if count == 0:
         return result(), ""
-    get = placed(get, client)
+    get = placed(current, client)
     if check is not None:
         second, prompts = get(check, show=tell), list(prompts)  # if it fails, nothing is asked
     column = _Column(

@@ -18,7 +18,7 @@ from jupyter_llm.structured.tables import Rows, free_name, is_parted, rows_of, t
 if TYPE_CHECKING:
     import numpy as np
 
-    from jupyter_llm.engine.base import Engine
+    from jupyter_llm.engine.base import BulkEngine
     from jupyter_llm.structured.cascade import Cell
 
     Ask = Callable[..., Any]  # `llm.map`, with the options of the call
@@ -110,7 +110,7 @@ def join_rows(
 
 
 def reduce_rows(
-    ask: Ask, engine: Engine, items: Any, instruction: str, max_tokens: int | None
+    ask: Ask, engine: BulkEngine, items: Any, instruction: str, max_tokens: int | None
 ) -> str:
     """One text of all rows; see `LLM.reduce`.
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, groupby, islice, pairwise
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.expressions import shield, unshield
@@ -108,14 +107,9 @@ class _Parts(Rows):
         from dask.delayed import delayed
 
         parts, starts = items.to_delayed(), [0, *accumulate(map(len, self.indexes))]
-        placed = [(bisect_right(starts, one) - 1, one) for one in numbers]
-        inside = [(part, [one for _, one in some]) for part, some in groupby(placed, itemgetter(0))]
-        return self._of(
-            [
-                delayed(_at)(parts[part], [one - starts[part] for one in some])
-                for part, some in inside or [(0, [])]
-            ]
-        )
+        inside = groupby(numbers, lambda one: bisect_right(starts, one) - 1)
+        taken = [delayed(_at)(parts[n], [one - starts[n] for one in some]) for n, some in inside]
+        return self._of(taken or [delayed(_at)(parts[0], [])], getattr(items, "_meta", None))
 
     def column(self, values: list[Any]) -> Any:
         return self._parted(self._here(len(values)).column(values))
@@ -126,14 +120,13 @@ class _Parts(Rows):
 
     def _here(self, count: int) -> Rows:
         """The first rows that were read, as a frame of pandas that has no columns yet."""
-        if self.source is None:
-            return Rows((), count, True, self.values)  # noqa: FBT003
-        import narwhals as nw
-        import pandas as pd  # type: ignore[import-untyped]
+        frame = None
+        if self.source is not None:
+            import narwhals as nw
+            import pandas as pd  # type: ignore[import-untyped]
 
-        empty = self.source._meta.index[:0]  # noqa: SLF001
-        index = empty.append(self.indexes)[:count]
-        frame = nw.from_native(pd.DataFrame(index=index), eager_only=True)
+            index = self.source._meta.index[:0].append(self.indexes)[:count]  # noqa: SLF001
+            frame = nw.from_native(pd.DataFrame(index=index), eager_only=True)
         return Rows((), count, self.is_single, self.values, frame, self.name)
 
     def _parted(self, made: Any) -> Any:
@@ -143,17 +136,16 @@ class _Parts(Rows):
         ends = list(accumulate(map(len, self.indexes))) or [0]
         rows = getattr(made, "iloc", made)
         parts = [delayed(rows[start:end]) for start, end in pairwise((0, *ends))]
-        return self._of(parts, meta=rows[:0], divisions=getattr(self.source, "divisions", ()))
+        return self._of(parts, rows[:0], getattr(self.source, "divisions", ()))
 
-    def _of(self, parts: list[Any], meta: Any = None, divisions: tuple[Any, ...] = ()) -> Any:
-        """A collection of these partitions; where no `meta` says what they are, as it is."""
+    def _of(self, parts: list[Any], meta: Any, divisions: tuple[Any, ...] = ()) -> Any:
+        """A collection of these partitions, which are as `meta` is where it is a frame's."""
         if self.source is None:
             from dask.bag import from_delayed
 
             return from_delayed(parts)
         from dask.dataframe import from_delayed as frame_of
 
-        meta = self.source._meta if meta is None else meta  # noqa: SLF001
         known = divisions if len(divisions) == len(parts) + 1 else None
         return frame_of(parts, meta=meta, divisions=known, verify_meta=False)
 

@@ -30,7 +30,6 @@ from support.clusters import started
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.cluster.engine import ClusterEngine
 
 TEMPLATE = (
     "Say whether the tone of this review is negative, neutral or positive. Answer with one of "
@@ -91,7 +90,8 @@ def stopped_s(client: Client, rows: list[str]) -> float:
 
     with suppress(KeyboardInterrupt):
         llm.map(rows, TEMPLATE, keep=False, client=client, show_progress=interrupt)
-    while llm.current.get(client=client).work != "idle":
+    engine = llm.current.on_cluster(client)
+    while engine._sent:
         time.sleep(0.001)
     return time.perf_counter() - began_s
 
@@ -103,10 +103,9 @@ def measured(model: Path, rows: list[str], number: int) -> Found:
         llm.unload()
     with workers(number) as client:
         if client is not None:
-            engine = llm.current.get(client=client)
-            assert isinstance(engine, ClusterEngine)
-            while len(engine._ready) < number:
-                engine._look()
+            engine = llm.current.on_cluster(client)
+            while sum(place.info is not None for place in list(engine._places.values())) < number:
+                time.sleep(0.1)
         found: Found = {}
         for name, options in WAYS.items():
             timed(client, rows[:32], **options)

@@ -17,6 +17,7 @@ from distributed import Client, LocalCluster, Scheduler, Worker, WorkerPlugin
 from jupyter_llm.engine.cluster.worker import ModelPlugin
 from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import Stream
+from jupyter_llm.errors import EngineClosedError
 
 
 class RowLog(WorkerPlugin):
@@ -74,7 +75,8 @@ async def unload(name: str, dask_worker: Worker) -> None:
 
 async def replace_by(name: str, plugin: ModelPlugin, dask_worker: Worker) -> None:
     await dask_worker.plugin_add(plugin, name)
-    await asyncio.wrap_future(plugin.loaded)
+    while plugin.engine is None:  # noqa: ASYNC110  nothing tells when it is there
+        await asyncio.sleep(0.01)
 
 
 def plugins_of(dask_worker: Worker) -> list[str]:
@@ -102,5 +104,21 @@ def pass_for_forgotten(dask_worker: Worker) -> None:
 async def break_models(dask_worker: Worker) -> None:
     """Let what runs the models of a worker end, as after a failure."""
     for plugin in dask_worker.plugins.values():
+        if isinstance(plugin, ModelPlugin) and plugin.engine is not None:
+            await asyncio.to_thread(plugin.engine.close)
+
+
+def lose_answers(dask_worker: Worker) -> None:
+    """Let each group of calls end as where the worker dies or its model fails."""
+    for plugin in dask_worker.plugins.values():
         if isinstance(plugin, ModelPlugin):
-            await asyncio.to_thread(plugin.loaded.result().close)
+            plugin.answer = _fail  # type: ignore[assignment, method-assign]
+
+
+def find_answers(dask_worker: Worker) -> None:
+    for plugin in dask_worker.plugins.values():
+        vars(plugin).pop("answer", None)
+
+
+def _fail(_calls: object) -> list[Any]:
+    raise EngineClosedError

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import math
 import pickle
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -22,11 +20,9 @@ from jupyter_llm._version import __version__
 from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, showing
 from jupyter_llm.common.files import open_regular
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.common.watchers import Watchers
-from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.cluster import worker
-from jupyter_llm.engine.cluster.worker import Deployed, ModelPlugin, RowId
-from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted, Usage
+from jupyter_llm.engine.cluster.worker import Deployed, ModelPlugin
+from jupyter_llm.engine.completion import Completion, Progress, PromptInterrupted, Usage
 from jupyter_llm.engine.stream import Stream, StreamFeed, check_may_wait
 from jupyter_llm.errors import (
     EngineClosedError,
@@ -39,78 +35,54 @@ from jupyter_llm.errors import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from jupyter_llm.engine.completion import Score
-    from jupyter_llm.engine.info import EngineStatus, ModelInfo, Work
+    from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.engine.options import EngineOptions
     from jupyter_llm.engine.request import Prompt, Request
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
 
-_GROUP = 8  # requests a task: what is lost with a worker is few, and what a task costs is shared
+_GROUP = 8  # calls a task: what is lost with a worker is few, and what a task costs is shared
 _ROOM = 4  # groups that a worker has at once: more than its model works on
 _LEAST_AHEAD = 256  # requests that a column hands over at once
-_NUM_EMBEDDED = 64  # texts a task
+_NUM_EMBEDDED = 64  # texts a call
 _PIECE = 8 << 20  # bytes of a file that are sent at a time
-_GATHER_S = 0.01  # while requests of one group come together
-_LOOK_S = 1.0  # between two looks at the workers, while there is something to do
+_GATHER_S = 0.01  # while calls of one group come together
+_LOOK_S = 0.5  # between two looks at a worker, while there is something to do
 _REST_S = 60.0  # else
+_MOST_LOST = 3  # workers: what kills one may kill all
+_CLOSE_S = 5.0  # that workers have to let the model go
 _UNLOADED = "The model is not on the cluster any more. Ask again to load it."
 
 
 @dataclass(eq=False, slots=True)
-class _Row:
-    """A request on its way."""
+class _Call:
+    """What the model's engine on some worker is to do: answer a request, for example."""
 
-    id: RowId
-    request: Request
-    model: str
+    method: str
+    value: Any
+    id: str = field(default_factory=lambda: uuid4().hex)
     feed: StreamFeed = field(default_factory=StreamFeed)
-    is_sent: bool = False
     is_cancelled: bool = False
-
-    def snapshot(self) -> Completion:
-        return Completion(text="", finish_reason="cancelled", usage=Usage(), model=self.model)
-
-    def progress(self) -> Progress:
-        if self.feed.future.done():
-            return Progress(state="finished")
-        return Progress(state="reading" if self.is_sent else "waiting")
-
-    def end(self, outcome: Completion | JupyterLLMError) -> None:
-        if self.is_cancelled and isinstance(outcome, JupyterLLMError):
-            outcome = self.snapshot()
-        if isinstance(outcome, JupyterLLMError):
-            self.feed.fail(outcome)
-        else:
-            self.feed.put(Chunk(outcome.text, outcome.reasoning))
-            self.feed.finish(outcome)
-
-
-@dataclass(eq=False, slots=True)
-class _Group:
-    """Requests that are answered together, and the worker that was meant."""
-
-    rows: list[_Row]
-    address: str = ""
-    task: Any = None
+    num_lost: int = 0  # tasks
 
 
 class ClusterEngine:
-    """A model on every worker of a cluster, as one engine. Safe from any thread.
+    """A model on every worker of a cluster, as what columns ask. Safe from any thread.
 
-    Requests go out in groups of a few that come one after another, so that a worker reads what they
-    share once, and to whoever has the fewest. A worker that dies loses the groups it had: they are
-    answered by others. One that comes later is given the model, and its part. An answer comes
-    whole, as one chunk. Creating the engine returns when the model is ready on one worker; `show`
-    is told how far it is.
+    Each worker takes calls in groups of a few that come one after another, so that it reads what
+    they share once, and others when it is done. What a worker had that dies is answered by others.
+    One that comes later is given the model, and its part. A stream has no chunks, only its end.
+    Creating the engine returns when one worker can answer; `show` is told how far it is.
+
+    All that goes on is a coroutine on the client's loop; other threads only put calls in a queue.
 
     Raises
     ------
     OptionError
         The client is no good.
     JupyterLLMError
-        No worker is of use: why the first one is not. Of one among others that are a warning tells.
+        No worker is of use: why the last one is not. Of one among others that are a warning tells.
     """
 
     def __init__(
@@ -121,49 +93,38 @@ class ClusterEngine:
         *,
         show: ShowProgress | None = None,
     ) -> None:
-        host = worker.check_client(client)
+        self._host = worker.check_client(client)
         self._client = client
-        self._entry, self._options = entry, options
-        self._id, self._numbers = uuid4().hex, count()
-        self._lock = threading.RLock()  # as the one of a LocalEngine
-        self._waiting: deque[_Row] = deque()
-        self._groups: set[_Group] = set()
-        self._to_stop: list[RowId] = []
-        self._ready: dict[str, ModelInfo] = {}  # by the worker's address
-        self._said: set[str] = set()
-        self._telling = threading.Lock()  # workers that the model is needed, or not any more
+        self._entry, self._options, self._id = entry, options, uuid4().hex
+        self._waiting: deque[_Call] = deque()
+        self._sent: set[_Call] = set()
+        self._called = asyncio.Event()  # that something waits
+        self._hurry = asyncio.Event()  # that somebody has cancelled something, or closed the engine
+        self._places: dict[str, Deployed] = {}  # by the worker's address
+        self._info: ModelInfo | None = None
         self._is_closed = False
-        self._work: Work = "idle"
-        self._watchers = Watchers()
-        self._sending = Chore(self._send, "jupyter-llm-cluster-send")
-        self._looking = Chore(self._look_after, "jupyter-llm-cluster-look")
-        self._stopping = Chore(self._stop, "jupyter-llm-cluster-stop")
-        self._staying = Chore(self._stay, "jupyter-llm-cluster-stay")
         with showing(show) as tell:
-            self._open(tell)
-        self._info = replace(next(iter(self._ready.values())), path=entry.path, host=host)
-        self._staying.ask()
 
-    def _open(self, tell: ShowProgress) -> None:
-        def on_progress(share: float) -> bool:
-            tell(Step("Looking which model it is", share))
-            return True
+            def on_progress(share: float) -> bool:
+                tell(Step("Looking which model it is", share))
+                return True
 
-        self._plugin = ModelPlugin(self._entry, self._options, on_progress)
-        self._name = self._plugin.name
-        atexit.register(self.close)  # or the workers would have it for some minutes more
-        try:
-            while not self._ready:
-                places = self._look()
-                tell(self._step(places))
-                if not any(place.wanted for place in places):
-                    time.sleep(TICK_S / 5)
-        except BaseException:
-            self.close()
-            raise
+            self._plugin = ModelPlugin(entry, options, on_progress)
+            self._name = self._plugin.name
+            self._life = asyncio.run_coroutine_threadsafe(self._live(), client.loop.asyncio_loop)
+            atexit.register(self.close)  # or the workers would have it for some minutes more
+            try:
+                first = self._put("tokenize_texts", [])  # done as soon as somebody can answer
+                while not wait([first.feed.future], TICK_S / 5).done:
+                    tell(self._step())
+                first.feed.future.result()
+            except BaseException:
+                self.close()
+                raise
 
-    def _step(self, places: Sequence[Deployed]) -> Step:
+    def _step(self) -> Step:
         """How far the model is on the workers, in words."""
+        places = list(self._places.values())
         if not places:
             return Step("Waiting for a worker of the cluster")
         name, where = self._entry.name, count_of(len(places), "worker")
@@ -172,18 +133,14 @@ class ClusterEngine:
         share = sum(place.share for place in places) / len(places)
         return Step(f"{what}: {share:.0%}", share)
 
-    # -- what an engine is asked -----------------------------------------------------------------
+    # -- what it is asked --------------------------------------------------------------------------
 
     @property
     def info(self) -> ModelInfo:
         """What is known of the model, as one worker has it."""
-        num_ahead = 2 * _GROUP * _ROOM * len(self._ready)
-        return replace(self._info, num_at_once=max(_LEAST_AHEAD, num_ahead))
-
-    @property
-    def work(self) -> Work:
-        """What it does, known at once."""
-        return self._work
+        num_ahead = max(_LEAST_AHEAD, 2 * _GROUP * _ROOM * len(self._places))
+        known = cast("ModelInfo", self._info)
+        return replace(known, path=self._entry.path, host=self._host, num_at_once=num_ahead)
 
     @property
     def is_closed(self) -> bool:
@@ -195,316 +152,226 @@ class ClusterEngine:
         is_it = self._client is client and self._entry.path == entry.path
         return is_it and self._options == options and not self.is_closed
 
-    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever `work` is another one, or the engine has closed; end that again."""
-        return self._watchers.add(callback)
-
     def submit(self, request: Request) -> Stream:
         """Queue a request; its errors are raised by the stream."""
-        row = _Row((self._id, next(self._numbers)), request, self._info.name)
-        with self._lock:
-            self._check_open()
-            self._waiting.append(row)
-        self._sending.ask()
-        self._looking.ask()
-        self._note_work()
-        return Stream(row.feed, partial(self._cancel, row), row.snapshot, row.progress)
+        call, progress = self._put("submit", request), partial(Progress, state="waiting")
+        return Stream(call.feed, partial(self._cancel, call), self._cancelled, progress)
 
-    def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
-        """The text the model will read."""
-        return cast("str", self._ask("format", prompt, think=think))
-
-    def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """The tokens the model will read for a prompt."""
-        return cast("tuple[int, ...]", self._ask("tokenize", prompt))
-
-    def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
+    def count_tokens(self, prompt: Prompt) -> int:
         """How many tokens the model will read for a prompt."""
-        return cast("int", self._ask("count_tokens", prompt, think=think))
+        return cast("int", self._ask("count_tokens", prompt)[0])
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """The tokens of plain texts."""
-        return cast("list[tuple[int, ...]]", self._ask("tokenize_texts", list(texts)))
-
-    def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
-        """Read nothing ahead: nobody knows which worker a request comes to."""
-        self._check_open()
-
-    def hold_background(self, *, is_held: bool) -> None:  # noqa: ARG002
-        """Read nothing in the background in any case."""
-        self._check_open()
-
-    def forget(self) -> None:
-        """Forget all that was read."""
-        self._check_open()
-        self._run(worker.tell, self._name, "forget")
-
-    def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
-        """How likely each continuation is after a prompt."""
-        return cast("list[Score]", self._ask("score", prompt, list(continuations)))
+        return cast("list[tuple[int, ...]]", self._ask("tokenize_texts", list(texts))[0])
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """A vector of length one for each text; each worker reads some of them."""
         import numpy as np
 
         starts = range(0, len(texts) or 1, _NUM_EMBEDDED)
-        calls = [(list(texts[start : start + _NUM_EMBEDDED]),) for start in starts]
-        return np.concatenate(self._ask_all("embed", calls))
-
-    def status(self) -> EngineStatus:
-        """What a worker's engine does at this moment, and how much all have to do."""
-        status: EngineStatus = self._ask("status")
-        num_running = sum(len(group.rows) for group in list(self._groups))
-        num_waiting = sum(not row.is_cancelled for row in list(self._waiting))
-        return replace(status, num_running=num_running, num_waiting=num_waiting)
+        parts = [list(texts[start : start + _NUM_EMBEDDED]) for start in starts]
+        return np.concatenate(self._ask("embed", *parts))
 
     def close(self) -> None:
         """Cancel everything and free the model where nobody else needs it. May be called twice."""
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
-        self._end_all(EngineClosedError(_UNLOADED))
-        for chore in (self._sending, self._looking, self._stopping, self._staying):
-            chore.close()
+        self._is_closed = True
         atexit.unregister(self.close)
-        if self._client.status == "running":  # or nobody would answer
-            with suppress(EngineClosedError), self._telling:
-                self._run(worker.leave, self._name, self._id)
-        self._watchers.tell()
+        self._client.loop.add_callback(self._end, EngineClosedError(_UNLOADED))
+        wait([self._life], _CLOSE_S)
 
-    # -- how it comes about ------------------------------------------------------------------------
+    def _ask(self, method: str, *values: Any) -> list[Any]:
+        """What comes of a method of the model's engine for each of some values."""
+        check_may_wait()
+        calls = [self._put(method, value) for value in values]
+        try:
+            return [call.feed.future.result() for call in calls]
+        except KeyboardInterrupt:
+            for call in calls:
+                self._cancel(call)
+            raise PromptInterrupted from None
 
-    def _check_open(self) -> None:
-        if self.is_closed:
+    # -- from any thread to the client's loop ------------------------------------------------------
+
+    def _put(self, method: str, value: Any) -> _Call:
+        call = _Call(method, value)
+        self._waiting.append(call)
+        if self.is_closed:  # asked last: whoever closes it ends what waits by then
             raise EngineClosedError(_UNLOADED)
+        if not self._called.is_set():
+            self._client.loop.add_callback(self._called.set)
+        return call
 
-    def _run(self, function: Callable[..., Any], *values: Any, **more: Any) -> dict[str, Any]:
-        """Call a function on all workers, or some, beside their tasks."""
-        with _reached():
-            found: dict[str, Any] = self._client.run(function, *values, on_error="return", **more)
-        return found
+    def _cancel(self, call: _Call) -> None:
+        call.is_cancelled = True
+        self._client.loop.add_callback(self._let_go, call)
 
-    def _look(self) -> list[Deployed]:
-        """Look how far the workers are, and send what they want next.
+    def _let_go(self, call: _Call) -> None:
+        if call in self._sent:
+            self._hurry_up()
+        else:
+            self._settle(call, self._cancelled())
 
-        Raises what `__init__` does.
-        """
-        groups = list(self._groups)
-        with self._telling:
-            self._check_open()  # or the model would stay
-            sent = self._name, self._id, pickle.dumps(self._plugin)
-            found = self._run(worker.look, __version__, *sent)
-        for group in groups:
-            if group.address not in found and group.task is not None:  # that worker has died
-                self._end(group, None)
-                with _reached():
-                    self._client.cancel(group.task)
-        troubles = {at: self._trouble(one) for at, one in found.items()}
-        errors = {at: error for at, error in troubles.items() if error is not None}
-        places = {at: found[at] for at in found.keys() - errors if isinstance(found[at], Deployed)}
-        with self._lock:
-            self._ready = {at: one.info for at, one in places.items() if one.info is not None}
-        for address, error in errors.items():
-            if not places:
-                raise error
-            if (said := f"The worker {address} is not used: {error}") not in self._said:
-                self._said.add(said)
-                logger.warning("%s", said)
-        wanted: dict[tuple[int, int], dict[str, str]] = {}
-        for address, place in places.items():
-            if place.wanted is not None:
-                wanted.setdefault(place.wanted, {}).setdefault(place.store, address)
-        for (number, offset), stores in wanted.items():
-            path = self._plugin.paths[number]
-            try:
-                with open_regular(path) as file:
-                    file.seek(offset)
-                    piece = number, offset, file.read(_PIECE)
-            except OSError as error:
-                raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
-            self._run(worker.tell, self._name, "receive", *piece, workers=list(stores.values()))
-        return list(places.values())
+    def _cancelled(self) -> Completion:
+        name = self._entry.name
+        return Completion(text="", finish_reason="cancelled", usage=Usage(), model=name)
 
-    def _trouble(self, found: object) -> JupyterLLMError | None:
-        """Why a worker is of no use; None where it is, or has only gone."""
+    def _hurry_up(self) -> None:
+        """Let all workers be looked at now."""
+        self._hurry.set()
+        self._hurry = asyncio.Event()
+
+    # -- on the client's loop ----------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        """Use all workers there are, until the engine is closed."""
+        using: dict[str, asyncio.Task[None]] = {}
+        try:
+            while not self._is_closed:
+                there = await self._client.nthreads()
+                for address in using.keys() - there.keys():  # which have died
+                    using.pop(address).cancel()
+                for address in there.keys() - using.keys():
+                    using[address] = asyncio.create_task(self._use(address))
+                await self._rest(_LOOK_S)
+        except Exception as failure:  # noqa: BLE001  whatever a client raises without its cluster
+            said = str(failure).partition("\n")[0].removesuffix(".") or type(failure).__name__
+            self._end(EngineClosedError(f"The cluster cannot be reached any more: {said}."))
+        finally:
+            self._end(EngineClosedError(_UNLOADED))
+            if using:
+                await asyncio.wait(using.values())
+
+    async def _use(self, address: str) -> None:
+        """Have the model on a worker, and let it answer, until it has died or nobody needs it."""
+        place = self._places[address] = Deployed()
+        answering: list[asyncio.Task[None]] = []
+        try:
+            while not self._is_closed:
+                before, piece = place, None
+                try:
+                    piece = self._piece(place)
+                    place = await self._look(address, piece)
+                except JupyterLLMError as error:
+                    place = Deployed(error=error)
+                self._places[address] = place
+                if place.error and all(one.error for one in self._places.values()):
+                    self._end(place.error)
+                elif place.error and str(place.error) != str(before.error):
+                    logger.warning("The worker %s is not used: %s", address, place.error)
+                if place.info is None:
+                    while answering:
+                        answering.pop().cancel()
+                elif not answering:
+                    answering = [asyncio.create_task(self._answer(address)) for _ in range(_ROOM)]
+                if piece is None:
+                    is_calm = place.error or (place.info and not self._sent)
+                    await self._rest(_REST_S if is_calm else _LOOK_S)
+        finally:
+            del self._places[address]
+            for one in answering:
+                one.cancel()
+        await self._run(address, worker.leave, self._name, self._id)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), seconds)
+
+    async def _run(self, address: str, function: Any, *values: Any) -> Any:
+        """What comes of a function on a worker, beside its tasks; its error where it fails."""
+        try:
+            return (await self._client.run(function, *values, workers=[address]))[address]
+        except Exception as error:  # noqa: BLE001  of whatever kind
+            return error
+
+    async def _look(self, address: str, piece: tuple[int, int, bytes] | None) -> Deployed:
+        """Tell a worker what was cancelled, send it a piece of a file, and see how far it is."""
+        stopped = [call.id for call in self._sent if call.is_cancelled]
+        asked = pickle.dumps((self._plugin, self._id, stopped, piece))
+        found = await self._run(address, worker.look, __version__, asked)
         if found is None or type(found) is Exception:  # as dask says that it cannot be read there
             install = f"Install jupyter-llm=={__version__} where the workers run."
-            return OptionError(f"It has no jupyter_llm {__version__}. {install}")
-        if not isinstance(found, Deployed) or found.info is None:
-            return found.error if isinstance(found, Deployed) else None
-        n_ctx = self._plugin.n_ctx = self._plugin.n_ctx or found.info.n_ctx  # as the first one has
-        if found.info.n_ctx == n_ctx:
-            return None
-        return OptionError(f"It has n_ctx={found.info.n_ctx}, others {n_ctx}. Say n_ctx=… for all.")
-
-    def _look_after(self) -> tuple[float, bool]:
-        """Keep what is known of the workers up to date while there is something to do."""
-        try:
-            places = self._look()
-        except JupyterLLMError as error:
-            self._end_all(error)
-            return 0.0, False
-        self._sending.ask()
-        is_sending = any(place.wanted is not None for place in places)
-        return 0.0 if is_sending else _LOOK_S, bool(self._groups or self._waiting)
-
-    def _stay(self) -> tuple[float, bool]:
-        """Let the workers know that somebody needs the model still."""
-        self._looking.ask()
-        return _REST_S, not self.is_closed
-
-    def _send(self) -> tuple[float, bool]:
-        while (group := self._next_group()) is not None:
-            rows = [(row.id, row.request) for row in group.rows]
-            try:
-                group.task = self._task("answer", (rows,), {}, [group.address])
-                group.task.add_done_callback(partial(self._take, group))
-            except EngineClosedError as error:
-                self._end(group, [error] * len(rows))
-        self._note_work()
-        return _GATHER_S, False
-
-    def _next_group(self) -> _Group | None:
-        """The next requests for the worker that has the fewest, if one has room."""
-        with self._lock:
-            while self._waiting and self._waiting[0].is_cancelled:
-                self._waiting.popleft()
-            load = dict.fromkeys(self._ready, 0)
-            for group in self._groups:
-                if group.address in load:
-                    load[group.address] += 1
-            free = [address for address, number in load.items() if number < _ROOM]
-            if not free or not self._waiting:
-                return None
-            size = min(_GROUP, math.ceil(len(self._waiting) / len(free)))
-            group = _Group(self._taken(size), min(free, key=lambda address: load[address]))
-            self._groups.add(group)
-            return group
-
-    def _taken(self, size: int) -> list[_Row]:
-        """So many of the rows that wait, which do so no more, without the cancelled ones."""
-        taken = [self._waiting.popleft() for _ in range(size)]
-        rows = [row for row in taken if not row.is_cancelled]
-        for row in rows:
-            row.is_sent = True
-        return rows
-
-    def _task(
-        self, method: str, values: Sequence[Any], more: dict[str, Any], addresses: list[str]
-    ) -> Any:
-        """Let a worker do something; any other does it, too, if that one has gone, but no rows."""
-        with _reached():
-            return self._client.submit(
-                worker.ask,
-                *(self._name, method, pickle.dumps((values, more))),
-                workers=addresses or None,
-                allow_other_workers=bool(addresses) and method != "answer",
-                pure=False,
-            )
-
-    def _take(self, group: _Group, task: Any) -> None:
-        """Hand out what came of a group; called on a thread of dask's."""
-        try:
-            outcomes = self._outcome(task)
-        except JupyterLLMError as error:
-            outcomes = [error] * len(group.rows)
-        self._end(group, outcomes)
-        self._sending.ask()  # which notes what is left
-
-    def _end(self, group: _Group, outcomes: list[Completion | JupyterLLMError] | None) -> None:
-        """End the rows of a group; where there was no model for it they wait again."""
-        with self._lock:
-            if group not in self._groups:  # all was ended before
-                return
-            self._groups.discard(group)
-            if outcomes is None:
-                self._ready.pop(group.address, None)  # until somebody looks again
-                left = [row for row in group.rows if not row.is_cancelled]
-                for row in left:
-                    row.is_sent = False
-                self._waiting.extendleft(reversed(left))
-                group.rows = [row for row in group.rows if row.is_cancelled]
-                outcomes = [row.snapshot() for row in group.rows]
-        for row, outcome in zip(group.rows, outcomes, strict=True):
-            row.end(outcome)
-
-    def _end_all(self, error: JupyterLLMError) -> None:
-        with self._lock:
-            self._groups.add(_Group(self._taken(len(self._waiting))))
-            groups = list(self._groups)
-        for group in groups:
-            self._end(group, [error] * len(group.rows))
-        self._note_work()
-
-    def _cancel(self, row: _Row) -> None:
-        with self._lock:
-            row.is_cancelled = True
-            if row.is_sent:
-                self._to_stop.append(row.id)
-        if row.is_sent:
-            self._stopping.ask()
-        else:
-            row.feed.finish(row.snapshot())
-            self._sending.ask()  # which notes what is left
-
-    def _stop(self) -> tuple[float, bool]:
-        with self._lock:
-            rows, self._to_stop = self._to_stop, []
-        with suppress(EngineClosedError):
-            self._run(worker.tell, self._name, "stop", rows)
-        return 0.0, False
-
-    def _outcome(self, task: Any) -> Any:
-        """What came of a task; None where there was no model for it."""
-        if task.cancelled():
-            raise EngineClosedError(_UNLOADED)
-        try:
-            data = task.result()
-            outcome = None if data is None else pickle.loads(data)  # noqa: S301  as dask's own
-        except (Exception, CancelledError) as error:  # noqa: BLE001  of whatever kind
-            said = str(error).partition(". ")[0]
-            raise EngineError(f"The cluster has given a task up: {said}.") from None
-        if isinstance(outcome, JupyterLLMError):
-            raise outcome
-        return outcome
-
-    def _ask(self, method: str, *values: Any, **more: Any) -> Any:
-        """What comes of a method of the model's engine, on any worker."""
-        return self._ask_all(method, [values], **more)[0]
-
-    def _ask_all(self, method: str, calls: Sequence[tuple[Any, ...]], **more: Any) -> list[Any]:
-        """What comes of several calls, made at once."""
-        check_may_wait()
-        found: list[Any] = [None] * len(calls)
-        tasks: dict[int, Any] = {}
-        try:
-            while left := [number for number, one in enumerate(found) if one is None]:
-                self._check_open()
-                addresses = list(self._ready)
-                tasks = {n: self._task(method, calls[n], more, addresses) for n in left}
-                for number, task in tasks.items():
-                    found[number] = self._outcome(task)
-                if any(one is None for one in found):  # where it came to there is no model (yet)
-                    self._look()
-                    time.sleep(TICK_S)
-        except KeyboardInterrupt:
-            self._client.cancel(list(tasks.values()))
-            raise PromptInterrupted from None
+            raise OptionError(f"It has no jupyter_llm {__version__}. {install}")
+        if not isinstance(found, Deployed):  # it has died
+            return Deployed()
+        if found.error is not None:
+            raise found.error
+        if found.info is not None:
+            self._info = self._info or found.info
+            n_ctx = self._plugin.n_ctx = self._info.n_ctx  # as the first one has
+            if found.info.n_ctx != n_ctx:
+                said = f"It has n_ctx={found.info.n_ctx}, others {n_ctx}. Say n_ctx=… for all."
+                raise OptionError(said)
         return found
 
-    def _note_work(self) -> None:
-        work: Work = "writing" if self._groups else "reading" if self._waiting else "idle"
-        if work != self._work:
-            self._work = work
-            self._watchers.tell()
+    def _piece(self, place: Deployed) -> tuple[int, int, bytes] | None:
+        """The piece of a file that a worker wants; of those with one store the first one has it."""
+        wanting = (one for one in self._places.values() if one.wanted and one.store == place.store)
+        if place.wanted is None or place is not next(wanting):
+            return None
+        number, offset = place.wanted
+        path = self._plugin.paths[number]
+        try:
+            with open_regular(path) as file:
+                file.seek(offset)
+                return number, offset, file.read(_PIECE)
+        except OSError as error:
+            raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
 
+    async def _answer(self, address: str) -> None:
+        """Let a worker answer one group of calls after another."""
+        while True:
+            await self._called.wait()
+            await asyncio.sleep(_GATHER_S)
+            share = math.ceil(len(self._waiting) / len(self._places) / _ROOM)
+            taken = [self._waiting.popleft() for _ in range(min(_GROUP, share))]
+            self._called.clear()
+            if self._waiting:  # looked at last: another thread may put something in just now
+                self._called.set()
+            if calls := [call for call in taken if not call.feed.future.done()]:
+                await self._answer_together(address, calls)
 
-@contextmanager
-def _reached() -> Iterator[None]:
-    """Let whatever a client raises without its cluster be one exception."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        said = str(error).partition("\n")[0].removesuffix(".") or type(error).__name__
-        raise EngineClosedError(f"The cluster cannot be reached any more: {said}.") from None
+    async def _answer_together(self, address: str, calls: list[_Call]) -> None:
+        """Let a worker answer calls; where it dies, or has no model any more, they wait again."""
+        self._sent.update(calls)
+        outcomes: Sequence[Any] = ()
+        try:
+            asked = pickle.dumps([(call.id, call.method, call.value) for call in calls])
+            values = worker.answer, self._name, asked
+            if data := await self._client.submit(*values, workers=[address], pure=False):
+                outcomes = pickle.loads(data)  # noqa: S301  as all that dask sends
+            else:
+                self._hurry_up()
+                await asyncio.sleep(_LOOK_S)
+        except CancelledError:  # of the task alone: the client has restarted its workers
+            pass
+        except Exception as error:  # noqa: BLE001  of whatever kind
+            said = str(error).partition(". ")[0]
+            outcomes = [EngineError(f"The cluster has given a task up: {said}.")] * len(calls)
+        finally:
+            self._sent.difference_update(calls)
+            for call, outcome in zip(calls, outcomes, strict=False):
+                self._settle(call, outcome)
+            for call in () if outcomes else reversed(calls):
+                call.num_lost += 1
+                if call.is_cancelled or call.num_lost > _MOST_LOST:
+                    said = f"{call.num_lost} workers that were to answer this have lost the model."
+                    self._settle(call, EngineError(said))
+                else:
+                    self._waiting.appendleft(call)
+            self._called.set()
+
+    def _settle(self, call: _Call, outcome: Any) -> None:
+        if not isinstance(outcome, JupyterLLMError):
+            call.feed.finish(outcome)
+        elif call.is_cancelled:
+            call.feed.finish(self._cancelled())
+        else:
+            call.feed.fail(outcome)
+
+    def _end(self, error: JupyterLLMError) -> None:
+        """Close, and say why to all who wait."""
+        self._is_closed = True
+        for call in (*self._sent, *self._waiting):
+            self._settle(call, error)
+        self._hurry_up()

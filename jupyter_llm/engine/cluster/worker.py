@@ -14,8 +14,8 @@ import pickle
 import platform
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +25,11 @@ from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 from distributed.comm.addressing import get_address_host, parse_address
 
 from jupyter_llm._version import __version__
+from jupyter_llm.common.bars import TICK_S
 from jupyter_llm.common.files import open_to_fill
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.workers import start_worker
+from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import (
     EngineClosedError,
     EngineError,
@@ -40,20 +42,13 @@ from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.models.inspect import inspect, parts_of
 
 if TYPE_CHECKING:
-    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.engine.local.engine import LocalEngine
     from jupyter_llm.engine.options import EngineOptions
-    from jupyter_llm.engine.request import Request
-    from jupyter_llm.engine.stream import Stream
     from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
 
-RowId = tuple[str, int]
-"""What a request goes by on its way: the engine it was asked of, and its number there."""
-
-_MOST_STOPPED = 100_000  # requests that may be on their way still
 _ALONE_S = 300.0  # before the model of a user goes who does not look any more
 
 
@@ -65,7 +60,7 @@ class Deployed:
     sent to where `store` names; workers with one store need it once.
     """
 
-    store: str
+    store: str = ""
     share: float = 0.0
     info: ModelInfo | None = None
     error: JupyterLLMError | None = None
@@ -96,10 +91,9 @@ class ModelPlugin(WorkerPlugin):
         scratch = Path(worker.local_directory).parent  # that all workers of a machine have
         self._store = scratch / "jupyter_llm" / self._hashes[0]
         self.users: dict[str, object] = {}  # who looks at it, and the timers that end that
-        self._streams: dict[RowId, Stream] = {}
-        self._stopped: dict[RowId, None] = {}  # as a set that knows what came first
-        self.loaded: Future[LocalEngine] = Future()
-        self._is_over = self._was_damaged = False
+        self._streams: dict[str, Stream] = {}
+        self._error: JupyterLLMError | None = None
+        self._is_over = False
         self._begin()
 
     async def teardown(self, worker: Worker) -> None:
@@ -107,45 +101,36 @@ class ModelPlugin(WorkerPlugin):
         for timer in self.users.values():
             worker.loop.remove_timeout(timer)
         self._is_over = True
-        self._fail(EngineClosedError("The model was unloaded from the cluster."))
-        if self.loaded.exception() is None:
+        if self.engine is not None:
             with suppress(RuntimeError):  # where the process ends engines close by themselves
-                await asyncio.to_thread(self.loaded.result().close)
+                await asyncio.to_thread(self.engine.close)
 
     def _begin(self) -> None:
+        self.engine: LocalEngine | None = None
         self._share, self._is_wanting = 0.0, False
         start_worker(self._load, "jupyter-llm-cluster")
 
-    def _fail(self, error: JupyterLLMError) -> None:
-        with suppress(InvalidStateError):
-            self.loaded.set_exception(error)
+    def look(self, user: str, stopped: Sequence[str]) -> Deployed:
+        """How far it is, known at once; what a user has `stopped` is cancelled.
 
-    def note(self, user: str) -> None:
-        """Stay for somebody, as long as that is done again in time."""
+        The model stays for somebody as long as he looks again in time.
+        """
         loop = self._worker.loop
         if user in self.users:
             loop.remove_timeout(self.users[user])
         self.users[user] = loop.call_later(_ALONE_S, leave, self.name, user, self._worker)
-
-    @property
-    def deployed(self) -> Deployed:
-        """How far it is, known at once."""
-        known = Deployed(store=f"{platform.node()}:{self._store}", share=self._share)
-        if self.loaded.done() and isinstance(error := self.loaded.exception(), JupyterLLMError):
-            return replace(known, error=error)
-        if self.loaded.done() and not self.loaded.result().is_closed:
-            return replace(known, info=self.loaded.result().info)
-        if self._is_wanting:
-            sizes = [_size(self._store / path.name) for path in self.paths]
-            for number, (size, whole) in enumerate(zip(sizes, self._sizes, strict=True)):
-                if size < whole:
-                    share = sum(sizes) / sum(self._sizes)
-                    return replace(known, share=share, wanted=(number, size))
-        if is_gone := self.loaded.done():  # the engine has failed, and said so
-            self.loaded = Future()
-        if is_gone or self._is_wanting:  # which has come
+        for call in stopped:
+            if (stream := self._streams.get(call)) is not None:
+                stream.cancel()
+        if self.engine is not None and self.engine.is_closed:  # it has failed, and said so
             self._begin()
-        return known
+        return Deployed(
+            store=f"{platform.node()}:{self._store}",
+            share=self._share,
+            info=None if self.engine is None else self.engine.info,
+            error=self._error,
+            wanted=self._missing() if self._is_wanting else None,
+        )
 
     def receive(self, number: int, offset: int, data: bytes) -> None:
         """Take a piece of a file, unless somebody else has brought it."""
@@ -157,80 +142,74 @@ class ModelPlugin(WorkerPlugin):
                     file.write(data)
         except OSError as error:
             where = f"{path} on {platform.node()} cannot be written: {error.strerror}."
-            self._fail(ModelFileError(path, where))
+            self._error = ModelFileError(path, where)
 
-    def answer(self, rows: Sequence[tuple[RowId, Request]]) -> list[Completion | JupyterLLMError]:
-        """Answer requests together; raises `EngineClosedError` where the model has gone."""
-        engine, streams = self.loaded.result(), []
+    def answer(self, calls: Sequence[tuple[str, str, Any]]) -> list[Any]:
+        """What comes of calls of the engine's methods, together.
+
+        Raises `EngineClosedError` where the model has gone.
+        """
+        if (engine := self.engine) is None:
+            raise EngineClosedError
         try:
-            for row, request in rows:
-                streams.append(engine.submit(request))
-                self._streams[row] = streams[-1]
-                if row in self._stopped:
-                    streams[-1].cancel()
-            return [_outcome(stream) for stream in streams]
+            found = [_tried(getattr(engine, method), value) for _, method, value in calls]
+            for (call, *_), one in zip(calls, found, strict=True):
+                if isinstance(one, Stream):
+                    self._streams[call] = one
+            return [_tried(one.future.result) if isinstance(one, Stream) else one for one in found]
         finally:
-            for row, _ in rows:
-                self._streams.pop(row, None)
-                self._stopped.pop(row, None)
-
-    def stop(self, rows: Sequence[RowId]) -> None:
-        """Cancel requests, also those that come later."""
-        for row in rows:
-            self._stopped[row] = None
-            if (stream := self._streams.get(row)) is not None:
-                stream.cancel()
-        while len(self._stopped) > _MOST_STOPPED:
-            del self._stopped[next(iter(self._stopped))]
-
-    def forget(self) -> None:
-        """Let the model forget what it has read, if it is there."""
-        if self.deployed.info is not None:
-            self.loaded.result().forget()
+            for call, *_ in calls:
+                self._streams.pop(call, None)
 
     def _load(self) -> None:
         from jupyter_llm.engine.local.engine import LocalEngine
 
-        def on_progress(share: float) -> None:
-            self._share = share
-            if self._is_over:
-                raise EngineClosedError
-
         try:
-            if (path := self._find()) is None:
-                self._is_wanting = True
-                return
+            path = self._found()
             entry, options = replace(self._entry, path=path), self._checked(path)
-            engine = LocalEngine(entry, options, on_progress=on_progress)
+            self.engine = LocalEngine(entry, options, on_progress=self._note)
         except JupyterLLMError as error:
-            self._fail(error)
+            self._error = error
         except Exception as bug:
             logger.exception("Loading %s on a worker failed", self._entry.name)
-            self._fail(EngineError(f"Loading {self._entry.name} on a worker failed: {bug}."))
-        else:
-            try:
-                self.loaded.set_result(engine)
-            except InvalidStateError:  # it is not wanted any more
-                engine.close()
+            self._error = EngineError(f"Loading {self._entry.name} on a worker failed: {bug}.")
+        if self._is_over and self.engine is not None:
+            self.engine.close()
 
-    def _find(self) -> Path | None:
+    def _note(self, share: float) -> Any:
+        self._share = share
+        if self._is_over:
+            raise EngineClosedError("The model was unloaded from the cluster.")
+        return True  # to go on
+
+    def _found(self) -> Path:
         """Where the model is on this machine: at the path it has elsewhere, or where it is sent."""
-        for folder in (self._entry.path.parent, self._store):
-            paths = [folder / path.name for path in self.paths]
-            sizes = [_size(path) for path in paths]
-            if any(size < whole for size, whole in zip(sizes, self._sizes, strict=True)):
-                continue
-            if sizes == self._sizes and self._hashes == [
-                file_sha256(path, on_progress=lambda _share: not self._is_over) for path in paths
-            ]:
-                return paths[0]
-            if folder == self._store:
-                for path in paths:
-                    path.unlink(missing_ok=True)
-                if self._was_damaged:  # else it is sent anew
-                    what = f"{self._entry.name} has come to {platform.node()} damaged, twice"
-                    raise ModelFileError(paths[0], f"{what}. Has the file changed meanwhile?")
-                self._was_damaged = True
+        if self._is_whole(self.paths):
+            return self.paths[0]
+        sent = [self._store / path.name for path in self.paths]
+        for _ in range(2):
+            self._is_wanting = True
+            while self._missing() is not None:
+                self._note(sum(map(_size, sent)) / sum(self._sizes))
+                time.sleep(TICK_S / 5)
+            self._is_wanting = False
+            if self._is_whole(sent):
+                return sent[0]
+            for path in sent:
+                path.unlink(missing_ok=True)
+        what = f"{self._entry.name} has come to {platform.node()} damaged, twice"
+        raise ModelFileError(sent[0], f"{what}. Has the file changed meanwhile?")
+
+    def _is_whole(self, paths: Sequence[Path]) -> bool:
+        return [*map(_size, paths)] == self._sizes and self._hashes == [
+            file_sha256(path, on_progress=self._note) for path in paths
+        ]
+
+    def _missing(self) -> tuple[int, int] | None:
+        """The file that is to be sent next, by its number, and from which byte on."""
+        for number, (path, whole) in enumerate(zip(self.paths, self._sizes, strict=True)):
+            if (size := _size(self._store / path.name)) < whole:
+                return number, size
         return None
 
     def _checked(self, path: Path) -> EngineOptions:
@@ -265,10 +244,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _outcome(stream: Stream) -> Completion | JupyterLLMError:
-    error = stream.future.exception()
-    is_its_own = isinstance(error, JupyterLLMError) and not isinstance(error, EngineClosedError)
-    return error if is_its_own else stream.future.result()  # type: ignore[return-value]
+def _tried(function: Callable[..., Any], *values: Any) -> Any:
+    """What comes of a call, or the error that is its own."""
+    try:
+        return function(*values)
+    except EngineClosedError:
+        raise
+    except JupyterLLMError as error:
+        return error
 
 
 def check_client(client: object) -> str:
@@ -277,8 +260,9 @@ def check_client(client: object) -> str:
     Refuses what is no client, or one that cannot be waited for.
     """
     if not isinstance(client, Client):
-        kind = type(client).__name__
-        raise OptionError(f"client= is a Client of dask.distributed, not a {kind}.")
+        raise OptionError(
+            f"client= is a Client of dask.distributed, not a {type(client).__name__}."
+        )
     if client.asynchronous:
         raise OptionError("client= is a Client that was not made with asynchronous=True.")
     if client.status != "running":
@@ -290,20 +274,20 @@ def check_client(client: object) -> str:
 
 
 # What a client calls on workers, by `Client.run` or as a task. Values go along as bytes: dask would
-# look for its own keys in texts.
+# look for its own keys in texts, and another version of us could not read them.
 
 
-async def look(
-    version: str, name: str, user: str, plugin: bytes, dask_worker: Worker
-) -> Deployed | None:
+async def look(version: str, asked: bytes, dask_worker: Worker) -> Deployed | None:
     """How far a worker is with a model that somebody needs; None with another version of us."""
     if version != __version__:
         return None
-    if name not in dask_worker.plugins:
-        await dask_worker.plugin_add(plugin, name)
-    found = cast("ModelPlugin", dask_worker.plugins[name])
-    found.note(user)
-    return found.deployed
+    plugin, user, stopped, piece = pickle.loads(asked)  # noqa: S301  as all that dask sends
+    if plugin.name not in dask_worker.plugins:
+        await dask_worker.plugin_add(plugin, plugin.name)
+    found = cast("ModelPlugin", dask_worker.plugins[plugin.name])
+    if piece is not None:
+        await asyncio.to_thread(found.receive, *piece)
+    return found.look(user, stopped)
 
 
 async def leave(name: str, user: str, dask_worker: Worker) -> None:
@@ -313,23 +297,12 @@ async def leave(name: str, user: str, dask_worker: Worker) -> None:
         await dask_worker.plugin_remove(name=name)
 
 
-async def tell(name: str, method: str, *values: Any, dask_worker: Worker) -> None:
-    """Call the plugin of a model, if there is one."""
-    if (plugin := dask_worker.plugins.get(name)) is not None:
-        await asyncio.to_thread(getattr(plugin, method), *values)
-
-
-def ask(name: str, method: str, values: bytes) -> bytes | None:
-    """What comes of `answer`, or of a method of the engine, as a task; None without a model."""
+def answer(name: str, calls: bytes) -> bytes | None:
+    """What comes of calls of a model's engine, as a task; None without a model."""
     plugin = get_worker().plugins.get(name)
     secede()
-    if not isinstance(plugin, ModelPlugin):
-        return None
     try:
-        owner = plugin if method == "answer" else plugin.loaded.result()
-        those, more = pickle.loads(values)  # noqa: S301  as all that dask sends
-        return pickle.dumps(getattr(owner, method)(*those, **more))
+        found = plugin.answer(pickle.loads(calls)) if isinstance(plugin, ModelPlugin) else None  # noqa: S301
     except EngineClosedError:
         return None
-    except JupyterLLMError as error:
-        return None if plugin.deployed.info is None else pickle.dumps(error)
+    return None if found is None else pickle.dumps(found)

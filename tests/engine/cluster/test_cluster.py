@@ -22,8 +22,10 @@ from support.clusters import (
     RowLog,
     break_models,
     computed,
+    find_answers,
     hide_package,
     kill_one,
+    lose_answers,
     pass_for_forgotten,
     plugins_of,
     registered,
@@ -49,6 +51,8 @@ from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import (
     ContextOverflowError,
     EngineClosedError,
+    EngineError,
+    MissingLibraryError,
     ModelFileError,
     NotAllowedError,
     NotEnoughMemoryError,
@@ -99,9 +103,18 @@ def asked(text: str, **sampling: Any) -> Request:
     return Request(prompt=(Message("user", text),), params=params)
 
 
+def look(engine: ClusterEngine) -> None:
+    """Let it look at its workers at once, as where something is cancelled."""
+    engine._client.loop.add_callback(engine._hurry_up)
+
+
 def is_ready(engine: ClusterEngine, count: int) -> bool:
-    engine._look()
-    return len(engine._ready) == count
+    return len(ready(engine)) == count
+
+
+def ready(engine: ClusterEngine) -> list[str]:
+    """The workers that answer."""
+    return [address for address, place in list(engine._places.items()) if place.info]
 
 
 def test_a_map_gives_what_one_model_gives_in_order_on_all_workers(
@@ -127,17 +140,11 @@ def test_what_is_known_of_a_model_comes_from_a_worker(client: Client, tiny_gguf:
         prompt = (Message("user", "Hello"),)
         assert engine.info.path == tiny_gguf
         assert engine.info.num_at_once >= 256
-        assert engine.format(prompt) == local.format(prompt)
-        assert engine.tokenize(prompt) == local.tokenize(prompt)
         assert engine.count_tokens(prompt) == local.count_tokens(prompt)
         assert engine.tokenize_texts(["a", ""]) == local.tokenize_texts(["a", ""])
-        assert [one.text for one in engine.score(prompt, ["a", "b"])] == ["a", "b"]
         texts = [f"text {n}" for n in range(150)]
         assert np.allclose(engine.embed(texts), local.embed(texts), atol=1e-4)
         assert engine.embed([]).shape == local.embed([]).shape
-        engine.prefill(asked("a"))
-        engine.forget()
-        assert engine.status().num_running == 0
 
 
 def test_a_row_that_fails_is_its_own_error(client: Client, tiny_gguf: Path) -> None:
@@ -181,9 +188,8 @@ def test_an_interrupt_stops_all_workers_and_the_same_call_goes_on(
         ask()
     thread.join()
     assert client.run(os.getpid) == workers
-    engine = llm.current.get(str(tiny_gguf), client=client)
-    assert isinstance(engine, ClusterEngine)
-    until(lambda: not engine._groups)  # nothing runs on
+    engine = llm.current.on_cluster(client, str(tiny_gguf))
+    until(lambda: not engine._sent)  # nothing runs on
     num_before = len(computed(log))
     assert num_before < 300
     told: Any = caught.value.best
@@ -200,7 +206,7 @@ def test_an_interrupt_stops_all_workers_and_the_same_call_goes_on(
 def test_one_request_is_cancelled_alone(client: Client, tiny_gguf: Path) -> None:
     with opened(client, tiny_gguf, n_ctx=8192) as engine:
         long = engine.submit(asked("a", max_tokens=None))
-        until(lambda: long.progress.state == "reading")
+        until(lambda: bool(engine._sent))
         long.cancel()
         short = engine.submit(asked("b", max_tokens=2))
         assert short.result(60).finish_reason == "length"
@@ -209,8 +215,7 @@ def test_one_request_is_cancelled_alone(client: Client, tiny_gguf: Path) -> None
         for stream in held:
             stream.cancel()
         assert {stream.result(60).finish_reason for stream in held} == {"cancelled"}
-        assert engine.status().num_waiting == 0
-        until(lambda: engine.work == "idle")
+        until(lambda: not engine._sent and not engine._waiting)
 
 
 def test_a_worker_that_dies_loses_nothing_but_its_running_rows(
@@ -299,27 +304,33 @@ def test_a_kernel_that_ends_leaves_no_model_behind(client: Client, tiny_gguf: Pa
     with opened(client, tiny_gguf) as engine:  # and one that was killed
         until(lambda: is_ready(engine, 2))
         assert engine._name not in client.run_on_scheduler(registered)
-        engine._looking.close()
         # A look may be on its way still.
         until(lambda: client.run(pass_for_forgotten) and holders(client, engine) == 0)
 
 
 def test_a_worker_that_cannot_have_the_model_is_named_and_the_others_go_on(
-    client: Client, tiny_gguf: Path, caplog: pytest.LogCaptureFixture
+    client: Client, tiny_gguf: Path, log: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    llm.unload()  # or it may be said of that model, too
     bad, good = client.scheduler_info()["workers"]
-    with opened(client, tiny_gguf) as engine:
+    with opened(client, tiny_gguf, n_ctx=8192) as engine:
         until(lambda: is_ready(engine, 2))
         try:
             client.run(hide_package, workers=[bad])
-            assert is_ready(engine, 1)
+            look(engine)
+            until(lambda: is_ready(engine, 1))
             streams = [engine.submit(asked(str(n), max_tokens=2)) for n in range(40)]
             assert {stream.result(60).finish_reason for stream in streams} == {"length"}
+            stream = engine.submit(asked("a", max_tokens=None))
+            until(lambda: computed(log)["a"])
             client.run(hide_package, workers=[good])
+            look(engine)
             with pytest.raises(OptionError, match="no jupyter_llm"):
-                engine._look()
+                stream.result(60)
+            assert engine.is_closed
         finally:
             client.run(show_package)
+            client.run(pass_for_forgotten)  # which could not be told that the model may go
     (said,) = [text for text in caplog.messages if "is not used" in text]
     assert bad in said
     assert "Install jupyter-llm==" in said
@@ -332,9 +343,11 @@ def test_all_workers_have_the_same_window(client: Client, tiny_gguf: Path) -> No
         small = ModelPlugin(find_model(tiny_gguf), OPTIONS, lambda _: True)
         (at, *_) = client.scheduler_info()["workers"]
         client.run(replace_by, engine._name, small, workers=[at])
-        assert is_ready(engine, 1)
-        assert at not in engine._ready
+        look(engine)
+        until(lambda: is_ready(engine, 1))
+        assert at not in ready(engine)
         client.run(unload, engine._name, workers=[at])
+        look(engine)
         until(lambda: is_ready(engine, 2))
 
 
@@ -347,6 +360,17 @@ def test_a_model_that_has_failed_on_a_worker_is_loaded_there_again(
         streams = [engine.submit(asked(str(n), max_tokens=2)) for n in range(40)]
         assert {stream.result(60).finish_reason for stream in streams} == {"length"}
         until(lambda: is_ready(engine, 2))
+
+
+def test_what_every_worker_dies_of_is_given_up(client: Client, tiny_gguf: Path) -> None:
+    with opened(client, tiny_gguf) as engine:
+        client.run(lose_answers)
+        try:
+            with pytest.raises(EngineError, match="4 workers that were to answer this"):
+                engine.submit(asked("a")).result(60)
+        finally:
+            client.run(find_answers)
+        assert engine.submit(asked("a", max_tokens=2)).result(60).finish_reason == "length"
 
 
 def test_a_file_that_is_not_there_is_sent_once_to_a_machine_and_checked(
@@ -436,7 +460,7 @@ def test_without_dask_it_is_said_what_to_install(
     monkeypatch.setitem(sys.modules, "distributed", None)  # as where it is not there
     for name in ("engine", "worker"):
         monkeypatch.delitem(sys.modules, f"jupyter_llm.engine.cluster.{name}")
-    with pytest.raises(OptionError, match=r"needs distributed.*jupyter-llm\[cluster\]"):
+    with pytest.raises(MissingLibraryError, match=r"needs distributed.*jupyter-llm\[cluster\]"):
         llm.map(["a"], TEMPLATE, model=str(tiny_gguf), client=object())
 
 
