@@ -137,7 +137,7 @@ class CurrentEngine:
         self._underway: Activity | None = None  # before there is an engine that works
         self._activity_watchers = Watchers()
         self._cluster_lock = threading.Lock()
-        self._clustered: list[ClusterEngine] = []
+        self._clustered: dict[tuple[object, ...], ClusterEngine] = {}
         self._watchers.add(self._activity_watchers.tell)
 
     @property
@@ -253,14 +253,13 @@ class CurrentEngine:
         with self._locked(show):
             entry, options = self._chosen(model, role)
         entry = _with_file(entry)
+        key = client, entry.path, options
         with self._cluster_lock:  # nobody else waits until a worker comes
-            found = [one for one in self._clustered if not one.is_closed]
-            engine = next((one for one in found if one.serves(client, entry, options)), None)
-            if engine is None:
-                engine = ClusterEngine(client, entry, options, show=show)
-                found.append(engine)
+            found = {key: one for key, one in self._clustered.items() if not one.is_closed}
+            if key not in found:
+                found[key] = ClusterEngine(client, entry, options, show=show)
             self._clustered = found
-        return engine
+            return found[key]
 
     def resident_for(self, model: str | os.PathLike[str] | None = None) -> Engine | None:
         """The engine that `get` would return, or None where it would load or wait for one."""
@@ -372,7 +371,7 @@ class CurrentEngine:
             place = (self._seen.get(name) or here.get(name) or self.find(model)).path
         going = [one for one in self._residents if place in (None, one.entry.path)]
         self._end(going)  # at once; another model may be loaded for long
-        for one in self._clustered:
+        for one in self._clustered.values():
             if place in (None, one.info.path):
                 one.close()
         if place is not None:
@@ -400,7 +399,7 @@ class CurrentEngine:
                 one.engine.forget()
             except EngineClosedError:  # what it keeps at its end goes, too
                 one.engine.close()
-        for cluster in self._clustered:
+        for cluster in self._clustered.values():
             cluster.close()
         CheckpointStore(checkpoint_folder(), "", max_bytes=0).clear()
 
@@ -476,7 +475,7 @@ class CurrentEngine:
         self._allows_remote = is_allowed
         if not is_allowed:
             self._end([one for one in self._residents if one.local is None])
-            for cluster in self._clustered:
+            for cluster in self._clustered.values():
                 if cluster.info.host:
                     cluster.close()
 

@@ -112,27 +112,24 @@ class _Parts(Rows):
         return self._of(taken or [delayed(_at)(parts[0], [])], getattr(items, "_meta", None))
 
     def column(self, values: list[Any]) -> Any:
-        return self._parted(self._here(len(values)).column(values))
+        return self._parted(len(values), lambda rows: rows.column(values))
 
     def frame(self, columns: Mapping[str, list[Any]]) -> Any:
         count = len(next(iter(columns.values()), ()))
-        return self._parted(self._here(count).frame(columns))
+        return self._parted(count, lambda rows: rows.frame(columns))
 
-    def _here(self, count: int) -> Rows:
-        """The first rows that were read, as a frame of pandas that has no columns yet."""
-        frame = None
+    def _parted(self, count: int, make: Callable[[Rows], Any]) -> Any:
+        """What is made of the first rows that were read, in partitions as they were."""
+        from dask.delayed import delayed
+
+        here = None
         if self.source is not None:
             import narwhals as nw
             import pandas as pd  # type: ignore[import-untyped]
 
             index = self.source._meta.index[:0].append(self.indexes)[:count]  # noqa: SLF001
-            frame = nw.from_native(pd.DataFrame(index=index), eager_only=True)
-        return Rows((), count, self.is_single, self.values, frame, self.name)
-
-    def _parted(self, made: Any) -> Any:
-        """What was made of the rows, in partitions as they were."""
-        from dask.delayed import delayed
-
+            here = nw.from_native(pd.DataFrame(index=index), eager_only=True)
+        made = make(Rows((), count, self.is_single, self.values, here, self.name))
         ends = list(accumulate(map(len, self.indexes))) or [0]
         rows = getattr(made, "iloc", made)
         parts = [delayed(rows[start:end]) for start, end in pairwise((0, *ends))]

@@ -95,7 +95,7 @@ class ClusterEngine:
     ) -> None:
         self._host = worker.check_client(client)
         self._client = client
-        self._entry, self._options, self._id = entry, options, uuid4().hex
+        self._entry, self._id = entry, uuid4().hex
         self._waiting: deque[_Call] = deque()
         self._sent: set[_Call] = set()
         self._called = asyncio.Event()  # that something waits
@@ -127,11 +127,10 @@ class ClusterEngine:
         places = list(self._places.values())
         if not places:
             return Step("Waiting for a worker of the cluster")
-        name, where = self._entry.name, count_of(len(places), "worker")
+        name, share = self._entry.name, sum(place.share for place in places) / len(places)
         is_sent = any(place.wanted for place in places)
-        what = f"Sending {name} to {where}" if is_sent else f"Loading {name} on {where}"
-        share = sum(place.share for place in places) / len(places)
-        return Step(f"{what}: {share:.0%}", share)
+        what = f"Sending {name} to" if is_sent else f"Loading {name} on"
+        return Step(f"{what} {count_of(len(places), 'worker')}: {share:.0%}", share)
 
     # -- what it is asked --------------------------------------------------------------------------
 
@@ -139,18 +138,12 @@ class ClusterEngine:
     def info(self) -> ModelInfo:
         """What is known of the model, as one worker has it."""
         num_ahead = max(_LEAST_AHEAD, 2 * _GROUP * _ROOM * len(self._places))
-        known = cast("ModelInfo", self._info)
-        return replace(known, path=self._entry.path, host=self._host, num_at_once=num_ahead)
+        return replace(cast("ModelInfo", self._info), num_at_once=num_ahead)
 
     @property
     def is_closed(self) -> bool:
         """Whether the model has been unloaded, or the cluster has gone."""
         return self._is_closed or self._client.status != "running"
-
-    def serves(self, client: object, entry: ModelEntry, options: EngineOptions) -> bool:
-        """Whether it is that model on that cluster."""
-        is_it = self._client is client and self._entry.path == entry.path
-        return is_it and self._options == options and not self.is_closed
 
     def submit(self, request: Request) -> Stream:
         """Queue a request; its errors are raised by the stream."""
@@ -297,7 +290,8 @@ class ClusterEngine:
         if found.error is not None:
             raise found.error
         if found.info is not None:
-            self._info = self._info or found.info
+            info = replace(found.info, path=self._entry.path, host=self._host)
+            self._info = self._info or info
             n_ctx = self._plugin.n_ctx = self._info.n_ctx  # as the first one has
             if found.info.n_ctx != n_ctx:
                 said = f"It has n_ctx={found.info.n_ctx}, others {n_ctx}. Say n_ctx=… for all."
@@ -343,11 +337,10 @@ class ClusterEngine:
             else:
                 self._hurry_up()
                 await asyncio.sleep(_LOOK_S)
-        except CancelledError:  # of the task alone: the client has restarted its workers
-            pass
         except Exception as error:  # noqa: BLE001  of whatever kind
-            said = str(error).partition(". ")[0]
-            outcomes = [EngineError(f"The cluster has given a task up: {said}.")] * len(calls)
+            if not isinstance(error, CancelledError):  # else the client has restarted its workers
+                said = str(error).partition(". ")[0]
+                outcomes = [EngineError(f"The cluster has given a task up: {said}.")] * len(calls)
         finally:
             self._sent.difference_update(calls)
             for call, outcome in zip(calls, outcomes, strict=False):

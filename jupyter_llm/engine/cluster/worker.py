@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakValueDictionary
 
 from distributed import Client, Worker, WorkerPlugin, get_worker, secede
 from distributed.comm.addressing import get_address_host, parse_address
@@ -91,7 +92,7 @@ class ModelPlugin(WorkerPlugin):
         scratch = Path(worker.local_directory).parent  # that all workers of a machine have
         self._store = scratch / "jupyter_llm" / self._hashes[0]
         self.users: dict[str, object] = {}  # who looks at it, and the timers that end that
-        self._streams: dict[str, Stream] = {}
+        self._streams: WeakValueDictionary[str, Stream] = WeakValueDictionary()
         self._error: JupyterLLMError | None = None
         self._is_over = False
         self._begin()
@@ -151,15 +152,10 @@ class ModelPlugin(WorkerPlugin):
         """
         if (engine := self.engine) is None:
             raise EngineClosedError
-        try:
-            found = [_tried(getattr(engine, method), value) for _, method, value in calls]
-            for (call, *_), one in zip(calls, found, strict=True):
-                if isinstance(one, Stream):
-                    self._streams[call] = one
-            return [_tried(one.future.result) if isinstance(one, Stream) else one for one in found]
-        finally:
-            for call, *_ in calls:
-                self._streams.pop(call, None)
+        found = [_tried(getattr(engine, method), value) for _, method, value in calls]
+        named = zip([call for call, *_ in calls], found, strict=True)
+        self._streams.update((call, one) for call, one in named if isinstance(one, Stream))
+        return [_tried(one.future.result) if isinstance(one, Stream) else one for one in found]
 
     def _load(self) -> None:
         from jupyter_llm.engine.local.engine import LocalEngine
@@ -297,12 +293,11 @@ async def leave(name: str, user: str, dask_worker: Worker) -> None:
         await dask_worker.plugin_remove(name=name)
 
 
-def answer(name: str, calls: bytes) -> bytes | None:
-    """What comes of calls of a model's engine, as a task; None without a model."""
-    plugin = get_worker().plugins.get(name)
+def answer(name: str, calls: bytes) -> Any:
+    """What comes of calls of a model's engine, as a task and as bytes; None without a model."""
+    plugin: Any = get_worker().plugins.get(name)
     secede()
     try:
-        found = plugin.answer(pickle.loads(calls)) if isinstance(plugin, ModelPlugin) else None  # noqa: S301
+        return plugin and pickle.dumps(plugin.answer(pickle.loads(calls)))  # noqa: S301
     except EngineClosedError:
         return None
-    return None if found is None else pickle.dumps(found)
