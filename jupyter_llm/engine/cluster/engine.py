@@ -244,7 +244,7 @@ class ClusterEngine:
                 before, piece = place, None
                 try:
                     piece = self._piece(place)
-                    place = await self._look(address, piece)
+                    place = await self._look(address, piece) or place
                 except JupyterLLMError as error:
                     place = Deployed(error=error)
                 self._places[address] = place
@@ -257,7 +257,7 @@ class ClusterEngine:
                         answering.pop().cancel()
                 elif not answering:
                     answering = [asyncio.create_task(self._answer(address)) for _ in range(_ROOM)]
-                if piece is None:
+                if piece is None or place is before:
                     is_calm = place.error or (place.info and not self._sent)
                     await self._rest(_REST_S if is_calm else _LOOK_S)
         finally:
@@ -277,21 +277,24 @@ class ClusterEngine:
         except Exception as error:  # noqa: BLE001  of whatever kind
             return error
 
-    async def _look(self, address: str, piece: tuple[int, int, bytes] | None) -> Deployed:
-        """Tell a worker what was cancelled, send it a piece of a file, and see how far it is."""
+    async def _look(self, address: str, piece: tuple[int, int, bytes] | None) -> Deployed | None:
+        """Tell a worker what was cancelled, send it a piece of a file, and see how far it is.
+
+        Nobody knows where it cannot be asked just now.
+        """
         stopped = [call.id for call in self._sent if call.is_cancelled]
         asked = pickle.dumps((self._plugin, self._id, stopped, piece))
         found = await self._run(address, worker.look, __version__, asked)
         if found is None or type(found) is Exception:  # as dask says that it cannot be read there
             install = f"Install jupyter-llm=={__version__} where the workers run."
             raise OptionError(f"It has no jupyter_llm {__version__}. {install}")
-        if not isinstance(found, Deployed):  # it has died
-            return Deployed()
+        if not isinstance(found, Deployed):  # it has died, perhaps
+            return None
         if found.error is not None:
             raise found.error
         if found.info is not None:
-            info = replace(found.info, path=self._entry.path, host=self._host)
-            self._info = self._info or info
+            known = replace(found.info, path=self._entry.path, host=self._host)
+            self._info = self._info or known
             n_ctx = self._plugin.n_ctx = self._info.n_ctx  # as the first one has
             if found.info.n_ctx != n_ctx:
                 said = f"It has n_ctx={found.info.n_ctx}, others {n_ctx}. Say n_ctx=… for all."

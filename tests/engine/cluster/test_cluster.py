@@ -362,6 +362,26 @@ def test_a_model_that_has_failed_on_a_worker_is_loaded_there_again(
         until(lambda: is_ready(engine, 2))
 
 
+def test_a_worker_that_cannot_be_asked_for_a_while_goes_on_with_its_rows(
+    client: Client, tiny_gguf: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = []
+
+    async def run(address: str, *_asked: object) -> OSError:
+        asks.append(address)
+        return OSError()
+
+    with opened(client, tiny_gguf) as engine:
+        until(lambda: is_ready(engine, 2))
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "_run", run)
+            streams = [engine.submit(asked(str(n), max_tokens=20)) for n in range(80)]
+            look(engine)
+            assert {stream.result(60).finish_reason for stream in streams} == {"length"}
+    assert asks
+    assert set(computed(log).values()) == {1}
+
+
 def test_what_every_worker_dies_of_is_given_up(client: Client, tiny_gguf: Path) -> None:
     with opened(client, tiny_gguf) as engine:
         client.run(lose_answers)
