@@ -216,9 +216,8 @@ def _of_dask(items: Any, item: str) -> Rows:
             left = client.compute(left)  # at once, or each makes anew what they share
         while left:  # what is not read yet stays there
             rows = left.pop().result() if is_there else left.pop().compute()
-            is_framed = hasattr(rows, "iloc")
-            rows = rows if is_framed else list(rows)
-            indexes.append(rows.index if is_framed else range(len(rows)))
+            rows = list(rows) if kind == "Bag" else rows
+            indexes.append(range(len(rows)) if kind == "Bag" else rows.index)
             yield rows
 
     def values(columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:

@@ -355,7 +355,7 @@ class ClusterEngine:
                     self._settle(call, EngineError(said))
                 else:
                     self._waiting.appendleft(call)
-            self._called.set()
+                    self._called.set()
 
     def _settle(self, call: _Call, outcome: Any) -> None:
         if not isinstance(outcome, JupyterLLMError):
