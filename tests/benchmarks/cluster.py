@@ -98,7 +98,8 @@ def stopped_s(client: Client, rows: list[str]) -> float:
 
 def measured(model: Path, rows: list[str], number: int) -> Found:
     """How many rows each way makes, on so many workers."""
-    llm.use(model, n_threads=1)  # how it is loaded there, too
+    # As it is loaded there, too; else the first load would choose as a chat needs it.
+    llm.use(model, n_threads=1, flash_attention=True)
     if number:
         llm.unload()
     with workers(number) as client:

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _GROUP = 8  # calls a task: what is lost with a worker is few, and what a task costs is shared
-_ROOM = 4  # groups that a worker has at once: more than its model works on
+# Groups that a worker has at once. Its model works on fewer, but what rows have in common is read
+# once only as long as they are there together.
+_ROOM = 16
 _LEAST_AHEAD = 256  # requests that a column hands over at once
 _NUM_EMBEDDED = 64  # texts a call
 _PIECE = 8 << 20  # bytes of a file that are sent at a time

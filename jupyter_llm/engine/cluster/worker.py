@@ -76,7 +76,11 @@ class ModelPlugin(WorkerPlugin):
     ) -> None:
         self._entry, self.n_ctx = entry, 0  # until a worker has shown how much there is room for
         # Of rows nothing is read again, and how many threads there are is for dask to say.
-        self._options = replace(options, checkpoints=False, n_threads=None)
+        # Many are read at once, which flash attention is faster for, whatever a chat would choose.
+        has_flash = options.has_flash_attention
+        self._options = replace(
+            options, checkpoints=False, n_threads=None, flash_attention=has_flash
+        )
         self.paths = parts_of(entry.path)
         self._hashes = [file_sha256(path, on_progress=on_progress) for path in self.paths]
         self._sizes = [path.stat().st_size for path in self.paths]
