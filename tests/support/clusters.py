@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from jupyter_llm.errors import EngineClosedError
 
 
 class RowLog(WorkerPlugin):
-    """Notes each prompt that a worker's model is given, as a line of a file."""
+    """Notes each prompt that a worker's model is given, and has answered, as lines of two files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -32,10 +33,17 @@ class RowLog(WorkerPlugin):
         submit = LocalEngine.submit
 
         def noted(engine: LocalEngine, request: Request) -> Stream:
-            if isinstance(request.prompt, tuple):
-                with self.path.open("a") as log:
-                    log.write(f"{request.prompt[-1].content}\n")
-            return submit(engine, request)
+            if not isinstance(prompt := request.prompt, tuple):
+                return submit(engine, request)
+
+            def note(path: Path, _future: object = None) -> None:
+                with path.open("a") as log:
+                    log.write(f"{prompt[-1].content}\n")
+
+            note(self.path)
+            stream = submit(engine, request)
+            stream.future.add_done_callback(partial(note, answered(self.path)))
+            return stream
 
         LocalEngine.submit = noted  # type: ignore[assignment, method-assign]
 
@@ -49,6 +57,11 @@ def started(scratch: Path, **options: Any) -> Iterator[Client]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def answered(log: Path) -> Path:
+    """Where it is noted what was answered."""
+    return log.with_suffix(".answered")
 
 
 def computed(log: Path) -> Counter[str]:
