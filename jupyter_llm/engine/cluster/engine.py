@@ -280,10 +280,7 @@ class ClusterEngine:
             return error
 
     async def _look(self, address: str, piece: tuple[int, int, bytes] | None) -> Deployed | None:
-        """Tell a worker what was cancelled, send it a piece of a file, and see how far it is.
-
-        Nobody knows where it cannot be asked just now.
-        """
+        """Tell a worker what was cancelled, and see how far it is; None where it cannot say."""
         stopped = [call.id for call in self._sent if call.is_cancelled]
         asked = pickle.dumps((self._plugin, self._id, stopped, piece))
         found = await self._run(address, worker.look, __version__, asked)
