@@ -166,10 +166,10 @@ class Wire:
                 return await attempt()
             except JupyterLLMError as error:
                 failed = error
-            failed.__context__ = None  # it holds the key
+            failed.__context__ = None  # it holds the key, and so do the frames that it went through
             may_pass = isinstance(failed, ServerError) and failed.may_pass
             if not may_pass or number + 1 == tries or is_shown():
-                raise failed
+                raise failed.with_traceback(None)
             pause_s = min(_FIRST_PAUSE_S * 2**number, _MOST_PAUSE_S)
             pause_s *= 1 - random.random() / 4  # noqa: S311  so that not all come at once
             pause_s = max(pause_s, self._open_at_s - time.monotonic())
