@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json
@@ -168,7 +169,7 @@ def likely(choice: object) -> list[TokenLogprob]:
                 "logprob": logprob,
                 "top_logprobs": [{"token": a, "logprob": b} for a, b in (top or {}).items()],
             }
-            for text, logprob, top in zip(*columns, strict=False)
+            for text, logprob, top in zip_longest(*columns)
         ]
     tops = (map(_pair, at(one, list, "top_logprobs") or ()) for one in tokens)
     ordered = (tuple(sorted(some, key=lambda pair: -pair[1])) for some in tops)

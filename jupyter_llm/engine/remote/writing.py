@@ -191,7 +191,7 @@ class Writing:
                 text = means.text_of(text, is_cut=self._reason != "stop")
             if not isinstance(constraint, OneOf) or text in constraint.texts:
                 if self._is_held:
-                    self._texts = [text]
+                    self._texts = [text, *[""] * (len(self._texts) - 1)]  # for they are counted
                     self.feed.put(Chunk(text, "".join(self._thoughts)))
                 return
         raise self._served.wire.lost("did not keep to the shape of the answer.", status=200)

@@ -301,6 +301,27 @@ def test_how_a_model_fills_in_the_middle_is_asked_for() -> None:
             assert server.connect().info.fim == known
 
 
+def test_of_a_server_that_tells_little_that_is_told() -> None:
+    def terse(handler: Any) -> None:
+        handler.begin()
+        for text in "ab":  # as Together has it, without usage
+            told = {"tokens": [text], "token_logprobs": [-1.0]}
+            handler.event({"choices": [{"delta": {"content": text}, "logprobs": told}]})
+        handler.event({"choices": [{"finish_reason": "stop"}]})
+        handler.wfile.write(b"0\r\n\r\n")
+
+    with serving(faults=[terse, terse]) as server:
+        engine = server.connect()
+        for priority in (Priority.CHAT, Priority.BULK):
+            asked = replace(request(logprobs=1), priority=priority)
+            completion = engine.submit(asked).result(30)
+            assert [(one.text, one.logprob) for one in completion.logprobs or ()] == [
+                ("a", -1.0),
+                ("b", -1.0),
+            ]
+            assert completion.usage.completion_tokens == 2
+
+
 # -- what a server can ----------------------------------------------------------------------------
 
 CANNOT: dict[str, tuple[Request, str]] = {
