@@ -104,6 +104,8 @@ def notebook_server(llm: LLM) -> Server[Any]:
 
 def _told(llm: LLM, name: str, given: dict[str, Any]) -> str:
     """What a tool tells of the notebook as it is now; whoever hangs up ends it."""
+    if name not in TOOLS:
+        raise OptionError(f"There is no tool {name!r:.80}.")
     try:
         # Models write numbers in quotes, too.
         arguments = msgspec.structs.asdict(msgspec.convert(given, _tools()[name], strict=False))

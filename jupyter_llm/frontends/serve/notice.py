@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.common.controls import visible
 from jupyter_llm.errors import MagicUsageError, MissingLibraryError
 from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
@@ -47,6 +48,6 @@ def serve(llm: LLM, port: int = 0) -> Serving:
     more: dict[str, Any] = {}
     if current_shell() is not None:
         path = llm.notebook.path or notebook_path(user_namespace())
-        more = {**beside(llm), "notebook": str(path or "unnamed")}
+        more = {**beside(llm), "notebook": visible(str(path or "unnamed"))}
     _serving = Serving(llm.current, port=port, **more)
     return _serving

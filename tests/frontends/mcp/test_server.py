@@ -80,6 +80,7 @@ def test_a_client_is_told_who_answers_and_reads(shell: InteractiveShell, mode: s
         ("list_cells", {"last": 0}, "list_cells: Expected `int` >= 1 - at `$.last`."),
         ("list_cells", {"first": 1}, "list_cells: Object contains unknown field `first`."),
         ("read_cell", {"number": 1}, "There is no cell [1]: no cell has run yet."),
+        ("read_cels", {}, "There is no tool 'read_cels'."),
         ("read_variables", {"names": ["x"]}, "There is no variable 'x'."),
     ],
 )

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from openai import APIConnectionError, APIError, OpenAI
 from support.engines import before_each_step, load
 from support.kernel import running_kernel
@@ -30,6 +31,7 @@ from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.errors import MagicUsageError, OptionError, ServeError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
+from jupyter_llm.frontends.serve import notice
 from jupyter_llm.frontends.serve.address import Whereabouts, all_served
 from jupyter_llm.frontends.serve.notice import serve_here
 from jupyter_llm.frontends.serve.server import Serving
@@ -260,6 +262,16 @@ def test_a_model_of_another_machine_is_not_said_to_be_served(
     said = serve_here(llm, "")
     assert said.startswith("The models of this machine are served at")
     assert serve_here(llm, "stop").startswith("Nothing is served at")
+
+
+def test_a_notebook_whose_name_is_no_text_is_served_too(
+    shell: InteractiveShell, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notice, "notebook_path", lambda _names: Path("/data/\udcff.ipynb"))
+    monkeypatch.setattr(llm.current, "get", lambda: engine)
+    serve_here(llm, "")
+    assert [one.notebook for one in all_served()] == ["/data/[U+DCFF].ipynb"]
+    serve_here(llm, "stop")
 
 
 def test_a_port_that_is_taken_is_one_line(served: Serving, fresh_llm: None) -> None:
