@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 import time
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,10 @@ class Answer(StreamingResponse):
                 wish.read = await self._written(wish.reading)
             if wish.echo:
                 await self._tell(wish, Chunk(wish.echo))
-            wish.completion = await self._written(wish.request, wish)
+            said = await self._written(wish.request, None if wish.is_told_alone else wish)
+            if wish.is_told_alone:
+                said = replace(said, text="", logprobs=(), ending=None)
+            wish.completion = said
         await self._tell(wish)
 
     async def _written(self, request: Request, wish: Wish | None = None) -> Completion:

@@ -52,12 +52,13 @@ _TemplateOptions = dict[Literal["enable_thinking"], bool]
 class Wish:
     """One of the answers that a call asks for, and in the end its `completion`.
 
-    `echo` is told before it. A `reading` finds out how likely the tokens of the prompt are, but for
-    those of `first`; what comes of that is `read`.
+    `echo` is told before it, and nothing else where it `is_told_alone`. A `reading` finds out how
+    likely the tokens of the prompt are, but for those of `first`; what comes of that is `read`.
     """
 
     request: Request
     echo: str = ""
+    is_told_alone: bool = False
     first: str = ""
     reading: Request | None = None
     read: Completion | None = None
@@ -204,14 +205,16 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
         prompts = [given] if is_one else given
         if len(prompts) * self.n > _MOST_PROMPTS:
             raise OptionError(f"A call is for {_MOST_PROMPTS} answers at most.")
-        ask = self._asking(self.max_tokens, logprobs=self.logprobs)
+        is_alone = self.echo and self.max_tokens == 0
+        ask = self._asking(1 if is_alone else self.max_tokens, logprobs=self.logprobs)
         found: list[Wish] = []
         for prompt in prompts:
             if isinstance(prompt, str):
                 whole = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
             else:
                 whole = RawPrompt.of_tokens(prompt)
-            told: dict[str, Any] = {"echo": engine.format(whole)} if self.echo else {}
+            told: dict[str, Any] = {"is_told_alone": is_alone}
+            told |= {"echo": engine.format(whole)} if self.echo else {}
             if self.echo and self.logprobs is not None:
                 told |= _reading(whole, engine, self.logprobs)
             found += self._several(Wish(request=ask(prompt=whole), **told))
