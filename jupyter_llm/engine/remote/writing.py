@@ -110,8 +110,8 @@ class Writing:
                 self._put(max(self._choice.scores, key=lambda score: score.logprob).text, "")
                 self._settle()
                 return
-            params = replace(request.params, stop=(), max_tokens=max(map(len, texts)) + 8)
-            request = replace(request, params=params)  # all of the text is wanted
+            size = 4 * max(map(len, texts)) + 8  # all is wanted, and each byte may be a token
+            request = replace(request, params=replace(request.params, stop=(), max_tokens=size))
         more: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
         if request.constraint is not None:
             self._means = await served.means(shape_of(request.constraint))

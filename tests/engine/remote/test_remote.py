@@ -405,9 +405,10 @@ def test_a_choice_by_a_schema_is_read_as_its_text_and_shown_whole() -> None:
     can = EVERYTHING - {"choice"} | {"enum"}
     with serving(['"no"'], can=can, owner="somebody") as server:
         engine = server.connect()
-        stream = engine.submit(request(OneOf(("yes", "no"))))
+        stream = engine.submit(request(OneOf(("👩‍👩‍👧‍👦", "no"))))
         assert [chunk.text for chunk in stream] == ["no"]
         assert stream.result().choice is None
+        assert server.answers[-1]["max_tokens"] >= len("👩‍👩‍👧‍👦".encode()) + 2  # and the quotes
         assert engine._served.known == {"choice": "enum", "scoring": ""}
 
 
