@@ -112,7 +112,8 @@ class Answer(StreamingResponse):
                 await self._tell(wish, Chunk(wish.echo))
             said = await self._written(wish.request, None if wish.is_told_alone else wish)
             if wish.is_told_alone:
-                said = replace(said, text="", logprobs=(), ending=None)
+                usage = replace(said.usage, completion_tokens=0)
+                said = replace(said, text="", usage=usage, logprobs=(), ending=None)
             wish.completion = said
         await self._tell(wish)
 

@@ -178,10 +178,12 @@ def test_echo_tells_how_likely_each_token_of_the_prompt_was(
         assert answered.usage.completion_tokens == 1
         alone = client.completions.create(
             model="tiny", prompt=given, echo=True, logprobs=2, max_tokens=0
-        ).choices[0]
-        assert alone.text == prompt
-        assert alone.logprobs is not None
-        assert alone.logprobs.tokens == told.tokens[:-1]
+        )
+        assert alone.usage is not None
+        assert alone.usage.total_tokens == len(token_ids)
+        assert alone.choices[0].text == prompt
+        assert alone.choices[0].logprobs is not None
+        assert alone.choices[0].logprobs.tokens == told.tokens[:-1]
 
 
 def test_several_texts_go_on_in_one_call(client: OpenAI) -> None:
