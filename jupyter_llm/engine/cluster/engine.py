@@ -8,7 +8,7 @@ import logging
 import math
 import pickle
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -239,6 +239,8 @@ class ClusterEngine:
 
     async def _use(self, address: str) -> None:
         """Have the model on a worker, and let it answer, until it has died or nobody needs it."""
+        # Every other one takes the latest, so that what has much in common comes to one worker.
+        take = self._waiting.pop if len(self._places) % 2 else self._waiting.popleft
         place = self._places[address] = Deployed()
         answering: list[asyncio.Task[None]] = []
         try:
@@ -258,7 +260,9 @@ class ClusterEngine:
                     while answering:
                         answering.pop().cancel()
                 elif not answering:
-                    answering = [asyncio.create_task(self._answer(address)) for _ in range(_ROOM)]
+                    answering = [
+                        asyncio.create_task(self._answer(address, take)) for _ in range(_ROOM)
+                    ]
                 if piece is None or place is before:
                     is_calm = place.error or (place.info and not self._sent)
                     await self._rest(_REST_S if is_calm else _LOOK_S)
@@ -314,13 +318,13 @@ class ClusterEngine:
         except OSError as error:
             raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
 
-    async def _answer(self, address: str) -> None:
+    async def _answer(self, address: str, take: Callable[[], _Call]) -> None:
         """Let a worker answer one group of calls after another."""
         while True:
             await self._called.wait()
             await asyncio.sleep(_GATHER_S)
             share = math.ceil(len(self._waiting) / len(self._places) / _ROOM)
-            taken = [self._waiting.popleft() for _ in range(min(_GROUP, share))]
+            taken = [take() for _ in range(min(_GROUP, share))]
             self._called.clear()
             if self._waiting:  # looked at last: another thread may put something in just now
                 self._called.set()
