@@ -338,7 +338,7 @@ class ClusterEngine:
         try:
             asked = pickle.dumps([(call.id, call.method, call.value) for call in calls])
             values = worker.answer, self._name, asked
-            if data := await self._client.submit(*values, workers=[address], pure=False):
+            if data := await _result(self._client.submit(*values, workers=[address], pure=False)):
                 outcomes = pickle.loads(data)  # noqa: S301  as all that dask sends
             else:
                 self._hurry_up()
@@ -374,3 +374,19 @@ class ClusterEngine:
         for call in (*self._sent, *self._waiting):
             self._settle(call, error)
         self._hurry_up()
+
+
+async def _result(task: Any) -> Any:
+    """What comes of a task, which is let go where nobody waits for it any more.
+
+    Results come by one coroutine of the client's for all who wait. To cancel one of these would
+    cancel it for all, and for whoever asks for a result later.
+    """
+
+    async def result() -> Any:
+        return await task
+
+    try:
+        return await asyncio.shield(result())
+    finally:
+        task.release()
