@@ -387,18 +387,19 @@ def test_a_worker_that_cannot_be_asked_for_a_while_goes_on_with_its_rows(
 
 def test_who_gives_a_result_up_leaves_those_of_others(client: Client) -> None:
     """All results come to a client by one coroutine of its own."""
+    dask: Any = client
 
     async def one_of_two() -> tuple[bytes, bytes]:
-        tasks = [client.submit(bytes, number, pure=False) for number in (7, 8)]
+        tasks = [dask.submit(bytes, number, pure=False) for number in (7, 8)]
         for one in tasks:
             await one._state.wait()
         given_up, wanted = [asyncio.create_task(cluster_engine._result(one)) for one in tasks]
-        while client._gather_future is None:  # noqa: ASYNC110  what both wait for
+        while dask._gather_future is None:  # noqa: ASYNC110  what both wait for
             await asyncio.sleep(0)
         given_up.cancel()
-        return await asyncio.wait_for(wanted, 30), await client.submit(bytes, 9, pure=False)
+        return await asyncio.wait_for(wanted, 30), await dask.submit(bytes, 9, pure=False)
 
-    found = asyncio.run_coroutine_threadsafe(one_of_two(), client.loop.asyncio_loop)
+    found = asyncio.run_coroutine_threadsafe(one_of_two(), dask.loop.asyncio_loop)
     assert found.result(60) == (bytes(8), bytes(9))
 
 

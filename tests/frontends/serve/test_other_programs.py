@@ -65,7 +65,7 @@ def test_llm_asks_with_its_openai_plug_in(
 )
 # A small quantized model differs by tenths, by what is read together (see `Choice`).
 @pytest.mark.parametrize(
-    "tolerance", [pytest.param(0.02, id="tiny"), pytest.param(0.75, id="smollm2")]
+    "tolerance", [pytest.param(0.05, id="tiny"), pytest.param(0.75, id="smollm2")]
 )
 @pytest.mark.parametrize("more", ["", ",num_concurrent=8", ",tokenized_requests=False"])
 def test_lm_evaluation_harness_finds_the_likelihoods_of_the_engine(
