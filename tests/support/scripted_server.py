@@ -61,6 +61,7 @@ class ScriptedServer:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         self.details_faults: deque[Fault] = deque()  # what becomes of questions of what it has
+        self.token_faults: deque[Fault] = deque()  # and of those for tokens
         self.num_hung_up = 0
         self._http = _Listener(("127.0.0.1", 0), _Handler)
         self._http.scripted = self
@@ -211,7 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         scripted.asked.append((self.path, self.body))
         scripted.headers.append(dict(self.headers))
-        if self.path == "/tokenize":
+        if self.path == "/tokenize" and scripted.token_faults:
+            scripted.token_faults.popleft()(self)
+        elif self.path == "/tokenize":
             control = "|".join(map(re.escape, scripted.engine._control_ids))
             self.tell({"tokens": [0 for _ in re.sub(control, "X", self.body["content"])]})
         elif self.path == "/v1/embeddings":

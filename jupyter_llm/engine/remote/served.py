@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,7 @@ class Served:
 
     async def open(self) -> None:
         """Ask what the server has. `ServerError` where it cannot be asked, or has no such model."""
-        address, ask = self.wire.address, partial(self.wire.ask, tries=2)
+        address, ask = self.wire.address, self.wire.tell
         entry = self._entry_of(await ask("/models"))
         self.model, owner = str(entry["id"]), str(entry.get("owned_by"))
         told = [await _maybe(ask(address.root + path)) for path in _DETAILS]
@@ -166,7 +165,7 @@ class Served:
             whole = "".join(texts)  # llama-server has it as content, vLLM as a prompt
             asked = {"content": whole, "prompt": whole, "add_special_tokens": False}
             url = f"{self.wire.address.root}/tokenize"
-            told = await _maybe(self.wire.ask(url, {"model": self.model, **asked}, tries=2))
+            told = await _maybe(self.wire.tell(url, {"model": self.model, **asked}))
             if len(at(told, list, "tokens") or ()) == len(texts):
                 return FimTokens(prefix=texts[0], suffix=texts[1], middle=texts[2])
         return None

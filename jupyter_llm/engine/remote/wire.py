@@ -11,7 +11,7 @@ import time
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from jupyter_llm._version import __version__
@@ -124,15 +124,20 @@ class Wire:
         except CancelledError:
             raise EngineClosedError("The server was let go while it was asked.") from None
 
-    async def ask(self, url: str, body: object = None, *, tries: int = TRIES[False]) -> Any:
+    async def tell(self, url: str, body: object = None) -> Any:
+        """What a server says of itself, which whoever waits for a model waits for, too."""
+        timeout = self._openai.Timeout(_TELL_S, connect=_CONNECT_S)
+        return await self.ask(url, body, tries=2, timeout=timeout)
+
+    async def ask(
+        self, url: str, body: object = None, *, tries: int = TRIES[False], **options: Any
+    ) -> Any:
         """Send something, or only ask, and return what comes of it as JSON."""
 
         async def attempt() -> Any:
-            send = partial(self._client.post, body=body)
-            if body is None:
-                send = partial(self._client.get, options={"timeout": _TELL_S})
+            send = self._client.get if body is None else partial(self._client.post, body=body)
             with self._faults():
-                data = await send(url, cast_to=object)
+                data = await send(url, cast_to=object, options=cast("Any", options))
             if not isinstance(data, dict | list):
                 raise self._nonsense(str(data))
             return data

@@ -158,9 +158,10 @@ def test_a_server_that_says_nothing_of_itself_is_given_up_soon(
 ) -> None:
     monkeypatch.setattr(wire, "_TELL_S", 0.2)
     with serving([REPLY]) as server:
-        server.details_faults.append(silent)
-        with pytest.raises(ServerError, match=r"has said nothing for 0\.2 s"):
-            server.connect()
+        for faults in (server.details_faults, server.token_faults):
+            faults.append(silent)
+            with pytest.raises(ServerError, match=r"has said nothing for 0\.2 s"):
+                server.connect()
         assert "read=600.0" in repr(server.connect()._wire._client.timeout)  # for an answer
 
 
