@@ -29,7 +29,7 @@ class Sessions:
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
-        self._sessions: list[Session] = []
+        self._sessions: list[Session] = []  # those that have not said who they are as well
         self._gone: set[str | None] = set()  # senders of pages that were here
         self._lock = threading.RLock()  # comms of several pages come on several threads
 
@@ -50,6 +50,8 @@ class Sessions:
         session = Session(self._llm, comm.send, self._take_in, sender)
         for part in PARTS:
             part(session)
+        with self._lock:
+            self._sessions.append(session)
         hear_beside_cells(comm, lambda message: session.take(message["content"]["data"]))
         comm.on_close(lambda _message: self._let_go(session))
 
@@ -63,9 +65,6 @@ class Sessions:
         for other in self:
             if other is not session and other.client == session.client:
                 self._let_go(other)
-        with self._lock:
-            if session not in self._sessions:
-                self._sessions.append(session)
 
     def _let_go(self, session: Session) -> None:
         session.close()

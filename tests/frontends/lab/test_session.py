@@ -44,7 +44,7 @@ def test_a_page_that_speaks_otherwise_is_told_how_the_kernel_does(
     page.tell({"type": "hello", "id": "1", "protocol": protocol, "surprise": True})
     welcome = page.wait_for_kind("welcome", id="1")
     assert (welcome["protocol"], welcome["version"]) == (PROTOCOL, __version__)
-    assert list(sessions) == []
+    assert sessions.page(page.name) is None
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,15 @@ def test_code_lands_in_the_page_that_ran_its_cell_or_else_in_one_that_is_still_t
     assert sessions.page("of another front end") is None
     one.close()
     assert sessions.page(one.name) is clients[other.name]
+
+
+def test_a_page_that_says_who_it_is_after_all_were_let_go_is_not_taken_in(
+    sessions: Sessions,
+) -> None:
+    page = LabPage(sessions)
+    sessions.close()  # as by %unload_ext, before what the page said next has come
+    page.tell({"type": "hello", "id": "1", "protocol": PROTOCOL, "client": page.name, "path": "a"})
+    assert (page.messages, sessions.page(page.name)) == ([], None)
 
 
 def test_no_code_lands_in_consoles_and_files_nor_where_a_page_is_not_heard_while_a_cell_runs(
