@@ -204,11 +204,18 @@ def test_in_a_cell_that_is_off_nothing_is_suggested_nor_is_it_told(ghost: GhostP
     assert "private_name" not in str(ghost.said("cells", "complete"))
 
 
-def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
-    ghost: GhostPage,
-) -> None:
+@pytest.fixture
+def by_hand(ghost: GhostPage) -> Iterator[GhostPage]:
     ghost.set_up(manualOnly=True)
-    ghost.write("if cities is not None:\n")
+    yield ghost
+    ghost.set_up()
+
+
+def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
+    by_hand: GhostPage,
+) -> None:
+    ghost = by_hand
+    ghost.write("def describe(city):\n")  # of which even a small model has several ideas
     ghost.settle()
     assert ghost.said("complete") == []
     before = ghost.written
@@ -225,7 +232,6 @@ def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
     ghost.page.keyboard.press("Backspace")
     ghost.page.keyboard.press("Tab")
     assert ghost.written == before + "    "
-    ghost.set_up()
 
 
 def test_without_a_model_nothing_is_asked_for_until_there_is_one(
