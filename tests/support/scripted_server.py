@@ -291,7 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif shape is None or not self._can(shape):
             self._answer_whole("Hello!")
         else:
-            self._answer_whole(f'{{"name": "{PROBE}"}}' if shape == "json" else PROBE)
+            self._answer_whole(f'{{"name": "{PROBE}"}}' if shape.startswith("json") else PROBE)
 
     def _can(self, ability: str) -> bool:
         return ability in self.server.scripted.can
@@ -365,7 +365,10 @@ def _shape(body: dict[str, Any]) -> str | None:
     if "regex" in outputs and outputs["regex"].endswith("*"):
         return "beginning"
     kind = next((name for key, name in names.items() if key in outputs), None)
-    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    form = body.get("response_format", {})
+    if form.get("type") == "json_object":
+        return "json_object"
+    schema = form.get("json_schema", {}).get("schema", {})
     return kind or ("json" if schema.get("type") == "object" else None)
 
 

@@ -77,6 +77,11 @@ def _schema(schema: object) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
+def _object(constraint: Grammar) -> dict[str, Any]:
+    """As llama-cpp-python's server has it, and others of before there was a word of OpenAI's."""
+    return {"response_format": {"type": "json_object", "schema": json.loads(constraint.text)}}
+
+
 def _text_of(**more: object) -> dict[str, Any]:
     return _schema({"type": "string", **more})
 
@@ -103,7 +108,10 @@ _CHOICE = (
     Means("enum", lambda one: _text_of(enum=list(one.texts)), is_quoted=True),
 )
 MEANS: dict[str, tuple[Means, ...]] = {
-    "json": (Means("response_format", lambda one: _schema(json.loads(one.text))),),
+    "json": (
+        Means("response_format", lambda one: _schema(json.loads(one.text))),
+        Means("json_object", _object),
+    ),
     "regex": (
         Means("structured_outputs", lambda one: _outputs(regex=one.text)),
         Means("pattern", lambda one: _text_of(pattern=f"^({one.text})$"), is_quoted=True),

@@ -368,6 +368,13 @@ def test_what_a_server_can_is_asked_once_and_written_down() -> None:
         assert _num_probes(server) == 1
 
 
+def test_a_schema_goes_along_as_the_server_knows_it() -> None:
+    with serving(['{"a": 1}'], can={"json_object"}) as server:
+        assert server.connect().submit(request(SCHEMA)).result(30).text == '{"a": 1}'
+        form = server.answers[-1]["response_format"]
+        assert form == {"type": "json_object", "schema": json.loads(SCHEMA.text)}
+
+
 def test_a_key_that_is_gone_is_not_taken_for_what_a_server_cannot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -387,10 +394,10 @@ def test_what_it_cannot_is_asked_again_by_the_next_engine_only() -> None:
         for _ in range(3):
             with pytest.raises(OptionError):
                 engine.submit(request(SCHEMA)).result(30)
-        assert _num_probes(server) == 1
+        assert _num_probes(server) == (once := len(MEANS["json"]))
         server.can = set(EVERYTHING)
         assert server.connect().submit(request(SCHEMA)).result(30).text == '{"a": 1}'
-        assert _num_probes(server) == 2
+        assert _num_probes(server) == once + 1
 
 
 def test_a_row_of_requests_asks_once_what_the_server_can() -> None:
