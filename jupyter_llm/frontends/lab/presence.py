@@ -8,7 +8,6 @@ to import: what answers a page comes with the first one.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_llm.notebook.cells.shell import parent_header
@@ -16,21 +15,25 @@ from jupyter_llm.notebook.cells.shell import parent_header
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from jupyter_llm.frontends.lab.target import Sessions
     from jupyter_llm.notebook.code.landing import Page
 
 TARGET: Final = "jupyter_llm.lab"
 
 _sign: Any = None  # kept: a comm that is collected says so to everybody
+_sessions: Sessions | None = None  # once a page has come
+_is_here = False
 
 
 def come(shell: InteractiveShell) -> None:
     """Let pages reach us, if a kernel runs the shell."""
-    global _sign  # noqa: PLW0603
+    global _sign, _is_here  # noqa: PLW0603
     comms = _comms(shell)
     if comms is None:
         return
     from comm import create_comm
 
+    _is_here = True
     comms.register_target(TARGET, _open)
     _sign = _sign or create_comm(target_name=TARGET, comm_id=TARGET, primary=False)
     comms.register_comm(_sign)
@@ -39,19 +42,20 @@ def come(shell: InteractiveShell) -> None:
 
 def go(shell: InteractiveShell) -> None:
     """Let no page reach us any more."""
+    global _is_here  # noqa: PLW0603
+    _is_here = False
     comms = _comms(shell)
     if comms is not None and comms.targets.pop(TARGET, None) is not None:
         comms.unregister_comm(_sign)
         _sign.send({"type": "unloaded"})
-    if target := sys.modules.get("jupyter_llm.frontends.lab.target"):
-        target.sessions.close()
+    if _sessions is not None:
+        _sessions.close()
 
 
 def running_page(shell: InteractiveShell) -> Page | None:
     """The page that runs a cell now, if it is connected."""
-    target = sys.modules.get("jupyter_llm.frontends.lab.target")
     client = parent_header(shell).get("header", {}).get("session")
-    return target.sessions.page(client) if target else None
+    return _sessions.page(client) if _sessions is not None else None
 
 
 def _comms(shell: InteractiveShell) -> Any:
@@ -59,6 +63,10 @@ def _comms(shell: InteractiveShell) -> Any:
 
 
 def _open(comm: Any, message: Any) -> None:
+    global _sessions  # noqa: PLW0603
     from jupyter_llm.frontends.lab.target import sessions
 
+    _sessions = sessions  # not before it is there: this runs beside the cell
     sessions.open(comm, message)
+    if not _is_here:  # unloaded meanwhile, by the cell that runs
+        sessions.close()

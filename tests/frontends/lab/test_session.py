@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from support.lab_page import LabPage
 
 from jupyter_llm import __version__, llm
@@ -13,6 +17,7 @@ from jupyter_llm.frontends.comm.messages import (
     PROTOCOL,
     FromFrontEnd,
 )
+from jupyter_llm.frontends.lab import presence
 from jupyter_llm.frontends.lab.target import Sessions
 from jupyter_llm.frontends.prompt.options import Options
 
@@ -99,6 +104,25 @@ def test_a_page_that_says_who_it_is_after_all_were_let_go_is_not_taken_in(
     sessions.close()  # as by %unload_ext, before what the page said next has come
     page.tell({"type": "hello", "id": "1", "protocol": PROTOCOL, "client": page.name, "path": "a"})
     assert (page.messages, sessions.page(page.name)) == ([], None)
+
+
+def test_a_page_that_comes_while_the_extension_is_unloaded_is_let_go(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_is_here", False)  # by the cell, while a subshell takes it in
+    opening: Any = SimpleNamespace(open=presence._open)
+    page = LabPage(opening)
+    page.tell({"type": "hello", "id": "1", "protocol": PROTOCOL, "client": page.name, "path": "a"})
+    assert page.messages == []
+
+
+def test_a_cell_that_runs_while_the_first_page_is_taken_in_goes_without_it(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_sessions", None)
+    name = Sessions.__module__
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))  # half imported, by a subshell
+    assert presence.running_page(shell) is None
 
 
 def test_no_code_lands_in_consoles_and_files_nor_where_a_page_is_not_heard_while_a_cell_runs(
