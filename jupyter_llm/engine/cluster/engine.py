@@ -382,11 +382,7 @@ async def _result(task: Any) -> Any:
     Results come by one coroutine of the client's for all who wait. To cancel one of these would
     cancel it for all, and for whoever asks for a result later.
     """
-
-    async def result() -> Any:
-        return await task
-
     try:
-        return await asyncio.shield(result())
+        return await asyncio.shield(task)
     finally:
         task.release()

@@ -77,9 +77,9 @@ def _schema(schema: object) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def _object(constraint: Grammar) -> dict[str, Any]:
+def _object(schema: object) -> dict[str, Any]:
     """As llama-cpp-python's server has it, and others of before there was a word of OpenAI's."""
-    return {"response_format": {"type": "json_object", "schema": json.loads(constraint.text)}}
+    return {"response_format": {"type": "json_object", "schema": schema}}
 
 
 def _text_of(**more: object) -> dict[str, Any]:
@@ -110,7 +110,7 @@ _CHOICE = (
 MEANS: dict[str, tuple[Means, ...]] = {
     "json": (
         Means("response_format", lambda one: _schema(json.loads(one.text))),
-        Means("json_object", _object),
+        Means("json_object", lambda one: _object(json.loads(one.text))),
     ),
     "regex": (
         Means("structured_outputs", lambda one: _outputs(regex=one.text)),
