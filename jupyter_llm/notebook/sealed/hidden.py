@@ -1,21 +1,26 @@
 # ruff: noqa: SLF001  IPython has no other way to it
 """What is hidden, taken out of a sealed copy before code runs in it."""
 
+import ctypes
 import linecache
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.shell import own_variables
 from jupyter_llm.notebook.values.peek import is_one_of
+from jupyter_llm.notebook.values.redaction import redact_text
 from jupyter_llm.notebook.values.secrets import NO_OBJECTS, is_secret, looks_secret
 from jupyter_llm.notebook.values.summaries import tells_data
 
 _GIVEN = re.compile(r"(_i[i\d]*)|_+\d*")  # by IPython, to what was typed or shown
+
+_BLOCK = slice(47, 49)  # where /proc/self/stat has its ends, counted from behind the name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,7 @@ class Hidden:
         if not self.is_guest:
             return {}
         hook._ = hook.__ = hook.___ = None
-        for name in filter(looks_secret, list(os.environ)):
-            del os.environ[name]
+        _clean_environment()
         own, hidden = own_variables(shell), {}
         for name, one in own.items():
             is_away = type(one) is FunctionType and one.__code__.co_filename in away
@@ -64,6 +68,27 @@ class Hidden:
         """Whether a hidden cell has all the lines of a file, as of a body below `%%capture`."""
         text = "".join(linecache.getlines(file)).strip()
         return bool(text) and any(text in cell.source for cell in self.cells)
+
+
+def _clean_environment() -> None:
+    """Remove secrets from the environment and from the block of memory that it began as.
+
+    `/proc/self/environ` shows that block, whatever has become of the variables since.
+    """
+    for name, value in list(os.environ.items()):
+        if _is_secret_setting(f"{name}={value}"):
+            del os.environ[name]
+    numbers = Path("/proc/self/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    start, end = map(int, numbers[_BLOCK])
+    for entry in ctypes.string_at(start, end - start).split(b"\0"):
+        if _is_secret_setting(os.fsdecode(entry)):
+            ctypes.memset(start, 0, len(entry))
+        start += len(entry) + 1
+
+
+def _is_secret_setting(entry: str) -> bool:
+    """Whether an entry of the environment, `NAME=VALUE`, has a secret in it."""
+    return looks_secret(entry.partition("=")[0]) or bool(redact_text(entry, notes=False).found)
 
 
 def _is_shared(value: object) -> bool:

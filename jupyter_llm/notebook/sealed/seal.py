@@ -10,8 +10,11 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from jupyter_core.paths import jupyter_runtime_dir
 
 from jupyter_llm.notebook.sealed.filter import filter_program
 from jupyter_llm.notebook.sealed.syscalls import architecture, call, prctl
@@ -27,6 +30,7 @@ _NO_LOG = 1  # a log of the system is not to fill with what drafts tried
 _VERSION_WITH_LOG = 7
 _READABLE_DEVICES = ("/dev/random", "/dev/urandom", "/dev/zero", "/dev/shm")  # noqa: S108  as it is called
 _WRITABLE = "/dev/null"
+_OTHERS = 0o077  # the rights of all but the owner of a file
 
 _NO_NEW_PRIVILEGES, _SET_SECCOMP_FILTER, _AMBIENT, _CLEAR_ALL = 38, 1, 47, 4
 _CAPABILITIES_VERSION = 0x20080522
@@ -79,10 +83,8 @@ def _restrict_by_landlock() -> None:
     size = ctypes.c_size_t(len(attributes))
     rules = call("landlock_create_ruleset", attributes, size, ctypes.c_uint(0))
     try:
-        # Whatever can be read but devices: to read from those may be to take away.
-        for path in Path("/").iterdir():
-            if path.name != "dev":
-                _allow(rules, path, _READ_FILE)
+        for path in _readable():
+            _allow(rules, path, _READ_FILE)
         for name in _READABLE_DEVICES:
             _allow(rules, Path(name), _READ_FILE)
         _allow(rules, Path(_WRITABLE), _READ_FILE | _WRITE_FILE)
@@ -90,6 +92,24 @@ def _restrict_by_landlock() -> None:
         call("landlock_restrict_self", ctypes.c_int(rules), ctypes.c_uint(flags))
     finally:
         os.close(rules)
+
+
+def _readable() -> Iterator[Path]:
+    """Yield files and folders that hold whatever can be read, but devices and Jupyter's keys.
+
+    To read from a device may be to take away. The runtime folder holds the tokens of `/serve` and
+    of Jupyter's servers and the keys of kernels, in files that only their owner can read. Landlock
+    can only allow, so all that is beside the way to that folder is allowed.
+    """
+    runtime = Path(os.path.realpath(jupyter_runtime_dir()))
+    way = {runtime, *runtime.parents, Path("/dev")}
+    for folder in (runtime, *runtime.parents):
+        with suppress(OSError):  # some folders can be passed but not listed
+            for path in folder.iterdir():
+                is_key = folder == runtime and path.is_file() and not path.stat().st_mode & _OTHERS
+                # A link leads to a file that another rule allows, or not.
+                if path not in way and not path.is_symlink() and not is_key:
+                    yield path
 
 
 def _allow(rules: int, path: Path, rights: int) -> None:

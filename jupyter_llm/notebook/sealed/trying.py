@@ -10,8 +10,8 @@ was not seen to be written. Memory is bounded by its addresses, and by what is f
 twenty times a second. A lock that another thread held when the copy was made stays held in it, and
 threads are not there: what waits for them is not tried. What the copy says of itself, the code in
 it can forge, which reaches all of its memory; how it ended and when, its parent sees. Files that
-the user may read, a draft can read, the notebook as it was saved among them, and what is hidden in
-this package, in frames and inside of objects.
+the user may read, a draft can read, the notebook as it was saved among them, but no private file
+in Jupyter's runtime folder; and what is hidden in this package, in frames and inside of objects.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from support.waiting import until
 from jupyter_llm.frontends.serve.address import Whereabouts, all_served
 
 T = TypeVar("T")
+TOKEN = "ghp_9f8aQ2Lm4Zx7Rt1Vb6Nc3Wd5Kq0Js8Hy2Pe7"  # noqa: S105  nobody's
 pytestmark = [needs_seal, pytest.mark.slow]
 WAIT = """import pathlib, time
 print('on')
@@ -43,7 +44,8 @@ def kernel(
 ) -> Iterator[Kernel]:
     folder = tmp_path_factory.mktemp("kernel")
     name = str(folder / "report.ipynb")
-    with running_kernel(folder, HOME=str(folder), JPY_SESSION_NAME=name) as kernel:
+    more = {"GITHUB_TOKEN": TOKEN, "SEARCH_URL": f"https://ada:{TOKEN}@search.example/"}
+    with running_kernel(folder, HOME=str(folder), JPY_SESSION_NAME=name, **more) as kernel:
         kernel.execute(f"%load_ext jupyter_llm\n%llm /use {tiny_gguf}\n%llm /serve")
         until(all_served)
         yield kernel
@@ -142,6 +144,58 @@ def test_code_of_an_agents_finds_nothing_of_a_hidden_cell(
 
     with_served(served, use)
     assert kernel.execute("print(share(1), salt)").text == "4711 xq17\n"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "'/proc/self/environ'",
+        "*glob.glob('/proc/self/task/*/environ')",
+        "*glob.glob('/proc/[0-9]*/environ')",
+    ],
+)
+def test_code_of_an_agents_reads_no_secret_in_the_environment_of_a_process(
+    served: Whereabouts, place: str
+) -> None:
+    code = f"import glob\nread = ''\nfor place in [{place}]:\n"
+    code += "    try: read += open(place).read()\n    except OSError: pass\n"
+    code += "import os, posix, ctypes\nread += str([os.environ, posix.environ])\n"
+    code += "libc = ctypes.CDLL(None)\nlibc.getenv.restype = ctypes.c_char_p\n"
+    code += "read += str([libc.getenv(b'GITHUB_TOKEN'), libc.getenv(b'SEARCH_URL')])\n"
+    code += f"'HOME=' in read, {TOKEN[:20][::-1]!r} in read[::-1], {TOKEN[20:]!r} in read"
+
+    async def use(client: Client) -> None:
+        tried = await told_by(client, "try_code", code=code, timeout_s=30)
+        assert "Its value:\n(True, False, False)" in tried
+
+    with_served(served, use)
+
+
+@pytest.mark.parametrize("is_guest", [True, False])
+def test_code_in_a_copy_reads_no_token_of_a_server_and_no_key_of_a_kernel(
+    kernel: Kernel, served: Whereabouts, runtime: Path, tmp_path: Path, *, is_guest: bool
+) -> None:
+    (runtime / "jupyter_cookie_secret").touch(0o600)
+    (runtime / "public.txt").touch(0o644)
+    (tmp_path / "link").symlink_to(runtime)
+    folders = [f"{folder}/*" for folder in (runtime, tmp_path / "link", runtime.parent)]
+    code = f"""import glob, os
+for place in [one for folder in {folders} for one in sorted(glob.glob(folder))]:
+    try: print(os.path.basename(place), open(place).read()[:0], end='')
+    except OSError: pass"""
+    (runtime.parent / "prices.csv").touch(0o600)
+    expected = "public.txt public.txt prices.csv "
+
+    async def use(client: Client) -> None:
+        tried = await told_by(client, "try_code", code=code, timeout_s=30)
+        assert f"It printed:\n{expected}" in tried
+
+    if is_guest:
+        with_served(served, use)
+    else:
+        seen = f"llm.task().tries.seen({code!r}, timeout_s=30)"
+        tried = kernel.execute(f"from jupyter_llm import llm\nprint({seen}.printed)")
+        assert tried.text == f"{expected}\n"
 
 
 def test_nobody_gets_in_without_the_token(served: Whereabouts) -> None:
