@@ -1,10 +1,13 @@
 """Rows of W3 answered in a shape, ours beside llama-server with its grammar: rows/s.
 
-Run as: python tests/benchmarks/choices.py [--model GGUF] [--only label,fields] [--flash on]
+Run as: python tests/benchmarks/choices.py [--only label,fields] [--flash on] [--after chat]
 
 label   one of three labels: ours compares them, the server writes one by a grammar
 fields  an object of four fields, by a JSON Schema
 free    W3 itself: 24 tokens, no shape
+
+`--after row` asks one row before, so that all have read the instruction; `--after chat` asks for a
+greeting behind the same system text, so that the instruction is read within the measured time.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from benchmarks.build_peers import DEFAULT_FOLDER, peer_paths
 from benchmarks.contestants import SERVER
 from benchmarks.ours import Ours, parts
 from benchmarks.peers import SLOTS, LlamaServer
-from benchmarks.prompts import map_rows
+from benchmarks.prompts import GREETING, map_rows
 from benchmarks.side_by_side import default_model, parser_for
 from benchmarks.workloads import ROW_TOKENS
 
@@ -103,15 +106,20 @@ class ShapedOurs(Ours):
         return run_batch(engine, requests, lambda _number, one: one.text)
 
 
-def measure(start: Callable[[], Any], kinds: Sequence[str], num_rows: int) -> dict[str, Any]:
-    """The rows/s of a contestant that starts afresh for each kind; one row was asked before."""
+def measure(
+    start: Callable[[], Any], kinds: Sequence[str], num_rows: int, after: str
+) -> dict[str, Any]:
+    """The rows/s of a contestant that starts afresh for each kind, after a row or a chat."""
     found = {}
     for kind in kinds:
         contestant = start()
         try:
             rows = map_rows(num_rows)
             contestant.generate("Once upon a time", 8)
-            contestant.answer(rows[:1], kind)
+            if after == "row":
+                contestant.answer(rows[:1], kind)
+            else:
+                contestant.generate(GREETING, 2)
             started = time.perf_counter()
             answers = contestant.answer(rows, kind)
             found[kind] = num_rows / (time.perf_counter() - started)
@@ -127,6 +135,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--only", default=",".join(KINDS))
+    parser.add_argument("--after", choices=["row", "chat"], default="row")
     parser.add_argument("--flash", choices=["on", "off"], help="else as the first load measured")
     parser.add_argument("--alone", action="store_true", help="ours without the server")
     parser.add_argument("--peers", type=Path, default=DEFAULT_FOLDER)
@@ -136,10 +145,10 @@ def main() -> None:
     for number in range(1, args.rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
             start = partial(ShapedOurs, model, Path(folder), is_exact=False, flash=args.flash)
-            ours = measure(start, kinds, args.rows)
+            ours = measure(start, kinds, args.rows, args.after)
         if args.alone:
             continue
-        server = measure(lambda: ShapedServer(model, binary), kinds, args.rows)
+        server = measure(lambda: ShapedServer(model, binary), kinds, args.rows, args.after)
         for kind in kinds:
             ratio = ours[kind] / server[kind]
             print(f"{number} {kind}: {ours[kind]:.2f} / {server[kind]:.2f} rows/s = {ratio:.2f}")

@@ -33,6 +33,7 @@ def long_notebook(topic: str) -> str:
 
 CLOSING = "What does the last cell print?<|im_end|>\n<|im_start|>assistant\n"
 
+GREETING = SYSTEM + question("hi")
 TALE = SYSTEM + question("Write a long tale about a clockmaker and the sea.")
 
 

@@ -9,6 +9,7 @@ typed  W1's conversation in the chat panel, to somebody who types the follow-ups
 W2  Three conversations take turns, ~700 tokens of cells each and 16 tokens a turn. It shows
     whether they evict each other. As in W1 there is half a second between turns.
 W3  A map of 64 rows: a shared instruction of ~300 tokens, ~26 tokens a row, 24 new ones each.
+W3-chat  The same map after a chat, which has read the system text but not the instruction.
 W4  A kernel that was restarted: from its start to the first token after a notebook of ~1,600
     tokens, which an earlier process has read.
 W5  256 tokens from a short prompt, several times: the decode speed.
@@ -20,7 +21,7 @@ Those for us alone are in `ours_alone`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from benchmarks.ours import Ours
 from benchmarks.peers import LlamaServer, bench_decode
 from benchmarks.prompts import (
     CLOSING,
+    GREETING,
     SYSTEM,
     SYSTEM_TEXT,
     TALE,
@@ -53,6 +55,7 @@ THINKING_S = 0.5
 TYPED_TURNS = 5
 LONG_TOKENS = 256
 LONG_REPEATS = 3
+NUM_ROWS = 64
 ROW_TOKENS = 24
 CHAT_TURNS = 4
 BULK_ROWS = 500
@@ -99,11 +102,21 @@ def interleaved(contestant: Contestant) -> Figures:
 
 def map_column(contestant: Contestant) -> Figures:
     """W3; one row was asked before, so everyone has read the instruction once."""
-    rows = map_rows(64)
+    rows = map_rows(NUM_ROWS)
     contestant.generate(rows[0], 2)
+    return {Figure.W3_ROWS: [rows_per_s(contestant, rows)]}
+
+
+def map_after_chat(contestant: Contestant) -> Figures:
+    """W3-chat; everyone reads the instruction within the measured time."""
+    contestant.generate(GREETING, 2)
+    return {Figure.W3_CHAT_ROWS: [rows_per_s(contestant, map_rows(NUM_ROWS))]}
+
+
+def rows_per_s(contestant: Contestant, rows: Sequence[str]) -> float:
     started = time.perf_counter()
     contestant.map(rows, ROW_TOKENS)
-    return {Figure.W3_ROWS: [len(rows) / (time.perf_counter() - started)]}
+    return len(rows) / (time.perf_counter() - started)
 
 
 def restarted_kernel(contestant: Contestant) -> Figures:
@@ -156,6 +169,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "typed": Workload(measure=typed_follow_up, contestants=(OURS, OURS_EXACT, SERVER)),
     "W2": Workload(measure=interleaved, contestants=(*EVERYONE, OURS_BEFORE, OURS_EXACT)),
     "W3": Workload(measure=map_column, contestants=(*EVERYONE, OURS_BEFORE)),
+    "W3-chat": Workload(measure=map_after_chat, contestants=(*EVERYONE, OURS_BEFORE)),
     "W4": Workload(measure=restarted_kernel, contestants=EVERYONE, is_restart=True),
     "W5": Workload(
         measure=long_generation,

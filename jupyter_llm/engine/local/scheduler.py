@@ -526,8 +526,10 @@ class Scheduler:
         assert sequence.slot is not None
         self._running.remove(sequence)
         slot, sequence.slot = sequence.slot, None
-        is_bulk = sequence.priority is Priority.BULK and sequence.finish_reason is not None
-        for shortened in self._slots.release(slot, is_bulk=is_bulk):
+        is_row = sequence.priority is Priority.BULK and sequence.finish_reason is not None
+        next_ones = (*self._running, *self._waiting[:_MAX_WAITING_FOR_PREFIX])
+        rows = [s.token_ids for s in next_ones if is_row and s.priority is Priority.BULK]
+        for shortened in self._slots.release(slot, rows=rows):
             self._model.trim(shortened.seq_id, len(shortened.token_ids))
 
     def _roll_back(self, sequence: Sequence, *, is_torn: bool = False) -> None:

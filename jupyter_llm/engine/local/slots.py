@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _MAX_ONE_OFFS = 4  # idle prompts without a conversation; every resident token slows all others
 
@@ -126,18 +126,23 @@ class Slots:
             return None
         return self._take(Placement(best, num_cached), token_ids, conversation)
 
-    def release(self, slot: Slot, *, is_bulk: bool = False) -> list[Slot]:
+    def release(self, slot: Slot, *, rows: Iterable[list[int]] = ()) -> list[Slot]:
         """Let others use a slot, and return those that lost tokens, for the model to forget too.
 
-        What a slot holds stays resident until somebody needs the room. But the own part of a bulk
-        prompt is never asked for again, nor are more than a few one-off prompts worth their cells.
+        What a slot holds stays resident until somebody needs the room. But beside other `rows` that
+        run or wait, the own part of a row is never asked for again: only the longest start that it
+        shares with them, or has shared, is kept. The last row is kept whole, since the start that
+        it shares with a later column is unknown. No more than a few one-off prompts are kept.
         """
         slot.is_busy = False
         self._touch(slot)
         shortened = []
-        if is_bulk and self.can_trim and slot.conversation is None and slot.num_shared:
-            self._keep_shared(slot)
-            shortened.append(slot)
+        if self.can_trim and slot.conversation is None:
+            sizes = [common_prefix(slot.token_ids, row) for row in rows]
+            slot.num_shared = max([slot.num_shared, *sizes])
+            if sizes and slot.num_shared:
+                self._keep_shared(slot)
+                shortened.append(slot)
         one_offs = [
             one
             for one in self._slots

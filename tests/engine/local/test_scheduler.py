@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -99,6 +100,46 @@ def test_what_rows_have_in_common_takes_its_room_once() -> None:
     engine.step()
     engine.step()
     assert engine.scheduler.num_running == 4
+
+
+SYSTEM, INSTRUCTION = [7] * 24, list(range(1, 39)) * 5
+LABELS = [(2, 3), (2, 4), (5,)]
+
+
+def column(engine: Engine, instruction: list[int], count: int, *, has_labels: bool) -> int:
+    """Ask rows of two tokens behind an instruction; return how many tokens were evaluated."""
+    before = engine.model.num_evaluated
+    for number in range(count):
+        row = [*SYSTEM, *instruction, number, number]
+        if has_labels:
+            engine.score(row, LABELS, priority=Priority.BULK)
+        else:
+            engine.submit(row, 3, ignore_eos=True, priority=Priority.BULK)
+    engine.run()
+    return engine.model.num_evaluated - before
+
+
+@pytest.mark.parametrize("num_slots", [1, 2, 8])
+@pytest.mark.parametrize("has_labels", [False, True], ids=["text", "labels"])
+@pytest.mark.parametrize("earlier", ["nothing", "chat", "one row", "other column", "chat between"])
+def test_rows_read_once_what_they_share_whatever_was_read_before(
+    earlier: str, num_slots: int, *, has_labels: bool
+) -> None:
+    engine = Engine(n_ctx=999, n_batch=256, num_slots=num_slots)
+    ask = partial(column, engine, has_labels=has_labels)
+    num_shared = len(SYSTEM) + len(INSTRUCTION)
+    if earlier != "nothing":
+        engine.ask([*SYSTEM, 8, 9])
+        num_shared -= len(SYSTEM)
+    if earlier == "other column":
+        ask(INSTRUCTION[::-1], 20)
+    if earlier in ("one row", "chat between"):
+        ask(INSTRUCTION, 1 if earlier == "one row" else 20)
+        num_shared = 0
+    if earlier == "chat between" and num_slots > 1:
+        engine.ask([*SYSTEM, 8, 9])
+    num_own = 2 + (4 if has_labels else 2)  # the last of three tokens drawn is not evaluated
+    assert ask(INSTRUCTION, 20) <= num_shared + 20 * num_own + 8
 
 
 def test_a_short_prompt_does_not_overtake_a_long_one_that_waits() -> None:
