@@ -22,6 +22,7 @@ from support.engines import (
 from support.waiting import until
 
 from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.scheduler import Batch, Decoded
 from jupyter_llm.engine.request import Message, Priority, Prompt
@@ -74,6 +75,47 @@ def test_seeded_rows_read_a_long_instruction_once_in_each_stream(
     prompts = [f"{LONG * 20}{row:03}" for row in range(24)]
     ask_together(engine, prompts, 2, priority=Priority.BULK)
     assert counted.num_tokens < engine.count_tokens(LONG * 20) + 24 * 8
+
+
+@pytest.mark.parametrize("is_exact", [False, True], ids=["fast", "exact"])
+@pytest.mark.parametrize("earlier", ["chat", "one row", "other column"])
+@pytest.mark.parametrize(
+    ("asked", "num_more"),
+    [
+        ({"constraint": OneOf(("yes", "no")), "priority": Priority.BULK}, 7),
+        ({"max_tokens": 1, "priority": Priority.BULK}, 0),
+        ({"max_tokens": 3, "priority": Priority.BULK}, 2),
+        ({"max_tokens": 3, "priority": Priority.GUEST}, 2),
+    ],
+    ids=["labels", "one token", "text", "clients"],
+)
+def test_an_instruction_is_read_once_whatever_was_read_before(
+    tiny_gguf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: dict[str, Any],
+    num_more: int,
+    earlier: str,
+    *,
+    is_exact: bool,
+) -> None:
+    options = {} if is_exact else PLAIN
+    engine = load(tiny_gguf, n_ctx=4096, checkpoints=False, **{**options, "exact": is_exact})
+    system, instruction = LONG[:30], LONG * 4
+    prompts = [f"{system}{instruction}{row:03}" for row in range(24)]
+    ask(engine, f"{system}hi", 1)
+    if earlier == "one row":
+        ask_together(engine, prompts[:1], **asked)
+    elif earlier == "other column":
+        ask_together(engine, [f"{system}{LONG[::-1] * 4}{row:03}" for row in range(24)], **asked)
+    counted = Counted(engine, monkeypatch)
+    ask_together(engine, prompts, **asked)
+    num_own = 24 * (engine.count_tokens("000") + 1 + num_more)
+    num_shared = 0 if earlier == "one row" else engine.count_tokens(instruction)
+    assert counted.num_tokens <= num_shared + num_own
+    counted.num_tokens = 0
+    ask_together(engine, [f"{prompt} again" for prompt in prompts], **asked)  # the next column
+    assert counted.num_tokens <= num_own + 24 * engine.count_tokens(" again")
+    assert_nothing_leaks(engine)
 
 
 # -- who gives way ---------------------------------------------------------------------------------
