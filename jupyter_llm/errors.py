@@ -117,9 +117,10 @@ class EmptyPromptError(JupyterLLMError, ValueError):
 class ContextOverflowError(JupyterLLMError, ValueError):
     """The prompt does not fit the model's context window."""
 
-    def __init__(self, num_tokens: int, n_ctx: int) -> None:
+    def __init__(self, num_tokens: int, n_ctx: int, *, is_least: bool = False) -> None:
+        size = f"more than {num_tokens}" if is_least else num_tokens
         super().__init__(
-            f"The prompt is {num_tokens} tokens, but the context window is {n_ctx}. "
+            f"The prompt is {size} tokens, but the context window is {n_ctx}. "
             "Shorten it, start afresh with --new, or load the model with a larger n_ctx: "
             "llm.use(n_ctx=…)."
         )

@@ -148,11 +148,9 @@ class _Marks:
     def __init__(self, messages: Sequence[Message], is_marked: Callable[[Message], bool]) -> None:
         self._start = f"\ue000{secrets.token_hex(8)}:"  # no message can hold it
         self._messages = messages
-        self._numbers = [n for n, message in enumerate(messages) if is_marked(message)]
-        self.contents = [
-            f"{self._start}{n}\ue001" if n in self._numbers else message.content
-            for n, message in enumerate(messages)
-        ]
+        marked = {n: f"{self._start}{n}\ue001" for n, one in enumerate(messages) if is_marked(one)}
+        self._numbers = [*marked]
+        self.contents = [marked.get(n, one.content) for n, one in enumerate(messages)]
 
     def split(self, marked: str, whole: str) -> list[_TextPiece] | None:
         """Cut the rendered text into template and messages.

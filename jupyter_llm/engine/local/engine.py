@@ -493,7 +493,13 @@ class LocalEngine:
         # What an answer begins with would be thought, and not answered.
         is_begun = bool(request.answer_prefix) or request.constraint is not None
         think = request.think
-        token_ids = list(tokenizer.tokenize(request.prompt, think=think))
+        most_read = 2 * self.info.n_ctx  # up to there they are counted, for who shortens a prompt
+        token_ids: list[int] = []
+        is_long = isinstance(request.prompt, tuple) and len(request.prompt) > most_read
+        if not is_long:
+            token_ids += tokenizer.tokenize(request.prompt, think=think, most=most_read)
+        if is_long or len(token_ids) > most_read:
+            raise ContextOverflowError(most_read, self.info.n_ctx, is_least=True)
         if not token_ids:
             raise EmptyPromptError
         has_room = is_led and request.params.reason > 0  # beside the answer's

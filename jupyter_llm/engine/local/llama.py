@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import re
 import sys
@@ -24,6 +25,7 @@ from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
 from jupyter_llm.engine.local.cut_files import guard, was_cut
 from jupyter_llm.engine.local.groups import fill_groups
+from jupyter_llm.engine.local.marks import cut_before, safe_marks
 from jupyter_llm.engine.local.memory import NUM_FILLERS, padded
 from jupyter_llm.engine.local.pages import pages
 from jupyter_llm.engine.local.sampler import GreedySampler, Pooler
@@ -51,6 +53,7 @@ _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU: memory of its own; integrated ones sha
 _MANY_FOLD = (lib.LLAMA_ROPE_TYPE_MROPE, lib.LLAMA_ROPE_TYPE_IMROPE)
 # What llama.cpp makes of a text only if it is told to: `<unk>`, too.
 _STEERING = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+_DEFINED = lib.LLAMA_TOKEN_ATTR_USER_DEFINED  # what it makes of any text
 _FIM: dict[str, Callable[[Any], int]] = {
     "prefix": lib.llama_vocab_fim_pre,
     "suffix": lib.llama_vocab_fim_suf,
@@ -177,11 +180,18 @@ class Weights:
     @cached_property
     def control_ids(self) -> dict[str, int]:
         """The tokens that no plain text becomes, by their texts, such as `<|im_end|>`."""
-        return {
-            self._text(token): token
-            for token in range(self.n_vocab)
-            if lib.llama_vocab_get_attr(self._vocab, token) & _STEERING
-        }
+        return self._texts(_STEERING)
+
+    @cached_property
+    def _marks(self) -> tuple[re.Pattern[str] | None, ...]:
+        """Where plain texts may be cut, and where texts with control tokens may be."""
+        defined, stripping = map(self._texts, (_DEFINED, lib.LLAMA_TOKEN_ATTR_LSTRIP))
+        return tuple(safe_marks(t, stripping) for t in (defined, {**defined, **self.control_ids}))
+
+    def _texts(self, kinds: int) -> dict[str, int]:
+        """The tokens of some kinds, by their texts."""
+        attr_of = lib.llama_vocab_get_attr
+        return {self._text(t): t for t in range(self.n_vocab) if attr_of(self._vocab, t) & kinds}
 
     def control_id(self, text: str) -> int:
         """A control token by its text; `OptionError` if the model has none of that text."""
@@ -221,9 +231,15 @@ class Weights:
         return Vocabulary(pieces, partial(self.tokenize, is_special=False, goes_on=True))
 
     def tokenize(
-        self, text: str, *, is_special: bool, add_bos: bool = False, goes_on: bool = False
+        self,
+        text: str,
+        *,
+        is_special: bool,
+        add_bos: bool = False,
+        goes_on: bool = False,
+        most: float = math.inf,
     ) -> list[int]:
-        """The tokens of a text.
+        """The tokens of a text; of more than `most`, the last may be left out.
 
         `is_special` reads `<|im_end|>` and the like as one token each; `add_bos` puts the begin
         token before, if the model wants one. Some vocabularies put a space before a text, but not
@@ -234,6 +250,15 @@ class Weights:
             first, both = (self.tokenize(t, is_special=is_special) for t in (_BYTE, _BYTE + text))
             if both[: len(first)] == first:
                 return both[len(first) :]
+        token_ids: list[int] = []
+        marks = None if add_bos else self._marks[is_special]  # an end token may come, too
+        for piece in cut_before(text, marks):
+            if len(token_ids) <= most:
+                token_ids += self._tokens(piece, is_special=is_special, add_bos=add_bos)
+        return token_ids
+
+    def _tokens(self, text: str, *, is_special: bool, add_bos: bool) -> list[int]:
+        """The tokens of a text; llama.cpp looks to its end from each special token in it."""
         data = text.encode("utf-8", "replace")  # a lone surrogate is no text
         size = len(data) + 8
         while True:

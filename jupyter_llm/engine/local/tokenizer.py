@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
@@ -86,18 +87,24 @@ class Tokenizer:
         text = self.template.format(prompt, think=think)
         return text + at_once(text) if think is False else text
 
-    def tokenize(self, prompt: Prompt, *, think: bool | None = None) -> tuple[int, ...]:
-        """The tokens that the model reads for a prompt; for `think` see `SamplingParams`."""
+    def tokenize(
+        self, prompt: Prompt, *, think: bool | None = None, most: float = math.inf
+    ) -> tuple[int, ...]:
+        """The tokens that the model reads for a prompt; for `think` see `SamplingParams`.
+
+        Of more than `most`, some may be left out.
+        """
         if isinstance(prompt, tuple):
             read = tuple(map(self._read, prompt))
-            token_ids = self.template.tokenize(read, self._piece, think=think)
+            piece = partial(self._piece, most=most)
+            token_ids = self.template.tokenize(read, piece, think=think)
             if think is False:  # the template may have them think in any case
-                token_ids += tuple(self._piece(at_once(self._end(token_ids)), is_special=True))
+                token_ids += tuple(piece(at_once(self._end(token_ids)), is_special=True))
             # Only the template of a file itself writes the begin token.
             return self._begun(token_ids) if self.template.is_generic else token_ids
         if isinstance(prompt, str):
-            return self._begun(self._weights.tokenize(prompt, is_special=False))
-        return self._begun(self._parts(prompt))
+            return self._begun(self._weights.tokenize(prompt, is_special=False, most=most))
+        return self._begun(self._parts(prompt, most))
 
     def stops(self, prompt: Prompt) -> tuple[str, ...]:
         """The texts that end an answer beside those that were asked for.
@@ -186,15 +193,17 @@ class Tokenizer:
     def _plain(self, text: str, goes_on: bool) -> tuple[int, ...]:  # noqa: FBT001
         return tuple(self._weights.tokenize(text, is_special=False, goes_on=goes_on))
 
-    def _piece(self, text: str, *, is_special: bool) -> Sequence[int]:
-        return self._weights.tokenize(text, is_special=True) if is_special else self.plain(text)
+    def _piece(self, text: str, *, is_special: bool, most: float) -> Sequence[int]:
+        tokenize = partial(self._weights.tokenize, is_special=True, most=most)
+        return tokenize(text) if is_special else self.plain(text)
 
-    def _parts(self, prompt: RawPrompt) -> list[int]:
+    def _parts(self, prompt: RawPrompt, most: float) -> list[int]:
         token_ids = [*self._weights.known(prompt.token_ids)]
         goes_on = False
         for part in prompt.parts:
             if isinstance(part, str) and prompt.is_marked:
-                token_ids += self._weights.tokenize(part, is_special=True, goes_on=goes_on)
+                tokenize = partial(self._weights.tokenize, is_special=True, most=most)
+                token_ids += tokenize(part, goes_on=goes_on)
                 goes_on = goes_on or bool(part)
             elif isinstance(part, str):
                 token_ids += self.plain(part, goes_on=goes_on)

@@ -88,6 +88,12 @@ def test_a_script_that_ends_while_a_prompt_is_read_says_nothing(tmp_path: Path) 
     assert run_python(READING_AT_THE_END, path) == ("", "")
 
 
+def test_many_messages_do_not_cost_a_model_its_template() -> None:
+    usual = template(USUAL)
+    assert usual.format([Message("user", "Hi")] * 30_000).count("<|im_start|>user ") == 30_000
+    assert usual.trouble == ""
+
+
 def test_status_tells_of_a_generic_template(tmp_path: Path) -> None:
     source = "{{ raise_exception('No!') }}"
     engine = load(write_tiny_model(tmp_path / "strict.gguf", chat_template=source))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from support.tiny_model import write_tiny_model
 
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.request import Prompt, RawPrompt, Special
+from jupyter_llm.engine.request import Message, Prompt, RawPrompt, Special
+from jupyter_llm.errors import ContextOverflowError
 
 CODE = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 CODE_ENDS = ("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
@@ -88,6 +90,55 @@ def test_no_space_gets_between_plain_parts(tmp_path: Path) -> None:
         assert text_of(engine, engine.tokenize(RawPrompt(parts))) == text_of(engine, whole)
     after = engine.tokenize(RawPrompt((Special("</s>"), "i", "nt(x)")))
     assert text_of(engine, after[1:]) == text_of(engine, whole)
+
+
+TORN = ("<a>", "a>bcd", "<|x|>", "|>y", "[b]", "[b][c]", "zz", "zzz")
+
+
+@pytest.mark.parametrize("is_spm", [False, True], ids=["bpe", "spm"])
+def test_a_long_text_has_the_tokens_that_llama_cpp_gives_it_whole(
+    tmp_path: Path, *, is_spm: bool
+) -> None:
+    engine = load(write_tiny_model(tmp_path / "torn.gguf", control_texts=TORN, is_spm=is_spm))
+    weights, random = engine._model.weights, Random(0)  # noqa: S311
+    words = (*TORN, *weights.control_ids, "<a>bcd", "<|x|>y", "<", " ", "\n\n", "the quick", "é")
+    for _ in range(20):
+        text = "".join(random.choices(words, k=1000))
+        for is_special in (False, True):
+            pieces = weights.tokenize(text, is_special=is_special)
+            assert pieces == weights._tokens(text, is_special=is_special, add_bos=False)
+
+
+@contextmanager
+def given_to_llama_cpp(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The texts that llama.cpp looks for special tokens in meanwhile."""
+    texts: list[str] = []
+    weights = engine._model.weights
+    tokens = weights._tokens
+
+    def listening(text: str, **options: Any) -> list[int]:
+        texts.append(text)
+        return tokens(text, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "_tokens", listening)
+        yield texts
+
+
+def test_many_short_messages_are_read_a_few_at_a_time_and_no_further_than_they_fit(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = tuple(Message("user", f"number {number}") for number in range(20_000))
+    engine.tokenize(messages[:1])
+    with given_to_llama_cpp(engine, monkeypatch) as texts:
+        engine.tokenize(messages[:2000])
+        assert max(map(len, texts)) < 1100
+        assert "".join(texts) == engine.format(messages[:2000])
+        for num_messages in (2000, 20_000):
+            texts.clear()
+            with pytest.raises(ContextOverflowError, match="more than 8192 tokens"):
+                ask(engine, messages[:num_messages])
+            assert sum(map(len, texts)) < 3 * 8192
 
 
 def text_of(engine: LocalEngine, token_ids: tuple[int, ...]) -> bytes:
