@@ -42,15 +42,23 @@ class JupyterLLMError(OneLine, Exception):
 
 
 class ModelNotFoundError(JupyterLLMError, LookupError):
-    """No model goes by that name, or there is none on this machine."""
+    """No model goes by that name, or there is none on this machine.
+
+    `folders` are those that were searched.
+    """
 
     def __init__(
-        self, name: str, close_matches: Sequence[str] = (), message: str | None = None
+        self,
+        name: str,
+        close_matches: Sequence[str] = (),
+        message: str | None = None,
+        folders: Sequence[str] = (),
     ) -> None:
+        where = f" Searched: {', '.join(folders)}." if folders else ""
         super().__init__(
             message
             or f"No model named {name!r}.{_did_you_mean(close_matches)}"
-            " `%llm /models` lists what can be loaded."
+            f" `%llm /models` lists what can be loaded.{where}"
         )
         self.name = name
         self.close_matches = tuple(close_matches)

@@ -41,28 +41,32 @@ def _turns(chat: SavedChat, *, has_details: bool) -> Iterator[str]:
     if chat.num_dropped:
         yield f"({count_of(chat.num_dropped, 'older turn')} not kept any more, for want of room)"
     for number, turn in enumerate(chat.turns, chat.num_dropped + 1):
-        details = f" {_details(turn)}" if has_details else ""
-        yield turn_markdown(number, turn.prompt, turn.completion, details)
+        details = f", {_details(turn)}" if has_details else ""
+        yield turn_markdown(number, turn.prompt, turn.completion, turn.by, details)
     if chat.num_other_branches:
         yield f"({other_branches(chat.num_other_branches)} of this chat not shown)"
 
 
-def turn_markdown(number: int, prompt: str, answer: Completion, details: str = "") -> str:
-    """One turn as Markdown that is safe to show.
+def turn_markdown(
+    number: int, prompt: str, answer: Completion, by: str = "", details: str = ""
+) -> str:
+    """Return one turn as Markdown that is safe to show, with the names of person and model.
 
-    An answer that was cut off in a code block does not swallow what comes after it.
+    `by` is empty where only one person can have asked. An answer that was cut off in a code block
+    does not swallow what comes after it.
     """
+    person, model = one_line(by) or "You", one_line(answer.model) or "Model"
     end = ENDS.get(answer.finish_reason)
     thought = f"({answer.thought})" if answer.reasoning else ""
     text = "\n\n".join(filter(None, (thought, answer.markdown, end)))
-    return untrusted_markdown(f"**{number}.**{details}\n\n{_quoted(prompt)}\n\n{text}")
+    asked = f"**{number}. {person}:**\n\n{_quoted(prompt)}"
+    return untrusted_markdown(f"{asked}\n\n**{model}**{details}:\n\n{text}")
 
 
 def _details(turn: Turn) -> str:
     completion = turn.completion
     seed = [] if completion.seed is None else [f"seed {completion.seed}"]
-    by = [one_line(turn.by)] if turn.by else []
-    return ", ".join([*by, date_of(turn.finished_at), one_line(completion.model), *seed])
+    return ", ".join([date_of(turn.finished_at), *seed])
 
 
 def date_of(when: float) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
@@ -188,8 +189,7 @@ class Provenance:
     @property
     def digest(self) -> str:
         """The SHA-256 of everything else in the record, as canonical JSON."""
-        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        return hashlib.sha256(_compact(self._content()).encode("ascii")).hexdigest()
 
     @property
     def record_id(self) -> str:
@@ -206,8 +206,12 @@ class Provenance:
         return {**self._content(), "digest": self.stated_digest or self.digest}
 
     def to_metadata(self) -> dict[str, Any]:
-        """The metadata of an output that shows the text."""
-        return {METADATA_KEY: self.to_json()}
+        """Return the metadata of an output that shows the text: the record as one line of JSON."""
+        return {METADATA_KEY: self.to_line()}
+
+    def to_line(self) -> str:
+        """Return the record as one line of JSON, since a notebook file breaks objects into many."""
+        return _compact(self.to_json())
 
     def _content(self) -> dict[str, Any]:
         content = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -229,10 +233,14 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read a record that somebody wrote; `ProvenanceError` if it is none of ours."""
-        from msgspec import ValidationError, convert
+        """Read a record from JSON, parsed or as text; `ProvenanceError` if it is none of ours."""
+        from msgspec import DecodeError, ValidationError, convert
+        from msgspec.json import decode
         from msgspec.structs import asdict as content_of
 
+        if isinstance(data, str):
+            with suppress(DecodeError, RecursionError):  # what is no JSON is no record either
+                data = decode(data)
         if isinstance(data, Mapping) and data.get("version", VERSION) != VERSION:
             raise ProvenanceError(f"is not of version {VERSION}, which is what is read here.")
         try:
@@ -252,6 +260,10 @@ class Provenance:
         except (OptionError, TypeError):
             raise ProvenanceError("is damaged: its sampling options are out of range.") from None
         return cls(**record, params=params, stated_digest=digest)
+
+
+def _compact(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.aliases import DEFAULT, aliases
 from jupyter_llm.models.inspect import ModelFile, inspect, parts_of
-from jupyter_llm.models.sources import Found, embedded, found, name_of
+from jupyter_llm.models.sources import Found, embedded, found, name_of, searched
 
 HOW_TO_GET_ONE = (
     "`%llm /pull` lists what suits this machine and downloads it; "
@@ -210,7 +210,7 @@ def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
         return _at_path(text)
     if len({entry.path for entry in begins.values()}) == 1:
         return next(iter(begins.values()))
-    raise ModelNotFoundError(text, list(begins) or _close(wanted, models))
+    raise ModelNotFoundError(text, list(begins) or _close(wanted, models), folders=searched())
 
 
 def _text(name: object) -> str:

@@ -54,6 +54,13 @@ def found() -> Iterator[Found]:
         yield from _in_reach(_files("working folder", os.getcwd(), depth=0), roots)  # noqa: PTH109
 
 
+def searched() -> list[str]:
+    """Return the existing folders that `found` reads, as a person writes them."""
+    home = os.path.expanduser("~")  # noqa: PTH111  pathlib's raises where there is none
+    folders = [path for _, path, _ in _stores() if os.path.isdir(path)]  # noqa: PTH112
+    return ["the working folder", *(one.replace(home, "~", 1) for one in dict.fromkeys(folders))]
+
+
 def _in_reach(some: Iterable[Found], roots: tuple[str, ...]) -> Iterator[Found]:
     """Those that are no links, or lead into the folders that are searched."""
     for one in some:

@@ -1,14 +1,17 @@
 """Where records of how a text was made stand in a notebook, and how a generated cell is marked.
 
-An output's metadata holds a record, or a list of them, under "jupyter_llm". Code that landed in a
-cell has a record of its own, with the hash of its source. A kernel cannot write a cell's metadata,
-so the source has a mark that names the record (see `marks`), and the record stands in the metadata
-of the output that announced the cell. What a person accepted while writing a cell stands in that
-cell's metadata, under "jupyter_llm_completed": for each model the time and the pieces.
+An output's metadata holds a record, or a list of them, under "jupyter_llm", each as one line of
+JSON; older notebooks hold objects. Code that was inserted into a cell has a record of its own, with
+the hash of its source. A page writes that record into the cell's metadata, and the output that
+announced the cell holds the record's id only. Without a page a kernel cannot write a cell's
+metadata, so the output holds the record, which a mark in the source names (see `marks`). What a
+person accepted while writing a cell stands in that cell's metadata, under "jupyter_llm_completed":
+for each model the time and the pieces.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,6 +32,7 @@ GIVEN_BEGIN = "The error comes from"
 Record = Provenance | ProvenanceError
 """A record of how a text was made, or what is wrong with one."""
 
+_ID = re.compile("[0-9a-f]{12}")
 # A record is about 1 kB, and an output announces a handful of cells.
 _MAX_RECORDS = 1000
 _MAX_COMPLETIONS = 20  # of a cell
@@ -63,11 +67,10 @@ def source_sha256(body: str) -> str:
     return text_sha256("\n".join(body.splitlines()).strip("\n"))
 
 
-def to_metadata(records: Sequence[Provenance]) -> dict[str, Any]:
-    """The metadata of an output that several records go along with."""
-    if len(records) == 1:
-        return records[0].to_metadata()
-    return {METADATA_KEY: [record.to_json() for record in records]} if records else {}
+def to_metadata(records: Sequence[Provenance | str]) -> dict[str, Any]:
+    """Return the metadata of an output with its records, or the ids of those that cells hold."""
+    lines = [one if isinstance(one, str) else one.to_line() for one in records]
+    return {METADATA_KEY: lines if len(lines) > 1 else lines[0]} if lines else {}
 
 
 def read_metadata(metadata: object) -> list[Record]:
@@ -76,7 +79,12 @@ def read_metadata(metadata: object) -> list[Record]:
         return []
     found = metadata[METADATA_KEY]
     items = found[:_MAX_RECORDS] if isinstance(found, list) else [found]
-    return [_read(item) for item in items]
+    return [_read(item) for item in items if not _is_id(item)]
+
+
+def _is_id(item: object) -> bool:
+    """Whether this is the id of a record that a cell holds."""
+    return isinstance(item, str) and _ID.fullmatch(item) is not None
 
 
 def _read(item: object) -> Record:

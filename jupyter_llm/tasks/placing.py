@@ -21,30 +21,37 @@ if TYPE_CHECKING:
 
 def land(
     writer: CellWriter, sources: Sequence[str], completion: Completion | None, *, in_place: bool
-) -> tuple[Place, list[Provenance]]:
-    """Put code into cells, marked if a model wrote it; return where they are and their records."""
+) -> tuple[Place, list[Provenance | str]]:
+    """Put code into cells, marked if a model wrote it; return where they are and their records.
+
+    Of a record that a page has written into its cell, the id is returned.
+    """
     cells = [marked(source, completion) for source in sources]
     records = [record for _, record in cells if record is not None]
     metadata = [record.to_metadata() for record in records]  # of all, or there are none
     place = writer.write([source for source, _ in cells], replace=in_place, metadata=metadata)
-    return place, records
+    return place, _announced(place, records)
 
 
 def change(
     writer: CellWriter, cell: CellEvent, source: str, completion: Completion | None
-) -> tuple[Place, list[Provenance]]:
-    """Put code in the place of a cell that ran, or below where that cannot be."""
+) -> tuple[Place, list[Provenance | str]]:
+    """Put code in the place of a cell that ran, or below where that cannot be; see `land`."""
     text, record = marked(source, completion, cell.source)
     metadata = record.to_metadata() if record is not None else {}
     name = shown_name(cell)
     why = writer.change(cell.cell_id, cell.source, text, metadata)
     if not why:
-        place = Place(f"{name} is changed; run it again")
+        place = Place(f"{name} is changed; run it again", has_metadata=True)
     else:
         below = writer.write([text], metadata=[metadata])
         words = f"{name} {why}, so {below.words}" if below.is_landed else below.words
         place = replace(below, words=words)
-    return place, [record] if record is not None else []
+    return place, _announced(place, [record] if record is not None else [])
+
+
+def _announced(place: Place, records: Sequence[Provenance]) -> list[Provenance | str]:
+    return [record.record_id if place.has_metadata else record for record in records]
 
 
 def marked(

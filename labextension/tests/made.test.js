@@ -23,6 +23,27 @@ test("a record, or several, are read from the metadata of a cell or an output", 
   assert.deepEqual(madeBy({ jupyter_llm: [RECORD, RECORD] }), [MADE, MADE]);
 });
 
+test("a record that is a line of JSON is read as an object is, and an id of one is none", () => {
+  const line = JSON.stringify(RECORD);
+  assert.deepEqual(madeBy({ jupyter_llm: line }), [MADE]);
+  assert.deepEqual(madeBy({ jupyter_llm: [line, RECORD, "0123456789ab"] }), [MADE, MADE]);
+});
+
+test("a record stays the line of JSON that it was when another joins it", () => {
+  const line = JSON.stringify({ ...RECORD, pieces: piecesOf("total = 1 + 1") });
+  /** @type {Record<string, unknown>} */
+  const metadata = { jupyter_llm: line };
+  const cell = {
+    getSource: () => "total = 1 + 1",
+    getMetadata: (/** @type {string} */ key) => metadata[key],
+    setMetadata: (/** @type {string} */ key, /** @type {unknown} */ value) => {
+      metadata[key] = value;
+    },
+  };
+  setMetadata(cell, { jupyter_llm: "other" });
+  assert.deepEqual(metadata.jupyter_llm, ["other", line]);
+});
+
 test("what is no record is none, and what it lacks is left out", () => {
   const nothing = [undefined, null, 7, "x", [], {}, { model: 7 }, { model: { name: 7 } }];
   for (const record of nothing) assert.deepEqual(madeBy({ jupyter_llm: record }), []);

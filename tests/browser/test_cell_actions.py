@@ -200,6 +200,22 @@ def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
     expect(actions.notebook.cell(index).locator(".jllm-fix")).to_have_count(0)
 
 
+def test_an_error_of_jupyter_llm_itself_offers_no_fix(actions: CellActions) -> None:
+    """Its one line says what to do, and nothing in the cell is broken."""
+    own, broken = actions.add("%llm /use nonsense"), actions.add(BEFORE)
+    for one in (own, broken):
+        actions.notebook.run(one)
+    assert "No model named 'nonsense'" in actions.notebook.text(own)
+    expect(actions.notebook.cell(broken).locator(".jllm-fix")).to_have_count(1)
+    expect(actions.notebook.cell(own).locator(".jllm-fix")).to_have_count(0)
+
+
+def test_a_proposal_is_read_to_who_does_not_see_its_marks(actions: CellActions) -> None:
+    index = actions.propose("a = 1\nb = 2", "a = 1\nb = 3\nc = 4")
+    changes = actions.region(index).get_by_role("list", name="Changes").get_by_role("listitem")
+    expect(changes).to_have_text(["Removed: b = 2", "Added: b = 3", "Added: c = 4"])
+
+
 def test_an_error_is_fixed_in_the_cell_that_caused_it(actions: CellActions) -> None:
     cause = actions.add(BEFORE)
     index = actions.add("half(1)")

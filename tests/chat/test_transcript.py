@@ -20,20 +20,21 @@ CHATS = {"default": chat_of(turn("Who?", "Me."), system="Be brief.")}
 def test_a_transcript_says_who_said_what_when() -> None:
     chats = {"default": chat_of(turn("Who?\nYou?", "Me."), turn("Why?", "So."), system="Be brief.")}
     text = to_markdown(chats, title="Chats of a.ipynb")
-    pieces = ["# Chats of a.ipynb", "## default", "> Be brief.", "**1.**", "2023-11-1", "tiny"]
-    pieces += ["seed 7", "> Who?\n> You?", "Me.", "**2.**", "> Why?", "So."]
+    pieces = ["# Chats of a.ipynb", "## default", "> Be brief.", "**1. You:**"]
+    pieces += ["> Who?\n> You?", "**tiny**, 2023-11-1", "seed 7:", "Me."]
+    pieces += ["**2. You:**", "> Why?", "**tiny**", "So."]
     position = 0
     for piece in pieces:
         position = text.index(piece, position)
 
 
 def test_a_transcript_says_who_asked_where_several_people_may() -> None:
-    assert "Ada, 2023-11-1" in to_markdown({"default": chat_of(turn(by="Ada"))})
+    assert "**1. Ada:**" in to_markdown({"default": chat_of(turn(by="Ada"))})
 
 
 def test_a_chat_that_lost_turns_counts_on_and_says_so() -> None:
     text = chat_markdown(SavedChat(name="a", turns=(turn("Who?"),), num_dropped=2))
-    assert text.index("2 older turns") < text.index("**3.**") < text.index("> Who?")
+    assert text.index("2 older turns") < text.index("**3. You:**") < text.index("> Who?")
 
 
 @pytest.mark.parametrize(

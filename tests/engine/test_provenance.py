@@ -283,4 +283,4 @@ def test_an_output_that_shows_a_completion_carries_the_record() -> None:
     data, metadata = formatter.format(completion)
     assert data["text/plain"] == "Yes"
     assert data["text/markdown"] == "Yes"
-    assert metadata == {METADATA_KEY: made.to_json()}
+    assert metadata == {METADATA_KEY: made.to_line()}

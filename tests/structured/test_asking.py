@@ -21,7 +21,7 @@ from jupyter_llm import (
     llm,
 )
 from jupyter_llm.engine.constraint import Grammar, OneOf
-from jupyter_llm.engine.provenance import METADATA_KEY
+from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.errors import OptionError
 from jupyter_llm.records.answers import answers_in
 from jupyter_llm.structured.shape import shape_of
@@ -185,7 +185,7 @@ def test_the_record_goes_along_into_the_notebook(engine: ScriptedEngine) -> None
     assert isinstance(answer, ShapedAnswer)
     data, metadata = answer._repr_mimebundle_()
     assert data["text/plain"] == ANN
-    assert metadata[METADATA_KEY]["is_constrained"]
+    assert Provenance.from_json(metadata[METADATA_KEY]).is_constrained
     cell = new_code_cell("llm(…)", outputs=[new_output("display_data", data, metadata=metadata)])
     (found,) = answers_in(new_notebook(cells=[cell]))
     assert found.is_as_recorded

@@ -46,7 +46,7 @@ def record(text: str = "Yes", **changes: Any) -> Provenance:
 def shown(text: str, made: Provenance | Mapping[str, Any] | None, note: str = "") -> Any:
     """Return the output of a prompt, as a view leaves it."""
     plain = f"{text}\n\n({note})" if note else text
-    data = made.to_json() if isinstance(made, Provenance) else made
+    data = made.to_line() if isinstance(made, Provenance) else made
     metadata = {METADATA_KEY: data} if data is not None else {}
     return new_output(
         "display_data", {"text/plain": plain, "text/markdown": plain}, metadata=metadata
@@ -61,7 +61,7 @@ def generated(answer: Provenance, body: str, **options: Any) -> tuple[Any, Any]:
     """Return the cell of a prompt for code, and the cell where the code landed."""
     made = landed(answer, body)
     announced = new_output(
-        "display_data", {"text/plain": "1 cell below"}, metadata={METADATA_KEY: made.to_json()}
+        "display_data", {"text/plain": "1 cell below"}, metadata=made.to_metadata()
     )
     return asked(announced, source="%%llm -f code\nAdd."), new_code_cell(
         mark(body, made.model.name, made.record_id), **options

@@ -50,6 +50,7 @@ def write(
     with stream:
         completion = watch(stream, view)
     notes = list(_notes(sent, completion, options, note, has_shape=shape is not None))
+    records: list[Provenance | str]
     records = [completion.provenance] if completion.provenance is not None else []
     if options.below or options.replace:
         is_cut_off, namespace = completion.finish_reason != "stop", user_namespace()
@@ -101,7 +102,7 @@ def write_code(
 def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter) -> None:
     """Show a proposal, and put it into a cell if it changes something."""
     place = Place("", is_landed=False)
-    records: list[Provenance] = []
+    records: list[Provenance | str] = []
     if proposal.diff or proposal.cell is None:
         with _landing(view, str(proposal), proposal.completion):
             place, records = _place(proposal, options, writer)
@@ -114,7 +115,7 @@ def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter
 
 def _place(
     proposal: Proposal, options: Options, writer: CellWriter
-) -> tuple[Place, list[Provenance]]:
+) -> tuple[Place, list[Provenance | str]]:
     cell, source, completion = proposal.cell, proposal.source, proposal.completion
     if cell is not None and options.replace:  # that cell, and not the one that asks
         return change(writer, cell, source, completion)

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.transcript import other_branches, turn_markdown
-from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import joined_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.comm.outbox import well_formed
@@ -62,7 +61,7 @@ class TranscriptOutput:
         others = [f"({other_branches(num_others)} of this chat not shown)"] if num_others else []
         empty = [] if shown else [_EMPTY]
         rich = [
-            turn_markdown(n, turn.prompt, turn.completion, f" {_by(turn)}")
+            turn_markdown(n, turn.prompt, turn.completion, turn.by)
             for n, turn in enumerate(shown, num_older + 1)
         ]
         plain = [f"{_quoted(turn)}{TRANSCRIPT_BREAK}{turn.completion.text}" for turn in shown]
@@ -90,11 +89,6 @@ class TranscriptOutput:
         data, metadata = self.bundle
         name = f"jupyter-llm-transcript-{self._panel_id}"
         display(data, raw=True, metadata=metadata, display_id=name, update=is_update)
-
-
-def _by(turn: Turn) -> str:
-    """Who asked, where several people may, and who answered."""
-    return ", ".join(one_line(name) for name in (turn.by, turn.completion.model) if name)
 
 
 def _quoted(turn: Turn) -> str:

@@ -132,10 +132,11 @@ class Page(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where code is, in words, and whether that is in a cell."""
+    """Where code is, in words, whether that is in a cell, and whether its metadata is there too."""
 
     words: str
     is_landed: bool = True
+    has_metadata: bool = False
 
 
 class CellWriter:
@@ -181,7 +182,8 @@ class CellWriter:
                 if landing.refusal:
                     return Place(f"this cell {why}, so the code is in none", is_landed=False)
                 where = _in_place(count) if replace else _where(count, landing)
-                return Place(f"this cell {why}, so {where}" if why else where)
+                words = f"this cell {why}, so {where}" if why else where
+                return Place(words, has_metadata=True)
         return Place(self._next.write(sources, replace=replace), is_landed=bool(sources))
 
     def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> str:

@@ -6,6 +6,7 @@ import { type PanelLayout, Widget } from "@lumino/widgets";
 import { makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { keepAtCells } from "../page/at_cells.js";
+import type { Output } from "../page/outputs.js";
 import { errorOf, suits } from "./cells.js";
 
 /** Keep such a button in each cell that failed; it hides itself while there is no connection. */
@@ -13,9 +14,8 @@ export function addFixButtons(panel: NotebookPanel, fix: (cell: Cell) => void): 
   const buttons = new WeakMap<Cell, Widget>();
   keepAtCells(panel, (cell) => {
     const button = buttons.get(cell);
-    const error = errorOf(cell)?.ename;
-    const isMistake = error && error !== "KeyboardInterrupt"; // which is what somebody wanted
-    if (!isMistake || !suits("fix", cell, panel)) {
+    const error = errorOf(cell);
+    if (!error || !isMistake(error) || !suits("fix", cell, panel)) {
       button?.dispose();
       buttons.delete(cell);
     } else if (!button) {
@@ -28,4 +28,9 @@ export function addFixButtons(panel: NotebookPanel, fix: (cell: Cell) => void): 
       buttons.set(cell, made);
     }
   });
+}
+
+/** Whether code is wrong: an interrupt was wanted, and jupyter_llm's own errors are one line. */
+function isMistake({ ename, evalue, traceback = [] }: Output): boolean {
+  return ename !== "KeyboardInterrupt" && traceback.join("\n") !== `${ename}: ${evalue}`;
 }

@@ -7,6 +7,7 @@ import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import type { Action } from "../connection/messages.js";
+import { withVisibleControls } from "../dom/characters.js";
 import { begun, hunks, replaced } from "../dom/diff.js";
 import { arrange, copyButton, createBar, make, makeButton, setText } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
@@ -294,6 +295,7 @@ export class View {
       if (!isSame) this.#button(trans.__("Stop"));
     } else if (state.kind === "answer") {
       this.#say(trans.__("Answered"), ...this.#written(state.answer));
+      this.#button(trans.__("Again"), () => this.again());
       this.#chatButton();
       this.#button(trans.__("Close"));
     } else if (state.kind === "failed") {
@@ -331,6 +333,8 @@ export class View {
       parts.unshift(make("div", "jllm-action-warning", warning));
     }
     if (isHere) parts.push(this.#asking(trans.__("What should be different?")));
+    const before = this.#cell?.model.sharedModel.getSource() ?? "";
+    if (fit === "fits") parts.push(changesInWords(before, source));
     this.#say(text, ...parts);
   }
 
@@ -437,6 +441,17 @@ function titles(): Record<Action, string> {
     continue: trans.__("Continue"),
     edit: trans.__("Edit"),
   };
+}
+
+/** The changed lines as a list for screen readers, which do not read the marks in the editor. */
+function changesInWords(before: string, after: string): HTMLElement {
+  const lines = hunks(before, after).flatMap(({ removed, added }) => [
+    ...removed.map(({ text }) => trans.__("Removed: %1", withVisibleControls(text))),
+    ...added.map(({ text }) => trans.__("Added: %1", withVisibleControls(text))),
+  ]);
+  const list = make("ul", "jllm-hidden", ...lines.map((line) => make("li", "", line)));
+  list.ariaLabel = trans.__("Changes");
+  return list;
 }
 
 /** What is said of a proposal. */

@@ -31,9 +31,17 @@ export function piecesOf(text: string, before = "", source = "", old: unknown = 
   return Array.from({ length: count }, (...one) => pieces[spread(...one)]).join(" ");
 }
 
-/** What metadata hold, be it one or a list. */
-export function written(found: unknown): Written[] {
-  return [found].flat().slice(0, MOST_RECORDS) as Written[];
+/** The records in metadata, be it one or a list; `records.py` writes each as a line of JSON. */
+export function written(found: unknown, most = MOST_RECORDS): Written[] {
+  return [found].flat().slice(0, most).map(parsed) as Written[];
+}
+
+function parsed(record: unknown): unknown {
+  try {
+    return typeof record === "string" ? JSON.parse(record) : record;
+  } catch {
+    return null; // the id of a record that a cell has
+  }
 }
 
 /** Of records of a cell, those with a line of which one of its source begins, as far as they tell. */
@@ -49,7 +57,10 @@ export function standing(records: Written[], source: string): Written[] {
 
 /** Give a cell a record beside those it has that still stand. */
 export function setMetadata(cell: SharedCell, metadata: object): void {
-  const former = standing(written(cell.getMetadata(RECORDS)), cell.getSource());
+  const all = [cell.getMetadata(RECORDS)].flat();
+  const records = written(all);
+  const kept = standing(records, cell.getSource());
+  const former = all.filter((_, at) => records[at] && kept.includes(records[at]));
   for (const [key, value] of Object.entries(metadata)) {
     const others = former.filter((one) => JSON.stringify(one) !== JSON.stringify(value));
     const isRecord = key === RECORDS && others.length > 0;

@@ -40,7 +40,7 @@ export class ModelPopup {
     this.#pull = new PullView(model, pull, use);
     this.node.append(this.#stop, this.#error, this.#pull.node);
     const role = make("label", "jllm-model-role", trans.__("Use for"), this.#role);
-    this.node.append(role, this.#here.node, this.#suited.node, otherModel(pull));
+    this.node.append(role, this.#here.node, this.#suited.node, otherModel(pull, use));
     if (openSettings) {
       this.node.append(makeButton(trans.__("Settings…"), openSettings, { isPlain: false }));
     }
@@ -106,18 +106,25 @@ function roleField(): HTMLSelectElement {
   return make("select", "jllm-field", ...options);
 }
 
-/** A field for the name of any other model. */
-function otherModel(pull: (name: string) => void): HTMLElement {
+/** The path of a file, and no `owner/repo:file.gguf` or address of the hub's. */
+const PATH = /^([a-z]:)?[^:]*\.gguf$/i;
+
+type Take = (name: string) => void;
+
+/** A field for the name of any other model of the hub, or for the path of a file. */
+function otherModel(pull: Take, use: Take): HTMLElement {
   const field = make("input", "jllm-field");
   field.required = true;
-  field.placeholder = "owner/repo:quantization";
-  const submit = makeButton(trans.__("Pull"), () => {}, { isPlain: false });
+  field.placeholder = trans.__("owner/repo:quantization or the path of a GGUF file");
+  const submit = makeButton(trans.__("Pull or load"), () => {}, { isPlain: false });
   submit.type = "submit";
-  const label = make("label", "", trans.__("Another one of the Hugging Face hub"), field);
+  const label = make("label", "", trans.__("Another model of the hub, or a file"), field);
   const form = make("form", "jllm-other-model", label, submit);
   form.onsubmit = (event) => {
     event.preventDefault();
-    pull(field.value);
+    const name = field.value.trim();
+    if (PATH.test(name)) use(name);
+    else pull(name);
   };
   return form;
 }

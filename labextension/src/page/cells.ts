@@ -132,7 +132,7 @@ export class Notebook extends NotebookDocument {
     this.#page.leaveHiddenMath();
     for (const cell of this.models) {
       const index = transcriptIndex(cell, panelId);
-      if (index < 0) continue;
+      if (index < 0 || this.refusal(cell.id) === "notebook") continue;
       const old = cell.outputs?.get(index).toJSON();
       const output = { ...old, output_type: "display_data", data, metadata };
       if (JSON.stringify(output) !== JSON.stringify(old)) cell.outputs?.set(index, output);

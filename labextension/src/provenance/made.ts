@@ -18,7 +18,7 @@ export interface Made {
 export function madeBy(metadata: unknown, source: string | null = null): Made[] {
   const found = field(metadata, RECORDS);
   const all = [...written(found), ...written(field(metadata, COMPLETED))];
-  return (source === null ? [found].flat() : standing(all, source)).flatMap((record) => {
+  return (source === null ? written(found, Infinity) : standing(all, source)).flatMap((record) => {
     const about = field(record, "model");
     const model = text(field(about, "name")) || text(about);
     if (!model) return [];

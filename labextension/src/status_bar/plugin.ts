@@ -69,14 +69,12 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
   },
 };
 
-/** Load jupyter_llm in a kernel, and say in one line why that cannot be done, if it is not `said`. */
-async function load(connection: Connection | null, said = new Set<string>()): Promise<void> {
+/** Load jupyter_llm in a kernel because somebody wants to, or show one line that says why not. */
+async function load(connection: Connection | null): Promise<void> {
   try {
     await connection?.load();
   } catch (error) {
-    const text = loadFailure((error as Error).message);
-    if (!said.has(text)) Notification.error(text, { autoClose: 15_000 });
-    said.add(text);
+    Notification.error(loadFailure((error as Error).message), { autoClose: 15_000 });
   }
 }
 
@@ -99,7 +97,6 @@ async function hint(settings: ISettingRegistry, openChat: () => void): Promise<v
  */
 function heed(settings: ISettingRegistry, connections: Connections, openChat: () => void): void {
   let canHint = true;
-  const said = new Set<string>();
   const tried = new WeakSet<Connection>();
   const loaded = settings.load(ID).catch(() => null);
   connections.opened.connect(async (_, connection) => {
@@ -112,7 +109,8 @@ function heed(settings: ISettingRegistry, connections: Connections, openChat: ()
       if (connection.state === "none") tried.delete(connection); // another kernel comes
       if (connection.state !== "absent" || tried.has(connection)) return;
       tried.add(connection);
-      if (own?.composite.autoLoad === true) void load(connection, said);
+      // Where that fails nobody is disturbed: the status bar offers to load it, and says why not.
+      if (own?.composite.autoLoad === true) void connection.load().catch(() => {});
     };
     connection.stateChanged.connect(look);
     look();

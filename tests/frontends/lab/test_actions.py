@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
     said = page.answer("record", metadata=found["metadata"], text="x = 3")["text"]
     assert "edited since" in said
     assert "Nothing is recorded" in page.answer("record", metadata={}, text=None)["text"]
-    damaged = {"jupyter_llm": {**found["metadata"]["jupyter_llm"], "seed": "<b>"}}
+    damaged = {"jupyter_llm": {**json.loads(found["metadata"]["jupyter_llm"]), "seed": "<b>"}}
     assert "is damaged" in page.answer("record", metadata=damaged, text=None)["text"]
 
 

@@ -182,7 +182,7 @@ def test_a_long_chat_keeps_its_last_turns_and_says_how_many_are_older(
         assert "Answer 3." not in text
         assert "Answer 4." in text
         assert "Answer 8." in text
-    assert "**8.**" in data["text/markdown"]
+    assert "**8. You:**" in data["text/markdown"]
 
 
 def test_a_transcript_is_bounded_in_size(scripted: ScriptedEngine) -> None:
