@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
 from jupyter_llm.notebook.code.bindings import parameters_of
+from jupyter_llm.notebook.values import formats
 from jupyter_llm.notebook.values.secrets import (
+    is_about,
     is_drawn,
     is_told,
     looks_secret,
@@ -25,12 +27,18 @@ _FEWEST_OF_TEMPLATE: Final = 4  # letters and digits between the braces of an f-
 # `cfg.get('password', '…')`: what is named first is what comes next.
 _NAMING = re.compile(
     r"get|pop|set|add|put|insert|setdefault|getattr|setattr|getenv|setenv|putenv|set_\w+|add_\w+"
-    r"|header|hset|field|Header|Field|send_keys|option|config"
+    r"|header|hset|field|Header|Field|send_keys|option|config|fill|type|DEFINE_\w+|\w*input|input_text"
 )
+# Into these a text is typed: what they belong to, or a prompt before them, says which.
+_TYPING = re.compile(r"send\w*|fill|type\w*|write|press_sequentially|set_?(?:value|text)|input\w*")
+_PROMPTING = re.compile(r"expect\w*|read_until|recvuntil|wait_for\w*")
+_CALLED = re.compile("name|label|type|description|title|key|id|prompt")
+_VALUE = re.compile(r"(?i)\w*value|val|default")
 # `smtp.login(…)`, `keyring.set_password(…)`, `BasicAuth(…)`: its arguments, though not its result.
 _LOGIN = re.compile(
     r"(?:.*\.)?(?:log_?in|sign_?in|authenticate|authorize|decrypt|encrypt|unlock|setpassword"
-    r"|jwt\.encode|hmac\.new)"
+    r"|jwt\.encode|(?:(?P<first>hmac|\w*Fernet|AES\w*|DES3?|ARC\d|Blowfish|ChaCha20\w*|SecretBox"
+    r"|\w+Signer|URLSafe\w+|[TH]OTP)(?:\.new)?)|(?P<later>\w*private_?key\w*|load_\w*(?:chain|certificates)))"
 )
 # What a secret is asked for or read with is no secret: `getpass('Password: ')`.
 _READING = re.compile(
@@ -47,7 +55,10 @@ _ENTRY = re.compile(
     r"\w*connect|(?:create_)?(?:client|driver|session|engine|pool)|\w+(?:Client|Connection|Driver|API|Api)"
     r"|S?FTP\w*|SMTP\w*|IMAP\w*|POP3\w*|LDAP\w*|\w*Redis|Connection|Client|Account|User|Login|Session"
 )
-_KEY = re.compile(r"[#\w .\[\]='\"-]{1,60}")
+_KEY = re.compile(r"(?!/\w)(?:[#\w .:/@\[\]='\"-]|[^\x00-\x7f]){1,60}")
+_ID = re.compile(
+    r"(?i)(?:id|ids|hash|sha\d*|md5|digest|commit|rev|ref|version|tag|sum|name|image)$"
+)
 _HEADS = re.compile(r"(?i:bearer|basic|token|digest)")
 _LINE_END = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 
@@ -58,13 +69,21 @@ def secret_literals(tree: ast.AST) -> list[Found]:
     `RecursionError`: they lie too deep.
     """
     found: dict[int, Found] = {}
-    for name, value in beside(tree):
+    nodes = list(ast.walk(tree))
+    named = list(beside(nodes))
+    for name, value in named:
         last = name.rpartition(".")[2]
         if looks_secret(name):
             short = last if looks_secret(last) else name
             found |= {id(node): (short, node) for node in _in(value) if _tells(name, node)}
         elif is_drawn(plain_text(getattr(value, "value", ""))) and may_be_secret(name):
             found[id(value)] = (last, value)
+    ids = {id(value) for name, value in named if _ID.search(name)}
+    for node in nodes:
+        if not isinstance(node, ast.Constant) or id(node) in ids:
+            continue
+        if formats.is_token(plain_text(node.value)):
+            found.setdefault(id(node), ("service_token", node))
     return list(found.values())
 
 
@@ -105,10 +124,40 @@ def name_of(node: ast.AST | None) -> str:
     return ""
 
 
-def beside(tree: ast.AST) -> Iterator[Found]:
-    """Yield what stands beside a name, with that name."""
-    for node in ast.walk(tree):
+def beside(nodes: Sequence[ast.AST]) -> Iterator[Found]:
+    """Yield what stands beside a name in the nodes of a tree, with that name."""
+    for node in nodes:
         yield from ((name, value) for name, value in _named(node) if name and value is not None)
+    yield from _typed(nodes)
+
+
+def _typed(nodes: Sequence[ast.AST]) -> Iterator[Found]:
+    """Yield the texts that are typed into a field or behind a prompt, with its label."""
+    places = [node for node in nodes if isinstance(node, ast.Assign | ast.Call)]
+    fields: dict[str, str] = {}
+    for node in sorted(places, key=lambda node: (node.lineno, node.col_offset)):
+        if isinstance(node, ast.Assign):
+            fields |= {name_of(target): _label(node.value) for target in node.targets}
+        elif isinstance(node.func, ast.Attribute):
+            owner, verb = node.func.value, node.func.attr
+            while isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Call):
+                owner = owner.value
+            name = name_of(owner)
+            if _PROMPTING.fullmatch(verb):
+                fields[name] = _label(node)
+            elif _TYPING.fullmatch(verb):
+                without_kind = name.rpartition("_")[0]
+                label = _label(owner) or fields.get(name, "") or without_kind
+                yield from ((label, text) for text in node.args[:1])
+
+
+def _label(node: ast.AST) -> str:
+    """Return the name of a secret among the texts that a call is given, or ""."""
+    if not isinstance(node, ast.Call):
+        return ""
+    called = (one.value for one in node.keywords if _CALLED.fullmatch(one.arg or ""))
+    names = map(name_of, (*node.args, *called))
+    return next((name for name in names if looks_secret(name) or may_be_secret(name)), "")
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
@@ -129,6 +178,14 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
             yield name, value
         case ast.Dict(keys=keys, values=values):
             yield from zip(map(name_of, keys), values, strict=True)
+            label = next(filter(looks_secret, map(name_of, values)), "")
+            named = zip(map(name_of, keys), values, strict=True)
+            yield from ((label, value) for name, value in named if _VALUE.fullmatch(name))
+        case ast.List(elts=[ast.List(elts=[_, _]), *_] as rows):
+            pairs = [row.elts for row in rows if isinstance(row, ast.List) and len(row.elts) == 2]  # noqa: PLR2004
+            yield from (
+                (name_of(key), one) for key, one in pairs if not name_of(one).isidentifier()
+            )
         case ast.arguments():
             yield from ((arg.arg, default) for arg, default in parameters_of(node))
         case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
@@ -158,8 +215,14 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
     function = name_of(call.func).rpartition(".")[2]
     if _NAMING.fullmatch(function):
         yield from ((name_of(key), value) for key, value in pairwise(call.args))
-    if _LOGIN.fullmatch(name_of(call.func)):
+    label = _label(call)
+    yield from ((label, one.value) for one in call.keywords if _VALUE.fullmatch(one.arg or ""))
+    if login := _LOGIN.fullmatch(name_of(call.func)):
         function = "password"
+        if login["first"] or login["later"]:
+            keys = call.args[:1] if login["first"] else call.args[1:]
+            yield from ((function, key) for key in keys)
+            return
     elif _READING.fullmatch(function):
         return
     kinds = str | bytes | ast.JoinedStr
@@ -185,8 +248,10 @@ def _in(value: ast.AST) -> Iterator[ast.expr]:
             elif not _READING.fullmatch(name):
                 parts = [*arguments, *keywords]
             parts += [function] if isinstance(function, ast.Attribute) else []
-        case ast.Dict(values=values):
-            parts = [*values]
+        case ast.Dict(keys=keys, values=values):
+            parts = [
+                one for key, one in zip(keys, values, strict=True) if not is_about(name_of(key))
+            ]
         case ast.IfExp(body=one, orelse=other):
             parts = [one, other]
         case ast.Subscript(value=inner):

@@ -26,7 +26,9 @@ from jupyter_llm.notebook.values import formats, known, literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     concealed_in,
+    is_about,
     is_drawn,
+    is_mark,
     is_placeholder,
     is_shown,
     is_small,
@@ -119,7 +121,7 @@ def _secrets(text: str, _said: object) -> tuple[Span, ...]:
     """Where secrets stand in a text that is no code."""
     finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):
-        finds += [_pairs, _printed, _cells_of_secrets]
+        finds += [_pairs, _printed, _cells_of_secrets, _below, _in_blocks]
     texts = [text]
     if ", '-" in text:  # a list of arguments is one line, too, with its characters in their places
         texts.append(text.replace("', '", "    "))
@@ -147,20 +149,24 @@ def _without(
 
 def _tokens(text: str) -> Iterator[Span]:
     """Yield what has the form of a well-known token."""
+    words = [word.span() for word in formats.LONG.finditer(text)]
     founds = [
         found
-        for word in formats.LONG.finditer(text)
+        for word in words
         for pattern in (formats.BY_PREFIX, formats.OTHERS)
-        for found in pattern.finditer(text, *word.span())
+        for found in pattern.finditer(text, *word)
     ]
+    for word in words if not is_shown("service_token") else ():
+        yield from ((*span, "service_token") for span in formats.unlisted(text, *word))
     for found in (*founds, *formats.PRIVATE_KEY.finditer(text)):
         if not is_shown(name := found.lastgroup or ""):
             yield (*found.span(), name)
 
 
-def _unnamed(text: str) -> Iterator[Span]:
+def _unnamed(text: str, *patterns: re.Pattern[str]) -> Iterator[Span]:
     """Yield passwords in addresses and commands."""
-    for found in formats.UNNAMED.finditer(text):
+    both = (formats.UNNAMED, *([formats.CONNECTING] if "@" in text else []))
+    for found in (one for pattern in patterns or both for one in pattern.finditer(text)):
         group = found.lastgroup or ""
         if not (is_shown("password") or is_placeholder(_unquoted(found[group]))):
             yield (*found.span(group), "password")
@@ -207,6 +213,11 @@ _CODE = re.compile(
     r"|(?![A-Z]\w*[.][A-Z]\w*[a-z\d])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?::\w+)?|.{0,2}"
 )
 _OPENING = re.compile(r"[\w.]*([(\[{<])")
+_ENTRY = re.compile(
+    r"""["']?(?P<key>[\w-]+)["']?\s*[:=]\s*(?:(?=[{\[(])|(?P<value>"[^"]*"|'[^']*'|[^\s,{}\[\]()]+))"""
+)
+# The words that restore a wallet: none is as short or as long as many of a sentence are.
+_PHRASE = re.compile(r"[a-z]{3,8}(?:[ ,]+[a-z]{3,8}){11,}(?![^\s\"'])")
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _MARKS = re.compile(rf"{_QUOTED.pattern}|[()\[\]{{}}<>]", re.DOTALL)
 _MAX_NESTED: Final = 100  # brackets; each of them is looked at from all around it
@@ -217,7 +228,10 @@ _TAG: Final = r"</?[a-z][a-z0-9]*(?:\s[^<>\n]{0,200})?/?>"
 # or what mixes letters and digits.
 _JOINT = re.compile(
     rf"""
-    (?P<key>["']?[\s,]{{1,40}}["']?(?:value|val)["']?[ \t]*[:=][ \t]*)
+    (?P<key>
+      ["']?(?:[\s,]{{1,40}}
+        |(?:[ \t]*\{{|:[ \t]*\n)\s*(?:[\w"']+[ \t]*[:=][^{{}}\n]*\n\s*){{0,6}}?)
+      (?i:["']?(?:\w*value|val|default)["']?[ \t]*[:=][ \t]*))
     | (?P<sign>
         (?:["'`*_\]]|[ \t]|{_TAG}
           |[ ](?:for|of|from|to|on|at|für|von|de|para|от|для)[ ][\w.@-]{{1,40}}
@@ -244,6 +258,10 @@ _BLANKS = re.compile(r"(?:[ \t]+|[ \t]*=[ \t]*|\n[ \t]*)(?![-\s])")
 _LINES = re.compile(
     r"[ \t]*[|>][-+\d]{0,2}[ \t]*\n(?P<value>(?P<indent>[ \t]+)\S.*(?:\n(?P=indent).*)*)"
 )
+# `('password', '…')`, also in a list of lists; a list of names is none.
+_PAIRED = re.compile(rf"[\"'][ \t]*,[ \t]*(?P<value>{_QUOTED.pattern})(?=[ \t]*[,)\]])", re.DOTALL)
+_BEFORE_PAIR = re.compile(r"(?:\(|[\[(,]\s*\[)\s*[bru]?[\"']\Z")
+_IDENTIFIER = re.compile(r"[a-z]+(?:_[a-z]+)*")
 _PLAIN_NAME = re.compile(r"(?i).*(?:pass\w*|pwd?|key|token|secret|.*[^\x00-\x7f]\w*)s?\d*")
 _MIXED_WORD = re.compile(
     r"(?=[^\s\d]{0,99}\d)(?=[\W\d_]{0,99}[^\W\d_])[^\s'\"`<>,;:=(){}\[\]|]{5,}"
@@ -255,23 +273,25 @@ _MAX_WORDS: Final = 3  # of a name
 def _pairs(text: str) -> Iterator[Span]:
     """Yield the values that a secret's name stands before, in any notation: `password='…'`."""
     end, last, words, near = 0, 0, [""], 0
-    for found in _NAME.finditer(text):
+    marks = {} if text.isascii() else {ord(c): "a" for c in set(text) if is_mark(c)}
+    for found in _NAME.finditer(text.translate(marks) if marks else text):
         start, stop = found.span()
+        word = text[start:stop]
         is_next = start == last + 1 and text[last] == " "
-        words, last = [*words[1 - _MAX_WORDS :], found[0]] if is_next else [found[0]], stop
-        near = _MAX_WORDS if may_name(found[0]) else near - 1
+        words, last = [*words[1 - _MAX_WORDS :], word] if is_next else [word], stop
+        near = _MAX_WORDS if may_name(word) else near - 1
         if start < end or near < 1:
             continue
         names = (" ".join(words[-count:]) for count in range(1, len(words) + 1))
         name = next(filter(looks_secret, names), "")
-        if not name and not may_be_secret(found[0]):
+        if not name and not may_be_secret(word):
             continue
         first, after = _value(text, start, stop, name) or (0, 0)
         told = _unquoted(text[first:after])
         is_told_of = is_told(name, told) or told.lower() == name.lower() if name else False
         if told and not is_told_of and (name or is_drawn(told)):
             end = after
-            yield first, after, name or found[0]
+            yield first, after, name or word
 
 
 def _value(text: str, start: int, stop: int, name: str) -> tuple[int, int] | None:
@@ -283,7 +303,11 @@ def _value(text: str, start: int, stop: int, name: str) -> tuple[int, int] | Non
     ):
         return _plain(text, joint.end(), is_sure=True)
     elif not (joint := _JOINT.match(text, stop)):
-        return None
+        found = _PAIRED.match(text, stop)
+        is_pair = found and _BEFORE_PAIR.search(text, max(0, start - _MAX_LEAD), start)
+        told = _unquoted(found["value"]) if found and is_pair else ""
+        is_odd = _may_be_cell(name, told, is_whole=True) and not _IDENTIFIER.fullmatch(told)
+        return found.span("value") if found and is_odd else None
     elif joint["mixed"]:
         found = _MIXED_WORD.match(text, joint.end())
         is_sure = joint["mixed"].strip("\"'` \tiswaetèéjär") or _PLAIN_NAME.fullmatch(name)
@@ -301,13 +325,24 @@ def _plain(text: str, start: int, *, is_sure: bool = False) -> tuple[int, int] |
     """A value that begins at `start`: a quoted text, a bracket or a word."""
     if opening := _OPENING.match(text, start):
         stop = _bracket_end(text, opening.start(1))
+        inside = text[start:stop] if stop - start < _MAX_LINE else "?"
+        if not re.search(r"[\w?]", _ENTRY.sub(_secret_entry, inside)):
+            return None
     else:
-        value = _QUOTED.match(text, start) or _PLAIN.match(text, start)
+        value = _QUOTED.match(text, start) or _PHRASE.match(text, start)
+        value = value or _PLAIN.match(text, start)
         prose = None if is_sure else _PROSE.match(text, start)
         if value is None or is_small(value[0]) or (prose and prose.end() == value.end()):
             return None
         stop = value.end()
     return None if _CODE.fullmatch(text, start, stop) else (start, stop)
+
+
+def _secret_entry(found: re.Match[str]) -> str:
+    """Return the value of an entry in a bracket, or "" if it is a flag or only about a secret."""
+    value = found["value"] or ""
+    is_harmless = is_about(found["key"]) or is_small(value) or is_placeholder(_unquoted(value))
+    return "" if is_harmless else value
 
 
 def _bracket_end(text: str, start: int) -> int:
@@ -330,6 +365,58 @@ def _unquoted(text: str) -> str:
     return text.strip("\"'`")
 
 
+# --- lines below a heading, and blocks of a file
+
+_HEADING = re.compile(
+    r"(?m)^[\W\d]{0,12}(?P<name>[^\W\d_][^\n:.,;()]{0,58}?)"
+    r"(?: \([^()\n]*\))?(?: is| are)?(?P<end>:?)[*_ \t]*\n(?:[#> \t]*\n)?"
+)
+_ITEM = re.compile(r"[#> \t]*(?:[-*•][ \t]+|\d{1,2}[.):]?[ \t]+)?(?P<item>\S.*?)[ \t]*(?:\n|\Z)")
+_CODES = re.compile(r"\d[\d -]{4,}\d")
+_PHRASES = re.compile(r"[a-z]{3,8}(?:(?:[ ,]|\d+[.)])+[a-z]{3,8})+")
+
+
+def _below(text: str) -> Iterator[Span]:
+    """Yield what lines below a heading list: `Backup codes:`, `Seed phrase`."""
+    end = 0
+    for found in _HEADING.finditer(text):
+        words = found["name"].split(" ")
+        names = (" ".join(words[-count:]) for count in range(1, _MAX_WORDS + 1))
+        name = next(filter(looks_secret, names), "")
+        kinds = [_CODES] if "code" in name.lower() else []
+        kinds += [_PHRASES] if re.search("(?i)phrase|mnemonic|seed", name) else []
+        end = found.end()
+        while name and (line := _ITEM.match(text, end)):
+            told, end = line["item"], line.end()
+            is_word = not re.search(r"[\s:=]", told)
+            is_cell = is_word and _may_be_cell(name, told, is_whole=bool(found["end"]))
+            if not (is_cell or any(kind.fullmatch(told) for kind in kinds)):
+                break
+            yield (*line.span("item"), name)
+
+
+_OF_SECRETS = re.compile(r"""\bkind["']?:\s*["']?Secret\b(?![\w-])""")
+_DATA = re.compile(
+    r"""(?m)^(?P<indent>[ \t]*)(?:stringData|data):[ \t]*\n
+        (?P<value>(?:(?:(?P=indent)[ \t]+\S.*|[ \t]*)(?:\n|\Z))+)
+      | ["'](?:stringData|data)["']:\s*(?=\{)""",
+    re.VERBOSE,
+)
+
+
+def _in_blocks(text: str) -> Iterator[Span]:
+    """Yield the data of Secrets in a manifest of Kubernetes."""
+    start = 0
+    for part in text.split("\n---") if _OF_SECRETS.search(text) else ():
+        for found in _DATA.finditer(part) if _OF_SECRETS.search(part) else ():
+            stop = found.end() if found["value"] else _bracket_end(part, found.end())
+            first = found.start("value") if found["value"] else found.end()
+            told = part[first:stop]
+            first += len(told) - len(told.lstrip())
+            yield start + first, start + first + len(told.strip()), "Secret"
+        start += len(part) + len("\n---")
+
+
 # --- printed tables, whose columns bear the names of secrets
 
 _LABEL: Final = re.compile(r"[\w(][\w .\-/()']{0,59}")
@@ -338,6 +425,7 @@ _MIXED: Final = re.compile(r"(?=.*\d)(?=.*[^\W\d_]).{4,}(?<!:)")
 _SIGNED: Final = re.compile(r"[^\W\d](?=.*[_\W])[^\s()\[\]{}\"',;:]{3,}(?<![.])")
 _RULE_OR_GAP: Final = re.compile(r"[-+|=:═─╪┼╞╡│┆… .]*|\[… [\d,]+ characters left out …\]")
 _MAX_LINE: Final = 2000
+_SLASHED: Final = re.compile(r"(?m)^[\W_]*([^\n:/]+ / [^\n:]+):[ \t]+(\S.* / .*\S)")
 _SQL_ROWS: Final = re.compile(r"(?i)\binto\s+[^\s()]{1,99}\s*(\([^()]{1,2000}\)\s*values[^;]*)")
 _SQL_ROW: Final = re.compile(r"(?<=\()[^()]*(?=\))")
 _HTML_ROW: Final = re.compile(r"<tr[\s>].*?(?=</tr>|<tr[\s>]|\Z)", re.DOTALL)
@@ -384,8 +472,11 @@ def _tables(text: str) -> Iterator[tuple[_Split, Iterable[tuple[int, str, bool]]
     lines = text.split("\n")
     starts = accumulate((len(line) + 1 for line in lines), initial=0)
     numbered = list(zip(starts, lines, map(may_name, lines), strict=False))
-    yield from ((split, numbered) for split in _SPLITS)
+    splits = _SPLITS if " / " in text else [one for one in _SPLITS if one is not _SEPARATED[-1]]
+    yield from ((split, numbered) for split in splits)
     yield _HTML_CELLS, ((row.start(), row[0], True) for row in _HTML_ROW.finditer(text))
+    for found in _SLASHED.finditer(text):
+        yield _SEPARATED[-1], [(found.start(part), found[part], True) for part in (1, 2)]
     for found in _SQL_ROWS.finditer(text):
         rows = _SQL_ROW.finditer(text, *found.span(1))
         yield _SEPARATED[1], ((row.start(), row[0], True) for row in rows)
@@ -403,6 +494,8 @@ def _may_be_cell(name: str, told: str, *, is_whole: bool) -> bool:
     One that `is_whole` is none of the words of a sentence.
     """
     told = told.strip("`*")
+    if not is_whole and " " in told:
+        return False
     is_odd = _MIXED.fullmatch(told) or (is_whole and _SIGNED.fullmatch(told)) or told[:1] == "'"
     return bool(is_odd) and not is_told(name, _unquoted(told))
 
@@ -423,7 +516,9 @@ def _words(word: re.Pattern[str], line: str) -> list[Span]:
 
 
 _Split = Callable[[str], list[Span]]  # a line into cells: where each is, and what it says
-_SEPARATED: Final = [partial(_separated, re.compile(one)) for one in ("[|│┆¦║┃]", ",", ";", "\t")]
+_SEPARATED: Final = [
+    partial(_separated, re.compile(one)) for one in ("[|│┆¦║┃]", ",", ";", "\t", " / ")
+]
 _SPLITS: Final[list[_Split]] = [
     *_SEPARATED,
     *(partial(_words, re.compile(one)) for one in (r"\S+", r"\S+(?: \S+)*")),
@@ -436,7 +531,7 @@ _HTML_CELLS: Final = partial(_words, re.compile(r"(?<=>)[^<>]*(?=</t[hd]>)"))
 # --- the source of a cell
 
 _PIECE = re.compile(
-    r"""(?P<comment>\#[^\n]*)
+    r"""(?P<comment>\#[^\n]*(?:\n[ \t]*\#[^\n]*)*)
     | [A-Za-z]{0,2}(?P<marks>"{3}|'{3})(?P<lines>(?:\\.|(?!(?P=marks)).)*+)(?P=marks)
     | [A-Za-z]{0,2}(?P<mark>["'])(?P<line>(?:\\.|(?!(?P=mark))[^\n])*+)(?P=mark)""",
     re.VERBOSE | re.DOTALL,
@@ -457,7 +552,8 @@ def _redact_source(source: str, said: object) -> Redacted:
         for start, text in _pieces(result.text)
         for first, last, name in _secrets(text, said)
     )
-    return _without(result, [*pieces, *_tokens(result.text)])
+    whole = [*_tokens(result.text), *_unnamed(result.text, formats.CONNECTING)]
+    return _without(result, [*pieces, *whole])
 
 
 def _pieces(source: str) -> Iterator[tuple[int, str]]:

@@ -10,41 +10,64 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 HIDDEN: Final = "<hidden: looks like a secret>"
 
-# Of whom a key may be that only its owner knows. A `user_key` joins two tables.
-_KEYS: Final = (
-    "api|private|secret|access|signing|encryption|enc|crypto|master|account|session|ssh"
-    "|subscription|shared|service|consumer|app|application|licen[cs]e|webhook|hmac|aes|rsa|gpg|pgp"
-    "|pem|tls|ssl|deploy|admin|fernet|cipher|jwt|bot|openai|anthropic|claude|gemini|google|azure"
-    "|aws|gcp|github|gitlab|hf|huggingface|mistral|cohere|groq|xai|grok|deepseek|together"
-    "|replicate|perplexity|openrouter|nvidia|ngc|stripe|paypal|twilio|sendgrid|mailgun|mailchimp"
-    "|slack|discord|telegram|kaggle|wandb|comet|neptune|pinecone|weaviate|qdrant|langchain"
-    "|langsmith|tavily|serper|serpapi|firebase|supabase|mapbox|maps|deepl|elevenlabs|tmdb|nasa"
-    "|fred|quandl|polygon|finnhub|alpaca|binance|coinbase|openweather|weather|news|twitter|spotify"
-    "|youtube|reddit|notion|airtable|algolia|cloudflare|databricks|snowflake|datadog"
-    "|sentry|llm"
-)
-# Of whom a `pass` is a password: `forward_pass` and `pass_rate` are none.
-_PASSES: Final = (
-    "db|database|user|usr|login|admin|root|sudo|smtp|imap|mail|email|ftp|sftp|ssh|wifi|vpn|proxy"
-    "|ldap|pg|postgres|mysql|sql|mongo|redis|rabbit|elastic|es|neo4j|git|github|gitlab|jira|api"
-    "|app|web|http|service|svc|account|acct|master|my|key|cert|pem|zip|pdf|keystore|basic|store|require"
-)
+_PART = re.compile(r"[^\W\d_]+|\d+")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Letters that no accent makes out of another one.
+_PLAIN = str.maketrans({"ł": "l", "ø": "o", "\u0131": "i", "Ł": "L", "Ø": "O"})
+_VOICED: Final = "\u3099\u309a"  # marks that make another letter of a Japanese one
+
+
+@lru_cache(maxsize=8192)
+def _words(name: str) -> str:
+    """Return the words of a name, joined by `_`, in lower case and without accents."""
+    if not name.isascii():
+        letters = unicodedata.normalize("NFKD", name.translate(_PLAIN))
+        plain = (c for c in letters if c in _VOICED or not is_mark(c))
+        name = unicodedata.normalize("NFC", "".join(plain))
+    return "_".join(_PART.findall(_HUMP.sub("_", name))).lower()
+
+
+def is_mark(char: str) -> bool:
+    """Whether a character only changes the letter before it, as vowel signs of Hindi do."""
+    return unicodedata.category(char) in ("Mn", "Mc", "Cf")
+
+
+def _read_words() -> dict[str, list[str]]:
+    """Read the lists of `secret_words.txt`."""
+    lines = Path(__file__).with_name("secret_words.txt").read_text(encoding="utf-8").split("\n")
+    named = (line.partition(":")[::2] for line in lines if line and line[0] != "#")
+    return {name: [*map(_words, words.split())] for name, words in named}
+
+
+_LISTS: Final = _read_words()
+_KEYS, _PASSES = ("|".join(_LISTS.pop(name)) for name in ("keys", "passes"))
+_HINTS: Final = _LISTS.pop("hints")
+_FOREIGN: Final = [word for words in _LISTS.values() for word in words]
+# A word that is not ASCII may have an ending, or others around it without a blank.
 _PASSWORDS: Final = (
     r"[^_]*pass(?:words?|wor[dt]|wd|w|phrases?|code|_(?:word|phrase|wd))|[^_]*pwd|pword|psw"
-    rf"|(?:{_PASSES})_?(?:pass|pw)|psk|kennwort|contrasena|mot_?de_?passe|mdp_[^_]+|senha"
-    "|palavra_passe|wachtwoord|losenord|passord|adgangskode|kodeord|salasana|jelszo|lozinka|sifre|heslo|haslo|mat_?khau|kata_sandi|[^_]*κωδικ[^_]*"
-    "|[^_]*парол[ьяюе][^_]*|[^_]*(?:密码|密碼|口令|パスワード|暗証番号|비밀번호|암호)[^_]*|[^_]*סיסמ[הת]"
-    "|كلمة_?(?:ال)?(?:مرور|سر)"
+    rf"|(?:{_PASSES})_?(?:pass|pw)|psk|mdp_[^_]+|{'|'.join(filter(str.isascii, _FOREIGN))}"
+    + "".join(f"|[^_]*{word}[^_]*" for word in _FOREIGN if not word.isascii())
+)
+# A quick look for what may name a secret: without any of these a text holds no name of one. They
+# are grouped by their first letters, since a pattern tries its alternatives one after another.
+_STEMS: Final = {*_HINTS, *(max(one.split("_"), key=len) for one in _FOREIGN if one.isascii())}
+_ENDS: Final = {one[0]: [end[1:] for end in sorted(_STEMS) if end[0] == one[0]] for one in _STEMS}
+_HINT = re.compile(
+    rf"(?=[{''.join(_ENDS)}])(?:"
+    + "|".join(f"{first}(?:{'|'.join(ends)})" for first, ends in _ENDS.items())
+    + r")|[^\x00-\x7f]"
 )
 # These are secrets whatever stands beside them in a name.
 _ALWAYS = (
-    rf"{_PASSWORDS}|credentials?|creds?|[^_]*credenciales|zugangsdaten|(?:{_KEYS})_(?:keys?|pat)"
+    rf"{_PASSWORDS}|credentials?|creds?|(?:{_KEYS})_(?:keys?|pat)"
     r"|[^_]*apikeys?|(?:private|secret|access)keys?|jwts?|conn(?:ection)?_?str(?:ing)?|(?:auth|access|csrf|xsrf)_?tokens?|bearer|totp"
-    "|(?:cle|clave|chave|llave)_(?:de_)?(?:api|secreta?|privada|privee)|[^_]*(?:密钥|密鑰|令牌)"
+    "|(?:cle|clave|chave|llave)_(?:de_)?(?:api|secreta?|privada|privee)"
     "|(?:api|access|auth|refresh|bearer|session|bot|csrf|github|hf|oauth)_tokens|sas_token"
     "|(?:session|seed)_?(?:ids?|phrase)|(?:recovery|backup)_(?:codes?|keys?|phrase)"
     "|(?:verification|sms|login)_code|auth_(?:value|secret|header|key)"
@@ -89,8 +112,10 @@ _PLACEHOLDER = re.compile(
     r"""
       [\s.,:;*•#_=/\\+-]* | x{3,} | \$\{\w+\} | \$\(.* | \{+[^{}"']*\}+ | %s | %\(\w+\)s
     | \$(?-i:[A-Z_][A-Z0-9_]*) | %(?-i:[A-Z_]+)%
-    | (?:bearer|basic|digest|token|none|null|nil|undefined|true|false|nan|na|n/a|nat)\s*
+    | (?:bearer|basic|digest|token|none|null|nil|undefined|true|false|yes|no|nan|na|n/a|nat)\s*
     | <?(?:your|insert|enter|replace|hidden|redacted)(?:[ :_-].*)?>?
+    | <[a-z_-]+> | <[a-z _-]*(?:key|token|password|secret)>
+    | (?-i:[Yy]our[A-Z][A-Za-z]*) | .*\bhere\b[\W_]*
     | str|string|object|category|u?int\d*|float\d*|bool|boolean|count|nunique|first|last|size
     | \w*(?:char2?|text|blob)(?:\(.*)?|binary|bytes|integer|numeric|utf8|\d{4}-\d\d-\d\d.*
     | [\d.]+[ ]?(?:s|sec\w*|m|min\w*|h|hours?|d|days?|weeks?|months?|years?)
@@ -99,16 +124,10 @@ _PLACEHOLDER = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
-# A quick look for what may name a secret: without any of these a text holds no name of one.
-_HINT = re.compile(
-    "pass|pw|psw|secret|token|tok|key|cred|cookie|auth|bearer|dsn|conn|session|jwt|otp|mnemonic|phrase"
-    "|code|identified|app_?id|salt|sig|pin|cert|log_?in|sign_?in|wort|senha|sifre|salasana|psk|pat"
-    "|clave|chave|cl[ée]|clef|llave|haslo|heslo|parola|khau|sandi|pepper|jel|lozin|kode|insert|[^\x00-\x7f]",
-    re.IGNORECASE,
-)
 # Where a secret lies is none: `credentials = '~/key.json'`.
 _PATH = re.compile(
     r"(?:[A-Za-z]:\\|~|\.{0,2}/)[\w.@ /\\-]*\.\w{1,5}"
+    r"|[\w.@ /\\-]+\.(?:pem|key|crt|cer|p12|pfx|jks|ppk|pub|json|ya?ml|toml|txt|csv|ini|env|cfg)"
     r"|(?:~|\.{0,2})(?:/[\w.@-]{1,40}){2,}/?"
 )
 # A token is a word of a sentence, too, or a sign in it, and `pass` how something ended.
@@ -117,20 +136,19 @@ _KEYS_TOO: Final = frozenset({"clave", "chave", "parola"})  # of music, of a tex
 _LIKE_A_WORD = re.compile(r"[^\W\d_]+|\D{1,15}")
 # What counts rows under these names is shorter than what opens anything.
 _NUMBERS_TOO = re.compile("(?:session[ _-]?id|account[ _-]?key)s?")
+# An address is none unless it has a password or the like in it.
+_ADDRESSES = re.compile(r"(?:dsn|str|string)(?:_\d+)?$")
+_LETS_IN = re.compile(r"(?i)pass|pwd|pw=|key|secret|token|sig|cred|@|^[\w+/=-]+$")
 _LEAST_OPENING: Final = 16
 _LEAST_DRAWN: Final = 20
 # Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
 _DRAWN = re.compile(
     r"(?:[\w+/=.~-]*[+/=.~_-])?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])[\w+/=.~-]*"
 )
+_RUN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,3}(?:\.\d*)?")
 _CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
-_PART = re.compile(r"[^\W\d_]+|\d+")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# Letters that no accent makes out of another one.
-_ACCENTS: Final = frozenset(map(chr, range(0x300, 0x370)))
-_PLAIN = str.maketrans({"ł": "l", "ø": "o", "\u0131": "i", "Ł": "L", "Ø": "O"})
 _MAX_NAME: Final = 200
 _MAX_BITS: Final = 10_000
 
@@ -172,7 +190,7 @@ def concealed_in(source: str) -> list[str]:
 
 def may_name(text: str) -> bool:
     """Whether there may be the name of a secret in a text; a quick look."""
-    return _HINT.search(text) is not None
+    return _HINT.search(text.lower()) is not None
 
 
 def is_placeholder(text: str) -> bool:
@@ -191,7 +209,17 @@ def is_small(text: str) -> bool:
 def is_drawn(text: str) -> bool:
     """Whether a text looks as if drawn at random, and is no path or name with numbers in it."""
     is_path = "/" in text and "." in text
-    return len(text) >= _LEAST_DRAWN and not is_path and _DRAWN.fullmatch(text) is not None
+    is_long = len(text) >= _LEAST_DRAWN and not is_path
+    return is_long and _DRAWN.fullmatch(text) is not None and is_mixed(text)
+
+
+def is_mixed(text: str, least: float = 0.25) -> bool:
+    """Whether small and capital letters and digits take turns as often as in a random text.
+
+    A word, also one with a capital, counts once: `vaswani2017attention` has three runs.
+    """
+    runs = _RUN.findall(text)
+    return len(runs) >= least * sum(map(len, runs))
 
 
 def is_told(name: str, text: str) -> bool:
@@ -200,6 +228,8 @@ def is_told(name: str, text: str) -> bool:
     is_word = last in _WORDS_TOO and bool(_LIKE_A_WORD.fullmatch(text))
     if _words(last).rpartition("_")[2] in _KEYS_TOO:
         is_word = " " in text or not any(map(str.isdigit, text))
+    if _ADDRESSES.search(_words(last)) and not _LETS_IN.search(text):
+        return True
     is_number = len(text) < _LEAST_OPENING and _NUMBERS_TOO.fullmatch(last)
     return bool(is_word or is_number) or is_placeholder(text)
 
@@ -250,19 +280,15 @@ def is_shown(name: str) -> bool:
     return bool(_shown) and not _shown.isdisjoint((low, low.rpartition(".")[2]))
 
 
+def is_about(name: str) -> bool:
+    """Whether a name is of what may be read about a secret, as `user` and `type`."""
+    return _ABOUT.fullmatch(_words(name[:_MAX_NAME])) is not None
+
+
 def may_be_secret(name: str) -> bool:
     """Whether something of that name is a secret if it looks as if drawn at random."""
     words = _words(name[:_MAX_NAME])
     return _WEAK.fullmatch(words) is not None and not is_shown(name)
-
-
-@lru_cache(maxsize=8192)
-def _words(name: str) -> str:
-    """The words of a name with `_` between them, in small letters without accents."""
-    if not name.isascii():
-        told = unicodedata.normalize("NFKD", name.translate(_PLAIN))
-        name = unicodedata.normalize("NFC", "".join(c for c in told if c not in _ACCENTS))
-    return "_".join(_PART.findall(_HUMP.sub("_", name))).lower()
 
 
 @lru_cache(maxsize=8192)

@@ -1,4 +1,4 @@
-"""What of 200 forms of secrets is hidden, and that cells without any stay as they are."""
+"""What of 317 forms of secrets is hidden, and that cells without any stay as they are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ from jupyter_llm.notebook.values.secrets import HIDDEN
 FOLDER = Path(__file__).parents[2] / "data" / "secrets"
 MOST_MISSES = 0  # of 200
 MOST_MISSES_LATER = 2  # of 40; 7 before they were looked at
+MOST_MISSES_OF_KINDS = 1  # of 77, by the kinds that a third attack got through; 73 before
 MOST_FALSE_ALARMS = 0  # of 100
+MOST_FALSE_ALARMS_NEAR = 0  # of 95 that are like the kinds; 16 before
 
 _FORM = re.compile(r"(?m)^(source|output|run): (.*(?:\n  \| .*)*)")
 _SECRET = re.compile("«(.*?)»", re.DOTALL)
@@ -97,9 +99,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
     ("name", "count", "most"),
-    [("forms.txt", 200, MOST_MISSES), ("later.txt", 40, MOST_MISSES_LATER)],
+    [
+        ("forms.txt", 200, MOST_MISSES),
+        ("later.txt", 40, MOST_MISSES_LATER),
+        ("kinds.txt", 77, MOST_MISSES_OF_KINDS),
+    ],
 )
-def test_of_240_forms_of_secrets_nearly_none_is_told(name: str, count: int, most: int) -> None:
+def test_of_317_forms_of_secrets_nearly_none_is_told(name: str, count: int, most: int) -> None:
     found = forms(name)
     assert len(found) == count
     missed = []
@@ -112,11 +118,15 @@ def test_of_240_forms_of_secrets_nearly_none_is_told(name: str, count: int, most
     assert len(missed) <= most, "\n".join(missed)
 
 
-def test_of_100_cells_without_secrets_nearly_none_changes() -> None:
-    found = forms("clean.txt")
-    assert len(found) == 100
+@pytest.mark.parametrize(
+    ("name", "count", "most"),
+    [("clean.txt", 100, MOST_FALSE_ALARMS), ("neighbours.txt", 95, MOST_FALSE_ALARMS_NEAR)],
+)
+def test_of_195_cells_without_secrets_nearly_none_changes(name: str, count: int, most: int) -> None:
+    found = [(kind, drawn(form, number)) for number, (kind, form) in enumerate(forms(name))]
+    assert len(found) == count
     changed = [f"{text}\n-> {told(kind, text)}" for kind, text in found if told(kind, text) != text]
-    assert len(changed) <= MOST_FALSE_ALARMS, "\n".join(changed)
+    assert len(changed) <= most, "\n".join(changed)
 
 
 def test_what_is_hidden_is_hidden_once_and_for_all() -> None:
