@@ -31,6 +31,7 @@ Fault = Callable[["_Handler"], None]
 
 EVERYTHING = frozenset({"json", "regex", "lark", "choice", "beginning", "continuing", "logprobs"})
 PROBE = "jupyter-7301"
+_DRIP = 16  # bytes: what is repeated and shorter comes now and then
 _END = {"token": "", "logprob": -3.4e38, "top_logprobs": []}  # as llama-server tells of it
 
 
@@ -62,6 +63,7 @@ class ScriptedServer:
         self.headers: list[dict[str, str]] = []
         self.details_faults: deque[Fault] = deque()  # what becomes of questions of what it has
         self.token_faults: deque[Fault] = deque()  # and of those for tokens
+        self.vector_faults: deque[Fault] = deque()  # and of those for vectors
         self.num_hung_up = 0
         self._http = _Listener(("127.0.0.1", 0), _Handler)
         self._http.scripted = self
@@ -149,6 +151,27 @@ def silent(handler: _Handler) -> None:
     handler.server.scripted.num_hung_up += 1
 
 
+def raw(*pieces: bytes, kind: str = "application/json", endless: bytes = b"") -> Fault:
+    """Answer with bytes as they are, the last ones again and again until the other side goes.
+
+    A piece that begins with a header's name and a colon is sent before the body.
+    """
+
+    def fault(handler: _Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n")
+        handler.wfile.write(f"content-type: {kind}\r\n".encode() if kind else b"")
+        for piece in pieces:
+            handler.wfile.write(piece)
+        with suppress(OSError):
+            while endless:
+                handler.wfile.write(endless)
+                if len(endless) <= _DRIP and handler.is_left(0.01):
+                    break
+        handler.close_connection = True
+
+    return fault
+
+
 def slow(pause_s: float) -> Fault:
     """Answer byte by byte."""
 
@@ -217,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/tokenize":
             control = "|".join(map(re.escape, scripted.engine._control_ids))
             self.tell({"tokens": [0 for _ in re.sub(control, "X", self.body["content"])]})
+        elif self.path == "/v1/embeddings" and scripted.vector_faults:
+            scripted.vector_faults.popleft()(self)
         elif self.path == "/v1/embeddings":
             rows = scripted.engine.embed(self.body["input"]) * 3  # of any length
             self.tell({"data": [{"embedding": row.tolist()} for row in rows]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -18,6 +19,8 @@ T = TypeVar("T")
 OFF = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "ignore_eos": False}
 """What options are where they do nothing, so that a server may as well not have them."""
 
+_MOST_COUNTED = 2**53
+_MOST_TOPS = 100  # beside a token, as `SamplingParams.logprobs` has it
 _LEAST = -9999.0  # which OpenAI's protocol has for the logarithm of nothing
 _SIGNS = r".^$*+?{}[]\|()/"  # of regular expressions
 _ALL = {name: name for name in OFF}
@@ -151,10 +154,22 @@ def at(data: Any, kind: type[T], *path: str) -> T | None:
 
 def found(data: object, *names: str) -> Any:
     """What stands under the first of some names, wherever in an answer; None without it."""
-    below = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    here = (data.get(name) for name in names) if isinstance(data, dict) else ()
-    inner = (found(one, *names) for one in below)
-    return next((one for one in (*here, *inner) if one is not None), None)
+    below = [data]  # no recursion: an answer may be of any depth
+    while below:
+        one = below.pop()
+        if isinstance(one, dict):
+            here = (one.get(name) for name in names)
+            if (value := next((value for value in here if value is not None), None)) is not None:
+                return value
+        inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        below += reversed([value for value in inner if isinstance(value, dict | list)])
+    return None
+
+
+def count(data: object, *names: str) -> int:
+    """A count that a server tells somewhere, or 0."""
+    value = found(data, *names)
+    return value if type(value) is int and 0 < value < _MOST_COUNTED else 0
 
 
 def said(choice: object) -> tuple[str, str]:
@@ -179,11 +194,13 @@ def likely(choice: object) -> list[TokenLogprob]:
             }
             for text, logprob, top in zip_longest(*columns)
         ]
-    tops = (map(_pair, at(one, list, "top_logprobs") or ()) for one in tokens)
+    tops = (map(_pair, (at(one, list, "top_logprobs") or ())[:_MOST_TOPS]) for one in tokens)
     ordered = (tuple(sorted(some, key=lambda pair: -pair[1])) for some in tops)
     return [TokenLogprob(-1, *_pair(one), top) for one, top in zip(tokens, ordered, strict=True)]
 
 
 def _pair(one: object) -> tuple[str, float]:
     logprob = at(one, float, "logprob") or float(at(one, int, "logprob") or 0)
+    if math.isnan(logprob):
+        raise ValueError("a log-probability is no number")
     return sound(at(one, str, "token") or ""), max(logprob, _LEAST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import defaultdict
 from contextlib import suppress
@@ -27,6 +28,7 @@ from jupyter_llm.engine.remote.protocol import (
     Means,
     ServerKind,
     at,
+    count,
     found,
     likely,
     said,
@@ -44,9 +46,11 @@ if TYPE_CHECKING:
 
 _UNTOLD = (0, 401, 408, 429, 502, 503, 504)  # of who says so it is not known what it has
 _NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
+_MOST_PARALLEL = 1024  # connections
 _BANNED = -100  # the least that OpenAI's protocol has for a token
 _DETAILS = ("/props", "/api/v0/models", "/api/ps")  # llama-server's, LM Studio's, Ollama's
 _N_CTX = ("n_ctx", "loaded_context_length", "context_length", "max_model_len", "max_context_length")
+_MOST_MODELS, _LONGEST_NAME = 5000, 300  # that are looked at, and in characters
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in the names of models
 _PATH = re.compile(r"^.*[/\\](?=[^/\\]*\.gguf$)")  # as llama-server calls a model unless told
 # How models fill in the middle: the texts before what is above, below, and theirs.
@@ -108,26 +112,27 @@ class Served:
         """Ask what the server has. `ServerError` where it cannot be asked, or has no such model."""
         address, ask = self.wire.address, self.wire.tell
         entry = self._entry_of(await ask("/models"))
-        self.model, owner = str(entry["id"]), str(entry.get("owned_by"))
+        self.model, owner = entry["id"], _short(at(entry, str, "owned_by"))
         told = [await _maybe(ask(address.root + path)) for path in _DETAILS]
         details = [*map(self._of_this, told), entry]
         is_ollama = at(told[-1], list, "models") is not None
         self.kind = KINDS.get(owner, OLLAMA if is_ollama else ServerKind())
-        self.may_think = bool(marks_of(str(found(details, "chat_template")), ()))
-        num_parallel = _count(details, "total_slots") or _NUM_PARALLEL
+        template: str = at(found(details, "chat_template"), str) or ""
+        self.may_think = bool(marks_of(template, ()))
+        num_parallel = min(count(details, "total_slots") or _NUM_PARALLEL, _MOST_PARALLEL)
         self.turns = asyncio.Semaphore(num_parallel), asyncio.Semaphore(num_parallel)
-        build = str(found(details, "build_info") or owner)
-        identity = f"{address.url} {self.model} {_count(entry, 'size')} {build}"
-        named = _SIZE.findall(self.model.lower())
-        num_parameters = _count(entry, "n_params") or int(float(named[0] if named else 0) * 1e9)
+        build = _short(at(found(details, "build_info"), str)) or owner
+        identity = f"{address.url} {self.model} {count(entry, 'size')} {build}"
+        billions = min(map(float, _SIZE.findall(self.model.lower())[:1]), default=0.0)
+        num_parameters = count(entry, "n_params") or int(min(billions, 1e6) * 1e9)
         drawn = at(found(details, "params"), dict) or {}
         pairs = {n: round(drawn[n], 4) for n in DRAWN if isinstance(drawn.get(n), int | float)}
         pairs |= {name: OFF[name] for name in DRAWN if name in OFF.keys() - self.kind.takes}
         self.info = ModelInfo(
             # So it is called wherever it is told of; a path there says nothing here.
-            name=f"{_PATH.sub('', self.model)}@{address.host}",
-            size_bytes=_count(entry, "size"),
-            n_ctx=_count(details, *_N_CTX) or self.kind.n_ctx,
+            name=f"{_short(_PATH.sub('', self.model))}@{address.host}",
+            size_bytes=count(entry, "size"),
+            n_ctx=count(details, *_N_CTX) or self.kind.n_ctx,
             build=build,
             num_parameters=num_parameters,
             sampling=Recommended.of(pairs.items(), num_parameters),
@@ -145,12 +150,16 @@ class Served:
         """What the server says of the model that is meant."""
         host, model = self.wire.address.host, self.wire.address.model
         told = at(listed, list, "data") or ()
-        models: dict[str, dict[str, Any]] = {one["id"]: one for one in told if at(one, str, "id")}
+        named = [one for one in told if isinstance(one, dict) and isinstance(one.get("id"), str)]
+        models = {
+            name: one for one in named[:_MOST_MODELS] if len(name := one["id"]) <= _LONGEST_NAME
+        }
         only = next(iter(models), "") if len(models) == 1 and not model else model
         if entry := models.get(only) or models.get(f"{model}:latest"):
             return entry
         wanted = f"has no model {model!r:.100}" if model else "needs a name: model=…"
-        hint = nearest(model, list(models), f"It has {', '.join(list(models)[:20]) or 'none'}.")
+        shown = ", ".join(map(_short, list(models)[:20]))
+        hint = nearest(model, list(map(_short, models)), f"It has {shown or 'none'}.")
         raise ServerError(host, one_line(f"{wanted}. {hint}"), status=404)
 
     def _of_this(self, told: object) -> object:
@@ -297,7 +306,8 @@ class Served:
         body = {"model": self.model, "input": list(map(sound, texts)), "encoding_format": "float"}
         rows = at(await self.wire.ask("/embeddings", body), list, "data") or []
         vectors = [at(one, list, "embedding") or [] for one in rows]
-        is_sound = all(isinstance(one, int | float) for vector in vectors for one in vector)
+        numbers = (one for vector in vectors for one in vector)
+        is_sound = all(isinstance(one, int | float) and math.isfinite(one) for one in numbers)
         if len(vectors) != len(texts) or len(set(map(len, vectors))) != 1 or not is_sound:
             raise ServerError(self.info.host, "sent no vector for each text.")
         return vectors
@@ -313,10 +323,9 @@ async def _maybe(asked: Awaitable[Any]) -> Any:
         return None
 
 
-def _count(data: object, *names: str) -> int:
-    """A count that a server tells somewhere, or 0."""
-    value = found(data, *names)
-    return value if type(value) is int and 0 < value < 2**53 else 0
+def _short(text: str | None) -> str:
+    """What a server calls something, as it may be shown and kept."""
+    return one_line(one_line(text or "")[:100])
 
 
 def _shows(choice: object, ability: str) -> bool:

@@ -11,14 +11,15 @@ import time
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.remote.protocol import at, found
+from jupyter_llm.engine.remote.protocol import at, count
+from jupyter_llm.engine.remote.protocol import said as words_of
 from jupyter_llm.engine.stream import check_may_wait, run_the_model_here
 from jupyter_llm.errors import (
     ContextOverflowError,
@@ -43,12 +44,13 @@ TRIES = {False: 5, True: 10}
 
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 8.0
 _LONGEST_PAUSE_S = 120.0  # that a server may ask for
+_MOST_PAUSE_TOLD_S = 1e7  # more than that nobody means
 _OF_TLS = {
     "WRONG_VERSION_NUMBER": "does not speak https; try http://.",
     "CERTIFICATE_VERIFY_FAILED": "has no certificate that this machine trusts.",
 }
-_CONNECT_S = 10.0
-_SILENCE_S = 600.0  # before the next word
+_CONNECT_S = 5.0
+_SILENCE_S = 600.0  # before a whole reply has come, or the next word of one that is streamed
 _TELL_S = 15.0  # before it says what it has: who has a model answers at once
 _CLOSE_TIMEOUT_S = 5.0
 _MOST_SAID = 300  # characters of what a server says
@@ -61,28 +63,30 @@ _HEADERS = {"host", "accept", "connection", "content-type", "content-length", "t
 class Wire:
     """Sends to one server and reads from it, all on a thread of its own.
 
-    What is cancelled closes its connection at once, however far it is. A server that says nothing
-    for long is given up.
+    What is cancelled closes its connection at once, however far it is. Each reply has a deadline
+    and bounds (`replies`); whatever else it may be that cannot be read is one `ServerError`.
     """
 
     def __init__(self, address: Address) -> None:
         try:
             import openai
+
+            from jupyter_llm.engine.remote.replies import BoundedBody
         except ImportError as error:
             raise MissingLibraryError("A model on a server", error, "remote") from None
         address.key()  # before anything begins
-        self._openai, self.address = openai, address
+        self._openai, self._bounded, self.address = openai, BoundedBody, address
         self._open_at_s = 0.0  # when the server wants to be asked again
         try:
             self._client = openai.AsyncOpenAI(
                 base_url=address.url,
                 api_key="-",  # what is sent is put there by `_dress`
                 max_retries=0,
-                timeout=openai.Timeout(_SILENCE_S, connect=_CONNECT_S),
+                timeout=openai.Timeout(None, connect=_CONNECT_S),
                 http_client=openai.DefaultAsyncHttpxClient(
                     follow_redirects=False,  # text goes where the user said, and nowhere else
                     trust_env=address.url.startswith("https:"),  # no proxy reads what is clear
-                    event_hooks={"request": [self._dress]},
+                    event_hooks={"request": [self._dress], "response": [self._bound]},
                 ),
             )
         except Exception as error:  # noqa: BLE001  they raise what they like
@@ -97,10 +101,20 @@ class Wire:
         self._thread = start_worker(self._run, "jupyter-llm-remote")
 
     def start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Begin something on the line's thread."""
+        """Begin something on the line's thread; all that it raises is an error of ours."""
+
+        async def guarded() -> T:
+            try:
+                return await work()
+            except JupyterLLMError:
+                raise
+            except Exception as bug:  # noqa: BLE001  of whatever kind: a server may send anything
+                error = self.unreadable(bug)
+            raise error
+
         with self._lock:
             self.check_open()
-            return asyncio.run_coroutine_threadsafe(work(), self._loop)
+            return asyncio.run_coroutine_threadsafe(guarded(), self._loop)
 
     def check_open(self) -> None:
         """Refuse to go on where the server was let go."""
@@ -126,18 +140,24 @@ class Wire:
 
     async def tell(self, url: str, body: object = None) -> Any:
         """What a server says of itself, which whoever waits for a model waits for, too."""
-        timeout = self._openai.Timeout(_TELL_S, connect=_CONNECT_S)
-        return await self.ask(url, body, tries=2, timeout=timeout)
+        return await self.ask(url, body, tries=2, limit_s=_TELL_S)
 
     async def ask(
-        self, url: str, body: object = None, *, tries: int = TRIES[False], **options: Any
+        self,
+        url: str,
+        body: object = None,
+        *,
+        tries: int = TRIES[False],
+        limit_s: float | None = None,
     ) -> Any:
         """Send something, or only ask, and return what comes of it as JSON."""
+        limit_s = limit_s or _SILENCE_S
 
         async def attempt() -> Any:
             send = self._client.get if body is None else partial(self._client.post, body=body)
-            with self._faults():
-                data = await send(url, cast_to=object, options=cast("Any", options))
+            with self._faults(limit_s):
+                async with asyncio.timeout(limit_s):
+                    data = await send(url, cast_to=object)
             if not isinstance(data, dict | list):
                 raise self._nonsense(str(data))
             return data
@@ -147,12 +167,14 @@ class Wire:
     async def events(self, url: str, body: object) -> AsyncGenerator[object]:
         """Send something, and yield the parts of what comes of it as they come; one try."""
         more: Any = {"stream": True, "stream_cls": self._openai.AsyncStream[object]}
-        with self._faults():
+        with self._faults(_SILENCE_S):
             send = self._client.post(url, cast_to=object, body=body, **more)
-            async with await send as stream:
+            async with asyncio.timeout(_SILENCE_S) as limit, await send as stream:
                 if "event-stream" not in stream.response.headers.get("content-type", ""):
                     raise self._nonsense((await stream.response.aread()).decode(errors="replace"))
                 async for event in stream:
+                    if any(words_of(at(event, dict, "choices"))):
+                        limit.reschedule(self._loop.time() + _SILENCE_S)
                     yield event
 
     async def trying(
@@ -192,6 +214,12 @@ class Wire:
             self.is_closed = True
         self._thread.join(_CLOSE_TIMEOUT_S)
 
+    def unreadable(self, bug: Exception) -> ServerError:
+        """The error of an answer that nobody foresaw: wrong types, numbers beyond all bounds."""
+        logger.debug("A reply of %s cannot be read", self.address.host, exc_info=bug)
+        said = f"answered what cannot be read: {self._clean(f'{type(bug).__name__}: {bug}')}"
+        return ServerError(self.address.host, f"{said.rstrip('.')}.", status=200)
+
     def lost(self, reason: str, *, status: int = 0) -> ServerError:
         """The error of an answer that did not come, or not as it should: it may be asked again."""
         return ServerError(self.address.host, reason, status=status, may_pass=True)
@@ -218,22 +246,27 @@ class Wire:
         if (key := self.address.key()) is not None:
             request.headers["authorization"] = f"Bearer {key}"
 
+    async def _bound(self, response: Any) -> None:
+        """Let nothing of a reply be read but within its bounds."""
+        response.stream = self._bounded(response, self.address.host)
+
     # -- what goes wrong -----------------------------------------------------------------------
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Turn what the client raises into errors of ours."""
+    def _faults(self, limit_s: float) -> Iterator[None]:
+        """Turn what the client raises into errors of ours; a reply has a limit in seconds."""
         openai, fails = self._openai, partial(ServerError, self.address.host)
         try:
             yield
         except openai.APIStatusError as error:
             raise self._refusal(error.response, error.body) from None
-        except openai.APITimeoutError as error:
-            if "Connect" in type(error.__cause__).__name__:
-                raise self.lost("cannot be reached: it does not answer.") from None
-            silence_s = error.request.extensions["timeout"]["read"]
-            told = f"has said nothing for {silence_s:g} s; it may have too much to do."
-            raise fails(told) from None
+        except openai.APITimeoutError:  # only while it is connected to
+            is_tls = self.address.url.startswith("https:")  # which a server may not understand
+            hint = " If it does not speak https, try http://." if is_tls else ""
+            raise self.lost(f"cannot be reached: it does not answer.{hint}") from None
+        except TimeoutError:
+            said = f"has said nothing for {limit_s:g} s, or no end; it may have too much to do."
+            raise fails(said) from None
         except openai.APIConnectionError as error:
             said = self._clean(str(error.__cause__ or error)).rstrip(".")
             for sign, told in _OF_TLS.items():
@@ -244,26 +277,30 @@ class Wire:
             raise self.lost(
                 f"broke the answer off: {self._said(error.body)}.", status=200
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self.lost("sent what is none of OpenAI's protocol.") from None
 
     def _refusal(self, response: Any, body: object) -> JupyterLLMError:
         """What a status that is no success means."""
         status, env, said = response.status_code, self.address.api_key_env, self._said(body)
-        told, n_ctx = found(body, "n_prompt_tokens"), found(body, "n_ctx")
-        if isinstance(told, int) and isinstance(n_ctx, int):  # as llama-server has it, and ours
+        told, n_ctx = count(body, "n_prompt_tokens"), count(body, "n_ctx")
+        if told >= n_ctx > 0:  # as llama-server has it, and ours
             return ContextOverflowError(told, n_ctx)
-        reason, pause_s = f"refuses ({status}): {said}", 0.0
+        reason, pause_s, place = f"refuses ({status}): {said}", 0.0, ""
         with suppress(ValueError):
             pause_s = float(response.headers.get("retry-after", "0"))
+        if not 0 <= pause_s < _MOST_PAUSE_TOLD_S:  # which is none, or no number at all
+            pause_s = 0.0
         if is_soon := pause_s <= _LONGEST_PAUSE_S:  # all others wait as long
             self._open_at_s = max(self._open_at_s, time.monotonic() + pause_s)
         if 300 <= status < 400:  # noqa: PLR2004
-            place = urlsplit(response.headers.get("location", "")).netloc or "another path"
-            reason = f"sends on to {self._clean(place)}; nothing was sent there. Name it yourself"
+            with suppress(ValueError):
+                place = self._clean(urlsplit(response.headers.get("location", "")).netloc)
+            place = place or "another path"
+            reason = f"sends on to {place}; nothing was sent there. Name it yourself"
         elif status in (401, 403):
-            told = f"refuses the key in {env}" if env else "asks for a key: api_key_env='MY_KEY'"
-            reason = f"{told} ({status}: {said})"
+            reason = f"refuses the key in {env}" if env else "asks for a key: api_key_env='MY_KEY'"
+            reason = f"{reason} ({status}: {said})"
         reason += "" if is_soon else f"; it wants to be asked again in {pause_s:.0f} s"
         may_pass = status in _MAY_PASS and is_soon
         reason = f"{reason.rstrip('.')}."
@@ -284,4 +321,4 @@ class Wire:
         """A server's words, short and without the key, which some repeat."""
         with suppress(ServerError):
             text = text.replace(self.address.key() or "\0", "…")
-        return f"{one_line(text):.{_MOST_SAID}}"
+        return f"{one_line(text[: 4 * _MOST_SAID]):.{_MOST_SAID}}"

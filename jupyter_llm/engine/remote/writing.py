@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -22,7 +21,7 @@ from jupyter_llm.engine.completion import (
     answer_record,
 )
 from jupyter_llm.engine.constraint import OneOf, free_part
-from jupyter_llm.engine.remote.protocol import Means, at, likely, said, shape_of
+from jupyter_llm.engine.remote.protocol import Means, at, count, likely, said, shape_of
 from jupyter_llm.engine.remote.wire import TRIES
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Priority
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request
     from jupyter_llm.engine.tokens import TokenLogprob
 
-logger = logging.getLogger(__name__)
-
 _LOOK_EVERY = 16  # pieces: whether the text has begun to repeat itself
+_SPARE = 16  # pieces beside those of tokens: who speaks, what was held back, the end
+_TOKEN_SIZE = 64  # characters that a token has at most, on the average of an answer
 
 
 class Writing:
@@ -71,6 +70,7 @@ class Writing:
         self._thoughts: list[str] = []
         self._likely: list[TokenLogprob] = []
         self._usage_told: dict[str, Any] = {}
+        self._most = self._num_events = self._size = 0
         self._first_s = self._last_s = 0.0
         self._reason: FinishReason | None = None
 
@@ -92,10 +92,8 @@ class Writing:
             self.feed.finish(self.completion("cancelled"))
         except JupyterLLMError as error:
             self.feed.fail(error)
-        except Exception as bug:
-            logger.exception("A request to a server failed")
-            said = f"answered what could not be taken in: {bug}."
-            self.feed.fail(ServerError(self._served.info.host, said, status=200))
+        except Exception as bug:  # noqa: BLE001  of whatever kind: a server may send anything
+            self.feed.fail(self._served.wire.unreadable(bug))
 
     async def _write(self) -> None:
         served, request = self._served, self.request
@@ -122,6 +120,7 @@ class Writing:
 
     async def _stream(self, path: str, body: dict[str, Any]) -> None:
         self._start()
+        self._most = body.get("max_tokens") or self._served.info.n_ctx
         wire = self._served.wire
         try:
             async with self._served.turns[self._is_bulk], aclosing(wire.events(path, body)) as got:
@@ -141,10 +140,15 @@ class Writing:
         self._usage_told = at(event, dict, "usage") or self._usage_told
         choice = at(event, dict, "choices")
         text, thought = said(choice)
-        self._likely += likely(choice)
+        self._num_events += 1
+        self._likely += likely(choice)[: self._most + _SPARE - len(self._likely)]
         if self._thinking is not None and text:
             more, text = self._thinking.feed(text)
             thought += more
+        room = _TOKEN_SIZE * (self._most + _SPARE) - self._size
+        thought = thought[:room]
+        text = text[: room - len(thought)]
+        self._size += len(text) + len(thought)
         self._put(text, thought)
         if (reason := at(choice, str, "finish_reason")) in ("stop", "length"):
             self._reason = "stop" if reason == "stop" else "length"
@@ -165,8 +169,12 @@ class Writing:
             self._on_change()
 
     def _is_enough(self) -> bool:
-        """Whether more is not wanted, since the text repeats itself."""
-        params = self.request.params
+        """Whether more is not wanted: it has all tokens asked for, or repeats itself."""
+        params, most = self.request.params, self._most + _SPARE
+        num_tokens = max(len(self._texts), self._size // _TOKEN_SIZE, self._num_events // 4)
+        if num_tokens >= most:
+            self._reason = self._reason or "length"
+            return True
         if len(self._texts) % _LOOK_EVERY or params.may_repeat or params.ignore_eos:
             return False
         text = "".join(self._texts) or "".join(self._thoughts)
@@ -240,13 +248,12 @@ class Writing:
     @property
     def usage(self) -> Usage:
         """What it has cost so far; how long it waited at the server is not known."""
-        told = partial(at, self._usage_told, int)
-        num_thoughts = told("completion_tokens_details", "reasoning_tokens")
+        told = partial(count, self._usage_told)
         return Usage(
-            prompt_tokens=told("prompt_tokens") or 0,
-            cached_tokens=told("prompt_tokens_details", "cached_tokens") or 0,
+            prompt_tokens=told("prompt_tokens"),
+            cached_tokens=told("cached_tokens"),
             completion_tokens=told("completion_tokens") or len(self._texts),
-            reasoning_tokens=num_thoughts or sum(map(bool, self._thoughts)),
+            reasoning_tokens=told("reasoning_tokens") or sum(map(bool, self._thoughts)),
             prefill_s=(self._first_s or time.perf_counter()) - self._submitted_s,
             decode_s=self._last_s - self._first_s,
         )

@@ -1,0 +1,73 @@
+"""Bounds of what a server sends, wherever it is read: the one way for bytes into this process."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import httpx2  # which the openai package sends by; only `wire` imports this module, when asked
+
+from jupyter_llm.common.tables import human_size
+from jupyter_llm.errors import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+_MOST_BYTES = 8 << 20  # of a reply that is read as a whole: 64 vectors of 4096 numbers take 6 MB
+_MOST_EVENT_BYTES = 1 << 20
+_MOST_STREAM_BYTES = 64 << 20
+_MOST_ERROR_BYTES = 64 << 10  # of which a line is shown
+_MOST_BRACKETS = 100_000  # each may become an object of 200 bytes
+_MOST_EVENTS = 200_000  # more than any answer has tokens
+_EVENT_END = re.compile(rb"\r?\n\r?\n|\r\r")
+
+
+class BoundedBody(httpx2.AsyncByteStream):
+    """The body of a reply; `ServerError` where it exceeds a bound.
+
+    The bounds hold for the reply, or for each event of a stream, which is parsed alone. The body of
+    a refusal ends at its bound without an error, since it is only shown.
+    """
+
+    def __init__(self, response: httpx2.Response, host: str) -> None:
+        coding = response.headers.get("content-encoding") or "identity"
+        if coding.lower() != "identity":
+            # A few bytes of it may unpack to more than there is memory.
+            said = f"compresses its reply ({coding!r:.40}), though that was refused."
+            raise ServerError(host, said, status=response.status_code)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        self._body, self._host = response.stream, host
+        self._is_streamed = "event-stream" in response.headers.get("content-type", "")
+        self._is_refusal = response.is_error
+        self._most = _MOST_EVENT_BYTES if self._is_streamed else _MOST_BYTES
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        """Yield the body piece by piece."""
+        total = size = num_brackets = num_events = 0
+        before = b""  # the end of the last piece, in which the end of an event may begin
+        async for piece in self._body:
+            total += len(piece)
+            if self._is_refusal and total > _MOST_ERROR_BYTES:
+                return
+            *ended, rest = _EVENT_END.split(before + piece) if self._is_streamed else (piece,)
+            size = len(rest) if ended else size + len(piece)
+            num_events += len(ended)
+            brackets = rest.count(b"[") + rest.count(b"{")
+            num_brackets = brackets if ended else num_brackets + brackets
+            before = rest[-3:]
+            if size > self._most or total > _MOST_STREAM_BYTES:
+                most = self._most if size > self._most else _MOST_STREAM_BYTES
+                raise self._excess(human_size(most))
+            if num_brackets > _MOST_BRACKETS:
+                raise self._excess(f"{_MOST_BRACKETS:,} lists and objects")
+            if num_events > _MOST_EVENTS:
+                raise self._excess(f"{_MOST_EVENTS:,} events")
+            yield piece
+
+    async def aclose(self) -> None:
+        """Close the connection, or give it back."""
+        await self._body.aclose()
+
+    def _excess(self, most: str) -> ServerError:
+        said = f"sends more than {most} in one answer; the rest was not read."
+        return ServerError(self._host, said, status=200)
