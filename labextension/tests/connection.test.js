@@ -1,15 +1,12 @@
-/** A notebook's connection to its kernel: when there is one, what ends it, and what is left behind. */
+/** A notebook's connection to its kernel: when there is one, and what ends it. */
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { Connection } from "../lib/connection/connection.js";
-import { leftBehind, remember } from "../lib/connection/leftovers.js";
 import { PROTOCOL } from "../lib/connection/messages.js";
 import { speak } from "../lib/dom/words.js";
 import { JupyterKernel, Notebook, openPage, settle, until } from "./jupyter.js";
 
-/** @type {Set<string>} */
-let locks;
 /** @type {JupyterKernel} */
 let kernel;
 /** @type {Notebook} */
@@ -21,7 +18,7 @@ beforeEach(() => {
   mock.method(console, "warn", () => {});
   mock.timers.enable({ apis: ["setTimeout"] });
   speak({ __: (text) => `«${text}»`, _n: (one) => `«${one}»` });
-  locks = openPage();
+  openPage();
   kernel = new JupyterKernel();
   notebook = new Notebook(kernel.connect());
 });
@@ -53,6 +50,7 @@ test("a kernel with jupyter_llm is told who comes, on one comm with a subshell o
   const connection = await connected();
   assert.deepEqual(kinds(), [
     "control comm_info_request",
+    "shell comm_info_request",
     "control create_subshell_request",
     "shell comm_open",
     "shell comm_msg",
@@ -79,7 +77,7 @@ test("a kernel without jupyter_llm is asked whether it is there, and nothing els
   const connection = connect();
   await until(() => connection.state === "absent");
   await settle();
-  assert.deepEqual(kinds(), ["control comm_info_request"]);
+  assert.deepEqual(kinds(), ["control comm_info_request", "shell comm_info_request"]);
 });
 
 test("jupyter_llm that comes and goes in a kernel is noticed", async () => {
@@ -254,12 +252,12 @@ test("a page that goes ends its comm and its subshell", async () => {
   assert.deepEqual([kernel.comms.size, kernel.subshells.size], [0, 0]);
 });
 
-test("two notebooks of one kernel have a comm each and share a subshell until both are gone", async () => {
+test("two notebooks of one kernel have a comm and a subshell each until they are gone", async () => {
   const one = await connected();
   notebook = new Notebook(kernel.connect());
   const other = await connected();
   assert.notEqual(one.client, other.client);
-  assert.deepEqual([kernel.comms.size, kernel.subshells.size], [2, 1]);
+  assert.deepEqual([kernel.comms.size, kernel.subshells.size], [2, 2]);
   one.dispose();
   await settle();
   assert.deepEqual([kernel.comms.size, kernel.subshells.size], [1, 1]);
@@ -267,6 +265,21 @@ test("two notebooks of one kernel have a comm each and share a subshell until bo
   other.dispose();
   await settle();
   assert.deepEqual([kernel.comms.size, kernel.subshells.size], [0, 0]);
+});
+
+test("a notebook that is closed leaves nothing in its kernel, which goes on", async () => {
+  await connected();
+  notebook.sessionContext.session.kernel.dispose(); // as JupyterLab does before it says so
+  await settle();
+  assert.deepEqual([kernel.comms.size, kernel.subshells.size], [0, 0]);
+});
+
+test("a kernel that was restarted from elsewhere is connected once it is loaded there", async () => {
+  const connection = await connected();
+  kernel.restart();
+  kernel.load();
+  await until(() => kernel.told("hello").length === 2 && connection.state === "open");
+  assert.equal(kernel.comms.size, 1);
 });
 
 test("another kernel of a notebook is connected, and the one before let go", async () => {
@@ -290,43 +303,30 @@ test("a kernel that is left while it is being connected keeps nothing of the pag
   assert.deepEqual([kernel.comms.size, kernel.subshells.size], [0, 0]);
 });
 
-test("a kernel that makes no subshell is waited for two seconds, then connected without", async () => {
+test("a kernel that runs a cell is connected, on a subshell", async () => {
   kernel.isBusy = true;
   const connection = connect();
-  await until(() => kinds().includes("control create_subshell_request"));
   await settle();
-  assert.deepEqual(kernel.told(), []);
-  mock.timers.tick(2000);
+  mock.timers.tick(3000); // so long Jupyter waits for the shell to say what the kernel is
   await until(() => connection.state === "open");
-  assert.equal(kernel.taken.at(-1)?.subshell ?? null, null);
+  assert.equal(kernel.told("hello").length, 1);
+});
+
+test("a kernel without a control channel says what it is", async () => {
+  kernel.hasControl = false;
+  kernel.language = "R";
+  const connection = connect();
+  await until(() => connection.state === "foreign");
+  kernel.language = "python";
+  kernel.features = [];
+  notebook.change(kernel.connect());
+  await until(() => connection.state === "open");
 });
 
 test("a kernel that has no subshells is connected at once", async () => {
   kernel.features = [];
   await connected();
   assert.ok(!kinds().includes("control create_subshell_request"));
-});
-
-test("what a page has in a kernel is noted for the one after it", async () => {
-  const { client } = await connected();
-  assert.deepEqual(await leftBehind(kernel.id), []);
-  locks.delete(client);
-  const [comm] = kernel.comms.keys();
-  const [subshell] = kernel.subshells;
-  assert.deepEqual(await leftBehind(kernel.id), [{ kernel: kernel.id, comm, subshell }]);
-});
-
-test("what a page left in a kernel is ended by the next one, what another page has is not", async () => {
-  for (const client of ["gone", "alive"]) {
-    kernel.comms.set(`comm-${client}`, 0);
-    kernel.subshells.add(client);
-    remember(client, { kernel: kernel.id, comm: `comm-${client}`, subshell: client });
-  }
-  locks.delete("gone");
-  await connected();
-  await settle();
-  assert.ok(!kernel.comms.has("comm-gone") && kernel.comms.has("comm-alive"));
-  assert.deepEqual([...kernel.subshells], ["alive", "subshell-1"]);
 });
 
 test("where a notebook lies now is told to the kernel that is connected", async () => {

@@ -7,32 +7,13 @@ import { UUID } from "@lumino/coreutils";
 import { Signal } from "@lumino/signaling";
 import { PROTOCOL, TARGET } from "../lib/connection/messages.js";
 
-/** Give the process what connections use of a page, anew; return the names of its locks. */
+/** Give the process what connections use of a page, anew. */
 export function openPage() {
-  /** @type {Set<string>} */
-  const held = new Set();
-  /** @type {Map<string, string>} */
-  const stored = new Map();
-  const page = {
-    window: Object.assign(new EventTarget(), {
-      // Those of now: tests put their own in place of them.
-      setTimeout: (/** @type {() => void} */ f, /** @type {number} */ ms) => setTimeout(f, ms),
-    }),
-    navigator: {
-      locks: {
-        query: async () => ({ held: [...held].map((name) => ({ name })) }),
-        request: async (/** @type {string} */ name) => held.add(name),
-      },
-    },
-    sessionStorage: {
-      getItem: (/** @type {string} */ key) => stored.get(key) ?? null,
-      setItem: (/** @type {string} */ key, /** @type {string} */ value) => stored.set(key, value),
-    },
-  };
-  for (const [name, value] of Object.entries(page)) {
-    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  }
-  return held;
+  const value = Object.assign(new EventTarget(), {
+    // Those of now: tests put their own in place of them.
+    setTimeout: (/** @type {() => void} */ f, /** @type {number} */ ms) => setTimeout(f, ms),
+  });
+  Object.defineProperty(globalThis, "window", { value, configurable: true, writable: true });
 }
 
 /** Let something of what is on its way arrive, and timers that are due go off. */
@@ -93,8 +74,10 @@ export class JupyterKernel {
     model: null,
   });
   isLoaded = true;
-  /** Whether it makes no subshell, though it says that it can. */
+  /** Whether a cell runs: its main shell answers nothing meanwhile. */
   isBusy = false;
+  /** Whether it hears what comes on its control channel. */
+  hasControl = true;
   /** All that came but what Jupyter sends by itself. */
   /** @type {{ type: string, channel: string, subshell: unknown, content: any }[]} */
   taken = [];
@@ -107,9 +90,15 @@ export class JupyterKernel {
   #session = UUID.uuid4();
   /** @type {Set<any>} */
   #sockets = new Set();
+  #hasConnection = false;
 
-  /** Connect as a notebook of a page does. */
+  /**
+   * Connect as a notebook of a page does. As JupyterLab's kernel manager has it, only the page's
+   * first connection to a kernel has comms.
+   */
   connect() {
+    const handleComms = !this.#hasConnection;
+    this.#hasConnection = true;
     const kernel = this;
     class Socket {
       protocol = "";
@@ -135,6 +124,7 @@ export class JupyterKernel {
     }
     return new KernelConnection({
       model: { id: this.id, name: "kernel" },
+      handleComms,
       serverSettings: ServerConnection.makeSettings({ WebSocket: /** @type {any} */ (Socket) }),
       kernelAPIClient: /** @type {any} */ ({ restart: async () => this.#forget() }),
     });
@@ -179,6 +169,11 @@ export class JupyterKernel {
     this.#publish("status", { execution_state: "dead" });
   }
 
+  /** Be restarted by somebody else: no connection of the page hears of that. */
+  restart() {
+    this.#forget();
+  }
+
   /** The network goes, and comes again. */
   disconnect() {
     for (const socket of [...this.#sockets]) {
@@ -197,6 +192,8 @@ export class JupyterKernel {
   /** @param {any} message */
   #take({ header, channel, content }) {
     const type = header.msg_type;
+    const isMain = channel === "shell" && !header.subshell_id;
+    if (channel === "control" ? !this.hasControl : isMain && this.isBusy) return;
     if (type !== "kernel_info_request")
       this.taken.push({ type, channel, subshell: header.subshell_id, content });
     const reply = this.#answer(type, content);
@@ -218,7 +215,6 @@ export class JupyterKernel {
         return { status: "ok", comms: Object.fromEntries(comms) };
       }
       case "create_subshell_request":
-        if (this.isBusy) return null;
         this.numSubshells += 1;
         this.subshells.add(`subshell-${this.numSubshells}`);
         return { status: "ok", subshell_id: `subshell-${this.numSubshells}` };

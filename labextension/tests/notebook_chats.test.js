@@ -53,6 +53,8 @@ let panel;
 let kept;
 /** @type {NotebookChats} */
 let chats;
+/** @type {object[]} The chats that the kernel has, if not the one that is renamed. */
+let saved;
 
 beforeEach(async () => {
   const document = { createElement: () => new FakeElement(), head: new FakeElement() };
@@ -65,9 +67,9 @@ beforeEach(async () => {
   const context = { path: "a.ipynb", pathChanged: new Signal({}) };
   panel = { context, content: { ...content, activeCellChanged } };
   kept = new Map();
+  saved = [];
   const memory = {
-    fetch: async () => undefined,
-    remove: async (/** @type {string} */ key) => kept.delete(key),
+    fetch: async (/** @type {string} */ key) => kept.get(key),
     save: async (/** @type {string} */ key, /** @type {string} */ name) => kept.set(key, name),
   };
   chats = new NotebookChats(panel, connection, /** @type {any} */ (memory));
@@ -78,8 +80,8 @@ beforeEach(async () => {
 
 function answer(/** @type {any} */ request) {
   connection.sent.push(request);
-  const saved = [{ name: request.new_name, num_turns: 1 }];
-  return { id: "1", reply: Promise.resolve({ type: "chats", id: "1", chats: saved }) };
+  const chats = request.new_name ? [{ name: request.new_name, num_turns: 1 }] : saved;
+  return { id: "1", reply: Promise.resolve({ type: "chats", id: "1", chats }) };
 }
 
 /** Have the kernel say which name the chat has that was opened with one. */
@@ -101,7 +103,8 @@ test("a chat that was renamed elsewhere goes by its new name", async () => {
   assert.deepEqual(chats.names.toSorted(), ["empty", "prices"]);
   assert.ok(numChanges);
   await chats.show("prices");
-  assert.equal(connection.sent.length, 2, "it is opened already");
+  const opened = connection.sent.filter((/** @type {any} */ { type }) => type === "show-chat");
+  assert.equal(opened.length, 2, "it is opened already");
 });
 
 for (const [when, before, after] of /** @type {[string, string[], string[]][]} */ ([
@@ -129,7 +132,7 @@ for (const [when, before, after] of /** @type {[string, string[], string[]][]} *
 test("which chat was shown goes along with a notebook", () => {
   panel.context.path = "folder/b.ipynb";
   panel.context.pathChanged.emit(panel.context.path);
-  assert.equal(kept.size, 0, "the first one needs no memory");
+  kept.clear();
   name("default", "prices");
   panel.context.path = "c.ipynb";
   panel.context.pathChanged.emit(panel.context.path);
@@ -137,6 +140,25 @@ test("which chat was shown goes along with a notebook", () => {
   assert.deepEqual(one, ["jupyter-llm:chat:folder/b.ipynb", "prices"]);
   assert.deepEqual(other, ["jupyter-llm:chat:c.ipynb", "prices"]);
 });
+
+for (const [where, remembered, shown] of /** @type {[string, string, string][]} */ ([
+  ["a page that was loaded again", "plans", "plans"],
+  ["a second tab", "", "prices"],
+  ["a page whose chat is gone", "gone", "prices"],
+])) {
+  test(`${where} shows the chat in use`, async () => {
+    saved = [
+      { name: "default", num_turns: 1, when: 1 },
+      { name: "prices", num_turns: 1, when: 3 },
+      { name: "plans", num_turns: 1, when: 2 },
+    ];
+    const fetch = async () => remembered || undefined;
+    const memory = /** @type {any} */ ({ fetch, save: async () => {} });
+    const tab = new NotebookChats(panel, connection, memory);
+    await tab.show();
+    assert.equal(tab.current, shown);
+  });
+}
 
 test("what is to go along with a prompt waits for the chat", async () => {
   /** @type {object[]} */

@@ -35,6 +35,12 @@ engine.replies.extend(['The first.', '```python\\nz = 3\\n```', 'The third.'])
 FORK = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)"
 
 
+OPEN_WITH_SAME_KERNEL = """async path => {
+    const kernel = { id: notebook.sessionContext.session.kernel.id };
+    window.notebook = await jupyterapp.commands.execute('docmanager:open', { path, kernel });
+    await notebook.sessionContext.ready;
+}"""
+
 # In the notebook and below it: the tab of the side bar is there for all notebooks.
 OURS = ":is(.jp-NotebookPanel, #jp-bottom-panel) [class*='jllm-']"
 
@@ -66,6 +72,19 @@ def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(
     extension.wait_for_state("absent")
     notebook.run(0)
     extension.wait_for_state("open")
+    assert errors == []
+
+
+def test_two_notebooks_of_one_kernel_are_connected_both(
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    one = open_notebook(LOAD)
+    one.run(0)
+    Extension(one).wait_for_state("open")
+    path = lab.write("second-of-one-kernel.ipynb", "1")
+    one.page.evaluate(OPEN_WITH_SAME_KERNEL, path.name)
+    Extension(one).wait_for_state("open")
+    assert one.page.evaluate("() => notebook.context.path") == path.name
     assert errors == []
 
 

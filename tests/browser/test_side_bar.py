@@ -36,6 +36,8 @@ ADD_TRANSCRIPT = """() => notebook.content.widgets[0].model.outputs.add({
     data: { 'text/plain': '> Who?\\n\\n* * *\\n\\nMe, *really*.' },
     metadata: { jupyter_llm_transcript: 'a' },
 })"""
+# For a page that is loaded while a cell runs: its kernel says nothing of itself meanwhile.
+FIND_BUSY_NOTEBOOK = re.sub(r".*kernel\.info;", "", FIND_NOTEBOOK)
 # Whether a draft was told last that goes without the cells, or with them.
 DRAFT = """isAlone =>
     said.findLast(({ type }) => type === 'draft')?.is_alone === isAlone"""
@@ -186,6 +188,33 @@ def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     side.open()
     expect(side.answers).to_have_text(["The first."])
     expect(side.chats).to_have_text("default")
+    assert errors == []
+
+
+def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_second_tab(
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES, "import time; time.sleep(3600)")
+    side = begin_another_chat(notebook)
+    side.ask("Two?")
+    notebook.start(1)
+    notebook.page.reload()
+    notebook.page.evaluate(FIND_BUSY_NOTEBOOK)
+    side.open()
+    expect(side.answers).to_have_text(["The second."])
+    side.ask("Three?")
+    tab = notebook.page.context.new_page()
+    tab.goto(lab.page_url(notebook.path.name))
+    tab.wait_for_url("**/auto-*/**")  # a workspace of its own, which remembers no chat
+    tab.evaluate(FIND_BUSY_NOTEBOOK)
+    there = Notebook.__new__(Notebook)
+    there.page, there.path = tab, notebook.path
+    other = SideBar(there)
+    other.open()
+    expect(other.turns).to_have_count(2)
+    expect(other.turns.last).to_contain_text("z = 3")
+    tab.close()
+    notebook.interrupt()
     assert errors == []
 
 

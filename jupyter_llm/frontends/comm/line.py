@@ -44,6 +44,19 @@ def hear_beside_cells(comm: Any, take: Callable[[Any], None]) -> None:
         logger.debug("The comm cannot be changed", exc_info=True)
 
 
+def end_subshell(comm: Any, subshell: str | None) -> None:
+    """End the subshell of a front end that has vanished; there is no public way.
+
+    Returns at once. Nothing happens if the front end has ended it itself.
+    """
+    channel = getattr(getattr(comm, "kernel", None), "shell_channel_thread", None)
+    try:
+        if channel is not None and subshell in channel.manager.list_subshell():
+            channel.io_loop.add_callback(channel.manager._delete_subshell, subshell)
+    except Exception:  # another ipykernel: the thread idles until the kernel ends
+        logger.debug("A subshell could not be ended", exc_info=True)
+
+
 class Part:
     """What takes some kinds of messages of one front end; it says which to the line."""
 

@@ -40,6 +40,8 @@ class Session(Line):
         self._asked = AskedPage(self)
         self.add({messages.Hello: self._take_in})
         self.client = self.path = ""
+        self.num_heard = 0  # messages
+        self.on_silence: Callable[[], None] = lambda: None  # called when it is given up
         self.take_for_panel: Callable[[str, object], None] = lambda _panel, _content: None
         self._place = NotebookPlace(llm.notebook)
         self._on_hello = on_hello
@@ -56,6 +58,7 @@ class Session(Line):
         return self._asked.land(self.client, cell_id, cells, before)
 
     def _take(self, content: object) -> None:
+        self.num_heard += 1
         match content:
             case {"type": "hello", "id": str(asked), "protocol": int(other)} if other != PROTOCOL:
                 self._welcome(asked)  # what else it says may mean something else

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.comm.line import Part, hear_beside_cells
+from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.line import Part, end_subshell, hear_beside_cells
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.cells import page_cells
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 PARTS: Sequence[Callable[..., Part]] = (
     *(Actions, ActivityWatch, Ghost, ModelChoice, page_cells, Panels),
 )
+
+_SILENT_S = 60.0  # a page that was asked whether it is there may be asleep, or its browser busy
 
 
 class Sessions:
@@ -45,13 +49,21 @@ class Sessions:
         return next(reversed(found or stand_ins), None)
 
     def open(self, comm: Any, message: Mapping[str, Any] | None = None) -> None:
-        """Take in a comm that a page has opened."""
-        sender = message["header"]["session"] if message else None
-        session = Session(self._llm, comm.send, self._take_in, sender)
+        """Take in a comm that a page has opened. A browser that ended has not closed its own."""
+        header = message["header"] if message else {}
+        session = Session(self._llm, comm.send, self._take_in, header.get("session"))
+        session.on_silence = partial(_send_away, comm, header.get("subshell_id"))
         for part in PARTS:
             part(session)
         with self._lock:
+            asked = {other: other.num_heard for other in self}
             self._sessions.append(session)
+        for other in asked:
+            other.put(messages.Anybody())
+        if asked:
+            timer = threading.Timer(_SILENT_S, self._let_silent_go, [asked])
+            timer.daemon = True
+            timer.start()
         hear_beside_cells(comm, lambda message: session.take(message["content"]["data"]))
         comm.on_close(lambda _message: self._let_go(session))
 
@@ -66,12 +78,29 @@ class Sessions:
             if other is not session and other.client == session.client:
                 self._let_go(other)
 
+    def _let_silent_go(self, asked: Mapping[Session, int]) -> None:
+        """Let go of the pages that have sent no message since they were asked."""
+        for session, num_heard in asked.items():
+            if session.num_heard == num_heard and not session.is_closed:
+                session.on_silence()
+                self._let_go(session)
+
     def _let_go(self, session: Session) -> None:
         session.close()
         with self._lock:
             if session in self._sessions:
                 self._sessions.remove(session)
                 self._gone.add(session.sender)
+
+
+def _send_away(comm: Any, subshell: str | None) -> None:
+    """Do nothing for a page any more; if it wakes, have it connect anew.
+
+    `seq` tells the page that it missed something. To close the comm would put a complaint into the
+    log of every page of the kernel.
+    """
+    hear_beside_cells(comm, lambda _message: comm.send({"type": "anybody", "seq": 0}))
+    end_subshell(comm, subshell)
 
 
 sessions = Sessions(llm)

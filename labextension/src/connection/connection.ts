@@ -5,10 +5,9 @@ import { UUID } from "@lumino/coreutils";
 import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { trans } from "../dom/words.js";
-import { leftBehind, remember } from "./leftovers.js";
+import { Comm, isLoaded, kernelInfo } from "./comm.js";
 import type { Message, Numbered, PanelNews, Request } from "./messages.js";
 import { PROTOCOL, TARGET } from "./messages.js";
-import { commsOf, presenceIn } from "./presence.js";
 import { Requests, type Sent } from "./requests.js";
 
 /**
@@ -20,12 +19,6 @@ import { Requests, type Sent } from "./requests.js";
  * - `open`: all is well; `differs`: the kernel's jupyter_llm speaks in another way than we do
  */
 export type ConnectionState = "none" | "foreign" | "absent" | "open" | "differs";
-
-/** So long the subshell of a comm is waited for; without one, messages wait for the cell that runs. */
-const SUBSHELL_MS = 2000;
-
-/** What CommHandler has and `Kernel.IComm` does not declare. */
-type SubshellComm = Kernel.IComm & { subshellId?: string | null; subshellStarted?: Promise<void> };
 
 /** A document as this needs to know it: its kernel's session, and where it lies. */
 export interface Place {
@@ -51,7 +44,9 @@ export class Connection implements IDisposable {
   readonly #place: Place;
   readonly #requests = new Requests(this.client, (message) => this.#send(message));
   #kernel: Kernel.IKernelConnection | null = null;
-  #comm: SubshellComm | null = null;
+  #comm: Comm | null = null;
+  /** The session of the kernel behind the comm: another one after a restart by somebody else. */
+  #session = "";
   #attempt: Promise<void> | null = null;
   #numReceived = 0;
   #state: ConnectionState = "none";
@@ -114,30 +109,21 @@ export class Connection implements IDisposable {
   async #connect(isStale: () => boolean): Promise<void> {
     const kernel = this.#kernel;
     if (!kernel || this.#comm || this.isDisposed) return;
-    const { language_info } = await kernel.info;
+    const { language_info, supported_features = [] } = await kernelInfo(kernel);
     if (isStale()) return;
     if (language_info.name !== "python") return this.#setState("foreign");
-    const comms = await commsOf(kernel);
+    const isThere = await isLoaded(kernel);
     if (isStale()) return;
-    if (!comms.has(TARGET)) return this.#setState("absent");
-    const comm: SubshellComm = kernel.createComm(TARGET);
-    await subshellOf(comm, kernel);
-    if (isStale()) return comm.dispose();
+    if (!isThere) return this.#setState("absent");
+    const comm = new Comm(kernel);
+    const isBeside = kernel.commsOverSubshells !== "disabled"; // which the user may have chosen
+    if (isBeside && supported_features.some((name) => /subshells$/.test(name))) {
+      await comm.makeSubshell();
+    }
+    if (isStale()) return comm.close();
     this.#comm = comm;
     this.#numReceived = 0;
-    comm.onMsg = ({ content }) => this.#take(comm, content.data as never);
     comm.open();
-    for (const { comm: id, subshell } of await leftBehind(kernel.id)) {
-      if (comms.has(id)) {
-        const left: SubshellComm = kernel.createComm(TARGET, id);
-        await subshellOf(left, kernel); // Jupyter counts who shares one
-        left.close();
-      }
-      if (subshell) kernel.requestDeleteSubshell({ subshell_id: subshell });
-    }
-    if (isStale()) return;
-    const subshell = comm.subshellId ?? null;
-    remember(this.client, { kernel: kernel.id, comm: comm.commId, subshell });
     const { reply } = this.#requests.post(this.#hello);
     const welcome = await reply.catch(() => null); // not understood at all
     if (isStale()) return;
@@ -168,48 +154,58 @@ export class Connection implements IDisposable {
     const kernel = this.#place.sessionContext.session?.kernel ?? null;
     if (kernel === this.#kernel) return;
     if (this.#kernel) Signal.disconnectBetween(this.#kernel, this);
+    this.#kernel?.disposed.disconnect(this.#leave);
     this.#close("none");
     this.#kernel = kernel;
     if (!kernel) return;
     kernel.statusChanged.connect(this.#watch, this);
     kernel.connectionStatusChanged.connect(this.#reach, this);
     kernel.iopubMessage.connect(this.#overhear, this);
+    kernel.disposed.connect(this.#leave); // with its notebook; it still sends what it is given
     this.#tryToConnect();
   }
 
   /** After a restart the kernel is another one, though Jupyter's connection to it is not. */
   #watch(_: unknown, status: Kernel.Status): void {
     if (["restarting", "autorestarting", "dead", "terminating"].includes(status)) {
-      this.#lose("none"); // Jupyter disposes of the comm
+      this.#lose("none");
     } else if (status === "idle" && this.#state === "none") this.#tryToConnect();
   }
 
   /** Once the network is down, nobody knows what will be missed. */
   #reach(_: unknown, status: Kernel.ConnectionStatus): void {
     if (status === "connected") {
-      this.#close("none"); // not before: with a farewell to send, Jupyter is seconds late
-      this.#tryToConnect();
+      this.#renew(); // not before: with a farewell to send, Jupyter is seconds late
     } else this.#giveUp("none");
   }
 
-  #overhear(_: unknown, message: KernelMessage.IIOPubMessage): void {
-    const isThere = presenceIn(message);
-    if (isThere === true) {
-      if (!this.#comm) this.#attempt = null; // it may be told of the time before
-      this.#tryToConnect();
-    } else if (isThere === false) this.#close("absent");
+  /** Take in what comes on our comm, and on the one that says that jupyter_llm has come or gone. */
+  #overhear(_: unknown, { header, content }: KernelMessage.IIOPubMessage): void {
+    const { comm_id: id, data } = content as Partial<KernelMessage.ICommMsgMsg["content"]>;
+    if (header.msg_type !== "comm_msg") return;
+    if (id !== undefined && id === this.#comm?.id) {
+      this.#session = header.session;
+      this.#take(data as never);
+    } else if (id === TARGET && data?.type !== "loaded") this.#close("absent");
+    else if (id === TARGET && header.session !== this.#session) {
+      this.#renew(); // what is on its way may be about the time before
+    }
+  }
+
+  /** Come anew. */
+  #renew(): void {
+    this.#close("none");
+    this.#tryToConnect();
   }
 
   #greet(): void {
     if (this.#state === "open") this.request(this.#hello);
   }
 
-  #take(comm: Kernel.IComm, data: Numbered | (PanelNews & { seq: number })): void {
-    if (comm !== this.#comm) return;
+  #take(data: Numbered | (PanelNews & { seq: number })): void {
     this.#numReceived += 1;
     if (data.seq !== this.#numReceived) {
-      this.#close("none"); // something was lost on the way, as when there is too much of it
-      this.#tryToConnect();
+      this.#renew(); // something was lost on the way, as when there is too much of it
       return;
     }
     if ("panel" in data) {
@@ -227,11 +223,11 @@ export class Connection implements IDisposable {
     this.#post(comm, message);
   }
 
-  #post(comm: Kernel.IComm, message: object): void {
+  #post(comm: Comm, message: object): void {
     try {
-      comm.send(message as never);
+      comm.send(message);
     } catch {
-      this.#lose("none"); // Jupyter has disposed of it meanwhile
+      this.#lose("none"); // the kernel is dead
     }
   }
 
@@ -241,9 +237,8 @@ export class Connection implements IDisposable {
   #close(state: ConnectionState): void {
     const comm = this.#comm;
     this.#lose(state);
-    if (!comm || comm.isDisposed) return;
     try {
-      comm.close();
+      comm?.close();
     } catch {
       // the kernel is dead
     }
@@ -251,6 +246,7 @@ export class Connection implements IDisposable {
 
   #lose(state: ConnectionState): void {
     this.#comm = null;
+    this.#session = "";
     this.#giveUp(state);
   }
 
@@ -266,11 +262,4 @@ export class Connection implements IDisposable {
     this.#state = state;
     this.stateChanged.emit(state);
   }
-}
-
-/** Wait until a comm has its subshell. Where there is none, its promise is never kept. */
-async function subshellOf(comm: SubshellComm, kernel: Kernel.IKernelConnection): Promise<void> {
-  if (!kernel.supportsSubshells || comm.commsOverSubshells === "disabled") return;
-  const late = new Promise<void>((resolve) => setTimeout(resolve, SUBSHELL_MS));
-  await Promise.race([comm.subshellStarted, late]);
 }

@@ -181,20 +181,20 @@ export class NotebookChats {
     this.#shown.set(name, shown);
   }
 
-  /** Go back to what this page showed before it was loaded again, if that is still there. */
+  /** Show what this page showed before it was loaded again, else the chat that is in use. */
   async #recall(): Promise<void> {
     const name = await this.#memory?.fetch(this.#key);
-    if (typeof name === "string") await this.list();
+    await this.list().catch(() => {}); // the connection was lost: it says so
     if (this.#isChosen) return; // meanwhile
-    if (typeof name === "string" && this.names.includes(name)) this.#choose(name);
-    this.#isChosen = true;
+    const latest = this.#saved.toSorted((one, other) => (other.when ?? 0) - (one.when ?? 0))[0];
+    const isThere = typeof name === "string" && this.names.includes(name);
+    this.#choose(isThere ? name : (latest?.name ?? FIRST));
   }
 
   /** Keep in mind which chat is shown where the notebook lies now. */
   #remember(): void {
     if (!this.#isChosen) return;
-    if (this.#current === FIRST) void this.#memory?.remove(this.#key);
-    else void this.#memory?.save(this.#key, this.#current);
+    void this.#memory?.save(this.#key, this.#current);
   }
 
   get #key(): string {

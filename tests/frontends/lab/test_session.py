@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.lab_page import LabPage
+from support.waiting import until
 
 from jupyter_llm import __version__, llm
 from jupyter_llm.frontends.comm.chat_line import ChatLine
@@ -17,7 +18,7 @@ from jupyter_llm.frontends.comm.messages import (
     PROTOCOL,
     FromFrontEnd,
 )
-from jupyter_llm.frontends.lab import presence
+from jupyter_llm.frontends.lab import presence, target
 from jupyter_llm.frontends.lab.target import Sessions
 from jupyter_llm.frontends.prompt.options import Options
 
@@ -82,6 +83,18 @@ def test_a_page_that_connects_again_takes_its_own_place(
     again = LabPage(sessions)
     again.hello(client=page.name)
     assert len(list(sessions)) == 1
+
+
+def test_a_page_that_vanished_is_let_go_when_another_comes_and_comes_anew_if_it_wakes(
+    sessions: Sessions, open_page: MakePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "_SILENT_S", 0.01)
+    page, heard = open_page(), []
+    open_page()
+    until(lambda: len(list(sessions)) == 1)
+    monkeypatch.setattr(page, "hear", lambda _kind, data: heard.append(data))
+    page.tell({"type": "list-models", "id": "1"})
+    assert [message["seq"] for message in heard] == [0]  # which a page takes for a loss
 
 
 def test_code_lands_in_the_page_that_ran_its_cell_or_else_in_one_that_is_still_there(
