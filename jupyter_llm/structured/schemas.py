@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Enum
+from time import monotonic
 from typing import Any
 from urllib.parse import unquote
 from warnings import catch_warnings, simplefilter
@@ -46,6 +47,7 @@ _MIXED = {"anyOf", "oneOf", "allOf", "$ref", "if"}  # beside which fields are no
 _PLAIN = (str, int, float, type(None))  # what may be one of some values
 _NO_KEYS = ("int", "float", "decimal", "bool")  # of a dict, which has texts
 _MAX_REFS = 100
+_SEARCH_S = 5.0  # for the field that makes a schema fail: each part is compiled for that
 # Numbers end, which models do not see to: whole ones below this, others after these places.
 _MOST, _STEP = 10**18, 1e-9
 _NUMBER = r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,2})?"
@@ -177,9 +179,11 @@ def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
 
 def check(root: Schema) -> None:
     """Refuse a schema that no answer can be held to, naming the innermost field that is why."""
-    whole = problem_of(json_grammar(root))
+    until_s, whole = monotonic() + _SEARCH_S, problem_of(json_grammar(root))
     named: Schema = {key: root[key] for key in _NAMED if key in root}
     for path, part in _parts(root, ""):
+        if whole and monotonic() > until_s:
+            raise refusal("", whole)
         if part is False:
             raise refusal(path, "nothing may stand there")
         schema: Schema = {} if part is True else part

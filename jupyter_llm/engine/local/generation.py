@@ -191,10 +191,14 @@ class Generation:
             return Progress(state=self._state(None))
         slot, num_prompt = sequence.slot, sequence.num_prompt
         num_resident = len(slot.token_ids) if slot is not None else 0
+        num_read = num_prompt if self.first_s is not None else min(num_resident, num_prompt)
+        if self.scorer is not None:  # texts are read after the prompt, perhaps thousands
+            num_prompt += self.scorer.num_tokens
+            num_read += self.scorer.num_tokens * sequence.num_done // len(sequence.paths)
         return Progress(
             state=self._state(slot),
             num_prompt=num_prompt,
-            num_read=num_prompt if self.first_s is not None else min(num_resident, num_prompt),
+            num_read=num_read,
             num_written=self.num_tokens,
         )
 

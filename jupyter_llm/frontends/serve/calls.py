@@ -7,6 +7,7 @@ Beside OpenAI's own words stand those of vLLM for what only some servers can.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,6 +40,7 @@ _STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
 _SAMPLING = ("temperature", "top_p", "min_p", "repeat_penalty", "stop", "logit_bias", "ignore_eos")
 
 _MOST_PROMPTS = 2048
+_MOST_JUDGED = 256  # choices: 10,000 took a small model minutes
 
 _request = partial(Request, priority=Priority.GUEST, is_private=True)
 """A request of a guest's, of which nothing is kept."""
@@ -135,15 +137,25 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
         if form.type == "json_object":
             schema = schema or {"type": "object"}
         found: list[Constraint] = []
-        if schema is not None:  # `OptionError` names the field that is why not
-            schemas.check(root := schemas.of_json_schema(schema)[0])
-            found = [schemas.json_grammar(root)]
-        found += [] if wanted.choice is None else [OneOf(tuple(wanted.choice))]
+        try:
+            if schema is not None:  # `OptionError` names the field that is why not
+                schemas.check(root := schemas.of_json_schema(schema)[0])
+                found = [schemas.json_grammar(root)]
+        except RecursionError:
+            raise OptionError("The schema is nested too deeply: name its parts in $defs.") from None
+        found += [] if wanted.choice is None else [_choice(wanted.choice)]
         found += [] if wanted.regex is None else [Grammar("regex", wanted.regex)]
         found += [] if wanted.grammar is None else [Grammar("lark", wanted.grammar)]
         if len(found) > 1 or (form.type == "json_schema") != (form.json_schema is not None):
             raise OptionError("An answer has one shape, and response_format names its schema.")
         return found[0] if found else None
+
+
+def _choice(texts: list[str]) -> Constraint:
+    """One of some texts: the likeliest, or one of many as vLLM draws it, without judging each."""
+    judged = OneOf(tuple(texts))
+    is_quick = len(texts) <= _MOST_JUDGED
+    return judged if is_quick else Grammar("regex", "|".join(map(re.escape, texts)))
 
 
 class _Part(Struct):

@@ -13,6 +13,7 @@ from support.engines import (
     ask,
     ask_together,
     assert_nothing_leaks,
+    before_each_step,
     closing,
     exact_context,
     inside,
@@ -40,6 +41,21 @@ FAST: dict[str, Any] = {"temperature": 1, "exact": False}
 
 def chosen(engine: LocalEngine, prompt: Prompt = PROMPT, **more: Any) -> Completion:
     return ask(engine, prompt, constraint=OneOf(more.pop("texts", TEXTS)), **more)
+
+
+def test_many_texts_say_how_many_of_their_tokens_are_read(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, steps = load(tiny_gguf, checkpoints=False), []
+    texts = tuple(f"{number:04d}" for number in range(1000))
+    with paused(engine):
+        stream = submit(engine, PROMPT, constraint=OneOf(texts))
+        before_each_step(engine, monkeypatch, lambda _: steps.append(stream.progress))
+    stream.result(60)
+    shares = [step.num_read for step in steps if step.state == "reading"]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 5
+    assert steps[-1].num_prompt > 1000
 
 
 def figures(completion: Completion) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
-from support.engines import load
+from support.engines import before_each_step, load
 from support.scripted import ScriptedEngine
 from support.serving import call, client_of, serving
 
@@ -120,6 +120,17 @@ def test_an_answer_has_the_shape_that_was_asked_for(client: OpenAI) -> None:
         shaped = {"structured_outputs": {name: value}}
         answered = client.chat.completions.create(**asked, extra_body=shaped)
         assert holds(answered.choices[0].message.content), name
+
+
+def test_thousands_of_choices_take_as_many_steps_as_the_answer_has_tokens(
+    client: OpenAI, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, steps = [f"item {number}: a+b" for number in range(10_000)], list[int]()
+    before_each_step(engine, monkeypatch, steps.append)
+    body = {"structured_outputs": {"choice": texts}}
+    answered = client.chat.completions.create(model="tiny", messages=HELLO, extra_body=body)
+    assert answered.choices[0].message.content in texts
+    assert len(steps) < 50
 
 
 def test_vectors_are_those_of_the_engine(
@@ -280,6 +291,9 @@ def test_a_guest_asks_behind_cells_and_leaves_nothing(fresh_llm: None) -> None:
     assert params.max_tokens is None
 
 
+DEEP: dict[str, Any] = {"type": "string"}
+for _ in range(300):
+    DEEP = {"type": "object", "properties": {"more": DEEP}}
 REFUSED: dict[str, dict[str, Any]] = {
     "unknown field `tools`": {"tools": [{"type": "function"}]},
     "unknown field `frequency_penalty`": {"frequency_penalty": 1},
@@ -306,6 +320,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "The field age cannot be asked": {
         "structured_outputs": {"json": {"type": "object", "properties": {"age": False}}}
     },
+    "The schema is nested too deeply": {"structured_outputs": {"json": DEEP}},
     "No answer can have that shape": {"structured_outputs": {"regex": "("}},
 }
 
