@@ -17,6 +17,7 @@ from jupyter_llm.common.remembered import Remembered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jupyter_llm.engine.options import EngineOptions
     from jupyter_llm.models.inspect import ModelShape
     from jupyter_llm.models.machine import Machine
 
@@ -96,6 +97,13 @@ def known_times(shape: ModelShape, machine: Machine) -> AttentionTimes | None:
             flash=ReadingTimes(*map(float, flash)), plain=ReadingTimes(*map(float, plain))
         )
     return None
+
+
+def chosen_attention(shape: ModelShape, machine: Machine, options: EngineOptions) -> bool:
+    """Whether a model of this shape is loaded with flash attention here, as far as is known."""
+    is_open = options.flash_attention is None and options.kv_type == "f16"
+    times = known_times(shape, machine) if is_open else None
+    return options.has_flash_attention if times is None else times.prefers_flash
 
 
 def keep_times(shape: ModelShape, machine: Machine, times: AttentionTimes) -> None:

@@ -115,6 +115,21 @@ def test_a_choice_has_values_and_confidence(engine: RowEngine) -> None:
     assert listed == [{"value": "no", "confidence": pytest.approx(0.948, abs=0.001)}]
 
 
+@pytest.mark.parametrize("how", [{"exact": True}, {"seed": 1}], ids=["exact", "seed"])
+def test_promised_labels_are_the_same_to_the_last_bit_after_chats_and_other_columns(
+    tiny_gguf: Path, fresh_llm: None, how: dict[str, Any]
+) -> None:
+    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
+    rows = [f"row {number}" for number in range(24)]
+    more = {"choices": ["good", "bad"], "confidence": True, "keep": False, **how}
+    first = llm.map(rows, "Say how good this is: {{item}}", **more)
+    llm("hello there", max_tokens=3)
+    llm("hello there", max_tokens=3, seed=2)
+    llm.map(rows[:7], "Say what this is: {{item}}", **more)
+    again = llm.map(rows[::-1], "Say how good this is: {{item}}", **more)
+    assert again[::-1] == first
+
+
 def test_an_object_is_a_frame_of_its_fields_and_in_a_list_itself(engine: RowEngine) -> None:
     engine._reply = lambda prompt: (
         f'{{"name": "{backwards(prompt)}", "age": {len(prompt.split()[-1])}}}'

@@ -30,6 +30,7 @@ from jupyter_llm.common.bars import TICK_S
 from jupyter_llm.common.files import open_to_fill
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.workers import start_worker
+from jupyter_llm.engine.attention import chosen_attention
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import (
     EngineClosedError,
@@ -41,6 +42,7 @@ from jupyter_llm.errors import (
 )
 from jupyter_llm.models.fingerprint import file_sha256
 from jupyter_llm.models.inspect import inspect, parts_of
+from jupyter_llm.models.machine import available_cores, this_machine
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.info import ModelInfo
@@ -75,9 +77,10 @@ class ModelPlugin(WorkerPlugin):
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
         self._entry, self.n_ctx = entry, 0  # until a worker has shown how much there is room for
+        # All workers use the attention of this kernel, so that rows come out alike everywhere.
+        machine = this_machine(options.n_threads or available_cores())
+        has_flash = chosen_attention(inspect(entry.path).shape, machine, options)
         # Of rows nothing is read again, and how many threads there are is for dask to say.
-        # Many are read at once, which flash attention is faster for, whatever a chat would choose.
-        has_flash = options.has_flash_attention
         self._options = replace(
             options, checkpoints=False, n_threads=None, flash_attention=has_flash
         )

@@ -117,10 +117,14 @@ class Slots:
             and self._may_take_over(best, num_cached, conversation)
         ):
             return self._take(Placement(best, num_cached), token_ids, conversation)
-        if not self.can_trim or num_cached < self._min_copy:
+        if not self.can_trim:
             best, num_cached = None, 0
         free = self._least_worth(without=best)
         if free is not None:
+            # The slot that gives way keeps what it has of the prompt, unless a copy brings more.
+            num_own = min(common_prefix(free.token_ids, token_ids), limit) if self.can_trim else 0
+            if num_cached - num_own < self._min_copy:
+                best, num_cached = None, num_own
             return self._take(Placement(free, num_cached, copy_from=best), token_ids, conversation)
         if best is None or best.is_busy:
             return None
@@ -252,9 +256,9 @@ class Slots:
         return placement
 
     def _keep_shared(self, slot: Slot) -> None:
-        """Forget all but the shared start of a slot, and that too if another slot holds it."""
+        """Forget all but the shared start of a slot, and that too if it is a free copy away."""
         start = slot.token_ids[: slot.num_shared]
-        others = (other for other in self._slots if other is not slot)
+        others = [other for other in self._slots if other is not slot and self._min_copy <= 1]
         if any(other.token_ids[: len(start)] == start for other in others):
             slot.clear()
         else:

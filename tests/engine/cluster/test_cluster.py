@@ -43,6 +43,7 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
+from jupyter_llm.engine.attention import AttentionTimes, ReadingTimes, keep_times
 from jupyter_llm.engine.cluster import engine as cluster_engine
 from jupyter_llm.engine.cluster import worker
 from jupyter_llm.engine.cluster.engine import ClusterEngine
@@ -62,6 +63,8 @@ from jupyter_llm.errors import (
 )
 from jupyter_llm.models.discover import find_model
 from jupyter_llm.models.fingerprint import file_sha256
+from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.machine import available_cores, this_machine
 
 OPTIONS = EngineOptions(n_ctx=512, flash_attention=True)
 TEMPLATE = "Turn this: {{item}}"
@@ -135,6 +138,31 @@ def test_a_map_gives_what_one_model_gives_in_order_on_all_workers(
     assert len(computed(log)) == 80
     assert ask(keep=False) == told  # by a model of this process
     llm.unload()
+
+
+@pytest.mark.parametrize("how", [{"exact": True}, {"seed": 1}], ids=["exact", "seed"])
+def test_promised_labels_are_the_same_to_the_last_bit_on_workers_and_here(
+    client: Client, tiny_gguf: Path, how: dict[str, Any]
+) -> None:
+    rows = [f"row {number}" for number in range(40)]
+    more = {"choices": ["good", "bad"], "confidence": True, "keep": False, **how}
+    ask = partial(llm.map, rows, TEMPLATE, model=str(tiny_gguf), **more)
+    assert ask(client=client) == ask()
+    llm.unload()
+
+
+@pytest.mark.parametrize("told", [None, True])
+def test_workers_use_the_attention_that_was_measured_here_unless_told(
+    client: Client, tiny_gguf: Path, *, told: bool | None
+) -> None:
+    fast, slow = (ReadingTimes(follow_up_s=one, prompt_s=one) for one in (1.0, 2.0))
+    keep_times(
+        inspect(tiny_gguf).shape,
+        this_machine(available_cores()),
+        AttentionTimes(flash=slow, plain=fast),
+    )
+    with opened(client, tiny_gguf, flash_attention=told) as engine:
+        assert engine.info.flash_attention is (told or False)
 
 
 def test_what_is_known_of_a_model_comes_from_a_worker(client: Client, tiny_gguf: Path) -> None:

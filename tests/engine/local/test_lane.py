@@ -67,14 +67,16 @@ def test_the_rows_of_a_batch_read_their_instruction_once(
     assert_nothing_leaks(engine)
 
 
-def test_seeded_rows_read_a_long_instruction_once_in_each_stream(
-    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("num_repeats", "num_times"), [(20, 1), (1, 4)], ids=["long", "short"])
+def test_seeded_rows_read_a_long_instruction_once_and_a_short_one_once_in_each_stream(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, num_repeats: int, num_times: int
 ) -> None:
     engine = load(tiny_gguf, exact=True, checkpoints=False)
     counted = Counted(engine, monkeypatch)
-    prompts = [f"{LONG * 20}{row:03}" for row in range(24)]
-    ask_together(engine, prompts, 2, priority=Priority.BULK)
-    assert counted.num_tokens < engine.count_tokens(LONG * 20) + 24 * 8
+    instruction = LONG * num_repeats
+    prompts = [f"{instruction}{row % 5}{row:03}" for row in range(24)]
+    ask_together(engine, sorted(prompts), 2, priority=Priority.BULK)
+    assert counted.num_tokens < num_times * engine.count_tokens(instruction) + 24 * 8
 
 
 @pytest.mark.parametrize("is_exact", [False, True], ids=["fast", "exact"])
