@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ROUTE = "_reply_subshell_for"
+_END = "_delete_subshell"
 _TICK_S = 1 / 15  # between two messages about what is written
 
 
@@ -52,7 +53,7 @@ def end_subshell(comm: Any, subshell: str | None) -> None:
     channel = getattr(getattr(comm, "kernel", None), "shell_channel_thread", None)
     try:
         if channel is not None and subshell in channel.manager.list_subshell():
-            channel.io_loop.add_callback(channel.manager._delete_subshell, subshell)
+            channel.io_loop.add_callback(getattr(channel.manager, _END), subshell)
     except Exception:  # another ipykernel: the thread idles until the kernel ends
         logger.debug("A subshell could not be ended", exc_info=True)
 
