@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.chat.budget import ContextMode, budget, tells_if_asked, tells_what_code_needs
 from jupyter_llm.chat.plan import cells_told, told_cell
-from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.notebook.cells.rendering import secrets_in
 from jupyter_llm.notebook.values.redaction import redact_source
@@ -53,7 +53,7 @@ class ContextRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContextReport:
+class ContextReport(Rich):
     """What would go along with the next prompt of a chat, and what would not and why.
 
     `num_tokens` is all of it, the chat template's own included, and `num_allowed` what the model
@@ -83,7 +83,7 @@ class ContextReport:
         """How many tokens go along of a kind, without the chat template's own."""
         return sum(row.num_tokens or 0 for row in self.rows if row.is_in and row.kind == kind)
 
-    def to_markdown(self) -> str:
+    def __str__(self) -> str:
         """Everything as a table; texts from the notebook are not made safe."""
         head = "".join(self._head())
         if not self.rows:
@@ -121,12 +121,6 @@ class ContextReport:
             verb = "is" if hidden.total() == 1 else "are"
             yield f"\n\n{count_of(hidden.total(), 'secret')} {verb} hidden in it: "
             yield f"{', '.join(names)}. `/show NAME` tells one on purpose."
-
-    def _repr_markdown_(self) -> str:
-        return untrusted_markdown(self.to_markdown())
-
-    def __str__(self) -> str:
-        return self.to_markdown()
 
 
 def context_report(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from jupyter_llm.chat.draft import Turn
 from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.common.markdown import joined_markdown, untrusted_markdown
+from jupyter_llm.common.markdown import Markdown, joined_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import Completion
 
@@ -26,13 +26,12 @@ def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
     for chat in chats.values():
         parts.append(f"## {one_line(chat.name)}")
         if chat.state.system:
-            parts.append(untrusted_markdown(f"System text:\n\n{_quoted(chat.state.system)}"))
+            parts.append(f"System text:\n\n{_quoted(chat.state.system)}")
         parts += _turns(chat, has_details=True)
-    # Once more, since a formula might begin in one turn and end in another.
-    return untrusted_markdown("\n\n".join(parts)) + "\n"
+    return f"{joined_markdown(parts)}\n"
 
 
-def chat_markdown(chat: SavedChat) -> str:
+def chat_markdown(chat: SavedChat) -> Markdown:
     """The turns of one chat, numbered, as Markdown that is safe to show."""
     return joined_markdown(_turns(chat, has_details=False))
 
@@ -50,17 +49,16 @@ def _turns(chat: SavedChat, *, has_details: bool) -> Iterator[str]:
 def turn_markdown(
     number: int, prompt: str, answer: Completion, by: str = "", details: str = ""
 ) -> str:
-    """Return one turn as Markdown that is safe to show, with the names of person and model.
+    """Return one turn as Markdown, to be taken for untrusted, with the names of person and model.
 
-    `by` is empty where only one person can have asked. An answer that was cut off in a code block
-    does not swallow what comes after it.
+    `by` is empty where only one person can have asked.
     """
     person, model = one_line(by) or "You", one_line(answer.model) or "Model"
     end = ENDS.get(answer.finish_reason)
     thought = f"({answer.thought})" if answer.reasoning else ""
     text = "\n\n".join(filter(None, (thought, answer.markdown, end)))
     asked = f"**{number}. {person}:**\n\n{_quoted(prompt)}"
-    return untrusted_markdown(f"{asked}\n\n**{model}**{details}:\n\n{text}")
+    return f"{asked}\n\n**{model}**{details}:\n\n{text}"
 
 
 def _details(turn: Turn) -> str:

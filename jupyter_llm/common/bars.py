@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.common.bundle import bundle
 from jupyter_llm.common.controls import plain
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 TICK_S = 0.25
 """How often whoever waits for a stream looks how far it is, in seconds."""
 
-NOTHING = {"text/plain": ""}
+NOTHING = bundle("")
 """What is left of an output that has shown how far something is."""
 
 _ERASE = "\r\x1b[K"  # what empties the line of a terminal
@@ -126,7 +127,7 @@ def note(text: str, show: ShowProgress | None = None) -> None:
     elif place == "cell":
         from IPython.display import display
 
-        display({"text/plain": text}, raw=True)
+        display(bundle(text), raw=True)
     elif place == "terminal":
         sys.stderr.write(f"{plain(text)}\n")
 
@@ -153,7 +154,7 @@ def _below_the_cell() -> Iterator[ShowProgress]:
         nonlocal handle
         if not pace.is_due():
             return
-        data = {"text/plain": step.line(pace.elapsed_s)}
+        data = bundle(step.line(pace.elapsed_s))
         if handle is None:
             handle = DisplayHandle()  # known before it is shown: an interrupt may come between
             handle.display(data, raw=True)

@@ -2,8 +2,9 @@ r"""Makes the model's Markdown safe to show in a notebook.
 
 A notebook trusts the outputs of its own cells: JupyterLab puts their HTML and attributes into the
 page as they are, and loads their images. What a model writes deserves no such trust.
-`untrusted_markdown` leaves no raw HTML, no image and no link that is more than a link, whatever
-the text; code stays as it was written wherever that is certain.
+`untrusted_markdown` leaves no raw HTML, no image, no link that is more than a link, no command of a
+formula that is more than signs, and no hidden character, whatever the text; code stays as it was
+written wherever that is certain. Only this module makes `Markdown`.
 
 Renderers differ in where they see code, and JupyterLab cuts out formulas before it looks for code
 and puts them back into the finished HTML, attributes included. So fences are written out anew in a
@@ -14,6 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from html import unescape
+from typing import NewType
+
+from jupyter_llm.common.controls import visible
+from jupyter_llm.common.html_text import Html
+
+Markdown = NewType("Markdown", str)
+"""Markdown that shows what it says and does nothing."""
 
 _LINE_END = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")  # what anybody takes for one
 _FENCE = re.compile(
@@ -24,7 +33,12 @@ _FENCE = re.compile(
 _NOT_INFO = re.compile(r"[^\w+#.,:;/=(){} \-]")
 _FORMULA = re.compile(r"\$|\\\\[\[\]()]|\\(?:begin|end)")
 _DISPLAY = re.compile(r"\\?\$\$|\\\\[\[\]]|\\(?:begin|end)\{[a-z]*\*?\}", re.IGNORECASE)
-_DANGER = re.compile(r"(?<=<)(?=[A-Za-z/!?])|(?<=\])(?=[(:])|(?<=!)(?=\[)")
+# The commands of MathJax and KaTeX that take an address, a style, an attribute or a file.
+_ACTING = (
+    r"\\(?=(?:href|url|includegraphics|require|style|class|cssId|id|data|html[A-Za-z]+|bbox"
+    r"|mmlToken|setOptions|texttip)(?![A-Za-z]))"
+)
+_DANGER = re.compile(rf"(?<=<)(?=[A-Za-z/!?])|(?<=\])(?=[(:])|(?<=!)(?=\[)|(?<={_ACTING})")
 _SPAN = r"(?<!\\)`[^`\n|]+`"  # with a pipe it would end at the border of a table's cell
 _ADDRESS = r"(?:https?://|mailto:|#)(?:[^\s()<>\[\]{}\\`$\"'|@]|@(?!@)|\([\w.,%~-]*\))*"
 _TOKEN = (
@@ -32,6 +46,7 @@ _TOKEN = (
     r"|(?P<bare>(?:://|www\.)(?![^\s`$\\]{0,999}+(?!\S)))"
     r"|(?P<tag><(?=[A-Za-z/!?]))"
     r"|(?P<image>!(?=\[))|(?P<definition>\](?=:))|(?P<marker>@(?=\\?@))"
+    rf"|(?P<command>{_ACTING})|(?P<entity>&(?=(?P<named>#?\w+;)))"
     r"|(?P<fence>^[ \t>*+\-\d.)\[\]xX]*(?:`{3,}|~{3,}))"
 )
 _FLAGS = re.IGNORECASE | re.MULTILINE
@@ -39,9 +54,9 @@ _PROSE = re.compile(_TOKEN, _FLAGS)
 _PROSE_AND_SPANS = re.compile(rf"(?P<span>{_SPAN})|{_TOKEN}", _FLAGS)
 
 
-def untrusted_markdown(text: str) -> str:
+def untrusted_markdown(text: str) -> Markdown:
     """Markdown that shows what the text says and does nothing else."""
-    found = blocks(text)
+    found = [(is_code, [*map(visible, lines)]) for is_code, lines in blocks(text)]
     has_formula = _FORMULA.search(text) is not None
     # nbconvert lets a formula that begins in one block end in another, blank lines or not.
     is_moot = any(_leaves_formula_open("\n".join(lines)) for _, lines in found)
@@ -60,16 +75,23 @@ def untrusted_markdown(text: str) -> str:
             parts += _safe_prose("\n".join(line if line.strip() else "" for line in lines)).split(
                 "\n"
             )
-    return "\n".join(parts)
+    return Markdown("\n".join(parts))
 
 
-def joined_markdown(parts: Iterable[str]) -> str:
-    """Pieces of such Markdown as one, which is as harmless.
+def joined_markdown(texts: Iterable[str]) -> Markdown:
+    """Texts as one piece of such Markdown; a fence that a text opens ends with that text.
 
     Pieces alone would not do: a formula might begin in one of them and end in another.
     """
-    text = "\n\n".join(parts)
-    return untrusted_markdown(text) if _FORMULA.search(text) is not None else text
+    pieces = [untrusted_markdown(text) for text in texts]
+    text = "\n\n".join(pieces)
+    is_one = len(pieces) == 1 or _FORMULA.search(text) is None
+    return Markdown(text) if is_one else untrusted_markdown(text)
+
+
+def enclosed(before: Html, inside: Markdown, after: Html | None = None) -> Markdown:
+    """Markdown between HTML that stands on lines of its own."""
+    return Markdown("\n\n".join(filter(None, (before, inside, after))))
 
 
 def blocks(text: str) -> list[tuple[bool, list[str]]]:
@@ -166,7 +188,9 @@ def _safe(token: re.Match[str], less_than: str) -> str:
             return less_than
         case "target":
             return text if token["address"] else "] ("
-        case "bare" | "image" | "definition" | "marker":
+        case "entity" if not re.search(r"[A-Za-z\\]", unescape(f"&{token['named']}")):
+            return text
+        case "bare" | "image" | "definition" | "marker" | "command" | "entity":
             return text + " "
         case "fence":
             return re.sub(r"([`~])", r"\\\1", text)

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.bars import Step
+from jupyter_llm.common.bundle import Bundle, Rich, bundle, exact_output
+from jupyter_llm.common.html_text import Html, folded
+from jupyter_llm.common.markdown import Markdown, enclosed, untrusted_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.options import FinishReason, SamplingParams
@@ -98,7 +101,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(Rich):
     """What the model wrote. Shows as Markdown; `str()` is the text.
 
     `reasoning` is what it thought before the answer, and no part of `text`.
@@ -150,9 +153,10 @@ class Completion:
     def __str__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        """No form of its own, and the metadata of whatever output shows the completion."""
-        return {}, self.provenance.to_metadata() if self.provenance is not None else {}
+    def _repr_mimebundle_(self, **_wanted: object) -> tuple[Bundle, dict[str, Any]]:
+        """The markup, and the metadata of whatever output shows the completion."""
+        record = self.provenance
+        return bundle(None, self._markup()), record.to_metadata() if record is not None else {}
 
     @property
     def markdown(self) -> str:
@@ -181,21 +185,17 @@ class Completion:
         return ShownTokens.of(self.text, self.logprobs)
 
     @property
-    def thoughts_html(self) -> str:
+    def thoughts_html(self) -> Html:
         """What it thought, folded; nothing if it did not."""
-        from jupyter_llm.common.html_text import folded
+        return folded(self.thought.capitalize(), self.reasoning) if self.reasoning else Html()
 
-        return self.reasoning and folded(self.thought.capitalize(), self.reasoning)
-
-    def _repr_markdown_(self) -> str:
-        from jupyter_llm.common.markdown import untrusted_markdown
-
-        shown = untrusted_markdown(self.markdown)
-        return f"{self.thoughts_html}\n\n{shown}" if self.reasoning else shown
+    def _markup(self) -> Markdown:
+        """The text with its thoughts folded above it."""
+        return enclosed(self.thoughts_html, untrusted_markdown(self.markdown))
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
         told = f"({self.thought})\n\n" if self.reasoning else ""
-        printer.text("Completion(…)" if cycle else told + self.text)
+        printer.text("Completion(…)" if cycle else exact_output(told + self.text))
 
 
 def thought_for(num_tokens: int) -> str:

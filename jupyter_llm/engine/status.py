@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.bundle import Rich
+from jupyter_llm.common.markdown import Markdown, untrusted_markdown
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.roles import ModelRole, role_words
@@ -87,7 +88,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Rich):
     """The model of chats and what it holds; both None while it is not loaded.
 
     `asked` is the sampling that was set, for the row that tells of it. `residents` are all models
@@ -165,7 +166,8 @@ class Status:
         """Everything as a table; texts from the model file are not made safe."""
         return markdown_table(("", ""), self.rows())
 
-    def _repr_markdown_(self) -> str:
+    def _markup(self) -> Markdown:
+        """The table."""
         # A licence or an architecture is whatever the model file says it is.
         return untrusted_markdown(self.to_markdown())
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
+from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.controls import visible
+from jupyter_llm.common.html_text import Html, filled, joined
 from jupyter_llm.common.tables import count_of, percent
 from jupyter_llm.errors import OptionError
 
@@ -28,6 +29,9 @@ _BANDS = (
     (0.1, "from 10 %", "border-bottom: 2px solid; background-color: rgba(255, 128, 0, 0.3)"),
     (0.0, "less", "border-bottom: 5px double; background-color: rgba(244, 67, 54, 0.35)"),
 )
+
+_ROW = "<tr><td>{}</td><td>{}</td></tr>"
+_SPAN = '<span style="{}"{}>{}</span>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class LikelyPiece:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ShownTokens:
+class ShownTokens(Rich):
     """An answer with the probability of each of its tokens, before any sampling option."""
 
     pieces: tuple[LikelyPiece, ...]
@@ -102,30 +106,31 @@ class ShownTokens:
             for piece in self.pieces
         )
 
-    def _repr_html_(self) -> str:
+    def _markup(self) -> Html:
+        """The text in colours, and its unsure tokens as a table."""
         shown, num_more = self.shown, len(self.pieces) - _MOST_TOKENS
         unsure = [piece for piece in shown if piece.band]
-        more = f"<p>… and {count_of(num_more, 'more token')}</p>" if num_more > 0 else ""
-        legend = " ".join(f'<span style="{look}">{name}</span>' for _, name, look in _BANDS)
-        rows = "".join(
-            f"<tr><td>{escape(_quoted(piece.text))}</td><td>{escape(piece.told)}</td></tr>"
-            for piece in unsure
+        more = filled("<p>… and {}</p>", count_of(num_more, "more token"))
+        rows = joined(filled(_ROW, _quoted(piece.text), piece.told) for piece in unsure)
+        table = filled(
+            "<details><summary>{} below 90 %, as a table</summary>"
+            "<table><tr><th>token</th><th>probability</th></tr>{}</table></details>",
+            count_of(len(unsure), "token"),
+            rows,
         )
-        table = (
-            f"<details><summary>{count_of(len(unsure), 'token')} below 90 %, as a table</summary>"
-            f"<table><tr><th>token</th><th>probability</th></tr>{rows}</table></details>"
-        )
-        return (
-            f"<div><p><small>How likely each token was: {legend}</small></p>"
-            f'<p dir="auto" style="white-space: pre-wrap; line-height: 1.7">'
-            f"{''.join(map(_span, shown))}</p>{more}{table if unsure else ''}</div>"
+        return filled(
+            "<div><p><small>How likely each token was: {}</small></p>"
+            '<p dir="auto" style="white-space: pre-wrap; line-height: 1.7">{}</p>{}{}</div>',
+            joined((filled(_SPAN, look, "", name) for _, name, look in _BANDS), " "),
+            joined(map(_span, shown)),
+            more if num_more > 0 else "",
+            table if unsure else "",
         )
 
 
-def _span(piece: LikelyPiece) -> str:
-    text = escape(visible(piece.text)).replace("\n", "↵\n")
-    look = _BANDS[piece.band][2]
-    return f'<span style="{look}" title="{escape(piece.told)}">{text}</span>'
+def _span(piece: LikelyPiece) -> Html:
+    look, text = _BANDS[piece.band][2], piece.text.replace("\n", "↵\n")
+    return filled(_SPAN, look, filled(' title="{}"', piece.told), text)
 
 
 def _quoted(text: str) -> str:

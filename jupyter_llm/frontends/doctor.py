@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm._version import __version__
+from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.database import store
-from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.local import installed, trial
 from jupyter_llm.engine.local.memory import plan_load
@@ -67,7 +67,7 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Rich):
     """All that was found; shows as a list."""
 
     remarks: tuple[Remark, ...]
@@ -90,9 +90,6 @@ class Diagnosis:
 
     def __str__(self) -> str:
         return "\n".join([self.summary, "", *map(str, self.remarks)])
-
-    def _repr_markdown_(self) -> str:
-        return untrusted_markdown(str(self))
 
 
 def diagnose() -> Diagnosis:

@@ -8,9 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from jupyter_llm.common.bars import NOTHING, TICK_S, Pace, Step, TerminalLine
+from jupyter_llm.common.bundle import Bundle, bundle
 from jupyter_llm.common.controls import plain
-from jupyter_llm.common.html_text import folded, paragraph
-from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.html_text import Html, filled, folded, joined, paragraph
+from jupyter_llm.common.markdown import enclosed, joined_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted, thought_for
 
@@ -38,12 +39,17 @@ class View:
         self.progress(Step(f"Writing: {count_of(len(text.split()), 'word')} so far"))
 
     def close(
-        self, text: str, note: str, metadata: Mapping[str, Any] | None = None, *, html: str = ""
+        self,
+        text: str,
+        note: str,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        html: Html | None = None,
     ) -> None:
         """Show the final text, and a note about it if there is one.
 
-        `metadata` goes into the output's, where there is a notebook to keep it. With `html`, which
-        must be harmless, that is shown for the text where it can be.
+        `metadata` goes into the output's, where there is a notebook to keep it. With `html`, that
+        is shown for the text where it can be.
         """
 
     def remark(self, said: str) -> None:
@@ -86,7 +92,7 @@ class NotebookView(View):
         if line != before:  # a front end need not draw what it shows already
             self._line = line
             # A name may be anything, and plain text is what it says.
-            self._show(self._bundle(self._text, line) if self._text else {"text/plain": line})
+            self._show(self._bundle(self._text, line) if self._text else bundle(line))
 
     def think(self, reasoning: str, num_tokens: int) -> None:
         """Show what was thought so far, folded; that stays above the text."""
@@ -104,19 +110,19 @@ class NotebookView(View):
         self._show(self._bundle(text))
 
     def close(
-        self, text: str, note: str, metadata: Mapping[str, Any] | None = None, *, html: str = ""
+        self,
+        text: str,
+        note: str,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        html: Html | None = None,
     ) -> None:
         """Show the final text, and a note about it if there is one; `metadata` is saved too."""
         self._text, self._line = text, ""
 
         def show(remark: str) -> None:
             said = "; ".join(filter(None, (note, remark)))
-            data = self._bundle(text, said)
-            if html:
-                shown = self._thoughts + html
-                shown += f"<p><em>{paragraph(said)}</em></p>" if said else ""
-                data = {"text/plain": data["text/plain"], "text/html": shown}
-            self._show(data, metadata)
+            self._show(self._bundle(text, said, html=html), metadata)
 
         self._settled = show
         show("")
@@ -137,26 +143,25 @@ class NotebookView(View):
         else:
             self._show(NOTHING)
 
-    @property
-    def _thoughts(self) -> str:
-        """What was thought before the text, folded."""
-        reasoning, num_tokens = self._thought
-        return reasoning and folded(thought_for(num_tokens).capitalize(), reasoning)
-
-    def _bundle(self, text: str, note: str = "", *, is_thinking: bool = False) -> dict[str, str]:
-        """A text with its thoughts above and a line below it, in its forms."""
+    def _bundle(
+        self, text: str, note: str = "", *, is_thinking: bool = False, html: Html | None = None
+    ) -> Bundle:
+        """A text, or `html` for it, with its thoughts above and a line below it, in its forms."""
         reasoning, num_tokens = self._thought
         said = f"thinking, {count_of(num_tokens, 'token')} so far"
         said = said if is_thinking else thought_for(num_tokens)
         told = reasoning and f"({said})"
         plain = "\n\n".join(filter(None, (told, text, note and f"({note})")))
+        thoughts = folded(said.capitalize(), reasoning) if reasoning else Html()
+        if html:
+            below = filled("<p><em>{}</em></p>", paragraph(note)) if note else Html()
+            return bundle(plain, joined([thoughts, html, below]))
         if self._mime != "text/markdown":
-            return {self._mime: plain}
-        told = self._thoughts if not is_thinking else folded(said.capitalize(), reasoning)
-        rich = "\n\n".join(filter(None, (told, untrusted_markdown(text), note and f"*{note}*")))
-        return {"text/plain": plain, self._mime: rich.lstrip("\n")}
+            return bundle(plain)
+        parts = filter(None, (text.lstrip("\n"), note and f"*{note}*"))
+        return bundle(plain, enclosed(thoughts, joined_markdown(parts)))
 
-    def _show(self, data: dict[str, str], metadata: Mapping[str, Any] | None = None) -> None:
+    def _show(self, data: Bundle, metadata: Mapping[str, Any] | None = None) -> None:
         is_update = self._display_id is not None
         if self._display_id is None:
             self._display_id = f"jupyter-llm-{os.urandom(8).hex()}"
@@ -217,7 +222,7 @@ class TerminalView(View):
         note: str,
         metadata: Mapping[str, Any] | None = None,  # noqa: ARG002  a terminal keeps none
         *,
-        html: str = "",  # noqa: ARG002  nor does it show any
+        html: Html | None = None,  # noqa: ARG002  nor does it show any
     ) -> None:
         """Write the rest and a note."""
         self.update(text)

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.bars import Step, showing
+from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.controls import one_line, plain
-from jupyter_llm.common.markdown import code_block, untrusted_markdown
+from jupyter_llm.common.markdown import Markdown, code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import Exactly
@@ -61,7 +62,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyReport:
+class VerifyReport(Rich):
     """What became of each answer, in their order; shows as a table with the diffs below."""
 
     rows: tuple[Verdict, ...]
@@ -90,7 +91,8 @@ class VerifyReport:
         altered = f"; {num_altered} altered" if num_altered else ""
         return f"{count_of(len(self.rows), 'answer')} written again: {counts}{altered}."
 
-    def _repr_markdown_(self) -> str:
+    def _markup(self) -> Markdown:
+        """The counts, the table and the diffs."""
         table = markdown_table(_HEADER, map(_cells, self.rows))
         diffs = [
             f"Diff of {one_line(row.place)}:\n\n{code_block(row.diff, 'diff')}"
@@ -100,7 +102,7 @@ class VerifyReport:
         return untrusted_markdown("\n\n".join([self.summary, *[table][: len(self.rows)], *diffs]))
 
     def __str__(self) -> str:
-        return plain(self._repr_markdown_())
+        return plain(self._markup())
 
     def __repr__(self) -> str:
         return str(self)

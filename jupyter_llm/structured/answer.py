@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from jupyter_llm.common.bundle import bundle, exact_output
+from jupyter_llm.common.html_text import joined
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import OneOf
@@ -18,6 +20,8 @@ from jupyter_llm.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jupyter_llm.common.bundle import Bundle
+    from jupyter_llm.common.html_text import Html
     from jupyter_llm.engine.base import BulkEngine
     from jupyter_llm.engine.completion import Choice, Completion
     from jupyter_llm.engine.request import Prompt, Request
@@ -149,7 +153,7 @@ class ShapedAnswer(Generic[T]):
         return {name: p if isinstance(p, float) else p[written[name]] for name, p in told.items()}
 
     @property
-    def html(self) -> str:
+    def html(self) -> Html:
         """The value as a tree that folds, or what it was chosen from as bars; it runs nothing."""
         from jupyter_llm.structured.tree import bars_html, value_html
 
@@ -173,12 +177,12 @@ class ShapedAnswer(Generic[T]):
     def __repr__(self) -> str:
         return f"ShapedAnswer({self.value!r})"
 
-    def _repr_mimebundle_(self, **_wanted: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(self, **_wanted: object) -> tuple[Bundle, dict[str, Any]]:
         """The text, by which `/verify` knows it again, with the metadata of its record."""
         _, metadata = self.completion._repr_mimebundle_()
         thought = f"({self.completion.thought})\n\n" if self.reasoning else ""
-        shown = self.completion.thoughts_html + self.html
-        return {"text/plain": thought + self.text, "text/html": shown}, metadata
+        shown = joined([self.completion.thoughts_html, self.html])
+        return bundle(exact_output(thought + self.text), shown), metadata
 
 
 def _field_requests(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 
-from jupyter_llm.common.controls import visible
+from jupyter_llm.common.html_text import Html, filled, joined
 from jupyter_llm.common.tables import count_of, percent
 
 _MOST_NODES = 1000  # a notebook is read, sent and compared as a whole
@@ -20,27 +19,31 @@ _BAR = (
     "border-right: 2px solid"
 )
 _BAR_EM = 8  # how wide a bar is that says 100 %
+_ROW = (
+    '<tr><td style="text-align: left">{}</td><td style="text-align: left">'
+    '<span style="{}"></span> <small>{}</small></td></tr>'
+)
+_LINE = '<div style="{}">{}{}</div>'
 
 
-def value_html(value: object) -> str:
+def value_html(value: object) -> Html:
     """A value of JSON whose parts fold."""
-    return f'<div style="line-height: 1.5">{"".join(_Tree().lines("", value, 0))}</div>'
+    lines = joined(_Tree().lines("", value, 0))
+    return filled('<div style="line-height: 1.5">{}</div>', lines)
 
 
-def bars_html(probabilities: Mapping[str, float], elsewhere: float) -> str:
+def bars_html(probabilities: Mapping[str, float], elsewhere: float) -> Html:
     """What an answer was chosen from, the likeliest first, and how likely something else was."""
     found = sorted(probabilities.items(), key=lambda item: -item[1])
-    rows = [(visible(_leaf(label)), share) for label, share in found[:_MOST_ITEMS]]
+    rows = [(_leaf(label), share) for label, share in found[:_MOST_ITEMS]]
     left = ("left free, something else", elsewhere)
-    cell = 'style="text-align: left"'
-    shown = "".join(
-        f"<tr><td {cell}>{escape(label)}</td><td {cell}>"
-        f'<span style="{_BAR}; width: {_BAR_EM * share:.2f}em"></span> '
-        f"<small>{percent(share)}</small></td></tr>"
+    shown = joined(
+        filled(_ROW, label, f"{_BAR}; width: {_BAR_EM * share:.2f}em", percent(share))
         for label, share in (*rows, left)
     )
     more = len(found) - len(rows)
-    return f"<table>{shown}</table>" + (f"<p>… and {more} more</p>" if more > 0 else "")
+    below = filled("<p>… and {} more</p>", more) if more > 0 else ""
+    return filled("<table>{}</table>{}", shown, below)
 
 
 @dataclass(slots=True)
@@ -49,22 +52,21 @@ class _Tree:
 
     num_nodes: int = 0
 
-    def lines(self, name: str, value: object, depth: int) -> Iterator[str]:
+    def lines(self, name: str, value: object, depth: int) -> Iterator[Html]:
         """Yield what shows a value behind its name."""
         self.num_nodes += 1
-        told = f"<b>{escape(visible(name))}:</b> " if name else ""
+        told = filled("<b>{}:</b> ", name) if name else Html()
         items: list[tuple[object, object]] = []
         if isinstance(value, dict | list):
             items = [*(value.items() if isinstance(value, dict) else enumerate(value))]
             kind = f"{type(value).__name__} of {count_of(len(items), 'value')}"
         if depth == _DEEPEST or not isinstance(value, dict | list):
-            text = "…" if items else escape(visible(_leaf(value)))
             style = f"{_INDENT}; white-space: pre-wrap"
-            yield f'<div style="{style}">{told}{text}</div>'
+            yield filled(_LINE, style, told, "…" if items else _leaf(value))
             return
         is_open = not depth or self.num_nodes + len(items) <= _FEW
         state = " open" if is_open else ""
-        yield f'<details{state} style="{_INDENT}"><summary>{told}{escape(kind)}</summary>'
+        yield filled('<details{} style="{}"><summary>{}{}</summary>', state, _INDENT, told, kind)
         num_shown = 0
         for key, item in items[:_MOST_ITEMS]:
             if self.num_nodes >= _MOST_NODES:
@@ -72,8 +74,8 @@ class _Tree:
             yield from self.lines(str(key), item, depth + 1)
             num_shown += 1
         if num_left := len(items) - num_shown:
-            yield f'<div style="{_INDENT}">… {count_of(num_left, "more value")}</div>'
-        yield "</details>"
+            yield filled(_LINE, _INDENT, "… ", count_of(num_left, "more value"))
+        yield filled("</details>")
 
 
 def _leaf(value: object) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import unified_diff
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jupyter_llm.common.html_text import diff_block, paragraph
-from jupyter_llm.common.markdown import code_block, untrusted_markdown
+from jupyter_llm.common.bundle import Rich
+from jupyter_llm.common.html_text import Html, diff_block, filled, joined, paragraph
+from jupyter_llm.common.markdown import Markdown, code_block, untrusted_markdown
 from jupyter_llm.notebook.cells.rendering import shown_name
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class Proposal(Rich):
     """A cell as it might be. Shows as a diff, or as code if it is a new cell.
 
     `completion` is what a model wrote, None where a rule changed the cell. `cell` is the one to
@@ -54,12 +55,17 @@ class Proposal:
             code = code_block(self.source)
         return "\n\n".join(filter(None, (self._opening, code, self._remark)))
 
-    def to_html(self) -> str:
-        """The change as HTML, what comes and goes in colour; empty if nothing changes."""
+    def to_html(self) -> Html | None:
+        """The change as HTML, what comes and goes in colour; None if nothing changes."""
         if not self.diff:
-            return ""
-        remark = f"<p>{paragraph(self._remark)}</p>" if self._remark else ""
-        return f"<p>{paragraph(self._opening)}</p>{diff_block(self.diff)}{remark}"
+            return None
+        around = (self._opening, self._remark)
+        above, below = (filled("<p>{}</p>", paragraph(one)) if one else Html() for one in around)
+        return joined([above, diff_block(self.diff), below])
+
+    def _markup(self) -> Markdown | Html:
+        """The change, or the code of a new cell."""
+        return self.to_html() or untrusted_markdown(str(self))
 
     @property
     def _opening(self) -> str:
@@ -87,15 +93,6 @@ class Proposal:
 
     def __str__(self) -> str:
         return self.to_markdown()
-
-    def _repr_html_(self) -> str | None:
-        return self.to_html() or None
-
-    def _repr_markdown_(self) -> str:
-        return untrusted_markdown(str(self))
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
-        printer.text("Proposal(…)" if cycle else str(self))
 
 
 def _lines(text: str) -> list[str]:

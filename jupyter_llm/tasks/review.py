@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jupyter_llm.common.markdown import untrusted_markdown
+from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.notebook.code.flaws import flaws_in
@@ -45,7 +45,7 @@ _SHORT = "Answer in one or two sentences."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
+class Review(Rich):
     """What was found in some code, by line. Shows as Markdown.
 
     `words` are what a large model says of the logic; nobody has checked them. `by` says by what
@@ -57,7 +57,7 @@ class Review:
     words: tuple[str, ...] = ()
     by: str = "the rules of pyflakes and our own"
 
-    def to_markdown(self) -> str:
+    def __str__(self) -> str:
         """The review as Markdown, to be taken for untrusted."""
         found = "\n".join(f"- {finding}" for finding in self.findings)
         title = f"{self.title[:1].upper()}{self.title[1:]}"
@@ -68,15 +68,6 @@ class Review:
         looked = f"{self.by} and the logic, in words" if said else self.by
         parts = (opening, found, words, f"Looked at {looked}; nothing was run.")
         return "\n\n".join(filter(None, parts))
-
-    def __str__(self) -> str:
-        return self.to_markdown()
-
-    def _repr_markdown_(self) -> str:
-        return untrusted_markdown(self.to_markdown())
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
-        printer.text("Review(…)" if cycle else str(self))
 
 
 def review(task: Task, argument: str | Subject = "") -> Review:

@@ -6,6 +6,7 @@ Most of the hostile texts below ran a script or set an attribute in JupyterLab 4
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from hypothesis import given, settings
@@ -193,3 +194,31 @@ def test_no_text_becomes_more_than_text(text: str) -> None:
 def test_long_hostile_texts_are_read_in_time(unit: str) -> None:
     # A few hundredths of a second each; what grows with the square of the length takes minutes.
     untrusted_markdown(unit * (100_000 // len(unit)))
+
+
+ACTING = {
+    "an address": r"$\href{javascript:alert(1)}{x}$ \\(\url{https://e.vil}\\)",
+    "a style": r"$$\style{background:url(https://e.vil)}{x}\bbox[background:url(x)]{y}$$",
+    "an attribute": r"\\[\mmlToken{mi}[href=\"x\"]{y}\htmlData{a=b}{c}\cssId{a}{b}\\]",
+    "a file": "$\\includegraphics{https://e.vil/x.png}\\require{html}$",
+    "entities": "&#36;\\s&#116;yle{a}{b}&dollar; &bsol;href{a}{b} &#92;class{a}{b}",
+    "a formula over a fence": "$$\n```\n$$ \\style{a}{b}\n```",
+}
+# Any command right before an argument that could be an address, a style or a name, once read.
+COMMAND = re.compile(
+    r"\\(?:href|url|style|class|cssId|bbox|mmlToken|html\w+|include\w+|require)\s*[\[{]"
+)
+
+
+@pytest.mark.parametrize("text", ACTING.values(), ids=ACTING.keys())
+def test_no_formula_does_more_than_show_signs(text: str) -> None:
+    assert not COMMAND.search(unescape(untrusted_markdown(text)))
+
+
+def test_formulas_and_code_that_only_show_signs_are_unchanged() -> None:
+    text = r"$\frac{a}{b} \mathcal{S}$" "\n\n`\\href{a}{b}`\n\n```tex\n\\style{a}{b}\n```"
+    assert untrusted_markdown(text) == text
+
+
+def test_hidden_characters_are_shown_as_their_numbers() -> None:
+    assert untrusted_markdown("a\u202eb `\u2066` 👩‍🔬") == "a[U+202E]b `[U+2066]` 👩‍🔬"

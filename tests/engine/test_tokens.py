@@ -27,7 +27,7 @@ def test_each_token_has_its_number_in_words_and_in_a_table_without_colours() -> 
     top = (("red", math.log(0.45)), (" blue\n", math.log(0.4)), ("x", math.log(0.0004)))
     unsure = TokenLogprob(1, " blue\n", math.log(0.4), top)
     shown = completion("sky is blue\n", ("sky is", 0.97), unsure).show_tokens()
-    page = HtmlReader(shown._repr_html_())
+    page = HtmlReader(shown._repr_mimebundle_()[0]["text/html"])
     assert page.titles == ["97 %", '40 %; "red" 45 %, "x" <0.1 %']
     assert "1 token below 90 %" in page.text
     assert '" blue\\n"' in page.text
@@ -38,12 +38,12 @@ def test_each_token_has_its_number_in_words_and_in_a_table_without_colours() -> 
 def test_a_hostile_text_is_shown_and_does_nothing(text: str) -> None:
     hostile = TokenLogprob(1, text, -1.0, ((text, -1.0), (f"{text}!", -2.0)))
     shown = completion(text, hostile).show_tokens()
-    page = HtmlReader(shown._repr_html_())
+    page = HtmlReader(shown._repr_mimebundle_()[0]["text/html"])
     assert page.tags == {
         *("div", "p", "small", "span", "details", "summary"),
         *("table", "tr", "th", "td"),
     }
-    assert page.names == {"style", "dir", "title"}
+    assert page.names == {"style", "dir", "title", "class"}
     assert page.is_plain
     assert "[U+202E]" in page.text or "\u202e" not in text
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jupyter_llm.common.bars import Pace, Step
+from jupyter_llm.common.html_text import filled
 from jupyter_llm.engine.completion import Chunk, Completion, Progress, Usage
 from jupyter_llm.frontends.views import (
     NotebookView,
@@ -19,6 +20,9 @@ from jupyter_llm.frontends.views import (
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
+
+BOX = '<div class="tex2jax_ignore mathjax_ignore">'
+FOLDED = BOX.replace("div", "details")
 
 
 def test_a_terminal_gets_the_text_as_it_grows_and_no_commands() -> None:
@@ -79,9 +83,9 @@ def test_thoughts_stand_folded_above_the_answer() -> None:
     rich = [data["text/markdown"] for data, _, _ in published.states]
     inside = "<p>One &#36;x<br><br>&#60;/details&#62;&#96;</p></details>"
     assert rich == [
-        f"<details><summary>Thinking, 7 tokens so far</summary>{inside}",
-        f"<details><summary>Thought for 7 tokens</summary>{inside}\n\nPar",
-        f"<details><summary>Thought for 8 tokens</summary>{inside}\n\nParis\n\n*a note*",
+        f"{FOLDED}<summary>Thinking, 7 tokens so far</summary>{inside}",
+        f"{FOLDED}<summary>Thought for 7 tokens</summary>{inside}\n\nPar",
+        f"{FOLDED}<summary>Thought for 8 tokens</summary>{inside}\n\nParis\n\n*a note*",
     ]
     assert published.texts == [
         "(thinking, 7 tokens so far)",
@@ -172,8 +176,8 @@ def test_what_goes_on_is_gone_at_the_end() -> None:
 def test_html_is_shown_for_the_text_with_the_note_below_it() -> None:
     published = _Published()
     view = NotebookView(published, "text/markdown")
-    view.close("+ x", "`y` < 1", html="<pre>+ x</pre>")
+    view.close("+ x", "`y` < 1", html=filled("<pre>+ x</pre>"))
     assert published.states[0][0] == {
         "text/plain": "+ x\n\n(`y` < 1)",
-        "text/html": "<pre>+ x</pre><p><em><code>y</code> &lt; 1</em></p>",
+        "text/html": f"{BOX}<pre>+ x</pre><p><em><code>y</code> &lt; 1</em></p></div>",
     }

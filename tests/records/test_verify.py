@@ -291,7 +291,7 @@ REPORT = VerifyReport(
 
 
 def test_a_report_shows_as_a_table_with_diffs_below() -> None:
-    markdown = REPORT._repr_markdown_()
+    markdown = REPORT._repr_mimebundle_()[0]["text/markdown"]
     assert "3 answers written again: 1 same, 1 different, 1 not replayable." in markdown
     assert "| cell 2 | tiny | 7 | different | why |" in markdown
     assert "| cell 3 | unknown model |  | not replayable | no; prompt |" in markdown
@@ -312,7 +312,7 @@ def test_what_a_report_shows_is_safe() -> None:
             ),
         )
     )
-    markdown = report._repr_markdown_()
+    markdown = report._repr_mimebundle_()[0]["text/markdown"]
     prose = markdown[: markdown.index("`````diff")]
     assert "<img" not in prose
     assert markdown.rstrip().endswith("`````")

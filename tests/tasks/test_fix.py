@@ -10,6 +10,7 @@ from benchmarks.useful_tasks import BrokenCell, broken_cells
 from support.seal import needs_seal
 from support.watch import Watch
 
+from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.tasks.code_answer import CodeAnswer
@@ -94,7 +95,7 @@ def test_what_has_no_source_cannot_be_reviewed(watch: Watch) -> None:
 def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:
     watch.run("1 / 0")
     proposal = fix(watch.task("x = '''\n```\n<img src=x onerror=alert(1)>\n'''"))
-    shown = proposal._repr_markdown_()
+    shown = untrusted_markdown(str(proposal))
     assert "````diff" in shown
     assert shown.index("<img") < shown.rindex("````")
 

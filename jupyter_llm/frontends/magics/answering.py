@@ -64,11 +64,11 @@ def write(
         notes.insert(0, place.words or "there is no code in the answer")
         records += landed
     value: object = completion
-    html = ""
+    html = None
     try:
         if shape is not None:
             answer = answer_of(completion, shape, sent.request, sent.engine)
-            value, html = answer.value, answer.html if options.format != "text" else ""
+            value, html = answer.value, answer.html if options.format != "text" else None
     finally:  # what came of it stays in sight
         view.close(completion.text, "; ".join(notes), to_metadata(records), html=html)
     return completion, value

@@ -10,7 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.chat.transcript import other_branches, turn_markdown
-from jupyter_llm.common.markdown import joined_markdown
+from jupyter_llm.common.bundle import Bundle, bundle
+from jupyter_llm.common.html_text import filled
+from jupyter_llm.common.markdown import enclosed, joined_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.comm.outbox import well_formed
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY
@@ -25,15 +27,11 @@ if TYPE_CHECKING:
 _EMPTY = "An empty chat. What is said in the panel is kept here."
 # A page that was opened again has no panel, and would show an error where that was. What it does
 # not trust it shows without styles, and without widgets too.
-_WRAPPER = """\
+_BEFORE = filled("""\
 <div class="jupyter-llm-transcript"><style>\
 .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output):not(:has(.jllm-panel))\
-:has(+ .jp-OutputArea-child .jupyter-llm-transcript) {{ display: none }}</style>
-
-{}
-
-</div>
-"""
+:has(+ .jp-OutputArea-child .jupyter-llm-transcript) {{ display: none }}</style>""")
+_AFTER = filled("</div>\n")
 _MOST_TURNS = 200
 _MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
 
@@ -51,7 +49,7 @@ class TranscriptOutput:
         self._context: contextvars.Context | None = None
 
     @property
-    def bundle(self) -> tuple[dict[str, str], dict[str, Any]]:
+    def bundle(self) -> tuple[Bundle, dict[str, Any]]:
         """The output as it is now: its data and its metadata."""
         turns = self._chat.kept_turns
         num_older = len(turns) - _num_with_room(turns)
@@ -65,10 +63,9 @@ class TranscriptOutput:
             for n, turn in enumerate(shown, num_older + 1)
         ]
         plain = [f"{_quoted(turn)}{TRANSCRIPT_BREAK}{turn.completion.text}" for turn in shown]
-        data = {
-            "text/markdown": _WRAPPER.format(joined_markdown([*older, *rich, *others, *empty])),
-            "text/plain": TRANSCRIPT_BREAK.join([*older, *plain, *others, *empty]),
-        }
+        inside = joined_markdown([*older, *rich, *others, *empty])
+        text = TRANSCRIPT_BREAK.join([*older, *plain, *others, *empty])
+        data = bundle(text, enclosed(_BEFORE, inside, _AFTER))
         made = [turn.completion.provenance for turn in shown]
         records = [record for record in made if record is not None]
         return well_formed(data), {TRANSCRIPT_KEY: self._panel_id, **to_metadata(records)}

@@ -1,0 +1,56 @@
+"""Make the MIME bundles that outputs show; no other module makes one.
+
+A bundle takes markup only as `Markdown` or `Html`. Only `markdown.py` and `html_text.py` make
+these types: out of templates of ours, and of texts that they have made harmless.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NewType
+
+from jupyter_llm.common.controls import plain
+from jupyter_llm.common.html_text import Html, filled
+from jupyter_llm.common.markdown import Markdown, untrusted_markdown
+
+Bundle = NewType("Bundle", dict[str, str])
+"""The forms of one output, by MIME type."""
+
+# MathJax leaves out what is in such a box: no formula of ours is HTML.
+_NO_FORMULAS = '<div class="tex2jax_ignore mathjax_ignore">{}</div>'
+
+
+def bundle(text: str | None, markup: Markdown | Html | None = None) -> Bundle:
+    """Return the bundle of a plain text and its markup; None leaves one of them out."""
+    data = {} if text is None else {"text/plain": text}
+    if isinstance(markup, Html):
+        data["text/html"] = filled(_NO_FORMULAS, markup)
+    elif markup is not None:
+        data["text/markdown"] = markup
+    return Bundle(data)
+
+
+def exact_output(text: str) -> str:
+    """Return a text as a notebook keeps it, by whose hash its record knows it.
+
+    A terminal obeys control characters, so there the text is without them.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return text if getattr(shell, "kernel", None) is not None else plain(text)
+
+
+class Rich:
+    """A value that an output shows as markup: the Markdown of its `str`, unless it has another."""
+
+    __slots__ = ()
+
+    def _markup(self) -> Markdown | Html:
+        """Return what a notebook shows."""
+        return untrusted_markdown(str(self))
+
+    def _repr_mimebundle_(self, **_wanted: object) -> tuple[Bundle, dict[str, Any]]:
+        return bundle(None, self._markup()), {}
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
+        printer.text(f"{type(self).__name__}(…)" if cycle else plain(str(self)))
