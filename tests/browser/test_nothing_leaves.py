@@ -23,18 +23,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# JupyterLab draws no more outputs of a cell than this, and cells only where they are seen.
+# JupyterLab draws no more outputs of a cell than this.
 MOST_OUTPUTS = 40
 DRAW_ALL = """async isTrusted => {
     const { content } = notebook;
-    content.notebookConfig = { ...content.notebookConfig, windowingMode: 'none' };
+    content.notebookConfig = { ...content.notebookConfig, windowingMode: 'none' };  // of all cells
     const areIn = cell => {
         const drawn = cell.outputArea.node.querySelectorAll('.jp-RenderedHTMLCommon');
         return drawn.length === cell.model.outputs.length
-            && Array.from(drawn).every(node => node.innerText.trim());
+            && Array.from(drawn).every(node => node.textContent.trim());
     };
     for (const cell of content.widgets) {
-        await cell.ready;
         if (isTrusted) cell.model.trusted = true;  // as the command "Trust Notebook" does
         while (!areIn(cell)) await new Promise(requestAnimationFrame);
     }
@@ -88,7 +87,8 @@ def write_hostile(path: Path, address: str) -> nbformat.NotebookNode:
         outputs.append(new_output("display_data", data=shown[place]))
     parts = (outputs[at : at + MOST_OUTPUTS] for at in range(0, len(outputs), MOST_OUTPUTS))
     notebook = new_notebook(
-        cells=[new_code_cell("%%llm -f code\nAdd.", outputs=part) for part in parts]
+        cells=[new_code_cell("%%llm -f code\nAdd.", outputs=part) for part in parts],
+        metadata={"kernelspec": {"name": "python3", "display_name": "python3"}},
     )
     nbformat.write(notebook, path)
     return notebook
