@@ -190,7 +190,6 @@ class Completion(Rich):
         return folded(self.thought.capitalize(), self.reasoning) if self.reasoning else Html()
 
     def _markup(self) -> Markdown:
-        """The text with its thoughts folded above it."""
         return enclosed(self.thoughts_html, untrusted_markdown(self.markdown))
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001

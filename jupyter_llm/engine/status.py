@@ -167,7 +167,6 @@ class Status(Rich):
         return markdown_table(("", ""), self.rows())
 
     def _markup(self) -> Markdown:
-        """The table."""
         # A licence or an architecture is whatever the model file says it is.
         return untrusted_markdown(self.to_markdown())
 

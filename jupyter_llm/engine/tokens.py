@@ -107,7 +107,6 @@ class ShownTokens(Rich):
         )
 
     def _markup(self) -> Html:
-        """The text in colours, and its unsure tokens as a table."""
         shown, num_more = self.shown, len(self.pieces) - _MOST_TOKENS
         unsure = [piece for piece in shown if piece.band]
         more = filled("<p>… and {}</p>", count_of(num_more, "more token"))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
 
+    Metadata = Mapping[str, Any] | None
+
 _MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messages that flood it
 
 
@@ -39,12 +41,7 @@ class View:
         self.progress(Step(f"Writing: {count_of(len(text.split()), 'word')} so far"))
 
     def close(
-        self,
-        text: str,
-        note: str,
-        metadata: Mapping[str, Any] | None = None,
-        *,
-        html: Html | None = None,
+        self, text: str, note: str, metadata: Metadata = None, *, html: Html | None = None
     ) -> None:
         """Show the final text, and a note about it if there is one.
 
@@ -110,12 +107,7 @@ class NotebookView(View):
         self._show(self._bundle(text))
 
     def close(
-        self,
-        text: str,
-        note: str,
-        metadata: Mapping[str, Any] | None = None,
-        *,
-        html: Html | None = None,
+        self, text: str, note: str, metadata: Metadata = None, *, html: Html | None = None
     ) -> None:
         """Show the final text, and a note about it if there is one; `metadata` is saved too."""
         self._text, self._line = text, ""
@@ -161,7 +153,7 @@ class NotebookView(View):
         parts = filter(None, (text.lstrip("\n"), note and f"*{note}*"))
         return bundle(plain, enclosed(thoughts, joined_markdown(parts)))
 
-    def _show(self, data: Bundle, metadata: Mapping[str, Any] | None = None) -> None:
+    def _show(self, data: Bundle, metadata: Metadata = None) -> None:
         is_update = self._display_id is not None
         if self._display_id is None:
             self._display_id = f"jupyter-llm-{os.urandom(8).hex()}"
@@ -220,7 +212,7 @@ class TerminalView(View):
         self,
         text: str,
         note: str,
-        metadata: Mapping[str, Any] | None = None,  # noqa: ARG002  a terminal keeps none
+        metadata: Metadata = None,  # noqa: ARG002  a terminal keeps none
         *,
         html: Html | None = None,  # noqa: ARG002  nor does it show any
     ) -> None:

@@ -92,7 +92,6 @@ class VerifyReport(Rich):
         return f"{count_of(len(self.rows), 'answer')} written again: {counts}{altered}."
 
     def _markup(self) -> Markdown:
-        """The counts, the table and the diffs."""
         table = markdown_table(_HEADER, map(_cells, self.rows))
         diffs = [
             f"Diff of {one_line(row.place)}:\n\n{code_block(row.diff, 'diff')}"

@@ -64,7 +64,6 @@ class Proposal(Rich):
         return joined([above, diff_block(self.diff), below])
 
     def _markup(self) -> Markdown | Html:
-        """The change, or the code of a new cell."""
         return self.to_html() or untrusted_markdown(str(self))
 
     @property

@@ -1,6 +1,7 @@
 /** What goes along with the next prompt, as small labels that can be taken away again. */
 
 import type { Attachment, Status } from "../connection/messages.js";
+import { withVisibleControls } from "../dom/characters.js";
 import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 
@@ -110,9 +111,9 @@ export class Chips {
       remove();
       this.#draw();
     });
-    button.setAttribute("aria-label", trans.__("Leave out %1", label));
+    button.setAttribute("aria-label", trans.__("Leave out %1", withVisibleControls(label)));
     const chip = make("li", "jllm-chip", make("span", "", label), button);
-    chip.title = title;
+    chip.title = withVisibleControls(title);
     return chip;
   }
 }

@@ -1,6 +1,7 @@
 /** Where prompts are written. */
 
 import type { Attachment } from "../connection/messages.js";
+import { withVisibleControls } from "../dom/characters.js";
 import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import type { SendOptions, Store } from "../kernel/store.js";
@@ -106,7 +107,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
 
   /** Take something along, or say why there is none. */
   function takeAttachment(found: Attachment | string): void {
-    hint.textContent = typeof found === "string" ? found : "";
+    hint.textContent = typeof found === "string" ? withVisibleControls(found) : "";
     if (typeof found !== "string") chips.add(found);
     textarea.focus();
   }

@@ -1,8 +1,9 @@
 /** Elements made in one line each, and what several parts of the panel do with them. */
 
+import { withVisibleControls } from "./characters.js";
 import { trans } from "./words.js";
 
-/** Make an element of a class, with what is in it. */
+/** Make an element of a class, with what is in it: of texts no character is hidden. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   className: string,
@@ -10,7 +11,7 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[Tag] {
   const element = document.createElement(tag);
   if (className) element.className = className;
-  element.append(...children);
+  element.append(...children.map((one) => (one instanceof Node ? one : withVisibleControls(one))));
   return element;
 }
 
@@ -27,9 +28,10 @@ export function makeButton(
   return button;
 }
 
-/** Write a text, but leave the page alone where it says so already. */
+/** Write a text without hidden characters, but leave the page alone where it says so already. */
 export function setText(element: HTMLElement, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
+  const shown = withVisibleControls(text);
+  if (element.textContent !== shown) element.textContent = shown;
 }
 
 /**

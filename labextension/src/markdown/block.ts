@@ -1,6 +1,5 @@
 /** One outermost block of an answer on the page: a paragraph, a list, a table, a piece of code. */
 
-import { withVisibleControls } from "../dom/characters.js";
 import { make } from "../dom/elements.js";
 import { makeScrollable } from "../dom/scrolling.js";
 import { trans } from "../dom/words.js";
@@ -44,7 +43,7 @@ export class Block {
   }
 
   #showPlain({ source }: Content): void {
-    const plain = make("pre", "jllm-plain", withVisibleControls(source));
+    const plain = make("pre", "jllm-plain", source);
     makeScrollable(plain, trans.__("Text as it was written"));
     patchChildren(this.element, make("div", "", plain));
   }

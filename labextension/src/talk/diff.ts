@@ -43,7 +43,7 @@ function lineView({ kind, text, changed }: DiffLine): HTMLElement {
   const view = make(tag, `jllm-diff-line jllm-diff-${kind}`, make("span", "jllm-diff-sign", sign));
   let shown = 0;
   for (const [start, end] of changed) {
-    const words = make("span", "jllm-diff-words", withVisibleControls(text.slice(start, end)));
+    const words = make("span", "jllm-diff-words", text.slice(start, end));
     view.append(withVisibleControls(text.slice(shown, start)), words);
     shown = end;
   }

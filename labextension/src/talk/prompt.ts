@@ -28,11 +28,11 @@ export class PromptView {
     }
   }
 
-  /** Put a field in the place of the text; `onEnd` is told the new text, or null if all stays. */
-  edit(onEnd: (text: string | null) => void): void {
+  /** Put a field with `asked` in the place of the text; `onEnd` is told the new text, or null if all stays. */
+  edit(asked: string, onEnd: (text: string | null) => void): void {
     if (this.#editor) return;
     const field = make("textarea", "jllm-field jllm-edit-field");
-    field.value = this.#text.textContent;
+    field.value = asked;
     field.setAttribute("aria-label", trans.__("Edit the prompt"));
     field.dir = "auto";
     const end = (text: string | null) => {

@@ -7,8 +7,7 @@ import { trans } from "../dom/words.js";
 import { inWords } from "./facts.js";
 
 function tokenElement(text: string, share: number): HTMLElement {
-  const shown = withVisibleControls(text).replaceAll("\n", "↵\n");
-  const element = make("span", "jllm-token", shown);
+  const element = make("span", "jllm-token", text.replaceAll("\n", "↵\n"));
   element.style.setProperty("--doubt", String(1 - share));
   return element;
 }

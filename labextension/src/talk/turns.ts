@@ -83,7 +83,7 @@ export class TurnView {
 
   #edit(): void {
     const { send, backToComposer } = this.#around;
-    this.#prompt.edit((text) => {
+    this.#prompt.edit(this.#turn?.prompt ?? "", (text) => {
       if (text !== null && this.#turn) {
         send(text, { after: this.#turn.parent, like: this.#turn.number });
       }
