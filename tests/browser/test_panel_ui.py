@@ -301,6 +301,19 @@ def test_a_file_of_the_desktop_goes_along_as_a_cell_does_unless_it_is_no_text(
     expect(chips).to_have_count(0)
 
 
+def test_a_file_name_hides_no_character_and_is_sent_as_it_is(chat: PanelPage) -> None:
+    chat.open()
+    chat.page.evaluate(DROP, ["gpj\u202e.py", "a\u200b = 1"])
+    chip = chat.panel.locator(".jllm-chip")
+    expect(chip).to_contain_text("gpj[U+202E].py")
+    expect(chip).to_have_attribute("title", "a[U+200B] = 1")
+    expect(chip.get_by_role("button")).to_have_accessible_name("Leave out gpj[U+202E].py")
+    chat.page.evaluate(DROP, ["a\u2066.png", "\0"])
+    expect(chat.panel.locator(".jllm-composer-hint")).to_have_text("a[U+2066].png is no text.")
+    chat.send("What\u200b?")
+    assert chat.wait_for("send")["attachments"][0]["label"] == "gpj\u202e.py"
+
+
 # As JupyterLab's file browser and tabs do: their paths are those of the server.
 DROP_IN_LAB = """([paths, path]) => {
     const data = paths

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine, messages_of
@@ -25,7 +27,7 @@ def test_what_is_thought_is_shown_folded_and_is_no_part_of_the_answer(
     said = f"thought for {len(answer.reasoning)} tokens"
     assert cell.displays[-1]["text/plain"] == f"({said})\n\nFour."
     shown = cell.displays[-1]["text/markdown"]
-    assert shown.startswith(f"<details class="tex2jax_ignore mathjax_ignore"><summary>{said.capitalize()}</summary>")
+    assert re.match(rf"<details [^>]*><summary>{said.capitalize()}</summary>", shown)
     assert shown.count("</details>") == 1
     (turn,) = llm.chat("default").turns
     assert turn.completion.reasoning == answer.reasoning
