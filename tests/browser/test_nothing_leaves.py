@@ -86,7 +86,7 @@ def write_hostile(path: Path, address: str) -> nbformat.NotebookNode:
         place = "a note" if number % 2 else [*shown][number // 2 % len(shown)]
         outputs.append(new_output("display_data", data=shown[place]))
     parts = (outputs[at : at + MOST_OUTPUTS] for at in range(0, len(outputs), MOST_OUTPUTS))
-    notebook = new_notebook(
+    notebook: nbformat.NotebookNode = new_notebook(
         cells=[new_code_cell("%%llm -f code\nAdd.", outputs=part) for part in parts],
         metadata={"kernelspec": {"name": "python3", "display_name": "python3"}},
     )

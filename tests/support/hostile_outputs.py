@@ -15,9 +15,8 @@ from jupyter_llm.chat.context_report import ContextReport, ContextRow
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
 from jupyter_llm.common.bars import Pace, Step
-from jupyter_llm.engine.base import EngineStatus
 from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
-from jupyter_llm.engine.info import ModelInfo
+from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.status import Status
 from jupyter_llm.engine.tokens import TokenLogprob
 from jupyter_llm.frontends.doctor import Diagnosis, Remark
@@ -33,7 +32,7 @@ from jupyter_llm.tasks.review import Review
 
 Bundle = dict[str, str]
 
-_FORMATTER = DisplayFormatter()  # type: ignore[no-untyped-call]
+_FORMATTER = DisplayFormatter()
 
 
 def outputs_with(text: str) -> dict[str, Bundle]:
@@ -55,7 +54,7 @@ def _in_cells(text: str) -> Iterator[tuple[str, list[Bundle]]]:
     for name in ("an answer", "a note", "thoughts", "a step", "a diff", "a record"):
         states: list[Bundle] = []
         view = NotebookView(
-            lambda data, states=states, **_more: states.append(data),  # type: ignore[misc]
+            lambda data, states=states, **_more: states.append(data),
             "text/markdown",
             pace=Pace(iter(range(9)).__next__),
         )
