@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_llm.common.database import store
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import OptionError
 
@@ -48,12 +49,23 @@ def alias_name(name: str) -> str:
 
 
 def give_alias(name: str, alias: Alias) -> None:
-    """Let a name stand for a model from now on."""
-    _GIVEN.put(alias_name(name), json.dumps([alias.model, alias.options]))
+    """Let a name stand for a model from now on; `OptionError` if the disk does not take it."""
+    key, text = alias_name(name), json.dumps([alias.model, alias.options])
+    _GIVEN.put(key, text)
+    _check_stored(key, text)
 
 
 def remove_alias(name: str) -> bool:
     """Take a name back; False if it stood for nothing."""
     is_known = name.lower() in aliases()
     _GIVEN.forget([name.lower()])
+    _check_stored(name.lower(), None)
     return is_known
+
+
+def _check_stored(key: str, text: str | None) -> None:
+    if _GIVEN.get(key) != text:
+        raise OptionError(
+            f"{store().path} cannot be written now, so the names of models are as before. "
+            "Make room on the disk, or make the folder writable."
+        )

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.permissions import POSIX
+from support.processes import run_python
 from support.waiting import until
 
 from jupyter_llm import llm
@@ -72,6 +74,34 @@ def test_a_name_that_cannot_be_given_is_one_line_and_nothing_is_kept(
         llm.alias(name, model, **options)
     assert isinstance(caught.value, OptionError | ModelNotFoundError)
     assert llm.aliases == {}
+
+
+FULL_DISK = """
+import resource
+from jupyter_llm.common.database import store
+from jupyter_llm.errors import OptionError
+from jupyter_llm.models.aliases import Alias, aliases, give_alias, remove_alias
+
+give_alias("one", Alias("first"))
+assert store().flush(30)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (store().path.stat().st_size, limits[1]))
+for change in (lambda: give_alias("two", Alias("x" * 20_000)), lambda: remove_alias("one")):
+    try:
+        change()
+    except OptionError as error:
+        print(str(error).partition(", so ")[2])
+print(list(aliases()))
+"""
+
+
+@POSIX
+def test_a_name_that_a_full_disk_does_not_take_is_one_line_and_the_others_stay() -> None:
+    said, errors = run_python(FULL_DISK)
+    *lines, left = said.splitlines()
+    assert [line.partition(".")[0] for line in lines] == ["the names of models are as before"] * 2
+    assert left == "['one']"
+    assert "Traceback" not in errors
 
 
 def test_a_name_that_is_mistyped_is_suggested(models: Path) -> None:

@@ -52,6 +52,7 @@ _PIECE = 8 << 20  # bytes of a file that are sent at a time
 _GATHER_S = 0.01  # while calls of one group come together
 _LOOK_S = 0.5  # between two looks at a worker, while there is something to do
 _REST_S = 60.0  # else
+_GONE_S = 3.0  # that a scheduler has to come back
 _MOST_LOST = 3  # workers: what kills one may kill all
 _CLOSE_S = 5.0  # that workers have to let the model go
 _UNLOADED = "The model is not on the cluster any more. Ask again to load it."
@@ -223,7 +224,7 @@ class ClusterEngine:
         using: dict[str, asyncio.Task[None]] = {}
         try:
             while not self._is_closed:
-                there = await self._client.nthreads()
+                there = await self._workers()
                 for address in using.keys() - there.keys():  # which have died
                     using.pop(address).cancel()
                 for address in there.keys() - using.keys():
@@ -236,6 +237,19 @@ class ClusterEngine:
             self._end(EngineClosedError(_UNLOADED))
             if using:
                 await asyncio.wait(using.values())
+
+    async def _workers(self) -> dict[str, int]:
+        """The threads of each worker; `OSError` soon after the scheduler has died.
+
+        A client tries for half a minute to connect again. A scheduler that is only busy is waited
+        for: its client still runs.
+        """
+        asked = asyncio.ensure_future(self._client.nthreads())
+        while not (await asyncio.wait({asked}, timeout=_GONE_S))[0]:
+            if self._client.status != "running":
+                asked.cancel()
+                raise OSError("its scheduler has gone")
+        return cast("dict[str, int]", asked.result())
 
     async def _use(self, address: str) -> None:
         """Have the model on a worker, and let it answer, until it has died or nobody needs it."""
@@ -382,7 +396,10 @@ async def _result(task: Any) -> Any:
     Results come by one coroutine of the client's for all who wait. To cancel one of these would
     cancel it for all, and for whoever asks for a result later.
     """
+    coming = asyncio.ensure_future(task)
+    # Its error is taken here, or asyncio would print it where nobody waits for it any more.
+    coming.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
-        return await asyncio.shield(task)
+        return await asyncio.shield(coming)
     finally:
         task.release()

@@ -298,8 +298,10 @@ class Served:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(score(text)) for text in texts]
         except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+            error = failed.exceptions[0]
+        else:
+            return [task.result() for task in tasks]
+        raise error  # here, without the group as its context, of which IPython shows no output
 
     async def embedded(self, texts: Sequence[str]) -> list[list[float]]:
         """The vectors of some texts, of whatever length."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 from distributed import Client
@@ -432,6 +434,55 @@ def test_who_gives_a_result_up_leaves_those_of_others(client: Client) -> None:
 
     found = asyncio.run_coroutine_threadsafe(one_of_two(), dask.loop.asyncio_loop)
     assert found.result(60) == (bytes(8), bytes(9))
+
+
+def test_a_result_that_nobody_waits_for_any_more_leaves_no_error_behind(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a worker has died, and others answer what it had."""
+    dask: Any = client
+
+    async def give_up() -> None:
+        task = dask.submit(bytes, 7, workers=["127.0.0.1:1"], pure=False)  # which never begins
+        waiting = asyncio.create_task(cluster_engine._result(task))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await task._state.wait()
+        for _ in range(9):  # steps of the task that waited
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(give_up(), dask.loop.asyncio_loop).result(60)
+    gc.collect()  # when asyncio tells of errors that nobody has taken
+    assert not [text for text in caplog.messages if "never retrieved" in text]
+
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    options = {"processes": False, "protocol": "tcp://", "dashboard_address": ":0"}
+    with LocalCluster(n_workers=1, **options) as one:
+        print(one.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_killed_is_told_of_long_before_its_client_gives_up(
+    tiny_gguf: Path, tmp_path: Path
+) -> None:
+    with dask.config.set({"distributed.comm.timeouts.connect": "300s"}):
+        options: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": tmp_path}
+        call = subprocess.Popen([sys.executable, "-c", CLUSTER], text=True, **options)
+        assert call.stdout is not None
+        with call as process, Client(next(call.stdout).strip()) as client:
+            engine = ClusterEngine(client, find_model(tiny_gguf), OPTIONS)
+            stream = engine.submit(asked("a", max_tokens=None))
+            until(lambda: bool(engine._sent))
+            process.kill()
+            with pytest.raises(EngineClosedError, match="cluster cannot be reached any more"):
+                stream.result(60)
 
 
 def test_what_every_worker_dies_of_is_given_up(client: Client, tiny_gguf: Path) -> None:

@@ -15,6 +15,7 @@ from traceback import TracebackException
 from typing import Any
 
 import pytest
+from support.kernel import running_kernel
 from support.scripted_server import (
     Fault,
     ScriptedServer,
@@ -200,6 +201,17 @@ def test_whoever_waits_to_try_again_can_go(monkeypatch: pytest.MonkeyPatch) -> N
         until(lambda: len(server.answers) == 1)
         stream.cancel()
         assert stream.result(30).finish_reason == "cancelled"
+
+
+def test_an_error_of_a_choice_is_the_error_output_of_its_cell(tmp_path: Path) -> None:
+    """Or nbclient and papermill take the cell for one that succeeded."""
+    ask = "llm('Hello', choices=['one', 'two'])"
+    with serving(faults=[status(400, "no such thing")] * 2) as server:
+        start = f"from jupyter_llm import llm\nllm.use({server.url!r}, model='scripted')\n{ask}"
+        with running_kernel(tmp_path, HOME=str(tmp_path)) as kernel:
+            done = kernel.execute(start)
+    assert [one["output_type"] for one in done.outputs] == ["error"]
+    assert "refuses (400): no such thing." in done.text
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
