@@ -132,7 +132,8 @@ class Request:
     Requests with the same `conversation` follow one another: the later one may reuse the resident
     tokens of the earlier one in place. Others share what they have in common and keep the rest
     apart. A pinned prompt stays resident when others have to go. Of a private one nothing is
-    written to the disk.
+    written to the disk. With a `sender`, `cached_tokens` counts only what it sent or got before:
+    the number must not reveal what others asked.
 
     The answer begins with `answer_prefix`. It is plain text that the model reads as if it had
     written it: it counts as prompt tokens, and neither the completion nor a stop text sees it.
@@ -150,6 +151,7 @@ class Request:
     priority: Priority = Priority.CHAT
     is_pinned: bool = False
     is_private: bool = False
+    sender: str = ""
 
     @property
     def think(self) -> bool | None:

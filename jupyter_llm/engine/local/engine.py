@@ -24,6 +24,7 @@ from jupyter_llm.engine.local.generation import Generation, ReadTogether
 from jupyter_llm.engine.local.mask import BeginningMask, Mask
 from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
 from jupyter_llm.engine.local.scheduler import Drawn, Sampler, Sequence
+from jupyter_llm.engine.local.slots import Senders
 from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
 from jupyter_llm.engine.local.turns import TURNS, Seat
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason, SamplingParams
@@ -101,6 +102,7 @@ class LocalEngine:
         self._commands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._generations: dict[Sequence, Generation] = {}
         self._together: dict[Sequence, ReadTogether] = {}
+        self._senders = Senders()
         self._embedding = threading.Lock()  # one group of texts at a time
         self._num_steps = 0
         self._num_forgets = 0
@@ -172,6 +174,7 @@ class LocalEngine:
 
         def forget() -> None:
             self._num_forgets += 1
+            self._senders = Senders()
             self._end_background()
             for sequence in self._generations:
                 sequence.is_private = True  # also where it waits, or goes on in another slot
@@ -484,6 +487,8 @@ class LocalEngine:
     def _start(self, generation: Generation) -> None:
         self._end_background()
         generation.sequence = sequence = self._sequence(generation)
+        if sender := generation.request.sender:
+            generation.most_cached = self._senders.num_known(sender, sequence.token_ids)
         self._generations[sequence] = generation
 
     def _sequence(self, generation: Generation) -> Sequence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Generation:
     texts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # with their tokens
     choice: Choice | None = None
     is_exact: bool = False
+    most_cached: int = sys.maxsize  # that are reported
     num_tokens: int = 0
     detokenizer: Detokenizer = field(init=False)
     text: list[str] = field(default_factory=list)
@@ -256,7 +258,7 @@ class Generation:
         first_s = self.first_s or now_s
         return Usage(
             prompt_tokens=sequence.num_prompt if sequence else 0,
-            cached_tokens=sequence.num_cached if sequence else 0,
+            cached_tokens=min(sequence.num_cached, self.most_cached) if sequence else 0,
             completion_tokens=num_tokens,
             reasoning_tokens=self.num_thought,
             queue_s=admitted_s - self.submitted_s,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_NUM_TEXTS, _MOST_SENDERS = 8, 128
 _MAX_ONE_OFFS = 4  # idle prompts without a conversation; every resident token slows all others
 
 
@@ -49,6 +51,23 @@ class Placement:
     slot: Slot
     num_cached: int
     copy_from: Slot | None = None
+
+
+class Senders:
+    """The latest texts of each sender, as tokens."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, deque[list[int]]] = {}
+
+    def num_known(self, sender: str, token_ids: list[int]) -> int:
+        """How many leading tokens a sender knows from before; keep the list, which may grow."""
+        sent = self._sent.pop(sender, deque(maxlen=_NUM_TEXTS))
+        num_known = max((common_prefix(token_ids, before) for before in sent), default=0)
+        sent.append(token_ids)
+        self._sent[sender] = sent
+        for other in [*self._sent][:-_MOST_SENDERS]:
+            del self._sent[other]
+        return num_known
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -67,10 +67,10 @@ class Answer(StreamingResponse):
     Nothing is sent before there is a first piece, so that whatever fails by then has its status.
     """
 
-    def __init__(self, call: AnswerCall, engine: Engine, wishes: list[Wish]) -> None:
+    def __init__(self, call: AnswerCall, engine: Engine, wishes: list[Wish], sender: str) -> None:
         kind = "text/event-stream" if call.stream else "application/json"
         super().__init__((), media_type=kind)
-        self._call, self._engine, self._wishes = call, engine, wishes
+        self._call, self._engine, self._wishes, self._sender = call, engine, wishes, sender
         for index, wish in enumerate(wishes):
             wish.index = index
         self._room = CapacityLimiter(_AT_ONCE)
@@ -119,6 +119,7 @@ class Answer(StreamingResponse):
 
     async def _written(self, request: Request, wish: Wish | None = None) -> Completion:
         """What comes of a request; of a wish each piece is told."""
+        request = replace(request, sender=self._sender)
         stream = await run_sync(self._engine.submit, request)  # it may compile a shape
         async for chunk in stream.achunks():
             if wish is not None:

@@ -42,6 +42,7 @@ _HOSTS = ("127.0.0.1", "localhost")
 _MAX_BODY = 2 << 20  # bytes: while the engine tells tokens apart in it, cells wait
 # What texts steer the model is nobody's to type here; tokens do, by their numbers.
 _TOKENIZER = {"eos_token": None, "bos_token": None}
+_MOST_CALLS = 128  # at a time
 _AT_ONCE = 64  # texts that vectors are made of before it is looked who is still there
 
 
@@ -51,17 +52,26 @@ class Gate:
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._expected = f"bearer {token}".encode()
+        self._num_calls = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a call through, or answer why not."""
         app = self._app
-        if scope["type"] == "http":
+        if is_call := scope["type"] == "http":
             scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
             given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
             if not secrets.compare_digest(given, self._expected):
                 told = "The token is missing or wrong; `%llm /serve token` shows it in a notebook."
                 app = failure(401, told, "invalid_api_key")
-        await app(scope, receive, send)
+            else:
+                scope["state"]["guest"].is_known = True
+            if self._num_calls >= _MOST_CALLS:
+                app = failure(503, f"{_MOST_CALLS} calls are being answered. Call again later.")
+        self._num_calls += is_call
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._num_calls -= is_call
 
 
 class Desk:
@@ -108,7 +118,8 @@ class Desk:
     ) -> Response:
         call = await self._read(request, kind)
         engine = await self._engine(call.model, "chat")
-        return Answer(call, engine, await run_sync(call.wishes, engine))
+        sender = call.prompt_cache_key or request.state.guest.name
+        return Answer(call, engine, await run_sync(call.wishes, engine), sender)
 
     async def _tell(self, request: Request) -> Response:
         call = await self._read(request, calls.TokensCall)

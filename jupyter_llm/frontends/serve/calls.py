@@ -26,7 +26,7 @@ from jupyter_llm.structured import schemas
 # What says nothing of the answer; of what is not known here, what asks for nothing says as little.
 _WITHOUT_MEANING = (
     *("user", "name", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
-    *("prompt_cache_key", "prompt_cache_retention"),
+    "prompt_cache_retention",
 )
 _NOTHING: tuple[Any, ...] = (0, "none", "", [], {})
 _SAME = {
@@ -89,6 +89,7 @@ class Call(Struct, kw_only=True, **_STRICT):
     """What all calls may say. Without a `model` they mean the one that chats go to."""
 
     model: str = ""
+    prompt_cache_key: str = ""
 
 
 T = TypeVar("T", bound=Call)

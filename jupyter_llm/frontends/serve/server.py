@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import os
@@ -10,9 +11,10 @@ import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.errors import ServeError
@@ -24,10 +26,33 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _LEAST_TOKEN = 16  # characters of one that the user chose
-_MOST_CONNECTIONS = 128
+# Before the token is shown: the whole time of a connection, and how many there are.
+_SILENT_S, _MOST_STRANGERS = 10.0, 64
 _TICK_S, _END_S = 0.01, 5.0
 # Whoever wants to know what it logs says so; else its warnings would stand in some cell.
 logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+
+
+class Guest(H11Protocol):
+    """A connection. Before it shows the token, it has seconds, and makes way for newer ones."""
+
+    is_known = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, and drop the oldest stranger where there are too many."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "guest": self}
+        self.name, self.since = secrets.token_hex(), self.loop.time()
+        self.loop.call_later(_SILENT_S, self.drop_stranger)
+        everyone = cast("set[Guest]", self.connections)
+        strangers = [g for g in everyone if not (g.is_known or g.transport.is_closing())]
+        if len(strangers) > _MOST_STRANGERS:
+            min(strangers, key=lambda guest: guest.since).drop_stranger()
+
+    def drop_stranger(self) -> None:
+        """Hang up, unless the token was shown."""
+        if not self.is_known:
+            self.transport.abort()
 
 
 class Serving:
@@ -60,10 +85,9 @@ class Serving:
             log_config=None,
             access_log=False,
             loop="asyncio",
-            http="h11",
+            http=Guest,
             ws="none",
             lifespan="on",
-            limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)

@@ -62,6 +62,25 @@ def test_a_chat_is_answered_as_the_engine_answers(client: OpenAI) -> None:
     assert again.usage.prompt_tokens_details.cached_tokens == first.usage.prompt_tokens - 1
 
 
+def test_nobody_is_told_what_another_client_asked_before(served: Serving) -> None:
+    def cached(client: OpenAI, **more: Any) -> int:
+        asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "max_tokens": 2, **more}
+        usage = client.chat.completions.create(**asked).usage
+        assert usage is not None
+        assert usage.prompt_tokens_details is not None
+        return usage.prompt_tokens_details.cached_tokens or 0
+
+    with client_of(served) as one, client_of(served) as other, client_of(served) as third:
+        assert (cached(one), cached(other)) == (0, 0)
+        whole = cached(one)
+        assert whole == cached(other) > 10
+        assert cached(one, prompt_cache_key="mine") == 0
+        assert cached(third, prompt_cache_key="mine") == whole
+        longer = [*HELLO, {"role": "assistant", "content": "Hi"}, *HELLO]
+        assert 10 < cached(third, messages=longer, prompt_cache_key="mine") <= whole + 1
+        assert cached(third, messages=longer) == 0
+
+
 def test_pieces_add_up_to_the_whole_and_end_with_what_it_cost(client: OpenAI) -> None:
     asked: dict[str, Any] = {
         "model": "tiny",

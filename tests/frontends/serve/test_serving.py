@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.errors import MagicUsageError, OptionError, ServeError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
-from jupyter_llm.frontends.serve import notice
+from jupyter_llm.frontends.serve import app, notice, server
 from jupyter_llm.frontends.serve.address import Whereabouts, all_served
 from jupyter_llm.frontends.serve.notice import serve_here
 from jupyter_llm.frontends.serve.server import Serving
@@ -76,6 +77,50 @@ def test_nobody_comes_in_without_the_token(path: str, served: Serving) -> None:
             status, told = call(served, path, body, token=token.encode().decode("latin-1"))
             assert (status, told["error"]["code"]) == (401, "invalid_api_key")
             assert served.token not in json.dumps(told)
+
+
+def line_to(served: Serving) -> socket.socket:
+    """A connection on which nothing was said yet."""
+    where = urlsplit(served.url)
+    return socket.create_connection((str(where.hostname), where.port or 0), timeout=30)
+
+
+def test_connections_without_the_token_keep_nobody_out(served: Serving) -> None:
+    with ExitStack() as lines:
+        silent = [lines.enter_context(line_to(served)) for _ in range(200)]
+        silent[-1].sendall(b"GET /v1/models HTTP/1.1\r\nHost:")
+        assert call(served, "/v1/models")[0] == 200
+        with client_of(served) as client:
+            assert [model.id for model in client.models.list()] == ["scripted"]
+        assert silent[0].recv(1) == b""
+
+
+def test_who_does_not_show_the_token_is_hung_up_on_and_who_does_is_not(
+    engine: ScriptedEngine, fresh_llm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_SILENT_S", 0.2)
+    engine.holds = True
+    with serving(engine) as served, client_of(served) as client, line_to(served) as slow:
+        pieces = client.chat.completions.create(**ASKED, stream=True)
+        next(iter(pieces))
+        slow.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1")
+        while slow.recv(1000):
+            pass
+        assert [p().state for p in engine._progress] == ["writing"]
+        pieces.close()
+
+
+def test_calls_beyond_many_at_a_time_are_asked_to_come_again(
+    engine: ScriptedEngine, served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_MOST_CALLS", 1)
+    engine.holds = True
+    with client_of(served) as client:
+        with client.chat.completions.create(**ASKED, stream=True) as pieces:
+            next(iter(pieces))
+            status, told = call(served, "/v1/models")
+        assert (status, told["error"]["type"]) == (503, "server_error")
+        until(lambda: call(served, "/v1/models")[0] == 200)
 
 
 def test_other_names_than_this_machines_are_refused(served: Serving) -> None:
