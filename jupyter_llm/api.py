@@ -10,7 +10,7 @@ from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.options import SamplingOptions, SamplingParams, sampling_params
-from jupyter_llm.engine.request import chat_prompt, check_texts, request_of, several
+from jupyter_llm.engine.request import chat_prompt, check_text, check_texts, request_of, several
 from jupyter_llm.notebook.cells.path import NotebookIdentity
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
@@ -638,24 +639,36 @@ class LLM:
         prompt: str,
         *,
         model: str | None = None,
+        context: ContextMode = "auto",
         try_drafts: bool | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> CodeAnswer:
         """Write code that parses, without a memory of other prompts.
 
-        It never runs in your kernel unless you run it; drafts are tried in a sealed copy, as far
-        as `try_drafts` says, or else as is configured.
+        The prompt includes cells and variables as `%%llm -f code` does; `context="none"` sends it
+        alone. The code never runs in your kernel unless you run it; drafts are tried in a sealed
+        copy, as far as `try_drafts` says, or else as is configured.
         """
         from jupyter_llm.chat.asked import Asked
         from jupyter_llm.notebook.cells.shell import user_namespace
+        from jupyter_llm.notebook.values.variables import mentioned, without_at
         from jupyter_llm.tasks.tries import Tries
         from jupyter_llm.tasks.write import write_in_chat
 
-        asked = Asked(prompt=prompt, model=model, params=sampling_params(sampling))
+        names = user_namespace()
+        asked = Asked(
+            prompt=without_at(check_text(prompt), names),
+            model=model,
+            named=mentioned(prompt, names),
+            context=context,
+            about=prompt,
+            vars="none" if context == "none" else "auto",
+            params=sampling_params(sampling),
+        )
         is_allowed = self.tries_drafts if try_drafts is None else try_drafts
         tries = Tries.here(self.timeline, is_allowed=is_allowed)
         chat = self.chats.get()
-        return write_in_chat(chat, asked, namespace=user_namespace(), tries=tries)[0]
+        return write_in_chat(chat, asked, namespace=names, tries=tries)[0]
 
     def verify(
         self,

@@ -18,14 +18,14 @@ _CONTRARIES = [
 ]
 
 
-def nearest(word: str, words: Sequence[str], otherwise: str) -> str:
+def nearest(word: str, words: Sequence[str], otherwise: str, *, least: float = 0.6) -> str:
     """A hint that names the word which is most like the one given, or `otherwise`."""
     import difflib  # only for mistakes
 
     bare = {one.lstrip("-"): one for one in words}  # dashes make all options alike
     typed = word.lstrip("-") or word
     begun = [one for one in bare if typed and one.startswith(typed)]
-    close = begun or difflib.get_close_matches(typed, bare, n=1)
+    close = begun or difflib.get_close_matches(typed, bare, n=1, cutoff=least)
     return f"Did you mean {bare[close[0]]}?" if close else otherwise
 
 

@@ -33,7 +33,7 @@ def drawn(
     """Yield what requests come to, in their order, with the requests.
 
     `show` is given the stream of the first, to read it to its end; where that one fails, it raises.
-    Others that fail, or are not there at `end_s` by the monotonic clock, are left out. What is
+    Others that fail, or are not finished at `end_s` by the monotonic clock, are left out. What is
     shown to go on counts from `first`.
     """
     last = first + len(requests) - 1
@@ -49,7 +49,8 @@ def drawn(
                 for _ in stream.chunks(TICK_S):
                     if show_progress is not None:
                         show_progress(Step(f"Draft {number} of {last}"))
-                    if end_s is not None and time.monotonic() > end_s:
+                    is_over = end_s is not None and time.monotonic() > end_s
+                    if is_over and not stream.future.done():
                         break
                 else:
                     yield request, stream.result()

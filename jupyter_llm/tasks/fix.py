@@ -6,8 +6,6 @@ import ast
 import math
 import re
 from dataclasses import replace
-from itertools import chain
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import plain
@@ -15,24 +13,21 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings_of
 from jupyter_llm.notebook.code.fresh import keys_in, only_new, without_statements
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
-from jupyter_llm.notebook.failures.broken_cell import Broken
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
 from jupyter_llm.notebook.failures.failure import told_failure
 from jupyter_llm.notebook.failures.report import failure_text
-from jupyter_llm.notebook.values.peek import is_a, library_types, public_names
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.variables import lasting
 from jupyter_llm.tasks.hidden import restored
 from jupyter_llm.tasks.mending import is_alike
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.rerun import Rerun, as_it_is_now, is_same
+from jupyter_llm.tasks.rerun import Rerun, as_it_is_now, is_same, loses
 from jupyter_llm.tasks.target import headline_of, variables_text
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Sequence
 
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import Failure
@@ -161,69 +156,13 @@ def _written(
     seen = rerun.seen(target.cell, source)
     is_past = rerun.is_past(target.cell, source, seen)
     is_there = seen.outcome == "raises" and not is_past
-    why_not = _why_not(rerun, target.cell, source, seen, is_there=is_there)
+    still = "" if loses(seen) else "still " if is_alike(seen, rerun.failure) else None
+    why_not = f"What the model wrote {still}{seen.text}." if is_there and still is not None else ""
     if likeliest is not None and (why_not or is_there):
         return _mended(*likeliest)
     if why_not:
         return replace(proposal, source=before, verdict=why_not, unknown_names=())
     return replace(proposal, verdict=_verdict(seen, is_past=is_past))
-
-
-def _why_not(rerun: Rerun, cell: CellEvent, source: str, seen: Seen, *, is_there: bool) -> str:
-    """Why what a model made of a cell is no mend, as a sentence; "" if nothing is against it."""
-    failure = rerun.failure
-    if is_there and is_alike(seen, failure):
-        return f"What the model wrote still {seen.text}."
-    broken, new = Broken(failure, cell.source, rerun.task.namespace), parse_cell(source)
-    failed = broken.statement if rerun.is_failed(cell) else None
-    if failed is None or new is None:
-        return ""
-    definitions = (one for one in broken.tree.body if isinstance(one, DEFINITIONS))
-    is_local = any(failed in ast.walk(one) for one in definitions)  # names in it are its own matter
-    kept = {did for did, _ in _done(*new.body)}
-    opened = [one.optional_vars for one in ast.walk(failed) if isinstance(one, ast.withitem)]
-    kept |= {("sets", name.id) for name in opened if isinstance(name, ast.Name)}
-    for (verb, name), part in _done(failed):
-        if verb == "raises":  # one that is still to be written may go
-            is_meant = name.rpartition(".")[2] == failure.kind != "NotImplementedError"
-        else:
-            is_meant = not is_local and (part is None or _is_there(part, broken))
-        if is_meant and (verb, name) not in kept:
-            shown = ast.unparse(part) if part is not None and verb == "calls" else name
-            return f"What the model wrote no longer {verb} `{shown}`."
-    return ""
-
-
-def _is_there(part: ast.expr, broken: Broken) -> bool:
-    """Whether what is called exists, so that it was meant, and is no module's nor its class."""
-    if isinstance(part, ast.Attribute):
-        holder = broken.value(part.value)
-        return type(holder) is not ModuleType and part.attr in public_names(holder)
-    value = broken.value(part)
-    classes = library_types(value) if is_a(value, type) else ()
-    return callable(value) and all(one is not value for _, _, one in classes)
-
-
-def _done(*statements: ast.stmt) -> Iterator[tuple[tuple[str, str], ast.expr | None]]:
-    """Yield what code raises, calls and sets, as a verb and a name, with the part that does it.
-
-    A method is called by what it is asked of: another one of that may do the same.
-    """
-    for node in chain.from_iterable(map(ast.walk, statements)):
-        match node:
-            case ast.Raise(exc=error):
-                yield ("raises", ast.unparse(getattr(error, "func", error) or node)), None
-            case ast.Assert():
-                yield ("raises", "AssertionError"), None
-            case ast.Call(func=ast.Attribute(value=holder) as part):
-                yield ("calls", f"{ast.unparse(holder)}."), part
-            case ast.Name(id=name, ctx=ast.Load()):
-                yield ("calls", name), node
-    for statement in statements:
-        by = getattr(statement.value, "func", None) if isinstance(statement, ast.Expr) else None
-        for one in bindings_of(statement):
-            if one.verb in ("assigns", "changes"):
-                yield ("sets", one.name), by
 
 
 def _verdict(seen: Seen, *, is_past: bool) -> str:

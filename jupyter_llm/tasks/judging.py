@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     """Tries the sources of a draft; takes `timeout_s` and `step` as `Tries.seen` does."""
 
 _TRAILING_COMMENTS = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")
-_ASKS_FOR_DEFINITION = re.compile(
-    r"(?i)\b(?:def|define\w*|functions?|class(?:es)?|methods?|imports?)\b"
-)
+_ASKS_FOR_DEFINITION = re.compile(r"(?i)\b(?:def|define\w*|functions?|class(?:es)?|methods?)\b")
+_ASKS_FOR_IMPORT = re.compile(r"(?i)\bimports?\b")
 _REACHES_COLUMNS = re.compile(r"\.(?:columns|iloc|describe|corr|items)\b|\bfor \w+ in \w+\b")
 _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 
@@ -167,7 +166,7 @@ class Judge:
             return True
         if seen is None or seen.result or seen.printed.strip() or seen.num_figures:
             return False
-        if not self.asked or _ASKS_FOR_DEFINITION.search(self.asked):
+        if not self.asked:
             return False
         trees = filter(None, map(parse_cell, answer.sources))
         return not any(self._is_result(node) for tree in trees for node in tree.body)
@@ -177,7 +176,11 @@ class Judge:
         match node:
             case ast.Expr(value=value):
                 return isinstance(value, (ast.Call, ast.Await))
-            case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.Pass():
+            case ast.Import() | ast.ImportFrom():
+                return _ASKS_FOR_IMPORT.search(self.asked) is not None
+            case ast.FunctionDef() | ast.ClassDef():
+                return _ASKS_FOR_DEFINITION.search(self.asked) is not None
+            case ast.Pass():
                 return False
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in self._namespace:
                 return any(

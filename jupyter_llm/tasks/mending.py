@@ -127,7 +127,7 @@ def comes_behind(
     if seen.outcome != "raises":
         return seen.outcome == "running"
     if "SyntaxError" in failure.bases:
-        return seen.error_kind not in _SYNTAX
+        return seen.error_kind not in ("", *_SYNTAX)
     there = (seen.index, seen.lineno - (num_more if seen.index == place[0] else 0))
     is_other = or_there and not is_alike(seen, failure)
     return place[1] > 0 and (there > place or (there == place and is_other))

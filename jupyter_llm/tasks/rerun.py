@@ -13,6 +13,8 @@ from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.failure import slot
 from jupyter_llm.notebook.failures.mends import mends
+from jupyter_llm.notebook.sealed.seen import Seen
+from jupyter_llm.tasks.losses import lost_statement
 from jupyter_llm.tasks.mending import MendSearch, comes_behind
 
 if TYPE_CHECKING:
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.causes import Cause
     from jupyter_llm.notebook.failures.failure import Failure
-    from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.mending import Mended, Place
     from jupyter_llm.tasks.task import Task
 
 _MAX_CELLS = 4  # that may be the cause
+_MAX_CHARS = 120  # of a statement that is named
 _MAX_FILES = 2000
 _FILES = ("*", "*/*", "*/*/*")
 
@@ -41,7 +43,14 @@ class Rerun:
     causes: Sequence[Cause] = ()
 
     def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
-        """What comes of a cell with another source, up to the one that failed."""
+        """What comes of a cell with another source, up to the one that failed.
+
+        A source that loses a statement of the cell is no mend, unless somebody wished for it.
+        """
+        former = self.task.former
+        is_free = former is not None and bool(former.wish.strip())
+        if not is_free and (lost := lost_statement(cell.source, source, self.task.namespace)):
+            return Seen(outcome="raises", text=f"loses the statement `{lost.strip()[:_MAX_CHARS]}`")
         failed = self.failed
         behind = () if failed is None or self.is_failed(cell) else (failed.source,)
         seen = self.task.tries.seen(source, *behind, **how)
@@ -83,7 +92,8 @@ class Rerun:
             search = MendSearch(seen_of, namespace, files)
             place = self._place(cause.cell)
             for found in search.mended((cause.cell.source,), self.failure, place):
-                if not (found.seen.was_tried or cause is causes[0] or cause.has_raised):
+                is_likely = cause is causes[0] or cause.has_raised
+                if loses(found.seen) or not (found.seen.was_tried or is_likely):
                     continue  # another cell is likelier to be wrong
                 yield cause, found
                 if found.is_settled:
@@ -108,6 +118,11 @@ class Rerun:
         if self.failed is None or self.is_failed(cell):
             return 0, failing_line(self.failure, cell.source)
         return 1, failing_line(self.failure, self.failed.source)
+
+
+def loses(seen: Seen) -> bool:
+    """Whether `Rerun` did not try a change, since it loses a statement."""
+    return seen.outcome == "raises" and not seen.error_kind
 
 
 def is_same(cell: CellEvent, other: CellEvent) -> bool:

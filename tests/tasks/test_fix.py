@@ -16,6 +16,7 @@ from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix, fix_shown
+from jupyter_llm.tasks.former import Former
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
@@ -94,7 +95,7 @@ def test_what_has_no_source_cannot_be_reviewed(watch: Watch) -> None:
 
 def test_a_proposal_is_no_way_out_of_its_fence(watch: Watch) -> None:
     watch.run("1 / 0")
-    proposal = fix(watch.task("x = '''\n```\n<img src=x onerror=alert(1)>\n'''"))
+    proposal = fix(watch.task("1 / 1\nx = '''\n```\n<img src=x onerror=alert(1)>\n'''"))
     shown = untrusted_markdown(str(proposal))
     assert "````diff" in shown
     assert shown.index("<img") < shown.rindex("````")
@@ -167,34 +168,78 @@ def test_a_model_is_told_what_rules_found(watch: Watch) -> None:
     assert watch.prompts[-1].endswith("It may be that the shapes fit when one is transposed.")
 
 
+CLASS = "class A:\n  def go(s, n): return n[0]\na = A()"
+KEY = "{}[api_key]"
+
+
+@needs_seal
+def test_a_mend_that_still_raises_the_same_is_none(watch: Watch) -> None:
+    for source in ("n = 0", "1 / n"):
+        watch.run(source)
+    proposal = fix(tried(watch, "1 / n + 0"), "2")
+    assert proposal.diff == ""
+    assert proposal.verdict == (
+        "What the model wrote still raises ZeroDivisionError: division by zero."
+    )
+
+
 @needs_seal
 @pytest.mark.parametrize(
-    ("cells", "answer", "why"),
+    ("before", "failed", "answer", "lost"),
     [
-        (("n = 0", "1 / n"), "1 / n + 0", "still raises ZeroDivisionError: division by zero"),
-        (("def f(v): return v[9]", "y = f([1])"), "y = [1][0]", "no longer calls `f`"),
-        (("def f(v): return v[9]", "y = f([1])"), "f([1]*10)", "no longer sets `y`"),
-        (("def f(v): return v[9]", "x, y = f([1]), 1"), "x = f([1]*10)", "no longer sets `y`"),
-        (("d = {}", "d['a'] = [][0]"), "e = {'a': 1}", "no longer sets `d`"),
-        (("class A: pass\na = A()", "a.n = [][0]"), "n = 1", "no longer sets `a`"),
-        (("n = [1]", "n[0] += [][0]"), "m = 2", "no longer sets `n`"),
-        (
-            ("class A:\n  def go(s, n): return n[0]\na = A()", "a.go([])"),
-            "1",
-            "no longer calls `a.go`",
-        ),
-        (("class A:\n  def __init__(s): [][0]", "print(A())"), "print()", "no longer calls `A`"),
-        (("n = -1", "if n < 0:\n  raise ValueError(n)"), "n = 1", "no longer raises `ValueError`"),
+        ("def f(v): return v[9]", "y = f([1])", "y = [1][0]", "y = f([1])"),
+        ("def f(v): return v[9]", "y = f([1])", "f([1]*10)", "y = f([1])"),
+        ("def f(v): return v[9]", "x, y = f([1]), 1", "x = f([1]*10)", "x, y = f([1]), 1"),
+        ("d = {}", "d['a'] = [][0]", "e = {'a': 1}", "d['a'] = [][0]"),
+        (CLASS, "a.n = [][0]", "n = 1", "a.n = [][0]"),
+        ("n = [1]", "n[0] += [][0]", "m = 2", "n[0] += [][0]"),
+        (CLASS, "a.go([])", "1", "a.go([])"),
+        ("class A:\n  def __init__(s): [][0]", "print(A())", "print()", "print(A())"),
+        ("n = -1", "if n < 0:\n  raise ValueError(n)", "n = 1", "if n < 0:"),
+        ("api_key = 'k'", KEY, "api_key", KEY),
+        ("api_key = 'k'", KEY, "pass", KEY),
+        ("api_key = 'k'", KEY, f"# {KEY}\nprint(api_key)", KEY),
+        ("api_key = 'k'", KEY, "api_key = {'k': 1}", KEY),
+        ("api_key = 'k'", KEY, f"try:\n    {KEY}\nexcept KeyError:\n    pass", KEY),
+        ("api_key = 'k'", KEY, f"try:\n    {KEY}\nexcept KeyError:\n    print('no')", KEY),
+        ("api_key = 'k'", KEY, f"def look():\n    {KEY}", KEY),
+        ("n = 1", "n += 1\nn / 0", "n / 1", "n += 1"),
+        ("n = 1", "total = n *\nprint(total)", "print(n)", "total = n *"),
     ],
 )
-def test_what_does_less_or_fails_alike_is_no_mend(
-    watch: Watch, cells: tuple[str, ...], answer: str, why: str
+def test_a_mend_keeps_each_statement_of_the_cell(
+    watch: Watch, before: str, failed: str, answer: str, lost: str
 ) -> None:
-    for source in cells:
+    for source in (before, failed):
         watch.run(source)
     proposal = fix(tried(watch, answer), "2")
     assert proposal.diff == ""
-    assert str(proposal).endswith(f"What the model wrote {why}.")
+    assert proposal.verdict == f"What the model wrote loses the statement `{lost}`."
+
+
+@needs_seal
+@pytest.mark.parametrize(
+    ("failed", "answer"),
+    [
+        (KEY, "{}.get(api_key)"),
+        (KEY, "{'k': 1}[api_key]"),
+        (KEY, f"if api_key in {{}}:\n    {KEY}"),
+        ("n = int(api_key)", "try:\n    n = int(api_key)\nexcept ValueError:\n    n = 0"),
+        ("with open('gone') as file:\n    n = 1", "with open('/dev/null') as file:\n    n = 1"),
+        ("for n in range(3) print(n)", "for n in range(3):\n    print(n)"),
+    ],
+)
+def test_a_mend_may_change_and_wrap_statements(watch: Watch, failed: str, answer: str) -> None:
+    watch.run("api_key = 'k'")
+    watch.run(failed)
+    assert fix(tried(watch, answer), "2").source == answer
+
+
+def test_a_mend_may_lose_a_statement_that_somebody_wishes_away(watch: Watch) -> None:
+    watch.run("n = 1\n1 / 0")
+    former = Former(source="n = 2", wish="without the division")
+    wished = replace(watch.task("n = 1"), former=former)
+    assert fix(wished).source == "n = 1"
 
 
 @needs_seal

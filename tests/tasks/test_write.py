@@ -43,6 +43,7 @@ from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks import write as writing
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells
+from jupyter_llm.tasks.drafts import drawn
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.write import write_code
 
@@ -304,6 +305,21 @@ def test_drafts_that_are_not_there_in_time_are_not_waited_for(
     assert (answer.sources, answer.num_drafts) == (("x = foo",), 1)
 
 
+class _Finished(ScriptedEngine):
+    """Has finished each draft before anybody reads it."""
+
+    def submit(self, request: Request) -> Stream:
+        stream = super().submit(request)
+        stream.result()
+        return stream
+
+
+def test_drafts_that_are_finished_at_the_deadline_are_not_thrown_away() -> None:
+    requests = [Request(prompt=PROMPT, params=SEEDED)] * 3
+    found = drawn(_Finished(["x = foo", "x = bar", "x = 1"]), requests, end_s=0.0)
+    assert [completion.text for _, completion in found] == ["x = foo", "x = bar", "x = 1"]
+
+
 def test_other_drafts_are_kept_as_short_as_the_first_needs() -> None:
     engine = ScriptedEngine(["foo"] * 4)
     write(engine=engine, params=SamplingParams(seed=7, max_tokens=4000))
@@ -362,6 +378,8 @@ DOUBLE = "def f(y):\n    return 2 * y"
         (DOUBLE, "Define a function that doubles.", DOUBLE),
         ("def f(z):\n    return 2 * z", "Double y.", "2 * y"),  # nobody knows what to call it with
         ("import json", "Double y.", "2 * y"),
+        ("from typing import *", "Define a function that doubles.", "2 * y"),
+        ("from typing import *", "Import what annotations need.", "from typing import *"),
         ("y = [5]", "Double y.", "2 * y"),
         ("z = [*y, *y]", "Double y.", "z = [*y, *y]"),
     ],

@@ -30,7 +30,7 @@ from jupyter_llm.frontends.prompt.shapes import check_in_chat, typed_shape
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.values.redaction import redact_value
-from jupyter_llm.notebook.values.variables import mentioned, without_at
+from jupyter_llm.notebook.values.variables import mentioned, unknown_ats, without_at
 from jupyter_llm.structured.asking import asked_in_chat
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ def read(
     sources += [found[0][1:] for found, _ in files]
     chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
     # What an expression names is in the prompt already, by its value.
-    mentions = mentioned(unshield(named, [""] * len(sources)), namespace)
+    own = unshield(named, [""] * len(sources))
+    mentions, unknown = mentioned(own, namespace), unknown_ats(own, namespace)
+    if is_draft and unknown_ats(own.rpartition(" ")[2], namespace):
+        raise OptionError("The last name is still being written.")
     text = unshield(without_at(named, namespace), sources)
     asked = Asked(
         prompt=before_values(text).rstrip() if is_draft else expand(text),
@@ -165,6 +168,7 @@ def read(
     trailing = trailing_option(parsed.prompt) if may_trail else ""
     remarks = (
         f"`{trailing}` is part of the prompt: options come first" if trailing else "",
+        *(f"`@{one}` is no variable and stays as typed" for one in unknown[:1]),
         "`{{` without `}}` stays as typed" if _UNCLOSED.search(shielded) else "",
     )
     return Typed(asked, options, "; ".join(filter(None, remarks)), shape)

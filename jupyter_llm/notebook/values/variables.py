@@ -48,6 +48,7 @@ _DECORATORS: Final = re.compile(
 )
 # No `@` of an address, a URL, a package (`@scope/name`) or a matrix product (`a@b`).
 _AT: Final = re.compile(r"(?<![\w@/.)\]])@([^\W\d]\w*)(?![\w/@])")
+_NEAR: Final = 0.75  # how alike an unknown name with `@` and a variable are that may be meant
 _NAME: Final = re.compile(r"(?<![\w@])[^\W\d]\w*")
 _DATA: Final = frozenset(
     {
@@ -90,7 +91,7 @@ def describe(
     begins with while it is written: what cells use and few words tell stays where it is when it is
     named, too. Only those of `unasked` go along without having been asked for, if they are given.
     Of modules only the user's own are told unless an `@` or a choice names them.
-    `OptionError`: there is no variable of a name that was chosen or has an `@`.
+    `OptionError`: a name that was chosen is no variable, or one with an `@` is near a variable.
     """
     known = {key: value for key, value in list(namespace.items()) if type(key) is str}
     plain = {key: value for key, value in known.items() if unasked is None or key in unasked}
@@ -127,16 +128,23 @@ def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
     """The variables that a text names: those with `@` first, then in their order.
 
     Without `@`, names with an underscore before them, what IPython defines, modules and words like
-    "the" are meant only where they stand as code, in backticks. With `@` they must exist:
-    `OptionError`.
+    "the" are meant only where they stand as code, in backticks. With `@` a name may not be near a
+    variable that is meant: `OptionError`.
     """
     return list(dict.fromkeys([*at_names(text, namespace), *plainly_mentioned(text, namespace)]))
 
 
 def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables that a text names with `@`; `OptionError` if there is no such variable."""
-    hint = "Put it in `backticks` to keep the @ as it is."
-    return _existing((found[1] for found in _ats(text)), namespace, " for @{}", hint)
+    """The variables that a text names with `@`.
+
+    `OptionError`: a name is none, and near one. A name that is near none is text.
+    """
+    return _existing((found[1] for found in _ats(text)), namespace, " for @{}", "", _NEAR)
+
+
+def unknown_ats(text: str, namespace: Mapping[str, object]) -> list[str]:
+    """Return the names with `@` in a text that are no variables."""
+    return [found[1] for found in _ats(text) if found[1] not in namespace]
 
 
 def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
@@ -147,15 +155,18 @@ def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
 
 
 def _existing(
-    names: Iterable[str], namespace: Mapping[str, object], of: str, otherwise: str
+    names: Iterable[str],
+    namespace: Mapping[str, object],
+    of: str,
+    otherwise: str,
+    least: float = 0.6,
 ) -> list[str]:
     found = list(dict.fromkeys(names))
+    known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
     for name in found:
-        if name not in namespace:
-            known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
-            hint = nearest(name, known, otherwise)
+        if name not in namespace and (hint := nearest(name, known, otherwise, least=least)):
             raise OptionError(f"There is no variable {name!r}{of.format(name)}. {hint}")
-    return found
+    return [name for name in found if name in namespace]
 
 
 def without_at(text: str, namespace: Mapping[str, object]) -> str:

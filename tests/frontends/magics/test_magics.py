@@ -289,6 +289,18 @@ def test_show_draft_has_all_of_the_code_that_was_written_last(
     assert "math" not in run(shell, "%llm /show draft").text
 
 
+def test_a_cell_and_python_ask_for_code_with_the_same_prompt(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    shell.run_cell("rate = [4711]", store_history=True)
+    scripted.replies.extend(["sum(rate)\n```"] * 2)
+    run(shell, "%llm --new -f code --no-try Sum up @rate.")
+    llm.write("Sum up @rate.", try_drafts=False)
+    typed, written = (request.prompt for request in scripted.requests)
+    assert written == typed
+    assert "rate: list" in messages_of(written)[-1].content
+
+
 def test_the_draft_that_lands_is_recorded_with_the_prompt_that_it_answers(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:

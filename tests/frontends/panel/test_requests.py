@@ -178,7 +178,7 @@ def test_values_are_put_in_and_variables_and_cells_go_along(
     [
         ("{{1/0}}", "ZeroDivisionError"),
         ("{{__import__('sys').exit(3)}}", "SystemExit"),
-        ("@nobody", "There is no variable 'nobody'"),
+        ("@precios", "There is no variable 'precios'"),
         ("/use", "/use needs a model. `/models` lists"),
         ("word " * 900, "the context window is 4096"),
     ],

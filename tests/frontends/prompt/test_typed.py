@@ -66,6 +66,7 @@ def typed(
         (r"\{{x}} {x}", "{{x}} {x}", []),
         ("What are @rows and @x?", "What are rows and x?", []),
         ("me@home.org, `@rows`", "me@home.org, `@rows`", []),
+        ("Tell @mean_fare[34.65] of @x", "Tell @mean_fare[34.65] of x", []),
         ("Why @In[3]? And @Out [1], @In[3]", "Why In [3]? And In [1], In [3]", ["3", "1"]),
         ('{{ "@x @In[3]" }}, {{m @m}}', "@x @In[3], product", []),
         ("-- /help @x", "/help x", []),
@@ -176,6 +177,7 @@ def test_a_mistake_is_told_in_one_line(
         ("What is {{x}} in \\frac{{}}{2} and \\{{?", ""),
         ("-- What is 2 + 2? -t 0", ""),
         ("-t 0 Hello", ""),
+        ("Tell @mean_fare[34.65] of @x", "`@mean_fare` is no variable and stays as typed"),
     ],
 )
 def test_what_may_have_been_meant_otherwise_is_told_in_a_line(line: str, remark: str) -> None:

@@ -68,15 +68,10 @@ def test_an_at_is_taken_off_variables_only() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "hint"),
-    [("look at @dta", "Did you mean data?"), ("ask @zzzzzz", "Put it in `backticks`")],
-)
-def test_an_unknown_name_with_an_at_is_an_error(text: str, hint: str) -> None:
-    with pytest.raises(OptionError, match=r"There is no variable '.*' for @") as caught:
-        mentioned(text, NAMESPACE)
-    assert hint in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_a_name_with_an_at_that_is_near_a_variable_is_an_error() -> None:
+    with pytest.raises(OptionError, match="no variable 'dta' for @dta") as caught:
+        mentioned("look at @dta", NAMESPACE)
+    assert str(caught.value).endswith("Did you mean data?")
     with pytest.raises(OptionError, match=r"^There is no variable 'dta'\. Did you mean data\?$"):
         chosen("dta", NAMESPACE)
 
