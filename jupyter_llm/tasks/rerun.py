@@ -13,7 +13,6 @@ from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.failures.broken_cell import failing_line
 from jupyter_llm.notebook.failures.failure import slot
 from jupyter_llm.notebook.failures.mends import mends
-from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks.losses import lost_statement
 from jupyter_llm.tasks.mending import MendSearch, comes_behind
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.causes import Cause
     from jupyter_llm.notebook.failures.failure import Failure
+    from jupyter_llm.notebook.sealed.seen import Seen
     from jupyter_llm.tasks.mending import Mended, Place
     from jupyter_llm.tasks.task import Task
 
@@ -47,6 +47,8 @@ class Rerun:
 
         A source that loses a statement of the cell is no mend, unless somebody wished for it.
         """
+        from jupyter_llm.notebook.sealed.seen import Seen  # brings msgspec
+
         former = self.task.former
         is_free = former is not None and bool(former.wish.strip())
         if not is_free and (lost := lost_statement(cell.source, source, self.task.namespace)):
