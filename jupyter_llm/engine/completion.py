@@ -239,10 +239,15 @@ def answer_record(
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How likely a text is after a prompt: natural logarithms, one a token."""
+    """How likely a text is after a prompt: natural logarithms, one a token.
+
+    `is_approximate`: a server wrote the text in other tokens than the model reads it in, or does
+    not report those. Such a figure may be far off, and says little beside others.
+    """
 
     text: str
     logprobs: tuple[float, ...]
+    is_approximate: bool = False
 
     @property
     def logprob(self) -> float:
@@ -264,6 +269,11 @@ class Choice:
     """
 
     scores: tuple[Score, ...]
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether a server spelled one of the texts in other tokens than its model reads."""
+        return any(score.is_approximate for score in self.scores)
 
     @property
     def probabilities(self) -> dict[str, float]:

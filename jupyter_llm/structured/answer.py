@@ -123,6 +123,11 @@ class ShapedAnswer(Generic[T]):
         return {name: end.choice for name, end in whole.items() if end.choice is not None}
 
     @property
+    def is_approximate(self) -> bool:
+        """Whether the probabilities may be far off: a server spelled a text in other tokens."""
+        return any(choice.is_approximate for choice in self._choices.values())
+
+    @property
     def probabilities(self) -> dict[Any, Any]:
         """How likely each value of a choice was, or of each field of an object that is a choice.
 

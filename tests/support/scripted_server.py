@@ -238,8 +238,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/tokenize" and scripted.token_faults:
             scripted.token_faults.popleft()(self)
         elif self.path == "/tokenize":
-            control = "|".join(map(re.escape, scripted.engine._control_ids))
-            self.tell({"tokens": [0 for _ in re.sub(control, "X", self.body["content"])]})
+            control = "|".join(map(re.escape, scripted.engine._control_ids)) or "(?!)"
+            pieces = re.sub(control, "X", self.body["content"])
+            has_pieces = self.body.get("with_pieces")
+            self.tell({"tokens": [{"id": 0, "piece": c} if has_pieces else 0 for c in pieces]})
         elif self.path == "/v1/embeddings" and scripted.vector_faults:
             scripted.vector_faults.popleft()(self)
         elif self.path == "/v1/embeddings":

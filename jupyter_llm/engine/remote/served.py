@@ -50,6 +50,8 @@ _MOST_PARALLEL = 1024  # connections
 _BANNED = -100  # the least that OpenAI's protocol has for a token
 _DETAILS = ("/props", "/api/v0/models", "/api/ps")  # llama-server's, LM Studio's, Ollama's
 _N_CTX = ("n_ctx", "loaded_context_length", "context_length", "max_model_len", "max_context_length")
+_TEXT_NAMES = ("content", "prompt")  # what to tokenize is called by llama-server, and by vLLM
+_MOST_READ = 1000  # texts of choices
 _MOST_MODELS, _LONGEST_NAME = 5000, 300  # that are looked at, and in characters
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in the names of models
 _PATH = re.compile(r"^.*[/\\](?=[^/\\]*\.gguf$)")  # as llama-server calls a model unless told
@@ -107,6 +109,7 @@ class Served:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._read: dict[str, list[Any]] = {}  # the tokens of texts, as far as they are known
 
     async def open(self) -> None:
         """Ask what the server has. `ServerError` where it cannot be asked, or has no such model."""
@@ -171,8 +174,8 @@ class Served:
     async def _fim(self) -> FimTokens | None:
         """The control tokens with which the model fills in the middle, as far as it can be told."""
         for texts in _FIM if self.kind.is_raw else ():
-            whole = "".join(texts)  # llama-server has it as content, vLLM as a prompt
-            asked = {"content": whole, "prompt": whole, "add_special_tokens": False}
+            whole = "".join(texts)
+            asked = {**dict.fromkeys(_TEXT_NAMES, whole), "add_special_tokens": False}
             url = f"{self.wire.address.root}/tokenize"
             told = await _maybe(self.wire.tell(url, {"model": self.model, **asked}))
             if len(at(told, list, "tokens") or ()) == len(texts):
@@ -275,7 +278,8 @@ class Served:
         """How likely each text is behind a prompt: it is let write that and nothing else.
 
         What is told is how likely each token was before that. The end of a text counts where the
-        request is for a whole one, and the server tells of it.
+        request is for a whole one, and the server tells of it. A server picks the likeliest token
+        that the text may begin with, and that need not be the one in which the model reads it.
         """
         is_whole = isinstance(request.constraint, OneOf) and request.constraint.is_whole
         means = await self.means("scoring")
@@ -292,7 +296,9 @@ class Served:
             *before, last = tokens
             has_end = not last.text or "".join(one.text for one in before).strip() == wanted
             counted = before if has_end and before and not is_whole else tokens
-            return Score(text, tuple(one.logprob for one in counted))
+            spelled = [one.text for one in tokens if one.text]
+            is_same = await self._is_spelling(wanted, spelled)
+            return Score(text, tuple(one.logprob for one in counted), not is_same)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -302,6 +308,22 @@ class Served:
         else:
             return [task.result() for task in tasks]
         raise error  # here, without the group as its context, of which IPython shows no output
+
+    async def _is_spelling(self, text: str, spelled: Sequence[str]) -> bool:
+        """Whether the model reads a text in these tokens, as far as the server reports that."""
+        if text not in self._read:
+            url, asked = f"{self.wire.address.root}/tokenize", dict.fromkeys(_TEXT_NAMES, text)
+            more = {"model": self.model, "add_special_tokens": False, "with_pieces": True}
+            told = None
+            with suppress(ServerError):
+                told = await self.wire.tell(url, {**asked, **more})
+            if len(self._read) >= _MOST_READ:
+                self._read.clear()
+            self._read[text] = at(told, list, "tokens") or []
+        read = self._read[text]
+        pieces = [at(one, str, "piece") for one in read]  # which llama-server reports
+        has_pieces = bool(pieces) and None not in pieces
+        return pieces == list(spelled) if has_pieces else len(read) == len(spelled)
 
     async def embedded(self, texts: Sequence[str]) -> list[list[float]]:
         """The vectors of some texts, of whatever length."""

@@ -22,6 +22,7 @@ from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.remote.protocol import MEANS
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, Special
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, OptionError, ServerError
+from jupyter_llm.frontends.views import remarks
 from jupyter_llm.structured.batch import run_batch
 
 HELLO = (Message("user", "Hello there"),)
@@ -225,6 +226,37 @@ def test_the_likeliest_of_some_texts_is_chosen_by_their_log_probabilities() -> N
         assert completion.choice is not None
         assert completion.choice.probabilities["no"] == pytest.approx(0.705, abs=0.001)
         assert not completion.exact
+
+
+SPELLINGS: dict[str, tuple[object, bool]] = {
+    "as the model reads it": (["n", "o"], False),
+    "in as many other tokens": (["no", ""], True),
+    "in other tokens": (["no"], True),
+    "by their numbers alone": ([7, 8], False),
+    "by other numbers": ([7], True),
+    "not at all": (None, True),
+}
+
+
+@pytest.mark.parametrize(("read", "is_approximate"), SPELLINGS.values(), ids=SPELLINGS)
+def test_a_text_that_a_server_spells_in_other_tokens_is_marked_as_approximate(
+    read: list[Any] | None, *, is_approximate: bool
+) -> None:
+    """The server writes "no" in two tokens, and reads it as the case says."""
+    tokens = [{"id": 1, "piece": one} if isinstance(one, str) else one for one in read or ()]
+    refused = status(404)
+    with serving() as server:
+        engine = server.connect()
+        told = (lambda handler: handler.tell({"tokens": tokens})) if read is not None else refused
+        server.token_faults.append(told)
+        (score,) = engine.score("Is it?", ["no"])
+        assert score.is_approximate == is_approximate
+        (again,) = engine.score("Or is it?", ["no"])  # which is not asked again
+        assert again.is_approximate == is_approximate
+        choice = engine.submit(request(OneOf(("no", "yes")))).result(30)
+        assert choice.choice is not None
+        assert choice.choice.is_approximate == is_approximate
+        assert ("rough" in remarks(choice)) == is_approximate
 
 
 def test_to_be_counted_nothing_is_sent() -> None:
