@@ -216,10 +216,6 @@ class LLM:
             same call. False asks anew, and leaves nothing on the disk.
         limit
             Ask the first rows alone, and say how long all would take.
-        check, agreement
-            A second model, which answers a sample of the rows and those choices of which the first
-            is not sure: as many as it takes for at least that share of all rows to have its answer,
-            with 98 % certainty. A line says how many that were.
         calibrate
             Divide each choice by its mean probability over all rows: what a small model prefers
             anyway goes. It harms where one choice truly is the most frequent by far.
@@ -486,25 +482,6 @@ class LLM:
         Conversations stay. What one that is named did beside chats, the chats' model does again.
         """
         self.current.unload(model)
-
-    def tune(
-        self,
-        model: str | os.PathLike[str] | None = None,
-        *,
-        show_progress: ShowProgress | None = None,
-    ) -> Status:
-        """Measure again whether flash attention makes a model faster on this machine.
-
-        That is done by itself when a model of a new shape is first loaded; what came out is kept,
-        and used wherever `flash_attention` is left open. All models are unloaded before, and this
-        one is loaded again; `tuned` of what is returned says what came out. `show_progress` is
-        told how far it is; without it a line says so.
-
-        Raises
-        ------
-        ModelNotFoundError, ModelFileError, ModelLoadError, PromptInterrupted
-        """
-        return self.current.tune(model, show=show_progress)
 
     def status(self) -> Status:
         """What is loaded and what it holds."""

@@ -77,7 +77,6 @@ CALLS = (
     "load()",
     "load(n_ctx=4096 + turn); load()",
     "llm.unload(); llm.engine()",
-    "llm.tune()",
     "llm.verify()",
     "llm.fix(**endless)",
     "llm.explain('mean', **endless)",
@@ -97,7 +96,6 @@ CALLS = (
     "%llm /doc mean",
     "%llm --ignore-eos -n 3000 /test mean",
     "%llm /use smollm2",
-    "%llm /tune",
     "%llm /verify",
 )
 # The last where the interrupt came too late, and the model had written no code or docstring.

@@ -111,10 +111,5 @@ def keep_times(shape: ModelShape, machine: Machine, times: AttentionTimes) -> No
     _REMEMBERED.put(_key(shape, machine), json.dumps([times.flash, times.plain]))
 
 
-def forget_times(shape: ModelShape, machine: Machine) -> None:
-    """Have it measured again when such a model is loaded."""
-    _REMEMBERED.forget([_key(shape, machine)])
-
-
 def _key(shape: ModelShape, machine: Machine) -> str:
     return f"{_REVISION} {machine.key} {json.dumps(asdict(shape))}"

@@ -507,25 +507,6 @@ class CurrentEngine:
             with suppress(EngineClosedError):
                 one.engine.hold_background(is_held=is_held)
 
-    @_waits("measuring; ask again for it, or it is done when the model is loaded")
-    def tune(
-        self, model: str | os.PathLike[str] | None = None, *, show: ShowProgress | None = None
-    ) -> Status:
-        """Load a model and measure it anew; see `LLM.tune`."""
-        from jupyter_llm.engine.attention import forget_times
-        from jupyter_llm.models.inspect import inspect
-        from jupyter_llm.models.machine import available_cores, this_machine
-
-        with self._locked(show):
-            entry, options = self._chosen(model)
-            entry = _with_file(entry)
-            machine = this_machine(options.n_threads or available_cores())
-            self._going_for(entry, options, self._alive)  # what does not fit moves none
-            forget_times(inspect(entry.path).shape, machine)
-            # Two programs that compute would measure each other.
-            self._end(self._residents)
-            return self._status_of(self._ensure(entry, options, show))
-
     @contextmanager
     def _locked(self, show: ShowProgress | None) -> Iterator[None]:
         """Choose a model alone, and say so while another one is loaded."""

@@ -108,19 +108,6 @@ class Status(Rich):
         """Whether a model is resident."""
         return self.info is not None or bool(self.residents)
 
-    @property
-    def tuned(self) -> str:
-        """What there is to say when flash attention was measured again."""
-        if self.info is None:
-            return "The model was unloaded meanwhile."
-        said = f"{self.info.name} is loaded. Flash attention is {_attention(self.info)}."
-        if self.info.attention is not None:
-            return said
-        return (
-            f"{said} That is your own option or the default: there was nothing to choose, or the "
-            "machine was too busy or too slow to tell. Ask again when nothing else computes."
-        )
-
     def rows(self) -> list[tuple[str, str]]:
         """What there is to say, as pairs of a name and a value."""
         info, engine = self.info, self.engine

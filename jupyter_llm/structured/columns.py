@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -32,8 +32,8 @@ from jupyter_llm.structured.asking import (
     check_ends,
     take_shape,
 )
-from jupyter_llm.structured.batch import answered, check_count, check_share
-from jupyter_llm.structured.cascade import Cell, calibrate_all, cascade
+from jupyter_llm.structured.batch import answered, check_count
+from jupyter_llm.structured.cells import Cell, calibrate_all
 from jupyter_llm.structured.tables import Rows, free_name, rows_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ class ColumnOptions(PromptOptions, total=False):
 
     on_error: OnError
     keep: bool
-    check: str | None
-    agreement: float
     calibrate: bool
     client: Any
     show_progress: ShowProgress | None
@@ -301,8 +299,6 @@ def _mapped(
     confidence: bool = False,
     limit: int | None = None,
     keep: bool = True,
-    check: str | None = None,
-    agreement: float = 0.95,
     calibrate: bool = False,
     client: Any = None,
     finish: Callable[[Rows, list[Cell]], Any] | None = None,
@@ -311,9 +307,9 @@ def _mapped(
 ) -> tuple[Any, str]:
     """Ask for what is not kept; return a value a row, or several, as the rows came.
 
-    `current` loads a model, and `tell` hears how far it is. What came of a check or a limit is said
-    beside the column. `finish` makes something else of the cells, and `place` tells which row it is
-    that failed.
+    `current` loads a model, and `tell` hears how far it is. With a limit, the text says how long
+    all rows would take. `finish` makes something else of the cells, and `place` names the row that
+    failed.
     """
     shape = take_shape(options)
     params = params or sampling_params(options)  # what is left
@@ -323,9 +319,8 @@ def _mapped(
         check_ends(params)
     elif confidence:
         raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
-    if (calibrate or check is not None) and not (shape and shape.choices):
-        raise OptionError("check= and calibrate=True are for choices=[…], bool and the like.")
-    check_share("agreement", agreement)
+    if calibrate and not (shape and shape.choices):
+        raise OptionError("calibrate=True is for choices=[…], bool and the like.")
     rows = rows_of(items)
     prompts: Any = rows.prompts(template)
     count = rows.count
@@ -334,7 +329,7 @@ def _mapped(
         count = None if count is None else min(count, limit)
     finish = finish or partial(_result, shape, confidence=confidence, errors=on_error == "null")
     cells: list[Cell | None] = []
-    said = []
+    said = ""
 
     def result() -> Any:
         rest = [Cell()] * ((count or 0) - len(cells))
@@ -354,8 +349,6 @@ def _mapped(
     if count == 0:
         return result(), ""
     get = placed(current, client)
-    if check is not None:
-        second, prompts = get(check, show=tell), list(prompts)  # if it fails, nothing is asked
     column = _Column(
         engine=get(model, show=tell),
         ask=ask,
@@ -366,17 +359,10 @@ def _mapped(
     )
     cells = column.cells
 
-    def ask_second(numbers: Sequence[int]) -> list[Cell | None]:
-        again = replace(column, engine=second, count=len(numbers))
-        return again.run([prompts[number] for number in numbers])
-
     try:
         column.run(prompts)
         if shape is not None and calibrate:
             calibrate_all(cells, shape)
-        if check is not None:
-            there = [row for row, prompt in enumerate(prompts) if prompt is not None]
-            said.append(f"{check} {cascade(cells, there, ask_second, agreement)}.")
     except PromptInterrupted as interrupted:
         interrupted.best = result()
         raise
@@ -384,7 +370,7 @@ def _mapped(
         text = f"{count_of(len(cells), 'row')} at {1 / row_s:.3g} rows/s"
         if rows.count is not None:
             text += f": about {duration(rows.count * row_s)} for all {rows.count:,}"
-        said.append(f"{text}.")
+        said = f"{text}."
     errors = {row: one.error for row, one in enumerate(cells) if one and one.error is not None}
     if errors and on_error == "raise":
         number, error = next(iter(errors.items()))
@@ -394,7 +380,7 @@ def _mapped(
             'on_error="null" puts nulls and the errors beside them.'
         )
         raise BatchError((), errors, best=result(), said=message)
-    return result(), "\n".join(said)
+    return result(), said
 
 
 def _result(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jupyter_llm.engine.base import BulkEngine
-    from jupyter_llm.structured.cascade import Cell
+    from jupyter_llm.structured.cells import Cell
 
     Ask = Callable[..., Any]  # `llm.map`, with the options of the call
 

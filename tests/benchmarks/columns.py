@@ -1,13 +1,12 @@
-"""Measure choices over a column of labelled texts: how many are right, how fast, how many checked.
+"""Measure choices over a column of labelled texts: how many are right, and how fast.
 
-Run as: python tests/benchmarks/columns.py [--model FILE] [--check FILE] [--rows 200] [--json FILE]
+Run as: python tests/benchmarks/columns.py [--model FILE] [--rows 200] [--json FILE]
 
 The texts are 4,200 tweets with the mean judgement of 20 people, from -4 to 4, inside the source
 package of vaderSentiment 3.3.2 (MIT; Hutto and Gilbert, ICWSM 2014), which pip fetches into build/.
 Below -0.5 a tweet is negative, above 0.5 positive. The same prompt is answered by choices, by
 choices that are calibrated, by choices after a few words of free text, and freely, where the first
-label in the text counts. With a second model both answer more rows by choices, and a hundred
-samples tell how often the cascade keeps its agreement. Prints Markdown and asserts nothing.
+label in the text counts. Prints Markdown and asserts nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ from benchmarks.side_by_side import default_model, describe, parser_for, show, w
 
 from jupyter_llm import llm
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.structured.cascade import Cell, cascade
 
 PACKAGE = "vaderSentiment==3.3.2"
 INNER, TWEETS = "hutto_ICWSM_2014.tar.gz", "hutto_ICWSM_2014/tweets_GroundTruth.txt"
@@ -45,7 +42,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "choices after reason=30": {"choices": LABELS, "reason": 30, "temperature": 0},
     "free text": {"temperature": 0, "max_tokens": 30},
 }
-AGREEMENT = 0.95
 
 
 def labelled(count: int) -> list[tuple[str, str]]:
@@ -92,63 +88,17 @@ def measured(model: Path, rows: list[tuple[str, str]]) -> list[tuple[str, float,
     return results
 
 
-def judged(model: Path, texts: list[str]) -> list[Cell]:
-    """The choices of a model, with its confidence."""
-    llm.use(model)
-    told = llm.map(texts, TEMPLATE, choices=LABELS, confidence=True, keep=False)
-    return [Cell(one["value"], one["confidence"]) for one in told]
-
-
-def resampled(firsts: list[Cell], seconds: list[Cell]) -> dict[str, Any]:
-    """How often a cascade keeps its agreement, whatever sample it draws, and how many it checks."""
-    kept, checked = [], []
-    for seed in range(100):
-        answers: list[Cell | None] = [*firsts]
-        asked: list[int] = []
-
-        def ask(rows: Sequence[int], asked: list[int] = asked) -> list[Cell]:
-            asked += rows
-            return [seconds[row] for row in rows]
-
-        cascade(answers, range(len(firsts)), ask, AGREEMENT, seed)
-        same = [a is not None and a.value == b.value for a, b in zip(answers, seconds, strict=True)]
-        kept.append(sum(same) >= AGREEMENT * len(same))
-        checked.append(len(asked))
-    alone = [one.value == two.value for one, two in zip(firsts, seconds, strict=True)]
-    return {
-        "rows": len(firsts),
-        "agreement of the first model alone": f"{sum(alone) / len(alone):.3f}",
-        f"agreement of {AGREEMENT} kept": f"{kept.count(True)} of 100",
-        "rows that the second model saw": (
-            f"{min(checked)} to {max(checked)}, {sum(checked) / 100:.0f} on average"
-        ),
-    }
-
-
 def main() -> None:
     parser = parser_for(__doc__)
-    parser.add_argument("--check", type=Path, help="a second model's GGUF file")
     parser.add_argument("--rows", type=int, default=200)
-    parser.add_argument("--cascade-rows", type=int, default=1000)
     arguments = parser.parse_args()
     model = arguments.model or default_model()
-    models = [model, *([arguments.check] if arguments.check else [])]
     rows = labelled(arguments.rows)
-    tables: list[str] = []
-    raw: dict[str, object] = {}
-    for each in models:
-        results = measured(each, rows)
-        raw[each.name] = results
-        lines = [(name, f"{right:.3f}", f"{speed:.1f}") for name, right, speed in results]
-        tables.append(markdown_table((each.name, "right", "rows/s"), lines))
-    if arguments.check:
-        texts = [text for text, _ in labelled(arguments.cascade_rows)]
-        figures = resampled(judged(model, texts), judged(arguments.check, texts))
-        tables.append(markdown_table(("cascade", ""), figures.items()))
-        raw["cascade"] = figures
+    results = measured(model, rows)
+    lines = [(name, f"{right:.3f}", f"{speed:.1f}") for name, right, speed in results]
     setting = describe(model, 1) | {"rows": str(len(rows)), "texts": PACKAGE}
-    show(setting, *tables)
-    write_json(arguments.json, setting, **raw)
+    show(setting, markdown_table((model.name, "right", "rows/s"), lines))
+    write_json(arguments.json, setting, **{model.name: results})
 
 
 if __name__ == "__main__":

@@ -457,12 +457,10 @@ class TestBeside:
         assert len(servers.engines[0].requests) == 1
 
     @pytest.mark.usefixtures("servers")
-    def test_options_of_loading_and_measuring_are_not_for_servers(self) -> None:
+    def test_options_of_loading_are_not_for_servers(self) -> None:
         llm.use(URL)
         with pytest.raises(OptionError, match=OF_THIS_MACHINE):
             llm.use(n_ctx=4096)
-        with pytest.raises(OptionError, match=OF_THIS_MACHINE):
-            llm.tune()
 
     def test_it_is_unloaded_by_any_of_its_names_and_makes_room_for_none(
         self, servers: ScriptedServers, tiny_gguf: Path, tmp_path: Path

@@ -17,7 +17,7 @@ from jupyter_llm.engine.local import engine as local
 from jupyter_llm.engine.local import memory, resident
 from jupyter_llm.engine.local.memory import num_to_go
 from jupyter_llm.engine.options import EngineOptions
-from jupyter_llm.errors import ModelLoadError, NotEnoughMemoryError
+from jupyter_llm.errors import ModelLoadError
 from jupyter_llm.frontends.prompt.model_list import listed_models
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import FreeMemory
@@ -278,12 +278,3 @@ def test_as_few_go_as_make_room(
     there = FreeMemory(ram_bytes=free_mb * MB)
     assert num_to_go(inspect(tiny_gguf), EngineOptions(), there, held) == count
     assert num_to_go(inspect(tiny_gguf), EngineOptions(), there, held, least=len(held)) == len(held)
-
-
-def test_what_does_not_fit_is_not_measured_and_moves_none(
-    chat: Path, other: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free(monkeypatch, 1000 - held())
-    with pytest.raises(NotEnoughMemoryError):
-        llm.tune(other)
-    assert loaded() == {"tiny"}

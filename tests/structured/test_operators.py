@@ -16,7 +16,7 @@ import pytest
 from support.scripted import ScriptedEngine
 
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.cascade import Cell
+from jupyter_llm.structured.cells import Cell
 from jupyter_llm.structured.operators import (
     alike,
     best_first,

@@ -238,7 +238,7 @@ def _commands() -> dict[str, Command]:
     def leave(_call: Call) -> None:
         raise EOFError
 
-    names = ("status", "models", "use", "alias", "unload", "tune", "doctor", "pull", "reset")
+    names = ("status", "models", "use", "alias", "unload", "doctor", "pull", "reset")
     commands = named(
         help_command(lambda: commands),
         *(COMMANDS[name] for name in names),

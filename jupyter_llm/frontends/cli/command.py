@@ -22,7 +22,7 @@ OK, WRONG, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 _ADVICE = (
     (re.compile("%llm /use --allow"), "jupyter llm allow"),
     (re.compile(r"%llm /use\b"), "jupyter llm run --model"),
-    (re.compile(r"%llm /(models|alias|pull|tune|doctor|help)\b"), r"jupyter llm \1"),
+    (re.compile(r"%llm /(models|alias|pull|doctor|help)\b"), r"jupyter llm \1"),
     (re.compile("%pip "), "pip "),
 )
 

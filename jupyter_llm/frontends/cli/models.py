@@ -148,23 +148,3 @@ def _remove(options: argparse.Namespace) -> int:
     found.carry_out()
     value = {"deleted": found.paths, "freed_bytes": found.size_bytes}
     return tell(options, value, f"Deleted, {listed}")
-
-
-@command(
-    model_argument(
-        "model", nargs="?", help="a model's name or path; without it the one that is used"
-    )
-)
-def _tune(options: argparse.Namespace) -> int:
-    """Measure again what makes a model faster on this machine.
-
-    Whether flash attention does was measured at its first load. The model is loaded with the answer
-    from then on, in notebooks too.
-    """
-    from jupyter_llm.api import llm
-
-    status = llm.tune(options.model)
-    times = status.info.attention if status.info is not None else None
-    seconds = times and {"flash": times.flash._asdict(), "plain": times.plain._asdict()}
-    has_flash = status.info and status.info.flash_attention
-    return tell(options, {"flash_attention": has_flash, "seconds": seconds}, status.tuned)

@@ -402,12 +402,6 @@ COMMANDS = named(
     ),
     Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),
     Command(
-        "tune",
-        "[MODEL]",
-        "measure again what makes a model faster here, as its first load did by itself",
-        lambda call: call.llm.tune(_name(call) or None, show_progress=call.show_progress).tuned,
-    ),
-    Command(
         "complete",
         "TEXT",
         "go on with a text as it is, without chat and notebook; base models do nothing else",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from jupyter_llm.common import database
 from jupyter_llm.engine import attention
 from jupyter_llm.engine.attention import AttentionTimes, ReadingTimes, judged
 from jupyter_llm.engine.local import attention_trial, resident
-from jupyter_llm.frontends.cli import main
 
 pytestmark = pytest.mark.usefixtures("fresh_llm")
 
@@ -106,40 +104,19 @@ def test_what_the_user_says_comes_first_and_is_not_measured(
     llm.use(tiny_gguf, n_threads=1)
     llm.use(tiny_gguf, n_threads=1, flash_attention=True)
     assert state() == "on"
-    assert "Flash attention is on. That is your own option" in llm.tune().tuned
     assert machine.num_trials == 1
 
 
-def test_tune_measures_again_and_says_what_it_found(
-    machine: Machine, tiny_gguf: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    llm.use(tiny_gguf, n_threads=1)
-    machine.rounds = [FASTER] * 3
-    told = llm.tune().tuned
-    assert state() in told
-    assert machine.num_trials == 2
-    assert state().startswith("on: ")
-    machine.rounds = [SLOWER] * 3
-    assert main(["tune", str(tiny_gguf)]) == 0
-    assert "Flash attention is off: a short prompt takes 0.38 s" in capsys.readouterr().out
-    assert main(["tune", "--json", str(tiny_gguf)]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["flash_attention"] is False
-    assert found["seconds"]["plain"] == {"follow_up_s": 0.18, "prompt_s": pytest.approx(9.1)}
-
-
 def test_a_machine_that_is_too_busy_to_tell_is_asked_again_at_the_next_load(
-    machine: Machine, tiny_gguf: Path, capsys: pytest.CaptureFixture[str]
+    machine: Machine, tiny_gguf: Path
 ) -> None:
     machine.rounds = [SLOWER, FASTER, SLOWER]
     llm.use(tiny_gguf, n_threads=1)
     assert state() == "on"
-    assert main(["tune", str(tiny_gguf)]) == 0
-    assert "Ask again when nothing else computes" in capsys.readouterr().out
     machine.rounds = [SLOWER] * 3
     llm.unload()
     llm.use(tiny_gguf, n_threads=1)
-    assert (state()[:3], machine.num_trials) == ("off", 3)
+    assert (state()[:3], machine.num_trials) == ("off", 2)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`llm.map` with choices that are calibrated, or checked by a second model; what is built on it."""
+"""`llm.map` with choices that are calibrated, and what is built on it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pytest
 from support.row_engine import RowEngine
 
 from jupyter_llm import llm
-from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.completion import BatchError, Choice, Completion, Score, Usage
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.request import Request
-from jupyter_llm.errors import ModelNotFoundError, OptionError
+from jupyter_llm.errors import OptionError
 
 
 class Chooser(RowEngine):
@@ -45,68 +44,14 @@ def small_chance(number: int) -> float:
     return sure if is_even == (number >= 100) else 1 - sure
 
 
-def large_chance(number: int) -> float:
-    return 0.99 if number % 2 == 0 else 0.01
-
-
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Chooser:
     small = Chooser(tmp_path / "small.gguf", small_chance)
-    large = Chooser(tmp_path / "large.gguf", large_chance)
-
-    def get(model: str | None = None, **_options: object) -> Chooser:
-        if model == "missing":
-            raise ModelNotFoundError(model)
-        return small if model is None else large
-
-    monkeypatch.setattr(llm.current, "get", get)
-    small.large = large  # type: ignore[attr-defined]
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: small)
     return small
 
 
 CHOICES = ["even", "odd"]
-RIGHT = [CHOICES[number % 2] for number in range(400)]
-
-
-def test_a_second_model_answers_what_the_first_is_not_sure_of(small: Chooser) -> None:
-    told: list[Step] = []
-    column = pd.Series(range(400), index=range(1000, 1400))
-    answers = llm.map(column, "{{item}}", choices=CHOICES, check="large", show_progress=told.append)
-    assert answers.tolist() == RIGHT
-    assert answers.index.equals(column.index)
-    asked = [int(one.rsplit(maxsplit=1)[-1]) for one in small.large.answered]  # type: ignore[attr-defined]
-    assert len(asked) == len(set(asked)) < 300
-    assert set(range(100)) <= set(asked)
-    assert told[-1].text == (
-        f"large answered {len(asked)} of 400 rows: a sample of 160, and those with a confidence "
-        "below 0.90."
-    )
-
-
-def test_a_check_goes_with_confidence_missing_rows_and_generators(small: Chooser) -> None:
-    rows = (None if number % 50 == 0 else number for number in range(400))
-    answers = llm.map(rows, "{{item}}", choices=CHOICES, check="large", confidence=True)
-    assert [one["value"] for one in answers] == [
-        None if number % 50 == 0 else RIGHT[number] for number in range(400)
-    ]
-    told = {round(one["confidence"], 2) for one in answers if one["value"]}
-    assert told == {0.9, 0.99}
-
-
-def test_nothing_is_asked_where_the_second_model_is_missing(small: Chooser) -> None:
-    with pytest.raises(ModelNotFoundError):
-        llm.map(range(400), "{{item}}", choices=CHOICES, check="missing")
-    assert small.answered == []
-
-
-def test_rows_that_neither_model_can_answer_are_errors_of_their_own(small: Chooser) -> None:
-    rows = [*map(str, range(400)), "x" * 5000 + " 1", *map(str, range(400, 420)), "y" * 5000 + " 1"]
-    with pytest.raises(BatchError) as raised:
-        llm.map(rows, "{{item}}", choices=CHOICES, check="large")
-    assert list(raised.value.errors) == [400, 421]
-    assert isinstance(raised.value.best, list)
-    assert raised.value.best[:400] == RIGHT
-    assert raised.value.best[400] is None
 
 
 def test_calibrated_choices_are_those_that_are_likelier_than_in_other_rows(small: Chooser) -> None:
@@ -118,20 +63,16 @@ def test_calibrated_choices_are_those_that_are_likelier_than_in_other_rows(small
     assert all(0.5 < one["confidence"] < 0.95 for one in told)
 
 
-def test_only_choices_are_calibrated_or_checked(small: Chooser) -> None:
-    for options in ({"check": "large"}, {"calibrate": True}):
-        with pytest.raises(OptionError, match="are for choices"):
-            llm.map(["a"], "{{item}}", schema=int, **options)
-    for agreement in (95, -0.5, "much"):
-        with pytest.raises(OptionError, match="agreement must be a number from 0 to 1"):
-            llm.map(["a"], "{{item}}", choices=CHOICES, agreement=agreement)  # type: ignore[arg-type]
+def test_only_choices_are_calibrated(small: Chooser) -> None:
+    with pytest.raises(OptionError, match="is for choices"):
+        llm.map(["a"], "{{item}}", schema=int, calibrate=True)
 
 
 def test_filter_top_k_join_and_reduce_are_asked_as_map_is(small: Chooser) -> None:
     column = pd.Series(range(400), index=range(1000, 1400))
-    kept = llm.filter(column, "is even", check="large")
-    assert kept.tolist() == list(range(0, 400, 2))
-    assert kept.index.tolist() == list(range(1000, 1400, 2))
+    kept = llm.filter(column, "is even")
+    assert kept.tolist() == [*range(1, 100, 2), *range(100, 400, 2)]  # as the model says
+    assert kept.index.tolist() == [1000 + number for number in kept]
     chances = llm.filter(column, "is even", probabilities=True, keep=False)
     assert chances.round(9).isin([0.1, 0.4, 0.6, 0.9]).all()
     small.chance = lambda number: 1 / (1 + math.exp((number - 100) / 50))  # of A against number
