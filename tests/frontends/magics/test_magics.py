@@ -143,6 +143,17 @@ def test_code_that_stands_in_a_cell_is_not_shown_twice(
     assert all("print(1)" in code for code in landed)
 
 
+def test_what_a_tried_draft_raises_is_no_markdown(
+    shell: InteractiveShell, scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "set_next_input", lambda _code, **_options: None)
+    said = "![a](http://e.vil/x.png) $\\style{a}{b}$"
+    scripted.replies.extend([f"raise ValueError({said!r})"] * 12)
+    (shown,) = run(shell, "%llm -f code Raise it", cell_id="a").displays
+    assert f"raises ValueError: {said}" in shown["text/plain"]
+    assert "raises ValueError: ! [a](http://e.vil/x.png) $\\ style" in shown["text/markdown"]
+
+
 def test_turns_are_remembered_a_rerun_replaces_its_own_and_new_forgets_them(
     shell: InteractiveShell, scripted: ScriptedEngine
 ) -> None:
