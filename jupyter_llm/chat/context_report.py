@@ -188,7 +188,7 @@ def _rows(
         if num_hidden:  # seldom, and there may be hundreds of cells
             # Of a cell of an earlier kernel only the marks are left.
             secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
-        name = f"In [{number}] {_code(source)}"
+        name = f"In [{number}]" + f" {_code(source)}" * (not notebook.is_hidden(cell))
         state = _ALONE if mode == "none" else _IF_ASKED if cell in waiting else _NO_ROOM
         if notebook.is_hidden(cell):
             state = "hidden"

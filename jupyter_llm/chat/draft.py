@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent
+from jupyter_llm.notebook.cells.rendering import conceals, render_cell
 from jupyter_llm.notebook.values.redaction import without_known
+from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Mapping, Sequence
@@ -45,9 +47,13 @@ class Part:
     def sent(self) -> str:
         """The text as the model reads it; an attachment is told by its name.
 
-        What another part of the prompt has shown to be a secret is hidden in this one, too.
+        What is hidden by now is left out, also of what an earlier prompt has told.
         """
-        text = without_known(self.text)
+        text, room = without_known(self.text), len(self.text)
+        if self.cell is not None and conceals(self.cell):
+            text = f"{render_cell(self.cell, source_chars=room, output_chars=room)}\n"
+        elif self.variable is not None and is_concealed(self.variable, None):
+            text = f"{self.variable}: {HIDDEN}\n\n"
         if self.attachment is None:
             return text
         return "{}:\n{}\n\n".format(self.attachment, text.strip("\n"))

@@ -179,6 +179,11 @@ def shown_turns(
     A cell that two turns have told, since they were written at the same time, is shown once.
     """
     shown: set[CellEvent] = set()
+    now = {cell.number: cell for cell in notebook.cells}
+
+    def as_of_now(turn: Turn) -> Turn:
+        told = (replace(p, cell=now.get(p.cell.number, p.cell)) if p.cell else p for p in turn.told)
+        return replace(turn, told=tuple(told))
 
     def is_shown(part: Part) -> bool:
         if part.cell is None:
@@ -188,6 +193,7 @@ def shown_turns(
         shown.add(part.cell)
         return True
 
+    turns = tuple(map(as_of_now, turns))
     left_out = [turn for turn in turns if turn.number in gone]
     told = [part for turn in left_out for part in turn.told if part.cell in notebook.pinned]
     front = tuple(filter(is_shown, told))

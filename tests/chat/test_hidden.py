@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +11,11 @@ from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.errors import MagicUsageError, OptionError
+from jupyter_llm.frontends.comm.suggestions import description, suggestions
+from jupyter_llm.frontends.mcp import tools
 from jupyter_llm.notebook.values import known, secrets
+from jupyter_llm.tasks.completing.prompt import told_names
 
 HIDDEN_CELL = """
 def share(total):
@@ -128,3 +132,141 @@ def test_what_was_hidden_stays_so_under_any_name_it_had_when_names_stand_for_oth
     run(shell, "%llm /show same")
     ask(shell, "-c none @again")
     assert "[47, 11]" in told.format(told.requests[-1].prompt)
+
+
+BOUND = {
+    "a number": "pay = 4711",
+    "a word": "pay = 'hush'",
+    "a list": "pay = ['hush', 4711]",
+    "an int of many digits as a text": "pay = 'hush-4711'",
+    "one of several names": "rate, pay = 1, {'hush': 4711}",
+    "a target of a loop": "for pay in [1, 4711]: pass",
+    "a function": "def pay(hush=4711):\n    'It is 4711.'",
+    "a class": "class pay:\n    'It is 4711.'\n    def hush(self): return 4711",
+    "a switch": "pay = dict(hush=4711)\nrows = pay",
+    "what code runs": "exec('pay = [4711]')",
+    "what a cell had bound when it failed": "pay = [4711]\n1 / 0\nlater = 2",
+    "an output": "pay = [4711]\npay",
+    "a table": "import pandas as pd\npay = pd.DataFrame({'hush': [4711]})",
+}
+ABOUT_PAY = (
+    *("-c all What of pay?", "-c all It is @pay.", "/fix"),
+    *("--vars pay Hello", "--no-try /fix", "/explain 2", "/explain pay", "/explain error"),
+    *("-f code --no-try -c all Plot `pay`", "/doc pay", "-c all @_1", "--vars _1 Hello"),
+)
+
+
+def told_of(shell: InteractiveShell, told: ScriptedEngine, name: str = "pay") -> str:
+    """All that anybody is told of a notebook: prompts, agents, ghost text, completions."""
+    start = len(told.requests)
+    ask(shell, *(one.replace("pay", name) for one in ABOUT_PAY))
+    texts = [told.format(request.prompt) for request in told.requests[start:]]
+    texts += [run(shell, f"%llm {line}").text for line in ("/context", "--dry-run -c all Hello")]
+    task, snapshot = llm.task(), llm.timeline.snapshot()
+    texts += [tools.list_cells(task), tools.list_variables(task)]
+    with contextlib.suppress(OptionError):
+        texts.append(tools.read_variables(task, [name]))
+    with contextlib.suppress(MagicUsageError):
+        texts.append(tools.last_failure(task))
+    texts += [tools.search_notebook(task, one) for one in ("4711", "hush")]
+    texts.append(told_names([name], shell.user_ns))
+    texts += [item.detail for item in suggestions("", "@", 1, snapshot.visible).items]
+    texts.append(description("variable", name, snapshot))
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("source", BOUND.values(), ids=BOUND)
+def test_what_only_a_hidden_cell_has_bound_is_told_nowhere(
+    shell: InteractiveShell, told: ScriptedEngine, source: str
+) -> None:
+    failure = ZeroDivisionError if "1 / 0" in source else None
+    run(shell, source, cell_id="a", store_history=True, raises=failure)
+    run(shell, "same = pay; print(same)\npay", cell_id="b", store_history=True)
+    run(shell, "same", cell_id="c", store_history=True)
+    run(shell, "def use(pay):\n    return len([pay]) / 0\nuse(pay)", raises=ZeroDivisionError)
+    before = told_of(shell, told)
+    assert "4711" in before or "hush" in before
+    run(shell, "%llm /hide 1")
+    found = told_of(shell, told) + told_of(shell, told, "same")
+    ask(shell, "It is {{pay}}, {{same}} and {{Out.get(1, 0)}}.")
+    found += told.format(told.requests[-1].prompt)
+    assert "4711" not in found.replace("'4711'", "")
+    assert "hush" not in found.replace("'hush'", "")
+
+
+@pytest.mark.parametrize(
+    "source", ["if False: pay = 1", "pay.missing\npay = 1", "other = pay", "del other, pay.missing"]
+)
+def test_what_a_hidden_cell_has_bound_stays_hidden_if_no_other_cell_has_bound_it(
+    shell: InteractiveShell, told: ScriptedEngine, source: str
+) -> None:
+    run(shell, "pay = other = [4711]", cell_id="a", store_history=True)
+    run(shell, "%llm /hide 1")
+    error = AttributeError if "missing" in source else None
+    run(shell, source, cell_id="b", store_history=True, raises=error)
+    assert "4711" not in told_of(shell, told)
+
+
+def test_another_cell_that_binds_the_name_makes_it_visible_but_not_what_it_stood_for(
+    shell: InteractiveShell, told: ScriptedEngine
+) -> None:
+    for cell_id, source in enumerate(["pay = [4711]", "same = pay", "pay", "pay = [33]", "pay"]):
+        run(shell, source, cell_id=f"c{cell_id}", store_history=True)
+    run(shell, "%llm /hide 1")
+    found = told_of(shell, told) + told_of(shell, told, "same")
+    assert "4711" not in found
+    assert "pay: list, 1 item of int" in found
+    assert "Out [5]:\n[33]" in found
+    assert "Out [3]:\n(not told: it may show `pay`, which is hidden)" in found
+    run(shell, "pay = [4711]", cell_id="c0", store_history=True)
+    assert "33" not in tools.read_variables(llm.task(), ["pay"])
+    run(shell, "%llm /unhide 1")
+    assert "4711" in tools.read_variables(llm.task(), ["same", "pay"])
+    assert "Out [3]:\n[4711]" in tools.read_cell(llm.task(), 3)
+    run(shell, "%llm /hide 1")
+    run(shell, "%llm /show same")
+    assert "4711" in tools.read_variables(llm.task(), ["same", "pay"])
+
+
+def test_a_hidden_cell_hides_what_it_binds_while_it_runs_and_no_module_it_imports(
+    shell: InteractiveShell, told: ScriptedEngine
+) -> None:
+    llm.timeline.see_tags({"a": True})
+    source = """from jupyter_llm import llm
+from jupyter_llm.frontends.mcp import tools
+import math, collections as coll
+from math import sqrt
+pay = same = [4711]
+meanwhile = tools.read_variables(llm.task(), ['pay', 'same'])"""
+    run(shell, source, cell_id="a", store_history=True)
+    assert "4711" not in shell.user_ns["meanwhile"]
+    assert "4711" not in told_of(shell, told)
+    run(shell, "print(math.pi, coll.Counter(), sqrt(4))", cell_id="b", store_history=True)
+    assert "2.0" in tools.read_cell(llm.task(), 2)
+    run(shell, "%reload_ext jupyter_llm")
+    assert "4711" not in tools.read_variables(llm.task(), ["pay"])
+    llm.timeline.see_tags({"a": False})
+    assert "4711" in tools.read_variables(llm.task(), ["pay"])
+
+
+def test_what_earlier_prompts_told_is_left_out_of_later_ones_once_it_is_hidden(
+    shell: InteractiveShell, told: ScriptedEngine
+) -> None:
+    run(shell, "staff = [4711]; staff", cell_id="a", store_history=True)
+    run(shell, "staff", cell_id="b", store_history=True)
+    ask(shell, "-c all --chat x What of @staff?")
+    run(shell, "%llm /hide staff")
+    ask(shell, "-c all --chat x And now?")
+    first, second = (told.format(request.prompt) for request in told.requests[-2:])
+    assert first.count("4711") > second.count("4711") == 1  # what was typed
+    assert "What of staff?" in second
+
+
+def test_context_tells_nothing_of_a_hidden_cell_but_its_number(
+    shell: InteractiveShell, told: ScriptedEngine
+) -> None:
+    run(shell, "pay = [4711]", cell_id="a", store_history=True)
+    run(shell, "%llm /hide 1")
+    assert "| In [1] | out | hidden |" in run(shell, "%llm /context").text
+    assert "4711" not in run(shell, "%llm /context").text
+    assert told.requests == []

@@ -301,11 +301,11 @@ def _hide(call: Call) -> str:
 def _show(call: Call) -> str:
     """Tell secrets that were named, or say what is hidden; or show the last draft of code."""
     from jupyter_llm.notebook.cells.rendering import secrets_in
-    from jupyter_llm.notebook.values.summaries import tells_data
+    from jupyter_llm.notebook.values.summaries import is_hidden
 
     cells = call.llm.timeline.snapshot().visible
     variables = own_variables(current_shell()).items()
-    own = (name for name, v in variables if secrets.is_secret(name) and tells_data(v))
+    own = (name for name, value in variables if is_hidden(name, value))
     hidden = list(dict.fromkeys([*own, *(name for cell in cells for name in secrets_in(cell))]))
     names = call.argument.replace(",", " ").split()
     if names == ["draft"] and "draft" not in hidden:

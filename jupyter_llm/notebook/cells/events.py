@@ -25,7 +25,8 @@ class CellEvent:
 
     `number` is its place on the timeline, from 1 on. A cell that ran again is another event with
     the same `cell_id`, unless nothing of it was new: then the counts of those runs are in `again`.
-    `source` is as typed, magics included.
+    `source` is as typed, magics included. What it `conceals` are names in it of variables that a
+    hidden cell had bound.
     """
 
     number: int
@@ -35,6 +36,7 @@ class CellEvent:
     outputs: tuple[Output, ...] = ()
     tags: frozenset[str] = field(default=frozenset(), compare=False)
     again: tuple[int, ...] = field(default=(), compare=False, repr=False)
+    conceals: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def counts(self) -> tuple[int | None, ...]:

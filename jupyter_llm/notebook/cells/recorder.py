@@ -14,16 +14,20 @@ from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY, CellOutputs, bundle_text, error_text
 from jupyter_llm.notebook.cells.rendering import SETUP_MAGICS
-from jupyter_llm.notebook.cells.shell import parent_header
-from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL
+from jupyter_llm.notebook.cells.shell import own_variables, parent_header
+from jupyter_llm.notebook.cells.timeline import HIDING_TAGS, NUMBERED_CELL
+from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.values.learning import learn
+from jupyter_llm.notebook.values.peek import ABSENT, class_attribute
+from jupyter_llm.notebook.values.secrets import conceal_new
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Mapping
 
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.timeline import Timeline
 
 _Method = Callable[..., Any]
+_CACHED = range(-5, 257)  # numbers that Python has once each, whoever binds them
 _SETUP = frozenset(f"%{name}" for name in SETUP_MAGICS)
 
 logger = logging.getLogger(__name__)
@@ -57,6 +62,7 @@ class _Run:
 
     info: ExecutionInfo
     thread: int
+    before: dict[str, int]  # the ids of the variables
     outputs: CellOutputs = field(default_factory=CellOutputs)
     inner: list[ExecutionInfo] = field(default_factory=list)
 
@@ -86,6 +92,7 @@ class Recorder:
         """Begin to record, with the cell that runs now if one does."""
         self._shell.events.register("pre_run_cell", self._begin)
         self._shell.events.register("post_run_cell", self._end)
+        self._timeline.bind(None, {})
         running = self._shell.displayhook.exec_result
         if running is not None:
             self._open(running.info)
@@ -136,12 +143,15 @@ class Recorder:
             self._append(run, result)
         except Exception:  # an error of ours is no error of the cell
             logger.debug("A cell could not be recorded", exc_info=True)
+        conceal_new()
 
     def _append(self, run: _Run, result: ExecutionResult | None) -> None:
         info = run.info
         source = info.raw_cell or ""
         is_prompt = source.lstrip().startswith("%%llm") or _is_made_of(source, {"%llm"})
+        bound, cell_id = self._bound(run.before, source), getattr(info, "cell_id", None)
         if not info.store_history or is_prompt:
+            self._timeline.bind(cell_id, bound)
             return
         error = result.error_before_exec or result.error_in_exec if result is not None else None
         if error is None and _is_made_of(source, _SETUP):
@@ -155,10 +165,28 @@ class Recorder:
         self._timeline.append(
             source,
             execution_count=result.execution_count if result is not None else None,
-            cell_id=getattr(info, "cell_id", None),
+            cell_id=cell_id,
             outputs=outputs,
             tags=self._tags(info),
+            bound=bound,
         )
+
+    def _bound(self, before: Mapping[str, int], source: str) -> dict[str, str | None]:
+        """The names that a cell has bound, as `Timeline` takes them.
+
+        An imported module, function or class is what it was elsewhere: no cell has made it.
+        """
+        imports = {one.name for one in bindings(source) if one.verb == "imports"}
+        now, older = own_variables(self._shell), {at: name for name, at in before.items()}
+        bound: dict[str, str | None] = dict.fromkeys(before.keys() - now)
+        for name, value in now.items():
+            if before.get(name) != id(value):
+                is_small = type(value) is int and value in _CACHED
+                bound[name] = "" if is_small else older.get(id(value), "")
+                is_code = class_attribute(type(value), "__call__") is not ABSENT
+                if type(value) is ModuleType or (is_code and name in imports):
+                    bound[name] = None
+        return bound
 
     def _cell_name(self, info: ExecutionInfo, result: ExecutionResult, filename: str) -> str | None:
         """The cell of a file name, by the number it was told with: that of its first run."""
@@ -181,8 +209,12 @@ class Recorder:
         return frozenset(one for one in tags if isinstance(one, str)) if tags is not None else None
 
     def _open(self, info: ExecutionInfo) -> None:
-        self._run = _Run(info, threading.get_ident())
-        self._timeline.running = getattr(info, "cell_id", None) or ""
+        before = {name: id(value) for name, value in own_variables(self._shell).items()}
+        self._run = _Run(info, threading.get_ident(), before)
+        self._timeline.running = cell_id = getattr(info, "cell_id", None) or ""
+        is_tagged = (self._tags(info) or frozenset()).intersection(HIDING_TAGS)
+        is_hidden = bool(is_tagged) or self._timeline.snapshot().is_hidden(cell_id)
+        conceal_new(*([before] if is_hidden else []))
         publisher, hook = self._shell.display_pub, self._shell.displayhook
         self._tap(sys.stdout, "write", lambda write: self._stream(write, "stdout"))
         self._tap(sys.stderr, "write", lambda write: self._stream(write, "stderr"))

@@ -14,7 +14,7 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.cells.events import Output
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub
-from jupyter_llm.notebook.values.secrets import concealed_in
+from jupyter_llm.notebook.values.secrets import concealed_in, is_shown
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -80,9 +80,14 @@ def secrets_in(cell: CellEvent) -> tuple[str, ...]:
     return (*source.names, *redact_text(_outputs(cell)).names)
 
 
+def conceals(cell: CellEvent) -> list[str]:
+    """The names of hidden variables that a cell may have shown."""
+    return [*concealed_in(cell.source), *(one for one in cell.conceals if not is_shown(one))]
+
+
 def _shown(cell: CellEvent) -> tuple[Output, ...]:
     """What a cell showed, but what its code names may be hidden; errors are told in any case."""
-    names = concealed_in(cell.source)
+    names = conceals(cell)
     told = tuple(one for one in cell.outputs if not names or one.kind == "error")
     if len(told) == len(cell.outputs):
         return told

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.shell import user_namespace
+from jupyter_llm.notebook.values.secrets import conceal_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -29,6 +31,7 @@ _SAME = {"llm-off": "llm-hide"}
 HIDING_TAGS = ("llm-hide", *_SAME)
 """Tags of a cell that is told to nobody."""
 
+_NOTHING: Mapping[str, str | None] = {}
 _Key = str | int  # a cell's id, or the number of its one run where a cell has none
 
 
@@ -121,6 +124,10 @@ class Timeline:
 
     The latest run of a pinned cell stays in the prompts; of a hidden one no run is in any. The cell
     tags `llm-pin` and `llm-hide` do the same: what was done last counts, setting one or a method.
+
+    What a hidden cell has bound is hidden as by `/hide NAME`, until another cell binds the name.
+    `bound` are the names that a run has bound: each with an older name of the same object, "" for
+    a new object, or None where no cell has made what it stands for.
     """
 
     def __init__(self) -> None:
@@ -129,6 +136,8 @@ class Timeline:
         self._tags: dict[tuple[_Key, Tag], bool] = {}
         self._marks: dict[tuple[_Key, Tag], bool] = {}  # the same, but for what methods say
         self._first_runs: dict[_Key, int] = {}  # the ticks of the cells' first runs
+        self._makers: dict[str, _Key] = {}  # of the variables there are
+        self._met: dict[int, set[tuple[str, _Key]]] = {}  # variables in a run, with their makers
         self._ticks = count(1)
         self.running: str | None = None
         self._watchers = Watchers()
@@ -163,6 +172,7 @@ class Timeline:
         cell_id: str | None = None,
         outputs: Iterable[Output] = (),
         tags: Iterable[str] | None = None,
+        bound: Mapping[str, str | None] = _NOTHING,
     ) -> CellEvent:
         """Add a run of a cell and return it; of one that changed nothing, the run before.
 
@@ -189,8 +199,22 @@ class Timeline:
                 self._cells.append(cell)
             self._latest[_key(cell)] = cell
             self._first_runs.setdefault(_key(cell), self.tick())
+            met = self._makers.keys() & re.findall(r"\w+", source)
+            self._met.setdefault(cell.number, set()).update((n, self._makers[n]) for n in met)
+        self.bind(_key(cell), bound)
         self._watchers.tell()
         return cell
+
+    def bind(self, key: _Key | None, bound: Mapping[str, str | None]) -> None:
+        """Note what a cell has bound."""
+        with self._lock:
+            before = dict(self._makers)
+            for name, older in bound.items():
+                maker = before.get(older) if older else key
+                self._makers.pop(name, None)
+                if older is not None and maker is not None:
+                    self._makers[name] = maker
+            self._hide_bound()
 
     def pin(self, *cells: int | str) -> list[CellEvent]:
         """Keep cells in the prompts, by execution counts or cell ids; return their latest runs."""
@@ -212,7 +236,9 @@ class Timeline:
         """Hide cells as their tags say now in a page, by their ids; they need not have run."""
         with self._lock:
             news = [self._tag(one, "llm-hide", is_set=on) for one, on in are_hidden.items()]
-        if any(news):  # and not whenever somebody types
+            if any(news):  # and not whenever somebody types
+                self._hide_bound()
+        if any(news):
             self._watchers.tell()
 
     def snapshot(self) -> Snapshot:
@@ -220,7 +246,7 @@ class Timeline:
         with self._lock:
             hidden = frozenset(self._tagged("llm-hide"))
             away = {str(n) for cell in self._cells if _key(cell) in hidden for n in cell.counts}
-            cells = tuple(_without(cell, away) if away else cell for cell in self._cells)
+            cells = tuple(self._told(cell, away, hidden) if away else cell for cell in self._cells)
             latest = (self._latest[key].number for key in self._tagged("llm-pin"))
             pinned = frozenset(cells[number - 1] for number in latest)
             return Snapshot(cells, pinned, hidden, dict(self._first_runs))
@@ -231,8 +257,18 @@ class Timeline:
             found = [self._latest[_key(find_cell(cell, self._cells))] for cell in cells]
             for cell in found:
                 self._tags[_key(cell), tag] = is_set
+            self._hide_bound()
         self._watchers.tell()
         return found
+
+    def _hide_bound(self) -> None:
+        hidden = self._tagged("llm-hide")
+        names = [name for name, maker in self._makers.items() if maker in hidden]
+        conceal_bound(names, user_namespace())
+
+    def _told(self, cell: CellEvent, counts: Container[str], hidden: Container[_Key]) -> CellEvent:
+        names = {name for name, maker in self._met.get(cell.number, ()) if maker in hidden}
+        return replace(_without(cell, counts), conceals=tuple(sorted(names)))
 
     def _tag(self, key: _Key, tag: Tag, *, is_set: bool) -> bool:
         """Do what a tag says if it says it since now, and tell whether it does."""

@@ -8,15 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.shell import own_variables
 from jupyter_llm.notebook.values.peek import is_one_of
 from jupyter_llm.notebook.values.redaction import redact_text
-from jupyter_llm.notebook.values.secrets import NO_OBJECTS, is_secret, looks_secret
-from jupyter_llm.notebook.values.summaries import tells_data
+from jupyter_llm.notebook.values.secrets import NO_OBJECTS, looks_secret
+from jupyter_llm.notebook.values.summaries import is_hidden
 
 _GIVEN = re.compile(r"(_i[i\d]*)|_+\d*")  # by IPython, to what was typed or shown
 
@@ -55,11 +54,8 @@ class Hidden:
             return {}
         hook._ = hook.__ = hook.___ = None
         _clean_environment()
-        own, hidden = own_variables(shell), {}
-        for name, one in own.items():
-            is_away = type(one) is FunctionType and one.__code__.co_filename in away
-            if is_away or (is_secret(name, one) and tells_data(one)):
-                hidden[name] = one
+        own = own_variables(shell)
+        hidden = {name: one for name, one in own.items() if is_hidden(name, one)}
         ids = {id(one) for one in hidden.values() if not _is_shared(one)}
         hidden |= {name: one for name, one in own.items() if id(one) in ids}
         return {name: names.pop(name) for name in hidden}

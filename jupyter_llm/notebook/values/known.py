@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from jupyter_llm.notebook.values.secrets import is_shown, is_told, plain_text
+from jupyter_llm.notebook.values.secrets import bound_texts, is_shown, is_told, plain_text
 
 MOST: Final = 500  # the oldest go first
 _MAX_NAMES: Final = 8  # of one secret
@@ -71,7 +71,8 @@ def places(text: str, shown: Iterable[tuple[str, str]]) -> Iterator[tuple[int, i
     One that was shown under any of its names is told. One that might be a word is only taken for
     itself where it is all of a line, or in quotes.
     """
-    for secret, names in ({one: (name,) for name, one in shown} | _names).items():
+    bound = (pair for pair in bound_texts() if len(pair[1]) <= _MAX_LENGTH and is_odd(pair[1]))
+    for secret, names in ({one: (name,) for name, one in (*bound, *shown)} | _names).items():
         if secret not in text or any(map(is_shown, names)):
             continue
         name = names[-1]

@@ -14,7 +14,7 @@ from jupyter_llm.notebook.values.containers import fields_of
 from jupyter_llm.notebook.values.definitions import definition_kind
 from jupyter_llm.notebook.values.peek import key_name, own_package
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text
-from jupyter_llm.notebook.values.secrets import conceal_others, is_secret
+from jupyter_llm.notebook.values.secrets import conceal_others, is_secret_name
 from jupyter_llm.notebook.values.tables import secrets_in_table
 
 _MAX_INSIDE: Final = 300  # known ones with those in containers, so that a table leaves room
@@ -45,10 +45,10 @@ def learn(source: str, namespace: Mapping[Any, Any], shown: Iterable[str] = ()) 
         below: list[tuple[str, Any]] = []
         for name, value in level[:left]:
             if type(value) in (str, bytes, int):
-                if is_secret(name):
+                if is_secret_name(name):
                     known.note(name, value, most)
             elif len(below) < left:
-                above = name if is_secret(name) else ""
+                above = name if is_secret_name(name) else ""
                 below += [(above or key_name(key), one) for key, one in _inside(value)]
         left = max(0, left - len(level))
         level, most = below, _MAX_INSIDE

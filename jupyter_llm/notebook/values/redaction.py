@@ -27,6 +27,7 @@ from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     concealed_in,
     is_about,
+    is_concealed,
     is_drawn,
     is_mark,
     is_placeholder,
@@ -97,7 +98,8 @@ def redact_value(expression: str, value: object, text: str) -> str:
     if value is None or isinstance(value, bool | float) or _ABOUT.fullmatch(expression):
         return text
     names = [name for name in re.findall(r"\w+", expression) if looks_secret(name)]
-    return HIDDEN if names or concealed_in(expression) else redact_mixed(text).text
+    is_hidden = names or concealed_in(expression) or is_concealed("", value)
+    return HIDDEN if is_hidden else redact_mixed(text).text
 
 
 # Where Python begins, whatever seems to be open before: more is read as code rather than less.

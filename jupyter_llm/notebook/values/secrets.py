@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -155,6 +156,9 @@ _MAX_BITS: Final = 10_000
 _shown: set[str] = set()  # names whose secrets are to be told
 # Names of what is hidden, as it was called at any time since, with the variables there are now.
 _concealed: dict[str, Mapping[str, object]] = {}
+_bound: dict[str, Mapping[str, object]] = {}  # the same, of what only hidden cells have bound
+_hiding = ChainMap(_concealed, _bound)
+_running: list[Mapping[str, int]] = []  # the ids of variables before the hidden cell that runs
 NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal ones may be one object
 
 
@@ -168,23 +172,30 @@ def is_secret(name: str, value: object = None) -> bool:
     return looks_secret(name) or is_concealed(name, value)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a name looks like a secret's, or `/hide NAME` hides it."""
+    return looks_secret(name) or name in _concealed
+
+
 def is_concealed(name: str, value: object) -> bool:
     """Whether somebody hides a variable of that name, or the object it stands for."""
-    return name in _concealed or bool(_concealed_as(value))
+    befores = () if value is None or not name else _running
+    is_new = any(before.get(name) != id(value) for before in befores)
+    return is_new or name in _hiding or bool(_concealed_as(value))
 
 
-def _concealed_as(value: object) -> list[str]:
+def _concealed_as(value: object, hiding: Mapping[str, Mapping[str, object]] = _hiding) -> list[str]:
     """The hidden names that stand for an object now."""
     # By identity, since a class may have its own `__eq__`.
     if any(kind is type(value) for kind in NO_OBJECTS):
         return []
-    return [one for one, names in list(_concealed.items()) if names.get(one) is value]
+    return [one for one, names in list(hiding.items()) if names.get(one) is value]
 
 
 def concealed_in(source: str) -> list[str]:
     """The words of a piece of code that name something that is hidden."""
-    names = next(iter(_concealed.values()), {})
-    words = dict.fromkeys(_IDENTIFIER.findall(source)) if _concealed else ()
+    names = next(iter(_hiding.values()), {})
+    words = dict.fromkeys(_IDENTIFIER.findall(source)) if _hiding else ()
     return [word for word in words if is_concealed(word, names.get(word))]
 
 
@@ -245,10 +256,11 @@ def plain_text(value: object) -> str:
 
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
-    _shown.add(name.lower())
-    value = _concealed.get(name, {}).get(name)
+    value = _hiding.get(name, {}).get(name)
     for one in (name, *_concealed_as(value)):
+        _shown.add(one.lower())
         _concealed.pop(one, None)
+        _bound.pop(one, None)
 
 
 def conceal(name: str, namespace: Mapping[str, object]) -> None:
@@ -257,16 +269,35 @@ def conceal(name: str, namespace: Mapping[str, object]) -> None:
     _concealed[name] = namespace
 
 
+def conceal_bound(names: Iterable[str], namespace: Mapping[str, object]) -> None:
+    """Hide what hidden cells have bound: these variables, and no others any more."""
+    _bound.clear()
+    _bound.update({name: namespace for name in names if not is_shown(name)})
+
+
+def conceal_new(*before: Mapping[str, int]) -> None:
+    """Hide whatever is bound from here on, given the ids of all variables; without, no more."""
+    _running[:] = before
+
+
+def bound_texts() -> list[tuple[str, str]]:
+    """Variables that hidden cells have bound to a text, and those texts."""
+    values = ((name, names.get(name)) for name, names in list(_bound.items()))
+    return [(name, value) for name, value in values if type(value) is str]
+
+
 def conceal_others(names: Iterable[tuple[str, object]]) -> None:
     """From here on, hide by name what else stands now for an object that is hidden."""
     for namespace in list(_concealed.values())[:1]:
-        _concealed.update({name: namespace for name, value in names if is_concealed(name, value)})
+        found = (name for name, value in names if _concealed_as(value, _concealed))
+        _concealed.update(dict.fromkeys(found, namespace))
 
 
 def forget() -> None:
     """Tell and hide what is told and hidden by itself."""
     _shown.clear()
-    _concealed.clear()
+    for kept in (_concealed, _bound, _running):
+        kept.clear()
 
 
 def said() -> frozenset[str]:

@@ -25,7 +25,7 @@ from jupyter_llm.notebook.values.peek import (
     text_of,
 )
 from jupyter_llm.notebook.values.redaction import scrub
-from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed, is_secret
+from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed, looks_secret
 
 MAX_CHARS: Final = 600
 DEADLINE_S: Final = 0.2
@@ -79,8 +79,7 @@ def summarize(
     start = f"{cut(name, 80)}: "
     try:
         reading = Reading(max(0, max_chars - len(start)), Deadline(deadline_s), kind_of)
-        is_meant = is_concealed(name, value) and reading.holds_data(value)
-        if is_meant or reading.hides(name, value):
+        if is_concealed(name, value) or reading.hides(name, value):
             text = f"{HIDDEN} ({type_name(value)})"
         else:
             text = scrub(_told(value, reading))
@@ -121,7 +120,7 @@ def headline(name: str, value: object, *, max_chars: int) -> str:
     with suppress(Exception):  # a broken value is a value, too
         kind = kind_of(value)
         is_told = not (is_asking_nobody() and _own_words(value))
-        if is_told and kind is not None and not (kind.holds_data and is_secret(name, value)):
+        if is_told and kind is not None and not is_hidden(name, value):
             told = one_line(kind.head(value, Reading(max_chars, Deadline(0), kind_of)))
     return cut(told, max_chars)
 
@@ -140,6 +139,11 @@ def kind_of(value: object) -> Kind | None:
             return kind
     others = (containers.record_kind, containers.builtin_kind, containers.object_kind)
     return next(filter(None, (kind_of_one(value) for kind_of_one in others)), None)
+
+
+def is_hidden(name: str, value: object) -> bool:
+    """Whether a variable is hidden by its name, its object or its cell."""
+    return is_concealed(name, value) or (looks_secret(name) and tells_data(value))
 
 
 def tells_data(value: object) -> bool:
