@@ -127,7 +127,7 @@ class TestContextCommand:
         table = rows(text)
         assert [row[:3] for row in table] == [
             ["system text", "in", "always"],
-            ["In [1] `secret = '< hidden: looks like a secret>'`", "out", "hidden"],
+            ["In [1]", "out", "hidden"],
             ["In [2] `x = ''a'\\|b'`", "in", "told in turn 1"],
             ["turn 1: `hello`", "in", ""],
             ["In [4] `y = 2`", "in", "pinned, with the next prompt"],
