@@ -179,8 +179,8 @@ def is_secret_name(name: str) -> bool:
 
 def is_concealed(name: str, value: object) -> bool:
     """Whether somebody hides a variable of that name, or the object it stands for."""
-    befores = () if value is None or not name else _running
-    is_new = any(before.get(name) != id(value) for before in befores)
+    running = () if value is None or not name else _running
+    is_new = any(before.get(name) != id(value) for before in running)
     return is_new or name in _hiding or bool(_concealed_as(value))
 
 
