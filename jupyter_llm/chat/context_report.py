@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.budget import ContextMode, budget, tells_if_asked, tells_what_code_needs
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.bundle import Rich
@@ -222,7 +223,7 @@ def _rows(
                 yield of_part(part, where, gone, sent)
         usage = turn.completion.usage
         num_answer = usage.completion_tokens - usage.reasoning_tokens
-        name, is_in = f"turn {number}: {_code(turn.prompt)}", sent is not None
+        name, is_in = f"turn {number}: {_code(asked_in(turn.prompt))}", sent is not None
         yield ContextRow("turn", name, turn.prompt, is_in, "" if is_in else gone, num_answer)
     told = cells_told(turns)
     for cell in notebook.cells:

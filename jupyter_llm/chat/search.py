@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.common.sought import piece_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def search(chats: Iterable[SavedChat], text: str) -> list[Found]:
     found = []
     for chat in chats:
         for place, turn in chat.kept:
-            if piece := piece_of(f"{turn.prompt}\n{turn.completion.text}", text):
+            if piece := piece_of(f"{asked_in(turn.prompt)}\n{turn.completion.text}", text):
                 when, name = turn.finished_at, chat.name
                 found.append(Found(chat=name, number=turn.number, place=place, when=when, **piece))
     return sorted(found, key=lambda one: one.when, reverse=True)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.draft import Part, Turn
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.database import Schema, check, erasable
@@ -118,7 +119,7 @@ class SavedChat:
     @property
     def title(self) -> str:
         """What was asked first, as one line."""
-        return one_line(self.kept[0][1].prompt)[:_TITLE] if self.kept else ""
+        return one_line(asked_in(self.kept[0][1].prompt))[:_TITLE] if self.kept else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.draft import Turn
 from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.common.controls import one_line
@@ -57,7 +58,7 @@ def turn_markdown(
     end = ENDS.get(answer.finish_reason)
     thought = f"({answer.thought})" if answer.reasoning else ""
     text = "\n\n".join(filter(None, (thought, answer.markdown, end)))
-    asked = f"**{number}. {person}:**\n\n{_quoted(prompt)}"
+    asked = f"**{number}. {person}:**\n\n{_quoted(asked_in(prompt))}"
     return f"{asked}\n\n**{model}**{details}:\n\n{text}"
 
 

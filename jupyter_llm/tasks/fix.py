@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.controls import plain
-from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
-from jupyter_llm.notebook.cells.rendering import cell_name, shown_name
+from jupyter_llm.notebook.cells.rendering import cell_name, shown_name, source_block
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.code.fresh import keys_in, only_new, without_statements
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
@@ -263,4 +262,4 @@ def fix_prompt(
 def _cell_text(cause: Cause) -> str:
     name = cell_name(cause.cell)
     why = f" ({cause.reason})" if cause.reason else ""
-    return f"{name[0].upper()}{name[1:]}{why}:\n{code_block(cause.cell.source)}"
+    return f"{name[0].upper()}{name[1:]}{why}:\n{source_block(cause.cell.source)}"

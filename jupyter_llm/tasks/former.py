@@ -21,13 +21,15 @@ _WISH = "{wish}\n\nAnswer with all of it again, changed like this."
 class Former:
     """The last of `count` proposals for the same, by its `source`, in a `language`.
 
-    What is proposed next heeds the `wish`; without one it is another draft of the same prompt.
+    What is proposed next heeds the `wish`; without one it is another draft of the same prompt. With
+    `has_heeded` it is another draft of what heeds the wish.
     """
 
     source: str = ""
     wish: str = ""
     count: int = 1
     language: str = "python"
+    has_heeded: bool = False
 
     def followed(self, request: Request) -> Request:
         """A request for what is to follow, made of the one that was answered with this."""
@@ -37,7 +39,8 @@ class Former:
         answer, wish = code_block(self.source, self.language), self.wish.strip()
         said = Message("assistant", redact_mixed(answer).text)
         asked = Message("user", redact_mixed(_WISH.format(wish=wish)).text)
-        return replace(request, prompt=(*request.prompt, said, asked))
+        followed = replace(request, prompt=(*request.prompt, said, asked))
+        return varied(followed, _SEEDS * self.count) if self.has_heeded else followed
 
     def allows(self, source: str) -> bool:
         """Whether something that no model wrote may follow; it heeds no wish."""

@@ -16,7 +16,12 @@ from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.events import CellEvent
-from jupyter_llm.notebook.cells.rendering import cell_name, cell_text, render_cell
+from jupyter_llm.notebook.cells.rendering import (
+    cell_name,
+    cell_text,
+    render_cell,
+    source_block,
+)
 from jupyter_llm.notebook.cells.timeline import NUMBERED_CELL, find_cell
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, bindings, first_line_of, segment
 from jupyter_llm.notebook.code.marks import unmark
@@ -157,7 +162,8 @@ def _last_error(task: Task) -> Subject:
         raise MagicUsageError("No cell has failed.", "Give a cell's number or a name instead.")
     causes = causing_cells(failure, task.cells)[:2]
     cells = [
-        f"{cell_name(c.cell)} ({c.reason}):\n{code_block(c.cell.source)}" for c in reversed(causes)
+        f"{cell_name(c.cell)} ({c.reason}):\n{source_block(c.cell.source)}"
+        for c in reversed(causes)
     ]
     return Subject(
         kind="error",
@@ -252,7 +258,7 @@ def _of_value(name: str, value: object, task: Task) -> Subject:
     text = f"The variable `{name}`:\n{summarize(name, value)}"
     if maker is not None:
         made = f"It was made or changed last in {cell_name(maker)}:"
-        text = f"{text}\n\n{made}\n\n{code_block(maker.source)}"
+        text = f"{text}\n\n{made}\n\n{source_block(maker.source)}"
     return Subject(kind="value", title=f"`{name}`", name=name, cell=maker, text=text)
 
 

@@ -132,13 +132,40 @@ test("what comes next is asked for with what was proposed before", async () => {
   const formers = kernel.asked.map((one) => one.type === "act" && one.former);
   assert.deepEqual(formers, [
     null,
-    { source: "x = 2", wish: "", count: 1, language: "python" },
-    { source: "x = 3", wish: "as a list", count: 2, language: "python" },
+    { source: "x = 2", wish: "", count: 1, language: "python", has_heeded: false },
+    { source: "x = 3", wish: "as a list", count: 2, language: "python", has_heeded: false },
   ]);
   const [first, , last] = kernel.asked;
   assert.equal(last?.type === "act" && last.instruction, "shorter");
   assert.equal(last?.type === "act" && last.cell.source, "x = 0");
   assert.equal(first?.type === "act" && first.cell.source, "x = 1");
+});
+
+test("another proposal heeds the wish that was said last", async () => {
+  task.begin();
+  await propose();
+  task.again("x = 1", "as a list");
+  await propose({ source: "x = [2]" });
+  task.again("x = 1");
+  const last = kernel.asked.at(-1);
+  const former = { source: "x = 2", wish: "as a list", count: 2, language: "python" };
+  assert.deepEqual(last?.type === "act" && last.former, { ...former, has_heeded: true });
+});
+
+test("the words of an explanation stay when it is stopped", async () => {
+  const explained = new Task(kernel, "explain", TARGET, () => {});
+  explained.begin();
+  const progress = { text: "Writing", share: null };
+  const news = {
+    type: /** @type {const} */ ("progress"),
+    id: "page-1",
+    number: null,
+    is_new: true,
+  };
+  await kernel.say({ ...news, progress, text: "It adds" });
+  assert.ok(explained.stop());
+  assert.deepEqual(explained.state, { kind: "answer", answer: "It adds" });
+  assert.ok(!explained.stop());
 });
 
 test("what was proposed is there again when nothing comes of another", async () => {

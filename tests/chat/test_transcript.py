@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.markdown_readers import commonmark, problems_in_commonmark, problems_in_jupyterlab
 from support.saved_turns import chat_of, turn
 
+from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.chat.transcript import chat_markdown, to_markdown
 
@@ -30,6 +31,10 @@ def test_a_transcript_says_who_said_what_when() -> None:
 
 def test_a_transcript_says_who_asked_where_several_people_may() -> None:
     assert "**1. Ada:**" in to_markdown({"default": chat_of(turn(by="Ada"))})
+
+
+def test_a_request_for_code_is_written_as_it_was_typed() -> None:
+    assert "Answer with Python" not in to_markdown({"a": chat_of(turn(code_prompt("Add.")))})
 
 
 def test_a_chat_that_lost_turns_counts_on_and_says_so() -> None:

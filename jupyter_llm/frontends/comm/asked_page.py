@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
+import time
 from typing import TYPE_CHECKING
 
 from jupyter_llm.frontends.comm import messages
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.line import Line
     from jupyter_llm.notebook.code.landing import Landing, NewCell
 
-_ANSWER_S = 8.0  # of a page that is there, on busy cores too
+_ANSWER_S = 8.0  # of a page that is there, on busy cores too: for all of what it is asked
+_SILENCE_S = 3.0  # after which a page counts as gone
 
 
 class AskedPage(Part):
@@ -52,21 +53,31 @@ class AskedPage(Part):
         with self._changed:
             patience_s, self._patience_s = self._patience_s, 0.0
             self._changed.wait_for(lambda: self._clients, patience_s)
-            known = [one for one in self._clients if one == client] + [*self._clients][-1:]
-            for one in dict.fromkeys(known):
-                self._there.clear()
-                self._put(messages.Anybody())
-                if not self._changed.wait_for(partial(self._there.__contains__, one), _ANSWER_S):
-                    if one != client:  # which was there when it ran the cell
-                        del self._clients[one]
-                    continue
-                self._num_asked += 1
-                self._answer = None
-                asked = str(self._num_asked)
-                self._put(messages.PutCells(asked, one, cell_id, before, wanted))
-                if self._changed.wait_for(lambda: self._answer is not None, _ANSWER_S):
-                    return self._answer
+            end_s = time.monotonic() + _ANSWER_S
+            if (page := self._find(client)) is None:
+                return None
+            self._num_asked += 1
+            self._answer = None
+            self._put(messages.PutCells(str(self._num_asked), page, cell_id, before, wanted))
+            left_s = end_s - time.monotonic()
+            self._changed.wait_for(lambda: self._answer is not None, left_s)
+            return self._answer
+
+    def _find(self, client: str | None) -> str | None:
+        """Ask who is there; return the client, or else the latest of the others that answer.
+
+        Those that stay silent are asked no more, but for the client, which ran the cell.
+        """
+        if not self._clients:
             return None
+        wanted = client if client in self._clients else [*self._clients][-1]
+        self._there.clear()
+        self._put(messages.Anybody())
+        if self._changed.wait_for(lambda: wanted in self._there, _SILENCE_S):
+            return wanted
+        for silent in self._clients.keys() - self._there - {client}:
+            del self._clients[silent]
+        return next((one for one in reversed(self._clients) if one in self._there), None)
 
     def _hear(self, message: messages.Hello | messages.Landed) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
-from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.asked import Asked, asked_in
 from jupyter_llm.chat.files import attached
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.tokens import ShownTokens
@@ -73,7 +73,7 @@ class ChatLine(Line):
     def _regenerate(self, message: messages.Regenerate) -> None:
         turn = self._chat.turn(message.number)
         work = partial(self._answer_again, message, turn)
-        self.side.begin(Job(message.id, turn.prompt, work, self.side))
+        self.side.begin(Job(message.id, asked_in(turn.prompt), work, self.side))
 
     def _answer(self, message: messages.Send, job: Job) -> None:
         """Carry out a command, or send a prompt and wait until it is answered."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import convert
 from msgspec.structs import replace
 
+from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.context_report import context_report
 from jupyter_llm.engine.completion import JSON_BLOCK
 from jupyter_llm.engine.constraint import Grammar
@@ -88,7 +89,7 @@ def turn_data(exchange: Exchange, model: str | None, old: TurnData | None = None
         "number": exchange.number,
         "parent": exchange.parent,
         "siblings": list(exchange.siblings),
-        "prompt": exchange.prompt,
+        "prompt": asked_in(exchange.prompt),
         "by": exchange.by,
         "attachments": [part.attachment for part in told if part.attachment is not None],
         "num_cells": sum(part.cell is not None for part in told),

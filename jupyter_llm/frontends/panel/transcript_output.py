@@ -9,6 +9,7 @@ import contextvars
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.transcript import other_branches, turn_markdown
 from jupyter_llm.common.bundle import Bundle, bundle
 from jupyter_llm.common.html_text import filled
@@ -89,7 +90,7 @@ class TranscriptOutput:
 
 
 def _quoted(turn: Turn) -> str:
-    return "\n".join(f"> {line}" for line in turn.prompt.splitlines())
+    return "\n".join(f"> {line}" for line in asked_in(turn.prompt).splitlines())
 
 
 def _num_with_room(turns: Sequence[Turn]) -> int:

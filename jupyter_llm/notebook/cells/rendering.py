@@ -42,11 +42,16 @@ def shown_name(cell: CellEvent) -> str:
     return cell_name(replace(cell, execution_count=cell.counts[-1]))
 
 
+def source_block(source: str) -> str:
+    """The source of a cell as prompts include it: as Markdown, without the mark for people."""
+    return code_block(unmark(source))
+
+
 def cell_text(cell: CellEvent) -> str:
     """The source of a cell and what it showed, as Markdown."""
     texts = (scrub(output.text) for output in _shown(cell))
     shown = "".join(f"\n\nIt showed:\n{text}" for text in texts if text)
-    return f"{code_block(redact_source(cell.source).text)}{shown}"
+    return f"{source_block(redact_source(cell.source).text)}{shown}"
 
 
 def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str:

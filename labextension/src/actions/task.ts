@@ -41,6 +41,8 @@ export class Task {
   #state: TaskState = { kind: "asking" };
   #request: string | null = null;
   #count = 0;
+  /** What was wished last, and what it was to change. */
+  #wished: Pick<Former, "source" | "wish"> | null = null;
   /** It stays until there is another one. */
   #proposal: Proposed | null = null;
   /** As what the cell may stand so that the proposal fits: as it was, and with a part of it. */
@@ -73,13 +75,17 @@ export class Task {
     this.#ask(null);
   }
 
-  /** Have it done once more for the cell as it stands: as a person wishes, or just otherwise. */
+  /** Have it done once more for the cell as it stands: as a person wishes or wished, or otherwise. */
   again(source: string, wish = ""): void {
     const { cell, selection } = this.#target;
     const isSame = source === cell.source;
     this.#target = { cell: { ...cell, source }, selection: isSame ? selection : null };
     const language = cell.kind === "code" ? "python" : cell.kind;
-    this.#ask({ source: this.#proposal?.source ?? "", wish, count: this.#count, language });
+    const source_before = this.#proposal?.source ?? "";
+    const has_heeded = !wish && this.#wished !== null;
+    if (wish) this.#wished = { source: source_before, wish };
+    const about = this.#wished ?? { source: source_before, wish };
+    this.#ask({ ...about, count: this.#count, language, has_heeded });
   }
 
   /** Propose less of it. */
@@ -99,11 +105,18 @@ export class Task {
     return this.#bases.has(source) ? "fits" : "edited";
   }
 
-  /** Stop what is being written: what was proposed before is there again. False if nothing was. */
+  /**
+   * Stop what is being written: what was proposed before is there again, and the words of an answer
+   * stay. False if there is neither.
+   */
   stop(): boolean {
-    if (this.#state.kind !== "working" || !this.#proposal) return false;
+    if (this.#state.kind !== "working") return false;
+    const { text } = this.#state;
+    const isAnswer = this.action === "explain" || this.action === "review";
+    if (!this.#proposal && !(isAnswer && text)) return false;
     this.#cancel();
-    this.#propose(this.#proposal);
+    if (this.#proposal) this.#propose(this.#proposal);
+    else this.#become({ kind: "answer", answer: text });
     return true;
   }
 

@@ -159,7 +159,13 @@ export interface Checked {
 export type Transcript = { data: Record<string, string>; metadata: Metadata };
 
 /** The last of `count` proposals: the next one heeds the wish, or else is another draft. */
-export type Former = { source: string; wish: string; count: number; language: string };
+export type Former = {
+  source: string;
+  wish: string;
+  count: number;
+  language: string;
+  has_heeded: boolean;
+};
 
 /** Code on its way into a cell; `body` is without the line that says whose it is. */
 export type LandingCell = { source: string; body: string; metadata: Metadata };

@@ -44,7 +44,7 @@ interface FileLike {
 
 export function isPythonFile(widget: Widget): widget is Widget & FileLike {
   const { context, content } = widget as Widget & Partial<FileLike>;
-  return !!content?.editor && !!context?.localPath.endsWith(".py");
+  return !!content?.editor && !!(context?.localPath as string | undefined)?.endsWith(".py");
 }
 
 export function notebookDesk(panel: NotebookPanel): Desk {

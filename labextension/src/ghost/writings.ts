@@ -73,11 +73,6 @@ export class Writings {
   }
 
   #sessionFor(widget: Widget, own: KernelSession): KernelSession {
-    // Jupyter lets one connection to a kernel have comms: a console beside a notebook has none.
-    if (own?.kernel?.handleComms === false)
-      return this.#sessionOf(
-        ({ sessionContext: { session } }) => session?.kernel?.id === own.kernel?.id,
-      );
     if (own || !isPythonFile(widget)) return own;
     const folder = PathExt.dirname(widget.context.localPath);
     return this.#sessionOf((panel) => PathExt.dirname(panel.context.localPath) === folder);

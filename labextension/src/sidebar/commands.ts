@@ -62,12 +62,13 @@ async function remove(chats: NotebookChats): Promise<void> {
 
 /** Save the chat that is shown beside its notebook; no file is overwritten. */
 async function save(chats: NotebookChats, contents: Contents.IManager): Promise<string> {
-  const { path } = chats.panel.context;
+  const { path, localPath } = chats.panel.context;
   const content = await chats.export();
-  const folder = PathExt.dirname(path);
-  const listed: Contents.IModel = await contents.get(folder);
+  const folder = PathExt.dirname(localPath);
+  const drive = path.slice(0, path.length - localPath.length); // with its colon
+  const listed: Contents.IModel = await contents.get(drive + folder);
   const files = (listed.content as { name: string }[]).map(({ name }) => name);
-  const target = PathExt.join(folder, exportName(path, chats.current, files));
+  const target = drive + PathExt.join(folder, exportName(localPath, chats.current, files));
   await contents.save(target, { type: "file", format: "text", content });
   return target;
 }

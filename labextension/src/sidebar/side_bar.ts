@@ -8,7 +8,7 @@ import type { Message } from "@lumino/messaging";
 import { Menu, Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
 import type { Attachment } from "../connection/messages.js";
-import { standing } from "../connection/standing.js";
+import { loadFailure, standing } from "../connection/standing.js";
 import { make } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { ChatList } from "./chat_list.js";
@@ -21,8 +21,6 @@ export const IDS = {
   export: "jupyter-llm:export-chat",
   delete: "jupyter-llm:delete-chat",
 } as const;
-
-const LOAD = "jupyter-llm:load";
 
 /** Nothing is asked of a kernel and nothing fetched before it is seen. */
 export class SideBar extends Widget {
@@ -124,8 +122,8 @@ export class SideBar extends Widget {
     const chats = this.#panel && this.#of(this.#panel);
     const { connection = null } = chats ?? {};
     const isOpen = connection?.state === "open";
-    const load = { label: trans.__("Load it"), run: () => this.#load() };
-    this.say(standing(connection), connection?.state === "absent" ? load : undefined);
+    const isAbsent = connection?.state === "absent";
+    this.say(standing(connection), isAbsent ? this.#loadAction : undefined);
     this.#head.hidden = !isOpen;
     for (const other of this.#chats.values()) other.element.hidden = other !== chats;
     if (!isOpen) void chats?.showSaved();
@@ -170,11 +168,19 @@ export class SideBar extends Widget {
     this.say(trans.__("The chat cannot be shown: %1", error.message));
   };
 
+  get #loadAction() {
+    return { label: trans.__("Load it"), run: () => this.#load() };
+  }
+
   #load(): void {
     this.#wantsFocus = true;
     this.#button.disabled = true;
     this.#text.textContent = trans.__("Loading…");
-    this.#app.commands.execute(LOAD).then(() => this.#show(), this.#fail);
+    const loaded = this.#panel && this.#connections.of(this.#panel).load();
+    loaded?.then(
+      () => this.#show(),
+      (error: Error) => this.say(loadFailure(error.message), this.#loadAction),
+    );
   }
 
   /** Whoever goes on elsewhere until there is a field stays there. */

@@ -68,6 +68,7 @@ def make_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     monkeypatch.setattr(cell_page, "STATIC", tmp_path)
     monkeypatch.setattr(cell_page, "_GREETING_S", 0.01)
     monkeypatch.setattr(asked_page, "_ANSWER_S", 20)
+    monkeypatch.setattr(asked_page, "_SILENCE_S", 20)
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     pages: list[FakePage] = []
 
@@ -119,11 +120,23 @@ def test_a_page_that_has_gone_is_asked_once_and_sent_nothing(
 ) -> None:
     front = make_page(greets="p1")
     front.clients.clear()
-    monkeypatch.setattr(asked_page, "_ANSWER_S", 0.01)
+    monkeypatch.setattr(asked_page, "_SILENCE_S", 0.01)
     assert front.page.land("asks", CELLS) is None
     assert front.page.land("asks", CELLS) is None
     assert front.num_asked == 1
     assert front.heard == []  # nothing lies there that would land once the page goes on
+
+
+def test_however_many_pages_are_silent_they_are_waited_for_once(
+    make_page: Callable[..., FakePage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = {"header": {"session": "p1"}}
+    monkeypatch.setattr(cell_page, "current_shell", lambda: SimpleNamespace(parent_header=parent))
+    front = make_page(lambda _: LANDED, greets="p1 p2 p3")
+    front.clients.clear()
+    monkeypatch.setattr(asked_page, "_SILENCE_S", 0.01)
+    assert front.page.land("asks", CELLS) is None
+    assert (front.num_asked, front.heard) == (1, [])
 
 
 def test_without_its_script_there_is_no_page(

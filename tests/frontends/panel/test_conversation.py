@@ -53,6 +53,15 @@ def test_at_most_thirty_messages_a_second_go_out(
     assert front.texts == [turn.completion.text for turn in llm.chat("default").turns]
 
 
+def test_a_request_for_code_is_shown_as_it_was_typed(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    scripted.replies.append("```python\nx = 1\n```")
+    run(shell, "%%llm -f code -c none\nMake x.")
+    front.wait_until(lambda front: len(front.path) == 1 and front.is_idle)
+    assert [turn["prompt"] for turn in front.shown] == ["Make x."]
+
+
 def test_turns_from_cells_and_from_python_appear_live(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
