@@ -161,7 +161,7 @@ def stand_in(name: str, pull: str = "`%llm /pull`") -> str:
     """That another is worth using, if it is our extra's and none has answered on this machine."""
     own = {one for found in embedded() for one in found.names}
     is_one = name in own and own.issuperset(_ANSWERED.all())
-    return f"a stand-in: {pull} gets a model worth using" if is_one else ""
+    return f"written by the small built-in model; {pull} lists better ones" if is_one else ""
 
 
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:

@@ -45,7 +45,10 @@ _NAMED = ("$defs", "definitions")
 _SEVERAL = ("prefixItems", "anyOf", "oneOf", "allOf")
 _MIXED = {"anyOf", "oneOf", "allOf", "$ref", "if"}  # beside which fields are not all there are
 _PLAIN = (str, int, float, type(None))  # what may be one of some values
-_NO_KEYS = ("int", "float", "decimal", "bool")  # of a dict, which has texts
+_NO_KEYS = ("float", "decimal", "bool")  # of a dict, which has texts
+_WHOLE_KEY = "^-?(0|[1-9][0-9]{0,17})$"
+_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+_FORMATS |= {"uri"}  # a grammar knows these; only the validator looks at others
 _MAX_REFS = 100
 _SEARCH_S = 5.0  # for the field that makes a schema fail: each part is compiled for that
 # Numbers end, which models do not see to: whole ones below this, others after these places.
@@ -58,9 +61,7 @@ _OPEN = "it says nothing of what may be written"
 _INSTEAD = {
     "uniqueItems": "list[…]",
     "propertyNames": "a TypedDict or a class with these fields, or dict[str, …]",
-    "Unknown format": "str",
     "regex": "a pattern without look-around",
-    "oneOf": "anyOf, or a field that tells them apart",
     _NO_SCHEMA: "str, list[str] or a class with fields",
     _OPEN: "`name, age int`, a class with fields, or a JSON Schema with a type",
     "arbitrary_types_allowed": "a type, as list[str], or choices=[…]",
@@ -90,6 +91,8 @@ class _Written(GenerateJsonSchema):
             made["labels"] = [*map(label_of, values)]
         elif kind == "dict" and schema.get("keys_schema", {}).get("type") in _NO_KEYS:
             made["propertyNames"] = {}
+        elif kind == "dict" and schema.get("keys_schema", {}).get("type") == "int":
+            made["patternProperties"] = {_WHOLE_KEY: made.pop("additionalProperties", True)}
         return made
 
     def enum_schema(self, schema: Any) -> JsonSchemaValue:
@@ -166,6 +169,7 @@ def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
         raise refusal(getattr(error, "json_path", "").lstrip("$"), why) from error
     if not set(kind.VALIDATORS) & set(root):
         raise refusal("", _OPEN)
+    whole = _merged(root, root)
     validator = kind(root, registry=Registry())  # which fetches nothing
 
     def read(text: str) -> Any:
@@ -174,7 +178,23 @@ def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
             raise ValueError(f"{error.json_path.lstrip('$.')}: {error.message}".lstrip(": "))
         return value
 
-    return root, read
+    return whole, read
+
+
+def _merged(schema: Any, root: Schema) -> Any:
+    """A schema in which objects of `allOf` are one, since each by itself would be closed."""
+    if isinstance(schema, list):
+        return [_merged(part, root) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _merged(value, root) for key, value in schema.items()}
+    parts = [made, *(resolved(part, root) for part in made.get("allOf", ()))]
+    if len(parts) == 1 or not all({"properties", "required"} & {*part} for part in parts[1:]):
+        return made
+    fields = {name: one for part in parts for name, one in part.get("properties", {}).items()}
+    needed = dict.fromkeys(name for part in parts for name in part.get("required", ()))
+    del made["allOf"]
+    return {**made, "type": "object", "properties": fields, "required": [*needed]}
 
 
 def check(root: Schema) -> None:
@@ -207,7 +227,13 @@ def closed(schema: Any) -> Any:
         return [closed(part) for part in schema]
     if not isinstance(schema, dict) or ("properties" in schema and _MIXED & set(schema)):
         return schema
+    # A value of `oneOf` is one of `anyOf`; that it is of no other the validator sees.
     made = {key: closed(value) for key, value in schema.items()}
+    if isinstance(made.get("oneOf"), list) and "anyOf" not in made:
+        made["anyOf"] = made.pop("oneOf")
+        made.pop("discriminator", None)  # with which a part may not hold itself
+    if isinstance(form := made.get("format"), str) and form not in _FORMATS:
+        del made["format"]
     is_object = made.get("type") == "object" and {"properties", "patternProperties"} & set(made)
     if is_object and made.get("additionalProperties", True) is True:
         made["additionalProperties"] = False

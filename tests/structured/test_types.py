@@ -87,6 +87,19 @@ class Tree(BaseModel):
     items: list[Tree]
 
 
+class Leaf(BaseModel):
+    kind: Literal["leaf"]
+
+
+class Branch(BaseModel):
+    kind: Literal["branch"]
+    parts: list[Annotated[Leaf | Branch, Field(discriminator="kind")]]
+
+
+INT = {"type": "integer"}
+BRANCH = '{"kind": "branch", "parts": [{"kind": "leaf"}, {"kind": "branch", "parts": []}]}'
+
+
 class Even(BaseModel):
     number: Annotated[int, AfterValidator(lambda number: number // 2 * 2)]
 
@@ -177,6 +190,26 @@ WORKS: list[tuple[Any, str, Any]] = [
         "[null, null]",
         [None, None],
     ),
+    (dict[int, bool], '{"1": true, "-20": false}', {1: True, -20: False}),
+    (pathlib.PurePosixPath, '"a/b"', pathlib.PurePosixPath("a/b")),
+    (bytes, '"ab"', b"ab"),
+    (SecretStr, '"ab"', SecretStr("ab")),
+    (ipaddress.IPv4Network, '"10.0.0.0/8"', ipaddress.IPv4Network("10.0.0.0/8")),
+    (re.Pattern, '"a+"', re.compile("a+")),
+    (Branch, BRANCH, Branch.model_validate_json(BRANCH)),
+    (
+        {"properties": {"a": {"oneOf": [{"type": "integer"}, {"type": "number"}]}}},
+        '{"a": 1.5}',
+        {"a": 1.5},
+    ),
+    (
+        {
+            "allOf": [{"$ref": "#/$defs/A"}, {"properties": {"b": INT}}, {"required": ["b"]}],
+            "$defs": {"A": {"type": "object", "properties": {"a": INT}, "required": ["a"]}},
+        },
+        '{"a": 1, "b": 2}',
+        {"a": 1, "b": 2},
+    ),
     (Annotated[str, Quote], "any words", "any words"),
     (Anything, '{"a": {"b": 1}, "parts": [[]], "o": null}', Anything({"b": 1}, [[]], None)),
     (dict | list, '{"a": [1]}', {"a": [1]}),
@@ -258,12 +291,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Bags, r"The field Bag\.tags cannot "),
     (dict[Literal["a", "b"], int], "propertyNames.* a TypedDict"),
     (fields(d=dict[Tone, int]), "The field d cannot .*propertyNames"),
-    (fields(d=dict[int, int]), r"The field d cannot .* dict\[str, …\]"),
-    (fields(p=pathlib.Path), "The field p cannot .*path. Write instead: str"),
-    (fields(b=bytes), "The field b cannot .*binary. Write instead: str"),
-    (fields(n=list[ipaddress.IPv4Network]), r"The field n\[\] cannot .*ipv4network"),
-    (fields(r=re.Pattern), "The field r cannot .*regex"),
-    (fields(s=SecretStr), "The field s cannot .*password"),
+    (fields(d=dict[float, int]), r"The field d cannot .* dict\[str, …\]"),
     (fields(c=Callable[[], int]), "The field c cannot .*nothing for Callable"),
     (fields(c=complex), "The field c cannot .*nothing for complex"),
     (fields(j=Json[int]), "The field j cannot .*nothing for json"),
@@ -296,10 +324,6 @@ REFUSED: list[tuple[Any, str]] = [
     (
         {"properties": {"a": {"if": {"type": "null"}, "type": "string"}}},
         'The field a cannot .*"if"',
-    ),
-    (
-        {"properties": {"a": {"oneOf": [{"type": "integer"}, {"type": "number"}]}}},
-        "a cannot .*anyOf",
     ),
     ({"properties": {"a": {"type": "string", "pattern": "a(?!b)"}}}, "The field a .*look-around"),
     ({"properties": {"a": {"$ref": "https://example.com/x.json"}}}, "The field a cannot"),

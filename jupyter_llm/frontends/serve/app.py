@@ -167,8 +167,9 @@ class Desk:
         if name in ("", _here(self._current.chosen(role)).name):
             # No cell waits for it, so none shows how far it is.
             return self._current.get(role=role, show=lambda _step: None)
-        there = ", ".join(names) or "none is loaded now"
-        raise ModelNotFoundError(name, message=f"No {name[:80]!r} is served here: {there}.")
+        there = ", ".join(names) or "none loaded"
+        told = f"There is no model {name[:80]!r} here; this server has {there}."
+        raise ModelNotFoundError(name, message=told)
 
 
 def _here(model: ModelInfo | ModelEntry | Address) -> Any:

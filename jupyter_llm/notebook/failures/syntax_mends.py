@@ -68,6 +68,8 @@ def _repaired(source: str) -> Iterator[Change]:
     words = "; ".join(repaired.changes)
     if repaired.source.startswith(source) and (signs := repaired.source[len(source) :].strip()):
         words = f"a `{signs}` is missing"  # at the end, where all can see it
+        if signs == "))":
+            words = "two closing brackets `))` are missing"
     if repaired.has_code and not re.search("comment|left out|`pass`|an end", words):
         yield repaired.source, words, True
 

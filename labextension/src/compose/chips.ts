@@ -84,7 +84,11 @@ export class Chips {
 
   #cells(count: number, isIfAsked: boolean): HTMLElement {
     const label = isIfAsked
-      ? trans._n("%1 cell, if you ask about it", "%1 cells, if you ask about them", count)
+      ? trans._n(
+          "Sends %1 cell when your question is about it",
+          "Sends %1 cells when your question is about them",
+          count,
+        )
       : trans._n("%1 cell", "%1 cells", count);
     const title = isIfAsked
       ? trans.__(

@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
         return True
 
 
-SAID = "a stand-in: {} gets a model worth using"
+SAID = "written by the small built-in model; {} lists better ones"
 
 
 @pytest.fixture
@@ -103,5 +103,5 @@ def test_a_panel_and_a_terminal_say_so_too(
             typed = iter(["hi", "hi", "/exit"])
             patch.setattr("builtins.input", partial(lambda typed, _sign: next(typed), typed))
             assert main(["chat"]) == 0
-        assert capsys.readouterr().err.count("a stand-in") == bool(in_terminal)
+        assert capsys.readouterr().err.count("small built-in model") == bool(in_terminal)
         note_answer("another")
