@@ -90,11 +90,7 @@ export class Chips {
           count,
         )
       : trans._n("%1 cell", "%1 cells", count);
-    const title = isIfAsked
-      ? trans.__(
-          "The cells that ran, and the variables they use: they go along with a prompt about them.",
-        )
-      : trans.__("The cells that ran, and the variables they use: they go along by themselves.");
+    const title = trans.__("The cells that ran, and the variables that they use.");
     return this.#made(label, title, () => {
       this.#isAlone = true;
     });
