@@ -6,41 +6,20 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from jupyter_llm.notebook.values.secrets import is_mixed
+from jupyter_llm.notebook.values.secrets import is_mixed, read_lists
+
+_PREFIXES: Final = read_lists("token_prefixes.txt")
 
 _RANDOM: Final = 0.3  # of the characters of a random text begin a run
 
-# How the tokens of services begin, by the name under which `/show` tells them. What each maker
-# says of its own is public. A token goes on for 14 characters or more, and some of them, not all
-# letters, stand together.
-_PREFIXES: Final = {
-    "openai_key": "sk-(?!learn)(?:proj-|svcacct-|ant-|or-v1-|lf-)?",
-    "stripe_key": "[srp]k_(?:live|test)_|whsec_",
-    "github_token": "gh[pousr]_|github_pat_",
-    "gitlab_token": "gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct)-",
-    "hf_token": "(?:hf_|api_org_)(?=[A-Za-z0-9]{20})",
-    "slack_token": "xox[abceoprs][.-]|xapp-",
-    "google_key": r"AIza|ya29\.|GOCSPX-|1//0[a-z](?=[\w-]{20})",
-    "npm_token": "npm_(?=[A-Za-z0-9]{30})",
-    "pypi_token": r"pypi-(?=[\w-]{30})",
-    "notion_token": "ntn_|secret_(?=[A-Za-z0-9]{30})",
-    "aws_key": "ABSK(?=[A-Za-z0-9]{30})",
-    "service_token": (
-        r"SG\.|shp(?:at|ca|pa|ss)_|do[opr]_v1_|dapi(?=[0-9a-f])|lin_api_|pat(?=\w{14}\.)|PMAK-|figd_"
-        r"|glc_|glsa_|NRAK-|sntr[yu]s_|dp\.(?:pt|st|ct|sa|scim|audit)\.|dt0c01\.|hv[sbr]\.|pul-|sbp_"
-        r"|sb_secret_|pscale_(?:tkn|pw|oauth)_|r8_|gsk_|xai-|nvapi-|pplx-|tvly-|pcsk_|lsv2_(?:pt|sk)_"
-        r"|wandb_v1_|KGAT_|dckr_(?:pat|oat)_|rubygems_|ATATT3|ATBB|sq0(?:atp|csp|idp)-|EAAA"
-        r"|AGE-SECRET-KEY-1|tskey-(?:auth|api|client)-|xkeysib-|sgp_|nfp_|phx_|fm[12]_|fo1_|rnd_"
-        r"|pat-(?:na|eu)\d-|shippo_live_|EZ[AT]K|duffel_live_|jina_|fw_|csk-|tgp_v1_|AstraCS:"
-        r"|CCIPAT_|bkua_|lin_oauth_|ATCTT3|sk_(?=[0-9a-f]{40})|secret-token:|ops_"
-    ),
-}
+# A token goes on behind its prefix for 14 characters or more, and some of them, not all letters,
+# stand together.
 _BODY: Final = (
     r"(?=(?:[A-Za-z0-9]*+[\w+/~.-]){0,40}?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z]))"
     r"[\w+/~-]{14,}(?:[.=:][\w+/=~-]+)*=*"
 )
 BY_PREFIX = re.compile(
-    rf"(?<![A-Za-z0-9])(?:{'|'.join(f'(?P<{k}>{v})' for k, v in _PREFIXES.items())}){_BODY}"
+    rf"(?<![A-Za-z0-9])(?:{'|'.join(f'(?P<{k}>{v[0]})' for k, v in _PREFIXES.items())}){_BODY}"
 )
 # What a maker who is not in the list gives: a short word, a sign, and what is drawn at random.
 UNLISTED = re.compile(
@@ -73,7 +52,7 @@ def unlisted(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 
 # Where none of these long words is, no token is.
-LONG = re.compile(r"[\w+/~.=:%-]{12,}")
+LONG = re.compile(r"[\w+/~.=:%$-]{12,}")
 PRIVATE_KEY = re.compile(
     r"(?s)(?P<private_key>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?"
     r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
@@ -96,6 +75,7 @@ OTHERS = re.compile(
     | (?P<slack_webhook>(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/]{16,})
     | (?P<discord_webhook>(?<=/api/webhooks/)\d{10,}/[\w-]{30,})
     | (?P<signature>(?<=[?&]sig=)[\w%+/=-]{16,} | (?<=[?&]X-Amz-Signature=)[0-9a-f]{40,})
+    | (?P<password_hash>\$(?:2[abxy]?|[1567y]|argon2\w*)\$[\w./$=,+]{20,})
     | (?P<bearer>(?<=Bearer[ ])[\w.~+/=-]{12,}) | (?P<basic_auth>(?<=Basic[ ])[\w+/=]{12,})
     """,
     re.VERBOSE | re.DOTALL,

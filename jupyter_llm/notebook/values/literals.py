@@ -17,6 +17,7 @@ from jupyter_llm.notebook.values.secrets import (
     looks_secret,
     may_be_secret,
     plain_text,
+    words_of,
 )
 
 Found = tuple[str, ast.expr]
@@ -39,6 +40,9 @@ _LOGIN = re.compile(
     r"(?:.*\.)?(?:log_?in|sign_?in|authenticate|authorize|decrypt|encrypt|unlock|setpassword"
     r"|jwt\.encode|(?:(?P<first>hmac|\w*Fernet|AES\w*|DES3?|ARC\d|Blowfish|ChaCha20\w*|SecretBox"
     r"|\w+Signer|URLSafe\w+|[TH]OTP)(?:\.new)?)|(?P<later>\w*private_?key\w*|load_\w*(?:chain|certificates)))"
+)
+_ADMITTING = re.compile(
+    "(?:^|_)(?:auth|credentials?|password|pw)(?!.*_(?:error|exception)$)(?:_|$)"
 )
 # What a secret is asked for or read with is no secret: `getpass('Password: ')`.
 _READING = re.compile(
@@ -227,11 +231,14 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
         return
     kinds = str | bytes | ast.JoinedStr
     texts = [one for one in call.args if isinstance(getattr(one, "value", one), kinds)]
+    if len(texts) > 1 and _ADMITTING.search(words_of(function)):
+        function = "password"
     yield from ((function, text) for text in texts[1:] or texts)
     if _ENTRY.fullmatch(function):
         pairs = (one.elts[1] for one in call.args if isinstance(one, ast.Tuple) and one.elts[1:])
         drawn = [one for one in texts[1:] if is_drawn(plain_text(getattr(one, "value", "")))]
-        later = texts[2:] or (texts[1:] if len(call.args) > 2 else drawn)  # noqa: PLR2004
+        is_mail = "@" in "".join(plain_text(getattr(one, "value", "")) for one in texts[:1])
+        later = texts[2:] or (texts[1:] if is_mail or len(call.args) > 2 else drawn)  # noqa: PLR2004
         yield from (("password", one) for one in (*pairs, *later[:1]))
 
 

@@ -123,7 +123,7 @@ def _secrets(text: str, _said: object) -> tuple[Span, ...]:
     """Where secrets stand in a text that is no code."""
     finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):
-        finds += [_pairs, _printed, _cells_of_secrets, _below, _in_blocks]
+        finds += [_pairs, _printed, _cells_of_secrets, _below, _manifests]
     texts = [text]
     if ", '-" in text:  # a list of arguments is one line, too, with its characters in their places
         texts.append(text.replace("', '", "    "))
@@ -212,7 +212,8 @@ _PROSE = re.compile(r"[^\W\d_]+(?= [^\W\d_])")
 # What stands for a secret in code: `password=self.password`, `token = login(user)`.
 _CODE = re.compile(
     r"[\w.]+\([^'\"]*\)|(?:[\w.]*\.)?(?:environ|getenv|getpass|get_password|input|get_secret\w*)\b.*"
-    r"|(?![A-Z]\w*[.][A-Z]\w*[a-z\d])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?::\w+)?|.{0,2}"
+    r"|(?:(?:self|cls|args|cfg|conf\w*|settings|opts|options|env|this|process)\.[\w.]+"
+    r"|[a-z_]+(?:\.[a-z_]+)+)(?::\w+)?|.{0,2}"
 )
 _OPENING = re.compile(r"[\w.]*([(\[{<])")
 _ENTRY = re.compile(
@@ -257,9 +258,6 @@ _LED = re.compile(
     r"(?m)(?:(?<![\w-])--?|\blogin\s+\S+\s+|^[ \t]*[%!]?(?:set_)?(?:env|export|set)[ \t]+)\Z"
 )
 _BLANKS = re.compile(r"(?:[ \t]+|[ \t]*=[ \t]*|\n[ \t]*)(?![-\s])")
-_LINES = re.compile(
-    r"[ \t]*[|>][-+\d]{0,2}[ \t]*\n(?P<value>(?P<indent>[ \t]+)\S.*(?:\n(?P=indent).*)*)"
-)
 # `('password', '…')`, also in a list of lists; a list of names is none.
 _PAIRED = re.compile(rf"[\"'][ \t]*,[ \t]*(?P<value>{_QUOTED.pattern})(?=[ \t]*[,)\]])", re.DOTALL)
 _BEFORE_PAIR = re.compile(r"(?:\(|[\[(,]\s*\[)\s*[bru]?[\"']\Z")
@@ -313,11 +311,9 @@ def _value(text: str, start: int, stop: int, name: str) -> tuple[int, int] | Non
     elif joint["mixed"]:
         found = _MIXED_WORD.match(text, joint.end())
         is_sure = joint["mixed"].strip("\"'` \tiswaetèéjär") or _PLAIN_NAME.fullmatch(name)
-        return found.span() if found and is_sure and not _CODE.fullmatch(found[0]) else None
+        return found.span() if found and is_sure and not _is_code(found[0]) else None
     elif joint[0].endswith(">"):
         found = _UP_TO_TAG.match(text, joint.end())
-    elif joint[0].rstrip().endswith(":") and (found := _LINES.match(text, joint.end())):
-        return found.span("value")
     else:
         return _plain(text, joint.end())
     return found.span() if found else None
@@ -337,7 +333,13 @@ def _plain(text: str, start: int, *, is_sure: bool = False) -> tuple[int, int] |
         if value is None or is_small(value[0]) or (prose and prose.end() == value.end()):
             return None
         stop = value.end()
-    return None if _CODE.fullmatch(text, start, stop) else (start, stop)
+    return None if _is_code(text[start:stop]) else (start, stop)
+
+
+def _is_code(text: str) -> bool:
+    """Whether a value is code that gives a secret: `self.password`, `Config.TOKEN`."""
+    parts = text.split(".") if re.fullmatch(r"[A-Za-z_]\w*(?:\.\w+)+", text) else []
+    return _CODE.fullmatch(text) is not None or any(map(looks_secret, parts))
 
 
 def _secret_entry(found: re.Match[str]) -> str:
@@ -380,43 +382,35 @@ _PHRASES = re.compile(r"[a-z]{3,8}(?:(?:[ ,]|\d+[.)])+[a-z]{3,8})+")
 
 def _below(text: str) -> Iterator[Span]:
     """Yield what lines below a heading list: `Backup codes:`, `Seed phrase`."""
-    end = 0
     for found in _HEADING.finditer(text):
         words = found["name"].split(" ")
         names = (" ".join(words[-count:]) for count in range(1, _MAX_WORDS + 1))
-        name = next(filter(looks_secret, names), "")
-        kinds = [_CODES] if "code" in name.lower() else []
-        kinds += [_PHRASES] if re.search("(?i)phrase|mnemonic|seed", name) else []
-        end = found.end()
+        name, end = next(filter(looks_secret, names), ""), found.end()
         while name and (line := _ITEM.match(text, end)):
             told, end = line["item"], line.end()
-            is_word = not re.search(r"[\s:=]", told)
-            is_cell = is_word and _may_be_cell(name, told, is_whole=bool(found["end"]))
-            if not (is_cell or any(kind.fullmatch(told) for kind in kinds)):
+            is_cell = not re.search(r"[\s:=]", told) and _may_be_cell(
+                name, told, is_whole=bool(found["end"])
+            )
+            kind = _PHRASES if re.search("(?i)phrase|mnemonic|seed", name) else _CODES
+            if not (is_cell or kind.fullmatch(told)):
                 break
             yield (*line.span("item"), name)
 
 
+# The data of a Secret of Kubernetes, in YAML or JSON, whose names say nothing of it.
 _OF_SECRETS = re.compile(r"""\bkind["']?:\s*["']?Secret\b(?![\w-])""")
 _DATA = re.compile(
     r"""(?m)^(?P<indent>[ \t]*)(?:stringData|data):[ \t]*\n
-        (?P<value>(?:(?:(?P=indent)[ \t]+\S.*|[ \t]*)(?:\n|\Z))+)
-      | ["'](?:stringData|data)["']:\s*(?=\{)""",
+        (?P=indent)[ \t]+(?P<yaml>\S.*(?:\n(?P=indent)[ \t]+\S.*)*)
+      | ["'](?:stringData|data)["']:\s*(?P<json>\{[^{}]*\})""",
     re.VERBOSE,
 )
 
 
-def _in_blocks(text: str) -> Iterator[Span]:
-    """Yield the data of Secrets in a manifest of Kubernetes."""
-    start = 0
-    for part in text.split("\n---") if _OF_SECRETS.search(text) else ():
-        for found in _DATA.finditer(part) if _OF_SECRETS.search(part) else ():
-            stop = found.end() if found["value"] else _bracket_end(part, found.end())
-            first = found.start("value") if found["value"] else found.end()
-            told = part[first:stop]
-            first += len(told) - len(told.lstrip())
-            yield start + first, start + first + len(told.strip()), "Secret"
-        start += len(part) + len("\n---")
+def _manifests(text: str) -> Iterator[Span]:
+    """Yield the data in a text with a Secret of Kubernetes."""
+    for found in _DATA.finditer(text) if _OF_SECRETS.search(text) else ():
+        yield (*found.span(found.lastgroup or ""), "Secret")
 
 
 # --- printed tables, whose columns bear the names of secrets
@@ -430,7 +424,6 @@ _MAX_LINE: Final = 2000
 _SLASHED: Final = re.compile(r"(?m)^[\W_]*([^\n:/]+ / [^\n:]+):[ \t]+(\S.* / .*\S)")
 _SQL_ROWS: Final = re.compile(r"(?i)\binto\s+[^\s()]{1,99}\s*(\([^()]{1,2000}\)\s*values[^;]*)")
 _SQL_ROW: Final = re.compile(r"(?<=\()[^()]*(?=\))")
-_HTML_ROW: Final = re.compile(r"<tr[\s>].*?(?=</tr>|<tr[\s>]|\Z)", re.DOTALL)
 
 
 def _cells_of_secrets(text: str) -> Iterator[Span]:
@@ -476,7 +469,6 @@ def _tables(text: str) -> Iterator[tuple[_Split, Iterable[tuple[int, str, bool]]
     numbered = list(zip(starts, lines, map(may_name, lines), strict=False))
     splits = _SPLITS if " / " in text else [one for one in _SPLITS if one is not _SEPARATED[-1]]
     yield from ((split, numbered) for split in splits)
-    yield _HTML_CELLS, ((row.start(), row[0], True) for row in _HTML_ROW.finditer(text))
     for found in _SLASHED.finditer(text):
         yield _SEPARATED[-1], [(found.start(part), found[part], True) for part in (1, 2)]
     for found in _SQL_ROWS.finditer(text):
@@ -525,9 +517,6 @@ _SPLITS: Final[list[_Split]] = [
     *_SEPARATED,
     *(partial(_words, re.compile(one)) for one in (r"\S+", r"\S+(?: \S+)*")),
 ]
-
-
-_HTML_CELLS: Final = partial(_words, re.compile(r"(?<=>)[^<>]*(?=</t[hd]>)"))
 
 
 # --- the source of a cell

@@ -24,7 +24,7 @@ _VOICED: Final = "\u3099\u309a"  # marks that make another letter of a Japanese 
 
 
 @lru_cache(maxsize=8192)
-def _words(name: str) -> str:
+def words_of(name: str) -> str:
     """Return the words of a name, joined by `_`, in lower case and without accents."""
     if not name.isascii():
         letters = unicodedata.normalize("NFKD", name.translate(_PLAIN))
@@ -38,15 +38,19 @@ def is_mark(char: str) -> bool:
     return unicodedata.category(char) in ("Mn", "Mc", "Cf")
 
 
-def _read_words() -> dict[str, list[str]]:
-    """Read the lists of `secret_words.txt`."""
-    lines = Path(__file__).with_name("secret_words.txt").read_text(encoding="utf-8").split("\n")
-    named = (line.partition(":")[::2] for line in lines if line and line[0] != "#")
-    return {name: [*map(_words, words.split())] for name, words in named}
+def read_lists(file: str) -> dict[str, list[str]]:
+    """Read a file of lists in this folder: `name: word word`, one a line."""
+    lines = Path(__file__).with_name(file).read_text(encoding="utf-8").split("\n")
+    named = (line.partition(": ")[::2] for line in lines if line and line[0] != "#")
+    return {name: words.split() for name, words in named}
 
 
-_LISTS: Final = _read_words()
-_KEYS, _PASSES = ("|".join(_LISTS.pop(name)) for name in ("keys", "passes"))
+_LISTS: Final = {
+    name: [*map(words_of, words)] for name, words in read_lists("secret_words.txt").items()
+}
+_KEYS, _PASSES, _WHICH, _FACTS = (
+    "|".join(_LISTS.pop(name)) for name in ("keys", "passes", "tokens", "facts")
+)
 _HINTS: Final = _LISTS.pop("hints")
 _FOREIGN: Final = [word for words in _LISTS.values() for word in words]
 # A word that is not ASCII may have an ending, or others around it without a blank.
@@ -90,29 +94,18 @@ _WEAK = re.compile(
 )
 # `token` is a secret in `hf_token`, a word or a number in `pad_token` and `token_count`.
 _TOKEN = re.compile(rf"(?:^|_)token(?:_(?:{_OF}|secret))*$")
-_OF_TEXTS = re.compile(
-    "(?:^|.*_)(?:to|2|eos|bos|pad|padding|unk|unknown|mask|sep|cls|next|num|max|min|special|per|prev"
-    "|previous|last|first|stop|start|begin|end|new|each|current|image|text|word|sub|input|output"
-    "|prompt|decoded|completion|chosen|target|sampled|generated|likeliest|top)_token(?:_.*)?"
-)
+_OF_TEXTS = re.compile(rf"(?:^|.*_)(?:{_WHICH})_token(?:_.*)?")
 # `password_length` and `has_password` tell about a secret; they are none.
 _ABOUT = re.compile(
-    "(?:.*_)?(?:len|length|counts?|size|ids|types?|index|idx|expiry|expires|limit|policy|strength"
-    "|columns?|cols?|fields?|files?|path|dir|folder|rate|names?|user|username|url|uri|endpoint"
-    "|host|port|label|hint|msg|message|error|regex|pattern|format|algorithm|algo|alg|issuer"
-    "|audience|method|mode|provider|backend|version|level|status|state|enabled|required|valid"
-    "|manager|client|sock|socket|agent|env|age|ttl|timeout|scopes?|domain|mock|func|function"
-    "|generator|checker|validator|score|accuracy|page|reset|entropy|rotation|jar"
-    r"|description|placeholder|expir\w*_(?:at|in|on)|lifetime|seconds|date|time|help|palabras?_\w+"
-    "|title|prompt|widget|input|secret_(?:id|arn)|auth_(?:id|app|test))"
-    "|(?:is|has|num|n|max|min|len|count|total|no|needs|uses?)_.*"
+    rf"(?:.*_)?(?:{_FACTS}|expir[^_]*_(?:at|in|on)|palabras?_[^_]+|secret_(?:id|arn)"
+    "|auth_(?:id|app|test))|(?:is|has|num|n|max|min|len|count|total|no|needs|uses?)_.*"
 )
 
 # What stands for a secret that somebody is still to put in, or that a program does.
 _PLACEHOLDER = re.compile(
     r"""
       [\s.,:;*•#_=/\\+-]* | x{3,} | \$\{\w+\} | \$\(.* | \{+[^{}"']*\}+ | %s | %\(\w+\)s
-    | \$(?-i:[A-Z_][A-Z0-9_]*) | %(?-i:[A-Z_]+)%
+    | (?:(?:bearer|basic|token)\s)?\$(?-i:[A-Z_][A-Z0-9_]*) | %(?-i:[A-Z_]+)%
     | (?:bearer|basic|digest|token|none|null|nil|undefined|true|false|yes|no|nan|na|n/a|nat)\s*
     | <?(?:your|insert|enter|replace|hidden|redacted)(?:[ :_-].*)?>?
     | <[a-z_-]+> | <[a-z _-]*(?:key|token|password|secret)>
@@ -147,7 +140,7 @@ _DRAWN = re.compile(
     r"(?:[\w+/=.~-]*[+/=.~_-])?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])[\w+/=.~-]*"
 )
 _RUN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
-_SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,3}(?:\.\d*)?")
+_SMALL = re.compile(r"[-+]?(?=\.?\d)\d{0,3}(?:\.\d*)?%?")
 _CONSTANT_NAME = re.compile("[A-Z][A-Z_]{2,60}")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _MAX_NAME: Final = 200
@@ -237,9 +230,9 @@ def is_told(name: str, text: str) -> bool:
     """Whether a text is told although it stands beside the name of a secret."""
     last = name.lower().rpartition(".")[2]
     is_word = last in _WORDS_TOO and bool(_LIKE_A_WORD.fullmatch(text))
-    if _words(last).rpartition("_")[2] in _KEYS_TOO:
+    if words_of(last).rpartition("_")[2] in _KEYS_TOO:
         is_word = " " in text or not any(map(str.isdigit, text))
-    if _ADDRESSES.search(_words(last)) and not _LETS_IN.search(text):
+    if _ADDRESSES.search(words_of(last)) and not _LETS_IN.search(text):
         return True
     is_number = len(text) < _LEAST_OPENING and _NUMBERS_TOO.fullmatch(last)
     return bool(is_word or is_number) or is_placeholder(text)
@@ -313,18 +306,18 @@ def is_shown(name: str) -> bool:
 
 def is_about(name: str) -> bool:
     """Whether a name is of what may be read about a secret, as `user` and `type`."""
-    return _ABOUT.fullmatch(_words(name[:_MAX_NAME])) is not None
+    return _ABOUT.fullmatch(words_of(name[:_MAX_NAME])) is not None
 
 
 def may_be_secret(name: str) -> bool:
     """Whether something of that name is a secret if it looks as if drawn at random."""
-    words = _words(name[:_MAX_NAME])
+    words = words_of(name[:_MAX_NAME])
     return _WEAK.fullmatch(words) is not None and not is_shown(name)
 
 
 @lru_cache(maxsize=8192)
 def _is_secret(name: str) -> bool:
-    words = _words(name)
+    words = words_of(name)
     if not words or _ABOUT.fullmatch(words):
         return False
     is_token = _TOKEN.search(words) and not _OF_TEXTS.fullmatch(words)
