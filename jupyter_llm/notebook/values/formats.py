@@ -90,6 +90,9 @@ UNNAMED: Final = re.compile(
       [\w.@+-]+:(?P<of_login>[^\s"']+)
     | \b(?:sshpass|mysql\w*|mariadb\w*|mongo\w*|login|smbclient|ldap\w+|mosquitto\w*|(?:un)?zip|7z
       |openssl)\b[^\n]{0,300}?\s-[pPwk]\s{0,4}(?P<of_flag>'[^'\n]+'|"[^"\n]+"|[^\s"'-][^\s"']*)
+    | \becho\s+["']?(?P<of_echo>[^"'\n|$]+?)["']?\s*\|[^\n|]*(?:sudo\s+-S|-stdin|passwd)\b
+    | (?i:\b(?:log_?in|account|access|credentials?)\b[^\n:]{0,40}:)[ \t]*[^\s/]+[ ]/[ ]
+      (?P<of_slash>(?=[^\s/]*[^\s\w./]|[^\s/]*\d)[^\s/]{5,})
     | \s-U[ ]?["']?[\w.\\/@-]+%(?P<of_share>[^\s"']+)
     | (?i:\b(?:identified\s+by|password(?:\s+as)?)\s+)(?P<in_sql>'[^'\n]+')
     | (?m:^|["'])(?!(?:[\da-f]{1,4}:){2})[\w*-][\w.*-]*:(?:\d{2,5}|\*):[\w*-]+:[\w.*-]+:
@@ -99,7 +102,7 @@ UNNAMED: Final = re.compile(
 CONNECTING: Final = re.compile(
     r"""(?x)
     ["'](?!(?i:mailto|to|cc|bcc|from|sip|xmpp|acct|e?mail):)[A-Za-z][\w.-]*:(?P<of_host>(?=[^\s:/@'"]*[\W\d])[^\s:/@'"]{5,})@[\w-]+[.:][\w.:-]+["']
-    | (?i:\b(?:sqlplus|expdp|impdp|sqlldr|rman|\w*connect\w*|\w*dsn\w*|\w*oracle\w*)\b)
+    | (?i:sqlplus|(?:exp|imp)dp|sqlldr|rman|connect|dsn|oracle)
       [^\n]{0,80}?["'\s(=](?<![/@])[A-Za-z][\w$\#]*/(?P<of_user>"[^"\n]+"|(?!v?\d)[^\s/@'"]{3,})@[\w/]
     """
 )

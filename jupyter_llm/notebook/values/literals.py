@@ -13,6 +13,7 @@ from jupyter_llm.notebook.values import formats
 from jupyter_llm.notebook.values.secrets import (
     is_about,
     is_drawn,
+    is_mixed,
     is_told,
     looks_secret,
     may_be_secret,
@@ -28,7 +29,7 @@ _FEWEST_OF_TEMPLATE: Final = 4  # letters and digits between the braces of an f-
 # `cfg.get('password', '…')`: what is named first is what comes next.
 _NAMING = re.compile(
     r"get|pop|set|add|put|insert|setdefault|getattr|setattr|getenv|setenv|putenv|set_\w+|add_\w+"
-    r"|header|hset|field|Header|Field|send_keys|option|config|fill|type|DEFINE_\w+|\w*input|input_text"
+    r"|header|hset|field|Header|Field|send_keys|option|config|fill|type|text|DEFINE_\w+|\w*input|input_text"
 )
 # Into these a text is typed: what they belong to, or a prompt before them, says which.
 _TYPING = re.compile(r"send\w*|fill|type\w*|write|press_sequentially|set_?(?:value|text)|input\w*")
@@ -39,7 +40,7 @@ _VALUE = re.compile(r"(?i)\w*value|val|default")
 _LOGIN = re.compile(
     r"(?:.*\.)?(?:log_?in|sign_?in|authenticate|authorize|decrypt|encrypt|unlock|setpassword"
     r"|jwt\.encode|(?:(?P<first>hmac|\w*Fernet|AES\w*|DES3?|ARC\d|Blowfish|ChaCha20\w*|SecretBox"
-    r"|\w+Signer|URLSafe\w+|[TH]OTP)(?:\.new)?)|(?P<later>\w*private_?key\w*|load_\w*(?:chain|certificates)))"
+    r"|\w+Signer|URLSafe\w+|[TH]OTP|hashpw|checkpw|scrypt)(?:\.new)?)|(?P<later>pbkdf2_hmac|\w*private_?key\w*|load_\w*(?:chain|certificates)))"
 )
 _ADMITTING = re.compile(
     "(?:^|_)(?:auth|credentials?|password|pw)(?!.*_(?:error|exception)$)(?:_|$)"
@@ -193,8 +194,8 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
         case ast.arguments():
             yield from ((arg.arg, default) for arg, default in parameters_of(node))
         case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
-            yield name_of(left), right
-            yield name_of(right), left
+            yield name_of(left) or _label(left), right
+            yield name_of(right) or _label(right), left
         case ast.Tuple(elts=[ast.Constant() as key, value]):
             yield name_of(key), value
         case ast.Call():
@@ -219,7 +220,7 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
     function = name_of(call.func).rpartition(".")[2]
     if _NAMING.fullmatch(function):
         yield from ((name_of(key), value) for key, value in pairwise(call.args))
-    label = _label(call)
+    label = function if looks_secret(function) else _label(call)
     yield from ((label, one.value) for one in call.keywords if _VALUE.fullmatch(one.arg or ""))
     if login := _LOGIN.fullmatch(name_of(call.func)):
         function = "password"
@@ -233,13 +234,23 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
     texts = [one for one in call.args if isinstance(getattr(one, "value", one), kinds)]
     if len(texts) > 1 and _ADMITTING.search(words_of(function)):
         function = "password"
-    yield from ((function, text) for text in texts[1:] or texts)
+    if function != "Token" or len(texts) == 1:  # of a text, with its kind
+        yield from ((function, text) for text in texts[1:] or texts)
+    if function[:1].isupper() and not _ID.search(function):
+        yield from (("api_key", one) for one in texts if _is_lone_key(one))
     if _ENTRY.fullmatch(function):
         pairs = (one.elts[1] for one in call.args if isinstance(one, ast.Tuple) and one.elts[1:])
         drawn = [one for one in texts[1:] if is_drawn(plain_text(getattr(one, "value", "")))]
         is_mail = "@" in "".join(plain_text(getattr(one, "value", "")) for one in texts[:1])
         later = texts[2:] or (texts[1:] if is_mail or len(call.args) > 2 else drawn)  # noqa: PLR2004
         yield from (("password", one) for one in (*pairs, *later[:1]))
+
+
+def _is_lone_key(node: ast.expr) -> bool:
+    """Whether a text in one piece looks drawn at random, as a key does: `Fred("…")`."""
+    text = plain_text(getattr(node, "value", ""))
+    is_one = re.fullmatch(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9]{16,}", text)
+    return is_one is not None and is_mixed(text)
 
 
 def _in(value: ast.AST) -> Iterator[ast.expr]:

@@ -1,4 +1,4 @@
-"""What of 317 forms of secrets is hidden, and that cells without any stay as they are."""
+"""What of 430 forms of secrets is hidden, and that cells without any stay as they are."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ from jupyter_llm.notebook.values.secrets import HIDDEN
 FOLDER = Path(__file__).parents[2] / "data" / "secrets"
 MOST_MISSES = 0  # of 200
 MOST_MISSES_LATER = 2  # of 40; 7 before they were looked at
-MOST_MISSES_OF_KINDS = 1  # of 77, by the kinds that a third attack got through; 73 before
+MOST_MISSES_OF_KINDS = 0  # of 77, by the kinds that a third attack got through; 73 before
+MOST_MISSES_SECOND = 1  # of 63; 13 at first sight
+MOST_MISSES_THIRD = 0  # of 50; 10 at first sight
 MOST_FALSE_ALARMS = 0  # of 100
-MOST_FALSE_ALARMS_NEAR = 0  # of 95 that are like the kinds; 16 before
+MOST_FALSE_ALARMS_NEAR = 0  # of 95 that are like the kinds; 15 before
+MOST_FALSE_ALARMS_LATER = 1  # of 63 and of 43; 2 of each at first sight
 
 _FORM = re.compile(r"(?m)^(source|output|run): (.*(?:\n  \| .*)*)")
 _SECRET = re.compile("«(.*?)»", re.DOTALL)
@@ -103,9 +106,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("forms.txt", 200, MOST_MISSES),
         ("later.txt", 40, MOST_MISSES_LATER),
         ("kinds.txt", 77, MOST_MISSES_OF_KINDS),
+        ("second.txt", 63, MOST_MISSES_SECOND),
+        ("third.txt", 50, MOST_MISSES_THIRD),
     ],
 )
-def test_of_317_forms_of_secrets_nearly_none_is_told(name: str, count: int, most: int) -> None:
+def test_of_430_forms_of_secrets_nearly_none_is_told(name: str, count: int, most: int) -> None:
     found = forms(name)
     assert len(found) == count
     missed = []
@@ -120,9 +125,14 @@ def test_of_317_forms_of_secrets_nearly_none_is_told(name: str, count: int, most
 
 @pytest.mark.parametrize(
     ("name", "count", "most"),
-    [("clean.txt", 100, MOST_FALSE_ALARMS), ("neighbours.txt", 95, MOST_FALSE_ALARMS_NEAR)],
+    [
+        ("clean.txt", 100, MOST_FALSE_ALARMS),
+        ("neighbours.txt", 95, MOST_FALSE_ALARMS_NEAR),
+        ("second_clean.txt", 63, MOST_FALSE_ALARMS_LATER),
+        ("third_clean.txt", 43, MOST_FALSE_ALARMS_LATER),
+    ],
 )
-def test_of_195_cells_without_secrets_nearly_none_changes(name: str, count: int, most: int) -> None:
+def test_of_301_cells_without_secrets_nearly_none_changes(name: str, count: int, most: int) -> None:
     found = [(kind, drawn(form, number)) for number, (kind, form) in enumerate(forms(name))]
     assert len(found) == count
     changed = [f"{text}\n-> {told(kind, text)}" for kind, text in found if told(kind, text) != text]
