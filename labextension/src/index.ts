@@ -21,6 +21,9 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   optional: [ITranslator],
   activate: (_app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
     speak((translator ?? nullTranslator).load("jupyter_llm"));
+    // Chromium looks up the host of a link as soon as it is drawn, and a model may write data there.
+    const meta = { httpEquiv: "x-dns-prefetch-control", content: "off" };
+    document.head.append(Object.assign(document.createElement("meta"), meta));
     const open = new OpenConnections();
     tracker.widgetAdded.connect((_, panel) => open.add(panel));
     return open;

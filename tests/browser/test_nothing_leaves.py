@@ -103,6 +103,9 @@ def test_a_stranger_hears_nothing_of_240_hostile_texts_in_a_notebook_trusted_or_
     for is_trusted in (False, True):
         assert set(page.evaluate(DRAW_ALL, is_trusted)) == {is_trusted}
         assert listener.heard_from(page) == []
+    # A question to a name server is none that the listener hears.
+    prefetch = page.locator('meta[http-equiv="x-dns-prefetch-control"]')
+    assert prefetch.get_attribute("content") == "off"
     notebook.shut_down()
 
 
