@@ -173,7 +173,7 @@ class Writing:
         params, most = self.request.params, self._most + _SPARE
         num_tokens = max(len(self._texts), self._size // _TOKEN_SIZE, self._num_events // 4)
         if num_tokens >= most:
-            self._reason = self._reason or "length"
+            self._reason = "length"  # whatever it says: the text may be cut
             return True
         if len(self._texts) % _LOOK_EVERY or params.may_repeat or params.ignore_eos:
             return False

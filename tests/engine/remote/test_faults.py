@@ -483,19 +483,20 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("fault", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("name", ANSWERS)
 def test_whatever_a_server_answers_takes_little_and_ends_as_what_was_asked_for_or_in_one_line(
     shared: tuple[ScriptedServer, RemoteEngine],
-    fault: Fault,
+    name: str,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     server, engine = shared
-    server.faults.extend([fault] * 5)
+    server.faults.extend([ANSWERS[name]] * 5)
+    sampling: dict[str, Any] = {"logprobs": 0} if "log-prob" in name else {}
     with monkeypatch.context() as patch, small():
         patch.setattr(wire, "_SILENCE_S", 0.5)
         try:
-            completion = submit(engine, max_tokens=20, logprobs=0).result(60)
+            completion = submit(engine, max_tokens=20, **sampling).result(60)
         except JupyterLLMError as error:
             check_line(error)
         else:
@@ -503,6 +504,7 @@ def test_whatever_a_server_answers_takes_little_and_ends_as_what_was_asked_for_o
             assert completion.usage.completion_tokens <= 40
             assert len(completion.logprobs or ()) <= 40
             assert str(engine.status())
+            assert completion.finish_reason != "stop" or "words" not in name or "usage" in name
     server.faults.clear()
     assert submit(engine).result(30).text
     assert "Traceback" not in capfd.readouterr().err
