@@ -188,7 +188,8 @@ def _merged(schema: Any, root: Schema) -> Any:
     if not isinstance(schema, dict):
         return schema
     made = {key: _merged(value, root) for key, value in schema.items()}
-    parts = [made, *(resolved(part, root) for part in made.get("allOf", ()))]
+    several = (part for part in made.get("allOf", ()) if isinstance(part, dict))  # no True
+    parts = [made, *(resolved(part, root) for part in several)]
     if len(parts) == 1 or not all({"properties", "required"} & {*part} for part in parts[1:]):
         return made
     fields = {name: one for part in parts for name, one in part.get("properties", {}).items()}

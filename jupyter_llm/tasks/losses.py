@@ -33,6 +33,15 @@ def lost_statement(before: str, after: str, namespace: Mapping[str, Any]) -> str
     tree, changed = parse_cell(before), parse_cell(after)
     if tree is None or changed is None:
         return _lost_line(before, after)
+    try:
+        return _lost_node(before, tree, changed, namespace)
+    except RecursionError:  # a statement is nested too deeply
+        return _lost_line(before, after)
+
+
+def _lost_node(
+    before: str, tree: ast.Module, changed: ast.Module, namespace: Mapping[str, Any]
+) -> str:
     definitions = [node for node in ast.walk(tree) if isinstance(node, DEFINITIONS)]
     known = {node.name for node in definitions}
     local = {id(one) for node in definitions for one in ast.walk(node)}
@@ -117,10 +126,9 @@ def _is_void(node: ast.stmt, *others: str) -> bool:
 def _parts(statement: ast.stmt) -> tuple[str, ...]:
     """Return the names, texts and operations of a statement, but not of statements in it."""
     found: list[str] = []
-    waiting: list[ast.AST] = [statement]
-    while waiting:
-        node = waiting.pop(0)
-        waiting += (one for one in ast.iter_child_nodes(node) if not isinstance(one, _INNER))
+    nodes: list[ast.AST] = [statement]
+    for node in nodes:  # which grows
+        nodes += (one for one in ast.iter_child_nodes(node) if not isinstance(one, _INNER))
         match node:
             case ast.Name(id=name, ctx=context):
                 found.append(name if isinstance(context, ast.Load) else f"{name} =")

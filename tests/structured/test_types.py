@@ -210,6 +210,16 @@ WORKS: list[tuple[Any, str, Any]] = [
         '{"a": 1, "b": 2}',
         {"a": 1, "b": 2},
     ),
+    (
+        {
+            "type": "object",
+            "properties": {"allOf": {"$ref": "#/$defs/A"}},
+            "allOf": [True, {"required": ["allOf"]}],
+            "$defs": {"A": INT},
+        },
+        '{"allOf": 1}',
+        {"allOf": 1},
+    ),
     (Annotated[str, Quote], "any words", "any words"),
     (Anything, '{"a": {"b": 1}, "parts": [[]], "o": null}', Anything({"b": 1}, [[]], None)),
     (dict | list, '{"a": [1]}', {"a": [1]}),

@@ -19,6 +19,7 @@ from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix, fix_shown
 from jupyter_llm.tasks.former import Former
+from jupyter_llm.tasks.losses import lost_statement
 from jupyter_llm.tasks.numpy_doc import document
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import review
@@ -244,6 +245,12 @@ def test_a_mend_may_change_and_wrap_statements(watch: Watch, failed: str, answer
     watch.run("api_key = 'k'")
     watch.run(failed)
     assert fix(tried(watch, answer), "2").source == answer
+
+
+def test_a_statement_of_any_depth_is_missed() -> None:
+    deep = f"n = {'+'.join(900 * '1')}"
+    assert lost_statement(f"{deep}\nm = 2", "m = 3", {}) == deep
+    assert lost_statement(f"{deep}\nm = 2", f"{deep}\nm = 3", {}) == ""
 
 
 def test_a_mend_may_lose_a_statement_that_somebody_wishes_away(watch: Watch) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_NUM_TEXTS, _MOST_SENDERS = 8, 128
+_MOST_SENT = 64  # texts of all senders, each perhaps as long as the context window
 _MAX_ONE_OFFS = 4  # idle prompts without a conversation; every resident token slows all others
 
 
@@ -54,19 +54,16 @@ class Placement:
 
 
 class Senders:
-    """The latest texts of each sender, as tokens."""
+    """The latest texts of all senders, as tokens."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, deque[list[int]]] = {}
+        self._sent: deque[tuple[str, list[int]]] = deque(maxlen=_MOST_SENT)
 
     def num_known(self, sender: str, token_ids: list[int]) -> int:
         """How many leading tokens a sender knows from before; keep the list, which may grow."""
-        sent = self._sent.pop(sender, deque(maxlen=_NUM_TEXTS))
-        num_known = max((common_prefix(token_ids, before) for before in sent), default=0)
-        sent.append(token_ids)
-        self._sent[sender] = sent
-        for other in [*self._sent][:-_MOST_SENDERS]:
-            del self._sent[other]
+        own = (before for other, before in self._sent if other == sender)
+        num_known = max((common_prefix(token_ids, before) for before in own), default=0)
+        self._sent.append((sender, token_ids))
         return num_known
 
 

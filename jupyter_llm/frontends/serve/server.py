@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _LEAST_TOKEN = 16  # characters of one that the user chose
-# Before the token is shown: the whole time of a connection, and how many there are.
-_SILENT_S, _MOST_STRANGERS = 10.0, 64
+# Before the token is shown: the whole time of a connection, and how many there are. As many calls
+# are answered at a time, and their clients may connect at once.
+_SILENT_S, _MOST_STRANGERS = 10.0, 128
 _TICK_S, _END_S = 0.01, 5.0
 # Whoever wants to know what it logs says so; else its warnings would stand in some cell.
 logging.getLogger("uvicorn").addHandler(logging.NullHandler())

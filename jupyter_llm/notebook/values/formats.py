@@ -24,7 +24,7 @@ BY_PREFIX = re.compile(
 # What a maker who is not in the list gives: a short word, a sign, and what is drawn at random.
 UNLISTED = re.compile(
     r"(?<![\w+/.:,@%-])(?!(?:sha|md)\d|v\d)(?P<head>[a-z][a-z0-9]{0,7}|[A-Z][A-Z0-9]{0,7})"
-    r"(?:[-_.](?:[a-z0-9]{1,8}|[A-Z0-9]{1,8}))*?[-_.]"
+    r"(?:[-_.](?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})){0,4}?[-_.]"
     r"(?P<body>[A-Za-z0-9]{6,}(?:[-_][A-Za-z0-9]{6,})*+)(?![\w+/=%-]|\.\w)"
 )
 _ID = re.compile(r"(?i)id[\"']?\s{0,3}[=:]\s{0,3}[\"']?\Z")
@@ -90,7 +90,8 @@ UNNAMED: Final = re.compile(
       [\w.@+-]+:(?P<of_login>[^\s"']+)
     | \b(?:sshpass|mysql\w*|mariadb\w*|mongo\w*|login|smbclient|ldap\w+|mosquitto\w*|(?:un)?zip|7z
       |openssl)\b[^\n]{0,300}?\s-[pPwk]\s{0,4}(?P<of_flag>'[^'\n]+'|"[^"\n]+"|[^\s"'-][^\s"']*)
-    | \becho\s+["']?(?P<of_echo>[^"'\n|$]+?)["']?\s*\|[^\n|]*(?:sudo\s+-S|-stdin|passwd)\b
+    | \becho[ \t]+["']?(?P<of_echo>[^\s"'|$](?:[^"'\n|$]{0,200}[^\s"'|$])?)["']?[ \t]*\|
+      [^\n|]{0,300}?(?:sudo\s+-S|-stdin|passwd)\b
     | (?i:\b(?:log_?in|account|access|credentials?)\b[^\n:]{0,40}:)[ \t]*[^\s/]+[ ]/[ ]
       (?P<of_slash>(?=[^\s/]*[^\s\w./]|[^\s/]*\d)[^\s/]{5,})
     | \s-U[ ]?["']?[\w.\\/@-]+%(?P<of_share>[^\s"']+)

@@ -375,7 +375,9 @@ _HEADING = re.compile(
     r"(?m)^[\W\d]{0,12}(?P<name>[^\W\d_][^\n:.,;()]{0,58}?)"
     r"(?: \([^()\n]*\))?(?: is| are)?(?P<end>:?)[*_ \t]*\n(?:[#> \t]*\n)?"
 )
-_ITEM = re.compile(r"[#> \t]*(?:[-*•][ \t]+|\d{1,2}[.):]?[ \t]+)?(?P<item>\S.*?)[ \t]*(?:\n|\Z)")
+_ITEM = re.compile(
+    r"[#> \t]*(?:[-*•][ \t]+|\d{1,2}[.):]?[ \t]+)?(?P<item>\S(?:.*[^ \t\n])?)[ \t]*(?:\n|\Z)"
+)
 _CODES = re.compile(r"\d[\d -]{4,}\d")
 _PHRASES = re.compile(r"[a-z]{3,8}(?:(?:[ ,]|\d+[.)])+[a-z]{3,8})+")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -150,7 +149,6 @@ _shown: set[str] = set()  # names whose secrets are to be told
 # Names of what is hidden, as it was called at any time since, with the variables there are now.
 _concealed: dict[str, Mapping[str, object]] = {}
 _bound: dict[str, Mapping[str, object]] = {}  # the same, of what only hidden cells have bound
-_hiding = ChainMap(_concealed, _bound)
 _running: list[Mapping[str, int]] = []  # the ids of variables before the hidden cell that runs
 NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal ones may be one object
 
@@ -174,21 +172,31 @@ def is_concealed(name: str, value: object) -> bool:
     """Whether somebody hides a variable of that name, or the object it stands for."""
     running = () if value is None or not name else _running
     is_new = any(before.get(name) != id(value) for before in running)
-    return is_new or name in _hiding or bool(_concealed_as(value))
+    return is_new or name in _concealed or name in _bound or bool(_concealed_as(value))
 
 
-def _concealed_as(value: object, hiding: Mapping[str, Mapping[str, object]] = _hiding) -> list[str]:
+def _hiding() -> dict[str, Mapping[str, object]]:
+    """Return a copy of what is hidden, which other threads change meanwhile."""
+    return {**_bound, **_concealed}
+
+
+def _concealed_as(
+    value: object, hiding: Mapping[str, Mapping[str, object]] | None = None
+) -> list[str]:
     """The hidden names that stand for an object now."""
     # By identity, since a class may have its own `__eq__`.
     if any(kind is type(value) for kind in NO_OBJECTS):
         return []
-    return [one for one, names in list(hiding.items()) if names.get(one) is value]
+    hidden = list((hiding or _hiding()).items())
+    return [one for one, names in hidden if names.get(one) is value]
 
 
 def concealed_in(source: str) -> list[str]:
     """The words of a piece of code that name something that is hidden."""
-    names = next(iter(_hiding.values()), {})
-    words = dict.fromkeys(_IDENTIFIER.findall(source)) if _hiding else ()
+    names = next(iter(_hiding().values()), None)
+    if names is None:
+        return []
+    words = dict.fromkeys(_IDENTIFIER.findall(source))
     return [word for word in words if is_concealed(word, names.get(word))]
 
 
@@ -249,7 +257,7 @@ def plain_text(value: object) -> str:
 
 def show(name: str) -> None:
     """From here on, tell what goes by a name."""
-    value = _hiding.get(name, {}).get(name)
+    value = _hiding().get(name, {}).get(name)
     for one in (name, *_concealed_as(value)):
         _shown.add(one.lower())
         _concealed.pop(one, None)
@@ -264,8 +272,10 @@ def conceal(name: str, namespace: Mapping[str, object]) -> None:
 
 def conceal_bound(names: Iterable[str], namespace: Mapping[str, object]) -> None:
     """Hide what hidden cells have bound: these variables, and no others any more."""
-    _bound.clear()
-    _bound.update({name: namespace for name in names if not is_shown(name)})
+    now = {name: namespace for name in names if not is_shown(name)}
+    _bound.update(now)  # first, so that no thread sees less than is hidden
+    for name in _bound.keys() - now:
+        del _bound[name]
 
 
 def conceal_new(*before: Mapping[str, int]) -> None:

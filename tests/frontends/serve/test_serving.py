@@ -95,6 +95,15 @@ def test_connections_without_the_token_keep_nobody_out(served: Serving) -> None:
         assert silent[0].recv(1) == b""
 
 
+def test_a_hundred_clients_may_connect_at_once(served: Serving) -> None:
+    asked = f"GET /v1/models HTTP/1.0\r\nAuthorization: Bearer {served.token}\r\n"
+    with ExitStack() as stack:
+        lines = [stack.enter_context(line_to(served)) for _ in range(100)]
+        for line in lines:
+            line.sendall(f"{asked}Host: {urlsplit(served.url).netloc}\r\n\r\n".encode())
+        assert {line.recv(12) for line in lines} == {b"HTTP/1.1 200"}
+
+
 def test_who_does_not_show_the_token_is_hung_up_on_and_who_does_is_not(
     engine: ScriptedEngine, fresh_llm: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ import io
 import random
 import re
 import string
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +139,42 @@ def test_of_301_cells_without_secrets_nearly_none_changes(name: str, count: int,
     assert len(found) == count
     changed = [f"{text}\n-> {told(kind, text)}" for kind, text in found if told(kind, text) != text]
     assert len(changed) <= most, "\n".join(changed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo " + 20_000 * " " + "end",
+        "Backup codes:\n123456" + 30_000 * " " + "end",
+        "a-" + 15_000 * "bbbbbbbb-" + "!",
+    ],
+)
+def test_the_time_for_a_text_grows_with_its_length_only(text: str) -> None:
+    assert redact_text(text).text == text  # pytest stops what takes minutes
+
+
+def test_another_thread_sees_what_is_hidden_while_a_cell_ends() -> None:
+    value, before = object(), sys.getswitchinterval()
+    names: dict[str, object] = {"x": value}
+    are_hidden: list[bool] = []
+    secrets.conceal_bound(["x"], names)
+    look = threading.Thread(
+        target=lambda: are_hidden.extend(
+            secrets.is_concealed("y", value) and secrets.is_concealed("x", 1) for _ in range(20_000)
+        )
+    )
+    try:
+        sys.setswitchinterval(1e-6)
+        look.start()
+        while look.is_alive():
+            secrets.conceal_bound(["x", "z"], names)
+            secrets.conceal_bound(["x"], names)
+    finally:
+        sys.setswitchinterval(before)
+        look.join()
+        secrets.forget()
+    assert len(are_hidden) == 20_000
+    assert all(are_hidden)
 
 
 def test_what_is_hidden_is_hidden_once_and_for_all() -> None:
