@@ -83,7 +83,7 @@ def _by_name(source: str, original: str) -> str:
             found.setdefault(name, set()).add(original[slice(*place_of(node, original))])
         places = [
             (*place_of(node, source), name)
-            for name, node in beside(list(ast.walk(tree)))
+            for name, node in beside(tree)
             if isinstance(node, ast.Constant) and node.value == HIDDEN
         ]
     except RecursionError:

@@ -11,6 +11,7 @@ from jupyter_llm.notebook.values.secrets import is_mixed, read_lists
 _PREFIXES: Final = read_lists("token_prefixes.txt")
 
 _RANDOM: Final = 0.3  # of the characters of a random text begin a run
+_LEAST: Final = 26  # of such a text is no part of a name
 
 # A token goes on behind its prefix for 14 characters or more, and some of them, not all letters,
 # stand together.
@@ -23,31 +24,20 @@ BY_PREFIX = re.compile(
 )
 # What a maker who is not in the list gives: a short word, a sign, and what is drawn at random.
 UNLISTED = re.compile(
-    r"(?<![\w+/.:,@%-])(?!(?:sha|md)\d|v\d)(?P<head>[a-z][a-z0-9]{0,7}|[A-Z][A-Z0-9]{0,7})"
+    r"(?<![\w+/.:,@%-])(?!(?:sha|md)\d|v\d)(?:[a-z][a-z0-9]{0,7}|[A-Z][A-Z0-9]{0,7})"
     r"(?:[-_.](?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})){0,4}?[-_.]"
     r"(?P<body>[A-Za-z0-9]{6,}(?:[-_][A-Za-z0-9]{6,})*+)(?![\w+/=%-]|\.\w)"
 )
 _ID = re.compile(r"(?i)id[\"']?\s{0,3}[=:]\s{0,3}[\"']?\Z")
 _ALL_THREE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d).*")
-_HEX_KEY = re.compile(r"(?:[a-z]{1,2}|[a-z]+\d[a-z0-9]*)[-_][0-9a-f]{32,64}")
-
-
-def is_token(text: str) -> bool:
-    """Whether a text as a whole has the form of a key of a service that is not in the list."""
-    found = UNLISTED.fullmatch(text)
-    return _HEX_KEY.fullmatch(text) is not None or bool(found and _is_random(found["body"], 26))
-
-
-def _is_random(body: str, least: int) -> bool:
-    return len(body) >= least and bool(_ALL_THREE.fullmatch(body)) and is_mixed(body, _RANDOM)
 
 
 def unlisted(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield where in a text a service's key may be, unless it is called an id."""
-    for found in UNLISTED.finditer(text, start, stop) if stop - start > 30 else ():  # noqa: PLR2004
-        if _is_random(found["body"], 30) and not _ID.search(
-            text, max(0, found.start() - 12), found.start()
-        ):
+    for found in UNLISTED.finditer(text, start, stop) if stop - start > _LEAST else ():
+        body, before = found["body"], text[max(0, found.start() - 12) : found.start()]
+        is_random = len(body) >= _LEAST and _ALL_THREE.fullmatch(body) and is_mixed(body, _RANDOM)
+        if is_random and not _ID.search(before):
             yield found.span()
 
 
@@ -55,8 +45,7 @@ def unlisted(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
 LONG = re.compile(r"[\w+/~.=:%$-]{12,}")
 PRIVATE_KEY = re.compile(
     r"(?s)(?P<private_key>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?"
-    r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
-    r"|(?<=Private-Lines: )\d+(?:\n[\w+/=]+(?=\n|\Z))+)"
+    r"(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z))"
 )
 
 OTHERS = re.compile(
@@ -84,26 +73,17 @@ UNNAMED: Final = re.compile(
     r"""(?x)
     (?<![\w+.-])[A-Za-z][\w+.-]*+://[^\s/:@'\"{}]*:
       (?P<in_url>(?!\{|\$\{|//|\d{1,5}[/?\#,;])(?:[^\s/'\"]+|[^\s'\"@]+))@
-    | \{(?=[^{}]*\bsensitive\s*=\s*true)[^{}]*?\b(?:default|value)\s*=\s*
-      (?P<sensitive>"[^"\n]*"|[^\s"]+)
-    | \b(?:curl|wget|https?|rclone)(?=[ \t])[^\n]{0,300}?\s(?:-u|--user|-a|--auth)[ =]?["']?
-      [\w.@+-]+:(?P<of_login>[^\s"']+)
+    | \b(?:curl|wget|https?|rclone|lftp)(?=[ \t])[^\n]{0,300}?\s(?:-u|--user|-a|--auth)[ =]?["']?
+      [\w.@+-]+[:,](?P<of_login>[^\s"']+)
     | \b(?:sshpass|mysql\w*|mariadb\w*|mongo\w*|login|smbclient|ldap\w+|mosquitto\w*|(?:un)?zip|7z
       |openssl)\b[^\n]{0,300}?\s-[pPwk]\s{0,4}(?P<of_flag>'[^'\n]+'|"[^"\n]+"|[^\s"'-][^\s"']*)
-    | \becho[ \t]+["']?(?P<of_echo>[^\s"'|$](?:[^"'\n|$]{0,200}[^\s"'|$])?)["']?[ \t]*\|
-      [^\n|]{0,300}?(?:sudo\s+-S|-stdin|passwd)\b
-    | (?i:\b(?:log_?in|account|access|credentials?)\b[^\n:]{0,40}:)[ \t]*[^\s/]+[ ]/[ ]
-      (?P<of_slash>(?=[^\s/]*[^\s\w./]|[^\s/]*\d)[^\s/]{5,})
     | \s-U[ ]?["']?[\w.\\/@-]+%(?P<of_share>[^\s"']+)
     | (?i:\b(?:identified\s+by|password(?:\s+as)?)\s+)(?P<in_sql>'[^'\n]+')
     | (?m:^|["'])(?!(?:[\da-f]{1,4}:){2})[\w*-][\w.*-]*:(?:\d{2,5}|\*):[\w*-]+:[\w.*-]+:
       (?P<pgpass>(?!\d*(?:\s|$))[^\s:'"]+)
-    """
-)
-CONNECTING: Final = re.compile(
-    r"""(?x)
-    ["'](?!(?i:mailto|to|cc|bcc|from|sip|xmpp|acct|e?mail):)[A-Za-z][\w.-]*:(?P<of_host>(?=[^\s:/@'"]*[\W\d])[^\s:/@'"]{5,})@[\w-]+[.:][\w.:-]+["']
-    | (?i:sqlplus|(?:exp|imp)dp|sqlldr|rman|connect|dsn|oracle)
+    | ["'](?!(?i:mailto|to|cc|bcc|from|sip|xmpp|acct|e?mail):)[A-Za-z][\w.-]*:
+      (?P<of_host>(?=[^\s:/@'"]*[\W\d])[^\s:/@'"]{5,})@[\w-]+[.:][\w.:-]+["']
+    | (?i:\b(?:sqlplus|(?:exp|imp)dp|sqlldr|rman|connect|\w*dsn|oracle))
       [^\n]{0,80}?["'\s(=](?<![/@])[A-Za-z][\w$\#]*/(?P<of_user>"[^"\n]+"|(?!v?\d)[^\s/@'"]{3,})@[\w/]
     """
 )

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
 from jupyter_llm.notebook.code.bindings import parameters_of
-from jupyter_llm.notebook.values import formats
 from jupyter_llm.notebook.values.secrets import (
     is_about,
     is_drawn,
-    is_mixed,
     is_told,
     looks_secret,
     may_be_secret,
     plain_text,
-    words_of,
 )
 
 Found = tuple[str, ast.expr]
@@ -31,9 +28,8 @@ _NAMING = re.compile(
     r"get|pop|set|add|put|insert|setdefault|getattr|setattr|getenv|setenv|putenv|set_\w+|add_\w+"
     r"|header|hset|field|Header|Field|send_keys|option|config|fill|type|text|DEFINE_\w+|\w*input|input_text"
 )
-# Into these a text is typed: what they belong to, or a prompt before them, says which.
+# Into these a text is typed: what they belong to says which.
 _TYPING = re.compile(r"send\w*|fill|type\w*|write|press_sequentially|set_?(?:value|text)|input\w*")
-_PROMPTING = re.compile(r"expect\w*|read_until|recvuntil|wait_for\w*")
 _CALLED = re.compile("name|label|type|description|title|key|id|prompt")
 _VALUE = re.compile(r"(?i)\w*value|val|default")
 # `smtp.login(…)`, `keyring.set_password(…)`, `BasicAuth(…)`: its arguments, though not its result.
@@ -41,9 +37,6 @@ _LOGIN = re.compile(
     r"(?:.*\.)?(?:log_?in|sign_?in|authenticate|authorize|decrypt|encrypt|unlock|setpassword"
     r"|jwt\.encode|(?:(?P<first>hmac|\w*Fernet|AES\w*|DES3?|ARC\d|Blowfish|ChaCha20\w*|SecretBox"
     r"|\w+Signer|URLSafe\w+|[TH]OTP|hashpw|checkpw|scrypt)(?:\.new)?)|(?P<later>pbkdf2_hmac|\w*private_?key\w*|load_\w*(?:chain|certificates)))"
-)
-_ADMITTING = re.compile(
-    "(?:^|_)(?:auth|credentials?|password|pw)(?!.*_(?:error|exception)$)(?:_|$)"
 )
 # What a secret is asked for or read with is no secret: `getpass('Password: ')`.
 _READING = re.compile(
@@ -61,9 +54,7 @@ _ENTRY = re.compile(
     r"|S?FTP\w*|SMTP\w*|IMAP\w*|POP3\w*|LDAP\w*|\w*Redis|Connection|Client|Account|User|Login|Session"
 )
 _KEY = re.compile(r"(?!/\w)(?:[#\w .:/@\[\]='\"-]|[^\x00-\x7f]){1,60}")
-_ID = re.compile(
-    r"(?i)(?:id|ids|hash|sha\d*|md5|digest|commit|rev|ref|version|tag|sum|name|image)$"
-)
+_ID = re.compile(r"(?i)(?:ids?|hash|sha\d*|md5|digest|commit|rev|ref|version|tag|name|image)$")
 _HEADS = re.compile(r"(?i:bearer|basic|token|digest)")
 _LINE_END = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 
@@ -74,21 +65,13 @@ def secret_literals(tree: ast.AST) -> list[Found]:
     `RecursionError`: they lie too deep.
     """
     found: dict[int, Found] = {}
-    nodes = list(ast.walk(tree))
-    named = list(beside(nodes))
-    for name, value in named:
+    for name, value in beside(tree):
         last = name.rpartition(".")[2]
         if looks_secret(name):
             short = last if looks_secret(last) else name
             found |= {id(node): (short, node) for node in _in(value) if _tells(name, node)}
         elif is_drawn(plain_text(getattr(value, "value", ""))) and may_be_secret(name):
             found[id(value)] = (last, value)
-    ids = {id(value) for name, value in named if _ID.search(name)}
-    for node in nodes:
-        if not isinstance(node, ast.Constant) or id(node) in ids:
-            continue
-        if formats.is_token(plain_text(node.value)):
-            found.setdefault(id(node), ("service_token", node))
     return list(found.values())
 
 
@@ -129,35 +112,16 @@ def name_of(node: ast.AST | None) -> str:
     return ""
 
 
-def beside(nodes: Sequence[ast.AST]) -> Iterator[Found]:
-    """Yield what stands beside a name in the nodes of a tree, with that name."""
-    for node in nodes:
+def beside(tree: ast.AST) -> Iterator[Found]:
+    """Yield what stands beside a name, with that name."""
+    for node in ast.walk(tree):
         yield from ((name, value) for name, value in _named(node) if name and value is not None)
-    yield from _typed(nodes)
-
-
-def _typed(nodes: Sequence[ast.AST]) -> Iterator[Found]:
-    """Yield the texts that are typed into a field or behind a prompt, with its label."""
-    places = [node for node in nodes if isinstance(node, ast.Assign | ast.Call)]
-    fields: dict[str, str] = {}
-    for node in sorted(places, key=lambda node: (node.lineno, node.col_offset)):
-        if isinstance(node, ast.Assign):
-            fields |= {name_of(target): _label(node.value) for target in node.targets}
-        elif isinstance(node.func, ast.Attribute):
-            owner, verb = node.func.value, node.func.attr
-            while isinstance(owner, ast.Attribute) and isinstance(owner.value, ast.Call):
-                owner = owner.value
-            name = name_of(owner)
-            if _PROMPTING.fullmatch(verb):
-                fields[name] = _label(node)
-            elif _TYPING.fullmatch(verb):
-                without_kind = name.rpartition("_")[0]
-                label = _label(owner) or fields.get(name, "") or without_kind
-                yield from ((label, text) for text in node.args[:1])
 
 
 def _label(node: ast.AST) -> str:
     """Return the name of a secret among the texts that a call is given, or ""."""
+    if isinstance(node, ast.Attribute):
+        return _label(node.value)
     if not isinstance(node, ast.Call):
         return ""
     called = (one.value for one in node.keywords if _CALLED.fullmatch(one.arg or ""))
@@ -183,14 +147,6 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
             yield name, value
         case ast.Dict(keys=keys, values=values):
             yield from zip(map(name_of, keys), values, strict=True)
-            label = next(filter(looks_secret, map(name_of, values)), "")
-            named = zip(map(name_of, keys), values, strict=True)
-            yield from ((label, value) for name, value in named if _VALUE.fullmatch(name))
-        case ast.List(elts=[ast.List(elts=[_, _]), *_] as rows):
-            pairs = [row.elts for row in rows if isinstance(row, ast.List) and len(row.elts) == 2]  # noqa: PLR2004
-            yield from (
-                (name_of(key), one) for key, one in pairs if not name_of(one).isidentifier()
-            )
         case ast.arguments():
             yield from ((arg.arg, default) for arg, default in parameters_of(node))
         case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]):
@@ -220,6 +176,9 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
     function = name_of(call.func).rpartition(".")[2]
     if _NAMING.fullmatch(function):
         yield from ((name_of(key), value) for key, value in pairwise(call.args))
+    if isinstance(call.func, ast.Attribute) and _TYPING.fullmatch(function):
+        label = _label(call.func.value)
+        yield from ((label, text) for text in call.args[:1])
     label = function if looks_secret(function) else _label(call)
     yield from ((label, one.value) for one in call.keywords if _VALUE.fullmatch(one.arg or ""))
     if login := _LOGIN.fullmatch(name_of(call.func)):
@@ -232,25 +191,19 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
         return
     kinds = str | bytes | ast.JoinedStr
     texts = [one for one in call.args if isinstance(getattr(one, "value", one), kinds)]
-    if len(texts) > 1 and _ADMITTING.search(words_of(function)):
-        function = "password"
     if function != "Token" or len(texts) == 1:  # of a text, with its kind
-        yield from ((function, text) for text in texts[1:] or texts)
+        only = [] if len(call.args) > 1 and texts[:1] == call.args[:1] else texts
+        yield from ((function, text) for text in texts[1:] or only)
+    told = [plain_text(getattr(one, "value", "")) for one in texts]
     if function[:1].isupper() and not _ID.search(function):
-        yield from (("api_key", one) for one in texts if _is_lone_key(one))
-    if _ENTRY.fullmatch(function):
-        pairs = (one.elts[1] for one in call.args if isinstance(one, ast.Tuple) and one.elts[1:])
-        drawn = [one for one in texts[1:] if is_drawn(plain_text(getattr(one, "value", "")))]
-        is_mail = "@" in "".join(plain_text(getattr(one, "value", "")) for one in texts[:1])
-        later = texts[2:] or (texts[1:] if is_mail or len(call.args) > 2 else drawn)  # noqa: PLR2004
-        yield from (("password", one) for one in (*pairs, *later[:1]))
-
-
-def _is_lone_key(node: ast.expr) -> bool:
-    """Whether a text in one piece looks drawn at random, as a key does: `Fred("…")`."""
-    text = plain_text(getattr(node, "value", ""))
-    is_one = re.fullmatch(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9]{16,}", text)
-    return is_one is not None and is_mixed(text)
+        yield from (
+            ("api_key", one) for one, text in zip(texts, told, strict=True) if is_drawn(text)
+        )
+    if texts and _ENTRY.fullmatch(function):
+        last = "".join(told[2:])  # the password, or the address of where somebody logs in
+        place = 2 if last and "/" not in last else 1
+        is_sure = len(call.args) > 2 or "@" in told[0]  # noqa: PLR2004
+        yield from (("password", one) for one in texts[place : place + 1] if is_sure)
 
 
 def _in(value: ast.AST) -> Iterator[ast.expr]:

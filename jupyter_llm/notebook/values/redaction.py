@@ -7,7 +7,6 @@ until another secret becomes known or somebody says what to show.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -26,7 +25,6 @@ from jupyter_llm.notebook.values import formats, known, literals
 from jupyter_llm.notebook.values.secrets import (
     HIDDEN,
     concealed_in,
-    is_about,
     is_concealed,
     is_drawn,
     is_mark,
@@ -37,7 +35,6 @@ from jupyter_llm.notebook.values.secrets import (
     looks_secret,
     may_be_secret,
     may_name,
-    plain_text,
     said,
 )
 
@@ -123,11 +120,8 @@ def _secrets(text: str, _said: object) -> tuple[Span, ...]:
     """Where secrets stand in a text that is no code."""
     finds: list[_Find] = [_tokens, _environment, _unnamed]
     if may_name(text):
-        finds += [_pairs, _printed, _cells_of_secrets, _below, _manifests]
-    texts = [text]
-    if ", '-" in text:  # a list of arguments is one line, too, with its characters in their places
-        texts.append(text.replace("', '", "    "))
-    return tuple(span for one in texts for find in finds for span in find(one))
+        finds += [_pairs, _printed, _cells_of_secrets]
+    return tuple(span for find in finds for span in find(text))
 
 
 def _without(
@@ -161,14 +155,13 @@ def _tokens(text: str) -> Iterator[Span]:
     for word in words if not is_shown("service_token") else ():
         yield from ((*span, "service_token") for span in formats.unlisted(text, *word))
     for found in (*founds, *formats.PRIVATE_KEY.finditer(text)):
-        if not is_shown(name := found.lastgroup or ""):
+        if not (is_shown(name := found.lastgroup or "") or is_placeholder(found[0])):
             yield (*found.span(), name)
 
 
-def _unnamed(text: str, *patterns: re.Pattern[str]) -> Iterator[Span]:
+def _unnamed(text: str) -> Iterator[Span]:
     """Yield passwords in addresses and commands."""
-    both = (formats.UNNAMED, *([formats.CONNECTING] if "@" in text else []))
-    for found in (one for pattern in patterns or both for one in pattern.finditer(text)):
+    for found in formats.UNNAMED.finditer(text):
         group = found.lastgroup or ""
         if not (is_shown("password") or is_placeholder(_unquoted(found[group]))):
             yield (*found.span(group), "password")
@@ -215,12 +208,7 @@ _CODE = re.compile(
     r"|(?:(?:self|cls|args|cfg|conf\w*|settings|opts|options|env|this|process)\.[\w.]+"
     r"|[a-z_]+(?:\.[a-z_]+)+)(?::\w+)?|.{0,2}"
 )
-_OPENING = re.compile(r"[\w.]*([(\[{<])")
-_ENTRY = re.compile(
-    r"""["']?(?P<key>[\w-]+)["']?\s*[:=]\s*(?:(?=[{\[(])|(?P<value>"[^"]*"|'[^']*'|[^\s,{}\[\]()]+))"""
-)
-# The words that restore a wallet: none is as short or as long as many of a sentence are.
-_PHRASE = re.compile(r"[a-z]{3,8}(?:[ ,]+[a-z]{3,8}){11,}(?![^\s\"'])")
+_OPENING = re.compile(r"(?:[\w.]*|\$)([(\[{<])")
 _CLOSING: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _MARKS = re.compile(rf"{_QUOTED.pattern}|[()\[\]{{}}<>]", re.DOTALL)
 _MAX_NESTED: Final = 100  # brackets; each of them is looked at from all around it
@@ -231,10 +219,7 @@ _TAG: Final = r"</?[a-z][a-z0-9]*(?:\s[^<>\n]{0,200})?/?>"
 # or what mixes letters and digits.
 _JOINT = re.compile(
     rf"""
-    (?P<key>
-      ["']?(?:[\s,]{{1,40}}
-        |(?:[ \t]*\{{|:[ \t]*\n)\s*(?:[\w"']+[ \t]*[:=][^{{}}\n]*\n\s*){{0,6}}?)
-      (?i:["']?(?:\w*value|val|default)["']?[ \t]*[:=][ \t]*))
+    (?P<key>["']?[\s,]{{1,40}}(?i:["']?(?:\w*value|val|default)["']?[ \t]*[:=][ \t]*))
     | (?P<sign>
         (?:["'`*_\]]|[ \t]|{_TAG}
           |[ ](?:for|of|from|to|on|at|für|von|de|para|от|для)[ ][\w.@-]{{1,40}}
@@ -264,7 +249,7 @@ _BEFORE_PAIR = re.compile(r"(?:\(|[\[(,]\s*\[)\s*[bru]?[\"']\Z")
 _IDENTIFIER = re.compile(r"[a-z]+(?:_[a-z]+)*")
 _PLAIN_NAME = re.compile(r"(?i).*(?:pass\w*|pwd?|key|token|secret|.*[^\x00-\x7f]\w*)s?\d*")
 _MIXED_WORD = re.compile(
-    r"(?=[^\s\d]{0,99}\d)(?=[\W\d_]{0,99}[^\W\d_])[^\s'\"`<>,;:=(){}\[\]|]{5,}"
+    r"(?=[^\s\d]{0,99}\d)(?=(?:(?!\s)[\W\d_]){0,99}[^\W\d_])[^\s'\"`<>,;:=(){}\[\]|]{5,}"
 )
 _MAX_LEAD: Final = 80
 _MAX_WORDS: Final = 3  # of a name
@@ -311,9 +296,7 @@ def _value(text: str, start: int, stop: int, name: str) -> tuple[int, int] | Non
     elif joint["mixed"]:
         found = _MIXED_WORD.match(text, joint.end())
         is_sure = joint["mixed"].strip("\"'` \tiswaetèéjär") or _PLAIN_NAME.fullmatch(name)
-        return found.span() if found and is_sure and not _is_code(found[0]) else None
-    elif joint[0].endswith(">"):
-        found = _UP_TO_TAG.match(text, joint.end())
+        return found.span() if found and is_sure and not _CODE.fullmatch(found[0]) else None
     else:
         return _plain(text, joint.end())
     return found.span() if found else None
@@ -323,30 +306,13 @@ def _plain(text: str, start: int, *, is_sure: bool = False) -> tuple[int, int] |
     """A value that begins at `start`: a quoted text, a bracket or a word."""
     if opening := _OPENING.match(text, start):
         stop = _bracket_end(text, opening.start(1))
-        inside = text[start:stop] if stop - start < _MAX_LINE else "?"
-        if not re.search(r"[\w?]", _ENTRY.sub(_secret_entry, inside)):
-            return None
     else:
-        value = _QUOTED.match(text, start) or _PHRASE.match(text, start)
-        value = value or _PLAIN.match(text, start)
+        value = _QUOTED.match(text, start) or _PLAIN.match(text, start)
         prose = None if is_sure else _PROSE.match(text, start)
         if value is None or is_small(value[0]) or (prose and prose.end() == value.end()):
             return None
         stop = value.end()
-    return None if _is_code(text[start:stop]) else (start, stop)
-
-
-def _is_code(text: str) -> bool:
-    """Whether a value is code that gives a secret: `self.password`, `Config.TOKEN`."""
-    parts = text.split(".") if re.fullmatch(r"[A-Za-z_]\w*(?:\.\w+)+", text) else []
-    return _CODE.fullmatch(text) is not None or any(map(looks_secret, parts))
-
-
-def _secret_entry(found: re.Match[str]) -> str:
-    """Return the value of an entry in a bracket, or "" if it is a flag or only about a secret."""
-    value = found["value"] or ""
-    is_harmless = is_about(found["key"]) or is_small(value) or is_placeholder(_unquoted(value))
-    return "" if is_harmless else value
+    return None if _CODE.fullmatch(text, start, stop) else (start, stop)
 
 
 def _bracket_end(text: str, start: int) -> int:
@@ -369,81 +335,32 @@ def _unquoted(text: str) -> str:
     return text.strip("\"'`")
 
 
-# --- lines below a heading, and blocks of a file
-
-_HEADING = re.compile(
-    r"(?m)^[\W\d]{0,12}(?P<name>[^\W\d_][^\n:.,;()]{0,58}?)"
-    r"(?: \([^()\n]*\))?(?: is| are)?(?P<end>:?)[*_ \t]*\n(?:[#> \t]*\n)?"
-)
-_ITEM = re.compile(
-    r"[#> \t]*(?:[-*•][ \t]+|\d{1,2}[.):]?[ \t]+)?(?P<item>\S(?:.*[^ \t\n])?)[ \t]*(?:\n|\Z)"
-)
-_CODES = re.compile(r"\d[\d -]{4,}\d")
-_PHRASES = re.compile(r"[a-z]{3,8}(?:(?:[ ,]|\d+[.)])+[a-z]{3,8})+")
-
-
-def _below(text: str) -> Iterator[Span]:
-    """Yield what lines below a heading list: `Backup codes:`, `Seed phrase`."""
-    for found in _HEADING.finditer(text):
-        words = found["name"].split(" ")
-        names = (" ".join(words[-count:]) for count in range(1, _MAX_WORDS + 1))
-        name, end = next(filter(looks_secret, names), ""), found.end()
-        while name and (line := _ITEM.match(text, end)):
-            told, end = line["item"], line.end()
-            is_cell = not re.search(r"[\s:=]", told) and _may_be_cell(
-                name, told, is_whole=bool(found["end"])
-            )
-            kind = _PHRASES if re.search("(?i)phrase|mnemonic|seed", name) else _CODES
-            if not (is_cell or kind.fullmatch(told)):
-                break
-            yield (*line.span("item"), name)
-
-
-# The data of a Secret of Kubernetes, in YAML or JSON, whose names say nothing of it.
-_OF_SECRETS = re.compile(r"""\bkind["']?:\s*["']?Secret\b(?![\w-])""")
-_DATA = re.compile(
-    r"""(?m)^(?P<indent>[ \t]*)(?:stringData|data):[ \t]*\n
-        (?P=indent)[ \t]+(?P<yaml>\S.*(?:\n(?P=indent)[ \t]+\S.*)*)
-      | ["'](?:stringData|data)["']:\s*(?P<json>\{[^{}]*\})""",
-    re.VERBOSE,
-)
-
-
-def _manifests(text: str) -> Iterator[Span]:
-    """Yield the data in a text with a Secret of Kubernetes."""
-    for found in _DATA.finditer(text) if _OF_SECRETS.search(text) else ():
-        yield (*found.span(found.lastgroup or ""), "Secret")
-
-
 # --- printed tables, whose columns bear the names of secrets
 
-_LABEL: Final = re.compile(r"[\w(][\w .\-/()']{0,59}")
+_LABEL: Final = re.compile(r"(?!\d+\.\d)[\w(][\w .\-/()']{0,59}")
 # Words and numbers may be anything: only what mixes letters and digits looks like a secret.
 _MIXED: Final = re.compile(r"(?=.*\d)(?=.*[^\W\d_]).{4,}(?<!:)")
 _SIGNED: Final = re.compile(r"[^\W\d](?=.*[_\W])[^\s()\[\]{}\"',;:]{3,}(?<![.])")
 _RULE_OR_GAP: Final = re.compile(r"[-+|=:═─╪┼╞╡│┆… .]*|\[… [\d,]+ characters left out …\]")
 _MAX_LINE: Final = 2000
-_SLASHED: Final = re.compile(r"(?m)^[\W_]*([^\n:/]+ / [^\n:]+):[ \t]+(\S.* / .*\S)")
-_SQL_ROWS: Final = re.compile(r"(?i)\binto\s+[^\s()]{1,99}\s*(\([^()]{1,2000}\)\s*values[^;]*)")
-_SQL_ROW: Final = re.compile(r"(?<=\()[^()]*(?=\))")
 
 
 def _cells_of_secrets(text: str) -> Iterator[Span]:
     """Yield the cells of the tables in a text whose column has the name of a secret."""
-    for split, rows in _tables(text):
+    lines = text.split("\n")
+    starts = accumulate((len(line) + 1 for line in lines), initial=0)
+    numbered = list(zip(starts, lines, map(may_name, lines), strict=False))
+    for split in _SPLITS:
         is_strict = split in _SPLITS[-2:]  # cells may be words of a sentence
         secret: list[tuple[int, Span]] = []  # the headers of the table that goes on
         num_headers = 0
-        for start, line, is_named in rows:
+        for start, line, is_named in numbered:
             if not (secret or is_named):
                 num_headers = 0
                 continue
             if secret and _RULE_OR_GAP.fullmatch(line) and line.strip():
                 continue
             cells = split(line) if secret or len(line) <= _MAX_LINE else []
-            if split is _SPLITS[-1] and cells and _is_label(name := cells[0][2]):
-                held = (cell for cell in cells[1:] if _may_be_cell(name, cell[2], is_whole=True))
-                yield from ((start + cell[0], start + cell[1], name) for cell in held)
             if secret and len(cells) - num_headers in (0, is_strict):
                 is_whole = len(cells) > 1 and split is not _SPLITS[-2]
                 for place, (begin, end, name) in secret:
@@ -459,23 +376,6 @@ def _cells_of_secrets(text: str) -> Iterator[Span]:
             )
             secret = [one for one in enumerate(cells) if is_header and _is_label(one[1][2])]
             num_headers = len(cells)
-
-
-def _tables(text: str) -> Iterator[tuple[_Split, Iterable[tuple[int, str, bool]]]]:
-    """Yield how each table that there may be is split into cells, and its rows.
-
-    Of each it yields where it begins, what it says, and whether it may name a secret.
-    """
-    lines = text.split("\n")
-    starts = accumulate((len(line) + 1 for line in lines), initial=0)
-    numbered = list(zip(starts, lines, map(may_name, lines), strict=False))
-    splits = _SPLITS if " / " in text else [one for one in _SPLITS if one is not _SEPARATED[-1]]
-    yield from ((split, numbered) for split in splits)
-    for found in _SLASHED.finditer(text):
-        yield _SEPARATED[-1], [(found.start(part), found[part], True) for part in (1, 2)]
-    for found in _SQL_ROWS.finditer(text):
-        rows = _SQL_ROW.finditer(text, *found.span(1))
-        yield _SEPARATED[1], ((row.start(), row[0], True) for row in rows)
 
 
 def _is_label(told: str) -> bool:
@@ -512,11 +412,8 @@ def _words(word: re.Pattern[str], line: str) -> list[Span]:
 
 
 _Split = Callable[[str], list[Span]]  # a line into cells: where each is, and what it says
-_SEPARATED: Final = [
-    partial(_separated, re.compile(one)) for one in ("[|│┆¦║┃]", ",", ";", "\t", " / ")
-]
 _SPLITS: Final[list[_Split]] = [
-    *_SEPARATED,
+    *(partial(_separated, re.compile(one)) for one in ("[|│┆¦║┃]", ",", ";", "\t")),
     *(partial(_words, re.compile(one)) for one in (r"\S+", r"\S+(?: \S+)*")),
 ]
 
@@ -524,7 +421,7 @@ _SPLITS: Final[list[_Split]] = [
 # --- the source of a cell
 
 _PIECE = re.compile(
-    r"""(?P<comment>\#[^\n]*(?:\n[ \t]*\#[^\n]*)*)
+    r"""(?P<comment>\#[^\n]*)
     | [A-Za-z]{0,2}(?P<marks>"{3}|'{3})(?P<lines>(?:\\.|(?!(?P=marks)).)*+)(?P=marks)
     | [A-Za-z]{0,2}(?P<mark>["'])(?P<line>(?:\\.|(?!(?P=mark))[^\n])*+)(?P=mark)""",
     re.VERBOSE | re.DOTALL,
@@ -545,8 +442,7 @@ def _redact_source(source: str, said: object) -> Redacted:
         for start, text in _pieces(result.text)
         for first, last, name in _secrets(text, said)
     )
-    whole = [*_tokens(result.text), *_unnamed(result.text, formats.CONNECTING)]
-    return _without(result, [*pieces, *whole])
+    return _without(result, [*pieces, *_tokens(result.text), *_unnamed(result.text)])
 
 
 def _pieces(source: str) -> Iterator[tuple[int, str]]:
@@ -565,7 +461,7 @@ def _literals(source: str) -> Iterator[Span]:
     found: list[literals.Found] | None = None
     with suppress(RecursionError):
         if tree is not None:
-            found = [*literals.secret_literals(tree), *_arguments(tree)]
+            found = literals.secret_literals(tree)
     if found is None:
         yield from (span for span in _pairs(source) if _QUOTED.match(source, span[0]))
     for name, node in found or ():
@@ -582,18 +478,3 @@ def _in_quotes(literal: str) -> str:
     """The mark of a hidden literal, in the same quotes."""
     found = _OPENING_QUOTE.match(literal)
     return f"{found[0]}{HIDDEN}{found[1]}" if found else f"'{HIDDEN}'"
-
-
-def _arguments(tree: ast.AST) -> Iterator[literals.Found]:
-    """Yield the secrets among the arguments of a command: `["--password", "…"]`."""
-    for node in ast.walk(tree):
-        parts = node.elts if isinstance(node, ast.List | ast.Tuple) else []
-        texts = [plain_text(getattr(part, "value", "")) for part in parts]
-        if not any(text.startswith("-") for text in texts):
-            continue
-        ends = list(accumulate(len(text) + 1 for text in texts))
-        line = " ".join(texts)
-        for start, stop, name in (*_unnamed(line), *_pairs(line)):
-            for part, end, text in zip(parts, ends, texts, strict=True):
-                if text and start < end - 1 and stop > end - 1 - len(text):
-                    yield name, part

@@ -58,15 +58,9 @@ _PASSWORDS: Final = (
     rf"|(?:{_PASSES})_?(?:pass|pw)|psk|mdp_[^_]+|{'|'.join(filter(str.isascii, _FOREIGN))}"
     + "".join(f"|[^_]*{word}[^_]*" for word in _FOREIGN if not word.isascii())
 )
-# A quick look for what may name a secret: without any of these a text holds no name of one. They
-# are grouped by their first letters, since a pattern tries its alternatives one after another.
+# A quick look for what may name a secret: without any of these a text holds no name of one.
 _STEMS: Final = {*_HINTS, *(max(one.split("_"), key=len) for one in _FOREIGN if one.isascii())}
-_ENDS: Final = {one[0]: [end[1:] for end in sorted(_STEMS) if end[0] == one[0]] for one in _STEMS}
-_HINT = re.compile(
-    rf"(?=[{''.join(_ENDS)}])(?:"
-    + "|".join(f"{first}(?:{'|'.join(ends)})" for first, ends in _ENDS.items())
-    + r")|[^\x00-\x7f]"
-)
+_HINT = re.compile(rf"{'|'.join(sorted(_STEMS))}|[^\x00-\x7f]")
 # These are secrets whatever stands beside them in a name.
 _ALWAYS = (
     rf"{_PASSWORDS}|credentials?|creds?|(?:{_KEYS})_(?:keys?|pat)"
@@ -78,8 +72,8 @@ _ALWAYS = (
 )
 # These only as the last word, or before whose they are: a `secret_santa` is none.
 _LAST = (
-    r"pws?|[^_]*secrets?|cookies?|[^_]*cookie|auth|authorization|dsn|otp|mnemonic|clave|clef"
-    "|chave|parola|pass|secreto|segredo|geheimnis|sessionid|[^_]*токен|jeton"
+    r"pws?|[^_]*secrets?|cookies?|[^_]*cookie|[^_]*sess(?:ion)?id|auth|authorization|dsn|otp|mnemonic|clave|clef"
+    "|chave|parola|pass|secreto|segredo|geheimnis|[^_]*токен|jeton"
 )
 _OF: Final = (
     "prod|dev|test|staging|live|old|new|main|backup|value|val|string|str|text|hash|hex|b64|key"
@@ -103,10 +97,10 @@ _ABOUT = re.compile(
 # What stands for a secret that somebody is still to put in, or that a program does.
 _PLACEHOLDER = re.compile(
     r"""
-      [\s.,:;*•#_=/\\+-]* | x{3,} | \$\{\w+\} | \$\(.* | \{+[^{}"']*\}+ | %s | %\(\w+\)s
-    | (?:(?:bearer|basic|token)\s)?\$(?-i:[A-Z_][A-Z0-9_]*) | %(?-i:[A-Z_]+)%
+      [\s.,:;*•#_=/\\+-]* | x{3,} | \$\(.* | \$?\{+[^{}"']*\}+ | %s | %\(\w+\)s
+    | \$(?-i:[A-Z_][A-Z0-9_]*) | %(?-i:[A-Z_]+)%
     | (?:bearer|basic|digest|token|none|null|nil|undefined|true|false|yes|no|nan|na|n/a|nat)\s*
-    | <?(?:your|insert|enter|replace|hidden|redacted)(?:[ :_-].*)?>?
+    | <?(?:your|insert|enter|replace|hidden|redacted)(?:[ :_-].*)?>? | change[_-]?me
     | <[a-z_-]+> | <[a-z _-]*(?:key|token|password|secret)>
     | (?-i:[Yy]our[A-Z][A-Za-z]*) | .*\bhere\b[\W_]*
     | str|string|object|category|u?int\d*|float\d*|bool|boolean|count|nunique|first|last|size
@@ -117,6 +111,7 @@ _PLACEHOLDER = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 
+_HEAD = re.compile(r"(?i)\A(?:bearer|basic|token)\s+(?=\S)")
 # Where a secret lies is none: `credentials = '~/key.json'`.
 _PATH = re.compile(
     r"(?:[A-Za-z]:\\|~|\.{0,2}/)[\w.@ /\\-]*\.\w{1,5}"
@@ -207,6 +202,7 @@ def may_name(text: str) -> bool:
 
 def is_placeholder(text: str) -> bool:
     """Whether a text beside the name of a secret only holds its place."""
+    text = _HEAD.sub("", text)
     if _PLACEHOLDER.fullmatch(text) or _PATH.fullmatch(text):
         return True
     # `os.environ['OPENAI_API_KEY']` and the like name a secret and are none.
