@@ -22,7 +22,13 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
         const isReady = changed.has("connection") && made.state.connection === "ready";
         if (isReady) made.models.follow(made); // it may be another kernel, or have been told bye
       });
-      return () => made.dispose();
+      // Another page writes the transcript from then on; if this one comes back, it is asked.
+      const leave = () => made.request({ type: "bye" });
+      window.addEventListener("pagehide", leave);
+      return () => {
+        window.removeEventListener("pagehide", leave);
+        made.dispose();
+      };
     },
 
     render({ model, el }) {

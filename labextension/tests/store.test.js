@@ -320,7 +320,7 @@ test("status and transcript are what was told last", () => {
   ready();
   const status = example("status", { used: 7 });
   kernel.say(status);
-  kernel.say(example("transcript"));
+  kernel.say(example("transcript", { writer: kernel.last("follow").id }));
   assert.equal(store.state.status?.used, 7);
   assert.deepEqual(store.state.transcript?.data, example("transcript").data);
   assert.deepEqual(store.state.transcript?.metadata, example("transcript").metadata);
@@ -464,6 +464,39 @@ test("what the kernel does not take in for 400 ms waits, until it does", () => {
   assert.equal(store.state.waiting, false);
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);
+});
+
+test("of all pages only the one that the kernel names writes the transcript", () => {
+  ready();
+  kernel.say(example("transcript", { writer: "other-1" }));
+  assert.equal(store.state.transcript, null);
+  kernel.say(example("transcript", { writer: kernel.last("follow").id }));
+  assert.notEqual(store.state.transcript, null);
+});
+
+test("in a shared notebook Escape stops only what this page asked", () => {
+  store.connect(true);
+  welcome("snapshot", { pending: [{ id: "other-1", text: "Theirs", progress: null }] });
+  assert.equal(store.stopOwn(true), false);
+  const own = store.send("Mine");
+  assert.equal(store.stopOwn(true), true);
+  const targets = () =>
+    kernel.sent.filter(({ type }) => type === "stop").map(({ target }) => target);
+  assert.deepEqual(targets(), [own]);
+  store.stopOwn(false);
+  assert.deepEqual(targets(), [own, null]);
+});
+
+test("a panel that was restored without its kernel says so, and nothing waits", async () => {
+  const get = (/** @type {string} */ name) => name === "layout" && { comm_live: false };
+  const restored = new Store({ ...kernel.model, get: /** @type {any} */ (get) });
+  restored.connect(true);
+  await settle();
+  mock.timers.tick(60_000);
+  assert.equal(restored.state.connection, "failed");
+  assert.match(restored.state.error?.text ?? "", /Run its cell again/);
+  assert.equal(restored.state.waiting, false);
+  assert.deepEqual(kernel.sent, []);
 });
 
 test("what is taken in at once never waits", () => {

@@ -683,8 +683,12 @@ class Dismissed(ToFrontEnd):
 
 
 class Transcript(ToFrontEnd):
-    """The chat as an output of the cell, for a front end that writes it there itself."""
+    """The chat as an output of the cell, for a page that writes it there itself.
 
+    Of all pages, only the one that sent the request `writer` writes the output.
+    """
+
+    writer: str
     data: dict[str, str]
     metadata: dict[str, Any]
 

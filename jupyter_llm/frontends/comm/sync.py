@@ -51,7 +51,7 @@ class KernelSide(Part):
         super().__init__(line)
         self.chat = chat
         self.mode = mode
-        self.can_write_cells = False  # whether a view can
+        self.writer: str | None = None  # the last `follow` of a page that can write cells
         self._on_settled = on_settled
         self._mirror = Mirror()
         self._name = chat.name  # as it was told last
@@ -92,7 +92,7 @@ class KernelSide(Part):
     def _welcome(self, message: messages.Follow) -> None:
         """Tell a view all there is."""
         with self._lock:
-            self.can_write_cells |= message.can_write_cells
+            self.writer = message.id if message.can_write_cells else self.writer
             self._publish()
             self._has_views = True
             self._put(self._snapshot(message.id))
@@ -104,7 +104,7 @@ class KernelSide(Part):
         """Say nothing more once the last view has gone; if there is another, it says hello."""
         with self._lock:
             self._tell(messages.Anybody())
-            self._has_views = self.can_write_cells = False
+            self._has_views, self.writer = False, None
 
     def _stop(self, message: messages.Stop) -> None:
         """Stop a turn by its number, a job by its id, or all that goes on in the chat."""

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from msgspec import convert
+from msgspec import convert, to_builtins
 
 from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.jobs import said_of
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import ChatData
 
@@ -32,7 +33,7 @@ class Panels(Part):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._session = session
-        self._lines: dict[str, ChatLine | list[object]] = {}
+        self._lines: dict[str, ChatLine | Exception | list[object]] = {}
         self._lock = threading.RLock()  # guards who is there, and the order of what is said
         session.take_for_panel = self._take
         session.add({messages.ShowChat: self._open})
@@ -62,7 +63,15 @@ class Panels(Part):
         from jupyter_llm.frontends.comm.chat_line import ChatLine
         from jupyter_llm.frontends.prompt.options import default_options
 
-        chat, put = self._llm.chat(name), self._put
+        try:
+            chat, put = self._llm.chat(name), self._put
+        except Exception as error:
+            with self._lock:
+                if self._lines.get(panel) is waiting:
+                    self._lines[panel] = error
+                    for content in waiting:
+                        self._take(panel, content)
+            raise
         options = replace(default_options(), continue_=True)
         with self._lock:
             if self._lines.get(panel) is waiting:  # it was not shut meanwhile
@@ -78,13 +87,21 @@ class Panels(Part):
             line = self._lines.get(panel)
             if isinstance(line, list):
                 line.append(content)
+            elif isinstance(line, Exception):
+                self._refuse(panel, content, line)
             elif line is not None:
                 line.take(content)
+
+    def _refuse(self, panel: str, content: object, error: Exception) -> None:
+        """Answer a request of a chat that cannot be read with the reason."""
+        request_id = content.get("id") if isinstance(content, dict) else None
+        message = messages.ErrorMessage(id=request_id, text=said_of(error))
+        self._put({"panel": panel, "message": {**to_builtins(message), "seq": 0}})
 
     def _shut(self, panel: str) -> None:
         with self._lock:
             line = self._lines.pop(panel, None)
-        if line is not None and not isinstance(line, list):
+        if line is not None and not isinstance(line, list | Exception):
             line.close()
 
     # The notebook's chats, on threads: they may be on the disk

@@ -87,14 +87,14 @@ class ChatPanel(AnyWidget):
         self._transcript.show()
 
     def _transcribe(self) -> tuple[float, bool]:
-        """Bring the transcript up to date: the output, or the view that writes it by itself.
+        """Bring the transcript up to date: the output, or the page that writes it by itself.
 
         A front end that loads the page again knows nothing of updates of its outputs, so one that
-        can write the notebook does that.
+        can write the notebook does that. In a shared notebook a single page does it.
         """
-        if self._line.side.can_write_cells:
+        if (writer := self._line.side.writer) is not None:
             data, metadata = self._transcript.bundle
-            self._line.put(Transcript(data=data, metadata=metadata))
+            self._line.put(Transcript(writer=writer, data=data, metadata=metadata))
         else:
             self._transcript.update()
         return _TRANSCRIPT_S, False

@@ -118,7 +118,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
     if (!hasModifier && suggestions.takeKey(event)) return true;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) sendText();
     else if (hasModifier || event.shiftKey) return false;
-    else if (event.key === "Escape" && isBusy(store)) store.stop(null);
+    else if (event.key === "Escape" && store.stopOwn(notebook?.isShared ?? false)) return true;
     else {
       const other = recall.textFor(event, textarea);
       if (other === null) return false;
@@ -209,13 +209,4 @@ function attachButtons(
       notebook.attachOutput(),
     ),
   ];
-}
-
-/** Whether something is being written, or will be. */
-function isBusy({ state: { pending, path, turns, notices } }: Store): boolean {
-  return (
-    pending.length > 0 ||
-    path.some((number) => turns.get(number)?.state !== "finished") ||
-    notices.some(({ is_finished }) => !is_finished)
-  );
 }

@@ -303,7 +303,7 @@ export type Message =
   | Status
   | Notice
   | { type: "dismissed"; id: string }
-  | ({ type: "transcript" } & Transcript)
+  | ({ type: "transcript"; writer: string } & Transcript)
   | { type: "suggestions"; id: string; start: number; end: number; items: Suggestion[] }
   | { type: "checked"; id: string; results: Checked[] }
   | { type: "prepared"; id: string; source: string; metadata: Metadata; note: string };

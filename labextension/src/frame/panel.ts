@@ -65,8 +65,8 @@ export function createPanel(
     setText(name, chat ?? "");
     element.setAttribute("aria-label", chat ? trans.__("Chat %1", chat) : trans.__("Chat"));
     if (changed.has("connection")) {
-      const connecting = make("p", "", trans.__("Connecting…"));
-      conversation.setHint(connection === "ready" ? emptyHint() : [connecting]);
+      const text = connection === "failed" ? trans.__("Not connected.") : trans.__("Connecting…");
+      conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", text)]);
     }
     if (changed.has("status")) status.show(state.status);
     const text = trans.__("The kernel is busy. This waits for the cell.");

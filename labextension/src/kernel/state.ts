@@ -24,7 +24,7 @@ interface Returned {
 const MOST_RETURNED = 20;
 
 export interface State {
-  connection: "connecting" | "ready";
+  connection: "connecting" | "failed" | "ready";
   /** Which one it is; another after a restart. */
   kernel: string | null;
   chat: string | null;

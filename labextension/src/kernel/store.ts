@@ -18,7 +18,8 @@ import {
 } from "./state.js";
 
 /** What a store needs of a widget's model; `gone` is what a host says where nothing can be sent. */
-export type Comm = Pick<AnyModel, "on" | "off" | "send"> & { gone?: string };
+export type Comm = Pick<AnyModel, "on" | "off" | "send"> &
+  Partial<Pick<AnyModel, "get">> & { gone?: string };
 
 export interface SendOptions {
   /** Begin a new branch behind this turn, or with 0 from the start. */
@@ -63,6 +64,8 @@ export class Store {
     this.#model = model;
     const send = (message: Request): void => {
       try {
+        // A panel restored without its kernel sends nothing, and only its layout's model shows it.
+        if (model.get?.("layout")?.comm_live === false) throw new Error();
         model.send(message);
       } catch {
         throw new Error(
@@ -133,6 +136,23 @@ export class Store {
     this.#order({ type: "stop", target });
   }
 
+  /**
+   * Stop what this page has asked, or all of the chat where nobody `isShared` with. False where there
+   * is nothing to stop.
+   */
+  stopOwn(isShared: boolean): boolean {
+    const { pending, path, turns, notices, begun } = this.state;
+    const isOwn = (id = "") => !isShared || this.#requests.isOwn(id);
+    const waiting = [...pending, ...notices.filter(({ is_finished }) => !is_finished)];
+    const writing = path.filter((number) => turns.get(number)?.state !== "finished");
+    const own = [
+      ...waiting.map(({ id }) => id).filter((id) => isOwn(id)),
+      ...writing.filter((number) => isOwn(begun.get(number))),
+    ];
+    for (const target of isShared || own.length === 0 ? own : [null]) this.stop(target);
+    return own.length > 0;
+  }
+
   /** Show the branch through a turn. */
   choose(number: number): void {
     this.#order({ type: "choose", number });
@@ -196,7 +216,11 @@ export class Store {
   #sayHello(numBefore = 0): void {
     clearTimeout(this.#helloTimer);
     const message = { type: "follow" as const, can_write_cells: this.#canWriteCells };
-    this.#hello = this.#order(message, () => clearTimeout(this.#helloTimer));
+    this.#hello = this.#order(message, () => {
+      clearTimeout(this.#helloTimer);
+      this.state.connection = "failed";
+      this.#changes.note("connection");
+    });
     if (numBefore + 1 === MOST_GREETINGS) return;
     const again = () => this.#sayHello(numBefore + 1);
     this.#helloTimer = setTimeout(again, GREETING_MS * 2 ** numBefore);
@@ -232,8 +256,10 @@ export class Store {
     if (message.type === "anybody" && !this.#hello) this.#sayHello();
     if (isGap) this.#recover();
     // What comes before the snapshot is in it; after a gap nothing can be built on what there is.
-    if (this.#hello || this.state.connection === "connecting") return;
+    if (this.#hello || this.state.connection !== "ready") return;
     this.models.take(message);
+    // In a shared notebook's file several writers would multiply the output.
+    if (message.type === "transcript" && !this.#requests.isOwn(message.writer)) return;
     if (!apply(this.state, message, this.#changes.note)) this.#recover();
   };
 

@@ -60,7 +60,10 @@ export interface NotebookModel {
   sharedModel: Shared & {
     insertCells(index: number, cells: object[]): void;
     /** Who else is in the document, where people share it. */
-    awareness?: { getLocalState(): { user?: { display_name?: string } } | null };
+    awareness?: {
+      getLocalState(): { user?: { display_name?: string } } | null;
+      getStates(): { size: number };
+    };
   };
 }
 
@@ -89,6 +92,11 @@ export class NotebookDocument {
   /** What the user is called in a document that people share; else "". */
   get writer(): string {
     return this.#model.sharedModel.awareness?.getLocalState()?.user?.display_name ?? "";
+  }
+
+  /** Whether another page has the document open, where people share it. */
+  get isShared(): boolean {
+    return (this.#model.sharedModel.awareness?.getStates().size ?? 0) > 1;
   }
 
   get models(): CellModel[] {

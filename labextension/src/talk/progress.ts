@@ -20,7 +20,7 @@ export class ProgressView {
       backToComposer(); // the button goes
     };
     const stop = makeButton(trans.__("Stop"), end, { isPlain: false });
-    stop.title = trans.__("Esc in the message field stops all");
+    stop.title = trans.__("Esc in the message field stops what you asked");
     const dots = make("span", "jllm-dots");
     dots.setAttribute("aria-hidden", "true");
     this.element.append(dots, this.#text, this.#seconds, this.#bar.element, stop);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from support.shell import run
 from support.stored import stored_bytes, written
 
 from jupyter_llm import llm
+from jupyter_llm.errors import ChatNameError
 
 OpenPage = Callable[..., LabPage]
 
@@ -105,6 +107,26 @@ def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
     assert names(page.answer("list-chats", words="")) == {"prices": 1}
     chat = ShownChat(page, "prices")
     assert [turn["prompt"] for turn in chat.shown] == ["Hello"]
+
+
+def answers(request: str, message: Json) -> bool:
+    """Whether a message for a panel has the id of a request."""
+    return bool(message.get("message", {}).get("id") == request)
+
+
+def test_a_chat_that_cannot_be_read_says_so_to_each_request(
+    page: LabPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_name: str) -> None:
+        raise ChatNameError("The chat's file is damaged.")
+
+    monkeypatch.setattr(llm, "chat", refuse)
+    page.ask("show-chat", panel_id="broken", chat="default")
+    for request in ("one", "another"):
+        follow = {"type": "follow", "id": request, "can_write_cells": True}
+        page.tell({"panel": "broken", "message": follow})
+        page.wait_for(partial(answers, request))
+    assert all("damaged" in message["text"] for message in of_panel(page, "broken"))
 
 
 def test_a_chat_is_found_by_what_was_said_in_it_but_for_what_was_not_to_be_kept(

@@ -105,6 +105,23 @@ def test_a_view_that_can_write_the_notebook_is_told_instead(
     assert "42" not in displays(shell)[1]["text/plain"]
 
 
+def test_one_page_of_several_is_named_to_write_the_transcript(
+    make_front: MakeFront, scripted: ScriptedEngine
+) -> None:
+    front = make_front(can_write_cells=True)
+    other = FrontEnd(front.panel)
+    follow = other.hello(can_write_cells=True)["id"]
+    scripted.replies.append("It is 42.")
+    front.say("What is it?")
+    assert transcript(front, "42.")["writer"] == follow
+    other.ask("bye")
+    assert front.is_asked
+    follow = front.hello(can_write_cells=True)["id"]
+    scripted.replies.append("It is 43.")
+    front.say("And now?")
+    assert transcript(front, "43.")["writer"] == follow
+
+
 def transcript(front: FrontEnd, text: str = "") -> dict[str, Any]:
     """Wait until a view is told a transcript that holds a text."""
     return front.wait_for(
