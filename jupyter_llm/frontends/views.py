@@ -283,7 +283,7 @@ def remarks(completion: Completion, *, has_options: bool = True, says_end: bool 
     if record is not None and record.model.host:
         told.append(f"sent to {record.model.host}")
         if completion.choice is not None and completion.choice.is_approximate:
-            told.append("its probabilities are rough: the server may spell texts in other tokens")
+            told.append("its probabilities are rough: the server may split texts into other tokens")
         elif completion.choice is not None or completion.logprobs:
             told.append("its probabilities are approximate")
     if says_end and (ended := cut_off(completion, has_options=has_options)):

@@ -43,7 +43,7 @@ class Rerun:
     causes: Sequence[Cause] = ()
 
     def seen(self, cell: CellEvent, source: str, **how: Any) -> Seen:
-        """What comes of a cell with another source, up to the one that failed.
+        """Try a cell with another source, up to the cell that failed.
 
         A source that loses a statement of the cell is no mend, unless somebody wished for it.
         """

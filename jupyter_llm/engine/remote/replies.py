@@ -33,7 +33,7 @@ class BoundedBody(httpx2.AsyncByteStream):
         coding = response.headers.get("content-encoding") or "identity"
         if coding.lower() != "identity":
             # A few bytes of it may unpack to more than there is memory.
-            said = f"compresses its reply ({coding!r:.40}), though that was refused."
+            said = f"sent a compressed reply ({coding!r:.40}), which jupyter_llm does not read."
             raise ServerError(host, said, status=response.status_code)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         self._body, self._host = response.stream, host
@@ -69,5 +69,5 @@ class BoundedBody(httpx2.AsyncByteStream):
         await self._body.aclose()
 
     def _excess(self, most: str) -> ServerError:
-        said = f"sends more than {most} in one answer; the rest was not read."
+        said = f"sent more than {most} in one reply; the rest was discarded."
         return ServerError(self._host, said, status=200)

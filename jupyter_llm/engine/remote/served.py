@@ -291,7 +291,7 @@ class Served:
             choice = await self.answer(asked, means.spell(OneOf((sound(text),))))
             tokens, wanted = likely(choice), sound(text).strip()
             if said(choice)[0].strip() != wanted or not tokens:
-                told = "wrote another text than it was to judge."
+                told = "wrote a different text from the one to be scored."
                 raise ServerError(self.info.host, told, status=200)
             *before, last = tokens
             has_end = not last.text or "".join(one.text for one in before).strip() == wanted
@@ -319,8 +319,11 @@ class Served:
                 told = await self.wire.tell(url, {**asked, **more})
             if len(self._read) >= _MOST_READ:
                 self._read.clear()
-            self._read[text] = at(told, list, "tokens") or []
-        read = self._read[text]
+            read = at(told, list, "tokens") or []
+            if told is not None:  # else it is asked again
+                self._read[text] = read
+        else:
+            read = self._read[text]
         pieces = [at(one, str, "piece") for one in read]  # which llama-server reports
         has_pieces = bool(pieces) and None not in pieces
         return pieces == list(spelled) if has_pieces else len(read) == len(spelled)

@@ -217,7 +217,7 @@ class Wire:
     def unreadable(self, bug: Exception) -> ServerError:
         """The error of an answer that nobody foresaw: wrong types, numbers beyond all bounds."""
         logger.debug("A reply of %s cannot be read", self.address.host, exc_info=bug)
-        said = f"answered what cannot be read: {self._clean(f'{type(bug).__name__}: {bug}')}"
+        said = f"sent a reply that cannot be read: {self._clean(f'{type(bug).__name__}: {bug}')}"
         return ServerError(self.address.host, f"{said.rstrip('.')}.", status=200)
 
     def lost(self, reason: str, *, status: int = 0) -> ServerError:
@@ -265,7 +265,7 @@ class Wire:
             hint = " If it does not speak https, try http://." if is_tls else ""
             raise self.lost(f"cannot be reached: it does not answer.{hint}") from None
         except TimeoutError:
-            said = f"has said nothing for {limit_s:g} s, or no end; it may have too much to do."
+            said = f"sent no complete reply within {limit_s:g} s; it may be busy."
             raise fails(said) from None
         except openai.APIConnectionError as error:
             said = self._clean(str(error.__cause__ or error)).rstrip(".")

@@ -153,7 +153,7 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
 
 
 def _choice(texts: list[str]) -> Constraint:
-    """One of some texts: the likeliest, or one of many as vLLM draws it, without judging each."""
+    """Return the constraint to one of some texts: up to 256 are scored, of more one is drawn."""
     judged = OneOf(tuple(texts))
     is_quick = len(texts) <= _MOST_JUDGED
     return judged if is_quick else Grammar("regex", "|".join(map(re.escape, texts)))

@@ -25,8 +25,8 @@ class CellEvent:
 
     `number` is its place on the timeline, from 1 on. A cell that ran again is another event with
     the same `cell_id`, unless nothing of it was new: then the counts of those runs are in `again`.
-    `source` is as typed, magics included. What it `conceals` are names in it of variables that a
-    hidden cell had bound.
+    `source` is as typed, magics included. `conceals` are the names in it that a hidden cell had
+    bound.
     """
 
     number: int

@@ -275,7 +275,7 @@ def conceal_bound(names: Iterable[str], namespace: Mapping[str, object]) -> None
 
 
 def conceal_new(*before: Mapping[str, int]) -> None:
-    """Hide whatever is bound from here on, given the ids of all variables; without, no more."""
+    """Hide the variables bound from now on; `before`: the ids of all now; without it, stop."""
     _running[:] = before
 
 
@@ -293,7 +293,7 @@ def conceal_others(names: Iterable[tuple[str, object]]) -> None:
 
 
 def forget() -> None:
-    """Tell and hide what is told and hidden by itself."""
+    """Undo all calls that show or hide a name."""
     _shown.clear()
     for kept in (_concealed, _bound, _running):
         kept.clear()
