@@ -197,6 +197,8 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     notebook = open_notebook(REPLIES, "import time; time.sleep(3600)")
     side = begin_another_chat(notebook)
     side.ask("Two?")
+    name = side.chats.inner_text()
+    until(lambda: any(name in path.read_text("utf-8") for path in lab.workspaces))
     notebook.start(1)
     notebook.page.reload()
     notebook.page.evaluate(FIND_BUSY_NOTEBOOK)
@@ -204,8 +206,9 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     expect(side.answers).to_have_text(["The second."])
     side.ask("Three?")
     tab = notebook.page.context.new_page()
-    tab.goto(lab.page_url(notebook.path.name))
-    tab.wait_for_url("**/auto-*/**")  # a workspace of its own, which remembers no chat
+    tab.goto(lab.page_url(notebook.path.name).removesuffix("&reset"))
+    # It goes on to a workspace of its own, which remembers no chat.
+    tab.wait_for_url(re.compile(r"/auto-.+ipynb$"), wait_until="load")
     tab.evaluate(FIND_BUSY_NOTEBOOK)
     there = Notebook.__new__(Notebook)
     there.page, there.path = tab, notebook.path

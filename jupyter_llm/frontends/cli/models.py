@@ -148,3 +148,34 @@ def _remove(options: argparse.Namespace) -> int:
     found.carry_out()
     value = {"deleted": found.paths, "freed_bytes": found.size_bytes}
     return tell(options, value, f"Deleted, {listed}")
+
+
+@command(argument("-y", "--yes", action="store_true", help="do not ask"))
+def _clean(options: argparse.Namespace) -> int:
+    """Delete what jupyter_llm keeps of this user: chats, records, names, measurements, read states.
+
+    No model is deleted (`jupyter llm remove` does that), nor anything in notebooks. While a kernel
+    has a model loaded, nothing is deleted.
+    """
+    from jupyter_llm.common.database import store
+    from jupyter_llm.common.tables import human_size
+    from jupyter_llm.engine.local.checkpoint import checkpoint_folder
+    from jupyter_llm.models.neighbours import neighbours
+    from jupyter_llm.models.removal import Removal
+
+    found = {
+        path: sum(one.lstat().st_size for one in path.rglob("*") if not one.is_dir())
+        for path in (store().path.parent, checkpoint_folder())
+        if path.is_dir() and not path.is_symlink()
+    }
+    if found and (users := {str(one.pid) for one in neighbours()}):
+        pids = ", ".join(sorted(users))
+        say("clean", f"Nothing was deleted: kernels have models loaded (process {pids}). End them.")
+        return TROUBLE
+    listed = "".join(f"\n{path} ({human_size(size)})" for path, size in found.items())
+    if found and not (options.yes or agrees(f"Delete chats, settings and states in{listed}\n?")):
+        say("clean", "Nothing was deleted. --yes deletes without a question.")
+        return TROUBLE
+    Removal(tuple(found), sum(found.values())).carry_out()
+    value = {"deleted": list(found), "freed_bytes": sum(found.values())}
+    return tell(options, value, f"Deleted:{listed}" if found else "There is nothing to delete.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from jupyter_llm.common.bars import Pace
 from jupyter_llm.common.workers import UserCode, start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.errors import JupyterLLMError
+from jupyter_llm.errors import OneLine
 from jupyter_llm.frontends.comm.messages import PendingData
 
 if TYPE_CHECKING:
@@ -23,13 +23,17 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_BUG = "This is a bug of jupyter_llm: please report it with the text of `%llm /doctor`."
+
 
 def said_of(error: BaseException) -> str:
-    """Why something came to nothing, as a front end is told it."""
-    if isinstance(error, JupyterLLMError | ValueError):
+    """Return the message that a front end shows for an error; an unexpected one is our bug."""
+    if isinstance(error, OneLine):
         return str(error)
-    logger.debug("What a front end asked for has failed", exc_info=error)
-    return f"{type(error).__name__}: {error}"
+    logger.debug("A request of a front end has failed", exc_info=error)
+    text = f"{type(error).__name__}: {error}".removesuffix(".")
+    is_bug = isinstance(error, Exception) and not isinstance(error, OSError | MemoryError)
+    return f"{text}. {_BUG}" if is_bug else text  # else a full disk, or `exit()` in an expression
 
 
 class Audience(Protocol):

@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.jobs import Job, said_of
 from jupyter_llm.frontends.comm.outbox import Outbox
@@ -123,7 +124,7 @@ class Line:
             message = messages.read_message(content)
             takers = self._takers.get(type(message))
             if takers is None:
-                raise ValueError("Nobody takes such a message here.")  # noqa: TRY301  told below
+                raise OptionError("Nobody takes such a message here.")  # noqa: TRY301  told below
             self.put(messages.Ack(id=message.id))
             for taker in takers:
                 taker(message)

@@ -21,6 +21,7 @@ from jupyter_llm.chat.search import Found
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.roles import ModelRole
 from jupyter_llm.engine.tokens import LikelyPiece
+from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 from jupyter_llm.notebook.code.landing import Landing
 from jupyter_llm.tasks.former import Former
@@ -722,12 +723,12 @@ _ANY: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  made her
 
 
 def read_message(content: object) -> FromFrontEnd:
-    """What a front end sent, checked; `ValueError` if it is no such message."""
+    """What a front end sent, checked; `OptionError` if it is no such message."""
     try:
         message: FromFrontEnd = convert(content, _ANY)
     except ValidationError:
         kind = content.get("type") if isinstance(content, dict) else None
-        raise ValueError(
+        raise OptionError(
             f"The page sent a message that nobody understands: {kind!r:.40}. Its jupyter_llm and "
             "the kernel's may differ: install the same version in both places."
         ) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from jupyter_llm.common.workers import Chore
-from jupyter_llm.errors import EngineClosedError
+from jupyter_llm.errors import EngineClosedError, OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import Activity, ModelData
@@ -68,7 +68,7 @@ class ModelChoice(Part):
         self._llm.current.use(message.model, role=message.role, show=job.tell)
         said = overruled(self._llm, (self._options or default_options()).model)
         if said and message.role == "chat":
-            raise ValueError(said)
+            raise OptionError(said)
         return messages.DoneMessage(id=job.id)
 
 

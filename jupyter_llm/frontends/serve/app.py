@@ -154,7 +154,8 @@ class Desk:
     async def _engine(self, name: str, role: ModelRole) -> Engine:
         """The engine of a model that is served; without a name that which a role goes to."""
         found = self._current.resident_of(role)
-        if found is None or name not in ("", found.info.name):
+        is_only = len(self._served) == 1  # which answers to any name
+        if found is None or not (is_only or name in ("", found.info.name)):
             async with self._turn:  # threads are few, and only one waits for a model
                 found = await run_sync(self._other, name, role)
         _here(found.info)
@@ -164,11 +165,11 @@ class Desk:
         """The engine of another model than that which a role goes to now."""
         if name in (names := [info.name for info in self._served]):
             return self._current.named(name)
-        if name in ("", _here(self._current.chosen(role)).name):
+        chosen = _here(self._current.chosen(role)).name
+        if name in ("", chosen) or not names:
             # No cell waits for it, so none shows how far it is.
             return self._current.get(role=role, show=lambda _step: None)
-        there = ", ".join(names) or "none loaded"
-        told = f"There is no model {name[:80]!r} here; this server has {there}."
+        told = f"There is no model {name[:80]!r} here; this server has {', '.join(names)}."
         raise ModelNotFoundError(name, message=told)
 
 

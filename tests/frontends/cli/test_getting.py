@@ -6,12 +6,18 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.hub import Hub, Repo
 
+from jupyter_llm.common.database import store
+from jupyter_llm.engine.local.checkpoint import checkpoint_folder
 from jupyter_llm.frontends.cli import main
+from jupyter_llm.models import neighbours
+from jupyter_llm.models.aliases import Alias, give_alias
 from jupyter_llm.models.discover import find_model
+from jupyter_llm.models.sources import models_folder
 
 NAME = "ada/elsewhere-GGUF"
 MODEL = "elsewhere-q8_0"
@@ -64,6 +70,28 @@ def test_a_licence_is_shown_and_has_to_be_accepted(
     assert "--accept-licence" in printed.err
     assert main(["pull", NAME, "--accept-licence", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["repository"] == NAME
+
+
+def test_clean_deletes_what_is_kept_of_a_user_and_no_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, model = checkpoint_folder() / "state.kv", models_folder() / "mine.gguf"
+    for path in (kept, model):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * 2048)
+    give_alias("coder", Alias("mine"))
+    store().flush(30)
+    with monkeypatch.context() as patch:
+        patch.setattr(neighbours, "neighbours", lambda: (SimpleNamespace(pid=17),))
+        assert main(["clean", "--yes"]) == 2
+    assert "kernels have models loaded (process 17)" in capsys.readouterr().err
+    assert store().path.exists()
+    assert main(["clean"]) == 2
+    assert kept.exists()
+    assert main(["clean", "--yes"]) == 0
+    assert f"{checkpoint_folder()} (2" in capsys.readouterr().out
+    assert [path for path in (kept, store().path, model) if path.exists()] == [model]
+    assert main(["clean"]) == 0
 
 
 def test_without_a_question_only_a_whole_name_is_removed(

@@ -17,9 +17,12 @@ from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
 
 from jupyter_llm import llm
+from jupyter_llm.errors import OptionError
+from jupyter_llm.frontends.lab import actions
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.records.audit import audit
 
+OUR_BUG = "This is a bug of jupyter_llm: please report it with the text of `%llm /doctor`."
 LOOP = "total = 0\nfor n in [1, 2]:\n    total += n\nprint(total)"
 
 
@@ -436,3 +439,22 @@ def test_a_page_shows_no_step_in_a_hidden_cell_that_the_kernel_does_not_know(
         act(page, action, cell("share(0)", error=error))
         assert "4711" not in told(scripted)
         assert "OddError: by\nzero" in told(scripted)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no such part"), f"ValueError: no such part. {OUR_BUG}"),
+        (OptionError("There is no cell 3."), "There is no cell 3."),
+        (OSError("No space left on device"), "OSError: No space left on device"),
+    ],
+    ids=["ours", "on purpose", "the machine's"],
+)
+def test_only_an_error_that_nobody_expected_is_called_a_bug_with_where_to_report_it(
+    page: LabPage, monkeypatch: pytest.MonkeyPatch, error: Exception, text: str
+) -> None:
+    def explain(*_args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(actions, "explain", explain)
+    assert act(page, "explain", cell("x = 1"))["text"] == text

@@ -386,12 +386,21 @@ def test_what_is_on_another_machine_is_not_served_on(fresh_llm: None) -> None:
     assert engine.requests == []
 
 
-def test_errors_are_those_that_clients_know(client: OpenAI, served: Serving) -> None:
-    with pytest.raises(
-        NotFoundError, match="no model 'gpt-5' here; this server has tiny"
-    ) as missing:
-        client.chat.completions.create(model="gpt-5", messages=HELLO)
+def test_one_model_answers_to_any_name_and_says_its_own(client: OpenAI) -> None:
+    answered = client.chat.completions.create(model="smollm2", messages=HELLO, max_tokens=1)
+    assert answered.model == "tiny"
+
+
+def test_of_several_models_one_is_named(engine: LocalEngine, fresh_llm: None) -> None:
+    other = ScriptedEngine()
+    with serving(engine, other) as served, client_of(served) as client:
+        said = r"There is no model 'gpt-5' here; this server has .*scripted"
+        with pytest.raises(NotFoundError, match=said) as missing:
+            client.chat.completions.create(model="gpt-5", messages=HELLO)
     assert missing.value.code == "model_not_found"
+
+
+def test_errors_are_those_that_clients_know(client: OpenAI, served: Serving) -> None:
     long: Any = [{"role": "user", "content": "word " * 20_000}]
     with pytest.raises(BadRequestError, match=r"context window is \d+\.$") as overflow:
         client.chat.completions.create(model="tiny", messages=long)
