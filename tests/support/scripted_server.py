@@ -216,14 +216,9 @@ class _Handler(BaseHTTPRequestHandler):
             model = {"id": engine.info.name, "owned_by": self.server.scripted.owner}
             other = {"id": "another", "owned_by": self.server.scripted.owner}
             self.tell({"data": [model, other]})
-        elif self.path == "/props" and self.server.scripted.owner != "library":
+        elif self.path == "/props":
             n_ctx = {"n_ctx": engine.info.n_ctx}
             self.tell({"default_generation_settings": n_ctx, "total_slots": 4})
-        elif self.path == "/api/ps" and self.server.scripted.owner == "library":
-            there = (
-                {"model": name, "context_length": n} for name, n in (("x", 7), ("scripted", 99))
-            )
-            self.tell({"models": list(there)})
         else:
             status(404)(self)
 
@@ -318,7 +313,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif shape is None or not self._can(shape):
             self._answer_whole("Hello!")
         else:
-            self._answer_whole(f'{{"name": "{PROBE}"}}' if shape.startswith("json") else PROBE)
+            told: Any = {"json": {"name": PROBE}, "regex": PROBE}.get(shape)
+            self._answer_whole(json.dumps(told) if told else PROBE)
 
     def _can(self, ability: str) -> bool:
         return ability in self.server.scripted.can
@@ -387,25 +383,21 @@ def _is_probe(body: dict[str, Any]) -> bool:
 
 
 def _shape(body: dict[str, Any]) -> str | None:
-    outputs = body.get("structured_outputs", {})
-    names = {"regex": "regex", "choice": "choice", "grammar": "lark", "json": "json"}
-    if "regex" in outputs and outputs["regex"].endswith("*"):
-        return "beginning"
-    kind = next((name for key, name in names.items() if key in outputs), None)
-    form = body.get("response_format", {})
-    if form.get("type") == "json_object":
-        return "json_object"
-    schema = form.get("json_schema", {}).get("schema", {})
-    return kind or ("json" if schema.get("type") == "object" else None)
+    grammar = body.get("grammar", "")
+    if grammar.startswith("%llguidance"):
+        return "lark"
+    if grammar:
+        return "beginning" if grammar.endswith("*") else "choice"
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+    return "json" if schema.get("type") == "object" else "regex" if "pattern" in schema else None
 
 
 def _constraint(body: dict[str, Any]) -> Constraint | None:
-    shape, outputs = _shape(body), body.get("structured_outputs", {})
-    if shape == "choice":
-        return OneOf(tuple(outputs["choice"]))
-    if shape == "beginning":
-        texts = re.split(r"(?<!\\)\|", outputs["regex"].removesuffix("(.|\\n)*")[1:-1])
-        return BeginsWith(tuple(re.sub(r"\\(.)", r"\1", text) for text in texts))
+    shape = _shape(body)
+    if shape in ("choice", "beginning"):
+        quoted = re.findall('"(.+?)"', body["grammar"])
+        texts = tuple(re.sub(r"\\U(.{8})", lambda one: chr(int(one[1], 16)), t) for t in quoted)
+        return OneOf(texts) if shape == "choice" else BeginsWith(texts)
     return Grammar("json", "{}") if shape is not None else None
 
 

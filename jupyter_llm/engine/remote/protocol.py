@@ -1,11 +1,11 @@
-"""OpenAI's protocol: what each kind of server adds to it, and how answers read."""
+"""OpenAI's protocol with llama-server's grammars, and how answers read."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Literal, TypeVar
 
@@ -22,38 +22,8 @@ OFF = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "ignore_eos": False}
 _MOST_COUNTED = 2**53
 _MOST_TOPS = 100  # beside a token, as `SamplingParams.logprobs` has it
 _LEAST = -9999.0  # which OpenAI's protocol has for the logarithm of nothing
-_SIGNS = r".^$*+?{}[]\|()/"  # of regular expressions
-_ALL = {name: name for name in OFF}
-_VLLM = {**_ALL, "repeat_penalty": "repetition_penalty"}
-_TEMPLATE: Mapping[bool | None, dict[str, Any]] = {
-    is_on: {"chat_template_kwargs": {"enable_thinking": is_on}} for is_on in (True, False)
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ServerKind:
-    """What a kind of server has beside OpenAI's protocol.
-
-    `takes` are the options of ours that it knows, by its names; `think` is what tells it to think,
-    or not to, if something does. One that `is_raw` goes on with a text as it stands. It reads
-    `n_ctx` tokens where it does not say how many.
-    """
-
-    takes: Mapping[str, str] = field(default_factory=dict)
-    think: Mapping[bool | None, dict[str, Any]] = field(default_factory=dict)
-    is_raw: bool = True
-    n_ctx: int = 8192
-
-
-KINDS = {
-    "llamacpp": ServerKind(_ALL, _TEMPLATE),
-    "jupyter_llm": ServerKind(_VLLM, _TEMPLATE),
-    "vllm": ServerKind(_VLLM, _TEMPLATE),
-    "organization_owner": ServerKind({name: name for name in ("top_k", "repeat_penalty")}),
-}
-"""By who owns its models, in its own words; the last one is LM Studio."""
-OLLAMA = ServerKind({}, {True: {}, False: {"reasoning_effort": "none"}}, is_raw=False, n_ctx=4096)
-"""Where models belong to whoever made them."""
+LLAMA = ("llamacpp", "jupyter_llm")
+"""Owners of the models of servers that know llama-server's options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +50,8 @@ def _schema(schema: object) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def _object(schema: object) -> dict[str, Any]:
-    """As llama-cpp-python's server has it, and others of before there was a word of OpenAI's."""
-    return {"response_format": {"type": "json_object", "schema": schema}}
-
-
 def _text_of(**more: object) -> dict[str, Any]:
     return _schema({"type": "string", **more})
-
-
-def _outputs(**shape: object) -> dict[str, Any]:
-    return {"structured_outputs": shape}
 
 
 def _one_of(texts: Sequence[str], rest: str = "") -> dict[str, Any]:
@@ -99,36 +60,20 @@ def _one_of(texts: Sequence[str], rest: str = "") -> dict[str, Any]:
     return {"grammar": "root ::= (" + " | ".join(f'"{text}"' for text in spelled) + f") {rest}"}
 
 
-def _beginning(texts: Sequence[str]) -> str:
-    """Texts that begin with one of these, as a regular expression."""
-    spelled = ("".join(f"\\{c}" if c in _SIGNS else c for c in text) for text in texts)
-    return f"({'|'.join(spelled)})(.|\\n)*"
-
-
 _CHOICE = (
-    Means("structured_outputs", lambda one: _outputs(choice=list(one.texts))),
     Means("gbnf", lambda one: _one_of(one.texts)),
     Means("enum", lambda one: _text_of(enum=list(one.texts)), is_quoted=True),
 )
 MEANS: dict[str, tuple[Means, ...]] = {
-    "json": (
-        Means("response_format", lambda one: _schema(json.loads(one.text))),
-        Means("json_object", lambda one: _object(json.loads(one.text))),
-    ),
-    "regex": (
-        Means("structured_outputs", lambda one: _outputs(regex=one.text)),
-        Means("pattern", lambda one: _text_of(pattern=f"^({one.text})$"), is_quoted=True),
-    ),
-    "lark": (Means("structured_outputs", lambda one: _outputs(grammar=one.text)),),
+    "json": (Means("response_format", lambda one: _schema(json.loads(one.text))),),
+    "regex": (Means("pattern", lambda one: _text_of(pattern=f"^({one.text})$"), is_quoted=True),),
+    "lark": (Means("llguidance", lambda one: {"grammar": f"%llguidance {{}}\n{one.text}"}),),
     "choice": _CHOICE,
-    "scoring": _CHOICE[:-1],
+    "scoring": _CHOICE[:1],
     "continuing": (Means("message", lambda _none: {}),),
-    "beginning": (
-        Means("structured_outputs", lambda one: _outputs(regex=_beginning(one.texts))),
-        Means("gbnf", lambda one: _one_of(one.texts, r"[\x00-\U0010FFFF]*")),
-    ),
+    "beginning": (Means("gbnf", lambda one: _one_of(one.texts, r"[\x00-\U0010FFFF]*")),),
 }
-"""The ways to have each of what a server may be able to do, those that change least first."""
+"""The ways to have each of what a server may be able to do: llama-server's before OpenAI's."""
 
 
 def shape_of(constraint: Constraint) -> str:

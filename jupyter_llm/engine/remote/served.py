@@ -21,12 +21,10 @@ from jupyter_llm.engine.options import DRAWN, SamplingParams
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.engine.remote.protocol import (
-    KINDS,
+    LLAMA,
     MEANS,
     OFF,
-    OLLAMA,
     Means,
-    ServerKind,
     at,
     count,
     found,
@@ -48,9 +46,8 @@ _UNTOLD = (0, 401, 408, 429, 502, 503, 504)  # of who says so it is not known wh
 _NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
 _MOST_PARALLEL = 1024  # connections
 _BANNED = -100  # the least that OpenAI's protocol has for a token
-_DETAILS = ("/props", "/api/v0/models", "/api/ps")  # llama-server's, LM Studio's, Ollama's
-_N_CTX = ("n_ctx", "loaded_context_length", "context_length", "max_model_len", "max_context_length")
-_TEXT_NAMES = ("content", "prompt")  # what to tokenize is called by llama-server, and by vLLM
+_N_CTX = ("n_ctx", "context_length", "max_model_len")
+_USUAL_N_CTX = 8192  # of a server that does not report its window
 _MOST_READ = 1000  # texts of choices
 _MOST_MODELS, _LONGEST_NAME = 5000, 300  # that are looked at, and in characters
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in the names of models
@@ -116,10 +113,8 @@ class Served:
         address, ask = self.wire.address, self.wire.tell
         entry = self._entry_of(await ask("/models"))
         self.model, owner = entry["id"], _short(at(entry, str, "owned_by"))
-        told = [await _maybe(ask(address.root + path)) for path in _DETAILS]
-        details = [*map(self._of_this, told), entry]
-        is_ollama = at(told[-1], list, "models") is not None
-        self.kind = KINDS.get(owner, OLLAMA if is_ollama else ServerKind())
+        details = [await _maybe(ask(f"{address.root}/props")), entry]
+        self.is_llama = owner in LLAMA
         template: str = at(found(details, "chat_template"), str) or ""
         self.may_think = bool(marks_of(template, ()))
         num_parallel = min(count(details, "total_slots") or _NUM_PARALLEL, _MOST_PARALLEL)
@@ -130,12 +125,12 @@ class Served:
         num_parameters = count(entry, "n_params") or int(min(billions, 1e6) * 1e9)
         drawn = at(found(details, "params"), dict) or {}
         pairs = {n: round(drawn[n], 4) for n in DRAWN if isinstance(drawn.get(n), int | float)}
-        pairs |= {name: OFF[name] for name in DRAWN if name in OFF.keys() - self.kind.takes}
+        pairs |= {name: OFF[name] for name in DRAWN if name in OFF and not self.is_llama}
         self.info = ModelInfo(
             # So it is called wherever it is told of; a path there says nothing here.
             name=f"{_short(_PATH.sub('', self.model))}@{address.host}",
             size_bytes=count(entry, "size"),
-            n_ctx=count(details, *_N_CTX) or self.kind.n_ctx,
+            n_ctx=count(details, *_N_CTX) or _USUAL_N_CTX,
             build=build,
             num_parameters=num_parameters,
             sampling=Recommended.of(pairs.items(), num_parameters),
@@ -165,22 +160,17 @@ class Served:
         hint = nearest(model, list(map(_short, models)), f"It has {shown or 'none'}.")
         raise ServerError(host, one_line(f"{wanted}. {hint}"), status=404)
 
-    def _of_this(self, told: object) -> object:
-        """Of a list of models what it says of this one."""
-        models = at(told, list, "models") or at(told, list, "data")
-        same = (one for one in models or () if isinstance(one, dict) and self.model in one.values())
-        return next(same, None) if models else told
-
     async def _fim(self) -> FimTokens | None:
         """The control tokens with which the model fills in the middle, as far as it can be told."""
-        for texts in _FIM if self.kind.is_raw else ():
-            whole = "".join(texts)
-            asked = {**dict.fromkeys(_TEXT_NAMES, whole), "add_special_tokens": False}
-            url = f"{self.wire.address.root}/tokenize"
-            told = await _maybe(self.wire.tell(url, {"model": self.model, **asked}))
+        for texts in _FIM if self.is_llama else ():
+            told = await _maybe(self._tokenize("".join(texts)))
             if len(at(told, list, "tokens") or ()) == len(texts):
                 return FimTokens(prefix=texts[0], suffix=texts[1], middle=texts[2])
         return None
+
+    async def _tokenize(self, text: str, **more: bool) -> Any:
+        url = f"{self.wire.address.root}/tokenize"
+        return await self.wire.tell(url, {"model": self.model, "content": text, **more})
 
     # -- what it can ---------------------------------------------------------------------------
 
@@ -221,7 +211,7 @@ class Served:
 
     def body(self, request: Request) -> tuple[str, dict[str, Any]]:
         """Where a request is sent, and what; `OptionError` for what the server does not have."""
-        params, prompt, kind, host = request.params, request.prompt, self.kind, self.info.host
+        params, prompt, host = request.params, request.prompt, self.info.host
         if isinstance(request.constraint, Grammar | OneOf):  # which end, or llama.cpp fails
             params = replace(params, ignore_eos=False)
         if params.exact:
@@ -239,17 +229,12 @@ class Served:
         }
         for name, off in OFF.items():
             value = getattr(params, name)
-            if name in kind.takes:
-                body[kind.takes[name]] = value
+            if self.is_llama:
+                body[name] = value
             elif value != off:
                 raise OptionError(f"{host} takes no {name}; leave it out, or use another model.")
         body = {name: value for name, value in body.items() if value is not None}
         if not isinstance(prompt, tuple):
-            if not kind.is_raw:
-                raise OptionError(
-                    f"{host} puts every text through a chat template, so it cannot go on with one. "
-                    "Ask it as a chat."
-                )
             if params.logprobs is not None:
                 body["logprobs"] = max(1, params.logprobs)
             if not (text := raw_text(prompt)):
@@ -262,9 +247,11 @@ class Served:
             begun = {"role": "assistant", "content": sound(request.answer_prefix)}
             body["messages"].append(begun)
             body |= {"add_generation_prompt": False, "continue_final_message": True}
-        if params.think and not kind.think:  # of thoughts that come unasked it is told later
+        if self.is_llama and request.think is not None:
+            body["chat_template_kwargs"] = {"enable_thinking": request.think}
+        elif params.think:  # of thoughts that come unasked it is told later
             raise OptionError(f"{host} cannot be told whether to think; leave think out.")
-        return "/chat/completions", {**body, **kind.think.get(request.think, {})}
+        return "/chat/completions", body
 
     async def answer(self, request: Request, more: dict[str, Any]) -> dict[str, Any]:
         """A short answer, as a whole; nothing of what is none of OpenAI's protocol."""
@@ -312,11 +299,9 @@ class Served:
     async def _is_spelling(self, text: str, spelled: Sequence[str]) -> bool:
         """Whether the model reads a text in these tokens, as far as the server reports that."""
         if text not in self._read:
-            url, asked = f"{self.wire.address.root}/tokenize", dict.fromkeys(_TEXT_NAMES, text)
-            more = {"model": self.model, "add_special_tokens": False, "with_pieces": True}
             told = None
             with suppress(ServerError):
-                told = await self.wire.tell(url, {**asked, **more})
+                told = await self._tokenize(text, with_pieces=True)
             if len(self._read) >= _MOST_READ:
                 self._read.clear()
             read = at(told, list, "tokens") or []

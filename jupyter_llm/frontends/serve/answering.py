@@ -204,7 +204,7 @@ def _text_logprobs(wish: Wish) -> Json | None:
     read = wish.read.logprobs if wish.read else ()
     tokens = [*(read or ()), *(wish.completion.logprobs or ())]
     if wish.completion.ending is not None:
-        tokens.append(wish.completion.ending)  # as vLLM has it, and whoever counts tokens
+        tokens.append(wish.completion.ending)  # clients count the tokens
     texts, logprobs = [one.text for one in tokens], [one.logprob for one in tokens]
     # Of tokens of one text the likeliest counts.
     tops = [dict([(one.text, one.logprob), *reversed(one.top)]) for one in tokens]

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 _HOSTS = ("127.0.0.1", "localhost")
 _MAX_BODY = 2 << 20  # bytes: while the engine tells tokens apart in it, cells wait
-# What texts steer the model is nobody's to type here; tokens do, by their numbers.
-_TOKENIZER = {"eos_token": None, "bos_token": None}
 _MOST_CALLS = 128  # at a time
 _AT_ONCE = 64  # texts that vectors are made of before it is looked who is still there
 
@@ -86,18 +84,21 @@ class Desk:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """What is called under which path: OpenAI's, and what llama-server and vLLM have beside."""
+        """What is called under which path: OpenAI's paths and llama-server's."""
         posted: dict[str, Callable[..., Any]] = {
             "/v1/chat/completions": partial(self._answer, calls.ChatCall),
             "/v1/completions": partial(self._answer, calls.TextCall),
             "/v1/embeddings": self._embed,
-            **dict.fromkeys(("/apply-template", "/tokenize", "/detokenize"), self._tell),
+            **dict.fromkeys(("/tokenize", "/detokenize"), self._tell),
         }
         return [
             Route("/v1/models", self._models),
             Route("/v1/models/{name:path}", self._models),
             Route("/props", self._props),
-            Route("/tokenizer_info", lambda _: JSONResponse(_TOKENIZER)),
+            # lm-evaluation-harness asks for it. Which texts steer the model is not reported.
+            Route(
+                "/tokenizer_info", lambda _: JSONResponse({"eos_token": None, "bos_token": None})
+            ),
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()),
         ]
 

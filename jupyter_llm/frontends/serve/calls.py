@@ -1,7 +1,7 @@
 """What clients ask by OpenAI's protocol, checked, as requests of an engine.
 
 What the engine cannot do is refused by its name: no answer is to be another one than was asked for.
-Beside OpenAI's own words stand those of vLLM for what only some servers can.
+What OpenAI's protocol does not have is named as llama-server names it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Meta, Struct, ValidationError, convert
 
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.constraint import Constraint, Exactly, Grammar, OneOf
+from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly, Grammar, OneOf
 from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, check_text
 from jupyter_llm.errors import OptionError
@@ -30,14 +30,22 @@ _WITHOUT_MEANING = (
 )
 _NOTHING: tuple[Any, ...] = (0, "none", "", [], {})
 _SAME = {
-    "repetition_penalty": "repeat_penalty",
     "max_completion_tokens": "max_tokens",
-    "content": "prompt",
+    "prompt": "content",  # of /tokenize, by lm-evaluation-harness
     "add_special_tokens": "add_special",
 }
 _STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
 
-_SAMPLING = ("temperature", "top_p", "min_p", "repeat_penalty", "stop", "logit_bias", "ignore_eos")
+_SAMPLING = (
+    *("temperature", "top_p", "min_p", "top_k", "repeat_penalty", "stop", "logit_bias"),
+    "ignore_eos",
+)
+
+_OF_LARK = "%llguidance {}\n"
+_CHARACTER = r"\\U00(?:0[0-9A-F]|10)[0-9A-F]{4}"
+_TEXTS = re.compile(
+    rf'root ::= \(("(?:{_CHARACTER})+"(?: \| "(?:{_CHARACTER})+")*)\) (\[\\x00-\\U0010FFFF\]\*)?'
+)
 
 _MOST_PROMPTS = 2048
 _MOST_JUDGED = 256  # choices: 10,000 took a small model minutes
@@ -78,13 +86,6 @@ class _Format(Struct, frozen=True, **_STRICT):
     json_schema: _Schema | None = None
 
 
-class _Outputs(Struct, frozen=True, **_STRICT):
-    json: dict[str, Any] | str | None = None
-    regex: str | None = None
-    choice: list[str] | None = None
-    grammar: str | None = None  # of Lark's kind
-
-
 class Call(Struct, kw_only=True, **_STRICT):
     """What all calls may say. Without a `model` they mean the one that chats go to."""
 
@@ -112,7 +113,7 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
     logit_bias: dict[int, float] = {}
     ignore_eos: bool = False
     response_format: _Format = _Format()
-    structured_outputs: _Outputs = _Outputs()
+    grammar: str | None = None
 
     def _several(self, wish: Wish) -> Iterator[Wish]:
         """Yield wishes for `n` answers to a prompt; a seed counts on, so that they differ."""
@@ -127,16 +128,14 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
         """
         options = {name: getattr(self, name) for name in _SAMPLING} | more
         options["seed"] = self.seed and self.seed % (MAX_SEED + 1)
-        options["top_k"] = self.top_k and max(0, self.top_k)  # vLLM says -1
         params = sampling_params({**options, "max_tokens": max_tokens, "exact": False})
         return partial(_request, params=params, constraint=self._constraint())
 
     def _constraint(self) -> Constraint | None:
         """What the answers must look like."""
-        form, wanted = self.response_format, self.structured_outputs
-        schema = wanted.json if form.json_schema is None else form.json_schema.schema
-        if form.type == "json_object":
-            schema = schema or {"type": "object"}
+        form = self.response_format
+        schema = {"type": "object"} if form.type == "json_object" else None
+        schema = schema if form.json_schema is None else form.json_schema.schema
         found: list[Constraint] = []
         try:
             if schema is not None:  # `OptionError` names the field that is why not
@@ -144,19 +143,24 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
                 found = [schemas.json_grammar(root)]
         except RecursionError:
             raise OptionError("The schema is nested too deeply: name its parts in $defs.") from None
-        found += [] if wanted.choice is None else [_choice(wanted.choice)]
-        found += [] if wanted.regex is None else [Grammar("regex", wanted.regex)]
-        found += [] if wanted.grammar is None else [Grammar("lark", wanted.grammar)]
+        found += [] if self.grammar is None else [_read_grammar(self.grammar)]
         if len(found) > 1 or (form.type == "json_schema") != (form.json_schema is not None):
             raise OptionError("An answer has one shape, and response_format names its schema.")
         return found[0] if found else None
 
 
-def _choice(texts: list[str]) -> Constraint:
-    """Return the constraint to one of some texts: up to 256 are scored, of more one is drawn."""
-    judged = OneOf(tuple(texts))
-    is_quick = len(texts) <= _MOST_JUDGED
-    return judged if is_quick else Grammar("regex", "|".join(map(re.escape, texts)))
+def _read_grammar(text: str) -> Constraint:
+    """Read a Lark grammar, or a choice between texts in the notation of llama.cpp's grammars."""
+    if text.startswith(_OF_LARK):
+        return Grammar("lark", text.removeprefix(_OF_LARK))
+    if (found := _TEXTS.fullmatch(text)) is None:
+        raise OptionError(f"A grammar is one of Lark's, and its first line is {_OF_LARK.strip()}.")
+    quoted = (re.findall(r"[0-9A-F]{8}", one) for one in found[1].split(" | "))
+    texts = tuple("".join(chr(int(number, 16)) for number in one) for one in quoted)
+    if found[2]:
+        return BeginsWith(texts)
+    is_quick = len(texts) <= _MOST_JUDGED  # of more one is drawn, and none is scored
+    return OneOf(texts) if is_quick else Grammar("regex", "|".join(map(re.escape, texts)))
 
 
 class _Part(Struct):
@@ -242,27 +246,26 @@ class VectorCall(Call, kw_only=True, **_STRICT):
 
 
 class TokensCall(Call, kw_only=True, **_STRICT):
-    """Asks what the model reads of a chat, which tokens a text has, or which text tokens have."""
+    """Asks which tokens a text has, or which text tokens have."""
 
-    messages: list[_Said] = []
-    chat_template_kwargs: _TemplateOptions = {}
     tokens: list[int] | None = None
-    prompt: str = ""
+    content: str = ""
     add_special: bool = False
     parse_special: bool = True
+    with_pieces: bool = False
 
     def told(self, engine: Engine) -> dict[str, Any]:
-        """The text or the tokens."""
-        if self.messages:
-            think = self.chat_template_kwargs.get("enable_thinking")
-            messages = tuple(one.read() for one in self.messages)
-            return {"prompt": engine.format(messages, think=think)}
+        """The text, or the tokens by their numbers or with their texts."""
         if self.tokens is not None:
             prompt = RawPrompt.of_tokens(self.tokens) if self.tokens else ""
             return {"prompt": engine.format(prompt)}
-        text = RawPrompt((self.prompt,), is_marked=self.parse_special)
+        text = RawPrompt((self.content,), is_marked=self.parse_special)
         ids, num_before = _tokenized(text, engine)
-        return {"tokens": ids if self.add_special else ids[num_before:]}
+        ids = ids if self.add_special else ids[num_before:]
+        if not self.with_pieces:
+            return {"tokens": ids}
+        pieces = [engine.format(RawPrompt.of_tokens([one])) for one in ids]
+        return {"tokens": [{"id": i, "piece": p} for i, p in zip(ids, pieces, strict=True)]}
 
 
 def read_call(kind: type[T], body: bytes) -> T:

@@ -409,7 +409,7 @@ def test_details_that_cannot_be_are_as_if_they_were_not_told(
     server, engine = shared
     listing = {"data": [{"id": "scripted", "owned_by": {"a": 1}}]}
     server.details_faults.append(lambda handler: handler.tell(listing))
-    server.details_faults.extend([lambda handler: handler.tell(told)] * 3)
+    server.details_faults.append(lambda handler: handler.tell(told))
     served = Served(engine._wire)
     engine._wire.call(served.open)
     assert served.info.n_ctx == 8192

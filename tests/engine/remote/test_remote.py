@@ -400,13 +400,6 @@ def test_what_a_server_can_is_asked_once_and_written_down() -> None:
         assert _num_probes(server) == 1
 
 
-def test_a_schema_goes_along_as_the_server_knows_it() -> None:
-    with serving(['{"a": 1}'], can={"json_object"}) as server:
-        assert server.connect().submit(request(SCHEMA)).result(30).text == '{"a": 1}'
-        form = server.answers[-1]["response_format"]
-        assert form == {"type": "json_object", "schema": json.loads(SCHEMA.text)}
-
-
 def test_a_key_that_is_gone_is_not_taken_for_what_a_server_cannot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -474,15 +467,6 @@ def test_a_choice_that_is_none_of_its_texts_is_no_answer() -> None:
         with pytest.raises(ServerError, match="did not keep to the shape"):
             stream.result(30)
         assert len(server.answers) == 5
-
-
-def test_raw_text_is_refused_by_a_server_that_makes_a_chat_of_it() -> None:
-    with serving(owner="library") as server:
-        engine = server.connect()
-        assert engine.info.n_ctx == 99
-        with pytest.raises(OptionError, match="puts every text through a chat template"):
-            engine.submit(replace(request(), prompt="The sky is")).result(30)
-        assert engine.submit(request()).result(30).text
 
 
 def test_raw_text_without_a_limit_is_gone_on_with_as_far_as_there_is_room() -> None:

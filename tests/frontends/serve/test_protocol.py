@@ -20,6 +20,7 @@ from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
+from jupyter_llm.engine.remote.protocol import _one_of
 from jupyter_llm.engine.request import Message, Priority
 from jupyter_llm.frontends.serve.server import Serving
 
@@ -129,16 +130,18 @@ def test_an_answer_has_the_shape_that_was_asked_for(client: OpenAI) -> None:
     asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "max_tokens": 200}
     answered = client.chat.completions.create(**asked, response_format=form)
     assert set(json.loads(str(answered.choices[0].message.content))) == {"name", "age"}
-    wanted: dict[str, tuple[Any, Any]] = {
-        "choice": (["red", "blue"], lambda text: text in ("red", "blue")),
-        "regex": ("[0-9]{3}", str.isdecimal),
-        "json": (schema, json.loads),
-        "grammar": ('start: "a" | "b"', lambda text: text in ("a", "b")),
+    wanted = {
+        '%llguidance {}\nstart: "a" | "b"': ("a", "b"),
+        choice("red", "blue"): ("red", "blue"),
     }
-    for name, (value, holds) in wanted.items():
-        shaped = {"structured_outputs": {name: value}}
+    for grammar, texts in wanted.items():
+        shaped = {"grammar": grammar}
         answered = client.chat.completions.create(**asked, extra_body=shaped)
-        assert holds(answered.choices[0].message.content), name
+        assert answered.choices[0].message.content in texts
+
+
+def choice(*texts: str) -> str:
+    return str(_one_of(texts)["grammar"])
 
 
 def test_thousands_of_choices_take_as_many_steps_as_the_answer_has_tokens(
@@ -146,7 +149,7 @@ def test_thousands_of_choices_take_as_many_steps_as_the_answer_has_tokens(
 ) -> None:
     texts, steps = [f"item {number}: a+b" for number in range(10_000)], list[int]()
     before_each_step(engine, monkeypatch, steps.append)
-    body = {"structured_outputs": {"choice": texts}}
+    body = {"grammar": choice(*texts)}
     answered = client.chat.completions.create(model="tiny", messages=HELLO, extra_body=body)
     assert answered.choices[0].message.content in texts
     assert len(steps) < 50
@@ -225,17 +228,19 @@ def test_several_texts_go_on_in_one_call(client: OpenAI) -> None:
 
 
 def test_texts_and_tokens_turn_into_each_other(served: Serving, engine: LocalEngine) -> None:
-    plain = {"add_special_tokens": False, "parse_special": False}
-    status, told = call(served, "/tokenize", {"prompt": "the quick", **plain})
+    asked = {"content": "the quick", "parse_special": False}
+    status, told = call(served, "/tokenize", asked)
     assert (status, tuple(told["tokens"])) == (200, engine.tokenize_texts(["the quick"])[0])
+    _, named = call(served, "/tokenize", {**asked, "with_pieces": True})
+    assert [one["id"] for one in named["tokens"]] == told["tokens"]
+    assert "".join(one["piece"] for one in named["tokens"]) == "the quick"
     assert call(served, "/detokenize", {"tokens": told["tokens"]}) == (200, {"prompt": "the quick"})
-    _, read = call(served, "/apply-template", {"messages": HELLO})
-    assert read["prompt"] == engine.format(USER)
-    _, again = call(served, "/tokenize", {"content": read["prompt"]})  # as llama-server has it
-    assert tuple(again["tokens"]) == engine.tokenize(USER)
+    _, read = call(served, "/tokenize", {"content": engine.format(USER)})
+    assert tuple(read["tokens"]) == engine.tokenize(USER)
+    harness = {"prompt": "the quick", "add_special_tokens": False}
+    assert call(served, "/tokenize", harness) == (200, told)
     status, told = call(served, "/detokenize", {"tokens": [10**6]})
-    assert status == 400
-    assert "no token 1000000" in told["error"]["message"]
+    assert (status, "no token 1000000" in told["error"]["message"]) == (400, True)
 
 
 def test_an_answer_that_is_begun_goes_on(fresh_llm: None) -> None:
@@ -284,9 +289,9 @@ def test_a_guest_asks_behind_cells_and_leaves_nothing(fresh_llm: None) -> None:
             stop="end",
             logit_bias={"5": -100},
             extra_body={
-                "top_k": -1,
+                "top_k": 3,
                 "min_p": 0.1,
-                "repetition_penalty": 1.1,
+                "repeat_penalty": 1.1,
                 "chat_template_kwargs": {"enable_thinking": False},
             },
         )
@@ -298,7 +303,7 @@ def test_a_guest_asks_behind_cells_and_leaves_nothing(fresh_llm: None) -> None:
         None,
     )
     assert request.prompt == (Message("system", "Be brief."), *USER)
-    assert (params.temperature, params.top_p, params.min_p, params.top_k) == (0.5, 0.9, 0.1, 0)
+    assert (params.temperature, params.top_p, params.min_p, params.top_k) == (0.5, 0.9, 0.1, 3)
     assert (params.repeat_penalty, params.stop, params.exact, params.think) == (
         1.1,
         ("end",),
@@ -308,6 +313,10 @@ def test_a_guest_asks_behind_cells_and_leaves_nothing(fresh_llm: None) -> None:
     assert params.logit_bias == ((5, -100.0),)
     assert params.seed is not None
     assert params.max_tokens is None
+
+
+def schema_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
 DEEP: dict[str, Any] = {"type": "string"}
@@ -337,10 +346,11 @@ REFUSED: dict[str, dict[str, Any]] = {
         "response_format": {"type": "text", "json_schema": {"schema": {"type": "null"}}}
     },
     "The field age cannot be asked": {
-        "structured_outputs": {"json": {"type": "object", "properties": {"age": False}}}
+        "response_format": schema_of({"type": "object", "properties": {"age": False}})
     },
-    "The schema is nested too deeply": {"structured_outputs": {"json": DEEP}},
-    "No answer can have that shape": {"structured_outputs": {"regex": "("}},
+    "The schema is nested too deeply": {"response_format": schema_of(DEEP)},
+    "No answer can have that shape": {"grammar": "%llguidance {}\nstart: ("},
+    "A grammar is one of Lark's": {"grammar": 'root ::= "a"'},
 }
 
 
