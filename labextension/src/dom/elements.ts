@@ -3,7 +3,7 @@
 import { withVisibleControls } from "./characters.js";
 import { trans } from "./words.js";
 
-/** Make an element of a class, with what is in it: of texts no character is hidden. */
+/** Make an element of a class, with what is in it: no character of a text stays hidden. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   className: string,
@@ -11,7 +11,8 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
 ): HTMLElementTagNameMap[Tag] {
   const element = document.createElement(tag);
   if (className) element.className = className;
-  element.append(...children.map((one) => (one instanceof Node ? one : withVisibleControls(one))));
+  const shown = (one: Node | string) => (typeof one === "string" ? withVisibleControls(one) : one);
+  element.append(...children.map(shown));
   return element;
 }
 
