@@ -75,6 +75,39 @@ def test_what_is_not_used_is_said_but_no_reason_for_more_drafts(shell: Interacti
     assert written(judge, ask, "[one for one in xs]").note == "runs; gives a list of 3 values"
 
 
+@pytest.mark.parametrize(
+    ("cell", "draft", "note"),
+    [
+        (
+            "import pandas as pd\nclean = pd.DataFrame({c: range(5000) for c in 'abc'})",
+            "clean = clean.groupby('a')[['b']].sum().head(24)",
+            "replaces `clean`: 5000 rows × 3 → 24 × 1",  # noqa: RUF001
+        ),
+        ("xs = [7]", "xs = [7, 8]", "replaces `xs`: 1 value → 2"),
+        ("xs = {1: 2, 3: 4}", "xs = [7]", "replaces `xs`: dict of 2 values → list of 1 value"),
+        (
+            "import numpy as np\na = np.ones((3, 4))",
+            "a = a[1:]",
+            "replaces `a`: 3 rows × 4 → 2 × 4",  # noqa: RUF001
+        ),
+        ("xs = [7, 8]", "xs.pop()\nxs.append(1)", "changes `xs`"),
+        ("xs = [7, 8]", "del xs[0]", "changes `xs`: 2 values → 1"),
+        ("xs = [7, 8]", "xs = sorted(xs, reverse=True)", "replaces `xs`"),
+        ("def total(): ...", "def total():\n    return 3", "replaces `total`"),
+        (
+            "import matplotlib.pyplot as plt\nxs = [7, 8]",
+            "xs = xs[:1]\nplt.plot([1, 2])\nplt.show()",
+            "replaces `xs`: 2 values → 1; draws 1 line",
+        ),
+    ],
+)
+def test_the_line_begins_with_the_variables_that_a_draft_replaces_or_changes(
+    shell: InteractiveShell, cell: str, draft: str, note: str
+) -> None:
+    judge = judge_of(shell, cell)
+    assert written(judge, "do it", draft).note == f"runs; {note}"
+
+
 def test_labels_that_only_the_data_know_are_not_told(shell: InteractiveShell) -> None:
     judge = judge_of(shell, "import pandas as pd\nrows = [{'hunter 77': None, 'Xk29dk': 2}]")
     answer = written(judge, "a table of rows", "df = pd.DataFrame(rows)")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.tables import count_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jupyter_llm.notebook.values.extents import Extent
 
     _Fact = tuple[str, bool]  # and whether it may speak against the code
 
+_TIMES = " \N{MULTIPLICATION SIGN} "
 _MAX_FACTS, _MAX_NAMES, _MAX_NAME = 3, 3, 40
 # Of a request in another language it is not known what it asks for.
 _ENGLISH = re.compile(r"(?i)\b(?:the|and|with|each|every|from)\b")
@@ -36,17 +37,23 @@ class Facts:
     """What comes of code, `python`, which has a line for each statement and draws `drawn`.
 
     `before` are the variables it names, `after` those it made or changed and "", what it shows.
+    `replaced` are the user's variables that it binds to other values.
     """
 
     before: Mapping[str, Extent]
     after: Mapping[str, Extent]
     drawn: Mapping[str, int]
     python: str
+    replaced: Sequence[str] = ()
 
     def few(self) -> tuple[str, int]:
-        """The few that matter most, losses first, and how many of them may count."""
-        found = dict.fromkeys([*self._lost(), *self._made()])
-        few = sorted(found, key=lambda fact: not fact[1])[:_MAX_FACTS]
+        """Return the facts that matter most, and how many of them may count.
+
+        Losses that count are chosen first. The line begins with what happens to the user's data.
+        """
+        found = dict.fromkeys([*self._changed(), *self._lost(), *self._made()])
+        chosen = sorted(found, key=lambda fact: not fact[1])[:_MAX_FACTS]
+        few = [fact for fact in found if fact in chosen]
         return "; ".join(text for text, _ in few), sum(counts for _, counts in few)
 
     def _called(self, *names: str) -> str:
@@ -69,36 +76,61 @@ class Facts:
                     text = f"{called}: {num - (becomes and old.missing[column])} of {first}"
                     text += f"{count_of(new.num_counted, 'value')} {'become' if becomes else 'are'}"
                     yield f"{text} missing", becomes and not _GAPS.search(self.python)
-            is_same = old.kind == new.kind and old.missing.keys() <= new.missing.keys()
-            if is_same and new.size < old.size:
-                own = "\n".join(re.findall(rf"(?m)^\s*{name}(?: = |\.).*", self.python))
-                size = count_of(old.size, "row" if old.kind == "table" else "value")
-                text = f"{old.size - new.size} of {size} of {self._called(name)} are gone"
-                yield text, bool(_DROPS.search(own)) and not _CHOOSES.search(own)
+
+    def _changed(self) -> Iterator[_Fact]:
+        """Yield the user's variables that were replaced or changed, with their sizes."""
+        for name in filter(self.after.get, self.before):
+            old, new = self.before[name], self.after[name]
+            added = [column for column in new.missing if column not in old.missing]
+            is_whole = old.missing.keys() <= new.missing.keys()
+            if added and is_whole and old.size == new.size:
+                yield f"adds {self._called(*added)} to {self._called(name)}", False
+                continue
+            verb = "replaces" if name in self.replaced else "changes"
+            is_resized = old.shape != new.shape and "value" not in (old.kind, new.kind)
+            own = "\n".join(re.findall(rf"(?m)^\s*{name}(?: = |\.).*", self.python))
+            is_less = is_whole and old.kind == new.kind and old.size > new.size
+            drops = is_less and _DROPS.search(own) and not _CHOOSES.search(own)
+            text = f"{verb} {self._called(name)}{f': {_sizes(old, new)}' * is_resized}"
+            yield text, bool(drops) or self._is_emptied(new)
+        sized = self.before.keys() & self.after.keys()
+        plain = [f"`{one[:_MAX_NAME]}`" for one in self.replaced if one not in sized]
+        if plain:
+            rest = " …" * (len(plain) > _MAX_NAMES)
+            yield f"replaces {', '.join(plain[:_MAX_NAMES])}{rest}", False
+
+    def _is_emptied(self, new: Extent) -> bool:
+        """Whether a table is empty by what the code chooses or drops."""
+        chooses = _SOUGHT.search(self.python) or _DROPS.search(self.python)
+        return not new.size and new.kind == "table" and bool(chooses)
 
     def _made(self) -> Iterator[_Fact]:
         before, after = self.before, self.after
-        name = "" if self.drawn or "" in after else next(reversed([*after]), "")
+        name = next((name for name in reversed([*after]) if name not in before), None)
         if self.drawn:
             parts = " and ".join(count_of(num, part) for part, num in self.drawn.items())
             yield f"draws {parts}", [*self.drawn] == ["empty picture"]
-        elif after:
-            new, is_old = after[name], name in before
-            begin = "changes {} to" if is_old else "{} is" if name else "gives"
+        elif name is not None:
+            new = after[name]
+            begin = f"{self._called(name)} is" if name else "gives"
             beside = max(before, key=lambda one: before[one].size, default="")
-            is_less = beside and not is_old and before[beside].size > new.size
+            is_less = beside and before[beside].size > new.size
             what = f"a{'n' * (new.kind == 'array')} {new.kind} of "
             what += count_of(new.size, "row" if new.kind == "table" else "value")
             what += f" ({self._called(beside)} has {before[beside].size})" if is_less else ""
             if new.kind == "value" or not new.size:
                 what = f"an empty {new.kind}" if not new.size else "a missing value"
-            chooses = _SOUGHT.search(self.python) or _DROPS.search(self.python)
-            counts = not new.size and new.kind == "table" and bool(chooses)
-            yield f"{begin.format(self._called(name))} {what}", counts
-        for one in filter(before.get, after):
-            old, columns = before[one].missing, after[one].missing
-            added = [column for column in columns if column not in old]
-            if added and old.keys() <= columns.keys():
-                yield f"adds {self._called(*added)} to {self._called(one)}", False
-            elif one != name:
-                yield f"changes {self._called(one)}", False
+            yield f"{begin} {what}", self._is_emptied(new)
+
+
+def _sizes(old: Extent, new: Extent) -> str:
+    """Return two sizes, the second in short; those of two kinds with their kinds."""
+    if old.kind == new.kind:
+        return f"{_size(old)} → {_TIMES.join(map(str, new.shape)) or '1'}"
+    return " → ".join(f"{one.kind} of {_size(one)}" for one in (old, new))
+
+
+def _size(extent: Extent) -> str:
+    first, *others = extent.shape or (1,)
+    noun = "row" if extent.kind == "table" or others else "value"
+    return _TIMES.join([count_of(first, noun), *map(str, others)])

@@ -226,11 +226,15 @@ class Run:
         bound = [name for name in names if name in self._about]
         now = _sized(self._namespace, [*sorted(self._about - {*bound}), *bound])
         changed = {*bound, *(one.name for one in bindings(self._python) if one.verb == "changes")}
-        old = self._sizes
+        old, replaced = self._sizes, [name for name in bound if name in self._before]
         after = {name: one for name, one in now.items() if name in changed or one != old.get(name)}
         after |= _sized({"": self._value}, [""])
-        text, num_lost = Facts(old, after, self._silence.drawn, self._python).few()
-        return replace(seen, text=f"{seen.text}; {text}" if text else seen.text, num_lost=num_lost)
+        text, num_lost = Facts(old, after, self._silence.drawn, self._python, replaced).few()
+        return replace(
+            seen,
+            text=_told("; ".join(filter(None, (seen.text, text))), _MAX_MESSAGE),
+            num_lost=num_lost,
+        )
 
     def _line_of(self, error: BaseException | None) -> int:
         """The line of the draft's cell that was running, or where it is no Python."""
@@ -270,7 +274,8 @@ class Run:
 
 
 def _sized(namespace: dict[str, Any], names: Sequence[str]) -> dict[str, Extent]:
-    return {one: size for one in names[-_MAX_SIZED:] if (size := extent_of(namespace.get(one)))}
+    last = ((one, size) for one in reversed(names) if (size := extent_of(namespace.get(one))))
+    return dict(reversed([*islice(last, _MAX_SIZED)]))
 
 
 def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:

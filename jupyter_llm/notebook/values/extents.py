@@ -19,12 +19,14 @@ class Extent:
     """How many rows or items a value has, and how many values are missing by column.
 
     What is no table has one column, "". Of each the first `num_counted` values were looked at.
+    `shape` holds the lengths of all axes.
     """
 
     kind: str
     size: int
     missing: dict[str, int]
     num_counted: int
+    shape: tuple[int, ...] = ()
 
 
 def extent_of(value: Any) -> Extent | None:
@@ -32,12 +34,12 @@ def extent_of(value: Any) -> Extent | None:
     package, kind = peek.own_package(value), peek.short_name(type(value))
     if peek.is_one_of(type(value), (list, tuple, set, frozenset, dict)):
         first = list(islice(value.values() if kind == "dict" else value, _MAX_ITEMS))
-        return Extent(kind, len(value), {"": tables.num_null(first)}, len(first))
+        return Extent(kind, len(value), {"": tables.num_null(first)}, len(first), (len(value),))
     if package in ("pandas", "polars") and kind in ("DataFrame", "Series"):
         return _of_table(value, kind) if tables.is_readable(value) else None
     if type(value) is peek.exported("numpy", "ndarray"):
         first = value.flat[:_MAX_ITEMS].tolist()
-        return Extent("array", value.size, {"": tables.num_null(first)}, len(first))
+        return Extent("array", value.size, {"": tables.num_null(first)}, len(first), value.shape)
     is_missing = value is not None and tables.num_null([value])
     return Extent("value", 1, {"": 1}, 1) if is_missing else None
 
@@ -55,4 +57,4 @@ def _of_table(value: Any, kind: str) -> Extent:
         is_plain = peek.is_a(label, str) or peek.own_package(label) in ("builtins", "numpy")
         name = one_line(clean(str(label)[:_MAX_NAME])).replace("`", "'") if is_plain else ""
         missing[name] = max(missing.get(name, 0), tables.num_missing(column.head(num)))
-    return Extent(kind.lower() if is_series else "table", len(table), missing, num)
+    return Extent(kind.lower() if is_series else "table", len(table), missing, num, table.shape)
