@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
-    from jupyter_llm.structured.asking import FunctionOptions, PromptOptions, ShapeOptions
+    from jupyter_llm.structured.asking import (
+        AnswerOptions,
+        FunctionOptions,
+        PromptOptions,
+        ShapeOptions,
+    )
     from jupyter_llm.structured.columns import ColumnOptions, MapOptions
     from jupyter_llm.structured.functions import ModelFunction
     from jupyter_llm.tasks.code_answer import CodeAnswer
@@ -80,7 +85,7 @@ class LLM:
         self, prompt: str, *, schema: type[T], **options: Unpack[PromptOptions]
     ) -> ShapedAnswer[T]: ...
     @overload
-    def __call__(self, prompt: str, **options: Unpack[ShapeOptions]) -> ShapedAnswer[Any]: ...
+    def __call__(self, prompt: str, **options: Unpack[AnswerOptions]) -> ShapedAnswer[Any]: ...
     def __call__(self, prompt: str, **options: Any) -> Any:
         """Answer one prompt, without a memory of others.
 
@@ -88,7 +93,8 @@ class LLM:
         a type, a JSON Schema, or short as in `"name, age int"`, `choices` are what to choose from,
         and a `regex` or a `grammar` (of Lark's kind) describes the whole text. `reason=80` lets the
         model write so many tokens of free text before that, `think=True` its thoughts. A shape says
-        where the answer ends, so neither `stop` nor `ignore_eos` goes with it.
+        where the answer ends, so neither `stop` nor `ignore_eos` goes with it. With `retries=2` a
+        value that the type's own validator refuses is asked for again, twice at most.
 
         Raises
         ------
@@ -100,7 +106,7 @@ class LLM:
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...
     @overload
-    def stream(self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]) -> ShapedStream[Any]: ...
+    def stream(self, prompt: AnyPrompt, **options: Unpack[AnswerOptions]) -> ShapedStream[Any]: ...
     def stream(self, prompt: AnyPrompt, *, model: str | None = None, **options: Any) -> Any:
         """Answer one prompt piece by piece: iterate over the chunks.
 
@@ -110,7 +116,7 @@ class LLM:
         """
         from jupyter_llm.structured.asking import Question
 
-        (question,) = Question.several([prompt], options)
+        question = Question.one(prompt, options)
         return question.ask(self.current.get(model), self.answers)
 
     @overload
@@ -119,7 +125,7 @@ class LLM:
     ) -> Completion: ...
     @overload
     async def acomplete(
-        self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]
+        self, prompt: AnyPrompt, **options: Unpack[AnswerOptions]
     ) -> ShapedAnswer[Any]: ...
     async def acomplete(
         self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
@@ -127,7 +133,7 @@ class LLM:
         """Answer one prompt while the event loop goes on; cancelling the task stops the model."""
         from jupyter_llm.structured.asking import Question
 
-        (question,) = Question.several([prompt], options)
+        question = Question.one(prompt, options)
         return await question.wait(partial(self.current.get, model), self.answers)
 
     def complete(

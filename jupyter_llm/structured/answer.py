@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from jupyter_llm.common.bundle import bundle, exact_output
 from jupyter_llm.common.html_text import joined
@@ -18,7 +18,7 @@ from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jupyter_llm.common.bundle import Bundle
     from jupyter_llm.common.html_text import Html
@@ -223,16 +223,23 @@ def _likelihood(choice: Choice) -> Any:
 class ShapedStream(Stream, Generic[T]):
     """An answer with a shape while it is written: a stream of its text, and its `partials`.
 
-    `stream` is that of the text alone.
+    `stream` is that of the text alone. `follow` asks for another value than a refused one.
     """
 
     def __init__(
-        self, stream: Stream, shape: Shape[T], request: Request, engine: BulkEngine
+        self,
+        stream: Stream,
+        shape: Shape[T],
+        request: Request,
+        engine: BulkEngine,
+        follow: Callable[[ShapeError], Stream] | None = None,
     ) -> None:
         vars(self).update(vars(stream))  # one and the same, which ends where nobody holds `stream`
         self.stream = stream
         self._shape = shape
         self._asked = (shape, request, engine)
+        self._follow = follow
+        self._following: Stream | None = None
 
     def partials(self) -> Iterator[object]:
         """What there is of the value whenever one more part of it is whole, and then the value.
@@ -255,4 +262,10 @@ class ShapedStream(Stream, Generic[T]):
         ------
         ShapeError, PromptInterrupted
         """
-        return answer_of(super().result(timeout), *self._asked)
+        try:
+            return answer_of(super().result(timeout), *self._asked)
+        except ShapeError as error:
+            if self._follow is None:
+                raise
+            self._following = self._following or self._follow(error)
+        return cast("ShapedAnswer[T]", self._following.result(timeout))

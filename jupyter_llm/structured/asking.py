@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jupyter_llm.chat.asked import asked_with
+from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
-from jupyter_llm.engine.request import Request, chat_prompt
+from jupyter_llm.engine.request import Message, Request, chat_prompt
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream, answer_of, input_of
 
@@ -51,6 +52,13 @@ class ShapeOptions(PromptOptions, total=False):
     grammar: str | None
 
 
+class AnswerOptions(ShapeOptions, total=False):
+    """The options of one prompt; `retries`: how often to ask again for a value that is refused."""
+
+    retries: int
+
+
+_AGAIN = "That answer was refused. {} Answer with another value.\n\n"
 _SHAPES = ("schema", "choices", "regex", "grammar")
 
 
@@ -95,10 +103,14 @@ def check_ends(params: SamplingParams) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """A request, and the shape of its answer; without one the answer is a completion."""
+    """A request, and the shape of its answer; without one the answer is a completion.
+
+    A value that the shape's own validator refuses is asked for again, `retries` times at most.
+    """
 
     request: Request
     shape: Shape[T] | None = None
+    retries: int = 0
 
     @staticmethod
     def of(request: Request, shape: Shape[Any] | None) -> Question[Any]:
@@ -117,6 +129,30 @@ class Question(Generic[T]):
         return Question(replace(request, prompt=prompt, constraint=bound.constraint), bound)
 
     @staticmethod
+    def one(prompt: str | RawPrompt, options: Mapping[str, Any]) -> Question[Any]:
+        """Return a prompt and its options as people write them, checked."""
+        given = dict(options)
+        retries = given.pop("retries", 0)
+        (question,) = Question.several([prompt], given)
+        if type(retries) is not int or retries < 0 or (retries and question.shape is None):
+            raise OptionError("retries= is a whole number from 0 on, for answers with a shape.")
+        return replace(question, retries=retries)
+
+    def again(self, error: ShapeError) -> Question[T]:
+        """Return the question for another value; raise `error` if none may be asked.
+
+        What was asked comes last again: quotes are passages of it.
+        """
+        prompt, made = self.request.prompt, error.completion
+        is_refused = made is not None and made.finish_reason == "stop"
+        if not (self.retries and is_refused and isinstance(prompt, tuple)):
+            raise error
+        asked = [_AGAIN.format(error), *(prompt[-1].parts or (prompt[-1].content,))]
+        turns = Message("assistant", error.text), Message.of_parts("user", asked)
+        request = replace(self.request, prompt=(*prompt, *turns))
+        return replace(self, request=request, retries=self.retries - 1)
+
+    @staticmethod
     def several(
         prompts: Iterable[str | RawPrompt], options: Mapping[str, Any]
     ) -> list[Question[Any]]:
@@ -133,7 +169,8 @@ class Question(Generic[T]):
         stream = answers.submit(engine, self.request)
         if self.shape is None:
             return stream
-        return ShapedStream(stream, self.shape, self.request, engine)
+        follow = lambda error: self.again(error).ask(engine, answers)  # noqa: E731
+        return ShapedStream(stream, self.shape, self.request, engine, follow)
 
     async def wait(
         self, engine_of: Callable[[], Engine], answers: AnswerLog
@@ -141,9 +178,14 @@ class Question(Generic[T]):
         """The same while the event loop goes on; cancelling the task stops the model."""
         import asyncio
 
-        engine = await asyncio.to_thread(engine_of)
-        with await asyncio.to_thread(answers.submit, engine, self.request) as stream:
-            return self.answer(await asyncio.wrap_future(stream.future), engine)
+        engine, question = await asyncio.to_thread(engine_of), self
+        while True:
+            with await asyncio.to_thread(answers.submit, engine, question.request) as stream:
+                completion = await asyncio.wrap_future(stream.future)
+            try:
+                return question.answer(completion, engine)
+            except ShapeError as error:
+                question = question.again(error)
 
     def answer(self, completion: Completion, engine: BulkEngine) -> Completion | ShapedAnswer[T]:
         """What is given to whoever waits for the request's completion."""

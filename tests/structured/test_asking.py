@@ -8,6 +8,7 @@ from typing import Any, Literal, assert_type
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from pydantic import BaseModel, field_validator
 from support.scripted import ScriptedEngine, messages_of
 
 from jupyter_llm import (
@@ -56,6 +57,46 @@ def test_a_model_is_told_to_explain_where_it_is_to_give_reasons(engine: Scripted
     explain = "Explain your answer in a sentence."
     assert first == in_chat == f"{explain} Answer with one of: Yes, No.\n\nIs it?"
     assert pattern == f"{explain}\n\nHow many?"
+
+
+class Adult(BaseModel):
+    age: int
+
+    @field_validator("age")
+    @classmethod
+    def is_grown(cls, age: int) -> int:
+        if age < 18:
+            raise ValueError(f"{age} is too young")
+        return age
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_value_that_a_validator_refuses_is_asked_for_again_with_its_message(
+    engine: ScriptedEngine, *, is_async: bool
+) -> None:
+    def ask(**options: Any) -> Any:
+        coroutine = llm.acomplete("Who?", schema=Adult, **options) if is_async else None
+        return asyncio.run(coroutine) if coroutine else llm("Who?", schema=Adult, **options)
+
+    engine.replies.extend(['{"age": 3}', '{"age": 4}', '{"age": 30}'])
+    assert ask(retries=2).value.age == 30
+    draft, asked = messages_of(engine.requests[-1].prompt)[-2:]
+    assert draft.content == '{"age": 4}'
+    assert "4 is too young" in asked.content
+    assert asked.content.endswith("Who?")
+    for retries, num_asked in ((0, 1), (1, 2)):
+        engine.requests.clear()
+        engine.replies.extend(['{"age": 3}'] * num_asked)
+        with pytest.raises(ShapeError, match="3 is too young"):
+            ask(retries=retries)
+        assert len(engine.requests) == num_asked
+
+
+def test_only_an_answer_with_a_shape_has_retries(engine: ScriptedEngine) -> None:
+    for options in ({"retries": 1}, {"schema": Adult, "retries": -1}):
+        with pytest.raises(OptionError, match="retries= is a whole number"):
+            llm("Who?", **options)
+    assert engine.requests == []
 
 
 def test_without_a_shape_it_is_a_completion_as_ever(engine: ScriptedEngine) -> None:
