@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,11 +34,11 @@ def seeded(cell: nbformat.NotebookNode, execution: Execution) -> list[str]:
     metadata = [output.get("metadata", {}) for output in execution.outputs]
     # What a panel shows was said elsewhere, and before.
     records = [one.get("jupyter_llm") for one in metadata if TRANSCRIPT_KEY not in one]
+    lines = [line for some in records for line in (some if isinstance(some, list) else [some])]
     found = [
         record["text_sha256"]
-        for some in records
-        for record in (some if isinstance(some, list) else [some])
-        if record is not None and record["exact"]
+        for record in (json.loads(line) for line in lines if line and line[0] == "{")
+        if record["exact"]
     ]
     printed = [output_text(o) for o in execution.outputs if o["output_type"] == "stream"]
     return found + (printed if "seed=" in cell["source"] else [])

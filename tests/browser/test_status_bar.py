@@ -179,8 +179,11 @@ def test_where_it_is_not_installed_the_offer_ends_in_how_to_install_it(
     expect(notebook.page.get_by_text("pip install '.[smollm2]'").first).to_be_visible()
     save_settings(notebook, autoLoad=True, hint=False)
     try:
-        notebook.reload()  # where it loads by itself, the same is said
-        expect(notebook.page.get_by_text("pip install '.[smollm2]'").first).to_be_visible()
+        notebook.reload()  # where it loads by itself, nobody is disturbed
+        expect(item(notebook)).to_have_text("LLM: not loaded")
+        item(notebook).click()
+        words = notebook.page.get_by_text("pip install '.[smollm2]'")
+        expect(words.first).to_be_visible()
     finally:
         save_settings(notebook, hint=False)
     assert errors == []

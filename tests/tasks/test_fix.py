@@ -144,7 +144,7 @@ def test_an_earlier_cell_is_tried_with_the_one_that_failed(watch: Watch) -> None
     proposal = fix(tried(watch))
     assert proposal.cell == watch.cells[0]
     assert "width * depth" in proposal.source
-    assert proposal.verdict == "With this change the cell runs."
+    assert proposal.verdict == "With this change the cell runs; replaces `area`."
 
 
 @needs_seal
@@ -297,7 +297,7 @@ def test_no_variable_is_told_where_none_are_to_be(watch: Watch) -> None:
 def test_what_a_model_wrote_is_tried_too(watch: Watch) -> None:
     watch.run("n = 0")
     watch.run("1 / n")
-    assert fix(tried(watch, "n = 1")).verdict == "With this change the cell runs."
+    assert fix(tried(watch, "n = 1")).verdict == "With this change the cell runs; replaces `n`."
     again = fix(tried(watch, "n = 0.0"))
     assert again.verdict.startswith("With this change it raises ZeroDivisionError")
 

@@ -140,10 +140,12 @@ def test_the_kernels_last_error_is_told_with_its_variables(
 ) -> None:
     run(shell, "n = [0]", cell_id="a", store_history=True)
     run(shell, "1 / n", cell_id="c", raises=TypeError, store_history=True)
-    scripted.replies.append("n = 1\n```")
+    scripted.replies.append("n = [0][0] + 1\n```")
     found = act(page, "fix", cell("1 / n", error="TypeError: unsupported operand type(s)"))
     # What failed in one cell is mended in the one that caused it.
-    assert (found["cell"], found["before"], found["source"]) == ("a", "n = [0]", "n = 1")
+    assert (found["cell"], found["before"], found["source"]) == (
+        *("a", "n = [0]", "n = [0][0] + 1"),
+    )
     assert "The cell last assigns `n`; cell [2] failed with `TypeError" in found["markdown"]
     assert "- n: list" in told(scripted)
 
@@ -307,9 +309,9 @@ def test_a_mend_that_rules_know_gives_way_to_the_model_when_another_is_asked_for
     shown = cell("sum(tree)", error="NameError: name 'tree' is not defined")
     mended = act(page, "fix", shown)
     assert (mended["source"], scripted.requests) == ("sum(trees)", [])
-    scripted.replies.append("len(trees)\n```")
+    scripted.replies.append("sum(list(trees))\n```")
     again = {"source": mended["source"], "wish": "", "count": 1}
-    assert act(page, "fix", shown, former=again)["source"] == "len(trees)"
+    assert act(page, "fix", shown, former=again)["source"] == "sum(list(trees))"
 
 
 TEXT = "# Pries\n\nThe prise is in euros.\nIt grows."

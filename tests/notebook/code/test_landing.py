@@ -154,7 +154,7 @@ def test_where_a_page_has_put_code_is_said(
 ) -> None:
     page.answers = [landing]
     sources = [mark(f"a = {number}", "m", "0123456789ab") for number in range(num)]
-    assert paged.write(sources) == Place(said)
+    assert paged.write(sources) == Place(said, has_metadata=True)
     assert page.told == [("asks", [f"a = {number}" for number in range(num)], None)]
 
 
@@ -168,7 +168,7 @@ def test_a_cell_that_is_not_to_be_replaced_stays_and_the_code_is_below(
     assert page.told == [("asks", ["a", "b"], "%%llm --replace")]
     page.answers = [Landing(refusal="cell"), Landing()]
     said = "this cell is read-only, so the code is in a new cell below"
-    assert paged.write(["a"], replace=True) == Place(said)
+    assert paged.write(["a"], replace=True) == Place(said, has_metadata=True)
 
 
 def test_nothing_is_put_into_a_read_only_notebook(
