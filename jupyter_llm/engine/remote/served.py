@@ -192,7 +192,9 @@ class Served:
         async with self._locks[ability]:
             if ability not in self.known:
                 key = f"{self.info.identity} {ability}"
-                if not (way := _REMEMBERED.get(key) or "") and (way := await self._find(ability)):
+                way = _REMEMBERED.get(key) or ""  # which an older version may have stored
+                ways = [means.name for means in MEANS.get(ability, ())]
+                if way not in ways and (way := await self._find(ability)):
                     _REMEMBERED.put(key, way)
                 self.known[ability] = way
         return bool(self.known[ability])

@@ -20,6 +20,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.remote.protocol import MEANS
+from jupyter_llm.engine.remote.served import _REMEMBERED
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, Special
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, OptionError, ServerError
 from jupyter_llm.frontends.views import remarks
@@ -398,6 +399,14 @@ def test_what_a_server_can_is_asked_once_and_written_down() -> None:
         engine.submit(request(SCHEMA)).result(30)
         assert engine._served.known == {"json": "response_format"}
         assert _num_probes(server) == 1
+
+
+def test_what_an_older_version_wrote_down_of_a_server_is_asked_again() -> None:
+    with serving(["one"] * 9) as server:
+        engine = server.connect()
+        for ability in ("choice", "scoring"):
+            _REMEMBERED.put(f"{engine.info.identity} {ability}", "structured_outputs")
+        assert engine.submit(request(OneOf(("no", "yes")))).result(30).choice is not None
 
 
 def test_a_key_that_is_gone_is_not_taken_for_what_a_server_cannot(
