@@ -169,7 +169,10 @@ class Question(Generic[T]):
         stream = answers.submit(engine, self.request)
         if self.shape is None:
             return stream
-        follow = lambda error: self.again(error).ask(engine, answers)  # noqa: E731
+
+        def follow(error: ShapeError) -> Stream | ShapedStream[T]:
+            return self.again(error).ask(engine, answers)
+
         return ShapedStream(stream, self.shape, self.request, engine, follow)
 
     async def wait(
