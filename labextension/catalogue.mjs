@@ -1,10 +1,9 @@
-/** Gathers what the page says in `locale/jupyter_llm.pot`, for translators: `node catalogue.mjs`. */
+/** Gathers the texts of the page for translators: `node catalogue.mjs > jupyter_llm.pot`. */
 
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const HERE = new URL("./", import.meta.url);
-export const FILE = new URL("locale/jupyter_llm.pot", HERE);
 const HEAD = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=UTF-8\\n"';
 
 const LITERAL = String.raw`\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*[,)]`;
@@ -18,7 +17,7 @@ const IN_SCHEMAS = [
   [/^\/jupyter\.lab\.menus\/.*\/label$/, "menu"],
 ];
 
-/** The catalogue as it is to be: sorted, and each text once. */
+/** Return the catalogue: sorted, and each text once. */
 export function catalogue() {
   const said = new Set([...read("src", ".ts", inSource), ...read("schema", ".json", inSchema)]);
   return `${[HEAD, ...[...said].sort()].join("\n\n")}\n`;
@@ -57,4 +56,4 @@ function read(folder, end, find) {
   return files.flatMap((name) => find(readFileSync(new URL(`${folder}/${name}`, HERE), "utf8")));
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(FILE, catalogue());
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.stdout.write(catalogue());
