@@ -39,7 +39,7 @@ COUNT_SPEAKERS = """
 from ipywidgets.widgets.widget import _instances
 from jupyter_llm import ChatPanel
 panels = [widget for widget in _instances.values() if isinstance(widget, ChatPanel)]
-print(len(panels), "panels,", sum(panel._line.side._has_views for panel in panels), "has views")
+print(len(panels), "panels,", sum(panel._line.views.has_views for panel in panels), "has views")
 """
 
 # Names a promise for the end of the next save.

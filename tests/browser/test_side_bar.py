@@ -191,6 +191,33 @@ def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     assert errors == []
 
 
+def test_notices_running_commands_and_waiting_prompts_are_there_after_a_reload(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(f"{REPLIES}\nimport threading\ndoor = threading.Event()")
+    side = SideBar(notebook)
+    notebook.run(0)
+    side.open()
+    notices = side.root.locator(".jllm-notice")
+    side.send("/status")
+    expect(notices).to_have_attribute("aria-busy", "false")
+    notebook.page.evaluate(ASK_KERNEL, "setattr(engine, 'holds', True)")
+    side.send("/explain 1")
+    expect(notices.last).to_contain_text("The")
+    side.send("Is it {{door.wait()}}?")
+    expect(side.root.locator(".jllm-pending")).to_have_count(1)
+    notebook.reload(keeps_workspace=True)
+    side.open()
+    expect(notices).to_have_count(2)
+    expect(notices.last).to_have_attribute("aria-busy", "true")
+    expect(side.root.locator(".jllm-pending")).to_contain_text("Is it")
+    notices.last.get_by_role("button", name="Stop").click()
+    expect(notices.last).to_have_attribute("aria-busy", "false")
+    notebook.page.evaluate(ASK_KERNEL, "setattr(engine, 'holds', False) or door.set()")
+    expect(side.answers).to_have_text(["The second."])
+    assert errors == []
+
+
 def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_second_tab(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.line import Line
-    from jupyter_llm.frontends.comm.sync import KernelSide
+    from jupyter_llm.frontends.comm.live_chat import LiveChat
 
     _Place = tuple[int | None, str | None, str]
 
@@ -41,9 +41,9 @@ class AnswerCode(Part):
     A trial of it begins when no cell runs and no model works, and gives way: it begins again.
     """
 
-    def __init__(self, line: Line, chat: Chat, side: KernelSide) -> None:
+    def __init__(self, line: Line, chat: Chat, live: LiveChat) -> None:
         super().__init__(line)
-        self._chat, self._side = chat, side
+        self._chat, self._live = chat, live
         self._tried: dict[_Place, tuple[int, CodeAnswer]] = {}  # what came of it last, and when
         self._lock = threading.Lock()  # one trial at a time
         self._end = threading.Event()
@@ -109,7 +109,7 @@ class AnswerCode(Part):
     ) -> Completion | None:
         if asked.number is not None:
             return self._chat.turn(asked.number).completion
-        return self._side.answer(asked.notice) if asked.notice is not None else None
+        return self._live.answer(asked.notice) if asked.notice is not None else None
 
     def _try(self, places: Sequence[_Place], completion: Completion, job: Job) -> None:
         """Try all the code of an answer once nothing else goes on, unless it stands as it was."""

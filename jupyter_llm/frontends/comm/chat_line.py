@@ -18,9 +18,10 @@ from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
 from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Line
+from jupyter_llm.frontends.comm.live_chat import live
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
-from jupyter_llm.frontends.comm.sync import KernelSide
+from jupyter_llm.frontends.comm.sync import ChatViews
 from jupyter_llm.frontends.prompt.commands import Call, Order
 from jupyter_llm.frontends.prompt.typed import Typed, read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 class ChatLine(Line):
     """A chat and all its views in one front end, and the models that may be chosen there.
 
-    `options` are for the prompts that are typed there. `on_settled` is as in `KernelSide`.
+    `options` are for the prompts that are typed there. `on_settled` is as in `ChatViews`.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class ChatLine(Line):
         super().__init__(llm, send)
         self._chat = chat
         self._options = options
-        self.side = KernelSide(self, chat, options.context, on_settled)
-        AnswerCode(self, chat, self.side)
+        self._live = live(chat)
+        self.views = ChatViews(self, chat, options.context, on_settled)
+        AnswerCode(self, chat, self._live)
         Drafting(self, self._drafted, chat)
         ActivityWatch(self)
         ModelChoice(self, options)
@@ -68,12 +70,12 @@ class ChatLine(Line):
 
     def _send(self, message: messages.Send) -> None:
         work = partial(self._answer, message)
-        self.side.begin(Job(message.id, message.text, work, self.side))
+        self._live.begin(Job(message.id, message.text, work, self._live))
 
     def _regenerate(self, message: messages.Regenerate) -> None:
         turn = self._chat.turn(message.number)
         work = partial(self._answer_again, message, turn)
-        self.side.begin(Job(message.id, asked_in(turn.prompt), work, self.side))
+        self._live.begin(Job(message.id, asked_in(turn.prompt), work, self._live))
 
     def _answer(self, message: messages.Send, job: Job) -> None:
         """Carry out a command, or send a prompt and wait until it is answered."""
@@ -135,10 +137,10 @@ class ChatLine(Line):
     def _ask(self, asked: Asked, job: Job, shape: Shape[Any] | None = None) -> None:
         self._chat.current.get(asked.model, show=job.tell)
         job.check()
-        answer = self.side.send_prompt(job, asked).result()
+        answer = self._live.send_prompt(job, asked).result()
         has_words = answer.text or answer.reasoning
         if not has_words and answer.finish_reason != "cancelled":  # there is no turn of it
-            self.side.notify(job, "The model wrote nothing.")
+            self._live.notify(job, "The model wrote nothing.")
         if shape is not None and answer.finish_reason == "stop":  # else its turn says it
             answer_of(answer, shape)  # its error says what is wrong with it
 
@@ -155,7 +157,7 @@ class ChatLine(Line):
         answer = order.command.run(call)
         if job.is_wordless:
             return  # what was typed is given back
-        notify = partial(self.side.notify, job)
+        notify = partial(self._live.notify, job)
         if isinstance(answer, Proposal):
             made = answer.completion
             ended = _remarks(made) if made is not None else ""

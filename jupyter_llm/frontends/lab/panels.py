@@ -120,7 +120,10 @@ class Panels(Part):
         return self._list(message)
 
     def _delete(self, message: messages.DeleteChat) -> messages.ChatsMessage:
+        from jupyter_llm.frontends.comm.live_chat import live
+
         self._llm.chats.delete(message.name)
+        live(self._llm.chat(message.name)).forget()
         return self._list(message)
 
     def _export(self, message: messages.ExportChat) -> messages.TextMessage:

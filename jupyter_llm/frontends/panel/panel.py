@@ -92,7 +92,7 @@ class ChatPanel(AnyWidget):
         A front end that loads the page again knows nothing of updates of its outputs, so one that
         can write the notebook does that. In a shared notebook a single page does it.
         """
-        if (writer := self._line.side.writer) is not None:
+        if (writer := self._line.views.writer) is not None:
             data, metadata = self._transcript.bundle
             self._line.put(Transcript(writer=writer, data=data, metadata=metadata))
         else:

@@ -95,6 +95,31 @@ def test_a_page_that_leaves_is_told_nothing_more_and_the_answer_is_there_for_the
     assert len(page.messages) == num_heard
 
 
+def test_notices_running_commands_and_waiting_prompts_are_there_for_the_next_page(
+    shell: InteractiveShell, scripted: ScriptedEngine, open_page: OpenPage
+) -> None:
+    page = open_page()
+    chat = ShownChat(page)
+    run(shell, "import threading\ndoor = threading.Event()", store_history=True)
+    answered = chat.command("/status")["id"]
+    scripted.holds = True
+    running = chat.send("/explain 1")
+    chat.wait_until(lambda chat: running in chat.notices)
+    waiting = chat.send("Is it {{door.wait()}}?")
+    chat.wait_until(lambda chat: waiting in chat.pending)
+    page.close()
+    other = ShownChat(open_page())
+    assert list(other.notices) == [answered, running]
+    assert other.notices[running]["is_finished"] is False
+    assert list(other.pending) == [waiting]
+    other.ask("stop", target=running)
+    assert other.notice(running)["markdown"] == "word "
+    scripted.holds = False
+    scripted.replies.append("Yes.")
+    run(shell, "door.set()")
+    other.wait_until(lambda chat: chat.texts == ["Yes."] and chat.is_idle)
+
+
 def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
     shell: InteractiveShell, page: LabPage, tmp_path: Path
 ) -> None:
@@ -195,7 +220,9 @@ def test_a_deleted_chat_is_gone_everywhere(page: LabPage, tmp_path: Path) -> Non
     llm.chat("prices").system = "Say rosebud."
     chat.say("And now?")
     assert b"rosebud" in stored_bytes()
+    chat.command("/status")
     assert names(page.answer("delete-chat", name="prices")) == {}
+    assert ShownChat(page, "prices").notices == {}
     chat.wait_until(lambda chat: chat.path == [])
     assert b"rosebud" not in stored_bytes()
     assert llm.chat("prices").system is None

@@ -255,10 +255,10 @@ def test_a_proposal_says_what_it_would_change(
     assert proposal["cell"] == "c3d4"
 
 
-def test_notices_stay_until_they_are_put_away_in_all_views(front: FrontEnd) -> None:
+def test_notices_stay_until_they_are_put_away_in_all_front_ends(make_front: MakeFront) -> None:
+    front = make_front()
     request = front.command("/status")["id"]
-    second = FrontEnd(front.panel)
-    second.hello()
+    second = make_front()
     assert list(second.notices) == [request]
     second.ask("remove", target=request)
     assert (front.notices, second.notices) == ({}, {})
