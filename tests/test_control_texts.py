@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from engine.local.test_chat_template import TEMPLATES
-from engine.local.test_template_limits import FROZEN, USUAL
+from engine.local.text.test_chat_template import TEMPLATES
+from engine.local.text.test_template_limits import FROZEN, USUAL
 from IPython.core.interactiveshell import InteractiveShell
 from support import template_engine
 from support.engines import closing, inside, load, wait_until_idle
@@ -17,11 +17,11 @@ from support.shell import Cell, run
 from support.tiny_model import CHAT_TEMPLATE, write_tiny_model
 
 from jupyter_llm import RawPrompt, Special, llm
-from jupyter_llm.engine.local.chat_template import ChatTemplate
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.scheduler import Scheduler
-from jupyter_llm.engine.local.scheduler import Sequence as Sequence_
-from jupyter_llm.engine.local.tokenizer import Tokenizer
+from jupyter_llm.engine.local.sched.scheduler import Scheduler
+from jupyter_llm.engine.local.sched.scheduler import Sequence as Sequence_
+from jupyter_llm.engine.local.text.chat_template import ChatTemplate
+from jupyter_llm.engine.local.text.tokenizer import Tokenizer
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
 

@@ -38,6 +38,10 @@ ROOMS = (
     ("engine.cluster",),
     ("engine.naming",),
     ("engine.local", "engine.remote"),
+    ("engine.local.trials",),
+    ("engine.local.kept", "engine.local.masks", "engine.local.text"),
+    ("engine.local.native",),
+    ("engine.local.sched",),
     ("engine",),
     ("models",),
     ("common",),
@@ -110,8 +114,8 @@ def test_the_top_of_the_package_is_small() -> None:
 @pytest.mark.parametrize(
     ("library", "module"),
     [
-        ("llama_cpp", "engine.local.llama"),
-        ("llguidance", "engine.local.grammar"),
+        ("llama_cpp", "engine.local.native.llama"),
+        ("llguidance", "engine.local.masks.grammar"),
         ("distributed", "engine.cluster.worker"),
         ("openai", "engine.remote.wire"),
     ],

@@ -2,7 +2,7 @@
 
 On some processors llama.cpp's flash attention reads a short prompt behind a long one at half the
 speed, on others long prompts a quarter faster. So both are measured when a model of a new shape is
-loaded (`engine/local/attention_trial.py`), and what came out is remembered.
+loaded (`engine/local/trials/flash_attention.py`), and what came out is remembered.
 """
 
 from __future__ import annotations

@@ -392,7 +392,7 @@ class CurrentEngine:
     @_waits("forgetting; what models have read may not all be gone, so ask again")
     def forget(self) -> None:
         """Forget what models have read, here and on the disk."""
-        from jupyter_llm.engine.local.checkpoint import CheckpointStore, checkpoint_folder
+        from jupyter_llm.engine.local.kept.checkpoint import CheckpointStore, checkpoint_folder
 
         for one in self._residents:
             try:
@@ -660,7 +660,7 @@ class CurrentEngine:
         self, entry: ModelEntry, options: EngineOptions, leaving: Sequence[Resident]
     ) -> Sequence[Resident]:
         """The models that go before another one is loaded, if it can be: a bad file moves none."""
-        from jupyter_llm.engine.local.memory import num_to_go
+        from jupyter_llm.engine.local.native.memory import num_to_go
         from jupyter_llm.engine.local.resident import free_beside
         from jupyter_llm.models.inspect import inspect
 

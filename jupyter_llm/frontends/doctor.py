@@ -17,8 +17,9 @@ from jupyter_llm._version import __version__
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.database import store
 from jupyter_llm.common.tables import human_size
-from jupyter_llm.engine.local import installed, trial
-from jupyter_llm.engine.local.memory import plan_load
+from jupyter_llm.engine.local.native import installed
+from jupyter_llm.engine.local.native.memory import plan_load
+from jupyter_llm.engine.local.trials import model_file
 from jupyter_llm.engine.naming import default_server
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.project import project_of
@@ -163,7 +164,7 @@ def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
         file = inspect(entry.path)
         plan_load(file, EngineOptions(), free_memory())
         if is_tried:
-            trial.try_file(entry.path)
+            model_file.try_file(entry.path)
     except (ModelLoadError, OSError) as error:
         return "wrong", str(error), advice
     said = f"{entry.name}, {human_size(file.size_bytes)}, {file.quantization} ({entry.source})"

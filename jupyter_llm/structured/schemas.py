@@ -19,7 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import from_json
 
 from jupyter_llm.engine.constraint import Grammar
-from jupyter_llm.engine.local.grammar import problem_of
+from jupyter_llm.engine.local.masks.grammar import problem_of
 from jupyter_llm.errors import OptionError
 
 Schema = dict[str, Any]

@@ -179,7 +179,7 @@ def _choice(labels: Iterable[tuple[str, T]]) -> Shape[T]:
 
 
 def _of_language(kind: Any, text: object) -> Shape[str]:
-    from jupyter_llm.engine.local.grammar import fits, problem_of
+    from jupyter_llm.engine.local.masks.grammar import fits, problem_of
     from jupyter_llm.structured.schemas import refusal
 
     if not isinstance(text, str) or not text:

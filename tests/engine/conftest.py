@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from support.engines import closing
 
-from jupyter_llm.engine.local import llama
+from jupyter_llm.engine.local.native import llama
 
 
 @pytest.fixture(autouse=True)

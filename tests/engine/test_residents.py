@@ -14,8 +14,9 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local import engine as local
-from jupyter_llm.engine.local import memory, resident
-from jupyter_llm.engine.local.memory import num_to_go
+from jupyter_llm.engine.local import resident
+from jupyter_llm.engine.local.native import memory
+from jupyter_llm.engine.local.native.memory import num_to_go
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.errors import ModelLoadError
 from jupyter_llm.frontends.prompt.model_list import listed_models

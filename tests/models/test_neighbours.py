@@ -18,7 +18,7 @@ from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.common.remembered import Remembered
-from jupyter_llm.engine.local.memory import plan_load
+from jupyter_llm.engine.local.native.memory import plan_load
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.errors import NotEnoughMemoryError
 from jupyter_llm.models.inspect import inspect

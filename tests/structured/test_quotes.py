@@ -17,7 +17,7 @@ from support.scripted import ScriptedEngine
 from jupyter_llm import Quote, llm
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar
-from jupyter_llm.engine.local.grammar import fits, problem_of
+from jupyter_llm.engine.local.masks.grammar import fits, problem_of
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured import spelling
 from jupyter_llm.structured.shape import Shape, shape_of

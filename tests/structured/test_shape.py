@@ -12,7 +12,7 @@ from support.schemas import Level, Tone
 
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar, OneOf
-from jupyter_llm.engine.local.grammar import fits, problem_of
+from jupyter_llm.engine.local.masks.grammar import fits, problem_of
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured import schemas
 from jupyter_llm.structured.shape import Quote, shape_of

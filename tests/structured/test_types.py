@@ -24,7 +24,7 @@ from support.schemas import Level, Tone
 from typing_extensions import TypedDict
 
 from jupyter_llm.engine.constraint import Grammar, OneOf
-from jupyter_llm.engine.local.grammar import fits
+from jupyter_llm.engine.local.masks.grammar import fits
 from jupyter_llm.errors import OptionError
 from jupyter_llm.structured.shape import Quote, shape_of
 

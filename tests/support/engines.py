@@ -16,11 +16,11 @@ from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.info import EngineStatus
-from jupyter_llm.engine.local import scheduler
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
-from jupyter_llm.engine.local.llama import Context, Weights
-from jupyter_llm.engine.local.scheduler import Scheduler
+from jupyter_llm.engine.local.native.llama import Context, Weights
+from jupyter_llm.engine.local.sched import scheduler
+from jupyter_llm.engine.local.sched.scheduler import Scheduler
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, Request
 from jupyter_llm.engine.stream import Stream

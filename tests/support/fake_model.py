@@ -10,8 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jupyter_llm.engine.local.scheduler import Batch, Decoded, Drawn, Scheduler, Sequence, Width
-from jupyter_llm.engine.local.slots import Slot, Slots
+from jupyter_llm.engine.local.sched.scheduler import (
+    Batch,
+    Decoded,
+    Drawn,
+    Scheduler,
+    Sequence,
+    Width,
+)
+from jupyter_llm.engine.local.sched.slots import Slot, Slots
 from jupyter_llm.engine.request import Priority
 
 END = 0

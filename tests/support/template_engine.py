@@ -10,7 +10,7 @@ from support.scripted import ScriptedEngine
 
 from jupyter_llm import LLM
 from jupyter_llm.engine.current import CurrentEngine
-from jupyter_llm.engine.local.chat_template import ChatTemplate
+from jupyter_llm.engine.local.text.chat_template import ChatTemplate
 from jupyter_llm.engine.request import Message, Prompt, RawPrompt, raw_text
 
 CONTROL_TEXTS = ("<|im_start|>", "<|im_end|>")

@@ -219,7 +219,7 @@ class ModelPlugin(WorkerPlugin):
         """The options to load it with, which leave the worker below what it is paused at."""
         import psutil
 
-        from jupyter_llm.engine.local.memory import plan_load
+        from jupyter_llm.engine.local.native.memory import plan_load
         from jupyter_llm.engine.local.resident import free_beside
 
         n_ctx, n_threads = self.n_ctx or self._options.n_ctx, self._worker.state.nthreads

@@ -21,12 +21,12 @@ from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.constraint import BeginsWith, Exactly, Grammar, OneOf
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation, ReadTogether
-from jupyter_llm.engine.local.mask import BeginningMask, Mask
-from jupyter_llm.engine.local.sampler import LogprobScorer, MaskedSampler, RecordingSampler
-from jupyter_llm.engine.local.scheduler import Drawn, Sampler, Sequence
-from jupyter_llm.engine.local.slots import Senders
-from jupyter_llm.engine.local.threads import CoreLoad, ThreadCount
-from jupyter_llm.engine.local.turns import TURNS, Seat
+from jupyter_llm.engine.local.masks.beginning import BeginningMask
+from jupyter_llm.engine.local.native.sampler import LogprobScorer, MaskedSampler, RecordingSampler
+from jupyter_llm.engine.local.native.threads import CoreLoad, ThreadCount
+from jupyter_llm.engine.local.sched.scheduler import Drawn, Mask, Sampler, Sequence
+from jupyter_llm.engine.local.sched.slots import Senders
+from jupyter_llm.engine.local.sched.turns import TURNS, Seat
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, FinishReason, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, RawPrompt, Request, check_text
 from jupyter_llm.engine.stream import Stream, check_may_wait, run_the_model_here
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_llm.engine.completion import Score
-    from jupyter_llm.engine.local.grammar import Grammars
     from jupyter_llm.engine.local.lane import Lane
+    from jupyter_llm.engine.local.masks.grammar import Grammars
     from jupyter_llm.models.discover import ModelEntry
     from jupyter_llm.models.machine import FreeMemory
 
@@ -148,7 +148,7 @@ class LocalEngine:
     @cached_property
     def _grammars(self) -> Grammars:
         """The grammars that answers are asked to be of, made on first need."""
-        from jupyter_llm.engine.local.grammar import Grammars
+        from jupyter_llm.engine.local.masks.grammar import Grammars
 
         weights = self._model.weights
         return self._call(lambda: Grammars(weights.vocabulary, weights.end_ids))

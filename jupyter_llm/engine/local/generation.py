@@ -19,7 +19,7 @@ from jupyter_llm.engine.completion import (
     answer_record,
 )
 from jupyter_llm.engine.constraint import OneOf, free_part
-from jupyter_llm.engine.local.detokenizer import Detokenizer
+from jupyter_llm.engine.local.text.detokenizer import Detokenizer
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import StreamFeed
@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.engine.local.mask import Mask
-    from jupyter_llm.engine.local.sampler import LogprobScorer, Pooler
-    from jupyter_llm.engine.local.scheduler import Sequence
-    from jupyter_llm.engine.local.slots import Slot
+    from jupyter_llm.engine.local.native.sampler import LogprobScorer, Pooler
+    from jupyter_llm.engine.local.sched.scheduler import Mask, Sequence
+    from jupyter_llm.engine.local.sched.slots import Slot
     from jupyter_llm.engine.options import FinishReason
     from jupyter_llm.engine.provenance import Provenance, Writer
     from jupyter_llm.engine.request import Request

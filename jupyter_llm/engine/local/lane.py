@@ -8,20 +8,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.info import ResidentPrefix
-from jupyter_llm.engine.local.lookup import MAX_DRAFT, Habits, Lookup, Payoff
-from jupyter_llm.engine.local.parking import ParkedPrefix, Parking
-from jupyter_llm.engine.local.scheduler import Scheduler
-from jupyter_llm.engine.local.slots import Slot, Slots, common_prefix
-from jupyter_llm.engine.local.width import BulkWidth
+from jupyter_llm.engine.local.kept.parking import ParkedPrefix, Parking
+from jupyter_llm.engine.local.sched.lookup import MAX_DRAFT, Habits, Lookup, Payoff
+from jupyter_llm.engine.local.sched.scheduler import Scheduler
+from jupyter_llm.engine.local.sched.slots import Slot, Slots, common_prefix
+from jupyter_llm.engine.local.sched.width import BulkWidth
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ModelLoadError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jupyter_llm.engine.local.checkpoint import CheckpointStore
-    from jupyter_llm.engine.local.llama import Context
-    from jupyter_llm.engine.local.memory import Streams
+    from jupyter_llm.engine.local.kept.checkpoint import CheckpointStore
+    from jupyter_llm.engine.local.native.llama import Context
+    from jupyter_llm.engine.local.native.memory import Streams
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,9 @@ import psutil
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.attention import AttentionTimes, keep_times, known_times
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
-from jupyter_llm.engine.local import attention_trial
-from jupyter_llm.engine.local.checkpoint import CheckpointStore, checkpoint_folder
-from jupyter_llm.engine.local.exactness import make_exact
+from jupyter_llm.engine.local.kept.checkpoint import CheckpointStore, checkpoint_folder
 from jupyter_llm.engine.local.lane import Lane
-from jupyter_llm.engine.local.llama import (
+from jupyter_llm.engine.local.native.llama import (
     BUILD,
     HAS_GPU,
     Context,
@@ -28,7 +26,7 @@ from jupyter_llm.engine.local.llama import (
     Weights,
     device_memory,
 )
-from jupyter_llm.engine.local.memory import (
+from jupyter_llm.engine.local.native.memory import (
     NUM_SEQUENCES,
     Streams,
     context_need,
@@ -41,8 +39,10 @@ from jupyter_llm.engine.local.memory import (
     plan_load,
     sum_of,
 )
-from jupyter_llm.engine.local.tokenizer import Tokenizer
-from jupyter_llm.engine.local.trial import try_file
+from jupyter_llm.engine.local.text.tokenizer import Tokenizer
+from jupyter_llm.engine.local.trials import flash_attention
+from jupyter_llm.engine.local.trials.exactness import make_exact
+from jupyter_llm.engine.local.trials.model_file import try_file
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.provenance import ContextSettings, ModelFacts, Writer
 from jupyter_llm.engine.recommended import Recommended
@@ -175,7 +175,7 @@ class ResidentModel:
         """What flash attention brings here, measured where that is not known; None: no choice."""
         options, weights, file = self._options, self.weights, self._file
         is_open = options.flash_attention is None and options.kv_type == "f16"
-        has_room = self._plan.n_ctx >= 2 * attention_trial.N_CTX  # for the trial's two contexts
+        has_room = self._plan.n_ctx >= 2 * flash_attention.N_CTX  # for the trial's two contexts
         can_repeat = weights.can_trim and weights.can_have_streams and not file.is_embedding
         is_used = not (options.exact or self._is_on_gpu)
         if not (is_open and has_room and can_repeat and is_used):
@@ -183,7 +183,7 @@ class ResidentModel:
         machine = this_machine(self.n_threads)
         times = known_times(file.shape, machine)
         if times is None:
-            times = attention_trial.attention_times(
+            times = flash_attention.attention_times(
                 weights, n_threads=self.n_threads, is_wanted=is_wanted
             )
             if times is not None:

@@ -159,7 +159,7 @@ def _clean(options: argparse.Namespace) -> int:
     """
     from jupyter_llm.common.database import store
     from jupyter_llm.common.tables import human_size
-    from jupyter_llm.engine.local.checkpoint import checkpoint_folder
+    from jupyter_llm.engine.local.kept.checkpoint import checkpoint_folder
     from jupyter_llm.models.neighbours import neighbours
     from jupyter_llm.models.removal import Removal
 

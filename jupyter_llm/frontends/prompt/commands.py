@@ -187,7 +187,7 @@ def to_pull(argument: str) -> tuple[str, bool]:
 
 def suggestions() -> list[Suggestion]:
     """The models of the catalogue that suit this machine, best first."""
-    from jupyter_llm.engine.local.llama import device_memory
+    from jupyter_llm.engine.local.native.llama import device_memory
     from jupyter_llm.models.catalog import suitable
     from jupyter_llm.models.machine import available_cores, free_memory
 

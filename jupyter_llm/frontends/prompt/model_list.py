@@ -121,7 +121,7 @@ def by_name(models: Iterable[ListedModel]) -> list[ListedModel]:
 
 def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
     """With what it would take, and what is free where it would go."""
-    from jupyter_llm.engine.local.memory import plan_load
+    from jupyter_llm.engine.local.native.memory import plan_load
 
     try:
         plan = plan_load(model.file, EngineOptions(), free)

@@ -27,8 +27,8 @@ from support.specials import with_specials
 from support.tiny_model import MERGES
 
 from jupyter_llm.engine.completion import Progress
-from jupyter_llm.engine.local import plain_template
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.text import plain_template
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import Stream

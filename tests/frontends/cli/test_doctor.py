@@ -14,8 +14,8 @@ import pytest
 from jupyter_llm import __version__, llm
 from jupyter_llm.common.database import store
 from jupyter_llm.common.remembered import Remembered
-from jupyter_llm.engine.local import installed
-from jupyter_llm.engine.local.installed import Installed, installed_llama
+from jupyter_llm.engine.local.native import installed
+from jupyter_llm.engine.local.native.installed import Installed, installed_llama
 from jupyter_llm.frontends import doctor, installation
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
@@ -47,7 +47,7 @@ def find(
     panel = tmp_path / "chat_panel.js"
     panel.touch()
     monkeypatch.setattr(doctor, "_PANEL", panel)
-    monkeypatch.setattr("jupyter_llm.engine.local.trial.try_file", lambda _path: None)
+    monkeypatch.setattr("jupyter_llm.engine.local.trials.model_file.try_file", lambda _path: None)
 
     def look(what: str) -> dict[str, str]:
         code = main(["doctor", "--json"])

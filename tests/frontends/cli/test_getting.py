@@ -12,7 +12,7 @@ import pytest
 from support.hub import Hub, Repo
 
 from jupyter_llm.common.database import store
-from jupyter_llm.engine.local.checkpoint import checkpoint_folder
+from jupyter_llm.engine.local.kept.checkpoint import checkpoint_folder
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.models import neighbours
 from jupyter_llm.models.aliases import Alias, give_alias

@@ -1,0 +1,1 @@
+"""Prefixes that outlive their slot: on disk, and in plain memory."""

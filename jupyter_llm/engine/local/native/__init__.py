@@ -1,0 +1,1 @@
+"""A model that llama.cpp runs: weights, contexts, memory and threads."""

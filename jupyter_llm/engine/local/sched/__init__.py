@@ -1,0 +1,1 @@
+"""Decides which sequence runs when, and draws or judges its tokens; imports no llama.cpp."""

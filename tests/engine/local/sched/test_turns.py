@@ -1,0 +1,67 @@
+"""Engines compute one after the other, the most urgent work first."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from support.engines import closing, load
+from support.waiting import until
+
+from jupyter_llm.engine.local.sched.scheduler import Drawn, Scheduler
+from jupyter_llm.engine.local.sched.turns import Seat, Turns
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Priority, Request
+
+LONG_S = 60.0
+
+
+def place() -> Seat:
+    return Seat(lambda _priority: None)
+
+
+def test_the_most_urgent_work_comes_first_and_of_equals_what_has_waited_longest() -> None:
+    turns = Turns()
+    done: list[str] = []
+    bulk, chat, ghost = Priority.BULK, Priority.CHAT, Priority.GHOST
+    wanted = {"map": (bulk, 1), "chat": (chat, 2), "other": (chat, 3), "ghost": (ghost, 4)}
+
+    def take(name: str, priority: Priority, last: int) -> None:
+        with turns.take(Seat(lambda _priority: None, last), priority, LONG_S):
+            done.append(name)
+
+    threads = [threading.Thread(target=take, args=(name, *how)) for name, how in wanted.items()]
+    with turns.take(place(), chat, 0):
+        for thread in threads:
+            thread.start()
+        until(lambda: len(turns._waiting) == len(threads))
+        assert not done
+    for thread in threads:
+        thread.join(LONG_S)
+    assert done == ["ghost", "chat", "other", "map"]
+
+
+def test_two_engines_write_at_once_and_no_two_steps_overlap(
+    tiny_gguf: Path, touchy_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computing: set[int] = set()
+    most = 0
+    step = Scheduler.step
+
+    def watched(scheduler: Scheduler, *, is_guest: bool = False) -> list[Drawn]:
+        nonlocal most
+        computing.add(threading.get_ident())
+        most = max(most, len(computing))
+        try:
+            return step(scheduler, is_guest=is_guest)
+        finally:
+            computing.discard(threading.get_ident())
+
+    monkeypatch.setattr(Scheduler, "step", watched)
+    params = SamplingParams(max_tokens=50, ignore_eos=True)
+    with closing():
+        engines = [load(path) for path in (tiny_gguf, touchy_gguf)]
+        streams = [engine.submit(Request(prompt="Hello", params=params)) for engine in engines]
+        assert [len(stream.result(60).token_ids or ()) for stream in streams] == [50, 50]
+    assert most == 1
