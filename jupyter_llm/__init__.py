@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_llm.api import LLM, llm
+    from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
+    from jupyter_llm.ask.shape import Quote
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.panel import ChatPanel
     from jupyter_llm.notebook.code.landing import Page
     from jupyter_llm.notebook.values.summaries import register
-    from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
-    from jupyter_llm.structured.shape import Quote
 
 __all__ = [
     "LLM",
@@ -74,8 +74,8 @@ _HOMES = {
     "engine.request": ("RawPrompt", "Special"),
     "frontends.panel": ("ChatPanel",),
     "notebook.values.summaries": ("register",),
-    "structured.answer": ("ShapedAnswer", "ShapedStream"),
-    "structured.shape": ("Quote",),
+    "ask.answer": ("ShapedAnswer", "ShapedStream"),
+    "ask.shape": ("Quote",),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
+from jupyter_llm.ask.log import AnswerLog
+from jupyter_llm.ask.prompt_store import PromptStore
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
@@ -14,8 +16,6 @@ from jupyter_llm.engine.request import chat_prompt, check_text, check_texts, req
 from jupyter_llm.notebook.cells.path import NotebookIdentity
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
-from jupyter_llm.records.answers import AnswerLog
-from jupyter_llm.records.prompt_store import PromptStore
 
 if TYPE_CHECKING:
     import os
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
+    from jupyter_llm.ask.log import RecordedAnswer
+    from jupyter_llm.ask.question import (
+        AnswerOptions,
+        FunctionOptions,
+        PromptOptions,
+        ShapeOptions,
+    )
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.columns.functions import ModelFunction
+    from jupyter_llm.columns.map import ColumnOptions, MapOptions
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Score
@@ -33,17 +43,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.status import Status
     from jupyter_llm.models.aliases import Alias
     from jupyter_llm.models.pull import Pulled
-    from jupyter_llm.records.answers import Answer
     from jupyter_llm.records.verify import VerifyReport
-    from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
-    from jupyter_llm.structured.asking import (
-        AnswerOptions,
-        FunctionOptions,
-        PromptOptions,
-        ShapeOptions,
-    )
-    from jupyter_llm.structured.columns import ColumnOptions, MapOptions
-    from jupyter_llm.structured.functions import ModelFunction
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.proposal import Proposal
@@ -76,7 +76,7 @@ class LLM:
         self.notebook.watch(self.prompts.follow)
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # where nobody says otherwise; the magics set it
-        self.chats = Chats(self.current, self.timeline, self.answers, self.archive, _ask_in_chat)
+        self.chats = Chats(self.current, self.timeline, self.answers, self.archive)
 
     @overload
     def __call__(self, prompt: str, **options: Unpack[PromptOptions]) -> Completion: ...
@@ -114,7 +114,7 @@ class LLM:
         with a `RawPrompt`. A stream with a shape has `partials()`, too: the value as far as it is
         whole.
         """
-        from jupyter_llm.structured.asking import Question
+        from jupyter_llm.ask.question import Question
 
         question = Question.one(prompt, options)
         return question.ask(self.current.get(model), self.answers)
@@ -131,7 +131,7 @@ class LLM:
         self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
     ) -> Completion | ShapedAnswer[Any]:
         """Answer one prompt while the event loop goes on; cancelling the task stops the model."""
-        from jupyter_llm.structured.asking import Question
+        from jupyter_llm.ask.question import Question
 
         question = Question.one(prompt, options)
         return await question.wait(partial(self.current.get, model), self.answers)
@@ -174,8 +174,8 @@ class LLM:
         PromptInterrupted
             The user interrupted; it holds the completions that were finished.
         """
-        from jupyter_llm.structured.asking import Question
-        from jupyter_llm.structured.batch import run_batch
+        from jupyter_llm.ask.many import run_batch
+        from jupyter_llm.ask.question import Question
 
         if not (questions := Question.several(several(prompts), options)):
             return []
@@ -187,7 +187,7 @@ class LLM:
         self, prompt: AnyPrompt, n: int, **options: Unpack[PromptOptions]
     ) -> list[Completion]:
         """Answer one prompt `n` times, reading it once; see `batch`."""
-        from jupyter_llm.structured.batch import check_count
+        from jupyter_llm.ask.many import check_count
 
         return self.batch([prompt] * check_count("n", n), **options)
 
@@ -241,7 +241,7 @@ class LLM:
         PromptInterrupted
             The user interrupted; `best` is the column so far.
         """
-        from jupyter_llm.structured.columns import map_rows
+        from jupyter_llm.columns.map import map_rows
 
         return map_rows(self.current, self.prompts, items, template, **options)
 
@@ -260,7 +260,7 @@ class LLM:
         `threshold`; with `probabilities=True` there comes a column of these instead, for all rows.
         The options are those of `map`: `check="larger model"` decides what is unsure.
         """
-        from jupyter_llm.structured.operators import asking, filter_rows
+        from jupyter_llm.columns.operators import asking, filter_rows
 
         ask = asking(self.map, "filter", options)
         return filter_rows(ask, items, question, threshold=threshold, probabilities=probabilities)
@@ -271,7 +271,7 @@ class LLM:
         The model compares two at a time, in both orders: about six prompts a row where `k` is
         small. It comes out the same each time. The options are those of `map`.
         """
-        from jupyter_llm.structured.operators import asking, top_rows
+        from jupyter_llm.columns.operators import asking, top_rows
 
         return top_rows(asking(self.map, "top_k", options), items, what, k)
 
@@ -291,7 +291,7 @@ class LLM:
         vectors (see `embed`) are the likest. There come the columns of both and `probability`; of
         lists, mappings. The options are those of `map`.
         """
-        from jupyter_llm.structured.operators import asking, join_rows
+        from jupyter_llm.columns.operators import asking, join_rows
 
         ask = asking(self.map, "join", options)
         embed = partial(self.embed, client=options.get("client"))
@@ -303,8 +303,8 @@ class LLM:
         As many as the model can be told become one text, and those again, until there is one. Of
         no rows it is "". The options are those of `map`, but no row may fail.
         """
-        from jupyter_llm.structured.columns import placed
-        from jupyter_llm.structured.operators import asking, reduce_rows
+        from jupyter_llm.columns.map import placed
+        from jupyter_llm.columns.operators import asking, reduce_rows
 
         ask = asking(self.map, "reduce", options)
         get = placed(self.current, options.get("client"))
@@ -316,7 +316,7 @@ class LLM:
 
         Cancelling the task stops it. The rows are read on another thread.
         """
-        from jupyter_llm.structured.columns import amap_rows
+        from jupyter_llm.columns.map import amap_rows
 
         return await amap_rows(self.current, self.prompts, items, template, **options)
 
@@ -333,7 +333,7 @@ class LLM:
         does not name follow it. What the function returns is of the annotated type. `examples` are
         pairs of arguments and results: `[(("Great!",), "good")]`.
         """
-        from jupyter_llm.structured.functions import ModelFunction
+        from jupyter_llm.columns.functions import ModelFunction
 
         make = partial(ModelFunction, llm=self, options=options)
         return make if function is None else make(function)
@@ -374,7 +374,7 @@ class LLM:
         `llm.use("name", role="embed")` lets it do so beside the model of the chats. For `client`
         see `map`.
         """
-        from jupyter_llm.structured.columns import placed
+        from jupyter_llm.columns.map import placed
 
         return placed(self.current, client)(model, role="embed").embed(check_texts(texts))
 
@@ -675,16 +675,10 @@ class LLM:
         from jupyter_llm.records.answers import answers_in
         from jupyter_llm.records.verify import verify
 
-        answers: Iterable[Answer] = self.answers
+        answers: Iterable[RecordedAnswer] = self.answers
         if notebook is not None:
             answers = answers_in(read_notebook(Path(notebook).expanduser()))
         return verify(answers, self.current.named, self.prompts.find, show=show_progress)
-
-
-def _ask_in_chat(chat: Chat, prompt: str, options: dict[str, Any]) -> Any:
-    from jupyter_llm.structured.asking import ask_in_chat
-
-    return ask_in_chat(chat, prompt, options)
 
 
 def _name_of(subject: object) -> str:

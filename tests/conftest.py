@@ -288,6 +288,14 @@ def watch(
 
 
 @pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, fresh_llm: None) -> ScriptedEngine:
+    """The engine behind `llm` without a shell, which answers from a script."""
+    engine = ScriptedEngine()
+    monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: engine)
+    return engine
+
+
+@pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch, shell: InteractiveShell) -> ScriptedEngine:
     """The engine behind `llm`, replaced by one that answers from a script."""
     engine = ScriptedEngine()

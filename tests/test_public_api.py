@@ -17,7 +17,7 @@ HEAVY = (
     *("llguidance", "pydantic", "narwhals", "starlette", "uvicorn", "mcp", "distributed"),
 )
 OURS_LATER = (
-    *("tasks", "structured", "frontends", "engine.local", "models.inspect", "notebook.sealed"),
+    *("tasks", "columns", "frontends", "engine.local", "models.inspect", "notebook.sealed"),
     "chat.conversation",
 )
 IMPORT = "import jupyter_llm"

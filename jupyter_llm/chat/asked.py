@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.ask.question import check_ends
 from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.options import SamplingParams, sampling_params
@@ -17,6 +18,7 @@ from jupyter_llm.notebook.values.variables import at_names, describe, plainly_me
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jupyter_llm.ask.shape import Shape
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.values.summaries import Summary
 
@@ -78,6 +80,15 @@ class Asked:
     by: str = ""
     constraint: Constraint | None = None
     instruction: str = ""
+
+    def shaped(self, shape: Shape[Any]) -> Asked:
+        """Return the prompt for an answer of a shape; later prompts include the answer's text."""
+        check_ends(self.params)
+        return replace(
+            self,
+            constraint=shape.for_prompt(self.prompt).constraint,
+            instruction=shape.told(has_reasons=self.params.reason > 0),
+        )
 
     def for_code(self) -> Asked:
         """The same as a request for the code of a cell."""

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.errors import ChatNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from jupyter_llm.ask.log import AnswerLog
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.search import Found
     from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.notebook.cells.timeline import Timeline
-    from jupyter_llm.records.answers import AnswerLog
 
 
 class Chats:
     """The named chats with the current model; those on the disk come when asked for.
 
-    `ask` asks a chat with options as people write them. Safe from any thread.
+    Safe from any thread.
     """
 
     def __init__(
@@ -33,13 +33,11 @@ class Chats:
         timeline: Timeline,
         answers: AnswerLog,
         archive: Archive,
-        ask: Callable[[Chat, str, dict[str, Any]], Any],
     ) -> None:
         self._current = current
         self._timeline = timeline
         self._answers = answers
         self._archive = archive
-        self._ask = ask
         self._chats: dict[str, Chat] = {}
         self._lock = threading.Lock()
 
@@ -67,7 +65,7 @@ class Chats:
     def _new(self, name: str | None, system: str | None) -> Chat:
         from jupyter_llm.chat.conversation import Chat  # only now: `llm` is light to import
 
-        seams = self._current, self._timeline, self._answers, self._archive, self._ask
+        seams = self._current, self._timeline, self._answers, self._archive
         return Chat(*seams, name, system=system)
 
     def __iter__(self) -> Iterator[Chat]:

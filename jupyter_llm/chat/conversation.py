@@ -9,8 +9,10 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, overload
 
+from jupyter_llm.ask.answer import ShapedStream
+from jupyter_llm.ask.question import take_shape
 from jupyter_llm.chat.archive import Archive
-from jupyter_llm.chat.asked import variables_about
+from jupyter_llm.chat.asked import asked_with, variables_about
 from jupyter_llm.chat.branches import Branches, Exchange, Sending
 from jupyter_llm.chat.budget import (
     ContextMode,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Unpack
 
+    from jupyter_llm.ask.log import AnswerLog
     from jupyter_llm.chat.asked import About, Asked
     from jupyter_llm.chat.draft import Draft, Turn
     from jupyter_llm.common.bars import ShowProgress
@@ -42,7 +45,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.engine.options import SamplingOptions
     from jupyter_llm.notebook.cells.timeline import Timeline
-    from jupyter_llm.records.answers import AnswerLog
 
     When = tuple[int, frozenset[str]]
     """A moment of the kernel, and what variables there were."""
@@ -79,7 +81,6 @@ class Chat:
         timeline: Timeline,
         answers: AnswerLog,
         archive: Archive,
-        ask: Callable[[Chat, str, dict[str, Any]], Any],
         name: str | None = None,
         *,
         system: str | None = None,
@@ -89,7 +90,6 @@ class Chat:
         self.current = current
         self._answers = answers
         self._archive = archive
-        self._ask = ask  # knows of shapes, of which nobody here does
         self._systems = SystemTexts(system)
         self._branches = Branches()
         self._firsts: dict[Hashable, When] = {}  # when each origin was first answered
@@ -130,7 +130,14 @@ class Chat:
         TurnNotFoundError
             There is no turn `after` which it could be sent.
         """
-        return self._ask(self, prompt, options)
+        callbacks = {name: options.pop(name, None) for name in ("show_progress", "on_begin")}
+        shape = take_shape(options)
+        asked = asked_with(prompt, options)
+        if shape is None:
+            return self.send(asked, **callbacks)[0]
+        shape = shape.for_prompt(prompt)
+        stream, sending = self.send(asked.shaped(shape), **callbacks)
+        return ShapedStream(stream, shape, sending.request, sending.engine)
 
     def send(
         self,

@@ -1,148 +1,23 @@
-"""What a model answered: in this kernel, or as it stands in a notebook."""
+"""The recorded answers of a notebook file."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.ask.log import RecordedAnswer
 from jupyter_llm.engine.provenance import Provenance, text_sha256
-from jupyter_llm.engine.request import raw_text
 from jupyter_llm.errors import ProvenanceError
-from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.records.records import GIVEN_BEGIN, TRANSCRIPT_BREAK, place_of, records_in
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.request import Request
-    from jupyter_llm.records.prompt_store import PromptStore
     from jupyter_llm.records.records import Record
 
-_MAX_ANSWERS = 500
 _THOUGHT = re.compile(r"\A\(thought for [\d,]+ tokens?\)\s*")  # what stands for thoughts
-_MAX_PLACE = 40  # characters of a prompt that tell it from others
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A text of a model's with its record, and where it is: a cell, or the prompt's last line.
-
-    `text` is None where only its hash is known. `record` is the error of one that cannot be read.
-    Of a private one nothing is written to the disk, also when it is written again.
-    """
-
-    place: str
-    record: Record
-    text: str | None
-    prompt: KeptPrompt | None = None
-    is_private: bool = False
-
-    @property
-    def is_as_recorded(self) -> bool:
-        """Whether the text is the one that the record speaks of, as far as it is known."""
-        if isinstance(self.record, ProvenanceError):
-            return False
-        return self.text is None or text_sha256(self.text) == self.record.text_sha256
-
-
-class AnswerLog:
-    """The latest answers of this kernel, the oldest first; their prompts are kept on disk too.
-
-    Safe from any thread. Whoever has waited for an answer finds it here.
-    """
-
-    def __init__(self, store: PromptStore) -> None:
-        self._store = store
-        self._answers: deque[Answer] = deque(maxlen=_MAX_ANSWERS)
-        self._coming: list[tuple[Request, Future[Completion]]] = []
-        self._lock = threading.Lock()  # so that nothing is kept that was to be cleared
-
-    def submit(self, engine: Engine, request: Request) -> Stream:
-        """Let an engine answer, and remember what it wrote."""
-        stream = engine.submit(request)
-        self.log(request, stream.future)
-        return stream
-
-    def log(self, request: Request, future: Future[Completion]) -> None:
-        """Remember an answer once it is written, unless all are forgotten before that."""
-        with self._lock:
-            self._coming.append((request, future))
-        future.add_done_callback(self._take_in)
-
-    def _take_in(self, _future: Future[Completion] | None = None) -> None:
-        """Take in the answers that are there, mostly on the engine's thread."""
-        with self._lock:
-            coming, self._coming = self._coming, []
-            for request, future in coming:
-                if future.done():
-                    self._add(request, future)
-                else:
-                    self._coming.append((request, future))
-
-    def _add(self, request: Request, future: Future[Completion]) -> None:
-        if future.exception() is not None or (record := future.result().provenance) is None:
-            return
-        prompt, text = KeptPrompt.of(request), future.result().text
-        is_private = request.is_private
-        self._answers.append(Answer(_last_line(prompt), record, text, prompt, is_private))
-        if not is_private:
-            self._store.keep(record.prompt_key, prompt)
-            from jupyter_llm.models.discover import note_answer  # reads files' headers
-
-            note_answer(future.result().model)
-
-    def prompt_of(self, key: str) -> KeptPrompt | None:
-        """A prompt by its key: of this kernel, also a private one, or as kept."""
-        for answer in self:
-            record = answer.record
-            if isinstance(record, Provenance) and record.prompt_key == key:
-                return answer.prompt
-        return self._store.find(key)
-
-    def forget(self, keys: Collection[str]) -> None:
-        """Forget the answers to some prompts, and remove these from the disk."""
-        self._take_in()  # or what the engine has not told yet would be kept after this
-        with self._lock:  # else the engine's thread may push one out that is to be removed
-            for answer in list(self._answers):
-                record = answer.record
-                if isinstance(record, Provenance) and record.prompt_key in keys:
-                    self._answers.remove(answer)
-        self._store.forget(keys)
-
-    def clear(self) -> None:
-        """Forget all answers, and remove all prompts of this notebook from the disk."""
-        with self._lock:
-            self._coming.clear()
-            self._answers.clear()
-            self._store.clear()
-
-    def __iter__(self) -> Iterator[Answer]:
-        self._take_in()
-        return iter(list(self._answers))
-
-    def __len__(self) -> int:
-        self._take_in()
-        return len(self._answers)
-
-
-def _last_line(kept: KeptPrompt) -> str:
-    """What tells a prompt from others: what was asked comes last."""
-    prompt = kept.prompt
-    if isinstance(prompt, tuple):
-        text = "".join(message.content for message in prompt[-1:])
-    else:
-        text = raw_text(prompt)
-    line = text.rstrip().rpartition("\n")[2].strip()
-    return line if len(line) <= _MAX_PLACE else line[: _MAX_PLACE - 1] + "…"
-
-
-def answers_in(notebook: Mapping[str, Any]) -> Iterator[Answer]:
+def answers_in(notebook: Mapping[str, Any]) -> Iterator[RecordedAnswer]:
     """Yield the recorded answers of a notebook, as nbformat gives it, in their order.
 
     Code that landed in cells counts as the answer it was taken from, once.
@@ -154,7 +29,7 @@ def answers_in(notebook: Mapping[str, Any]) -> Iterator[Answer]:
             if record.kind == "code cell" and key in seen:
                 continue
             seen.add(key)
-        yield Answer(place_of(number, cell), record, shown_text(output, record))
+        yield RecordedAnswer(place_of(number, cell), record, shown_text(output, record))
 
 
 def shown_text(output: Any, record: Record) -> str | None:

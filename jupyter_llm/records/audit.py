@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.ask.log import RecordedAnswer
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import aligned, count_of, markdown_table
@@ -18,7 +19,7 @@ from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import NotebookFileError, ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark, unmark
 from jupyter_llm.notebook.files import find_notebooks, read_notebook
-from jupyter_llm.records.answers import Answer, shown_text
+from jupyter_llm.records.answers import shown_text
 from jupyter_llm.records.records import (
     Record,
     completions,
@@ -159,7 +160,7 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
         if output is None:
             own[number].append(record)
         elif isinstance(record, ProvenanceError) or record.kind == "answer":
-            answer = Answer("", record, shown_text(output, record))
+            answer = RecordedAnswer("", record, shown_text(output, record))
             is_edited = not answer.is_as_recorded
             answers[number].append(_item(number, cell, "answer", record, is_edited=is_edited))
         if isinstance(record, Provenance):  # of two, the one that was not altered

@@ -24,11 +24,11 @@ from jupyter_llm.models.fingerprint import file_sha256
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jupyter_llm.ask.log import RecordedAnswer
+    from jupyter_llm.ask.prompt_store import KeptPrompt
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.records.answers import Answer
-    from jupyter_llm.records.prompt_store import KeptPrompt
 
 Result = Literal["same", "different", "not replayable"]
 
@@ -121,7 +121,7 @@ class _NotReplayable(Exception):  # noqa: N818  a result, no error
 
 
 def _verdict(
-    answer: Answer,
+    answer: RecordedAnswer,
     engine_of: Callable[[str], Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
 ) -> Verdict:
@@ -148,7 +148,7 @@ def _verdict(
 
 
 def _replay(
-    answer: Answer,
+    answer: RecordedAnswer,
     record: Provenance,
     prompt: KeptPrompt | None,
     engine_of: Callable[[str], Engine],
@@ -249,7 +249,7 @@ def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine
 
 
 def verify(
-    answers: Iterable[Answer],
+    answers: Iterable[RecordedAnswer],
     engine_of: Callable[[str], Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
     *,
@@ -274,7 +274,7 @@ def verify(
     return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
 
 
-def _model_of(answer: Answer) -> str:
+def _model_of(answer: RecordedAnswer) -> str:
     return answer.record.model.name if isinstance(answer.record, Provenance) else ""
 
 
@@ -286,7 +286,7 @@ def _params(record: Provenance) -> SamplingParams:
     return params
 
 
-def _is_same(answer: Answer, record: Provenance, completion: Completion) -> bool:
+def _is_same(answer: RecordedAnswer, record: Provenance, completion: Completion) -> bool:
     text, again = completion.text, completion.provenance
     was_stopped = record.finish_reason == "cancelled"
     if not was_stopped and again and again.reasoning_sha256 != record.reasoning_sha256:
@@ -299,7 +299,7 @@ def _is_same(answer: Answer, record: Provenance, completion: Completion) -> bool
 
 
 def _remarks(
-    answer: Answer, record: Provenance, completion: Completion, *, is_same: bool
+    answer: RecordedAnswer, record: Provenance, completion: Completion, *, is_same: bool
 ) -> Iterator[str]:
     """Yield what else is to be known of a replay."""
     replayed = completion.provenance

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.ask.drafts import varied
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.values.redaction import redact_mixed
-from jupyter_llm.tasks.drafts import varied
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.ask.drafts import drawn, varied
 from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished
@@ -16,7 +17,6 @@ from jupyter_llm.notebook.cells.timeline import check_is_told
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.tasks.begun import BegunStream
-from jupyter_llm.tasks.drafts import drawn, varied
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import NO_TRIES, Tries
 from jupyter_llm.tasks.write import write_code
@@ -24,6 +24,7 @@ from jupyter_llm.tasks.write import write_code
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from jupyter_llm.ask.log import AnswerLog
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.timeline import Timeline
     from jupyter_llm.notebook.failures.failure import FailedRun, Failure
     from jupyter_llm.notebook.failures.last_error import LastError
-    from jupyter_llm.records.answers import AnswerLog
     from jupyter_llm.tasks.code_answer import CodeAnswer
     from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.judging import Check

@@ -7,13 +7,13 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.ask.drafts import drawn, varied
 from jupyter_llm.chat.script import sources_that_ran
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.tasks.begun import BegunStream
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, fenced, new_cells
-from jupyter_llm.tasks.drafts import drawn, varied
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import TIMEOUT_S
 

@@ -83,10 +83,10 @@ class ShapedOurs(Ours):
             self._llm.use(flash_attention=flash == "on")
 
     def answer(self, rows: Sequence[str], kind: str) -> list[str]:
+        from jupyter_llm.ask.many import run_batch
         from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
         from jupyter_llm.engine.options import SamplingParams
         from jupyter_llm.engine.request import Request, chat_prompt
-        from jupyter_llm.structured.batch import run_batch
 
         constraints: dict[str, Constraint | None] = {
             "label": OneOf(LABELS),

@@ -12,12 +12,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from jupyter_llm.ask.schemas import label_of
+from jupyter_llm.ask.shape import Shape, shape_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.engine.local.masks.grammar import fits
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured.schemas import label_of
-from jupyter_llm.structured.shape import Shape, shape_of
 
 
 def judged(shape: Shape[Any], value: Any) -> tuple[bool, bool]:

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.prompts import notebook
 
 from jupyter_llm import llm
+from jupyter_llm.columns import map as columns
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.structured import columns
 
 CELLS = 6  # of about 51 tokens
 ANSWER_TOKENS = 8

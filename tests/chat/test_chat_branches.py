@@ -18,6 +18,7 @@ from support.scripted import ScriptedEngine, messages_of
 from support.template_engine import ScriptedLLM, TemplateEngine
 from support.waiting import until
 
+from jupyter_llm.ask.prompt_store import KeptPrompt
 from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.branches import Exchange
 from jupyter_llm.chat.conversation import Chat
@@ -25,7 +26,6 @@ from jupyter_llm.engine.base import Stream
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import OptionError, TurnNotFoundError
-from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.tasks.write import write_in_chat
 
 TOO_LONG = "x" * 5000

@@ -12,10 +12,10 @@ from support.saved_turns import turn
 from support.scripted import ScriptedEngine, messages_of
 from support.template_engine import ScriptedLLM
 
+from jupyter_llm.ask.prompt_store import PromptStore
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.store import ChatState, StoredChats
 from jupyter_llm.common.database import store
-from jupyter_llm.records.prompt_store import PromptStore
 
 
 class Kernels:

@@ -15,11 +15,11 @@ from support.stored import rows
 from support.waiting import until
 
 from jupyter_llm import llm
+from jupyter_llm.ask.prompt_store import SCHEMA
 from jupyter_llm.common.database import store
 from jupyter_llm.engine.local import lane
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.models.fingerprint import file_sha256
-from jupyter_llm.records.prompt_store import SCHEMA
 
 WORDS = "the rosebud of the garden "
 LONG = WORDS * 20  # so many tokens that they are kept on the disk

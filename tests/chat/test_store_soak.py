@@ -19,11 +19,11 @@ from support.scripted import ScriptedEngine
 from support.stored import Warnings, rows, written
 from support.template_engine import ScriptedLLM
 
+from jupyter_llm.ask.prompt_store import KeptPrompt
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.common import database
 from jupyter_llm.common.database import Database, store
 from jupyter_llm.common.remembered import Remembered
-from jupyter_llm.records.prompt_store import KeptPrompt
 
 NOTEBOOK = Path("/notebooks/a.ipynb")
 

@@ -13,6 +13,8 @@ from support.scripted import ScriptedEngine
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
+from jupyter_llm.ask.log import AnswerLog, RecordedAnswer
+from jupyter_llm.ask.prompt_store import KeptPrompt
 from jupyter_llm.common.database import store
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import PromptInterrupted
@@ -22,8 +24,6 @@ from jupyter_llm.engine.provenance import AdapterFacts, Provenance
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import EngineError, ModelNotFoundError, NotebookFileError
 from jupyter_llm.models.fingerprint import file_sha256
-from jupyter_llm.records.answers import Answer, AnswerLog
-from jupyter_llm.records.prompt_store import KeptPrompt
 from jupyter_llm.records.verify import ALTERED, Verdict, VerifyReport, verify
 
 BYE = KeptPrompt((Message("user", "Bye"),))
@@ -36,33 +36,33 @@ def tiny(tiny_gguf: Path, fresh_llm: None) -> None:
     llm.use(tiny_gguf, n_threads=1)
 
 
-def answers() -> list[Answer]:
+def answers() -> list[RecordedAnswer]:
     """What was answered in this kernel."""
     return list(llm.answers)
 
 
-def made(answer: Answer) -> Provenance:
+def made(answer: RecordedAnswer) -> Provenance:
     assert isinstance(answer.record, Provenance)
     return answer.record
 
 
-def with_record(answer: Answer, **changes: Any) -> Answer:
+def with_record(answer: RecordedAnswer, **changes: Any) -> RecordedAnswer:
     """An answer whose record somebody edited, in JSON, without counting its digest anew."""
     return replace(answer, record=Provenance.from_json({**made(answer).to_json(), **changes}))
 
 
-def recorded(answer: Answer, **changes: Any) -> Answer:
+def recorded(answer: RecordedAnswer, **changes: Any) -> RecordedAnswer:
     """An answer with another record, which was made so."""
     return replace(answer, record=replace(made(answer), **changes))
 
 
-def of_model(answer: Answer, **changes: Any) -> Answer:
+def of_model(answer: RecordedAnswer, **changes: Any) -> RecordedAnswer:
     """An answer of another model, or with another file."""
     return recorded(answer, model=replace(made(answer).model, **changes))
 
 
 ADAPTER = AdapterFacts(file="a.gguf", sha256=64 * "0", scale=0.5)
-EDITS: dict[str, Callable[..., Answer]] = {
+EDITS: dict[str, Callable[..., RecordedAnswer]] = {
     "json": with_record,
     "answer": replace,
     "model": of_model,
@@ -70,7 +70,7 @@ EDITS: dict[str, Callable[..., Answer]] = {
 }
 
 
-def replay(*wanted: Answer) -> VerifyReport:
+def replay(*wanted: RecordedAnswer) -> VerifyReport:
     return verify(wanted, llm.current.named, llm.prompts.find)
 
 
@@ -194,12 +194,12 @@ def engine() -> Iterator[ScriptedEngine]:
     engine.close()
 
 
-def scripted_answer(engine: ScriptedEngine, text: str = "Because.") -> Answer:
+def scripted_answer(engine: ScriptedEngine, text: str = "Because.") -> RecordedAnswer:
     engine.replies.append(text)
     request = Request(prompt=SCRIPTED_PROMPT.prompt, params=SamplingParams(seed=1))
     completion = engine.submit(request).result()
     assert completion.provenance is not None
-    return Answer("cell 1", completion.provenance, completion.text)
+    return RecordedAnswer("cell 1", completion.provenance, completion.text)
 
 
 def of(engine: ScriptedEngine) -> Callable[[str], Engine]:

@@ -22,12 +22,12 @@ from typing import Any
 from support.engines import load, submit
 from support.logit_watch import Witness
 
+from jupyter_llm.ask.many import run_batch
 from jupyter_llm.engine.completion import BatchError, Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.engine.stream import Stream
-from jupyter_llm.structured.batch import run_batch
 
 NUM_TURNS = 3
 STARTS = (

@@ -11,6 +11,8 @@ from typing import Any, cast
 from IPython.core.formatters import DisplayFormatter
 from support.recorded import record
 
+from jupyter_llm.ask.answer import ShapedAnswer
+from jupyter_llm.ask.shape import Shape
 from jupyter_llm.chat.context_report import ContextReport, ContextRow
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.draft import Turn
@@ -25,8 +27,6 @@ from jupyter_llm.frontends.views import NotebookView
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.records.audit import record_text
 from jupyter_llm.records.verify import Verdict, VerifyReport
-from jupyter_llm.structured.answer import ShapedAnswer
-from jupyter_llm.structured.shape import Shape
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.review import Review
 

@@ -12,12 +12,12 @@ from support.scripted_tries import OpenTries
 from support.seal import needs_seal
 from support.watch import Watch
 
+from jupyter_llm.ask.log import AnswerLog
+from jupyter_llm.ask.prompt_store import PromptStore
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.sealed.seen import Seen
-from jupyter_llm.records.answers import AnswerLog
-from jupyter_llm.records.prompt_store import PromptStore
 from jupyter_llm.tasks import tests
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import ShownCell, Subject

@@ -29,6 +29,7 @@ from support.scripted_tries import (
     raising,
 )
 
+from jupyter_llm.ask.drafts import drawn
 from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream
@@ -43,7 +44,6 @@ from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks import write as writing
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells
-from jupyter_llm.tasks.drafts import drawn
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.write import write_code
 

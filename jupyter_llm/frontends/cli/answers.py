@@ -29,11 +29,11 @@ from jupyter_llm.frontends.views import TerminalView, View, remarks, watch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.commands import Call, Command
-    from jupyter_llm.structured.answer import ShapedAnswer, ShapedStream
 
 _SAMPLING = [field.name for field in fields(SamplingParams)]
 _LITERAL = "-- "
@@ -74,7 +74,7 @@ def _view() -> View:
 
 def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Completion:
     """Show an answer until its end, and read it where it has a shape."""
-    from jupyter_llm.structured.answer import ShapedStream
+    from jupyter_llm.ask.answer import ShapedStream
 
     stream = asked.stream if isinstance(asked, ShapedStream) else asked
     if options.json:
@@ -91,7 +91,7 @@ def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Co
 
 
 def _as_json(answer: Completion | ShapedAnswer[Any]) -> dict[str, Any]:
-    from jupyter_llm.structured.answer import ShapedAnswer
+    from jupyter_llm.ask.answer import ShapedAnswer
 
     if isinstance(answer, ShapedAnswer):
         from pydantic_core import to_jsonable_python

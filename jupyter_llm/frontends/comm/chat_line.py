@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
+from jupyter_llm.ask.answer import answer_of
 from jupyter_llm.chat.asked import Asked, asked_in
 from jupyter_llm.chat.files import attached
 from jupyter_llm.engine.completion import Completion
@@ -28,17 +29,16 @@ from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.frontends.views import remarks
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.variables import plainly_mentioned
-from jupyter_llm.structured.answer import answer_of
 from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jupyter_llm.ask.shape import Shape
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
-    from jupyter_llm.structured.shape import Shape
 
 
 class ChatLine(Line):

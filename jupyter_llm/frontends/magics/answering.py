@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.ask.answer import answer_of
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, remarks, watch
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.landing import Place
 from jupyter_llm.records.records import to_metadata
-from jupyter_llm.structured.answer import answer_of
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
 from jupyter_llm.tasks.tries import Tries
@@ -21,6 +21,7 @@ from jupyter_llm.tasks.write import write_in_chat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jupyter_llm.ask.shape import Shape
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.conversation import Chat
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.frontends.views import View
     from jupyter_llm.notebook.code.landing import CellWriter
-    from jupyter_llm.structured.shape import Shape
     from jupyter_llm.tasks.proposal import Proposal
 
 

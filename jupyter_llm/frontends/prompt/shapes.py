@@ -16,7 +16,7 @@ from jupyter_llm.frontends.prompt.options import SAMPLING, SHAPING, Options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.structured.shape import Shape
+    from jupyter_llm.ask.shape import Shape
 
 _NAMES = ", ".join(f"--{name}" for name in SHAPING)
 
@@ -48,7 +48,7 @@ def typed_shape(
     if options.show_tokens:
         options = replace(options, params=replace(options.params, logprobs=NUM_OTHERS))
     if shape is None and options.format == "json":
-        from jupyter_llm.structured.shape import shape_of
+        from jupyter_llm.ask.shape import shape_of
 
         return replace(shape_of(dict | list), instruction="Answer with JSON."), options
     if shape is not None:
@@ -73,7 +73,7 @@ def written_shape(
                 raise MagicUsageError(f"--choices has one text, {text!r}.", hint)
     if not given:
         return None
-    from jupyter_llm.structured.shape import shape_of  # brings Pydantic
+    from jupyter_llm.ask.shape import shape_of  # brings Pydantic
 
     return shape_of(**given)
 

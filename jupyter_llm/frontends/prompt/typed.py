@@ -31,17 +31,16 @@ from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, unknown_ats, without_at
-from jupyter_llm.structured.asking import asked_in_chat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Any
 
+    from jupyter_llm.ask.shape import Shape
     from jupyter_llm.frontends.prompt.commands import Command, Order
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
-    from jupyter_llm.structured.shape import Shape
 
 _LITERAL = "-- "
 _OF_PROMPTS = (*SHAPING, "map", "show_tokens", "dry_run")
@@ -163,7 +162,7 @@ def read(
         params=options.params,
     )
     if shape is not None:
-        asked = asked_in_chat(asked, shape)
+        asked = asked.shaped(shape)
     may_trail = has_options and not parsed.is_literal
     trailing = trailing_option(parsed.prompt) if may_trail else ""
     remarks = (

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert
 
+from jupyter_llm.ask import schemas
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly, Grammar, OneOf
 from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, check_text
 from jupyter_llm.errors import OptionError
-from jupyter_llm.structured import schemas
 
 # What says nothing of the answer; of what is not known here, what asks for nothing says as little.
 _WITHOUT_MEANING = (

@@ -13,6 +13,7 @@ from benchmarks.peers import LlamaServer
 from support.serving import LLAMA_SERVER
 from support.waiting import until
 
+from jupyter_llm.ask.many import run_batch
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote.address import Address
@@ -20,7 +21,6 @@ from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.request import Message, Priority, Request
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import OptionError, ServerError
-from jupyter_llm.structured.batch import run_batch
 
 pytestmark = [
     *(pytest.mark.slow, pytest.mark.soak),

@@ -14,6 +14,7 @@ import pytest
 from support.scripted_server import EVERYTHING, ScriptedServer, cut, drop, serving, status
 from support.waiting import until
 
+from jupyter_llm.ask.many import run_batch
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly, Grammar, OneOf
 from jupyter_llm.engine.info import FimTokens
 from jupyter_llm.engine.options import SamplingParams
@@ -24,7 +25,6 @@ from jupyter_llm.engine.remote.served import _REMEMBERED
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, Special
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, OptionError, ServerError
 from jupyter_llm.frontends.views import remarks
-from jupyter_llm.structured.batch import run_batch
 
 HELLO = (Message("user", "Hello there"),)
 SCHEMA = Grammar("json", '{"type": "object"}')

@@ -1,0 +1,1 @@
+"""ASK: one question, the shape of its answer, and what a model answered."""

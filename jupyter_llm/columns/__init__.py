@@ -1,0 +1,1 @@
+"""ONE QUESTION A ROW: columns, functions and operators."""

@@ -1,1 +1,0 @@
-"""Answers with a shape: one prompt, or one for a whole column."""
