@@ -6,10 +6,10 @@ import operator
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Any, Literal, SupportsFloat, TypedDict, get_args
 
 from jupyter_llm.common.nearest import nearest
+from jupyter_llm.common.option import option, options_of, switch
 from jupyter_llm.errors import OptionError
 
 FinishReason = Literal["stop", "length", "cancelled", "error", "repetition"]
@@ -34,6 +34,14 @@ _LENGTH = DefaultLength(512)
 
 DRAWN = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 """The options by which a token is drawn, for which every model has values of its own."""
+
+
+def _drawn(
+    spelling: str, metavar: str, text: str, low: float = 0, high: float | None = None
+) -> Any:
+    """Declare a field of `DRAWN`."""
+    more = {"low": low, "high": high, "is_setting": True, "unset": "is as the model recommends"}
+    return option(spelling, metavar, text, **more)
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -84,22 +92,69 @@ class SamplingParams:
     quarters of `max_tokens` at most.
     """
 
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repeat_penalty: float | None = None
-    seed: int | None = None
-    max_tokens: int | None = _LENGTH
-    stop: tuple[str, ...] = ()
-    ignore_eos: bool = False
+    temperature: float | None = _drawn(
+        "-t --temperature", "X", "0 always takes the likeliest token; higher varies more"
+    )
+    top_k: int | None = _drawn(
+        "--top-k", "N", "draw from this many of the likeliest tokens; 0 for all"
+    )
+    top_p: float | None = _drawn(
+        "--top-p", "X", "draw from the likeliest tokens that add up to this probability", _LEAST, 1
+    )
+    min_p: float | None = _drawn(
+        "--min-p", "X", "leave out tokens less likely than this share of the likeliest", high=1
+    )
+    repeat_penalty: float | None = _drawn(
+        "--repeat-penalty", "X", "above 1 makes repetition less likely", _LEAST
+    )
+    seed: int | None = option(
+        "--seed",
+        "N",
+        "the same seed in the same place gives the same text",
+        low=0,
+        high=MAX_SEED,
+        is_setting=True,
+        unset="draws one",
+    )
+    max_tokens: int | None = option(
+        "-n --max-tokens",
+        "N",
+        "longest answer with thoughts, in tokens",
+        default=_LENGTH,
+        low=1,
+        is_setting=True,
+        unset="goes on until the context window is full",
+    )
+    stop: tuple[str, ...] = option(
+        "--stop",
+        "TEXT",
+        "end before this text; may be given several times",
+        default=(),
+        is_list=True,
+    )
+    ignore_eos: bool = switch("--ignore-eos", "write on until the longest answer is reached")
     logit_bias: tuple[tuple[int, float], ...] = ()
-    logprobs: int | None = None
+    logprobs: int | None = option(low=0, high=_MAX_LOGPROBS)
     exact: bool | None = None
     lookup: bool = True
-    may_repeat: bool = False
-    think: bool | None = None
-    reason: int = 0
+    may_repeat: bool = switch(
+        "--may-repeat", "write on where the text has begun to repeat itself", is_setting=True
+    )
+    think: bool | None = option(
+        "--think",
+        help="let a model that can think do so before it answers",
+        negative="let it answer at once",
+        is_setting=True,
+        unset="leaves it to the chat template",
+    )
+    reason: int = option(
+        "--reason",
+        "N",
+        "let the model write so many tokens freely before an answer of a shape",
+        default=0,
+        low=0,
+        is_setting=True,
+    )
 
     @property
     def wants_exact(self) -> bool:
@@ -113,19 +168,11 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         """Refuse values that mean nothing, with the value in hand."""
-        _number(self, "temperature", 0, _UNBOUNDED)
-        _number(self, "top_p", _LEAST, 1)
-        _number(self, "min_p", 0, 1)
-        _number(self, "repeat_penalty", _LEAST, _UNBOUNDED)
-        _whole(self, "top_k", 0, _MAX_INT)
-        _whole(self, "seed", 0, MAX_SEED)
-        _whole(self, "max_tokens", 1, _MAX_INT)
+        _check_numbers(self)
         texts: Any = self.stop
         is_list = isinstance(texts, tuple | list)
         if not is_list or not all(isinstance(text, str) and text for text in texts):
             raise OptionError(f"stop must be made of non-empty texts, not {self.stop!r}.")
-        _whole(self, "logprobs", 0, _MAX_LOGPROBS)
-        _whole(self, "reason", 0, _MAX_INT)
         if self.think not in (None, True, False):
             raise OptionError(f"think must be True, False or None, not {self.think!r}.")
         self._check_logit_bias()
@@ -197,10 +244,10 @@ class EngineOptions:
     `checkpoints` keeps what was read on disk, for the next kernel.
     """
 
-    n_ctx: int | None = None
-    n_batch: int | None = None
-    n_threads: int | None = None
-    n_gpu_layers: int | None = None
+    n_ctx: int | None = option(low=128)
+    n_batch: int | None = option(low=32, high=65536)
+    n_threads: int | None = option(low=1, high=512)
+    n_gpu_layers: int | None = option(low=-1)
     flash_attention: bool | None = None
     kv_type: KvType = "f16"
     repack: bool | None = None
@@ -209,10 +256,7 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         """Refuse what llama.cpp would abort the process for, with the value in hand."""
-        _whole(self, "n_ctx", 128, _MAX_INT)
-        _whole(self, "n_batch", 32, 65536)
-        _whole(self, "n_threads", 1, 512)
-        _whole(self, "n_gpu_layers", -1, _MAX_INT)
+        _check_numbers(self)
         for name in ("flash_attention", "repack", "exact", "checkpoints"):
             value = getattr(self, name)
             if not isinstance(value, bool) and (value is not None or name == "checkpoints"):
@@ -250,25 +294,22 @@ def check_names(options: Mapping[str, Any], params: type, what: str) -> None:
             raise OptionError(f"{name!r} is not {what}. {hint}")
 
 
-def _number(options: object, name: str, low: float, high: float, *, is_whole: bool = False) -> None:
-    """Refuse what is no number in the range; whole numbers become floats; None stays."""
-    value = getattr(options, name)
-    if value is None:
-        return
-    number: float | None = None
-    with suppress(TypeError, ValueError, OverflowError):
-        if is_whole:
-            number = value if isinstance(value, DefaultLength) else operator.index(value)
-        elif isinstance(value, SupportsFloat):  # no text, though float() would read it
-            number = float(value) + 0.0  # as in `_check_logit_bias`
-    if number is None or not low <= number <= high:
-        wanted = f"from {low} to {high}"
-        if is_whole and number is None:
-            wanted = "a whole number"
-        elif high in (_MAX_INT, _UNBOUNDED):
-            wanted = f"at least {low}"
-        raise OptionError(f"{name} must be {wanted}, not {value!r}.")
-    object.__setattr__(options, name, number)
-
-
-_whole = partial(_number, is_whole=True)
+def _check_numbers(options: Any) -> None:
+    """Refuse what is no number in the range of its option; whole numbers become floats."""
+    for one in options_of(options.__class__):
+        value = getattr(options, one.key)
+        if one.low is None or value is None:
+            continue
+        number: float | None = None
+        with suppress(TypeError, ValueError, OverflowError):
+            if one.kind is int:
+                number = value if isinstance(value, DefaultLength) else operator.index(value)
+            elif isinstance(value, SupportsFloat):  # no text, though float() would read it
+                number = float(value) + 0.0  # as in `_check_logit_bias`
+        high = one.high or (_MAX_INT if one.kind is int else _UNBOUNDED)
+        if number is None or not one.low <= number <= high:
+            wanted = f"at least {one.low}" if one.high is None else f"from {one.low} to {high}"
+            if one.kind is int and number is None:
+                wanted = "a whole number"
+            raise OptionError(f"{one.key} must be {wanted}, not {value!r}.")
+        object.__setattr__(options, one.key, number)

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.engine.options import DRAWN, LOADING, EngineOptions, sampling_params
+from jupyter_llm.common.option import options_of
+from jupyter_llm.engine.options import LOADING, EngineOptions, SamplingParams, sampling_params
 from jupyter_llm.errors import MagicUsageError, OptionError
 
-SAMPLING = (*DRAWN, "may_repeat", "think", "reason", "seed", "max_tokens")
+_SAMPLING = tuple(one.key for one in options_of(SamplingParams) if one.is_setting)
 PROMPTING = (
     *("system", "format", "context", "vars", "chat", "try_drafts", "stats", "idle_minutes"),
-    *SAMPLING,
+    *_SAMPLING,
 )
-"""What holds for prompts, by the names of `LLMMagics`."""
+"""The settings of prompts, by the names of `LLMMagics`."""
 
 SETTINGS = ("model", *PROMPTING, *LOADING)
 """All that the table may have."""
@@ -55,7 +56,7 @@ class Project:
             loading = {**self.loading, name: value}
             EngineOptions(**loading)
             return replace(self, loading=loading)
-        if name in SAMPLING:
+        if name in _SAMPLING:
             sampling_params({name: value})
         return replace(self, prompting={**self.prompting, name: value})
 

@@ -15,6 +15,7 @@ from jupyter_llm.ask.log import RecordedAnswer
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import aligned, count_of, markdown_table
+from jupyter_llm.engine.options import DRAWN
 from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import NotebookFileError, ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark, unmark
@@ -39,7 +40,6 @@ _SOUND = ("recorded", "edited since")
 _VERSION = 1  # of the JSON
 _HEADER = ("", "what", "model", "written", "record")
 _WORDS = {"answer": "answer", "code cell": "generated cell", "completion": "completed cell"}
-_SETTINGS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens")
 _MAX_WIDTH = 48  # characters of a column
 
 
@@ -264,7 +264,7 @@ def _record_rows(record: Provenance, text: str | None) -> Iterator[tuple[object,
     if model.license is not None:
         yield "licence", model.license
     yield "on", record.time.replace("T", " ").replace("Z", " UTC")
-    settings = [(name, getattr(params, name)) for name in _SETTINGS]
+    settings = [(name, getattr(params, name)) for name in (*DRAWN, "max_tokens")]
     yield "seed", "none: the likeliest tokens" if params.seed is None else params.seed
     yield "settings", ", ".join(f"{name} {value}" for name, value in settings if value is not None)
     yield "same text again", "yes, exactly" if record.exact else "most likely"

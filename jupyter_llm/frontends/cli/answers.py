@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, JupyterLLMError
 from jupyter_llm.frontends.cli.command import (
     OK,
@@ -22,7 +21,7 @@ from jupyter_llm.frontends.cli.command import (
     show,
     show_json,
 )
-from jupyter_llm.frontends.prompt.options import OPTIONS, SHAPING
+from jupyter_llm.frontends.prompt.options import OPTIONS, SAMPLING, SHAPING
 from jupyter_llm.frontends.prompt.shapes import written_shape
 from jupyter_llm.frontends.views import TerminalView, View, remarks, watch
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.commands import Call, Command
 
-_SAMPLING = [field.name for field in fields(SamplingParams)]
 _LITERAL = "-- "
 
 
@@ -43,12 +41,12 @@ def _prompt_options() -> Iterator[Argument]:
     """Those options of prompts that need no notebook."""
     yield model_argument("-m", "--model")
     for option in OPTIONS:
-        if option.key not in (*_SAMPLING, *SHAPING, "no_think", "system", "stats"):
+        if option.key not in (*SAMPLING, *SHAPING, "system", "stats"):
             continue
-        kind: dict[str, Any] = {"action": "store_true", "default": None}
+        kind: dict[str, Any] = {"action": "store_const", "const": option.value, "dest": option.key}
         if option.metavar:
             action = "append" if option.is_list else "store"
-            kind = {"action": action, "type": option.convert, "metavar": option.metavar}
+            kind = {"action": action, "type": option.read, "metavar": option.metavar}
         yield argument(*option.names, help=option.help, **kind)
 
 
@@ -58,12 +56,10 @@ def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
 
     said = llm.current.project().prompting
     shape = written_shape(vars(options), {})
-    for name in (*_SAMPLING, "system", "stats"):
+    for name in (*SAMPLING, "system", "stats"):
         if getattr(options, name, None) is None and (shape is not None or name != "reason"):
             setattr(options, name, said.get(name))
-    if options.no_think:
-        options.think = False
-    given = {name: getattr(options, name) for name in _SAMPLING} | {"schema": shape}
+    given = {name: getattr(options, name) for name in SAMPLING} | {"schema": shape}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from jupyter_llm.api import llm
-from jupyter_llm.chat.budget import MODES
 from jupyter_llm.engine.options import LOADING
-from jupyter_llm.frontends.prompt.options import FORMATS, OPTIONS, word_at
+from jupyter_llm.frontends.prompt.options import OPTIONS, word_at
 from jupyter_llm.frontends.topics import topics
 from jupyter_llm.models.aliases import aliases
 from jupyter_llm.models.catalog import catalog
@@ -29,9 +28,6 @@ _NAMES = [name for option in OPTIONS for name in option.names]
 _VALUES: dict[str, Callable[[], Iterable[str]]] = {
     "model": lambda: [*aliases(), *(entry.name for entry in list_models())],
     "chat": lambda: (chat.name or "" for chat in llm.chats),
-    "context": lambda: MODES,
-    "format": lambda: FORMATS,
-    "vars": lambda: ("auto", "none"),
 }
 
 
@@ -85,5 +81,5 @@ def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
         return "", []
     fragment, option = typing
     if option is not None:
-        return fragment, list(_VALUES.get(option.key, tuple)())
+        return fragment, list(_VALUES.get(option.key, lambda: option.words)())
     return fragment, [name for name in _NAMES if name.startswith("--") or name == fragment]

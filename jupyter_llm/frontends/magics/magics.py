@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.display_functions import display
@@ -18,11 +18,10 @@ from IPython.core.magic import (
 from traitlets import Bool, Enum, Float, Int, List, Unicode, Union, observe
 
 from jupyter_llm.api import llm
-from jupyter_llm.chat.budget import MODES, ContextMode
+from jupyter_llm.chat.budget import ContextMode
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
-from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
 from jupyter_llm.frontends import views
 from jupyter_llm.frontends.magics import answering
@@ -37,7 +36,7 @@ from jupyter_llm.frontends.prompt.commands import (
     named,
 )
 from jupyter_llm.frontends.prompt.history import kept_note
-from jupyter_llm.frontends.prompt.options import FORMATS, OPTIONS, Options, flags_in
+from jupyter_llm.frontends.prompt.options import OPTIONS, Options, flags_in
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.models.discover import stand_in
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from traitlets import TraitType
 
     from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.common.option import Option
     from jupyter_llm.frontends.prompt.typed import Typed
     from jupyter_llm.notebook.code.landing import Page
 
@@ -74,7 +74,6 @@ answer into a variable. *Stop* ends an answer at once and keeps its text.
 
 T = TypeVar("T", bound="TraitType[Any, Any]")
 
-_DEFAULTS = SamplingParams()
 _WHERE = ("--below", "--replace")  # also behind commands that propose a cell
 _PROPOSING = ("fix", "doc", "test")
 _NUM_ROWS = 5  # of a column that are shown
@@ -100,50 +99,43 @@ def magic_commands(open_panel: OpenPanel) -> dict[str, Command]:
 
 
 def _setting(kind: T, help: str) -> T:  # noqa: A002  traitlets' word
-    """A default that `%config` shows, explains and sets."""
+    """Return a default that `%config` shows, explains and sets."""
     kind.help = help
     return kind.tag(config=True)
 
 
+def _setting_of(option: Option) -> TraitType[Any, Any]:
+    """Return the setting that an option of prompts has."""
+    meaning = f"{option.help[:1].upper()}{option.help[1:]}"
+    meaning += f"; None {option.unset}." if option.unset else "."
+    match option.key:
+        case "format":
+            kind: TraitType[Any, Any] = Enum(option.words, option.default)
+        case "context":
+            kind = Union([Enum(option.words), Int(min=0)], default_value="auto")
+        case "vars":
+            kind = Union([Enum(option.words), List(Unicode())], default_value="auto")
+        case _:
+            made: Any = {float: Float, int: Int, bool: Bool}.get(option.kind, Unicode)
+            is_text, limits = made is Unicode, {"min": option.low} if option.key == "reason" else {}
+            default = (option.default or "") if is_text else option.default
+            kind = made(default, allow_none=bool(option.unset), **limits)
+    return _setting(kind, meaning)
+
+
+_SETTINGS = {option.key: _setting_of(option) for option in OPTIONS if option.is_setting}
+_Settings: Any = type("Settings", (Magics,), {"__doc__": "The settings of prompts.", **_SETTINGS})
+
+
 @magics_class
-class LLMMagics(Magics):
+class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
     """Prompts and commands for the resident model."""
 
-    model = _setting(Unicode(""), "Model name or path; empty for the resident or default one.")
     allow_remote = _setting(
         Bool(default_value=True),
         "Let text be sent to servers that you name; False, to none.",
     )
     system = _setting(Unicode(""), "System text of new chats.")
-    temperature = _setting(
-        Float(None, allow_none=True),
-        "0 takes the likeliest token; None, here and below, is as the model recommends.",
-    )
-    top_p = _setting(Float(None, allow_none=True), "Probability to draw from.")
-    top_k = _setting(Int(None, allow_none=True), "Number of tokens to draw from; 0 for all.")
-    min_p = _setting(Float(None, allow_none=True), "Least probability, relative to the likeliest.")
-    repeat_penalty = _setting(Float(None, allow_none=True), "Above 1 avoids repetition.")
-    may_repeat = _setting(
-        Bool(default_value=False), "Write on where the text has begun to repeat itself."
-    )
-    think = _setting(
-        Bool(None, allow_none=True), "Think before answers; None is as the chat template has it."
-    )
-    seed = _setting(Int(None, allow_none=True), "Seed; None draws one.")
-    max_tokens = _setting(
-        Int(_DEFAULTS.max_tokens, allow_none=True),
-        "Longest answer, thoughts included; four times the default where a model can think.",
-    )
-    format = _setting(Enum(FORMATS, "markdown"), "How answers are shown.")
-    context = _setting(
-        Union([Enum(MODES), Int(min=0)], default_value="auto"),
-        "Which cells go along: auto, none, all, or the last so many.",
-    )
-    vars = _setting(
-        Union([Enum(("auto", "none")), List(Unicode())], default_value="auto"),
-        "Which variables go along: auto, none, or a list of names.",
-    )
-    chat = _setting(Unicode("default"), "The conversation to talk in.")
     try_drafts = _setting(
         Bool(default_value=True),
         "Try drafts of code in a sealed copy of the kernel, which can change nothing.",
@@ -152,10 +144,6 @@ class LLMMagics(Magics):
         Float(None, allow_none=True, min=0.1),
         "Free the memory of models not used for so long, from 0.1 on; None keeps it.",
     )
-    reason = _setting(
-        Int(_DEFAULTS.reason, min=0), "Tokens that the model may write before an answer of a shape."
-    )
-    stats = _setting(Bool(default_value=False), "Show token counts and times.")
 
     def __init__(
         self,
@@ -196,17 +184,10 @@ class LLMMagics(Magics):
     @property
     def defaults(self) -> Options:
         """What holds where a line says nothing."""
-        drawn = {f.name: getattr(self, f.name) for f in fields(_DEFAULTS) if self.has_trait(f.name)}
-        return Options(
-            model=self.model or None,
-            params=SamplingParams(**drawn),
-            format=self.format,
-            context=self.context,
-            vars=self.vars if isinstance(self.vars, str) else ",".join(self.vars),
-            chat=self.chat,
-            no_try=not self.try_drafts,
-            stats=self.stats,
-        )
+        values = {name: getattr(self, name) for name in _SETTINGS}
+        values["model"] = self.model or None
+        values["vars"] = self.vars if isinstance(self.vars, str) else ",".join(self.vars)
+        return Options(no_try=not self.try_drafts).given(values)
 
     def settle(self, *_info: object) -> None:
         """Take away the remark below the last answer (IPython's pre_run_cell).

@@ -15,11 +15,10 @@ from typing import Any
 from jupyter_llm.chat.budget import MODES, ContextMode, check_mode
 from jupyter_llm.common.expressions import shield, unshield
 from jupyter_llm.common.nearest import nearest
+from jupyter_llm.common.option import Option, option, options_of, switch
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.shell import current_shell
-
-Convert = Callable[[str], Any]
 
 FORMATS = ("markdown", "code", "json", "text")
 
@@ -41,36 +40,6 @@ _JSON = re.compile(r"\s*(?:-f|--format)[ =]?json\s")
 _TRAILING = re.compile(r"\s(--?[A-Za-z][\w-]*(?:[ =]\S+)?)\s*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option, by its names with blanks between them. Without a `metavar` it is a switch.
-
-    `convert` raises ValueError on nonsense.
-    """
-
-    spelling: str
-    metavar: str
-    help: str
-    convert: Convert = str
-    is_list: bool = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What may be typed for it, the long name last."""
-        return tuple(self.spelling.split())
-
-    @property
-    def key(self) -> str:
-        """Its name in `Options`, or in the `SamplingParams` there."""
-        key = self.names[-1].lstrip("-").replace("-", "_")
-        return f"{key}_" if keyword.iskeyword(key) else key
-
-    @property
-    def expects(self) -> str:
-        """What its value should be, in words."""
-        return _EXPECTED[self.convert]
-
-
 def _identifier(text: str) -> str:
     if not _is_name(text):
         raise ValueError(text)
@@ -88,149 +57,114 @@ def _context_mode(text: str) -> ContextMode:
     return check_mode(int(text) if text.isdecimal() else text)
 
 
-def _format(text: str) -> str:
-    if text not in FORMATS:
-        raise ValueError(text)
-    return text
-
-
 def _variables(text: str) -> str:
     return ",".join(_identifier(name.strip()) for name in text.split(","))
 
 
-_EXPECTED: dict[Convert, str] = {
-    str: "a text",
-    float: "a number",
-    int: "a whole number",
-    _identifier: "a variable's name",
-    _context_mode: "auto, none, all or a number of cells",
-    _format: "markdown, code, json or text",
-    _variables: "auto, none or names such as a,b",
-}
-
-OPTIONS = (
-    Option("-m --model", "NAME", "model for this prompt: a name or a path"),
-    Option("-s --system", "TEXT", "system text of the chat from here on"),
-    Option(
-        "-t --temperature", "X", "0 always takes the likeliest token; higher varies more", float
-    ),
-    Option("--top-p", "X", "draw from the likeliest tokens that add up to this probability", float),
-    Option("--top-k", "N", "draw from this many of the likeliest tokens; 0 for all", int),
-    Option("--min-p", "X", "leave out tokens less likely than this share of the likeliest", float),
-    Option("--repeat-penalty", "X", "above 1 makes repetition less likely", float),
-    Option("--seed", "N", "the same seed in the same place gives the same text", int),
-    Option("-n --max-tokens", "N", "longest answer with thoughts, in tokens", int),
-    Option("--stop", "TEXT", "end before this text; may be given several times", is_list=True),
-    Option("--may-repeat", "", "write on where the text has begun to repeat itself"),
-    Option("--think", "", "let a model that can think do so before it answers"),
-    Option("--no-think", "", "let it answer at once"),
-    Option("--ignore-eos", "", "write on until the longest answer is reached"),
-    Option(
-        "-f --format",
-        "FORMAT",
-        "markdown; code, which lands in a new cell and always parses; json, a value of any shape; "
-        "or text as it is",
-        _format,
-    ),
-    Option(
-        "--schema",
-        "SHAPE",
-        "answer with a value: a variable with a type or a JSON Schema, or in short "
-        '"name, age int, bio: one sentence"',
-    ),
-    Option("--choices", "A,B", "answer with one of these, or of a list's items, the likeliest"),
-    Option("--regex", "PATTERN", "answer with a text that this describes as a whole"),
-    Option("--grammar", "TEXT", "answer by a grammar of Lark's kind, or the variable with it"),
-    Option("--reason", "N", "let the model write so many tokens freely before such an answer", int),
-    Option("--map", "ROWS", "ask for each row of a column or frame, which stands in {{…}}"),
-    Option("--show-tokens", "", "show how likely each token of the answer was"),
-    Option(
-        "-o --out",
-        "VAR",
-        "also put the answer into a variable, of a shape its value (VAR << does so silently)",
-        _identifier,
-    ),
-    Option(
-        "-c --context",
-        "WHICH",
-        "which cells of the notebook go along: auto (what the model can use), none, all, or "
-        "the last so many",
-        _context_mode,
-    ),
-    Option(
-        "--vars",
-        "WHICH",
-        "which variables go along: auto (those that matter), none, or these",
-        _variables,
-    ),
-    Option("--below", "", "put the code of the answer into a new cell below"),
-    Option(
-        "--replace",
-        "",
-        "put the code of the answer in place of this cell; of /fix and /doc, in their cell's",
-    ),
-    Option(
-        "--no-try",
-        "",
-        "run no draft of code, not even in a sealed copy of the kernel that can change nothing",
-    ),
-    Option("--no-save", "", "keep nothing of this prompt and its answer on the disk"),
-    Option("--chat", "NAME", "the conversation to talk in"),
-    Option("--new", "", "forget the conversation's turns first"),
-    Option("--continue", "", "go on from what was kept of the conversation before the restart"),
-    Option("--stats", "", "show token counts and times below the answer"),
-    Option("--dry-run", "", "show the exact prompt instead of running it"),
-    Option("-q --quiet", "", "show nothing"),
-)
-
-_BY_NAME = {name: option for option in OPTIONS for name in option.names}
-SAMPLING = {field.name for field in fields(SamplingParams)}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is asked for besides a prompt, by the keys of `OPTIONS`.
+    """The options of a prompt, each declared with how people write it.
 
     `assign_to` is the variable before `<<`. `vars` names variables with commas between them, or is
     "auto" or "none".
     """
 
-    model: str | None = None
-    system: str | None = None
+    model: str | None = option(
+        "-m --model", "NAME", "the model to ask: a name or a path", is_setting=True
+    )
+    system: str | None = option("-s --system", "TEXT", "system text of the chat from here on")
     params: SamplingParams = field(default_factory=SamplingParams)
-    format: str = "markdown"
-    schema: str | None = None
-    choices: str | None = None
-    regex: str | None = None
-    grammar: str | None = None
-    map: str | None = None
-    show_tokens: bool = False
+    format: str = option(
+        "-f --format",
+        "FORMAT",
+        "markdown; code, which lands in a new cell and always parses; json, a value of any shape; "
+        "or text as it is",
+        default="markdown",
+        words=FORMATS,
+        is_setting=True,
+    )
+    schema: str | None = option(
+        "--schema",
+        "SHAPE",
+        "answer with a value: a variable with a type or a JSON Schema, or in short "
+        '"name, age int, bio: one sentence"',
+    )
+    choices: str | None = option(
+        "--choices", "A,B", "answer with one of these, or of a list's items, the likeliest"
+    )
+    regex: str | None = option(
+        "--regex", "PATTERN", "answer with a text that this describes as a whole"
+    )
+    grammar: str | None = option(
+        "--grammar", "TEXT", "answer by a grammar of Lark's kind, or the variable with it"
+    )
+    map: str | None = option(
+        "--map", "ROWS", "ask for each row of a column or frame, which stands in {{…}}"
+    )
+    show_tokens: bool = switch("--show-tokens", "show how likely each token of the answer was")
     assign_to: str | None = None
-    out: str | None = None
-    context: ContextMode = "auto"
-    vars: str = "auto"
-    below: bool = False
-    replace: bool = False
-    no_try: bool = False
-    no_save: bool = False
-    no_think: bool = False
-    chat: str = "default"
-    new: bool = False
-    continue_: bool = False
-    stats: bool = False
-    dry_run: bool = False
-    quiet: bool = False
+    out: str | None = option(
+        "-o --out",
+        "VAR",
+        "also put the answer into a variable, of a shape its value (VAR << does so silently)",
+        convert=_identifier,
+        expects="a variable's name",
+    )
+    context: ContextMode = option(
+        "-c --context",
+        "WHICH",
+        "which cells of the notebook go along: auto (what the model can use), none, all, or "
+        "the last so many",
+        default="auto",
+        convert=_context_mode,
+        expects="auto, none, all or a number of cells",
+        words=MODES,
+        is_setting=True,
+    )
+    vars: str = option(
+        "--vars",
+        "WHICH",
+        "which variables go along: auto (those that matter), none, or these",
+        default="auto",
+        convert=_variables,
+        expects="auto, none or names such as a,b",
+        words=("auto", "none"),
+        is_setting=True,
+    )
+    below: bool = switch("--below", "put the code of the answer into a new cell below")
+    replace: bool = switch(
+        "--replace",
+        "put the code of the answer in place of this cell; of /fix and /doc, in their cell's",
+    )
+    no_try: bool = switch(
+        "--no-try",
+        "run no draft of code, not even in a sealed copy of the kernel that can change nothing",
+    )
+    no_save: bool = switch("--no-save", "keep nothing of this prompt and its answer on the disk")
+    chat: str = option(
+        "--chat", "NAME", "the conversation to talk in", default="default", is_setting=True
+    )
+    new: bool = switch("--new", "forget the conversation's turns first")
+    continue_: bool = switch(
+        "--continue", "go on from what was kept of the conversation before the restart"
+    )
+    stats: bool = switch("--stats", "show token counts and times below the answer", is_setting=True)
+    dry_run: bool = switch("--dry-run", "show the exact prompt instead of running it")
+    quiet: bool = switch("-q --quiet", "show nothing")
 
     def given(self, line: Mapping[str, Any]) -> Options:
         """These options, but for those that a line gives; `OptionError` if one means nothing."""
         drawn = {name: value for name, value in line.items() if name in SAMPLING}
         others = {name: value for name, value in line.items() if name not in SAMPLING}
-        if others.get("no_think"):
-            drawn["think"] = False
         options = replace(self, params=replace(self.params, **drawn), **others)
         # Where no cells go along no variables do, but for those that are asked for by name.
         is_bare = options.context == "none" and "vars" not in line
         return replace(options, vars="none") if is_bare else options
+
+
+OPTIONS = tuple(one for one in options_of(Options) if one.spelling)
+_BY_NAME = {name: one for one in OPTIONS for name in one.names}
+SAMPLING = {field.name for field in fields(SamplingParams)}
 
 
 def loaded_magics() -> Any:
@@ -289,15 +223,15 @@ def _take_options(
         if not option.metavar:
             if value is not None:
                 raise MagicUsageError(f"{name} takes no value.")
-            options[option.key] = True
+            options[option.key] = option.value
             continue
         if value is None:
             value, rest = _following(rest, option, name)
         text = restore(_unquote(value))
         try:
-            found = option.convert(text)
+            found = option.read(text)
         except ValueError:
-            raise MagicUsageError(f"{name} takes {option.expects}, not {text!r}.") from None
+            raise MagicUsageError(f"{name} takes {option.expected}, not {text!r}.") from None
         options[option.key] = (*options.get(option.key, ()), found) if option.is_list else found
     return rest, False
 
@@ -365,7 +299,7 @@ def _following(rest: str, option: Option, name: str) -> tuple[str, str]:
     """The word that is an option's value, and what comes after it."""
     word = _WORD.match(rest)
     if word is None:
-        raise MagicUsageError(f"{name} needs {option.expects}.", f"Write {name} {option.metavar}.")
+        raise MagicUsageError(f"{name} needs {option.expected}.", f"Write {name} {option.metavar}.")
     return word[1], rest[word.end() :]
 
 

@@ -24,7 +24,7 @@ _NAMES = ", ".join(f"--{name}" for name in SHAPING)
 def check_in_chat(typed: Mapping[str, Any]) -> None:
     """Refuse options that a prompt in a chat cannot have."""
     for name, value in typed.items():
-        if name not in (*SHAPING, *SAMPLING, "no_think") and (name, value) != ("format", "json"):
+        if name not in (*SHAPING, *SAMPLING) and (name, value) != ("format", "json"):
             raise MagicUsageError(
                 f"--{name.replace('_', '-')} is an option of cells.",
                 f"A prompt in a chat may begin with {_NAMES}; after `-- ` all is prompt.",

@@ -19,7 +19,7 @@ from jupyter_llm.ask import schemas
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly, Grammar, OneOf
-from jupyter_llm.engine.options import MAX_SEED, SamplingParams, sampling_params
+from jupyter_llm.engine.options import MAX_SEED, SamplingOptions, SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, check_text
 from jupyter_llm.errors import OptionError
 
@@ -35,11 +35,6 @@ _SAME = {
     "add_special_tokens": "add_special",
 }
 _STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
-
-_SAMPLING = (
-    *("temperature", "top_p", "min_p", "top_k", "repeat_penalty", "stop", "logit_bias"),
-    "ignore_eos",
-)
 
 _OF_LARK = "%llguidance {}\n"
 _CHARACTER = r"\\U00(?:0[0-9A-F]|10)[0-9A-F]{4}"
@@ -126,7 +121,8 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
 
         It fixes no text, since all guests are answered together.
         """
-        options = {name: getattr(self, name) for name in _SAMPLING} | more
+        names = SamplingOptions.__annotations__.keys() & AnswerCall.__struct_fields__
+        options = {name: getattr(self, name) for name in names} | more
         options["seed"] = self.seed and self.seed % (MAX_SEED + 1)
         params = sampling_params({**options, "max_tokens": max_tokens, "exact": False})
         return partial(_request, params=params, constraint=self._constraint())

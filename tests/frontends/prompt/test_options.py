@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jupyter_llm import SamplingParams, llm
 from jupyter_llm.common.expressions import interpolate
+from jupyter_llm.common.option import Option
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.frontends.magics.magics import magic_commands
@@ -18,7 +19,6 @@ from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import (
     FORMATS,
     OPTIONS,
-    Option,
     Options,
     PromptLine,
     parse_line,
@@ -193,7 +193,7 @@ def test_a_mistake_is_told_in_one_clear_line(line: str, message: str) -> None:
 def sample_of(option: Option) -> str:
     samples = {"a number": "0.5", "a whole number": "3", "a variable's name": "v"}
     samples |= {"markdown, code, json or text": "text"}
-    return samples.get(option.expects, "all" if option.key == "context" else "word")
+    return samples.get(option.expected, "all" if option.key == "context" else "word")
 
 
 @pytest.mark.parametrize("name", ALL_NAMES)
@@ -201,10 +201,10 @@ def test_every_option_parses_by_each_of_its_names_and_is_told(name: str) -> None
     option = BY_NAME[name]
     if option.metavar:
         text = sample_of(option)
-        value = (option.convert(text),) if option.is_list else option.convert(text)
+        value = (option.read(text),) if option.is_list else option.read(text)
         lines = [f"{name} {text} hello", f"{name}={text} hello", f"{name} '{text}' hello"]
     else:
-        value, lines = True, [f"{name} hello"]
+        value, lines = option.value, [f"{name} hello"]
     for line in lines:
         assert parse_line(line) == PromptLine({option.key: value}, "hello")
     told = Options().given({option.key: value})
