@@ -55,6 +55,7 @@ class Rerun:
             return Seen(outcome="raises", text=f"loses the statement `{lost.strip()[:_MAX_CHARS]}`")
         failed = self.failed
         behind = () if failed is None or self.is_failed(cell) else (failed.source,)
+        how["mended"] = cell.source
         seen = self.task.tries.seen(source, *behind, **how)
         makes_again = any(binding.makes_again for binding in bindings(cell.source))
         if seen.outcome != "raises" or failed is None or not (behind or makes_again):

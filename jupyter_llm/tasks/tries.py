@@ -50,6 +50,7 @@ class Tries:
     def seen(
         self,
         *sources: str,
+        mended: str | None = None,
         look: Callable[[dict[str, Any]], object] | None = None,
         timeout_s: float = TIMEOUT_S,
         step: str = "Trying the code",
@@ -57,7 +58,8 @@ class Tries:
         """What comes of some pieces of code, run one after the other; `Seen` explains it.
 
         `look` is called with the variables afterwards, in the copy; what it returns comes back.
-        `step` is what is shown to go on. The same code is tried once, unless something looks.
+        `mended` is as in `try_code`. `step` is what is shown to go on. The same code is tried once,
+        unless something looks.
 
         Raises
         ------
@@ -89,6 +91,7 @@ class Tries:
                 self.namespace,
                 shell=self.shell,
                 hidden=self.hidden,
+                mended=mended,
                 timeout_s=timeout_s,
                 look=look,
                 tick=tick,

@@ -45,6 +45,7 @@ class ScriptedTries(Tries):
     def seen(
         self,
         *sources: str,
+        mended: str | None = None,  # noqa: ARG002
         look: Callable[[dict[str, Any]], object] | None = None,  # noqa: ARG002
         timeout_s: float = 5.0,  # noqa: ARG002
         step: str = "",
@@ -62,6 +63,7 @@ class OpenTries(Tries):
     def seen(
         self,
         *sources: str,
+        mended: str | None = None,  # noqa: ARG002
         look: Callable[[dict[str, Any]], object] | None = None,
         timeout_s: float = 5.0,  # noqa: ARG002
         step: str = "",  # noqa: ARG002

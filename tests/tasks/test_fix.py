@@ -144,7 +144,7 @@ def test_an_earlier_cell_is_tried_with_the_one_that_failed(watch: Watch) -> None
     proposal = fix(tried(watch))
     assert proposal.cell == watch.cells[0]
     assert "width * depth" in proposal.source
-    assert proposal.verdict == "With this change the cell runs; replaces `area`."
+    assert proposal.verdict == "With this change the cell runs."
 
 
 @needs_seal
@@ -294,10 +294,28 @@ def test_no_variable_is_told_where_none_are_to_be(watch: Watch) -> None:
 
 
 @needs_seal
+@pytest.mark.parametrize(
+    ("failed", "written", "verdict"),
+    [
+        ("own = [1, 2, 3]\nown.appendd(n)", "", "runs"),
+        ("n = 2\nprint(rwos, n)", "", "runs"),
+        ("n = 1\n1 / (n - 1)", "n = 2\n1 / (n - 1)", "runs"),
+        ("int('x')", "rows = [4, 5]\nint('7')", "runs; replaces `rows`: 1 value → 2"),
+    ],
+)
+def test_a_verdict_says_what_a_mend_replaces_of_other_cells_data_and_nothing_else(
+    watch: Watch, failed: str, written: str, verdict: str
+) -> None:
+    watch.run("rows, n = [1], 3")
+    watch.run(failed)
+    assert fix(tried(watch, written)).verdict == f"With this change the cell {verdict}."
+
+
+@needs_seal
 def test_what_a_model_wrote_is_tried_too(watch: Watch) -> None:
     watch.run("n = 0")
     watch.run("1 / n")
-    assert fix(tried(watch, "n = 1")).verdict == "With this change the cell runs; replaces `n`."
+    assert fix(tried(watch, "n = 1")).verdict == "With this change the cell runs."
     again = fix(tried(watch, "n = 0.0"))
     assert again.verdict.startswith("With this change it raises ZeroDivisionError")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.tables import count_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from jupyter_llm.notebook.values.extents import Extent
 
@@ -37,7 +37,8 @@ class Facts:
     """What comes of code, `python`, which has a line for each statement and draws `drawn`.
 
     `before` are the variables it names, `after` those it made or changed and "", what it shows.
-    `replaced` are the user's variables that it binds to other values.
+    `replaced` are the user's variables that it binds to other values. `mended`: the names that the
+    cell it mends has bound or changed already, which is no news; None where it mends no cell.
     """
 
     before: Mapping[str, Extent]
@@ -45,6 +46,7 @@ class Facts:
     drawn: Mapping[str, int]
     python: str
     replaced: Sequence[str] = ()
+    mended: Collection[str] | None = None
 
     def few(self) -> tuple[str, int]:
         """Return the facts that matter most, and how many of them may count.
@@ -78,8 +80,13 @@ class Facts:
                     yield f"{text} missing", becomes and not _GAPS.search(self.python)
 
     def _changed(self) -> Iterator[_Fact]:
-        """Yield the user's variables that were replaced or changed, with their sizes."""
+        """Yield the user's variables that were replaced or changed, with their sizes.
+
+        A mend replaces data of other cells only, and no plain value is worth a word there.
+        """
         for name in filter(self.after.get, self.before):
+            if name in (self.mended or ()):
+                continue
             old, new = self.before[name], self.after[name]
             added = [column for column in new.missing if column not in old.missing]
             is_whole = old.missing.keys() <= new.missing.keys()
@@ -95,7 +102,7 @@ class Facts:
             yield text, bool(drops) or self._is_emptied(new)
         sized = self.before.keys() & self.after.keys()
         plain = [f"`{one[:_MAX_NAME]}`" for one in self.replaced if one not in sized]
-        if plain:
+        if plain and self.mended is None:
             rest = " …" * (len(plain) > _MAX_NAMES)
             yield f"replaces {', '.join(plain[:_MAX_NAMES])}{rest}", False
 

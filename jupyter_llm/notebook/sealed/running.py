@@ -77,12 +77,14 @@ class Run:
         look: Callable[[dict[str, Any]], object] | None,
         hidden: Hidden | None = None,
         *,
+        mended: str | None = None,
         begins_polars_again: bool = False,
     ) -> None:
         self._units = units
         self._namespace = namespace
         self._shell = shell
         self._look, self._hidden = look, hidden or Hidden()
+        self._mended = mended
         self._begins_polars_again = begins_polars_again
         self._polars: int | None = None
         self._sources = TriedSources(shell, units)  # with what was typed
@@ -229,7 +231,9 @@ class Run:
         old, replaced = self._sizes, [name for name in bound if name in self._before]
         after = {name: one for name, one in now.items() if name in changed or one != old.get(name)}
         after |= _sized({"": self._value}, [""])
-        text, num_lost = Facts(old, after, self._silence.drawn, self._python, replaced).few()
+        own = None if self._mended is None else {one.name for one in bindings(self._mended)}
+        facts = Facts(old, after, self._silence.drawn, self._python, replaced, own)
+        text, num_lost = facts.few()
         return replace(
             seen,
             text=_told("; ".join(filter(None, (seen.text, text))), _MAX_MESSAGE),

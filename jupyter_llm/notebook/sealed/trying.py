@@ -49,6 +49,7 @@ def try_code(
     *,
     shell: Any = None,
     hidden: Hidden | None = None,
+    mended: str | None = None,
     timeout_s: float = 5.0,
     look: Callable[[dict[str, Any]], object] | None = None,
     tick: Callable[[], None] | None = None,
@@ -58,7 +59,8 @@ def try_code(
 
     An interrupt ends the copy at once. `look` is called in the copy, with the variables as the
     cells left them, and answers with what can be JSON; `tick` here, while we wait. `make` is for
-    another thread than the main one, as in `work_in_copy`.
+    another thread than the main one, as in `work_in_copy`. `mended`: the source of the cell that
+    they mend, so that what it bound already is not reported as replaced.
     """
     if make is None and not is_main_thread():
         return untried("code is only tried in the kernel's main thread")
@@ -75,7 +77,7 @@ def try_code(
     from jupyter_llm.notebook.sealed.running import Run
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
-    run = Run(units, live, shell, look, hidden, begins_polars_again=is_polars)
+    run = Run(units, live, shell, look, hidden, mended=mended, begins_polars_again=is_polars)
     seen = work_in_copy(run, timeout_s=timeout_s, tick=tick, make=make)
     return replace(seen, text=scrub(seen.text))
 
