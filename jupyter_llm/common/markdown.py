@@ -32,6 +32,8 @@ _FENCE = re.compile(
 # JupyterLab puts the info string into an attribute, unescaped.
 _NOT_INFO = re.compile(r"[^\w+#.,:;/=(){} \-]")
 _FORMULA = re.compile(r"\$|\\\\[\[\]()]|\\(?:begin|end)")
+# The same in what a reader of formulas sees, which knows `\\ref{…}` without signs around it.
+_SEEN_FORMULA = re.compile(r"\$|\\[\[\]()]|\\(?:begin|end|(?:eq)?ref\s*\{)")
 _DISPLAY = re.compile(r"\\?\$\$|\\\\[\[\]]|\\(?:begin|end)\{[a-z]*\*?\}", re.IGNORECASE)
 # The commands of MathJax and KaTeX that take an address, a style, an attribute or a file.
 _ACTING = (
@@ -57,7 +59,7 @@ _PROSE_AND_SPANS = re.compile(rf"(?P<span>{_SPAN})|{_TOKEN}", _FLAGS)
 def untrusted_markdown(text: str) -> Markdown:
     """Markdown that shows what the text says and does nothing else."""
     found = [(is_code, [*map(visible, lines)]) for is_code, lines in blocks(text)]
-    has_formula = _FORMULA.search(text) is not None
+    has_formula, may_act = _FORMULA.search(text) is not None, _may_act(text)
     # nbconvert lets a formula that begins in one block end in another, blank lines or not.
     is_moot = any(_leaves_formula_open("\n".join(lines)) for _, lines in found)
     parts: list[str] = []
@@ -72,9 +74,8 @@ def untrusted_markdown(text: str) -> Markdown:
         if is_code:
             parts += [_DANGER.sub(" ", line) for line in lines] if is_moot else lines
         else:
-            parts += _safe_prose("\n".join(line if line.strip() else "" for line in lines)).split(
-                "\n"
-            )
+            prose = "\n".join(line if line.strip() else "" for line in lines)
+            parts += _safe_prose(prose, may_act=may_act).split("\n")
     return Markdown("\n".join(parts))
 
 
@@ -85,7 +86,7 @@ def joined_markdown(texts: Iterable[str]) -> Markdown:
     """
     pieces = [untrusted_markdown(text) for text in texts]
     text = "\n\n".join(pieces)
-    is_one = len(pieces) == 1 or _FORMULA.search(text) is None
+    is_one = len(pieces) == 1 or not _may_act(text)
     return Markdown(text) if is_one else untrusted_markdown(text)
 
 
@@ -98,6 +99,11 @@ def blocks(text: str) -> list[tuple[bool, list[str]]]:
     """The lines of each block of a text, and whether it is code, with its fences."""
     text = _LINE_END.sub("\n", text).replace("\x00", "\ufffd")
     return list(_blocks(text.split("\n")))
+
+
+def _may_act(text: str) -> bool:
+    """Whether a text may have a formula; where it has none, a command of LaTeX is a path's end."""
+    return _SEEN_FORMULA.search(unescape(text)) is not None
 
 
 def _leaves_formula_open(text: str) -> bool:
@@ -165,23 +171,23 @@ def _fence(marks: str, info: str, indent: int, code: list[str]) -> list[str]:
     return [" " * indent + line if line else line for line in (marks + info, *code, marks)]
 
 
-def _safe_prose(text: str) -> str:
+def _safe_prose(text: str, *, may_act: bool) -> str:
     paragraphs = re.split(r"(\n{2,})", text)
-    return "".join(_safe_paragraph(paragraph) for paragraph in paragraphs)
+    return "".join(_safe_paragraph(paragraph, may_act=may_act) for paragraph in paragraphs)
 
 
-def _safe_paragraph(text: str) -> str:
+def _safe_paragraph(text: str, *, may_act: bool) -> str:
     spans = re.findall(_SPAN, text)
     others = re.sub(_SPAN, "", text)
     is_moot = _FORMULA.search(text) is not None or "`" in others or ("~" in others and bool(spans))
     if is_moot:
         # What is code here nobody knows. An entity would show as one in a formula or in code, a
         # space does no harm in either.
-        return _PROSE.sub(lambda token: _safe(token, "< "), text)
-    return _PROSE_AND_SPANS.sub(lambda token: _safe(token, "&lt;"), text)
+        return _PROSE.sub(lambda token: _safe(token, "< ", may_act=may_act), text)
+    return _PROSE_AND_SPANS.sub(lambda token: _safe(token, "&lt;", may_act=may_act), text)
 
 
-def _safe(token: re.Match[str], less_than: str) -> str:
+def _safe(token: re.Match[str], less_than: str, *, may_act: bool) -> str:
     text = token[0]
     match token.lastgroup:
         case "tag":
@@ -189,6 +195,8 @@ def _safe(token: re.Match[str], less_than: str) -> str:
         case "target":
             return text if token["address"] else "] ("
         case "entity" if not re.search(r"[A-Za-z\\]", unescape(f"&{token['named']}")):
+            return text
+        case "command" if not may_act:
             return text
         case "bare" | "image" | "definition" | "marker" | "command" | "entity":
             return text + " "

@@ -37,6 +37,7 @@ HARMLESS = {
     "formulas": "$a < b$, \\\\(x_1\\\\)\n\n$$\n\\frac{a}{b}\n$$\n\n\\begin{a} a &= b \\end{a}",
     "formula and fence": "$x$\n\n```py\nx = '<b>'\n```\n\n$y$",
     "breaks": "a  \nb\\\nc\n\n***\n",
+    "paths": "Read C:\\data\\new.csv, C:\\style or \\\\host\\id\\require; no \\class, \\texttip.",
     "code in a list": "1. Write:\n\n   ```html\n   <div>\n   ```\n\n2. Done.",
     "code with a gap in a list": "- Write:\n\n  ```html\n  <div>\n\n  </div>\n  ```\n",
     "code in a list in a list": "- a\n  - b\n\n    ```rust\n    Vec<T>\n    ```\n",
@@ -202,6 +203,10 @@ ACTING = {
     "an attribute": r"\\[\mmlToken{mi}[href=\"x\"]{y}\htmlData{a=b}{c}\cssId{a}{b}\\]",
     "a file": "$\\includegraphics{https://e.vil/x.png}\\require{html}$",
     "entities": "&#36;\\s&#116;yle{a}{b}&dollar; &bsol;href{a}{b} &#92;class{a}{b}",
+    "delimiters in entities": r"\&#40;\href{a}{b}\) &#92;&lbrack;\style{a}{b}",
+    "a reference": r"\ref{a}\href{a}{b}",
+    "an environment": r"\begin{a}\url{b}\end{a}",
+    "a formula elsewhere": "Read C:\\style{a}{b}.\n\n```\n$x$\n```\n\nSo.",
     "a formula over a fence": "$$\n```\n$$ \\style{a}{b}\n```",
 }
 # Any command right before an argument that could be an address, a style or a name, once read.
