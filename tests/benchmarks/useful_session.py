@@ -133,7 +133,8 @@ class Session:
         options = replace(magics.defaults, no_save=True)
         call = Call(llm=self.llm, chat=self.llm.chat(), argument=argument, options=options)
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            return magics.commands[name].run(call)
+            shown = magics.commands[name].run(call)
+        return shown.proposal or shown.completion or shown.text
 
     def timed(self, ask: Callable[[], Any]) -> tuple[Any, tuple[Draft, ...], float]:
         """What comes of a question, what was written for it, and how long it took."""

@@ -30,7 +30,7 @@ def test_help_lists_the_topics_and_explains_each_in_every_front_end(
         call = Call(llm=llm, chat=llm.chat())
         assert all(f"`/help {name}`" in str(commands["help"].run(call)) for name in topics())
         call = Call(llm=llm, chat=llm.chat(), argument="Seeds")
-        assert commands["help"].run(call) == topic("seeds")
+        assert commands["help"].run(call).text == topic("seeds")
     assert main(["help"]) == main(["help", "seeds"]) == 0
     assert "The same text again" in capsys.readouterr().out
     assert words_at(" /help se", ()) == ("se", topics())

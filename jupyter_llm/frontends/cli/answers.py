@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.commands import Call, Command
+    from jupyter_llm.frontends.prompt.shown import Shown
 
 _LITERAL = "-- "
 
@@ -231,7 +232,7 @@ def _commands() -> dict[str, Command]:
     """The commands that need no notebook."""
     from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, help_command, named
 
-    def leave(_call: Call) -> None:
+    def leave(_call: Call) -> Shown:
         raise EOFError
 
     names = ("status", "models", "use", "alias", "unload", "doctor", "pull", "reset")

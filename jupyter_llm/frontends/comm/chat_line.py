@@ -10,12 +10,10 @@ from jupyter_llm.api import llm
 from jupyter_llm.ask.answer import answer_of
 from jupyter_llm.chat.asked import Asked, asked_in
 from jupyter_llm.chat.files import attached
-from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.tokens import ShownTokens
 from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
-from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS, Offer
+from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Line
@@ -29,7 +27,6 @@ from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.frontends.views import remarks
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.variables import plainly_mentioned
-from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +34,10 @@ if TYPE_CHECKING:
     from jupyter_llm.ask.shape import Shape
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.draft import Turn
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
+    from jupyter_llm.tasks.proposal import Proposal
 
 
 class ChatLine(Line):
@@ -154,23 +153,19 @@ class ChatLine(Line):
             show=job.show,
             show_progress=job.tell,
         )
-        answer = order.command.run(call)
+        shown = order.command.run(call)
         if job.is_wordless:
             return  # what was typed is given back
-        notify = partial(self._live.notify, job)
-        if isinstance(answer, Proposal):
-            made = answer.completion
-            ended = _remarks(made) if made is not None else ""
-            shown = f"{ended}\n\n{answer}".lstrip()
-            notify(shown, proposal=_proposal_data(answer), answer=made)
-        elif isinstance(answer, Completion):
-            notify(f"{answer}\n\n{_remarks(answer)}".rstrip("\n"), answer=answer)
-        elif isinstance(answer, ShownTokens):
-            notify(answer.summary, tokens=list(answer.shown))
-        elif isinstance(answer, Offer):
-            notify(answer.markdown, choices=answer.choices)
-        else:
-            notify(str(answer))
+        more: dict[str, Any] = {}
+        ended = _remarks(shown.completion) if shown.completion is not None else ""
+        parts = [shown.text, ended]
+        if shown.proposal is not None:
+            parts, more["proposal"] = [ended, shown.text], _proposal_data(shown.proposal)
+        if shown.tokens is not None:
+            more["tokens"] = list(shown.tokens.shown)
+        if shown.choices:
+            more["choices"] = list(shown.choices)
+        self._live.notify(job, "\n\n".join(filter(None, parts)), shown.completion, **more)
 
     def _options_for(self, message: messages.FromFrontEnd) -> Options:
         """What the message asks for, or else what the front end is set to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.errors import DownloadError
@@ -21,6 +21,7 @@ from jupyter_llm.frontends.prompt.commands import (
     to_pull,
 )
 from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
+from jupyter_llm.frontends.prompt.shown import Shown
 
 _HELP = (
     "Type a prompt, or a command. `@name` tells more of a variable, `@In[3]` of a cell and "
@@ -30,31 +31,25 @@ _HELP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Markdown, and commands that may come next."""
-
-    markdown: str
-    choices: list[ChoiceData]
-
-
-def _models(call: Call) -> Offer:
+def _models(call: Call) -> Shown:
     models = listed_models(call.llm)
     names = [one.entry.name for one in by_name(models) if not one.is_loaded]
     pull = ChoiceData(label="Pull another model", text="/pull")
-    return Offer(models_shown(models), [*(_choice("use", name) for name in names), pull])
+    choices = (*(_choice("use", name) for name in names), pull)
+    return Shown(models_shown(models), choices=choices)
 
 
 def _choice(command: str, name: str) -> ChoiceData:
     return ChoiceData(label=f"{command.capitalize()} {name}", text=f"/{command} {name}")
 
 
-def _pull(call: Call) -> Offer:
+def _pull(call: Call) -> Shown:
     """Pull a model on a thread that all pages see, or list those that suit this machine."""
     name, is_accepted = to_pull(call.argument)
     if not name:
         found = suggestions()
-        return Offer(suggested(found), [_choice("pull", one.entry.name) for one in found])
+        choices = tuple(_choice("pull", one.entry.name) for one in found)
+        return Shown(suggested(found), choices=choices)
     end = PULLS.begin(name, is_accepted=is_accepted).wait(call.show_progress)
     again = f"/pull {name}"
     match end.state:
@@ -63,11 +58,11 @@ def _pull(call: Call) -> Offer:
         case "licence":
             text = f"{code_block(end.licence, 'text')}\n\n{end.text}" if end.licence else end.text
             accept = ChoiceData(label="Accept the licence and pull", text=f"{again} {ACCEPT}")
-            return Offer(text, [accept])
+            return Shown(text, choices=(accept,))
         case "stopped":
-            return Offer(end.text, [ChoiceData(label="Go on pulling", text=again)])
+            return Shown(end.text, choices=(ChoiceData(label="Go on pulling", text=again),))
         case _:
-            return Offer(end.text, [_choice("use", end.model or name)])
+            return Shown(end.text, choices=(_choice("use", end.model or name),))
 
 
 PANEL_COMMANDS: dict[str, Command] = {

@@ -21,7 +21,7 @@ from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import ContextMode
 from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
 from jupyter_llm.frontends import views
 from jupyter_llm.frontends.magics import answering
@@ -37,13 +37,13 @@ from jupyter_llm.frontends.prompt.commands import (
 )
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import OPTIONS, Options, flags_in
+from jupyter_llm.frontends.prompt.shown import Shown
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.models.discover import stand_in
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.cells.shell import parent_header
 from jupyter_llm.notebook.code.landing import CellWriter
-from jupyter_llm.tasks.proposal import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.common.option import Option
+    from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.typed import Typed
     from jupyter_llm.notebook.code.landing import Page
 
@@ -82,9 +83,10 @@ _NUM_ROWS = 5  # of a column that are shown
 def magic_commands(open_panel: OpenPanel) -> dict[str, Command]:
     """The commands by their names; `/chat` shows what `open_panel` makes."""
 
-    def chat(call: Call) -> object:
+    def chat(call: Call) -> Shown:
         name = call.argument.strip("\"'")
-        return open_panel(call.llm.chat(name) if name else call.chat, call.options.context)
+        chat = call.llm.chat(name) if name else call.chat
+        return Shown(rich=open_panel(chat, call.options.context))
 
     options = [
         (" ".join([", ".join(f"`{name}`" for name in o.names), o.metavar]), o.help) for o in OPTIONS
@@ -244,20 +246,19 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             show_progress=view.progress,
         )
         with self._interruptible(view):
-            answer = order.command.run(call)
-        completion = answer if isinstance(answer, Completion) else None
-        if isinstance(answer, str):
-            if options.format == "text":  # answers are; this is Markdown all the same
-                view = self._view(replace(options, format="markdown"))
-            view.close(answer, "")
-        elif isinstance(answer, Proposal):
-            completion = answer.completion
-            answering.propose(answer, call.options, view, self.writer)
+            shown = order.command.run(call)
+        completion = shown.completion
+        if shown.proposal is not None:
+            answering.propose(shown.proposal, call.options, view, self.writer)
         elif completion is not None:
             notes = filter(None, (views.remarks(completion), answering.cost(completion, options)))
             view.close(completion.text, "; ".join(notes), views.answer_metadata(completion))
+        elif shown.rich is None:
+            if options.format == "text":  # answers are; this is Markdown all the same
+                view = self._view(replace(options, format="markdown"))
+            view.close(shown.text, "")
         elif not options.quiet:
-            display(answer)
+            display(shown.rich)
         if completion is not None:
             self._assign(completion, options)
             self._end(view, completion)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
@@ -22,6 +22,7 @@ from jupyter_llm.frontends.prompt.model_list import (
     model_table,
 )
 from jupyter_llm.frontends.prompt.options import Options, flags_in
+from jupyter_llm.frontends.prompt.shown import Shown
 from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
 from jupyter_llm.notebook.values import secrets
@@ -34,13 +35,10 @@ from jupyter_llm.tasks.tests import write_tests
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
-    from jupyter_llm.chat.context_report import ContextReport
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.tokens import ShownTokens
-    from jupyter_llm.frontends.doctor import Diagnosis
     from jupyter_llm.models.catalog import Suggestion
     from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.task import Task
@@ -82,17 +80,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command.
-
-    `run` returns Markdown, which whoever shows it takes for untrusted; or a report that knows how
-    to show itself and whose `str` is such Markdown; or what the model wrote, as a completion or as
-    a proposal for a cell. The command of a front end's own may return whatever that displays.
-    """
+    """A command: its name, what may follow it, its help, and the function that carries it out."""
 
     name: str
     argument: str
     help: str
-    run: Callable[[Call], object]
+    run: Callable[[Call], Shown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +122,15 @@ def find_command(prompt: str, commands: Mapping[str, Command]) -> Order | None:
     return Order(command, argument)
 
 
+def _text(run: Callable[[Call], str]) -> Callable[[Call], Shown]:
+    """Let a command show the Markdown that a function returns."""
+    return lambda call: Shown(run(call))
+
+
 def help_command(commands: Callable[[], Mapping[str, Command]], *parts: str) -> Command:
     """`/help`: what a front end tells of itself, its commands and the topics; or one topic."""
 
+    @_text
     def run(call: Call) -> str:
         if call.argument:
             return topic(call.argument.removeprefix("/"))
@@ -142,10 +141,12 @@ def help_command(commands: Callable[[], Mapping[str, Command]], *parts: str) -> 
     return Command("help", "[TOPIC]", "this page, or one of the topics below it", run)
 
 
+@_text
 def _status(call: Call) -> str:
     return replace(call.llm.status(), asked=call.options.params).to_markdown()
 
 
+@_text
 def _use(call: Call) -> str:
     is_allowed = call.argument.strip() == ALLOW
     name, options = ("", {}) if is_allowed else typed_model(call.argument, "role")
@@ -163,6 +164,7 @@ def _use(call: Call) -> str:
     return f"Using **{info.name}**{purpose} ({how}). {remark}".rstrip()
 
 
+@_text
 def _pull(call: Call) -> str:
     name, is_accepted = to_pull(call.argument)
     if not name:
@@ -206,6 +208,7 @@ def suggested(found: list[Suggestion]) -> str:
     )
 
 
+@_text
 def _unload(call: Call) -> str:
     current, name = call.llm.current, _name(call)
     before = current.loaded
@@ -220,54 +223,59 @@ def _unload(call: Call) -> str:
     return "The model's memory is free again. The next prompt that needs it loads it."
 
 
+@_text
 def _reset(call: Call) -> str:
     count = len(call.chat.turns)
     call.llm.chats.forget(call.chat)
     return f"Forgot {count_of(count, 'turn')} of chat *{call.chat.name}*."
 
 
+@_text
 def _history(call: Call) -> str:
     chats, notebook = call.llm.chats, call.llm.archive.path
     goes_on = call.options.continue_
     return history.answer(call.argument, call.chat, chats, notebook, goes_on=goes_on)
 
 
-def _task(what: Callable[[Task, str], object]) -> Callable[[Call], object]:
-    """What carries out a task about the notebook."""
-    return lambda call: what(call.task(), call.argument)
+def _task(
+    task: Callable[[Task, str], Any], show: Callable[[Any], Shown] = Shown.change
+) -> Callable[[Call], Shown]:
+    return lambda call: show(task(call.task(), call.argument))
 
 
-def _complete(call: Call) -> Completion:
-    """A text as the model goes on with it; no chat, no cells and no template go along."""
+def _complete(call: Call) -> Shown:
+    """Go on with a text; no chat, no cells and no template go along."""
     if not call.argument:
         raise MagicUsageError("/complete needs a text to go on with.")
     options = call.options
     engine = call.llm.current.get(options.model, show=call.show_progress)
     request = Request(prompt=call.argument, params=options.params, is_private=options.no_save)
     with call.llm.answers.submit(engine, request) as stream:
-        return call.show(stream)
+        return Shown.answer(call.show(stream))
 
 
-def _tokens(call: Call) -> ShownTokens:
+def _tokens(call: Call) -> Shown:
     """How likely each token of an answer was, asked with log-probabilities or not."""
     turns = {str(place): turn for place, turn in enumerate(call.chat.turns, 1)}
     turn = turns.get(_name(call) or str(len(turns)))
     if turn is None:
         hint = "Its answers are counted from 1 on." if turns else "It has no answer yet."
         raise MagicUsageError(f"/tokens shows an answer of chat {call.chat.name!r}.", hint)
-    answer = call.llm.read_again(turn.completion)
-    return answer.show_tokens()
+    tokens = call.llm.read_again(turn.completion).show_tokens()
+    return Shown(tokens.summary, rich=tokens, tokens=tokens)
 
 
-def _context(call: Call) -> ContextReport:
+def _context(call: Call) -> Shown:
     from jupyter_llm.chat.context_report import context_report
 
-    return context_report(call.chat, call.options.context, goes_on=call.options.continue_)
+    chat, options = call.chat, call.options
+    return Shown.report(context_report(chat, options.context, goes_on=options.continue_))
 
 
-def _mark(name: str, said: str) -> Callable[[Call], str]:
-    """What marks the cells that a command names, by execution counts or ids."""
+def _mark(name: str, said: str) -> Callable[[Call], Shown]:
+    """Return what marks the cells that a command names, by execution counts or ids."""
 
+    @_text
     def run(call: Call) -> str:
         words = call.argument.replace(",", " ").split()
         if not words:
@@ -282,6 +290,7 @@ def _mark(name: str, said: str) -> Callable[[Call], str]:
     return run
 
 
+@_text
 def _hide(call: Call) -> str:
     words = call.argument.replace(",", " ").split()
     known = own_variables(current_shell())
@@ -289,7 +298,7 @@ def _hide(call: Call) -> str:
     cells, told = " ".join(word for word in words if word not in names), ""
     if cells or not names:
         mark = _mark("hide", "hidden: no prompt tells any run of it from here on. ")
-        told = mark(replace(call, argument=cells))
+        told = mark(replace(call, argument=cells)).text
     for name in names:
         secrets.conceal(name, user_namespace())
     if names:
@@ -298,6 +307,7 @@ def _hide(call: Call) -> str:
     return told.strip()
 
 
+@_text
 def _show(call: Call) -> str:
     """Tell secrets that were named, or say what is hidden; or show the last draft of code."""
     from jupyter_llm.notebook.cells.rendering import secrets_in
@@ -333,6 +343,7 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+@_text
 def _models(call: Call) -> str:
     return models_shown(listed_models(call.llm))
 
@@ -347,16 +358,22 @@ def models_shown(models: list[ListedModel]) -> str:
     return "\n\n".join([here, *elsewhere, WHICH_ONE])
 
 
+@_text
 def _serve(call: Call) -> str:
     from jupyter_llm.frontends.serve.notice import serve_here
 
     return serve_here(call.llm, _name(call))
 
 
-def _doctor(_call: Call) -> Diagnosis:
+def _doctor(_call: Call) -> Shown:
     from jupyter_llm.frontends.doctor import diagnose
 
-    return diagnose()
+    return Shown.report(diagnose())
+
+
+def _verify(call: Call) -> Shown:
+    report = call.llm.verify(_name(call) or None, show_progress=call.show_progress)
+    return Shown.report(report)
 
 
 def _name(call: Call) -> str:
@@ -384,7 +401,7 @@ COMMANDS = named(
         f"[NAME [MODEL [OPTION=VALUE…]|{REMOVE}]]",
         "give a model another name, with options; `default` is what is used where nothing is "
         "chosen; alone, list the names",
-        lambda call: alias(call.argument, call.llm),
+        _text(lambda call: alias(call.argument, call.llm)),
     ),
     Command(
         "pull",
@@ -429,23 +446,31 @@ COMMANDS = named(
     ),
     Command("fix", "[N]", "propose a change to the cell that caused the last error", _task(fix)),
     Command(
-        "explain", _SUBJECT, "explain the last cell, In [N], a name or the error", _task(explain)
+        "explain",
+        _SUBJECT,
+        "explain the last cell, In [N], a name or the error",
+        _task(explain, Shown.answer),
     ),
     Command("doc", "[N|NAME]", "propose a docstring for a function or a class", _task(document)),
     Command("test", "[N|NAME]", "propose a cell with tests", _task(write_tests)),
-    Command("review", "[N|NAME]", "say what is wrong with a cell or a function", _task(review)),
+    Command(
+        "review",
+        "[N|NAME]",
+        "say what is wrong with a cell or a function",
+        _task(review, Shown.report),
+    ),
     Command(
         "verify",
         "[NOTEBOOK]",
         "write recorded answers again, of this kernel or a notebook file, and compare",
-        lambda call: call.llm.verify(_name(call) or None, show_progress=call.show_progress),
+        _verify,
     ),
     Command("history", history.ARGUMENT, history.HELP, _history),
     Command(
         "search",
         "WORDS",
         "where all chats of the notebook have these words, in prompts and answers, newest first",
-        lambda call: history.search(call.argument, call.llm.chats),
+        _text(lambda call: history.search(call.argument, call.llm.chats)),
     ),
     Command("reset", "", "forget the chat for good", _reset),
 )

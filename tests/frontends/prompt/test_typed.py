@@ -13,6 +13,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
 from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.frontends.prompt.shown import Shown
 from jupyter_llm.frontends.prompt.typed import read, read_draft
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.cells.timeline import Snapshot
@@ -187,7 +188,7 @@ def test_what_may_have_been_meant_otherwise_is_told_in_a_line(line: str, remark:
 @pytest.mark.parametrize("in_panel", [False, True], ids=["cell", "panel"])
 @pytest.mark.parametrize("text", ["-h", "--help"])
 def test_help_is_there_under_the_names_that_programs_give_it(text: str, *, in_panel: bool) -> None:
-    commands = {**COMMANDS, "help": Command("help", "", "", lambda _: None)}
+    commands = {**COMMANDS, "help": Command("help", "", "", lambda _: Shown())}
     order = typed(text, in_panel=in_panel, commands=commands).what
     assert order.command.name == "help"
 

@@ -1,0 +1,46 @@
+"""The result of a command, which each front end shows as well as it can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.tokens import ShownTokens
+    from jupyter_llm.tasks.proposal import Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Markdown, to be taken for untrusted, and what some front ends show in its place.
+
+    `rich`: an object that a notebook displays. `completion`: what the model wrote, if it did.
+    `proposal`: a cell as it might be. `tokens`: an answer with its probabilities. `choices`:
+    commands that a panel offers next.
+    """
+
+    text: str = ""
+    rich: object = None
+    completion: Completion | None = None
+    proposal: Proposal | None = None
+    tokens: ShownTokens | None = None
+    choices: tuple[Any, ...] = ()
+
+    @classmethod
+    def report(cls, report: object) -> Shown:
+        """Show an object that knows how a notebook displays it, and whose `str` is Markdown."""
+        return cls(str(report), rich=report)
+
+    @classmethod
+    def answer(cls, completion: Completion) -> Shown:
+        """Show what the model wrote."""
+        return cls(str(completion), completion=completion)
+
+    @classmethod
+    def change(cls, proposal: Proposal) -> Shown:
+        """Show a proposal."""
+        return cls(str(proposal), proposal=proposal, completion=proposal.completion)
+
+    def __str__(self) -> str:
+        return self.text
