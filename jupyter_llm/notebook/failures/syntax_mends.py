@@ -18,6 +18,7 @@ Change = tuple[str, str, bool]  # a line or cell, what was wrong with it, and wh
 
 _MAX_READS = 250  # of the cell, with one thing changed
 _KEYWORDS = [*keyword.kwlist, "print"]
+_NUMBERS = ("no", "one", "two", "three", "four", "five")
 _SIGNS = (
     (r"\belse\s*if\b", "elif", "`else if` is `elif` in Python"),
     (r"&&", "and", "`&&` is `and` in Python"),
@@ -67,11 +68,17 @@ def _repaired(source: str) -> Iterator[Change]:
     repaired = repair(source)
     words = "; ".join(repaired.changes)
     if repaired.source.startswith(source) and (signs := repaired.source[len(source) :].strip()):
-        words = f"a `{signs}` is missing"  # at the end, where all can see it
-        if signs == "))":
-            words = "two closing brackets `))` are missing"
+        words = f"{_named(signs)} missing"  # at the end, where all can see it
     if repaired.has_code and not re.search("comment|left out|`pass`|an end", words):
         yield repaired.source, words, True
+
+
+def _named(signs: str) -> str:
+    """Name signs that code lacks at its end."""
+    if len(signs) == 1 or signs.strip(")]}"):
+        return f"a `{signs}` is"
+    number = _NUMBERS[len(signs)] if len(signs) < len(_NUMBERS) else len(signs)
+    return f"{number} closing brackets `{signs}` are"
 
 
 def _said_otherwise(line: str, message: str) -> Iterator[Change]:

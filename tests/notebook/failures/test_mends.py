@@ -106,6 +106,21 @@ def test_the_likeliest_mend_is_what_was_meant(
     assert [mend.source for mend in found[:1]] == [expected], found
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("print(1", "a `)` is missing"),
+        ("print(len('ab'", "two closing brackets `))` are missing"),
+        ("print(sum([1, 2", "three closing brackets `]))` are missing"),
+        ("a = [[[[[[1", "6 closing brackets `]]]]]]` are missing"),
+    ],
+)
+def test_a_mend_counts_the_closing_brackets_that_are_missing(
+    watch: Watch, source: str, reason: str
+) -> None:
+    assert [mend.reason for mend in mended(watch, source)] == [reason]
+
+
 def test_a_mend_says_what_is_near(watch: Watch) -> None:
     watch.run(FRAME)
     (first, *_) = mended(watch, "df['citi']")
