@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.budget import ContextMode, budget, tells_if_asked, tells_what_code_needs
+from jupyter_llm.chat.draft import ALONE, IF_ASKED
 from jupyter_llm.chat.plan import cells_told, told_cell
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of, markdown_table
@@ -16,17 +17,13 @@ from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator
 
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.draft import Draft, Part, Turn
+    from jupyter_llm.chat.draft import Draft, Part
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _MAX_SNIPPET = 50
-_NO_ROOM = "no longer fits"
-_EARLIER = "of an earlier kernel; --continue tells it"
-_ALONE = "context none"
-_IF_ASKED = "with a prompt about it"
 _SOME_PROMPT = "?"
 
 
@@ -78,7 +75,7 @@ class ContextReport(Rich):
     def num_cells(self) -> int:
         """How many cells go along with the next prompt, or do if it is about them."""
         cells = (row for row in self.rows if row.kind == "cell")
-        return sum(row.is_in or row.state == _IF_ASKED for row in cells)
+        return sum(row.is_in or row.state == IF_ASKED for row in cells)
 
     def num_tokens_of(self, kind: RowKind) -> int:
         """How many tokens go along of a kind, without the chat template's own."""
@@ -115,7 +112,7 @@ class ContextReport(Rich):
                 "bind something, the last two and those that are meant, and then the variables, "
                 "first as a program that it goes on with, and turns where the request points back."
             )
-        rows = [row for row in self.rows if row.is_in or row.state == _IF_ASKED]
+        rows = [row for row in self.rows if row.is_in or row.state == IF_ASKED]
         hidden = Counter(name for row in rows for name in row.secrets)
         if hidden:
             names = (f"`{name}`" + f" ({n})" * (n > 1) for name, n in hidden.items())
@@ -137,13 +134,11 @@ def context_report(
     # Some chat templates refuse messages that do not end with a prompt.
     draft = replace(chat.next_draft(allowed, mode, goes_on=goes_on), prompt=_SOME_PROMPT)
     is_if_asked = engine is not None and tells_if_asked(engine.info, mode)
-    waiting: set[CellEvent | None] = set()
     if is_if_asked:
-        waiting.update(part.cell for part in draft.cells)
         draft = draft.only()
     if engine is not None:
         draft = draft.fitted(allowed, engine.count_tokens)
-    rows = tuple(_rows(chat, draft, mode, allowed, waiting, goes_on=goes_on))
+    rows = tuple(_rows(chat, draft, allowed))
     report = ContextReport(
         chat=chat.name or "without a name", mode=mode, rows=rows, is_if_asked=is_if_asked
     )
@@ -163,72 +158,60 @@ def context_report(
     )
 
 
-def _rows(
-    chat: Chat,
-    draft: Draft,
-    mode: ContextMode,
-    allowed: int,
-    waiting: Container[CellEvent | None],
-    *,
-    goes_on: bool,
-) -> Iterator[ContextRow]:
-    """Yield what is in a draft and what is not, in the order of the conversation.
-
-    The cells that are `waiting` go along with a prompt that is about them.
-    """
+def _rows(chat: Chat, draft: Draft, allowed: int) -> Iterator[ContextRow]:
+    """Yield the rows of what is in a draft and what is not, in the order of the conversation."""
     notebook, turns = chat.timeline.snapshot(), chat.turns
-    earlier = frozenset[int]() if goes_on else chat.restored
     turns_in = {turn.number: turn for turn in draft.turns}
     told_in = (part for turn in draft.turns for part in turn.told)
     cells_in = {part.cell for part in (*draft.front, *told_in, *draft.cells)}
 
-    def of_cell(cell: CellEvent, text: str, where: str, gone: str = _NO_ROOM) -> ContextRow:
-        number = cell.execution_count if cell.execution_count is not None else " "
-        source, num_hidden, is_in = redact_source(cell.source).text, text.count(HIDDEN), False
-        secrets: tuple[str, ...] = ()
-        if num_hidden:  # seldom, and there may be hundreds of cells
-            # Of a cell of an earlier kernel only the marks are left.
-            secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
-        name = f"In [{number}]" + f" {_code(source)}" * (not notebook.is_hidden(cell))
-        state = _ALONE if mode == "none" else _IF_ASKED if cell in waiting else _NO_ROOM
-        if notebook.is_hidden(cell):
-            state = "hidden"
-        elif cell in cells_in:
-            is_in, state = True, f"pinned, {where}" if cell in notebook.pinned else where
-        elif gone == _EARLIER:
-            state = gone
-        elif isinstance(mode, int):
-            state = f"not one of the last {mode}"
-        return ContextRow("cell", name, text, is_in, state, secrets=secrets)
-
-    def of_part(part: Part, where: str, gone: str, sent: Turn | None) -> ContextRow:
-        is_in = sent is not None and part in sent.told
-        state = where if is_in else gone if sent is None else _ALONE
-        kind: RowKind = "turn" if part.attachment is not None else "variable"
-        told = "attached" if part.attachment is not None else "variable"
-        name = f"{told} {_code(part.attachment or part.variable)}"
-        secrets = (part.variable or "attached",) * part.sent.count(HIDDEN)
-        return ContextRow(kind, name, part.sent, is_in, state, secrets=secrets)
+    def of_cell(cell: CellEvent, text: str, where: str, turn: int | None = None) -> ContextRow:
+        is_in = cell in cells_in and not notebook.is_hidden(cell)
+        state = f"pinned, {where}" if cell in notebook.pinned else where
+        if not is_in:
+            state = draft.reason(turn if turn is not None and cell not in draft.why_out else cell)
+        return _cell_row(cell, text, state, is_in=is_in, is_hidden=notebook.is_hidden(cell))
 
     if draft.system:
         yield ContextRow("system", "system text", draft.system, is_in=True, state="always")
     for number, turn in enumerate(turns, 1):
-        sent = turns_in.get(turn.number)
-        gone = _EARLIER if turn.number in earlier else _NO_ROOM
+        sent, where = turns_in.get(turn.number), f"told in turn {number}"
+        out = draft.reason(turn.number) if sent is None else ALONE
         for part in turn.told:
-            where = f"told in turn {number}"
             if part.cell is not None:
-                yield of_cell(part.cell, part.sent, where, gone)
+                yield of_cell(part.cell, part.sent, where, turn.number)
             else:
-                yield of_part(part, where, gone, sent)
+                is_in = sent is not None and part in sent.told
+                yield _part_row(part, where if is_in else out, is_in=is_in)
         usage = turn.completion.usage
         num_answer = usage.completion_tokens - usage.reasoning_tokens
         name, is_in = f"turn {number}: {_code(asked_in(turn.prompt))}", sent is not None
-        yield ContextRow("turn", name, turn.prompt, is_in, "" if is_in else gone, num_answer)
+        yield ContextRow("turn", name, turn.prompt, is_in, "" if is_in else out, num_answer)
     told = cells_told(turns)
     for cell in notebook.cells:
         if cell not in told:
             yield of_cell(cell, told_cell(cell, allowed).text, "with the next prompt")
+
+
+def _cell_row(
+    cell: CellEvent, text: str, state: str, *, is_in: bool, is_hidden: bool
+) -> ContextRow:
+    number = cell.execution_count if cell.execution_count is not None else " "
+    source, num_hidden = redact_source(cell.source).text, text.count(HIDDEN)
+    secrets: tuple[str, ...] = ()
+    if num_hidden:  # seldom, and there may be hundreds of cells
+        # Of a cell of an earlier kernel only the marks are left.
+        secrets = (*secrets_in(cell), *("a secret",) * num_hidden)[:num_hidden]
+    name = f"In [{number}]" + f" {_code(source)}" * (not is_hidden)
+    return ContextRow("cell", name, text, is_in, state, secrets=secrets)
+
+
+def _part_row(part: Part, state: str, *, is_in: bool) -> ContextRow:
+    kind: RowKind = "turn" if part.attachment is not None else "variable"
+    word = "attached" if part.attachment is not None else "variable"
+    name = f"{word} {_code(part.attachment or part.variable)}"
+    secrets = (part.variable or "attached",) * part.sent.count(HIDDEN)
+    return ContextRow(kind, name, part.sent, is_in, state, secrets=secrets)
 
 
 def _code(text: str | None) -> str:

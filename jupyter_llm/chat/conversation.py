@@ -20,6 +20,7 @@ from jupyter_llm.chat.budget import (
     num_chars,
     tells_if_asked,
 )
+from jupyter_llm.chat.draft import EARLIER
 from jupyter_llm.chat.plan import NUM_RECENT, draft_of, draft_prompt, left_out, variable_parts
 from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origin_of
 from jupyter_llm.chat.system import SystemTexts
@@ -222,7 +223,7 @@ class Chat:
     ) -> Draft:
         """What would go along with another prompt, however long that is."""
         place = self._place(goes_on=goes_on)
-        return draft_prompt(
+        draft = draft_prompt(
             "",
             place,
             self.timeline.snapshot(),
@@ -231,6 +232,8 @@ class Chat:
             gone=place.cuts.get(self._conversation(mode), frozenset()),
             system=self.system if goes_on else self._systems.at(place.tick),
         )
+        earlier = () if goes_on else self.restored
+        return replace(draft, why_out={**draft.why_out, **dict.fromkeys(earlier, EARLIER)})
 
     # A prompt on its way
 

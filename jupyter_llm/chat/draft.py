@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     Gone = frozenset[int | CellEvent]
     """What a branch leaves out for good: turns, by number, and cells that no turn told."""
 
+NO_ROOM = "no longer fits"
+EARLIER = "of an earlier kernel; --continue tells it"
+ALONE = "context none"
+IF_ASKED = "with a prompt about it"
+
 _CELLS = "These cells ran in the notebook:\n\n"
 _VARIABLES = "Variables:\n\n"
 _ATTACHED = "Attached:\n\n"
@@ -102,6 +107,7 @@ class Draft:
     Of one that is going to be sent, `owned` is what its turn is to own, and `gone` what its branch
     leaves out from then on. A prompt aside is not what the next one goes on from, so it leaves
     alone what is resident of the chat. With `is_alone` it goes without cells that it is not about.
+    `why_out` has the reason why a cell, or a turn by its number, is not in it; `reason` reads it.
     """
 
     prompt: str
@@ -117,6 +123,11 @@ class Draft:
     is_aside: bool = False
     is_alone: bool = False
     instruction: str = ""
+    why_out: Mapping[int | CellEvent, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def reason(self, what: int | CellEvent) -> str:
+        """Return why a cell, or a turn by its number, is not in the draft."""
+        return self.why_out.get(what, NO_ROOM)
 
     @property
     def told(self) -> tuple[Part, ...]:
@@ -127,8 +138,13 @@ class Draft:
 
     def only(self, cells: Container[CellEvent | None] = ()) -> Draft:
         """This draft, of whose cells only some and the pinned ones are told with it."""
-        kept = (part for part in self.cells if part.cell in cells or part.cell in self.pinned)
-        return replace(self, cells=tuple(kept))
+        kept, out = [], dict(self.why_out)
+        for part in self.cells:
+            if part.cell in cells or part.cell in self.pinned:
+                kept.append(part)
+            elif part.cell is not None:
+                out[part.cell] = IF_ASKED
+        return replace(self, cells=tuple(kept), why_out=out)
 
     @property
     def messages(self) -> tuple[Message, ...]:

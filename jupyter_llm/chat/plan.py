@@ -13,14 +13,14 @@ from jupyter_llm.chat.budget import (
     tells_if_asked,
     tells_what_code_needs,
 )
-from jupyter_llm.chat.draft import Draft, Part
+from jupyter_llm.chat.draft import ALONE, NO_ROOM, Draft, Part
 from jupyter_llm.chat.script import as_script, literal_names, needed_cells, turns_meant
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.rendering import render_cell
 from jupyter_llm.notebook.values.redaction import redact_mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from jupyter_llm.chat.asked import About, Asked
     from jupyter_llm.chat.branches import Exchange
@@ -105,19 +105,19 @@ def draft_prompt(
     attachments: Sequence[tuple[str, str]] = (),
 ) -> Draft:
     """A prompt with all that would go along with it, however long that is."""
-    only = None if mode in ("auto", "all") else _last(notebook, mode)
-    before = tuple(map(_alone, place.before)) if mode == "none" else place.before
-    turns, front = shown_turns(before, gone, notebook, only)
-    sent = {part.cell: part for part in _told_before(place)}
     told, most = cells_told(place.before), attachment_chars(allowed, len(attachments))
+    why_out = _why_out((*notebook.cells, *told), notebook, mode, gone)
+    before = tuple(map(_alone, place.before)) if mode == "none" else place.before
+    turns, front = shown_turns(before, gone, notebook, why_out)
+    sent = {part.cell: part for part in _told_before(place)}
     return Draft(
         prompt=prompt,
         system=system,
         turns=turns,
         cells=tuple(
             sent.get(cell) or told_cell(cell, allowed)
-            for cell in (() if mode == "none" else notebook.visible)
-            if cell not in told and is_in(cell, gone, notebook, only)
+            for cell in notebook.visible
+            if cell not in told and cell not in why_out
         ),
         variables=tuple(replace(p, asked_for=mode == "none") for p in variable_parts(variables)),
         attachments=tuple(
@@ -126,6 +126,7 @@ def draft_prompt(
         front=front,
         pinned=notebook.pinned,
         gone=gone,
+        why_out=why_out,
     )
 
 
@@ -172,7 +173,7 @@ def _told_before(place: Exchange) -> tuple[Part, ...]:
 
 
 def shown_turns(
-    turns: Sequence[Turn], gone: Gone, notebook: Snapshot, only: frozenset[CellEvent] | None
+    turns: Sequence[Turn], gone: Gone, notebook: Snapshot, why_out: Container[int | CellEvent]
 ) -> tuple[tuple[Turn, ...], tuple[Part, ...]]:
     """The turns that are not left out, and the pinned cells of those that are.
 
@@ -188,7 +189,7 @@ def shown_turns(
     def is_shown(part: Part) -> bool:
         if part.cell is None:
             return True
-        if part.cell in shown or not is_in(part.cell, gone, notebook, only):
+        if part.cell in shown or part.cell in why_out:
             return False
         shown.add(part.cell)
         return True
@@ -214,13 +215,21 @@ def _is_of_notebook(part: Part) -> bool:
     return part.attachment is None and not part.asked_for
 
 
-def is_in(
-    cell: CellEvent, gone: Gone, notebook: Snapshot, only: frozenset[CellEvent] | None = None
-) -> bool:
-    """Tell whether a cell may be shown: not hidden, not left out, and one of those wanted."""
-    is_left_out = cell in gone and cell not in notebook.pinned
-    is_wanted = only is None or cell in only
-    return is_wanted and not is_left_out and not notebook.is_hidden(cell)
+def _why_out(
+    cells: Iterable[CellEvent], notebook: Snapshot, mode: ContextMode, gone: Gone
+) -> dict[int | CellEvent, str]:
+    """Return why cells may not be shown: hidden, left out before, or not among those wanted."""
+    wanted = None if mode in ("auto", "all") else _last(notebook, mode)
+    others = ALONE if mode == "none" else f"not one of the last {mode}"
+    out: dict[int | CellEvent, str] = {}
+    for cell in cells:
+        if notebook.is_hidden(cell):
+            out[cell] = "hidden"
+        elif wanted is not None and cell not in wanted:
+            out[cell] = others
+        elif cell in gone and cell not in notebook.pinned:
+            out[cell] = NO_ROOM
+    return out
 
 
 def cells_told(turns: Iterable[Turn]) -> set[CellEvent]:
