@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.first_impressions import groups
 from IPython.core.interactiveshell import InteractiveShell
 from support.kernel import running_kernel
+from support.paths import DATA
 from support.residents import residents_of
 from support.scripted import ScriptedEngine
 from support.shell import Cell, run
@@ -19,6 +20,7 @@ from jupyter_llm import llm
 from jupyter_llm.engine.recommended import Recommended
 
 ALONE = "alone; -c all tells the notebook"
+QUESTIONS = tomllib.loads((DATA / "first_questions.toml").read_text("utf-8"))
 
 
 @pytest.fixture
@@ -136,18 +138,18 @@ def test_none_of_the_forty_plain_questions_is_told_and_all_about_the_notebook_ar
 ) -> None:
     """So `auto` is what `none` is to the ones, and what `all` is to the others."""
     small.replies.extend(["fine"] * 200)
-    *_, plain, about = groups()
-    for code in plain.cells[:-1]:
+    *cells, fails = (code.strip() for code in QUESTIONS["cells"])
+    for code in cells:
         cell(shell, code)
-    cell_fails = shell.run_cell(plain.cells[-1], store_history=True)
+    cell_fails = shell.run_cell(fails, store_history=True)
     assert cell_fails.error_in_exec is not None
 
     def num_alone(questions: Any) -> int:
         asked = [cell(shell, f"%%llm --new\n{question}").text for question, _ in questions]
         return sum(ALONE in text for text in asked)
 
-    assert num_alone(plain.questions) == 40
-    assert num_alone(about.questions) == 0
+    assert num_alone(QUESTIONS["plain"]) == 40
+    assert num_alone(QUESTIONS["notebook"]) == 0
 
 
 @pytest.mark.slow
@@ -162,7 +164,7 @@ def test_the_first_answers_are_right(tmp_path: Path, smollm2: Path) -> None:
         for prompt in asked:
             kernel.execute(f"%llm -t 0 -n 40 --new -q -o answer {prompt}")
             said.append(kernel.execute("print(answer)").text)
-    right = dict(next(groups()).questions)
+    right = dict(QUESTIONS["plain"])
     found = [
         re.search(right[q], answer, re.IGNORECASE) for q, answer in zip(asked, said, strict=True)
     ]
