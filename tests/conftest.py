@@ -100,11 +100,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     for name in list(os.environ):
         if name.upper().startswith(FOREIGN):
             monkeypatch.delenv(name)
-    monkeypatch.setattr(sources, "_OLLAMA_SERVICE", str(home / "service"))
+    monkeypatch.setattr(sources, "OLLAMA_SERVICE", str(home / "service"))
     # Trying a file takes a second, and these are our own; test_trial.py takes it back.
     monkeypatch.setattr(resident, "try_file", lambda _path, **_options: None)
     # No test lives through a power cut, so none waits for the disk.
-    monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "synchronous = OFF"))
+    monkeypatch.setattr(database, "PRAGMAS", (*database.PRAGMAS, "synchronous = OFF"))
     return home
 
 
@@ -126,8 +126,8 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub on this machine, in place of the one that models are pulled from."""
-    monkeypatch.setattr(download, "_WAIT_S", 0.0)
-    monkeypatch.setattr(download, "_LOOK_S", 0.02)
+    monkeypatch.setattr(download, "WAIT_S", 0.0)
+    monkeypatch.setattr(download, "LOOK_S", 0.02)
     with running_hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         yield hub
@@ -149,8 +149,8 @@ def elsewhere(hub: Hub, tiny_base_gguf: Path) -> Iterator[Repo]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait before it is said what goes on."""
-    monkeypatch.setattr(bars, "_DELAY_S", 0)
-    monkeypatch.setattr(bars, "_PERIOD_S", 0)
+    monkeypatch.setattr(bars, "DELAY_S", 0)
+    monkeypatch.setattr(bars, "PERIOD_S", 0)
 
 
 @pytest.fixture(scope="session")

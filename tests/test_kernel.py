@@ -60,7 +60,7 @@ def test_updates_come_at_most_thirty_times_a_second(kernel: Kernel) -> None:
 
 def test_a_model_that_python_loads_leaves_no_bar(fresh_kernel: Kernel) -> None:
     fresh_kernel.execute("from jupyter_llm import llm\nfrom jupyter_llm.common import bars")
-    cell = fresh_kernel.execute("bars._DELAY_S = 0\nllm.unload()\nllm.use('smollm2');")
+    cell = fresh_kernel.execute("bars.DELAY_S = 0\nllm.unload()\nllm.use('smollm2');")
     seen = [e.content["data"].get("text/plain", "") for e in cell.events if "data" in e.content]
     assert "Loading" in seen[0]
     assert [output["data"] for output in cell.outputs] == [NOTHING]

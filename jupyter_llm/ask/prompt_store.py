@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_MAX_BYTES = 64 << 20
-_MAX_UNPACKED = 64 << 20  # no prompt is longer; one that says so is no friend
+MAX_BYTES = 64 << 20
+MAX_UNPACKED = 64 << 20  # no prompt is longer; one that says so is no friend
 _TOKEN_RANGE = range(-(2**31), 2**31)
 _TOUCH = "UPDATE prompts SET used_at = ? WHERE sha256 = ?"
 _PUT = "REPLACE INTO prompts (sha256, used_at, size, prompt, owner) VALUES (?, ?, ?, ?, ?)"
@@ -113,7 +113,7 @@ class PromptStore:
                 return
             data = erasable(zlib.compress(packed(prompt)))
             connection.execute(_PUT, (key, used_at, len(data), data, owner))
-            connection.execute(_TRIM, (_MAX_BYTES,))
+            connection.execute(_TRIM, (MAX_BYTES,))
 
         store().write(SCHEMA, write)
 
@@ -163,7 +163,7 @@ def _write(statement: str, *values: object) -> None:
 def _unpacked(data: object) -> KeptPrompt:
     """The prompt of a row; `DamagedValueError` or `zlib.error` if it is not as we write it."""
     unpacker = zlib.decompressobj()
-    text = unpacker.decompress(data.lstrip(b" ") if isinstance(data, bytes) else b"", _MAX_UNPACKED)
+    text = unpacker.decompress(data.lstrip(b" ") if isinstance(data, bytes) else b"", MAX_UNPACKED)
     if not unpacker.eof:
         raise DamagedValueError("it is cut off, or longer than any prompt")
     kept = unpacked(text, KeptPrompt)

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 Origin: TypeAlias = tuple[str, int]
 """The cell a prompt came from: its id, and which of its prompts it was."""
 
-_MAX_BYTES = 32 << 20  # a notebook; a long turn with its tokens takes 20 kB
+MAX_BYTES = 32 << 20  # a notebook; a long turn with its tokens takes 20 kB
 _END_OF_TIME = 253402300800.0  # the year 10000, which dates do not reach
 _TOKEN_SIZE = 4
 _TITLE = 100  # characters; a page shows as many as there is room for
@@ -353,10 +353,10 @@ class StoredChats:
             " WHERE notebook = ? ORDER BY finished_at, turns.id",
             self.notebook,
         ).fetchall()
-        excess = sum(size for *_, size in turns) - _MAX_BYTES
+        excess = sum(size for *_, size in turns) - MAX_BYTES
         if excess <= 0:
             return
-        excess += _MAX_BYTES // 4
+        excess += MAX_BYTES // 4
         for turn, chat, size in turns:
             if excess <= 0:
                 break
@@ -376,7 +376,7 @@ def _tell_full(notebook: bytes) -> None:
         "The chats of %s outgrew the %.1f MB that are kept of them, so the oldest turns are gone "
         "from the disk. `%%llm /history --export FILE.md` copies the others.",
         Path(os.fsdecode(notebook)).name,
-        _MAX_BYTES / 1e6,
+        MAX_BYTES / 1e6,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.request import Request
 
-_MAX_BYTES = 128 << 20  # of all answers; the oldest go first
+MAX_BYTES = 128 << 20  # of all answers; the oldest go first
 _NAME_SIZE, _ONCE_SIZE = 16, 8
 _ROW_SIZE = 150  # without the answer
 _PUT = (
@@ -82,7 +82,7 @@ def put(secret: bytes, answer: KeptAnswer, owner: bytes | None) -> None:
 
     def write(connection: Connection) -> None:
         connection.execute(_PUT, (len(sealed) + _ROW_SIZE, _name(secret), owner, sealed))
-        connection.execute(_TRIM, (_MAX_BYTES,))
+        connection.execute(_TRIM, (MAX_BYTES,))
 
     store().write(SCHEMA, write)
 

@@ -64,7 +64,7 @@ class MapOptions(ShapeOptions, ColumnOptions, total=False):
     params: SamplingParams | None  # the sampling options as one value
 
 
-_MOST_ROWS = 10_000  # that are put in order at a time
+MOST_ROWS = 10_000  # that are put in order at a time
 _MOST_CHARS = 8 << 20  # of their prompts
 _MOST_KNOWN = 100_000  # prompts of which is known that they were asked
 _FATAL = (EngineClosedError, ModelFileError)  # no other row would be answered
@@ -170,7 +170,7 @@ class _Column:
                 continue
             part.setdefault(secret, _Open(prompt, question, secret)).rows.append(row)
             num_chars += len(prompt)
-            if len(part) >= _MOST_ROWS or num_chars >= _MOST_CHARS:
+            if len(part) >= MOST_ROWS or num_chars >= _MOST_CHARS:
                 yield part.values()
                 part, num_chars = {}, 0
                 while len(self._firsts) > _MOST_KNOWN:

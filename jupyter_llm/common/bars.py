@@ -24,8 +24,8 @@ NOTHING = bundle("")
 """What is left of an output that has shown how far something is."""
 
 _ERASE = "\r\x1b[K"  # what empties the line of a terminal
-_DELAY_S = 1.0  # what is over sooner needs no line
-_PERIOD_S = 0.5
+DELAY_S = 1.0  # what is over sooner needs no line
+PERIOD_S = 0.5
 _WIDTH = 20  # of a bar, in characters
 
 
@@ -69,7 +69,7 @@ class Pace:
     def is_due(self) -> bool:
         """Whether a line is to be shown now; the next one is due later."""
         now_s = self._clock()
-        if now_s - self._still_s < _DELAY_S or now_s - self._shown_s < _PERIOD_S:
+        if now_s - self._still_s < DELAY_S or now_s - self._shown_s < PERIOD_S:
             return False
         self._shown_s = now_s
         return True

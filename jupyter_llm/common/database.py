@@ -39,12 +39,12 @@ T = TypeVar("T")
 _VERSION = 1
 """Of the file as a whole, its `user_version`. Rooms count their own, see `Schema`."""
 
-_BUSY_S = 5.0  # another process writes for milliseconds, but many may do so at once
+BUSY_S = 5.0  # another process writes for milliseconds, but many may do so at once
 _MAX_BUSY = 6  # times; then a process was stopped that holds the lock
 _READ_S = 2.0  # a read waits so long for what was written before it
 _EXIT_S = 2.0  # the end of a kernel is not held up for longer
 _MAX_PENDING = 2_000  # writes that wait for a disk that does not take them
-_PRAGMAS = (
+PRAGMAS = (
     "secure_delete = ON",
     "foreign_keys = ON",
     "journal_mode = TRUNCATE",
@@ -257,10 +257,10 @@ class Database:
             raise _DamagedError(number, "a link or no file at all is in its place")
         uri = f"{self.path.absolute().as_uri()}?mode=rw"  # if it is gone by now, it is not made
         with closing(
-            sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
+            sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
         ) as connection:
             try:
-                for pragma in _PRAGMAS:
+                for pragma in PRAGMAS:
                     connection.execute(f"PRAGMA {pragma}")
                 return use(connection)
             except sqlite3.Error as error:

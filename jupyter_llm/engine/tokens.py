@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NUM_OTHERS = 5
 """How many of the likeliest tokens are told in each place."""
 
-_MOST_TOKENS = 4000  # a longer text is cut: a notebook is read, sent and compared as a whole
+MOST_TOKENS = 4000  # a longer text is cut: a notebook is read, sent and compared as a whole
 _SURE = 0.9
 # The least probability of a band, its name, and how it looks: the line says it without colours,
 # which are see-through, so that the text stands out in a light and in a dark theme.
@@ -89,14 +89,14 @@ class ShownTokens(Rich):
     @property
     def shown(self) -> tuple[LikelyPiece, ...]:
         """As many of the pieces as a page shows."""
-        return self.pieces[:_MOST_TOKENS]
+        return self.pieces[:MOST_TOKENS]
 
     @property
     def summary(self) -> str:
         """How many tokens there are, how many were not sure, and whether all are shown."""
         num_unsure = sum(piece.band > 0 for piece in self.pieces)
-        is_cut = len(self.pieces) > _MOST_TOKENS
-        more = f"; the first {_MOST_TOKENS} are shown" if is_cut else ""
+        is_cut = len(self.pieces) > MOST_TOKENS
+        more = f"; the first {MOST_TOKENS} are shown" if is_cut else ""
         return f"{count_of(len(self.pieces), 'token')}, {num_unsure} below 90 %{more}."
 
     def __repr__(self) -> str:
@@ -107,7 +107,7 @@ class ShownTokens(Rich):
         )
 
     def _markup(self) -> Html:
-        shown, num_more = self.shown, len(self.pieces) - _MOST_TOKENS
+        shown, num_more = self.shown, len(self.pieces) - MOST_TOKENS
         unsure = [piece for piece in shown if piece.band]
         more = filled("<p>… and {}</p>", count_of(num_more, "more token"))
         rows = joined(filled(_ROW, _quoted(piece.text), piece.told) for piece in unsure)

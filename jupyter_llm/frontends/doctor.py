@@ -49,7 +49,7 @@ Look = tuple[State, str] | tuple[State, str, str]
 _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
 _MOST = 5  # names, or reasons
 _GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # of NVIDIA and AMD
-_PANEL = Path(__file__).parent / "panel" / "static" / "chat_panel.js"
+PANEL = Path(__file__).parent / "panel" / "static" / "chat_panel.js"
 _MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
 
@@ -184,10 +184,10 @@ def _store() -> Look:
 
 
 def _panel() -> Look:
-    if _PANEL.is_file():
+    if PANEL.is_file():
         return "ok", "its files are there"
     advice = "In a clone: `python3 dev.py build`. Else install jupyter_llm again."
-    return "wrong", f"{_PANEL} is missing", advice
+    return "wrong", f"{PANEL} is missing", advice
 
 
 def _lab() -> Look:

@@ -16,7 +16,7 @@ PLACE: Final = Path("share", "jupyter", "labextensions", "jupyter-llm")
 OLDEST_LAB: Final = (4, 6)
 
 # What a wheel brings lies where JupyterLab looks; a clone has it in its folder.
-_SOURCES = (Path(__file__).parent / "lab" / "static", Path(sys.prefix) / PLACE)
+SOURCES = (Path(__file__).parent / "lab" / "static", Path(sys.prefix) / PLACE)
 
 
 class NoLabError(LabExtensionError):
@@ -61,7 +61,7 @@ def install(prefix: Path) -> str:
     target = prefix / PLACE
     if _version_at(target) == __version__:
         return f"{target} has the extension {__version__} already."
-    source = next((path for path in _SOURCES if _version_at(path) == __version__), None)
+    source = next((path for path in SOURCES if _version_at(path) == __version__), None)
     if source is None:
         raise LabExtensionError(
             f"The extension {__version__} is missing here too: install jupyter_llm again"

@@ -23,8 +23,8 @@ from jupyter_llm.models.fingerprint import file_sha256, note_sha256
 from jupyter_llm.models.hub import HubFile, Repository, explained, folder_name, opened
 
 _MAX_FAILURES = 5  # in a row, without a byte between them
-_WAIT_S = 1.0  # after the first of them, twice that after the second…
-_LOOK_S = 0.5
+WAIT_S = 1.0  # after the first of them, twice that after the second…
+LOOK_S = 0.5
 _SPARE_BYTES = 200 << 20  # left free on the disk
 _CHUNK = 1 << 20
 _CHECKING = "checking what is here"
@@ -100,7 +100,7 @@ def _alone(cache: Path, repository: Repository, file: HubFile, tell: Tell) -> It
     lock = FileLock(path, mode=0o664)
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=_LOOK_S)
+            lock.acquire(timeout=LOOK_S)
         except Timeout:
             blob = cache / folder_name(repository.name) / "blobs" / file.sha256
             tell(_size_here(blob), "another program downloads it")
@@ -200,7 +200,7 @@ def _fill(out: BinaryIO, repository: Repository, file: HubFile, tell: Tell) -> s
             )
         if out.tell() < file.size_bytes:
             tell(out.tell(), "the connection broke, trying again")
-            time.sleep(_WAIT_S * 2**num_failures)
+            time.sleep(WAIT_S * 2**num_failures)
     return digest.hexdigest()
 
 

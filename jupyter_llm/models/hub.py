@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from jupyter_llm.errors import DownloadError
 
-_TIMEOUT_S = 20.0
+TIMEOUT_S = 20.0
 _NAME = re.compile(r"([\w.-]+/[\w.-]+?)(?:\.git)?(?::([^:\s]+))?")
 _HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
@@ -179,7 +179,7 @@ def look_up(wanted: Wanted) -> Repository:
     try:
         with explained(wanted.repository):
             info = api.model_info(
-                wanted.repository, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_S
+                wanted.repository, revision=wanted.revision, files_metadata=True, timeout=TIMEOUT_S
             )
         return _described(info, wanted)
     # So huggingface_hub and what is below take JSON of another shape, or none at all.

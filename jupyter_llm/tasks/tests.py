@@ -39,7 +39,7 @@ _REQUEST = (
 )
 _BEGIN = "```python\nimport pytest\n\n\ndef test_"  # else small models repeat what is tested
 _NUM_DRAFTS = 3
-_MAX_S = 30.0  # in which drafts are written, once the model is there; the first is in any case
+MAX_S = 30.0  # in which drafts are written, once the model is there; the first is in any case
 _MAX_TOKENS = 180  # of a draft
 _MAX_CHARS = 10_000
 _MAX_VARIABLES = 4
@@ -73,7 +73,7 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     try:
         if task.engine is not None:
             task.engine()  # a model may take longer to load than to write
-        end_s = time.monotonic() + _MAX_S
+        end_s = time.monotonic() + MAX_S
         for more in (f"{name}_with_", f"{name}():\n    assert {name}("):
             begin = _BEGIN + more
             if tests.num_drafts and task.show_progress is not None:

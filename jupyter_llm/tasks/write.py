@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.tries import Tries
 
 NUM_DRAFTS = 4
-_LEAST_S = 3.0  # in which all other drafts are written and tried, or twice the time of the first
+LEAST_S = 3.0  # in which all other drafts are written and tried, or twice the time of the first
 _TRY_S = 2.0  # that a draft which is there may be tried in any case
 _LEAST_TOKENS = 200  # that another draft may have, however short the first is
 _END = "\n```"
@@ -160,7 +160,7 @@ def write_code(
             ):
                 said = Message("assistant", fenced(answers[0].source)), Message("user", why)
                 others[-1] = replace(others[-1], prompt=(*request.prompt, *said))
-            end_s = None if is_fixed else time.monotonic() + max(_LEAST_S, 2 * took_s)
+            end_s = None if is_fixed else time.monotonic() + max(LEAST_S, 2 * took_s)
             for answer in read(others, 2, num_drafts, end_s):
                 answers.append(answer)
                 if judge.is_good(answer):

@@ -101,7 +101,7 @@ def test_a_prompt_is_kept_with_what_its_answer_had_to_look_like(
 def test_the_least_recently_used_go_when_there_are_too_many(
     store: PromptStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prompt_store, "_MAX_BYTES", 45_000)  # five of them
+    monkeypatch.setattr(prompt_store, "MAX_BYTES", 45_000)  # five of them
     for name in HASHES[:4]:
         store.keep(name, KeptPrompt(os.urandom(6000).hex()))
     assert store.find(HASHES[0])  # used just now
@@ -154,7 +154,7 @@ def test_a_damaged_prompt_is_none_and_goes(store: PromptStore, data: bytes | str
 def test_a_prompt_that_unpacks_to_gigabytes_is_not_unpacked(
     store: PromptStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prompt_store, "_MAX_UNPACKED", 10_000)
+    monkeypatch.setattr(prompt_store, "MAX_UNPACKED", 10_000)
     store.keep(ONE, KeptPrompt("x" * 9_000))
     store.keep(OTHER, KeptPrompt("x" * 20_000))
     assert store.find(ONE) is not None

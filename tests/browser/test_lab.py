@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 LOAD = "%load_ext jupyter_llm"
 SHORT = "%%llm -n 24 --seed 1\nWhat is a notebook?"
 LONG = "%%llm -n 1000 --seed 1\nTell a very long story about a lighthouse and the sea."
-BAR_AT_ONCE = "from jupyter_llm.common import bars\nbars._DELAY_S, bars._PERIOD_S = 0, 0.05"
+BAR_AT_ONCE = "from jupyter_llm.common import bars\nbars.DELAY_S, bars.PERIOD_S = 0, 0.05"
 FOR_A_VARIABLE = "%%llm -n 24 --seed 1 answer <<\nWhat is a notebook?"
 NUM_PAGES = "len([*__import__('jupyter_llm').frontends.lab.target.sessions])"
 NO_PAGES = "\nfrom jupyter_llm.frontends.lab import presence\npresence.go(get_ipython())"

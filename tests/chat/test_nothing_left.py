@@ -31,7 +31,7 @@ def notebook(
 ) -> None:
     llm.archive.open(home / "a.ipynb")
     file_sha256(tiny_gguf)  # without which nothing that was read is kept
-    monkeypatch.setattr(lane, "_FLUSH_S", 60.0)
+    monkeypatch.setattr(lane, "FLUSH_S", 60.0)
 
 
 def left(home: Path) -> set[str]:

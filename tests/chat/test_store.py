@@ -262,7 +262,7 @@ def test_a_damaged_chat_costs_no_other(change: str, warnings: Warnings) -> None:
 def test_the_oldest_turns_give_way_whatever_their_chat_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch, warnings: Warnings, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(chat_store, "_MAX_BYTES", 300_000)
+    monkeypatch.setattr(chat_store, "MAX_BYTES", 300_000)
     notebook = tmp_path / "a.ipynb"
     keep(start(OTHER), turn("x" * 200_000))
     archive = start(notebook)

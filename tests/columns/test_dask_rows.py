@@ -131,7 +131,7 @@ def test_the_best_rows_come_best_first() -> None:
 
 
 def test_what_was_read_by_an_interrupt_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "_MOST_ROWS", 2)
+    monkeypatch.setattr(columns, "MOST_ROWS", 2)
 
     def stop(step: Step) -> None:
         if "rows" in step.text:

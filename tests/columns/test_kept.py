@@ -74,7 +74,7 @@ def test_a_damaged_answer_is_asked_again() -> None:
 
 
 def test_the_oldest_go_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "_MAX_BYTES", 2500)
+    monkeypatch.setattr(kept, "MAX_BYTES", 2500)
     for number in range(100):
         put(secret(number), ANSWER, None)
     found = find([secret(n) for n in range(100)])

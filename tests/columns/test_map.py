@@ -350,7 +350,7 @@ def test_10_000_rows_survive_ten_interrupts_and_two_kills(
 def test_memory_does_not_grow_with_the_rows(
     engine: RowEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "_MOST_ROWS", 100)
+    monkeypatch.setattr(columns, "MOST_ROWS", 100)
 
     def peak(num_rows: int) -> int:
         def texts() -> Iterator[str]:

@@ -304,7 +304,7 @@ def test_writing_waits_for_no_other_process(
     monkeypatch: pytest.MonkeyPatch, warnings: Warnings, *, is_stopped: bool
 ) -> None:
     if is_stopped:
-        monkeypatch.setattr(database, "_BUSY_S", 0.001)
+        monkeypatch.setattr(database, "BUSY_S", 0.001)
     put("one")
     with closing(sqlite3.connect(written(), isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

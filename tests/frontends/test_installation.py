@@ -25,7 +25,7 @@ def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     prefix = tmp_path / "environment"
     write_extension(prefix / installation.PLACE)
     monkeypatch.setattr(sys, "prefix", str(prefix))
-    monkeypatch.setattr(installation, "_SOURCES", (prefix / installation.PLACE,))
+    monkeypatch.setattr(installation, "SOURCES", (prefix / installation.PLACE,))
     monkeypatch.setattr(installation, "version", lambda _: "4.6.6")
     return prefix
 

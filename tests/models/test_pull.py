@@ -310,7 +310,7 @@ def test_a_hub_that_is_not_there_or_says_nothing_is_told(monkeypatch: pytest.Mon
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9 does not answer"):
         pull(NAME)
-    monkeypatch.setattr("jupyter_llm.models.hub._TIMEOUT_S", 0.05)
+    monkeypatch.setattr("jupyter_llm.models.hub.TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
         with pytest.raises(DownloadError, match=r"does not answer.*\(ReadTimeout\)"):

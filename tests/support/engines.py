@@ -132,7 +132,7 @@ def exact_in_company(
     engine = load(path, checkpoints=False, exact=True)
     in_company = together(engine, range(12))
     assert_nothing_leaks(engine)
-    monkeypatch.setattr(scheduler, "_MOST_FORCED", 0)
+    monkeypatch.setattr(scheduler, "MOST_FORCED", 0)
     monkeypatch.setattr(Scheduler, "_join_forced", lambda *_: None)
     plain = load(path, checkpoints=False, exact=True)
     for seed, one in enumerate(in_company):

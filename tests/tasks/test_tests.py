@@ -163,7 +163,7 @@ def test_it_says_that_it_asks_again_and_gives_up_in_time(
     began: list[float] = []  # when the model was there
 
     def draft(prompt: str, *, end_s: float, **how: Any) -> list[Completion]:
-        assert end_s - tests._MAX_S >= began[-1]
+        assert end_s - tests.MAX_S >= began[-1]
         return task.draft(prompt, **how)
 
     def load() -> ScriptedEngine:
@@ -173,7 +173,7 @@ def test_it_says_that_it_asks_again_and_gives_up_in_time(
     ask: dict[str, Any] = {"draft": draft, "engine": load}
     waiting = replace(task, show_progress=lambda step: shown.append(step.text), **ask)
     for most_s, num_rounds in ((60.0, 2), (-1.0, 1)):
-        monkeypatch.setattr(tests, "_MAX_S", most_s)
+        monkeypatch.setattr(tests, "MAX_S", most_s)
         watch.prompts.clear()
         with pytest.raises(MagicUsageError):
             write_tests(waiting, "half")

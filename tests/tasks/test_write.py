@@ -299,7 +299,7 @@ class _ThenSlow(ScriptedEngine):
 def test_drafts_that_are_not_there_in_time_are_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writing, "_LEAST_S", 0.0)
+    monkeypatch.setattr(writing, "LEAST_S", 0.0)
     engine = _ThenSlow(["x = foo", "x = 1"])
     answer = write(engine=engine, params=SamplingParams())
     assert (answer.sources, answer.num_drafts) == (("x = foo",), 1)

@@ -48,7 +48,7 @@ _GROUP = 8  # calls a task: what is lost with a worker is few, and what a task c
 _ROOM = 16
 _LEAST_AHEAD = 256  # requests that a column hands over at once
 _NUM_EMBEDDED = 64  # texts a call
-_PIECE = 8 << 20  # bytes of a file that are sent at a time
+PIECE = 8 << 20  # bytes of a file that are sent at a time
 _GATHER_S = 0.01  # while calls of one group come together
 _LOOK_S = 0.5  # between two looks at a worker, while there is something to do
 _REST_S = 60.0  # else
@@ -328,7 +328,7 @@ class ClusterEngine:
         try:
             with open_regular(path) as file:
                 file.seek(offset)
-                return number, offset, file.read(_PIECE)
+                return number, offset, file.read(PIECE)
         except OSError as error:
             raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
 

@@ -30,7 +30,7 @@ _MIN_GAIN = 64  # tokens that a state must save over what is resident
 _MIN_PARKED = 256  # tokens; fewer are not felt
 _GROWTH = 8  # a checkpoint is renewed when its prefix has grown by one part in so many
 _MAX_STATE_BYTES = 1 << 30
-_FLUSH_S = 2.0  # the end of a kernel is not held up for longer
+FLUSH_S = 2.0  # the end of a kernel is not held up for longer
 
 
 class LookupDrafter:
@@ -359,5 +359,5 @@ class Lane:
     def close(self) -> None:
         """Free the cache; what is to be written is."""
         if self.store is not None:
-            self.store.flush(_FLUSH_S)
+            self.store.flush(FLUSH_S)
         self.context.close()

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_IDLE_S = 300.0  # without a request for so long, a lane gives its memory back
+IDLE_S = 300.0  # without a request for so long, a lane gives its memory back
 _MAX_CHECKPOINT_BYTES = 2 << 30  # on disk, all models together
 _MAX_PARKED_BYTES, _PARKED_SHARE = 1 << 30, 0.1  # the latter of the free memory
 _EXACT_SHARE = 0.75  # of the free memory
@@ -590,10 +590,10 @@ class ResidentModel:
         """
         now_s = time.monotonic()
         idle = [lane for lane in self.lanes[1:] if not lane.slots.has_pinned]
-        gone = [lane for lane in idle if now_s - lane.used_s >= _IDLE_S]
+        gone = [lane for lane in idle if now_s - lane.used_s >= IDLE_S]
         self._free(gone)
         left = [lane for lane in idle if lane not in gone]
-        return min((_IDLE_S - now_s + lane.used_s for lane in left), default=None)
+        return min((IDLE_S - now_s + lane.used_s for lane in left), default=None)
 
     def _make_way(self) -> None:
         """Free the other lane that was made on need, before one is: both are not to be there."""

@@ -42,7 +42,7 @@ T = TypeVar("T")
 TRIES = {False: 5, True: 10}
 """Of what is for somebody who waits 0.5, 1, 2 and 4 seconds apart, in bulk for about a minute."""
 
-_FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 8.0
+FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 8.0
 _LONGEST_PAUSE_S = 120.0  # that a server may ask for
 _MOST_PAUSE_TOLD_S = 1e7  # more than that nobody means
 _OF_TLS = {
@@ -50,8 +50,8 @@ _OF_TLS = {
     "CERTIFICATE_VERIFY_FAILED": "has no certificate that this machine trusts.",
 }
 _CONNECT_S = 5.0
-_SILENCE_S = 600.0  # before a whole reply has come, or the next word of one that is streamed
-_TELL_S = 15.0  # before it says what it has: who has a model answers at once
+SILENCE_S = 600.0  # before a whole reply has come, or the next word of one that is streamed
+TELL_S = 15.0  # before it says what it has: who has a model answers at once
 _CLOSE_TIMEOUT_S = 5.0
 _MOST_SAID = 300  # characters of what a server says
 _MAY_PASS = {408, 409, 429, *range(500, 600)} - {501}
@@ -140,7 +140,7 @@ class Wire:
 
     async def tell(self, url: str, body: object = None) -> Any:
         """What a server says of itself, which whoever waits for a model waits for, too."""
-        return await self.ask(url, body, tries=2, limit_s=_TELL_S)
+        return await self.ask(url, body, tries=2, limit_s=TELL_S)
 
     async def ask(
         self,
@@ -151,7 +151,7 @@ class Wire:
         limit_s: float | None = None,
     ) -> Any:
         """Send something, or only ask, and return what comes of it as JSON."""
-        limit_s = limit_s or _SILENCE_S
+        limit_s = limit_s or SILENCE_S
 
         async def attempt() -> Any:
             send = self._client.get if body is None else partial(self._client.post, body=body)
@@ -167,14 +167,14 @@ class Wire:
     async def events(self, url: str, body: object) -> AsyncGenerator[object]:
         """Send something, and yield the parts of what comes of it as they come; one try."""
         more: Any = {"stream": True, "stream_cls": self._openai.AsyncStream[object]}
-        with self._faults(_SILENCE_S):
+        with self._faults(SILENCE_S):
             send = self._client.post(url, cast_to=object, body=body, **more)
-            async with asyncio.timeout(_SILENCE_S) as limit, await send as stream:
+            async with asyncio.timeout(SILENCE_S) as limit, await send as stream:
                 if "event-stream" not in stream.response.headers.get("content-type", ""):
                     raise self._nonsense((await stream.response.aread()).decode(errors="replace"))
                 async for event in stream:
                     if any(words_of(at(event, dict, "choices"))):
-                        limit.reschedule(self._loop.time() + _SILENCE_S)
+                        limit.reschedule(self._loop.time() + SILENCE_S)
                     yield event
 
     async def trying(
@@ -197,7 +197,7 @@ class Wire:
             may_pass = isinstance(failed, ServerError) and failed.may_pass
             if not may_pass or number + 1 == tries or is_shown():
                 raise failed.with_traceback(None)
-            pause_s = min(_FIRST_PAUSE_S * 2**number, _MOST_PAUSE_S)
+            pause_s = min(FIRST_PAUSE_S * 2**number, _MOST_PAUSE_S)
             pause_s *= 1 - random.random() / 4  # noqa: S311  so that not all come at once
             pause_s = max(pause_s, self._open_at_s - time.monotonic())
             logger.debug("%s Again in %.1f s", failed, pause_s)

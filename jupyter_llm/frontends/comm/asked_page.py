@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from jupyter_llm.frontends.comm.line import Line
     from jupyter_llm.notebook.code.landing import Landing, NewCell
 
-_ANSWER_S = 8.0  # of a page that is there, on busy cores too: for all of what it is asked
-_SILENCE_S = 3.0  # after which a page counts as gone
+ANSWER_S = 8.0  # of a page that is there, on busy cores too: for all of what it is asked
+SILENCE_S = 3.0  # after which a page counts as gone
 
 
 class AskedPage(Part):
@@ -53,7 +53,7 @@ class AskedPage(Part):
         with self._changed:
             patience_s, self._patience_s = self._patience_s, 0.0
             self._changed.wait_for(lambda: self._clients, patience_s)
-            end_s = time.monotonic() + _ANSWER_S
+            end_s = time.monotonic() + ANSWER_S
             if (page := self._find(client)) is None:
                 return None
             self._num_asked += 1
@@ -73,7 +73,7 @@ class AskedPage(Part):
         wanted = client if client in self._clients else [*self._clients][-1]
         self._there.clear()
         self._put(messages.Anybody())
-        if self._changed.wait_for(lambda: wanted in self._there, _SILENCE_S):
+        if self._changed.wait_for(lambda: wanted in self._there, SILENCE_S):
             return wanted
         for silent in self._clients.keys() - self._there - {client}:
             del self._clients[silent]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.frontends.comm.line import Line
 
-_GAUGE_S = 1.0
+GAUGE_S = 1.0
 
 
 class ChatViews(Part):
@@ -115,4 +115,4 @@ class ChatViews(Part):
             if status != self._status:
                 self._status = status
                 self.hear(status)
-        return _GAUGE_S, False
+        return GAUGE_S, False

@@ -25,7 +25,7 @@ PARTS: Sequence[Callable[..., Part]] = (
     *(Actions, ActivityWatch, Ghost, ModelChoice, page_cells, Panels),
 )
 
-_SILENT_S = 60.0  # a page that was asked whether it is there may be asleep, or its browser busy
+SILENT_S = 60.0  # a page that was asked whether it is there may be asleep, or its browser busy
 
 
 class Sessions:
@@ -61,7 +61,7 @@ class Sessions:
         for other in asked:
             other.put(messages.Anybody())
         if asked:
-            timer = threading.Timer(_SILENT_S, self._let_silent_go, [asked])
+            timer = threading.Timer(SILENT_S, self._let_silent_go, [asked])
             timer.daemon = True
             timer.start()
         hear_beside_cells(comm, lambda message: session.take(message["content"]["data"]))

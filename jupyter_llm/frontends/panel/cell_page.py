@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.code.landing import Landing, NewCell
 
-_GREETING_S = 4.0  # how long a new page may take, once, until it says that it is there
+GREETING_S = 4.0  # how long a new page may take, once, until it says that it is there
 
 
 class CellPage(AnyWidget):
@@ -30,7 +30,7 @@ class CellPage(AnyWidget):
         super().__init__(_esm=built(STATIC, "cell_page.js"))
         hear_beside_cells(self.comm, self._handle_msg)
         line = Line(llm, self.send)
-        self._asked = AskedPage(line, _GREETING_S)
+        self._asked = AskedPage(line, GREETING_S)
         self.on_msg(lambda _widget, content, _buffers: line.take(content))
 
     def land(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
 
 STATIC = Path(__file__).parent / "static"
-_TRANSCRIPT_S = 2.0  # between two states of the transcript, at the least
+TRANSCRIPT_S = 2.0  # between two states of the transcript, at the least
 
 
 class ChatPanel(AnyWidget):
@@ -97,7 +97,7 @@ class ChatPanel(AnyWidget):
             self._line.put(Transcript(writer=writer, data=data, metadata=metadata))
         else:
             self._transcript.update()
-        return _TRANSCRIPT_S, False
+        return TRANSCRIPT_S, False
 
 
 def _named_chat(name: str) -> Chat:

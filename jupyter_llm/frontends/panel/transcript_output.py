@@ -33,7 +33,7 @@ _BEFORE = filled("""\
 .jp-OutputArea-child:has(> .lm-Panel.jp-OutputArea-output):not(:has(.jllm-panel))\
 :has(+ .jp-OutputArea-child .jupyter-llm-transcript) {{ display: none }}</style>""")
 _AFTER = filled("</div>\n")
-_MOST_TURNS = 200
+MOST_TURNS = 200
 _MOST_CHARS = 200_000  # of prompts and answers: a notebook is read, sent and compared as a whole
 
 
@@ -98,6 +98,6 @@ def _num_with_room(turns: Sequence[Turn]) -> int:
     num_chars = 0
     for num_turns, turn in enumerate(reversed(turns)):
         num_chars += len(turn.prompt) + len(turn.completion.text)
-        if num_turns and (num_turns >= _MOST_TURNS or num_chars > _MOST_CHARS):
+        if num_turns and (num_turns >= MOST_TURNS or num_chars > _MOST_CHARS):
             return num_turns
     return len(turns)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _HOSTS = ("127.0.0.1", "localhost")
 _MAX_BODY = 2 << 20  # bytes: while the engine tells tokens apart in it, cells wait
-_MOST_CALLS = 128  # at a time
+MOST_CALLS = 128  # at a time
 _AT_ONCE = 64  # texts that vectors are made of before it is looked who is still there
 
 
@@ -63,8 +63,8 @@ class Gate:
                 app = failure(401, told, "invalid_api_key")
             else:
                 scope["state"]["guest"].is_known = True
-            if self._num_calls >= _MOST_CALLS:
-                app = failure(503, f"{_MOST_CALLS} calls are being answered. Call again later.")
+            if self._num_calls >= MOST_CALLS:
+                app = failure(503, f"{MOST_CALLS} calls are being answered. Call again later.")
         self._num_calls += is_call
         try:
             await app(scope, receive, send)

@@ -28,7 +28,7 @@ _HOST = "127.0.0.1"
 _LEAST_TOKEN = 16  # characters of one that the user chose
 # Before the token is shown: the whole time of a connection, and how many there are. As many calls
 # are answered at a time, and their clients may connect at once.
-_SILENT_S, _MOST_STRANGERS = 10.0, 128
+SILENT_S, _MOST_STRANGERS = 10.0, 128
 _TICK_S, _END_S = 0.01, 5.0
 # Whoever wants to know what it logs says so; else its warnings would stand in some cell.
 logging.getLogger("uvicorn").addHandler(logging.NullHandler())
@@ -44,7 +44,7 @@ class Guest(H11Protocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, "guest": self}
         self.name, self.since = secrets.token_hex(), self.loop.time()
-        self.loop.call_later(_SILENT_S, self.drop_stranger)
+        self.loop.call_later(SILENT_S, self.drop_stranger)
         everyone = cast("set[Guest]", self.connections)
         strangers = [g for g in everyone if not (g.is_known or g.transport.is_closing())]
         if len(strangers) > _MOST_STRANGERS:

@@ -500,7 +500,7 @@ def test_a_file_that_is_not_there_is_sent_once_to_a_machine_and_checked(
     client: Client, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_gguf.parent)  # the workers are elsewhere
-    monkeypatch.setattr(cluster_engine, "_PIECE", tiny_gguf.stat().st_size // 3 + 1)
+    monkeypatch.setattr(cluster_engine, "PIECE", tiny_gguf.stat().st_size // 3 + 1)
     entry = replace(find_model(tiny_gguf), path=Path(tiny_gguf.name))
     (store,) = set(client.run(scratch_of).values())
     sent = Path(store) / "jupyter_llm" / file_sha256(tiny_gguf) / tiny_gguf.name

@@ -10,4 +10,4 @@ from jupyter_llm.engine.remote import wire
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once, so that no test waits."""
-    monkeypatch.setattr(wire, "_FIRST_PAUSE_S", 0.0001)
+    monkeypatch.setattr(wire, "FIRST_PAUSE_S", 0.0001)

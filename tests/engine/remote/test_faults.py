@@ -153,7 +153,7 @@ def test_a_slow_server_is_waited_for() -> None:
 
 
 def test_a_server_that_says_nothing_is_given_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(wire, "SILENCE_S", 0.2)
     with serving(faults=[silent]) as server:
         with pytest.raises(ServerError, match=r"sent no complete reply within 0\.2 s"):
             answer(server)
@@ -164,7 +164,7 @@ def test_a_server_that_says_nothing_is_given_up_once(monkeypatch: pytest.MonkeyP
 def test_a_server_that_says_nothing_of_itself_is_given_up_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "_TELL_S", 0.2)
+    monkeypatch.setattr(wire, "TELL_S", 0.2)
     with serving([REPLY]) as server:
         for faults in (server.details_faults, server.token_faults):
             faults.append(silent)
@@ -382,7 +382,7 @@ def test_whatever_a_server_says_of_itself_takes_little_and_is_one_line(
     server, engine = shared
     server.details_faults.extend([fault] * 2)
     with monkeypatch.context() as patch, small():
-        patch.setattr(wire, "_TELL_S", 0.5)
+        patch.setattr(wire, "TELL_S", 0.5)
         with pytest.raises(JupyterLLMError) as caught:
             engine._wire.call(Served(engine._wire).open)
     check_line(caught.value)
@@ -494,7 +494,7 @@ def test_whatever_a_server_answers_takes_little_and_ends_as_what_was_asked_for_o
     server.faults.extend([ANSWERS[name]] * 5)
     sampling: dict[str, Any] = {"logprobs": 0} if "log-prob" in name else {}
     with monkeypatch.context() as patch, small():
-        patch.setattr(wire, "_SILENCE_S", 0.5)
+        patch.setattr(wire, "SILENCE_S", 0.5)
         try:
             completion = submit(engine, max_tokens=20, **sampling).result(60)
         except JupyterLLMError as error:

@@ -46,7 +46,7 @@ def find(
     monkeypatch.setattr(installation, "version", lambda _name: "4.6.6")
     panel = tmp_path / "chat_panel.js"
     panel.touch()
-    monkeypatch.setattr(doctor, "_PANEL", panel)
+    monkeypatch.setattr(doctor, "PANEL", panel)
     monkeypatch.setattr("jupyter_llm.engine.local.trials.model_file.try_file", lambda _path: None)
 
     def look(what: str) -> dict[str, str]:
@@ -143,7 +143,7 @@ def test_a_store_that_cannot_be_used_is_said(find: Find, damage: str) -> None:
 def test_a_llama_cpp_that_does_not_work_is_said(
     find: Find, monkeypatch: pytest.MonkeyPatch, code: str, said: str
 ) -> None:
-    monkeypatch.setattr(installed, "_ASK", (sys.executable, "-c", code))
+    monkeypatch.setattr(installed, "ASK", (sys.executable, "-c", code))
     monkeypatch.setattr(installed, "installed_llama", installed_llama)
     found = find("llama.cpp")
     assert said in found["said"]

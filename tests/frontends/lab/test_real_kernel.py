@@ -61,10 +61,10 @@ def test_pages_are_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
 def test_a_page_that_vanished_leaves_no_thread_once_another_has_come(kernel: Kernel) -> None:
     page = KernelPage(kernel)
     page.hello()
-    kernel.execute("from jupyter_llm.frontends.lab import target; target._SILENT_S = 0.1")
+    kernel.execute("from jupyter_llm.frontends.lab import target; target.SILENT_S = 0.1")
     KernelPage(kernel).hello()
     until(lambda: page.subshell not in kernel.control("list_subshell_request")["subshell_id"])
-    kernel.execute("target._SILENT_S = 60.0")
+    kernel.execute("target.SILENT_S = 60.0")
 
 
 def test_without_a_subshell_a_page_is_heard_when_the_cell_has_ended(kernel: Kernel) -> None:

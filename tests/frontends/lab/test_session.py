@@ -88,7 +88,7 @@ def test_a_page_that_connects_again_takes_its_own_place(
 def test_a_page_that_vanished_is_let_go_when_another_comes_and_comes_anew_if_it_wakes(
     sessions: Sessions, open_page: MakePage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(target, "_SILENT_S", 0.01)
+    monkeypatch.setattr(target, "SILENT_S", 0.01)
     page, heard = open_page(), []
     open_page()
     until(lambda: len(list(sessions)) == 1)

@@ -22,8 +22,8 @@ PAUSE_S = 0.2
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make what a panel does now and then come sooner."""
-    monkeypatch.setattr(panel_module, "_TRANSCRIPT_S", PAUSE_S)
-    monkeypatch.setattr(kernel_side, "_GAUGE_S", PAUSE_S)
+    monkeypatch.setattr(panel_module, "TRANSCRIPT_S", PAUSE_S)
+    monkeypatch.setattr(kernel_side, "GAUGE_S", PAUSE_S)
 
 
 @pytest.fixture

@@ -66,9 +66,9 @@ class FakePage:
 def make_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FakePage]]:
     (tmp_path / "cell_page.js").write_text("export default {};\n")
     monkeypatch.setattr(cell_page, "STATIC", tmp_path)
-    monkeypatch.setattr(cell_page, "_GREETING_S", 0.01)
-    monkeypatch.setattr(asked_page, "_ANSWER_S", 20)
-    monkeypatch.setattr(asked_page, "_SILENCE_S", 20)
+    monkeypatch.setattr(cell_page, "GREETING_S", 0.01)
+    monkeypatch.setattr(asked_page, "ANSWER_S", 20)
+    monkeypatch.setattr(asked_page, "SILENCE_S", 20)
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     pages: list[FakePage] = []
 
@@ -120,7 +120,7 @@ def test_a_page_that_has_gone_is_asked_once_and_sent_nothing(
 ) -> None:
     front = make_page(greets="p1")
     front.clients.clear()
-    monkeypatch.setattr(asked_page, "_SILENCE_S", 0.01)
+    monkeypatch.setattr(asked_page, "SILENCE_S", 0.01)
     assert front.page.land("asks", CELLS) is None
     assert front.page.land("asks", CELLS) is None
     assert front.num_asked == 1
@@ -134,7 +134,7 @@ def test_however_many_pages_are_silent_they_are_waited_for_once(
     monkeypatch.setattr(cell_page, "current_shell", lambda: SimpleNamespace(parent_header=parent))
     front = make_page(lambda _: LANDED, greets="p1 p2 p3")
     front.clients.clear()
-    monkeypatch.setattr(asked_page, "_SILENCE_S", 0.01)
+    monkeypatch.setattr(asked_page, "SILENCE_S", 0.01)
     assert front.page.land("asks", CELLS) is None
     assert (front.num_asked, front.heard) == (1, [])
 

@@ -98,7 +98,7 @@ def test_the_probabilities_of_an_answer_are_those_of_its_tokens(
     assert "counted from 1" in front.command("/tokens x")["markdown"]
     assert front.regenerate(turn["number"], seed=2)["number"] == 2
     assert "counted from 1" in front.command("/tokens 2")["markdown"]
-    monkeypatch.setattr(tokens, "_MOST_TOKENS", 3)
+    monkeypatch.setattr(tokens, "MOST_TOKENS", 3)
     notice = front.command("/tokens 1")  # by its place, as in a transcript
     assert "".join(token["text"] for token in notice["tokens"]) in front.texts[0]
     assert len(notice["tokens"]) == 3

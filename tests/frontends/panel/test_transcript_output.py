@@ -190,7 +190,7 @@ def test_hostile_answers_stay_text_in_their_wrapper(
 def test_a_long_chat_keeps_its_last_turns_and_says_how_many_are_older(
     scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcript_output, "_MOST_TURNS", 5)
+    monkeypatch.setattr(transcript_output, "MOST_TURNS", 5)
     chat = saying(scripted, *(f"Answer {n}." for n in range(1, 9)))
     data, metadata = TranscriptOutput("p1", chat).bundle
     assert len(metadata["jupyter_llm"]) == 5

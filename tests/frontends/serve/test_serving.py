@@ -107,7 +107,7 @@ def test_a_hundred_clients_may_connect_at_once(served: Serving) -> None:
 def test_who_does_not_show_the_token_is_hung_up_on_and_who_does_is_not(
     engine: ScriptedEngine, fresh_llm: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_SILENT_S", 0.2)
+    monkeypatch.setattr(server, "SILENT_S", 0.2)
     engine.holds = True
     with serving(engine) as served, client_of(served) as client, line_to(served) as slow:
         pieces = client.chat.completions.create(**ASKED, stream=True)
@@ -122,7 +122,7 @@ def test_who_does_not_show_the_token_is_hung_up_on_and_who_does_is_not(
 def test_calls_beyond_many_at_a_time_are_asked_to_come_again(
     engine: ScriptedEngine, served: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "_MOST_CALLS", 1)
+    monkeypatch.setattr(app, "MOST_CALLS", 1)
     engine.holds = True
     with client_of(served) as client:
         with client.chat.completions.create(**ASKED, stream=True) as pieces:

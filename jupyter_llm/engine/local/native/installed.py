@@ -16,7 +16,7 @@ from jupyter_llm.common.child import start_child
 from jupyter_llm.common.packing import DamagedValueError, unpacked
 from jupyter_llm.errors import EngineError
 
-_ASK = (sys.executable, "-m", "jupyter_llm.engine.local.native.installed")
+ASK = (sys.executable, "-m", "jupyter_llm.engine.local.native.installed")
 _PATIENCE_S = 60  # a busy machine and a cold disk
 
 
@@ -33,7 +33,7 @@ class Installed:
 def installed_llama() -> Installed:
     """Ask a process of its own; `EngineError` says what is wrong with the library."""
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    with start_child(*_ASK, stdin=subprocess.DEVNULL, **pipes) as child:
+    with start_child(*ASK, stdin=subprocess.DEVNULL, **pipes) as child:
         try:
             out, err = child.communicate(timeout=_PATIENCE_S)
         except subprocess.TimeoutExpired:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _HEADROOM = 256  # tokens of a completion that must have room before it begins
 _MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
 _MAX_WAITING_FOR_PREFIX = 8  # looked past in one step; the others of a bulk wait for the same
-_MOST_FORCED = 32  # tokens in a step; each takes memory for its logits
+MOST_FORCED = 32  # tokens in a step; each takes memory for its logits
 _MOST_READ = 64  # tokens in a step that are judged one after the other, for the same reason
 _PATIENCE = 240  # tokens that higher classes evaluate before a lower one gets a step
 _SMALL_BATCH = 32  # tokens of such a step, and of one that was aborted again and again
@@ -611,7 +611,7 @@ class Scheduler:
         if sequence.mask is not None and sequence.needs_logits:
             # What is certain pays in any company, to which room is left all the same. Where not all
             # of the prompt has room there is none.
-            most = min(room - len(taken) - num_others, left, _MOST_FORCED)
+            most = min(room - len(taken) - num_others, left, MOST_FORCED)
             draft += sequence.mask.forced()[: max(0, most)]
         is_whole = sequence.num_pending == len(taken) and not sequence.is_reading
         is_alone = not (draft or num_others) and is_whole and len(taken) == 1

@@ -196,7 +196,7 @@ def test_a_cache_that_is_lost_ends_the_engine_in_one_line(
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what is idle be given back at the first look."""
-    monkeypatch.setattr(resident, "_IDLE_S", 0.0)
+    monkeypatch.setattr(resident, "IDLE_S", 0.0)
 
 
 def test_idle_memory_of_promised_texts_is_given_back_and_the_text_is_the_same_then(
