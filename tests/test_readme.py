@@ -43,9 +43,17 @@ def test_every_topic_is_linked() -> None:
     assert sorted(re.findall(r"\(jupyter_llm/help/(\w+)\.md\)", README)) == topics()
 
 
-def test_it_can_be_read_in_one_go() -> None:
-    for name in ("README.md", "CONTRIBUTING.md"):
-        assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 150
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("README.md", 150),
+        ("CONTRIBUTING.md", 200),
+        ("CHANGELOG.md", 90),
+        ("tests/benchmarks/RESULTS.md", 160),
+    ],
+)
+def test_it_can_be_read_in_one_go(name: str, most: int) -> None:
+    assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= most
 
 
 def test_every_notebook_is_linked() -> None:
