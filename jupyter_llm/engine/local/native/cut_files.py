@@ -22,6 +22,8 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.engine.local.native.c_library import c_library
+
 if TYPE_CHECKING:
     from jupyter_llm.models.fingerprint import FileState
 
@@ -107,7 +109,7 @@ def _is_blanked(address: int) -> bool:
 @cache
 def _library() -> ctypes.CDLL:
     """The C library, as far as it is needed here."""
-    library = ctypes.CDLL(None)
+    library = c_library()
     number, size = ctypes.c_int, ctypes.c_size_t
     library.mmap.argtypes = [size, size, number, number, number, ctypes.c_long]
     return library

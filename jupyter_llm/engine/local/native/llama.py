@@ -23,6 +23,7 @@ import numpy as np
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
+from jupyter_llm.engine.local.native.c_library import c_library
 from jupyter_llm.engine.local.native.cut_files import guard, was_cut
 from jupyter_llm.engine.local.native.groups import fill_groups
 from jupyter_llm.engine.local.native.marks import cut_before, safe_marks
@@ -290,7 +291,7 @@ class Weights:
         if pointer:
             lib.llama_model_free(pointer)
             # glibc keeps what was freed in small pieces, a vocabulary's worth, unless it is told.
-            trim = getattr(_c_library(), "malloc_trim", None)
+            trim = getattr(c_library(), "malloc_trim", None)
             if trim is not None:
                 trim(0)
 
@@ -452,7 +453,7 @@ class Context:
         # llama.cpp asks between two operations of a graph, hundreds of times a batch, from a
         # compute thread. A Python callback would wait for the interpreter lock each time; the C
         # library's strlen reads our flag without it: the flag is a string, empty or one long.
-        self._abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
+        self._abort_callback = ctypes.cast(c_library().strlen, lib.ggml_abort_callback)
         self._begin(n_ctx, num_slots)
 
     def _begin(self, n_ctx: int, num_slots: int) -> None:
@@ -790,7 +791,3 @@ def _devices() -> list[tuple[int, int]]:
         memory_of(device, free, whole)
         devices.append((type_of(device), free.value))
     return devices
-
-
-def _c_library() -> ctypes.CDLL:
-    return ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
