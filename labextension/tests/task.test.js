@@ -80,6 +80,7 @@ test("what fails says why", async () => {
   task.begin();
   await kernel.say({ type: "error", id: "page-1", text: "Nothing to fix." });
   assert.deepEqual(task.state, { kind: "failed", reason: "Nothing to fix." });
+  assert.ok(!task.isUndecided);
 });
 
 test("what is ended is cancelled, and what comes of it later is nobody's", async () => {
@@ -172,6 +173,7 @@ test("what was proposed is there again when nothing comes of another", async () 
   task.begin();
   await propose();
   task.again("x = 1");
+  assert.ok(task.isUndecided, "another action does not drop it");
   assert.ok(task.stop());
   assert.deepEqual(kernel.asked.at(-1), { type: "stop", target: "page-2" });
   await kernel.say({ type: "error", id: "page-2", text: "Stopped." });

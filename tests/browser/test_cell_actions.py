@@ -247,6 +247,28 @@ def test_an_error_is_fixed_in_the_cell_that_caused_it(actions: CellActions) -> N
     expect(actions.button(again, "Insert below")).to_have_count(0)
 
 
+def test_an_undecided_proposal_and_words_that_were_not_sent_stay_when_another_action_begins(
+    actions: CellActions,
+) -> None:
+    index = actions.propose(BEFORE, AFTER)
+    actions.do("explain")
+    expect(actions.region(index).get_by_role("status")).to_have_text(
+        "Decide about this proposal first."
+    )
+    expect(actions.added(index)).to_have_text(["    return x / 2"])
+    expect(actions.button(index, "Accept")).to_be_focused()
+    actions.button(index, "Reject").click()
+    actions.do("edit")
+    box = actions.region(index).get_by_role("textbox")
+    box.fill("as a list")
+    actions.do("explain")
+    expect(box).to_be_focused()
+    expect(box).to_have_value("as a list")
+    box.fill("")
+    with actions.asking():
+        actions.do("explain")
+
+
 ACTIVE = "() => [notebook.content.activeCellIndex, document.activeElement !== document.body]"
 
 

@@ -39,13 +39,18 @@ export class CellActions {
     return this.isOpen && cell !== null && suits(action, cell, this.#tools.panel);
   }
 
-  /** Do something with a cell, in the place of what was done with it before. */
+  /**
+   * Do something with a cell, in the place of what was done with it before, unless that left a
+   * proposal or words that were not sent.
+   */
   begin(action: Action, cell = this.cell): void {
     if (!cell || !this.canDo(action, cell)) return;
     const old = this.#of(cell);
-    old?.end();
-    const view = new View(this.#tools, this.#views, action, cell);
-    view.begin(old?.draft);
+    if (old?.isUndecided) old.remind();
+    else {
+      old?.end();
+      new View(this.#tools, this.#views, action, cell).begin();
+    }
   }
 
   #of(cell: Cell | null): View | null {

@@ -64,6 +64,11 @@ export class Task {
     return this.#state;
   }
 
+  /** Whether there is a proposal that was neither accepted nor rejected. */
+  get isUndecided(): boolean {
+    return this.#proposal !== null && this.#state.kind !== "over";
+  }
+
   /** What it is about, and what was asked. */
   get about(): Target & { instruction: string | null } {
     return { ...this.#target, instruction: this.#instruction };

@@ -73,7 +73,7 @@ export class View {
       event.preventDefault();
       event.stopPropagation();
       // Words that nobody has sent are not lost for one key.
-      if (event.target === this.#box.field && this.draft) this.#firstButton?.focus();
+      if (event.target === this.#box.field && this.#box.field.value) this.#firstButton?.focus();
       else this.stop();
     };
     this.#node.addEventListener("keydown", leave, { capture: true }); // before the box keeps it
@@ -84,9 +84,9 @@ export class View {
     return this.#id;
   }
 
-  /** What stands in the box and was not sent. */
-  get draft(): string {
-    return this.#box.field.value;
+  /** Whether another action would drop a proposal, or words that were not sent. */
+  get isUndecided(): boolean {
+    return this.#task.isUndecided || this.#box.field.value !== "";
   }
 
   /** Whether what is proposed can go where it belongs. */
@@ -108,14 +108,23 @@ export class View {
     return kind === "failed" || (fit !== null && fit !== "elsewhere" && fit !== "gone");
   }
 
-  /** Begin, with what was typed in another one and not sent. */
-  begin(draft = ""): void {
-    this.#box.field.value = draft;
+  /** Show it, and ask the kernel, or the person what is to be changed. */
+  begin(): void {
     this.#views.add(this);
     this.place();
     this.#reveal();
     if (this.#task.action === "edit") this.#box.field.focus();
     else this.#task.begin();
+  }
+
+  /** Say that another action has to wait for a decision about this one. */
+  remind(): void {
+    this.#reveal();
+    (this.#box.field.value ? this.#box.field : this.#firstButton)?.focus();
+    const text = this.#task.isUndecided
+      ? trans.__("Decide about this proposal first.")
+      : trans.__("Send this or close it first.");
+    setText(this.#said, text);
   }
 
   /** Bring what is proposed into the cell, or below it where it does not fit, and run that. */

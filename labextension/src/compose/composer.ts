@@ -11,6 +11,7 @@ import { Drafting } from "./drafting.js";
 import { takeDrops } from "./drops.js";
 import { Recall } from "./recall.js";
 import { Suggestions } from "./suggestions.js";
+import { Unsent } from "./unsent.js";
 
 export type Composer = ReturnType<typeof createComposer>;
 
@@ -22,6 +23,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   const textarea = makeTextarea();
   const suggestions = new Suggestions(textarea, store);
   const recall = new Recall(() => store.history());
+  const unsent = new Unsent(() => notebook?.path ?? null);
   const chips = new Chips((hadFocus) => {
     if (hadFocus) textarea.focus();
     drafting.changed(false);
@@ -63,6 +65,14 @@ export function createComposer(store: Store, notebook: Notebook | null) {
     send.disabled = !textarea.value.trim();
     fit(textarea);
     drafting.changed();
+    unsent.keep(textarea.value);
+  }
+
+  /** Have here again what was typed before the page was loaded again. */
+  function restore(): void {
+    const { chat, connection } = store.state;
+    const text = chat !== null && connection === "ready" ? unsent.follow(chat) : "";
+    if (text) setText(text);
   }
 
   function sendText(): void {
@@ -148,10 +158,12 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   textarea.addEventListener("focus", offer);
   const endOffers = notebook?.onActiveCellChanged(offer);
   const unsubscribe = store.subscribe((changed) => {
+    if (changed.has("connection")) restore();
     if (changed.has("returned")) takeBack();
     if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.status);
   });
   textChanged();
+  restore();
   offer();
   return {
     element,

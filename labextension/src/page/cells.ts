@@ -106,9 +106,14 @@ export class Notebook extends NotebookDocument {
     return found;
   }
 
+  /** Where the notebook is on the server, with its drive; null: unknown. */
+  get path(): string | null {
+    return contextOf(this.#model.widget_manager)?.path ?? null;
+  }
+
   /** The way to a file of the server from the notebook's folder. */
   wayTo(path: string): string {
-    const paths = [contextOf(this.#model.widget_manager)?.path ?? "", path];
+    const paths = [this.path ?? "", path];
     const [own = "", to = ""] = paths.map((one) => one.replace(/^\w+:/, ""));
     const folder = own.slice(0, own.lastIndexOf("/") + 1);
     return to.startsWith(folder) ? to.slice(folder.length) : folder.replace(/[^/]+/g, "..") + to;
