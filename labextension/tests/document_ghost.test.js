@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 import { Connection } from "../lib/connection/connection.js";
 import { piecesOf } from "../lib/dom/pieces.js";
-import { notebookDesk } from "../lib/ghost/desks.js";
+import { notebookDesk, otherDesk } from "../lib/ghost/desks.js";
 import { DocumentGhost } from "../lib/ghost/document_ghost.js";
 import { noteTaken } from "../lib/ghost/taken.js";
 import { followCells } from "../lib/page/at_cells.js";
@@ -242,6 +242,30 @@ test("of a long text what is around the cursor is told, from one line on while o
   at().editor.type("\ny = 2\nz = 3\n");
   assert.equal(await begins(), first);
 });
+
+test("of a line of a megabyte the kernel gets what is around the cursor, and no half characters", async () => {
+  await opened(["🙂x".repeat(350_000)]);
+  for (const place of [1_000_000, 1_000_001, 1_000_002]) {
+    at().editor.move(place);
+    await ask();
+    const { prefix, suffix } = kernel.told("complete").at(-1);
+    assert.ok(prefix.length > 9_000 && prefix.length + suffix.length <= 30_000);
+    assert.doesNotMatch(prefix, /^[\uDC00-\uDFFF]/);
+    assert.doesNotMatch(suffix, /[\uD800-\uDBFF]$/);
+  }
+});
+
+for (const [localPath, isFile] of /** @type {[string | undefined, boolean][]} */ ([
+  ["work/a.py", true],
+  ["a.txt", false],
+  [undefined, false],
+])) {
+  test(`ghost text ${isFile ? "goes" : "does not go"} on with a file at ${localPath}`, () => {
+    const editor = { model: { sharedModel: {} } };
+    const widget = /** @type {any} */ ({ context: { localPath }, content: { editor } });
+    assert.equal(otherDesk(widget) !== null, isFile);
+  });
+}
 
 test("a key that matches keeps what is suggested, and the kernel hears nothing", async () => {
   await opened();

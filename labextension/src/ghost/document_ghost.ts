@@ -7,6 +7,7 @@ import type { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import type { CellKind, Message, Request } from "../connection/messages.js";
 import { isOff } from "../page/off_cells.js";
+import { withoutHalves } from "../page/outputs.js";
 import type { Desk, Sheet } from "./desks.js";
 import { placeOf, Suggestion } from "./suggestion.js";
 import { documentCells, ToldCells } from "./told_cells.js";
@@ -15,7 +16,7 @@ import { documentCells, ToldCells } from "./told_cells.js";
 const PAUSE_MS = 300;
 
 /**
- * Of a long text so many characters before the cursor are told, and from the same line on while less
+ * Of a long text so many characters before the cursor are sent, and from the same place on while less
  * than a step more is written: what begins anew the model reads anew.
  */
 const [MOST, STEP] = [20_000, 10_000];
@@ -93,15 +94,14 @@ export class DocumentGhost {
     this.#tell();
     const asked = new Suggestion(sheet, sheet.editor, this.#known.model ?? "");
     const { prefix, suffix } = asked.place;
-    const skipped = Math.max(0, Math.ceil((prefix.length - MOST) / STEP) * STEP);
     const { id, reply } = this.#connection.request(
       {
         type: "complete",
         revision: this.#known.told.revision,
         cell_id: sheet.model.id,
         kind: sheet.model.type as CellKind,
-        prefix: skipped > 0 ? prefix.slice(prefix.indexOf("\n", skipped) + 1) : prefix,
-        suffix: suffix.slice(0, MOST - STEP),
+        prefix: toldOf(prefix),
+        suffix: withoutHalves(suffix.slice(0, MOST - STEP)),
         ...wishes,
       },
       (message) => asked.take(message),
@@ -204,6 +204,14 @@ export class DocumentGhost {
     if (edit) this.#connection.request(edit);
     return !!edit;
   }
+}
+
+/** The end of a text before the cursor, from a line on; where a line is longer, from within it. */
+function toldOf(prefix: string): string {
+  const skipped = Math.ceil((prefix.length - MOST) / STEP) * STEP;
+  if (skipped <= 0) return prefix;
+  const line = prefix.indexOf("\n", skipped) + 1;
+  return withoutHalves(prefix.slice(line || skipped));
 }
 
 function isOffSheet({ model: { sharedModel } }: Sheet): boolean {

@@ -56,6 +56,6 @@ export function shortened(text: string): string {
 }
 
 /** Leave out half a character at either end, which a kernel could not even encode. */
-function withoutHalves(text: string): string {
+export function withoutHalves(text: string): string {
   return text.replace(/^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/g, "");
 }
