@@ -19,8 +19,9 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
       const made = new Store(model);
       store = made;
       made.subscribe((changed) => {
-        const isReady = changed.has("connection") && made.state.connection === "ready";
-        if (isReady) made.models.follow(made); // it may be another kernel, or have been told bye
+        if (!changed.has("connection")) return;
+        // It may be another kernel, or have been told bye.
+        made.models.follow(made.state.connection === "ready" ? made : null);
       });
       // Another page writes the transcript from then on; if this one comes back, it is asked.
       const leave = () => made.request({ type: "bye" });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { PageConfig } from "@jupyterlab/coreutils";
+import { ContentsManager } from "@jupyterlab/services";
 import { Signal } from "@lumino/signaling";
 import { NotebookChats } from "../lib/sidebar/notebook_chats.js";
 import { savedChats } from "../lib/sidebar/saved_chats.js";
@@ -64,7 +65,7 @@ beforeEach(async () => {
   connection.stateChanged = new Signal(connection);
   const content = { activeCell: null };
   const activeCellChanged = new Signal(content);
-  const context = { path: "a.ipynb", pathChanged: new Signal({}) };
+  const context = { path: "a.ipynb", localPath: "a.ipynb", pathChanged: new Signal({}) };
   panel = { context, content: { ...content, activeCellChanged } };
   kept = new Map();
   saved = [];
@@ -121,7 +122,7 @@ for (const [when, before, after] of /** @type {[string, string[], string[]][]} *
     await done;
     after.forEach(tell);
     assert.equal(chats.current, "empty");
-    await chats.export();
+    await chats.save(/** @type {any} */ ({ get: async () => ({ content: [] }), save() {} }));
     assert.equal(connection.sent.at(-1).name, "empty");
     connection.stateChanged.emit("open");
     const [asked, other] = connection.sent.slice(-2);
@@ -157,6 +158,41 @@ for (const [where, remembered, shown] of /** @type {[string, string, string][]} 
     const tab = new NotebookChats(panel, connection, memory);
     await tab.show();
     assert.equal(tab.current, shown);
+  });
+}
+
+for (const [drive, folder] of /** @type {[string, string][]} */ ([
+  ["", ""],
+  ["", "work/"],
+  ["RTC:", "work/"],
+  ["RTC:", ""],
+])) {
+  test(`a chat of ${drive}${folder}a.ipynb is saved beside it, over no file`, async () => {
+    const files = ["a-default.md"].map((name) => ({ name }));
+    /** @type {string[]} */
+    const done = [];
+    const disk = (/** @type {string} */ name) => ({
+      name,
+      get: async (/** @type {string} */ path) => {
+        done.push(`${name} lists ${path}`);
+        return { path, content: files };
+      },
+      save: async (/** @type {string} */ path) => {
+        done.push(`${name} saves ${path}`);
+        return { path };
+      },
+      fileChanged: new Signal({}),
+    });
+    const contents = new ContentsManager({ defaultDrive: /** @type {any} */ (disk("")) });
+    contents.addDrive(/** @type {any} */ (disk("RTC")));
+    Object.assign(panel.context, {
+      path: `${drive}${folder}a.ipynb`,
+      localPath: `${folder}a.ipynb`,
+    });
+    assert.equal(await chats.save(contents), `${drive}${folder}a-default-2.md`);
+    const name = drive.slice(0, -1);
+    const listed = `${name} lists ${folder.slice(0, -1)}`;
+    assert.deepEqual(done, [listed, `${name} saves ${folder}a-default-2.md`]);
   });
 }
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from browser.lab import Lab
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
     OpenNotebook = Callable[..., Notebook]
 
@@ -36,6 +36,19 @@ ADD_TRANSCRIPT = """() => notebook.content.widgets[0].model.outputs.add({
     data: { 'text/plain': '> Who?\\n\\n* * *\\n\\nMe, *really*.' },
     metadata: { jupyter_llm_transcript: 'a' },
 })"""
+# Exports the chat of one notebook, and goes to another before the file is there.
+EXPORT_AND_LEAVE = """async () => {
+    const done = jupyterapp.commands.execute('jupyter-llm:export-chat');
+    jupyterapp.shell.activateById(notebook.id);
+    await done;
+}"""
+UNREADABLE = """%load_ext jupyter_llm
+from jupyter_llm import llm
+from jupyter_llm.errors import ChatNameError
+def chat(name):
+    raise ChatNameError("The chat's file is damaged.")
+llm.chat = chat
+"""
 # For a page that is loaded while a cell runs: its kernel says nothing of itself meanwhile.
 FIND_BUSY_NOTEBOOK = re.sub(r".*kernel\.info;", "", FIND_NOTEBOOK)
 # Whether a draft was told last that goes without the cells, or with them.
@@ -171,7 +184,7 @@ def begin_another_chat(notebook: Notebook) -> SideBar:
     return side
 
 
-def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
+def test_the_chat_and_the_text_in_its_field_are_there_again_after_a_reload(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(REPLIES)
@@ -179,15 +192,18 @@ def test_the_chat_that_was_shown_is_there_again_after_a_reload_if_it_still_is(
     side.ask("Two?")
     name = side.chats.inner_text()
     until(lambda: any(name in path.read_text("utf-8") for path in lab.workspaces))
+    side.box.fill("And then")
     notebook.reload(keeps_workspace=True)
     side.open()
     expect(side.chats).to_have_text(name)
     expect(side.answers).to_have_text(["The second."])
+    expect(side.box).to_have_value("And then")
     notebook.page.evaluate(ASK_KERNEL, f"llm.chats.delete({name!r})")
     notebook.reload(keeps_workspace=True)
     side.open()
     expect(side.answers).to_have_text(["The first."])
     expect(side.chats).to_have_text("default")
+    expect(side.box).to_have_value("")
     assert errors == []
 
 
@@ -245,6 +261,40 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     expect(other.turns.last).to_contain_text("z = 3")
     tab.close()
     notebook.interrupt()
+    assert errors == []
+
+
+def test_a_chat_that_cannot_be_read_says_why_and_connects_no_longer(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(UNREADABLE)
+    notebook.run(0)
+    side = SideBar(notebook)
+    notebook.command("jupyter-llm:chat")
+    expect(side.root.locator(".jllm-alert")).to_contain_text("The chat's file is damaged.")
+    expect(side.root).to_contain_text("Not connected.")
+    expect(side.root).not_to_contain_text("Connecting")
+    assert errors == []
+
+
+def test_without_the_plugin_of_the_status_bar_the_side_bar_loads_and_shows_the_chat(
+    page: Page, open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    def switch_off(route: Route) -> None:
+        response = route.fetch()
+        before, name, after = response.text().partition('"disabledExtensions": [')
+        assert name
+        route.fulfill(response=response, body=f'{before}{name}"jupyter-llm:status-bar", {after}')
+
+    page.route("**/lab/tree/*", switch_off)
+    notebook = open_notebook(SCRIPTED)
+    side = SideBar(notebook)
+    assert not page.evaluate("jupyterapp.commands.hasCommand('jupyter-llm:load')")
+    notebook.command("jupyter-llm:chat")
+    side.line.get_by_role("button", name="Load it").click()
+    side.wait_until_there()
+    notebook.run(0)
+    side.ask("Hello?")
     assert errors == []
 
 
@@ -342,6 +392,9 @@ def test_it_follows_two_notebooks_with_two_kernels_and_writes_into_the_right_one
     side.button("Insert below").click()
     page.wait_for_function("() => first.model.cells.length === 3")
     assert page.evaluate("() => notebook.model.cells.length") == 2
+    page.evaluate(EXPORT_AND_LEAVE)
+    expect(side.turns).to_have_count(1)
+    expect(side.line).to_be_hidden()
     two.shut_down()
     page.evaluate("() => { window.notebook = window.first; }")
     assert errors == []

@@ -26,7 +26,9 @@ export function createPanel(
   const { signal } = controller;
   const announcer = createAnnouncer();
   const awaited = new Awaited();
-  const status = new StatusView(store.models);
+  const unknown = () =>
+    store.state.connection === "failed" ? trans.__("Not connected.") : trans.__("Connecting…");
+  const status = new StatusView(store.models, unknown);
   const conversation = new Conversation(
     {
       ...{ store, notebook, say: announcer.say },
@@ -65,8 +67,7 @@ export function createPanel(
     setText(name, chat ?? "");
     element.setAttribute("aria-label", chat ? trans.__("Chat %1", chat) : trans.__("Chat"));
     if (changed.has("connection")) {
-      const text = connection === "failed" ? trans.__("Not connected.") : trans.__("Connecting…");
-      conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", text)]);
+      conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", unknown())]);
     }
     if (changed.has("status")) status.show(state.status);
     const text = trans.__("The kernel is busy. This waits for the cell.");

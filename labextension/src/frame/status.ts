@@ -25,8 +25,8 @@ export class StatusView {
   readonly element = make("div", "jllm-status", this.#legend, this.#line, this.#remark);
   readonly dispose: () => void;
 
-  constructor(models: ModelStatus) {
-    const picker = createModelPicker(models);
+  constructor(models: ModelStatus, unknown: () => string) {
+    const picker = createModelPicker(models, unknown);
     this.dispose = picker.dispose;
     this.#legend.id = `jllm-legend-${randomId()}`;
     this.#legend.hidden = true;

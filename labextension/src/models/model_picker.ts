@@ -2,7 +2,6 @@
 
 import { make, makeButton, setText } from "../dom/elements.js";
 import { openBeside } from "../dom/places.js";
-import { trans } from "../dom/words.js";
 import type { ModelStatus } from "../kernel/model_status.js";
 import { ModelPopup } from "./model_popup.js";
 import { line } from "./words.js";
@@ -13,7 +12,7 @@ import { line } from "./words.js";
  */
 export function createModelPicker(
   model: ModelStatus,
-  unknown = () => trans.__("Connecting…"),
+  unknown: () => string,
   openSettings: (() => void) | null = null,
 ): { element: HTMLElement; button: HTMLButtonElement; dispose: () => void } {
   const button = makeButton("", () => {}, { className: "jllm-model" });

@@ -3,9 +3,7 @@
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import { Dialog, InputDialog, showDialog } from "@jupyterlab/apputils";
 import { PathExt } from "@jupyterlab/coreutils";
-import type { Contents } from "@jupyterlab/services";
 import { trans } from "../dom/words.js";
-import { exportName } from "./naming.js";
 import type { NotebookChats } from "./notebook_chats.js";
 import { IDS, type SideBar } from "./side_bar.js";
 
@@ -18,10 +16,10 @@ export function addChatCommands(app: JupyterFrontEnd, sideBar: SideBar): void {
       label,
       isEnabled: () => sideBar.isVisible && sideBar.chats !== null,
       execute: async () => {
-        sideBar.say(""); // what was said before is over
-        await (sideBar.chats && work(sideBar.chats))?.catch((error: Error) => {
-          sideBar.say(error.message);
-        });
+        const { chats } = sideBar;
+        if (!chats) return;
+        sideBar.say(chats.panel, ""); // what was said before is over
+        await work(chats).catch((error: Error) => sideBar.say(chats.panel, error.message));
       },
       describedBy: { args: { type: "object", properties: {} } },
     });
@@ -32,8 +30,8 @@ export function addChatCommands(app: JupyterFrontEnd, sideBar: SideBar): void {
   });
   add(IDS.rename, trans.__("LLM: Rename Chat…"), rename);
   add(IDS.export, trans.__("LLM: Export Chat"), async (chats) => {
-    const path = await save(chats, contents);
-    sideBar.say(trans.__("Saved as %1.", PathExt.basename(path)), {
+    const path = await chats.save(contents);
+    sideBar.say(chats.panel, trans.__("Saved as %1.", PathExt.basename(path)), {
       label: trans.__("Open"),
       run: () => void commands.execute("docmanager:open", { path }),
     });
@@ -58,17 +56,4 @@ async function remove(chats: NotebookChats): Promise<void> {
     buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__("Delete") })],
   });
   if (button.accept) await chats.delete();
-}
-
-/** Save the chat that is shown beside its notebook; no file is overwritten. */
-async function save(chats: NotebookChats, contents: Contents.IManager): Promise<string> {
-  const { path, localPath } = chats.panel.context;
-  const content = await chats.export();
-  const folder = PathExt.dirname(localPath);
-  const drive = path.slice(0, path.length - localPath.length); // with its colon
-  const listed: Contents.IModel = await contents.get(drive + folder);
-  const files = (listed.content as { name: string }[]).map(({ name }) => name);
-  const target = drive + PathExt.join(folder, exportName(localPath, chats.current, files));
-  await contents.save(target, { type: "file", format: "text", content });
-  return target;
 }

@@ -1,13 +1,15 @@
 /** The chats of one notebook: which there are, which one is shown, and what shows them. */
 
+import { PathExt } from "@jupyterlab/coreutils";
 import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { Contents } from "@jupyterlab/services";
 import type { IStateDB } from "@jupyterlab/statedb";
 import { Signal } from "@lumino/signaling";
 import type { Connection } from "../connection/connection.js";
 import type { Attachment, Chat, Found, Request } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
 import { type PanelScript, panelScript } from "../markdown/panel_script.js";
-import { freeChatName } from "./naming.js";
+import { exportName, freeChatName } from "./naming.js";
 import { NotebookPage } from "./notebook_page.js";
 import { PanelModel } from "./panel_model.js";
 import { savedView } from "./saved_chats.js";
@@ -140,11 +142,19 @@ export class NotebookChats {
     this.changed.emit();
   }
 
-  /** The chat that is shown as a Markdown text. */
-  async export(): Promise<string> {
-    const { reply } = this.connection.request({ type: "export-chat", name: this.#current });
-    const exported = await reply;
-    return exported.type === "text" ? exported.text : "";
+  /** Save the chat as Markdown beside its notebook, overwrite no file, and return the path. */
+  async save(contents: Contents.IManager): Promise<string> {
+    const name = this.#current;
+    const exported = await this.connection.request({ type: "export-chat", name }).reply;
+    const content = exported.type === "text" ? exported.text : "";
+    const { path, localPath } = this.panel.context;
+    const folder = PathExt.dirname(localPath);
+    const drive = path.slice(0, path.length - localPath.length); // with its colon
+    const listed: Contents.IModel = await contents.get(drive + folder);
+    const files = (listed.content as { name: string }[]).map((file) => file.name);
+    const target = drive + PathExt.join(folder, exportName(localPath, name, files));
+    await contents.save(target, { type: "file", format: "text", content });
+    return target;
   }
 
   dispose(): void {

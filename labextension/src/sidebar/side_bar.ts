@@ -72,8 +72,9 @@ export class SideBar extends Widget {
 
   /** Have something go along with the next prompt in the chat of the notebook in front. */
   attach(attachment: Attachment): void {
-    const chats = this.#panel && this.#of(this.#panel);
-    chats?.attach(attachment).catch(this.#fail);
+    const panel = this.#panel;
+    const attached = panel && this.#of(panel).attach(attachment);
+    attached?.catch((error: Error) => this.#fail(panel, error));
   }
 
   /** Go over to another notebook. */
@@ -82,8 +83,13 @@ export class SideBar extends Widget {
     this.#show();
   }
 
-  /** Say something, with a button behind it that does something about it. */
-  say(text: string, action?: { label: string; run: () => void }): void {
+  /** Say something about a notebook, with a button, unless another notebook is in front by now. */
+  say(
+    panel: NotebookPanel | null,
+    text: string,
+    action?: { label: string; run: () => void },
+  ): void {
+    if (panel !== this.#panel) return;
     this.#text.textContent = text;
     this.#line.hidden = text === "";
     this.#button.hidden = !action;
@@ -123,13 +129,16 @@ export class SideBar extends Widget {
     const { connection = null } = chats ?? {};
     const isOpen = connection?.state === "open";
     const isAbsent = connection?.state === "absent";
-    this.say(standing(connection), isAbsent ? this.#loadAction : undefined);
+    this.say(this.#panel, standing(connection), isAbsent ? this.#loadAction : undefined);
     this.#head.hidden = !isOpen;
     for (const other of this.#chats.values()) other.element.hidden = other !== chats;
     if (!isOpen) void chats?.showSaved();
     if (!chats || !isOpen) return;
     this.#list.show(chats);
-    chats.show().then(() => this.#takeFocus(), this.#fail);
+    chats.show().then(
+      () => this.#takeFocus(),
+      (error: Error) => this.#fail(chats.panel, error),
+    );
     chats.list().catch(() => {}); // the connection was lost: it says so
   }
 
@@ -159,14 +168,18 @@ export class SideBar extends Widget {
   /** Show a chat and go to its field, or to a turn, unless somebody does something else meanwhile. */
   #choose(chat: string, turn?: number): void {
     const { chats } = this;
+    if (!chats) return;
     this.#wantsFocus = true;
-    const shown = chats?.show(chat).then(() => (turn === undefined ? null : chats.turn(turn)));
-    shown?.then((place) => this.#takeFocus(place), this.#fail);
+    const shown = chats.show(chat).then(() => (turn === undefined ? null : chats.turn(turn)));
+    shown.then(
+      (place) => this.#takeFocus(place),
+      (error: Error) => this.#fail(chats.panel, error),
+    );
   }
 
-  readonly #fail = (error: Error): void => {
-    this.say(trans.__("The chat cannot be shown: %1", error.message));
-  };
+  #fail(panel: NotebookPanel | null, error: Error): void {
+    this.say(panel, trans.__("The chat cannot be shown: %1", error.message));
+  }
 
   get #loadAction() {
     return { label: trans.__("Load it"), run: () => this.#load() };
@@ -176,10 +189,11 @@ export class SideBar extends Widget {
     this.#wantsFocus = true;
     this.#button.disabled = true;
     this.#text.textContent = trans.__("Loading…");
-    const loaded = this.#panel && this.#connections.of(this.#panel).load();
+    const panel = this.#panel;
+    const loaded = panel && this.#connections.of(panel).load();
     loaded?.then(
       () => this.#show(),
-      (error: Error) => this.say(loadFailure(error.message), this.#loadAction),
+      (error: Error) => this.say(panel, loadFailure(error.message), this.#loadAction),
     );
   }
 
