@@ -5,6 +5,8 @@ import { createComposer } from "./compose/composer.js";
 import { createPanel } from "./frame/panel.js";
 import { Store } from "./kernel/store.js";
 import { createNotebook } from "./page/cells.js";
+import { modelOf } from "./page/document.js";
+import { writeTranscript } from "./page/transcripts.js";
 
 export { createMarkdownView } from "./markdown/markdown.js";
 
@@ -35,20 +37,21 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
     render({ model, el }) {
       if (!store) return;
       const made = store;
-      const notebook = createNotebook(model, el);
+      const document = modelOf(model.widget_manager);
+      const notebook = createNotebook(model.widget_manager, el);
       const composer = createComposer(store, notebook);
       const isSpeaker = () => speaker() === panel.element;
       const panel = createPanel(store, notebook, composer, isSpeaker);
       const unsubscribe = store.subscribe((changed) => {
         const { transcript } = made.state;
-        if (changed.has("transcript") && transcript) {
-          notebook?.writeTranscript(String(model.get("panel_id")), transcript);
+        if (document && changed.has("transcript") && transcript) {
+          writeTranscript(document, String(model.get("panel_id")), transcript);
         }
       });
       model.on("attach", composer.attach); // from beside the chat, where a host offers it
       views.add(panel.element);
       el.append(panel.element);
-      store.connect(notebook !== null);
+      store.connect(document !== null);
       return () => {
         unsubscribe();
         model.off("attach", composer.attach);

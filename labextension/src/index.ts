@@ -3,10 +3,12 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
-import { cellActions } from "./actions/plugin.js";
+import { cellActions, PROPOSE } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
 import { speak } from "./dom/words.js";
 import { ghostText } from "./ghost/plugin.js";
+import { lendNotebooks } from "./page/cells.js";
+import { NotebookPage } from "./page/notebook_page.js";
 import { promptCells } from "./prompt_cells/plugin.js";
 import { provenance } from "./provenance/plugin.js";
 import { sideBarPlugin } from "./sidebar/plugin.js";
@@ -19,13 +21,25 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   provides: Connections,
   requires: [INotebookTracker],
   optional: [ITranslator],
-  activate: (_app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
+  activate: (
+    { commands }: JupyterFrontEnd,
+    tracker: INotebookTracker,
+    translator: ITranslator | null,
+  ) => {
     speak((translator ?? nullTranslator).load("jupyter_llm"));
     // Chromium looks up the host of a link as soon as it is drawn, and a model may write data there.
     const meta = { httpEquiv: "x-dns-prefetch-control", content: "off" };
     document.head.append(Object.assign(document.createElement("meta"), meta));
     const open = new OpenConnections();
     tracker.widgetAdded.connect((_, panel) => open.add(panel));
+    lendNotebooks((context, element) => {
+      const views = tracker.filter((panel) => panel.context === context);
+      const panel = views.find((view) => view === tracker.currentWidget) ?? views[0];
+      const propose = async (change: object) => {
+        await commands.execute(PROPOSE, { panel: panel?.id ?? "", change: { ...change } });
+      };
+      return panel ? new NotebookPage(panel, element, propose) : null;
+    });
     return open;
   },
 };

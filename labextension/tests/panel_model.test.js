@@ -33,7 +33,7 @@ let id;
 
 beforeEach(() => {
   line = new FakeLine();
-  model = new PanelModel(/** @type {any} */ (line), "prices", {}, /** @type {any} */ ({}));
+  model = new PanelModel(/** @type {any} */ (line), "prices", {});
   id = model.get("panel_id");
 });
 

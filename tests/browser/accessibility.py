@@ -83,7 +83,7 @@ def unfold_all(panel: Locator) -> None:
 
     expect(panel.locator(".jllm-code > :is(.jllm-warning, .jllm-note)").first).to_be_visible()
     press("Replace cell", -1)
-    expect(panel.locator(".jllm-code .jllm-offer")).to_be_visible()
+    expect(panel.locator(".jllm-code-below .jllm-note")).to_be_visible()
     press("Edit", 0)
     press("Delete", 1)
     panel.locator(".jllm-facts summary").first.click()

@@ -2,9 +2,8 @@
 
 import createWidget from "./chat_panel.js";
 import { createMarkdownView } from "./markdown/markdown.js";
-import { diffView } from "./talk/diff.js";
 
-Object.assign(window, { createMarkdownView, diffView });
+Object.assign(window, { createMarkdownView });
 
 const PANEL_ID = "c0ffee12c0ffee12";
 
@@ -61,9 +60,11 @@ class FakeModel {
   }
 }
 
-/** A notebook as far as the panel reaches into JupyterLab's: its models, and the page. */
+/** A notebook as far as the panel reaches into JupyterLab's, and what the extension says of it. */
 class FakeNotebook {
   cells = [];
+  active = null;
+  proposed = [];
   element = document.createElement("div");
 
   constructor(sources) {
@@ -125,9 +126,19 @@ class FakeNotebook {
   }
 
   activate(index) {
-    this.cells.forEach(({ element }, at) => {
-      element.classList.toggle("jp-mod-active", at === index);
-    });
+    this.active = this.cells[index];
+  }
+
+  /** What the extension lends to a chat in this notebook. */
+  get view() {
+    return {
+      activeId: () => this.active?.id ?? null,
+      selection: () => null,
+      ownId: () => null,
+      onActiveChanged: () => () => {},
+      propose: async (change) => void this.proposed.push(change),
+      dispose: () => {},
+    };
   }
 
   get state() {
@@ -137,8 +148,9 @@ class FakeNotebook {
 
 /** One model, its views, and the notebook around them. */
 window.panelPage = {
-  async open(snapshot, sources, answers) {
+  async open(snapshot, sources, answers, hasExtension) {
     this.notebook = sources && new FakeNotebook(sources);
+    globalThis.jupyterLlmNotebook = hasExtension ? () => this.notebook.view : undefined;
     this.model = new FakeModel(this.notebook && { context: this.notebook.context });
     this.model.snapshot = snapshot;
     this.model.answers = answers;

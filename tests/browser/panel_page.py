@@ -106,7 +106,7 @@ def serving_panel(folder: Path) -> Iterator[str]:
     """Serve the panel on loopback and yield the page's address; `?theme=light` or `dark`."""
     esbuild = ("node_modules/esbuild/bin/esbuild", "--bundle", "--format=esm", "--outbase=src")
     aliases = ("--alias:temml=temml/temml.js", "--alias:entities=./src/markdown/entities.ts")
-    modules = ("chat_panel.ts", "chat_panel.css", "markdown/markdown.ts", "talk/diff.ts")
+    modules = ("chat_panel.ts", "chat_panel.css", "markdown/markdown.ts")
     sources = [f"src/{name}" for name in modules]
     run_node(*esbuild, *aliases, "--log-level=warning", f"--outdir={folder}", *sources)
     shutil.copy(HERE / "panel_page.js", folder)
@@ -135,14 +135,15 @@ class PanelPage:
         *,
         cells: list[str] | None = None,
         theme: str | None = "light",
+        has_extension: bool = True,
         **answers: Message,
     ) -> PanelPage:
         """Show a chat, in a notebook of these cells if any; `answers` by the request's type."""
         self.page.goto(self.address + (f"?theme={theme}" if theme else ""))
         self.page.wait_for_function("() => window.isReady")
         self.page.evaluate(
-            "([snapshot, cells, answers]) => panelPage.open(snapshot, cells, answers)",
-            [snapshot or a_snapshot(), cells, answers],
+            "arguments => panelPage.open(...arguments)",
+            [snapshot or a_snapshot(), cells, answers, has_extension],
         )
         self.panel.locator(".jllm-log").wait_for()
         return self
@@ -204,6 +205,11 @@ class PanelPage:
         """Return the notebook's cells: their `source` and `metadata`."""
         cells: list[Message] = self.page.evaluate("() => panelPage.notebook.state")
         return deepcopy(cells)
+
+    def proposed(self) -> list[Message]:
+        """Return the changes that the extension was asked to show in cells."""
+        changes: list[Message] = self.page.evaluate("() => panelPage.notebook.proposed")
+        return changes
 
     @property
     def panel(self) -> Locator:

@@ -10,7 +10,7 @@ import pytest
 from browser.lab import APPS, Notebook
 from browser.live_panel import SCRIPTED, LivePanel
 from nbconvert import HTMLExporter, MarkdownExporter
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from support.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -214,6 +214,11 @@ def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_draw
     expect(transcript).to_be_visible()
 
 
+def accept(notebook: Notebook, index: int) -> Locator:
+    """Return the button that accepts what is proposed in a cell."""
+    return notebook.cell(index).get_by_role("button", name="Accept", exact=True)
+
+
 CODE = "Two ways:\n\n```python\nfirst = 1\n```\n\nor\n\n```python\nsecond = nowhere + 1\n```\n"
 
 
@@ -249,8 +254,9 @@ def test_cells_go_along_and_code_goes_into_cells_also_while_one_runs(
     assert notebook.outputs(4) == []
     notebook.activate(3)
     panel.button("Replace cell").click()
-    expect(panel.root.locator(".jllm-offer")).to_contain_text("old = 0")
-    panel.button("Accept").click()
+    expect(notebook.cell(3).locator(".jllm-removed-line")).to_have_text(["old = 0", "print(4711)"])
+    expect(accept(notebook, 3)).to_be_focused()
+    page.keyboard.press("Enter")
     expect(notebook.cell(3)).to_contain_text("second = nowhere + 1")
     cells = notebook.save()["cells"]
     assert all("digest" in cell["metadata"]["jupyter_llm"] for cell in cells[3:5])
@@ -264,7 +270,8 @@ def test_cells_go_along_and_code_goes_into_cells_also_while_one_runs(
     panel.send("/fix")
     offer = panel.root.locator(".jllm-notice").last
     expect(offer).to_contain_text("1 / 4")
-    offer.get_by_role("button", name="Accept", exact=True).click()
+    offer.get_by_role("button", name="Replace cell", exact=True).click()
+    accept(notebook, 6).click()
     expect(notebook.cell(6)).to_contain_text("total = 1 / 4")
 
 

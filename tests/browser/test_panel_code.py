@@ -25,8 +25,7 @@ CHECKED: dict[str, Any] = {
 }
 PREPARED = example("prepared")
 LANDED = example("text")
-NOTICE = {**example("notice-error"), "after": 1, "level": "info"}
-PROPOSAL = example("notice")["proposal"]
+NOTICE = {**example("notice"), "after": 1}
 
 
 @pytest.fixture
@@ -41,24 +40,8 @@ def show_code(chat: PanelPage, *cells: str, text: str = CODE, prepare: Any = PRE
     chat.page.locator(".jp-Cell").last.click()
 
 
-def propose(chat: PanelPage, *cells: str, markdown: str = "", **changes: Any) -> None:
-    """Show a proposal to change the last of these cells, which is the active one."""
-    chat.open(a_snapshot(a_turn(1)), cells=list(cells), prepare=PREPARED)
-    cell = chat.page.evaluate("() => panelPage.notebook.cells.at(-1).id")
-    proposal = {**PROPOSAL, "cell": cell, **changes}
-    chat.tell({**NOTICE, "markdown": markdown, "proposal": proposal})
-    chat.page.locator(".jp-Cell").last.click()
-
-
 def sources(chat: PanelPage) -> list[str]:
     return [cell["source"] for cell in chat.cells()]
-
-
-def write(chat: PanelPage, source: str) -> None:
-    """Type into the last cell of the notebook."""
-    chat.page.evaluate(
-        "source => panelPage.notebook.cells.at(-1).sharedModel.setSource(source)", source
-    )
 
 
 def press(button: Locator, chat: PanelPage, meanwhile: Callable[[], None]) -> None:
@@ -112,12 +95,10 @@ def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_sai
     chat.page.locator(".jp-Cell").last.click()
     chat.button("Insert below").last.click()
     expect(chat.panel.locator(".jllm-code-below").last).to_have_text(f"Inserted; {plain}.")
-    chat.button("Replace cell").last.click()
-    chat.button("Accept").click()
-    expect(chat.panel.locator(".jllm-code-below").last).to_have_text(f"Cell 1 replaced; {plain}.")
     chat.button("Insert all").last.click()
-    said = [f"Inserted; {plain}."] * 2 + [f"Cell 1 replaced; {plain}."]
-    expect(chat.turns.nth(1).locator(".jllm-code-below:not(:empty)")).to_have_text(said)
+    expect(chat.turns.nth(1).locator(".jllm-code-below:not(:empty)")).to_have_text(
+        [f"Inserted; {plain}."] * 3
+    )
 
 
 def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> None:
@@ -130,36 +111,28 @@ def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> Non
     assert chat.sent("prepare")[0]["number"] == 1
 
 
-def test_a_cell_is_replaced_only_after_its_change_was_shown(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1", "b = 2"], prepare=PREPARED)
+def test_code_that_replaces_a_cell_is_proposed_there_with_what_is_known_of_it(
+    chat: PanelPage,
+) -> None:
+    turn = a_turn(1, text=CODE)
+    prepare = {**PREPARED, "note": "mended: `citi` is no column"}
+    chat.open(a_snapshot(turn), cells=["a = 1", "b = 2"], prepare=prepare, check=CHECKED)
     replace, note = chat.button("Replace cell").first, chat.panel.locator(".jllm-code-below").first
     replace.click()
     expect(note).to_contain_text("Click into the cell")
     chat.page.locator(".jp-Cell").nth(1).click()
     replace.press("Enter")
-    expect(chat.panel.locator(".jllm-diff-removed")).to_have_text("-b = 2")
-    chat.button("Reject").press("Enter")
-    expect(replace).to_be_focused()
+    expect(note).to_have_text("The change is shown in cell 2. Accept or reject it there.")
+    (change,) = chat.proposed()
+    assert change.pop("cell") == chat.page.evaluate("() => panelPage.notebook.cells[1].id")
+    assert change == {
+        "before": "b = 2",
+        "source": PREPARED["source"],
+        "metadata": PREPARED["metadata"],
+        "markdown": prepare["note"],
+        "unknown_names": ["dff"],
+    }
     assert sources(chat) == ["a = 1", "b = 2"]
-    replace.press("Enter")
-    expect(chat.button("Accept")).to_be_focused()
-    chat.page.keyboard.press("Enter")
-    expect(note).to_have_text("Cell 2 replaced.")
-    expect(replace).to_be_focused()
-    assert chat.cells()[1] == {"source": PREPARED["source"], "metadata": PREPARED["metadata"]}
-
-
-def test_a_cell_that_has_changed_is_not_replaced_unseen(chat: PanelPage) -> None:
-    show_code(chat, "a = 1")
-    chat.button("Replace cell").first.click()
-    write(chat, "a = 1\nmine = 2")
-    chat.button("Accept").click()
-    expect(chat.panel.locator(".jllm-offer")).to_contain_text("Cell 1 has changed meanwhile.")
-    expect(chat.panel.locator(".jllm-diff-removed").last).to_have_text("-mine = 2")
-    assert sources(chat) == ["a = 1\nmine = 2"]
-    chat.button("Accept").click()
-    expect(chat.panel.locator(".jllm-note")).to_have_text("Cell 1 replaced.")
-    assert sources(chat) == [PREPARED["source"]]
 
 
 def test_what_is_read_only_stays_and_the_panel_says_why(chat: PanelPage) -> None:
@@ -183,35 +156,27 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
     expect(chat.button("Insert all")).to_be_hidden()
     chat.button("Insert below").first.click()
     expect(chat.panel.locator(".jllm-note")).to_have_text(LANDED["text"])
-    show_code(chat, "df = load()")
-    expect(chat.button("Replace cell").first).to_be_visible()
-    expect(chat.panel).not_to_contain_text("out of reach")
+    chat.tell(NOTICE)
+    chat.button("Replace cell").click()
+    expect(chat.turns.last.locator(".jllm-note")).to_have_text(LANDED["text"])
+    assert [sent["in_place"] for sent in chat.sent("land")] == [False, True]
+    for has_extension in (False, True):
+        turn = a_snapshot(a_turn(1, text=CODE))
+        chat.open(turn, cells=["df = load()"], has_extension=has_extension)
+        expect(chat.button("Replace cell")).to_have_count(2 * has_extension)
+        expect(chat.panel.get_by_text("out of reach")).to_have_count(1 - has_extension)
 
 
-# Notices and proposals
-
-
-def test_an_accepted_proposal_changes_its_cell(chat: PanelPage) -> None:
-    propose(chat, "a = 1", "df['price'].mean()", markdown=example("notice")["markdown"])
-    expect(chat.turns.nth(1).locator(".jllm-diff")).to_have_count(1)
-    expect(chat.turns.nth(1).locator(".jllm-code")).to_have_count(0)
-    chat.button("Accept").click()
-    chat.wait_for("remove")
-    assert chat.sent("prepare")[0]["notice"] == NOTICE["id"]
-    assert sources(chat) == ["a = 1", PREPARED["source"]]
-
-
-def test_a_proposal_for_a_new_cell_inserts_one_however_often_it_is_accepted(
+def test_a_change_that_a_command_proposes_goes_to_its_cell_as_the_cell_was_then(
     chat: PanelPage,
 ) -> None:
-    propose(chat, "a = 1", "b = 2", cell=None, before=None, unknown_names=["dff\u3164"])
-    chat.page.locator(".jp-Cell").first.click()
-    expect(chat.turns.nth(1).locator(".jllm-warning")).to_have_text("Not defined: dff[U+3164].")
-    chat.page.evaluate("() => { delete panelPage.model.answers.prepare; }")
-    chat.button("Accept").dblclick()
-    (_,) = chat.sent("prepare")
+    chat.open(a_snapshot(a_turn(1)), cells=["edited = 1", "b = 2"], prepare=PREPARED)
+    cell = chat.page.evaluate("() => panelPage.notebook.cells[0].id")
+    chat.tell({**NOTICE, "proposal": {**NOTICE["proposal"], "cell": cell}})
+    expect(chat.turns.nth(1).locator(".jllm-code")).to_contain_text("-df['price'].mean()")
     chat.page.locator(".jp-Cell").last.click()
-    chat.tell({**PREPARED, "id": chat.last_id("prepare")})
-    chat.wait_for("remove")
-    chat.button("Accept").click()
-    assert sources(chat) == ["a = 1", PREPARED["source"], "b = 2"]
+    chat.button("Replace cell").last.click()
+    expect(chat.turns.nth(1).locator(".jllm-note")).to_contain_text("shown in cell 1")
+    assert chat.sent("prepare")[0]["notice"] == NOTICE["id"]
+    (change,) = chat.proposed()
+    assert (change["cell"], change["before"]) == (cell, NOTICE["proposal"]["before"])

@@ -85,8 +85,7 @@ def test_code_has_colours_and_its_language(panel: Page) -> None:
 
 def test_what_hides_or_turns_text_is_seen_where_code_is_shown(panel: Page) -> None:
     show(panel, "```python\nx = '\u202e\U000e0041'\n```\n\n```\ny\u200b")
-    panel.evaluate("() => view.element.append(diffView('x = 1', 'x = 1 # \\u2066'))")
-    for told in ("x = '[U+202E][U+E0041]'", "y[U+200B]", "x = 1 # [U+2066]"):
+    for told in ("x = '[U+202E][U+E0041]'", "y[U+200B]"):
         assert told in seen(panel)
 
 

@@ -282,9 +282,8 @@ def test_without_the_plugin_of_the_status_bar_the_side_bar_loads_and_shows_the_c
 ) -> None:
     def switch_off(route: Route) -> None:
         response = route.fetch()
-        before, name, after = response.text().partition('"disabledExtensions": [')
-        assert name
-        route.fulfill(response=response, body=f'{before}{name}"jupyter-llm:status-bar", {after}')
+        none, one = ('"disabledExtensions": []', '"disabledExtensions": ["jupyter-llm:status-bar"]')
+        route.fulfill(response=response, body=response.text().replace(none, one))
 
     page.route("**/lab/tree/*", switch_off)
     notebook = open_notebook(SCRIPTED)
@@ -395,6 +394,7 @@ def test_it_follows_two_notebooks_with_two_kernels_and_writes_into_the_right_one
     page.evaluate(EXPORT_AND_LEAVE)
     expect(side.turns).to_have_count(1)
     expect(side.line).to_be_hidden()
+    page.evaluate("() => jupyterapp.shell.activateById(first.id)")
     two.shut_down()
     page.evaluate("() => { window.notebook = window.first; }")
     assert errors == []

@@ -2,7 +2,10 @@
 
 import type { Cell } from "@jupyterlab/cells";
 import type { Action } from "../connection/messages.js";
+import { trans } from "../dom/words.js";
 import { followCells } from "../page/at_cells.js";
+import type { Change } from "../page/cells.js";
+import { checkLanded } from "../page/document.js";
 import { suits } from "./cells.js";
 import { type Tools, View } from "./view.js";
 
@@ -51,6 +54,23 @@ export class CellActions {
       old?.end();
       new View(this.#tools, this.#views, action, cell).begin();
     }
+  }
+
+  /** Show a change that a chat proposes for a cell, where a person can decide about it. */
+  async propose(change: Change): Promise<void> {
+    const { content } = this.#tools.panel;
+    const index = content.widgets.findIndex(({ model }) => model.id === change.cell);
+    const cell = content.widgets[index];
+    if (!cell) return checkLanded("gone");
+    content.activeCellIndex = index;
+    await content.scrollToItem(index);
+    const old = this.#of(cell);
+    if (old?.isUndecided) {
+      old.remind();
+      throw new Error(trans.__("Decide first about what is open at that cell."));
+    }
+    old?.end();
+    new View(this.#tools, this.#views, null, cell).begin(change);
   }
 
   #of(cell: Cell | null): View | null {

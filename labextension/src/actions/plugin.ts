@@ -27,9 +27,13 @@ import type { Action } from "../connection/messages.js";
 import { keepCommandKeysOut } from "../dom/shortcuts.js";
 import { markSwitchedOff } from "../dom/switches.js";
 import { trans } from "../dom/words.js";
+import type { Change } from "../page/cells.js";
 import { CellActions } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
 import type { View } from "./view.js";
+
+/** Shows a change of a chat's in a cell; not for people. */
+export const PROPOSE = "jupyter-llm:propose";
 
 interface Command {
   label: string;
@@ -67,6 +71,18 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
       addFixButtons(panel, (cell) => actions.begin("fix", cell));
     });
     const here = () => (tracker.currentWidget ? all.get(tracker.currentWidget) : undefined);
+    commands.addCommand(PROPOSE, {
+      execute: async ({ panel, change }) => {
+        const shown = tracker.find(({ id }) => id === panel);
+        await (shown && all.get(shown)?.propose(change as unknown as Change));
+      },
+      describedBy: {
+        args: {
+          type: "object",
+          properties: { panel: { type: "string" }, change: { type: "object" } },
+        },
+      },
+    });
     const menu = new MenuSvg({ commands });
     menu.title.label = trans.__("Language Model");
     const add = (name: string, command: Command): string => {

@@ -1,17 +1,8 @@
 /** One action on one cell, from the question to what comes of it. */
 
 import type { Connection } from "../connection/connection.js";
-import type {
-  Action,
-  Former,
-  MessageOf,
-  Progress,
-  Proposal,
-  Request,
-} from "../connection/messages.js";
-
-/** What a cell may be changed to, or what may come below it; and what there is to say of it. */
-export type Proposed = Proposal & Pick<MessageOf<"proposal">, "metadata" | "markdown">;
+import type { Action, Former, MessageOf, Progress, Request } from "../connection/messages.js";
+import type { Change } from "../page/cells.js";
 
 /**
  * How an action stands. An instruction is asked for first; `failed` says why nothing came of it, and
@@ -20,7 +11,7 @@ export type Proposed = Proposal & Pick<MessageOf<"proposal">, "metadata" | "mark
 export type TaskState =
   | { kind: "asking" }
   | { kind: "working"; progress: Progress | null; text: string }
-  | { kind: "proposal"; proposal: Proposed; problem: string }
+  | { kind: "proposal"; proposal: Change; problem: string }
   | { kind: "answer"; answer: string }
   | { kind: "failed"; reason: string }
   | { kind: "over" };
@@ -31,9 +22,12 @@ export type Target = Pick<Extract<Request, { type: "act" }>, "cell" | "selection
 /** What may become of a proposal: it fits, or its cell has changed since, takes no change, or went. */
 export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" | "gone";
 
-/** An action under way. `onChange` is called whenever it stands otherwise. */
+/**
+ * An action under way, or without one a change that a chat proposes. `onChange` is called whenever
+ * its state changes.
+ */
 export class Task {
-  readonly action: Action;
+  readonly action: Action | null;
   readonly #asked: Pick<Connection, "request">;
   readonly #onChange: () => void;
   #target: Target;
@@ -44,13 +38,13 @@ export class Task {
   /** What was wished last, and what it was to change. */
   #wished: Pick<Former, "source" | "wish"> | null = null;
   /** It stays until there is another one. */
-  #proposal: Proposed | null = null;
+  #proposal: Change | null = null;
   /** As what the cell may stand so that the proposal fits: as it was, and with a part of it. */
   readonly #bases = new Set<string>();
 
   constructor(
     asked: Pick<Connection, "request">,
-    action: Action,
+    action: Action | null,
     target: Target,
     onChange: () => void,
   ) {
@@ -72,6 +66,11 @@ export class Task {
   /** What it is about, and what was asked. */
   get about(): Target & { instruction: string | null } {
     return { ...this.#target, instruction: this.#instruction };
+  }
+
+  /** Show what a chat proposes. */
+  show(proposal: Change): void {
+    this.#propose(proposal);
   }
 
   /** Have it done. */
@@ -132,9 +131,11 @@ export class Task {
   }
 
   #ask(former: Former | null): void {
+    const { action } = this;
+    if (action === null) return; // a chat is asked in the chat
     this.#count += 1;
     this.#become({ kind: "working", progress: null, text: "" });
-    const request: Request = { type: "act", action: this.action, ...this.about, former };
+    const request: Request = { type: "act", action, ...this.about, former };
     const isMeant = () => sent.id === this.#request;
     const sent = this.#asked.request(request, (news) => isMeant() && this.#hear(news));
     this.#request = sent.id;
@@ -161,7 +162,7 @@ export class Task {
     else this.#become({ kind: "failed", reason });
   }
 
-  #propose(proposal: Proposed, problem = ""): void {
+  #propose(proposal: Change, problem = ""): void {
     this.#proposal = proposal;
     if (proposal.before !== null) this.#bases.add(proposal.before);
     this.#become({ kind: "proposal", proposal, problem });

@@ -12,12 +12,13 @@ import { begun, hunks, replaced } from "../dom/diff.js";
 import { arrange, copyButton, createBar, make, makeButton, setText } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
+import type { Change } from "../page/cells.js";
 import { NotebookDocument, refusalOf } from "../page/document.js";
 import { shortened } from "../page/outputs.js";
 import { createBox } from "./box.js";
 import { editorOf, targetOf } from "./cells.js";
 import { type Decide, hideChanges, showChanges } from "./marks.js";
-import { type Fit, type Proposed, Task } from "./task.js";
+import { type Fit, Task } from "./task.js";
 
 const CHAT = "jupyter-llm:chat";
 
@@ -55,13 +56,13 @@ export class View {
   /** The cell was shown as it is read, and is not since a proposal is to be seen in it. */
   #isTurned = false;
 
-  constructor(tools: Tools, views: Set<View>, action: Action, cell: Cell) {
+  constructor(tools: Tools, views: Set<View>, action: Action | null, cell: Cell) {
     this.#tools = tools;
     this.#views = views;
     this.#id = cell.model.id;
     this.#wasInEditor = tools.panel.content.mode === "edit";
     this.#task = new Task(tools.connection, action, targetOf(cell), () => this.#follow());
-    const title = titles()[action];
+    const title = action === null ? trans.__("From the chat") : titles()[action];
     this.#node.setAttribute("role", "region");
     this.#node.setAttribute("aria-label", title);
     this.#said.setAttribute("role", "status");
@@ -104,16 +105,19 @@ export class View {
 
   /** Whether something came of it that there may be another of, or nothing did. */
   get isDone(): boolean {
-    const [{ kind }, fit] = [this.#task.state, this.#fit()];
-    return kind === "failed" || (fit !== null && fit !== "elsewhere" && fit !== "gone");
+    const [{ state, action }, fit] = [this.#task, this.#fit()];
+    if (action === null) return false;
+    return state.kind === "failed" || (fit !== null && fit !== "elsewhere" && fit !== "gone");
   }
 
-  /** Show it, and ask the kernel, or the person what is to be changed. */
-  begin(): void {
+  /** Show what a chat proposes, or ask the kernel, or the person what is to be changed. */
+  begin(proposal: Change | null = null): void {
     this.#views.add(this);
     this.place();
+    if (proposal) this.#task.show(proposal);
     this.#reveal();
-    if (this.#task.action === "edit") this.#box.field.focus();
+    if (proposal) this.#firstButton?.focus();
+    else if (this.#task.action === "edit") this.#box.field.focus();
     else this.#task.begin();
   }
 
@@ -316,7 +320,7 @@ export class View {
     }
   }
 
-  #propose(proposal: Proposed, fit: Fit, text: string): void {
+  #propose(proposal: Change, fit: Fit, text: string): void {
     const { source, unknown_names: unknown, markdown } = proposal;
     const isHere = fit !== "elsewhere" && fit !== "gone";
     if (fit === "fits") {
@@ -330,8 +334,9 @@ export class View {
       }
       this.#buttons.append(copyButton(() => source));
     }
-    if (isHere) this.#button(trans.__("Again"), () => this.again());
-    this.#chatButton();
+    const isAsked = this.#task.action !== null;
+    if (isHere && isAsked) this.#button(trans.__("Again"), () => this.again());
+    if (isAsked) this.#chatButton();
     this.#button(fit === "fits" || fit === "below" ? trans.__("Reject") : trans.__("Close"));
     const parts = this.#written(
       [markdown, fit === "fits" ? "" : this.#code(source)].join("\n\n").trim(),
@@ -341,7 +346,7 @@ export class View {
       const warning = trans._n("%2 exists nowhere", "%2 exist nowhere", unknown.length, names);
       parts.unshift(make("div", "jllm-action-warning", warning));
     }
-    if (isHere) parts.push(this.#asking(trans.__("What should be different?")));
+    if (isHere && isAsked) parts.push(this.#asking(trans.__("What should be different?")));
     const before = this.#cell?.model.sharedModel.getSource() ?? "";
     if (fit === "fits") parts.push(changesInWords(before, source));
     this.#say(text, ...parts);

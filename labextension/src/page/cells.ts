@@ -1,40 +1,51 @@
-/** The notebook that a panel is in, where the page lets it in: JupyterLab 4 and Notebook 7.
+/** The notebook that a chat is about, where JupyterLab's extension is in the page.
  *
- * There a widget reaches the document through its widget manager. Elsewhere (VS Code, Colab, pages
- * without a notebook) there is none, and code lands by way of the kernel.
+ * Elsewhere (VS Code, Colab, a server without the extension) code lands by way of the kernel.
  */
 
-import type { AnyModel } from "@anywidget/types";
-import type { Attachment, Transcript } from "../connection/messages.js";
+import type { Attachment, Metadata, Proposal } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
 import type { Cell, CellModel, NotebookModel } from "./document.js";
 import { modelOf, NotebookDocument } from "./document.js";
 import { isOff } from "./off_cells.js";
 import { type Output, outputsText, shortened } from "./outputs.js";
-import { PageCells } from "./page_cells.js";
 
-/** Where the cells stand on the page: found there, or told by a host that knows the notebook. */
-export interface CellsOnPage {
+/** A proposal for a cell, with what its metadata gets and what there is to say of it. */
+export type Change = Proposal & { metadata: Metadata; markdown: string };
+
+/** What the extension tells a chat of its notebook, and does there. */
+export interface NotebookView {
   activeId: () => string | null;
-  /** What is selected in the active cell; null: unknown. */
+  /** What is selected in the active cell; null: the chat is in the notebook. */
   selection: () => string | null;
-  ownPlace: () => number;
+  /** The cell that the chat is in. */
+  ownId: () => string | null;
   onActiveChanged: (listener: () => void) => () => void;
-  leaveHiddenMath: () => void;
+  /** Show a change in its cell, where it can be accepted; fails in words. */
+  propose: (change: Change) => Promise<void>;
   dispose: () => void;
 }
 
-type PanelModel = Pick<AnyModel, "get"> & { widget_manager: unknown; page?: CellsOnPage };
+type FindView = (context: object, element: HTMLElement) => NotebookView | null;
+
+/** Scripts that are loaded apart meet here: the extension's, and a widget's. */
+const page = globalThis as { jupyterLlmNotebook?: FindView };
+
+/** Let chats find the notebook whose context they know. */
+export function lendNotebooks(find: FindView): void {
+  page.jupyterLlmNotebook = find;
+}
 
 interface Context {
   path?: string;
   sessionContext?: { session?: { kernel?: { clientId: string } | null } | null };
 }
 
-/** The notebook that a widget's view, an element, is in; null where it is out of reach. */
-export function createNotebook(model: PanelModel, element: HTMLElement): Notebook | null {
-  const found = modelOf(model.widget_manager);
-  return found && new Notebook(found, model, element);
+/** The notebook that a chat in an element is about; null where it is out of reach. */
+export function createNotebook(manager: unknown, element: HTMLElement): Notebook | null {
+  const [model, context] = [modelOf(manager), contextOf(manager)];
+  const view = context && page.jupyterLlmNotebook?.(context, element);
+  return model && view ? new Notebook(model, view, context) : null;
 }
 
 /** What a page names itself in all that it sends to the kernel, in `session` of its headers. */
@@ -48,32 +59,29 @@ function contextOf(manager: unknown): Context | undefined {
 
 /** The document, and where the user is in it. */
 export class Notebook extends NotebookDocument {
-  readonly #page: CellsOnPage;
-  readonly #model: PanelModel;
+  readonly #view: NotebookView;
+  readonly #context: Context;
 
-  constructor(document: NotebookModel, model: PanelModel, element: HTMLElement) {
+  constructor(document: NotebookModel, view: NotebookView, context: Context) {
     super(document);
-    this.#model = model;
-    this.#page = model.page ?? new PageCells(element, this);
+    this.#view = view;
+    this.#context = context;
   }
 
   /** The cell that the user is at, or was at before they came to the panel. */
   activeCell(): Cell | null {
-    const id = this.#page.activeId();
+    const id = this.#view.activeId();
     return id === null ? null : this.cell(id);
   }
 
-  /** The cell that shows the panel. */
-  ownCell(): Cell | null {
-    const id = String(this.#model.get("panel_id"));
-    const found = this.models.findIndex((cell) => transcriptIndex(cell, id) >= 0);
-    const index = found >= 0 ? found : this.#page.ownPlace();
-    return index < 0 ? null : this.describe(index);
+  /** Below which cell code is to come: the active one, else the chat's. */
+  get anchor(): string | null {
+    return this.activeCell()?.id ?? this.#view.ownId();
   }
 
-  /** Below which cell code is to come: the active one, else the panel's. */
-  get anchor(): string | null {
-    return (this.activeCell() ?? this.ownCell())?.id ?? null;
+  /** Show a change in its cell, where it can be accepted; fails in words. */
+  propose(change: Change): Promise<void> {
+    return this.#view.propose(change);
   }
 
   /** The active cell's source, to go along with a prompt; or why there is none. */
@@ -86,7 +94,7 @@ export class Notebook extends NotebookDocument {
 
   /** Whether a host tells what the user is at, as one beside the notebook does. */
   get isBeside(): boolean {
-    return this.#page.selection() !== null;
+    return this.#view.selection() !== null;
   }
 
   /**
@@ -94,7 +102,7 @@ export class Notebook extends NotebookDocument {
    * that has not run as it stands.
    */
   atHand(): Attachment[] {
-    const [selected, cell] = [this.#page.selection(), this.#toldCell()];
+    const [selected, cell] = [this.#view.selection(), this.#toldCell()];
     if (!this.isBeside || typeof cell === "string" || !cell.source.trim()) return [];
     const model = this.at(cell.index);
     const label = this.#label(cell);
@@ -108,7 +116,7 @@ export class Notebook extends NotebookDocument {
 
   /** Where the notebook is on the server, with its drive; null: unknown. */
   get path(): string | null {
-    return contextOf(this.#model.widget_manager)?.path ?? null;
+    return this.#context.path ?? null;
   }
 
   /** The way to a file of the server from the notebook's folder. */
@@ -128,30 +136,14 @@ export class Notebook extends NotebookDocument {
     return { label: this.#label(cell, true), text: shortened(text) };
   }
 
-  /**
-   * Put a transcript in the place of the one that is saved below the panel, if there is one.
-   *
-   * The other outputs of the cell, and so the panel itself, stay as they are.
-   */
-  writeTranscript(panelId: string, { data, metadata }: Transcript): void {
-    this.#page.leaveHiddenMath();
-    for (const cell of this.models) {
-      const index = transcriptIndex(cell, panelId);
-      if (index < 0 || this.refusal(cell.id) === "notebook") continue;
-      const old = cell.outputs?.get(index).toJSON();
-      const output = { ...old, output_type: "display_data", data, metadata };
-      if (JSON.stringify(output) !== JSON.stringify(old)) cell.outputs?.set(index, output);
-    }
-  }
-
   /** Call a function whenever another cell becomes the active one. What is returned ends it. */
   onActiveCellChanged(listener: () => void): () => void {
-    return this.#page.onActiveChanged(listener);
+    return this.#view.onActiveChanged(listener);
   }
 
   /** Stop looking at the page. */
   dispose(): void {
-    this.#page.dispose();
+    this.#view.dispose();
   }
 
   /** The active cell, or why nothing can be told of it. */
@@ -174,12 +166,4 @@ function outputsOf(cell: CellModel | undefined): Output[] {
   const outputs = cell?.outputs;
   if (!outputs) return [];
   return Array.from({ length: outputs.length }, (_, index) => outputs.get(index).toJSON());
-}
-
-/** The place of a panel's transcript among the outputs of a cell, or -1. */
-function transcriptIndex({ outputs }: CellModel, panelId: string): number {
-  for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
-    if (outputs?.get(index).metadata.jupyter_llm_transcript === panelId) return index;
-  }
-  return -1;
 }

@@ -10,7 +10,6 @@ import type { Attachment, Chat, Found, Request } from "../connection/messages.js
 import { make } from "../dom/elements.js";
 import { type PanelScript, panelScript } from "../markdown/panel_script.js";
 import { exportName, freeChatName } from "./naming.js";
-import { NotebookPage } from "./notebook_page.js";
 import { PanelModel } from "./panel_model.js";
 import { savedView } from "./saved_chats.js";
 
@@ -223,7 +222,7 @@ export class NotebookChats {
     const { panel, connection } = this;
     const element = make("div", "");
     this.element.append(element);
-    const model = new PanelModel(connection, name, panel.context, new NotebookPage(panel));
+    const model = new PanelModel(connection, name, panel.context);
     model.on("change:chat", (other) => this.#move(model.chat, other as string));
     const widget = makeWidget();
     const ends = [widget.initialize({ model }), widget.render({ model, el: element })];

@@ -4,7 +4,6 @@ import { UUID } from "@lumino/coreutils";
 import type { Connection } from "../connection/connection.js";
 import type { PanelNews } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
-import type { CellsOnPage } from "../page/cells.js";
 
 type Listener = (value: unknown) => void;
 
@@ -14,18 +13,16 @@ type Listener = (value: unknown) => void;
  * kernel it says `change:chat`; whoever keeps chats by their names sets `chat` then.
  */
 export class PanelModel {
-  /** Where the front end finds the notebook, and where the user is in it. */
+  /** Where the front end finds the notebook. */
   readonly widget_manager: { context: unknown };
-  readonly page: CellsOnPage;
   /** The chat's name, which it goes by when the kernel is another one. */
   chat: string;
   readonly #id = UUID.uuid4();
   readonly #line: Connection;
   readonly #listeners = new Map<string, Set<Listener>>();
 
-  constructor(line: Connection, chat: string, context: unknown, page: CellsOnPage) {
+  constructor(line: Connection, chat: string, context: unknown) {
     this.widget_manager = { context };
-    this.page = page;
     this.#line = line;
     this.chat = chat;
     line.panelReceived.connect(this.#take, this);

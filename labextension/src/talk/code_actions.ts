@@ -1,6 +1,6 @@
 /** What can be done with the code in an answer: copy it, and bring it into the notebook. */
 
-import type { Checked, MessageOf, Origin } from "../connection/messages.js";
+import type { Checked, MessageOf, Origin, Proposal } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { copyButton, flash, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
@@ -8,8 +8,7 @@ import { trans } from "../dom/words.js";
 import type { SendOptions, Store } from "../kernel/store.js";
 import type { OnCodeBlock } from "../markdown/code_block.js";
 import type { Notebook } from "../page/cells.js";
-import { type Cell, checkLanded, type NewCell } from "../page/document.js";
-import { diffView } from "./diff.js";
+import { checkLanded } from "../page/document.js";
 import { markNames, unmark } from "./marked_names.js";
 
 /** What the parts of a panel share. */
@@ -52,6 +51,7 @@ export class CodeActions {
     if (!element) return;
     this.#blocks.get(element)?.dispose();
     const block = new CodeBlockActions(this.#place, element, source, language.toLowerCase());
+    element.append(...block.below);
     toolbar.replaceChildren(...block.buttons);
     asToolbar(toolbar, trans.__("Code")).update();
     this.#blocks.set(element, block);
@@ -116,31 +116,36 @@ export class CodeActions {
   }
 }
 
-/** The buttons of one piece of code, and what stands below it. */
-class CodeBlockActions {
+/** The buttons of one piece of code, and what there is to say below it. */
+export class CodeBlockActions {
   readonly #place: Place;
   readonly #element: Element;
-  readonly #below = make("div", "jllm-code-below");
+  readonly #note = make("div", "jllm-code-below");
   readonly #warning = make("p", "jllm-warning");
-  readonly #replace = makeButton(trans.__("Replace cell"), () => this.#try(() => this.#offer()));
+  readonly #target: Pick<Proposal, "cell" | "before"> | null;
+  #unknown: string[] = [];
   readonly buttons: HTMLButtonElement[];
+  readonly below = [this.#warning, this.#note];
 
+  /** `target` is the cell that the code was written for, as the cell was then. */
   constructor(
     place: Place,
     element: Element,
     readonly source: string,
     readonly language: string,
+    target: Pick<Proposal, "cell" | "before"> | null = null,
   ) {
     this.#place = place;
     this.#element = element;
+    this.#target = target;
     this.#warning.hidden = true;
-    element.append(this.#warning, this.#below);
     const insert = makeButton(trans.__("Insert below"), () =>
       this.#try(() => this.#insert(insert)),
     );
+    const replace = makeButton(trans.__("Replace cell"), () => this.#try(() => this.#replace()));
     this.buttons = [copyButton(() => source, place.say)];
     if (this.isPython) this.buttons.push(insert);
-    if (this.isPython && place.notebook) this.buttons.push(this.#replace);
+    if (this.isPython && (place.notebook || target)) this.buttons.push(replace);
   }
 
   get isPython(): boolean {
@@ -150,6 +155,7 @@ class CodeBlockActions {
   /** Show what a check found, or what came of the code when it was tried. */
   mark(result: Checked | undefined): void {
     const { unknown_names: names = [], missing_modules: modules = [], note = "" } = result ?? {};
+    this.#unknown = names;
     const parts = [];
     if (names.length > 0) parts.push(notDefined(names));
     if (modules.length > 0) parts.push(trans.__("Not installed: %1.", modules.join(", ")));
@@ -163,7 +169,7 @@ class CodeBlockActions {
 
   async #insert(button: HTMLButtonElement): Promise<void> {
     if (!this.#place.notebook) {
-      this.#note(await landed(this.#place, this.source, false));
+      this.#say(await landed(this.#place, this.source, false));
       return;
     }
     const [cell] = await inserted(this.#place, [this.source]);
@@ -173,50 +179,43 @@ class CodeBlockActions {
 
   /** Say what was mended in what was brought into a cell. */
   tellInserted(note = ""): void {
-    if (note) this.#note(trans.__("Inserted; %1.", note));
+    if (note) this.#say(trans.__("Inserted; %1.", note));
   }
 
-  /** Show what would change in the active cell. */
-  async #offer(): Promise<void> {
+  /** Propose it in the cell that it was written for, else in the active one. */
+  async #replace(): Promise<void> {
     const { notebook } = this.#place;
-    const cell = notebook?.activeCell();
+    if (!notebook) {
+      this.#say(await landed(this.#place, this.source, true));
+      return;
+    }
+    const id = this.#target?.cell;
+    const cell = id ? notebook.cell(id) : notebook.activeCell();
     const number = (cell?.index ?? 0) + 1;
-    if (!notebook || !cell) {
-      this.#note(trans.__("Click into the cell first that the code is to replace."));
+    if (!cell) {
+      if (id) checkLanded("gone");
+      this.#say(trans.__("Click into the cell first that the code is to replace."));
       return;
     }
     if (cell.type !== "code") {
-      this.#note(trans.__("Cell %1 holds no code. Click into one that does.", number));
+      this.#say(trans.__("Cell %1 holds no code. Click into one that does.", number));
       return;
     }
     checkLanded(notebook.refusal(cell.id));
-    const wanted = await prepared(this.#place, this.source);
-    const back = (text: string) => {
-      if (text) this.#note(text);
-      else this.#below.replaceChildren();
-      this.#replace.focus();
-    };
-    const accept = async (before: string) => {
-      const changed = replaceCell(notebook, cell.id, before, wanted);
-      if (changed) return changed;
-      const { note } = wanted;
-      if (note) back(trans.__("Cell %1 replaced; %2.", number, note));
-      else back(trans.__("Cell %1 replaced.", number));
-      return null;
-    };
-    const question = trans.__("Replace cell %1?", number);
-    const offer = offerChange(question, cell.source, wanted.source, accept, () => back(""));
-    this.#below.replaceChildren(offer);
-    offer.querySelector("button")?.focus();
+    const before = this.#target?.before ?? cell.source;
+    const { source, metadata, note } = await prepared(this.#place, this.source);
+    const proposal = { cell: cell.id, before, source, unknown_names: this.#unknown };
+    await notebook.propose({ ...proposal, metadata, markdown: note });
+    this.#say(trans.__("The change is shown in cell %1. Accept or reject it there.", number));
   }
 
-  #note(text: string): void {
-    this.#below.replaceChildren(make("p", "jllm-note", ...worded(text)));
+  #say(text: string): void {
+    this.#note.replaceChildren(make("p", "jllm-note", ...worded(text)));
     this.#place.say(text);
   }
 
   async #try(act: () => Promise<void>): Promise<void> {
-    await act().catch((error: unknown) => this.#note(messageOf(error)));
+    await act().catch((error: unknown) => this.#say(messageOf(error)));
   }
 
   dispose(): void {
@@ -226,7 +225,7 @@ class CodeBlockActions {
 }
 
 /** What is said of names that stand nowhere, in a text for `worded`. */
-export function notDefined(names: readonly string[]): string {
+function notDefined(names: readonly string[]): string {
   return trans.__("Not defined: %1.", names.join(", "));
 }
 
@@ -237,14 +236,14 @@ export function worded(text: string, tag: "code" | "kbd" = "code"): (Node | stri
 }
 
 /** Code as its cell is to hold it. */
-export async function prepared({ store, origin }: Place, source: string): Promise<Prepared> {
+async function prepared({ store, origin }: Place, source: string): Promise<Prepared> {
   const { reply } = store.request({ type: "prepare", ...origin, source });
   const { source: whole, metadata, note } = (await reply) as MessageOf<"prepared">;
   return { source: whole, metadata, note };
 }
 
 /** Bring code into new cells below the active one; fails in words if that cannot be. */
-export async function inserted(place: Place, sources: readonly string[]): Promise<Prepared[]> {
+async function inserted(place: Place, sources: readonly string[]): Promise<Prepared[]> {
   const { notebook, say } = place;
   const anchor = notebook?.anchor ?? null; // the user may be elsewhere once the code is there
   const cells = await Promise.all(sources.map((source) => prepared(place, source)));
@@ -253,77 +252,14 @@ export async function inserted(place: Place, sources: readonly string[]): Promis
   return cells;
 }
 
-/** Replace a cell that reads as `before`, or return what it is now; fails in words as well. */
-export function replaceCell(
-  notebook: Notebook,
-  id: string,
-  before: string,
-  wanted: NewCell,
-): Cell | null {
-  const refusal = notebook.replace(id, wanted, before);
-  if (refusal === "changed") return notebook.cell(id);
-  checkLanded(refusal);
-  return null;
-}
-
 /** Let the kernel bring code into the notebook, and return where it is. */
-export async function landed(
+async function landed(
   { store, origin }: Place,
   source: string,
   isInPlace: boolean,
 ): Promise<string> {
   const { reply } = store.request({ type: "land", ...origin, source, in_place: isInPlace });
   return ((await reply) as { text: string }).text;
-}
-
-/**
- * Show a change that can be accepted or rejected. `accept` may return the cell as it is now instead:
- * then it is shown what would change there. What goes wrong is said beside the buttons.
- */
-export function offerChange(
-  title: string,
-  before: string,
-  after: string,
-  accept: (before: string) => Promise<Cell | null>,
-  reject: () => void,
-): HTMLElement {
-  const problem = make("span", "jllm-problem");
-  problem.setAttribute("role", "alert");
-  let isAccepted = false; // a second click must not bring in the code a second time
-  const take = async () => {
-    if (isAccepted) return;
-    isAccepted = true;
-    problem.textContent = "";
-    try {
-      const changed = await accept(before);
-      if (!changed) return;
-      const number = changed.index + 1;
-      const question = trans.__("Cell %1 has changed meanwhile. Replace it?", number);
-      const again = offerChange(question, changed.source, after, accept, reject);
-      offer.replaceWith(again);
-      again.querySelector("button")?.focus();
-    } catch (error) {
-      isAccepted = false;
-      problem.textContent = messageOf(error);
-    }
-  };
-  const main = { isPlain: false, className: "jllm-main-button" };
-  const yes = makeButton(trans.__("Accept"), take, main);
-  const no = makeButton(trans.__("Reject"), reject, { isPlain: false });
-  const shown =
-    before === after
-      ? make("p", "jllm-note", trans.__("Nothing would change."))
-      : diffView(before, after);
-  const offer = make(
-    "div",
-    "jllm-offer",
-    make("p", "jllm-offer-title", title),
-    shown,
-    make("div", "jllm-offer-buttons", yes, no, problem),
-  );
-  offer.setAttribute("role", "group");
-  offer.setAttribute("aria-label", title);
-  return offer;
 }
 
 export function messageOf(error: unknown): string {

@@ -5,18 +5,7 @@ import { make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
 import { createMarkdownView } from "../markdown/markdown.js";
-import {
-  CodeActions,
-  inserted,
-  landed,
-  notDefined,
-  offerChange,
-  type Place,
-  prepared,
-  replaceCell,
-  type Surroundings,
-  worded,
-} from "./code_actions.js";
+import { CodeActions, CodeBlockActions, type Place, type Surroundings } from "./code_actions.js";
 import { ProgressView } from "./progress.js";
 import { PromptView } from "./prompt.js";
 import { tokensView } from "./tokens.js";
@@ -53,19 +42,18 @@ export class NoticeView {
     this.element.setAttribute("aria-busy", String(!isFinished));
     this.#prompt.show(prompt);
     this.#progress.show({ state: isFinished ? "finished" : "writing", progress: null });
-    this.#markdown.update(proposal ? beforeCode(markdown) : markdown, isFinished);
+    this.#markdown.update(markdown, isFinished);
     const key = JSON.stringify([proposal, choices]);
     if (!isFinished || key === this.#shown) return;
     this.#shown = key;
-    this.#closeButton.hidden = proposal !== null;
-    if (proposal) this.#propose(proposal);
+    if (proposal && proposal.before !== null) this.#propose(proposal);
     else if (tokens.length > 0) this.#next.replaceChildren(tokensView(tokens));
     else if (choices.length > 0) {
       const { store } = this.#around;
       const buttons = choices.map(({ label, text }) =>
         makeButton(label, () => store.send(text), { isPlain: false }),
       );
-      const row = make("div", "jllm-offer-buttons", ...buttons);
+      const row = make("div", "jllm-row", ...buttons);
       asToolbar(row, trans.__("What may come next")).update();
       this.#next.replaceChildren(row);
     }
@@ -75,36 +63,14 @@ export class NoticeView {
     if (isSeen) void this.#code.check();
   }
 
+  /** Offer a change of a cell, which its diff shows; new cells are code with its own buttons. */
   #propose(proposal: Proposal): void {
-    const { source, before, unknown_names: names } = proposal;
-    const warning = make("p", "jllm-warning", ...worded(notDefined(names)));
-    warning.hidden = names.length === 0;
-    const accept = (now: string) => this.#accept(proposal, now);
-    const title = before === null ? trans.__("Insert this cell?") : trans.__("Replace the cell?");
-    const offer = offerChange(title, before ?? "", source, accept, () => this.#close());
-    this.#next.replaceChildren(warning, offer);
-  }
-
-  /** Bring it into its cell, if that reads as `before`, or return what it is now. */
-  async #accept({ source, cell, before: old }: Proposal, before: string) {
-    const { notebook, say } = this.#place;
-    if (!notebook) {
-      const text = await landed(this.#place, source, old !== null);
-      this.#next.replaceChildren(make("p", "jllm-note", text));
-      this.#closeButton.hidden = false;
-      this.#closeButton.focus();
-      say(text);
-      return null;
-    }
-    if (cell === null) await inserted(this.#place, [source]);
-    else {
-      const wanted = await prepared(this.#place, source); // the user may type until it is there
-      const changed = replaceCell(notebook, cell, before, wanted);
-      if (changed) return changed;
-      say(wanted.note ? trans.__("Inserted; %1.", wanted.note) : trans.__("Cell changed"));
-    }
-    this.#close();
-    return null;
+    const { source, unknown_names } = proposal;
+    const code = new CodeBlockActions(this.#place, this.#next, source, "python", proposal);
+    code.mark({ unknown_names, missing_modules: [], note: "" });
+    const row = make("div", "jllm-row", ...code.buttons);
+    asToolbar(row, trans.__("Code")).update();
+    this.#next.replaceChildren(...code.below, row);
   }
 
   #close(): void {
@@ -117,12 +83,6 @@ export class NoticeView {
     this.#progress.dispose();
     this.element.remove();
   }
-}
-
-/** What is said before the code of a proposal, which is shown as what would change. */
-function beforeCode(markdown: string): string {
-  const [before = ""] = markdown.split(/^(?:```|~~~)/m, 1);
-  return before;
 }
 
 /** A request that is not a turn yet: the model loads, or a command runs. */
