@@ -16,10 +16,10 @@ from playwright.sync_api import expect
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from browser.lab import Lab
-    from playwright.sync_api import Locator, Page, Route
+    from playwright.sync_api import Locator, Page
 
     OpenNotebook = Callable[..., Notebook]
 
@@ -277,18 +277,23 @@ def test_a_chat_that_cannot_be_read_says_why_and_connects_no_longer(
     assert errors == []
 
 
-def test_without_the_plugin_of_the_status_bar_the_side_bar_loads_and_shows_the_chat(
-    page: Page, open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    def switch_off(route: Route) -> None:
-        response = route.fetch()
-        none, one = ('"disabledExtensions": []', '"disabledExtensions": ["jupyter-llm:status-bar"]')
-        route.fulfill(response=response, body=response.text().replace(none, one))
+@pytest.fixture
+def without_status_bar(lab: Lab) -> Iterator[None]:
+    """Switch our plugin of the status bar off for pages that are loaded meanwhile."""
+    config = lab.folder.parent / "config" / "labconfig" / "page_config.json"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text('{"disabledExtensions": {"jupyter-llm:status-bar": true}}', "utf-8")
+    yield
+    config.unlink()
 
-    page.route("**/lab/tree/*", switch_off)
+
+@pytest.mark.usefixtures("without_status_bar")
+def test_without_the_plugin_of_the_status_bar_the_side_bar_loads_and_shows_the_chat(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
     notebook = open_notebook(SCRIPTED)
     side = SideBar(notebook)
-    assert not page.evaluate("jupyterapp.commands.hasCommand('jupyter-llm:load')")
+    assert not notebook.page.evaluate("jupyterapp.commands.hasCommand('jupyter-llm:load')")
     notebook.command("jupyter-llm:chat")
     side.line.get_by_role("button", name="Load it").click()
     side.wait_until_there()
