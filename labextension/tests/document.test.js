@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { YNotebook } from "@jupyter/ydoc";
-import { NotebookDocument } from "../lib/page/document.js";
+import { isOff, NotebookDocument } from "../lib/page/document.js";
 
 /** @type {YNotebook[]} */
 const opened = [];
@@ -128,3 +128,14 @@ test("code that takes the place of its cell has the rest of it below", () => {
   assert.equal(notebook.land("a", toLand("x", "y"), "%%llm --replace\n").num_replaced, 1);
   assert.deepEqual(texts(), ["# Generated\nx", "# Generated\ny", "after"]);
 });
+
+for (const [tags, off] of [
+  [["llm-off"], true],
+  [["slow", "llm-hide"], true],
+  [["slow"], false],
+  ["llm-off", false],
+  [undefined, false],
+])
+  test(`a cell is ${off ? "" : "not "}off with the tags ${JSON.stringify(tags)}`, () => {
+    assert.equal(isOff({ getMetadata: () => tags }), off);
+  });

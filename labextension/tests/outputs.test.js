@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { codePoints, fromCodePoints } from "../lib/dom/offsets.js";
+import { codePoints, fromCodePoints } from "../lib/dom/characters.js";
 import { outputsText, shortened } from "../lib/page/outputs.js";
 
 test("outputs say what was printed, shown and raised, without colours", () => {

@@ -4,9 +4,8 @@ import type { Cell, ICodeCellModel } from "@jupyterlab/cells";
 import type { CodeMirrorEditor } from "@jupyterlab/codemirror";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Action, CellKind } from "../connection/messages.js";
-import { codePoints } from "../dom/offsets.js";
-import { refusalOf } from "../page/document.js";
-import { isOff } from "../page/off_cells.js";
+import { codePoints } from "../dom/characters.js";
+import { isOff, refusalOf } from "../page/document.js";
 import { type Output, outputsText } from "../page/outputs.js";
 import type { Target } from "./task.js";
 

@@ -1,8 +1,8 @@
 /** What may be typed at the cursor: commands behind `/`, variables, cells and files behind `@`. */
 
 import type { MessageOf, Suggestion } from "../connection/messages.js";
+import { codePoints, fromCodePoints } from "../dom/characters.js";
 import { make } from "../dom/elements.js";
-import { codePoints, fromCodePoints } from "../dom/offsets.js";
 import { randomId } from "../dom/random_id.js";
 import { trans } from "../dom/words.js";
 import type { Store } from "../kernel/store.js";

@@ -25,3 +25,13 @@ export function withVisibleControls(text: string): string {
     return `[U+${number.padStart(4, "0")}]`;
   });
 }
+
+/** How many code points come before a place: the kernel counts them, the browser halves of some. */
+export function codePoints(text: string, offset: number): number {
+  return [...text.slice(0, offset)].length;
+}
+
+/** The part of a text between two places that are counted in code points. */
+export function fromCodePoints(text: string, start: number, end: number): string {
+  return [...text].slice(start, end).join("");
+}

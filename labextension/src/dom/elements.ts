@@ -102,3 +102,32 @@ export function copyButton(text: () => string, say = (_: string) => {}): HTMLBut
   });
   return button;
 }
+
+/** Make the entries of a list of facts; what has no value is left out. */
+export function factEntries(
+  facts: readonly (readonly [string, string | undefined])[],
+): HTMLElement[] {
+  return facts.flatMap(([name, value]) =>
+    value ? [make("dt", "", name), make("dd", "", value)] : [],
+  );
+}
+
+/** Let the keyboard reach an element that scrolls by itself, and say what it is. */
+export function makeScrollable(element: HTMLElement, label: string): void {
+  element.tabIndex = 0;
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", label);
+}
+
+/** Make what a screen reader says though nobody goes there. It has to be on the page before something is said. */
+export function createAnnouncer(): { element: HTMLElement; say: (text: string) => void } {
+  const element = make("div", "jllm-hidden jllm-announcer");
+  element.setAttribute("role", "status");
+  return {
+    element,
+    say(text) {
+      // A new node, since the same words said twice would be no change.
+      element.replaceChildren(make("span", "", text));
+    },
+  };
+}

@@ -1,7 +1,7 @@
 /** Where popups stand. */
 
 /** Put a popup below a button, or above it where there is no room; always within the window. */
-export function placeBeside(popup: HTMLElement, button: HTMLElement): void {
+function placeBeside(popup: HTMLElement, button: HTMLElement): void {
   const at = button.getBoundingClientRect();
   const { width, height } = popup.getBoundingClientRect();
   const hasRoom = at.bottom + height < window.innerHeight;

@@ -23,6 +23,11 @@ export function language(): string | undefined {
   return globalThis.document?.documentElement.lang || undefined;
 }
 
+/** A number as the page's language writes it. */
+export function inWords(number: number, options: Intl.NumberFormatOptions = {}): string {
+  return number.toLocaleString(language(), options);
+}
+
 /** Say everything in the page's language from now on. */
 export function speak(words: Words): void {
   trans = words;

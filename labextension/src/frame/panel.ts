@@ -1,8 +1,7 @@
 /** The frame of the chat panel: the conversation, the composer, and what is going on. */
 
 import type { Composer } from "../compose/composer.js";
-import { createAnnouncer } from "../dom/announcer.js";
-import { make, makeButton, setText } from "../dom/elements.js";
+import { createAnnouncer, make, makeButton, setText } from "../dom/elements.js";
 import { keepShortcutsOut } from "../dom/shortcuts.js";
 import { trans } from "../dom/words.js";
 import type { Topic } from "../kernel/state.js";

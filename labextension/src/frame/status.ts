@@ -3,10 +3,10 @@
 import type { Status } from "../connection/messages.js";
 import { make, makeButton, setText } from "../dom/elements.js";
 import { randomId } from "../dom/random_id.js";
-import { trans } from "../dom/words.js";
+import { inWords, trans } from "../dom/words.js";
 import type { ModelStatus } from "../kernel/model_status.js";
 import { createModelPicker } from "../models/model_picker.js";
-import { inWords, rounded } from "../talk/facts.js";
+import { rounded } from "../talk/facts.js";
 
 /** The parts of the window in the order in which they stand in a prompt. */
 const PARTS = ["system", "cells", "turns", "variables"] as const;

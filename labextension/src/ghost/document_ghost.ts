@@ -6,7 +6,7 @@ import { Signal } from "@lumino/signaling";
 import type { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
 import type { CellKind, Message, Request } from "../connection/messages.js";
-import { isOff } from "../page/off_cells.js";
+import { isOff } from "../page/document.js";
 import { withoutHalves } from "../page/outputs.js";
 import type { Desk, Sheet } from "./desks.js";
 import { placeOf, Suggestion } from "./suggestion.js";

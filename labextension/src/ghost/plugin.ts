@@ -6,7 +6,7 @@ import { ICompletionProviderManager, IInlineCompleterFactory } from "@jupyterlab
 import { INotebookTracker } from "@jupyterlab/notebook";
 import type { Widget } from "@lumino/widgets";
 import { Connections } from "../connection/connections.js";
-import { createAnnouncer } from "../dom/announcer.js";
+import { createAnnouncer } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { ACTIVE } from "./completers.js";
 import { GhostProvider } from "./provider.js";

@@ -2,7 +2,7 @@
 
 import type { ICellModel } from "@jupyterlab/cells";
 import type { CellKind, DocumentCell, Request } from "../connection/messages.js";
-import { isOff } from "../page/off_cells.js";
+import { isOff } from "../page/document.js";
 
 type Edit = Extract<Request, { type: "cells" }>;
 

@@ -1,7 +1,6 @@
 /** One outermost block of an answer on the page: a paragraph, a list, a table, a piece of code. */
 
-import { make } from "../dom/elements.js";
-import { makeScrollable } from "../dom/scrolling.js";
+import { make, makeScrollable } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { CodeBlock, type OnCodeBlock } from "./code_block.js";
 import { type Fence, type Part, render, shortened } from "./parser.js";

@@ -1,8 +1,7 @@
 /** Code in an answer: its language, room for buttons, and the code in colours. */
 
 import { withVisibleControls } from "../dom/characters.js";
-import { make } from "../dom/elements.js";
-import { makeScrollable } from "../dom/scrolling.js";
+import { make, makeScrollable } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { highlighted } from "./highlight.js";
 import type { Fence } from "./parser.js";

@@ -9,7 +9,9 @@ import type { MarkdownIt, Token } from "markdown-it";
 import markdownIt from "markdown-it";
 import { withVisibleControls } from "../dom/characters.js";
 import { formulas } from "./math.js";
-import { WEB_ADDRESS } from "./web_address.js";
+
+/** Where a link may lead: to the web, or to somebody's mail. */
+export const WEB_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 
 /** Code between fences. It is closed once its last line is there to its end. */
 export interface Fence {

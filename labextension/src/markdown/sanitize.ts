@@ -1,7 +1,7 @@
 /** The one place where HTML of ours becomes elements: only what is listed here comes through. */
 
 import createPurifier from "dompurify";
-import { WEB_ADDRESS } from "./web_address.js";
+import { WEB_ADDRESS } from "./parser.js";
 
 const HTML_TAGS = [
   ...["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li"],

@@ -1,7 +1,7 @@
 /** What opens where the model is named: what it does and holds, and others to load or to pull. */
 
 import type { ModelRole } from "../connection/messages.js";
-import { make, makeButton } from "../dom/elements.js";
+import { factEntries, make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import type { ModelStatus } from "../kernel/model_status.js";
 import { ModelListView } from "./model_list.js";
@@ -55,18 +55,14 @@ export class ModelPopup {
     if (!status) return;
     const { kv_used: used, kv_room: room } = status;
     const kv = [number(used), number(room), number((100 * used) / room)] as const;
-    const facts = [
+    const facts: [string, string][] = [
       [trans.__("Model"), status.model ?? trans.__("none loaded; the first prompt loads one")],
       [trans.__("State"), stateWords(status)],
       [trans.__("KV cache"), room ? trans.__("%1 of %2 tokens, %3 %", ...kv) : ""],
       [trans.__("Loaded beside it"), status.beside.join("; ")],
       [trans.__("Kernel's memory"), size(status.process_bytes)],
     ];
-    this.#facts.replaceChildren(
-      ...facts.flatMap(([name = "", value]) =>
-        value ? [make("dt", "", name), make("dd", "", value)] : [],
-      ),
-    );
+    this.#facts.replaceChildren(...factEntries(facts));
     this.#progress.hidden = status.state !== "loading";
     this.#progress.value = status.share ?? 0;
     this.#stop.hidden = !this.#model.canStop;

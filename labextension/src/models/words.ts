@@ -1,7 +1,7 @@
 /** What is said of the model where it is named, in words. */
 
 import type { Activity } from "../connection/messages.js";
-import { language, trans } from "../dom/words.js";
+import { inWords, trans } from "../dom/words.js";
 
 /** What is behind a name that only says how a model was made fit for use; `@HOST` may follow. */
 const TAIL = /(?<=^[^@]*)[-._](?:instruct|chat|it|gguf|i?q\d\w*|b?f16|f32)(?:[-._][^@]*)?(?=@|$)/i;
@@ -20,8 +20,7 @@ export function size(bytes: number): string {
 
 /** A number as the page's language writes it. */
 export function number(value: number, digits = 0): string {
-  const [minimumFractionDigits, maximumFractionDigits] = [digits, digits];
-  return value.toLocaleString(language(), { minimumFractionDigits, maximumFractionDigits });
+  return inWords(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** What the model does, in a word or two. */

@@ -6,8 +6,7 @@
 import type { Attachment, Metadata, Proposal } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
 import type { Cell, CellModel, NotebookModel } from "./document.js";
-import { modelOf, NotebookDocument } from "./document.js";
-import { isOff } from "./off_cells.js";
+import { isOff, modelOf, NotebookDocument } from "./document.js";
 import { type Output, outputsText, shortened } from "./outputs.js";
 
 /** A proposal for a cell, with what its metadata gets and what there is to say of it. */

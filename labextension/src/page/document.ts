@@ -228,6 +228,14 @@ export function checkLanded(refusal: Refusal | null): void {
   if (refusal) throw new Error(reasons[refusal]);
 }
 
+const OFF_TAGS = new Set(["llm-off", "llm-hide"]);
+
+/** Whether a cell's tags keep it from the model, as notebook/cells/timeline.py reads them. */
+export function isOff(cell: Pick<SharedCell, "getMetadata">): boolean {
+  const tags = cell.getMetadata("tags");
+  return Array.isArray(tags) && tags.some((tag) => OFF_TAGS.has(tag));
+}
+
 function plain({ source, metadata }: LandingCell): NewCell {
   return { source, metadata };
 }

@@ -3,7 +3,7 @@
 import { Dialog, showDialog } from "@jupyterlab/apputils";
 import { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import { make } from "../dom/elements.js";
+import { factEntries, make } from "../dom/elements.js";
 import { language, trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
 import type { Generated } from "./badges.js";
@@ -21,17 +21,13 @@ class RecordBody extends Widget {
     super();
     this.addClass("jllm-record");
     for (const { model, quantization, licence, host, time } of made) {
-      const facts: [string, string | undefined][] = [
+      const facts = factEntries([
         [trans.__("written by"), quantization ? `${model} (${quantization})` : model],
         [trans.__("sent to"), host],
         [trans.__("licence"), licence],
         [trans.__("on"), time?.toLocaleString(language())],
-      ];
-      const list = make("dl", "jllm-record-facts");
-      for (const [name, value] of facts) {
-        if (value) list.append(make("dt", "", name), make("dd", "", value));
-      }
-      this.node.append(list);
+      ]);
+      this.node.append(make("dl", "jllm-record-facts", ...facts));
     }
     const note = make("p", "jllm-record-note");
     note.setAttribute("role", "status");

@@ -1,7 +1,7 @@
 /** What asks for another answer to a prompt: again, with another seed, or at a temperature. */
 
 import { make, makeButton } from "../dom/elements.js";
-import { placeBeside } from "../dom/places.js";
+import { openBeside } from "../dom/places.js";
 import { trans } from "../dom/words.js";
 
 export interface Sampling {
@@ -46,14 +46,8 @@ export function createAnswerAgain(onChoose: (sampling: Sampling) => void): HTMLE
   );
   popup.setAttribute("role", "dialog");
   popup.setAttribute("aria-label", trans.__("Answer again"));
-  popup.popover = "auto"; // in the top layer nothing cuts it off; Escape and a click beside close it
-  popup.addEventListener("toggle", () => {
-    placeBeside(popup, button);
-    popup.querySelector("button")?.focus(); // which is nothing while it is closed
-  });
+  openBeside(button, popup, () => popup.querySelector("button")?.focus());
   // The row of buttons that it stands in would make one of these its only stop.
   popup.addEventListener("focusin", (event) => event.stopPropagation());
-  button.popoverTargetElement = popup;
-  button.setAttribute("aria-haspopup", "dialog");
   return make("span", "jllm-answer-again", button, popup);
 }

@@ -1,7 +1,7 @@
 /** How an answer came about: what was thought, the model, its settings, and what it cost. */
 
-import { make, setText } from "../dom/elements.js";
-import { language, trans } from "../dom/words.js";
+import { factEntries, make, setText } from "../dom/elements.js";
+import { inWords, trans } from "../dom/words.js";
 import type { Turn } from "../kernel/state.js";
 
 const SHORT = { maximumSignificantDigits: 3, useGrouping: false };
@@ -26,11 +26,6 @@ export function endOf({ state, finish_reason: reason, text, reasoning }: Turn): 
     default:
       return trans.__("Ended: %1.", reason);
   }
-}
-
-/** A number as the page's language writes it. */
-export function inWords(number: number, options: Intl.NumberFormatOptions = {}): string {
-  return number.toLocaleString(language(), options);
 }
 
 /** A number with three digits, or all before the point. */
@@ -85,9 +80,7 @@ export class FactsView {
     // What is read out begins with what is seen, for those who speak to their browser.
     const model = turn.model ?? trans.__("the model");
     this.#summary.setAttribute("aria-label", trans.__("%1, how %2 answered", text, model));
-    this.#list.replaceChildren(
-      ...facts.flatMap(([name, text]) => [make("dt", "", name), make("dd", "", text)]),
-    );
+    this.#list.replaceChildren(...factEntries(facts));
   }
 }
 

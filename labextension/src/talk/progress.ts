@@ -2,9 +2,8 @@
 
 import type { Progress } from "../connection/messages.js";
 import { createBar, make, makeButton, setText } from "../dom/elements.js";
-import { trans } from "../dom/words.js";
+import { inWords, trans } from "../dom/words.js";
 import type { Surroundings } from "./code_actions.js";
-import { inWords } from "./facts.js";
 
 export class ProgressView {
   readonly #text = make("span", "jllm-progress-text");

@@ -3,8 +3,7 @@
 import type { Token } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { make, setText } from "../dom/elements.js";
-import { trans } from "../dom/words.js";
-import { inWords } from "./facts.js";
+import { inWords, trans } from "../dom/words.js";
 
 function tokenElement(text: string, share: number): HTMLElement {
   const element = make("span", "jllm-token", text.replaceAll("\n", "↵\n"));
