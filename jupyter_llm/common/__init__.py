@@ -1,1 +1,1 @@
-"""What knows no model, notebook or chat."""
+"""Helpers that know no model, notebook or chat."""

@@ -1,4 +1,4 @@
-"""What goes on while somebody waits: steps, and the line that tells of them."""
+"""Progress of long work: steps, and the line that shows them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ TICK_S = 0.25
 NOTHING = bundle("")
 """What is left of an output that has shown how far something is."""
 
-_ERASE = "\r\x1b[K"  # what empties the line of a terminal
-DELAY_S = 1.0  # what is over sooner needs no line
+_ERASE = "\r\x1b[K"  # erases a terminal's line
+DELAY_S = 1.0  # shorter work shows no line
 PERIOD_S = 0.5
 _WIDTH = 20  # of a bar, in characters
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What goes on: in words, and as a share from 0 to 1 where that is known."""
+    """A step of long work: its text, and its share from 0 to 1 where that can be computed."""
 
     text: str
     share: float | None = None
 
     def line(self, elapsed_s: float) -> str:
-        """The step as a line, with a bar and how long it has taken so far."""
+        """Return the step as one line: a bar, the text and the seconds so far."""
         bar = ""
         if self.share is not None:
             num_full = round(_WIDTH * max(0.0, min(1.0, self.share)))
@@ -50,7 +50,7 @@ ShowProgress = Callable[[Step], None]
 
 
 class Pace:
-    """Says when a line about what goes on is due: after a second, and then twice in each."""
+    """Decides when the progress line is due: after one second, then every half second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -59,15 +59,15 @@ class Pace:
 
     @property
     def elapsed_s(self) -> float:
-        """How long it has taken so far."""
+        """Return the seconds since the start."""
         return self._clock() - self._began_s
 
     def settle(self) -> None:
-        """Note that there is something new to be seen, so that nobody waits for a while."""
+        """Restart the delay, because the user sees something new."""
         self._still_s = self._clock()
 
     def is_due(self) -> bool:
-        """Whether a line is to be shown now; the next one is due later."""
+        """Whether to show a line now; a True postpones the next line."""
         now_s = self._clock()
         if now_s - self._still_s < DELAY_S or now_s - self._shown_s < PERIOD_S:
             return False
@@ -76,7 +76,7 @@ class Pace:
 
 
 class TerminalLine:
-    """The line of a terminal that says what goes on, each time over what it said before."""
+    """A terminal's progress line; each step overwrites the last one."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -84,15 +84,15 @@ class TerminalLine:
         self._is_shown = False
 
     def show(self, step: Step) -> None:
-        """Show a step, where one is due."""
+        """Show a step if a line is due."""
         if self._pace.is_due():
             self._is_shown = True
-            # A terminal obeys control characters, and names may have any.
+            # A name may contain control characters, and a terminal would obey them.
             self._out.write(_ERASE + plain(step.line(self._pace.elapsed_s)))
             self._out.flush()
 
     def erase(self) -> None:
-        """Leave the line empty, if it is ours."""
+        """Erase the line if we wrote one."""
         if self._is_shown:
             self._is_shown = False
             self._out.write(_ERASE)
@@ -106,10 +106,10 @@ class TerminalLine:
 
 
 def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProgress]:
-    """What shows steps: whoever is given, or else a line of our own that is gone at the end.
+    """Return a context that shows steps: by `show`, or else in a line that disappears at the end.
 
-    It stands below the cell, or in the terminal, but is of the main thread only: what other threads
-    show lands in whichever cell ran last.
+    The line is below the cell or in the terminal. Only the main thread gets one: the output of
+    other threads would appear below whichever cell ran last.
     """
     if show is not None:
         return nullcontext(show)
@@ -120,7 +120,7 @@ def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProg
 
 
 def note(text: str, show: ShowProgress | None = None) -> None:
-    """Say what came of something, where its steps were shown, in a line that stays."""
+    """Show a result in a line that stays, in the place where its steps were shown."""
     place = _place() if text else None
     if text and show is not None:
         show(Step(text, 1.0))
@@ -144,7 +144,7 @@ def _place() -> Literal["cell", "terminal"] | None:
 
 @contextmanager
 def _below_the_cell() -> Iterator[ShowProgress]:
-    """Show steps in an output of the running cell that is empty at the end."""
+    """Show steps in an output of the running cell, and empty the output at the end."""
     from IPython.display import DisplayHandle
 
     pace = Pace()
@@ -156,7 +156,7 @@ def _below_the_cell() -> Iterator[ShowProgress]:
             return
         data = bundle(step.line(pace.elapsed_s))
         if handle is None:
-            handle = DisplayHandle()  # known before it is shown: an interrupt may come between
+            handle = DisplayHandle()  # set before it is displayed: an interrupt may come in between
             handle.display(data, raw=True)
         else:
             handle.update(data, raw=True)

@@ -1,7 +1,7 @@
-"""Make the MIME bundles that outputs show; no other module makes one.
+"""Makes the MIME bundles of all outputs; no other module makes one.
 
-A bundle takes markup only as `Markdown` or `Html`. Only `markdown.py` and `html_text.py` make
-these types: out of templates of ours, and of texts that they have made harmless.
+A bundle accepts markup only as `Markdown` or `Html`. Only `markdown.py` and `html_text.py` make
+these types: from our own templates and from texts that they have made harmless.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from jupyter_llm.common.markdown import Markdown, untrusted_markdown
 Bundle = NewType("Bundle", dict[str, str])
 """The forms of one output, by MIME type."""
 
-# MathJax leaves out what is in such a box: no formula of ours is HTML.
+# MathJax skips this box: our HTML contains no formula.
 _NO_FORMULAS = '<div class="tex2jax_ignore mathjax_ignore">{}</div>'
 
 
 def bundle(text: str | None, markup: Markdown | Html | None = None) -> Bundle:
-    """Return the bundle of a plain text and its markup; None leaves one of them out."""
+    """Return the bundle of a plain text and its markup; None omits a form."""
     data = {} if text is None else {"text/plain": text}
     if isinstance(markup, Html):
         data["text/html"] = filled(_NO_FORMULAS, markup)
@@ -31,9 +31,9 @@ def bundle(text: str | None, markup: Markdown | Html | None = None) -> Bundle:
 
 
 def exact_output(text: str) -> str:
-    """Return a text as a notebook keeps it, by whose hash its record knows it.
+    """Return a text as the notebook stores it; its record is looked up by the hash of this form.
 
-    A terminal obeys control characters, so there the text is without them.
+    A terminal obeys control characters, so they are removed outside a kernel.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
@@ -41,12 +41,12 @@ def exact_output(text: str) -> str:
 
 
 class Rich:
-    """A value that an output shows as markup: the Markdown of its `str`, unless it has another."""
+    """A value that outputs show as markup: by default its `str` as Markdown."""
 
     __slots__ = ()
 
     def _markup(self) -> Markdown | Html:
-        """Return what a notebook shows."""
+        """Return the markup that a notebook shows."""
         return untrusted_markdown(str(self))
 
     def _repr_mimebundle_(self, **_wanted: object) -> tuple[Bundle, dict[str, Any]]:

@@ -1,14 +1,14 @@
-"""Characters that command a terminal, turn the direction of writing or hide, taken out of texts."""
+"""Removes characters that control a terminal, change the writing direction or are invisible."""
 
 from __future__ import annotations
 
 import re
 
-# Emoji and other symbols, and letters of scripts in which a joiner says how two of them join.
+# Emoji and other symbols, and letters of scripts in which joiners have a meaning.
 _SYMBOLS = r"\xa9\xae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _JOINED = rf"[{_SYMBOLS}\ufe0f\u0600-\u0dff\u1000-\u109f\u1780-\u18af]"
 
-# Escape sequences; then what `dom/characters.ts` of the front end shows for what it is.
+# Escape sequences; then the characters that `dom/characters.ts` of the front end makes visible.
 _CONTROLS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
     r"|[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b"
@@ -20,19 +20,19 @@ _CONTROLS = re.compile(
 
 
 def plain(text: str) -> str:
-    """A text without what commands a terminal (colours, bells, cursor movements) or hides."""
+    """Return a text without control (colour, bell, cursor) and invisible characters."""
     return _CONTROLS.sub("", text)
 
 
 def one_line(text: str) -> str:
-    """Such a text on one line, whatever blanks and line ends it has as single spaces."""
+    """Return a plain text on one line; each run of blanks and line ends becomes one space."""
     return " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def visible(text: str) -> str:
-    """A text with each such character as its number: `[U+202E]`, as the front end shows it."""
+    """Return a text with each such character as `[U+202E]`, as the front end shows it."""
 
-    def named(found: re.Match[str]) -> str:
-        return "".join(c if " " <= c <= "~" else f"[U+{ord(c):04X}]" for c in found[0])
+    def numbered(match: re.Match[str]) -> str:
+        return "".join(c if " " <= c <= "~" else f"[U+{ord(c):04X}]" for c in match[0])
 
-    return _CONTROLS.sub(named, text)
+    return _CONTROLS.sub(numbered, text)

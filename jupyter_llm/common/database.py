@@ -1,12 +1,12 @@
-"""The one file that outlasts kernels: SQLite, its owner's alone, shared by several processes.
+"""The SQLite file that outlasts kernels; its owner alone may read it, and processes share it.
 
-A room hands over its tables as a `Schema` and works with them in functions of a connection. A
-connection lives for one read or one batch of writes. So a forked child inherits none, and a file
-that another process has moved away is not written to any more.
+A room passes its tables as a `Schema`, and works with them in functions of a connection. A
+connection lives for one read or one batch of writes. So a forked child inherits none, and nothing
+is written to a file that another process has moved away.
 
-The journal is a rollback journal, since the shared memory of a write-ahead log does not work on
-network folders. Whatever `flush` has acknowledged survives a kernel that is killed, and a power cut
-where the disk keeps its word.
+The journal is a rollback journal, because the shared memory of a write-ahead log fails on network
+folders. Everything that `flush` has acknowledged survives a killed kernel. It survives a power cut
+if the disk reports its writes truthfully.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _VERSION = 1
 """Of the file as a whole, its `user_version`. Rooms count their own, see `Schema`."""
 
 BUSY_S = 5.0  # another process writes for milliseconds, but many may do so at once
-_MAX_BUSY = 6  # times; then a process was stopped that holds the lock
-_READ_S = 2.0  # a read waits so long for what was written before it
-_EXIT_S = 2.0  # the end of a kernel is not held up for longer
-_MAX_PENDING = 2_000  # writes that wait for a disk that does not take them
+_MAX_BUSY = 6  # attempts; after that, a stopped process probably holds the lock
+_READ_S = 2.0  # longest time a read waits for earlier writes
+_EXIT_S = 2.0  # longest delay of a kernel's end
+_MAX_PENDING = 2_000  # writes that wait while the disk fails
 PRAGMAS = (
     "secure_delete = ON",
     "foreign_keys = ON",
@@ -52,7 +52,7 @@ PRAGMAS = (
 )
 _OWN_ONLY = 0o600
 _NEWER = "it was written by a newer version of jupyter_llm"
-# A page of 4096 bytes keeps the first 489 bytes of a row that takes this much more than whole
+# A page of 4096 bytes stores the first 489 bytes of a row that needs this much more than whole
 # overflow pages; see "Cell Payload Overflow Pages" in SQLite's file format.
 _BLANK = 512
 _OVERFLOW = 4092
@@ -61,9 +61,9 @@ _SHORTEST = 489 + 3585
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The tables of a room: for each version the statements that lead to it from the one before.
+    """The tables of a room: for each version, the statements that migrate from the one before.
 
-    What was released stays as it is; the next migration is one more entry at the end.
+    Released versions never change; the next migration is one more entry at the end.
     """
 
     room: str
@@ -71,11 +71,11 @@ class Schema:
 
 
 class _NewerError(OSError):
-    """The file was written by a newer version of this package."""
+    """A newer version of this package wrote the file."""
 
 
 class _DamagedError(OSError):
-    """The file is no sound database; `number` is its inode."""
+    """The file is not a sound database; `number` is its inode."""
 
     def __init__(self, number: int, reason: object) -> None:
         super().__init__(f"it is damaged: {reason}")
@@ -83,31 +83,31 @@ class _DamagedError(OSError):
 
 
 class Database:
-    """A file of tables. Safe from any thread, and beside other processes.
+    """A file of tables; any thread may use it, and other processes at the same time.
 
-    What is written is on its way when the call returns, and on disk some milliseconds later, in the
-    order it came: the thread "jupyter-llm-store" writes, and ends when it has nothing to do.
+    `write` returns at once. The thread "jupyter-llm-store" writes to the disk in order,
+    milliseconds later, and ends when it is idle.
 
-    Trouble with the disk is logged once as a warning, never raised, and what could not be written
-    is tried again with what comes next. A damaged file is set aside under another name, and a new
-    one begun. One of a newer version stays as it is, and nothing is read or written. Neither is in
-    a forked child, where a thread of the parent may have left SQLite locked.
+    A disk error is logged once as a warning and never raised. The failed writes are tried again
+    with the next ones. A damaged file is renamed and a new one is created. A file of a newer
+    version is neither read nor written. A forked child does neither, because a thread of the parent
+    may have left SQLite locked.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._pid = os.getpid()
         self._lock = threading.Lock()  # guards the pending writes
-        self._pending: deque[tuple[Schema, Work]] = deque()  # the oldest of too many are given up
+        self._pending: deque[tuple[Schema, Work]] = deque()  # if too many, the oldest are dropped
         self._writer = Chore(self._write_pending, "jupyter-llm-store")
-        self._making = threading.Lock()  # held while the file is made or looked for
+        self._making = threading.Lock()  # locked while the file is created or checked for
         self._is_checked = False
-        self._num_busy = 0  # times without a success between them
-        self._is_told = False
+        self._num_busy = 0  # since the last success
+        self._is_reported = False
         atexit.register(self._close)
 
     def write(self, schema: Schema, work: Work) -> None:
-        """Do some work in the background. Returns at once."""
+        """Do work in the background. Return at once."""
         if self._is_forked:
             return
         with self._lock:
@@ -117,9 +117,9 @@ class Database:
         self._writer.ask()
 
     def read(self, schema: Schema, look: Callable[[Connection], T], default: T) -> T:
-        """What is found, after all that was written before; the default if there is nothing.
+        """Return the result of `look` after all earlier writes.
 
-        There is nothing either if the file cannot be read.
+        Return `default` if the file is missing or cannot be read.
         """
         import sqlite3
 
@@ -141,26 +141,26 @@ class Database:
         try:
             return self._with_connection(read) if is_there else default
         except (OSError, sqlite3.Error) as error:
-            self._tell_trouble(error)
+            self._report(error)
             return default
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all is written, and return whether it is."""
+        """Wait until all is written; return whether it is."""
         if self._is_forked:
             return True
         if self._pending:
-            self._writer.ask()  # the disk may be well again
+            self._writer.ask()  # the disk may work again
         return self._writer.wait(timeout_s) and not self._pending
 
     def trouble(self) -> str:
-        """What is wrong with the file, "" where nothing is; it stays as it is."""
+        """Return what is wrong with the file, "" if nothing; the file is not changed."""
         import sqlite3
 
         folder = next(parent for parent in self.path.parents if parent.exists())
         if not os.access(folder, os.W_OK | os.X_OK):
             return f"{folder} may not be written to"
         if not os.path.lexists(self.path):
-            return ""  # it is made when there is something to keep
+            return ""  # created at the first write
         if self.path.is_file() and not os.access(self.path, os.R_OK | os.W_OK):
             return "it may not be read and written"
 
@@ -181,7 +181,7 @@ class Database:
 
     def _close(self) -> None:
         if not self.flush(_EXIT_S) and self._writer.wait(0):
-            self._write_pending()  # from Python 3.12 on no thread starts at the end
+            self._write_pending()  # Python 3.12+ starts no thread at exit
 
     # The writer
 
@@ -197,7 +197,7 @@ class Database:
             is_busy = _code(error) == sqlite3.SQLITE_BUSY
             self._num_busy = self._num_busy + 1 if is_busy else 0
             if not is_busy or self._num_busy > _MAX_BUSY:
-                self._tell_trouble(error)
+                self._report(error)
             with self._lock:
                 self._pending.extendleft(reversed(writes))
             return 0.0, is_busy
@@ -205,7 +205,7 @@ class Database:
         return 0.0, False
 
     def _carry_out(self, connection: Connection, writes: Sequence[tuple[Schema, Work]]) -> None:
-        """Do all of some work, or none of it."""
+        """Do all of the work in one transaction, or none of it."""
         import sqlite3
 
         if not self._is_checked:
@@ -213,7 +213,7 @@ class Database:
             self._is_checked = True
         (num_pages,) = connection.execute("PRAGMA page_count").fetchone()
         if not num_pages:
-            connection.execute("PRAGMA auto_vacuum = FULL")  # what is removed gives its room back
+            connection.execute("PRAGMA auto_vacuum = FULL")  # deleted rows shrink the file
         connection.execute("BEGIN IMMEDIATE")
         for schema in dict.fromkeys(schema for schema, _ in writes):
             _bring_up_to_date(connection, schema)
@@ -225,22 +225,22 @@ class Database:
             except Exception as error:
                 if _is_damage(error):
                     raise
-                logger.exception("Something could not be kept")  # it is no better the next time
+                logger.exception("Something could not be kept")  # a retry would fail too
         connection.execute("COMMIT")
 
     # The file
 
     def _make(self) -> None:
-        """Make the file if there is none: SQLite would let everybody read it.
+        """Create the file if it is missing: SQLite would let everybody read it.
 
-        Nobody may have it open meanwhile, since closing it here would end their locks.
+        Nobody may have it open meanwhile: closing it here would release their locks.
         """
         with self._making, suppress(FileExistsError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OWN_ONLY))
 
     def _with_connection(self, use: Callable[[Connection], T]) -> T:
-        """Work with the file, and if it turns out to be damaged, with a new one."""
+        """Work with the file, or with a new one if it turns out to be damaged."""
         try:
             return self._with_file(use)
         except _DamagedError as error:
@@ -253,9 +253,9 @@ class Database:
         self._make()
         status = self.path.lstat()
         number = status.st_ino
-        if not stat.S_ISREG(status.st_mode):  # SQLite would write through a link
+        if not stat.S_ISREG(status.st_mode):  # SQLite would follow a link
             raise _DamagedError(number, "a link or no file at all is in its place")
-        uri = f"{self.path.absolute().as_uri()}?mode=rw"  # if it is gone by now, it is not made
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"  # not created if deleted by now
         with closing(
             sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
         ) as connection:
@@ -269,14 +269,14 @@ class Database:
                 raise
 
     def _set_aside(self, damage: _DamagedError) -> None:
-        """Give a damaged file another name, unless another process was faster."""
+        """Rename a damaged file, unless another process was faster."""
         with self._making:
             if self.path.lstat().st_ino != damage.number:
                 return
             name = f"{self.path.stem}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
             numbered = (self.path.with_name(f"{name}-{n}{self.path.suffix}") for n in count(1))
             target = next(path for path in numbered if not path.exists())
-            with suppress(FileNotFoundError):  # first, or it would be taken for the new file's
+            with suppress(FileNotFoundError):  # first, or SQLite would apply it to the new file
                 Path(f"{self.path}-journal").rename(f"{target}-journal")
             self.path.rename(target)
         logger.warning(
@@ -287,9 +287,9 @@ class Database:
             target.name,
         )
 
-    def _tell_trouble(self, error: Exception) -> None:
-        level = logging.DEBUG if self._is_told else logging.WARNING
-        self._is_told = True
+    def _report(self, error: Exception) -> None:
+        level = logging.DEBUG if self._is_reported else logging.WARNING
+        self._is_reported = True
         if isinstance(error, _NewerError):
             advice = "Update jupyter_llm, or move the file away."
         else:
@@ -305,9 +305,9 @@ class Database:
 
 
 def check(connection: Connection) -> None:
-    """Raise `sqlite3.DatabaseError` if the pages of the file do not fit together: 60 ms for 64 MB.
+    """Raise `sqlite3.DatabaseError` if the file's pages do not fit together: 60 ms for 64 MB.
 
-    Raised through `Database.read` and `Database.write`, it sets the file aside.
+    If the error leaves `Database.read` or `Database.write`, the file is set aside.
     """
     import sqlite3
 
@@ -317,11 +317,11 @@ def check(connection: Connection) -> None:
 
 
 def _version(connection: Connection, schema: Schema) -> int:
-    """The version of a room's tables, 0 if there are none."""
+    """Return the version of a room's tables, 0 if it has none."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == _VERSION:
-        found = connection.execute("SELECT version FROM rooms WHERE name = ?", (schema.room,))
-        (room_version,) = found.fetchone() or (0,)
+        row = connection.execute("SELECT version FROM rooms WHERE name = ?", (schema.room,))
+        (room_version,) = row.fetchone() or (0,)
         if room_version <= len(schema.versions):
             return int(room_version)
     elif version < _VERSION:
@@ -330,7 +330,7 @@ def _version(connection: Connection, schema: Schema) -> int:
 
 
 def _bring_up_to_date(connection: Connection, schema: Schema) -> None:
-    """Make the tables of a room, or make of older ones what they are today."""
+    """Create a room's tables, or migrate older ones."""
     version = _version(connection, schema)
     if version == len(schema.versions):
         return
@@ -343,13 +343,13 @@ def _bring_up_to_date(connection: Connection, schema: Schema) -> None:
 
 
 def _code(error: Exception) -> int | None:
-    """SQLite's own number of an error, None if it is another's."""
+    """Return SQLite's number of an error, None if the error has none."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
 
 def _is_damage(error: Exception) -> bool:
-    """Tell whether an error means that the file is no sound database of ours."""
+    """Whether an error means that the file is not a sound database of ours."""
     import sqlite3
 
     if not isinstance(error, sqlite3.DatabaseError):
@@ -359,11 +359,11 @@ def _is_damage(error: Exception) -> bool:
 
 
 def erasable(data: bytes) -> bytes:
-    """Data between blanks, laid out so that nothing of it stays when its row is deleted.
+    """Pad data so that SQLite leaves no copy of it when its row is deleted.
 
-    SQLite overwrites what is deleted with zeros. But when it puts the rows in a page in order, it
-    may leave copies there of which it knows nothing any more. A long row keeps its first bytes in
-    such a page and all the rest in pages of its own; what stands there is never copied.
+    SQLite overwrites a deleted row with zeros. But when it reorders the rows of a page, it may
+    leave stale copies in that page. A long row stores only its first bytes in such a page, and the
+    rest in overflow pages, which are never copied. So the first bytes are blanks.
     """
     num_pages = max(0, -((_SHORTEST - _BLANK - len(data)) // _OVERFLOW))
     return (b" " * _BLANK + data).ljust(_SHORTEST + num_pages * _OVERFLOW)
@@ -373,7 +373,7 @@ _databases: dict[Path, Database] = {}
 
 
 def store() -> Database:
-    """The user's own; its file need not exist."""
+    """Return the user's database; its file need not exist."""
     from platformdirs import user_data_path
 
     path = user_data_path("jupyter_llm") / "store" / "store.sqlite3"

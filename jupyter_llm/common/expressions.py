@@ -16,13 +16,13 @@ Evaluate = Callable[[str], Any]
 
 _ESCAPED, _BRACES = "\\{{", "{{"
 _OPEN = re.compile(r"\\?\{\{")
-_MAX_CLOSINGS = 50  # how many `}}` are tried as the end; a longer expression belongs in a variable
+_MAX_CLOSINGS = 50  # number of `}}` tried as the end; longer expressions belong in a variable
 
 
 def interpolate(text: str, evaluate: Evaluate) -> str:
-    """The text with the value of each `{{expression}}` in its place.
+    """Return the text with the value of each `{{expression}}` in its place.
 
-    Raises `InterpolationError` if an expression is no Python, or failed.
+    Raises `InterpolationError` if an expression is invalid Python or fails.
     """
     return _replaced(text, lambda source: _value(source, evaluate))
 
@@ -30,8 +30,8 @@ def interpolate(text: str, evaluate: Evaluate) -> str:
 def shield(text: str) -> tuple[str, list[str]]:
     r"""Replace each `{{expression}}` by a mark without spaces or quotes; `unshield` undoes it.
 
-    So an option's value may hold an expression with spaces and quotes in it. An escaped `\{{`
-    is marked too, before anybody takes its backslash for one of their own.
+    So an option's value may hold an expression with spaces and quotes. An escaped `\{{` is marked,
+    too, before the option parser can consume its backslash.
     """
     sources: list[str] = []
 
@@ -43,19 +43,19 @@ def shield(text: str) -> tuple[str, list[str]]:
 
 
 def unshield(text: str, sources: list[str]) -> str:
-    """Put the expressions back into a text that `shield` took them from."""
+    """Put the expressions back that `shield` replaced."""
     return re.sub(r"\x00(\d+)\x00", lambda mark: sources[int(mark[1])], text)
 
 
 def before_values(text: str) -> str:
-    """The text up to its first expression: what is known of it before any code is run."""
+    """Return the text up to its first expression: the part that needs no code to run."""
     shielded, sources = shield(text)
-    known = [_BRACES for _ in takewhile(_ESCAPED.__eq__, sources)]
-    return unshield(shielded.partition(f"\x00{len(known)}\x00")[0], known)
+    escapes = [_BRACES for _ in takewhile(_ESCAPED.__eq__, sources)]
+    return unshield(shielded.partition(f"\x00{len(escapes)}\x00")[0], escapes)
 
 
 def _replaced(text: str, put: Callable[[str], str]) -> str:
-    """The text with something else for each expression, braces and all, and each escape."""
+    """Replace each expression with its braces, and each escape, by `put(source)`."""
     parts: list[str] = []
     end = 0
     while opening := _OPEN.search(text, end):
@@ -67,10 +67,7 @@ def _replaced(text: str, put: Callable[[str], str]) -> str:
 
 
 def _expression_at(text: str, start: int) -> str | None:
-    """The expression whose braces open before `start`, with them; None if there is none.
-
-    The value of `{{ {"a": {"b": 1}} }}` holds `}}` itself, so ends are tried from the left.
-    """
+    """Return the expression whose braces open before `start`, with braces, or None."""
     first: str | None = None
     closing = start - 1
     for _ in range(_MAX_CLOSINGS):
@@ -102,7 +99,7 @@ def _value(source: str, evaluate: Evaluate) -> str:
 
 
 def evaluated(expression: str, evaluate: Evaluate) -> Any:
-    """What an expression stands for; `InterpolationError` says why it failed."""
+    """Return the value of an expression; raise `InterpolationError` with the reason if it fails."""
     try:
         return evaluate(expression)
     except SyntaxError as error:

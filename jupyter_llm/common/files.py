@@ -1,4 +1,4 @@
-"""Ordinary files, opened without a wait for pipes and devices."""
+"""Opens ordinary files without waiting for pipes and devices."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def open_regular(path: str | Path, *, follows_links: bool = True) -> BufferedReader:
-    """A file open for reading; `OSError` if a pipe, a device or a folder is in its place.
+    """Open a file for reading; raise `OSError` for a pipe, a device or a folder.
 
-    So is a link where it is not to be followed.
+    A link raises it, too, unless `follows_links`.
     """
     return os.fdopen(_handle(path, os.O_RDONLY, follows_links=follows_links), "rb")
 
 
 def open_to_fill(path: Path) -> BinaryIO:
-    """A file open for reading and writing, made where there is none.
+    """Open a file for reading and writing; create it if it is missing.
 
-    A link or a pipe in its place is taken away, since somebody else may have put it there.
+    A link or a pipe in its place is deleted, since somebody else may have put it there.
     """
     if path.is_symlink() or not path.is_file():
         path.unlink(missing_ok=True)
@@ -32,7 +32,7 @@ def open_to_fill(path: Path) -> BinaryIO:
 
 def _handle(path: str | Path, flags: int, *, follows_links: bool) -> int:
     flags |= getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe opens at once, and ordinary files know no such
+    flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe opens at once; no effect on ordinary files
     if not follows_links:
         flags |= getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(path, flags, 0o666)

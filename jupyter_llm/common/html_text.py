@@ -1,4 +1,4 @@
-"""Text as HTML that shows what it says and does nothing."""
+"""Makes HTML that shows a text and does nothing else."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from collections.abc import Iterable
 
 from jupyter_llm.common.controls import visible
 
-# What Markdown, or a reader of formulas, would take for something else than text.
+# Characters that Markdown or MathJax would interpret.
 _NOT_PLAIN = re.compile(r"[^\w\s.,:;!?'()/-]")
 _CODE = re.compile("`([^`]*)`")
-# See-through, so that the text stands out in a light and in a dark theme.
+# Translucent, so the text is legible in a light and in a dark theme.
 _COLOURS = {"+": "rgba(46, 160, 67, 0.25)", "-": "rgba(248, 81, 73, 0.25)"}
-# MathJax would read the formulas of a folded text.
+# MathJax would typeset formulas of a folded text.
 _FOLDED = '<details class="tex2jax_ignore mathjax_ignore"><summary>{}</summary><p>{}</p></details>'
 
 
 class Html(str):
-    """HTML that shows what it says and does nothing. Only this module makes it."""
+    """Harmless HTML that shows only its text; only this module makes it."""
 
     __slots__ = ()
 
 
 def filled(template: str, *parts: object) -> Html:
-    """Return a template of ours with `parts` for its `{}`; what is not `Html` becomes text."""
+    """Return our template with `parts` in place of its `{}`.
+
+    A part that is not `Html` is escaped.
+    """
     return Html(template.format(*map(_inner, parts)))
 
 
 def joined(parts: Iterable[Html], between: str = "") -> Html:
-    """Return pieces of HTML one after the other."""
+    """Join pieces of HTML."""
     return Html(html.escape(between).join(parts))
 
 
@@ -38,19 +41,19 @@ def _inner(part: object) -> str:
 
 
 def paragraph(line: str) -> Html:
-    """The inside of a paragraph; what stands between backticks is code."""
+    """Return a line as the inside of a paragraph; text between backticks becomes code."""
     return Html(_CODE.sub(r"<code>\1</code>", _inner(line)))
 
 
 def folded(summary: str, text: str) -> Html:
-    """A text that is shown when its summary is clicked: one line, in Markdown and in HTML alike."""
-    coded = _NOT_PLAIN.sub(lambda found: f"&#{ord(found[0])};", visible(text))
+    """Return a summary that shows its text when clicked: one line, in Markdown and HTML alike."""
+    coded = _NOT_PLAIN.sub(lambda match: f"&#{ord(match[0])};", visible(text))
     shown = "<br>".join(" ".join(line.split()) for line in coded.split("\n"))
     return filled(_FOLDED, summary, Html(shown))
 
 
 def diff_block(diff: str) -> Html:
-    """A unified diff with the lines that come and go in colour."""
+    """Return a unified diff with added and removed lines in colour."""
     lines = diff.rstrip("\n").split("\n")
     shown = [filled("{}", line) if at < 2 else _diff_line(line) for at, line in enumerate(lines)]  # noqa: PLR2004
     return filled("<pre>{}</pre>", joined(shown, "\n"))

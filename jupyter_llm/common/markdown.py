@@ -1,14 +1,15 @@
 r"""Makes the model's Markdown safe to show in a notebook.
 
-A notebook trusts the outputs of its own cells: JupyterLab puts their HTML and attributes into the
-page as they are, and loads their images. What a model writes deserves no such trust.
-`untrusted_markdown` leaves no raw HTML, no image, no link that is more than a link, no command of a
-formula that is more than signs, and no hidden character, whatever the text; code stays as it was
-written wherever that is certain. Only this module makes `Markdown`.
+A notebook trusts the outputs of its own cells: JupyterLab inserts their HTML and attributes into
+the page unchanged, and loads their images. The model's text deserves no such trust.
 
-Renderers differ in where they see code, and JupyterLab cuts out formulas before it looks for code
-and puts them back into the finished HTML, attributes included. So fences are written out anew in a
-form that all read alike, and no formula may start inside an address.
+`untrusted_markdown` removes raw HTML, images, links with side effects, active commands in formulas
+and invisible characters. Code stays unchanged wherever it is certainly code. Only this module makes
+`Markdown`.
+
+Renderers disagree about where code begins. JupyterLab also cuts out formulas before it looks for
+code, and puts them back into the finished HTML, attributes included. So fences are rewritten in a
+form that all renderers read alike, and no formula may start inside an address.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from jupyter_llm.common.html_text import Html
 Markdown = NewType("Markdown", str)
 """Markdown that shows what it says and does nothing."""
 
-_LINE_END = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")  # what anybody takes for one
+_LINE_END = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")  # any renderer's line end
 _FENCE = re.compile(
     r"((?:[ \t]*(?:[-*+]|\d{1,9}[.)])(?=[ \t])(?:[ \t]+\[[ xX]\](?=[ \t]))?)*)"
     r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})(.*)$"
 )
-# JupyterLab puts the info string into an attribute, unescaped.
+# JupyterLab inserts the info string into an attribute, unescaped.
 _NOT_INFO = re.compile(r"[^\w+#.,:;/=(){} \-]")
 _FORMULA = re.compile(r"\$|\\\\[\[\]()]|\\(?:begin|end)")
 # The same in what a reader of formulas sees, which knows `\\ref{…}` without signs around it.
@@ -41,7 +42,7 @@ _ACTING = (
     r"|mmlToken|setOptions|texttip)(?![A-Za-z]))"
 )
 _DANGER = re.compile(rf"(?<=<)(?=[A-Za-z/!?])|(?<=\])(?=[(:])|(?<=!)(?=\[)|(?<={_ACTING})")
-_SPAN = r"(?<!\\)`[^`\n|]+`"  # with a pipe it would end at the border of a table's cell
+_SPAN = r"(?<!\\)`[^`\n|]+`"  # a pipe would end it at a table cell's border
 _ADDRESS = r"(?:https?://|mailto:|#)(?:[^\s()<>\[\]{}\\`$\"'|@]|@(?!@)|\([\w.,%~-]*\))*"
 _TOKEN = (
     rf"(?P<target>\]\((?P<address>{_ADDRESS}\))?)"
@@ -57,16 +58,16 @@ _PROSE_AND_SPANS = re.compile(rf"(?P<span>{_SPAN})|{_TOKEN}", _FLAGS)
 
 
 def untrusted_markdown(text: str) -> Markdown:
-    """Markdown that shows what the text says and does nothing else."""
-    found = [(is_code, [*map(visible, lines)]) for is_code, lines in blocks(text)]
+    """Return Markdown that shows the text and does nothing else."""
+    parsed = [(is_code, [*map(visible, lines)]) for is_code, lines in blocks(text)]
     has_formula, may_act = _FORMULA.search(text) is not None, _may_act(text)
-    # nbconvert lets a formula that begins in one block end in another, blank lines or not.
-    is_moot = any(_leaves_formula_open("\n".join(lines)) for _, lines in found)
+    # In nbconvert, a formula may begin in one block and end in another, across blank lines.
+    is_moot = any(_leaves_formula_open("\n".join(lines)) for _, lines in parsed)
     parts: list[str] = []
     needs_gap = False
-    for is_code, lines in found:
-        # A formula ends at a blank line, so none reaches from prose into code or back; and what is
-        # indented needs one before it to be code for all.
+    for is_code, lines in parsed:
+        # A formula ends at a blank line, so a gap keeps formulas from crossing into code or out of
+        # it. Indented code also needs a blank line before it.
         if is_code:
             needs_gap = has_formula or lines[0].startswith(" ")
         if needs_gap and parts and parts[-1].strip(" \t") and lines[0].strip(" \t"):
@@ -80,23 +81,23 @@ def untrusted_markdown(text: str) -> Markdown:
 
 
 def joined_markdown(texts: Iterable[str]) -> Markdown:
-    """Texts as one piece of such Markdown; a fence that a text opens ends with that text.
+    """Join texts as safe Markdown; a fence that a text opens ends with that text.
 
-    Pieces alone would not do: a formula might begin in one of them and end in another.
+    Joining safe pieces is not enough: a formula might begin in one and end in another.
     """
     pieces = [untrusted_markdown(text) for text in texts]
     text = "\n\n".join(pieces)
-    is_one = len(pieces) == 1 or not _may_act(text)
-    return Markdown(text) if is_one else untrusted_markdown(text)
+    is_safe = len(pieces) == 1 or not _may_act(text)
+    return Markdown(text) if is_safe else untrusted_markdown(text)
 
 
 def enclosed(before: Html, inside: Markdown, after: Html | None = None) -> Markdown:
-    """Markdown between HTML that stands on lines of its own."""
+    """Return Markdown between lines of HTML."""
     return Markdown("\n\n".join(filter(None, (before, inside, after))))
 
 
 def blocks(text: str) -> list[tuple[bool, list[str]]]:
-    """The lines of each block of a text, and whether it is code, with its fences."""
+    """Return the lines of each block of a text, and whether it is code with its fences."""
     text = _LINE_END.sub("\n", text).replace("\x00", "\ufffd")
     return list(_blocks(text.split("\n")))
 
@@ -119,15 +120,15 @@ def _leaves_formula_open(text: str) -> bool:
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
-    """Yield the text's blocks, prose as it is and each fence in the form that all read alike."""
+    """Yield the blocks: prose unchanged, fences in the form that all renderers read alike."""
     prose: list[str] = []
     rest = iter(lines)
     for line in rest:
-        found = _FENCE.match(line)
-        if found is None:
+        opening = _FENCE.match(line)
+        if opening is None:
             prose.append(line)
             continue
-        bullets, space, marks, info = found.groups()
+        bullets, space, marks, info = opening.groups()
         prose += [bullets, ""] if bullets else []
         if prose:
             yield False, prose
@@ -139,7 +140,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
 
 
 def _code(rest: Iterator[str], marks: str, indent: int) -> list[str]:
-    """Take the lines of a fence up to its end; an answer in the making has none yet."""
+    """Consume the lines of a fence up to its end; a streaming answer may have no end yet."""
     end = re.compile(rf"[ \t]*{marks}{marks[0]}*[ \t]*")
     code: list[str] = []
     for line in rest:
@@ -151,14 +152,14 @@ def _code(rest: Iterator[str], marks: str, indent: int) -> list[str]:
 
 
 def code_block(source: str, language: str = "python") -> str:
-    """Source in a fence that it cannot close."""
+    """Return source in a fence that it cannot close."""
     marks = _longer("```", source)
     end = "" if source.endswith("\n") else "\n"
     return f"{marks}{language}\n{source}{end}{marks}"
 
 
 def _longer(marks: str, code: str) -> str:
-    """The marks of a fence, long enough that nothing in the code ends it."""
+    """Return a fence's marks, long enough that no line of the code closes it."""
     runs: list[str] = re.findall(rf"{marks[0]}{{3,}}", code)
     return max([marks, *(run + marks[0] for run in runs)], key=len)
 
@@ -181,8 +182,8 @@ def _safe_paragraph(text: str, *, may_act: bool) -> str:
     others = re.sub(_SPAN, "", text)
     is_moot = _FORMULA.search(text) is not None or "`" in others or ("~" in others and bool(spans))
     if is_moot:
-        # What is code here nobody knows. An entity would show as one in a formula or in code, a
-        # space does no harm in either.
+        # It is unclear which part is code. An entity would be visible in code or in a formula; a
+        # space harms neither.
         return _PROSE.sub(lambda token: _safe(token, "< ", may_act=may_act), text)
     return _PROSE_AND_SPANS.sub(lambda token: _safe(token, "&lt;", may_act=may_act), text)
 

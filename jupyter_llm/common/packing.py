@@ -1,4 +1,4 @@
-"""Values as JSON and back, checked against the types of their fields."""
+"""Converts values to JSON and back, checked against the types of their fields."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ T = TypeVar("T")
 
 
 class DamagedValueError(ValueError):
-    """What was read is not what we write."""
+    """The data that was read is not what we write."""
 
 
 def packed(value: object) -> bytes:
-    """A dataclass as JSON.
+    """Return a dataclass as JSON.
 
-    A text that is no Unicode comes back as it was, so msgspec does not write it by itself.
+    msgspec alone rejects text with lone surrogates; this encoding preserves it.
     """
     import msgspec
 
@@ -25,9 +25,9 @@ def packed(value: object) -> bytes:
 
 
 def unpacked(data: bytes, kind: type[T]) -> T:
-    """What `packed` made JSON of; `DamagedValueError` if it is not as we write it.
+    """Return the value that `packed` wrote; raise `DamagedValueError` if the data is invalid.
 
-    Fields that the type does not know are a newer version's.
+    Unknown fields are ignored: a newer version may have written them.
     """
     try:
         return converted(json.loads(data.decode("utf-8", "surrogatepass")), kind)
@@ -36,7 +36,7 @@ def unpacked(data: bytes, kind: type[T]) -> T:
 
 
 def converted(plain: object, kind: type[T]) -> T:
-    """A value of the given type, made of what JSON holds; `DamagedValueError` if it is not one."""
+    """Convert parsed JSON to a value of `kind`; raise `DamagedValueError` if it does not fit."""
     import msgspec
 
     try:

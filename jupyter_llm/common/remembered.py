@@ -1,4 +1,4 @@
-"""What costs time to find out and is true again in the next kernel, by what it depends on."""
+"""Stores facts that are slow to compute and remain true in the next kernel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SUM_SIZE = 8
 class Remembered:
     """Facts of one kind about models and machines in the user's store, the latest `max_values`.
 
-    A fact that a failing disk has changed would be another one, so each carries a sum.
+    Each value carries a checksum, so a fact that a failing disk changed is not used.
     """
 
     def __init__(self, kind: str, *, max_values: int = 256) -> None:
@@ -37,20 +37,20 @@ class Remembered:
         self._max_values = max_values
 
     def get(self, key: str) -> str | None:
-        """A value, if it is known."""
-        found = self._look("WHERE kind = ? AND key = ?", self._kind, _bytes(key))
-        return found.get(key)
+        """Return a value, None if it is not stored."""
+        values = self._look("WHERE kind = ? AND key = ?", self._kind, _bytes(key))
+        return values.get(key)
 
     def all(self) -> dict[str, str]:
-        """All values by their keys, the oldest first."""
+        """Return all values by their keys, the oldest first."""
         return self._look("WHERE kind = ? ORDER BY number", self._kind)
 
     def put(self, key: str, value: str) -> None:
-        """Remember a value, in place of an earlier one."""
+        """Store a value in place of an earlier one."""
         self.put_all({key: value})
 
     def put_all(self, values: Mapping[str, str]) -> None:
-        """Remember values by their keys, in place of earlier ones."""
+        """Store values by their keys, in place of earlier ones."""
 
         def work(connection: Connection) -> None:
             connection.executemany(
@@ -69,7 +69,7 @@ class Remembered:
         store().write(_SCHEMA, work)
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Forget some values."""
+        """Delete values."""
         rows = [(self._kind, _bytes(key)) for key in keys]
         statement = "DELETE FROM remembered WHERE kind = ? AND key = ?"
         store().write(_SCHEMA, lambda connection: connection.executemany(statement, rows))

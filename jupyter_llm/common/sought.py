@@ -1,4 +1,4 @@
-"""Words that are looked for in texts, and the piece of a text in which they stand."""
+"""Searches texts for words and cuts out the excerpt that contains them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import unicodedata
 
 from jupyter_llm.common.controls import one_line
 
-_BEFORE, _AFTER = 40, 80  # characters of a piece
+_BEFORE, _AFTER = 40, 80  # characters of an excerpt
 
 
 def piece_of(text: str, sought: str) -> dict[str, str] | None:
-    """The piece of a text where all words that are sought stand, capitals do not matter.
+    """Return the excerpt of a text that contains all words of `sought`, regardless of case.
 
-    These are its `words`, with what is `before` and `after`: side by side, or else the first of
-    them. None: not all are there.
+    The result has the match (`words`) and the text `before` and `after` it. The match is all words
+    side by side, or else the first word. None if a word is missing.
     """
-    said, words = _plain(text), [re.escape(word) for word in _plain(sought).split()]
-    if not words or not all(re.search(word, said, re.IGNORECASE) for word in words):
+    plain_text, words = _plain(text), [re.escape(word) for word in _plain(sought).split()]
+    if not words or not all(re.search(word, plain_text, re.IGNORECASE) for word in words):
         return None
     patterns = (r"\s".join(words), words[0])
-    first = next(filter(None, (re.search(one, said, re.IGNORECASE) for one in patterns)))
-    before, after = said[: first.start()], said[first.end() :]
+    first = next(filter(None, (re.search(one, plain_text, re.IGNORECASE) for one in patterns)))
+    before, after = plain_text[: first.start()], plain_text[first.end() :]
     return {
         "before": before if len(before) <= _BEFORE else f"…{before[-_BEFORE:]}",
         "words": first[0],
@@ -30,5 +30,5 @@ def piece_of(text: str, sought: str) -> dict[str, str] | None:
 
 
 def _plain(text: str) -> str:
-    """A text as it is compared: what looks alike is alike, and nothing in it is hidden."""
+    """Return a text for comparison: normalized, and without invisible characters."""
     return one_line(unicodedata.normalize("NFC", text))

@@ -1,4 +1,4 @@
-"""Whoever is to hear of changes."""
+"""Notifies callbacks of changes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 
 class Watchers:
-    """Calls back whoever has asked for it. Safe from any thread."""
+    """Callbacks to run after each change; any thread may use it."""
 
     def __init__(self) -> None:
         self._watchers: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def add(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever something has changed; what is returned ends that."""
+        """Run `callback` after each change, until the returned function is called."""
 
         def watcher() -> None:
             try:
@@ -39,7 +39,7 @@ class Watchers:
         return end
 
     def tell(self) -> None:
-        """Call all back, on this thread, which must hold no lock that they need."""
+        """Run all callbacks on this thread, which must hold no lock that they need."""
         with self._lock:
             watchers = list(self._watchers)
         for watcher in watchers:
@@ -47,7 +47,7 @@ class Watchers:
 
 
 def weakly(method: Callable[[], None]) -> Callable[[], None]:
-    """A call of a method that does not keep its object alive."""
+    """Return a function that calls the method without keeping its object alive."""
     reference = weakref.WeakMethod(method)
 
     def call() -> None:

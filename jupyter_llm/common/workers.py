@@ -1,4 +1,4 @@
-"""Threads beside the kernel's own. All are daemons, so that none keeps it from ending."""
+"""Threads beside the kernel's own: all daemons, so none prevents the kernel's end."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 def start_worker(work: Callable[[], None], name: str) -> threading.Thread:
-    """Let work be done on a thread of its own, which is returned; it answers for its own errors.
+    """Do work on a new thread, which is returned; errors of the work are logged.
 
-    Raises `RuntimeError` where none can be started: the kernel ends, or there are too many.
+    Raises `RuntimeError` if no thread can be started: the kernel is ending, or there are too many.
     """
 
     def run() -> None:
         try:
             work()
-        except Exception:  # this one is ours
+        except Exception:  # no caller would see it
             logger.exception("%s failed", name)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
@@ -35,12 +35,14 @@ def start_worker(work: Callable[[], None], name: str) -> threading.Thread:
 
 
 class UserCode(Generic[T]):
-    """A call of the user's code on a thread of its own, which can be given up at any time.
+    """A call of the user's code on its own thread, which can be given up at any time.
 
-    Whoever waits for it is let go at once, with `ending`. The code itself gets that wherever its
-    Python is; what waits inside C hears of it when that returns. Code of ours is not treated so:
-    while a thread starts another one, CPython up to 3.11 may take the new one for it. That dies
-    before it has begun, and its starter waits for it for ever, with all locks that it holds.
+    `give_up` raises `ending` in whoever waits for the call, at once. It also raises `ending` in the
+    user's code as soon as that executes Python; a call inside C first has to return.
+
+    Our own code must not be given up this way. While a thread starts another, CPython up to 3.11
+    may raise the exception in the new thread. That thread dies before it begins, and its starter
+    waits for ever with all its locks held.
     """
 
     def __init__(self, call: Callable[[], T], name: str, *, ending: type[BaseException]) -> None:
@@ -48,34 +50,34 @@ class UserCode(Generic[T]):
         self._ending = ending
         self._future: Future[T] = Future()
         self._lock = threading.Lock()
-        self._is_running = False  # only then something may be raised in the thread
+        self._is_running = False  # only then may an exception be raised in the thread
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin, or raise `RuntimeError` if no thread can be started."""
+        """Start the call; raise `RuntimeError` if no thread can be started."""
         self._thread.start()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the end, and tell whether it has come in time."""
+        """Wait for the end; return whether it came in time."""
         return bool(wait([self._future], timeout_s).done)
 
     def result(self) -> T:
-        """Wait for the end; return what the code returns, and raise what it raises."""
+        """Wait for the end; return the call's result or raise its exception."""
         return self._future.result()
 
     def error(self) -> BaseException | None:
-        """Wait for the end, and return what the code raises."""
+        """Wait for the end; return the exception, None if there was none."""
         return self._future.exception()
 
     def give_up(self) -> None:
-        """Break it off. Returns at once."""
+        """Abandon the call. Return at once."""
         import ctypes
 
         with suppress(InvalidStateError):
             self._future.set_exception(self._ending())
         with self._lock:
             if self._is_running and self._thread.ident is not None:
-                self._is_running = False  # twice might be once too late
+                self._is_running = False  # a second exception might arrive after the call
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread.ident), ctypes.py_object(self._ending)
                 )
@@ -83,8 +85,8 @@ class UserCode(Generic[T]):
     def _run(self) -> None:
         try:
             with self._lock:
-                self._is_running = begins = not self._future.done()
-            if not begins:  # given up before
+                self._is_running = may_begin = not self._future.done()
+            if not may_begin:  # given up before it began
                 return
             try:
                 result = self._call()
@@ -92,7 +94,7 @@ class UserCode(Generic[T]):
                 with self._lock:
                     self._is_running = False
             _let_pending_through()
-        except BaseException as failure:  # noqa: BLE001  SystemExit too: it is only an expression
+        except BaseException as failure:  # noqa: BLE001  SystemExit must not end the kernel
             with suppress(InvalidStateError):
                 self._future.set_exception(failure)
         else:
@@ -101,15 +103,15 @@ class UserCode(Generic[T]):
 
 
 def _let_pending_through() -> None:
-    """Do nothing: where a function begins, the interpreter raises what waits for this thread."""
+    """Do nothing: on entering a function, the interpreter raises a pending exception here."""
 
 
 class Chore:
-    """Work that is done soon after it was asked for; however often that was meanwhile, once.
+    """Work done soon after a request; requests that arrive meanwhile are served together.
 
-    `work` returns in how many seconds it may be done again at the earliest, and whether it is to be
-    done then without being asked. There is a thread only while something is to be done. In a forked
-    child nothing is done: nobody may let go of the lock there.
+    `work` returns the seconds until it may be done again, and whether to repeat it without a
+    request. A thread exists only while there is work. A forked child does nothing: the lock may be
+    held by a thread that the child does not have.
     """
 
     def __init__(self, work: Callable[[], tuple[float, bool]], name: str) -> None:
@@ -122,7 +124,7 @@ class Chore:
         self._pid = os.getpid()
 
     def ask(self) -> None:
-        """Let the work be done. Returns at once; from any thread."""
+        """Request the work. Return at once; from any thread."""
         if os.getpid() != self._pid:
             return
         with self._changed:
@@ -132,32 +134,32 @@ class Chore:
             self._is_running = True
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
-        except RuntimeError:  # the kernel ends, or there are too many: the next time may go well
+        except RuntimeError:  # the kernel is ending, or there are too many threads
             logger.debug("No thread could be started", exc_info=True)
             self._stop()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until nothing is to be done, and return whether that is so."""
+        """Wait until there is no more work; return whether that is so."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._is_running, timeout_s)
 
     def close(self) -> None:
-        """Do nothing any more. Returns at once."""
+        """Start no more work. Return at once."""
         self._closed.set()
 
     def _run(self) -> None:
         while self._is_due():
-            pause_s, goes_on = 1.0, False
+            pause_s, repeats = 1.0, False
             try:
-                pause_s, goes_on = self._work()
-            except Exception:  # whatever it is, the next time may go well
+                pause_s, repeats = self._work()
+            except Exception:  # the next attempt may succeed
                 logger.exception("%s failed", self._name)
-            if goes_on:
+            if repeats:
                 self._is_asked = True
             self._closed.wait(pause_s)
 
     def _is_due(self) -> bool:
-        """Whether there is something to do; if not, the thread has ended."""
+        """Whether there is work to do; if not, the thread ends."""
         with self._changed:
             if self._is_asked and not self._closed.is_set():
                 self._is_asked = False
