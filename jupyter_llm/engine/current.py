@@ -524,7 +524,7 @@ class CurrentEngine:
         None is loaded, and nothing sent. `NotAllowedError` says that a file beside the notebook
         names a server, and nobody has allowed that.
         """
-        from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, find_model
+        from jupyter_llm.models.discover import GET_A_MODEL, default_model, find_model
 
         if model is not None:
             return server_of(model) or find_model(model)
@@ -532,7 +532,7 @@ class CurrentEngine:
         self._default = default_server(project) or default_model(project.model)
         entry = self._default or self._latest(list(self._seen.values()))
         if entry is None:
-            raise ModelNotFoundError("", message=f"There is no model yet. {HOW_TO_GET_ONE}")
+            raise ModelNotFoundError("", message=f"There is no model yet. {GET_A_MODEL}")
         return entry
 
     def _chosen(self, model: str | os.PathLike[str] | None, role: ModelRole = "chat") -> _Choice:

@@ -33,7 +33,7 @@ from jupyter_llm.errors import (
     NotAllowedError,
 )
 from jupyter_llm.frontends.installation import NoLabError, check
-from jupyter_llm.models.discover import HOW_TO_GET_ONE, default_model, list_models, unusable
+from jupyter_llm.models.discover import GET_A_MODEL, default_model, list_models, unusable
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import available_cores, free_memory, this_machine
 
@@ -152,7 +152,7 @@ def _model(*, is_tried: bool) -> Look:
     names = [entry.name for entry in list_models()]
     if not names:
         said = " ".join(["there is none", *(f"({reason})" for reason in unusable()[:_MOST])])
-        return "wrong", said, HOW_TO_GET_ONE
+        return "wrong", said, GET_A_MODEL
     said = f"{len(names)} models, and none is chosen: {', '.join(names[:_MOST])}"
     return "note", said, "`%llm /use NAME`, or set JUPYTER_LLM_MODEL."
 

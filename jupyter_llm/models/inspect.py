@@ -1,8 +1,8 @@
-"""What a GGUF file says of itself, read from its header.
+"""Reads the facts in a GGUF file's header.
 
-The format is described in ggml's docs/gguf.md. The `gguf` package reads it too, but makes arrays
-of each of the vocabulary's strings: 2 s for SmolLM2 and 17 s for a vocabulary of 250,000. Here
-strings are stepped over, in 8 and 60 ms.
+ggml's docs/gguf.md describes the format. The `gguf` package reads it too, but makes an array of
+each string of the vocabulary: 2 s for SmolLM2 and 17 s for a vocabulary of 250,000. Here strings
+are skipped, which takes 8 and 60 ms.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import Any
 from jupyter_llm.errors import ModelFileError
 
 _MAGIC = b"GGUF"
-# A damaged header may promise anything. These bounds are above the largest models' (20 MB, 800,000
-# texts, some thousand tensors, a hundred keys) and keep the time and memory of nonsense small.
-_FIRST = 1 << 16  # bytes that are read at once, and then more until the header is whole
+# A damaged header may contain any number. These bounds are above the largest models' (20 MB,
+# 800,000 texts, some thousand tensors, a hundred keys). They limit the time and memory for damaged
+# files.
+_FIRST = 1 << 16  # bytes of the first read; a second one follows if the header is longer
 _LONGEST = 24 << 20
-_VOCABULARY = 8 << 20  # twice as much as the largest take
+_VOCABULARY = 8 << 20  # twice the largest
 _MAX_TEXTS, _TEXTS_AT_ONCE = 1 << 20, 1 << 15
 _MAX_TENSORS = 1 << 14
 _MAX_KEYS = 1 << 10
@@ -43,8 +44,8 @@ _MAX_DIMENSIONS = 8  # ggml has 4
 _TENSORS = [struct.Struct(f"<{number}QIQ") for number in range(_MAX_DIMENSIONS + 1)]
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(\.gguf)$", re.IGNORECASE)
 
-# What sound models say of their architecture lies within these. Beyond most of them llama.cpp does
-# not refuse the file, but ends the process.
+# Sound models' values are in these ranges. For most of them, llama.cpp ends the process instead of
+# refusing the file.
 _SOUND: dict[str, tuple[float, float]] = {
     "block_count": (1, _MAX_LAYERS),
     "context_length": (64, 1 << 30),
@@ -81,7 +82,7 @@ _BLOCKS = {
     40: (64, 36), 41: (128, 18),
 }  # fmt: skip
 
-# The ends of `general.sampling.…`, and our names; the other samplers there are not ours.
+# The keys after `general.sampling.`, and our names; we have no other of those samplers.
 _SAMPLING = {
     "temp": "temperature",
     "top_k": "top_k",
@@ -90,23 +91,23 @@ _SAMPLING = {
     "penalty_repeat": "repeat_penalty",
 }
 
-# What people download by mistake, by its first bytes, and what to do about it.
+# Files that people download by mistake: first bytes, and what to do.
 _IMPOSTORS = {
     b"<": "it is a web page. Download the file itself, not the page about it",
     b"version https://git-lfs": "it is a Git LFS pointer. Run `git lfs pull` where it comes from",
     b"{": "it is JSON text. Download the .gguf file instead",
     b"PK\x03\x04": "it is a zip archive or PyTorch weights. Unpack it or look for a .gguf file",
 }
-# What `general.type` says of GGUF files that cannot answer a prompt by themselves, and what older
-# projectors say in `general.architecture`.
+# Values of `general.type`, or of older projectors' `general.architecture`, for files that cannot
+# answer a prompt by themselves.
 _NO_MODELS = {
     "adapter": "a LoRA adapter",
     "mmproj": "a projector",
     "clip": "a projector",
     "imatrix": "an importance matrix",
 }
-# Whoever has the token of a middle that was left out has those of what is around it too. llama.cpp
-# knows it by a key, of today or earlier, or by these texts.
+# A model with a token for a missing middle also has those for prefix and suffix. llama.cpp finds it
+# by a key, present or former, or by these texts.
 _FIM_KEYS = ("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id")
 _FIM_TEXTS = (
     *("<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<|code_middle|>"),
@@ -117,10 +118,10 @@ _FIM_STRINGS = [_U64.pack(len(text.encode())) + text.encode() for text in _FIM_T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
-    """The sizes that decide how much memory a model takes beside its weights; 0 where unsaid.
+    """The sizes that determine the memory that a model needs beside its weights; 0 if not stated.
 
-    `num_kv_heads` are those of all layers together, and `state_elements` the numbers that the
-    recurrent layers remember of one sequence, however long it is.
+    `num_kv_heads` counts all layers together. `state_elements` is the size of the recurrent layers'
+    state of one sequence; it does not depend on the sequence's length.
     """
 
     num_layers: int
@@ -135,10 +136,10 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFile:
-    """A model file and what its header says; None where it says nothing.
+    """A model file and the facts in its header; None for a missing fact.
 
-    `sampling` are the options by which its makers recommend to draw tokens, by our names. Of one
-    that is split into several files, size and parameters are those of all together.
+    `sampling` are the options that its makers recommend, by our names. If the model is split, size
+    and parameters are those of all files together.
     """
 
     path: Path
@@ -157,12 +158,12 @@ class ModelFile:
 
 
 def inspect(path: Path) -> ModelFile:
-    """Read a model file's header, and check that the file is as long as the header promises.
+    """Read a model file's header, and check that the file is as long as the header states.
 
-    Otherwise, and if it is no GGUF file, `ModelFileError` says what is wrong and what to do.
+    If it is shorter or no GGUF file, `ModelFileError` gives the reason and what to do.
     """
     first, *others = parts_of(path)
-    file = _inspect_one(first)
+    file = _inspect_file(first)
     for number, part in enumerate(others, start=2):
         if not os.path.lexists(part):
             raise ModelFileError(
@@ -170,7 +171,7 @@ def inspect(path: Path) -> ModelFile:
                 f"{path.name} is the first of {len(others) + 1} parts of a model, but part "
                 f"{number} is not beside it. Download {part.name} too.",
             )
-        more = _inspect_one(part)
+        more = _inspect_file(part)
         file = replace(
             file,
             size_bytes=file.size_bytes + more.size_bytes,
@@ -180,7 +181,7 @@ def inspect(path: Path) -> ModelFile:
 
 
 def parts_of(path: Path) -> list[Path]:
-    """All files of a model of whose parts this is the first, or else the one file."""
+    """Return all files of a split model if this is the first, or else the one file."""
     match = _PART.search(path.name)
     if match is None or int(match[1]) != 1:
         return [path]
@@ -189,7 +190,7 @@ def parts_of(path: Path) -> list[Path]:
     return [path.with_name(name) for name in names] or [path]
 
 
-def _inspect_one(path: Path) -> ModelFile:
+def _inspect_file(path: Path) -> ModelFile:
     try:
         status = path.stat()
         _check_kind(path, status.st_mode)
@@ -207,24 +208,28 @@ def _inspect_one(path: Path) -> ModelFile:
 def _check_kind(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise ModelFileError(path, f"{path} is a folder. Give the .gguf file inside it.")
-    if not stat.S_ISREG(mode):  # opening a pipe would wait for its other end
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
         raise ModelFileError(path, f"{path} is not a regular file. Give a .gguf file.")
 
 
 @lru_cache(maxsize=256)
 def _inspect(path: Path, _mtime_ns: int, size: int) -> ModelFile:
-    """Read as much as it takes. A file that is mapped would end us where somebody cuts it off."""
+    """Read as much as the header needs.
+
+    The file is not mapped: if somebody truncated it, reading the map would end the process.
+    """
     with path.open("rb", buffering=0) as file:
         data = file.read(_FIRST)
         if not data.startswith(_MAGIC):
             raise ModelFileError(path, f"{path.name} is not a GGUF file: {_looks_like(data)}.")
         for is_last in (False, True):
-            # The header is longer than what was read, or it is damaged or cut off.
+            # The header is longer than the read part, or it is damaged or cut off.
             with suppress(struct.error, ValueError, OverflowError):
                 return _GgufHeader(path, data).read(size)
             if not is_last and size > len(data):
                 file.seek(0)
-                data = file.read(_LONGEST)  # anew, since to join both takes twice the memory
+                # from the start: joining both would take twice the memory
+                data = file.read(_LONGEST)
     raise ModelFileError(
         path, f"The header of {path.name} is damaged or cut off. Download the file again."
     )
@@ -234,9 +239,9 @@ def _looks_like(start: bytes) -> str:
     if not start[:256].strip(b"\0"):
         return f"it {'begins with zeros' if start else 'is empty'}. Download it again"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for magic, what in _IMPOSTORS.items():
+    for magic, description in _IMPOSTORS.items():
         if text.startswith(magic):
-            return what
+            return description
     if start[8:9] == b"{":
         return "it is in the safetensors format. Look for a .gguf file"
     return f"it begins with {start[:4]!r}. Choose a .gguf file"
@@ -244,16 +249,16 @@ def _looks_like(start: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """The length of an array, and its values if they are few whole numbers."""
+    """The length of an array, and its values if they are few integers."""
 
     length: int
     values: tuple[int, ...]
 
 
 class _Meta:
-    """The key-value pairs of a header, of the type that is asked for: a file may hold any.
+    """A header's key-value pairs, by the type that is asked for: a file may have any type.
 
-    Keys that begin with a dot are the architecture's own.
+    Keys that begin with a dot belong to the architecture.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, object]]) -> None:
@@ -269,21 +274,21 @@ class _Meta:
 
     def integer(self, key: str) -> int | None:
         value = self._get(key)
-        return value if type(value) is int else None  # no bool
+        return value if type(value) is int else None  # bool excluded
 
     def size(self, key: str) -> int:
-        """A number of the architecture that is none below 0; 0 where the header says nothing."""
+        """Return a number of the architecture, at least 0; 0 if it is missing."""
         return max(0, self.integer(key) or 0)
 
     def number(self, key: str) -> float | None:
-        """A number as it was meant: most are stored with seven digits."""
+        """Return a number rounded to 6 digits: most are stored as 32-bit floats."""
         value = self._get(key)
         if isinstance(value, float):
             return float(f"{value:.6g}") if math.isfinite(value) else None
         return self.integer(key)
 
     def numbers(self, key: str) -> tuple[float, ...]:
-        """The one number, or the whole numbers of an array: one for each layer."""
+        """Return the one number, or an array's integers: one for each layer."""
         value = self._get(key)
         if isinstance(value, _Array):
             return value.values
@@ -295,7 +300,7 @@ class _Meta:
 
     @property
     def is_embedding(self) -> bool:
-        """Whether it makes vectors of texts: it pools its outputs, or looks ahead in a text."""
+        """Whether the model makes vectors: it pools its outputs, or attention is not causal."""
         return self.size(".pooling_type") > 0 or self._get(".attention.causal") in (False, 0)
 
     def shape(self) -> ModelShape:
@@ -308,8 +313,8 @@ class _Meta:
                 0 if layer % interval else count for layer, count in enumerate(kv_heads, start=1)
             ]
         head_length = n_embd // num_heads if num_heads else 0
-        # Some architectures have a recurrent layer wherever there is no attention, and some have
-        # both in every layer.
+        # Some architectures have a recurrent layer in place of attention, some have both in every
+        # layer.
         num_recurrent = sum(not count for count in kv_heads or [0] * num_layers) or num_layers
         return ModelShape(
             num_layers=num_layers,
@@ -323,7 +328,7 @@ class _Meta:
         )
 
     def _layer_state(self, n_embd: int) -> int:
-        """How many numbers a recurrent layer remembers of a sequence; most have none."""
+        """Return the size of one recurrent layer's state of a sequence; most models have none."""
         if head_size := self.size(".wkv.head_size"):  # RWKV
             return n_embd * (head_size + (self.size(".token_shift_count") or 2))
         if cache := self.size(".shortconv.l_cache"):  # LFM2
@@ -338,14 +343,14 @@ class _Meta:
 
 
 class _GgufHeader:
-    """Walks over a header from front to back."""
+    """A parser that reads a header from front to back."""
 
     def __init__(self, path: Path, data: bytes) -> None:
         self._path = path
         self._data = data
         self._num_texts = 0  # in arrays
         self._offset = len(_MAGIC)
-        self._vocabulary = (0, 0)  # where its texts begin and end
+        self._vocabulary = (0, 0)  # first and last offset of its texts
 
     def read(self, size: int) -> ModelFile:
         version: int = self._unpack(_U32)
@@ -364,10 +369,11 @@ class _GgufHeader:
             raise self._unsound(f"general.alignment = {alignment}")
         self._check_length(size, alignment=alignment, data=data_size)
         kind = meta.text("general.type") or ""
-        what = _NO_MODELS.get(kind) or _NO_MODELS.get(meta.architecture)
-        if what is not None:
+        other_kind = _NO_MODELS.get(kind) or _NO_MODELS.get(meta.architecture)
+        if other_kind is not None:
             raise ModelFileError(
-                self._path, f"{self._path.name} is {what}, not a model. Choose the model's file."
+                self._path,
+                f"{self._path.name} is {other_kind}, not a model. Choose the model's file.",
             )
         self._check_sound(meta)
         return ModelFile(
@@ -395,14 +401,15 @@ class _GgufHeader:
             return True
         start, end = self._vocabulary
         texts = self._data[start : min(end, start + _VOCABULARY)]
-        # The lengths, as zeros are all over a vocabulary, would be slow to look for first.
+        # The texts are searched first: lengths are mostly zeros, which are everywhere in a
+        # vocabulary.
         return any(text[8:] in texts and text in texts for text in _FIM_STRINGS)
 
     def _check_sound(self, meta: _Meta) -> None:
-        """Refuse what no sound model says of itself."""
+        """Raise `ModelFileError` for values that no sound model has."""
         for name, (low, high) in _SOUND.items():
             for value in meta.numbers(f".{name}"):
-                if not low <= value <= high:  # NaN is not either
+                if not low <= value <= high:  # NaN fails, too
                     raise self._unsound(f"{name} = {value}")
         num_experts = meta.integer(".expert_count") or 0
         num_used = max(meta.numbers(".expert_used_count"), default=0)
@@ -413,14 +420,14 @@ class _GgufHeader:
             raise ModelFileError(
                 self._path, f"{self._path.name} has no vocabulary. Choose a model that reads text."
             )
-        # These vocabularies are scored, and llama.cpp looks for tokens that others do not have.
+        # This kind of vocabulary has scores, and llama.cpp requires tokens that other kinds lack.
         if tokenizer == "llama" and not meta.length("tokenizer.ggml.scores"):
             raise self._unsound("tokenizer.ggml.model = llama, for a vocabulary without scores")
 
-    def _unsound(self, what: str) -> ModelFileError:
+    def _unsound(self, fact: str) -> ModelFileError:
         return ModelFileError(
             self._path,
-            f"{self._path.name} is damaged, for its header says what no sound model does: {what}. "
+            f"{self._path.name} is damaged, for its header says what no sound model does: {fact}. "
             "Download it again.",
         )
 
@@ -448,7 +455,7 @@ class _GgufHeader:
         return count
 
     def _skip_text(self) -> int:
-        """Step over a text and return where it begins."""
+        """Skip a text and return its offset."""
         length: int = _U64.unpack_from(self._data, self._offset)[0]
         if length > _MAX_TEXT_BYTES:
             raise ValueError(length)
@@ -497,21 +504,21 @@ class _GgufHeader:
         return _Array(count, values)
 
     def _skip_strings(self, count: int) -> None:
-        # The one loop that matters: vocabularies have up to 300,000 strings.
+        # The only slow loop: vocabularies have up to 300,000 strings.
         self._num_texts += count
         if self._num_texts > _MAX_TEXTS:
             raise ValueError(count)
         data, offset, unpack = self._data, self._offset, _U64.unpack_from
         for done in range(0, count, _TEXTS_AT_ONCE):
             start, number = offset, min(count - done, _TEXTS_AT_ONCE)
-            for _ in range(number):  # a wrong count runs out of the file and raises
+            for _ in range(number):  # a wrong count exceeds the file and raises
                 offset += 8 + unpack(data, offset)[0]
             if number == _TEXTS_AT_ONCE and offset - start < 9 * number:  # nearly all are empty
                 raise ValueError(count)
         self._step(offset - self._offset)
 
     def _tensors(self, count: int) -> tuple[int, int]:
-        """The number of parameters, and where the last tensor's data ends in its section."""
+        """Return the number of parameters, and the end of the last tensor in the data section."""
         num_parameters = end = 0
         for _ in range(count):
             self._skip_text()
@@ -522,7 +529,8 @@ class _GgufHeader:
             *sizes, kind, offset = entry.unpack_from(self._data, self._offset)
             self._offset += entry.size
             elements = math.prod(sizes)
-            per_block, block_bytes = _BLOCKS.get(kind, (1, 0))  # a newer type: only its start
+            # a newer type: only its start is checked
+            per_block, block_bytes = _BLOCKS.get(kind, (1, 0))
             num_parameters += elements
             end = max(end, offset + elements // per_block * block_bytes)
         if num_parameters > _MAX_FILE:

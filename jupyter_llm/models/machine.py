@@ -1,4 +1,4 @@
-"""The machine we run on: its processor and cores, and how much memory is free."""
+"""This machine: its processor and cores, and its free memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from jupyter_llm.common.tables import count_of
 
-# File systems whose files change under us without a word.
+# File systems on which other machines can change files.
 _SHARED = re.compile(
     "nfs|cifs|smb|9p|ceph|gluster|lustre|afs|beegfs|gpfs|"
     "fuse.(sshfs|s3fs|rclone|gcsfuse|gluster|juicefs)"
 )
-# Of a control group: where its limit and what it uses stand, and what the names of what is cached
-# in it and the groups inside it begin with.
+# Files of a control group with its limit and its usage, and the prefix of its cache statistics,
+# inner groups included.
 _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
 _VERSION_2 = ("memory.max", "memory.current", "")
 _SPARE_ADDRESSES = 256 << 20  # for threads' stacks, and modules that are imported later
@@ -28,21 +28,21 @@ _SPARE_ADDRESSES = 256 << 20  # for threads' stacks, and modules that are import
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a speed depends on besides the file."""
+    """The properties of a machine on which speed depends."""
 
     cpu: str
     num_cores: int
     build: str
-    features: str = ""  # of the processor, which a virtual machine's name for it does not tell
+    features: str = ""  # of the processor: a virtual machine's processor name is too general
 
     @property
     def processor(self) -> str:
-        """A short name for this kind of processor, which does not tell whose it is."""
+        """Return a short, anonymous name for this kind of processor."""
         return replace(self, num_cores=1, build="").key
 
     @property
     def key(self) -> str:
-        """A short name for files."""
+        """Return a short name for files."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -51,7 +51,7 @@ class Machine:
 
 
 def this_machine(num_cores: int) -> Machine:
-    """Describe this machine, of which this process may use so many cores."""
+    """Describe this machine; this process may use `num_cores` of it."""
     from importlib.metadata import PackageNotFoundError, version  # as long as all of ours
 
     fields = _cpuinfo()
@@ -68,7 +68,7 @@ def this_machine(num_cores: int) -> Machine:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """What Linux says of the first core; nothing elsewhere."""
+    """Return Linux's facts about the first core; nothing on other systems."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -78,7 +78,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def is_written_by_others(path: Path) -> bool:
-    """Whether a file lies where other machines may write to it: on a network or shared folder."""
+    """Whether other machines may write to the file: it is on a network or shared file system."""
     import psutil
 
     resolved = Path(os.path.realpath(path))
@@ -92,7 +92,7 @@ def is_written_by_others(path: Path) -> bool:
 
 
 def available_cores() -> int:
-    """How many physical cores this process may use."""
+    """Return the number of physical cores that this process may use."""
     import psutil
 
     limits = [psutil.cpu_count(logical=False) or psutil.cpu_count() or 1]
@@ -108,9 +108,9 @@ def available_cores() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeMemory:
-    """What is free, in bytes; `vram_bytes` is None without a GPU that llama.cpp can use.
+    """Free memory in bytes; `vram_bytes` is None without a GPU that llama.cpp can use.
 
-    `others_bytes` are left to other kernels, and no part of it.
+    `others_bytes` are reserved for other kernels, and already subtracted.
     """
 
     ram_bytes: int
@@ -125,20 +125,20 @@ def free_memory(
     mount: Path = Path("/sys/fs/cgroup"),
     membership: Path = Path("/proc/self/cgroup"),
 ) -> FreeMemory:
-    """What is free: of the machine, of the container we are in, or of this process's limit.
+    """Return the free memory: of the machine, the container, or this process's limit, the smallest.
 
-    Pages of files count as free, since they make way; but for `needed_bytes` of them, which are
-    read all the time.
+    Cached pages of files count as free, because the system can drop them. But `needed_bytes` of
+    them are read all the time, so they do not count.
     """
     import psutil
 
-    in_use = [psutil.virtual_memory().available, *_left_in_cgroups(mount, membership)]
-    free = [*(left - needed_bytes for left in in_use), *_left_of_addresses()]
+    in_use = [psutil.virtual_memory().available, *_unused_in_cgroups(mount, membership)]
+    free = [*(unused - needed_bytes for unused in in_use), *_unused_addresses()]
     return FreeMemory(ram_bytes=max(0, min(free)), vram_bytes=vram_bytes)
 
 
-def _left_of_addresses() -> Iterator[int]:
-    """Yield what `ulimit -v` has left, which counts what is mapped, too."""
+def _unused_addresses() -> Iterator[int]:
+    """Yield the rest of the limit `ulimit -v`, which includes mapped files."""
     import psutil
 
     try:
@@ -150,31 +150,32 @@ def _left_of_addresses() -> Iterator[int]:
         yield limit - psutil.Process().memory_info().vms - _SPARE_ADDRESSES
 
 
-def _left_in_cgroups(mount: Path, membership: Path) -> Iterator[int]:
-    """Yield what each limited control group around us has left, of version 1 or 2."""
+def _unused_in_cgroups(mount: Path, membership: Path) -> Iterator[int]:
+    """Yield the unused memory of each limited control group around us, version 1 or 2."""
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        is_first = "memory" in controllers.split(",")
-        if is_first or not controllers:
-            top = mount / "memory" if is_first else mount
+        is_version_1 = "memory" in controllers.split(",")
+        if is_version_1 or not controllers:
+            top = mount / "memory" if is_version_1 else mount
             group = top / path.lstrip("/")
-            # Inside a container the path may be the host's, while the mount shows ours as the root.
+            # In a container, the path may be the host's while the mount shows our group as the
+            # root.
             for folder in (group, *takewhile(lambda parent: parent != mount.parent, group.parents)):
-                yield from _left_in_cgroup(folder, *(_VERSION_1 if is_first else _VERSION_2))
+                yield from _unused_in_cgroup(folder, *(_VERSION_1 if is_version_1 else _VERSION_2))
 
 
-def _left_in_cgroup(folder: Path, limit: str, used: str, prefix: str) -> Iterator[int]:
+def _unused_in_cgroup(folder: Path, limit: str, used: str, prefix: str) -> Iterator[int]:
     try:
         limit_bytes = int((folder / limit).read_text(encoding="ascii"))
         used_bytes = int((folder / used).read_text(encoding="ascii"))
         statistics = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):  # there is no such group, or its limit is "max"
+    except (OSError, ValueError):  # no such group, or its limit is "max"
         return
     fields = dict(line.partition(" ")[::2] for line in statistics)
-    # The page cache counts as used, but makes way; model files are the best part of it.
+    # The page cache counts as used, but the system can drop it; most of it is model files.
     cached = sum(int(fields.get(f"{prefix}{kind}_file", 0)) for kind in ("active", "inactive"))
     yield limit_bytes - used_bytes + cached

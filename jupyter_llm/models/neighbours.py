@@ -1,8 +1,8 @@
-"""The models of this user's other kernels on this machine, and the memory that is theirs.
+"""Models of the user's other kernels on this machine, and the memory that they need.
 
-Each kernel writes down in the user's store what its models hold and what they may still take, so
-that the next one leaves them room. Nothing is locked: what a kernel wrote counts as long as its
-process lives. Models of other users, and what a GPU holds, are not seen here.
+Each kernel writes to the user's store what its models hold and may still take, so that the next
+kernel leaves that free. Nothing is locked: an entry is valid as long as its process lives. Models
+of other users, and memory of GPUs, are not covered.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _REMEMBERED = Remembered("kernels")
 _NUMBERS = count()
-_CLOCK_S = 2.0  # by so much the start of a process may seem to differ
+_CLOCK_S = 2.0  # tolerance for a process's start time
 
 
 def lives(pid: int, started_s: float) -> bool:
-    """Whether the process that began then lives; the number may be another one's by now."""
+    """Whether the process that started then still lives; its number may have been reused."""
     import psutil
 
     try:
@@ -40,10 +40,10 @@ def lives(pid: int, started_s: float) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A model that another kernel holds; `held_bytes` is what it takes as far as it is loaded.
+    """A model of another kernel; `held_bytes` is its memory once it is fully loaded.
 
-    Of that `mapped_bytes` are pages of its file, which seem free, and `coming_bytes` are not taken
-    yet, but promised to it.
+    `mapped_bytes` of it are pages of its file, which seem free. `coming_bytes` are reserved, but
+    not allocated yet.
     """
 
     host: str
@@ -62,17 +62,17 @@ class Neighbour:
 
 
 class Claim:
-    """What this kernel says of one of its models; `drop` it when the model has gone."""
+    """This kernel's entry for one of its models; `drop` it when the model is unloaded."""
 
     def __init__(self, name: str, path: Path) -> None:
         self._key = f"{platform.node()} {os.getpid()} {next(_NUMBERS)}"
         self._name, self._path = name, str(path)
 
     def put(self, *, held_bytes: int, mapped_bytes: int, coming_bytes: int) -> None:
-        """Write down what it holds, and what it may still take; in place of what was said."""
+        """Write the memory that the model holds and may still take, in place of the last entry."""
         import psutil
 
-        said = Neighbour(
+        claim = Neighbour(
             host=platform.node(),
             pid=os.getpid(),
             started_s=psutil.Process().create_time(),
@@ -82,38 +82,38 @@ class Claim:
             mapped_bytes=mapped_bytes,
             coming_bytes=coming_bytes,
         )
-        _REMEMBERED.put(self._key, json.dumps(asdict(said)))
+        _REMEMBERED.put(self._key, json.dumps(asdict(claim)))
 
     def drop(self) -> None:
-        """Say that it has gone."""
+        """Delete the entry."""
         _REMEMBERED.forget([self._key])
 
 
 def neighbours() -> tuple[Neighbour, ...]:
-    """The models that other kernels hold; what dead ones wrote is removed."""
-    found, dead = [], []
+    """Return the models of other kernels; entries of dead kernels are deleted."""
+    alive, dead = [], []
     for key, value in _REMEMBERED.all().items():
         try:
-            one = Neighbour(**json.loads(value))
+            neighbour = Neighbour(**json.loads(value))
         except (TypeError, ValueError):
             dead.append(key)
             continue
-        if one.host != platform.node() or one.pid == os.getpid():
-            continue  # nobody knows from here whether a kernel on another machine lives
-        if one.is_alive:
-            found.append(one)
+        if neighbour.host != platform.node() or neighbour.pid == os.getpid():
+            continue  # it is unknown here whether a kernel on another machine lives
+        if neighbour.is_alive:
+            alive.append(neighbour)
         else:
             dead.append(key)
     if dead:
         _REMEMBERED.forget(dead)
-    return tuple(found)
+    return tuple(alive)
 
 
 def leave_room(free: FreeMemory, path: Path | None = None) -> FreeMemory:
-    """What is free beside the models of other kernels; the file at a path is shared with them."""
+    """Subtract what other kernels need from free memory; they share the file at `path` with us."""
     others = neighbours()
-    theirs = sum(one.coming_bytes for one in others)
-    # Two kernels that map one file need its pages once.
-    files = {one.path: one.mapped_bytes for one in others if one.path != str(path)}
+    theirs = sum(other.coming_bytes for other in others)
+    # Two kernels that map the same file share its pages.
+    files = {other.path: other.mapped_bytes for other in others if other.path != str(path)}
     theirs += sum(files.values())
     return replace(free, ram_bytes=max(0, free.ram_bytes - theirs), others_bytes=theirs)

@@ -1,4 +1,4 @@
-"""Getting a model from the Hugging Face hub: the only thing that uses the network."""
+"""Downloads a model from the Hugging Face hub: the only network access of the package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jupyter_llm.models.download import check_space, download
 from jupyter_llm.models.hub import Repository, Wanted, licence_text, look_up, wanted
 from jupyter_llm.models.sources import hub_cache, name_of
 
-# They ask for nothing of whoever runs a model.
+# Licences without conditions for people who run a model.
 _OPEN = {
     *("apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "zlib", "0bsd"),
     *("cc0-1.0", "unlicense", "bsl-1.0", "wtfpl", "ncsa", "ecl-2.0", "artistic-2.0", "postgresql"),
@@ -30,7 +30,7 @@ _ACCEPTED = Remembered("accepted licence", max_values=1000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulled:
-    """A model that was pulled: where it lies, and what the hub said of it."""
+    """A model that was pulled: its path, and the hub's facts about it."""
 
     name: str
     path: Path
@@ -41,7 +41,7 @@ class Pulled:
 
     @property
     def facts(self) -> str:
-        """What it is and where it is from, in words."""
+        """Return the model's size, origin and licence in words."""
         licence = f", licence {self.licence}" if self.licence else ""
         size = human_size(self.size_bytes)
         return f"{size} from {self.repository} ({self.revision[:7]}), SHA-256 checked{licence}"
@@ -57,30 +57,30 @@ def pull(
     show: ShowProgress | None = None,
     meter: Meter | None = None,
 ) -> Pulled:
-    """Bring a model into huggingface_hub's cache, unless it is there.
+    """Download a model into huggingface_hub's cache, unless it is there.
 
-    Raises `DownloadError`, `LicenceError` or `DownloadInterrupted`; what has come stays, and the
-    next pull goes on from there.
+    Raises `DownloadError`, `LicenceError` or `DownloadInterrupted`. The received part is kept, and
+    the next pull continues it.
     """
     meter = meter or Meter()
     try:
         from huggingface_hub import constants
 
-        constants.HF_HUB_DISABLE_TELEMETRY = True  # it would tell which programs run here
-        with showing(show) as tell:
-            meter.tell_to = lambda share, what: tell(Step(f"Downloading {name}: {what}", share))
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # it would send which programs run here
+        with showing(show) as report:
+            meter.report_to = lambda share, text: report(Step(f"Downloading {name}: {text}", share))
             return _pull(name.strip(), meter, is_accepted=accept_licence)
     except KeyboardInterrupt:
-        raise DownloadInterrupted(meter.how_far) from None
+        raise DownloadInterrupted(meter.progress) from None
     except JupyterLLMError:
         raise
     except (OSError, ValueError, ImportError, NotImplementedError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     except Exception as error:
-        if type(error).__name__ != "InvalidURL":  # httpx's own; its text may hold a password
+        if type(error).__name__ != "InvalidURL":  # of httpx; its text may contain a password
             raise
-        told = "the address in HTTPS_PROXY, HTTP_PROXY or HF_ENDPOINT is no valid one"
-    raise DownloadError(f"{name} cannot be pulled here ({told}).")
+        reason = "the address in HTTPS_PROXY, HTTP_PROXY or HF_ENDPOINT is no valid one"
+    raise DownloadError(f"{name} cannot be pulled here ({reason}).")
 
 
 def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
@@ -90,21 +90,21 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     repository = look_up(asked)
     files = repository.choose(asked.which)
     entry = entry or entry_of(repository.name) or entry_of(asked.repository)
-    known = entry.licence if entry else ""
+    licence_in_catalogue = entry.licence if entry else ""
     link = repository.licence_link or (entry.licence_link if entry else "")
     meter.num_bytes = sum(file.size_bytes for file in files)
-    _check_licence(repository, known, link, asked=name, is_accepted=is_accepted)
+    _check_licence(repository, licence_in_catalogue, link, asked=name, is_accepted=is_accepted)
     check_space(files, repository, cache)
     paths = []
     for file in files:
-        paths.append(download(repository, file, cache, meter.tell))
+        paths.append(download(repository, file, cache, meter.report))
         meter.finish(file.size_bytes)
     return Pulled(
         name=_name_here(paths[0]),
         path=paths[0],
         repository=repository.name,
         revision=repository.revision,
-        licence=repository.licence or known,
+        licence=repository.licence or licence_in_catalogue,
         size_bytes=meter.num_bytes,
     )
 
@@ -112,10 +112,10 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
 def _check_licence(
     repository: Repository, known: str, link: str, *, asked: str, is_accepted: bool
 ) -> None:
-    """Raise `LicenceError` if a licence has conditions that have not been accepted.
+    """Raise `LicenceError` if a licence has conditions that the user has not accepted.
 
-    A repository may call it as it likes, so what it is elsewhere `known` as has to be open too;
-    and a text that was not accepted yet is asked for again.
+    A repository may state any licence, so the licence `known` from the catalogue must be open, too.
+    If the text changed since it was accepted, the user has to accept it again.
     """
     is_open = (repository.licence_id if repository.licence else known).lower() in _OPEN
     if is_open and (not known or known.lower() in _OPEN):
@@ -129,10 +129,10 @@ def _check_licence(
     if is_accepted:
         _ACCEPTED.put(key, datetime.now(UTC).isoformat(timespec="seconds"))
         return
-    what = f"has a licence with conditions, {licence}" if licence else "states no licence"
-    where = f" ({link})" if link else ""
+    statement = f"has a licence with conditions, {licence}" if licence else "states no licence"
+    address = f" ({link})" if link else ""
     raise LicenceError(
-        f"{repository.name} {what}{where}.",
+        f"{repository.name} {statement}{address}.",
         asked,
         licence=licence,
         text=text if len(text) <= _MAX_SHOWN else "",
@@ -140,42 +140,43 @@ def _check_licence(
 
 
 def _name_here(path: Path) -> str:
-    """What a file is called here; its path, where another file goes by its name."""
+    """Return the name of a file on this machine, or its path if another file has that name."""
     name = name_of(path.name)
     try:
-        is_meant = find_model(name).path.samefile(path)
+        is_same = find_model(name).path.samefile(path)
     except (JupyterLLMError, OSError):
         return name
-    return name if is_meant else str(path)
+    return name if is_same else str(path)
 
 
 class Meter:
-    """How far several files have come, how fast they come and how long it will take."""
+    """The progress of several files: bytes, speed and remaining time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.num_bytes = 0
-        self.tell_to: Callable[[float, str], None] = lambda _share, _what: None
+        self.report_to: Callable[[float, str], None] = lambda _share, _text: None
         self._clock = clock
         self._before = self._here = 0
-        self._since: tuple[float, int] | None = None  # when how much was here
+        # time and bytes at the start of the measurement
+        self._since: tuple[float, int] | None = None
 
     @property
-    def how_far(self) -> str:
-        """How much is here of how much."""
+    def progress(self) -> str:
+        """Return the received and the total size."""
         if not self.num_bytes:
             return "the first question"
         return f"{human_size(self._here)} of {human_size(self.num_bytes)}"
 
-    def tell(self, num_bytes: int, trouble: str) -> None:
-        """Note how much of the file at hand is here, and what keeps it from growing."""
+    def report(self, num_bytes: int, trouble: str) -> None:
+        """Note the received bytes of the current file, and the reason if it does not grow."""
         self._here = self._before + num_bytes
         if trouble:
             self._since = None
         share = self._here / max(self.num_bytes, 1)
-        self.tell_to(share, f"{self.how_far}, {trouble or self._pace()}")
+        self.report_to(share, f"{self.progress}, {trouble or self._pace()}")
 
     def finish(self, num_bytes: int) -> None:
-        """Go on with the next file."""
+        """Continue with the next file."""
         self._before += num_bytes
         self._here = self._before
 
@@ -185,5 +186,5 @@ class Meter:
         if now == since or self._here <= begun:
             return "just begun"
         speed = (self._here - begun) / (now - since)
-        left_s = (self.num_bytes - self._here) / speed
-        return f"{human_size(int(speed))}/s, {duration(left_s)} left"
+        remaining_s = (self.num_bytes - self._here) / speed
+        return f"{human_size(int(speed))}/s, {duration(remaining_s)} left"

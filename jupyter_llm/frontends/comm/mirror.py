@@ -14,7 +14,7 @@ from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.messages import ProgressMessage, Status, ToFrontEnd, TurnData
-from jupyter_llm.models.discover import stand_in
+from jupyter_llm.models.discover import better_model_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -168,5 +168,5 @@ def status_of(chat: Chat, mode: ContextMode, known: Status) -> Status:
         else None,
         num_cells=report.num_cells,
         is_if_asked=report.is_if_asked,
-        remark=stand_in(engine.info.name, "/pull"),
+        remark=better_model_hint(engine.info.name, "/pull"),
     )

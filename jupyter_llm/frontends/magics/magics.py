@@ -40,7 +40,7 @@ from jupyter_llm.frontends.prompt.options import OPTIONS, Options, flags_in
 from jupyter_llm.frontends.prompt.shown import Shown
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
-from jupyter_llm.models.discover import stand_in
+from jupyter_llm.models.discover import better_model_hint
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.cells.shell import parent_header
 from jupyter_llm.notebook.code.landing import CellWriter
@@ -378,7 +378,9 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         self.settle()
         content = parent_header(self.shell).get("content", {})
         is_read = content.get("allow_stdin", True)  # else nobody is there
-        if is_read and (remark := "; ".join(filter(None, (said, stand_in(completion.model))))):
+        if is_read and (
+            remark := "; ".join(filter(None, (said, better_model_hint(completion.model))))
+        ):
             view.remark(remark)
             self._remarked = view
 

@@ -350,12 +350,12 @@ def _models(call: Call) -> str:
 
 def models_shown(models: list[ListedModel]) -> str:
     """What `/models` says of the models that there are."""
-    from jupyter_llm.models.discover import HOW_TO_GET_ONE, WHICH_ONE
+    from jupyter_llm.models.discover import CHOICE_OF_MODEL, GET_A_MODEL
 
     servers = [f"**{name}** on {server.host}" for name, server in listed_servers()]
     elsewhere = [f"Names of servers' models: {', '.join(servers)}."] if servers else []
-    here = model_table(models) if models else f"No model found. {HOW_TO_GET_ONE}"
-    return "\n\n".join([here, *elsewhere, WHICH_ONE])
+    here = model_table(models) if models else f"No model found. {GET_A_MODEL}"
+    return "\n\n".join([here, *elsewhere, CHOICE_OF_MODEL])
 
 
 @_text

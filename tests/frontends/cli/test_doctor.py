@@ -20,7 +20,7 @@ from jupyter_llm.frontends import doctor, installation
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 from jupyter_llm.models import discover
-from jupyter_llm.models.sources import Found
+from jupyter_llm.models.sources import Candidate
 
 LLAMA = Installed("llama-cpp-python 9", "/lib/libllama.so", has_gpu=False, gpu_bytes=None)
 Find = Callable[[str], dict[str, str]]
@@ -99,7 +99,9 @@ def test_a_model_that_is_not_there_or_damaged_is_said(
 ) -> None:
     path = tmp_path / "cut.gguf"
     path.write_bytes(tiny_gguf.read_bytes()[:-100])
-    monkeypatch.setattr(discover, "found", lambda: iter([Found(str(path), ("cut",), "here")]))
+    monkeypatch.setattr(
+        discover, "candidates", lambda: iter([Candidate(str(path), ("cut",), "here")])
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JUPYTER_LLM_MODEL", chosen)
     found = find("model")

@@ -18,8 +18,8 @@ from support.shell import RecordingPublisher, run
 from jupyter_llm import llm
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.models import discover
-from jupyter_llm.models.discover import find_model, note_answer, note_used, stand_in
-from jupyter_llm.models.sources import Found
+from jupyter_llm.models.discover import better_model_hint, find_model, note_answer, note_used
+from jupyter_llm.models.sources import Candidate
 
 
 class Terminal(io.StringIO):
@@ -36,7 +36,9 @@ SAID = "written by the small built-in model; {} lists better ones"
 def own(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     """An engine whose model came with the extra."""
     path = "/somewhere/SmolLM2.gguf"
-    monkeypatch.setattr(discover, "embedded", lambda: iter([Found(path, ("smollm2",), "extra")]))
+    monkeypatch.setattr(
+        discover, "embedded", lambda: iter([Candidate(path, ("smollm2",), "extra")])
+    )
     monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: scripted)
     scripted.info = replace(scripted.info, name="smollm2")
     discover._ANSWERED.forget(discover._ANSWERED.all())
@@ -76,7 +78,7 @@ def test_another_counts_once_it_has_answered(own: ScriptedEngine, tiny_gguf: Pat
         own.replies.append("Hello!")
         llm("hi")
         assert len(llm.answers)  # it is taken in by then
-        assert bool(stand_in("smollm2")) == is_one
+        assert bool(better_model_hint("smollm2")) == is_one
 
 
 def test_a_panel_and_a_terminal_say_so_too(
