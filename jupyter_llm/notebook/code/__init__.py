@@ -1,1 +1,1 @@
-"""Python that need not be valid."""
+"""Reading and repairing Python, valid or not."""

@@ -1,6 +1,6 @@
-"""Attributes, keys and columns that code reads or sets, in code that need not be valid.
+"""Finds attributes, keys and columns that code reads or sets; the code need not be valid.
 
-Only what hangs on a plain name is told: `df["price"].mean`, but not what a call returns.
+Only accesses on a plain name are found: `df["price"].mean`, but not those on a call's result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _INSIDE = {
 }
 _FIELD = re.compile(r"\{([^{}]*)\}?")
 _ESCAPE = re.compile(r"(?m)^[ \t]*[%!?][^\n]*")
-# Which arguments of a frame's methods are names of columns: by place, and by name.
+# Arguments of a frame's methods that are column names: by position, and by keyword.
 _BY = {
     "groupby": (0, {"by"}),
     "sort_values": (0, {"by"}),
@@ -55,12 +55,12 @@ _KEYWORDS = frozenset({"return", "yield", "await", "in", "not", "and", "or", "if
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A name that is looked up in what `path` leads to from a variable.
+    """A name that is looked up in the object at `path` below a variable.
 
-    A column is looked up by a method of a frame, or in a list. The name stands from `start` to
-    `end` in the text, without its quotes; `quote` is "" for an attribute. Where `is_open` the text
-    ends with it, so that it may go on. `use` is unknown where a statement begins with it and its
-    end is missing: it may be about to be set.
+    A column is looked up by a frame's method, or in a list of columns. `start` and `end` enclose
+    the name without its quotes; `quote` is "" for an attribute. If `is_open`, the text ends with
+    the name, so the user may still be typing it. `use` is "unknown" if the statement starts with
+    the access and its end is missing: it may become an assignment.
     """
 
     variable: str
@@ -87,17 +87,20 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Bracket:
-    """An open bracket, and whose columns are named in it; `begins` where a statement begins so."""
+    """An open bracket, and the object whose columns are named in it.
+
+    `begins`: a statement begins with the bracket's chain.
+    """
 
     sign: str
     owner: Owner | None = None
-    place: int | None = 0  # of the argument that names columns; None: only by name
+    place: int | None = 0  # position of the argument that names columns; None: only by keyword
     names: frozenset[str] = frozenset()
     is_grouping: bool = False
     begins: bool = False
     argument: int = 0
     keyword: str = ""
-    first: int = 0  # of the accesses in it
+    first: int = 0  # index of the first access in it
 
     @property
     def takes_columns(self) -> bool:
@@ -113,17 +116,17 @@ def _tokens(text: str) -> Iterator[_Piece]:
         if at_line and (escape := _ESCAPE.match(text, position)):
             position = escape.end()
             continue
-        found = _TOKEN.match(text, position)
-        if found is None:  # cannot be: "." takes all
+        token = _TOKEN.match(text, position)
+        if token is None:  # impossible: "." matches everything
             return
-        kind, start, position = found.lastgroup or "", found.start(), found.end()
-        inside = _INSIDE[found["quote"]].match(text, position) if found["string"] else None
+        kind, start, position = token.lastgroup or "", token.start(), token.end()
+        inside = _INSIDE[token["quote"]].match(text, position) if token["string"] else None
         if inside is not None:
-            position, marks = inside.end(), found["marks"].lower()
-            quote, is_open = found["quote"], inside["end"] is None
+            position, marks = inside.end(), token["marks"].lower()
+            quote, is_open = token["quote"], inside["end"] is None
             yield _Piece("string", inside["text"], *inside.span("text"), quote, is_open, marks)
         elif kind not in ("comment", "space"):
-            yield _Piece(kind, found[0], start, position)
+            yield _Piece(kind, token[0], start, position)
 
 
 class _AccessReader:
@@ -132,18 +135,18 @@ class _AccessReader:
     def __init__(self, text: str) -> None:
         self.tokens = list(_tokens(text))
         self.length = len(text)
-        self.found: list[Access] = []
+        self.result: list[Access] = []
         self.brackets: list[_Bracket] = []
         self.begins = True  # a statement begins here
 
     def read(self) -> list[Access]:
-        """All accesses, in order."""
+        """Return all accesses in order."""
         place = 0
         while place < len(self.tokens):
             place = self._step(place)
         for bracket in self.brackets:
             self._settle(bracket, "unknown")
-        return sorted(self.found, key=lambda one: one.start)
+        return sorted(self.result, key=lambda one: one.start)
 
     def _text(self, place: int) -> str:
         is_sign = place < len(self.tokens) and self.tokens[place].kind != "string"
@@ -164,7 +167,7 @@ class _AccessReader:
                 return place + 2
             return self._read_chain(place, begins=begins)
         elif token.text in ("(", "[", "{"):
-            # A list of columns among the arguments.
+            # A list of columns as an argument.
             is_list = token.text == "[" and inner is not None and inner.takes_columns
             owner = inner.owner if inner is not None and is_list else None
             self._push(_Bracket(token.text, owner, None, frozenset({""} if is_list else ())))
@@ -177,7 +180,7 @@ class _AccessReader:
         return place + 1
 
     def _push(self, bracket: _Bracket) -> None:
-        bracket.first = len(self.found)
+        bracket.first = len(self.result)
         self.brackets.append(bracket)
 
     def _close(self, place: int) -> int:
@@ -185,17 +188,17 @@ class _AccessReader:
         after = self._text(place + 1)
         is_end = place + 1 >= len(self.tokens)
         self._settle(bracket, "stores" if after == "=" else "unknown" if is_end else "reads")
-        # Rows or groups of a frame have its columns.
+        # Rows and groups of a frame have the same columns.
         if (bracket.is_grouping or bracket.sign == "[") and after == "[":
             self._push(_Bracket("[", bracket.owner))
             return place + 2
         return place + 1
 
     def _settle(self, bracket: _Bracket, use: Purpose) -> None:
-        for number in range(bracket.first, len(self.found) if bracket.begins else 0):
-            one = self.found[number]
+        for number in range(bracket.first, len(self.result) if bracket.begins else 0):
+            one = self.result[number]
             if one.kind == "column" and one.variable == (bracket.owner or ("",))[0]:
-                self.found[number] = replace(one, use=use)
+                self.result[number] = replace(one, use=use)
 
     def _read_string(self, token: _Piece, inner: _Bracket | None) -> None:
         for field in _FIELD.finditer(token.text) if "f" in token.marks else ():
@@ -204,7 +207,7 @@ class _AccessReader:
                 is_open = one.is_open and at + len(field[1]) == self.length
                 start, end = one.start + at, one.end + at
                 moved = replace(one, start=start, end=end, is_open=is_open, use="reads")
-                self.found.append(moved)
+                self.result.append(moved)
         if inner is None or inner.owner is None or not {"f", "b"}.isdisjoint(token.marks):
             return
         if inner.takes_columns or inner.names == {""}:
@@ -215,7 +218,7 @@ class _AccessReader:
         is_open = token.end == self.length and (token.is_open or token.kind == "name")
         start, end = token.start, token.end
         access = Access(*owner, kind, token.text, start, end, token.quote, is_open, use)
-        self.found.append(access)
+        self.result.append(access)
 
     def _read_chain(self, place: int, *, begins: bool) -> int:
         variable = self.tokens[place].text
@@ -244,12 +247,12 @@ class _AccessReader:
         return place
 
     def _is_key(self, place: int) -> bool:
-        """Whether a text is all that stands in a bracket."""
+        """Whether a string is the only content of a bracket."""
         is_end = place + 1 >= len(self.tokens) or self._text(place + 1) == "]"
         return self.tokens[place].kind == "string" and is_end
 
     def _use(self, last: int, *, begins: bool) -> Purpose:
-        """What is done with a chain of names, by what follows its last token so far."""
+        """Return the purpose of a chain of names, by the token that follows it."""
         if begins and last + 1 >= len(self.tokens):
             return "unknown"
         return "stores" if begins and self._text(last + 1) == "=" else "reads"
@@ -258,7 +261,7 @@ class _AccessReader:
         last = steps[-1][1] if steps and steps[-1][0] == "attribute" else ""
         if sign == "[" and last in _ROWS_AND_COLUMNS:
             self._push(_Bracket("[", (variable, steps[:-1]), 1, begins=begins))
-        elif sign == "[":  # a list of columns may come
+        elif sign == "[":  # a list of columns may follow
             self._push(_Bracket("[", (variable, steps), 0, begins=begins))
         elif last in _BY:
             at, names = _BY[last]
@@ -270,7 +273,7 @@ class _AccessReader:
 
 @lru_cache(maxsize=64)
 def accesses(text: str) -> tuple[Access, ...]:
-    """The attributes, keys and columns in some code, in order."""
+    """Return the attributes, keys and columns in code, in order."""
     return tuple(_AccessReader(text).read())
 
 
@@ -288,6 +291,9 @@ _RESHAPED = re.compile(
 
 
 def bound_names(text: str) -> frozenset[str]:
-    """The names that some code gives a value, other keys or columns; rather too many of them."""
-    found = {name for parts in _BOUND.findall(text) for name in _NAME.findall(" ".join(parts))}
-    return frozenset(found.union(_RESHAPED.findall(text)))
+    """Return the names to which code may assign a value, keys or columns.
+
+    Rather too many than too few.
+    """
+    bound = {name for parts in _BOUND.findall(text) for name in _NAME.findall(" ".join(parts))}
+    return frozenset(bound.union(_RESHAPED.findall(text)))

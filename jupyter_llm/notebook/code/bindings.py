@@ -1,4 +1,4 @@
-"""What the code of a cell binds, changes and uses, read from its syntax tree. Runs nothing."""
+"""Reads from a cell's syntax tree the names that it binds, changes and uses. Runs nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Verb = Literal["assigns", "imports", "defines", "changes", "deletes", "passes on"]
 
 _VERBS: dict[Act, Verb] = {"binds": "assigns", "changes": "assigns", "deletes": "deletes"}
-# Methods that change their object, as a statement of their own.
+# Methods that change their object if they are called as a statement.
 _MUTATORS = frozenset(
     {
         *("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse"),
@@ -34,16 +34,16 @@ _MUTATING = frozenset(
     }
 )
 _HARMLESS = frozenset({"print", "display", "len", "repr", "help", "assert_", "type"})
-_MAGIC_CALL = "get_ipython"  # what IPython puts in the place of a magic
+_MAGIC_CALL = "get_ipython"  # IPython replaces magics by calls of it
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A statement of a cell that gives a name a value, or changes the value.
+    """A statement that binds a name or changes its value.
 
-    `uses` are the names it reads, `keys` the texts and attributes in it.
+    `uses` are the names that it reads, `keys` the strings and attributes in it.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Binding:
 
     @property
     def makes_again(self) -> bool:
-        """Whether it makes the value from the one the name had before."""
+        """Whether the new value is made from the name's previous value."""
         return self.verb == "changes" or (self.verb == "assigns" and self.name in self.uses)
 
 
 def bindings(source: str) -> tuple[Binding, ...]:
-    """What a cell binds and changes at its top level, in order."""
+    """Return the bindings and changes at a cell's top level, in order."""
     tree = parse_cell(source)
     try:
         return tuple(_of_block(tree.body)) if tree is not None else ()
@@ -68,29 +68,29 @@ def bindings(source: str) -> tuple[Binding, ...]:
 
 
 def bindings_of(*statements: ast.stmt) -> tuple[Binding, ...]:
-    """What statements bind and change, in order, without the insides of what they define."""
+    """Return the bindings and changes of statements in order, without bodies of definitions."""
     return tuple(_of_block(statements))
 
 
 def mutated_in(*nodes: ast.AST) -> set[str]:
-    """The names that calls anywhere in some code may change the values of: `last = rows.pop()`.
+    """Return the names whose values a call may change: `last = rows.pop()`.
 
-    In doubt a call does: `pop` is a list's method, and may be another thing's.
+    Methods are known by their names alone: any `pop` counts as a list's.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     calls = (one for node in nodes for one in ast.walk(node) if isinstance(one, ast.Call))
     for call in calls:
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
         if isinstance(call.func, ast.Attribute) and (name in _MUTATORS or _is_in_place(call)):
-            found.add(_root(call.func))
+            names.add(_root(call.func))
         if name in _MUTATING and call.args:
-            found.add(_root(call.args[0]))
-        found.update(_root(one.value) for one in call.keywords if one.arg == "out")
-    return found - {""}
+            names.add(_root(call.args[0]))
+        names.update(_root(one.value) for one in call.keywords if one.arg == "out")
+    return names - {""}
 
 
 def names_in(node: ast.AST) -> tuple[str, ...]:
-    """The names around an expression or statement that it reads, in order, each once."""
+    """Return the outer names that a node reads, in order, each once."""
     return tuple(dict.fromkeys(_read(uses_in(node))))
 
 
@@ -101,21 +101,21 @@ def _read(uses: Iterable[Use]) -> Iterator[str]:
 
 
 def keys_in(node: ast.AST) -> frozenset[str]:
-    """The texts, keyword names and attributes in an expression; methods called are none."""
-    found: set[str] = set()
+    """Return the strings, keyword names and attributes in a node; called methods do not count."""
+    keys: set[str] = set()
     called = {id(child.func) for child in ast.walk(node) if isinstance(child, ast.Call)}
     for child in ast.walk(node):
         if isinstance(child, ast.Constant) and isinstance(child.value, str):
-            found.add(child.value)
+            keys.add(child.value)
         elif isinstance(child, ast.Attribute) and id(child) not in called:
-            found.add(child.attr)
+            keys.add(child.attr)
         elif isinstance(child, ast.keyword) and child.arg:
-            found.add(child.arg)
-    return frozenset(found)
+            keys.add(child.arg)
+    return frozenset(keys)
 
 
 def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """All that a block consists of, without the insides of what it defines, in order."""
+    """Yield all nodes of a block in order, without the bodies of definitions."""
     for node in body:
         yield node
         if not isinstance(node, (*DEFINITIONS, ast.Lambda)):
@@ -123,7 +123,7 @@ def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def parameters_of(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr | None]]:
-    """The parameters with a name of their own, and their defaults; those by keyword alone last."""
+    """Return a function's named parameters with their defaults, keyword-only ones last."""
     placed = [*arguments.posonlyargs, *arguments.args]
     defaults = [*[None] * (len(placed) - len(arguments.defaults)), *arguments.defaults]
     named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
@@ -131,7 +131,7 @@ def parameters_of(arguments: ast.arguments) -> list[tuple[ast.arg, ast.expr | No
 
 
 def statement_at(tree: ast.AST, line: int) -> ast.stmt | None:
-    """The innermost statement that a line belongs to."""
+    """Return the innermost statement that includes a line."""
     statements = (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
     spans = [(first_line_of(node), node.end_lineno or node.lineno, node) for node in statements]
     covering = [(last - first, node) for first, last, node in spans if first <= line <= last]
@@ -139,7 +139,7 @@ def statement_at(tree: ast.AST, line: int) -> ast.stmt | None:
 
 
 def segment(text: str, node: ast.stmt) -> str:
-    """The lines of a statement, decorators included, without what all are indented by."""
+    """Return a statement's lines with its decorators, dedented."""
     lines = text.split("\n")[first_line_of(node) - 1 : node.end_lineno]
     indentation = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
     cut = (line[indentation:] if not line[:indentation].strip() else line for line in lines)
@@ -147,7 +147,7 @@ def segment(text: str, node: ast.stmt) -> str:
 
 
 def first_line_of(node: ast.stmt) -> int:
-    """A statement's first line, decorators included."""
+    """Return a statement's first line, decorators included."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
@@ -187,7 +187,7 @@ def _verb(statement: ast.stmt, use: Use) -> Verb:
 
 
 def _effects(value: ast.expr) -> Iterator[tuple[str, Verb]]:
-    """Yield what a call that stands alone does to values: there is no other reason for it."""
+    """Yield the effects of a call whose result is unused: it changes something."""
     if isinstance(value, ast.Await):
         value = value.value
     if not isinstance(value, ast.Call):
@@ -207,7 +207,7 @@ def _is_in_place(call: ast.Call) -> bool:
 
 
 def _head(statement: ast.stmt) -> list[ast.AST]:
-    """The parts of a statement that are no statements of their own; or all of it."""
+    """Return the parts of a statement that are not statements; all of it if it has no block."""
     if isinstance(statement, DEFINITIONS) or not {"body", "cases"}.intersection(statement._fields):
         return [statement]
     parts: list[ast.AST] = []
@@ -220,7 +220,7 @@ def _head(statement: ast.stmt) -> list[ast.AST]:
 
 
 def _root(node: ast.expr) -> str:
-    """The name that a chain of attributes, items and calls begins with; "" if it is none."""
+    """Return the name at the start of a chain of attributes, items and calls, or ""."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else ""

@@ -1,4 +1,4 @@
-"""The code in an answer: its fenced blocks, as sources of cells."""
+"""Extracts the code of an answer: its fenced blocks, as sources of cells."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from jupyter_llm.notebook.code.syntax import has_code, syntax_error
 from jupyter_llm.notebook.code.typography import without_prompts
 
-# What a fence may say, and the magic that lets a cell hold it. A block in another language is no
-# cell, and so is one that says nothing beside others that say Python: what a program prints, most
-# likely.
+# Languages of fences, and the cell magics for them. A block in another language becomes no cell.
+# Nor does a block without a language beside blocks of Python: it is probably a program's output.
 _PYTHON = frozenset({"python", "python3", "py", "py3", "ipython", "ipython3", "pycon", "jupyter"})
 _MAGICS = {
     **dict.fromkeys(("bash", "sh", "shell", "zsh", "console"), "%%bash"),
@@ -39,10 +38,11 @@ _SHELL_PROMPT = re.compile(r"[ \t]*[$%] ")
 
 @dataclass(frozen=True, slots=True)
 class CodeBlock:
-    """A piece of code from an answer, as a cell could hold it; it need not be valid.
+    """A piece of code from an answer, as the source of a cell; it need not be valid.
 
-    `language` is python, or the name of the `%%magic` that the source begins with. A block whose
-    fence is missing at the end was perhaps cut off, and its last line torn if no other one follows.
+    `language` is python, or the name of the `%%magic` at the start of the source. If the closing
+    fence is missing, the answer may be cut off; `is_torn` says that its last line may be
+    incomplete.
     """
 
     source: str
@@ -52,9 +52,9 @@ class CodeBlock:
 
 
 def code_blocks(answer: str) -> tuple[CodeBlock, ...]:
-    """The code in an answer, in order.
+    """Return the code in an answer, in order.
 
-    That is what stands in fences and can be a cell, or else the whole answer if it is code.
+    The code is in fences; without any fence, the whole answer counts if it is code.
     """
     blocks = list(_fenced(answer.replace("\r\n", "\n")))
     if not blocks:
@@ -98,12 +98,12 @@ def _source(source: str, language: str) -> str:
 
 
 def _fenced(answer: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield each fenced block: what the fence says it is, its code, and whether it was closed."""
-    for found in FENCE.finditer(answer):
-        word = re.search(r"[\w+#-]+", found["info"])
-        # What stood before the fence: indentation, or the mark of a quotation.
-        width = len(found["lead"])
-        lead = r"[ \t]*(?:>[ \t]?)+" if ">" in found["lead"] else rf"[ \t]{{0,{width}}}"
-        code = re.sub(rf"(?m)^{lead}", "", found["code"])
-        is_closed = bool(found["end"]) or found.end() < len(answer)
+    """Yield each fenced block: its language, its code, and whether it was closed."""
+    for block in FENCE.finditer(answer):
+        word = re.search(r"[\w+#-]+", block["info"])
+        # The text before the fence: indentation, or the mark of a quotation.
+        width = len(block["lead"])
+        lead = r"[ \t]*(?:>[ \t]?)+" if ">" in block["lead"] else rf"[ \t]{{0,{width}}}"
+        code = re.sub(rf"(?m)^{lead}", "", block["code"])
+        is_closed = bool(block["end"]) or block.end() < len(answer)
         yield word[0].lower() if word is not None else "", code, is_closed

@@ -1,7 +1,8 @@
-"""What is wrong with code as far as rules find it: pyflakes' and nine of our own. Runs nothing.
+"""Finds flaws in code by rules: pyflakes' and nine of our own. Runs nothing.
 
-Our own are about Python that is valid, tells nobody so, and is hardly ever meant. What Python or a
-library raises or warns of by itself needs no rule. A false alarm costs more than a silence.
+Our own are about valid Python that fails silently and is hardly ever intended. No rule is needed
+for errors and warnings that Python or a library reports itself. A false alarm costs more than a
+miss.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Broken = tuple[ast.AST, str, Sureness]
 """A place where a rule is broken, what is wrong there, and how sure that is."""
 
 _RANK: dict[Sureness, int] = {"certain": 0, "likely": 1, "possible": 2}
-# Later cells may use what a cell binds, and what a star import brings. A cell may await.
+# Later cells may use names that a cell binds or imports by a star. A cell may use `await`.
 _NOT_IN_CELLS = frozenset(
     {
         *("UnusedImport", "ImportStarUsed", "ImportStarUsage", "UnusedAnnotation"),
@@ -36,10 +37,10 @@ _LIKELY = ("Unused", "Redefined", "Import", "FString")  # the others are certain
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _RESIZING = frozenset({"append", "insert", "pop", "remove", "clear", "add", "discard"})
-_GIVE_NONE = {"append": 1, "extend": 1, "sort": 0, "reverse": 0}  # with arguments
+_GIVE_NONE = {"append": 1, "extend": 1, "sort": 0, "reverse": 0}  # number of arguments
 _MODULES = frozenset({"np", "numpy", "pd", "pl", "os", "shutil", "bisect", "heapq", "plt", "re"})
-# Calls that change nothing, where their result is thrown away; the number of arguments with which
-# they are no others of that name.
+# Calls that have no effect if their result is unused; with this number of arguments, they are not
+# another method of that name.
 _PURE: dict[str, int | None] = {
     **dict.fromkeys(("strip", "lstrip", "rstrip", "lower", "upper", "title", "isna", "copy"), 0),
     **dict.fromkeys(("dropna", "fillna", "sort_values", "reset_index", "set_index"), None),
@@ -52,27 +53,27 @@ _PURE: dict[str, int | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something that may be wrong with a line, counted from 1: what, and how sure that is."""
+    """A possible flaw in a line, counted from 1, and how sure it is."""
 
     line: int
     source: str
-    what: str
+    problem: str
     sureness: Sureness = "likely"
 
     def __str__(self) -> str:
         code = f" `{self.source}`" if self.source and "`" not in self.source else ""
-        return f"**line {self.line}**{code}: {self.what} ({self.sureness})"
+        return f"**line {self.line}**{code}: {self.problem} ({self.sureness})"
 
 
 def flaws_in(source: str, namespace: Container[str] = ()) -> tuple[Flaw, ...]:
-    """What rules find in a cell or a function, by line, of a line the surest first.
+    """Return the flaws of a cell or a function by line, the surest of a line first.
 
-    Names of the namespace are defined. Of code that cannot be read it is the place where that ends.
+    Names of the namespace count as defined. Code with a syntax error has one flaw: that error.
     """
     lines = [line.strip() for line in source.split("\n")]
 
-    def flaw(line: int, what: str, sureness: Sureness) -> Flaw:
-        return Flaw(line, lines[line - 1] if line <= len(lines) else "", what, sureness)
+    def flaw(line: int, problem: str, sureness: Sureness) -> Flaw:
+        return Flaw(line, lines[line - 1] if line <= len(lines) else "", problem, sureness)
 
     if (error := syntax_error(source)) is not None:
         return (flaw(error.lineno or 1, f"Python cannot read it: {error.msg}", "certain"),)
@@ -80,14 +81,14 @@ def flaws_in(source: str, namespace: Container[str] = ()) -> tuple[Flaw, ...]:
     if tree is None:
         return ()
     try:
-        found = [flaw(*one) for one in _of_pyflakes(tree, source, namespace)]
-        shown = tree.body[-1:]  # whose value a cell shows
+        flaws = [flaw(*one) for one in _of_pyflakes(tree, source, namespace)]
+        shown = tree.body[-1:]  # a cell shows its value
         for node in ast.walk(tree):
             for rule in _RULES if node not in shown else _RULES[:-1]:
-                found += [flaw(getattr(at, "lineno", 1), text, how) for at, text, how in rule(node)]
+                flaws += [flaw(getattr(at, "lineno", 1), text, how) for at, text, how in rule(node)]
     except RecursionError:  # a chain of hundreds of operators
         return ()
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: (one.line, _RANK[one.sureness])))
+    return tuple(sorted(dict.fromkeys(flaws), key=lambda one: (one.line, _RANK[one.sureness])))
 
 
 def _of_pyflakes(
@@ -171,9 +172,9 @@ def _shared_default(node: ast.AST) -> Iterator[Broken]:
     own = set[str]()
     for one in own_nodes(node.body):
         match one:
-            case ast.Assign([ast.Name(name)]):  # perhaps a copy
+            case ast.Assign([ast.Name(name)]):  # it may be a copy
                 own.add(name)
-            # What others hold from then on, they may change.
+            # Other code may change an object that it has a reference to.
             case ast.Return(ast.Name(name)) | ast.Assign([ast.Attribute()], ast.Name(name)):
                 changed.add(name)
             case ast.AugAssign(ast.Name(name)):
@@ -184,7 +185,7 @@ def _shared_default(node: ast.AST) -> Iterator[Broken]:
             yield default, f"the default {text}", "certain"
 
 
-def _changes_what_it_reads(node: ast.AST) -> Iterator[Broken]:
+def _changes_iterated(node: ast.AST) -> Iterator[Broken]:
     if not isinstance(node, ast.For) or not isinstance(node.iter, ast.Name | ast.Attribute):
         return
     source = ast.unparse(node.iter)
@@ -229,11 +230,11 @@ def _never_used(node: ast.AST) -> Iterator[Broken]:
     read = {one.id for one in names if not isinstance(one.ctx, ast.Store)}
     shared = {name for one in ast.walk(node) for name in getattr(one, "names", ())}
     sums = (one for one in own_nodes(node.body) if isinstance(one, ast.AugAssign))
-    made = {one.id for one in own_nodes(node.body) if isinstance(one, ast.Name)} - read - shared
+    unused = {one.id for one in own_nodes(node.body) if isinstance(one, ast.Name)} - read - shared
     for one in sums:
-        if isinstance(one.target, ast.Name) and one.target.id in made:
+        if isinstance(one.target, ast.Name) and one.target.id in unused:
             yield one, f"`{one.target.id}` is added up and never used", "likely"
-            made -= {one.target.id}
+            unused -= {one.target.id}
 
 
 _RULES: tuple[Callable[[ast.AST], Iterator[Broken]], ...] = (
@@ -242,10 +243,10 @@ _RULES: tuple[Callable[[ast.AST], Iterator[Broken]], ...] = (
     _none_kept,
     _never_runs,
     _shared_default,
-    _changes_what_it_reads,
+    _changes_iterated,
     _leaves_out_last,
     _never_used,
-    _result_dropped,  # the last: a cell shows what its last line gives
+    _result_dropped,  # the last: a cell shows its last expression
 )
 
 

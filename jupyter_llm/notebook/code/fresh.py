@@ -1,7 +1,7 @@
-"""What is new of a draft: statements that ran already, and still stand, are left out.
+"""Removes statements from a draft that already ran and are still valid. Runs nothing.
 
-A statement stands if the same one ran and, as far as the text of the cells says, nothing that it
-binds or reads was bound or changed since. Runs nothing; in doubt a statement stays.
+A statement is valid if the same one ran and, according to the cells' text, no name that it binds or
+reads was bound or changed since. If in doubt, it stays in the draft.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     """The source of a cell that ran, and whether it came to its end."""
 
 _AGAIN: Final = (
-    r"(?i)\b(?:again|anew|afresh|once more"  # not `against`, and no name such as `updated_at`
+    r"(?i)\b(?:again|anew|afresh|once more"  # not `against`, nor a name such as `updated_at`
     r"|(?:re-?(?:load|read|fresh|set|run|do|create|start|draw|calc|comput)|update)[a-z]*)\b"
 )
-# Calls whose answer is another one each time, and those that may change any name.
+# Calls whose result differs each time, and calls that may change any name.
 _FICKLE: Final = re.compile(
     r".*rand.*|.*random.*|time|perf_counter|monotonic|now|today|input|getpass|read|sample|uuid4|urandom"
 )
@@ -45,10 +45,10 @@ _REPEATED: Final = (*_LASTING, ast.Assign, ast.AnnAssign)
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A draft without what is old in it.
+    """A draft without statements that already ran.
 
-    `dropped` are the statements that were left out, in order. Where nothing would be left the draft
-    is whole, and `is_all_old`.
+    `dropped` are the removed statements, in order. If nothing would be left, the draft is unchanged
+    and `is_all_old` is True.
     """
 
     source: str
@@ -59,26 +59,26 @@ class Fresh:
 def only_new(
     source: str, ran: Sequence[Ran], names: Container[str], prompt: str = "", *, own: str = ""
 ) -> Fresh:
-    """What is new of a draft of a cell, after some cells that ran.
+    """Remove statements from a cell's draft that ran in other cells.
 
-    `names` are those that there are, but for those whose values change by being used, as a figure.
-    A `prompt` that asks to do something again lets all of it stay, and so does what is the cell's
-    `own`.
+    `names` are the existing variables, without those that change by use, as a figure does. Nothing
+    is removed if the `prompt` asks to do something again. Statements of `own`, the cell's source,
+    stay.
     """
     tree = parse_cell(source)
     if tree is None or not tree.body or re.search(_AGAIN, prompt):
         return Fresh(source)
-    standing, own_keys = _Standing(names), keys_in(own)
+    run_statements, own_keys = _RunStatements(names), keys_in(own)
     for text, is_done in ran:
         for part in _parts(text):
-            standing.add(part, is_done=is_done)
+            run_statements.add(part, is_done=is_done)
     old = []
     for number, node in enumerate(tree.body):
         parts, rest = _parts_of(node), tree.body[number + 1 :]
-        if all(map(standing.has, parts)) and not _is_filled(node, rest):
+        if all(map(run_statements.has, parts)) and not _is_filled(node, rest):
             old += [node] if own_keys.isdisjoint(map(ast.dump, parts)) else []
         for part in parts:
-            standing.add(part)
+            run_statements.add(part)
     kept = [node for node in tree.body if node not in old]
     if all(isinstance(node, (ast.Import, ast.ImportFrom, ast.Pass)) for node in kept):
         return Fresh(source, is_all_old=bool(old))
@@ -88,24 +88,27 @@ def only_new(
     return Fresh(shortened, tuple(segment(source, node) for node in old))
 
 
-class _Standing:
-    """When the statements that ran were run last, and when names were bound or changed."""
+class _RunStatements:
+    """The times at which statements were last run, and at which names were bound or changed."""
 
     def __init__(self, names: Container[str]) -> None:
         self._names = names
-        self._made: dict[str, int] = {}
+        self._run_at: dict[str, int] = {}
         self._changed: dict[str, int] = {}
-        self._same: dict[str, set[str]] = {}  # names that may stand for one value
-        self._behind: dict[str, set[str]] = {}  # what functions read of the names around them
-        self._fickle: set[str] = set()  # what functions change of the names around them
+        self._same: dict[str, set[str]] = {}  # names that may share a value
+        self._behind: dict[str, set[str]] = {}  # outer names that functions read
+        self._fickle: set[str] = set()  # outer names that functions change
         self._count = 0
 
     def add(self, node: ast.stmt, *, is_done: bool = True) -> None:
-        """Take note that a statement ran; or may have, of which only the changes count."""
+        """Record that a statement ran.
+
+        If not `is_done`, it may have failed, and only its changes count.
+        """
         self._count += 1
         with suppress(RecursionError):  # a chain of hundreds of `elif`
             if _may_do_anything(node):
-                self._made.clear()
+                self._run_at.clear()
             if self.has(node):
                 return
             for group in _aliases(node):
@@ -122,28 +125,28 @@ class _Standing:
                 own = {use.name for use in uses if use.act != "reads"}
                 self._fickle |= own | (_in_place(*node.body) & outer)
             if is_done:
-                self._made[ast.dump(node)] = self._count
+                self._run_at[ast.dump(node)] = self._count
 
     def has(self, node: ast.stmt) -> bool:
-        """Whether what a statement does is done and stands."""
+        """Whether a statement's effect is done and still valid."""
         with suppress(RecursionError):
-            made = self._made.get(ast.dump(node), 0) if isinstance(node, _REPEATED) else 0
+            run_at = self._run_at.get(ast.dump(node), 0) if isinstance(node, _REPEATED) else 0
             changed = _changed(node)
             read = changed | self._reached({use.name for use in uses_in(*_at_once(node))})
-            is_last = all(self._changed.get(name, 0) <= made for name in read)
+            is_last = all(self._changed.get(name, 0) <= run_at for name in read)
             is_sure = self._fickle.isdisjoint(read) and not any(
                 map(_FICKLE.fullmatch, _called(node))
             )
-            return (made > 0 and is_last and is_sure) and all(n in self._names for n in changed)
+            return (run_at > 0 and is_last and is_sure) and all(n in self._names for n in changed)
         return False
 
     def _reached(self, names: set[str]) -> set[str]:
-        """Some names, and what the functions among them read when they are called."""
-        found: set[str] = set()
-        while names - found:
-            found |= names
+        """Return the names, and those that the functions among them read when called."""
+        reached: set[str] = set()
+        while names - reached:
+            reached |= names
             names = set[str]().union(*(self._behind.get(name, ()) for name in names))
-        return found
+        return reached
 
 
 def _parts(source: str) -> list[ast.stmt]:
@@ -152,7 +155,7 @@ def _parts(source: str) -> list[ast.stmt]:
 
 
 def _parts_of(node: ast.stmt) -> list[ast.stmt]:
-    """A statement; of an import, one for each name."""
+    """Return a statement, or for an import one statement a name."""
     match node:
         case ast.Import(names=names):
             return [ast.copy_location(ast.Import([name]), node) for name in names]
@@ -164,14 +167,14 @@ def _parts_of(node: ast.stmt) -> list[ast.stmt]:
 
 
 def keys_in(source: str) -> set[str]:
-    """What is the same of the statements of cells that mean the same."""
+    """Return keys of a source's statements: equal for equivalent statements."""
     with suppress(RecursionError):
         return set(map(ast.dump, _parts(source)))
     return set()
 
 
 def _changed(*nodes: ast.stmt) -> set[str]:
-    """The names that statements bind or change the values of, or may, by what they call."""
+    """Return the names that statements bind, or whose values they or their calls may change."""
     calls = (node for node in nodes if not isinstance(node, DEFINITIONS))
     named = {one.name for one in bindings_of(*nodes) if one.verb == "changes"}
     bound = {use.name for use in uses_in(*nodes) if use.act != "reads"}
@@ -179,14 +182,14 @@ def _changed(*nodes: ast.stmt) -> set[str]:
 
 
 def _in_place(*nodes: ast.stmt) -> set[str]:
-    """The names whose values statements may change, and do not only bind anew."""
+    """Return the names whose values statements may change in place."""
     named = {one.name for one in bindings_of(*nodes) if one.verb in ("changes", "passes on")}
     augmented = {use.name for use in uses_in(*nodes) if use.act == "changes"}
     return named | augmented | mutated_in(*nodes)
 
 
 def _aliases(node: ast.stmt) -> Iterator[set[str]]:
-    """Yield names that may stand for one value, or a part of it, after a statement."""
+    """Yield sets of names that may share a value, or a part of it, after a statement."""
     for part in () if isinstance(node, DEFINITIONS) else ast.walk(node):
         match part:
             case ast.Assign(targets=targets, value=value) if not isinstance(
@@ -198,14 +201,14 @@ def _aliases(node: ast.stmt) -> Iterator[set[str]]:
 
 
 def _at_once(node: ast.stmt) -> list[ast.AST]:
-    """What of a statement reads names when it runs: of a function its head alone."""
+    """Return the parts of a statement that run at once: of a function only the head."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return [*node.decorator_list, node.args]
     return [node]
 
 
 def _called(node: ast.stmt) -> set[str]:
-    """The parts of the names of what a statement calls; what it defines calls nothing yet."""
+    """Return the name parts of a statement's calls; a definition calls nothing yet."""
     parts = () if isinstance(node, DEFINITIONS) else ast.walk(node)
     calls = (ast.unparse(part.func) for part in parts if isinstance(part, ast.Call))
     return {name for called in calls for name in called.split(".")}
@@ -221,16 +224,16 @@ def _may_do_anything(node: ast.stmt) -> bool:
 
 
 def _is_filled(node: ast.stmt, rest: Sequence[ast.stmt]) -> bool:
-    """Whether a statement makes a value to begin with, such as 0 or `[]`, which the rest fills."""
+    """Whether a statement makes an initial value, such as 0 or `[]`, that the rest fills."""
     value = getattr(node, "value", None) or ast.Constant(0)
     has_data = any(isinstance(part, ast.Constant) for part in ast.iter_child_nodes(value))
     return not has_data and not _changed(node).isdisjoint(_changed(*rest))
 
 
 def without_statements(source: str, old: Sequence[ast.stmt]) -> str | None:
-    """A cell without some statements and the comments right above them.
+    """Return a cell without some statements and the comments right above them.
 
-    None if that cannot be done line by line.
+    None if removing lines does not achieve that.
     """
     tree = parse_cell(source)
     lines = source.split("\n")
@@ -244,8 +247,8 @@ def without_statements(source: str, old: Sequence[ast.stmt]) -> str | None:
         out.update(range(start, end))
     text = "\n".join(line for number, line in enumerate(lines) if number not in out)
     text = text.rstrip("\n") + "\n" * source[-1:].count("\n")
-    left = parse_cell(text)
-    if tree is None or left is None:
+    remaining = parse_cell(text)
+    if tree is None or remaining is None:
         return None
     kept = [ast.dump(node) for node in tree.body if node not in old]
-    return text if list(map(ast.dump, left.body)) == kept else None
+    return text if list(map(ast.dump, remaining.body)) == kept else None

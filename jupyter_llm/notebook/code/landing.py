@@ -1,4 +1,4 @@
-"""Brings generated code into cells, where it waits for the user to run it."""
+"""Inserts generated code into cells; the user decides whether to run it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 Metadata = Mapping[str, Any]
 """What is noted of a cell, where that can be."""
 
-_MOST_WAITING = 16  # cells that have not landed; older ones are given up
+_MOST_WAITING = 16  # cells to insert later; if there are more, the oldest are dropped
 
-# Why a page leaves a cell as it is, or puts nothing into the notebook.
+# Reasons for which a page does not change a cell or insert one.
 _REFUSALS = {
     "changed": "has changed meanwhile",
     "cell": "is read-only",
     "gone": "is no longer in the notebook",
     "notebook": "is in a read-only notebook",
 }
-_NOWHERE = frozenset({"gone", "notebook"})  # nor can anything be put below it
+_NOWHERE = frozenset({"gone", "notebook"})  # no cell can be inserted below it either
 
 
 class NextInput:
-    """Writes cells by IPython's `set_next_input`, which every front end has.
+    """Inserts cells by IPython's `set_next_input`, which every front end supports.
 
-    It brings one cell for each that is run: the others wait for the next that run without an error.
+    It inserts one cell per run. Further cells wait for the next run that has no error.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -41,9 +41,9 @@ class NextInput:
         shell.events.register("post_run_cell", self._land)
 
     def write(self, sources: Sequence[str], *, replace: bool = False) -> str:
-        """Put cells below the one that runs, or the first in its place; say where they are.
+        """Insert cells below the running one, or replace it by the first; return their place.
 
-        What is left of an answer before is given up. For the main thread.
+        Cells that still wait from an earlier answer are dropped. For the main thread.
         """
         if not sources:
             return ""
@@ -59,20 +59,23 @@ class NextInput:
         )
 
     def write_later(self, source: str, *, replace: bool = False) -> str:
-        """Put a cell below the next one that is run, or in its place; say where. Any thread may."""
+        """Insert a cell below the next one that runs, or replace that.
+
+        Return its place. Any thread.
+        """
         self._waiting.append((source, replace))
         if replace:
             return "the code takes the place of the next cell that is run"
         return "the code comes in a new cell below the next one that is run"
 
     def close(self) -> None:
-        """Let nothing land any more."""
+        """Insert nothing any more."""
         self._waiting.clear()
-        with suppress(ValueError):  # closed before
+        with suppress(ValueError):  # already closed
             self._shell.events.unregister("post_run_cell", self._land)
 
     def _land(self, result: ExecutionResult | None) -> None:
-        """Land the first that waits, unless the cell itself brings another one."""
+        """Insert the first waiting cell, unless the run cell itself inserts one."""
         if not self._waiting or result is None or not result.success or _has_next(self._shell):
             return
         source, replace = self._waiting.popleft()
@@ -80,7 +83,7 @@ class NextInput:
 
 
 def _has_next(shell: InteractiveShell) -> bool:
-    """Tell whether a cell is to land below the one that runs: of several only the last would."""
+    """Whether the running cell already inserts a cell: IPython would keep only the last."""
     manager = shell.payload_manager
     payloads = manager.read_payload() if manager is not None else ()
     is_typed = getattr(shell, "rl_next_input", None)  # in a terminal
@@ -89,23 +92,24 @@ def _has_next(shell: InteractiveShell) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NewCell:
-    """A cell as it is to be."""
+    """A cell to insert."""
 
     source: str
     metadata: Metadata
 
     @property
     def body(self) -> str:
-        """What stands in it but for the line that says whose it is."""
+        """Return the source without the line that names the model."""
         return unmark(self.source).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """What has come of code that a page was to put into cells.
+    """The result of inserting code through a page.
 
-    So many took the place of cells that were made before, and so many others of those stay. Nothing
-    landed if there is a `refusal`, a key of `_REFUSALS`, or if `is_same` says that it was there.
+    `num_replaced` cells replaced earlier ones of the same cell, and `num_staying` earlier ones
+    remain. Nothing was inserted if there is a `refusal`, a key of `_REFUSALS`, or if `is_same`: the
+    code was already there.
     """
 
     num_replaced: int = 0
@@ -120,19 +124,22 @@ class Page(Protocol):
     def land(
         self, cell_id: str, cells: Sequence[NewCell], before: str | None = None
     ) -> Landing | None:
-        """Put code below a cell, in place of what it made before as far as that is unchanged.
+        """Insert code below a cell, in place of earlier insertions that are unchanged.
 
-        If there is a `before`, the first comes in place of the cell itself, while it reads so. None
-        if no page answers.
+        If `before` is not None, the first cell replaces the cell itself, if that still has this
+        source. None if no page answers.
         """
 
     def close(self) -> None:
-        """Ask nothing of it any more."""
+        """Send no more requests to the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where code is, in words, whether that is in a cell, and whether its metadata is there too."""
+    """The place of code in words.
+
+    `is_landed`: it is in a cell. `has_metadata`: the cell's metadata is stored, too.
+    """
 
     words: str
     is_landed: bool = True
@@ -140,13 +147,11 @@ class Place:
 
 
 class CellWriter:
-    """Puts code into a notebook without running it.
+    """Inserts code into a notebook without running it.
 
-    By way of the page, or else by IPython's next input, which can only add cells.
-
-    A cell that runs again puts its code into those it made before, as far as the user has left them
-    as they were, so that they do not pile up. `running` tells the id of the cell that runs, and its
-    source. Belongs to the main thread.
+    It uses the page, or else IPython's next input, which can only add cells. A cell that runs again
+    replaces the cells that it inserted before, if the user has not changed them. So they do not
+    pile up. `running` returns the id and the source of the running cell. For the main thread.
     """
 
     def __init__(
@@ -161,13 +166,13 @@ class CellWriter:
 
     @property
     def has_cells(self) -> bool:
-        """Whether code can land in cells: a front end that has none sends no id of one."""
+        """Whether the front end has cells: one without sends no cell id."""
         return self._running() is not None
 
     def write(
         self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
     ) -> Place:
-        """Put cells below the one that runs, or the first in its place; say where they are."""
+        """Insert cells below the running one, or replace it by the first; return their place."""
         running, count = self._running(), len(sources)
         page = self._page() if sources and running is not None else None
         if page is not None and running is not None:
@@ -181,13 +186,16 @@ class CellWriter:
             if landing is not None:
                 if landing.refusal:
                     return Place(f"this cell {why}, so the code is in none", is_landed=False)
-                where = _in_place(count) if replace else _where(count, landing)
-                words = f"this cell {why}, so {where}" if why else where
+                position = _in_place(count) if replace else _where(count, landing)
+                words = f"this cell {why}, so {position}" if why else position
                 return Place(words, has_metadata=True)
         return Place(self._next.write(sources, replace=replace), is_landed=bool(sources))
 
     def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> str:
-        """Put code in the place of another cell's, if that is still what it was, or say why not."""
+        """Replace another cell's source if it is still `before`.
+
+        Return the reason if that failed.
+        """
         page = self._page()
         landing = None
         if page is not None and cell_id is not None:
@@ -197,7 +205,7 @@ class CellWriter:
         return _REFUSALS.get(landing.refusal or "", "")
 
     def close(self) -> None:
-        """Let nothing land any more."""
+        """Insert nothing any more."""
         self._next.close()
 
 
@@ -211,15 +219,15 @@ def _in_place(count: int) -> str:
 
 
 def _where(count: int, landing: Landing) -> str:
-    """Where code is that a page has put below a cell, and what stays from before, in words."""
+    """Return in words the place of code that a page inserted, and the earlier cells that remain."""
     the_code, new = _the_code(count), count - landing.num_replaced
     if landing.is_same:
         return f"{the_code} the same as before, below"
     others = count_of(landing.num_staying, "other cell")
     stay = "stays" if landing.num_staying == 1 else "stay"
-    left = f"; {others} that it made {stay}" if landing.num_staying else ""
+    remaining = f"; {others} that it made {stay}" if landing.num_staying else ""
     if not landing.num_replaced:
-        return f"{the_code} in {'a new cell' if new == 1 else f'{new} new cells'} below{left}"
+        return f"{the_code} in {'a new cell' if new == 1 else f'{new} new cells'} below{remaining}"
     and_new = f", and in {count_of(new, 'new cell')}" if new else ""
     place = f"{the_code} below, in place of what this cell made before"
-    return f"{place}{and_new}{left}; run it again, also after Run All"
+    return f"{place}{and_new}{remaining}; run it again, also after Run All"

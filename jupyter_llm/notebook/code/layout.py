@@ -1,4 +1,4 @@
-"""Where strings, brackets and statements begin and end in code that need not be valid."""
+"""Finds the beginnings and ends of strings, brackets and statements; code need not be valid."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 class Scanner:
-    """Follows strings and brackets from line to line, as Python's tokenizer would.
+    """Tracks strings and brackets from line to line, as Python's tokenizer would.
 
-    `closers` are the brackets that are missing so far, the innermost last. `string` is the quote of
-    a string that goes on in the next line. `unclosed_quote` is one that the last line opened and
-    should have closed; `is_comment` tells whether that line ends with a comment.
+    `closers` are the missing brackets, the innermost last. `string` is the quote of a string that
+    continues in the next line. `unclosed_quote` is one that the last line opened and should have
+    closed. `is_comment`: the last line ends with a comment.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,11 @@ class Scanner:
 
     @property
     def is_open(self) -> bool:
-        """Whether the next line belongs to the statement of the last one."""
+        """Whether the next line belongs to the same statement."""
         return bool(self.closers or self.string or self._is_joined)
 
     def feed(self, line: str) -> None:
-        """Read a line, given without its end."""
+        """Read a line without its line end."""
         self.unclosed_quote = ""
         self.is_comment = self._is_joined = False
         position = 0
@@ -96,12 +96,12 @@ class Line:
 
     @property
     def is_blank(self) -> bool:
-        """Whether there is no code on the line."""
+        """Whether the line has no code."""
         return not self.is_in_string and (not self.text.strip() or self.text.lstrip()[0] == "#")
 
 
 def layout(source: str) -> list[Line]:
-    """The lines of some code."""
+    """Return the lines of code."""
     scanner = Scanner()
     lines = []
     for text in source.split("\n"):
@@ -111,7 +111,7 @@ def layout(source: str) -> list[Line]:
 
 
 def without_last_statement(source: str) -> str:
-    """Some code but for its last statement, of which the end may be missing."""
+    """Return code without its last statement, which may be incomplete."""
     lines = layout(source)
     end = len(lines)
     while end and (lines[end - 1].is_blank or not lines[end - 1].is_start):
@@ -120,15 +120,14 @@ def without_last_statement(source: str) -> str:
 
 
 def indent_of(line: str) -> int:
-    """How many columns a line is indented, with tabs as wide as Python takes them."""
+    """Return the number of columns of a line's indentation, with Python's tab width."""
     return len(space_of(line).expandtabs(8))
 
 
 def statement_end(lines: Sequence[str], start: int) -> tuple[int, Scanner]:
-    """Where the statement that begins in a line ends, as the index after its last line.
+    """Return the index after a statement's last line, and the scanner with what is left open.
 
-    A statement that leaves a bracket open ends before the next line that is not indented more.
-    The scanner tells what it left open.
+    A statement with an open bracket ends before the next line that is not indented more.
     """
     scanner = Scanner()
     indent = indent_of(lines[start])
@@ -147,19 +146,19 @@ def statement_end(lines: Sequence[str], start: int) -> tuple[int, Scanner]:
 
 
 def is_header(statement: str) -> bool:
-    """Tell whether a statement begins a block."""
+    """Whether a statement begins a block."""
     last = statement.rstrip().rsplit("\n", 1)[-1]
     code = last.split("#", maxsplit=1)[0] if last.count("#") == 1 else last
     return code.rstrip().endswith(":") and _HEADER.match(statement) is not None
 
 
 def space_of(text: str) -> str:
-    """What a text begins with before its first word."""
+    """Return a text's leading blanks."""
     return text[: len(text) - len(text.lstrip(" \t"))]
 
 
 def closings(text: str) -> Iterator[str]:
-    """Yield a text with its open string and brackets closed, before a colon at its end too."""
+    """Yield a text with its open string and brackets closed, also before a colon at its end."""
     scanner = Scanner()
     for line in text.split("\n"):
         scanner.feed(line)

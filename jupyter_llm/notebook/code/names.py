@@ -1,4 +1,4 @@
-"""The names that code uses and binds, and the modules; and which of them exist.
+"""Finds the names and modules that code uses and binds, and those that do not exist.
 
 Nothing is run or imported.
 """
@@ -32,7 +32,7 @@ _ACTS: dict[type, Act] = {ast.Load: "reads", ast.Store: "binds", ast.Del: "delet
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A name of the namespace around some code, and what the code does with it.
+    """A use of an outer name: one of the namespace around the code.
 
     `x += 1` changes a name, and `x: int` only declares it.
     """
@@ -52,12 +52,12 @@ class _Scope:
     kind: Literal["function", "class", "comprehension"] = "function"
 
     def reaches_out(self, name: str) -> bool:
-        """Whether a name that is used here is that of the namespace around all the code."""
+        """Whether a name used here belongs to the namespace around all the code."""
         scope = self
         while scope.outer is not None:
             if name in scope.shared:
                 return True
-            # A class shows its names to no function inside it.
+            # Functions in a class do not see the class's names.
             is_seen = scope is self or scope.kind != "class"
             if is_seen and name in scope.own:
                 return False
@@ -66,20 +66,20 @@ class _Scope:
 
 
 def uses_in(*nodes: ast.AST) -> list[Use]:
-    """What some code does with the names around it, in order; its functions' own names are none."""
+    """Return the uses of outer names in order; local names of functions do not count."""
     top = _Scope()
-    found: list[tuple[Use, _Scope]] = []
+    uses: list[tuple[Use, _Scope]] = []
     waiting: list[tuple[ast.AST, _Scope]] = [(node, top) for node in nodes]
     while waiting:
         node, scope = waiting.pop()
         if isinstance(node, ast.Global):
             scope.shared.update(node.names)
         for name, act in _acts(node):
-            found.append((Use(name, act, _place(node)), scope))
+            uses.append((Use(name, act, _place(node)), scope))
             if act != "reads":
                 scope.own.add(name)
         waiting += _parts(node, scope)
-    outer = (use for use, scope in found if scope.reaches_out(use.name))
+    outer = (use for use, scope in uses if scope.reaches_out(use.name))
     return sorted(outer, key=lambda use: use.place)
 
 
@@ -88,7 +88,7 @@ def _place(node: ast.AST) -> tuple[int, int]:
 
 
 def _acts(node: ast.AST) -> Iterator[tuple[str, Act]]:
-    """Yield the names in a node itself, and what it does with them."""
+    """Yield the names in a node itself, each with the act."""
     match node:
         case ast.Name(id=name, ctx=context):
             yield name, _ACTS[type(context)]
@@ -107,11 +107,11 @@ def _acts(node: ast.AST) -> Iterator[tuple[str, Act]]:
 
 
 def _parts(node: ast.AST, scope: _Scope) -> Iterator[tuple[ast.AST, _Scope]]:
-    """Yield what a node consists of, each part with the scope it belongs to."""
+    """Yield a node's children, each with its scope."""
     children = list(ast.iter_child_nodes(node))
     inner: dict[ast.AST, _Scope] = {}
     if parameters := {one.name for one in getattr(node, "type_params", ())}:  # of Python 3.12
-        inner[getattr(node, "name", node)] = scope  # what `type` binds
+        inner[getattr(node, "name", node)] = scope  # the name that `type` binds
         scope = _Scope(scope, parameters)
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
@@ -139,10 +139,10 @@ def _parts(node: ast.AST, scope: _Scope) -> Iterator[tuple[ast.AST, _Scope]]:
 
 
 def unknown_names(source: str, namespace: Container[str] = ()) -> tuple[str, ...]:
-    """The names a cell uses that exist neither in itself nor in the namespace.
+    """Return the names that a cell uses and that do not exist, in the order of their first use.
 
-    They come in the order of their first use. Builtins and what IPython provides exist. Where the
-    cell may define any name, as with `from module import *`, nothing can be told.
+    A name exists if the cell, the namespace, Python or IPython defines it. If the cell may define
+    any name, as by `from module import *`, the result is empty.
     """
     tree = parse_cell(source)
     if tree is None or _DEFINING_MAGIC.search(source) or any(map(_is_star_import, ast.walk(tree))):
@@ -160,7 +160,7 @@ def unknown_names(source: str, namespace: Container[str] = ()) -> tuple[str, ...
 
 
 def defined_names(source: str) -> frozenset[str]:
-    """The names that a cell adds to the namespace."""
+    """Return the names that a cell adds to the namespace."""
     tree = parse_cell(source)
     bound = {use.name for use in uses_in(tree) if use.act == "binds"} if tree else set[str]()
     captured = _CAPTURE.match(source.lstrip())
@@ -168,9 +168,9 @@ def defined_names(source: str) -> frozenset[str]:
 
 
 def missing_modules(source: str) -> tuple[str, ...]:
-    """The top-level modules a cell imports that are not installed.
+    """Return the top-level modules that a cell imports and that are not installed.
 
-    What it tries to import does not count.
+    Imports inside a `try` do not count.
     """
     tree = parse_cell(source)
     if tree is None:
@@ -184,7 +184,7 @@ def _is_star_import(node: ast.AST) -> bool:
 
 
 def _imports(node: ast.AST) -> Iterator[str]:
-    """Yield the modules that a tree imports and cannot do without."""
+    """Yield the modules that a tree imports unconditionally."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
@@ -198,12 +198,12 @@ def _imports(node: ast.AST) -> Iterator[str]:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a module can be imported, as far as that can be told without doing it."""
+    """Whether a module can be imported; it is not imported to find out."""
     if name in sys.modules or name in sys.stdlib_module_names:
         return True
     try:
         return find_spec(name) is not None
-    except ModuleNotFoundError:  # what it is in
+    except ModuleNotFoundError:  # its package is missing
         return False
     except Exception:  # noqa: BLE001  a finder of the user's own may raise anything
         return True

@@ -1,7 +1,7 @@
-"""Makes code of what a model wrote as code: whatever the text, the result can be read.
+"""Repairs code that a model wrote: whatever the text, the result has no syntax error.
 
-What surrounds code is taken off, then one slip after another is mended where Python stumbles, and
-what cannot be saved becomes a comment.
+It removes text around the code, mends one slip after another at the place of the syntax error, and
+turns the rest into comments.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from jupyter_llm.notebook.code.syntax import (
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """Code that Python and IPython can read, and in words what was done to make it so.
+    """Code that Python and IPython can read, and the changes in words.
 
-    `has_code` is False where nothing but comments is left.
+    `has_code` is False if only comments are left.
     """
 
     source: str
@@ -44,21 +44,21 @@ _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
     (typography.readable_characters, "left out characters that Python does not read"),
     (typography.dedented, "took off the indentation of all lines"),
 )
-# What mending may cost, in characters that are read again: a second or two at worst, and with the
-# same outcome on every machine.
+# Budget of mending, in characters parsed: two seconds at most, and the same result on every
+# machine.
 _READS = 100
 _LEAST_BUDGET, _MOST_BUDGET = 100_000, 2_000_000
 _INDENT = 4
-_MAX_CLOSINGS = 20  # lines at the end of which a bracket may be meant to close
+_MAX_CLOSINGS = 20  # lines at whose end a missing bracket is tried
 _NO_BODY = re.compile(r"\s*(?:def|class|import|from|@|if __name__|el(?:if|se)|except|finally)\b")
 _PRINT = re.compile(r"(\s*)print[ \t]+(?![=.,)\]])(.+)", re.DOTALL)
 
 
 def repair(source: str, *, is_cut_off: bool = False) -> Repaired:
-    """Code that certainly can be read, with as much of the source as can be kept.
+    """Return code without syntax errors, with as much of the source as possible.
 
-    With `is_cut_off` its end is known to be missing: an unfinished last statement is then left
-    out, if there is more, while its brackets and strings are closed otherwise.
+    `is_cut_off`: the end is missing. Then an incomplete last statement is removed if there is other
+    code; otherwise its brackets and strings are closed.
     """
     repaired = _repair(source, is_cut_off=is_cut_off)
     return _repair(source) if is_cut_off and not repaired.has_code else repaired
@@ -77,8 +77,9 @@ def _repair(source: str, *, is_cut_off: bool = False) -> Repaired:
 
 
 def _tidied(source: str) -> tuple[str, list[str]]:
-    """Take off what surrounds code, one thing after another until it can be read."""
-    typed = typography.without_prompts(source)  # IPython reads them, and what was printed as code
+    """Remove text around the code, one kind after another, until it can be parsed."""
+    # first, because IPython accepts prompts and would read outputs as code
+    typed = typography.without_prompts(source)
     changes = ["took off the prompts"] if typed != source else []
     for step, words in _STEPS:
         if syntax_error(typed) is None:
@@ -90,15 +91,15 @@ def _tidied(source: str) -> tuple[str, list[str]]:
 
 
 def _words(done: Counter[str]) -> list[str]:
-    """What was done, in words; `comment` counts lines."""
+    """Return the changes in words; `comment` counts lines."""
     count = done.pop("comment", 0)
-    said = f"{count} lines that are" if count > 1 else "1 line that is"
+    lines = f"{count} lines that are" if count > 1 else "1 line that is"
     comments = "comments" if count > 1 else "a comment"
-    return [*done, *([f"made {comments} of {said} no Python"] if count else [])]
+    return [*done, *([f"made {comments} of {lines} no Python"] if count else [])]
 
 
 def _mended(lines: list[str], *, is_cut_off: bool) -> tuple[str, Counter[str]]:
-    """Lines as code that can be read, and what was done to them."""
+    """Return lines as code that can be parsed, and the counts of changes."""
     done: Counter[str] = Counter()
     size = sum(map(len, lines))
     budget = min(max(_READS * size, _LEAST_BUDGET), _MOST_BUDGET)
@@ -108,8 +109,8 @@ def _mended(lines: list[str], *, is_cut_off: bool) -> tuple[str, Counter[str]]:
         for new, words in _meanings(lines, row, error, is_cut_off=is_cut_off):
             budget -= size
             further = syntax_error("\n".join(new))
-            num_left = 0 if further is None else len(new) - (further.lineno or 0) + 1
-            if num_left < len(lines) - row or len(new) < len(lines):
+            num_unread = 0 if further is None else len(new) - (further.lineno or 0) + 1
+            if num_unread < len(lines) - row or len(new) < len(lines):
                 lines = new
                 done[words] += 1
                 break
@@ -118,13 +119,13 @@ def _mended(lines: list[str], *, is_cut_off: bool) -> tuple[str, Counter[str]]:
             if is_header("\n".join(lines[start:end])):
                 end = _run_end(lines, start, indent_of(lines[start]) + 1)
             done["comment"] += _comment_out(lines, start, end)
-    if error is not None:  # it takes too long
+    if error is not None:  # the budget is used up
         done["comment"] += _comment_out(lines, 0, len(lines))
     return "\n".join(lines), done
 
 
 def _statement(lines: Sequence[str], row: int) -> tuple[int, int]:
-    """Where the statement begins and ends that a line belongs to."""
+    """Return the first line of the statement that includes a row, and the line after its last."""
     start = 0
     while (end := statement_end(lines, start)[0]) <= row:
         start = end
@@ -132,7 +133,7 @@ def _statement(lines: Sequence[str], row: int) -> tuple[int, int]:
 
 
 def _comment_out(lines: list[str], start: int, end: int) -> int:
-    """Make comments of lines, or if all were, of all that follow; say how many became one."""
+    """Turn lines into comments, or all following ones if these are comments; return the number."""
     if not _is_code(lines[start:end]):
         start, end = (start, len(lines)) if _is_code(lines[start:]) else (0, len(lines))
     num_lines = sum(_is_code([line]) for line in lines[start:end])
@@ -152,7 +153,7 @@ def _is_code(lines: Sequence[str]) -> bool:
 def _meanings(
     lines: list[str], row: int, error: SyntaxError, *, is_cut_off: bool
 ) -> Iterator[tuple[list[str], str]]:
-    """Yield what was meant where Python stumbled, the likeliest first, and the mend in words."""
+    """Yield possible mends of a syntax error, the likeliest first, with a description."""
     message, line = str(error.msg), lines[row]
     start, end = _statement(lines, row)
     text = "\n".join(lines[start:end])
@@ -187,7 +188,7 @@ def _meanings(
         yield put(f"{code}:{space}{note or ''}", row, row + 1), "added a missing colon"
     is_open = any(closings(text))
     stops = range(end, max(start, end - _MAX_CLOSINGS) if is_open else end, -1)
-    is_text = "triple-quoted" in message  # it may have begun in any line, and code follows
+    is_text = "triple-quoted" in message  # it may begin in any line, and code follows
     for stop in reversed(stops) if is_text else stops:
         for closed in closings("\n".join(lines[start:stop]).rstrip()):
             yield (
@@ -197,14 +198,14 @@ def _meanings(
     if message.startswith("unmatched") and error.offset:
         new = line[: error.offset - 1] + line[error.offset :]
         yield put(new, row, row + 1), "left out closing brackets that nothing opens"
-    if found := _PRINT.fullmatch(text):
-        yield put(f"{found[1]}print({found[2]})"), "put what is printed into brackets"
+    if printed := _PRINT.fullmatch(text):
+        yield put(f"{printed[1]}print({printed[2]})"), "put what is printed into brackets"
     if end - start > 1 and _is_code([line]):
         yield put(_comment(line), row, row + 1), "comment"
 
 
 def _with_body(lines: list[str], header: int, row: int) -> Iterator[tuple[list[str], str]]:
-    """Give a block a body: the next lines if they stand below the header, or `pass`."""
+    """Give a block a body: the next lines if they are not indented, or `pass`."""
     indent = indent_of(lines[header])
     end, _ = statement_end(lines, header)
     if end == row and indent_of(lines[row]) == indent and not _NO_BODY.match(lines[row]):
@@ -218,7 +219,7 @@ def _with_body(lines: list[str], header: int, row: int) -> Iterator[tuple[list[s
 
 
 def _indent_before(lines: list[str], start: int) -> int:
-    """The indentation that fits a line after the statement before it."""
+    """Return the indentation that fits a line after the preceding statement."""
     above = enumerate(layout("\n".join(lines[:start])))
     begins = [number for number, line in above if line.is_start and not line.is_blank]
     if not begins or not start:
@@ -228,7 +229,7 @@ def _indent_before(lines: list[str], start: int) -> int:
 
 
 def _run_end(lines: list[str], start: int, least: int) -> int:
-    """Where the lines end that are indented so far at least."""
+    """Return the end of the lines that are indented by at least `least`."""
     end = start + 1
     for index, line in enumerate(layout("\n".join(lines))[start + 1 :], start + 1):
         if line.is_start and not line.is_blank and indent_of(line.text) < least:
@@ -239,7 +240,7 @@ def _run_end(lines: list[str], start: int, least: int) -> int:
 
 
 def _shifted(lines: list[str], start: int, end: int, indent: int) -> list[str]:
-    """All lines, with some of them moved so that the first is indented so far."""
+    """Return all lines, with some moved so that the first of them is indented by `indent`."""
     by = indent - indent_of(lines[start])
     moved = [
         line.text

@@ -1,6 +1,6 @@
-"""What surrounds or disguises code in an answer: prompts, typographic characters.
+"""Removes prompts and typographic characters from code in an answer.
 
-Each function takes code that Python cannot read and returns it without one such thing.
+Each function takes code with a syntax error and removes one kind of disturbance.
 """
 
 # ruff: noqa: RUF001  the ambiguous characters are the point
@@ -34,24 +34,24 @@ PLAIN = str.maketrans(
 
 
 def readable_characters(source: str) -> str:
-    """Leave out characters that Python never reads, and end lines as it does."""
+    """Remove characters that Python cannot read, and use its line ends."""
     source = _CONTROLS.sub("", _LINE_END.sub("\n", source))
     return _SEPARATORS.sub(" ", source)
 
 
 def dedented(source: str) -> str:
-    """Take off what all lines are indented."""
+    """Remove indentation that all lines share."""
     return textwrap.dedent(source) if source.lstrip("\n")[:1] in (" ", "\t") else source
 
 
 def without_prompts(source: str) -> str:
-    r"""What was typed at the prompts `>>>` or `In [1]:`; what was printed goes.
+    r"""Return the input at the prompts `>>>` or `In [1]:` without the output.
 
     >>> without_prompts(">>> 6 * 7\n42")
     '6 * 7'
     """
     heads = (line for line in layout(source) if not line.is_in_string)
-    if any(map(_HEAD.match, (line.text for line in heads))):  # and none only in a text
+    if any(map(_HEAD.match, (line.text for line in heads))):  # heads inside strings do not count
         source = _HEADER.sub("", _OUTPUT.sub("", source))
     lines = layout(source)
     if not any(_is_prompt(line) for line in lines):
@@ -59,13 +59,13 @@ def without_prompts(source: str) -> str:
     typed = []
     has_begun = is_typing = False
     for line in lines:
-        goes_on = is_typing and _CONTINUATION.match(line.text) is not None
-        is_typing = _is_prompt(line) or goes_on
+        is_continued = is_typing and _CONTINUATION.match(line.text) is not None
+        is_typing = _is_prompt(line) or is_continued
         has_begun = has_begun or is_typing
         if is_typing:
             text = _PROMPT.sub("", line.text, count=1)
             typed.append(_CONTINUATION.sub("", text, count=1))
-        elif not has_begun:  # what stands before the first prompt was not printed
+        elif not has_begun:  # text before the first prompt is no output
             typed.append(line.text)
     return textwrap.dedent("\n".join(typed))
 

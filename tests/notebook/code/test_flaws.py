@@ -58,19 +58,19 @@ def test_a_flaw_is_found_and_sound_code_left_alone(source: str, count: int) -> N
 def test_a_flaw_names_its_line_and_says_how_sure_it_is() -> None:
     (flaw,) = flaws_in("%%time\n\ndef f(x):\n    return x == 1 or 'a'")
     assert (flaw.line, flaw.source, flaw.sureness) == (4, "return x == 1 or 'a'", "certain")
-    assert flaw.what == "`or 'a'` is always true; compare with it too"
+    assert flaw.problem == "`or 'a'` is always true; compare with it too"
 
 
 def test_names_of_the_namespace_are_defined() -> None:
     (flaw,) = flaws_in("prices.mean()")
-    assert flaw.what == "undefined name `prices`"
+    assert flaw.problem == "undefined name `prices`"
     assert flaws_in("prices.mean()", {"prices"}) == ()
 
 
 def test_code_that_cannot_be_read_has_its_place_as_its_only_flaw() -> None:
     (flaw,) = flaws_in("x = 1\nprint(x")
     assert (flaw.line, flaw.sureness) == (2, "certain")
-    assert "never closed" in flaw.what
+    assert "never closed" in flaw.problem
 
 
 def test_another_language_has_no_flaws() -> None:
