@@ -1,1 +1,1 @@
-"""KNOW the notebook: what ran, what is defined, what failed, and who wrote what."""
+"""The notebook: cells that ran, variables, failures, and the origin of its texts."""

@@ -1,6 +1,6 @@
-"""Notebook files, which are only read; whatever is wrong with one is said in one line.
+"""Reads notebook files; an unreadable one raises an error of one line.
 
-nbformat may take a second to import. So they are read without it.
+nbformat may take a second to import, so it is not used.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from jupyter_llm.errors import NotebookFileError
 
 _FORMAT = 4  # of nbformat
-_MAX_CHARS = 1_000_000_000  # larger ones no front end opens
+_MAX_CHARS = 1_000_000_000  # no front end opens larger files
 
 
-def _failure(path: Path, what: str) -> NotebookFileError:
-    return NotebookFileError(path, f"{path} {what}")
+def _failure(path: Path, problem: str) -> NotebookFileError:
+    return NotebookFileError(path, f"{path} {problem}")
 
 
 def find_notebooks(name: str) -> Iterator[Path]:
-    """Yield what a name means: a file, the notebooks in a folder and below, or those of a pattern.
+    """Yield the notebooks of a name: a file, those in a folder and below, or those of a pattern.
 
-    Shells that know no patterns hand them on. Jupyter's own checkpoints are left out. A file need
-    not be there: reading it tells. `NotebookFileError`: a folder cannot be read, or a pattern
-    matches nothing.
+    Some shells pass patterns unexpanded. Jupyter's checkpoints are omitted. A file need not exist:
+    reading it raises the error. `NotebookFileError`: a folder cannot be read, or a pattern matches
+    nothing.
     """
     matches = [name]
     if glob.has_magic(name) and not Path(name).exists():
@@ -49,16 +49,16 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def read_notebook(path: Path) -> Mapping[str, Any]:
-    """A notebook in nbformat's version 4; of any other file `NotebookFileError` says what it is.
+    """Return a notebook in nbformat's version 4; `NotebookFileError` for any other file.
 
-    Its cells have a source, their outputs are objects; the rest is as it was written, and may be
-    anything. Texts that the file has as lines are whole.
+    Each cell has a source, and its outputs are objects. All else is as in the file, and may be
+    anything. Texts that the file stores as lists of lines are joined.
     """
     notebook = _parsed(path, _read_text(path))
     cells = notebook.get("cells")
     if not isinstance(cells, list):
         raise _failure(path, "is damaged: it has no cells.")
-    return {**notebook, "cells": [_whole_cell(path, cell) for cell in cells]}
+    return {**notebook, "cells": [_joined_cell(path, cell) for cell in cells]}
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
@@ -73,30 +73,30 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
     return dict(document)
 
 
-def _whole_cell(path: Path, cell: Any) -> dict[str, Any]:
-    source = _whole(cell.get("source")) if isinstance(cell, Mapping) else None
+def _joined_cell(path: Path, cell: Any) -> dict[str, Any]:
+    source = _joined(cell.get("source")) if isinstance(cell, Mapping) else None
     outputs = cell.get("outputs", []) if isinstance(source, str) else None
     if not isinstance(outputs, list) or not all(isinstance(one, Mapping) for one in outputs):
         raise _failure(path, "is damaged: one of its cells is none.")
-    return {**cell, "source": source, "outputs": [_whole_output(one) for one in outputs]}
+    return {**cell, "source": source, "outputs": [_joined_output(one) for one in outputs]}
 
 
-def _whole_output(output: Mapping[str, Any]) -> dict[str, Any]:
+def _joined_output(output: Mapping[str, Any]) -> dict[str, Any]:
     data = output.get("data")
     if not isinstance(data, dict):
         return dict(output)
-    return {**output, "data": {mime: _whole(value) for mime, value in data.items()}}
+    return {**output, "data": {mime: _joined(value) for mime, value in data.items()}}
 
 
-def _whole(text: Any) -> Any:
-    """A text that may stand in the file as a list of its lines."""
+def _joined(text: Any) -> Any:
+    """Return a text that the file may store as a list of lines."""
     is_lines = isinstance(text, list) and all(isinstance(line, str) for line in text)
     return "".join(text) if is_lines else text
 
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8", newline="") as file:  # line ends as they are
+        with path.open(encoding="utf-8", newline="") as file:  # line ends unchanged
             text = file.read(_MAX_CHARS + 1)
     except UnicodeDecodeError:
         raise _failure(path, "is no notebook: it is not text.") from None

@@ -197,7 +197,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         The page saves what is shown, and in two runs of a notebook that is to be the same.
         """
         view, self._remarked = self._remarked, View()
-        with self.recorder.unheard():
+        with self.recorder.muted():
             view.remark("")
 
     def close(self) -> None:
@@ -222,7 +222,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             defaults=self.defaults,
             notebook=llm.notebook.path,
         )
-        with self.recorder.unheard():  # an answer is a turn and no output of the cell
+        with self.recorder.muted():  # an answer is a turn and no output of the cell
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options)
             elif typed.rows is not None:
@@ -362,7 +362,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
 
     def _clear_cell(self) -> bool:
         """Empty the cell, where it shows nothing but how far its only prompt is."""
-        is_ours = self.runs.is_one_prompt and not self.recorder.has_heard
+        is_ours = self.runs.is_one_prompt and not self.recorder.has_output
         if is_ours:
             self.shell.display_pub.clear_output()
         return is_ours

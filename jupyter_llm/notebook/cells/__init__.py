@@ -1,1 +1,1 @@
-"""What ran."""
+"""Cells of the notebook, and their runs."""

@@ -1,4 +1,4 @@
-"""The cells of a notebook as they stand in the front end, ran or not."""
+"""The notebook's cells as the front end shows them, run or not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CellKind = Literal["code", "markdown", "raw"]
 
 @dataclass(frozen=True, slots=True)
 class DocumentCell:
-    """A cell as it stands in the notebook; `source` may not have run, or not so.
+    """A cell as the front end shows it; `source` may not have run.
 
-    Of one that `is_off` nothing may be told.
+    If `is_off`, no prompt may include the cell.
     """
 
     cell_id: str
@@ -26,15 +26,15 @@ class DocumentCell:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """All cells of a notebook in their order, after so many edits."""
+    """All cells of a notebook in order; `revision` counts the edits."""
 
     cells: tuple[DocumentCell, ...] = ()
     revision: int = 0
 
     def edited(self, at: int, remove: int, insert: Sequence[DocumentCell]) -> Document:
-        """The document with some cells taken out and others put there.
+        """Return the document after replacing `remove` cells by `insert`.
 
-        `DocumentError`: there are no such cells, so the front end sends all anew.
+        `DocumentError`: there are no such cells, so the front end sends all cells again.
         """
         if at < 0 or remove < 0 or at + remove > len(self.cells):
             raise DocumentError(
@@ -45,10 +45,10 @@ class Document:
         return replace(self, cells=cells, revision=self.revision + 1)
 
     def find(self, cell_id: str) -> DocumentCell | None:
-        """The cell of an id, or None."""
+        """Return the cell of an id, or None."""
         return next((cell for cell in self.cells if cell.cell_id == cell_id), None)
 
     def above(self, cell_id: str) -> tuple[DocumentCell, ...]:
-        """The cells before one; all of them where there is no such cell yet."""
+        """Return the cells before one; all of them if there is no such cell yet."""
         places = (place for place, cell in enumerate(self.cells) if cell.cell_id == cell_id)
         return self.cells[: next(places, len(self.cells))]

@@ -1,4 +1,4 @@
-"""What happens in a notebook, as values: the cells that ran and what they showed."""
+"""Runs of cells with their outputs, as values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ OutputKind = Literal["stdout", "stderr", "result", "display", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Something a cell showed, as text; pictures and the like are named, as `<image/png>`.
+    """An output of a cell as text; an image or the like is its type, as `<image/png>`.
 
-    What an error shows is its last line first: `KeyError: 'price'`.
+    An error's text begins with the last line of its traceback: `KeyError: 'price'`.
     """
 
     kind: OutputKind
@@ -23,9 +23,9 @@ class Output:
 class CellEvent:
     """One run of a cell.
 
-    `number` is its place on the timeline, from 1 on. A cell that ran again is another event with
-    the same `cell_id`, unless nothing of it was new: then the counts of those runs are in `again`.
-    `source` is as typed, magics included. `conceals` are the names in it that a hidden cell had
+    `number` is its place on the timeline, from 1 on. Another run of the cell is another event with
+    the same `cell_id`. But if source and outputs are the same, its count is only added to `again`.
+    `source` is as typed, magics included. `conceals` are the names in it that a hidden cell has
     bound.
     """
 
@@ -40,7 +40,7 @@ class CellEvent:
 
     @property
     def counts(self) -> tuple[int | None, ...]:
-        """The numbers that the notebook showed beside it, the one it shows now last."""
+        """Return the numbers that the notebook showed beside the cell, the present one last."""
         return (self.execution_count, *self.again)
 
     @property

@@ -1,4 +1,4 @@
-"""What a cell shows while it runs, collected as text and kept up to a size."""
+"""Collects a running cell's outputs as text, up to a size."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 TRANSCRIPT_KEY = "jupyter_llm_transcript"
 """Where the metadata of an output that shows a whole conversation say which panel's it is."""
 
-_MAX_CHARS = 12_000  # of one output; a prompt shows less
-_NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell
+_MAX_CHARS = 12_000  # of one output; a prompt includes less
+_NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell to keep
 _NUM_FRAMES = 6
-_MAX_DEPTH = 50  # frames that are looked at
+_MAX_DEPTH = 50  # frames that are read
 _MEANINGLESS = re.compile(r"<IPython\.core\.display\.\w+ object>")
 _CELL_FILE = re.compile(r"[^\s\"'<>]*ipykernel_\d+[/\\]\d+\.py")
 
 
 def _steady(text: str) -> str:
-    """A text that is the same in every kernel: no addresses, no names of files of cells."""
+    """Return a text that is the same in every kernel: without addresses and cells' file names."""
     return _CELL_FILE.sub("cell", clean(text))
 
 
 def bundle_text(bundle: Mapping[str, Any]) -> str:
-    """A MIME bundle as text: its plain text, or the name of what only a screen shows."""
+    """Return a MIME bundle as text: its plain text, or the type of an image or the like."""
     for mime in bundle:
         if mime.startswith(("image/", "video/", "audio/")):
             return f"<{mime}>"
@@ -45,16 +45,16 @@ def bundle_text(bundle: Mapping[str, Any]) -> str:
 
 
 def error_text(error: BaseException, cell_name: Callable[[str], str | None]) -> str:
-    """An exception as text: what it says, then where in the notebook it came from.
+    """Return an exception as text: its message, then the lines of the notebook that it passed.
 
-    `cell_name` names the cell that a file name stands for, and is None for other files. Of these
-    only the innermost frame is told.
+    `cell_name` returns the name of a file name's cell, and None for other files. Of these only the
+    innermost frame is included.
     """
     shown = _steady(clip("".join(traceback.format_exception_only(error)), _MAX_CHARS // 4))
     lines = shown.strip().splitlines() or [type(error).__name__]
-    if isinstance(error, SyntaxError):  # its code comes before its name
+    if isinstance(error, SyntaxError):  # its text begins with the code
         lines = [lines[-1], f"line {error.lineno}: {(error.text or '').strip()}"]
-    if not hasattr(error, "_render_traceback_"):  # such an error says all there is to say
+    if not hasattr(error, "_render_traceback_"):  # such an error's message is complete
         lines += _frames(error.__traceback__, cell_name)
     return "\n  ".join(lines)
 
@@ -64,16 +64,16 @@ def _frames(trace: TracebackType | None, cell_name: Callable[[str], str | None])
         traceback.walk_tb(trace), limit=-_MAX_DEPTH, lookup_lines=False
     )
     names = [cell_name(frame.filename) for frame in stack]
-    told = []
+    frames = []
     for frame, name in zip(stack, names, strict=True):
         if name or (any(names) and frame is stack[-1]):
-            # A path without what only this machine knows.
+            # A path without its part that differs on each machine.
             _folder, is_installed, inside = frame.filename.rpartition("site-packages/")
             file = name or (inside if is_installed else PurePath(frame.filename).name)
             line = f": {frame.line}" if frame.line else ""
-            told.append(f"{file}, line {frame.lineno}, in {frame.name}{line}")
-    num_more = len(told) - _NUM_FRAMES
-    return told if num_more <= 0 else [f"({num_more} more frames)", *told[-_NUM_FRAMES:]]
+            frames.append(f"{file}, line {frame.lineno}, in {frame.name}{line}")
+    num_more = len(frames) - _NUM_FRAMES
+    return frames if num_more <= 0 else [f"({num_more} more frames)", *frames[-_NUM_FRAMES:]]
 
 
 @dataclass(slots=True)
@@ -84,18 +84,18 @@ class _Shown:
 
 
 class CellOutputs:
-    """The outputs of one run of a cell, in their order; what is cleared or updated is.
+    """The outputs of one run of a cell in order, with updates and clearing applied.
 
-    Many of them are kept as the first and the last ones, with a line that says how many are gone.
+    If there are many, the first and the last are kept, with a line that counts the others.
     """
 
     def __init__(self) -> None:
         self._shown: list[_Shown] = []
-        self._num_gone = 0
+        self._num_dropped = 0
         self._is_cleared = False  # by the next output
 
     def write(self, kind: OutputKind, text: str) -> None:
-        """Add to a stream."""
+        """Append to a stream."""
         last = self._begin()
         if last is None or last.kind != kind or not isinstance(last.text, Scroll):
             last = _Shown(kind, Scroll(_MAX_CHARS))
@@ -104,42 +104,42 @@ class CellOutputs:
         last.text.write(text)
 
     def show(self, kind: OutputKind, text: str, display_id: str | None = None) -> None:
-        """Add a result, a display or an error."""
+        """Append a result, a display or an error."""
         self._begin()
         if text:
             self._add(_Shown(kind, text, display_id))
 
     def update(self, display_id: str | None, text: str) -> None:
-        """Change what was displayed; displays of other cells stay as they were."""
+        """Change an earlier display of this cell; displays of other cells are not changed."""
         for shown in self._shown:
             if display_id is not None and shown.display_id == display_id:
                 shown.text = text
 
     def clear(self, *, wait: bool) -> None:
-        """Forget what was shown, at once or as soon as there is something else."""
+        """Delete the outputs, at once or before the next one."""
         self._is_cleared = True
         if not wait:
             self._begin()
 
     def finish(self) -> tuple[Output, ...]:
-        """The outputs there are."""
+        """Return the outputs."""
         texts = (s.text if isinstance(s.text, str) else _steady(str(s.text)) for s in self._shown)
         outputs = [Output(one.kind, text) for one, text in zip(self._shown, texts, strict=True)]
-        if self._num_gone:
-            note = Output("display", f"[… {self._num_gone:,} outputs left out …]")
+        if self._num_dropped:
+            note = Output("display", f"[… {self._num_dropped:,} outputs left out …]")
             outputs.insert(_NUM_HEAD, note)
         return tuple(output for output in outputs if output.text)
 
     def _begin(self) -> _Shown | None:
-        """The last output, after the clearing that waited for this one."""
+        """Return the last output, after a delayed clearing."""
         if self._is_cleared:
             self._is_cleared = False
             self._shown.clear()
-            self._num_gone = 0
+            self._num_dropped = 0
         return self._shown[-1] if self._shown else None
 
     def _add(self, shown: _Shown) -> None:
         self._shown.append(shown)
         if len(self._shown) > _NUM_HEAD + _NUM_TAIL:
             del self._shown[_NUM_HEAD]
-            self._num_gone += 1
+            self._num_dropped += 1

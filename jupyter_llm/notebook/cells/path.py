@@ -1,4 +1,4 @@
-"""Which notebook this kernel runs for: what it was told when it started, or a front end says."""
+"""The path of this kernel's notebook: from the environment, or reported by a front end."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from pathlib import Path
 
 
 def notebook_path(namespace: Mapping[str, object] | None = None) -> Path | None:
-    """The path of the notebook this kernel was started for; None if nobody told us.
+    """Return the path of the notebook for which this kernel started; None if it is unknown.
 
-    `namespace` is the user's: VS Code leaves the path there, Jupyter servers in the environment.
-    Colab keeps notebooks elsewhere than on the kernel's disk.
+    VS Code stores it in the user's `namespace`, Jupyter servers in the environment. Colab's
+    notebooks are not on the kernel's disk.
     """
     if "COLAB_RELEASE_TAG" in os.environ:
         return None
-    told_by_vscode = (namespace or {}).get("__vsc_ipynb_file__")
-    if isinstance(told_by_vscode, str):
-        path = Path(told_by_vscode)
-        # A notebook that was never saved goes by the name of many others.
+    vscode_path = (namespace or {}).get("__vsc_ipynb_file__")
+    if isinstance(vscode_path, str):
+        path = Path(vscode_path)
+        # All unsaved notebooks have the same path.
         return path if path.is_absolute() and path.is_file() else None
     path = Path(name := os.environ.get("JPY_SESSION_NAME", ""))
-    # A console has a session too; a notebook may be gone because it was renamed since.
+    # A console has a session, too. A notebook may be missing because it was renamed.
     is_document = path.is_absolute() and (path.suffix == ".ipynb" or path.is_file())
     return path if is_document and not _is_inherited(name) else None
 
 
 def _is_inherited(name: str) -> bool:
-    """Tell whether the session is another kernel's, which started this one (as nbclient does)."""
+    """Whether the session belongs to another kernel that started this one, as nbclient does."""
     import psutil
 
     try:
         environment = psutil.Process(os.getppid()).environ()
-    except (psutil.Error, OSError):  # not ours to look into, or gone
+    except (psutil.Error, OSError):  # not accessible, or ended
         return False
     return environment.get("JPY_SESSION_NAME") == name
 
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """A notebook's path as it was known and as it is.
+    """A notebook's old and new path.
 
-    With `is_rename` the notebook was moved; otherwise it is another one than was thought.
+    With `is_rename` the notebook was moved; otherwise the old path was wrong.
     """
 
     old: Path | None
@@ -52,7 +52,7 @@ class PathChange:
 
 
 class NotebookIdentity:
-    """The notebook of this kernel, as far as it is known. Safe from any thread."""
+    """The path of this kernel's notebook, if it is known. Any thread may use it."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
@@ -61,7 +61,7 @@ class NotebookIdentity:
 
     @property
     def path(self) -> Path | None:
-        """The notebook's path, or None while nobody knows."""
+        """Return the notebook's path, None while it is unknown."""
         return self._path
 
     def watch(self, watcher: Callable[[PathChange], None]) -> None:
@@ -70,16 +70,16 @@ class NotebookIdentity:
             self._watchers.append(watcher)
 
     def report(self, path: Path) -> None:
-        """Take the word of a front end for where the notebook is now.
+        """Accept the path that a front end reports.
 
-        If it was known under a path where there is no file any more, it was renamed meanwhile.
+        If no file exists under the previous path any more, the notebook was renamed.
         """
         with self._lock:
-            is_gone = self._path is not None and not self._path.exists()
-        self._change(path, is_rename=is_gone and path.exists())
+            is_missing = self._path is not None and not self._path.exists()
+        self._change(path, is_rename=is_missing and path.exists())
 
     def moved(self, old: Path, new: Path) -> None:
-        """Follow a rename; one of another notebook is ignored."""
+        """Follow a rename; renames of other notebooks are ignored."""
         if self._path is None or absolute(self._path) == absolute(old):
             self._change(new, is_rename=self._path is not None)
 
@@ -93,10 +93,10 @@ class NotebookIdentity:
 
 
 def absolute(path: Path) -> str:
-    """The one way a path is written here; links are not followed."""
+    """Return a path in the form in which paths are compared here; links are not followed."""
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100  pathlib's keeps `..`
 
 
 def path_key(path: Path) -> bytes:
-    """What a path is known by in a store."""
+    """Return the key of a path in a store."""
     return os.fsencode(absolute(path))

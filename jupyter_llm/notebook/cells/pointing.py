@@ -1,6 +1,6 @@
-"""What a prompt points at, by names and by English words: cells ("this"), turns ("do it again").
+"""Finds the cells and turns to which a prompt refers in English words: "this", "do it again".
 
-What names a variable is found by `notebook.values.variables`, in whatever language it is written.
+Names of variables are found by `notebook.values.variables`, in whatever language the prompt is.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ _THING: Final = (
     r"(?:cell|notebook|output|result|error|exception|traceback|warning|plot|figure|chart"
     r"|graph|table|frame|data(?:\s?frame|set)?|column|row|variable|function|class|code|loop|import)s?\b"
 )
-# Things that are only in notebooks when they stand alone: "the plot", but not "the plot of Hamlet".
+# Things that belong to the notebook only without a complement: "the plot", but not "the plot of
+# Hamlet".
 _NOT_OF_A_NOTEBOOK: Final = (
     r"(?!\s+(?:of|for|when|if|to\s+(?:the|an?)|from|between|that|which|rate)\b)"
 )
-# "this year", "this sentence": no cell.
+# "this year", "this sentence": not a cell.
 _NOT_A_CELL: Final = (
     r"(?!\s+(?:year|month|week(?:end)?|day|morning|afternoon|evening|time|century|season|world"
     r"|planet|country|sentence|word|phrase|text|question|riddle|sequence|poem|story|sum|equation"
     r"|joke|name)s?\b)"
 )
 
-# These point at the notebook wherever they stand.
+# These always refer to the notebook.
 _ALWAYS: Final = re.compile(
     rf"""(?ix)
     \b(?:In|Out)\s*\[\s*\d+\s*\] | \bcells?\s+\[?\d+
@@ -40,7 +41,7 @@ _ALWAYS: Final = re.compile(
     | \bwhat\s+(?:was|is|got)\s+(?:printed|shown|displayed|plotted)\b
     """
 )
-# And these where the prompt itself holds nothing they could point at.
+# These do so if the prompt itself has nothing that they could refer to.
 _ALONE: Final = re.compile(
     rf"""(?ix)
     \b(?:this|these)\b{_NOT_A_CELL}
@@ -53,9 +54,9 @@ _ALONE: Final = re.compile(
     | \b(?:it|that|cell|code)\s+(?:does|did)(?:n't|\s+not)\s+work\b
     """
 )
-# "Translate this: good morning", or code: the prompt brings along what it is about.
+# "Translate this: good morning", or code: the prompt includes its object.
 _BRINGS_ITS_OWN: Final = re.compile(r":\s*\S|```|\n[ ]{4}\S")
-# All cells are meant by these, or else the last one or the last that failed.
+# These refer to all cells; the next to the last cell, or to the last that failed.
 _WHOLE: Final = re.compile(
     r"(?i)\b(?:notebook|cells|variables?|functions|import\w*|librar\w*|data\w*|columns?|rows?"
     r"|so far)\b"
@@ -69,7 +70,7 @@ _FAILURE: Final = re.compile(
     r"(?i)\b(?:errors?|exception|traceback|wrong|fail\w*|crash\w*|broke)\b"
 )
 _NUMBER: Final = re.compile(r"(?i)\b(?:(?:In|Out)\s*\[\s*|cells?\s+\[?)(\d+)")
-# These point at the turns before: how a prompt begins or ends, or what it is about.
+# These refer to earlier turns: beginnings and ends of a prompt, or its object.
 _BACK: Final = re.compile(
     rf"""(?ix)
     ^(?:\w+[,.!]\s*)?(?:now|also|again|instead|but|and|or|no|not|then|same|more|another)\b
@@ -84,24 +85,24 @@ _BACK: Final = re.compile(
       {{0,4}}(?:it|its|them|their|they|the\s+(?:code|plot|chart|figure)\b{_NOT_OF_A_NOTEBOOK})\b
     """
 )
-# "Now sum xs": it only goes on in time, where what follows is a whole request about a variable.
+# "Now sum xs": no reference, if a complete request about a variable follows.
 _NOW: Final = re.compile(r"(?i)^(?:now|also|and|but|then)\b,?\s+(?=(\w+)\s+(.*))", re.DOTALL)
 _PREPOSITION: Final = re.compile(r"(?i)(?:as|at|by|for|from|in|of|on|the|to|with|without)\b")
 _IN_LIST: Final = re.compile(r"(?i)\b(?:first|second|third|last|other)\s+(?:one|two|way|idea)s?\b")
-# A name inside a sentence, as of an error, a town or a person: "the temperature of Oslo".
+# A proper name inside a sentence, as of an error, a town or a person: "the temperature of Oslo".
 _NAME: Final = re.compile(r"(?<=[\w,;] )[A-Z]\w{2,}")
 _COMMON_NAMES: Final = frozenset({"Python", "Jupyter"})
 
 
 def points_at_cells(prompt: str) -> bool:
-    """Whether a prompt points at some cells, of which it need not say which."""
+    """Whether a prompt refers to some cells, even if it does not name them."""
     if _ALWAYS.search(prompt):
         return True
     return not _BRINGS_ITS_OWN.search(prompt) and _ALONE.search(prompt) is not None
 
 
 def points_back(prompt: str, variables: Container[str] = ()) -> bool:
-    """Whether a prompt goes on from the turns before it, as far as its words say."""
+    """Whether a prompt's words continue earlier turns."""
     now = _NOW.match(prompt)
     if now and now[1] not in variables and not _PREPOSITION.match(now[1]):
         names = re.findall(r"\w+", now[2])
@@ -110,26 +111,26 @@ def points_back(prompt: str, variables: Container[str] = ()) -> bool:
 
 
 def counts_in_list(prompt: str) -> bool:
-    """Whether a prompt points at one of several things that were told one after the other."""
+    """Whether a prompt refers to one of several listed things."""
     return _IN_LIST.search(prompt) is not None
 
 
 def cells_meant(
     prompt: str, cells: Sequence[CellEvent], named: Iterable[str] = ()
 ) -> frozenset[CellEvent]:
-    """The cells that a prompt is about: numbered, or with what it names, or else pointed at.
+    """Return the cells to which a prompt refers: by number, by a name in them, or else by words.
 
-    `named` are the variables that it names.
+    `named` are the variables that the prompt names.
     """
     counts = {int(count) for count in _NUMBER.findall(prompt)}
     numbered = {count: cell for cell in cells for count in cell.counts if count in counts}
-    found = {*numbered.values(), *_cells_with(named, cells)}
+    referenced = {*numbered.values(), *_cells_with(named, cells)}
     if not _BRINGS_ITS_OWN.search(prompt):
         names = set(_NAME.findall(prompt)) - _COMMON_NAMES
-        found.update(_cells_with(names, cells, with_outputs=True))
-    if found or not cells or not points_at_cells(prompt):
-        return frozenset(found)
-    # A run that changed nothing keeps its place, but is the last that somebody has seen.
+        referenced.update(_cells_with(names, cells, with_outputs=True))
+    if referenced or not cells or not points_at_cells(prompt):
+        return frozenset(referenced)
+    # A run that changed nothing keeps its earlier place, but the user saw it last.
     cells = sorted(cells, key=lambda cell: cell.counts[-1] or 0)
     failed = [cell for cell in cells if cell.has_failed]
     if _WHOLE.search(prompt):
@@ -142,7 +143,7 @@ def cells_meant(
 def _cells_with(
     names: Iterable[str], cells: Sequence[CellEvent], *, with_outputs: bool = False
 ) -> Iterator[CellEvent]:
-    """Yield the cells in which a name stands as a word."""
+    """Yield the cells that contain one of the names as a word."""
     words = "|".join(map(re.escape, names))
     if not words:
         return

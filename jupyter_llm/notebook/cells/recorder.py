@@ -1,8 +1,8 @@
-"""Writes down the cells that run in a shell, without anybody noticing.
+"""Records the cells that run in a shell, invisibly.
 
-For as long as a cell runs, the methods through which it shows something are wrapped, in a terminal
-and in ipykernel alike. IPython's own record of outputs lacks displays in ipykernel, grows without
-bound, and is not kept for cells with `await`.
+While a cell runs, the methods that show outputs are wrapped, in a terminal and in ipykernel alike.
+IPython's own record of outputs lacks displays in ipykernel, has no bound, and misses cells with
+`await`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,17 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.timeline import Timeline
 
 _Method = Callable[..., Any]
-_CACHED = range(-5, 257)  # numbers that Python has once each, whoever binds them
+_CACHED = range(-5, 257)  # small integers: Python has one object for each
 _SETUP = frozenset(f"%{name}" for name in SETUP_MAGICS)
 
 logger = logging.getLogger(__name__)
 
 
 def _replace(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Callable[[], None]:
-    """Replace a method of one object; what is returned puts it back, unless it is another's."""
+    """Replace an object's method.
+
+    The returned function restores it, unless somebody replaced ours.
+    """
     original, is_own = getattr(owner, name), name in vars(owner)
     wrapper = wrap(original)
     setattr(owner, name, wrapper)
@@ -58,26 +61,28 @@ def _replace(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Callable[[], 
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """A cell that runs, with those that run inside it."""
+    """A running cell, with the cells that run inside it."""
 
     info: ExecutionInfo
     thread: int
-    before: dict[str, int]  # the ids of the variables
+    before: dict[str, int]  # id of each variable's value
     outputs: CellOutputs = field(default_factory=CellOutputs)
     inner: list[ExecutionInfo] = field(default_factory=list)
 
 
-class _Unheard(threading.local):
+class _Muted(threading.local):
     is_set = False
 
 
 class Recorder:
-    """Appends each cell that a shell has run to a timeline, with what it showed.
+    """Appends each cell that a shell has run to a timeline, with its outputs.
 
-    Cells that consist of `%llm` or `%%llm` are left out: their prompts and answers are turns of a
-    chat. So are those that only load and set something, as `%load_ext` does, unless that failed,
-    cells that IPython's history leaves out, as front ends run for themselves, and what is shown
-    inside `unheard`. Text that goes elsewhere, as under `%%capture`, is no output.
+    Not recorded are:
+
+    - cells of `%llm` or `%%llm` alone, whose prompts and answers are turns of a chat,
+    - cells that only load or set something, such as `%load_ext`, unless they failed,
+    - cells that IPython's history omits, which front ends run for themselves,
+    - outputs inside `muted`, and text that is captured, as by `%%capture`.
     """
 
     def __init__(self, shell: InteractiveShell, timeline: Timeline) -> None:
@@ -85,11 +90,11 @@ class Recorder:
         self._timeline = timeline
         self._run: _Run | None = None
         self._taps: list[Callable[[], None]] = []
-        self._lock = threading.RLock()  # a signal's handler may print while we record
-        self._unheard = _Unheard()
+        self._lock = threading.RLock()  # a signal handler may print while we record
+        self._muted = _Muted()
 
     def attach(self) -> None:
-        """Begin to record, with the cell that runs now if one does."""
+        """Start to record, including a cell that is running now."""
         self._shell.events.register("pre_run_cell", self._begin)
         self._shell.events.register("post_run_cell", self._end)
         self._timeline.bind(None, {})
@@ -98,32 +103,32 @@ class Recorder:
             self._open(running.info)
 
     def detach(self) -> None:
-        """Stop recording and leave the shell as it was."""
+        """Stop recording and restore the shell."""
         self._shell.events.unregister("pre_run_cell", self._begin)
         self._shell.events.unregister("post_run_cell", self._end)
         self._close()
 
     @contextmanager
-    def unheard(self) -> Iterator[None]:
-        """Leave out what this thread shows meanwhile."""
-        before, self._unheard.is_set = self._unheard.is_set, True
+    def muted(self) -> Iterator[None]:
+        """Record no output of this thread meanwhile."""
+        before, self._muted.is_set = self._muted.is_set, True
         try:
             yield
         finally:
-            self._unheard.is_set = before
+            self._muted.is_set = before
 
     @property
-    def has_heard(self) -> bool:
-        """Whether the running cell shows something, as a thread may print in it."""
+    def has_output(self) -> bool:
+        """Whether the running cell has shown something, perhaps by another thread."""
         with self._lock:
             return self._run is not None and bool(self._run.outputs.finish())
 
     def _begin(self, info: ExecutionInfo) -> None:
         run = self._run
         if run is not None and run.thread != threading.get_ident():
-            return  # a subshell's: what threads show cannot be told apart
+            return  # a subshell's cell: outputs of threads cannot be separated
         if run is None or getattr(info, "cell_id", None) is not None:
-            self._close()  # only a front end's own cells have an id, and it runs one at a time
+            self._close()  # only cells of a front end have an id, and those run one at a time
             self._open(info)
         else:
             run.inner.append(info)
@@ -134,14 +139,14 @@ class Recorder:
             return
         info = result.info if result is not None else None
         if info is not None and not (info.raw_cell or "").strip():
-            return  # IPython does not tell of the beginning of a blank cell
+            return  # IPython sends no begin event for a blank cell
         if run.inner:
             run.inner.pop()
             return
         self._close()
         try:
             self._append(run, result)
-        except Exception:  # an error of ours is no error of the cell
+        except Exception:  # our errors must not fail the cell
             logger.debug("A cell could not be recorded", exc_info=True)
         conceal_new()
 
@@ -160,7 +165,7 @@ class Recorder:
             name = partial(self._cell_name, info, result)
             run.outputs.show("error", error_text(error, name))
         outputs = run.outputs.finish()
-        with suppress(Exception):  # what is not learnt is looked for by its form
+        with suppress(Exception):  # unknown secrets are still found by their form
             learn(source, self._shell.user_ns, (output.text for output in outputs))
         self._timeline.append(
             source,
@@ -172,9 +177,9 @@ class Recorder:
         )
 
     def _bound(self, before: Mapping[str, int], source: str) -> dict[str, str | None]:
-        """The names that a cell has bound, as `Timeline` takes them.
+        """Return the names that a cell has bound, as `Timeline` expects them.
 
-        An imported module, function or class is what it was elsewhere: no cell has made it.
+        An imported module, function or class was made elsewhere, so no cell counts as its maker.
         """
         imports = {one.name for one in bindings(source) if one.verb == "imports"}
         now, older = own_variables(self._shell), {at: name for name, at in before.items()}
@@ -189,7 +194,7 @@ class Recorder:
         return bound
 
     def _cell_name(self, info: ExecutionInfo, result: ExecutionResult, filename: str) -> str | None:
-        """The cell of a file name, by the number it was told with: that of its first run."""
+        """Return the cell's name for a file name, by the number of its first run, as in prompts."""
         _, name = self._shell.compile.format_code_name(filename) or ("", None)
         number = NUMBERED_CELL.fullmatch(name or "")
         if number is None:
@@ -202,7 +207,7 @@ class Recorder:
         return f"In [{cell.execution_count if cell is not None else count}]"
 
     def _tags(self, info: ExecutionInfo) -> frozenset[str] | None:
-        """The cell's tags, which JupyterLab sends along with the code; None if none are sent."""
+        """Return the cell's tags, which JupyterLab sends with the code; None if none are sent."""
         sent = parent_header(self._shell).get("metadata")
         metadata = getattr(info, "cell_meta", None) or sent or {}  # before IPython 9.3
         tags = metadata.get("tags")
@@ -218,9 +223,9 @@ class Recorder:
         publisher, hook = self._shell.display_pub, self._shell.displayhook
         self._tap(sys.stdout, "write", lambda write: self._stream(write, "stdout"))
         self._tap(sys.stderr, "write", lambda write: self._stream(write, "stderr"))
-        self._tap(publisher, "publish", partial(self._unheard_but, note=_published))
-        self._tap(publisher, "clear_output", partial(self._unheard_but, note=_cleared))
-        self._tap(hook, "write_format_data", partial(self._unheard_but, note=_shown))
+        self._tap(publisher, "publish", partial(self._recorded, note=_published))
+        self._tap(publisher, "clear_output", partial(self._recorded, note=_cleared))
+        self._tap(hook, "write_format_data", partial(self._recorded, note=_shown))
 
     def _close(self) -> None:
         while self._taps:
@@ -228,17 +233,17 @@ class Recorder:
         self._run = self._timeline.running = None
 
     def _tap(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-        # Streams may be anything that has a `write`, and some let nobody replace it.
+        # Streams may be any object with a `write`, and some do not allow replacing it.
         with suppress(AttributeError, TypeError):
             self._taps.append(_replace(owner, name, wrap))
 
     def _note(self, run: _Run | None, note: Callable[[CellOutputs], None]) -> None:
-        """Let the outputs of the running cell take something in; never fail."""
+        """Record an output of the running cell; never fail."""
         try:
             with self._lock:
-                if run is not None and run is self._run and not self._unheard.is_set:
+                if run is not None and run is self._run and not self._muted.is_set:
                     note(run.outputs)
-        except Exception:  # the user's output goes on whatever we make of it
+        except Exception:  # the user's output must not fail because of us
             logger.debug("An output could not be recorded", exc_info=True)
 
     def _stream(self, write: _Method, kind: OutputKind) -> _Method:
@@ -246,19 +251,19 @@ class Recorder:
 
         def tapped(text: str, *args: Any, **options: Any) -> Any:
             written = write(text, *args, **options)
-            # In a terminal results and tracebacks are printed too.
+            # In a terminal, results and tracebacks are printed, too.
             if not (shell.displayhook.is_active or shell.showing_traceback):
                 self._note(run, lambda outputs: outputs.write(kind, text))
             return written
 
         return tapped
 
-    def _unheard_but(self, method: _Method, note: Callable[..., None]) -> _Method:
-        """Wrap a method: what it prints, as in a terminal, is left out, and what it shows noted."""
+    def _recorded(self, method: _Method, note: Callable[..., None]) -> _Method:
+        """Wrap a method: its own prints, as in a terminal, are omitted, and its output is noted."""
         run = self._run
 
         def tapped(*args: Any, **options: Any) -> Any:
-            with self.unheard():
+            with self.muted():
                 done = method(*args, **options)
             self._note(run, lambda outputs: note(outputs, *args, **options))
             return done
@@ -267,7 +272,7 @@ class Recorder:
 
 
 def _published(outputs: CellOutputs, data: Any, *_args: Any, **options: Any) -> None:
-    if TRANSCRIPT_KEY in (options.get("metadata") or {}):  # its turns are the chat's
+    if TRANSCRIPT_KEY in (options.get("metadata") or {}):  # its turns belong to the chat
         return
     text = bundle_text(data)
     display_id = (options.get("transient") or {}).get("display_id")
@@ -286,7 +291,7 @@ def _shown(outputs: CellOutputs, format_dict: Any, *_args: Any, **_options: Any)
 
 
 def _is_made_of(source: str, magics: Container[str]) -> bool:
-    """Tell whether a cell is nothing but lines of some magics."""
+    """Whether a cell consists only of lines of the given magics."""
     lines = (line.strip() for line in source.splitlines())
     code = [line for line in lines if line and not line.startswith("#")]
     return bool(code) and all(line.split(maxsplit=1)[0] in magics for line in code)

@@ -1,6 +1,6 @@
-"""Runs of cells as text that a small model reads well: the source, and what it showed.
+"""Renders runs of cells for prompts: the source and its outputs.
 
-Secrets are left out wherever a cell is told or kept; where it is run or changed, it is whole.
+Secrets are masked wherever a cell is included or stored. A cell that is run or changed is complete.
 """
 
 from __future__ import annotations
@@ -28,37 +28,36 @@ _SETUP = re.compile(rf"(?m)^%(?:{'|'.join(SETUP_MAGICS)})\b.*(?:\n|\Z)")
 
 
 def without_setup(source: str) -> str:
-    """A source without the lines that say nothing of what a notebook is about."""
+    """Return a source without lines of `SETUP_MAGICS`."""
     return _SETUP.sub("", source).strip()
 
 
 def cell_name(cell: CellEvent | CellSource) -> str:
-    """What a cell is called to a model, by the number of its first run: it stays the same."""
+    """Return a cell's name for the model, by the number of its first run, which never changes."""
     return "the cell" if cell.execution_count is None else f"cell [{cell.execution_count}]"
 
 
 def shown_name(cell: CellEvent) -> str:
-    """What a cell is called to a person, by the number the notebook shows beside it."""
+    """Return a cell's name for the user, by the number that the notebook shows."""
     return cell_name(replace(cell, execution_count=cell.counts[-1]))
 
 
 def source_block(source: str) -> str:
-    """The source of a cell as prompts include it: as Markdown, without the mark for people."""
+    """Return a cell's source as a code block, without the line that names its model."""
     return code_block(unmark(source))
 
 
 def cell_text(cell: CellEvent) -> str:
-    """The source of a cell and what it showed, as Markdown."""
+    """Return a cell's source and outputs as Markdown."""
     texts = (scrub(output.text) for output in _shown(cell))
     shown = "".join(f"\n\nIt showed:\n{text}" for text in texts if text)
     return f"{source_block(redact_source(cell.source).text)}{shown}"
 
 
 def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str:
-    """A run of a cell as prompts tell it: at most so much of its source, and of its outputs.
+    """Return a run of a cell for prompts, with clipped source and outputs.
 
-    Of what is longer the head and the tail stay, with a line between them that says how much is
-    gone. The mark of a generated cell is for people, and lines of `SETUP_MAGICS` are left out.
+    Omitted are the line that names a generated cell's model, and lines of `SETUP_MAGICS`.
     """
     number = cell.execution_count if cell.execution_count is not None else " "
     text = f"In [{number}]:\n{told_source(cell, source_chars=source_chars)}\n"
@@ -68,35 +67,38 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
 
 
 def told_source(cell: CellEvent, *, source_chars: int) -> str:
-    """The source of a run as prompts tell it, clipped as by `render_cell`."""
+    """Return the source of a run for prompts, clipped as by `render_cell`."""
     typed = unmark(cell.source).strip()
     return clip(redact_source(without_setup(typed) or typed).text, source_chars)
 
 
 def without_secrets(cell: CellEvent) -> CellEvent:
-    """A run of a cell as it may be written to a disk."""
+    """Return a run of a cell with its secrets masked, for the disk."""
     outputs = tuple(replace(output, text=scrub(output.text)) for output in _shown(cell))
     return replace(cell, source=redact_source(cell.source).text, outputs=outputs)
 
 
 def secrets_in(cell: CellEvent) -> tuple[str, ...]:
-    """The names of the secrets that are left out of a cell, each as often as it is."""
+    """Return the names of the secrets that are masked in a cell, once for each mask."""
     source = redact_source(unmark(cell.source).strip())
     return (*source.names, *redact_text(_outputs(cell)).names)
 
 
 def conceals(cell: CellEvent) -> list[str]:
-    """The names of hidden variables that a cell may have shown."""
+    """Return the hidden variables whose values a cell may have shown."""
     return [*concealed_in(cell.source), *(one for one in cell.conceals if not is_shown(one))]
 
 
 def _shown(cell: CellEvent) -> tuple[Output, ...]:
-    """What a cell showed, but what its code names may be hidden; errors are told in any case."""
+    """Return a cell's outputs without those that may show a hidden variable.
+
+    Errors are included.
+    """
     names = conceals(cell)
-    told = tuple(one for one in cell.outputs if not names or one.kind == "error")
-    if len(told) == len(cell.outputs):
-        return told
-    return Output("display", f"(not told: it may show `{names[0]}`, which is hidden)"), *told
+    included = tuple(one for one in cell.outputs if not names or one.kind == "error")
+    if len(included) == len(cell.outputs):
+        return included
+    return Output("display", f"(not told: it may show `{names[0]}`, which is hidden)"), *included
 
 
 def _outputs(cell: CellEvent) -> str:

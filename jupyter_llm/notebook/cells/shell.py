@@ -10,30 +10,30 @@ if TYPE_CHECKING:
 
 
 def current_shell() -> Any:
-    """IPython's shell in this process, or None."""
+    """Return IPython's shell in this process, or None."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None
 
 
 def parent_header(shell: Any) -> dict[str, Any]:
-    """The message with which a page asked for what runs; empty outside of a kernel."""
-    return getattr(shell, "parent_header", None) or {}  # before IPython 9.3 there was none
+    """Return the header of the page's request that is running; empty outside a kernel."""
+    return getattr(shell, "parent_header", None) or {}  # missing before IPython 9.3
 
 
 def user_namespace() -> Mapping[str, Any]:
-    """The variables of the notebook; none where there is no IPython."""
+    """Return the notebook's variables; empty without IPython."""
     shell = current_shell()
     return shell.user_ns if shell is not None else {}
 
 
 def own_variables(shell: Any) -> dict[str, Any]:
-    """The user's own variables, without what IPython has put among them."""
+    """Return the user's own variables, without IPython's."""
     if shell is None:  # no IPython
         return {}
     hidden = shell.user_ns_hidden
     return {
         name: value
         for name, value in list(shell.user_ns.items())
-        # `globals()` takes anything for a name.
+        # `globals()` accepts any object as a key.
         if isinstance(name, str) and (name not in hidden or hidden[name] is not value)
     }

@@ -1,4 +1,4 @@
-"""Which cell a piece of running code was typed in, whose magics IPython has replaced."""
+"""Finds the cell in which running code was typed; IPython has replaced its magics."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.cells.events import CellEvent
 
-# What IPython compiles the body of %%time and %%timeit as.
+# File names under which IPython compiles the bodies of %%time and %%timeit.
 _BODY_NAMES = frozenset({"<timed exec>", "<timed eval>", "<magic-timeit>"})
 _MAGIC_CALL = "get_ipython()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellSource:
-    """A cell behind running code: as typed, as compiled, and how their lines belong together.
+    """The cell of running code: as typed, as compiled, and the mapping of their lines.
 
-    `number` is that of its event on the timeline, or None if it is not there.
+    `number` is that of its event on the timeline, None if it has none.
     """
 
     source: str
@@ -32,11 +32,11 @@ class CellSource:
     execution_count: int | None = None
     cell_id: str | None = None
     number: int | None = None
-    line_offset: int = 0  # of a body that was compiled apart from its cell
+    line_offset: int = 0  # of a body that was compiled separately
     blocks: tuple[tuple[int, int], ...] = field(default=((0, 0),), repr=False)
 
     def typed_line(self, line: int) -> int:
-        """The typed line that a compiled one stands for; both count from 1."""
+        """Return the typed line of a compiled one; both count from 1."""
         index = bisect_right(self.blocks, line - 1, key=lambda block: block[0]) - 1
         compiled, typed = self.blocks[max(index, 0)]
         last = self.source.count("\n") + 1
@@ -47,7 +47,7 @@ class CellSource:
 class CellSources:
     """Finds cells by the file name of their code.
 
-    `counts` maps the file name of each compiled cell to its execution count and `typed` holds the
+    `counts` maps the file name of each compiled cell to its execution count. `typed` has the
     sources by that count, for cells that ran before the timeline began.
     """
 
@@ -57,14 +57,14 @@ class CellSources:
 
     @classmethod
     def of_shell(cls, shell: Any, cells: Sequence[CellEvent] = ()) -> CellSources:
-        """The sources of all that a shell has run."""
+        """Return the sources of all cells that a shell has run."""
         typed = getattr(getattr(shell, "history_manager", None), "input_hist_raw", ())
         return cls(cells, getattr(shell.compile, "_filename_map", {}), typed)
 
     def find(self, filename: str) -> CellSource | None:
-        """The cell that was compiled under a name; None if the name is no cell's.
+        """Return the cell that was compiled under a name; None if the name is no cell's.
 
-        The kernel names a cell after its text, so the same text run again is the later run.
+        The kernel names a cell after its text, so of equal texts the later run is returned.
         """
         count = self.counts.get(filename)
         if count is None:
@@ -73,17 +73,17 @@ class CellSources:
         return self._cell(compiled, count) or _aligned(compiled, compiled, count)
 
     def find_text(self, source: str, execution_count: int | None = None) -> CellSource:
-        """The cell of a typed text, which need not have been compiled."""
+        """Return the cell of a typed text, compiled or not."""
         compiled = transform(source) or source
-        found = self._cell(compiled, execution_count)
-        if found is not None and found.source == source:
-            return found
+        cell = self._cell(compiled, execution_count)
+        if cell is not None and cell.source == source:
+            return cell
         return _aligned(source, compiled, execution_count)
 
     def body_of(self, cell: CellSource, filename: str) -> CellSource | None:
-        """The body of a cell like `%%time`, which is compiled apart under a name of its own.
+        """Return the body of a cell like `%%time`, which is compiled under a name of its own.
 
-        None if the name is none of those, or the cell begins with no magic.
+        None if the name is another one, or the cell begins with no magic.
         """
         lines = cell.source.split("\n")
         start = next((i for i, line in enumerate(lines) if line.strip()), 0)
@@ -96,19 +96,19 @@ class CellSources:
         )
 
     def _cell(self, compiled: str, count: int | None) -> CellSource | None:
-        # What runs inside a cell, as under %%capture, is counted as the next one: so the text
-        # decides, and the count only which of several equal ones it is.
+        # Code that runs inside a cell, as under %%capture, has the next count. So the text decides;
+        # the count only chooses among equal texts.
         for event in sorted(self.cells, key=lambda e: (count not in e.counts, -e.number)):
             if _holds(event.source, compiled, is_counted=count in event.counts):
                 place = replace(_aligned(event.source, compiled), number=event.number)
                 return replace(place, execution_count=event.execution_count, cell_id=event.cell_id)
         typed = self.typed[count] if count is not None and count < len(self.typed) else ""
-        is_it = bool(typed) and _holds(typed, compiled, is_counted=True)
-        return _aligned(typed, compiled, count) if is_it else None
+        is_same = bool(typed) and _holds(typed, compiled, is_counted=True)
+        return _aligned(typed, compiled, count) if is_same else None
 
 
 def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
-    """Whether compiled lines come from a typed cell; magics are only taken on its count."""
+    """Whether compiled lines come from a typed cell; lines of magics match only with its count."""
     lines = {line.strip() for line in typed.split("\n")}
     ours = [line.strip() for line in compiled.split("\n")]
     plain = {line for line in ours if line and _MAGIC_CALL not in line}
@@ -116,7 +116,7 @@ def _holds(typed: str, compiled: str, *, is_counted: bool) -> bool:
 
 
 def _aligned(typed: str, compiled: str, count: int | None = None) -> CellSource:
-    """A cell whose compiled lines are matched with the typed ones."""
+    """Return a cell whose compiled lines are mapped to the typed ones."""
     ours = [line.strip() for line in compiled.split("\n")]
     theirs = [line.strip() for line in typed.split("\n")]
     start = next((i for i, line in enumerate(theirs) if line), 0)
@@ -124,6 +124,6 @@ def _aligned(typed: str, compiled: str, count: int | None = None) -> CellSource:
     if theirs[start:] != ours[: len(theirs) - start]:
         matcher = SequenceMatcher(a=ours, b=theirs, autojunk=False)
         # The lines before a match are magics: they end where it begins.
-        found = [(one.a, one.b) for one in matcher.get_matching_blocks() if one.size]
-        blocks = found if found and not found[0][0] else [*blocks, *found]
+        matches = [(one.a, one.b) for one in matcher.get_matching_blocks() if one.size]
+        blocks = matches if matches and not matches[0][0] else [*blocks, *matches]
     return CellSource(source=typed, compiled=compiled, blocks=tuple(blocks), execution_count=count)

@@ -1,4 +1,4 @@
-"""The cells that ran in this kernel, in their order; which of them to keep and which to hide."""
+"""The runs of cells in this kernel, in order, and the marks to pin or hide cells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
 """How a cell is named by the number beside it: `3`, `[3]`, `In [3]` or `cell 3`."""
 
-# A step of an error, as outputs.py tells it.
+# A frame of an error, as outputs.py writes it.
 _STEP = re.compile(r"(?m)^(  In \[(\d+)\], line \d+), in .*$")
 
 Tag = Literal["llm-pin", "llm-hide"]
@@ -32,7 +32,7 @@ HIDING_TAGS = ("llm-hide", *_SAME)
 """Tags of a cell that is told to nobody."""
 
 _NOTHING: Mapping[str, str | None] = {}
-_Key = str | int  # a cell's id, or the number of its one run where a cell has none
+_Key = str | int  # a cell's id, or the number of its only run if it has no id
 
 
 def _key(cell: CellEvent) -> _Key:
@@ -42,16 +42,16 @@ def _key(cell: CellEvent) -> _Key:
 def find_cell(
     wanted: int | str, cells: Sequence[CellEvent], hidden: Sequence[CellEvent] = ()
 ) -> CellEvent:
-    """The latest of some runs of cells that has a number or an id.
+    """Return the latest run that has this number or id.
 
     Raises
     ------
     MagicUsageError
-        There is none, and the hint names the nearest; or it is a hidden one.
+        There is none, and the hint names the nearest; or the cell is hidden.
     """
     words = str(wanted).strip()
-    found = NUMBERED_CELL.fullmatch(words)
-    number = int(found[1]) if found is not None else None
+    match = NUMBERED_CELL.fullmatch(words)
+    number = int(match[1]) if match is not None else None
     for cell in (*reversed(cells), *hidden):
         if cell.cell_id == words or (number is not None and number in cell.counts):
             check_is_told(hidden, cell.cell_id, cell.counts[-1])
@@ -67,7 +67,7 @@ def find_cell(
 
 
 def check_is_told(hidden: Iterable[CellEvent], cell_id: str | None, count: int | None) -> None:
-    """Refuse what is about a hidden cell."""
+    """Raise `MagicUsageError` for a hidden cell."""
     for cell in hidden:
         if cell.cell_id == cell_id and (cell_id or (count and count in cell.counts)):
             number = cell.counts[-1]
@@ -77,18 +77,18 @@ def check_is_told(hidden: Iterable[CellEvent], cell_id: str | None, count: int |
 
 
 def _without(cell: CellEvent, counts: Container[str]) -> CellEvent:
-    """A run whose error tells no line of some other cells."""
+    """Return a run whose error shows no lines of the cells with these counts."""
 
-    def told(output: Output) -> Output:
+    def masked(output: Output) -> Output:
         text = _STEP.sub(lambda step: step[1 if step[2] in counts else 0], output.text)
         return replace(output, text=text) if output.kind == "error" else output
 
-    return replace(cell, outputs=tuple(map(told, cell.outputs))) if cell.has_failed else cell
+    return replace(cell, outputs=tuple(map(masked, cell.outputs))) if cell.has_failed else cell
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A timeline at one moment."""
+    """The timeline at one moment."""
 
     cells: tuple[CellEvent, ...] = ()
     pinned: frozenset[CellEvent] = frozenset()
@@ -96,71 +96,73 @@ class Snapshot:
     _first_runs: Mapping[_Key, int] = field(default_factory=dict, repr=False)
 
     def above(self, tick: int) -> Snapshot:
-        """Without the cells that ran for the first time after a moment: they stand below it."""
+        """Return the snapshot without cells that first ran after `tick`: they are further down."""
         cells = tuple(cell for cell in self.cells if self._first_runs[_key(cell)] < tick)
         return replace(self, cells=cells)
 
     def is_hidden(self, cell: CellEvent | str) -> bool:
-        """Whether the model is not to see a run of a cell, or a cell of an id, run or not."""
+        """Whether prompts exclude a run of a cell, or the cell of an id, run or not."""
         return (cell if isinstance(cell, str) else _key(cell)) in self._hidden
 
     @property
     def visible(self) -> tuple[CellEvent, ...]:
-        """The runs that the model may see."""
+        """Return the runs that prompts may include."""
         return tuple(cell for cell in self.cells if not self.is_hidden(cell))
 
     @property
     def hidden(self) -> tuple[CellEvent, ...]:
-        """The runs that it may not see."""
+        """Return the runs of hidden cells."""
         return tuple(cell for cell in self.cells if self.is_hidden(cell))
 
 
 class Timeline:
-    """The runs of cells, which are only ever added to. Safe to use from any thread.
+    """The runs of cells; any thread may use it.
 
-    A run that changes neither the cell's source nor what it showed is no new one: so whoever runs
-    the same cells again is told the same. `running` is the id of the cell that runs now, "" where
-    the front end gives it none.
+    A run that changes neither the source nor the outputs of its cell is no new one. So running the
+    same cells again gives the same prompts. `running` is the id of the running cell, "" if it has
+    none.
 
-    The latest run of a pinned cell stays in the prompts; of a hidden one no run is in any. The cell
-    tags `llm-pin` and `llm-hide` do the same: what was done last counts, setting one or a method.
+    Prompts always include the latest run of a pinned cell, and no run of a hidden one. The cell
+    tags `llm-pin` and `llm-hide` have the same effect; the last change counts, of a tag or by a
+    method.
 
-    What a hidden cell has bound is hidden as by `/hide NAME`, until another cell binds the name.
-    `bound` are the names that a run has bound: each with an older name of the same object, "" for
-    a new object, or None where no cell has made what it stands for.
+    Variables that a hidden cell binds are hidden as by `/hide NAME`, until another cell binds the
+    name. `bound` maps the names that a run has bound to an older name of the same object, to "" for
+    a new object, or to None if no cell made the object.
     """
 
     def __init__(self) -> None:
         self._cells: list[CellEvent] = []
         self._latest: dict[_Key, CellEvent] = {}
         self._tags: dict[tuple[_Key, Tag], bool] = {}
-        self._marks: dict[tuple[_Key, Tag], bool] = {}  # the same, but for what methods say
+        self._marks: dict[tuple[_Key, Tag], bool] = {}  # the same, without changes by methods
         self._first_runs: dict[_Key, int] = {}  # the ticks of the cells' first runs
-        self._makers: dict[str, _Key] = {}  # of the variables there are
-        self._met: dict[int, set[tuple[str, _Key]]] = {}  # variables in a run, with their makers
+        self._makers: dict[str, _Key] = {}  # of the existing variables
+        # variables in each run's source, with their makers
+        self._met: dict[int, set[tuple[str, _Key]]] = {}
         self._ticks = count(1)
         self.running: str | None = None
         self._watchers = Watchers()
         self._lock = threading.Lock()
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever cells have run or were marked; what is returned ends that.
+        """Call back after cells have run or were marked, until the returned function is called.
 
         The call comes on any thread and must return at once. Its errors are logged.
         """
         return self._watchers.add(callback)
 
     def tick(self) -> int:
-        """This moment, as a number that grows: runs of cells come before it or after it."""
+        """Return a growing number for this moment, to order it among the first runs of cells."""
         return next(self._ticks)
 
     def latest(self, cell_id: str | None) -> CellEvent | None:
-        """The latest run of a cell, if there was one and the cell has an id."""
+        """Return the latest run of a cell; None if it has no id or has not run."""
         return self._latest.get(cell_id) if cell_id is not None else None
 
     @property
     def cells(self) -> tuple[CellEvent, ...]:
-        """The runs so far, the oldest first."""
+        """Return the runs so far, the oldest first."""
         with self._lock:
             return tuple(self._cells)
 
@@ -174,9 +176,9 @@ class Timeline:
         tags: Iterable[str] | None = None,
         bound: Mapping[str, str | None] = _NOTHING,
     ) -> CellEvent:
-        """Add a run of a cell and return it; of one that changed nothing, the run before.
+        """Append a run of a cell and return it; if nothing changed, return the run before.
 
-        Without any `tags`, not even an empty list, what a page has shown as hidden stays so.
+        If `tags` is None, a cell that a page has reported as hidden stays hidden.
         """
         with self._lock:
             cell = CellEvent(
@@ -206,7 +208,7 @@ class Timeline:
         return cell
 
     def bind(self, key: _Key | None, bound: Mapping[str, str | None]) -> None:
-        """Note what a cell has bound."""
+        """Record the names that a cell has bound."""
         with self._lock:
             before = dict(self._makers)
             for name, older in bound.items():
@@ -217,61 +219,71 @@ class Timeline:
             self._hide_bound()
 
     def pin(self, *cells: int | str) -> list[CellEvent]:
-        """Keep cells in the prompts, by execution counts or cell ids; return their latest runs."""
+        """Include cells in all prompts, by execution counts or cell ids.
+
+        Return their latest runs.
+        """
         return self._set(cells, "llm-pin", is_set=True)
 
     def unpin(self, *cells: int | str) -> list[CellEvent]:
-        """Let pinned cells give way like others."""
+        """Undo `pin`."""
         return self._set(cells, "llm-pin", is_set=False)
 
     def hide(self, *cells: int | str) -> list[CellEvent]:
-        """Keep cells out of all prompts."""
+        """Exclude cells from all prompts."""
         return self._set(cells, "llm-hide", is_set=True)
 
     def unhide(self, *cells: int | str) -> list[CellEvent]:
-        """Let the model see hidden cells again."""
+        """Undo `hide`."""
         return self._set(cells, "llm-hide", is_set=False)
 
     def see_tags(self, are_hidden: Mapping[str, bool]) -> None:
-        """Hide cells as their tags say now in a page, by their ids; they need not have run."""
+        """Hide cells by their present tags in a page, by id; they need not have run."""
         with self._lock:
-            news = [self._tag(one, "llm-hide", is_set=on) for one, on in are_hidden.items()]
-            if any(news):  # and not whenever somebody types
+            changes = [self._tag(one, "llm-hide", is_set=on) for one, on in are_hidden.items()]
+            if any(changes):  # not at every keystroke
                 self._hide_bound()
-        if any(news):
+        if any(changes):
             self._watchers.tell()
 
     def snapshot(self) -> Snapshot:
-        """The runs so far and how they are marked."""
+        """Return the runs so far and their marks."""
         with self._lock:
             hidden = frozenset(self._tagged("llm-hide"))
-            away = {str(n) for cell in self._cells if _key(cell) in hidden for n in cell.counts}
-            cells = tuple(self._told(cell, away, hidden) if away else cell for cell in self._cells)
+            hidden_counts = {
+                str(n) for cell in self._cells if _key(cell) in hidden for n in cell.counts
+            }
+            cells = tuple(
+                self._masked(cell, hidden_counts, hidden) if hidden_counts else cell
+                for cell in self._cells
+            )
             latest = (self._latest[key].number for key in self._tagged("llm-pin"))
             pinned = frozenset(cells[number - 1] for number in latest)
             return Snapshot(cells, pinned, hidden, dict(self._first_runs))
 
     def _set(self, cells: tuple[int | str, ...], tag: Tag, *, is_set: bool) -> list[CellEvent]:
         with self._lock:
-            # All of them or none.
-            found = [self._latest[_key(find_cell(cell, self._cells))] for cell in cells]
-            for cell in found:
+            # All or none.
+            latest = [self._latest[_key(find_cell(cell, self._cells))] for cell in cells]
+            for cell in latest:
                 self._tags[_key(cell), tag] = is_set
             self._hide_bound()
         self._watchers.tell()
-        return found
+        return latest
 
     def _hide_bound(self) -> None:
         hidden = self._tagged("llm-hide")
         names = [name for name, maker in self._makers.items() if maker in hidden]
         conceal_bound(names, user_namespace())
 
-    def _told(self, cell: CellEvent, counts: Container[str], hidden: Container[_Key]) -> CellEvent:
+    def _masked(
+        self, cell: CellEvent, counts: Container[str], hidden: Container[_Key]
+    ) -> CellEvent:
         names = {name for name, maker in self._met.get(cell.number, ()) if maker in hidden}
         return replace(_without(cell, counts), conceals=tuple(sorted(names)))
 
     def _tag(self, key: _Key, tag: Tag, *, is_set: bool) -> bool:
-        """Do what a tag says if it says it since now, and tell whether it does."""
+        """Apply a tag if it changed, and return whether it did."""
         is_new = self._marks.get((key, tag), False) != is_set
         if is_new:
             self._marks[key, tag] = self._tags[key, tag] = is_set
