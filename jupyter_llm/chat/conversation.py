@@ -30,7 +30,7 @@ from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import EngineClosedError, TurnNotFoundError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
-from jupyter_llm.notebook.values.guard import asking_nobody
+from jupyter_llm.notebook.values.guard import without_user_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -190,7 +190,7 @@ class Chat:
         if engine is None:
             return
         with suppress(EngineClosedError):
-            with asking_nobody():
+            with without_user_code():
                 sending = self.preview(engine, asked)
             conversation = self._conversation(asked.context)
             if sending.draft.is_aside or asked.is_new or not sending.place.is_at_end:

@@ -15,7 +15,7 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import conceals, render_cell
-from jupyter_llm.notebook.values.redaction import without_known
+from jupyter_llm.notebook.values.redaction import without_registered
 from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Part:
 
         What is hidden by now is left out, also of what an earlier prompt has told.
         """
-        text, room = without_known(self.text), len(self.text)
+        text, room = without_registered(self.text), len(self.text)
         if self.cell is not None and conceals(self.cell):
             text = f"{render_cell(self.cell, source_chars=room, output_chars=room)}\n"
         elif self.variable is not None and is_concealed(self.variable, None):

@@ -24,12 +24,12 @@ from jupyter_llm.common.tables import count_of, human_size
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.timeline import HIDING_TAGS, Snapshot
 from jupyter_llm.notebook.files import read_notebook
-from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values import seen_secrets
 from jupyter_llm.notebook.values.guard import Deadline
 from jupyter_llm.notebook.values.kinds import MARGIN, Reading
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.notebook.values.summaries import kind_of
-from jupyter_llm.notebook.values.tables import told_columns
+from jupyter_llm.notebook.values.tables import columns_summary
 from jupyter_llm.notebook.values.variables import outside_code
 
 _MOST_READ: Final = 64_000  # bytes of a text
@@ -128,7 +128,9 @@ def told_file(
     suffix = ".ipynb" if is_cells else real.suffix.lower()
     if suffix != ".ipynb" or size >= _MOST_OF_A_NOTEBOOK:
         return path, _told_start(data, suffix, size)
-    with known.at_most(known.MOST // 2):  # a table of keys leaves room for those of cells
+    with seen_secrets.at_most(
+        seen_secrets.MOST // 2
+    ):  # a table of keys leaves room for those of cells
         return path, redact_mixed(human_size(size) + _told_notebook(real, snapshot)).text
 
 
@@ -151,7 +153,7 @@ def attached(
 def _told_start(data: bytes, suffix: str, size: int) -> str:
     """What is told of a file of so many bytes whose name ends so, by the bytes at its start."""
     size = max(size, len(data))
-    with known.at_most(known.MOST // 2):
+    with seen_secrets.at_most(seen_secrets.MOST // 2):
         return redact_mixed(human_size(size) + _told_text(data, suffix, size)).text
 
 
@@ -191,7 +193,7 @@ def _told_text(data: bytes, suffix: str, size: int) -> str:
     text = plain(text)
     if suffix in _SEPARATORS and (columns := _columns(text, _SEPARATORS[suffix])):
         about += f": {count_of(len(columns[0][1]), 'row')} x {count_of(len(columns), 'column')}"
-        text = told_columns(columns, Reading(_TABLE_CHARS, Deadline(0), kind_of))
+        text = columns_summary(columns, Reading(_TABLE_CHARS, Deadline(0), kind_of))
     return f"{about}\n{code_block(text) if suffix == '.py' else text}"
 
 

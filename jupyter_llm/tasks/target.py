@@ -34,7 +34,7 @@ from jupyter_llm.notebook.code.syntax import (
 from jupyter_llm.notebook.failures.causes import causing_cells
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.peek import ABSENT, attribute, is_a, public_names
-from jupyter_llm.notebook.values.summaries import summarize, tells_data
+from jupyter_llm.notebook.values.summaries import holds_data, summarize
 from jupyter_llm.notebook.values.variables import describe, used
 
 if TYPE_CHECKING:
@@ -380,7 +380,7 @@ def headline_of(error: str) -> str:
 
 def variables_text(source: str, task: Task) -> str:
     """What the variables hold that a piece of code uses, as part of a prompt."""
-    names = [n for n in used(source, task.namespace) if tells_data(task.namespace[n])]
+    names = [n for n in used(source, task.namespace) if holds_data(task.namespace[n])]
     return described(names, task, "Variables it uses:")
 
 

@@ -22,7 +22,7 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, names_in, segment
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
 from jupyter_llm.notebook.code.syntax import parse_python
-from jupyter_llm.notebook.values.summaries import tells_data
+from jupyter_llm.notebook.values.summaries import holds_data
 from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import definitions_of, described, find_subject, listed, with_source
@@ -95,7 +95,7 @@ def _variables(task: Task) -> str:
     """The latest variables that hold data: what is likely to be given to what is tested."""
     made = [name for cell in reversed(task.cells) for name in sorted(defined_names(cell.source))]
     known = task.namespace
-    names = dict.fromkeys(name for name in made if name in known and tells_data(known[name]))
+    names = dict.fromkeys(name for name in made if name in known and holds_data(known[name]))
     return described([*names][:_MAX_VARIABLES], task, "Variables of the notebook:")
 
 

@@ -20,7 +20,7 @@ from jupyter_llm.frontends.prompt.commands import COMMANDS
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.notebook.cells.timeline import Snapshot, Timeline
-from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values import seen_secrets
 from jupyter_llm.notebook.values.redaction import redact_source, scrub
 
 SECRET = "Zq81xTfR7aB2m"  # noqa: S105  has the form of none
@@ -140,7 +140,7 @@ def test_a_copy_of_this_notebook_tells_no_cell_that_is_hidden_here(
 
 
 def test_a_file_of_very_many_secrets_hides_them_and_lets_none_be_forgotten(notebook: Path) -> None:
-    known.forget()
+    seen_secrets.forget()
     redact_source(f"password = '{SECRET}'")
     keys = [f"Zk{number}-{number * 7919}q" for number in range(600)]
     text = "".join(f"api_key: {key}\nIt said {key} there.\n" for key in keys)
@@ -149,7 +149,7 @@ def test_a_file_of_very_many_secrets_hides_them_and_lets_none_be_forgotten(noteb
     assert SECRET not in told
     assert [key for key in keys[-400:] if key in told] == []
     assert SECRET not in scrub(f"It printed {SECRET}.")
-    known.forget()
+    seen_secrets.forget()
 
 
 @pytest.mark.parametrize("name", ["keys.csv", "settings.py", "notes.txt", "keys.ipynb", ".env"])

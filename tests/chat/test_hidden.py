@@ -14,7 +14,7 @@ from jupyter_llm import llm
 from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.mcp import tools
-from jupyter_llm.notebook.values import known, secrets
+from jupyter_llm.notebook.values import secrets, seen_secrets
 from jupyter_llm.tasks.completing.prompt import told_names
 
 HIDDEN_CELL = """
@@ -32,7 +32,7 @@ ASKED = (
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     yield
-    known.forget()
+    seen_secrets.forget()
     secrets.forget()
 
 

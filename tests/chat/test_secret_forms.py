@@ -19,7 +19,7 @@ from support.scripted import ScriptedEngine
 from jupyter_llm import llm
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.notebook.cells.events import Output
-from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values import seen_secrets
 from jupyter_llm.notebook.values.learning import learn
 from jupyter_llm.notebook.values.secrets import HIDDEN
 
@@ -32,9 +32,9 @@ Form = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    known.forget()
+    seen_secrets.forget()
     yield
-    known.forget()
+    seen_secrets.forget()
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def engine(
 
 def prompts(form: Form, shell: InteractiveShell, engine: ScriptedEngine) -> str:
     """All that a model is told of a form."""
-    known.forget()
+    seen_secrets.forget()
     engine.requests.clear()
     engine.replies.clear()
     engine.replies.extend(["fine"] * 20)

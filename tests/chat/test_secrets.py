@@ -14,7 +14,7 @@ from support.stored import stored_bytes
 from jupyter_llm import llm
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.document import DocumentCell
-from jupyter_llm.notebook.values import known, secrets
+from jupyter_llm.notebook.values import secrets, seen_secrets
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
 from jupyter_llm.tasks.completing.prompt import PromptWriter
@@ -47,9 +47,9 @@ TWENTY = [
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SHOP_TOKEN", "")
-    known.forget()
+    seen_secrets.forget()
     yield
-    known.forget()
+    seen_secrets.forget()
     secrets.forget()
 
 

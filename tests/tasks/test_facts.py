@@ -15,7 +15,7 @@ from support.shell import run
 
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
-from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values import seen_secrets
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import Tries
@@ -123,7 +123,7 @@ def test_only_what_is_new_in_a_picture_is_counted(shell: InteractiveShell) -> No
 
 def test_a_secret_that_is_known_is_hidden_in_what_was_seen(shell: InteractiveShell) -> None:
     judge = judge_of(shell, "held = ['Xk29dkwl3Q']")
-    known.note("password", "Xk29dkwl3Q")
+    seen_secrets.note("password", "Xk29dkwl3Q")
     answer = written(judge, "look it up", "{}[held[0]]")
     assert "KeyError" in answer.note
     assert "Xk29" not in answer.note

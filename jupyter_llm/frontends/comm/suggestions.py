@@ -16,7 +16,7 @@ from jupyter_llm.frontends.comm.messages import SuggestionData, Suggestions
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
-from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values import seen_secrets
 from jupyter_llm.notebook.values.summaries import headline, summarize
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def description(kind: SuggestionKind, name: str, snapshot: Snapshot) -> str:
     if kind == "cell" and (number := _CELL.fullmatch(name)) is not None:
         return clip(cell_text(find_cell(number[1], snapshot.visible)), _DESCRIPTION_CHARS)
     if kind == "file":
-        with known.at_most(0):  # nobody has sent it
+        with seen_secrets.at_most(0):  # nobody has sent it
             told = told_file(name, llm.notebook.path, snapshot)[1]
         return clip(told, _DESCRIPTION_CHARS)
     variables = own_variables(current_shell())

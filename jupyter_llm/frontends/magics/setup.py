@@ -14,7 +14,7 @@ from jupyter_llm.api import llm
 from jupyter_llm.frontends.magics.magics import LLMMagics
 from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.sealed.first_step import come_first
-from jupyter_llm.notebook.values import known, secrets
+from jupyter_llm.notebook.values import secrets, seen_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def unload(shell: InteractiveShell) -> None:
     shell.events.unregister("pre_run_cell", magics.runs.start)
     shell.events.unregister("post_run_cell", magics.runs.end)
     magics.recorder.detach()
-    known.forget()
+    seen_secrets.forget()
     secrets.forget()
     shell.configurables.remove(magics)
 

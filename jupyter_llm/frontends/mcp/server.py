@@ -16,7 +16,7 @@ from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool, ToolAn
 from jupyter_llm._version import __version__
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.mcp.tools import TOOLS, try_code
-from jupyter_llm.notebook.values.redaction import without_known
+from jupyter_llm.notebook.values.redaction import without_registered
 
 if TYPE_CHECKING:
     from jupyter_llm.api import LLM
@@ -110,7 +110,7 @@ def _told(llm: LLM, name: str, given: dict[str, Any]) -> str:
         # Models write numbers in quotes, too.
         arguments = msgspec.structs.asdict(msgspec.convert(given, _tools()[name], strict=False))
         task = llm.task(show_progress=lambda _step: from_thread.check_cancelled())
-        return without_known(TOOLS[name](task, **arguments))
+        return without_registered(TOOLS[name](task, **arguments))
     except JupyterLLMError:
         raise
     except msgspec.ValidationError as error:

@@ -22,9 +22,9 @@ from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.hidden import Hidden
-from jupyter_llm.notebook.values.guard import asking_nobody
+from jupyter_llm.notebook.values.guard import without_user_code
 from jupyter_llm.notebook.values.peek import is_library_module
-from jupyter_llm.notebook.values.redaction import redact_mixed, scrub, without_known
+from jupyter_llm.notebook.values.redaction import redact_mixed, scrub, without_registered
 from jupyter_llm.notebook.values.summaries import headline, summarize
 from jupyter_llm.tasks.task import Task
 
@@ -62,7 +62,7 @@ def list_variables(_task: Task) -> str:
 
     They are as they are now, and none of their code is run to tell it.
     """
-    with asking_nobody():
+    with without_user_code():
         lines = [f"{n}: {headline(n, v, max_chars=_LINE_CHARS)}" for n, v in _variables().items()]
     return _few([scrub(line) for line in lines], _MAX_VARIABLES) or "There are no variables."
 
@@ -86,7 +86,7 @@ def read_variables(
 
 def last_failure(task: Task) -> str:
     """The last error of a cell: the message, the steps to it, the variables where it was raised."""
-    with asking_nobody():
+    with without_user_code():
         failure = task.failure()
     if failure is None:
         return "No cell has failed."
@@ -109,7 +109,7 @@ def search_notebook(
     told += [(f"variable {n}", _summary(n, v, _FOUND_CHARS)) for n, v in _variables().items()]
     with suppress(MagicUsageError):  # the last failure is that of a hidden cell
         told.append(("the last failure", last_failure(task)))
-    pieces = ((name, piece_of(without_known(one), text)) for name, one in told)
+    pieces = ((name, piece_of(without_registered(one), text)) for name, one in told)
     found = [f"{name}: {''.join(piece.values())}" for name, piece in pieces if piece]
     return _few(found, _MAX_FOUND) or "Nothing was found."
 
@@ -160,5 +160,5 @@ def _few(lines: list[str], most: int) -> str:
 
 
 def _summary(name: str, value: object, max_chars: int) -> str:
-    with asking_nobody():
+    with without_user_code():
         return summarize(name, value, max_chars=max_chars)

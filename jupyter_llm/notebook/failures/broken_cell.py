@@ -16,7 +16,7 @@ from jupyter_llm.notebook.code.syntax import cell_python, parse_python, syntax_e
 from jupyter_llm.notebook.values.literals import lines_of, place_of
 from jupyter_llm.notebook.values.lookups import item, keys, member
 from jupyter_llm.notebook.values.peek import ABSENT, exported, is_a, own_package, short_name
-from jupyter_llm.notebook.values.tables import held_type
+from jupyter_llm.notebook.values.tables import dtype_name
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.failure import Failure
@@ -172,7 +172,7 @@ class Broken:
             return _DISPLAYS.get(type(node).__name__, "")
         name = short_name(type(found))
         is_series = name == "Series" and own_package(found) == "pandas"
-        return "texts" if is_series and held_type(found) in ("object", "str", "string") else name
+        return "texts" if is_series and dtype_name(found) in ("object", "str", "string") else name
 
     def alias(self, module: str, usual: str) -> tuple[str, tuple[Edit, ...]]:
         """What a module is called here, and the edit that imports it where nothing does."""

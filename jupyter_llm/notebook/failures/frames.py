@@ -19,7 +19,7 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.notebook.code.bindings import keys_in, names_in, statement_at
 from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.values.peek import library_folders
-from jupyter_llm.notebook.values.summaries import tells_data
+from jupyter_llm.notebook.values.summaries import holds_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,7 +122,7 @@ def _steps(
 
 def _told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
     """What is told of variables as far as there is room, and how many more there are."""
-    summaries = [room.tell(name, value) for name, value in values.items()]
+    summaries = [room.summarize(name, value) for name, value in values.items()]
     return tuple(one for one in summaries if one is not None), summaries.count(None)
 
 
@@ -231,7 +231,7 @@ def _values(entry: _LiveStep) -> dict[str, object]:
     return {
         name: value
         for name, value in found.items()
-        if name in near or (name.isidentifier() and name[0] != "_" and tells_data(value))
+        if name in near or (name.isidentifier() and name[0] != "_" and holds_data(value))
     }
 
 

@@ -84,7 +84,7 @@ def _clean_environment() -> None:
 
 def _is_secret_setting(entry: str) -> bool:
     """Whether an entry of the environment, `NAME=VALUE`, has a secret in it."""
-    return looks_secret(entry.partition("=")[0]) or bool(redact_text(entry, notes=False).found)
+    return looks_secret(entry.partition("=")[0]) or bool(redact_text(entry, notes=False).secrets)
 
 
 def _is_shared(value: object) -> bool:

@@ -1,1 +1,1 @@
-"""What variables hold."""
+"""Summaries of variables for prompts, and the secrets that these mask."""

@@ -1,7 +1,7 @@
-"""How numbers, texts, containers and objects are told, through the builtin types' methods only.
+"""Summarizes numbers, texts, containers and objects by the builtin types' own methods.
 
-A subclass of a builtin is read by the builtin's methods: what it overrides is not run. The fields
-of an object are read where they are stored.
+A subclass is read by the builtin's methods, so its overrides do not run. Fields are read where they
+are stored.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from jupyter_llm.notebook.values.peek import (
 )
 from jupyter_llm.notebook.values.redaction import scrub
 
-_NUM_TYPED: Final = 1000  # how many items are looked at to say of which types they are
-_NUM_BITS: Final = 512  # a longer integer is told by its length
-_NUM_ITEMS: Final = 24  # how many are read at most; how many are shown depends on the room
+_NUM_TYPED: Final = 1000  # items that are read for the list of types
+_NUM_BITS: Final = 512  # longer integers are described by their length
+_NUM_ITEMS: Final = 24  # most items to read; the room decides the number shown
 _MAX_FIELDS: Final = 40
-# What these show is all that they hold, written in C, so that nobody could break it off.
-_WHOLE: Final = tuple(
+# These show all their content, in C, which cannot be interrupted.
+_SHOW_CONTENT: Final = tuple(
     cls.__repr__
     for cls in (object, UserDict, UserList, UserString, ChainMap, Namespace, SimpleNamespace)
 )
@@ -70,7 +70,7 @@ def _number(base: type, show: Callable[[Any], str]) -> Kind:
 
 def _text(base: Any, size: Callable[[int], str]) -> Kind:
     def inline(value: Any, _reading: Reading, room: int) -> str:
-        # Read beyond the room, lest half a secret stand at its end.
+        # Read beyond the room, so that a secret at its end is complete and recognized.
         start = base.__getitem__(value, slice(0, room + MARGIN))
         if base is str:
             shown: object = scrub(start)
@@ -86,14 +86,14 @@ def _text(base: Any, size: Callable[[int], str]) -> Kind:
 
 
 def _types(items: Iterable[object]) -> str:
-    """Which types the first items have: `int, str`."""
+    """Return the types of the first items: `int, str`."""
     return listed(list(dict.fromkeys(map(type_name, islice(items, _NUM_TYPED)))), 160)
 
 
 def _container(head: Callable[[Any, Reading], str], inline: _Inline) -> Kind:
     def body(value: Any, reading: Reading) -> str:
-        told = inline(value, reading, reading.max_chars)
-        return "" if told in ("[]", "{}", "()") else told
+        text = inline(value, reading, reading.max_chars)
+        return "" if text in ("[]", "{}", "()") else text
 
     return Kind(head, body, inline, holds_items=True)
 
@@ -111,7 +111,7 @@ def _sequence(base: Any, brackets: str) -> Kind:
         each = max(8, min(ITEM_CHARS, room - 8))
         parts = [reading.brief(item, each) for item in items]
         if base in (set, frozenset) and length == len(items):
-            parts.sort()  # their order differs from one kernel to the next
+            parts.sort()  # their order differs between kernels
         text = listed(parts, room - 2, length - len(parts))
         comma = "," if base is tuple and length == 1 else ""
         return f"{brackets[0]}{text}{comma}{brackets[-1]}"
@@ -129,7 +129,7 @@ def _mapping_head(value: Any, _reading: Reading) -> str:
 def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
     entries = list(islice(dict.items(value), 200))
     names = {text_of(key) for key, _ in entries}
-    if "PATH" in names and not names.isdisjoint({"HOME", "USERPROFILE"}):  # nobody's business
+    if "PATH" in names and not names.isdisjoint({"HOME", "USERPROFILE"}):  # private
         return "{the environment; values not shown}"
     each = max(8, min(ITEM_CHARS, room - 8))
     parts = [
@@ -161,7 +161,7 @@ _BUILTINS: Final = {id(cls): kind for cls, kind in _KINDS}
 
 
 def builtin_kind(value: object) -> Kind | None:
-    """The kind of a value whose type is a builtin, or derived from one."""
+    """Return the kind of a value whose type is a builtin or derived from one."""
     for entry in mro(type(value)):
         if kind := _BUILTINS.get(id(entry)):
             return kind
@@ -169,7 +169,7 @@ def builtin_kind(value: object) -> Kind | None:
 
 
 def _declared_fields(cls: type) -> dict[str, object]:
-    """The fields that a dataclass declares."""
+    """Return the fields that a dataclass declares."""
     return text_keys(class_attribute(cls, "__dataclass_fields__"))
 
 
@@ -178,14 +178,14 @@ def _is_named_tuple(value: object) -> bool:
 
 
 def fields_of(value: Any) -> dict[str, object]:
-    """What an instance holds by name; those left out of its repr are left out here."""
+    """Return an instance's fields by name, without those that its repr omits."""
     if _is_named_tuple(value):
         names = class_attribute(type(value), "_fields")
         return dict(zip(map(text_of, names), tuple.__iter__(value), strict=False))
     if declared := _declared_fields(type(value)):
         shown = (key for key, field in declared.items() if attribute(field, "repr") is not False)
-        held = {name: attribute(value, name) for name in shown}
-        return {name: one for name, one in held.items() if one is not ABSENT}
+        stored = {name: attribute(value, name) for name in shown}
+        return {name: one for name, one in stored.items() if one is not ABSENT}
     return {name: one for name, one in instance_dict(value).items() if not name.startswith("_")}
 
 
@@ -203,9 +203,9 @@ def _exception(value: Any, reading: Reading, room: int) -> str:
     return f"{name}({listed(arguments, room - len(name) - 2)})"
 
 
-def _said(value: Any, reading: Reading, room: int) -> str:
+def _as_str(value: Any, reading: Reading, room: int) -> str:
     zone = getattr(value, "tzinfo", None)
-    is_own = zone is None or own_package(zone) in _OWN_ZONES  # another's would be asked
+    is_own = zone is None or own_package(zone) in _OWN_ZONES  # another's `tzname` would run
     return cut(str(value) if is_own else reading.asked(value), room)
 
 
@@ -219,29 +219,29 @@ def _in_a_line(inline: _Inline) -> Kind:
 
 OBJECT: Final = _in_a_line(_fields)
 EXCEPTION: Final = _in_a_line(_exception)
-SAID: Final = Kind(
-    lambda value, reading: f"{type_name(value)} {_said(value, reading, reading.max_chars - 80)}",
-    inline=_said,
+AS_STR: Final = Kind(
+    lambda value, reading: f"{type_name(value)} {_as_str(value, reading, reading.max_chars - 80)}",
+    inline=_as_str,
 )
-# Of these only the library's own classes.
+# Only the library's own classes, no subclasses.
 OWN_OBJECTS: Final = dict.fromkeys(
     (
         *(("datetime", name) for name in ("datetime", "date", "timedelta")),
         *(("pandas", name) for name in ("Timestamp", "Timedelta", "Period")),
         *(("decimal", "Decimal"), ("fractions", "Fraction")),
     ),
-    SAID,
+    AS_STR,
 )
 
 
 def record_kind(value: object) -> Kind | None:
-    """The kind of a value whose class declares fields; None for others."""
+    """Return the kind of a value whose class declares fields; None for others."""
     return OBJECT if _declared_fields(type(value)) or _is_named_tuple(value) else None
 
 
 def object_kind(value: object) -> Kind | None:
-    """The kind of an instance that can be told without asking it; None for others."""
+    """Return the kind of an instance that can be read without its own code; None for others."""
     if is_a(value, BaseException):
         return EXCEPTION
     shown = class_attribute(type(value), "__repr__")
-    return OBJECT if any(shown is one for one in _WHOLE) else None
+    return OBJECT if any(shown is one for one in _SHOW_CONTENT) else None

@@ -1,4 +1,4 @@
-"""How functions, classes and modules are told: signature, first line of the docstring, names."""
+"""Summarizes functions, classes and modules: signature, first line of the docstring, names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _MEMBERS: Final = (FunctionType, classmethod, staticmethod, property, functools.
 
 
 class _Shown:
-    """Stands in a signature for what would be asked for its `repr` there."""
+    """A text in a signature, in place of an object whose `repr` would run."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -56,13 +56,13 @@ class _Shown:
 
 
 def _doc_line(doc: object) -> str:
-    """The first line of a docstring that says something."""
+    """Return the first line of a docstring that is not blank."""
     lines = clean(text_of(doc)[:4096]).strip().splitlines()
     return cut(scrub(one_line(lines[0])), _DOC_CHARS) if lines else ""
 
 
 def _unwrapped(function: Any) -> Any:
-    """The function below a method, and below decorators that name what they wrap."""
+    """Return the function below a method, and below decorators that set `__wrapped__`."""
     if type(function) is MethodType:
         function = function.__func__
     for _ in range(_MAX_WRAPPED):
@@ -73,15 +73,15 @@ def _unwrapped(function: Any) -> Any:
     return function
 
 
-def _annotation(found: Any, reading: Reading) -> Any:
-    if found is _NOTHING:
-        return found
-    told = qualified_name(found) if is_a(found, type) else text_of(found)
-    return _Shown(cut(one_line(clean(told or reading.asked(found))), 60))
+def _annotation(annotation: Any, reading: Reading) -> Any:
+    if annotation is _NOTHING:
+        return annotation
+    name = qualified_name(annotation) if is_a(annotation, type) else text_of(annotation)
+    return _Shown(cut(one_line(clean(name or reading.asked(annotation))), 60))
 
 
 def signature(function: FunctionType, reading: Reading, *, is_bound: bool = False) -> str:
-    """A function's parameters as they are written: `(x, /, y: int = 1, *, z)`."""
+    """Return a function's parameters as they are written: `(x, /, y: int = 1, *, z)`."""
     options: dict[str, Any] = {}
     if sys.version_info >= (3, 14):  # reading annotations would run their expressions
         from annotationlib import Format
@@ -89,16 +89,16 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
         options["annotation_format"] = Format.STRING
     if attribute(function, "__signature__") is not ABSENT:
         return "(…)"
-    found = inspect.signature(function, follow_wrapped=False, **options)
-    own = list(found.parameters.values())[is_bound:]
+    parameters_found = inspect.signature(function, follow_wrapped=False, **options)
+    own = list(parameters_found.parameters.values())[is_bound:]
     shown = []
     for one in own:
         default = one.default
         if default is not _NOTHING:
             default = _Shown(reading.brief_of(one.name, default, 24))
         shown.append(one.replace(annotation=_annotation(one.annotation, reading), default=default))
-    returns = _annotation(found.return_annotation, reading)
-    return str(found.replace(parameters=shown, return_annotation=returns))
+    returns = _annotation(parameters_found.return_annotation, reading)
+    return str(parameters_found.replace(parameters=shown, return_annotation=returns))
 
 
 def _function_head(value: Any, reading: Reading) -> str:
@@ -127,7 +127,7 @@ def _class_head(value: Any, _reading: Reading) -> str:
 
 def _class_body(value: Any, reading: Reading) -> str:
     own = text_keys(class_dict(value))
-    if members := list(text_keys(own.get("_member_map_"))):  # of an enumeration
+    if members := list(text_keys(own.get("_member_map_"))):  # an enumeration
         return f"members: {listed(members, reading.max_chars - 9)}"
     start = class_attribute(value, "__init__")
     name, call = short_name(value), ""
@@ -137,7 +137,7 @@ def _class_body(value: Any, reading: Reading) -> str:
     doc = _doc_line(own.get("__doc__"))
     room = max(80, reading.max_chars - len(call) - _DOC_CHARS)
     lines = (
-        "" if doc.startswith(f"{name}(") else doc,  # what `@dataclass` writes
+        "" if doc.startswith(f"{name}(") else doc,  # `@dataclass` writes such a docstring
         cut(call, reading.max_chars // 2),
         f"has: {listed(has, room)}" if has else "",
     )
@@ -145,17 +145,17 @@ def _class_body(value: Any, reading: Reading) -> str:
 
 
 def _module_head(value: Any, _reading: Reading) -> str:
-    held = instance_dict(value)
-    version = text_of(held.get("__version__"))
-    return f"module {text_of(held.get('__name__'))[:80]} {version[:40]}".rstrip()
+    attributes = instance_dict(value)
+    version = text_of(attributes.get("__version__"))
+    return f"module {text_of(attributes.get('__name__'))[:80]} {version[:40]}".rstrip()
 
 
 def _module_body(value: Any, reading: Reading) -> str:
-    held = instance_dict(value)
-    doc = _doc_line(held.get("__doc__"))
+    attributes = instance_dict(value)
+    doc = _doc_line(attributes.get("__doc__"))
     if doc or is_library_module(value):
         return doc
-    names = [name for name in islice(held, 200) if not name.startswith("_")]
+    names = [name for name in islice(attributes, 200) if not name.startswith("_")]
     return f"has: {listed(names, reading.max_chars - 5)}"
 
 
@@ -169,7 +169,7 @@ MODULE: Final = Kind(_module_head, _module_body, holds_data=False)
 
 
 def definition_kind(value: object) -> Kind | None:
-    """The kind of a function, a class or a module; None for any other value."""
+    """Return the kind of a function, a class or a module; None for other values."""
     if is_one_of(type(value), _CODE):
         return FUNCTION
     if is_a(value, type):

@@ -1,4 +1,4 @@
-"""How large values are, and what is missing in them. No code of the user's runs."""
+"""Sizes of values, and their missing values. None of the user's code runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from jupyter_llm.notebook.values import peek, tables
 from jupyter_llm.notebook.values.kinds import clean
 
 _MAX_COLUMNS, _MAX_NAME = 100, 40
-_MAX_VALUES, _MAX_ITEMS = 250_000, 50_000  # looked at for missing ones, by C and by Python
+_MAX_VALUES, _MAX_ITEMS = 250_000, 50_000  # values checked in C, and in Python
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many rows or items a value has, and how many values are missing by column.
+    """The number of rows or items of a value, and of missing values by column.
 
-    What is no table has one column, "". Of each the first `num_counted` values were looked at.
-    `shape` holds the lengths of all axes.
+    A value that is no table has one column, "". `num_counted`: values checked in each. `shape` has
+    the lengths of all axes.
     """
 
     kind: str
@@ -30,7 +30,10 @@ class Extent:
 
 
 def extent_of(value: Any) -> Extent | None:
-    """How large a value is; None if that cannot be asked. Of single values only a missing one."""
+    """Return the extent of a value.
+
+    None if it is unknown, or for a single value that is not missing.
+    """
     package, kind = peek.own_package(value), peek.short_name(type(value))
     if peek.is_one_of(type(value), (list, tuple, set, frozenset, dict)):
         first = list(islice(value.values() if kind == "dict" else value, _MAX_ITEMS))
@@ -48,11 +51,13 @@ def _of_table(value: Any, kind: str) -> Extent:
     table, is_series = tables.plain_table(value), kind == "Series"
     places = range(0 if is_series else min(table.shape[1], _MAX_COLUMNS))
     is_pandas = peek.own_package(table) == "pandas"
-    found = [table.iloc[:, place] if is_pandas else table.to_series(place) for place in places]
-    columns = [table] if is_series else found
+    frame_columns = [
+        table.iloc[:, place] if is_pandas else table.to_series(place) for place in places
+    ]
+    columns = [table] if is_series else frame_columns
     num = min(len(table), _MAX_VALUES // max(len(columns), 1))
     missing: dict[str, int] = {}
-    for column in columns:  # of some that are called alike, the one that lacks most
+    for column in columns:  # of equal names, the column with the most missing values
         label = column.name
         is_plain = peek.is_a(label, str) or peek.own_package(label) in ("builtins", "numpy")
         name = one_line(clean(str(label)[:_MAX_NAME])).replace("`", "'") if is_plain else ""

@@ -1,4 +1,4 @@
-"""Forms of secrets that need no name beside them: keys, tokens, passwords in addresses."""
+"""Forms of secrets that no name announces: keys, tokens, passwords in addresses."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jupyter_llm.notebook.values.secrets import is_mixed, read_lists
 
 _PREFIXES: Final = read_lists("token_prefixes.txt")
 
-_RANDOM: Final = 0.3  # of the characters of a random text begin a run
-_LEAST: Final = 26  # of such a text is no part of a name
+_RANDOM: Final = 0.3  # share of a random text's characters that begin a run
+_LEAST: Final = 26  # shortest such text that cannot be part of a name
 
-# A token goes on behind its prefix for 14 characters or more, and some of them, not all letters,
-# stand together.
+# After its prefix, a token has 14 characters or more. Eight of them, not all letters, are
+# contiguous.
 _BODY: Final = (
     r"(?=(?:[A-Za-z0-9]*+[\w+/~.-]){0,40}?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z]))"
     r"[\w+/~-]{14,}(?:[.=:][\w+/=~-]+)*=*"
@@ -22,7 +22,7 @@ _BODY: Final = (
 BY_PREFIX = re.compile(
     rf"(?<![A-Za-z0-9])(?:{'|'.join(f'(?P<{k}>{v[0]})' for k, v in _PREFIXES.items())}){_BODY}"
 )
-# What a maker who is not in the list gives: a short word, a sign, and what is drawn at random.
+# Keys of services that are not listed: a short word, a sign, and random characters.
 UNLISTED = re.compile(
     r"(?<![\w+/.:,@%-])(?!(?:sha|md)\d|v\d)(?:[a-z][a-z0-9]{0,7}|[A-Z][A-Z0-9]{0,7})"
     r"(?:[-_.](?:[a-z0-9]{1,8}|[A-Z0-9]{1,8})){0,4}?[-_.]"
@@ -33,15 +33,15 @@ _ALL_THREE = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d).*")
 
 
 def unlisted(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield where in a text a service's key may be, unless it is called an id."""
-    for found in UNLISTED.finditer(text, start, stop) if stop - start > _LEAST else ():
-        body, before = found["body"], text[max(0, found.start() - 12) : found.start()]
+    """Yield the spans of a text that may be a service's key, unless it is called an id."""
+    for match in UNLISTED.finditer(text, start, stop) if stop - start > _LEAST else ():
+        body, before = match["body"], text[max(0, match.start() - 12) : match.start()]
         is_random = len(body) >= _LEAST and _ALL_THREE.fullmatch(body) and is_mixed(body, _RANDOM)
         if is_random and not _ID.search(before):
-            yield found.span()
+            yield match.span()
 
 
-# Where none of these long words is, no token is.
+# A text without such a long word has no token.
 LONG = re.compile(r"[\w+/~.=:%$-]{12,}")
 PRIVATE_KEY = re.compile(
     r"(?s)(?P<private_key>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?"

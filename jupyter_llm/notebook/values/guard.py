@@ -1,9 +1,9 @@
-"""Ask the user's own `__repr__`s and the like, within a time limit.
+"""Calls the user's own `__repr__`s and the like within a time limit.
 
-Each call runs on a daemon thread of its own, so that the thread of the cells can give up on it and
-hears of an interrupt at once. A call that is given up gets an exception, which ends any loop in
-Python. What computes inside C, as `sum(range(10**9))`, may keep the interpreter's lock, and with it
-all threads: nothing in this process can break that off, so its class is not asked again.
+Each call runs on its own daemon thread, so the thread of the cells can abandon it and notices an
+interrupt at once. An abandoned call gets an exception, which ends any loop in Python. C code, as of
+`sum(range(10**9))`, may hold the interpreter's lock and so block all threads. Nothing in this
+process can stop it, so its class is not called again.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from typing import Final
 from jupyter_llm.common.workers import UserCode
 from jupyter_llm.notebook.values.peek import class_attribute, is_a, qualified_name, short_name
 
-_FAIR_S: Final = 0.05  # whoever had less than this may be asked again
-_LEAST_S: Final = 0.002  # with less than this nobody is asked
+_FAIR_S: Final = 0.05  # a call that had less time may be repeated
+_LEAST_S: Final = 0.002  # with less time no call is made
 
 
 class NoAnswerError(Exception):
-    """The user's code gave no text; the message says why, in few words."""
+    """The user's code returned no text; the message is the reason in few words."""
 
 
 class Deadline:
-    """A moment after which nothing more is begun."""
+    """A moment after which no work begins."""
 
     def __init__(self, in_s: float) -> None:
         self._end = time.monotonic() + in_s
 
     @property
     def left_s(self) -> float:
-        """The seconds until then; 0 once it is over."""
+        """Return the remaining seconds, at least 0."""
         return max(0.0, self._end - time.monotonic())
 
 
 def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
-    """The text that a call of the user's code gives; `asked` is the class it belongs to.
+    """Return the text that a call of the user's code returns; `asked` is the class of the code.
 
-    `NoAnswerError`: it took too long, failed, or gave no text. A class that was too slow once is
-    not asked again.
+    `NoAnswerError`: it took too long, failed, or returned no text. A class that was too slow once
+    is not called again.
     """
     key = _key_of(asked)
-    if _thread.asks_nobody:
+    if _thread.is_user_code_off:
         raise NoAnswerError("was not asked yet")
     if key in _slow:
         raise NoAnswerError(_slow[key])
@@ -61,7 +61,7 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
         has_ended = code.wait(within_s)
     except RuntimeError:
         raise NoAnswerError("was not asked: no thread could be started") from None
-    except BaseException:  # the user's interrupt is ours to pass on, not to keep
+    except BaseException:  # the user's interrupt must reach the caller
         code.give_up()
         raise
     if not has_ended:
@@ -74,31 +74,31 @@ def ask(call: Callable[[], object], asked: type, within_s: float) -> str:
     answer = code.result()
     if not is_a(answer, str):
         raise NoAnswerError(f"gave {short_name(type(answer))}, not a text")
-    return str.__str__(answer)  # a plain one of a subclass too
+    return str.__str__(answer)  # plain, even for a subclass
 
 
 @contextmanager
-def asking_nobody() -> Iterator[None]:
-    """Run no code of the user's on this thread meanwhile: nobody gives an answer."""
-    _thread.asks_nobody = True
+def without_user_code() -> Iterator[None]:
+    """Run none of the user's code on this thread meanwhile."""
+    _thread.is_user_code_off = True
     try:
         yield
     finally:
-        _thread.asks_nobody = False
+        _thread.is_user_code_off = False
 
 
-def is_asking_nobody() -> bool:
-    """Whether no code of the user's is run on this thread now."""
-    return _thread.asks_nobody
+def is_user_code_off() -> bool:
+    """Whether this thread runs none of the user's code now."""
+    return _thread.is_user_code_off
 
 
 def _timed(call: Callable[[], object], key: tuple[object, ...], within_s: float) -> object:
-    """Make a call on this thread, and note it if it takes too long."""
+    """Make a call on this thread, and record if it takes too long."""
     start_s = time.thread_time()
     try:
         return call()
     finally:
-        # Inside C it may have kept all other threads waiting: once is enough.
+        # C code may have blocked all other threads: do not repeat it.
         if time.thread_time() - start_s > max(within_s, _FAIR_S):
             _slow.setdefault(key, _too_long(within_s))
 
@@ -108,22 +108,22 @@ def _too_long(within_s: float) -> str:
 
 
 def _key_of(cls: type) -> tuple[object, ...]:
-    """By what a class is known again, also when the cell that defines it ran once more."""
+    """Return a key of a class that stays the same if its cell runs again."""
     shows = (class_attribute(cls, name) for name in ("_ai_repr_", "_repr_llm_", "__repr__"))
     codes = [show.__code__ for show in shows if type(show) is FunctionType]
     places = tuple((code.co_filename, code.co_firstlineno) for code in codes)
     return qualified_name(cls), places or id(cls)
 
 
-_slow: dict[tuple[object, ...], str] = {}  # why those are not asked again
+_slow: dict[tuple[object, ...], str] = {}  # reasons not to call these again
 
 
 class _TimeIsUp(BaseException):
-    """Ends a call that was given up. No Exception: `except Exception` must not keep it alive."""
+    """An abandoned call's exception; `except Exception` does not catch it."""
 
 
 class _ThreadState(threading.local):
-    asks_nobody = False
+    is_user_code_off = False
 
 
 _thread = _ThreadState()

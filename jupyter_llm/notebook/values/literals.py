@@ -1,4 +1,4 @@
-"""The literals of a cell that stand where a secret does: `password = '…'`, `f(token='…')`."""
+"""Literals of a cell in the place of a secret: `password = '…'`, `f(token='…')`."""
 
 from __future__ import annotations
 
@@ -12,43 +12,44 @@ from jupyter_llm.notebook.code.bindings import parameters_of
 from jupyter_llm.notebook.values.secrets import (
     is_about,
     is_drawn,
-    is_told,
+    is_harmless,
     looks_secret,
     may_be_secret,
     plain_text,
 )
 
-Found = tuple[str, ast.expr]
+NamedLiteral = tuple[str, ast.expr]
 """The name that tells what a literal is, and the literal."""
 
-_LEAST_NUMBER: Final = 1000  # a smaller one is a count or a flag
-_FEWEST_OF_TEMPLATE: Final = 4  # letters and digits between the braces of an f-string
-# `cfg.get('password', '…')`: what is named first is what comes next.
+_LEAST_NUMBER: Final = 1000  # smaller ones are counts or flags
+_FEWEST_OF_TEMPLATE: Final = 4  # letters and digits outside the braces of an f-string
+# `cfg.get('password', '…')`: the first argument names the second.
 _NAMING = re.compile(
     r"get|pop|set|add|put|insert|setdefault|getattr|setattr|getenv|setenv|putenv|set_\w+|add_\w+"
     r"|header|hset|field|Header|Field|send_keys|option|config|fill|type|text|DEFINE_\w+|\w*input|input_text"
 )
-# Into these a text is typed: what they belong to says which.
+# These type a text into the object whose name tells its purpose.
 _TYPING = re.compile(r"send\w*|fill|type\w*|write|press_sequentially|set_?(?:value|text)|input\w*")
 _CALLED = re.compile("name|label|type|description|title|key|id|prompt")
 _VALUE = re.compile(r"(?i)\w*value|val|default")
-# `smtp.login(…)`, `keyring.set_password(…)`, `BasicAuth(…)`: its arguments, though not its result.
+# `smtp.login(…)`, `keyring.set_password(…)`, `BasicAuth(…)`: the arguments are secret, the result
+# is not.
 _LOGIN = re.compile(
     r"(?:.*\.)?(?:log_?in|sign_?in|authenticate|authorize|decrypt|encrypt|unlock|setpassword"
     r"|jwt\.encode|(?:(?P<first>hmac|\w*Fernet|AES\w*|DES3?|ARC\d|Blowfish|ChaCha20\w*|SecretBox"
     r"|\w+Signer|URLSafe\w+|[TH]OTP|hashpw|checkpw|scrypt)(?:\.new)?)|(?P<later>pbkdf2_hmac|\w*private_?key\w*|load_\w*(?:chain|certificates)))"
 )
-# What a secret is asked for or read with is no secret: `getpass('Password: ')`.
+# Arguments of functions that ask for or read a secret are none: `getpass('Password: ')`.
 _READING = re.compile(
     r"get\w*|read\w*|load\w*|fetch\w*|find\w*|ask\w*|input|prompt\w*|open|Path|check\w*|verify\w*"
     r"|print|log|len|generate\w*|make\w*|create\w*|delete\w*|reset\w*"
 )
-# What keeps a secret as it is, in another dress.
+# Functions that only change the form of a secret.
 _DRESSING = re.compile(
     r"str|bytes|bytearray|dict|list|tuple|set|[A-Z]\w*|\w*b64\w*|fromhex|en?code|decode|quote\w*"
     r"|(?:l|r)?strip|join|format|split|replace|lower|upper"
 )
-# Who is given where somebody is to be let in, who that is, and a password, in this order.
+# Functions that take an address, a user and a password, in this order.
 _ENTRY = re.compile(
     r"\w*connect|(?:create_)?(?:client|driver|session|engine|pool)|\w+(?:Client|Connection|Driver|API|Api)"
     r"|S?FTP\w*|SMTP\w*|IMAP\w*|POP3\w*|LDAP\w*|\w*Redis|Connection|Client|Account|User|Login|Session"
@@ -59,29 +60,34 @@ _HEADS = re.compile(r"(?i:bearer|basic|token|digest)")
 _LINE_END = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 
 
-def secret_literals(tree: ast.AST) -> list[Found]:
-    """The literals that names of secrets stand beside, in any order; none twice.
+def secret_literals(tree: ast.AST) -> list[NamedLiteral]:
+    """Return the literals beside names of secrets, in any order, each once.
 
-    `RecursionError`: they lie too deep.
+    `RecursionError`: they are nested too deep.
     """
-    found: dict[int, Found] = {}
+    literals_found: dict[int, NamedLiteral] = {}
     for name, value in beside(tree):
         last = name.rpartition(".")[2]
         if looks_secret(name):
             short = last if looks_secret(last) else name
-            found |= {id(node): (short, node) for node in _in(value) if _tells(name, node)}
+            literals_found |= {
+                id(node): (short, node) for node in _in(value) if _may_be_secret(name, node)
+            }
         elif is_drawn(plain_text(getattr(value, "value", ""))) and may_be_secret(name):
-            found[id(value)] = (last, value)
-    return list(found.values())
+            literals_found[id(value)] = (last, value)
+    return list(literals_found.values())
 
 
 def lines_of(source: str) -> list[str]:
-    """The lines of a source with their ends, as Python counts them."""
+    """Return a source's lines with their ends, as Python counts them."""
     return _LINE_END.split(source)
 
 
 def place_of(node: ast.expr, source: str) -> tuple[int, int]:
-    """Where a part of a source begins and ends in it; its tree counts lines, and bytes in them."""
+    """Return the start and end of a node in a source, in characters.
+
+    The tree has lines and bytes.
+    """
     lines = lines_of(source)
 
     def place(line: int, column: int) -> int:
@@ -93,7 +99,7 @@ def place_of(node: ast.expr, source: str) -> tuple[int, int]:
 
 
 def name_of(node: ast.AST | None) -> str:
-    """How a target, a key or a value is called; "" where it has no name."""
+    """Return the name of a target, a key or a value, "" if it has none."""
     match node:
         case ast.Name(id=name):
             return name
@@ -105,21 +111,21 @@ def name_of(node: ast.AST | None) -> str:
             return text if _KEY.fullmatch(text) else ""
         case ast.Constant(value=bytes(data)):
             return name_of(ast.Constant(data.decode("latin-1")))
-        case ast.Tuple(elts=elts):  # of a column with several levels
+        case ast.Tuple(elts=elts):  # a column with several levels
             return ".".join(map(name_of, elts))
         case ast.Starred(value=value) | ast.Await(value=value):
             return name_of(value)
     return ""
 
 
-def beside(tree: ast.AST) -> Iterator[Found]:
-    """Yield what stands beside a name, with that name."""
+def beside(tree: ast.AST) -> Iterator[NamedLiteral]:
+    """Yield each value beside a name, with that name."""
     for node in ast.walk(tree):
         yield from ((name, value) for name, value in _named(node) if name and value is not None)
 
 
 def _label(node: ast.AST) -> str:
-    """Return the name of a secret among the texts that a call is given, or ""."""
+    """Return the name of a secret among the texts of a call's arguments, or ""."""
     if isinstance(node, ast.Attribute):
         return _label(node.value)
     if not isinstance(node, ast.Call):
@@ -130,7 +136,7 @@ def _label(node: ast.AST) -> str:
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
-    """Yield the values in a node that something stands beside, with its name."""
+    """Yield the values in a node that are beside a name, with that name."""
     match node:
         case ast.Assign(targets=targets, value=value):
             for target in targets:
@@ -160,8 +166,8 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
             yield from ((name, one.value) for one in body if isinstance(one, ast.Assign))
 
 
-def _bound(target: ast.expr, value: ast.expr) -> Iterator[Found]:
-    """Yield what an assignment gives a name; what is unpacked all of the names."""
+def _bound(target: ast.expr, value: ast.expr) -> Iterator[NamedLiteral]:
+    """Yield each target's name and value of an assignment; a value to unpack gets all names."""
     if not isinstance(target, ast.Tuple | ast.List):
         yield name_of(target), value
         return
@@ -171,8 +177,8 @@ def _bound(target: ast.expr, value: ast.expr) -> Iterator[Found]:
         yield from _bound(one, part)
 
 
-def _of_call(call: ast.Call) -> Iterator[Found]:
-    """Yield the arguments that a name comes before, or those after the first, as who logs in."""
+def _of_call(call: ast.Call) -> Iterator[NamedLiteral]:
+    """Yield the arguments that follow a name, or those after the first if the call logs in."""
     function = name_of(call.func).rpartition(".")[2]
     if _NAMING.fullmatch(function):
         yield from ((name_of(key), value) for key, value in pairwise(call.args))
@@ -191,23 +197,23 @@ def _of_call(call: ast.Call) -> Iterator[Found]:
         return
     kinds = str | bytes | ast.JoinedStr
     texts = [one for one in call.args if isinstance(getattr(one, "value", one), kinds)]
-    if function != "Token" or len(texts) == 1:  # of a text, with its kind
+    if function != "Token" or len(texts) == 1:  # Token(kind, text) is pygments'
         only = [] if len(call.args) > 1 and texts[:1] == call.args[:1] else texts
         yield from ((function, text) for text in texts[1:] or only)
-    told = [plain_text(getattr(one, "value", "")) for one in texts]
+    values = [plain_text(getattr(one, "value", "")) for one in texts]
     if function[:1].isupper() and not _ID.search(function):
         yield from (
-            ("api_key", one) for one, text in zip(texts, told, strict=True) if is_drawn(text)
+            ("api_key", one) for one, text in zip(texts, values, strict=True) if is_drawn(text)
         )
     if texts and _ENTRY.fullmatch(function):
-        last = "".join(told[2:])  # the password, or the address of where somebody logs in
+        last = "".join(values[2:])  # the password, or the address
         place = 2 if last and "/" not in last else 1
-        is_sure = len(call.args) > 2 or "@" in told[0]  # noqa: PLR2004
+        is_sure = len(call.args) > 2 or "@" in values[0]  # noqa: PLR2004
         yield from (("password", one) for one in texts[place : place + 1] if is_sure)
 
 
 def _in(value: ast.AST) -> Iterator[ast.expr]:
-    """Yield the literals that make up a secret, or may be part of what a call gives."""
+    """Yield the literals that may be part of a secret's value."""
     parts: list[ast.AST] = []
     match value:
         case ast.Constant() | ast.JoinedStr():
@@ -233,7 +239,7 @@ def _in(value: ast.AST) -> Iterator[ast.expr]:
         yield from _in(part)
 
 
-def _tells(name: str, literal: ast.expr) -> bool:
+def _may_be_secret(name: str, literal: ast.expr) -> bool:
     """Whether a literal beside the name of a secret may be one."""
     if isinstance(literal, ast.JoinedStr):
         texts = [str(part.value) for part in literal.values if isinstance(part, ast.Constant)]
@@ -242,4 +248,4 @@ def _tells(name: str, literal: ast.expr) -> bool:
     value = literal.value if isinstance(literal, ast.Constant) else None
     if type(value) is int and abs(value) < _LEAST_NUMBER:
         return False
-    return type(value) in (str, bytes, int) and not is_told(name, plain_text(value))
+    return type(value) in (str, bytes, int) and not is_harmless(name, plain_text(value))

@@ -1,6 +1,6 @@
-"""Which names exist where code looks one up, as far as values can tell without running code.
+"""Finds the names that exist where code looks one up, from values, without running code.
 
-None means that nobody can tell, as for a class of the user's with `__getattr__`.
+None means unknown, as for a user's class with `__getattr__`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from jupyter_llm.notebook.values.peek import (
     text_keys,
     text_of,
 )
-from jupyter_llm.notebook.values.tables import column, column_labels, held_type
+from jupyter_llm.notebook.values.tables import column, column_labels, dtype_name
 
 if TYPE_CHECKING:
     from jupyter_llm.notebook.code.accesses import Access
 
-# After a whole name: what keeps a model from going on to another one.
+# Characters that may follow a complete name, so that the model ends it there.
 _AFTER_ATTRIBUTE = tuple("(.[),: \n]}=+-*/%<>&|;")
 _MAX_NAMES: Final = 5_000
 _OPENING: Final = ("__getattr__", "__getattribute__", "__dir__")
-# What pandas finds beside its classes' own attributes are columns and labels, which we know.
+# pandas' `__getattr__` finds only columns and labels, which are known.
 _ACCESSORS: Final = {
     "str": ("object", "str"),
     "dt": ("datetime64", "timedelta64", "period"),
@@ -44,44 +44,44 @@ _ACCESSORS: Final = {
 
 
 class Names:
-    """The names that exist for the code of one cell, each value looked up once.
+    """The names that exist for one cell's code; each value is looked up once.
 
-    Nothing is known of variables that the cell itself gives a value, since it has not run. `text`
-    in what follows is all of the cell up to some place.
+    Variables that the cell itself assigns are unknown, since it has not run. `text` below is the
+    cell up to some position.
     """
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
-        self._known: dict[tuple[Any, ...], frozenset[str] | None] = {}
+        self._names_by_place: dict[tuple[Any, ...], frozenset[str] | None] = {}
 
     def openings(self, text: str, *, is_set_next: bool | None = None) -> tuple[str, ...] | None:
-        """How the name may go on that is looked up at the end of a text; None for anyhow.
+        """Return the continuations of the name at the end of a text; None if any is possible.
 
-        Each is what follows the text's end, up to the quote behind a key. None of them is left
-        where no name that exists begins as the text does. `is_set_next` tells whether what follows
-        sets the name; None if that is not known, so that it may be a new one.
+        Each continues the text's end, up to the closing quote of a key. The result is empty if no
+        name that exists begins so. `is_set_next`: the code after the text assigns the name; None if
+        that is unknown, so the name may be a new one.
         """
-        found = accesses(text)
-        if not found or not found[-1].is_open:
+        read = accesses(text)
+        if not read or not read[-1].is_open:
             return None
-        access = found[-1]
+        access = read[-1]
         names = self._names(access, text)
         if names is None or is_set_next:
             return None
         if access.use == "unknown" and is_set_next is None and self._may_be_set(access):
             return None
-        told = access.name
-        fitting = sorted(one for one in names if one.startswith(told) and _fits(one, access))
+        typed = access.name
+        fitting = sorted(one for one in names if one.startswith(typed) and _fits(one, access))
         if access.kind == "attribute":
-            # A whole name is typed already: it may go on as code, or to a longer one.
-            ends = [end for name in fitting if name == told for end in _AFTER_ATTRIBUTE]
-            return tuple(ends + [name[len(told) :] for name in fitting if name != told])
-        return tuple(name[len(told) :] + access.quote for name in fitting)
+            # The name is complete: code may follow, or a longer name.
+            ends = [end for name in fitting if name == typed for end in _AFTER_ATTRIBUTE]
+            return tuple(ends + [name[len(typed) :] for name in fitting if name != typed])
+        return tuple(name[len(typed) :] + access.quote for name in fitting)
 
     def wrong(self, text: str, start: int, *, is_whole: bool) -> Access | None:
-        """The first name in a text that does not exist and ends behind `start`.
+        """Return the first name in a text that does not exist and ends after `start`.
 
-        While a text still grows, its last name is not judged.
+        If the text is still growing, its last name is not judged.
         """
         for access in accesses(text):
             grows = not is_whole and (access.is_open or access.use == "unknown")
@@ -101,14 +101,17 @@ class Names:
         return False
 
     def _may_be_set(self, access: Access) -> bool:
-        """Whether a statement may set a new name there; the attributes of libraries it does not."""
+        """Whether a statement may assign a new name there.
+
+        Attributes of libraries are not assigned.
+        """
         if access.kind != "attribute":
             return True
         owner = self._resolve(access)
         return not (own_package(owner) or is_a(owner, ModuleType))
 
     def _names(self, access: Access, text: str) -> frozenset[str] | None:
-        """All names that exist where one is looked up, or None where nobody can tell."""
+        """Return all names that exist where one is looked up, None if they are unknown."""
         if access.name.startswith("_") and access.kind == "attribute":
             return None
         before = text[: access.start]
@@ -116,9 +119,9 @@ class Names:
             return None
         place = access.variable, access.path
         key = (*place, access.kind)
-        if key not in self._known:
-            self._known[key] = self._names_in(access)
-        if (names := self._known[key]) is None:
+        if key not in self._names_by_place:
+            self._names_by_place[key] = self._names_in(access)
+        if (names := self._names_by_place[key]) is None:
             return None
         set_before = (one for one in accesses(text) if one.use == "stores")
         own = (one for one in set_before if (one.variable, one.path) == place)
@@ -143,68 +146,71 @@ class Names:
 
 
 def _fits(name: str, access: Access) -> bool:
-    """Whether a name can be written as it is within the quotes that stand there."""
+    """Whether a name can be written unchanged within these quotes."""
     return not access.quote or not set(name) & {access.quote[0], "\\", "\n", "\r"}
 
 
 def attributes(value: object) -> frozenset[str] | None:
-    """The public attributes of a value, those of its class included."""
+    """Return the public attributes of a value, with those of its class; None if unknown."""
     if type(value) is ModuleType:
         return _of_module(value)
     if type(value) is type:
         return _public({name for entry in mro(value) for name in text_keys(class_dict(entry))})
     is_pandas = own_package(value) == "pandas"
-    held: Iterable[str] | None = instance_dict(value)
+    stored: Iterable[str] | None = instance_dict(value)
     if is_pandas and short_name(type(value)) in ("DataFrame", "Series"):
-        held = column_labels(value) if short_name(type(value)) == "DataFrame" else ()
+        stored = column_labels(value) if short_name(type(value)) == "DataFrame" else ()
     elif is_a(value, type) or _is_open(type(value)):
-        return None  # a metaclass, too, may show more
-    if held is None:
+        return None  # a metaclass may add some, too
+    if stored is None:
         return None
-    found = {*held, *(name for entry in mro(type(value)) for name in text_keys(class_dict(entry)))}
-    return _public(found - _missing_accessors(value) if is_pandas else found)
+    names = {
+        *stored,
+        *(name for entry in mro(type(value)) for name in text_keys(class_dict(entry))),
+    }
+    return _public(names - _missing_accessors(value) if is_pandas else names)
 
 
 def _missing_accessors(value: Any) -> set[str]:
-    """What pandas refuses to look into for what a series holds."""
-    held = held_type(value) if short_name(type(value)) == "Series" else ""
-    fitting = next((name for name, types in _ACCESSORS.items() if held.startswith(types)), "")
+    """Return the accessors that pandas refuses for a series' type."""
+    dtype = dtype_name(value) if short_name(type(value)) == "Series" else ""
+    fitting = next((name for name, types in _ACCESSORS.items() if dtype.startswith(types)), "")
     return {*_ACCESSORS, "sparse", "list", "struct"} - {fitting}
 
 
 def _is_open(cls: type) -> bool:
-    """Whether a class decides by code what attributes there are, and not as a type of C does."""
-    found = (class_attribute(cls, name) for name in _OPENING)
-    own = (one for one in found if one is not ABSENT and one is not object.__dir__)
+    """Whether a class computes its attributes by Python code."""
+    methods = (class_attribute(cls, name) for name in _OPENING)
+    own = (one for one in methods if one is not ABSENT and one is not object.__dir__)
     return any(short_name(type(one)) != "wrapper_descriptor" for one in own)
 
 
 def _of_module(module: ModuleType) -> frozenset[str] | None:
-    held = instance_dict(module)
-    if "__getattr__" in held and not ("__file__" in held and is_library_module(module)):
+    stored = instance_dict(module)
+    if "__getattr__" in stored and not ("__file__" in stored and is_library_module(module)):
         return None
-    listed = held.get("__all__", ())
-    return _public({*held, *(map(text_of, listed) if type(listed) in (list, tuple) else ())})
+    listed = stored.get("__all__", ())
+    return _public({*stored, *(map(text_of, listed) if type(listed) in (list, tuple) else ())})
 
 
 def _public(names: set[str]) -> frozenset[str] | None:
-    found = frozenset(name for name in names if name.isidentifier() and not name.startswith("_"))
-    return found if len(found) <= _MAX_NAMES else None
+    public = frozenset(name for name in names if name.isidentifier() and not name.startswith("_"))
+    return public if len(public) <= _MAX_NAMES else None
 
 
 def keys(value: object) -> tuple[str, ...] | None:
-    """The texts that a value can be subscripted by: a frame's columns, a dictionary's keys."""
-    found = column_labels(value)
+    """Return the strings that can subscript a value: a frame's columns, a dictionary's keys."""
+    labels = column_labels(value)
     if type(value) in (dict, OrderedDict):
-        found = tuple(key for key in list(value) if type(key) is str)  # type: ignore[call-overload]
-    return found if found is not None and len(found) <= _MAX_NAMES else None
+        labels = tuple(key for key in list(value) if type(key) is str)  # type: ignore[call-overload]
+    return labels if labels is not None and len(labels) <= _MAX_NAMES else None
 
 
 def member(value: object, name: str) -> Any:
-    """The attribute of a value where it is stored, or ABSENT where code would have to say it."""
-    found = attribute(value, name)
-    if found is not ABSENT:
-        return found
+    """Return a stored attribute of a value, ABSENT if code would have to compute it."""
+    stored = attribute(value, name)
+    if stored is not ABSENT:
+        return stored
     if type(value) is ModuleType:
         inner = f"{text_of(instance_dict(value).get('__name__', ''))}.{name}"
         return sys.modules.get(inner, ABSENT)
@@ -215,8 +221,8 @@ def member(value: object, name: str) -> Any:
 
 
 def item(value: object, key: str) -> Any:
-    """What a value holds under a text, or ABSENT."""
-    known = keys(value)
-    if known is None or key not in known:
+    """Return the value under a string key, or ABSENT."""
+    existing = keys(value)
+    if existing is None or key not in existing:
         return ABSENT
     return value[key] if is_a(value, dict) else column(value, key)  # type: ignore[index]

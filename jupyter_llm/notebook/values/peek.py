@@ -1,8 +1,8 @@
-"""Read what an object is and holds without running a line of its class's code.
+"""Reads types and contents of objects without running any code of their classes.
 
-`getattr`, `isinstance`, `len`, `==` and even `hash` of a class may be overridden, by the class or
-its metaclass. So what is read here comes from C: the type in the object's header, the class's own
-dictionary, the instance's dictionary and slots.
+`getattr`, `isinstance`, `len`, `==` and even `hash` may be overridden by a class or its metaclass.
+So everything here is read by C: the type in the object's header, the class's dictionary, the
+instance's dictionary and slots.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 
 class _Absent:
-    """There is no such attribute."""
+    """The value of a missing attribute."""
 
 
 ABSENT: Final = _Absent()
@@ -27,152 +27,156 @@ _dict = type.__dict__["__dict__"].__get__
 _module = type.__dict__["__module__"].__get__
 _qualname = type.__dict__["__qualname__"].__get__
 _TYPES_IN_C = (FunctionType, BaseException, functools.partial, type(functools.lru_cache(len)))
-_DOC_OF_DICT = _dict(_Absent)["__dict__"].__doc__  # of every class that Python code defines
+_DOC_OF_DICT = _dict(_Absent)["__dict__"].__doc__  # of each class defined in Python
 _MAX_NAME = 80
 
 
 def mro(cls: type) -> tuple[type, ...]:
-    """The class and its bases, the nearest first."""
-    found: tuple[type, ...] = _mro(cls)
-    return found
+    """Return the class and its bases, the nearest first."""
+    classes: tuple[type, ...] = _mro(cls)
+    return classes
 
 
 def is_a(value: object, base: type) -> bool:
-    """Whether the value's true type is the base or derived from it, whatever it says itself."""
+    """Whether the value's true type is the base or derived from it, whatever `__class__` is."""
     return is_one_of(base, mro(type(value)))
 
 
 def is_one_of(cls: type, classes: Iterable[type]) -> bool:
-    """Whether a class is one of several; `in` would ask its metaclass."""
+    """Whether a class is one of several; `in` would call its metaclass."""
     return any(cls is one for one in classes)
 
 
 def class_dict(cls: type) -> dict[str, Any]:
-    """What the class itself defines."""
+    """Return the class's own dictionary."""
     return dict(_dict(cls))
 
 
 def class_attribute(cls: type, name: str) -> Any:
-    """What the class or a base has under a name, as it stands there, or ABSENT."""
+    """Return an attribute of the class or a base without binding it, or ABSENT."""
     return next((_dict(entry)[name] for entry in mro(cls) if name in _dict(entry)), ABSENT)
 
 
 def instance_dict(value: object) -> dict[str, Any]:
-    """A copy of the instance's dictionary; empty if it has none or the class hides it."""
-    return text_keys(_held(value))
+    """Return a copy of the instance's dictionary; empty if it has none or the class hides it."""
+    return text_keys(_own_dict(value))
 
 
 def text_keys(found: object) -> dict[str, Any]:
-    """A copy of a dictionary, of its entries under true strings; of nothing else."""
+    """Return a copy of a dictionary's entries with string keys; empty for anything else."""
     if type(found) is not dict:
         return {}
-    # `list` of the items first: another thread may add to the dictionary meanwhile.
+    # `list` first: another thread may add to the dictionary meanwhile.
     return {key: item for key, item in list(found.items()) if type(key) is str}
 
 
 def attribute(value: object, name: str) -> Any:
-    """What the instance holds under a name, in a slot or its dictionary, or ABSENT."""
-    found = class_attribute(type(value), name)
-    if type(found) is MemberDescriptorType:
+    """Return an attribute from the instance's slots or dictionary, or ABSENT."""
+    descriptor = class_attribute(type(value), name)
+    if type(descriptor) is MemberDescriptorType:
         try:
-            return found.__get__(value)
+            return descriptor.__get__(value)
         except AttributeError:
             return ABSENT
-    return _held(value).get(name, ABSENT)
+    return _own_dict(value).get(name, ABSENT)
 
 
 def public_names(value: object) -> Iterator[str]:
-    """Yield the attributes of a class, a module or an instance that begin with no underscore."""
+    """Yield the attributes of a class, a module or an instance without a leading underscore."""
     classes = mro(value) if is_a(value, type) else mro(type(value))  # type: ignore[arg-type]
     for names in (instance_dict(value), *map(class_dict, classes)):
         yield from (name for name in text_keys(names) if not name.startswith("_"))
 
 
 def qualified_name(cls: type) -> str:
-    """`module.Class`, or `Class` alone if it is a builtin or the notebook's own."""
+    """Return `module.Class`, or `Class` for builtins and the notebook's own classes."""
     name, module = text_of(_qualname(cls)), _module_of(cls)
     name = name.removeprefix("<locals>.")[-_MAX_NAME:]
     return name if module in ("", "builtins", "__main__") else f"{module[-_MAX_NAME:]}.{name}"
 
 
 def short_name(cls: type) -> str:
-    """The class's name without its module."""
+    """Return the class's name without its module."""
     return text_of(_qualname(cls)).rpartition(".")[2][:_MAX_NAME]
 
 
 def library_types(cls: type) -> Iterator[tuple[str, str, type]]:
-    """Yield package, name and class of those in the MRO that a library's module really holds.
+    """Yield package, name and class of the MRO's classes that a library's module really contains.
 
-    A class that only claims to come from a library is not among them.
+    A class that only claims to come from a library is skipped.
     """
     for entry in mro(cls):
         module, name = _module_of(entry), text_of(_qualname(entry))
         loaded = sys.modules.get(module)
-        if module != "__main__" and _held(loaded).get(name) is entry and is_library_module(loaded):
+        if (
+            module != "__main__"
+            and _own_dict(loaded).get(name) is entry
+            and is_library_module(loaded)
+        ):
             yield module.partition(".")[0], name, entry
 
 
 def own_package(value: object) -> str:
-    """The package that a value's very class comes from; "" for a class of the user's own."""
-    found = next(library_types(type(value)), None)
-    return found[0] if found is not None and found[2] is type(value) else ""
+    """Return the package of a value's own class, "" for a class of the user's."""
+    first = next(library_types(type(value)), None)
+    return first[0] if first is not None and first[2] is type(value) else ""
 
 
 @functools.cache
 def library_folders() -> tuple[str, ...]:
-    """Where Python's own modules and those of packages lie."""
+    """Return the folders of Python's own modules and of packages."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {sysconfig.get_paths()[name] for name in names}
     return tuple(f"{folder}{os.sep}" for one in folders for folder in (one, os.path.realpath(one)))
 
 
 def is_library_module(value: object) -> bool:
-    """Whether a value is a module of a library or of Python, of which a model knows enough."""
+    """Whether a value is a module of a library or of Python, which models know."""
     if type(value) is not ModuleType:
         return False
-    place = text_of(_held(value).get("__file__"))
+    place = text_of(_own_dict(value).get("__file__"))
     return not place or "site-packages" in place or place.startswith(library_folders())
 
 
 def exported(package: str, name: str) -> Any:
-    """What a package that is loaded has under a name, or ABSENT."""
-    return _held(sys.modules.get(package)).get(name, ABSENT)
+    """Return an attribute of a package that is loaded, or ABSENT."""
+    return _own_dict(sys.modules.get(package)).get(name, ABSENT)
 
 
 def _module_of(cls: type) -> str:
     try:
         return text_of(_module(cls))
-    except AttributeError:  # a class may delete it
+    except AttributeError:  # a class may delete its `__module__`
         return ""
 
 
 def text_of(value: object) -> str:
-    """A value that is a text as a plain one, and an empty text for any other."""
+    """Return a string as a plain `str`, and "" for any other value."""
     return str.__str__(value) if is_a(value, str) else ""
 
 
 def key_name(key: object) -> str:
-    """What a key of a mapping is called: a text, bytes, or a member of an enumeration."""
+    """Return the name of a mapping's key: a string, bytes, or a member of an enumeration."""
     if is_a(key, bytes):
         return bytes.decode(key, "latin-1")  # type: ignore[arg-type]
     return text_of(key) or text_of(attribute(key, "_name_"))
 
 
-def _held(value: object) -> dict[Any, Any]:
-    """The instance's own dictionary, or an empty one.
+def _own_dict(value: object) -> dict[Any, Any]:
+    """Return the instance's own dictionary, empty if it has none.
 
-    `__dict__` as a class has it may be a property of the user's, or a proxy's in C that asks the
-    object behind it.
+    A class's `__dict__` may be a property of the user's, or a C proxy that calls the object behind
+    it.
     """
     for entry in mro(type(value)):
-        found = _dict(entry).get("__dict__", ABSENT)
-        if found is ABSENT:
+        descriptor = _dict(entry).get("__dict__", ABSENT)
+        if descriptor is ABSENT:
             continue
-        if type(found) is GetSetDescriptorType:
-            is_plain = is_one_of(entry, _TYPES_IN_C) or found.__doc__ == _DOC_OF_DICT
+        if type(descriptor) is GetSetDescriptorType:
+            is_plain = is_one_of(entry, _TYPES_IN_C) or descriptor.__doc__ == _DOC_OF_DICT
         else:
-            is_plain = type(found) is MemberDescriptorType
-        is_plain = is_plain and found.__objclass__ is entry
-        held = found.__get__(value) if is_plain else None
-        return held if type(held) is dict else {}
+            is_plain = type(descriptor) is MemberDescriptorType
+        is_plain = is_plain and descriptor.__objclass__ is entry
+        stored = descriptor.__get__(value) if is_plain else None
+        return stored if type(stored) is dict else {}
     return {}

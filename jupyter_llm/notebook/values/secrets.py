@@ -1,7 +1,7 @@
-"""Names of secrets: what is not told to a model because of how it is called.
+"""Names of secrets: variables that prompts exclude because of their names.
 
-Somebody may say of any name what it is: what was shown is no secret any more in this kernel, and
-what was hidden is one, and so is what else the notebook calls the same object.
+The user may change this for any name in this kernel. A shown name is no secret any more. A hidden
+name is one, and so are other variables with the same object.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ HIDDEN: Final = "<hidden: looks like a secret>"
 
 _PART = re.compile(r"[^\W\d_]+|\d+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# Letters that no accent makes out of another one.
+# Letters that Unicode does not decompose into a letter and an accent.
 _PLAIN = str.maketrans({"ł": "l", "ø": "o", "\u0131": "i", "Ł": "L", "Ø": "O"})
-_VOICED: Final = "\u3099\u309a"  # marks that make another letter of a Japanese one
+_VOICED: Final = "\u3099\u309a"  # marks that change a Japanese letter into another
 
 
 @lru_cache(maxsize=8192)
@@ -33,7 +33,7 @@ def words_of(name: str) -> str:
 
 
 def is_mark(char: str) -> bool:
-    """Whether a character only changes the letter before it, as vowel signs of Hindi do."""
+    """Whether a character only modifies the letter before it, as vowel signs of Hindi do."""
     return unicodedata.category(char) in ("Mn", "Mc", "Cf")
 
 
@@ -52,16 +52,16 @@ _KEYS, _PASSES, _WHICH, _FACTS = (
 )
 _HINTS: Final = _LISTS.pop("hints")
 _FOREIGN: Final = [word for words in _LISTS.values() for word in words]
-# A word that is not ASCII may have an ending, or others around it without a blank.
+# A word that is not ASCII may have an ending, or be joined with other words.
 _PASSWORDS: Final = (
     r"[^_]*pass(?:words?|wor[dt]|wd|w|phrases?|code|_(?:word|phrase|wd))|[^_]*pwd|pword|psw"
     rf"|(?:{_PASSES})_?(?:pass|pw)|psk|mdp_[^_]+|{'|'.join(filter(str.isascii, _FOREIGN))}"
     + "".join(f"|[^_]*{word}[^_]*" for word in _FOREIGN if not word.isascii())
 )
-# A quick look for what may name a secret: without any of these a text holds no name of one.
+# A quick filter: a text without any of these has no name of a secret.
 _STEMS: Final = {*_HINTS, *(max(one.split("_"), key=len) for one in _FOREIGN if one.isascii())}
 _HINT = re.compile(rf"{'|'.join(sorted(_STEMS))}|[^\x00-\x7f]")
-# These are secrets whatever stands beside them in a name.
+# These are secrets with any other words in the name.
 _ALWAYS = (
     rf"{_PASSWORDS}|credentials?|creds?|(?:{_KEYS})_(?:keys?|pat)"
     r"|[^_]*apikeys?|(?:private|secret|access)keys?|jwts?|conn(?:ection)?_?str(?:ing)?|(?:auth|access|csrf|xsrf)_?tokens?|bearer|totp"
@@ -70,7 +70,7 @@ _ALWAYS = (
     "|(?:session|seed)_?(?:ids?|phrase)|(?:recovery|backup)_(?:codes?|keys?|phrase)"
     "|(?:verification|sms|login)_code|auth_(?:value|secret|header|key)"
 )
-# These only as the last word, or before whose they are: a `secret_santa` is none.
+# These only as the last word, or before its owner: `secret_santa` is no secret.
 _LAST = (
     r"pws?|[^_]*secrets?|cookies?|[^_]*cookie|[^_]*sess(?:ion)?id|auth|authorization|dsn|otp|mnemonic|clave|clef"
     "|chave|parola|pass|secreto|segredo|geheimnis|[^_]*токен|jeton"
@@ -80,7 +80,7 @@ _OF: Final = (
     rf"|token|base|\d+|[a-z]|{_KEYS}|{_PASSES}"
 )
 _SECRET = re.compile(rf"(?:^|_)(?:(?:{_ALWAYS})(?=_|$)|(?:{_LAST})(?:_(?:{_OF}|do_[^_]+))*$)")
-# What is called so is one if it looks as if drawn at random.
+# A value with such a name is a secret if it looks random.
 _WEAK = re.compile(
     r"(?:.*_)?(?:keys?|tok|app_?id|signature|sig|pin|code|cert|salt|pat|pepper|klucz|schlussel|ключ)"
     rf"(?:_?\d+)?|(?:.*_)?(?:{_LAST})_.*"
@@ -88,13 +88,13 @@ _WEAK = re.compile(
 # `token` is a secret in `hf_token`, a word or a number in `pad_token` and `token_count`.
 _TOKEN = re.compile(rf"(?:^|_)token(?:_(?:{_OF}|secret))*$")
 _OF_TEXTS = re.compile(rf"(?:^|.*_)(?:{_WHICH})_token(?:_.*)?")
-# `password_length` and `has_password` tell about a secret; they are none.
+# `password_length` and `has_password` describe a secret; they are none.
 _ABOUT = re.compile(
     rf"(?:.*_)?(?:{_FACTS}|expir[^_]*_(?:at|in|on)|palabras?_[^_]+|secret_(?:id|arn)"
     "|auth_(?:id|app|test))|(?:is|has|num|n|max|min|len|count|total|no|needs|uses?)_.*"
 )
 
-# What stands for a secret that somebody is still to put in, or that a program does.
+# Placeholders for a secret.
 _PLACEHOLDER = re.compile(
     r"""
       [\s.,:;*•#_=/\\+-]* | x{3,} | \$\(.* | \$?\{+[^{}"']*\}+ | %s | %\(\w+\)s
@@ -112,24 +112,24 @@ _PLACEHOLDER = re.compile(
 )
 
 _HEAD = re.compile(r"(?i)\A(?:bearer|basic|token)\s+(?=\S)")
-# Where a secret lies is none: `credentials = '~/key.json'`.
+# The path of a secret is none: `credentials = '~/key.json'`.
 _PATH = re.compile(
     r"(?:[A-Za-z]:\\|~|\.{0,2}/)[\w.@ /\\-]*\.\w{1,5}"
     r"|[\w.@ /\\-]+\.(?:pem|key|crt|cer|p12|pfx|jks|ppk|pub|json|ya?ml|toml|txt|csv|ini|env|cfg)"
     r"|(?:~|\.{0,2})(?:/[\w.@-]{1,40}){2,}/?"
 )
-# A token is a word of a sentence, too, or a sign in it, and `pass` how something ended.
+# `token` may be a word or a sign in a sentence, and `pass` the result of a test.
 _WORDS_TOO: Final = frozenset({"token", "pass", "cookie", "cookies", "mnemonic"})
-_KEYS_TOO: Final = frozenset({"clave", "chave", "parola"})  # of music, of a text
+_KEYS_TOO: Final = frozenset({"clave", "chave", "parola"})  # in music, of a text
 _LIKE_A_WORD = re.compile(r"[^\W\d_]+|\D{1,15}")
-# What counts rows under these names is shorter than what opens anything.
+# Row numbers under these names are shorter than real keys.
 _NUMBERS_TOO = re.compile("(?:session[ _-]?id|account[ _-]?key)s?")
-# An address is none unless it has a password or the like in it.
+# An address is a secret only with a password or the like.
 _ADDRESSES = re.compile(r"(?:dsn|str|string)(?:_\d+)?$")
-_LETS_IN = re.compile(r"(?i)pass|pwd|pw=|key|secret|token|sig|cred|@|^[\w+/=-]+$")
+_GRANTS_ACCESS = re.compile(r"(?i)pass|pwd|pw=|key|secret|token|sig|cred|@|^[\w+/=-]+$")
 _LEAST_OPENING: Final = 16
 _LEAST_DRAWN: Final = 20
-# Words and numbers with signs between them are a name: `encoder.layer.0.dense.weight`.
+# Words and numbers joined by signs are a name: `encoder.layer.0.dense.weight`.
 _DRAWN = re.compile(
     r"(?:[\w+/=.~-]*[+/=.~_-])?(?=[A-Za-z0-9]{8})(?:[A-Za-z]++\d|\d++[A-Za-z])[\w+/=.~-]*"
 )
@@ -140,21 +140,22 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _MAX_NAME: Final = 200
 _MAX_BITS: Final = 10_000
 
-_shown: set[str] = set()  # names whose secrets are to be told
-# Names of what is hidden, as it was called at any time since, with the variables there are now.
+_shown: set[str] = set()  # names that the user shows
+# Hidden names, also former ones of their objects, each with the current namespace.
 _concealed: dict[str, Mapping[str, object]] = {}
-_bound: dict[str, Mapping[str, object]] = {}  # the same, of what only hidden cells have bound
-_running: list[Mapping[str, int]] = []  # the ids of variables before the hidden cell that runs
-NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal ones may be one object
+# the same, for variables that only hidden cells have bound
+_bound: dict[str, Mapping[str, object]] = {}
+_running: list[Mapping[str, int]] = []  # ids of the variables before the running hidden cell
+NO_OBJECTS: Final = (type(None), bool, int, float, complex)  # equal values may share an object
 
 
 def looks_secret(name: str) -> bool:
-    """Whether something of that name is likely a password, a key, or the like, and not shown."""
+    """Whether a name suggests a password, a key or the like, and the user does not show it."""
     return _is_secret(name[:_MAX_NAME]) and not is_shown(name)
 
 
 def is_secret(name: str, value: object = None) -> bool:
-    """Whether a variable looks like a secret by its name, or somebody hides it or its object."""
+    """Whether a variable looks secret by its name, or the user hides it or its object."""
     return looks_secret(name) or is_concealed(name, value)
 
 
@@ -164,21 +165,21 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_concealed(name: str, value: object) -> bool:
-    """Whether somebody hides a variable of that name, or the object it stands for."""
+    """Whether the user hides a variable with this name, or its object."""
     running = () if value is None or not name else _running
     is_new = any(before.get(name) != id(value) for before in running)
     return is_new or name in _concealed or name in _bound or bool(_concealed_as(value))
 
 
 def _hiding() -> dict[str, Mapping[str, object]]:
-    """Return a copy of what is hidden, which other threads change meanwhile."""
+    """Return a copy of the hidden names: other threads change them meanwhile."""
     return {**_bound, **_concealed}
 
 
 def _concealed_as(
     value: object, hiding: Mapping[str, Mapping[str, object]] | None = None
 ) -> list[str]:
-    """The hidden names that stand for an object now."""
+    """Return the hidden names that refer to an object now."""
     # By identity, since a class may have its own `__eq__`.
     if any(kind is type(value) for kind in NO_OBJECTS):
         return []
@@ -187,7 +188,7 @@ def _concealed_as(
 
 
 def concealed_in(source: str) -> list[str]:
-    """The words of a piece of code that name something that is hidden."""
+    """Return the words of code that name hidden variables."""
     names = next(iter(_hiding().values()), None)
     if names is None:
         return []
@@ -196,54 +197,54 @@ def concealed_in(source: str) -> list[str]:
 
 
 def may_name(text: str) -> bool:
-    """Whether there may be the name of a secret in a text; a quick look."""
+    """Whether a text may contain the name of a secret; a quick filter."""
     return _HINT.search(text.lower()) is not None
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a text beside the name of a secret only holds its place."""
+    """Whether a text beside the name of a secret is only a placeholder."""
     text = _HEAD.sub("", text)
     if _PLACEHOLDER.fullmatch(text) or _PATH.fullmatch(text):
         return True
-    # `os.environ['OPENAI_API_KEY']` and the like name a secret and are none.
+    # `os.environ['OPENAI_API_KEY']` only names a secret.
     return bool(_CONSTANT_NAME.fullmatch(text)) and _is_secret(text)
 
 
 def is_small(text: str) -> bool:
-    """Whether a text is a number of few digits, as `0.25` or `42`, which is no secret."""
+    """Whether a text is a number of few digits, as `0.25` or `42`, and so no secret."""
     return _SMALL.fullmatch(text) is not None
 
 
 def is_drawn(text: str) -> bool:
-    """Whether a text looks as if drawn at random, and is no path or name with numbers in it."""
+    """Whether a text looks random, and is no path or name with numbers in it."""
     is_path = "/" in text and "." in text
     is_long = len(text) >= _LEAST_DRAWN and not is_path
     return is_long and _DRAWN.fullmatch(text) is not None and is_mixed(text)
 
 
 def is_mixed(text: str, least: float = 0.25) -> bool:
-    """Whether small and capital letters and digits take turns as often as in a random text.
+    """Whether lower case, upper case and digits alternate as often as in a random text.
 
-    A word, also one with a capital, counts once: `vaswani2017attention` has three runs.
+    A word, even with a capital, counts once: `vaswani2017attention` has three runs.
     """
     runs = _RUN.findall(text)
     return len(runs) >= least * sum(map(len, runs))
 
 
-def is_told(name: str, text: str) -> bool:
-    """Whether a text is told although it stands beside the name of a secret."""
+def is_harmless(name: str, text: str) -> bool:
+    """Whether a text is no secret although it is beside the name of one."""
     last = name.lower().rpartition(".")[2]
     is_word = last in _WORDS_TOO and bool(_LIKE_A_WORD.fullmatch(text))
     if words_of(last).rpartition("_")[2] in _KEYS_TOO:
         is_word = " " in text or not any(map(str.isdigit, text))
-    if _ADDRESSES.search(words_of(last)) and not _LETS_IN.search(text):
+    if _ADDRESSES.search(words_of(last)) and not _GRANTS_ACCESS.search(text):
         return True
     is_number = len(text) < _LEAST_OPENING and _NUMBERS_TOO.fullmatch(last)
     return bool(is_word or is_number) or is_placeholder(text)
 
 
 def plain_text(value: object) -> str:
-    """A text, bytes or a whole number as a text; an empty one for all else."""
+    """Return a string, bytes or an integer as a string, and "" for any other value."""
     if type(value) is bytes:
         return value.decode("latin-1")
     if type(value) is int:  # `str` refuses long ones
@@ -252,7 +253,7 @@ def plain_text(value: object) -> str:
 
 
 def show(name: str) -> None:
-    """From here on, tell what goes by a name."""
+    """Show the values of a name from now on."""
     value = _hiding().get(name, {}).get(name)
     for one in (name, *_concealed_as(value)):
         _shown.add(one.lower())
@@ -261,35 +262,38 @@ def show(name: str) -> None:
 
 
 def conceal(name: str, namespace: Mapping[str, object]) -> None:
-    """From here on, hide what goes by a name, and the variable of a namespace."""
+    """Hide the values of a name, and the variable's object, from now on."""
     _shown.discard(name.lower())
     _concealed[name] = namespace
 
 
 def conceal_bound(names: Iterable[str], namespace: Mapping[str, object]) -> None:
-    """Hide what hidden cells have bound: these variables, and no others any more."""
+    """Hide the variables that hidden cells have bound, in place of the last such list."""
     now = {name: namespace for name in names if not is_shown(name)}
-    _bound.update(now)  # first, so that no thread sees less than is hidden
+    _bound.update(now)  # first, so that no thread finds a hidden name missing
     for name in _bound.keys() - now:
         del _bound[name]
 
 
 def conceal_new(*before: Mapping[str, int]) -> None:
-    """Hide the variables bound from now on; `before`: the ids of all now; without it, stop."""
+    """Hide the variables bound from now on, given the ids of all present ones.
+
+    Without ids, stop.
+    """
     _running[:] = before
 
 
 def bound_texts() -> list[tuple[str, str]]:
-    """Variables that hidden cells have bound to a text, and those texts."""
+    """Return the variables that hidden cells have bound to strings, with the strings."""
     values = ((name, names.get(name)) for name, names in list(_bound.items()))
     return [(name, value) for name, value in values if type(value) is str]
 
 
 def conceal_others(names: Iterable[tuple[str, object]]) -> None:
-    """From here on, hide by name what else stands now for an object that is hidden."""
+    """Hide other names of hidden objects from now on."""
     for namespace in list(_concealed.values())[:1]:
-        found = (name for name, value in names if _concealed_as(value, _concealed))
-        _concealed.update(dict.fromkeys(found, namespace))
+        names_found = (name for name, value in names if _concealed_as(value, _concealed))
+        _concealed.update(dict.fromkeys(names_found, namespace))
 
 
 def forget() -> None:
@@ -299,24 +303,24 @@ def forget() -> None:
         kept.clear()
 
 
-def said() -> frozenset[str]:
-    """What is told on purpose, for those who remember what is hidden."""
+def shown_names() -> frozenset[str]:
+    """Return the names that the user shows, as a key for caches."""
     return frozenset(_shown)
 
 
 def is_shown(name: str) -> bool:
-    """Whether it was said that what goes by a name, or by its last part, is to be told."""
+    """Whether the user shows a name, or its last part."""
     low = name.lower()
     return bool(_shown) and not _shown.isdisjoint((low, low.rpartition(".")[2]))
 
 
 def is_about(name: str) -> bool:
-    """Whether a name is of what may be read about a secret, as `user` and `type`."""
+    """Whether a name describes a secret and is none, as `user` and `type`."""
     return _ABOUT.fullmatch(words_of(name[:_MAX_NAME])) is not None
 
 
 def may_be_secret(name: str) -> bool:
-    """Whether something of that name is a secret if it looks as if drawn at random."""
+    """Whether a value with this name is a secret if it looks random."""
     words = words_of(name[:_MAX_NAME])
     return _WEAK.fullmatch(words) is not None and not is_shown(name)
 

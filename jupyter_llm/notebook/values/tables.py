@@ -1,8 +1,8 @@
-"""How tables and arrays are told: columns or shape, types, nulls or range, the first values.
+"""Summarizes tables and arrays: columns or shape, types, nulls or range, the first values.
 
-What is read is bounded whatever the size, lazy tables are never computed, and of tensors, which may
-lie on a device, nothing is read. What may run code of the user's, as an array of his own class in a
-frame, is not read either.
+The amount read is bounded for any size. Lazy tables are never computed. Of tensors, which may be on
+a device, no values are read. Nor is data that could run the user's code, such as a frame with an
+array class of the user's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.notebook.values.containers import SAID
+from jupyter_llm.notebook.values.containers import AS_STR
 from jupyter_llm.notebook.values.kinds import Kind, Reading, clean, cut, listed, type_name
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
@@ -29,26 +29,26 @@ from jupyter_llm.notebook.values.secrets import looks_secret
 
 _NUM_ROWS: Final = 3
 _MAX_COLUMNS: Final = 60
-_NUM_CHECKED: Final = 10_000  # rows looked at for nulls
+_NUM_CHECKED: Final = 10_000  # rows checked for nulls
 _CELL_CHARS: Final = 24
 _NAME_CHARS: Final = 40
-_ALL_NAMES_CHARS: Final = 300  # of columns; of more, the rows have a part
-_NUM_READ: Final = 5_000_000  # for the range
+_ALL_NAMES_CHARS: Final = 300  # of columns; rows share the room above this
+_NUM_READ: Final = 5_000_000  # most values for a range
 _NUM_SHOWN: Final = 6
 _NUM_FIELDS: Final = 24
 
-_Column = tuple[str, str, tuple[str, ...]]  # its name, its type with the nulls, its first cells
+_Column = tuple[str, str, tuple[str, ...]]  # name, type with nulls, first cells
 
 
 def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) -> str:
-    """The columns, since code needs them, and the rows as far as there is room."""
+    """Return the columns, since code needs them, and the rows for which there is room."""
     room = reading.max_chars - len("columns: ")
     most = max(room * 3 // 4, min(room, _ALL_NAMES_CHARS))
     named = [f"{name} {about}" for name, about, _ in columns]
-    told = f"columns: {listed(named, most, num_columns - len(columns))}"
+    text = f"columns: {listed(named, most, num_columns - len(columns))}"
     num_rows = max((len(cells) for _, _, cells in columns), default=0)
     title = len("first 3 rows of the first 10 columns:\n")
-    width = (reading.max_chars - len(told) - title) // (num_rows + 1)
+    width = (reading.max_chars - len(text) - title) // (num_rows + 1)
     shown: list[tuple[str, ...]] = []
     for name, _, cells in columns if num_rows else ():
         width -= max(map(len, (name, *cells))) + 3
@@ -56,50 +56,50 @@ def _columns_text(columns: list[_Column], num_columns: int, reading: Reading) ->
             break
         shown.append((name, *cells))
     if not shown:
-        return told
+        return text
     of = "" if len(shown) == num_columns else f" of the first {count_of(len(shown), 'column')}"
     rows = (" | ".join(row) for row in zip(*shown, strict=True))
-    return "\n".join([told, f"first {count_of(num_rows, 'row')}{of}:", *rows])
+    return "\n".join([text, f"first {count_of(num_rows, 'row')}{of}:", *rows])
 
 
-def told_columns(columns: Sequence[tuple[str, list[object]]], reading: Reading) -> str:
-    """What is told of named values that are the columns of no frame, but of a file."""
-    told = []
+def columns_summary(columns: Sequence[tuple[str, list[object]]], reading: Reading) -> str:
+    """Return the summary of named columns that are read from a file."""
+    rows_of_columns = []
     for name, values in columns[:_MAX_COLUMNS]:
         kind = next((type(one).__name__ for one in values if one is not None), "empty")
         num = num_null(values)
         cells = (reading.brief_of(name, one, _CELL_CHARS) for one in values[:_NUM_ROWS])
         shown = tuple(cell.replace("|", "¦") for cell in cells)
         about = f"{kind} ({count_of(num, 'null')})" if num else kind
-        told.append((cut(_label(name, reading), _NAME_CHARS), about, shown))
-    return _columns_text(told, len(columns), reading)
+        rows_of_columns.append((cut(_label(name, reading), _NAME_CHARS), about, shown))
+    return _columns_text(rows_of_columns, len(columns), reading)
 
 
 def _label(value: object, reading: Reading) -> str:
-    """A column's label: a text as it is, anything else as a value."""
+    """Return a column's label: a string unchanged, anything else as a value."""
     return one_line(clean(text_of(value)[:400])) or reading.brief(value, 200)
 
 
-# --- what can be read without running the user's code
+# --- reading without running the user's code
 
 
 def plain_table(value: Any) -> Any:
-    """A frame or series of pandas as one of its own class, without copying; others as they are.
+    """Return a pandas frame or series in pandas' own class, uncopied; other values unchanged.
 
-    Without its `attrs`, too: each piece of a frame gets a deep copy of them.
+    Its `attrs` are dropped, because each slice would copy them deeply.
     """
     for package, name, _ in library_types(type(value)):
         if package == "pandas" and name in ("DataFrame", "Series"):
             data, cls = attribute(value, "_mgr"), exported("pandas", name)
             plain = cls._from_mgr(data, axes=data.axes)
             if name == "Series":
-                object.__setattr__(plain, "_name", attribute(value, "_name"))  # whatever it is
+                object.__setattr__(plain, "_name", attribute(value, "_name"))  # of any type
             return plain
     return value
 
 
 def is_readable(table: Any) -> bool:
-    """Whether reading a frame or a series runs no code of the user's, as arrays of his would."""
+    """Whether reading a frame or a series runs none of the user's code, as of array classes."""
     if own_package(table) != "pandas":
         return True
     manager = attribute(table, "_mgr")
@@ -111,7 +111,7 @@ def is_readable(table: Any) -> bool:
 
 
 def column_labels(value: Any) -> tuple[str, ...] | None:
-    """The texts among a frame's columns; None for what is no frame, or one that is not asked."""
+    """Return the strings among a frame's columns; None for other values and unreadable frames."""
     package = own_package(value)
     if package not in ("pandas", "polars") or short_name(type(value)) != "DataFrame":
         return None
@@ -121,13 +121,13 @@ def column_labels(value: Any) -> tuple[str, ...] | None:
     return tuple(text_of(label) for label in labels if is_a(label, str))
 
 
-def held_type(series: Any) -> str:
-    """What a Series of pandas holds, as its dtype is called; "" where that is not asked."""
+def dtype_name(series: Any) -> str:
+    """Return the dtype of a pandas Series as text, "" if it is not readable."""
     return str(series.dtype) if is_readable(series) else ""
 
 
 def column(value: Any, label: str) -> Any:
-    """A column of a frame that `column_labels` tells of."""
+    """Return the column of a frame with a label of `column_labels`."""
     if own_package(value) == "polars":
         return value.get_column(label)
     place = value.columns.get_loc(label)
@@ -135,7 +135,7 @@ def column(value: Any, label: str) -> Any:
 
 
 def first_values(series: Any, num: int) -> list[object]:
-    """The first values of a series that may be read."""
+    """Return the first values of a readable series."""
     if own_package(series) == "polars":
         return list(series.head(num))
     first = plain_table(series).iloc[:num].array
@@ -143,7 +143,7 @@ def first_values(series: Any, num: int) -> list[object]:
 
 
 def secrets_in_table(value: Any, num: int) -> list[tuple[str, object]]:
-    """The first values below or beside the names of secrets in a table that may be read."""
+    """Return the first values below or beside names of secrets in a readable table."""
     package, kind = own_package(value), short_name(type(value))
     is_frame = kind == "DataFrame"
     if package == "numpy":
@@ -166,7 +166,7 @@ def secrets_in_table(value: Any, num: int) -> list[tuple[str, object]]:
 
 
 def _name(label: object, called: Callable[[object], str] = text_of) -> str:
-    """A label as a text, that of several levels as well."""
+    """Return a label as a text; levels are joined."""
     return ".".join(map(called, label if type(label) is tuple else (label,)))
 
 
@@ -212,32 +212,32 @@ def _text(value: object) -> str:
 
 def _cells(name: str, series: Any, num: int, reading: Reading) -> tuple[str, ...]:
     if own_package(series) == "polars" and series.dtype.is_nested():
-        return ("…",) * min(num, len(series))  # a cell may hold millions of values
+        return ("…",) * min(num, len(series))  # a cell may have millions of values
     values = first_values(series, num)
     return tuple(reading.brief_of(name, one, _CELL_CHARS).replace("|", "¦") for one in values)
 
 
 def _nulls(series: Any) -> str:
-    """How many values of a series are null, of a very long one how many of its first."""
+    """Return the number of nulls of a series, or of its first rows if it is long."""
     checked = series.head(_NUM_CHECKED)
     num = num_missing(checked)
-    where = "" if len(checked) == len(series) else f" in the first {len(checked)} rows"
-    return f" ({count_of(num, 'null')}{where})" if num else ""
+    extent = "" if len(checked) == len(series) else f" in the first {len(checked)} rows"
+    return f" ({count_of(num, 'null')}{extent})" if num else ""
 
 
 def num_missing(values: Any) -> int:
-    """How many values of a series are missing."""
+    """Return the number of missing values of a series."""
     if own_package(values) == "polars":
         return int(values.null_count())
     if values.dtype == object:
         return num_null(values.to_numpy().tolist())
-    return int(values.array.isna().sum())  # of a series its name would be hashed
+    return int(values.array.isna().sum())  # a series would hash its name
 
 
 def num_null(items: list[object]) -> int:
-    """How many of some objects are None, NaN, or what pandas has for them."""
+    """Return the number of objects that are None, NaN, or pandas' NA or NaT."""
     nulls = {id(exported("pandas", name)) for name in ("NA", "NaT")} | {id(None)}
-    floats = {id(float), id(exported("numpy", "float64"))}  # no class is asked what it equals
+    floats = {id(float), id(exported("numpy", "float64"))}  # no class's `__eq__` is called
     num = sum(map(nulls.__contains__, map(id, items)))
     return num + int(sum(one != one for one in items if id(type(one)) in floats))  # noqa: PLR0124
 
@@ -267,7 +267,7 @@ def _lazy_head(value: Any, _reading: Reading) -> str:
 
 
 def _plain_array(value: Any) -> Any:
-    """An array of a subclass as a plain one, without copying."""
+    """Return an array of a subclass as a plain one, uncopied."""
     ndarray = exported("numpy", "ndarray")
     return value if type(value) is ndarray else ndarray.view(value, ndarray)
 
@@ -297,14 +297,14 @@ def _array_body(value: Any, reading: Reading) -> str:
 
 
 def _range(array: Any) -> str:
-    """The smallest and the largest value, without NaN, and how many are NaN."""
+    """Return the smallest and the largest value, and the number of NaN."""
     import numpy as np
 
     kind = array.dtype.kind
     if kind not in "iufmM" or array.size > _NUM_READ:
         return ""
     values = array.ravel(order="K")
-    # `fmin` passes over NaN and, unlike `nanmin`, warns of nothing.
+    # `fmin` skips NaN and, unlike `nanmin`, does not warn.
     ends = [np.fmin.reduce(values), np.fmax.reduce(values)]
     low, high = (f"{one:.6g}" if kind == "f" else str(one) for one in ends)
     num_nan = 0 if kind in "iu" else int(np.count_nonzero(values != values))  # noqa: PLR0124
@@ -313,8 +313,8 @@ def _range(array: Any) -> str:
 
 def _tensor_head(value: Any, _reading: Reading) -> str:
     package = next((package for package, _, _ in library_types(type(value))), "")
-    told = f"{package} {short_name(type(value))}, shape {tuple(value.shape)}, {_text(value.dtype)}"
-    return f"{told}, on {_text(value.device)}" if package == "torch" else told
+    text = f"{package} {short_name(type(value))}, shape {tuple(value.shape)}, {_text(value.dtype)}"
+    return f"{text}, on {_text(value.device)}" if package == "torch" else text
 
 
 _FRAME: Final = Kind(lambda value, _reading: _head(value, _frame_size), _frame_body)
@@ -333,11 +333,11 @@ TABLES: Final = {
     ("pyspark", "DataFrame"): _LAZY,
     **{(package, "DuckDBPyRelation"): _LAZY for package in ("duckdb", "_duckdb")},
 }
-# Of these only the library's own classes: a subclass may override what is called.
+# Only the library's own classes: a subclass may override a method that we call.
 OWN_TABLES: Final = {
     ("polars", "DataFrame"): _FRAME,
     ("polars", "Series"): _SERIES,
-    ("numpy", "generic"): SAID,
+    ("numpy", "generic"): AS_STR,
     **{(package, "Tensor"): _TENSOR for package in ("torch", "tensorflow")},
     **{("jaxlib", name): _TENSOR for name in ("ArrayImpl", "Array")},
     **{("scipy", name): _TENSOR for name in ("spmatrix", "sparray")},

@@ -1,6 +1,6 @@
-"""The variables of the notebook: which of them are meant, and what is told of these.
+"""The notebook's variables: those that a prompt refers to, and their summaries.
 
-They are named in a prompt, with `@` or without, or used in cells.
+A prompt names variables, with or without `@`, or cells use them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from jupyter_llm.notebook.code.blocks import FENCE
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 from jupyter_llm.notebook.values.peek import is_library_module, short_name
-from jupyter_llm.notebook.values.summaries import Room, Summary, tells_data
+from jupyter_llm.notebook.values.summaries import Room, Summary, holds_data
 from jupyter_llm.notebook.values.tables import column_labels
 
 _PLAIN: Final = (type(None), bool, int, float, complex)
 _PLAIN_CHARS: Final = 80
-_CELL_CHARS: Final = 160  # of a variable nobody named: what it is, and hardly more
-_TABLE_CHARS: Final = 320  # of a table, since code needs the names of its columns
-# What IPython itself puts into the namespace.
+_CELL_CHARS: Final = 160  # of a variable that only cells use: a short description
+_TABLE_CHARS: Final = 320  # of a table, because code needs the names of its columns
+# IPython's own names.
 _IPYTHON: Final = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
-# Words without a meaning of their own: in prose, a variable of that name is not meant by them.
+# Function words: in prose they do not refer to a variable with that name.
 _FUNCTION_WORDS: Final = re.compile(
     "an?|the|this|that|these|those|i|me|my|you|your|he|she|it|its|we|us|our|they|them|their"
     "|and|or|but|nor|so|yet|if|then|else|than|as|of|to|in|on|at|by|for|from|with|without|into|onto"
@@ -48,7 +48,7 @@ _DECORATORS: Final = re.compile(
 )
 # No `@` of an address, a URL, a package (`@scope/name`) or a matrix product (`a@b`).
 _AT: Final = re.compile(r"(?<![\w@/.)\]])@([^\W\d]\w*)(?![\w/@])")
-_NEAR: Final = 0.75  # how alike an unknown name with `@` and a variable are that may be meant
+_NEAR: Final = 0.75  # similarity above which an unknown `@name` counts as a misspelt variable
 _NAME: Final = re.compile(r"(?<![\w@])[^\W\d]\w*")
 _DATA: Final = frozenset(
     {
@@ -61,14 +61,14 @@ _DATA: Final = frozenset(
 
 
 def lasting(namespace: Mapping[str, object]) -> frozenset[str]:
-    """The variables that only change where code says so.
+    """Return the variables that change only if code assigns or mutates them.
 
-    A figure, a file, an iterator or a model does by being used.
+    A figure, a file, an iterator or a model changes by being used.
     """
     return frozenset(
         name
         for name, value in list(namespace.items())
-        if short_name(type(value)) in _DATA or not tells_data(value)
+        if short_name(type(value)) in _DATA or not holds_data(value)
     )
 
 
@@ -82,73 +82,81 @@ def describe(
     max_chars: int = 4000,
     deadline_s: float = 0.4,
 ) -> list[Summary]:
-    """Summaries of the variables that are meant, within a room and a time for all of them.
+    """Return the summaries of the variables to include, within room and time for all.
 
-    `choice` is `auto`: those the prompt names and those that hold data in the recent cells, the
-    latest cell first and in few words; or `none`; or names: `a,b`. An `@name` in the prompt counts
-    in any case, and what is named has the first claim to the room. Those that cells use come
-    first, then the named ones in the order of the prompt, so that little changes of what a prompt
-    begins with while it is written: what cells use and few words tell stays where it is when it is
-    named, too. Only those of `unasked` go along without having been asked for, if they are given.
-    Of modules only the user's own are told unless an `@` or a choice names them.
-    `OptionError`: a name that was chosen is no variable, or one with an `@` is near a variable.
+    `choice` is `auto`, `none`, or names: `a,b`. `auto` includes the variables that the prompt
+    names, and those with data in the recent cells, the latest cell first and shorter. An `@name` in
+    the prompt always counts. Named variables get room first.
+
+    The order lets the beginning of a prompt stay the same while it is typed: first the variables of
+    cells with short summaries, then the named ones in the prompt's order.
+
+    If `unasked` is given, only those variables are included without an `@` or a choice. Modules of
+    libraries need an `@` or a choice, too.
+
+    `OptionError`: a chosen name is no variable, or an `@name` is unknown and similar to a variable.
     """
-    known = {key: value for key, value in list(namespace.items()) if type(key) is str}
-    plain = {key: value for key, value in known.items() if unasked is None or key in unasked}
-    named, in_cells = at_names(prompt, known), []
+    variables = {key: value for key, value in list(namespace.items()) if type(key) is str}
+    plain = {key: value for key, value in variables.items() if unasked is None or key in unasked}
+    named, in_cells = at_names(prompt, variables), []
     if choice == "auto":
         others = plainly_mentioned(prompt, plain)
-        named += [name for name in others if not is_library_module(known[name])]
+        named += [name for name in others if not is_library_module(variables[name])]
         names = (name for source in reversed(recent_sources) for name in used(source, plain))
-        in_cells = [name for name in dict.fromkeys(names) if _is_worth_telling(known[name])]
+        in_cells = [name for name in dict.fromkeys(names) if _is_informative(variables[name])]
     elif choice != "none":
-        named += chosen(choice, known)
+        named += chosen(choice, variables)
     named = list(dict.fromkeys(named))
     room = Room(max_chars, deadline_s)
-    told = {name: room.tell(name, known[name]) for name in named}
-    few = {name: _few_chars(known[name]) for name in in_cells}
-    told |= {name: room.tell(name, known[name], few[name]) for name in few if name not in told}
-    # Those that no prompt changes come first, so that they can be read before it is asked.
-    unchanged = [name for name in few if (one := told[name]) and len(one.text) <= few[name]]
+    summaries = {name: room.summarize(name, variables[name]) for name in named}
+    few = {name: _few_chars(variables[name]) for name in in_cells}
+    summaries |= {
+        name: room.summarize(name, variables[name], few[name])
+        for name in few
+        if name not in summaries
+    }
+    # Summaries that no prompt changes come first, so they can be prefilled before the prompt is
+    # sent.
+    unchanged = [name for name in few if (one := summaries[name]) and len(one.text) <= few[name]]
     ordered = dict.fromkeys([*unchanged, *sorted(named, key=prompt.find)])
-    return [summary for name in ordered if (summary := told[name]) is not None]
+    return [summary for name in ordered if (summary := summaries[name]) is not None]
 
 
 def _few_chars(value: object) -> int:
     return _CELL_CHARS if column_labels(value) is None else _TABLE_CHARS
 
 
-def _is_worth_telling(value: object) -> bool:
-    """Whether a value says more than the cell that made it: no code, and no plain number."""
+def _is_informative(value: object) -> bool:
+    """Whether a value is neither code nor a plain number, which its cell shows anyway."""
     is_plain = type(value) in _PLAIN or (type(value) is str and len(value) <= _PLAIN_CHARS)
-    return tells_data(value) and not is_plain
+    return holds_data(value) and not is_plain
 
 
 def mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables that a text names: those with `@` first, then in their order.
+    """Return the variables that a text names: those with `@` first, then by position.
 
-    Without `@`, names with an underscore before them, what IPython defines, modules and words like
-    "the" are meant only where they stand as code, in backticks. With `@` a name may not be near a
-    variable that is meant: `OptionError`.
+    Some names count only as code in backticks, unless they have an `@`: names with a leading
+    underscore, IPython's names, modules, and words like "the". `OptionError`: an `@name` is unknown
+    and similar to a variable.
     """
     return list(dict.fromkeys([*at_names(text, namespace), *plainly_mentioned(text, namespace)]))
 
 
 def at_names(text: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables that a text names with `@`.
+    """Return the variables that a text names with `@`.
 
-    `OptionError`: a name is none, and near one. A name that is near none is text.
+    `OptionError`: a name is unknown and similar to a variable. Other unknown names are text.
     """
-    return _existing((found[1] for found in _ats(text)), namespace, " for @{}", "", _NEAR)
+    return _existing((match[1] for match in _ats(text)), namespace, " for @{}", "", _NEAR)
 
 
 def unknown_ats(text: str, namespace: Mapping[str, object]) -> list[str]:
     """Return the names with `@` in a text that are no variables."""
-    return [found[1] for found in _ats(text) if found[1] not in namespace]
+    return [match[1] for match in _ats(text) if match[1] not in namespace]
 
 
 def chosen(choice: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables of a list like `a,b`; `OptionError` if there is no such variable."""
+    """Return the variables of a list like `a,b`; `OptionError` if one does not exist."""
     names = (part.strip().removeprefix("@") for part in choice.split(","))
     hint = "--vars takes auto, none, or names: --vars df,x."
     return _existing(filter(None, names), namespace, "", hint)
@@ -161,37 +169,37 @@ def _existing(
     otherwise: str,
     least: float = 0.6,
 ) -> list[str]:
-    found = list(dict.fromkeys(names))
-    known = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
-    for name in found:
-        if name not in namespace and (hint := nearest(name, known, otherwise, least=least)):
+    unique = list(dict.fromkeys(names))
+    candidates = [one for one in namespace if not one.startswith("_") and one not in _IPYTHON]
+    for name in unique:
+        if name not in namespace and (hint := nearest(name, candidates, otherwise, least=least)):
             raise OptionError(f"There is no variable {name!r}{of.format(name)}. {hint}")
-    return [name for name in found if name in namespace]
+    return [name for name in unique if name in namespace]
 
 
 def without_at(text: str, namespace: Mapping[str, object]) -> str:
-    """A prompt in which `@name` is `name`, for variables; any other `@` stays."""
-    for found in reversed([found for found in _ats(text) if found[1] in namespace]):
-        text = text[: found.start()] + text[found.start() + 1 :]
+    """Return a prompt without the `@` before variables; any other `@` stays."""
+    for match in reversed([match for match in _ats(text) if match[1] in namespace]):
+        text = text[: match.start()] + text[match.start() + 1 :]
     return text
 
 
 def used(source: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables that a cell uses or defines, in the order of its source.
+    """Return the variables that a cell uses or defines, in the order of its source.
 
-    What is local to its functions does not count. Lines of magics are passed over; where the rest
-    is no Python, every name in it counts.
+    Local names of functions do not count, nor do lines of magics. If the rest is invalid Python,
+    all its names count.
     """
     tree = parse_cell(source)
     if tree is not None:
         names = [use.name for use in uses_in(tree)]
     else:
         names = _NAME.findall(cell_python(source))
-    return [name for name in dict.fromkeys(names) if _is_told(name, namespace)]
+    return [name for name in dict.fromkeys(names) if _may_refer(name, namespace)]
 
 
-def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
-    """Whether a name may mean a variable of the user's without a mark."""
+def _may_refer(name: str, namespace: Mapping[str, object]) -> bool:
+    """Whether a name without `@` or backticks may refer to a variable of the user's."""
     return (
         name in namespace
         and not name.startswith("_")
@@ -202,14 +210,14 @@ def _is_told(name: str, namespace: Mapping[str, object]) -> bool:
 
 
 def plainly_mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
-    """The variables that a text names without `@`, which means nothing in it."""
+    """Return the variables that a text names without `@`."""
     code = _spans(text, FENCE, _SPAN)
     names = {}
-    for found in _NAME.finditer(text):
-        name = found[0]
+    for match in _NAME.finditer(text):
+        name = match[0]
         if name in namespace and name not in names:
             is_word = _FUNCTION_WORDS.fullmatch(name) or type(namespace[name]) is ModuleType
-            if _is_within(found, code) or (_is_told(name, namespace) and not is_word):
+            if _is_within(match, code) or (_may_refer(name, namespace) and not is_word):
                 names[name] = True
     return list(names)
 
@@ -219,14 +227,14 @@ def _ats(text: str) -> list[re.Match[str]]:
 
 
 def outside_code(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
-    """Where a pattern with `@` stands outside of code."""
+    """Return the matches of a pattern with `@` outside of code."""
     code = _spans(text, FENCE, _SPAN, _DECORATORS)
-    return [found for found in pattern.finditer(text) if not _is_within(found, code)]
+    return [match for match in pattern.finditer(text) if not _is_within(match, code)]
 
 
 def _spans(text: str, *patterns: re.Pattern[str]) -> list[tuple[int, int]]:
-    return [found.span() for pattern in patterns for found in pattern.finditer(text)]
+    return [match.span() for pattern in patterns for match in pattern.finditer(text)]
 
 
-def _is_within(found: re.Match[str], spans: list[tuple[int, int]]) -> bool:
-    return any(start <= found.start() < end for start, end in spans)
+def _is_within(match: re.Match[str], spans: list[tuple[int, int]]) -> bool:
+    return any(start <= match.start() < end for start, end in spans)

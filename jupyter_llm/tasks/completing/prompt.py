@@ -18,7 +18,12 @@ from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import split_cell_magic
 from jupyter_llm.notebook.values.lookups import keys
-from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub, without_known
+from jupyter_llm.notebook.values.redaction import (
+    redact_source,
+    redact_text,
+    scrub,
+    without_registered,
+)
 from jupyter_llm.notebook.values.secrets import HIDDEN, is_secret
 from jupyter_llm.notebook.values.variables import used
 
@@ -168,7 +173,7 @@ class PromptWriter:
         """The parts for the cells above, each with what marks its start."""
         most = self._for_above // 2 * _CHARS_OF_TOKEN
         texts = [(cell.kind, end_of(told_source(cell), most)) for cell in cells]
-        pieces = [(kind, without_known(text)) for kind, text in texts if text]
+        pieces = [(kind, without_registered(text)) for kind, text in texts if text]
         sizes = [len(text.encode(errors="replace")) // _CHARS_OF_TOKEN + 2 for _, text in pieces]
         first = first_kept(sizes, self._for_above)
         start = self._fim.prefix if self._fim is not None else ""

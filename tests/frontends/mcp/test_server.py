@@ -14,7 +14,7 @@ from support.shell import run
 from jupyter_llm import llm
 from jupyter_llm._version import __version__
 from jupyter_llm.frontends.mcp.server import notebook_server
-from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values import seen_secrets
 
 T = TypeVar("T")
 MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -109,7 +109,7 @@ def test_what_fails_inside_ends_nothing_and_tells_no_more_than_its_kind(
 
 def test_what_one_value_shows_to_be_a_secret_is_hidden_in_all(shell: InteractiveShell) -> None:
     def begin_anew() -> None:
-        known.forget()
+        seen_secrets.forget()
         shell.user_ns.update(dict.fromkeys(("a", "password"), "Hq7-vB2x-Lp9s-Tz4m"))  # by no cell
 
     begin_anew()
@@ -117,4 +117,4 @@ def test_what_one_value_shows_to_be_a_secret_is_hidden_in_all(shell: Interactive
     assert "Hq7" not in answer("read_variables", {"names": ["a", "password"]})[0]
     begin_anew()
     assert answer("search_notebook", {"text": "hq7"}) == ("Nothing was found.", False)
-    known.forget()
+    seen_secrets.forget()

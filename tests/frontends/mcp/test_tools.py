@@ -15,7 +15,7 @@ from support.shell import run
 from jupyter_llm import llm, register
 from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.frontends.mcp import tools
-from jupyter_llm.notebook.values import known, secrets, summaries
+from jupyter_llm.notebook.values import secrets, seen_secrets, summaries
 
 KEY = "sk-proj-9f8aQ2Lm4Zx7Rt1Vb6Nc3Wd5"
 HIDDEN_CELL = """
@@ -29,7 +29,7 @@ def share(total):
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(summaries, "_registry", {})
     yield
-    known.forget()
+    seen_secrets.forget()
     secrets.forget()
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.code.syntax import parse_cell
-from jupyter_llm.notebook.values import known, secrets
+from jupyter_llm.notebook.values import secrets, seen_secrets
 from jupyter_llm.notebook.values.learning import learn
 from jupyter_llm.notebook.values.redaction import (
     redact_mixed,
@@ -69,9 +69,9 @@ def drawn(form: str, seed: int) -> str:
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """A kernel that knows no secret yet."""
-    known.forget()
+    seen_secrets.forget()
     yield
-    known.forget()
+    seen_secrets.forget()
     secrets.forget()
 
 
@@ -117,7 +117,7 @@ def test_of_430_forms_of_secrets_few_are_told(name: str, count: int, most: int) 
     assert len(found) == count
     missed = []
     for number, (kind, form) in enumerate(found):
-        known.forget()
+        seen_secrets.forget()
         marked = drawn(form, number)
         text = told(kind, _SECRET.sub(r"\1", marked))
         if any(tells(text, secret) for secret in _SECRET.findall(marked)):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_llm.notebook.values import known
+from jupyter_llm.notebook.values import seen_secrets
 from jupyter_llm.notebook.values.learning import learn
 from jupyter_llm.notebook.values.redaction import scrub
 from jupyter_llm.notebook.values.secrets import HIDDEN, looks_secret
@@ -206,7 +206,7 @@ def test_what_one_place_shows_to_be_a_secret_is_hidden_in_all() -> None:
     for secret in ("S02x9abc", "T03y8abc", "U04z7abc"):
         assert scrub(f"it was {secret}") == f"it was {HIDDEN}"
         assert secret not in summarize("rows", [["a", secret]])
-    known.forget()
+    seen_secrets.forget()
 
 
 @pytest.mark.parametrize("key", [("db", "password"), b"password", "password"])
@@ -214,6 +214,6 @@ def test_a_row_is_called_alike_where_it_is_told_and_where_it_is_learned(key: obj
     host = ("db", "host") if isinstance(key, tuple) else "host"
     rows = pd.Series({host: "h1", key: SECRET})
     assert SECRET not in summarize("rows", rows)
-    known.forget()
+    seen_secrets.forget()
     learn("", {"rows": rows})
     assert SECRET not in scrub(f"it is {SECRET}")

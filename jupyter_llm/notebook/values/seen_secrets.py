@@ -1,7 +1,7 @@
-"""The secrets that this kernel has met, so that they are hidden wherever they are shown.
+"""The register of secrets that this kernel has seen, so that they are masked everywhere.
 
-Whoever hides something by its name notes it here: cells, outputs, fields and columns. So what one
-place has shown to be a secret is hidden in all.
+Whatever masks a value by its name adds it here. So a secret that one place reveals is masked in
+all.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from jupyter_llm.notebook.values.secrets import bound_texts, is_shown, is_told, plain_text
+from jupyter_llm.notebook.values.secrets import bound_texts, is_harmless, is_shown, plain_text
 
-MOST: Final = 500  # the oldest go first
-_MAX_NAMES: Final = 8  # of one secret
+MOST: Final = 500  # if there are more, the oldest are dropped
+_MAX_NAMES: Final = 8  # of a secret
 _MAX_LENGTH: Final = 20_000
 _LEAST_LENGTH: Final = 4
-_LEAST_STRONG: Final = 5  # with a digit or a sign in it
+_LEAST_STRONG: Final = 5  # with a digit or a sign
 _LEAST_PLAIN: Final = 12  # letters alone
 
-_names: dict[str, tuple[str, ...]] = {}  # of the secrets, by what they are
+_names: dict[str, tuple[str, ...]] = {}  # names by secret
 _lock = threading.Lock()
 _room: ContextVar[int] = ContextVar("_room", default=MOST)
 
 
 @contextmanager
 def at_most(most: int) -> Iterator[None]:
-    """Take note, meanwhile and on this thread, only while fewer are known."""
+    """Add secrets on this thread meanwhile only while fewer than `most` are registered."""
     before = _room.set(most)
     try:
         yield
@@ -38,14 +38,14 @@ def at_most(most: int) -> Iterator[None]:
 
 
 def note(name: str, value: object, most: int = MOST) -> None:
-    """Take note of a secret, or, of one in a container, only while fewer than `most` are known."""
-    is_huge = type(value) is bytes and len(value) > _MAX_LENGTH  # no copy of it
+    """Register a secret; one in a container only while fewer than `most` are registered."""
+    is_huge = type(value) is bytes and len(value) > _MAX_LENGTH  # avoids a copy
     text = "" if is_huge else plain_text(value)
-    if not _LEAST_LENGTH <= len(text) <= _MAX_LENGTH or is_told(name, text):
+    if not _LEAST_LENGTH <= len(text) <= _MAX_LENGTH or is_harmless(name, text):
         return
     most = min(most, _room.get())
     with _lock:
-        for secret in (text, repr(text)[1:-1]):  # as it is, and as others show it
+        for secret in (text, repr(text)[1:-1]):  # the text, and its repr
             others = tuple(one for one in _names.get(secret, ()) if one != name)
             if secret in _names or len(_names) < most or most == MOST:
                 _names[secret] = (*others[-_MAX_NAMES:], name)
@@ -54,22 +54,22 @@ def note(name: str, value: object, most: int = MOST) -> None:
 
 
 def is_odd(text: str) -> bool:
-    """Whether a secret that a text has shown can be no word and no name in code."""
+    """Whether a secret from a text cannot be a word or a name in code."""
     is_word = re.fullmatch(r"[^\W\d]+(?:(?:\.[^\W\d]+)+[.:][^\W\d]+)?", text) is not None
     return not is_word and _is_strong(text) and text.isprintable() and not re.search(r"\s", text)
 
 
 def forget() -> None:
-    """Know no secret any more."""
+    """Forget all secrets."""
     with _lock:
         _names.clear()
 
 
 def places(text: str, shown: Iterable[tuple[str, str]]) -> Iterator[tuple[int, int, str]]:
-    """Yield where secrets that are known, or `shown` in it, stand in a text, and their names.
+    """Yield the spans and names of secrets in a text, from the register or `shown` in the text.
 
-    One that was shown under any of its names is told. One that might be a word is only taken for
-    itself where it is all of a line, or in quotes.
+    A secret that the user shows under any of its names is skipped. A secret that could be a word
+    only matches as a whole line or in quotes.
     """
     bound = (pair for pair in bound_texts() if len(pair[1]) <= _MAX_LENGTH and is_odd(pair[1]))
     for secret, names in ({one: (name,) for name, one in (*bound, *shown)} | _names).items():
@@ -80,7 +80,7 @@ def places(text: str, shown: Iterable[tuple[str, str]]) -> Iterator[tuple[int, i
             pattern = rf"(?<!\w){re.escape(secret)}(?!\w)"
         else:
             pattern = rf"(?m)(?<=['\"]){re.escape(secret)}(?=['\"])|^{re.escape(secret)}$"
-        yield from ((*found.span(), name) for found in re.finditer(pattern, text))
+        yield from ((*match.span(), name) for match in re.finditer(pattern, text))
 
 
 def _is_strong(secret: str) -> bool:
