@@ -128,9 +128,8 @@ def told_file(
     suffix = ".ipynb" if is_cells else real.suffix.lower()
     if suffix != ".ipynb" or size >= _MOST_OF_A_NOTEBOOK:
         return path, _told_start(data, suffix, size)
-    with seen_secrets.at_most(
-        seen_secrets.MOST // 2
-    ):  # a table of keys leaves room for those of cells
+    # A table of keys leaves room for the secrets of cells.
+    with seen_secrets.at_most(seen_secrets.MOST // 2):
         return path, redact_mixed(human_size(size) + _told_notebook(real, snapshot)).text
 
 

@@ -15,7 +15,7 @@ from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.code.fresh import keys_in, only_new, without_statements
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
-from jupyter_llm.notebook.failures.failure import told_failure
+from jupyter_llm.notebook.failures.failure import reported_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.variables import lasting
@@ -215,7 +215,7 @@ def failure_shown(cell: ShownCell, task: Task) -> Failure | None:
     line = int(lines[0]) if lines else 0
     if not kind and unread is not None:
         kind, message, line = "SyntaxError", unread.msg, unread.lineno or 1
-    return told_failure(kind, message, cell.source, line, cell.cell_id) if kind else None
+    return reported_failure(kind, message, cell.source, line, cell.cell_id) if kind else None
 
 
 def choose_target(causes: Sequence[Cause], argument: str, task: Task) -> Cause:

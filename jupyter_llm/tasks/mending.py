@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.code.names import missing_modules, unknown_names
-from jupyter_llm.notebook.failures.failure import told_failure
+from jupyter_llm.notebook.failures.failure import reported_failure
 from jupyter_llm.notebook.failures.mends import mends
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class MendSearch:
             is_last = seen.index >= len(new) or len(found.mends) == _MAX_ERRORS
             if is_past and mend.is_sure and seen.outcome == "raises" and not is_last:
                 there = new[seen.index]
-                behind = told_failure(seen.error_kind, seen.message, there, seen.lineno)
+                behind = reported_failure(seen.error_kind, seen.message, there, seen.lineno)
                 yield from self.mended(
                     new, behind, (seen.index, seen.lineno), seen.index, found.mends
                 )
@@ -166,7 +166,7 @@ def without_errors(
         max_mends=_MAX_DRAFT_MENDS,
     )
     source = answer.cells[first.index].source
-    failure = told_failure(first.error_kind, first.message, source, first.lineno)
+    failure = reported_failure(first.error_kind, first.message, source, first.lineno)
     place = (first.index, first.lineno)
     for found in search.mended(answer.sources, failure, place, first.index):
         if found.seen.outcome in ("runs", "running"):

@@ -1,1 +1,1 @@
-"""What went wrong, and where."""
+"""Errors of cells: their places, causes and mends."""

@@ -1,4 +1,4 @@
-"""A cell that failed, as the rules read it that mend cells. Nothing of the user's is run."""
+"""A failed cell, as the rules that mend cells read it. None of the user's code is run."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _DISPLAYS = {"List": "list", "Tuple": "tuple", "Dict": "dict", "JoinedStr": "str
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """A cell with one thing changed, and what was wrong with it.
+    """A cell with one change, and the reason for it.
 
-    `is_sure` where hardly anything else can have been meant; others may only make the cell run.
+    `is_sure`: the change is almost certainly the intended code. Others may only make the cell run.
     """
 
     source: str
@@ -41,10 +41,10 @@ class Mend:
 
 
 class Broken:
-    """A cell, the error it has a part in, and what exists around it.
+    """A cell, its error, and the existing variables and files.
 
-    `line` is the one that failed, 0 if none of the cell's own did. `files` are the paths that
-    there are, as one would type them.
+    `line` is the failing line, 0 if it is in another cell. `files` are the existing paths, in the
+    form that users type.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class Broken:
         self.statement = statement_at(self.tree, self.line) if self.line else None
         self._lines, self._same = lines_of(source), lines_of(python)
 
-    def says(self, pattern: str) -> re.Match[str] | None:
-        """What a pattern finds in the message."""
+    def match_message(self, pattern: str) -> re.Match[str] | None:
+        """Return the match of a pattern in the error's message."""
         return re.search(pattern, self.message)
 
-    # What is in the cell
+    # Parts of the cell
 
     def nodes(self, kind: type[N], *, anywhere: bool = False) -> Iterator[N]:
-        """Yield parts of the failing statement, those of the failing expression first."""
+        """Yield nodes of the failing statement, those of the failing expression first."""
         own = list(_own_nodes(self.statement)) if self.statement is not None else []
         failing = next((one for one in own if self._is_failing(one)), None)
         first = ast.walk(failing) if failing is not None else ()
@@ -84,7 +84,7 @@ class Broken:
         return bool(self._expression) and " ".join(text.split()) == self._expression
 
     def span(self, node: ast.AST) -> Span | None:
-        """Where a part begins and ends in the source; None where IPython reads something else."""
+        """Return the start and end of a node in the source; None if IPython rewrites its lines."""
         first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0) or 0
         lines = self._lines
         if not 0 < first <= last <= len(lines) or any(
@@ -96,20 +96,20 @@ class Broken:
         return place_of(place, self.source)
 
     def text(self, node: ast.AST) -> str:
-        """A part as it is typed; "" where that cannot be told."""
+        """Return a node's source, "" if it is unknown."""
         span = self.span(node)
         return self.source[slice(*span)] if span is not None else ""
 
     def texts(self, *, anywhere: bool = False) -> Iterator[tuple[ast.Constant, str]]:
-        """Yield the texts in the failing statement, with what they say."""
+        """Yield the strings in the failing statement, with their values."""
         for node in self.nodes(ast.Constant, anywhere=anywhere):
             if type(node.value) is str and node.value:
                 yield node, node.value
 
-    # What it may become
+    # Changes of the cell
 
     def change(self, reason: str, *edits: Edit, is_sure: bool = True) -> Iterator[Mend]:
-        """Yield the cell with other texts in the places of some parts, if that can be read."""
+        """Yield the cell with other texts in place of some parts, if the result is valid."""
         source = self.source
         spans = [(self.span(p) if isinstance(p, ast.AST) else p, text) for p, text in edits]
         if not spans or any(span is None for span, _ in spans):
@@ -120,39 +120,39 @@ class Broken:
             yield Mend(source, reason, is_sure)
 
     def first(self, line: str) -> Edit:
-        """The edit that puts a line at the top, below a `%%magic`."""
+        """Return the edit that inserts a line at the top, below a `%%magic`."""
         is_magic = self.source.startswith("%%") and "\n" in self.source
         start = self.source.index("\n") + 1 if is_magic else 0
         return (start, start), f"{line}\n"
 
-    # What it reads
+    # Values
 
     def value(self, node: ast.AST | None) -> Any:
-        """What a part stands for, as far as that can be told without running it, or ABSENT."""
+        """Return a node's value if that needs no user code, or ABSENT."""
         match node:
-            case ast.Constant(value=found):
-                return found
+            case ast.Constant(value=constant):
+                return constant
             case ast.Name(id=name):
                 return self.namespace.get(name, ABSENT)
             case ast.Attribute(value=holder, attr=name):
-                held = self.value(holder)
-                return member(held, name) if held is not ABSENT else ABSENT
+                owner = self.value(holder)
+                return member(owner, name) if owner is not ABSENT else ABSENT
             case ast.Subscript(value=holder, slice=ast.Constant(value=str(key))):
-                held = self.value(holder)
-                return item(held, key) if held is not ABSENT else ABSENT
+                owner = self.value(holder)
+                return item(owner, key) if owner is not ABSENT else ABSENT
             case ast.Subscript(value=holder, slice=ast.Constant(value=int(index))):
-                held = self.value(holder)
-                is_inside = type(held) in (list, tuple) and -len(held) <= index < len(held)
-                return held[index] if is_inside else ABSENT
+                owner = self.value(holder)
+                is_inside = type(owner) in (list, tuple) and -len(owner) <= index < len(owner)
+                return owner[index] if is_inside else ABSENT
         return ABSENT
 
-    def read(self) -> list[Any]:
-        """The values of the variables that the failing statement reads."""
+    def values_read(self) -> list[Any]:
+        """Return the values of the variables that the failing statement reads."""
         names = dict.fromkeys(node.id for node in self.nodes(ast.Name))
         return [self.namespace[name] for name in names if name in self.namespace]
 
     def variables(self) -> dict[str, Any]:
-        """All variables that somebody gave a name."""
+        """Return all variables with public names."""
         private = ("In", "Out", "exit", "quit", "get_ipython")
         return {
             name: value
@@ -160,22 +160,25 @@ class Broken:
             if not name.startswith("_") and name not in private
         }
 
-    def known_keys(self) -> list[str]:
-        """The texts that what the failing statement reads can be subscripted by."""
-        found = [key for value in self.read() for key in _keys_within(value)]
+    def existing_keys(self) -> list[str]:
+        """Return the string keys of the values that the failing statement reads."""
+        found = [key for value in self.values_read() for key in _keys_within(value)]
         return [*found, *(node.arg for node in self.nodes(ast.keyword) if node.arg)]
 
     def kind_of(self, node: ast.AST) -> str:
-        """The class of what a part stands for; `texts` for a column of them, "" if unknown."""
-        found = self.value(node)
-        if found is ABSENT:
+        """Return the class name of a node's value.
+
+        `texts` for a column of strings, "" if unknown.
+        """
+        value = self.value(node)
+        if value is ABSENT:
             return _DISPLAYS.get(type(node).__name__, "")
-        name = short_name(type(found))
-        is_series = name == "Series" and own_package(found) == "pandas"
-        return "texts" if is_series and dtype_name(found) in ("object", "str", "string") else name
+        name = short_name(type(value))
+        is_series = name == "Series" and own_package(value) == "pandas"
+        return "texts" if is_series and dtype_name(value) in ("object", "str", "string") else name
 
     def alias(self, module: str, usual: str) -> tuple[str, tuple[Edit, ...]]:
-        """What a module is called here, and the edit that imports it where nothing does."""
+        """Return a module's name in this notebook, and the edit that imports it if necessary."""
         for name, value in self.variables().items():
             if type(value) is ModuleType and value.__dict__.get("__name__") == module:
                 return name, ()
@@ -186,7 +189,7 @@ Rule = Callable[[Broken], Iterator[Mend]]
 
 
 def class_named(name: str) -> type | None:
-    """A class that errors call so: a builtin one, or one of a library that is loaded."""
+    """Return the class with a name used in errors: a builtin, or one of a loaded library."""
     for package in ("builtins", "pandas", "polars", "numpy", "datetime", "matplotlib.axes"):
         found = exported(package, name.rpartition(".")[2])
         if found is not ABSENT and is_a(found, type):
@@ -195,38 +198,41 @@ def class_named(name: str) -> type | None:
 
 
 def failing_line(failure: Failure, source: str) -> int:
-    """The line of a cell that failed, 0 if none of its own did."""
+    """Return the failing line of a cell, 0 if it is in another cell."""
     return _place(failure, source)[0]
 
 
 def _place(failure: Failure, source: str) -> tuple[int, str]:
-    """The line of a cell that failed, and the expression in it."""
+    """Return the failing line of a cell, and the failing expression."""
     if failure.syntax is not None and failure.syntax.cell is not None:
         shift = _shift(failure.syntax.cell.source, source)
         return (failure.syntax.line - shift, "") if shift is not None else (0, "")
-    found = [
+    own_frames = [
         (frame, shift)
         for frame in failure.frames
         if frame.cell is not None and (shift := _shift(frame.source, source)) is not None
     ]
-    if not found:
+    if not own_frames:
         return 0, ""
-    own = [(f, s) for f, s in found if not f.is_comprehension and not f.is_raise]
-    frame, shift = (own or found)[-1]
-    inner, _ = found[-1]
+    plain_frames = [(f, s) for f, s in own_frames if not f.is_comprehension and not f.is_raise]
+    frame, shift = (plain_frames or own_frames)[-1]
+    inner, _ = own_frames[-1]
     expression = inner.expression if inner.line == frame.line else frame.expression
     return frame.line - shift, expression
 
 
 def _shift(ran: str, source: str) -> int | None:
-    """By how many lines what ran is longer than a source that is the same but for a mark."""
+    """Return the number of lines that the run source has more.
+
+    None if they differ in more than a mark.
+    """
     if unmark(ran).strip() != unmark(source).strip():
         return None
     return ran.rstrip().count("\n") - source.rstrip().count("\n")
 
 
 def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Yield the parts of a statement that are in no statement within it."""
+    """Yield the nodes of a statement, without those of inner statements."""
     waiting: list[ast.AST] = [statement]
     while waiting:
         node = waiting.pop(0)
@@ -236,7 +242,7 @@ def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 def _keys_within(value: Any) -> list[str]:
-    """The keys of a value, and of what a dictionary or a list holds first."""
-    held = value.values() if type(value) is dict else value if type(value) is list else ()
-    inner = list(islice(held, 1))
+    """Return the keys of a value, and of the first item of a dictionary or list."""
+    items = value.values() if type(value) is dict else value if type(value) is list else ()
+    inner = list(islice(items, 1))
     return [key for one in (value, *inner) for key in keys(one) or ()]

@@ -1,17 +1,17 @@
-"""Which cells an error came from: not only the one that raised it.
+"""Finds the cells that caused an error, not only the one that raised it.
 
 The rules, in this order:
 
-1. A cell that is no Python, that misspells a name, a key or an attribute, calls a function the
-   wrong way, imports what is not there, or was interrupted, is itself the cause.
-2. A name that a cell would have defined, had it not failed, or that a cell deleted, is that cell's.
-3. A function that raises on purpose (`raise`, `assert`) says that its caller is wrong. Code in a
-   file is not the notebook's to change. Both times the blame goes to the next step outwards.
+1. A cell is itself the cause if it is invalid Python, misspells a name, a key or an attribute,
+   calls a function with wrong arguments, imports a missing module, or was interrupted.
+2. If a name is missing because a cell failed before it, or deleted it, that cell is the cause.
+3. A function that raises on purpose (`raise`, `assert`) blames its caller. Code in a file is not
+   the notebook's to change. In both cases the next outer frame is blamed.
 4. A function that fails in its own body is the cause, unless the failing expression reads values
    that cells made.
-5. A line that merely uses values is not to blame for them: the cell that made or changed them last
-   is, first of all one that made them anew from what they were, or that mentions the same column.
-   From there it goes on to the values those were made from.
+5. A line that only uses values is not their cause: the cell that made or changed them last is. A
+   cell that remade a value, or that mentions the same column, comes first. Then come the cells
+   that made the values from which these were made.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.failure import Failure
     from jupyter_llm.notebook.failures.frames import Frame
 
-_MAX_DEPTH = 4  # how far values are followed to what they were made from
-_MAX_REASONS = 3  # that are told of one cell
-_MAX_CELLS = 400  # the latest ones that are searched
+_MAX_DEPTH = 4  # generations of values that are followed
+_MAX_REASONS = 3  # reasons shown for one cell
+_MAX_CELLS = 400  # latest cells that are searched
 
 _RAISED = "raised the error"
 
-# How much speaks for a cell. Only the order matters.
+# Scores of a cell as the cause. Only their order matters.
 _CERTAIN = 100.0
 _OWN_FAULT = 50.0
-_MADE_IT = 10.0
-_A_STEP_BACK = 2.0
-_MENTIONS_IT = 6.0
-_MADE_ANEW = 2.0
-_RAISED_IT = 5.0
+_MADE_VALUE = 10.0
+_PER_GENERATION = 2.0
+_MENTIONS_KEY = 6.0
+_REMADE_VALUE = 2.0
+_RAISED_ERROR = 5.0
 _ON_THE_WAY = 4.0
-_ONLY_CODE = 8.0  # is taken from a cell that defines a function or imports a module
-_MAYBE = 3.0  # is taken from a cell that only gives the value to a function
+_ONLY_CODE = 8.0  # subtracted for a cell that defines a function or imports a module
+_MAYBE = 3.0  # subtracted for a cell that only passes the value to a function
 
 _ALWAYS_OWN = frozenset(
     {
@@ -63,9 +63,9 @@ _WRONG_CALL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cell that an error may have come from, and why, as in "last assigns `df`".
+    """A cell that may have caused an error, and the reason, as "last assigns `df`".
 
-    `mentioned` is a text in it that is also in what failed.
+    `mentioned` is a text in it that the failing code also has.
     """
 
     cell: CellEvent
@@ -76,10 +76,10 @@ class Cause:
 
 
 def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, ...]:
-    """The cells a failure may have come from, the likeliest first.
+    """Return the cells that may have caused a failure, the likeliest first.
 
-    The first one is the cell to change; see the rules at the top. Cells of the traceback that are
-    not on the timeline, since they ran before it began, take part all the same.
+    The first one is the cell to change; see the rules above. Cells of the traceback that ran before
+    the timeline began are included.
     """
     failure = _root(failure)
     ran = failed_cell(failure, cells)
@@ -94,7 +94,7 @@ def causing_cells(failure: Failure, cells: Sequence[CellEvent]) -> tuple[Cause, 
 
 
 def is_over(failure: Failure, cells: Sequence[CellEvent]) -> bool:
-    """Whether the cell that failed has run since without an error."""
+    """Whether the failed cell has run without an error since."""
     failed = failed_cell(failure, cells)
     if failed is None or failed.cell_id is None:
         return False
@@ -105,37 +105,37 @@ def is_over(failure: Failure, cells: Sequence[CellEvent]) -> bool:
 def _weighed(
     failure: Failure, frame: Frame, history: _History, cells: Sequence[CellEvent]
 ) -> Iterator[Cause]:
-    """Yield all that speaks for one cell or another."""
+    """Yield a scored cause for each reason."""
     assert frame.cell is not None
     names = _shared_names(frame)
     wanted = set(frame.keys) | ({failure.missing.name} if failure.missing else set())
-    made = list(history.hands(names, frozenset(wanted)))
+    makers = list(history.makers(names, frozenset(wanted)))
     is_own = _is_own_fault(failure, history, frame) or (
-        not frame.is_module_level and not any(hand.score > _RAISED_IT for hand in made)
+        not frame.is_module_level and not any(maker.score > _RAISED_ERROR for maker in makers)
     )
     if failure.missing is not None and failure.missing.kind == "name":
         yield from history.lost(failure.missing.name)
-    yield Cause(_event_of(frame.cell, cells), _RAISED, _OWN_FAULT if is_own else _RAISED_IT)
-    yield from made
+    yield Cause(_event_of(frame.cell, cells), _RAISED, _OWN_FAULT if is_own else _RAISED_ERROR)
+    yield from makers
     for step in failure.frames:
         if step.cell is None or step is frame or step.is_comprehension:
             continue
         reason = "was running" if step.is_module_level else f"defines `{step.function.strip('<>')}`"
         yield Cause(_event_of(step.cell, cells), reason, _ON_THE_WAY)
-        for hand in history.hands(_shared_names(step), frozenset()):
-            yield replace(hand, score=hand.score - _MADE_IT)
+        for maker in history.makers(_shared_names(step), frozenset()):
+            yield replace(maker, score=maker.score - _MADE_VALUE)
 
 
 def _root(failure: Failure) -> Failure:
-    """The exception that began it, where the user's own code raised another from it."""
-    frame, origin = failure.failing_frame, failure.led_to_by
+    """Return the original exception, if the user's own code raised another from it."""
+    frame, origin = failure.failing_frame, failure.origin
     if frame is not None and frame.is_raise and origin is not None and origin.frames:
         return _root(origin)
     return failure
 
 
 def _blamed(failure: Failure) -> Frame | None:
-    """The innermost step that is a cell's and does not raise on its caller's behalf."""
+    """Return the innermost frame of a cell that does not raise on purpose."""
     frames = [frame for frame in failure.frames if frame.cell is not None]
     own = [frame for frame in frames if not frame.is_comprehension]
     blamed = [frame for frame in own if frame.is_module_level or not frame.is_raise]
@@ -143,41 +143,41 @@ def _blamed(failure: Failure) -> Frame | None:
 
 
 def failed_cell(failure: Failure, cells: Sequence[CellEvent]) -> CellEvent | None:
-    """The cell whose run ended with the failure."""
-    found = [frame.cell for frame in failure.frames if frame.cell is not None]
-    if not found and failure.syntax is not None and failure.syntax.cell is not None:
-        found = [failure.syntax.cell]
-    if found:
-        return _event_of(found[0], cells)
+    """Return the cell whose run ended with the failure."""
+    own_cells = [frame.cell for frame in failure.frames if frame.cell is not None]
+    if not own_cells and failure.syntax is not None and failure.syntax.cell is not None:
+        own_cells = [failure.syntax.cell]
+    if own_cells:
+        return _event_of(own_cells[0], cells)
     run = failure.run
     if run is None:
         return None
     for cell in reversed(cells):
         if cell.source == run.source and run.execution_count in cell.counts:
             return cell
-    return _made_up(run.source, run.execution_count, run.cell_id)
+    return _early_event(run.source, run.execution_count, run.cell_id)
 
 
 def _event_of(source: CellSource, cells: Sequence[CellEvent]) -> CellEvent:
     for cell in reversed(cells):
         if source.number is not None and cell.number == source.number:
             return cell
-    return _made_up(source.source, source.execution_count, source.cell_id)
+    return _early_event(source.source, source.execution_count, source.cell_id)
 
 
-def _made_up(source: str, execution_count: int | None, cell_id: str | None) -> CellEvent:
-    """An event for a cell that ran before the timeline began."""
+def _early_event(source: str, execution_count: int | None, cell_id: str | None) -> CellEvent:
+    """Return an event for a cell that ran before the timeline began."""
     return CellEvent(number=0, source=source, execution_count=execution_count, cell_id=cell_id)
 
 
 def _shared_names(frame: Frame) -> list[str]:
-    """The names a step reads from the notebook's namespace."""
+    """Return the names that a frame reads from the notebook's namespace."""
     own = frozenset() if frame.is_module_level else frame.local_names
     return [name for name in frame.names if name not in own]
 
 
 def _is_own_fault(failure: Failure, history: _History, frame: Frame) -> bool:
-    """Whether the cell that raised the error is wrong by itself."""
+    """Whether the raising cell is wrong by itself."""
     if _ALWAYS_OWN.intersection(failure.bases) or frame.is_raise:
         return True
     if failure.kind == "TypeError" and _WRONG_CALL.search(failure.message):
@@ -187,14 +187,14 @@ def _is_own_fault(failure: Failure, history: _History, frame: Frame) -> bool:
         return False
     if missing.kind in ("name", "module"):
         return True
-    # What earlier cells mention was there once; what none mentions was never there.
+    # A name that earlier cells mention existed once; one that none mentions never did.
     is_of_none = "'NoneType' object" in failure.message
-    hands = history.hands(_shared_names(frame), frozenset({missing.name}))
-    return not is_of_none and not any(hand.mentioned for hand in hands)
+    makers = history.makers(_shared_names(frame), frozenset({missing.name}))
+    return not is_of_none and not any(maker.mentioned for maker in makers)
 
 
 def _ranked(entries: Iterable[Cause]) -> tuple[Cause, ...]:
-    """The cells for which something speaks: the strongest reason counts, others are told too."""
+    """Return one cause for each cell, ranked by its best reason, with its other reasons."""
     by_cell: dict[tuple[int, str], list[Cause]] = {}
     for cause in sorted(entries, key=lambda cause: -cause.score):
         by_cell.setdefault((cause.cell.number, cause.cell.source), []).append(cause)
@@ -207,7 +207,7 @@ def _ranked(entries: Iterable[Cause]) -> tuple[Cause, ...]:
 
 
 def _reason(binding: Binding, product: str, mentioned: str) -> str:
-    """What a cell did to a value, or to what the `product` was made from, in words."""
+    """Return in words what a cell did to a value, or to a value from which `product` was made."""
     reason = f"{binding.verb} `{binding.name}`"
     if not product:
         reason = f"last {reason}" if binding.verb == "assigns" else reason
@@ -219,17 +219,17 @@ def _reason(binding: Binding, product: str, mentioned: str) -> str:
 
 
 def _score(binding: Binding, depth: int, mentioned: str) -> float:
-    """How much speaks for a cell that did something to a value, so many steps back."""
-    score = _MADE_IT - _A_STEP_BACK * depth + (_MENTIONS_IT if mentioned else 0)
+    """Return the score of a cell that acted on a value `depth` generations back."""
+    score = _MADE_VALUE - _PER_GENERATION * depth + (_MENTIONS_KEY if mentioned else 0)
     if binding.verb in ("defines", "imports"):
         return score - _ONLY_CODE
     if binding.verb == "passes on":
         return score - _MAYBE
-    return score + (_MADE_ANEW if binding.makes_again else 0)
+    return score + (_REMADE_VALUE if binding.makes_again else 0)
 
 
 class _History:
-    """Follows names backwards through the cells up to the failing line, which is the last's."""
+    """The bindings of names in the cells up to the failing line, which is in the last cell."""
 
     def __init__(self, cells: Sequence[CellEvent], line: int) -> None:
         self._past: list[tuple[CellEvent, Binding]] = []
@@ -240,10 +240,11 @@ class _History:
                     self._past.append((cell, binding))
         self._failed = cells[-1]
 
-    def hands(self, names: Iterable[str], wanted: frozenset[str]) -> Iterator[Cause]:
-        """Yield the cells that had a hand in the values of names, and in what they were made from.
+    def makers(self, names: Iterable[str], wanted: frozenset[str]) -> Iterator[Cause]:
+        """Yield the cells that made the values of names, and the values from which these were made.
 
-        `wanted` are texts, as the name of a column, that speak for a cell that mentions them.
+        `wanted` are texts, such as a column's name, that raise the score of cells that mention
+        them.
         """
         level = [(name, len(self._past), "") for name in names]
         seen: set[tuple[str, int]] = set()
@@ -268,7 +269,7 @@ class _History:
             level = following
 
     def lost(self, name: str) -> Iterator[Cause]:
-        """Yield the cells because of which a name is not defined, though one might think so."""
+        """Yield the cell that deleted a name, or that failed before it defined the name."""
         for cell, binding in reversed(self._past):
             if binding.name != name or cell is self._failed:
                 continue
@@ -279,7 +280,7 @@ class _History:
             return
 
     def _last(self, name: str, end: int) -> Iterator[int]:
-        """Yield where a name got its value before a place, and where the value changed since."""
+        """Yield the indices of a name's last assignment before `end`, and of later changes."""
         for index in range(end - 1, -1, -1):
             binding = self._past[index][1]
             if binding.name == name:

@@ -1,4 +1,4 @@
-"""An exception of the user's as a value: what it says, where it was raised, what led to it."""
+"""An exception of the user's as a value: message, places, and the exceptions before it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MissingKind = Literal["name", "attribute", "module", "key"]
 HIDDEN_STEP = "a step in a cell that is hidden"
 
 _MAX_NEAREST = 3
-_MAX_CHAIN = 3  # exceptions that led to the one that was shown
+_MAX_CHAIN = 3  # preceding exceptions to read
 _MAX_MESSAGE = 600
 _MAX_CHARS = 3000  # of the variables of one error
 _DEADLINE_S = 0.3
@@ -40,7 +40,7 @@ _PLAIN = (bool, int, float, str, bytes, type(None))
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A name, attribute, module or key that is not there, and the nearest ones that are."""
+    """A missing name, attribute, module or key, and the most similar existing ones."""
 
     kind: MissingKind
     name: str
@@ -53,7 +53,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedRun:
-    """The run of a cell that ended with an exception, as far as it is known."""
+    """The run of a cell that ended with an exception; None for unknown facts."""
 
     source: str
     execution_count: int | None = None
@@ -62,7 +62,7 @@ class FailedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntaxPlace:
-    """Where Python stopped reading: a line, and the column its caret stands under, from 1."""
+    """The place of a syntax error: a line, and the column of its caret, from 1."""
 
     text: str
     line: int
@@ -72,17 +72,17 @@ class SyntaxPlace:
 
     @property
     def marked_line(self) -> str:
-        """The line, with a caret under the place."""
+        """Return the line with a caret below the place."""
         caret = " " * min(self.column - 1, len(self.text)) + "^" if self.column > 0 else ""
         return f"{self.text}\n{caret}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An exception as text and places.
+    """An exception as texts and places.
 
-    `bases` are the names of its classes, its own first. `led_to_by` is the exception it was raised
-    from, if `is_direct_cause`, or while handling.
+    `bases` are the names of its classes, its own first. `origin` is the preceding exception: it was
+    raised from that if `is_direct_cause`, or else while that was handled.
     """
 
     kind: str
@@ -92,40 +92,44 @@ class Failure:
     syntax: SyntaxPlace | None = None
     missing: Missing | None = None
     run: FailedRun | None = None
-    led_to_by: Failure | None = None
+    origin: Failure | None = None
     is_direct_cause: bool = False
 
     @property
     def headline(self) -> str:
-        """The line a traceback ends with."""
+        """Return the last line of the traceback."""
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """The steps in the user's own code, the outermost first."""
+        """Return the frames in the user's own code, the outermost first."""
         return tuple(step for step in self.steps if isinstance(step, Frame))
 
     @property
     def failing_frame(self) -> Frame | None:
-        """The innermost step in the user's own code."""
+        """Return the innermost frame in the user's own code."""
         return self.frames[-1] if self.frames else None
 
     def without(self, hidden: Container[int | None]) -> Failure:
-        """The failure without what it tells of cells that have those numbers on the timeline."""
-        away = {f for f in self.frames if f.cell is not None and f.cell.number in hidden}
-        steps = tuple(HIDDEN_STEP if step in away else step for step in self.steps)
-        origin = self.led_to_by.without(hidden) if self.led_to_by is not None else None
-        told = replace(self, steps=steps, led_to_by=origin)
-        # What the innermost step missed or could not read is that step's.
-        return replace(told, missing=None, syntax=None) if self.failing_frame in away else told
+        """Return the failure without details of the cells with these numbers on the timeline."""
+        hidden_frames = {f for f in self.frames if f.cell is not None and f.cell.number in hidden}
+        steps = tuple(HIDDEN_STEP if step in hidden_frames else step for step in self.steps)
+        origin = self.origin.without(hidden) if self.origin is not None else None
+        masked = replace(self, steps=steps, origin=origin)
+        # The missing name and the syntax error belong to the innermost frame.
+        return (
+            replace(masked, missing=None, syntax=None)
+            if self.failing_frame in hidden_frames
+            else masked
+        )
 
 
-def told_failure(
+def reported_failure(
     kind: str, message: str, source: str, line: int, cell_id: str | None = None
 ) -> Failure:
-    """A failure of which no more is known than what was raised, and in which line of a cell."""
-    found: Any = getattr(builtins, kind, None)
-    bases = tuple(base.__name__ for base in found.__mro__) if isinstance(found, type) else (kind,)
+    """Return a failure of which only the exception and the line of a cell are known."""
+    cls: Any = getattr(builtins, kind, None)
+    bases = tuple(base.__name__ for base in cls.__mro__) if isinstance(cls, type) else (kind,)
     cell = CellSource(source=source, compiled=source, cell_id=cell_id)
     steps = (Frame(function="<module>", source=source, line=line, cell=cell),) if line else ()
     run = FailedRun(source=source, cell_id=cell_id)
@@ -139,15 +143,15 @@ def read_failure(
     run: FailedRun | None = None,
     max_chars: int = _MAX_CHARS,
 ) -> Failure:
-    """An exception as plain data; raises nothing, and keeps nothing of the exception alive.
+    """Return an exception as plain data; raise nothing, and keep no reference to the exception.
 
-    `max_chars` is the room for what its variables hold.
+    `max_chars` is the room for the values of its variables.
     """
     return _FailureReader(sources or CellSources(), max_chars).read(error, run, _MAX_CHAIN)
 
 
 class _FailureReader:
-    """Reads an exception and those that led to it, each once."""
+    """Reads an exception and the preceding ones, each once."""
 
     def __init__(self, sources: CellSources, max_chars: int) -> None:
         self._sources = sources
@@ -172,25 +176,28 @@ class _FailureReader:
             syntax=self._syntax(error, run) if issubclass(kind, SyntaxError) else None,
             missing=_find_missing(error, namespace, names),
             run=run,
-            led_to_by=self.read(origin, None, depth - 1) if origin is not None else None,
+            origin=self.read(origin, None, depth - 1) if origin is not None else None,
             is_direct_cause=is_direct_cause,
         )
 
     def _message(self, error: BaseException) -> str:
-        """`str(error)` where that runs no code of the user but a quick `repr`, or a summary."""
+        """Return `str(error)` if at most a quick `repr` of the user's runs, or else a summary."""
         if issubclass(type(error), SyntaxError):
-            return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]  # the place is told apart
+            # the place is read separately
+            return str(slot(error, SyntaxError, "msg"))[:_MAX_MESSAGE]
         show = class_attribute(type(error), "__str__")
         arguments = slot(error, BaseException, "args")
         others = [type(one) for one in arguments if type(one) not in _PLAIN]
-        say = partial(str, error)
-        with suppress(Exception):  # what an error does when it is shown must not end /fix
+        show_error = partial(str, error)
+        with suppress(Exception):  # a failing `__str__` must not end /fix
             if type(show) is not FunctionType or not is_users_code(show.__code__, self._sources):
-                return (ask(say, others[-1], _DEADLINE_S) if others else say())[:_MAX_MESSAGE]
+                return (ask(show_error, others[-1], _DEADLINE_S) if others else show_error())[
+                    :_MAX_MESSAGE
+                ]
         return summarize("error", error, max_chars=_MAX_MESSAGE).removeprefix("error: ")
 
     def _syntax(self, error: BaseException, run: FailedRun | None) -> SyntaxPlace:
-        """Where a cell, a file or a text is no Python."""
+        """Return the place of a syntax error in a cell, a file or a text."""
         line, column, text, name = (
             slot(error, SyntaxError, field) for field in ("lineno", "offset", "text", "filename")
         )
@@ -205,13 +212,13 @@ class _FailureReader:
             return SyntaxPlace(text=text.rstrip("\n"), line=line, column=column, path=path)
         typed = cell.typed_line(line)
         shown = cell.source.split("\n")[typed - 1]
-        # IPython has taken away the indentation that all lines of the cell share.
+        # IPython has removed the indentation that all lines of the cell share.
         column += len(space_of(shown)) - len(space_of(text or shown))
         return SyntaxPlace(text=shown, line=typed, column=column, cell=cell)
 
 
 def _origin(error: BaseException) -> tuple[BaseException | None, bool]:
-    """The exception that led to this one, and whether that was said with `from`."""
+    """Return the preceding exception, and whether `from` named it."""
     cause = slot(error, BaseException, "__cause__")
     if cause is not None:
         return cause, True
@@ -223,7 +230,10 @@ def _origin(error: BaseException) -> tuple[BaseException | None, bool]:
 def _find_missing(
     error: BaseException, namespace: Mapping[str, Any], names: Sequence[str]
 ) -> Missing | None:
-    """What an error misses; `names` are those the failing expression reads."""
+    """Return the missing object of an error.
+
+    `names` are those that the failing expression reads.
+    """
     kind = type(error)
     if issubclass(kind, NameError):
         return _missing("name", slot(error, NameError, "name"), namespace)
@@ -235,14 +245,14 @@ def _find_missing(
         return _missing("module", slot(error, ImportError, "name"), ())
     args = slot(error, BaseException, "args")
     if issubclass(kind, KeyError) and len(args) == 1:
-        known = ((name, namespace[name]) for name in names if name in namespace)
-        holders = [value for name, value in known if not is_secret(name, value)]
+        existing = ((name, namespace[name]) for name in names if name in namespace)
+        holders = [value for name, value in existing if not is_secret(name, value)]
         return _missing("key", args[0], (key for holder in holders for key in keys(holder) or ()))
     return None
 
 
 def slot(error: BaseException, owner: type, name: str) -> Any:
-    """An attribute that exceptions are born with, past what a subclass may put over it."""
+    """Return a built-in attribute of an exception, even if a subclass overrides it."""
     return owner.__dict__[name].__get__(error)
 
 

@@ -1,6 +1,6 @@
-"""The steps of a traceback as values: the user's own code with its source, libraries as a count.
+"""The frames of a traceback as values: the user's code with its source, libraries as a count.
 
-Nothing here keeps a frame, or an object of the user's, alive.
+Nothing here keeps a frame or an object of the user's alive.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.values.summaries import Room, Summary
 
 _PACKAGE = os.path.realpath(Path(__file__).parents[2]) + os.sep
-_MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # what runs cells, above their own code
-_MAX_FRAMES = 12  # of the user's own; the middle ones of more are left out
+_MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # packages that run cells
+_MAX_FRAMES = 12  # the user's own; of more, the middle ones are omitted
 _COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 _MAX_WALK = 100_000
 _POSITIONS = ("lineno", "end_lineno", "col_offset", "end_col_offset")
 _MAX_EXPRESSION = 200  # characters
-_MAX_SOURCE_LINES = 60  # of a function in a file
+_MAX_SOURCE_LINES = 60  # shown of a function in a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """A step of a traceback in the user's own code.
+    """A frame of a traceback in the user's own code.
 
-    `source` is a whole cell as typed, or a function of a file, which begins at `first_line`; `line`
-    is the line that was running. `names` and `keys` are what the running expression reads,
-    `statement_names` what its whole statement does. Variables are told of the outermost and the
-    innermost frame; `num_untold` counts those there was no room for.
+    `source` is a whole cell as typed, or a function of a file that begins at `first_line`; `line`
+    is the running line. The running expression reads `names` and `keys`, its statement
+    `statement_names`. Only the outermost and the innermost frame have `variables`; `num_omitted`
+    did not fit.
     """
 
     function: str
@@ -61,21 +61,21 @@ class Frame:
     is_raise: bool = False
     local_names: frozenset[str] = frozenset()
     variables: tuple[Summary, ...] = ()
-    num_untold: int = 0
+    num_omitted: int = 0
 
     @property
     def is_module_level(self) -> bool:
-        """Whether no function was running, but the cell or the file itself."""
+        """Whether the cell or the file itself was running, not a function."""
         return self.function == "<module>"
 
     @property
     def is_comprehension(self) -> bool:
-        """Whether it is a step of a comprehension, which the line around it tells all about."""
+        """Whether it is a comprehension's frame, which adds nothing to the frame around it."""
         return self.function in _COMPREHENSIONS
 
     @property
     def line_text(self) -> str:
-        """The line that was running."""
+        """Return the running line."""
         lines = self.source.split("\n")
         index = self.line - self.first_line
         return lines[index].strip() if 0 <= index < len(lines) else ""
@@ -88,15 +88,15 @@ Step = Frame | str
 def read_steps(
     traceback: TracebackType | None, sources: CellSources, room: Room
 ) -> tuple[tuple[Step, ...], dict[str, object]]:
-    """The steps of a traceback, the outermost first, and the variables of the user's innermost.
+    """Return a traceback's frames, the outermost first, and the innermost own frame's variables.
 
-    IPython's own steps above the first cell are left out, and so is what runs under its magics.
+    IPython's frames above the first cell are omitted, and so are frames below its magics.
     """
     entries = _walk(traceback, sources)
     own = [entry for entry in entries if entry.is_own]
-    # The innermost frame's variables come first: what does not fit is left out of the others.
+    # The innermost frame's variables get room first.
     ends = {id(one): one for one in (*own[-1:], *own[:1])}
-    variables = {key: _told(_values(one), room) for key, one in ends.items()}
+    variables = {key: _summarized(_values(one), room) for key, one in ends.items()}
     middle: list[Step] = []
     begin = end = len(entries)
     if len(own) > _MAX_FRAMES:
@@ -120,23 +120,23 @@ def _steps(
             yield f"{count_of(len(calls), 'call')} in libraries, the last is {last.code.co_name}"
 
 
-def _told(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
-    """What is told of variables as far as there is room, and how many more there are."""
+def _summarized(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
+    """Return summaries of variables while there is room, and the number of omitted ones."""
     summaries = [room.summarize(name, value) for name, value in values.items()]
     return tuple(one for one in summaries if one is not None), summaries.count(None)
 
 
 def is_users_code(code: CodeType, sources: CellSources) -> bool:
-    """Whether code comes from a cell or from a file of the user's own."""
+    """Whether code is from a cell or from a file of the user's."""
     name = code.co_filename
     return sources.find(name) is not None or _is_users_file(name)
 
 
 @dataclass(slots=True, eq=False)
 class _LiveStep:
-    """A step while it is read; it holds the frame and does not outlive the reading.
+    """A frame while it is read; it must not outlive the reading.
 
-    `cell` or `path` is where the code comes from, if it is the user's own.
+    `cell` or `path` is the origin of the code, if it is the user's own.
     """
 
     live: FrameType
@@ -163,7 +163,7 @@ class _LiveStep:
         return parse_python(self.text())
 
     def nodes(self) -> tuple[ast.AST | None, ast.stmt | None]:
-        """The expression and the statement that were running."""
+        """Return the running expression and the running statement."""
         tree = self.tree()
         if tree is None:
             return None, None
@@ -174,7 +174,7 @@ class _LiveStep:
                 return node, statement
         return statement, statement
 
-    def frame(self, variables: tuple[Summary, ...], num_untold: int) -> Frame:
+    def frame(self, variables: tuple[Summary, ...], num_omitted: int) -> Frame:
         expression, statement = self.nodes()
         text = None
         if expression is not None and expression is not statement:
@@ -195,14 +195,13 @@ class _LiveStep:
             is_raise=isinstance(statement, (ast.Raise, ast.Assert)),
             local_names=frozenset((*code.co_varnames, *code.co_cellvars, *code.co_freevars)),
             variables=variables,
-            num_untold=num_untold,
+            num_omitted=num_omitted,
         )
 
     def source(self) -> tuple[str, int]:
-        """The cell as typed, or the function in its file, and the number of its first line.
+        """Return the cell as typed, or the function in its file, and the number of its first line.
 
-        The code of a file at its top level, and what is longer than a screen or two, is cut to the
-        lines around the running one.
+        A file's top level, and a long function, are cut to the lines around the running one.
         """
         if self.cell is not None:
             return self.cell.source, 1
@@ -214,10 +213,10 @@ class _LiveStep:
 
 
 def _values(entry: _LiveStep) -> dict[str, object]:
-    """A frame's variables: those of the running expression first, then its function's.
+    """Return a frame's variables: those of the running expression first, then its function's.
 
-    Of the notebook's own variables only those that the cell reads; and no functions and modules,
-    whose source says more, unless the running statement reads them.
+    Of the notebook's variables, only those that the cell reads are included. Functions and modules
+    are omitted, unless the running statement reads them.
     """
     local, shared = _namespace(entry.live.f_locals), _namespace(entry.live.f_globals)
     expression, statement = entry.nodes()
@@ -226,35 +225,35 @@ def _values(entry: _LiveStep) -> dict[str, object]:
         wider = [*local, *entry.code.co_names]
     else:  # IPython compiles each statement of a cell by itself
         wider = [*names_in(entry.tree() or ast.Module([], []))]
-    known = {**shared, **local}
-    found = {name: known[name] for name in dict.fromkeys((*near, *wider)) if name in known}
+    visible = {**shared, **local}
+    chosen = {name: visible[name] for name in dict.fromkeys((*near, *wider)) if name in visible}
     return {
         name: value
-        for name, value in found.items()
+        for name, value in chosen.items()
         if name in near or (name.isidentifier() and name[0] != "_" and holds_data(value))
     }
 
 
 def _namespace(names: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Code may run in a mapping of the user's own, and asking that one would run their code.
+    # Code may run in a mapping class of the user's, and reading it would run its code.
     return names if type(names) is dict or type(names).__name__ == "FrameLocalsProxy" else {}
 
 
 def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_LiveStep]:
-    """The entries from the first one in the user's code on."""
-    found: dict[str, tuple[CellSource | None, str | None]] = {}
+    """Return the frames from the first one in the user's code on."""
+    origins: dict[str, tuple[CellSource | None, str | None]] = {}
     entries: list[_LiveStep] = []
     within: CellSource | None = None  # the last cell
     for _ in range(_MAX_WALK):
         if traceback is None:
             break
         name = traceback.tb_frame.f_code.co_filename
-        if name not in found:
+        if name not in origins:
             cell = sources.find(name)
             if cell is None and within is not None:
                 cell = sources.body_of(within, name)
-            found[name] = (cell, name if cell is None and _is_users_file(name) else None)
-        cell, path = found[name]
+            origins[name] = (cell, name if cell is None and _is_users_file(name) else None)
+        cell, path = origins[name]
         within = cell or within
         step = _LiveStep(traceback.tb_frame, traceback.tb_lineno, traceback.tb_lasti, cell, path)
         is_machinery = any(f"{os.sep}{one}{os.sep}" in name for one in _MACHINERY)
@@ -265,7 +264,7 @@ def _walk(traceback: TracebackType | None, sources: CellSources) -> list[_LiveSt
 
 
 def _is_users_file(filename: str) -> bool:
-    """Whether a file is the user's own: it exists, and is no part of Python or of a package."""
+    """Whether a file is the user's own: it exists, and is not part of Python or of a package."""
     if filename.startswith("<") or not Path(filename).is_file():
         return False
     path = os.path.realpath(filename)

@@ -1,4 +1,4 @@
-"""Remembers the last exception of the user's own, and how cells failed before."""
+"""Remembers the user's last exception, and how other cells failed before."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OURS = (JupyterLLMError, PromptInterrupted)
 
 
 class LastError:
-    """The exception that ended a cell last, whatever has run well since.
+    """The exception that last ended a cell, even if other cells have run well since.
 
-    Ours do not count, so that `/fix` after a `/fix` that failed still means the user's. Holds one
-    exception at most: of those before it, `earlier` has what is known but the variables, by the ids
-    of cells that have not run since. `cells` gives the runs so far.
+    Our own exceptions do not count, so `/fix` after a failed `/fix` still refers to the user's. At
+    most one exception is kept. For those before it, `earlier` has the facts without variables, by
+    the ids of cells that have not run since. `cells` returns the runs so far.
     """
 
     def __init__(self, cells: Callable[[], Sequence[CellEvent]] = tuple) -> None:
@@ -33,28 +33,28 @@ class LastError:
         self._shell: InteractiveShell | None = None
         self._error: BaseException | None = None
         self._run: FailedRun | None = None
-        self._is_over = False  # since its cell has run well
+        self._is_over = False  # its cell has run well since
         self.earlier: dict[str, Failure] = {}
 
     def watch(self, shell: InteractiveShell) -> None:
-        """Begin to note how cells end."""
+        """Start to record how cells end."""
         self._shell = shell
         shell.events.register("post_run_cell", self.end_cell)
 
     def unwatch(self, shell: InteractiveShell) -> None:
-        """Stop, and let go of the exception."""
+        """Stop, and release the exception."""
         shell.events.unregister("post_run_cell", self.end_cell)
         self.clear()
 
     def clear(self) -> None:
-        """Let go of the exception."""
+        """Release the exception."""
         self._error = self._run = None
         self.earlier = {}
 
     def end_cell(self, result: ExecutionResult | None) -> None:
-        """Note the exception a cell ended with (IPython's post_run_cell).
+        """Record a cell's exception (IPython's post_run_cell).
 
-        There is no result where the kernel has cancelled an asynchronous cell.
+        There is no result if the kernel cancelled an asynchronous cell.
         """
         if result is None:
             return
@@ -81,7 +81,7 @@ class LastError:
         self.earlier = dict(list(earlier.items())[-_MAX_EARLIER:])
 
     def get(self) -> tuple[BaseException, FailedRun | None] | None:
-        """The exception and its run; what ended a cell before we watched has no run."""
+        """Return the exception and its run; an exception from before `watch` has no run."""
         if self._error is not None:
             return self._error, self._run
         error = getattr(sys, "last_exc", getattr(sys, "last_value", None))

@@ -1,6 +1,7 @@
-"""Mechanical changes to a cell that failed, the likeliest first. Nothing of them is tried here.
+"""Mechanical changes to a failed cell, the likeliest first. They are not tried here.
 
-The rules about conditions on whole columns, None and methods are here, the others beside.
+The rules for conditions on columns, None and methods are here; the others have modules of their
+own.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ _CHANGING = frozenset({"sort", "append", "extend", "reverse", "insert", "update"
 
 
 def _conditions(broken: Broken) -> Iterator[Mend]:
-    """Mends of conditions on many values at once."""
-    if not broken.says(r"truth value|Cannot perform|operand type\(s\) for [&|]|rand_|ror_"):
+    """Yield mends of conditions on many values at once."""
+    if not broken.match_message(
+        r"truth value|Cannot perform|operand type\(s\) for [&|]|rand_|ror_"
+    ):
         return
     for node in broken.nodes(ast.Compare):
         parts = [part for one in (node.left, *node.comparators) for part in _operands(one)]
@@ -50,7 +53,7 @@ def _operands(node: ast.expr) -> list[ast.expr]:
 
 
 def _in_brackets(broken: Broken, parts: list[ast.expr]) -> str:
-    """Comparisons that `&` and `|` join, each in brackets."""
+    """Return comparisons joined by `&` and `|`, each in brackets."""
     new = f"({broken.text(parts[0])}"
     for left, right in pairwise(parts):
         start, stop, text = broken.span(left), broken.span(right), broken.text(right)
@@ -60,17 +63,17 @@ def _in_brackets(broken: Broken, parts: list[ast.expr]) -> str:
 
 
 def _methods(broken: Broken) -> Iterator[Mend]:
-    """Mends of methods without `self`."""
-    given = broken.says(r"(?:\w+\.)?(\w+)\(\) takes \d+ positional arguments? but")
-    if given is None:
+    """Yield mends of methods without `self`."""
+    method = broken.match_message(r"(?:\w+\.)?(\w+)\(\) takes \d+ positional arguments? but")
+    if method is None:
         return
-    for place in re.finditer(rf"(?m)^[ \t]+def {given[1]}\((?!self\b)(?=(\)?))", broken.source):
+    for place in re.finditer(rf"(?m)^[ \t]+def {method[1]}\((?!self\b)(?=(\)?))", broken.source):
         edit: Edit = ((place.end(), place.end()), "self" if place[1] else "self, ")
-        yield from broken.change(f"the method `{given[1]}` has no `self`", edit)
+        yield from broken.change(f"the method `{method[1]}` has no `self`", edit)
 
 
 def _nothing(broken: Broken) -> Iterator[Mend]:
-    """Mends of None where something was expected: of methods and functions that give nothing."""
+    """Yield mends of an unexpected None, from methods and functions that return nothing."""
     if "NoneType" not in broken.message:
         return
     used = {node.id for node in broken.nodes(ast.Name)}
@@ -91,7 +94,7 @@ def _nothing(broken: Broken) -> Iterator[Mend]:
 
 
 def _returning(broken: Broken, name: str, last: ast.stmt) -> Iterator[Mend]:
-    """Mend a function that calculates something and returns nothing."""
+    """Yield a function that returns its last value instead of nothing."""
     text = new = broken.text(last)
     match last:
         case ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=[printed])):
@@ -103,7 +106,7 @@ def _returning(broken: Broken, name: str, last: ast.stmt) -> Iterator[Mend]:
     yield from broken.change(f"`{name}` returns nothing", (last, new), is_sure=False)
 
 
-# By the classes that an error may be of; the likeliest rules first.
+# Rules by the error's classes, the likeliest first.
 _RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("SyntaxError",), (syntax,)),
     (("NameError", "UndefinedVariableError"), (nearby.names,)),
@@ -122,11 +125,10 @@ _RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
 def mends(
     failure: Failure, source: str, namespace: Mapping[str, Any], files: Sequence[str] = ()
 ) -> Iterator[Mend]:
-    """Yield changes to a cell that may mend it, each different from the others.
+    """Yield different changes to a cell that may mend it.
 
-    The cell is one that the failure came through, or may have come from. `namespace` holds what its
-    code reads, and `files` are the paths there are. A rule that stumbles over the user's objects
-    has nothing to say.
+    The cell is in the traceback, or may be the cause. `namespace` has the values that its code
+    reads, and `files` the existing paths. A rule that fails on the user's objects yields nothing.
     """
     broken = Broken(failure, source, namespace, files)
     seen = {source}

@@ -1,4 +1,4 @@
-"""A failure and its cells as text for a model to read."""
+"""Renders a failure and its cells as text for the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def failure_text(failure: Failure) -> str:
-    """What was raised, where, with what in the variables, and what led to it."""
+    """Return the exception, its places, the variables, and the preceding exception as text."""
     return "\n\n".join(_parts(failure))
 
 
@@ -33,11 +33,11 @@ def _parts(failure: Failure) -> Iterator[str]:
     for frame in failure.frames:
         if frame.cell is None:
             yield f"The code in {frame.path}:\n{code_block(frame.source)}"
-    # The innermost step's variables come last, next to what the model is asked to do.
+    # The innermost frame's variables come last, next to the task.
     for frame in failure.frames:
         place = "at the top level" if frame.is_module_level else f"in `{frame.function}`"
-        yield from _variables(frame.variables, place, frame.num_untold)
-    origin = failure.led_to_by
+        yield from _variables(frame.variables, place, frame.num_omitted)
+    origin = failure.origin
     if origin is not None and (origin.frames or origin.headline != failure.headline):
         verb = "It was raised from" if failure.is_direct_cause else "It was raised while handling"
         yield f"{verb}:\n{failure_text(origin)}"
@@ -56,15 +56,15 @@ def _steps(steps: Iterable[Step]) -> Iterator[str]:
 
 
 def where(frame: Frame) -> str:
-    """Where a step is, in words."""
+    """Return the place of a frame in words."""
     place = cell_name(frame.cell) if frame.cell is not None else frame.path
     line = f"{place}, line {frame.line}"
     return line if frame.is_module_level else f"{line}, in `{frame.function}`"
 
 
-def _variables(variables: Iterable[Summary], where: str, num_untold: int) -> Iterator[str]:
+def _variables(variables: Iterable[Summary], place: str, num_omitted: int) -> Iterator[str]:
     lines = ["- " + variable.text.replace("\n", "\n  ") for variable in variables]
-    if num_untold and lines:
-        lines.append(f"- and {num_untold} more")
+    if num_omitted and lines:
+        lines.append(f"- and {num_omitted} more")
     if lines:
-        yield "\n".join([f"Variables {where}:", *lines])
+        yield "\n".join([f"Variables {place}:", *lines])

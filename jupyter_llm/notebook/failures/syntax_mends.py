@@ -1,6 +1,6 @@
-"""Mends of code that Python cannot read: quotes, signs, keywords, and what `repair` knows of.
+"""Mends of syntax errors: quotes, signs, keywords, and the slips that `repair` handles.
 
-One thing is changed near the place where Python stopped, and what can be read then is yielded.
+One thing is changed near the place of the error, and valid results are yielded.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from jupyter_llm.notebook.code.repair import repair
 from jupyter_llm.notebook.code.syntax import syntax_error
 from jupyter_llm.notebook.failures.broken_cell import Broken, Mend
 
-Change = tuple[str, str, bool]  # a line or cell, what was wrong with it, and whether that is sure
+Change = tuple[str, str, bool]  # a line or cell, the reason, and whether it is sure
 
-_MAX_READS = 250  # of the cell, with one thing changed
+_MAX_READS = 250  # of changed cells that are parsed
 _KEYWORDS = [*keyword.kwlist, "print"]
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
 _SIGNS = (
@@ -36,7 +36,7 @@ _SIGNS = (
 
 
 def syntax(broken: Broken) -> Iterator[Mend]:
-    """Mends of a cell that is no Python."""
+    """Yield mends of a cell with a syntax error."""
     error = syntax_error(broken.source)
     if error is None:
         return
@@ -52,7 +52,7 @@ def syntax(broken: Broken) -> Iterator[Mend]:
 
 
 def _candidates(lines: list[str], row: int, message: str) -> Iterator[Change]:
-    """Yield the cell with one thing changed, the likeliest first; not all of it can be read."""
+    """Yield the cell with one change, the likeliest first; not all are valid."""
 
     def cells(changes: Iterator[Change]) -> Iterator[Change]:
         for new, reason, is_sure in changes:
@@ -60,15 +60,15 @@ def _candidates(lines: list[str], row: int, message: str) -> Iterator[Change]:
 
     yield from cells(_quoted(lines[row]))
     yield from _repaired("\n".join(lines).rstrip())
-    yield from cells(_said_otherwise(lines[row], message))
+    yield from cells(_translated(lines[row], message))
 
 
 def _repaired(source: str) -> Iterator[Change]:
-    """Yield the cell by the repair of what models write, where that makes up and drops nothing."""
+    """Yield the cell as repaired, if the repair neither invents nor drops code."""
     repaired = repair(source)
     words = "; ".join(repaired.changes)
     if repaired.source.startswith(source) and (signs := repaired.source[len(source) :].strip()):
-        words = f"{_named(signs)} missing"  # at the end, where all can see it
+        words = f"{_named(signs)} missing"  # at the end
     if repaired.has_code and not re.search("comment|left out|`pass`|an end", words):
         yield repaired.source, words, True
 
@@ -81,28 +81,28 @@ def _named(signs: str) -> str:
     return f"{number} closing brackets `{signs}` are"
 
 
-def _said_otherwise(line: str, message: str) -> Iterator[Change]:
-    """Yield a line with the signs and the keywords of Python in the place of others."""
+def _translated(line: str, message: str) -> Iterator[Change]:
+    """Yield a line with Python's signs and keywords in place of others."""
     for pattern, sign, reason in _SIGNS:
         if sign != "==" or "'=='" in message or "expression" in message:
-            for found in re.finditer(pattern, line):
-                new = line[: found.start()] + found.expand(sign) + line[found.end() :]
+            for match in re.finditer(pattern, line):
+                new = line[: match.start()] + match.expand(sign) + line[match.end() :]
                 yield new, reason, True
-    for found in re.finditer(r"[^\W\d]\w*", line):
-        word = found[0]
+    for match in re.finditer(r"[^\W\d]\w*", line):
+        word = match[0]
         for other, _ in near(word, _KEYWORDS) if word not in _KEYWORDS else ():
-            new = line[: found.start()] + other + line[found.end() :]
+            new = line[: match.start()] + other + line[match.end() :]
             yield new, f"`{word}` is no keyword; near it is `{other}`", True
 
 
 def _quoted(line: str) -> Iterator[Change]:
-    """Yield a line with a quote at the other end of a text."""
-    if found := re.search(r"'([^'\"\n]*)'(\w[^'\"\n]*)'", line):
-        new = f'{line[: found.start()]}"{found[1]}\'{found[2]}"{line[found.end() :]}'
+    """Yield a line with a quote added at the other end of a string."""
+    if match := re.search(r"'([^'\"\n]*)'(\w[^'\"\n]*)'", line):
+        new = f'{line[: match.start()]}"{match[1]}\'{match[2]}"{line[match.end() :]}'
         yield new, "an apostrophe ended the text", True
     code = line.rstrip()
     for quote in ("'", '"'):
-        ends = [found.start() for found in re.finditer(r"[)\]},:]|$", code)]
-        starts = [found.end() for found in re.finditer(r"[(\[{,=]\s*", code)]
+        ends = [match.start() for match in re.finditer(r"[)\]},:]|$", code)]
+        starts = [match.end() for match in re.finditer(r"[(\[{,=]\s*", code)]
         for place in [*ends, *reversed(starts)] if line.count(quote) % 2 else ():
             yield code[:place] + quote + code[place:], f"a {quote} is missing", True

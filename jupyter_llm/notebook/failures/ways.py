@@ -1,4 +1,4 @@
-"""Mends that put one text in the place of another, by a table of what errors say."""
+"""Mends by replacement, from a table of error messages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ALIASES = {"{np}": "numpy", "{pd}": "pandas"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """What to put in the place of a part of a node, where the message says so.
+    """A replacement for a part of a node, if the message matches `says`.
 
-    `at` is a kind of node and a part of it: `_place` knows them, and without one it is the node.
-    In `new`, `{}` is the part as it is, and what else stands in braces is what `_fields` tells of
-    the node; `{np}` and `{pd}` are imported where they are not. `name` is a pattern of what the
-    node is called, or `=` and a list of names; `of` is one of what the part holds, and `typed` one
-    of how it is typed. A group `name` in `says` has to be the node's.
+    `at` is a kind of node, and a part of it for `_place`; without a part it is the whole node. In
+    `new`, `{}` is the part's text, and other names in braces are those of `_fields`; `{np}` and
+    `{pd}` are imported if necessary. `name` is a pattern for the node's name, or `=` and a list of
+    names. `of` is a pattern for the class of the part's value, and `typed` one for its source. A
+    group `name` in `says` has to equal the node's name.
     """
 
     says: str
@@ -39,22 +39,22 @@ class Way:
 
 
 @lru_cache(maxsize=1)
-def known() -> dict[str, Any]:
-    """What the rules know: the tables of `mends.toml`."""
+def mend_tables() -> dict[str, Any]:
+    """Return the tables of `mends.toml`."""
     return tomllib.loads(Path(__file__).with_name("mends.toml").read_text(encoding="utf-8"))
 
 
 def ways(broken: Broken) -> Iterator[Mend]:
-    """Mends that the table knows."""
-    for way in (Way(**way) for way in known()["table"]["ways"]):
-        found = broken.says(way.says)
-        if found is None:
+    """Yield the mends in the table."""
+    for way in (Way(**way) for way in mend_tables()["table"]["ways"]):
+        match = broken.match_message(way.says)
+        if match is None:
             continue
         kinds, _, part = way.at.partition(" ")
-        wanted = found.groupdict().get("name")
+        wanted = match.groupdict().get("name")
         for node in broken.nodes(ast.AST, anywhere=way.anywhere):
             if type(node).__name__ in kinds.split("/") and _fits(broken, node, way, wanted):
-                yield from _went(broken, node, way, part)
+                yield from _replaced(broken, node, way, part)
 
 
 def _fits(broken: Broken, node: ast.AST, way: Way, wanted: str | None) -> bool:
@@ -71,13 +71,13 @@ def _fits(broken: Broken, node: ast.AST, way: Way, wanted: str | None) -> bool:
     if wanted is not None and name and last != wanted:
         return False
     if way.name.startswith("="):
-        return last in known()["names"][way.name[1:]]
+        return last in mend_tables()["names"][way.name[1:]]
     return re.search(way.name, name) is not None
 
 
-def _went(broken: Broken, node: ast.AST, way: Way, part: str) -> Iterator[Mend]:
-    place, held = _place(broken, node, part)
-    if held is None or re.search(way.of, broken.kind_of(held)) is None:
+def _replaced(broken: Broken, node: ast.AST, way: Way, part: str) -> Iterator[Mend]:
+    place, holder = _place(broken, node, part)
+    if holder is None or re.search(way.of, broken.kind_of(holder)) is None:
         return
     span = broken.span(place) if isinstance(place, ast.AST) else place
     text = broken.source[slice(*span)] if span is not None else ""
@@ -87,7 +87,7 @@ def _went(broken: Broken, node: ast.AST, way: Way, part: str) -> Iterator[Mend]:
     for short, module in _ALIASES.items():
         if short in way.new:
             fields[short.strip("{}")], imports = broken.alias(module, short.strip("{}"))
-    if isinstance(held, ast.BinOp) and way.new.startswith("{}"):
+    if isinstance(holder, ast.BinOp) and way.new.startswith("{}"):
         text = f"({text})"
     try:
         new, why = way.new.format(text, **fields), way.why.format(text, **fields)
@@ -99,7 +99,7 @@ def _went(broken: Broken, node: ast.AST, way: Way, part: str) -> Iterator[Mend]:
 
 
 def _place(broken: Broken, node: ast.AST, part: str) -> tuple[Span | ast.AST, ast.AST | None]:
-    """The place of a part of a node, and the node that tells what it holds."""
+    """Return the span of a part of a node, and the node whose value it is."""
     inner = getattr(node, part, None) if part else node
     if isinstance(node, ast.Call):
         holder = node.func.value if isinstance(node.func, ast.Attribute) else node.func
@@ -119,24 +119,27 @@ def _place(broken: Broken, node: ast.AST, part: str) -> tuple[Span | ast.AST, as
 
 
 def _fields(broken: Broken, node: ast.AST) -> dict[str, str]:
-    """The texts of the parts of a node, by their names."""
-    found = {
+    """Return the texts of a node's parts, by name."""
+    texts = {
         name: broken.text(part)
         for name, part in ast.iter_fields(node)
         if isinstance(part, ast.expr)
     }
     match node:
         case ast.Call(func=func, args=arguments):
-            given = [broken.text(one) for one in (*arguments, *node.keywords)]
-            found |= {"args": ", ".join(given), "rest": "".join(f", {one}" for one in given[1:])}
+            arguments_typed = [broken.text(one) for one in (*arguments, *node.keywords)]
+            texts |= {
+                "args": ", ".join(arguments_typed),
+                "rest": "".join(f", {one}" for one in arguments_typed[1:]),
+            }
             if arguments:
-                found["first"] = given[0]
+                texts["first"] = arguments_typed[0]
             if isinstance(func, ast.Attribute):
-                found |= {"holder": broken.text(func.value), "attr": func.attr}
+                texts |= {"holder": broken.text(func.value), "attr": func.attr}
         case ast.Attribute(attr=attr):
-            found["attr"] = attr
+            texts["attr"] = attr
         case ast.Subscript(slice=ast.Tuple(elts=parts)):
-            found["steps"] = "][".join(broken.text(one) for one in parts)
+            texts["steps"] = "][".join(broken.text(one) for one in parts)
         case ast.Assign(targets=[ast.Subscript(value=holder, slice=key)]):
-            found |= {"holder": broken.text(holder), "key": broken.text(key)}
-    return found
+            texts |= {"holder": broken.text(holder), "key": broken.text(key)}
+    return texts

@@ -165,23 +165,23 @@ def test_what_led_to_an_error_is_told(watch: Watch) -> None:
     failure = failure_of(
         watch, "try:\n    {}['k']\nexcept KeyError as e:\n    raise ValueError('no k') from e"
     )
-    assert failure.led_to_by is not None
+    assert failure.origin is not None
     assert failure.is_direct_cause
-    assert failure.led_to_by.headline == "KeyError: 'k'"
-    assert where(failure.led_to_by) == [(1, 2, "{}['k']")]
+    assert failure.origin.headline == "KeyError: 'k'"
+    assert where(failure.origin) == [(1, 2, "{}['k']")]
 
 
 def test_suppressed_and_circular_chains_end(watch: Watch) -> None:
     suppressed = failure_of(
         watch, "try:\n    1 / 0\nexcept ZeroDivisionError:\n    raise ValueError from None"
     )
-    assert suppressed.led_to_by is None
+    assert suppressed.origin is None
     circular = failure_of(watch, "a, b = ValueError(1), ValueError(2)", "raise a from b")
-    assert circular.led_to_by is not None
+    assert circular.origin is not None
     watch.shell.user_ns["b"].__cause__ = watch.shell.user_ns["a"]
     again = watch.failure()
-    assert again.led_to_by is not None
-    assert again.led_to_by.led_to_by is None
+    assert again.origin is not None
+    assert again.origin.origin is None
 
 
 @pytest.mark.parametrize(
