@@ -13,7 +13,7 @@ from traitlets import TraitError
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.magics.magics import LLMMagics
 from jupyter_llm.notebook.cells.path import notebook_path
-from jupyter_llm.notebook.sealed.first_step import come_first
+from jupyter_llm.notebook.sealed.first_step import register_first
 from jupyter_llm.notebook.values import secrets, seen_secrets
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def load(
     `open_page` reaches one that has not connected by itself.
     `MagicUsageError` says that a default means nothing.
     """
-    come_first()
+    register_first()
     magics = LLMMagics(shell, open_panel, find_page, open_page)
     _set_defaults(magics, Path.cwd())
     unload(shell)

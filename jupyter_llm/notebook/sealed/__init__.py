@@ -1,1 +1,1 @@
-"""A copy of the kernel in which code is tried, and that can change nothing."""
+"""A sealed copy of the kernel, in which code is tried and can change nothing outside."""

@@ -1,4 +1,4 @@
-"""Cells of a draft as Python that a copy can run, and why some cannot be tried."""
+"""Converts a draft's cells to Python that a copy can run, or gives the reason against it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from jupyter_llm.notebook.code.syntax import (
     split_cell_magic,
 )
 
-# Magics that set up what a copy needs no setting up for.
+# Magics whose setup a copy does not need.
 _SET_UP = frozenset({"autoreload", "colors", "config", "load_ext", "matplotlib", "precision"})
 _LINE, _CELL, _COMMANDS = "run_line_magic", "run_cell_magic", ("system", "getoutput")
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A source as it was typed and as Python, whose lines stand where they stood."""
+    """A source as typed and as Python, with the same line numbers."""
 
-    name: str  # that its code has for a file
+    name: str  # file name of its code
     source: str
     python: str
 
 
 def unit_of(source: str, index: int) -> Unit:
-    """A source as a copy is to run it."""
+    """Return a source in the form that a copy runs."""
     python = _blanked(cell_python(source))
     return Unit(f"<try {index + 1}>", source, python)
 
 
 def why_not_run(unit: Unit) -> str:
-    """Why a source cannot be tried at all, or an empty text."""
+    """Return the reason why a source cannot be tried, or ""."""
     name, _, _ = split_cell_magic(unit.source)
     if name and name not in PYTHON_MAGICS:
         return f"it has a magic (%%{name})"
@@ -46,7 +46,7 @@ def why_not_run(unit: Unit) -> str:
 
 
 def _blanked(python: str) -> str:
-    """Python without the lines of magics that only set up."""
+    """Return Python with the lines of setup magics blank."""
     tree = parse_python(python)
     if tree is None:
         return python
@@ -63,8 +63,8 @@ def _blanked(python: str) -> str:
 
 
 def _ipython_calls(tree: ast.AST) -> list[tuple[ast.Call, str]]:
-    """The calls in which IPython has turned magics and commands."""
-    found = []
+    """Return the calls into which IPython has converted magics and commands."""
+    calls = []
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
@@ -75,8 +75,8 @@ def _ipython_calls(tree: ast.AST) -> list[tuple[ast.Call, str]]:
             and holder.func.id == "get_ipython"
             and node.func.attr in (_LINE, _CELL, *_COMMANDS)
         ):
-            found.append((node, node.func.attr))
-    return found
+            calls.append((node, node.func.attr))
+    return calls
 
 
 def _first_word(call: ast.Call) -> str:

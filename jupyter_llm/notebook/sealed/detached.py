@@ -1,7 +1,7 @@
-"""What a forked copy still shares with its parent, replaced by what is the copy's own.
+"""Replaces what a forked copy shares with its parent by copies of its own.
 
-A fork copies memory, but not what is open: a file's place in it, a socket, a pipe and memory that
-is meant to be shared are the same for both.
+A fork copies memory, but not open files: a file's position, sockets, pipes and shared memory are
+the same for both processes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ _SHARED = re.compile(
     r"(?m)^([0-9a-f]+)-([0-9a-f]+) (...)s ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) *(.*)$"
 )
 _PLACE = re.compile(r"([0-9a-f]+)-[0-9a-f]+ ")
-# Memory of this process and its children, and where who only reads notes that, or holds a lock.
-_UNTOLD = re.compile(r"^/dev/zero|^anon_inode|/sem\.[^/]*$|-shm$|/lock\.mdb$")
+# Shared memory of this process and its children, and memory in which readers keep locks or
+# counters.
+_UNREPORTED = re.compile(r"^/dev/zero|^anon_inode|/sem\.[^/]*$|-shm$|/lock\.mdb$")
 _OPENMP = re.compile(r"(?m)(/.*libgomp.*)$")
 _RIGHTS = (mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC)
 _FIXED, _FAILED = 0x10, ctypes.c_void_p(-1).value
-_STANDARD = (0, 1, 2)  # where all sorts of libraries write what nobody needs
-_MAX_COPIED = 512 << 20  # of shared memory that no file holds
+_STANDARD = (0, 1, 2)  # many libraries write useless text there
+_MAX_COPIED = 512 << 20  # of shared memory without a file
 _PIECE = 16 << 20
 
 
@@ -37,7 +38,7 @@ class TooMuchSharedError(MemoryError):
 
 
 class Mapping(NamedTuple):
-    """A piece of this process's memory that it shares."""
+    """A shared piece of this process's memory."""
 
     start: int
     end: int
@@ -49,12 +50,15 @@ class Mapping(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes it is."""
+        """Return its size in bytes."""
         return self.end - self.start
 
 
 def detach(kept: int) -> list[Mapping]:
-    """Make all that is open or shared our own, but for one descriptor; tells what memory was."""
+    """Replace all open files and shared memory, except descriptor `kept`.
+
+    Return the shared memory.
+    """
     _detach_descriptors(kept)
     text = Path("/proc/self/maps").read_text("utf-8", "surrogateescape")
     shared = _detach_memory(text)
@@ -63,12 +67,12 @@ def detach(kept: int) -> list[Mapping]:
 
 
 def written(shared: Sequence[Mapping]) -> str:
-    """The path of memory that was shared and has been written to since; "" if there is none."""
+    """Return the path of formerly shared memory that was written to, "" if there is none."""
     path = ""
     text = Path("/proc/self/smaps").read_text("utf-8", "surrogateescape") if shared else ""
     for line in text.split("\n"):
-        if found := _PLACE.match(line):
-            start = int(found[1], 16)
+        if match := _PLACE.match(line):
+            start = int(match[1], 16)
             path = next((one.path for one in shared if one.start <= start < one.end), "")
         elif path and line.startswith("Anonymous:") and line.split()[1] != "0":
             return path
@@ -76,7 +80,7 @@ def written(shared: Sequence[Mapping]) -> str:
 
 
 def _stay_alone(maps: str) -> None:
-    """Keep OpenMP of GCC from waiting for its threads, which are not here after a fork."""
+    """Keep GCC's OpenMP from waiting for its threads, which do not exist after a fork."""
     for path in set(_OPENMP.findall(maps)):
         with suppress(OSError, AttributeError):
             ctypes.CDLL(path).omp_set_num_threads(1)
@@ -89,9 +93,9 @@ def _detach_descriptors(kept: int) -> None:
             continue
         try:
             status = os.fstat(number)
-        except OSError:  # the folder that was listed
+        except OSError:  # the descriptor of the listing itself
             continue
-        # Who writes to a file or a pipe is to see that it cannot; an eventfd has no such type.
+        # Writing to a file or a pipe has to fail visibly; an eventfd has no such type.
         is_quiet = number in _STANDARD or not stat.S_IFMT(status.st_mode)
         _replace(number, status, nothing if is_quiet else unwritable)
     os.close(nothing)
@@ -99,7 +103,7 @@ def _detach_descriptors(kept: int) -> None:
 
 
 def _replace(number: int, status: os.stat_result, instead: int) -> None:
-    """Put something of our own in a descriptor's place."""
+    """Put a descriptor of our own in place of an inherited one."""
     import fcntl
 
     is_inherited = os.get_inheritable(number)
@@ -116,10 +120,10 @@ def _replace(number: int, status: os.stat_result, instead: int) -> None:
 
 
 def _opened_again(number: int, status: os.stat_result, flags: int) -> int:
-    """A descriptor of the same file that can only read.
+    """Return a read-only descriptor of the same file.
 
-    Of a file without a name, which may be memory that many share, it is a copy: Landlock knows
-    files by where they are, and so lets such a one be opened for writing.
+    A file without a name, which may be shared memory, is copied: Landlock knows files by path, so
+    it would allow opening this one for writing.
     """
     link = f"/proc/self/fd/{number}"
     if stat.S_ISREG(status.st_mode) and not _has_name(link, status):
@@ -173,11 +177,11 @@ def _detach_memory(maps: str) -> list[Mapping]:
                 raise TooMuchSharedError("much memory is shared with other processes")
             opened, offset = _copied(mapping), 0
         _map(libc, mapping, opened, offset)
-    return [one for one in shared if not _UNTOLD.search(one.path)]
+    return [one for one in shared if not _UNREPORTED.search(one.path)]
 
 
 def _may_be_written(libc: ctypes.CDLL, mapping: Mapping) -> bool:
-    """Whether memory can be written, or could be made so: its file was open for writing."""
+    """Whether memory is writable or could become so, because its file is open for writing."""
     if mapping.protection & mmap.PROT_WRITE:
         return True
     protection = mapping.protection | mmap.PROT_WRITE
@@ -188,7 +192,7 @@ def _may_be_written(libc: ctypes.CDLL, mapping: Mapping) -> bool:
 
 
 def _same_file(mapping: Mapping) -> int | None:
-    """The file that is mapped, opened to read; None where it has no name any more."""
+    """Return the mapped file, opened for reading; None if it has no name any more."""
     with suppress(OSError):
         opened = os.open(mapping.path, os.O_RDONLY | os.O_NONBLOCK)
         status = os.fstat(opened)
@@ -200,10 +204,10 @@ def _same_file(mapping: Mapping) -> int | None:
 
 
 def _copied(mapping: Mapping) -> int:
-    """A file of the same bytes. What cannot be read, as a device's, becomes zeros."""
+    """Return a file with the same bytes; unreadable ones, as of a device, are zeros."""
     copy = os.memfd_create("copy")
     os.truncate(copy, mapping.size)
-    # What lies beyond the end of its file cannot be read.
+    # Memory beyond the end of its file is unreadable.
     with Path("/proc/self/mem").open("rb", buffering=0) as memory, suppress(OSError):
         memory.seek(mapping.start)
         while piece := memory.read(min(_PIECE, mapping.end - memory.tell())):
@@ -212,7 +216,7 @@ def _copied(mapping: Mapping) -> int:
 
 
 def _map(libc: ctypes.CDLL, mapping: Mapping, opened: int, offset: int) -> None:
-    """Put a file in the place of shared memory, as a copy on write, and close it."""
+    """Replace shared memory by a private mapping of a file, and close the file."""
     kind = mmap.MAP_PRIVATE | _FIXED
     place = libc.mmap(mapping.start, mapping.size, mapping.protection, kind, opened, offset)
     os.close(opened)

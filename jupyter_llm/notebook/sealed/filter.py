@@ -1,7 +1,7 @@
-"""The filter of system calls of a sealed copy, as a program for the kernel's seccomp.
+"""The seccomp filter of a sealed copy: a program that the kernel runs at each system call.
 
-A list of what may be done, since nobody knows all that a system can do: what is not on it fails
-with EPERM. No file can be made to differ by what is on it, no other process can be reached.
+It lists allowed calls, since nobody knows all that a system can do; any other fails with EPERM. No
+listed call can change a file or reach another process.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from jupyter_llm.notebook.sealed.syscalls import DEPENDS, HARMLESS, architecture
 
 _LOAD, _EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x45, 0x54, 0x06
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
-_NOTHING_DONE = _ERRNO  # succeeds, without doing anything
+_NOTHING_DONE = _ERRNO  # succeeds without an effect
 _DENY = _ERRNO | errno.EPERM
-_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # where they stand in what the filter is given
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in the filter's input
 
 _CLONE_VM, _CLONE_SIGHAND, _CLONE_THREAD = 0x100, 0x800, 0x10000
 _THREAD = _CLONE_VM | _CLONE_SIGHAND | _CLONE_THREAD
@@ -26,15 +26,15 @@ _NOT_OF_A_THREAD = 0x7E020000 | 0x80 | 0x2000 | 0x4000  # new namespaces, ptrace
 # keeping its owner waiting.
 _FCNTL = (0, 1, 2, 3, 4, 5, 1030, 1032, 1034, 36)
 _FCNTL_LOCKS = (6, 7, 37, 38)
-_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # questions, and FIONBIO, FIOCLEX
-_PRCTL = (3, 15, 16, 23, 39, 0x53564D41)  # questions, and names of threads and of memory
-_UNIX = 1  # sockets of this machine: a pair of them reaches nobody but itself
+_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # queries, and FIONBIO, FIOCLEX
+_PRCTL = (3, 15, 16, 23, 39, 0x53564D41)  # queries, and names of threads and of memory
+_UNIX = 1  # local sockets: a pair of them is only connected with itself
 
 _Step = tuple[int, int, int, int]  # code, jump if true, jump if false, value
 
 
 def filter_program(pid: int) -> bytes:
-    """The filter for the process of a copy."""
+    """Return the filter for the process of a copy."""
     known = architecture()
     assert known is not None
     program = [
@@ -59,7 +59,10 @@ def _load(offset: int) -> list[_Step]:
 
 
 def _when(value: int, steps: list[_Step]) -> list[_Step]:
-    """Do some steps where the value that was loaded is this one; none stands for `or be killed`."""
+    """Return steps that run if the loaded value is `value`.
+
+    Without steps, kill the process if not.
+    """
     if not steps:
         return [(_EQUAL, 1, 0, value), (_RETURN, 0, 0, _KILL)]
     return [(_EQUAL, 0, len(steps), value), *steps]
@@ -81,14 +84,14 @@ def _allow_values(argument: int, *values: int) -> list[_Step]:
 
 
 def _allow_null(argument: int, also: list[_Step] | None = None) -> list[_Step]:
-    """Allow it where a pointer is null, and what else is to hold."""
+    """Return steps that allow the call if a pointer is null and `also` allows it."""
     rest = also if also is not None else _ALLOWED
     inner = [*_high(argument), *_when(0, rest)]
     return [*_low(argument), *_when(0, inner), *_DENIED]
 
 
 def _rule(name: str, pid: int) -> list[_Step]:
-    """What decides about a call that may be harmless."""
+    """Return the steps that decide on a call by its arguments."""
     if name == "fcntl":
         faked: list[_Step] = []
         for value in _FCNTL_LOCKS:
@@ -100,7 +103,7 @@ def _rule(name: str, pid: int) -> list[_Step]:
         return _allow_values(1, *_IOCTL)
     if name == "prctl":
         return _allow_values(0, *_PRCTL)
-    if name == "prlimit64":  # asks about its own limits
+    if name == "prlimit64":  # only queries of its own limits
         return _allow_null(2, _allow_values(0, 0, pid))
     if name == "sched_setaffinity":
         return _allow_values(0, 0, pid)
@@ -108,9 +111,9 @@ def _rule(name: str, pid: int) -> list[_Step]:
         return _allow_values(0, pid)
     if name == "socketpair":
         return _allow_values(0, _UNIX)
-    if name == "sendto":  # between the two ends of what an event loop wakes itself by
+    if name == "sendto":  # on the socket pair with which an event loop wakes itself
         return _allow_null(4)
-    if name == "clone3":  # the C library then takes clone, whose flags can be seen
+    if name == "clone3":  # the C library then uses clone, whose flags a filter can read
         return [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     assert name == "clone"
     is_thread = [(_ANY_BIT, 0, 1, _NOT_OF_A_THREAD), *_DENIED, (_AND, 0, 0, _THREAD)]

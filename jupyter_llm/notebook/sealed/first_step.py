@@ -1,6 +1,6 @@
-"""The first step of a copy, before what libraries do in a process that was forked.
+"""Runs a copy's first step before the fork handlers of libraries.
 
-Python calls them in the order in which they asked for it, so we ask as early as we can.
+Python calls the handlers in the order of their registration, so ours is registered early.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-_steps: dict[int, Callable[[], None]] = {}  # by the thread that forks: others may, too
+_steps: dict[int, Callable[[], None]] = {}  # by the forking thread: other threads may fork, too
 
 
 @cache
-def come_first() -> None:
-    """Let the steps of copies come before those of all that asks later."""
+def register_first() -> None:
+    """Register our fork handler, before libraries that are imported later register theirs."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_take_step)
 
 
 @contextmanager
 def first_step(step: Callable[[], None]) -> Iterator[None]:
-    """Let the copies that this thread makes take a step before any other."""
-    come_first()
+    """Run `step` first in the copies that this thread forks."""
+    register_first()
     thread = threading.get_ident()
     _steps[thread] = step
     try:

@@ -1,5 +1,5 @@
-# ruff: noqa: SLF001  IPython has no other way to it
-"""What is hidden, taken out of a sealed copy before code runs in it."""
+# ruff: noqa: SLF001 IPython has no public way
+"""Removes hidden variables and cells from a sealed copy before code runs in it."""
 
 import ctypes
 import linecache
@@ -17,28 +17,32 @@ from jupyter_llm.notebook.values.redaction import redact_text
 from jupyter_llm.notebook.values.secrets import NO_OBJECTS, looks_secret
 from jupyter_llm.notebook.values.summaries import is_hidden
 
-_GIVEN = re.compile(r"(_i[i\d]*)|_+\d*")  # by IPython, to what was typed or shown
+_IPYTHON_NAME = re.compile(r"(_i[i\d]*)|_+\d*")  # IPython's names for inputs and outputs
 
-_BLOCK = slice(47, 49)  # where /proc/self/stat has its ends, counted from behind the name
+_BLOCK = slice(47, 49)  # its ends in /proc/self/stat, counted after the name
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """What code does not find: what was typed, and the lines of these cells and what they showed.
+    """The parts of the notebook that tried code must not read.
 
-    A draft may use hidden variables, as its user may have asked it to. Code of a guest finds none,
-    nor functions of these cells, nor what any cell showed.
+    These are inputs, and the lines and outputs of `cells`. A draft may use hidden variables,
+    because its user may have asked for that. A guest's code may use none, nor functions of these
+    cells, nor the output of any cell.
     """
 
     cells: Sequence[CellEvent] = ()
     is_guest: bool = False
 
-    def take_out(self, shell: Any) -> dict[str, object]:
-        """Take it out of this process, a copy; returns the user's own variables among it."""
+    def remove(self, shell: Any) -> dict[str, object]:
+        """Remove the parts from this process, a copy.
+
+        Return the removed variables of the user's.
+        """
         counts, files = {n for one in self.cells for n in one.counts}, shell.compile._filename_map
-        away = {file for file, n in files.items() if n in counts or self._holds(file)}
-        for file in away:
-            del files[file]  # so that no step of an error tells of it
+        hidden_files = {file for file, n in files.items() if n in counts or self._holds(file)}
+        for file in hidden_files:
+            del files[file]  # so that no traceback shows it
             linecache.cache.pop(file, None)
         history, names, hook = shell.history_manager, shell.user_ns, shell.displayhook
         history.input_hist_parsed[:] = history.input_hist_raw = [""]
@@ -47,9 +51,11 @@ class Hidden:
             getattr(history, kept, []).clear()
         shell.last_execution_result, out = None, history.output_hist
         shown = {id(out.pop(n)) for n in [*out] if self.is_guest or n in counts}
-        for given in filter(None, map(_GIVEN.fullmatch, [n for n in names if type(n) is str])):
-            if given[1] or self.is_guest or id(names[given[0]]) in shown:
-                del names[given[0]]
+        for match in filter(
+            None, map(_IPYTHON_NAME.fullmatch, [n for n in names if type(n) is str])
+        ):
+            if match[1] or self.is_guest or id(names[match[0]]) in shown:
+                del names[match[0]]
         if not self.is_guest:
             return {}
         hook._ = hook.__ = hook.___ = None
@@ -61,15 +67,15 @@ class Hidden:
         return {name: names.pop(name) for name in hidden}
 
     def _holds(self, file: str) -> bool:
-        """Whether a hidden cell has all the lines of a file, as of a body below `%%capture`."""
+        """Whether a hidden cell contains all lines of a file, as of a body below `%%capture`."""
         text = "".join(linecache.getlines(file)).strip()
         return bool(text) and any(text in cell.source for cell in self.cells)
 
 
 def _clean_environment() -> None:
-    """Remove secrets from the environment and from the block of memory that it began as.
+    """Remove secrets from the environment, and from its original block of memory.
 
-    `/proc/self/environ` shows that block, whatever has become of the variables since.
+    `/proc/self/environ` shows that block even after variables have changed.
     """
     for name, value in list(os.environ.items()):
         if _is_secret_setting(f"{name}={value}"):
@@ -83,10 +89,10 @@ def _clean_environment() -> None:
 
 
 def _is_secret_setting(entry: str) -> bool:
-    """Whether an entry of the environment, `NAME=VALUE`, has a secret in it."""
+    """Whether an entry of the environment, `NAME=VALUE`, contains a secret."""
     return looks_secret(entry.partition("=")[0]) or bool(redact_text(entry, notes=False).secrets)
 
 
 def _is_shared(value: object) -> bool:
-    """Whether values that have nothing to do with each other may be this one object."""
+    """Whether unrelated variables may share this object."""
     return is_one_of(type(value), NO_OBJECTS) or (type(value) is str and len(value) <= 1)

@@ -1,4 +1,4 @@
-"""The kernel's main thread, for calls of other threads: it takes them while it runs no cell."""
+"""Runs calls of other threads in the kernel's main thread while it runs no cell."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TICK_S = 0.1
-_PATIENCE_S = 0.5  # of a kernel that runs no cell, but something short
+_PATIENCE_S = 0.5  # longest wait for a kernel that runs no cell
 
 
-class MainThreadBusy(Exception):  # noqa: N818  it is no error
-    """The main thread has other things to do."""
+class MainThreadBusy(Exception):  # noqa: N818 no error
+    """The main thread is busy."""
 
 
 def is_main_thread() -> bool:
@@ -25,9 +25,9 @@ def is_main_thread() -> bool:
 
 
 def in_main_thread(kernel: Any, call: Callable[[], T], *, tick: Callable[[], None]) -> T:
-    """What a short call returns that is made in a kernel's main thread, between two cells.
+    """Return the result of a short call in a kernel's main thread, between two cells.
 
-    `tick` is called here while we wait. What it raises ends the wait, unless the call has begun.
+    `tick` is called here meanwhile. If it raises, the wait ends, unless the call has begun.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def in_main_thread(kernel: Any, call: Callable[[], T], *, tick: Callable[[], Non
             return
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001  it is for who has asked
+        except BaseException as error:  # noqa: BLE001 raised in the calling thread
             future.set_exception(error)
 
     loop.add_callback(make)
@@ -57,5 +57,5 @@ def in_main_thread(kernel: Any, call: Callable[[], T], *, tick: Callable[[], Non
             tick()
     finally:
         if not future.cancel():
-            wait([future])  # nothing may come of it that nobody knows of
+            wait([future])  # its result must not be lost
     return future.result()

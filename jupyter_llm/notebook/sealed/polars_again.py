@@ -1,8 +1,8 @@
-"""A second polars for a forked copy of this process: the first one's threads are not in it.
+"""Loads a second polars in a forked copy, which lacks the threads of the first.
 
-polars computes in threads of its own, and a fork takes none of them along: what waits for them
-waits for ever. The library's file is loaded once more, as another one, and put in the place of the
-first. Frames, series, plans and expressions of the first are handed over when they are first used.
+polars computes in its own threads, and a fork copies none of them: code that waits for them waits
+for ever. So the library's file is loaded again under another name and replaces the first. Frames,
+series, plans and expressions of the first are converted when they are first used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-_LIBRARY = "polars._plr"  # since polars 1.35; before it the library could not be told from the rest
+_LIBRARY = "polars._plr"  # since polars 1.35; earlier versions have no such module
 
 
 def has_polars_threads() -> bool:
@@ -33,12 +33,12 @@ def has_polars_threads() -> bool:
 
 
 def can_begin_again() -> bool:
-    """Whether this polars is one that a copy can load a second time."""
+    """Whether a copy can load this polars a second time."""
     return hasattr(sys.modules.get(_LIBRARY), "__file__")
 
 
 def copied_library() -> int:
-    """A descriptor of polars' library as another file, in memory: one file is only loaded once."""
+    """Return a descriptor of a copy of polars' library: the same file would not be loaded again."""
     copy = os.memfd_create("polars")
     with Path(str(sys.modules[_LIBRARY].__file__)).open("rb") as source:
         while os.sendfile(copy, source.fileno(), None, 1 << 30):
@@ -47,9 +47,9 @@ def copied_library() -> int:
 
 
 def begin_again(library: int) -> None:
-    """Let polars begin anew in this process, which is a copy, out of a `copied_library`.
+    """Load polars again in this process, a copy, from a `copied_library`.
 
-    Raises ImportError, AttributeError or TypeError where it is a polars that this does not know.
+    Raises ImportError, AttributeError or TypeError for an unknown version of polars.
     """
     old = sys.modules[_LIBRARY]
     loader = ExtensionFileLoader(old.__name__, f"/proc/self/fd/{library}")
@@ -60,18 +60,18 @@ def begin_again(library: int) -> None:
     _put_in_place(old, new)
     polars: Any = sys.modules["polars"]
     vars(new)["__register_startup_deps"](vars(sys.modules["polars._warnings"])["_polars_warn"])
-    for owner, attribute, kind, hand_over in (
+    for owner, attribute, kind, convert in (
         (polars.DataFrame, "_df", old.PyDataFrame, _frame),
         (polars.Series, "_s", old.PySeries, _series),
         (polars.LazyFrame, "_ldf", old.PyLazyFrame, _plan),
         (polars.Expr, "_pyexpr", old.PyExpr, _expression),
         (polars.QueryOptFlags, "_pyoptflags", old.PyOptFlags, _flags),
     ):
-        setattr(owner, attribute, _HandedOver(attribute, kind, new, hand_over))
+        setattr(owner, attribute, _Converted(attribute, kind, new, convert))
 
 
 def _put_in_place(old: ModuleType, new: ModuleType) -> None:
-    """Let polars' own modules use a new library where they used the old one."""
+    """Replace the old library by the new one in polars' own modules."""
     instead = {id(old): new}
     for name, value in vars(old).items():
         if not name.startswith("__") and hasattr(new, name):
@@ -85,13 +85,13 @@ def _put_in_place(old: ModuleType, new: ModuleType) -> None:
                     setattr(module, key, instead[id(value)])
 
 
-class _HandedOver:
-    """An attribute that turns what the old library made into the new one's, once it is read."""
+class _Converted:
+    """An attribute that converts an object of the old library to the new one at its first use."""
 
     def __init__(
-        self, name: str, kind: type, new: Any, hand_over: Callable[[Any, Any], object]
+        self, name: str, kind: type, new: Any, convert: Callable[[Any, Any], object]
     ) -> None:
-        self._name, self._kind, self._new, self._hand_over = name, kind, new, hand_over
+        self._name, self._kind, self._new, self._convert = name, kind, new, convert
 
     def __get__(self, owner: Any, _: type | None = None) -> Any:
         if owner is None:
@@ -101,7 +101,7 @@ class _HandedOver:
         except KeyError:
             raise AttributeError(self._name) from None
         if type(value) is self._kind:
-            value = owner.__dict__[self._name] = self._hand_over(value, self._new)
+            value = owner.__dict__[self._name] = self._convert(value, self._new)
         return value
 
     def __set__(self, owner: Any, value: object) -> None:
@@ -109,16 +109,16 @@ class _HandedOver:
 
 
 class _Stream:
-    """Something that Arrow's C interface can be asked of, and nothing else."""
+    """An object that offers only Arrow's C interface."""
 
     def __init__(self, series: Any) -> None:
         self.__arrow_c_stream__ = series.__arrow_c_stream__
 
 
 def _series(old: Any, new: Any) -> object:
-    made = new.PySeries.from_arrow_c_stream(_Stream(old))
-    made.rename(old.name())
-    return made
+    series = new.PySeries.from_arrow_c_stream(_Stream(old))
+    series.rename(old.name())
+    return series
 
 
 def _frame(old: Any, new: Any) -> object:
@@ -133,14 +133,14 @@ def _plan(old: Any, new: Any) -> object:
 
 
 def _expression(old: Any, new: Any) -> object:
-    made = new.lit(0, allow_object=False, is_scalar=True)
-    made.__setstate__(old.__getstate__())
-    return made
+    expression = new.lit(0, allow_object=False, is_scalar=True)
+    expression.__setstate__(old.__getstate__())
+    return expression
 
 
 def _flags(old: Any, new: Any) -> object:
-    made = new.PyOptFlags.default()
+    flags = new.PyOptFlags.default()
     for name, kind in vars(type(old)).items():
         if type(kind).__name__ == "getset_descriptor":
-            setattr(made, name, getattr(old, name))
-    return made
+            setattr(flags, name, getattr(old, name))
+    return flags

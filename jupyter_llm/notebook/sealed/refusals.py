@@ -1,7 +1,7 @@
-"""What a sealed copy wanted to do and was kept from, in words for the user.
+"""Describes for the user the forbidden actions that code in a sealed copy attempted.
 
-The seal refuses by a number only; Python's audit events tell what was meant. Nothing here keeps
-anything from happening, but that a pipe is opened, which no seal can tell from a file.
+The seal returns only an error number; Python's audit events tell the action. Nothing here prevents
+an action, except opening a named pipe, which the seal cannot tell from a file.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NETWORK = "use the network"
 _PROCESS = "start a process"
 _FILE = "write a file"
-# How libraries that are not Python word what the system refused.
+# Error messages of native libraries for refused system calls.
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|os error (?:1|13)\b")
-_OPENED_BY_RUST = re.compile(r"\(os error 13\): (.+)")  # of which Python knows nothing
+_OPENED_BY_RUST = re.compile(r"\(os error 13\): (.+)")  # invisible to Python
 _READ_ONLY_DATABASE = re.compile(
     r"(?i)readonly database|unable to open database|disk I/O error|read-only (?:file|mode|database)"
 )
-_NOT_CONNECTED = re.compile("(?i)operation on non-socket")  # which they all are in a copy
-_OPENING = ("IPython", "pathlib")  # `open` in a notebook is IPython's; `Path.write_text`
+_NOT_CONNECTED = re.compile("(?i)operation on non-socket")  # as all sockets are in a copy
+# `open` in a notebook is IPython's; `Path.write_text` is pathlib's
+_OPENING = ("IPython", "pathlib")
 _MAX_TEXT = 2000
 _NUMBERS = (errno.EPERM, errno.EACCES, errno.EROFS, errno.EFBIG)
 
-# What each of Python's audit events is about, and which of its arguments names it, if any does.
+# The action of each of Python's audit events, and the argument that names its object, if any.
 _EVENTS: dict[str, tuple[str, int | None]] = {
     "os.remove": ("delete a file", 0),
     "os.rmdir": ("delete a folder", 0),
@@ -63,31 +64,31 @@ _EVENTS: dict[str, tuple[str, int | None]] = {
 
 
 class Refusals:
-    """Notes what the code of one namespace wanted to do, from `watch` on."""
+    """Records the forbidden actions of code in one namespace, from `watch` on."""
 
     def __init__(self, namespace: dict[str, Any], shared: Sequence[Mapping]) -> None:
         self._namespace = namespace
         self._shared = shared
-        self._noted: list[str] = []
-        self._own: list[str] = []  # by the notebook's own code, not by a library for itself
+        self._events: list[str] = []
+        self._own: list[str] = []  # by the notebook's own code, not by a library
 
     def watch(self) -> None:
-        """Begin; there is no end."""
+        """Start to record; this cannot be stopped."""
         sys.addaudithook(self._note)
 
     def own(self) -> str:
-        """What the code wanted to do whether or not it noticed that it could not."""
+        """Return the code's forbidden action, even if it raised no error, or ""."""
         if self._own:
             return self._own[0]
         path = written(self._shared)
         return _named("write to shared memory", path.removesuffix(" (deleted)")) if path else ""
 
-    def behind(self, error: BaseException) -> str:
-        """What the seal refused where that is why an error was raised, else an empty text."""
-        found = map(self._behind_one, _chain(error))
-        return next(filter(None, found), "") or self.own()
+    def cause_of(self, error: BaseException) -> str:
+        """Return the refused action that caused an error, or ""."""
+        causes = map(self._cause_of_one, _chain(error))
+        return next(filter(None, causes), "") or self.own()
 
-    def _behind_one(self, error: BaseException) -> str:
+    def _cause_of_one(self, error: BaseException) -> str:
         if isinstance(error, _Asked):
             return "ask for input"
         if isinstance(error, _Exited):
@@ -100,13 +101,13 @@ class Refusals:
             return "use a connection that is open"
         if _is_of_database(error, text) and _READ_ONLY_DATABASE.search(text):
             return "write to a database"
-        noted = self._noted[-1] if self._noted else ""
-        is_missing = isinstance(error, FileNotFoundError)  # a library may have looked at sockets
-        if isinstance(error, OSError) and not is_missing and noted.startswith(_NETWORK):
-            return noted
+        event = self._events[-1] if self._events else ""
+        is_missing = isinstance(error, FileNotFoundError)  # a library may have checked sockets
+        if isinstance(error, OSError) and not is_missing and event.startswith(_NETWORK):
+            return event
         if number in _NUMBERS or _REFUSED.search(text):
-            if noted or _is_unreadable(error):
-                return noted
+            if event or _is_unreadable(error):
+                return event
             opened = _OPENED_BY_RUST.search(text)
             return _named(_FILE, opened[1]) if opened else "do what a sealed copy may not"
         return ""
@@ -116,44 +117,44 @@ class Refusals:
             return
         is_pipe = event == "open" and _is_pipe(args[0])
         with suppress(Exception):
-            what = _named("use a pipe", args[0]) if is_pipe else _meant(event, args)
-            if what:
-                self._noted.append(what)
-                del self._noted[:-20]
-                # 0 is this function, 1 whoever calls what is audited.
+            action = _named("use a pipe", args[0]) if is_pipe else _action(event, args)
+            if action:
+                self._events.append(action)
+                del self._events[:-20]
+                # 0 is this function, 1 the caller of the audited function.
                 if self._is_own(event, sys._getframe(1)):  # noqa: SLF001
-                    self._own.append(what)
+                    self._own.append(action)
                     del self._own[5:]
         if is_pipe:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), args[0])
 
     def _is_own(self, event: str, frame: FrameType | None) -> bool:
-        """Whether the notebook's own code does something, be it by a function that passes it on."""
+        """Whether the notebook's own code does it, perhaps through a wrapper of `open`."""
         while frame and event == "open" and _package(frame) in _OPENING:
             frame = frame.f_back
         return frame is not None and frame.f_globals is self._namespace
 
 
-class _Asked(Exception):  # noqa: N818  it is no error
-    """The code asks for input, and nobody is there."""
+class _Asked(Exception):  # noqa: N818 no error
+    """The code asks for input, which nobody can give."""
 
 
 def refuse_input(*_args: object, **_kwargs: object) -> str:
-    """Take the place of `input`."""
+    """Replace `input`."""
     raise _Asked("the cell asks for input")
 
 
 class _Exited(BaseException):
-    """The code asks the kernel to end, which IPython does later on, without an error."""
+    """The code ends the kernel, which IPython would do later without an error."""
 
 
 def refuse_exit() -> None:
-    """Take the place of a shell's `ask_exit`, behind `exit()` and `quit()`."""
+    """Replace a shell's `ask_exit`, which `exit()` and `quit()` call."""
     raise _Exited
 
 
 def _is_pipe(path: Any) -> bool:
-    """Whether a path is of a pipe, out of which to read is to take away."""
+    """Whether a path is a named pipe: reading would remove its data."""
     try:
         return not isinstance(path, int) and stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError, TypeError):
@@ -172,28 +173,28 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
-def _meant(event: str, args: tuple[Any, ...]) -> str:
-    """What code wants to do by an audit event; "" where it may."""
+def _action(event: str, args: tuple[Any, ...]) -> str:
+    """Return the action of an audit event, "" if it is allowed."""
     if event == "open":
         return _opened(*args)
     if event == "os.kill" and args[0] == os.getpid():
         return ""
-    what, place = _EVENTS[event]
-    return what if place is None else _named(what, args[place])
+    action, place = _EVENTS[event]
+    return action if place is None else _named(action, args[place])
 
 
-def _named(what: str, name: object) -> str:
-    """What code wants to do, with the file, host or program that it wants to do it to."""
-    if isinstance(name, (list, tuple)):  # an address or a command
+def _named(action: str, name: object) -> str:
+    """Return an action with its file, host or program."""
+    if isinstance(name, (list, tuple)):  # address or command
         name = name[0] if name else ""
     if isinstance(name, int):
-        return what
+        return action
     text = os.fsdecode(name) if isinstance(name, (bytes, os.PathLike)) else str(name or "")
-    if what == _PROCESS:
+    if action == _PROCESS:
         text = text.split(" ", maxsplit=1)[0]
-    if what != _NETWORK:
+    if action != _NETWORK:
         text = Path(text).name or text
-    return f"{what} ({text[:60]})" if text else what
+    return f"{action} ({text[:60]})" if text else action
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -217,7 +218,7 @@ def _is_of_database(error: BaseException, text: str) -> bool:
 
 
 def _is_unreadable(error: BaseException) -> bool:
-    """Whether an error is about a file that nobody here may read anyway."""
+    """Whether an error is about a file that this user may not read anyway."""
     name = error.filename if isinstance(error, PermissionError) else None
     if not isinstance(name, (str, bytes)):
         return False

@@ -1,4 +1,4 @@
-"""What a copy does: run the cells of a draft, and say what came of it."""
+"""Runs the cells of a draft in a copy, and reports the result."""
 
 from __future__ import annotations
 import __future__
@@ -47,11 +47,11 @@ _MAX_LOOKED = 300_000  # bytes
 
 
 class _IterationEndedError(Exception):
-    """A StopIteration of the draft's, which cannot leave a coroutine as it is."""
+    """A StopIteration of the draft, which cannot leave a coroutine unchanged."""
 
 
 class TriedSources(CellSources):
-    """The cells of the notebook and those of a draft."""
+    """The cells of the notebook and of a draft."""
 
     def __init__(self, shell: Any, units: Sequence[Unit]) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class TriedSources(CellSources):
         self._units = {unit.name: unit for unit in units}
 
     def find(self, filename: str) -> CellSource | None:
-        """The cell that was compiled under a name, the draft's too."""
+        """Return the cell that was compiled under a name, the draft's included."""
         unit = self._units.get(filename)
         if unit is None:
             return self._others.find(filename)
@@ -67,7 +67,7 @@ class TriedSources(CellSources):
 
 
 class Run:
-    """The run of a draft in this process, which is a sealed copy."""
+    """The run of a draft in this process, a sealed copy."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Run:
         self._mended = mended
         self._begins_polars_again = begins_polars_again
         self._polars: int | None = None
-        self._sources = TriedSources(shell, units)  # with what was typed
+        self._sources = TriedSources(shell, units)  # with the typed sources
         self._python = "\n".join(unit.python for unit in units)
         self._about: set[str] = set()
         self._sizes: dict[str, Extent] = {}
@@ -98,19 +98,19 @@ class Run:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def prepare(self) -> None:
-        """Make what cannot be made behind the seal. Nothing of the user's may run here."""
+        """Do what the seal prevents later. None of the user's code may run here."""
         if self._begins_polars_again:
             self._polars = copied_library()
 
     def work(self, shared: Sequence[Mapping]) -> Seen:
-        """Run it all, and say what came of it."""
+        """Run all cells, and return the result."""
         if self._polars is not None:
             begin_again(self._polars)
         if any(_ASYNC.search(unit.python) for unit in self._units):
-            self._loop = asyncio.SelectorEventLoop()  # the notebook's own may be of another kind
+            self._loop = asyncio.SelectorEventLoop()  # the notebook's own may have another type
         refusals = Refusals(self._namespace, shared)
         self._silence.begin()
-        self._gone = self._hidden.take_out(self._shell) if self._shell is not None else {}
+        self._removed = self._hidden.remove(self._shell) if self._shell is not None else {}
         self._before = dict(self._namespace)
         refusals.watch()
         with suppress(Exception):
@@ -123,7 +123,7 @@ class Run:
         return self._looked(self._seen(self._run(), refusals), refusals)
 
     def _run(self) -> BaseException | None:
-        """Run all cells; what the one raised that did not come to its end."""
+        """Run all cells; return the exception of the one that failed."""
         coroutine = self._run_all()
         if self._loop is not None:
             return self._loop.run_until_complete(coroutine)
@@ -149,17 +149,17 @@ class Run:
         return None
 
     async def _run_unit(self, unit: Unit) -> object:
-        """Run a cell; the value of an expression at its end is what it shows."""
+        """Run a cell; return the value of an expression at its end."""
         lines = unit.python.splitlines(keepends=True)
         linecache.cache[unit.name] = (len(unit.python), None, lines, unit.name)
         flags = _FLAGS | (self._shell.compile.flags if self._shell is not None else 0)
-        whole = compile(unit.python, unit.name, "exec", flags, dont_inherit=True)
+        cell_code = compile(unit.python, unit.name, "exec", flags, dont_inherit=True)
         tree = compile(unit.python, unit.name, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
         last = tree.body[-1] if tree.body else None
         if not isinstance(last, ast.Expr) or unit.python.rstrip().endswith(";"):
-            await self._evaluated(whole)
+            await self._evaluated(cell_code)
             return None
-        flags |= whole.co_flags & _FUTURE
+        flags |= cell_code.co_flags & _FUTURE
         first = ast.Module(tree.body[:-1], type_ignores=[])
         await self._evaluated(compile(first, unit.name, "exec", flags, dont_inherit=True))
         expression = ast.Expression(last.value)
@@ -169,7 +169,7 @@ class Run:
 
     async def _evaluated(self, code: Any) -> object:
         try:
-            value = eval(code, self._namespace)  # noqa: S307  that is what the copy is for
+            value = eval(code, self._namespace)  # noqa: S307 the purpose of the copy
         except StopIteration as error:
             raise _IterationEndedError from error
         if code.co_flags & inspect.CO_COROUTINE:
@@ -182,49 +182,51 @@ class Run:
         else:
             data, _ = self._shell.display_formatter.format(value)
         self._silence.count(data)
-        text = str(data.get("text/plain", ""))[: _MAX_RESULT * 10]  # clipping looks at all of it
+        text = str(data.get("text/plain", ""))[: _MAX_RESULT * 10]  # bounds the cost of clipping
         return clip(text, _MAX_RESULT)
 
     def _seen(self, error: BaseException | None, refusals: Refusals) -> Seen:
-        """What was seen of the run, and what it raised."""
+        """Return the result of the run, with its exception."""
         kind, message, report, refused = "", "", "", refusals.own()
         lineno = self._line_of(error)
         if error is not None:
-            kind, refused = short_name(type(error)), refusals.behind(error)
+            kind, refused = short_name(type(error)), refusals.cause_of(error)
             with suppress(Exception):
                 message = str(error.msg if isinstance(error, SyntaxError) else error)
             error.__traceback__ = _own_steps(error, {unit.name for unit in self._units})
             with suppress(Exception):
                 report = failure_text(read_failure(error, self._sources))
-        if isinstance(error, NameError) and error.name in self._gone:
+        if isinstance(error, NameError) and error.name in self._removed:
             return untried(f"it needs `{error.name}`, which is hidden")
         if kind.endswith("MemoryError"):
             return untried("it would take more memory than a try may", is_deadly=True)
         seen = Seen(outcome="runs", text="runs")
         if refused:
-            seen = untried(_told(f"it would {refused}"), is_deadly=refused == END_KERNEL)
+            seen = untried(_encodable(f"it would {refused}"), is_deadly=refused == END_KERNEL)
         elif kind:
             headline = ": ".join(filter(None, (kind, " ".join(message.split()))))
-            seen = Seen(outcome="raises", text=_told(f"raises {clip(headline, _MAX_HEADLINE)}"))
+            seen = Seen(
+                outcome="raises", text=_encodable(f"raises {clip(headline, _MAX_HEADLINE)}")
+            )
         num_figures, names = 0, self._names()
         with suppress(Exception):
             num_figures = self._silence.num_figures
             seen = self._with_facts(seen, names) if seen.runs else seen
         return replace(
             seen,
-            error_kind=_told(kind),
-            message=_told(message, _MAX_MESSAGE),
+            error_kind=_encodable(kind),
+            message=_encodable(message, _MAX_MESSAGE),
             index=self._index,
             lineno=lineno,
-            report=_told(report, _MAX_REPORT),
-            printed=_told(self._silence.stdout.text),
-            result=_told(self._result),
+            report=_encodable(report, _MAX_REPORT),
+            printed=_encodable(self._silence.stdout.text),
+            result=_encodable(self._result),
             names=tuple(names),
             num_figures=num_figures,
         )
 
     def _with_facts(self, seen: Seen, names: Collection[str]) -> Seen:
-        """What was seen, and what the code has made or changed, and shows at its end."""
+        """Return the result with the values that the code made, changed and shows."""
         bound = [name for name in names if name in self._about]
         now = _sized(self._namespace, [*sorted(self._about - {*bound}), *bound])
         changed = {*bound, *(one.name for one in bindings(self._python) if one.verb == "changes")}
@@ -233,15 +235,15 @@ class Run:
         after |= _sized({"": self._value}, [""])
         own = None if self._mended is None else {one.name for one in bindings(self._mended)}
         facts = Facts(old, after, self._silence.drawn, self._python, replaced, own)
-        text, num_lost = facts.few()
+        text, num_lost = facts.summary()
         return replace(
             seen,
-            text=_told("; ".join(filter(None, (seen.text, text))), _MAX_MESSAGE),
+            text=_encodable("; ".join(filter(None, (seen.text, text))), _MAX_MESSAGE),
             num_lost=num_lost,
         )
 
     def _line_of(self, error: BaseException | None) -> int:
-        """The line of the draft's cell that was running, or where it is no Python."""
+        """Return the running line of the draft's cell, or the line of its syntax error."""
         name = self._units[self._index].name
         if isinstance(error, SyntaxError) and error.filename == name:
             return error.lineno or 0
@@ -253,26 +255,26 @@ class Run:
         return line
 
     def _names(self) -> list[str]:
-        """The names that were bound anew or to something else."""
+        """Return the names that were bound or rebound."""
         missing = object()
         bound = (
-            _told(str(name), _MAX_NAME)
+            _encodable(str(name), _MAX_NAME)
             for name, value in list(self._namespace.items())
             if self._before.get(name, missing) is not value
         )
         return [name for name in islice(bound, _MAX_NAMES) if not name.startswith("_")]
 
     def _looked(self, seen: Seen, refusals: Refusals) -> Seen:
-        """What was seen, with what was asked about the variables, where that can be told."""
+        """Return the result with the answer of `look`, if it can be encoded."""
         if self._look is None:
             return seen
         with suppress(Exception):
             looked = self._look(self._namespace)
             if len(msgspec.json.encode(looked)) <= _MAX_LOOKED:
                 seen = replace(seen, looked=looked)
-        # To look may be to run more of the user's code.
+        # `look` may run more of the user's code.
         if seen.outcome != "refused" and (refused := refusals.own()):
-            would = untried(_told(f"it would {refused}"), is_deadly=refused == END_KERNEL)
+            would = untried(_encodable(f"it would {refused}"), is_deadly=refused == END_KERNEL)
             seen = replace(seen, outcome=would.outcome, text=would.text)
         return seen
 
@@ -283,13 +285,13 @@ def _sized(namespace: dict[str, Any], names: Sequence[str]) -> dict[str, Extent]
 
 
 def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:
-    """A traceback without our own steps above the draft's."""
+    """Return a traceback without our own frames above the draft's."""
     step = error.__traceback__
     while step is not None and step.tb_frame.f_code.co_filename not in names:
         step = step.tb_next
     return step
 
 
-def _told(text: str, most: int | None = None) -> str:
-    """A text as it can be told: so long at most, without halves of characters."""
+def _encodable(text: str, most: int | None = None) -> str:
+    """Return a text of at most `most` characters without lone surrogates."""
     return text[:most].encode("utf-8", "replace").decode("utf-8")

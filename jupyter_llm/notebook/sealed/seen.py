@@ -1,4 +1,4 @@
-"""What was seen of code that was tried."""
+"""The result of trying code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 Outcome = Literal["runs", "raises", "refused", "running", "untried"]
-# What a copy says of itself is as true as the code in it, but it is no longer than this.
+# A copy's report is as trustworthy as its code; its length is bounded.
 _Words = Annotated[str, Meta(max_length=600)]
 _Text = Annotated[str, Meta(max_length=12_000)]
 _Count = Annotated[int, Meta(ge=0)]
@@ -16,13 +16,12 @@ _Count = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was seen of some code that was tried.
+    """The result of trying code.
 
-    `text` is it in a few words. Where something was raised, `index` says in which of the sources
-    and `lineno` in which of its lines, from 1 or 0 if unknown; `report` tells a model of it.
-    `names` are bound anew or to something else, `num_figures` counts the pictures, and `looked` is
-    what was asked about the variables. `num_lost` counts the losses that may speak against the
-    code. `is_deadly` says that the copy did not survive it, or that the kernel would not.
+    `text` is a summary. After an exception, `index` is the number of the failing source, `lineno`
+    its line (from 1; 0 if unknown), and `report` the failure for the model. `names` are bound or
+    rebound. `num_figures` counts figures, and `looked` is the answer of `look`. `num_lost` counts
+    losses that may count against the code. `is_deadly`: the copy died, or the kernel would.
     """
 
     outcome: Outcome
@@ -42,16 +41,16 @@ class Seen:
 
     @property
     def runs(self) -> bool:
-        """Whether all of it ran to its end."""
+        """Whether all code ran to its end."""
         return self.outcome == "runs"
 
     @property
     def was_tried(self) -> bool:
-        """Whether the outcome says something about the code."""
+        """Whether the outcome allows a judgement of the code."""
         return self.outcome in ("runs", "raises", "running")
 
 
 def untried(reason: str, *, is_deadly: bool = False) -> Seen:
-    """What is seen of code that was not run, or not to its end, for a reason."""
+    """Return the result for code that did not run to its end for a reason outside of it."""
     outcome: Outcome = "refused" if reason.startswith("it would ") else "untried"
     return Seen(outcome=outcome, text=f"not tried: {reason}", is_deadly=is_deadly)

@@ -1,4 +1,4 @@
-"""The quiet of a copy: what its code would show is kept, and nothing reaches the front end."""
+"""Captures the outputs of code in a copy, so that none reaches the front end."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from jupyter_llm.notebook.values.peek import exported, is_a
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_MAX_PRINTED = 4000  # characters; the first and the last half of them
+_MAX_PRINTED = 4000  # characters: half from the beginning, half from the end
 _PICTURES = ("image/png", "image/svg+xml", "image/jpeg", "application/pdf")
 _MARKS = ("application/vnd.plotly", "application/vnd.vega", "application/vnd.bokeh")
 
 
 class Printed(io.TextIOBase):
-    """A text that others write, of which the beginning and the end are kept."""
+    """A text stream that keeps its beginning and its end."""
 
     encoding = "utf-8"
 
@@ -36,7 +36,7 @@ class Printed(io.TextIOBase):
         self._first = self._last = ""
 
     def write(self, text: str) -> int:
-        """Take some text."""
+        """Append a text."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         room = _MAX_PRINTED // 2 - len(self._first)
@@ -45,12 +45,12 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def writable(self) -> bool:
-        """Whether it can be written to."""
+        """Whether the stream can be written to."""
         return True
 
     @property
     def text(self) -> str:
-        """What is left of it."""
+        """Return the kept text."""
         rest = self._last
         if len(rest) > _MAX_PRINTED // 2:
             rest = " … " + rest[-_MAX_PRINTED // 2 :]
@@ -58,42 +58,46 @@ class Printed(io.TextIOBase):
 
 
 class Silence:
-    """What a copy would have shown: what is printed, and how many pictures."""
+    """The captured outputs of a copy: printed text, and a count of figures."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self.stdout = Printed()
         self.num_pictures = 0
         self._figures = set(_open_figures())
-        self._shown: list[Any] = []  # pictures that were displayed
+        self._shown: list[Any] = []  # figures that were displayed
 
     @property
     def drawn(self) -> Counter[str]:
-        """How many new lines and bars the pictures of matplotlib's have."""
+        """Return the counts of new lines and bars in matplotlib's figures."""
         new = self._new_figures()
         figures = [*self._shown, *(sys.modules["matplotlib.pyplot"].figure(one) for one in new)]
-        found: Counter[str] = Counter()
-        made = {id(one) for one in gc.get_objects()} if figures else set()
+        counts: Counter[str] = Counter()
+        new_ids = {id(one) for one in gc.get_objects()} if figures else set()
         for figure in {id(figure): figure for figure in figures}.values():
             filled = [one for one in figure.axes if one.has_data() or one.texts or one.tables]
             bars = [bar for axes in filled if axes.containers for bar in axes.patches]
             lines = [line for axes in filled for line in axes.lines]
-            lines *= all(line.get_label() != "_nolegend_" for line in lines)  # no parts of boxes
-            parts = {"line": len({*map(id, lines)} & made), "bar": len({*map(id, bars)} & made)}
+            # not parts of box plots
+            lines *= all(line.get_label() != "_nolegend_" for line in lines)
+            parts = {
+                "line": len({*map(id, lines)} & new_ids),
+                "bar": len({*map(id, bars)} & new_ids),
+            }
             kind = "picture" if filled or figure.texts else "empty picture"
-            found.update(parts if any(parts.values()) else {kind: 1})
-        return +found
+            counts.update(parts if any(parts.values()) else {kind: 1})
+        return +counts
 
     @property
     def num_figures(self) -> int:
-        """How many pictures were displayed, or are ready to be when the cell ends."""
+        """Return the number of figures that were displayed, or will be at the cell's end."""
         return self.num_pictures + len(self._new_figures())
 
     def _new_figures(self) -> set[int]:
         return set(_open_figures()) - self._figures
 
     def begin(self) -> None:
-        """Take the place of all that shows anything; there is no end."""
+        """Replace everything that shows outputs; this cannot be undone."""
         sys.stdout = sys.__stdout__ = self.stdout  # type: ignore[misc, assignment]
         sys.stderr = sys.__stderr__ = Printed()  # type: ignore[misc, assignment]
         sys.stdin = sys.__stdin__ = io.StringIO()  # type: ignore[misc, assignment]
@@ -102,14 +106,14 @@ class Silence:
         sys.displayhook = lambda _value: None
         builtins.input = refuse_input
         getpass.getpass = refuse_input
-        gc.freeze()  # from now on it only names what is made from now on
-        atexit._clear()  # noqa: SLF001  there is no other way
+        gc.freeze()  # `gc.get_objects` then lists only new objects
+        atexit._clear()  # noqa: SLF001 no public way
         logging.disable(logging.CRITICAL)
         if self._shell is not None:
             self._silence_shell()
 
     def count(self, data: object) -> None:
-        """Count what is displayed, if it is a picture."""
+        """Count an output if it is a figure."""
         if isinstance(data, dict) and any(
             kind in _PICTURES or str(kind).startswith(_MARKS) for kind in data
         ):
@@ -131,17 +135,19 @@ class Silence:
             with suppress(Exception):
                 sys.modules[name].BaseComm.publish_msg = lambda *_args, **_kwargs: None
 
-    def _format(self, formatted: Callable[..., Any], value: object, *how: Any, **more: Any) -> Any:
+    def _format(
+        self, formatted: Callable[..., Any], value: object, *options: Any, **more: Any
+    ) -> Any:
         if is_a(value, exported("matplotlib.figure", "Figure")):
-            self._shown.append(value)  # it is closed when it was displayed
-        return formatted(value, *how, **more)
+            self._shown.append(value)  # pyplot closes it after display
+        return formatted(value, *options, **more)
 
 
 def _spare_folders() -> None:
-    """Let matplotlib be content with what is there: its first import makes folders."""
+    """Point matplotlib to an existing folder: its first import would create some."""
     folders = (Path.home() / kind / "matplotlib" for kind in (".config", ".cache"))
     if not all(folder.is_dir() for folder in folders):
-        # Not `tempfile`'s, which it finds by writing there.
+        # Not `tempfile.gettempdir()`, which writes a file to find it.
         os.environ.setdefault("MPLCONFIGDIR", "/tmp")  # noqa: S108
 
 

@@ -1,6 +1,6 @@
-"""System calls that Python has no function for, and the numbers of those a sealed copy may make.
+"""System calls without a function in Python, and the numbers of those that a sealed copy may make.
 
-Linux keeps the numbers for ever, but each kind of processor has its own.
+Linux never changes the numbers, but each kind of processor has its own.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import ctypes
 import os
 import platform
 
-X86_64, AARCH64 = 0xC000003E, 0xC00000B7  # as a filter of system calls is told of the processor
+X86_64, AARCH64 = 0xC000003E, 0xC00000B7  # the processor's number in a filter's input
 _ARCHITECTURES = {"x86_64": (X86_64, 0), "aarch64": (AARCH64, 1)}
 
-# Each name with its number on x86_64 and on aarch64; `-` where that has none. The first table is
-# of calls that only read, or that change nothing but the process itself.
+# Names with their numbers on x86_64 and on aarch64, `-` for none. The calls of the first table only
+# read, or change nothing but the process itself.
 _HARMLESS = """
 brk=12/214 mmap=9/222 munmap=11/215 mremap=25/216 mprotect=10/226 madvise=28/233 mincore=27/232
 msync=26/227 membarrier=324/283 get_mempolicy=239/236 read=0/63 write=1/64 readv=19/65
@@ -41,7 +41,7 @@ clock_getres=229/114 clock_nanosleep=230/115 nanosleep=35/101 gettimeofday=96/16
 alarm=37/- setitimer=38/103 getitimer=36/102 futex=202/98 futex_waitv=449/449 getrandom=318/278
 recvfrom=45/207
 """
-# Harmless or not by what they are given; see filter.py.
+# Harmless depending on their arguments; see filter.py.
 _DEPENDS = """
 fcntl=72/25 ioctl=16/29 prctl=157/167 prlimit64=302/261 sched_setaffinity=203/122 kill=62/129
 tgkill=234/131 clone=56/220 clone3=435/435 sendto=44/206 flock=73/32 fsync=74/82 fdatasync=75/83
@@ -54,17 +54,17 @@ seccomp=317/277 capset=126/91
 
 
 def architecture() -> int | None:
-    """The processor as a filter is told of it, or None if we do not know its numbers."""
-    found = _ARCHITECTURES.get(platform.machine())
-    return found[0] if found is not None else None
+    """Return the processor's number for a filter, None if its system calls are unknown."""
+    entry = _ARCHITECTURES.get(platform.machine())
+    return entry[0] if entry is not None else None
 
 
 def _numbers(table: str) -> dict[str, int]:
-    found = _ARCHITECTURES.get(platform.machine())
-    if found is None:
+    architecture_entry = _ARCHITECTURES.get(platform.machine())
+    if architecture_entry is None:
         return {}
     rows = (entry.partition("=")[::2] for entry in table.split())
-    numbers = {name: both.split("/")[found[1]] for name, both in rows}
+    numbers = {name: both.split("/")[architecture_entry[1]] for name, both in rows}
     return {name: int(number) for name, number in numbers.items() if number != "-"}
 
 
@@ -74,7 +74,7 @@ _OWN = _numbers(_SEALING)
 
 
 def call(name: str, *arguments: int | ctypes._SimpleCData[int] | object) -> int:
-    """The result of one of the calls that seal; raises OSError where it fails."""
+    """Make one of the sealing calls and return its result; raise OSError if it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     result = int(libc.syscall(ctypes.c_long(_OWN[name]), *arguments))
     if result < 0:
@@ -84,7 +84,7 @@ def call(name: str, *arguments: int | ctypes._SimpleCData[int] | object) -> int:
 
 
 def prctl(option: int, *values: int) -> None:
-    """Change a property of this process; raises OSError where that fails."""
+    """Change a property of this process; raise OSError if that fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     padded = [*values, 0, 0, 0, 0][:4]
     if libc.prctl(option, *map(ctypes.c_ulong, padded)) < 0:

@@ -1,17 +1,22 @@
-"""Trying code: cells run in a sealed copy of this process, with the live variables.
+"""Tries code: runs cells in a sealed copy of this process, with the live variables.
 
-The copy is forked, so it has all there is, copy on write; it can change no file, reach no network
-and no other process, show nothing, and is gone after some seconds. For Linux with Landlock.
+The copy is a fork, so it has all variables, copy on write. It can change no file, reach no network
+and no other process, and show nothing; a time limit ends it. It needs Linux with Landlock.
 
-Known holes: what is read from a named pipe that is not opened by Python is gone from it. What
-Python calls at a fork for who asked before this package, and what watches all it does (functions
-for tracing, profiling and auditing), it calls before the seal. What waits in a buffer at the end
-was not seen to be written. Memory is bounded by its addresses, and by what is free, looked at
-twenty times a second. A lock that another thread held when the copy was made stays held in it, and
-threads are not there: what waits for them is not tried. What the copy says of itself, the code in
-it can forge, which reaches all of its memory; how it ended and when, its parent sees. Files that
-the user may read, a draft can read, the notebook as it was saved among them, but no private file
-in Jupyter's runtime folder; and what is hidden in this package, in frames and inside of objects.
+Known holes:
+
+- Data that native code reads from a named pipe is removed from it.
+- Fork handlers registered before ours, and functions for tracing, profiling and auditing, run
+  before the seal.
+- Writes that are still buffered at the end are not noticed.
+- Memory is limited by address space, and by the free memory, checked twenty times a second.
+- Locks that other threads held stay locked, and threads are missing. Code that waits for them
+  counts as not tried.
+- Code can forge the copy's report, because it can write to the copy's memory. The parent itself
+  observes how and when the copy ends.
+- A draft can read files that the user may read, the saved notebook included, but no private file in
+  Jupyter's runtime folder. It can also find hidden values in this package, in frames and in
+  objects.
 """
 
 from __future__ import annotations
@@ -55,12 +60,12 @@ def try_code(
     tick: Callable[[], None] | None = None,
     make: Callable[[Callable[[], None]], None] | None = None,
 ) -> Seen:
-    """What is seen of some cells, run one after the other in a sealed copy of this process.
+    """Return the result of cells that run in order in a sealed copy of this process.
 
-    An interrupt ends the copy at once. `look` is called in the copy, with the variables as the
-    cells left them, and answers with what can be JSON; `tick` here, while we wait. `make` is for
-    another thread than the main one, as in `work_in_copy`. `mended`: the source of the cell that
-    they mend, so that what it bound already is not reported as replaced.
+    An interrupt ends the copy at once. `look` is called in the copy with the variables after the
+    run, and returns a value for JSON. `tick` is called here meanwhile. `make` is for threads other
+    than the main one, see `work_in_copy`. `mended` is the source of the cell that they mend: names
+    that it has bound are not reported as replaced.
     """
     if make is None and not is_main_thread():
         return untried("code is only tried in the kernel's main thread")
@@ -83,7 +88,7 @@ def try_code(
 
 
 def why_not() -> str:
-    """Why nothing can be tried in this process, or an empty text."""
+    """Return the reason why this process cannot try code, or ""."""
     return _why_no_seal() or ("a GPU is in use, which does not survive a fork" * _uses_gpu())
 
 
@@ -105,7 +110,7 @@ def _uses_gpu() -> bool:
 
 
 def _may_use_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool:
-    """Whether code names polars, or a variable that is of it or may hold something of it."""
+    """Whether code names polars, or a variable that may contain something of it."""
     if "polars" not in sys.modules:
         return False
     if any("polars" in unit.python for unit in units):
@@ -114,13 +119,13 @@ def _may_use_polars(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool
 
 
 def _asks_model(units: Sequence[Unit], namespace: Mapping[str, Any]) -> bool:
-    """Whether code names something of ours: the threads that a model answers in are not there."""
+    """Whether code names an object of ours: the model's threads do not exist in a copy."""
     kinds = map(type, _values_named(units, namespace))
     return any(qualified_name(kind).startswith("jupyter_llm.") for kind in kinds)
 
 
 def _values_named(units: Sequence[Unit], namespace: Mapping[str, Any]) -> Iterator[object]:
-    """The variables that code names."""
+    """Yield the values of the variables that code names."""
     for unit in units:
         tree = parse_python(unit.python)
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else ()
@@ -128,7 +133,7 @@ def _values_named(units: Sequence[Unit], namespace: Mapping[str, Any]) -> Iterat
 
 
 def _may_hold_polars(value: object) -> bool:
-    """Whether a value is polars' own, or of a kind that may have something of it inside."""
+    """Whether a value is polars' own, or of a class that may contain something of it."""
     kind = type(value)
     if is_one_of(kind, _PLAIN):
         return False
