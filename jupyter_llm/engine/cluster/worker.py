@@ -1,7 +1,7 @@
-"""What runs on a worker of a cluster: the plugin that holds a model there, and what it is asked.
+"""The part that runs on a cluster's worker: a plugin with the model, and functions for the client.
 
-Nothing here waits on a worker's event loop: a model is loaded on a thread of its own, and a task
-that waits for answers gives its place in the worker's thread pool away.
+Nothing here blocks a worker's event loop: a thread loads the model, and a task that waits for
+answers leaves the worker's thread pool.
 """
 
 from __future__ import annotations
@@ -52,15 +52,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ALONE_S = 300.0  # before the model of a user goes who does not look any more
+_ALONE_S = 300.0  # until the model of a user who stopped polling is freed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """How far a worker is with a model: there where it has an `info`, never where an `error`.
+    """A worker's progress with a model.
 
-    Else `share` of it is loaded, or `wanted`, a file by its number and from which byte on, is to be
-    sent to where `store` names; workers with one store need it once.
+    The worker is ready if there is an `info`, and cannot be used if there is an `error`. Until then
+    `share` of it is loaded. `wanted` is the file, by number, and the offset from which it has to be
+    sent to `store`; workers with the same store need it once.
     """
 
     store: str = ""
@@ -71,16 +72,16 @@ class Deployed:
 
 
 class ModelPlugin(WorkerPlugin):
-    """Holds a model on a worker: found by its path, or else sent, and checked in both cases."""
+    """A model on a worker: from the same path, or else sent; its hash is checked in both cases."""
 
     def __init__(
         self, entry: ModelEntry, options: EngineOptions, on_progress: Callable[[float], bool]
     ) -> None:
-        self._entry, self.n_ctx = entry, 0  # until a worker has shown how much there is room for
-        # All workers use the attention of this kernel, so that rows come out alike everywhere.
+        self._entry, self.n_ctx = entry, 0  # set by the first worker that has loaded it
+        # All workers use this kernel's attention, so that rows are the same everywhere.
         machine = this_machine(options.n_threads or available_cores())
         has_flash = chosen_attention(inspect(entry.path).shape, machine, options)
-        # Of rows nothing is read again, and how many threads there are is for dask to say.
+        # Rows are not read again, and dask sets the number of threads.
         self._options = replace(
             options, checkpoints=False, n_threads=None, flash_attention=has_flash
         )
@@ -91,14 +92,14 @@ class ModelPlugin(WorkerPlugin):
         self.name = f"jupyter_llm {entry.name} {key}"
 
     def setup(self, worker: Worker) -> None:
-        """Begin to load the model; returns at once, so that the worker goes on."""
+        """Start to load the model; returns at once, so that the worker continues."""
         self._worker = worker
         if worker.nanny is not None and threading.current_thread() is threading.main_thread():
-            # A process of its own: the interrupt of a notebook that has started it is not for it.
+            # In a process of its own, an interrupt of the notebook that started it must not end it.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        scratch = Path(worker.local_directory).parent  # that all workers of a machine have
+        scratch = Path(worker.local_directory).parent  # shared by all workers of a machine
         self._store = scratch / "jupyter_llm" / self._hashes[0]
-        self.users: dict[str, object] = {}  # who looks at it, and the timers that end that
+        self.users: dict[str, object] = {}  # users that poll, with the timers that end their use
         self._streams: WeakValueDictionary[str, Stream] = WeakValueDictionary()
         self._error: JupyterLLMError | None = None
         self._is_over = False
@@ -110,7 +111,7 @@ class ModelPlugin(WorkerPlugin):
             worker.loop.remove_timeout(timer)
         self._is_over = True
         if self.engine is not None:
-            with suppress(RuntimeError):  # where the process ends engines close by themselves
+            with suppress(RuntimeError):  # at the end of the process, engines close themselves
                 await asyncio.to_thread(self.engine.close)
 
     def _begin(self) -> None:
@@ -119,9 +120,9 @@ class ModelPlugin(WorkerPlugin):
         start_worker(self._load, "jupyter-llm-cluster")
 
     def look(self, user: str, stopped: Sequence[str]) -> Deployed:
-        """How far it is, known at once; what a user has `stopped` is cancelled.
+        """Return the progress at once, and cancel the calls that a user has `stopped`.
 
-        The model stays for somebody as long as he looks again in time.
+        The model stays as long as one of its users polls in time.
         """
         loop = self._worker.loop
         if user in self.users:
@@ -130,7 +131,7 @@ class ModelPlugin(WorkerPlugin):
         for call in stopped:
             if (stream := self._streams.get(call)) is not None:
                 stream.cancel()
-        if self.engine is not None and self.engine.is_closed:  # it has failed, and said so
+        if self.engine is not None and self.engine.is_closed:  # it failed
             self._begin()
         return Deployed(
             store=f"{platform.node()}:{self._store}",
@@ -141,7 +142,7 @@ class ModelPlugin(WorkerPlugin):
         )
 
     def receive(self, number: int, offset: int, data: bytes) -> None:
-        """Take a piece of a file, unless somebody else has brought it."""
+        """Store a piece of a file, unless it is there."""
         path = self._store / self.paths[number].name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,22 +154,22 @@ class ModelPlugin(WorkerPlugin):
             self._error = ModelFileError(path, where)
 
     def answer(self, calls: Sequence[tuple[str, str, Any]]) -> list[Any]:
-        """What comes of calls of the engine's methods, together.
+        """Return the results of calls of the engine's methods, run together.
 
-        Raises `EngineClosedError` where the model has gone.
+        Raises `EngineClosedError` if the model is unloaded.
         """
         if (engine := self.engine) is None:
             raise EngineClosedError
-        found = [_tried(getattr(engine, method), value) for _, method, value in calls]
-        named = zip([call for call, *_ in calls], found, strict=True)
+        outcomes = [_tried(getattr(engine, method), value) for _, method, value in calls]
+        named = zip([call for call, *_ in calls], outcomes, strict=True)
         self._streams.update((call, one) for call, one in named if isinstance(one, Stream))
-        return [_tried(one.future.result) if isinstance(one, Stream) else one for one in found]
+        return [_tried(one.future.result) if isinstance(one, Stream) else one for one in outcomes]
 
     def _load(self) -> None:
         from jupyter_llm.engine.local.engine import LocalEngine
 
         try:
-            path = self._found()
+            path = self._local_path()
             entry, options = replace(self._entry, path=path), self._checked(path)
             self.engine = LocalEngine(entry, options, on_progress=self._note)
         except JupyterLLMError as error:
@@ -183,11 +184,11 @@ class ModelPlugin(WorkerPlugin):
         self._share = share
         if self._is_over:
             raise EngineClosedError("The model was unloaded from the cluster.")
-        return True  # to go on
+        return True  # continue
 
-    def _found(self) -> Path:
-        """Where the model is on this machine: at the path it has elsewhere, or where it is sent."""
-        if self._is_whole(self.paths):
+    def _local_path(self) -> Path:
+        """Return the model's path on this machine: the same as elsewhere, or the sent copy."""
+        if self._is_complete(self.paths):
             return self.paths[0]
         sent = [self._store / path.name for path in self.paths]
         for _ in range(2):
@@ -196,27 +197,27 @@ class ModelPlugin(WorkerPlugin):
                 self._note(sum(map(_size, sent)) / sum(self._sizes))
                 time.sleep(TICK_S / 5)
             self._is_wanting = False
-            if self._is_whole(sent):
+            if self._is_complete(sent):
                 return sent[0]
             for path in sent:
                 path.unlink(missing_ok=True)
-        what = f"{self._entry.name} has come to {platform.node()} damaged, twice"
-        raise ModelFileError(sent[0], f"{what}. Has the file changed meanwhile?")
+        text = f"{self._entry.name} has come to {platform.node()} damaged, twice"
+        raise ModelFileError(sent[0], f"{text}. Has the file changed meanwhile?")
 
-    def _is_whole(self, paths: Sequence[Path]) -> bool:
+    def _is_complete(self, paths: Sequence[Path]) -> bool:
         return [*map(_size, paths)] == self._sizes and self._hashes == [
             file_sha256(path, on_progress=self._note) for path in paths
         ]
 
     def _missing(self) -> tuple[int, int] | None:
-        """The file that is to be sent next, by its number, and from which byte on."""
+        """Return the number of the file to send next, and the offset."""
         for number, (path, whole) in enumerate(zip(self.paths, self._sizes, strict=True)):
             if (size := _size(self._store / path.name)) < whole:
                 return number, size
         return None
 
     def _checked(self, path: Path) -> EngineOptions:
-        """The options to load it with, which leave the worker below what it is paused at."""
+        """Return load options with which the worker stays below its pause limit."""
         import psutil
 
         from jupyter_llm.engine.local.native.memory import plan_load
@@ -227,15 +228,17 @@ class ModelPlugin(WorkerPlugin):
         memory = self._worker.memory_manager
         if not (limit := memory.memory_limit):
             return options
-        left = int(limit * (memory.memory_pause_fraction or 1)) - psutil.Process().memory_info().rss
+        unused = (
+            int(limit * (memory.memory_pause_fraction or 1)) - psutil.Process().memory_info().rss
+        )
         file, free = inspect(path), free_beside([])
-        room = replace(free, ram_bytes=max(0, min(left, free.ram_bytes)))
+        room = replace(free, ram_bytes=max(0, min(unused, free.ram_bytes)))
         try:
-            promised = plan_load(file, options, room).promised.total  # what may come later
+            promised = plan_load(file, options, room).promised.total  # what may be allocated later
             room = replace(room, ram_bytes=max(0, room.ram_bytes - promised))
             return replace(options, n_ctx=plan_load(file, options, room).n_ctx)
         except NotEnoughMemoryError as error:
-            limits = f"{human_size(limit)}, of which {human_size(max(left, 0))} are left"
+            limits = f"{human_size(limit)}, of which {human_size(max(unused, 0))} are left"
             error.args = (f"{error} Its worker has a memory_limit of {limits}.",)
             raise
 
@@ -248,7 +251,7 @@ def _size(path: Path) -> int:
 
 
 def _tried(function: Callable[..., Any], *values: Any) -> Any:
-    """What comes of a call, or the error that is its own."""
+    """Return the result of a call, or the error it raised."""
     try:
         return function(*values)
     except EngineClosedError:
@@ -258,9 +261,9 @@ def _tried(function: Callable[..., Any], *values: Any) -> Any:
 
 
 def check_client(client: object) -> str:
-    """The host of a cluster that is not this machine's own, and else nothing.
+    """Return the host of a cluster on another machine, "" for this one.
 
-    Refuses what is no client, or one that cannot be waited for.
+    `OptionError`: the object is no client, or one that cannot be waited for.
     """
     if not isinstance(client, Client):
         raise OptionError(
@@ -276,32 +279,35 @@ def check_client(client: object) -> str:
     return "" if is_here else host
 
 
-# What a client calls on workers, by `Client.run` or as a task. Values go along as bytes: dask would
-# look for its own keys in texts, and another version of us could not read them.
+# Functions that a client calls on workers, by `Client.run` or as a task. Values are sent as bytes:
+# dask would search texts for its own keys, and another version of us could not unpickle them.
 
 
 async def look(version: str, asked: bytes, dask_worker: Worker) -> Deployed | None:
-    """How far a worker is with a model that somebody needs; None with another version of us."""
+    """Return a worker's progress with a model; None if it has another version of us."""
     if version != __version__:
         return None
     plugin, user, stopped, piece = pickle.loads(asked)  # noqa: S301  as all that dask sends
     if plugin.name not in dask_worker.plugins:
         await dask_worker.plugin_add(plugin, plugin.name)
-    found = cast("ModelPlugin", dask_worker.plugins[plugin.name])
+    present = cast("ModelPlugin", dask_worker.plugins[plugin.name])
     if piece is not None:
-        await asyncio.to_thread(found.receive, *piece)
-    return found.look(user, stopped)
+        await asyncio.to_thread(present.receive, *piece)
+    return present.look(user, stopped)
 
 
 async def leave(name: str, user: str, dask_worker: Worker) -> None:
-    """Free the memory of a model that somebody needs no more, if nobody else does."""
+    """Free a model for a user, if it has no other users."""
     plugin: Any = dask_worker.plugins.get(name)
     if plugin is not None and plugin.users.pop(user, None) is not None and not plugin.users:
         await dask_worker.plugin_remove(name=name)
 
 
 def answer(name: str, calls: bytes) -> Any:
-    """What comes of calls of a model's engine, as a task and as bytes; None without a model."""
+    """Return the results of calls of a model's engine, as a task and as bytes.
+
+    None without a model.
+    """
     plugin: Any = get_worker().plugins.get(name)
     secede()
     try:

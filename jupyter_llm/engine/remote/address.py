@@ -1,4 +1,4 @@
-"""Which model on which server, as a value without any secret in it."""
+"""A model's server and name, as a value without secrets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 
 from jupyter_llm.errors import OptionError, ServerError
 
-_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")  # as no key looks
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")  # no key has this form
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """A model on a server that speaks OpenAI's protocol.
 
-    `url` is where the protocol begins, as in `http://localhost:8080/v1`. Without a `model` it is
-    the only one that the server has. `api_key_env` names the environment variable that holds the
-    server's key, or the entry of the keyring; the key itself is read when something is sent.
+    `url` is the protocol's base address, as `http://localhost:8080/v1`. An empty `model` means the
+    only one of the server. `api_key_env` names the environment variable, or the keyring's entry,
+    with the server's key; the key is read at each request.
     """
 
     url: str
@@ -30,14 +30,14 @@ class Address:
     api_key_env: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no server's address, and what has a secret in it."""
+        """Raise `OptionError` if this is no server's address, or may contain a secret."""
         try:
             parts = urlsplit(str(self.url).strip())
             is_sound = is_url(self.url) and bool(parts.hostname) and parts.port != 0
         except ValueError:
             is_sound = False
         if not is_sound or not parts.netloc.isascii() or set("@?#") & set(str(self.url)):
-            raise OptionError(  # which does not show it: there may be a secret in it
+            raise OptionError(  # the message omits the address, which may contain a secret
                 "A server's address looks like http://localhost:8080/v1. It is saved with the "
                 "notebook, so it holds no key and no password: put the key into an environment "
                 "variable, and name that: api_key_env='MY_KEY'."
@@ -52,31 +52,31 @@ class Address:
 
     @property
     def host(self) -> str:
-        """What people read: the host, with its port where that is told."""
+        """Return the host for display, with its port if there is one."""
         return urlsplit(self.url).netloc
 
     @property
     def name(self) -> str:
-        """What the model is called, as far as that is known before the server says it."""
+        """Return the model's name before the server reports it."""
         return f"{self.model}@{self.host}"
 
     @property
     def path(self) -> Address:
-        """What tells it from other models, as the path of a file does."""
+        """Return the identity of the model, like the path of a file."""
         return self
 
     @property
     def root(self) -> str:
-        """Where the server's own paths begin, those beside OpenAI's protocol."""
+        """Return the base of the server's own paths, outside OpenAI's protocol."""
         return self.url.removesuffix("/v1")
 
     def key(self) -> str | None:
-        """The server's key as it is now; `ServerError` says what to set."""
+        """Return the server's present key; `ServerError` says what to set."""
         if self.api_key_env is None:
             return None
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
-            with suppress(Exception):  # it need not be installed, and they raise what they like
+            with suppress(Exception):  # keyring may be missing, and its backends raise any error
                 key = _in_keyring(self.api_key_env)
         if not key or not key.isascii() or not key.isprintable():
             raise ServerError(
@@ -89,12 +89,12 @@ class Address:
         return key
 
 
-@cache  # some keyrings ask the user each time; where there is none, that is an error and not kept
+@cache  # some keyrings ask the user each time; errors are not cached
 def _in_keyring(name: str) -> str:
-    """A key as `keyring set jupyter_llm NAME` keeps it."""
+    """Return a key that `keyring set jupyter_llm NAME` stored."""
     return str(import_module("keyring").get_password("jupyter_llm", name).strip())
 
 
 def is_url(model: object) -> bool:
-    """Whether what was given as a model names a server."""
+    """Whether a model's name is the address of a server."""
     return isinstance(model, str) and model.strip().lower().startswith(("http://", "https://"))

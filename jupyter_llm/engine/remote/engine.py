@@ -1,4 +1,4 @@
-"""Runs a model on a server, as if it were here."""
+"""Runs a model on a server behind the `Engine` protocol."""
 
 from __future__ import annotations
 
@@ -27,24 +27,23 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Score
     from jupyter_llm.engine.remote.address import Address
 
-_NUM_EMBEDDED = 64  # texts at a time
-_BYTES_A_TOKEN = 3  # at least
-_A_MESSAGE = 8  # tokens around it
+_NUM_EMBEDDED = 64  # texts in a request
+_BYTES_A_TOKEN = 3  # a lower bound
+_A_MESSAGE = 8  # tokens around a message
 
 
 class RemoteEngine(Engine):
     """A model on a server that speaks OpenAI's protocol: an `Engine` like any other.
 
-    Creating it asks the server what it has. What is sent goes to that host alone, with the key that
-    `address` names. What the server cannot do is refused with an `OptionError`, and nothing that it
-    writes is promised to come out the same again. What a server keeps of a prompt is its own: it
-    is not told to read ahead, nor to forget. Of raw text it reads the names of control tokens as
-    these tokens.
+    Creating it asks the server for its facts. Text is sent only to that host, with the key that
+    `address` names. An option that the server does not support raises `OptionError`. No text is
+    promised to come out the same again. The server manages its own cache: `prefill` and `forget` do
+    nothing. Servers read the names of control tokens in raw text as these tokens.
 
     Raises
     ------
     ServerError
-        It cannot be reached, refuses the key, or has no such model.
+        The server cannot be reached, refuses the key, or has no such model.
     MissingLibraryError, OptionError
         The openai package or the key is missing.
     """
@@ -52,7 +51,7 @@ class RemoteEngine(Engine):
     def __init__(self, address: Address) -> None:
         self.address = address
         self._watchers = Watchers()
-        self._writings: dict[Writing, None] = {}  # those that run
+        self._writings: dict[Writing, None] = {}  # running ones
         self._tokens_per_s = 0.0
         self._wire = Wire(address)
         self._served = Served(self._wire)
@@ -64,12 +63,12 @@ class RemoteEngine(Engine):
 
     @property
     def info(self) -> ModelInfo:
-        """What is known of the model."""
+        """Return the facts about the model."""
         return self._served.info
 
     @property
     def work(self) -> Work:
-        """What it does, known at once."""
+        """Return the present activity at once."""
         writings = tuple(self._writings)
         is_writing = any(one.has_begun for one in writings)
         return "writing" if is_writing else "reading" if writings else "idle"
@@ -80,15 +79,16 @@ class RemoteEngine(Engine):
         return self._wire.is_closed
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever `work` is another one, or the engine has closed; end that again."""
+        """Call back when `work` changes or the engine closes, until the result is called."""
         return self._watchers.add(callback)
 
     def submit(self, request: Request) -> Stream:
-        """Send a request; its errors are raised by the stream."""
+        """Send a request; the stream raises its errors."""
         params = request.params.filled(self.info.sampling.params)
         if self._served.may_think and request.think is not False:
             params = params.with_room_to_think()
-        if params.max_tokens is None and not isinstance(request.prompt, tuple):  # else it is 16
+        # the protocol's default is 16
+        if params.max_tokens is None and not isinstance(request.prompt, tuple):
             room = self.info.n_ctx - self.count_tokens(request.prompt)
             params = replace(params, max_tokens=max(1, room))
         if params.temperature and params.seed is None:
@@ -99,7 +99,7 @@ class RemoteEngine(Engine):
         self._watchers.tell()
 
         def end(_running: object) -> None:
-            if not writing.feed.future.done():  # it had not begun, or goes on for a moment
+            if not writing.feed.future.done():  # it has not begun, or is still ending
                 writing.feed.finish(writing.completion("cancelled"))
             self._writings.pop(writing, None)
             self._tokens_per_s = writing.usage.tokens_per_s or self._tokens_per_s
@@ -110,36 +110,36 @@ class RemoteEngine(Engine):
         return Stream(writing.feed, running.cancel, snapshot, writing.progress)
 
     def format(self, prompt: Prompt, *, think: bool | None = None) -> str:  # noqa: ARG002
-        """The text the model will read, but for a chat, whose template is the server's."""
+        """Return the text of a raw prompt; a chat's template is only known to the server."""
         self._wire.check_open()
         if isinstance(prompt, tuple):
             raise OptionError(f"{self.info.host} does not tell what the model reads of a chat.")
         return raw_text(prompt)
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:  # noqa: ARG002
-        """Tell no tokens: those of a prompt are the server's."""
+        """Raise `OptionError`: only the server knows the tokens."""
         self._wire.check_open()
         raise OptionError(f"{self.info.host} does not tell the tokens of a text.")
 
     def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:  # noqa: ARG002
-        """About how many tokens the model will read, at most: nothing is sent to be counted."""
+        """Return an upper estimate of a prompt's tokens; nothing is sent to count them."""
         messages = prompt if isinstance(prompt, tuple) else (Message("user", raw_text(prompt)),)
         texts = [one.content for one in messages]
         return sum(map(len, self.tokenize_texts(texts))) + _A_MESSAGE * len(texts)
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """About as many zeros as plain texts have tokens, at most."""
+        """Return zeros for plain texts, as many as they have tokens at most."""
         self._wire.check_open()
         return [(0,) * -(-len(sound(text).encode()) // _BYTES_A_TOKEN) for text in texts]
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
-        """How likely each continuation is after a prompt."""
+        """Return the likelihood of each continuation after a prompt."""
         texts = [check_text(text, is_raw=True) for text in continuations]
         request = Request(prompt=prompt, params=GREEDY)
         return self._wire.call(self._served.scores, request, texts) if texts else []
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """A vector of length one for each text, as an array (num_texts, n_embd)."""
+        """Return a vector of length one for each text, as an array (num_texts, n_embd)."""
         import numpy as np
 
         checked = [check_text(text, is_raw=True) for text in texts]
@@ -151,7 +151,7 @@ class RemoteEngine(Engine):
         return vectors / np.where(lengths > 0, lengths, 1)
 
     def status(self) -> EngineStatus:
-        """What the engine does at this moment."""
+        """Return the present state of the engine."""
         self._wire.check_open()
         num_begun = sum(one.has_begun for one in tuple(self._writings))
         return EngineStatus(
@@ -163,6 +163,6 @@ class RemoteEngine(Engine):
         )
 
     def close(self) -> None:
-        """Cancel everything and let the server go. May be called twice."""
+        """Cancel everything and close the connection. May be called twice."""
         self._wire.close()
         self._watchers.tell()

@@ -1,4 +1,4 @@
-"""OpenAI's protocol with llama-server's grammars, and how answers read."""
+"""OpenAI's protocol with llama-server's grammars, and the parsing of answers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ OFF = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "ignore_eos": False}
 """What options are where they do nothing, so that a server may as well not have them."""
 
 _MOST_COUNTED = 2**53
-_MOST_TOPS = 100  # beside a token, as `SamplingParams.logprobs` has it
-_LEAST = -9999.0  # which OpenAI's protocol has for the logarithm of nothing
+_MOST_TOPS = 100  # for a token, as in `SamplingParams.logprobs`
+_LEAST = -9999.0  # OpenAI's value for the logarithm of 0
 LLAMA = ("llamacpp", "jupyter_llm")
 """Owners of the models of servers that know llama-server's options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """One way to have an answer be of a shape: what goes along with a request.
+    """A way to enforce the shape of an answer: fields to add to a request.
 
-    One that `is_quoted` answers with the text as JSON has it.
+    With `is_quoted` the answer is the text as a JSON string.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Means:
     is_quoted: bool = False
 
     def text_of(self, answer: str, *, is_cut: bool = False) -> str:
-        """The text that an answer stands for, as far as it is written; `ValueError` if none is."""
+        """Return the text of an answer, as far as it is written; `ValueError` if there is none."""
         if not self.is_quoted:
             return answer
         part: Literal["trailing-strings", False] = "trailing-strings" if is_cut else False
@@ -55,7 +55,7 @@ def _text_of(**more: object) -> dict[str, Any]:
 
 
 def _one_of(texts: Sequence[str], rest: str = "") -> dict[str, Any]:
-    """Some texts in the notation of llama.cpp's grammars, each character by its number."""
+    """Return a llama.cpp grammar for some texts, each character by its number."""
     spelled = ("".join(rf"\U{ord(character):08X}" for character in text) for text in texts)
     return {"grammar": "root ::= (" + " | ".join(f'"{text}"' for text in spelled) + f") {rest}"}
 
@@ -77,19 +77,22 @@ MEANS: dict[str, tuple[Means, ...]] = {
 
 
 def shape_of(constraint: Constraint) -> str:
-    """What a server has to be able to do for an answer to be of a shape."""
+    """Return the ability that a server needs for a constraint."""
     if isinstance(constraint, Grammar):
         return constraint.kind
     return {OneOf: "choice", BeginsWith: "beginning", Exactly: "tokens"}[type(constraint)]
 
 
 def sound(text: str) -> str:
-    """A text as Unicode has it, without halves of characters."""
+    """Return a text without lone surrogates."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def at(data: Any, kind: type[T], *path: str) -> T | None:
-    """What stands at a path in an answer, if it is of that kind; of a list its first counts."""
+    """Return the value at a path in an answer if it has this type.
+
+    Lists stand for their first item.
+    """
     for name in path:
         data = data[0] if isinstance(data, list) and data else data
         data = data.get(name) if isinstance(data, dict) else None
@@ -97,9 +100,12 @@ def at(data: Any, kind: type[T], *path: str) -> T | None:
     return data if isinstance(data, kind) else None
 
 
-def found(data: object, *names: str) -> Any:
-    """What stands under the first of some names, wherever in an answer; None without it."""
-    below = [data]  # no recursion: an answer may be of any depth
+def first_value(data: object, *names: str) -> Any:
+    """Return the first value with one of some names, at any depth of an answer.
+
+    None if there is none.
+    """
+    below = [data]  # no recursion: an answer may have any depth
     while below:
         one = below.pop()
         if isinstance(one, dict):
@@ -112,13 +118,13 @@ def found(data: object, *names: str) -> Any:
 
 
 def count(data: object, *names: str) -> int:
-    """A count that a server tells somewhere, or 0."""
-    value = found(data, *names)
+    """Return a count anywhere in a server's answer, or 0."""
+    value = first_value(data, *names)
     return value if type(value) is int and 0 < value < _MOST_COUNTED else 0
 
 
-def said(choice: object) -> tuple[str, str]:
-    """What a piece of an answer, or all of it, adds to the text and to what is thought before."""
+def words_of(choice: object) -> tuple[str, str]:
+    """Return the text and the thoughts in a piece of an answer, or in all of it."""
     who = "delta" if at(choice, dict, "delta") is not None else "message"
     text = at(choice, str, who, "content") or at(choice, str, "text") or ""
     thought = at(choice, str, who, "reasoning_content") or at(choice, str, who, "reasoning") or ""
@@ -126,11 +132,11 @@ def said(choice: object) -> tuple[str, str]:
 
 
 def likely(choice: object) -> list[TokenLogprob]:
-    """The tokens of a piece with their log-probabilities, as chats tell them or raw texts."""
-    told = at(choice, dict, "logprobs") or {}
-    tokens = told.get("content")
+    """Return the tokens of a piece with their log-probabilities, of a chat or of raw text."""
+    report = at(choice, dict, "logprobs") or {}
+    tokens = report.get("content")
     if tokens is None:
-        columns = (told.get(name) or () for name in ("tokens", "token_logprobs", "top_logprobs"))
+        columns = (report.get(name) or () for name in ("tokens", "token_logprobs", "top_logprobs"))
         tokens = [
             {
                 "token": text,

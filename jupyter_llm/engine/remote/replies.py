@@ -1,4 +1,4 @@
-"""Bounds of what a server sends, wherever it is read: the one way for bytes into this process."""
+"""Limits of a server's replies; all bytes from servers pass here."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from jupyter_llm.errors import ServerError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-_MOST_BYTES = 8 << 20  # of a reply that is read as a whole: 64 vectors of 4096 numbers take 6 MB
+_MOST_BYTES = 8 << 20  # of a reply without streaming: 64 vectors of 4096 numbers take 6 MB
 _MOST_EVENT_BYTES = 1 << 20
 _MOST_STREAM_BYTES = 64 << 20
-_MOST_ERROR_BYTES = 64 << 10  # of which a line is shown
+_MOST_ERROR_BYTES = 64 << 10  # one line of it is shown
 _MOST_BRACKETS = 100_000  # each may become an object of 200 bytes
 _MOST_EVENTS = 200_000  # more than any answer has tokens
 _EVENT_END = re.compile(rb"\r?\n\r?\n|\r\r")
 
 
 class BoundedBody(httpx2.AsyncByteStream):
-    """The body of a reply; `ServerError` where it exceeds a bound.
+    """The body of a reply; reading raises `ServerError` if it exceeds a limit.
 
-    The bounds hold for the reply, or for each event of a stream, which is parsed alone. The body of
-    a refusal ends at its bound without an error, since it is only shown.
+    The limits hold for a whole reply, or for each event of a stream, because events are parsed one
+    by one. A refusal's body ends at its limit without an error, since it is only shown.
     """
 
     def __init__(self, response: httpx2.Response, host: str) -> None:
         coding = response.headers.get("content-encoding") or "identity"
         if coding.lower() != "identity":
-            # A few bytes of it may unpack to more than there is memory.
-            said = f"sent a compressed reply ({coding!r:.40}), which jupyter_llm does not read."
-            raise ServerError(host, said, status=response.status_code)
+            # A few compressed bytes may exceed the memory.
+            reason = f"sent a compressed reply ({coding!r:.40}), which jupyter_llm does not read."
+            raise ServerError(host, reason, status=response.status_code)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         self._body, self._host = response.stream, host
         self._is_streamed = "event-stream" in response.headers.get("content-type", "")
@@ -44,7 +44,7 @@ class BoundedBody(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         """Yield the body piece by piece."""
         total = size = num_brackets = num_events = 0
-        before = b""  # the end of the last piece, in which the end of an event may begin
+        before = b""  # the end of the last piece, which may contain part of an event's end
         async for piece in self._body:
             total += len(piece)
             if self._is_refusal and total > _MOST_ERROR_BYTES:
@@ -65,9 +65,9 @@ class BoundedBody(httpx2.AsyncByteStream):
             yield piece
 
     async def aclose(self) -> None:
-        """Close the connection, or give it back."""
+        """Close the connection, or return it to the pool."""
         await self._body.aclose()
 
     def _excess(self, most: str) -> ServerError:
-        said = f"sent more than {most} in one reply; the rest was discarded."
-        return ServerError(self._host, said, status=200)
+        reason = f"sent more than {most} in one reply; the rest was discarded."
+        return ServerError(self._host, reason, status=200)

@@ -1,4 +1,4 @@
-"""A model as a server runs it: what is known of it, and small exchanges with it."""
+"""A server's model: its facts and abilities, and short exchanges with it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from jupyter_llm.engine.remote.protocol import (
     Means,
     at,
     count,
-    found,
+    first_value,
     likely,
-    said,
     sound,
+    words_of,
 )
 from jupyter_llm.engine.remote.wire import TRIES
 from jupyter_llm.engine.request import Message, Priority, Request, raw_text
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.remote.wire import Wire
 
-_UNTOLD = (0, 401, 408, 429, 502, 503, 504)  # of who says so it is not known what it has
-_NUM_PARALLEL = 16  # rows at a time, where a server does not say how many it takes
+_UNDECIDED = (0, 401, 408, 429, 502, 503, 504)  # after such a status the ability is unknown
+_NUM_PARALLEL = 16  # rows at a time, if the server reports no number
 _MOST_PARALLEL = 1024  # connections
-_BANNED = -100  # the least that OpenAI's protocol has for a token
+_BANNED = -100  # OpenAI's least value
 _N_CTX = ("n_ctx", "context_length", "max_model_len")
-_USUAL_N_CTX = 8192  # of a server that does not report its window
-_MOST_READ = 1000  # texts of choices
-_MOST_MODELS, _LONGEST_NAME = 5000, 300  # that are looked at, and in characters
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in the names of models
-_PATH = re.compile(r"^.*[/\\](?=[^/\\]*\.gguf$)")  # as llama-server calls a model unless told
-# How models fill in the middle: the texts before what is above, below, and theirs.
+_USUAL_N_CTX = 8192  # if the server reports no window
+_MOST_READ = 1000  # texts of choices to cache
+_MOST_MODELS, _LONGEST_NAME = 5000, 300  # models read, and characters
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])")  # in models' names
+_PATH = re.compile(r"^.*[/\\](?=[^/\\]*\.gguf$)")  # llama-server's default name of a model
+# Tokens for filling in the middle: before the prefix, the suffix and the middle.
 _FIM = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
@@ -60,8 +60,8 @@ _FIM = (
 )
 
 _REMEMBERED = Remembered("server abilities")
-_RARE = "jupyter-7301"  # nobody writes it freely
-_LEAST = -3.0  # what such a text is likelier than was counted behind what forced it
+_RARE = "jupyter-7301"  # no model writes it by chance
+_LEAST = -3.0  # a higher log-probability was measured after the grammar's effect
 GREEDY = SamplingParams(temperature=0, top_p=1, top_k=0, min_p=0, repeat_penalty=1, max_tokens=100)
 """How a short answer is drawn that is the same every time, as far as that goes."""
 
@@ -96,38 +96,41 @@ _WORDS = {
 
 
 class Served:
-    """A model on a server. Belongs to the line's thread.
+    """A model on a server. Belongs to the wire's thread.
 
-    A model that `may_think` is known to. Of `turns` there are as many as it takes requests at a
-    time, others for rows. What it cannot is asked again by the next engine, since it may be another
-    version then.
+    `may_think`: the model is known to think. `turns` limit the simultaneous requests, with separate
+    ones for rows. A missing ability is tested again by the next engine, since the server may be
+    updated.
     """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._read: dict[str, list[Any]] = {}  # the tokens of texts, as far as they are known
+        self._read: dict[str, list[Any]] = {}  # tokens of texts
 
     async def open(self) -> None:
-        """Ask what the server has. `ServerError` where it cannot be asked, or has no such model."""
-        address, ask = self.wire.address, self.wire.tell
+        """Ask the server for its facts.
+
+        `ServerError` if it cannot be asked or has no such model.
+        """
+        address, ask = self.wire.address, self.wire.query
         entry = self._entry_of(await ask("/models"))
         self.model, owner = entry["id"], _short(at(entry, str, "owned_by"))
         details = [await _maybe(ask(f"{address.root}/props")), entry]
         self.is_llama = owner in LLAMA
-        template: str = at(found(details, "chat_template"), str) or ""
+        template: str = at(first_value(details, "chat_template"), str) or ""
         self.may_think = bool(marks_of(template, ()))
         num_parallel = min(count(details, "total_slots") or _NUM_PARALLEL, _MOST_PARALLEL)
         self.turns = asyncio.Semaphore(num_parallel), asyncio.Semaphore(num_parallel)
-        build = _short(at(found(details, "build_info"), str)) or owner
+        build = _short(at(first_value(details, "build_info"), str)) or owner
         identity = f"{address.url} {self.model} {count(entry, 'size')} {build}"
         billions = min(map(float, _SIZE.findall(self.model.lower())[:1]), default=0.0)
         num_parameters = count(entry, "n_params") or int(min(billions, 1e6) * 1e9)
-        drawn = at(found(details, "params"), dict) or {}
+        drawn = at(first_value(details, "params"), dict) or {}
         pairs = {n: round(drawn[n], 4) for n in DRAWN if isinstance(drawn.get(n), int | float)}
         pairs |= {name: OFF[name] for name in DRAWN if name in OFF and not self.is_llama}
         self.info = ModelInfo(
-            # So it is called wherever it is told of; a path there says nothing here.
+            # The name for display; a path on the server is useless here.
             name=f"{_short(_PATH.sub('', self.model))}@{address.host}",
             size_bytes=count(entry, "size"),
             n_ctx=count(details, *_N_CTX) or _USUAL_N_CTX,
@@ -141,14 +144,14 @@ class Served:
         model, context = ModelFacts.of(self.info, None), ContextSettings(n_ctx=self.info.n_ctx)
         self.writer = Writer(model=model, context=context, build=build)
         """What writes, as records tell it."""
-        self.known = {"continuing": "message"} if owner == "jupyter_llm" else {}
+        self.ways_by_ability = {"continuing": "message"} if owner == "jupyter_llm" else {}
         """By ability how it is done, or "" where it cannot be."""
 
     def _entry_of(self, listed: object) -> dict[str, Any]:
-        """What the server says of the model that is meant."""
+        """Return the server's entry of the requested model."""
         host, model = self.wire.address.host, self.wire.address.model
-        told = at(listed, list, "data") or ()
-        named = [one for one in told if isinstance(one, dict) and isinstance(one.get("id"), str)]
+        entries = at(listed, list, "data") or ()
+        named = [one for one in entries if isinstance(one, dict) and isinstance(one.get("id"), str)]
         models = {
             name: one for one in named[:_MOST_MODELS] if len(name := one["id"]) <= _LONGEST_NAME
         }
@@ -161,26 +164,26 @@ class Served:
         raise ServerError(host, one_line(f"{wanted}. {hint}"), status=404)
 
     async def _fim(self) -> FimTokens | None:
-        """The control tokens with which the model fills in the middle, as far as it can be told."""
+        """Return the control tokens for filling in the middle, None if they are unknown."""
         for texts in _FIM if self.is_llama else ():
-            told = await _maybe(self._tokenize("".join(texts)))
-            if len(at(told, list, "tokens") or ()) == len(texts):
+            reply = await _maybe(self._tokenize("".join(texts)))
+            if len(at(reply, list, "tokens") or ()) == len(texts):
                 return FimTokens(prefix=texts[0], suffix=texts[1], middle=texts[2])
         return None
 
     async def _tokenize(self, text: str, **more: bool) -> Any:
         url = f"{self.wire.address.root}/tokenize"
-        return await self.wire.tell(url, {"model": self.model, "content": text, **more})
+        return await self.wire.query(url, {"model": self.model, "content": text, **more})
 
-    # -- what it can ---------------------------------------------------------------------------
+    # -- abilities -----------------------------------------------------------------------------
 
     async def means(self, shape: str) -> Means:
-        """How an answer comes to be of a shape; `OptionError` if it cannot."""
+        """Return the way to enforce a shape; `OptionError` if there is none."""
         await self.need(shape)
-        return next(one for one in MEANS[shape] if one.name == self.known[shape])
+        return next(one for one in MEANS[shape] if one.name == self.ways_by_ability[shape])
 
     async def need(self, ability: str) -> None:
-        """Refuse what the server cannot do with an `OptionError`."""
+        """Raise `OptionError` if the server lacks an ability."""
         if not await self.can(ability):
             raise OptionError(
                 f"{self.info.host} cannot {_WORDS[ability]}, or not with this model. "
@@ -188,19 +191,19 @@ class Served:
             )
 
     async def can(self, ability: str) -> bool:
-        """Whether the server can do something."""
+        """Whether the server has an ability."""
         async with self._locks[ability]:
-            if ability not in self.known:
+            if ability not in self.ways_by_ability:
                 key = f"{self.info.identity} {ability}"
-                way = _REMEMBERED.get(key) or ""  # which an older version may have stored
+                way = _REMEMBERED.get(key) or ""  # an older version may have stored another way
                 ways = [means.name for means in MEANS.get(ability, ())]
                 if way not in ways and (way := await self._find(ability)):
                     _REMEMBERED.put(key, way)
-                self.known[ability] = way
-        return bool(self.known[ability])
+                self.ways_by_ability[ability] = way
+        return bool(self.ways_by_ability[ability])
 
     async def _find(self, ability: str) -> str:
-        """The first way that works of those that there may be."""
+        """Return the first way that works, "" if none does."""
         for means in MEANS.get(ability, ()):
             request = _PROBES[ability]
             with suppress(OptionError, ContextOverflowError):
@@ -212,9 +215,9 @@ class Served:
     # -- answers -------------------------------------------------------------------------------
 
     def body(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """Where a request is sent, and what; `OptionError` for what the server does not have."""
+        """Return a request's path and body; `OptionError` for an unsupported option."""
         params, prompt, host = request.params, request.prompt, self.info.host
-        if isinstance(request.constraint, Grammar | OneOf):  # which end, or llama.cpp fails
+        if isinstance(request.constraint, Grammar | OneOf):  # these end, or llama.cpp fails
             params = replace(params, ignore_eos=False)
         if params.exact:
             raise OptionError(f"{host} promises no same text: exact=True needs a local model.")
@@ -251,24 +254,24 @@ class Served:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         if self.is_llama and request.think is not None:
             body["chat_template_kwargs"] = {"enable_thinking": request.think}
-        elif params.think:  # of thoughts that come unasked it is told later
+        elif params.think:  # unwanted thoughts are reported later
             raise OptionError(f"{host} cannot be told whether to think; leave think out.")
         return "/chat/completions", body
 
     async def answer(self, request: Request, more: dict[str, Any]) -> dict[str, Any]:
-        """A short answer, as a whole; nothing of what is none of OpenAI's protocol."""
+        """Return a short answer as a whole, {} if it does not follow the protocol."""
         path, body = self.body(request)
         is_bulk = request.priority >= Priority.BULK
         async with self.turns[is_bulk]:
-            told = await self.wire.ask(path, {**body, **more}, tries=TRIES[is_bulk])
-        return at(told, dict, "choices") or {}
+            reply = await self.wire.ask(path, {**body, **more}, tries=TRIES[is_bulk])
+        return at(reply, dict, "choices") or {}
 
     async def scores(self, request: Request, texts: Sequence[str]) -> list[Score]:
-        """How likely each text is behind a prompt: it is let write that and nothing else.
+        """Return the likelihood of each text after a prompt, by forcing the server to write it.
 
-        What is told is how likely each token was before that. The end of a text counts where the
-        request is for a whole one, and the server tells of it. A server picks the likeliest token
-        that the text may begin with, and that need not be the one in which the model reads it.
+        The reported log-probabilities ignore the force. The end of a text counts if the request is
+        for whole texts and the server reports it. A server chooses the likeliest tokens that spell
+        the text, which may differ from those in which the model reads it.
         """
         is_whole = isinstance(request.constraint, OneOf) and request.constraint.is_whole
         means = await self.means("scoring")
@@ -279,9 +282,9 @@ class Served:
             asked = replace(request, params=params, constraint=OneOf((text,)))
             choice = await self.answer(asked, means.spell(OneOf((sound(text),))))
             tokens, wanted = likely(choice), sound(text).strip()
-            if said(choice)[0].strip() != wanted or not tokens:
-                told = "wrote a different text from the one to be scored."
-                raise ServerError(self.info.host, told, status=200)
+            if words_of(choice)[0].strip() != wanted or not tokens:
+                reason = "wrote a different text from the one to be scored."
+                raise ServerError(self.info.host, reason, status=200)
             *before, last = tokens
             has_end = not last.text or "".join(one.text for one in before).strip() == wanted
             counted = before if has_end and before and not is_whole else tokens
@@ -296,27 +299,27 @@ class Served:
             error = failed.exceptions[0]
         else:
             return [task.result() for task in tasks]
-        raise error  # here, without the group as its context, of which IPython shows no output
+        raise error  # here: with the group as its context, IPython shows no output
 
     async def _is_spelling(self, text: str, spelled: Sequence[str]) -> bool:
-        """Whether the model reads a text in these tokens, as far as the server reports that."""
+        """Whether the model reads a text in these tokens, as far as the server reports it."""
         if text not in self._read:
-            told = None
+            reply = None
             with suppress(ServerError):
-                told = await self._tokenize(text, with_pieces=True)
+                reply = await self._tokenize(text, with_pieces=True)
             if len(self._read) >= _MOST_READ:
                 self._read.clear()
-            read = at(told, list, "tokens") or []
-            if told is not None:  # else it is asked again
+            read = at(reply, list, "tokens") or []
+            if reply is not None:  # otherwise the server is asked again
                 self._read[text] = read
         else:
             read = self._read[text]
-        pieces = [at(one, str, "piece") for one in read]  # which llama-server reports
+        pieces = [at(one, str, "piece") for one in read]  # llama-server reports them
         has_pieces = bool(pieces) and None not in pieces
         return pieces == list(spelled) if has_pieces else len(read) == len(spelled)
 
     async def embedded(self, texts: Sequence[str]) -> list[list[float]]:
-        """The vectors of some texts, of whatever length."""
+        """Return the vectors of some texts, not normalized."""
         body = {"model": self.model, "input": list(map(sound, texts)), "encoding_format": "float"}
         rows = at(await self.wire.ask("/embeddings", body), list, "data") or []
         vectors = [at(one, list, "embedding") or [] for one in rows]
@@ -328,24 +331,24 @@ class Served:
 
 
 async def _maybe(asked: Awaitable[Any]) -> Any:
-    """What is asked for; None where a server has no such thing, as far as that is told."""
+    """Return the awaited reply; None if the server rejects such a request."""
     try:
         return await asked
     except ServerError as error:
-        if error.status in _UNTOLD:
+        if error.status in _UNDECIDED:
             raise
         return None
 
 
 def _short(text: str | None) -> str:
-    """What a server calls something, as it may be shown and kept."""
+    """Return a server's name for something, fit for display and storage."""
     return one_line(one_line(text or "")[:100])
 
 
 def _shows(choice: object, ability: str) -> bool:
-    """Whether an answer is as nobody would give it who cannot do what was asked."""
-    text = said(choice)[0].strip()
+    """Whether an answer proves an ability: no server without it would give this answer."""
+    text = words_of(choice)[0].strip()
     if ability == "continuing":
-        return text.startswith(("7", _RARE))  # some tell what was begun, too, unless they stream
+        return text.startswith(("7", _RARE))  # some servers repeat the prefix
     is_free = sum(one.logprob for one in likely(choice)) < _LEAST
     return _RARE in text and (is_free or ability != "scoring")

@@ -1,4 +1,4 @@
-"""One request on its way to a server and back. Belongs to the line's thread."""
+"""One request to a server and its answer. Belongs to the wire's thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jupyter_llm.engine.completion import (
     answer_record,
 )
 from jupyter_llm.engine.constraint import OneOf, free_part
-from jupyter_llm.engine.remote.protocol import Means, at, count, likely, said, shape_of
+from jupyter_llm.engine.remote.protocol import Means, at, count, likely, shape_of, words_of
 from jupyter_llm.engine.remote.wire import TRIES
 from jupyter_llm.engine.repetition import loop_start
 from jupyter_llm.engine.request import Priority
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.request import Request
     from jupyter_llm.engine.tokens import TokenLogprob
 
-_LOOK_EVERY = 16  # pieces: whether the text has begun to repeat itself
-_SPARE = 16  # pieces beside those of tokens: who speaks, what was held back, the end
-_TOKEN_SIZE = 64  # characters that a token has at most, on the average of an answer
+_LOOK_EVERY = 16  # pieces between checks for repetition
+_SPARE = 16  # pieces beside those of tokens: the role, buffered text, the end
+_TOKEN_SIZE = 64  # most characters a token, averaged over an answer
 
 
 class Writing:
-    """A request while a server writes its answer; `on_change` is called when it has begun.
+    """A request while a server writes its answer; `on_change` is called when the answer begins.
 
-    What nobody sees before it is whole, a row in bulk or what is read from JSON, may be begun again
-    however far it was.
+    An answer that nobody sees before its end, such as a row or a JSON string, may be restarted at
+    any point.
     """
 
     def __init__(self, request: Request, served: Served, on_change: Callable[[], None]) -> None:
@@ -61,7 +61,7 @@ class Writing:
         self._start()
 
     def _start(self) -> None:
-        """Forget what a try has brought that came to nothing."""
+        """Discard the result of a failed try."""
         request = self.request
         is_chat = isinstance(request.prompt, tuple)
         is_free = is_chat and request.constraint is None and not request.answer_prefix
@@ -69,22 +69,22 @@ class Writing:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._likely: list[TokenLogprob] = []
-        self._usage_told: dict[str, Any] = {}
+        self._usage_reported: dict[str, Any] = {}
         self._most = self._num_events = self._size = 0
         self._first_s = self._last_s = 0.0
         self._reason: FinishReason | None = None
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is something of the answer."""
+        """Whether there is a part of the answer."""
         return bool(self._texts)
 
     @property
-    def _is_held(self) -> bool:
+    def _is_buffered(self) -> bool:
         return self._is_bulk or (self._means is not None and self._means.is_quoted)
 
     async def run(self) -> None:
-        """Let it be written."""
+        """Request the answer, and end the stream with it."""
         try:
             await self._write()
             self.feed.finish(self.completion(self._reason or "stop"))
@@ -92,7 +92,7 @@ class Writing:
             self.feed.finish(self.completion("cancelled"))
         except JupyterLLMError as error:
             self.feed.fail(error)
-        except Exception as bug:  # noqa: BLE001  of whatever kind: a server may send anything
+        except Exception as bug:  # noqa: BLE001 a server may send anything
             self.feed.fail(self._served.wire.unreadable(bug))
 
     async def _write(self) -> None:
@@ -101,14 +101,14 @@ class Writing:
             await served.need("continuing")
         if isinstance(request.constraint, OneOf):
             texts, is_whole = request.constraint.texts, request.constraint.is_whole
-            # Of one that begins another it would have to be told how likely its end is.
+            # If a text is the beginning of another, the likelihood of its end would be needed.
             is_apart = not (is_whole and any(b.startswith(a) for a, b in pairwise(sorted(texts))))
             if len(texts) == 1 or (is_apart and await served.can("scoring")):
                 self._choice = Choice(tuple(await served.scores(request, texts)))
                 self._put(max(self._choice.scores, key=lambda score: score.logprob).text, "")
                 self._settle()
                 return
-            size = 4 * max(map(len, texts)) + 8  # all is wanted, and each byte may be a token
+            size = 4 * max(map(len, texts)) + 8  # the whole text, and each byte may be a token
             request = replace(request, params=replace(request.params, stop=(), max_tokens=size))
         more: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
         if request.constraint is not None:
@@ -129,17 +129,17 @@ class Writing:
                     if self._is_enough():
                         break
         except ServerError:
-            if self._reason is None:  # else what was lost said nothing more
+            if self._reason is None:  # otherwise the answer was complete
                 raise
         if self._reason is None:
             raise wire.lost("ended the answer before it was whole.")
         self._settle()
 
     def _take(self, event: object) -> None:
-        """Take in a message; what is none of the protocol says nothing."""
-        self._usage_told = at(event, dict, "usage") or self._usage_told
+        """Read an event; an event outside the protocol adds nothing."""
+        self._usage_reported = at(event, dict, "usage") or self._usage_reported
         choice = at(event, dict, "choices")
-        text, thought = said(choice)
+        text, thought = words_of(choice)
         self._num_events += 1
         self._likely += likely(choice)[: self._most + _SPARE - len(self._likely)]
         if self._thinking is not None and text:
@@ -152,7 +152,7 @@ class Writing:
         self._put(text, thought)
         if (reason := at(choice, str, "finish_reason")) in ("stop", "length"):
             self._reason = "stop" if reason == "stop" else "length"
-        elif reason:  # content_filter, abort and the like
+        elif reason:  # for example content_filter, abort
             host = self._served.info.host
             raise ServerError(host, f"ended the answer early: {reason!r:.60}.", status=200)
 
@@ -163,17 +163,17 @@ class Writing:
         self._first_s = self._first_s or self._last_s
         self._texts.append(text)
         self._thoughts.append(thought)
-        if not self._is_held:
+        if not self._is_buffered:
             self.feed.put(Chunk(text, thought))
         if len(self._texts) == 1:
             self._on_change()
 
     def _is_enough(self) -> bool:
-        """Whether more is not wanted: it has all tokens asked for, or repeats itself."""
+        """Whether to stop reading: the answer has all tokens, or repeats itself."""
         params, most = self.request.params, self._most + _SPARE
         num_tokens = max(len(self._texts), self._size // _TOKEN_SIZE, self._num_events // 4)
         if num_tokens >= most:
-            self._reason = "length"  # whatever it says: the text may be cut
+            self._reason = "length"  # the text may be cut, whatever the server reports
             return True
         if len(self._texts) % _LOOK_EVERY or params.may_repeat or params.ignore_eos:
             return False
@@ -183,7 +183,7 @@ class Writing:
         return is_looping
 
     def _settle(self) -> None:
-        """Put out what was held back, once all is there; refuse what is not as it was asked for."""
+        """Emit buffered text at the end; raise an error if the answer is not as requested."""
         params, host, means = self.request.params, self._served.info.host, self._means
         if self._thinking is not None:
             thought, text = self._thinking.flush()
@@ -198,14 +198,14 @@ class Writing:
             if means is not None:
                 text = means.text_of(text, is_cut=self._reason != "stop")
             if not isinstance(constraint, OneOf) or text in constraint.texts:
-                if self._is_held:
-                    self._texts = [text, *[""] * (len(self._texts) - 1)]  # for they are counted
+                if self._is_buffered:
+                    self._texts = [text, *[""] * (len(self._texts) - 1)]  # they are counted
                     self.feed.put(Chunk(text, "".join(self._thoughts)))
                 return
         raise self._served.wire.lost("did not keep to the shape of the answer.", status=200)
 
     def completion(self, reason: FinishReason) -> Completion:
-        """What there is; safe from any thread, since lists only grow."""
+        """Return the present result; any thread may call this, since the lists only grow."""
         info, request, usage = self._served.info, self.request, self.usage
         text, reasoning = "".join(self._texts), "".join(self._thoughts)
         seed = request.params.seed if request.params.temperature else None
@@ -223,7 +223,7 @@ class Writing:
                 request.params,
                 seed=seed,
                 exact=False,
-                # Its tokens are the server's own; the prompt is known again by its text.
+                # Only the server knows the tokens; the prompt is identified by its text.
                 prompt_ids=tuple(packed([request.prompt, request.answer_prefix])),
                 text=text,
                 reasoning=reasoning,
@@ -234,10 +234,10 @@ class Writing:
         )
 
     def progress(self) -> Progress:
-        """How far this is; safe from any thread."""
+        """Return the progress; from any thread."""
         state: ProgressState = "writing" if self.has_begun else "waiting"
         usage = self.usage
-        num_prompt = usage.prompt_tokens or 1  # which is told at the end
+        num_prompt = usage.prompt_tokens or 1  # reported at the end
         return Progress(
             state="finished" if self.feed.future.done() else state,
             num_prompt=num_prompt,
@@ -247,13 +247,13 @@ class Writing:
 
     @property
     def usage(self) -> Usage:
-        """What it has cost so far; how long it waited at the server is not known."""
-        told = partial(count, self._usage_told)
+        """Return the cost so far; the server's waiting time is unknown."""
+        reported = partial(count, self._usage_reported)
         return Usage(
-            prompt_tokens=told("prompt_tokens"),
-            cached_tokens=told("cached_tokens"),
-            completion_tokens=told("completion_tokens") or len(self._texts),
-            reasoning_tokens=told("reasoning_tokens") or sum(map(bool, self._thoughts)),
+            prompt_tokens=reported("prompt_tokens"),
+            cached_tokens=reported("cached_tokens"),
+            completion_tokens=reported("completion_tokens") or len(self._texts),
+            reasoning_tokens=reported("reasoning_tokens") or sum(map(bool, self._thoughts)),
             prefill_s=(self._first_s or time.perf_counter()) - self._submitted_s,
             decode_s=self._last_s - self._first_s,
         )

@@ -397,7 +397,7 @@ def test_what_a_server_can_is_asked_once_and_written_down() -> None:
         server.connect().submit(request(SCHEMA)).result(30)
         engine = server.connect()
         engine.submit(request(SCHEMA)).result(30)
-        assert engine._served.known == {"json": "response_format"}
+        assert engine._served.ways_by_ability == {"json": "response_format"}
         assert _num_probes(server) == 1
 
 
@@ -450,7 +450,7 @@ def test_a_choice_by_a_schema_is_read_as_its_text_and_shown_whole() -> None:
         assert [chunk.text for chunk in stream] == ["no"]
         assert stream.result().choice is None
         assert server.answers[-1]["max_tokens"] >= len("👩‍👩‍👧‍👦".encode()) + 2  # and the quotes
-        assert engine._served.known == {"choice": "enum", "scoring": ""}
+        assert engine._served.ways_by_ability == {"choice": "enum", "scoring": ""}
 
 
 @pytest.mark.parametrize(
