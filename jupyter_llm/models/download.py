@@ -151,7 +151,7 @@ def _fetch(repository: Repository, file: HubFile, blob: Path, report: ReportByte
     incomplete = _incomplete(blob)
     with open_to_fill(incomplete) as out:
         digest = _fill(out, repository, file, report)
-        size_bytes = out.report()
+        size_bytes = out.tell()
         out.flush()
         # or after a power cut a file with a trusted name could have other bytes
         os.fsync(out.fileno())
@@ -174,9 +174,9 @@ def _fill(out: BinaryIO, repository: Repository, file: HubFile, report: ReportBy
     digest = hashlib.sha256()
     while chunk := out.read(_CHUNK):
         digest.update(chunk)
-        report(out.report(), _CHECKING)
+        report(out.tell(), _CHECKING)
     num_failures = 0
-    while (before := out.report()) < file.size_bytes:
+    while (before := out.tell()) < file.size_bytes:
         trouble = None
         try:
             with opened(repository, file.name, after=before) as answer:
@@ -189,14 +189,14 @@ def _fill(out: BinaryIO, repository: Repository, file: HubFile, report: ReportBy
                 for chunk in answer.iter_raw():
                     out.write(chunk)
                     digest.update(chunk)
-                    report(out.report(), "")
-                    if out.report() > file.size_bytes:
+                    report(out.tell(), "")
+                    if out.tell() > file.size_bytes:
                         return digest.hexdigest()
         except errors.HTTPError as error:  # type: ignore[attr-defined]
             trouble = error
             if not _may_pass(error):
                 raise
-        num_failures = 0 if out.report() > before else num_failures + 1
+        num_failures = 0 if out.tell() > before else num_failures + 1
         if num_failures > _MAX_FAILURES:
             raise trouble or DownloadError(
                 f"The hub sends nothing of {file.name}. Pull again later."
