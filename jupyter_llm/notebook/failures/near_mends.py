@@ -18,7 +18,6 @@ from jupyter_llm.notebook.failures.broken_cell import Broken, Edit, Mend, class_
 from jupyter_llm.notebook.failures.ways import mend_tables
 from jupyter_llm.notebook.values.lookups import attributes as attributes_of
 from jupyter_llm.notebook.values.lookups import item, keys
-from jupyter_llm.notebook.values.mend_tables import column_labels
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
     class_attribute,
@@ -26,6 +25,7 @@ from jupyter_llm.notebook.values.peek import (
     own_package,
     public_names,
 )
+from jupyter_llm.notebook.values.tables import column_labels
 
 _LOOKED_UP = "not in index|not found|are in the|not exist|interpret|valid column|no column|Column"
 _CONTRARY = {"descending": "ascending", "reverse": "ascending", "ascending": "descending"}

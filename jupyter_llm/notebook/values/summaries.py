@@ -163,7 +163,7 @@ def _summary(value: object, reading: Reading) -> str:
             text_found = ask(partial(_text_from, call), cls, reading.deadline.left_s)
             if text := reading.tidy(text_found):
                 return text
-    return reading.whole(value)
+    return reading.summary(value)
 
 
 def _own_code(value: object, room: int = 0) -> tuple[Callable[[], object], ...]:
