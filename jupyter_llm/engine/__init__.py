@@ -1,1 +1,1 @@
-"""RUN a model: requests in, tokens out."""
+"""Runs a model: takes requests, returns tokens."""

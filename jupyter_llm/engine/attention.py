@@ -1,8 +1,8 @@
-"""Whether flash attention pays on this machine: what was measured of it, and what follows.
+"""The choice of flash attention on this machine, from measured times.
 
 On some processors llama.cpp's flash attention reads a short prompt behind a long one at half the
-speed, on others long prompts a quarter faster. So both are measured when a model of a new shape is
-loaded (`engine/local/trials/flash_attention.py`), and what came out is remembered.
+speed, on others it reads long prompts a quarter faster. So both are measured when a model of a new
+shape is loaded (`engine/local/trials/flash_attention.py`), and the times are stored.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ FOLLOW_UP_TOKENS = 16
 PROMPT_TOKENS = 1536
 """Of a long prompt, and of what stands before a short one."""
 
-# In a notebook many short prompts follow each long one: it is read again only after a restart, or
-# when the oldest part of the conversation is left out.
+# Short prompts for each long one in a notebook: a long one is read again only after a restart, or
+# when the oldest part of the conversation is removed.
 _FOLLOW_UPS = 10
-_WORTH = 1.05  # flash attention is the default: whatever is not slower by more, stays
-_NOISE = 1.1  # pairs that differ by no more are of one mind
+_WORTH = 1.05  # flash attention is the default, unless it is slower by more than this
+_NOISE = 1.1  # pairs whose ratios differ by less agree
 
 _REMEMBERED = Remembered("attention")
-_REVISION = 2  # of the measurement: what an earlier one found is no answer to this one
+_REVISION = 2  # of the measurement; times of another revision are not used
 
 
 class ReadingTimes(NamedTuple):
-    """How long it takes to read a short prompt behind a long one, and a long one, in seconds."""
+    """The seconds to read a short prompt behind a long one, and a long one."""
 
     follow_up_s: float
     prompt_s: float
 
     @property
     def cost_s(self) -> float:
-        """What one long prompt and the short ones that follow it take: the number to compare."""
+        """Return the seconds for one long prompt and the short ones after it, for comparison."""
         return _FOLLOW_UPS * self.follow_up_s + self.prompt_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionTimes:
-    """What was measured with flash attention and without."""
+    """Times with flash attention and without."""
 
     flash: ReadingTimes
     plain: ReadingTimes
 
     @property
     def prefers_flash(self) -> bool:
-        """Whether flash attention is the faster one, or about as fast."""
+        """Whether flash attention is faster, or about as fast."""
         return self.ratio <= _WORTH
 
     @property
     def ratio(self) -> float:
-        """How many times as long it takes with flash attention."""
+        """Return the time with flash attention as a multiple of the time without."""
         return self.flash.cost_s / self.plain.cost_s
 
     def __str__(self) -> str:
@@ -75,9 +75,9 @@ class AttentionTimes:
 
 
 def judged(pairs: Sequence[AttentionTimes]) -> AttentionTimes | None:
-    """The fastest of each, if all pairs, measured one after the other, say which one is faster.
+    """Return the fastest times, if all pairs agree on which attention is faster.
 
-    None where they disagree, as on a busy machine: a wrong answer would be kept for long.
+    None if they disagree, as on a busy machine: a wrong choice would be stored for long.
     """
     least, most = (choose(pair.ratio for pair in pairs) for choose in (min, max))
     if least <= _WORTH < most and most > _NOISE * least:
@@ -89,8 +89,8 @@ def judged(pairs: Sequence[AttentionTimes]) -> AttentionTimes | None:
     )
 
 
-def known_times(shape: ModelShape, machine: Machine) -> AttentionTimes | None:
-    """What was measured of models of this shape here; how they are quantized does not matter."""
+def stored_times(shape: ModelShape, machine: Machine) -> AttentionTimes | None:
+    """Return the stored times of models of this shape here; the quantization does not matter."""
     with suppress(ValueError, TypeError):
         flash, plain = json.loads(_REMEMBERED.get(_key(shape, machine)) or "")
         return AttentionTimes(
@@ -100,14 +100,14 @@ def known_times(shape: ModelShape, machine: Machine) -> AttentionTimes | None:
 
 
 def chosen_attention(shape: ModelShape, machine: Machine, options: EngineOptions) -> bool:
-    """Whether a model of this shape is loaded with flash attention here, as far as is known."""
+    """Whether to load a model of this shape with flash attention here."""
     is_open = options.flash_attention is None and options.kv_type == "f16"
-    times = known_times(shape, machine) if is_open else None
+    times = stored_times(shape, machine) if is_open else None
     return options.has_flash_attention if times is None else times.prefers_flash
 
 
 def keep_times(shape: ModelShape, machine: Machine, times: AttentionTimes) -> None:
-    """Remember what was measured."""
+    """Store times."""
     _REMEMBERED.put(_key(shape, machine), json.dumps([times.flash, times.plain]))
 
 

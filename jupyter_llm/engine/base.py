@@ -1,6 +1,6 @@
-"""The seam between what people use and what runs a model.
+"""The interface between the user's side and the part that runs a model.
 
-Any engine, in this process or elsewhere, is an `Engine`; nothing above asks which one it has.
+Any engine, in this process or elsewhere, is an `Engine`; no caller asks which one it has.
 """
 
 from __future__ import annotations
@@ -20,86 +20,89 @@ __all__ = ["BulkEngine", "Engine", "Stream"]
 
 
 class BulkEngine(Protocol):
-    """What columns need of an engine. Safe to call from any thread.
+    """The part of an engine that columns need. Any thread may use it.
 
     Every method raises `EngineClosedError` once the engine is closed.
     """
 
     @property
     def info(self) -> ModelInfo:
-        """What is known of the model."""
+        """Return the facts about the model."""
 
     def submit(self, request: Request) -> Stream:
-        """Queue a request; its errors are raised by the stream."""
+        """Queue a request; the stream raises its errors."""
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """How many tokens the model will read for a prompt; on a server about, and at most."""
+        """Return the number of tokens of a prompt; for a server, an upper estimate."""
 
     def tokenize_texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """The tokens of plain texts: no begin token, and control texts mean nothing.
+        """Return the tokens of plain texts, without a begin token; control texts have no meaning.
 
-        For a server about as many zeros.
+        For a server, about as many zeros.
         """
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """A vector of length one for each text, as an array (num_texts, n_embd)."""
+        """Return a vector of length one for each text, as an array (num_texts, n_embd)."""
 
     def close(self) -> None:
         """Cancel everything and free the model. May be called twice."""
 
 
 class Engine(BulkEngine, Protocol):
-    """Serves requests for one model. Every method but `watch` raises as those of a `BulkEngine`.
+    """An engine for one model. All methods but `watch` raise the errors of a `BulkEngine`.
 
-    One that has nothing to read ahead, to hold and to forget inherits doing nothing.
+    By default, prefilling, holding and forgetting do nothing.
     """
 
     @property
     def work(self) -> Work:
-        """What it does, known at once."""
+        """Return the present activity at once."""
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back whenever `work` is another one, or the engine has closed; end that again.
+        """Call back when `work` changes or the engine closes, until the result is called.
 
         The call comes on any thread and must return at once. Its errors are logged.
         """
 
     def format(self, prompt: Prompt, *, think: bool | None = None) -> str:
-        """The text the model will read: messages put through its chat template.
+        """Return the text that the model reads: messages in its chat template.
 
         For `think` see `SamplingParams`.
         """
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:
-        """The tokens the model will read for a prompt."""
+        """Return the tokens that the model reads for a prompt."""
 
     def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:
-        """How many tokens the model will read for a prompt; for `think` see `format`."""
+        """Return the number of tokens that the model reads for a prompt.
+
+        For `think` see `format`.
+        """
 
     def prefill(self, request: Request, *, is_draft: bool = False) -> None:  # noqa: ARG002
-        """Read a prompt while there is nothing else to do, so that it is resident later.
+        """Read a prompt while the engine is idle, so that it is resident later.
 
-        Returns at once. Any other request ends it, and so does a later prefill of the same
-        conversation; what was read by then stays. A chat is left open at its end: what is read is
-        what it begins with however its last message goes on, or, after an answer, whatever the
-        next message is.
+        Returns at once. Any other request ends the prefill, and so does a later one of the same
+        conversation; tokens that were read stay resident. A chat's end is left open: only the part
+        is read that is the same however the last message continues, or, after an answer, whatever
+        the next message is.
 
-        A draft may be sent as it is, so all of it is read, up to where its answer begins. Where it
-        goes on otherwise, what no longer holds is forgotten again; a model that cannot forget reads
-        no drafts.
+        With `is_draft` the prompt may be sent unchanged, so all of it is read, up to the answer. If
+        it then differs, the wrong tokens are removed. A model that cannot remove tokens reads no
+        drafts.
         """
         return
 
     def hold_background(self, *, is_held: bool) -> None:  # noqa: ARG002
-        """Let nothing be read in the background until it is allowed again."""
+        """Stop reading in the background until it is allowed again."""
         return
 
     def forget(self) -> None:
-        """Forget all that was read but for what is on the disk; prompts that run go on."""
+        """Remove all that was read, except on disk; running prompts continue."""
         return
 
     def score(self, prompt: Prompt, continuations: Sequence[str]) -> list[Score]:
-        """How likely each continuation is after a prompt."""
+        """Return the likelihood of each continuation after a prompt."""
 
     def status(self) -> EngineStatus:
-        """What the engine does at this moment."""
+        """Return the present state of the engine."""

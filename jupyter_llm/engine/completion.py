@@ -1,4 +1,4 @@
-"""What a model wrote, whole or in pieces, and the exceptions that carry it."""
+"""A model's answer, whole or in pieces, and the exceptions that carry answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ JSON_BLOCK = "```json\n"  # no line of JSON ends it
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a completion as it is written, or of its reasoning; whole characters only."""
+    """A piece of a completion or of its reasoning, in whole characters."""
 
     text: str
     reasoning: str = ""
@@ -46,7 +46,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a request is, in tokens: of `num_prompt` so many are read, and so many written."""
+    """The progress of a request in tokens; `num_read` of `num_prompt` are read."""
 
     state: ProgressState
     num_prompt: int = 0
@@ -55,7 +55,7 @@ class Progress:
 
     @property
     def step(self) -> Step:
-        """What goes on, in words."""
+        """Return the progress in words."""
         if self.state == "waiting":
             return Step("Waiting for the model")
         if self.state == "reading":
@@ -66,12 +66,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a completion cost.
+    """The cost of a completion.
 
-    `cached_tokens` of the `prompt_tokens` were still resident and not read again. Times are in
-    seconds: `queue_s` until the engine took it up, `prefill_s` from there until the first token
-    was drawn, `decode_s` from there to the last.
-    `reasoning_tokens` of the `completion_tokens` were thoughts.
+    `cached_tokens` of the `prompt_tokens` were resident and not read again. Times are in seconds:
+    `queue_s` until the engine started, `prefill_s` from then to the first token, `decode_s` from
+    then to the last. `reasoning_tokens` of the `completion_tokens` were thoughts.
     """
 
     prompt_tokens: int = 0
@@ -84,12 +83,12 @@ class Usage:
 
     @property
     def first_token_s(self) -> float:
-        """The seconds from the call to the first token."""
+        """Return the seconds from the call to the first token."""
         return self.queue_s + self.prefill_s
 
     @property
     def tokens_per_s(self) -> float:
-        """Decode speed: the tokens after the first, over the time they took."""
+        """Return the decode speed: tokens after the first, divided by their time."""
         return (self.completion_tokens - 1) / self.decode_s if self.decode_s > 0 else 0.0
 
     def __str__(self) -> str:
@@ -102,24 +101,23 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion(Rich):
-    """What the model wrote. Shows as Markdown; `str()` is the text.
+    """A model's answer. Shows as Markdown; `str()` is the text.
 
-    `reasoning` is what it thought before the answer, and no part of `text`.
+    `reasoning` are the thoughts before the answer, which `text` does not include. `finish_reason`
+    is "stop" if the model or a stop text ended the answer, "length" at the token limit, "cancelled"
+    by somebody, or "repetition" if the text had begun to repeat itself. `seed` is the one used,
+    drawn or set; None at temperature 0.
 
-    `seed` is the one that was used, drawn or given, and None at temperature 0. `token_ids` are the
-    model's own tokens for the text, or None where it begins or ends inside one of them. `exact`
-    says whether the same request gives the same text again whatever else the model does.
-    `tokens_of` names the model file that the tokens hold for.
-    `logprobs` are there if they were asked for, from the token on in which the answer begins; those
-    of thoughts are not among them, and where one of some texts is chosen they are its own alone.
-    `ending` is that of the token by which the model ended it, if it did.
-    `provenance` records how the text was made, and goes along with it into the notebook; only a
-    prompt that was never read has none.
+    `token_ids` are the model's own tokens of the text, None if it begins or ends inside one;
+    `tokens_of` names the model file to which they belong. `exact`: the same request gives the same
+    text, whatever else the model does.
 
-    `choice` says how likely each text was where the answer is one of some (`OneOf`).
+    `logprobs` are there if requested, for the tokens of the answer, not of the thoughts; for a
+    choice, only those of the chosen text. `ending` is that of the token with which the model ended
+    the answer. `choice` has the likelihood of each text of a choice (`OneOf`).
 
-    `finish_reason` tells why it ended: "stop" where the model or a stop text ended it, "length" at
-    the most tokens, "cancelled" by somebody, "repetition" where it had begun to repeat itself.
+    `provenance` records how the text was made, and is stored with it in the notebook. It is None
+    only if the prompt was never read.
     """
 
     text: str
@@ -138,7 +136,7 @@ class Completion(Rich):
 
     @property
     def message(self) -> Message:
-        """The answer as a message of later prompts: what it said over and over, once."""
+        """Return the answer as a message for later prompts; a repetition is included once."""
         start = None if self.finish_reason == "stop" else loop_start(self.text)
         if start is not None:
             return Message("assistant", self.text[:start], reasoning=self.reasoning)
@@ -154,31 +152,31 @@ class Completion(Rich):
         return self.text
 
     def _repr_mimebundle_(self, **_wanted: object) -> tuple[Bundle, dict[str, Any]]:
-        """The markup, and the metadata of whatever output shows the completion."""
+        """Return the markup, and the metadata for the output that shows the completion."""
         record = self.provenance
         return bundle(None, self._markup()), record.to_metadata() if record is not None else {}
 
     @property
     def markdown(self) -> str:
-        """The text as Markdown: JSON that it had to be is a code block."""
+        """Return the text as Markdown; required JSON becomes a code block."""
         record = self.provenance
         is_json = record is not None and record.is_constrained and self.text.startswith(("{", "["))
-        if is_json and self.finish_reason == "stop":  # what was cut off need not be whole
+        if is_json and self.finish_reason == "stop":  # a cut text may be incomplete
             try:
                 json.loads(self.text)
             except (ValueError, RecursionError) as error:
-                is_json = isinstance(error, RecursionError)  # it is, as deep as anybody looks
+                is_json = isinstance(error, RecursionError)  # valid as far as it can be parsed
         return f"{JSON_BLOCK}{self.text}\n```" if is_json else self.text
 
     @property
     def thought(self) -> str:
-        """How long it thought, in words; nothing if it did not."""
+        """Return the length of the thoughts in words, "" if there are none."""
         return thought_for(self.usage.reasoning_tokens) if self.reasoning else ""
 
     def show_tokens(self) -> ShownTokens:
-        """The text with how likely each of its tokens was, to look at; needs `logprobs`.
+        """Return the text with the likelihood of each token, for display; needs `logprobs`.
 
-        One that was chosen is shown as a whole.
+        The text of a choice is shown as one piece.
         """
         if self.choice is not None:
             return ShownTokens.of_choice(self.text, self.choice.probabilities)
@@ -186,19 +184,19 @@ class Completion(Rich):
 
     @property
     def thoughts_html(self) -> Html:
-        """What it thought, folded; nothing if it did not."""
+        """Return the thoughts, folded; empty if there are none."""
         return folded(self.thought.capitalize(), self.reasoning) if self.reasoning else Html()
 
     def _markup(self) -> Markdown:
         return enclosed(self.thoughts_html, untrusted_markdown(self.markdown))
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001
-        told = f"({self.thought})\n\n" if self.reasoning else ""
-        printer.text("Completion(…)" if cycle else exact_output(told + self.text))
+        thoughts = f"({self.thought})\n\n" if self.reasoning else ""
+        printer.text("Completion(…)" if cycle else exact_output(thoughts + self.text))
 
 
 def thought_for(num_tokens: int) -> str:
-    """How long a model thought, in words."""
+    """Return in words how long a model thought."""
     return f"thought for {count_of(num_tokens, 'token')}"
 
 
@@ -215,7 +213,7 @@ def answer_record(
     finish_reason: FinishReason,
     constraint: Constraint | None = None,
 ) -> Provenance:
-    """Record an answer that was written just now."""
+    """Return the record of an answer that was written just now."""
     return Provenance(
         model=writer.model,
         context=writer.context,
@@ -239,10 +237,10 @@ def answer_record(
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How likely a text is after a prompt: natural logarithms, one a token.
+    """The likelihood of a text after a prompt: one natural logarithm a token.
 
-    `is_approximate`: a server wrote the text in other tokens than the model reads it in, or does
-    not report those. Such a figure may be far off, and says little beside others.
+    `is_approximate`: a server wrote the text in tokens that differ from the model's own, or does
+    not report them. Such a value may be far off, and should not be compared with others.
     """
 
     text: str
@@ -251,33 +249,33 @@ class Score:
 
     @property
     def logprob(self) -> float:
-        """The log-probability of the whole text."""
+        """Return the log-probability of the whole text."""
         return sum(self.logprobs)
 
     @property
     def mean_logprob(self) -> float:
-        """The log-probability a token, which compares texts of different lengths."""
+        """Return the mean log-probability of a token, to compare texts of different lengths."""
         return self.logprob / len(self.logprobs)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How likely each text of a choice is as the whole answer, its end counted, in their order.
+    """The likelihood of each text of a choice as the whole answer with its end, in their order.
 
-    Of an exact completion these figures are always the same. Of others they depend on what else was
-    read with it, by some tenths of a logarithm where a small model is quantized.
+    The values of an exact completion are always the same. Others depend on simultaneous requests,
+    by some tenths of a logarithm for a small quantized model.
     """
 
     scores: tuple[Score, ...]
 
     @property
     def is_approximate(self) -> bool:
-        """Whether a server spelled one of the texts in other tokens than its model reads."""
+        """Whether a server wrote one of the texts in tokens that differ from the model's."""
         return any(score.is_approximate for score in self.scores)
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """The probability of each text, given that the answer is one of them: 1 in all."""
+        """Return the probability of each text, given that the answer is one of them: 1 in total."""
         most = max(score.logprob for score in self.scores)
         shares = {score.text: math.exp(score.logprob - most) for score in self.scores}
         total = sum(shares.values())
@@ -285,16 +283,16 @@ class Choice:
 
     @property
     def elsewhere(self) -> float:
-        """The probability that the model, left free, had written something else."""
+        """Return the probability that the model would freely have written another text."""
         return max(0.0, 1 - sum(math.exp(score.logprob) for score in self.scores))
 
 
 class BatchError(JupyterLLMError, RuntimeError):
-    """Some prompts of a batch failed, the others were answered.
+    """Some prompts of a batch failed; the others were answered.
 
-    `completions` are in the order of the prompts, None where one failed, and of prompts with a
-    shape the answers; `errors` say why, by the prompt's index. `best` is a column, with nulls where
-    rows failed.
+    `completions` are in the order of the prompts, None for failed ones; for prompts with a shape,
+    they are the answers. `errors` has the reasons by index. `best` is a column, with nulls for
+    failed rows.
     """
 
     def __init__(
@@ -317,10 +315,10 @@ class BatchError(JupyterLLMError, RuntimeError):
 
 
 class ShapeError(JupyterLLMError, ValueError):
-    """An answer is not of the shape that was asked for, or was cut off before it was whole.
+    """An answer does not have the requested shape, or was cut off before its end.
 
-    `text` is what the model wrote, `partial` what of it is complete, and `completion` the answer
-    with all that is known of it.
+    `text` is the model's text, `partial` the complete part of the value, and `completion` the
+    answer with its facts.
     """
 
     def __init__(
@@ -335,11 +333,10 @@ class ShapeError(JupyterLLMError, ValueError):
 class PromptInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a prompt.
 
-    `completion` holds what had been written, or is None if the model had not begun; `completions`
-    are those of a batch that had been finished, None where one was not (see `BatchError`). `best`
-    is what a task had come to, as it would have given it; its `str` is Markdown. `draft` is the
-    answer of a task that writes code, as the model wrote it. `said` is what it says where nothing
-    was written.
+    `completion` is the answer so far, None if the model had not begun. `completions` are the
+    finished ones of a batch, None for others (see `BatchError`). `best` is the result of a task so
+    far; its `str` is Markdown. `draft` is the answer of a task that writes code, as the model wrote
+    it. `said` is the message if nothing was written.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is known of a loaded model, and what it holds at the moment."""
+"""Facts about a loaded model, and its present state."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Work = Literal["idle", "reading", "writing"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FimTokens:
-    """The texts of the control tokens with which a model fills in the middle of a file.
+    """The texts of a model's control tokens for filling in the middle of a file.
 
-    `pad` may end what it writes; `repository` and `file_separator` stand before a name. A
-    completion ends at any of them.
+    `pad` may end the model's text; `repository` and `file_separator` precede a name. A completion
+    ends at any of them.
     """
 
     prefix: str
@@ -31,20 +31,20 @@ class FimTokens:
     file_separator: str | None = None
 
     @classmethod
-    def of(cls, known: Mapping[str, str], control_texts: Container[str]) -> Self | None:
-        """Those of a vocabulary; `known` are the texts that llama.cpp found by their names here.
+    def of(cls, identified: Mapping[str, str], control_texts: Container[str]) -> Self | None:
+        """Return the tokens of a vocabulary; `identified` are those that llama.cpp has identified.
 
-        It knows no `<repo_name>` and no `<file_sep>`, as StarCoder's makers wrote them.
+        It does not identify `<repo_name>` and `<file_sep>`, which StarCoder has.
         """
         texts = {"repository": "<repo_name>", "file_separator": "<file_sep>"}
-        texts |= {name: text for name, text in known.items() if text}
+        texts |= {name: text for name, text in identified.items() if text}
         texts = {name: text for name, text in texts.items() if text in control_texts}
         return cls(**texts) if {"prefix", "suffix", "middle"} <= texts.keys() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookTokens:
-    """The texts of the control tokens of notebooks: at their start, and before each kind of cell.
+    """The texts of a model's control tokens for notebooks: start, and kinds of cells.
 
     A completion ends at any of them.
     """
@@ -56,22 +56,22 @@ class NotebookTokens:
 
     @classmethod
     def of(cls, control_texts: Container[str]) -> Self | None:
-        """Those of a vocabulary: SmolLM's and StarCoder's have them."""
+        """Return the tokens of a vocabulary; SmolLM's and StarCoder's have them."""
         texts = {field.name: f"<jupyter_{field.name}>" for field in fields(cls)}
         return cls(**texts) if all(text in control_texts for text in texts.values()) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What is known of a loaded model.
+    """Facts about a loaded model.
 
-    `attention` is what was measured of flash attention here, where that was asked.
-    `sampling` is how its tokens are drawn where a prompt does not say. `fim` and `notebook` are
-    None where its vocabulary has no such tokens. `num_at_once` is how many requests of a batch its
-    engine is to have: more than it works on, and few to hold.
+    `attention` are the measured times of flash attention here, if any. `sampling` are the defaults
+    for drawing tokens. `fim` and `notebook` are None if the vocabulary lacks such tokens.
+    `num_at_once` is the number of a batch's requests to submit at once: more than the engine works
+    on, and few enough to hold.
 
-    `host` names the server that runs it, and is empty where that is this process. Of such a model
-    nothing lies here: its `path` is an empty one, and `identity` stands for a file's SHA-256.
+    `host` is the server that runs the model, "" for this process. A server's model has an empty
+    `path`, and `identity` in place of a file's SHA-256.
     """
 
     name: str
@@ -112,14 +112,16 @@ class ResidentPrefix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """What an engine does at this moment.
+    """The present state of an engine.
 
-    `prefixes` are the latest used first; those that share a start each count it. `room` is that of
-    the KV cache in tokens and `kv_bytes` what it takes; `exact_cells` and `exact_bytes` are those
-    of the second one, of promised texts, where there is one; while there is none, `promised_bytes`
-    is what it would take at most, with its buffers. `tokens_per_s` is the speed of
-    the last completion, `process_bytes` the memory of the process, `template_trouble` why another
-    chat template than the file's is used. `num_guests` of the requests are other programs'.
+    `prefixes` are sorted by last use; a common beginning counts in each. `room` is the size of the
+    KV cache in tokens and `kv_bytes` in bytes. `exact_cells` and `exact_bytes` are those of the
+    second cache, for promised texts, if it exists; if not, `promised_bytes` is its largest size
+    with buffers.
+
+    `tokens_per_s` is the speed of the last completion, `process_bytes` the memory of the process,
+    and `template_trouble` the reason why the file's chat template is not used. `num_guests` of the
+    requests come from other programs.
     """
 
     num_running: int = 0
@@ -139,7 +141,11 @@ class EngineStatus:
 
     @property
     def num_used(self) -> int:
-        """How much of that room is used."""
-        is_one = not self.exact_cells  # nothing is read apart from the others
-        here = (one for one in self.prefixes if not one.is_parked and (is_one or not one.is_exact))
+        """Return the used part of `room`."""
+        has_one_cache = not self.exact_cells  # there is no second cache
+        here = (
+            one
+            for one in self.prefixes
+            if not one.is_parked and (has_one_cache or not one.is_exact)
+        )
         return min(sum(one.num_tokens for one in here), self.room)

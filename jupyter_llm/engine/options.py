@@ -1,4 +1,4 @@
-"""How text is drawn and how a model is loaded, as checked values."""
+"""Options for drawing text and loading models, as checked values."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from jupyter_llm.errors import OptionError
 FinishReason = Literal["stop", "length", "cancelled", "error", "repetition"]
 KvType = Literal["f16", "q8_0"]
 
-# llama.cpp takes an unsigned 32-bit seed and reads the largest one as "draw one".
+# llama.cpp takes an unsigned 32-bit seed; the largest one means "draw a seed".
 MAX_SEED = 2**32 - 2
 _DEFAULT_N_BATCH = 512  # tokens a step
 _MAX_INT = 2**31 - 1
-_UNBOUNDED = 1e30  # a 32-bit float still holds it
+_UNBOUNDED = 1e30  # fits a 32-bit float
 _LEAST = 1e-6
 _MAX_LOGPROBS = 100
 
-_THOUGHTS = 4  # times as long as an answer, together with it
+_THOUGHTS = 4  # length of an answer with its thoughts, as a multiple of the answer's
 
 
 class DefaultLength(int):
-    """The most tokens of an answer where nobody said how many."""
+    """The default limit of an answer's tokens."""
 
 
 _LENGTH = DefaultLength(512)
@@ -45,7 +45,7 @@ def _drawn(
 
 
 class SamplingOptions(TypedDict, total=False):
-    """The options every prompt takes, by the names of `SamplingParams`; `stop` may be one text."""
+    """The options of every prompt, by the names of `SamplingParams`; `stop` may be one text."""
 
     temperature: float | None
     top_k: int | None
@@ -67,29 +67,30 @@ class SamplingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingParams:
-    """How the next token is drawn, and when to stop.
+    """The way in which the next token is drawn, and when to stop.
 
-    Of the first five None leaves the choice to the model: what its makers recommend, or else what
-    suits its size (`Recommended`).
+    For the first five, None means the model's default: the makers' recommendation, or else our
+    choice for its size (`Recommended`). Temperature 0 always takes the likeliest token, whatever
+    the seed. `top_k=0`, `top_p=1`, `min_p=0` and `repeat_penalty=1` each switch the option off.
+    Without a seed one is drawn; the completion has it.
 
-    Temperature 0 always takes the likeliest token, whatever the seed. `top_k=0`, `top_p=1`,
-    `min_p=0` and `repeat_penalty=1` each switch themselves off. Without a seed one is drawn; the
-    completion says which. `max_tokens` counts the answer and what is thought before it: where it is
-    not given, a model that can think has four times as many, unless `think=False`. None goes on
-    until the context window is full.
+    `max_tokens` counts the answer and the thoughts before it. If it is not set, a model that can
+    think gets four times as many, unless `think=False`. None continues until the context window is
+    full. A text that begins to repeat itself ends there, unless it `may_repeat` or `ignore_eos` is
+    set.
 
-    `logit_bias` adds to the logits of tokens, as pairs of a token id and a number; `-inf` bans a
-    token. `logprobs=k` tells each token's log-probability and those of the k likeliest. `exact`
-    asks for the same text whatever else the model does: None does so with a seed, and at
-    temperature 0 where that does not mean to read a chat a second time; False never. `lookup`
-    guesses ahead from what the text repeats; it changes the speed and not the text.
+    `logit_bias` adds to the logits of tokens, as pairs of token id and number; `-inf` bans a token.
+    `logprobs=k` adds each token's log-probability and those of the k likeliest. `lookup` guesses
+    tokens from repetitions in the text; it changes the speed, not the text.
 
-    A text that has begun to repeat itself ends there, unless it `may_repeat` or goes on with
-    `ignore_eos`. `think` says whether a model that can think does so before it answers; None leaves
-    that to its chat template. What it must begin with it answers at once. An answer with a shape
-    may follow a `reason` of so many tokens beside `max_tokens`, which is free text and stands in
-    `reasoning`; so do the thoughts of a model that is to `think` before it, which have three
-    quarters of `max_tokens` at most.
+    `exact` requests the same text whatever else the model does. None means True with a seed, and at
+    temperature 0 if that does not require reading a chat a second time.
+
+    `think` decides whether a model that can think does so before it answers; None leaves that to
+    its chat template. With a prefix, it answers at once. Before an answer with a shape, the model
+    may write up to `reason` tokens of free text in addition to `max_tokens`; or its thoughts, with
+    `think`, which get at most three quarters of `max_tokens`. Both become the completion's
+    `reasoning`.
     """
 
     temperature: float | None = _drawn(
@@ -158,16 +159,19 @@ class SamplingParams:
 
     @property
     def wants_exact(self) -> bool:
-        """Whether the text is to be the same every time."""
+        """Whether the text should be the same every time."""
         return self.is_promised or (self.exact is None and self.temperature == 0)
 
     @property
     def is_promised(self) -> bool:
-        """Whether it is to be so whatever that costs; else where it costs no second reading."""
+        """Whether it has to be the same at any cost.
+
+        If not, only if no second reading is needed.
+        """
         return self.seed is not None if self.exact is None else self.exact
 
     def __post_init__(self) -> None:
-        """Refuse values that mean nothing, with the value in hand."""
+        """Raise `OptionError` with the value for an invalid option."""
         _check_numbers(self)
         texts: Any = self.stop
         is_list = isinstance(texts, tuple | list)
@@ -178,18 +182,18 @@ class SamplingParams:
         self._check_logit_bias()
 
     def filled(self, recommended: SamplingParams) -> SamplingParams:
-        """These parameters, with what is recommended where they leave the choice to the model."""
+        """Return these parameters with recommended values for the model's defaults."""
         names = (name for name in DRAWN if getattr(self, name) is None)
         return replace(self, **{name: getattr(recommended, name) for name in names})
 
     def counted_on(self, number: int) -> SamplingParams:
-        """These parameters for one of several texts: a seed counts on from the first one's."""
+        """Return these parameters for one of several texts; the seed is increased by `number`."""
         if self.seed is None:
             return self
         return replace(self, seed=(self.seed + number) % (MAX_SEED + 1))
 
     def with_room_to_think(self) -> SamplingParams:
-        """These parameters, with more tokens where nobody said how many."""
+        """Return these parameters with more tokens if the length is the default."""
         if not isinstance(self.max_tokens, DefaultLength):
             return self
         return replace(self, max_tokens=_THOUGHTS * self.max_tokens)
@@ -198,7 +202,7 @@ class SamplingParams:
         bias = self.logit_bias
         pairs: tuple[tuple[int, float], ...] | None = None
         with suppress(TypeError, ValueError):
-            # No -0.0, which front ends save as 0: a record would seem altered.
+            # No -0.0: front ends save it as 0, so a record would seem altered.
             pairs = tuple((operator.index(token), float(value) + 0.0) for token, value in bias)
         if pairs is None or not all(0 <= i <= _MAX_INT and v <= _UNBOUNDED for i, v in pairs):
             raise OptionError(
@@ -209,9 +213,9 @@ class SamplingParams:
 
 
 def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
-    """Checked parameters of options as people write them.
+    """Return checked parameters from a user's options.
 
-    Raises `OptionError` if a name is unknown (the nearest is named) or a value means nothing.
+    `OptionError`: a name is unknown (the message has the nearest one), or a value is invalid.
     """
     check_names(options, SamplingParams, "a sampling option")
     values = dict(options)
@@ -228,20 +232,20 @@ def sampling_params(options: Mapping[str, Any]) -> SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How a model is loaded. None leaves the choice to us: what the model and the machine take.
+    """Options for loading a model. None means our choice for the model and the machine.
 
-    `n_ctx` is the context window in tokens; all resident conversations share its room. `n_batch`
-    tokens are read at a time, by `n_threads` threads at most; `n_gpu_layers` go to a GPU, where the
-    build of llama.cpp has one.
+    `n_ctx` is the context window in tokens; all resident conversations share it. `n_batch` tokens
+    are read at a time, by at most `n_threads` threads. `n_gpu_layers` run on a GPU, if llama.cpp's
+    build supports one.
 
-    Whether `flash_attention` makes a model faster depends on the processor: where it is left open,
-    that is measured when a model of its shape is first loaded here. `kv_type="q8_0"` halves the KV
-    cache, at a small loss, and needs it. With `repack` llama.cpp rearranges weights it has faster
-    kernels for, as it does by default; they are then this process's own, while others are shared
-    with all that map the file.
+    The effect of `flash_attention` depends on the processor: if it is None, both are measured when
+    a model of this shape is first loaded here. `kv_type="q8_0"` halves the KV cache at a small
+    loss, and requires it. With `repack`, llama.cpp's default, weights are rearranged for faster
+    kernels; this process then has its own copy, while other weights are shared with all that map
+    the file.
 
     `exact=True` answers every request exactly, `exact=False` none; for None see `SamplingParams`.
-    `checkpoints` keeps what was read on disk, for the next kernel.
+    `checkpoints` stores read prompts on disk for the next kernel.
     """
 
     n_ctx: int | None = option(low=128)
@@ -255,7 +259,7 @@ class EngineOptions:
     checkpoints: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what llama.cpp would abort the process for, with the value in hand."""
+        """Raise `OptionError` for values with which llama.cpp would abort the process."""
         _check_numbers(self)
         for name in ("flash_attention", "repack", "exact", "checkpoints"):
             value = getattr(self, name)
@@ -272,12 +276,12 @@ class EngineOptions:
 
     @property
     def has_flash_attention(self) -> bool:
-        """Whether flash attention is on; it is where nobody turned it off."""
+        """Whether flash attention is on; it is the default."""
         return self.flash_attention is not False
 
     @property
     def batch_size(self) -> int:
-        """How many tokens a step evaluates: `n_batch`, or our choice."""
+        """Return the tokens evaluated in a step: `n_batch`, or our choice."""
         return self.n_batch or _DEFAULT_N_BATCH
 
 
@@ -285,17 +289,17 @@ LOADING = tuple(option.name for option in fields(EngineOptions))
 """The names of the options to load a model with."""
 
 
-def check_names(options: Mapping[str, Any], params: type, what: str) -> None:
-    """Refuse options that `params` does not have; `what` says what they should be."""
+def check_names(options: Mapping[str, Any], params: type, kind: str) -> None:
+    """Raise `OptionError` for options that `params` does not have; `kind` names their kind."""
     names = list(params.__annotations__)
     for name in options:
         if name not in names:
             hint = nearest(name, names, f"There are: {', '.join(names)}.")
-            raise OptionError(f"{name!r} is not {what}. {hint}")
+            raise OptionError(f"{name!r} is not {kind}. {hint}")
 
 
 def _check_numbers(options: Any) -> None:
-    """Refuse what is no number in the range of its option; whole numbers become floats."""
+    """Check that numbers are in the ranges of their options, and store floats as such."""
     for one in options_of(options.__class__):
         value = getattr(options, one.key)
         if one.low is None or value is None:
@@ -304,7 +308,7 @@ def _check_numbers(options: Any) -> None:
         with suppress(TypeError, ValueError, OverflowError):
             if one.kind is int:
                 number = value if isinstance(value, DefaultLength) else operator.index(value)
-            elif isinstance(value, SupportsFloat):  # no text, though float() would read it
+            elif isinstance(value, SupportsFloat):  # excludes text, which float() accepts
                 number = float(value) + 0.0  # as in `_check_logit_bias`
         high = one.high or (_MAX_INT if one.kind is int else _UNBOUNDED)
         if number is None or not one.low <= number <= high:

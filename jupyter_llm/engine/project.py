@@ -28,9 +28,9 @@ _TYPES = {"model": (str, "a text"), "system": (str, "a text"), "stats": (bool, "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """What a project says: its model, how models are loaded, and what holds for prompts.
+    """A project's settings: its model, load options, and options for prompts.
 
-    `path` is that of its file, or None where there is none.
+    `path` is the file's, None if there is none.
     """
 
     path: Path | None = None
@@ -39,9 +39,9 @@ class Project:
     prompting: dict[str, Any] = field(default_factory=dict)
 
     def with_setting(self, name: str, value: Any) -> Project:
-        """This project with one setting more; `OptionError` if that means nothing.
+        """Return this project with one more setting; `OptionError` if it is invalid.
 
-        A model's path is from where the file lies.
+        A model's path is relative to the file.
         """
         kind, words = _TYPES.get(name, (object, ""))
         if not isinstance(value, kind):
@@ -49,7 +49,7 @@ class Project:
         if name == "model":
             assert self.path is not None
             model = str(value)
-            path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111  pathlib's raises
+            path = self.path.parent / os.path.expanduser(model)  # noqa: PTH111 pathlib raises
             is_path = os.path.lexists if model.lower().endswith(".gguf") else os.path.isfile
             return replace(self, model=str(path) if is_path(path) else model)
         if name in LOADING:
@@ -61,12 +61,12 @@ class Project:
         return replace(self, prompting={**self.prompting, name: value})
 
     def wrong(self, name: str, error: Exception) -> MagicUsageError:
-        """The error of a setting that means nothing."""
+        """Return the error for an invalid setting."""
         return MagicUsageError(f"{self.path}: [tool.jupyter_llm] {name} is wrong: {error}")
 
 
 def project_of(folder: Path) -> Project:
-    """The project that a folder lies in; `MagicUsageError` names what is wrong in its table."""
+    """Return the project of a folder; `MagicUsageError` names an invalid setting."""
     path, table = _table(folder)
     project = Project(path=path)
     for name, value in table.items():
@@ -81,7 +81,7 @@ def project_of(folder: Path) -> Project:
 
 
 def _table(folder: Path) -> tuple[Path | None, dict[str, Any]]:
-    """The nearest pyproject.toml, and its table for us."""
+    """Return the nearest pyproject.toml, and our table in it."""
     for parent in (folder, *folder.parents):
         path = parent / "pyproject.toml"
         if not path.is_file():
@@ -89,7 +89,7 @@ def _table(folder: Path) -> tuple[Path | None, dict[str, Any]]:
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
-            return path, {}  # not ours to complain about: other tools will
+            return path, {}  # other tools report it
         tools = document.get("tool", {})
         table = tools.get("jupyter_llm", {}) if isinstance(tools, dict) else {}
         if not isinstance(table, dict):

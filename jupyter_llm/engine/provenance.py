@@ -1,8 +1,8 @@
-"""How a text was made, as a record that goes along with it: who wrote it, and all that replays it.
+"""The record of how a text was made: its model, and all that is needed to write it again.
 
-Pure values. A record turns into JSON for the metadata of an output or a cell and back; what comes
-from a notebook is somebody else's word, so reading checks every field. The digest tells a record
-that was edited from one that was not; it is no signature, since whoever edits can count it anew.
+Pure values. A record is converted to JSON for the metadata of an output or a cell, and back. A
+notebook may come from anybody, so reading checks every field. The digest shows whether a record was
+edited; it is no signature, since an editor can compute a new one.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ METADATA_KEY = "jupyter_llm"
 VERSION = 1
 """Of the JSON; what is not of this version is not read."""
 
-RecordKind = Literal["answer", "code cell", "completion"]  # the last one in older notebooks
+RecordKind = Literal["answer", "code cell", "completion"]  # the last one only in older notebooks
 LaneName = Literal["fast", "exact"]
 
 _ID_LENGTH = 12
-_MAX_SCALE = 1000  # of an adapter
-_MAX_LICENSE = 200  # characters; some files carry the whole text
-_MAX_COUNT = 2**53  # beyond it a front end's numbers are no longer whole
-# What records from before there was a choice leave out, and stands for.
+_MAX_SCALE = 1000  # an adapter's
+_MAX_LICENSE = 200  # characters; some files contain the whole text
+_MAX_COUNT = 2**53  # larger integers lose digits in a front end
+# Fields that older records lack, with their meaning there.
 _MAY_BE_MISSING = {
     "may_repeat": True,
     "is_constrained": False,
@@ -47,24 +47,24 @@ _MAY_BE_MISSING = {
     "reason": 0,
     "host": "",
 }
-# The seed and the lane stand apart, and log-probabilities change nothing in the text.
+# The seed and the lane have their own fields, and log-probabilities do not change the text.
 _APART = ("seed", "exact", "logprobs")
 _SAMPLING = [option.name for option in fields(SamplingParams) if option.name not in _APART]
 
 
 def text_sha256(text: str) -> str:
-    """The SHA-256 of a text."""
+    """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def token_sha256(token_ids: Sequence[int]) -> str:
-    """The SHA-256 of token ids, each as a little-endian signed 32-bit number."""
+    """Return the SHA-256 of token ids, each as a little-endian signed 32-bit number."""
     return hashlib.sha256(struct.pack(f"<{len(token_ids)}i", *token_ids)).hexdigest()
 
 
 @cache
 def machine_name() -> str:
-    """A short name for this kind of processor, which does not tell whose it is."""
+    """Return a short, anonymous name for this kind of processor."""
     from jupyter_llm.models.machine import this_machine  # only once there is an answer
 
     return this_machine(1).processor
@@ -72,7 +72,7 @@ def machine_name() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterFacts:
-    """Which LoRA adapter a model had when it wrote: of records from when there were such."""
+    """The LoRA adapter of a model, in records of versions that had adapters."""
 
     file: str
     sha256: str
@@ -81,11 +81,11 @@ class AdapterFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """Which model wrote: its name, and the file that ran.
+    """The model that wrote: its name, and its file.
 
-    `sha256` is that file's, or None where it was not known yet: hashing must not delay an answer.
-    `original` stands in records of version 0.1: what a faster copy of a file was made of. `host` is
-    where the prompt was sent, or empty where it was read in the same process; then there is a file.
+    `sha256` is the file's, None if it was not computed yet: hashing must not delay an answer.
+    `original` is in records of version 0.1: the source of a converted copy. `host` is the server
+    that read the prompt, "" for this process, which has a file.
     """
 
     name: str
@@ -99,7 +99,7 @@ class ModelFacts:
 
     @classmethod
     def of(cls, info: ModelInfo, sha256: str | None) -> Self:
-        """The facts of a loaded model."""
+        """Return the facts of a loaded model."""
         return cls(
             name=_sound(info.name),
             file=_sound(info.path.name),
@@ -112,16 +112,16 @@ class ModelFacts:
 
 
 def _sound(text: str) -> str:
-    """A text without halves of characters, which a file's name may hold and JSON may not."""
+    """Return a text without lone surrogates, which file names may contain and JSON may not."""
     return text.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextSettings:
-    """How the text was computed, as far as that may change it.
+    """The settings of the computation that may change the text.
 
-    In the exact lane only `n_gpu_layers` and `repack` can; in the fast one all do. How a server
-    computes is not known: of it there is the window alone.
+    In the exact lane only `n_gpu_layers` and `repack` do; in the fast lane all do. A server's
+    settings are unknown, except for its window.
     """
 
     lane: LaneName = "fast"
@@ -136,7 +136,7 @@ class ContextSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """What wrote: the model, its settings, and the llama.cpp it ran on."""
+    """The writer of a text: the model, its settings, and llama.cpp's build."""
 
     model: ModelFacts
     context: ContextSettings
@@ -145,16 +145,15 @@ class Writer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """How a text was made.
+    """The record of how a text was made.
 
-    `params` replay it: their seed is the one that was used, drawn or given, and they ask for the
-    lane it ran in. `exact` says whether the same text was promised. The hashes are over the token
-    ids of the prompt, the text the model wrote, what it thought before that, if anything, and, for
-    code that landed in a cell, its source then. `pieces` tell whether a line of it stands.
-    `is_constrained` tells that the model was not free in what it wrote: see `Request.constraint`;
-    the hash over that is not in older records.
+    `params` replay it: their seed is the one used, drawn or set, and their `exact` is the lane.
+    `exact` says whether the same text was promised. The hashes cover the prompt's token ids, the
+    model's text, its thoughts, and, for code inserted into a cell, the cell's source then. `pieces`
+    identify the inserted lines. `is_constrained`: the model was not free, see `Request.constraint`;
+    older records lack that hash.
 
-    A record that was read keeps the digest it came with: `is_altered` tells that it was edited.
+    A record that was read keeps its stated digest, so that `is_altered` shows an edit.
     """
 
     model: ModelFacts
@@ -181,19 +180,19 @@ class Provenance:
 
     @property
     def prompt_key(self) -> str:
-        """What its prompt is kept under, with what its answer had to look like."""
+        """Return the key under which its prompt and constraint are stored."""
         if self.constraint_sha256 is None:
             return self.prompt_sha256
         return text_sha256(f"{self.prompt_sha256} {self.constraint_sha256}")
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of everything else in the record, as canonical JSON."""
+        """Return the SHA-256 of all other fields, as canonical JSON."""
         return hashlib.sha256(_compact(self._content()).encode("ascii")).hexdigest()
 
     @property
     def record_id(self) -> str:
-        """A short name: the first digits of the digest, for a record that was read of its own."""
+        """Return a short name: the first digits of the stated digest, or else of the digest."""
         return (self.stated_digest or self.digest)[:_ID_LENGTH]
 
     @property
@@ -202,7 +201,7 @@ class Provenance:
         return self.stated_digest is not None and self.stated_digest != self.digest
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON holds it, its digest included."""
+        """Return the record for JSON, with its digest."""
         return {**self._content(), "digest": self.stated_digest or self.digest}
 
     def to_metadata(self) -> dict[str, Any]:
@@ -233,19 +232,19 @@ class Provenance:
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        """Read a record from JSON, parsed or as text; `ProvenanceError` if it is none of ours."""
+        """Read a record from JSON, parsed or as text; `ProvenanceError` if it is invalid."""
         from msgspec import DecodeError, ValidationError, convert
         from msgspec.json import decode
         from msgspec.structs import asdict as content_of
 
         if isinstance(data, str):
-            with suppress(DecodeError, RecursionError):  # what is no JSON is no record either
+            with suppress(DecodeError, RecursionError):  # invalid JSON fails below
                 data = decode(data)
         if isinstance(data, Mapping) and data.get("version", VERSION) != VERSION:
             raise ProvenanceError(f"is not of version {VERSION}, which is what is read here.")
         try:
             record = content_of(convert(data, _record_type()))
-        except ValidationError:  # whose words may repeat what was read
+        except ValidationError:  # its message may quote the file
             raise ProvenanceError("is damaged: its fields are not as we write them.") from None
         del record["version"]
         digest, seed = record.pop("digest"), record.pop("seed")
@@ -267,17 +266,17 @@ def _compact(content: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A sampling option as JSON has it, which knows no infinity."""
+    """Return a sampling option for JSON, which has no infinity."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool):  # of a class of its own
+    if isinstance(value, int) and not isinstance(value, bool):  # may be a subclass
         return int(value)
     return str(value) if value in (float("inf"), float("-inf")) else value
 
 
 @cache
 def _record_type() -> Any:
-    """The JSON of a record as a type: objects that have these fields and no others."""
+    """Return the type of a record's JSON: objects with exactly these fields."""
     from msgspec import Meta, defstruct
 
     sha256: Any = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -285,18 +284,18 @@ def _record_type() -> Any:
     number: Any = Annotated[int, Meta(gt=-_MAX_COUNT, lt=_MAX_COUNT)]
     count: Any = Annotated[int, Meta(ge=0, lt=_MAX_COUNT)]
     bias = tuple[tuple[int, float | Literal["-inf"]], ...]
-    drawn: dict[str, Any] = dict.fromkeys(DRAWN, float) | {"top_k": int}  # never left open
+    drawn: dict[str, Any] = dict.fromkeys(DRAWN, float) | {"top_k": int}  # always set
 
     scale: Any = Annotated[float, Meta(ge=-_MAX_SCALE, le=_MAX_SCALE)]
 
     def object_of(kind: type, *left_out: str, **narrower: Any) -> Any:
         hints = {**get_type_hints(kind), **narrower}
-        known = [
+        typed_fields = [
             (name, hint, _MAY_BE_MISSING[name]) if name in _MAY_BE_MISSING else (name, hint)
             for name, hint in hints.items()
             if name not in left_out
         ]
-        return defstruct(kind.__name__, known, forbid_unknown_fields=True, kw_only=True)
+        return defstruct(kind.__name__, typed_fields, forbid_unknown_fields=True, kw_only=True)
 
     adapter = object_of(AdapterFacts, sha256=sha256, scale=scale)
     return object_of(

@@ -1,4 +1,4 @@
-"""How a model's tokens are drawn where a prompt does not say: by its makers' word, or by ours."""
+"""The default sampling of a model: its makers' recommendation, or ours."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 from jupyter_llm.engine.options import DRAWN, SamplingParams
 from jupyter_llm.errors import OptionError
 
-_SMALL = 1_000_000_000  # parameters from which on a model is not small any more
+_SMALL = 1_000_000_000  # parameters; models below are small
 
-# A small model is right about what it is sure of, and code has to be; elsewhere variety is liked.
+# A small model is mostly right where it is sure, and code has to be right; elsewhere variety is
+# welcome.
 _LOW, _USUAL = 0.2, 0.7
 _OURS = SamplingParams(temperature=_USUAL, top_k=40, top_p=0.95, min_p=0.05, repeat_penalty=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommended:
-    """The sampling of a model, and which options of it its own file recommends.
+    """The default sampling of a model, and the options that its own file recommends.
 
-    `is_small` says whether it has less than 1B parameters, as far as that is known.
+    `is_small`: it has less than 1B parameters, if that is known.
     """
 
     params: SamplingParams = _OURS
@@ -30,7 +31,7 @@ class Recommended:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, float]], num_parameters: int) -> Recommended:
-        """What a file recommends and, where it says nothing or nonsense, what suits the size."""
+        """Return a file's recommendation, with our values for missing and invalid ones."""
         is_small = 0 < num_parameters < _SMALL
         params = replace(_OURS, temperature=_LOW) if is_small else _OURS
         by_file = set()
@@ -43,14 +44,16 @@ class Recommended:
 
     @property
     def for_code(self) -> SamplingParams:
-        """The sampling of code."""
+        """Return the sampling for code."""
         if "temperature" in self.by_file:
             return self.params
         return replace(self.params, temperature=_LOW)
 
     def described(self, asked: SamplingParams) -> str:
-        """The sampling of a prompt, and who says so where we do not."""
+        """Return the sampling of a prompt in words, with the origin of others' values."""
         drawn = asked.filled(self.params)
-        said = dict.fromkeys(self.by_file, " (by the model file)")
-        said |= {name: " (set here)" for name in DRAWN if getattr(asked, name) is not None}
-        return ", ".join(f"{name} {getattr(drawn, name):g}{said.get(name, '')}" for name in DRAWN)
+        origins = dict.fromkeys(self.by_file, " (by the model file)")
+        origins |= {name: " (set here)" for name in DRAWN if getattr(asked, name) is not None}
+        return ", ".join(
+            f"{name} {getattr(drawn, name):g}{origins.get(name, '')}" for name in DRAWN
+        )

@@ -1,32 +1,32 @@
-"""When a text has begun to repeat itself: small models fall into loops and find no way out.
+"""Detects that a text has begun to repeat itself: small models fall into endless loops.
 
-A loop is an end of a text that is one piece several times over. Tables of zeros, rulers and rows of
-empty cells are so, too. They have few letters, where what a model says over and over is words; so
-how long the end must be depends on how many letters the piece has.
+A loop is an end of a text that is one piece several times. Tables of zeros, rulers and rows of
+empty cells are such ends, too. They have few letters, while a model's loop consists of words. So
+the required length depends on the number of letters in the piece.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-_PROBE = 24  # characters at the end, which stand one piece earlier too
+_PROBE = 24  # characters at the end that also occur one piece earlier
 _NUM_TIMES = 4
-# Letters in the piece, and bytes of the end: words about forty times a short one, a board of "None"
-# or an empty table in HTML, an image of zeros.
+# Letters in the piece, and required bytes of the end: forty short words; a board of "None", or an
+# empty table in HTML; an image of zeros.
 _LEAST_BYTES = ((7, 600), (1, 1500), (0, 3000))
 
 
 def loop_start(text: str) -> int | None:
-    """Where the loop begins that a text ends with, after the piece has stood there once.
+    """Return the start of the loop at a text's end, after its first piece.
 
-    None if the text does not end with one.
+    None if there is no loop.
     """
     if len(text.encode("utf-8", "replace")) < _LEAST_BYTES[0][1]:
         return None
     basic = 0
     for period in _periods(text):
         if basic and period % basic == 0:
-            continue  # the same loop, in larger pieces
+            continue  # the same loop with a larger piece
         start = _start(text, period)
         if len(text) - start < _NUM_TIMES * period:
             continue
@@ -39,7 +39,7 @@ def loop_start(text: str) -> int | None:
 
 
 def _periods(text: str) -> Iterator[int]:
-    """Yield how far before its end the text is as at its end, as far as a loop may reach."""
+    """Yield the distances at which the end of a text occurs before, within reach of a loop."""
     probe = text[-_PROBE:]
     first, end = len(text) - _PROBE - len(text) // _NUM_TIMES, len(text) - 1
     while (place := text.rfind(probe, first, end)) >= 0:
@@ -48,7 +48,7 @@ def _periods(text: str) -> Iterator[int]:
 
 
 def _start(text: str, period: int) -> int:
-    """Where the end of a text begins that is one piece over and over."""
+    """Return the start of a text's end that consists of one piece."""
     start = len(text) - period
     piece = text[start:]
     while start >= period and text[start - period : start] == piece:

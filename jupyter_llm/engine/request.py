@@ -1,4 +1,4 @@
-"""What is asked of a model: messages or raw text, and how to answer."""
+"""Requests to a model: messages or raw text, and options."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Priority(IntEnum):
-    """Whose step is next: the smaller number. A class is not felt by those above it.
+    """The order of steps: smaller numbers first. A class never delays those above it.
 
-    Guests are other programs that the model is served to.
+    Guests are other programs that use the model through `/serve`.
     """
 
     GHOST = 0
@@ -32,16 +32,15 @@ class Priority(IntEnum):
 class Message:
     """One message of a chat.
 
-    `token_ids` are the tokens the model itself wrote for `content`. With them a follow-up prompt
-    repeats the resident tokens exactly; without, the text is tokenized again, which need not give
-    the same tokens back. They hold for one model file alone, which `tokens_of` names: to any other
-    model the message is its text.
+    `token_ids` are the tokens that the model itself wrote for `content`. With them, a follow-up
+    prompt repeats the resident tokens exactly; tokenizing the text again may give others. They
+    belong to one model file, `tokens_of`; any other model reads the text.
 
-    `parts` make up `content` and are tokenized one by one, as plain text: a message that goes on
-    with more parts begins with the same tokens, whatever stands where they meet.
+    `parts` make up `content` and are tokenized one by one, as plain text. So a message with more
+    parts begins with the same tokens.
 
-    `reasoning` is what the model thought before it wrote `content`. It is read again only where the
-    chat template asks for it.
+    `reasoning` are the thoughts before `content`; they are read again only if the chat template
+    includes them.
     """
 
     role: Role
@@ -53,13 +52,13 @@ class Message:
 
     @classmethod
     def of_parts(cls, role: Role, parts: Sequence[str]) -> Message:
-        """Make a message of parts that are tokenized one by one."""
+        """Return a message of parts that are tokenized one by one."""
         return cls(role, "".join(parts), parts=tuple(parts))
 
     def instructed(self, instruction: str) -> Message:
-        """The message with what its answer is to look like before it, if that is told.
+        """Return the message with an instruction for its answer at the beginning, if there is one.
 
-        There it is common to messages that differ in what they are about.
+        There it is a common prefix of messages about different things.
         """
         if not instruction:
             return self
@@ -73,7 +72,7 @@ class Special:
     text: str
 
     def __post_init__(self) -> None:
-        """Refuse what no token's text can be."""
+        """Raise `OptionError` if this cannot be a token's text."""
         text: Any = self.text
         if not isinstance(text, str) or not text:
             raise OptionError(f"Special takes the text of a control token, not {text!r}.")
@@ -83,12 +82,10 @@ class Special:
 class RawPrompt:
     """Raw text to continue, in parts that are tokenized one by one.
 
-    A part is plain text, of which no control token ever comes, or a `Special`. A prompt that goes
-    on with more parts begins with the same tokens.
-
-    In one that `is_marked` the names of control tokens in texts are these tokens, as other servers
-    read what a program has put together. It may be given by its `token_ids` alone, as the model
-    that is asked has them.
+    A part is plain text, which never becomes a control token, or a `Special`. A prompt with more
+    parts begins with the same tokens. If it `is_marked`, names of control tokens in texts become
+    these tokens, as other servers read a program's prompt. It may consist of `token_ids` alone, of
+    the model that is asked.
     """
 
     parts: tuple[str | Special, ...]
@@ -96,7 +93,7 @@ class RawPrompt:
     is_marked: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse parts that are neither."""
+        """Raise `OptionError` for parts of another type."""
         parts: Any = self.parts
         is_list = isinstance(parts, tuple | list)
         if not is_list or not all(isinstance(part, str | Special) for part in parts):
@@ -105,12 +102,12 @@ class RawPrompt:
 
     @classmethod
     def of_tokens(cls, token_ids: Sequence[int]) -> RawPrompt:
-        """Make a prompt of tokens by their numbers."""
+        """Return a prompt of token ids."""
         return cls((), checked_ids(token_ids))
 
     @property
     def text(self) -> str:
-        """The parts as one text."""
+        """Return the parts as one text."""
         if self.token_ids:
             raise OptionError("Tokens by their numbers have no text where their model is not.")
         return "".join(part if isinstance(part, str) else part.text for part in self.parts)
@@ -121,25 +118,24 @@ Prompt = str | RawPrompt | tuple[Message, ...]
 
 
 def raw_text(prompt: str | RawPrompt) -> str:
-    """A raw prompt as one text."""
+    """Return a raw prompt as one text."""
     return prompt if isinstance(prompt, str) else prompt.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One prompt and how to answer it.
+    """One prompt, and how to answer it.
 
-    Requests with the same `conversation` follow one another: the later one may reuse the resident
-    tokens of the earlier one in place. Others share what they have in common and keep the rest
-    apart. A pinned prompt stays resident when others have to go. Of a private one nothing is
-    written to the disk. With a `sender`, `cached_tokens` counts only what it sent or got before:
-    the number must not reveal what others asked.
+    Requests with the same `conversation` follow one another: a later one may reuse the resident
+    tokens of an earlier one in place. Others share a common prefix and keep the rest apart. A
+    pinned prompt is evicted last. A private one is never written to the disk. With a `sender`,
+    `cached_tokens` only counts tokens of the same sender: the number must not reveal others'
+    prompts.
 
-    The answer begins with `answer_prefix`. It is plain text that the model reads as if it had
-    written it: it counts as prompt tokens, and neither the completion nor a stop text sees it.
-    `prefill` leaves it out. A `constraint` holds for what comes after it. What was written freely
-    before it, as `reason` and `think` say, is the `reasoning`: a model that thinks reads it between
-    its marks.
+    The answer begins with `answer_prefix`, plain text that the model reads as its own. It counts as
+    prompt tokens; neither the completion nor stop texts include it, nor does `prefill`. A
+    `constraint` applies after it. `reasoning` is text that was written before, see `reason` and
+    `think`; a model that thinks reads it between its marks.
     """
 
     prompt: Prompt
@@ -155,10 +151,10 @@ class Request:
 
     @property
     def think(self) -> bool | None:
-        """Whether the model is to read a prompt to think, or None where its template says.
+        """Whether to prompt the model to think; None leaves that to its template.
 
-        What an answer begins with would be thought, and not answered; thoughts before a shape are
-        none of the answer.
+        A prefix, or the beginning of a constrained answer, would be read as thoughts. Thoughts
+        before a shape are not part of the answer.
         """
         if not self.answer_prefix and self.constraint is None:
             return self.params.think
@@ -168,9 +164,9 @@ class Request:
 
 
 def check_text(prompt: object, *, is_raw: bool = False) -> str:
-    """Check that a prompt is a text with something in it; blanks count in raw text only.
+    """Return a prompt if it is a text that is not empty; blanks alone count only in raw text.
 
-    Raises `OptionError` if it is no text, `EmptyPromptError` if there is nothing in it.
+    Raises `OptionError` if it is no text, `EmptyPromptError` if it is empty.
     """
     if not isinstance(prompt, str):
         raise OptionError(f"A prompt is a text, not a {type(prompt).__name__}. Use str(…).")
@@ -180,14 +176,14 @@ def check_text(prompt: object, *, is_raw: bool = False) -> str:
 
 
 def several(texts: Iterable[T]) -> list[T]:
-    """Some texts; one alone is not several."""
+    """Return texts as a list; `OptionError` for a single text."""
     if isinstance(texts, str | RawPrompt):
         raise OptionError("Several texts are wanted, not one. Put it into a list: [text].")
     return list(texts)
 
 
 def check_texts(texts: Iterable[str]) -> list[str]:
-    """Return several texts that have something in them."""
+    """Return several texts that are not empty."""
     return [check_text(text, is_raw=True) for text in several(texts)]
 
 
@@ -198,7 +194,10 @@ def chat_prompt(
     raw: bool = False,
     before: tuple[Message, ...] = (),
 ) -> Prompt:
-    """The messages of one question, with turns `before` it; what is raw goes as it is, alone."""
+    """Return the messages of one question after the turns `before`.
+
+    A raw prompt is returned alone.
+    """
     if isinstance(prompt, RawPrompt):
         check_text(prompt.text, is_raw=True)
         return prompt
@@ -217,6 +216,6 @@ def request_of(
     is_pinned: bool = False,
     sampling: Mapping[str, Any],
 ) -> Request:
-    """One question with its options, both as people write them and checked."""
+    """Return the checked request for a user's question and options."""
     params = sampling_params(sampling)
     return Request(prompt=chat_prompt(prompt, system, raw=raw), params=params, is_pinned=is_pinned)

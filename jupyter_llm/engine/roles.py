@@ -1,4 +1,4 @@
-"""What a loaded model is used for."""
+"""The uses of a loaded model."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ ROLE_WORDS: Final[Mapping[str, str]] = {
 
 
 def role_words(roles: Iterable[ModelRole]) -> str:
-    """What a model is used for, in words."""
+    """Return uses of a model in words."""
     return ", ".join(ROLE_WORDS[role] for role in roles)

@@ -1,4 +1,4 @@
-"""What is loaded, as a value that shows as a small table."""
+"""The loaded models, as a value that shows as a small table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PROMISE = {
 
 
 def _template(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
-    """Yield how a chat is told where the model file does not say it."""
+    """Yield the chat template in use, if it is not the file's."""
     if not info.has_chat_template:
         yield "chat template", "none (a base model): a dialogue in plain words"
     elif engine.template_trouble:
@@ -34,11 +34,11 @@ def _template(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]
 
 
 def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
-    """Yield what the memory is for: the window that users know, and the rest."""
+    """Yield the memory by purpose: the context window, and the rest."""
     size = human_size(engine.kv_bytes)
     room = f"{size} for {engine.room:,} tokens, {engine.num_used:,} used"
     yield "memory for the conversation", f"{room} (a KV cache in {info.kv_type})"
-    if engine.exact_cells:  # some texts are read apart from the others
+    if engine.exact_cells:  # there is a second cache
         size = human_size(engine.exact_bytes)
         room = f"{size} more, for {engine.exact_cells:,} tokens"
         yield (
@@ -52,13 +52,13 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
 
 
 def _requests(engine: EngineStatus) -> str:
-    """How many prompts there are at once, and how many of them other programs sent."""
-    told = f"{engine.num_running} running, {engine.num_waiting} waiting"
-    return f"{told}; {engine.num_guests} of them from guests" if engine.num_guests else told
+    """Return the numbers of requests, and how many of them other programs sent."""
+    text = f"{engine.num_running} running, {engine.num_waiting} waiting"
+    return f"{text}; {engine.num_guests} of them from guests" if engine.num_guests else text
 
 
-def _held(neighbours: Iterable[Neighbour]) -> str:
-    """What other kernels hold: each model once, however many hold it."""
+def _kernels_memory(neighbours: Iterable[Neighbour]) -> str:
+    """Return the memory of other kernels' models, each model once."""
     sizes: dict[str, list[int]] = {}
     for one in neighbours:
         sizes.setdefault(one.name, []).append(one.held_bytes)
@@ -69,14 +69,14 @@ def _held(neighbours: Iterable[Neighbour]) -> str:
 
 
 def _attention(info: ModelInfo) -> str:
-    """Whether flash attention is on, and why, where it was measured."""
+    """Return whether flash attention is on, and the measured times if there are any."""
     state = "on" if info.flash_attention else "off"
     return f"{state}: {info.attention}" if info.attention else state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A resident model and what it is used for."""
+    """A resident model and its uses."""
 
     info: ModelInfo
     roles: tuple[ModelRole, ...] = ()
@@ -89,11 +89,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status(Rich):
-    """The model of chats and what it holds; both None while it is not loaded.
+    """The model of chats and its state; both None while it is not loaded.
 
-    `asked` is the sampling that was set, for the row that tells of it. `residents` are all models
-    that are loaded, the latest used first. `neighbours` are those of other kernels. `served_at` is
-    where other programs reach them.
+    `asked` are the user's sampling options, for the row "sampling". `residents` are all loaded
+    models by last use, `neighbours` those of other kernels. `served_at` is the address for other
+    programs.
     """
 
     info: ModelInfo | None
@@ -109,26 +109,26 @@ class Status(Rich):
         return self.info is not None or bool(self.residents)
 
     def rows(self) -> list[tuple[str, str]]:
-        """What there is to say, as pairs of a name and a value."""
+        """Return the table's rows, as pairs of a name and a value."""
         info, engine = self.info, self.engine
         others = [one for one in self.residents if one.info != info]
         beside = [("loaded beside it", "; ".join(map(str, others)))] if others else []
         if self.neighbours:
-            beside.append(("other kernels hold", _held(self.neighbours)))
+            beside.append(("other kernels hold", _kernels_memory(self.neighbours)))
         if self.served_at:
             beside.append(("served at", self.served_at))
         if info is None or engine is None:
-            said = "none loaded; the first prompt loads one, and `/models` says what that takes"
-            return [("model", said), *beside]
+            text = "none loaded; the first prompt loads one, and `/models` says what that takes"
+            return [("model", text), *beside]
         speed = f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none"
         window = f"{info.n_ctx:,} tokens"
         drawn = ("sampling", info.sampling.described(self.asked))
         done = [("requests", _requests(engine)), ("last answer", speed)]
         if info.host:
             sent = f"{info.host}: prompts, what goes along, code at the cursor"
-            name = f"`{info.name}`"  # else it would be taken for a mail address
-            told = [("text is sent to", sent), ("context window", window)]
-            return [("model", name), *beside, *told, drawn, *done]
+            name = f"`{info.name}`"  # or Markdown makes it a mail address
+            destination = [("text is sent to", sent), ("context window", window)]
+            return [("model", name), *beside, *destination, drawn, *done]
         sizes = [prefix.num_tokens for prefix in engine.prefixes]
         read = f"{sum(sizes):,} tokens of {count_of(len(sizes), 'text')}" if sizes else "nothing"
         return [
@@ -150,11 +150,11 @@ class Status(Rich):
         ]
 
     def to_markdown(self) -> str:
-        """Everything as a table; texts from the model file are not made safe."""
+        """Return the table as Markdown; texts from the model file are not made safe."""
         return markdown_table(("", ""), self.rows())
 
     def _markup(self) -> Markdown:
-        # A licence or an architecture is whatever the model file says it is.
+        # A model file may state any text as its licence or architecture.
         return untrusted_markdown(self.to_markdown())
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The stream of one request: chunks from the engine's thread to whoever reads them."""
+"""The stream of one request: chunks from the engine's thread to the reader."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
     from jupyter_llm.engine.completion import Progress
 
-# How long an interrupt waits for the engine to hand over what it wrote, in seconds. The engine
-# gives up a batch within milliseconds; the user must have the kernel back in any case.
+# Seconds that an interrupt waits for the engine's last text. The engine stops a batch within
+# milliseconds; the user must get the kernel back in any case.
 _HANDOVER_S = 0.1
 
 _this_thread = threading.local()
 
 
 def run_the_model_here() -> None:
-    """Note that this thread runs a model: whoever waits for an answer on it waits for himself."""
+    """Mark this thread as one that runs a model: waiting on it for an answer would never end."""
     _this_thread.runs_a_model = True
 
 
 def check_may_wait() -> None:
-    """Refuse to wait on a thread that runs a model.
+    """Raise `EngineError` on a thread that runs a model.
 
-    Code of the user's may come to run there, in a `__del__` or a logging handler for example.
+    The user's code may run there, for example in a `__del__` or a logging handler.
     """
     if getattr(_this_thread, "runs_a_model", False):
         raise EngineError(
@@ -46,11 +46,11 @@ class StreamFeed:
 
     def __init__(self) -> None:
         self.chunks: SimpleQueue[Chunk | None] = SimpleQueue()
-        self.texts: list[str] = []  # of all chunks, whoever took them
+        self.texts: list[str] = []  # of all chunks, read or not
         self.thoughts: list[str] = []
         self.future: Future[Completion] = Future()
         self.future.set_running_or_notify_cancel()
-        self.wake: Callable[[], None] = lambda: None  # whoever cannot wait for the queue
+        self.wake: Callable[[], None] = lambda: None  # for readers that cannot block
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk."""
@@ -60,14 +60,14 @@ class StreamFeed:
         self.wake()
 
     def finish(self, completion: Completion) -> None:
-        """End with a result; does nothing if it ended before."""
-        with suppress(InvalidStateError, SystemExit):  # by a callback, which runs here
+        """End with a result, unless the stream has ended."""
+        with suppress(InvalidStateError, SystemExit):  # callbacks run here
             self.future.set_result(completion)
         self.chunks.put(None)
         self.wake()
 
     def fail(self, error: BaseException) -> None:
-        """End with an error, which the reader's side raises; nothing if it ended before."""
+        """End with an error, which the reader raises, unless the stream has ended."""
         with suppress(InvalidStateError, SystemExit):
             self.future.set_exception(error)
         self.chunks.put(None)
@@ -77,12 +77,13 @@ class StreamFeed:
 class Stream:
     """The completion of one request while it is written.
 
-    Iterate over its chunks, or wait for `result()`. Both raise what went wrong in the engine, and
-    `PromptInterrupted` when the user interrupts. `future` is the result, for code that waits by
-    other means. When nobody holds the stream any more, the request is cancelled.
+    Iterate over its chunks, or wait for `result()`. Both raise the engine's errors, and
+    `PromptInterrupted` when the user interrupts. `future` is the result, for code that waits in
+    another way. When the last reference to the stream is dropped, the request is cancelled.
 
-    `cancel` must return at once, `snapshot` make a completion of what there is and `progress` say
-    how far the request is, all from any thread and without holding on to this object.
+    `cancel` must return at once, `snapshot` must return a completion of the present text, and
+    `progress` the progress. They may be called from any thread, and must not keep a reference to
+    this object.
     """
 
     def __init__(
@@ -101,24 +102,24 @@ class Stream:
 
     @property
     def written(self) -> str:
-        """The text so far, for code that looks on while somebody else reads the chunks."""
+        """Return the text so far, for code that watches while another reads the chunks."""
         return "".join(self._feed.texts)
 
     @property
     def reasoning(self) -> str:
-        """What was thought before the text, so far; from any thread, like `written`."""
+        """Return the thoughts so far; from any thread, like `written`."""
         return "".join(self._feed.thoughts)
 
     @property
     def progress(self) -> Progress:
-        """How far the request is; from any thread, like `written`."""
+        """Return the progress of the request; from any thread, like `written`."""
         return self._progress()
 
     def __iter__(self) -> Iterator[Chunk]:
         return self.chunks()
 
     def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:
-        """The chunks, and an empty one whenever none has come for `tick_s` seconds."""
+        """Yield the chunks, and an empty one after every `tick_s` seconds without one."""
         if not self.future.done():
             check_may_wait()
         try:
@@ -126,19 +127,22 @@ class Stream:
                 yield chunk
         except KeyboardInterrupt:
             raise self.interrupt() from None
-        finally:  # a reader that goes away takes nothing more
+        finally:  # a reader that leaves needs no more
             self.cancel()
-        self._feed.chunks.put(None)  # whoever reads on finds the end again
+        self._feed.chunks.put(None)  # a later read finds the end again
         self.future.result()
 
     async def achunks(self) -> AsyncGenerator[Chunk]:
-        """The chunks, while the event loop goes on; who leaves cancels. For one reader alone."""
+        """Yield the chunks without blocking the event loop.
+
+        Leaving cancels. For one reader only.
+        """
         import asyncio
 
         loop, has_more = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:  # mostly on the engine's thread
-            with suppress(RuntimeError):  # the loop is closed, and nobody reads on
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(has_more.set)
 
         self._feed.wake = wake
@@ -161,17 +165,17 @@ class Stream:
             return Chunk("")
 
     def cancel(self) -> None:
-        """Stop writing; what there is becomes the result. Returns at once."""
+        """Stop writing; the text so far becomes the result. Returns at once."""
         _cancel_running(self._feed, self._cancel)
 
     def interrupt(self) -> PromptInterrupted:
-        """Cancel, and return the exception that carries what was written."""
+        """Cancel, and return the exception with the text so far."""
         self.cancel()
         try:
             return PromptInterrupted(self.future.result(_HANDOVER_S))
         except (TimeoutError, JupyterLLMError):
             completion = self._snapshot()
-        self._feed.finish(completion)  # what the user was told is the result, whatever comes after
+        self._feed.finish(completion)  # the result is the text that the user saw
         return PromptInterrupted(completion)
 
     def result(self, timeout: float | None = None) -> Completion:
@@ -196,7 +200,7 @@ def _cancel_running(feed: StreamFeed, cancel: Callable[[], object]) -> None:
 
 
 def finished(completion: Completion) -> Future[Completion]:
-    """The future of what is there already."""
+    """Return the future of a finished completion."""
     future: Future[Completion] = Future()
     future.set_result(completion)
     return future

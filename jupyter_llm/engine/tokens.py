@@ -1,4 +1,4 @@
-"""Tokens with how likely they were, and an answer shown by them: inert HTML, or plain text."""
+"""Tokens with their likelihood, and an answer shown by them: inert HTML, or plain text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 NUM_OTHERS = 5
 """How many of the likeliest tokens are told in each place."""
 
-MOST_TOKENS = 4000  # a longer text is cut: a notebook is read, sent and compared as a whole
+MOST_TOKENS = 4000  # a longer text is cut, to keep notebooks small
 _SURE = 0.9
-# The least probability of a band, its name, and how it looks: the line says it without colours,
-# which are see-through, so that the text stands out in a light and in a dark theme.
+# The least probability of a band, its name, and its style. The line works without colours, which
+# are translucent, so the text is legible in a light and in a dark theme.
 _BANDS = (
     (_SURE, "from 90 %", "border-bottom: 2px solid transparent"),
     (0.5, "from 50 %", "border-bottom: 2px dotted; background-color: rgba(255, 193, 7, 0.25)"),
@@ -49,18 +49,18 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class LikelyPiece:
-    """A piece of an answer, its probability, and that in words with what else was likely.
+    """A piece of an answer: its probability, and a description with the alternatives.
 
-    It is a token, or those that make up one character.
+    It is a token, or the tokens of one character.
     """
 
     text: str
     probability: float
-    told: str
+    description: str
 
     @property
     def band(self) -> int:
-        """How likely it was, from 0 for the likeliest to 3."""
+        """Return the band of its probability, from 0 for the likeliest to 3."""
         return next(n for n, (least, *_) in enumerate(_BANDS) if self.probability >= least)
 
 
@@ -72,7 +72,7 @@ class ShownTokens(Rich):
 
     @classmethod
     def of(cls, text: str, tokens: Iterable[TokenLogprob] | None) -> ShownTokens:
-        """What there is to show of a text; `OptionError` without its log-probabilities."""
+        """Return the pieces of a text; `OptionError` without its log-probabilities."""
         if tokens is None:
             raise OptionError(
                 "Of this answer no probabilities are known. Ask for them with it, as in "
@@ -82,25 +82,25 @@ class ShownTokens(Rich):
 
     @classmethod
     def of_choice(cls, text: str, probabilities: Mapping[str, float]) -> ShownTokens:
-        """The same of a text that was chosen as a whole: it is one piece, among the others."""
+        """Return a chosen text as one piece, with the other texts as alternatives."""
         others = sorted(probabilities.items(), key=lambda item: -item[1])
         return cls((_piece(text, probabilities[text], others),))
 
     @property
     def shown(self) -> tuple[LikelyPiece, ...]:
-        """As many of the pieces as a page shows."""
+        """Return the pieces that fit a page."""
         return self.pieces[:MOST_TOKENS]
 
     @property
     def summary(self) -> str:
-        """How many tokens there are, how many were not sure, and whether all are shown."""
+        """Return the number of tokens and of uncertain ones, and whether all are shown."""
         num_unsure = sum(piece.band > 0 for piece in self.pieces)
         is_cut = len(self.pieces) > MOST_TOKENS
         more = f"; the first {MOST_TOKENS} are shown" if is_cut else ""
         return f"{count_of(len(self.pieces), 'token')}, {num_unsure} below 90 %{more}."
 
     def __repr__(self) -> str:
-        """The text, with the probability behind each token that was not sure."""
+        """Return the text, with the probability after each uncertain token."""
         return "".join(
             visible(piece.text) + (f"⟨{percent(piece.probability)}⟩" if piece.band else "")
             for piece in self.pieces
@@ -110,7 +110,7 @@ class ShownTokens(Rich):
         shown, num_more = self.shown, len(self.pieces) - MOST_TOKENS
         unsure = [piece for piece in shown if piece.band]
         more = filled("<p>… and {}</p>", count_of(num_more, "more token"))
-        rows = joined(filled(_ROW, _quoted(piece.text), piece.told) for piece in unsure)
+        rows = joined(filled(_ROW, _quoted(piece.text), piece.description) for piece in unsure)
         table = filled(
             "<details><summary>{} below 90 %, as a table</summary>"
             "<table><tr><th>token</th><th>probability</th></tr>{}</table></details>",
@@ -129,18 +129,18 @@ class ShownTokens(Rich):
 
 def _span(piece: LikelyPiece) -> Html:
     look, text = _BANDS[piece.band][2], piece.text.replace("\n", "↵\n")
-    return filled(_SPAN, look, filled(' title="{}"', piece.told), text)
+    return filled(_SPAN, look, filled(' title="{}"', piece.description), text)
 
 
 def _quoted(text: str) -> str:
-    """A text in quotes, on one line."""
+    """Return a text in quotes, on one line."""
     return visible(json.dumps(text, ensure_ascii=False))
 
 
 def _pieces(text: str, tokens: Iterable[TokenLogprob]) -> Iterator[LikelyPiece]:
-    """Cover a text with its tokens; what they have before and behind it is left out."""
+    """Yield the pieces of a text by its tokens; text of tokens outside of it is omitted."""
     at = 0
-    torn: float | None = None  # of tokens that hold parts of characters, their log-probability
+    torn: float | None = None  # log-probability of tokens with parts of a character
     for token in tokens:
         if at >= len(text):
             return
@@ -162,14 +162,14 @@ def _pieces(text: str, tokens: Iterable[TokenLogprob]) -> Iterator[LikelyPiece]:
 def _piece(
     text: str, probability: float, top: Sequence[tuple[str, float]] = (), own: str | None = None
 ) -> LikelyPiece:
-    """A piece with what is likeliest in its place, but for itself."""
+    """Return a piece with the likeliest alternatives."""
     others = [f"{_quoted(one)} {percent(p)}" for one, p in top if one != (own or text)]
-    told = "; ".join(filter(None, (percent(probability), ", ".join(others[:NUM_OTHERS]))))
-    return LikelyPiece(text, probability, told)
+    description = "; ".join(filter(None, (percent(probability), ", ".join(others[:NUM_OTHERS]))))
+    return LikelyPiece(text, probability, description)
 
 
 def _shared(text: str, at: int, own: str) -> str:
-    """What of a token stands in a text: the first one may begin before it, the last go on."""
+    """Return a token's part in a text: the first may begin before it, the last may end after it."""
     if own.startswith(text[at:]):
         return text[at:]
     return next(own[n:] for n in range(len(own) + 1) if text.startswith(own[n:], at))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from jupyter_llm.common.tables import human_size
-from jupyter_llm.engine.attention import AttentionTimes, keep_times, known_times
+from jupyter_llm.engine.attention import AttentionTimes, keep_times, stored_times
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.kept.checkpoint import CheckpointStore, checkpoint_folder
 from jupyter_llm.engine.local.lane import Lane
@@ -181,7 +181,7 @@ class ResidentModel:
         if not (is_open and has_room and can_repeat and is_used):
             return None
         machine = this_machine(self.n_threads)
-        times = known_times(file.shape, machine)
+        times = stored_times(file.shape, machine)
         if times is None:
             times = flash_attention.attention_times(
                 weights, n_threads=self.n_threads, is_wanted=is_wanted

@@ -47,7 +47,7 @@ class Machine:
             self.num_trials, self._num_pieces = self.num_trials + 1, 0
             return trial(*args, **kwargs)
 
-        monkeypatch.setattr(resident, "known_times", attention.known_times)
+        monkeypatch.setattr(resident, "stored_times", attention.stored_times)
         monkeypatch.setattr(flash_attention._Depth, "seconds", seconds)
         monkeypatch.setattr(flash_attention, "attention_times", counted)
 
