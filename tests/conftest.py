@@ -87,7 +87,7 @@ def untimed() -> Iterator[None]:
     reading = ReadingTimes(follow_up_s=1.0, prompt_s=1.0)
     times = AttentionTimes(flash=reading, plain=reading)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resident, "known_times", lambda _shape, _machine: times)
+        patch.setattr(resident, "stored_times", lambda _shape, _machine: times)
         yield
 
 
