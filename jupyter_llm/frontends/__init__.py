@@ -1,1 +1,1 @@
-"""Where people type and read: parse, call the API, show."""
+"""Front ends: they parse input, call the API, and show results."""

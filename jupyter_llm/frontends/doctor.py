@@ -1,7 +1,7 @@
-"""What is right and wrong with this installation, and what to do about it.
+"""Checks this installation, and advises on each fault.
 
-Nothing is loaded here, and nothing mended. The store is looked at before the other looks read it,
-since that sets a damaged one aside, and llama.cpp before a model is tried with it.
+Nothing is loaded or repaired. The store is checked before other checks read it, since reading
+renames a damaged one; llama.cpp is checked before a model is tried with it.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ Look = tuple[State, str] | tuple[State, str, str]
 """How it is, what is said of it, and what to do."""
 
 _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
-_MOST = 5  # names, or reasons
-_GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # of NVIDIA and AMD
+_MOST = 5  # most names or reasons to show
+_GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd")  # NVIDIA and AMD
 PANEL = Path(__file__).parent / "panel" / "static" / "chat_panel.js"
 _MARKS = {"ok": "✓", "note": "·", "wrong": "✗"}
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What was looked at, how it is, and what to do where it is not well."""
+    """The result of a check: its subject, its state, and advice if there is a fault."""
 
     what: str
     state: State
@@ -69,23 +69,23 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis(Rich):
-    """All that was found; shows as a list."""
+    """The results of all checks; shows as a list."""
 
     remarks: tuple[Remark, ...]
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing is wrong; notes are no harm."""
+        """Whether nothing is wrong; notes do not count."""
         return all(one.state != "wrong" for one in self.remarks)
 
     @property
     def summary(self) -> str:
-        """What to do, or that there is nothing."""
+        """Return the subjects with faults in one line."""
         wrong = [one.what for one in self.remarks if one.state == "wrong"]
         return f"To be put right: {', '.join(wrong)}." if wrong else "All is well."
 
     def to_json(self) -> dict[str, Any]:
-        """All of it for programs."""
+        """Return all results for programs."""
         findings = [asdict(one) for one in self.remarks]
         return {"version": 1, "is_healthy": self.is_healthy, "findings": findings}
 
@@ -94,7 +94,7 @@ class Diagnosis(Rich):
 
 
 def diagnose() -> Diagnosis:
-    """Look at everything. What cannot be looked at is told like anything else that is wrong."""
+    """Run all checks; a check that fails itself is reported as a fault."""
     kept, llama = _looked("store", _store), _looked("llama.cpp", _llama)
     looks: dict[str, Callable[[], Look]] = {
         "model": lambda: _model(is_tried=llama.state != "wrong"),
@@ -111,27 +111,27 @@ def diagnose() -> Diagnosis:
 def _looked(what: str, look: Callable[[], Look]) -> Remark:
     try:
         return Remark(what, *look())
-    except Exception as error:  # noqa: BLE001  whatever it is, the other looks matter
-        said = str(error) if isinstance(error, JupyterLLMError) else f"cannot be told: {error!r}"
-        return Remark(what, "wrong", said, "Install jupyter_llm again, or report this.")
+    except Exception as error:  # noqa: BLE001 the other checks must run
+        text = str(error) if isinstance(error, JupyterLLMError) else f"cannot be told: {error!r}"
+        return Remark(what, "wrong", text, "Install jupyter_llm again, or report this.")
 
 
 def _llama() -> Look:
-    """Which llama.cpp there is, and what of the processor and a GPU it uses."""
+    """Return llama.cpp's version, and its use of the processor and a GPU."""
     try:
         llama = installed.installed_llama()
     except EngineError as error:
         return "wrong", f"does not work. {error}", f"`{_BUILD}llama-cpp-python`"
     machine = this_machine(available_cores())
-    said = f"{llama.build} in {llama.path}; {machine.cpu}, {machine.num_cores} cores"
+    text = f"{llama.build} in {llama.path}; {machine.cpu}, {machine.num_cores} cores"
     if llama.has_gpu:
         free = llama.gpu_bytes
-        said += "; finds no GPU" if free is None else f"; uses the GPU, {human_size(free)} free"
+        text += "; finds no GPU" if free is None else f"; uses the GPU, {human_size(free)} free"
     elif any(Path(sign).exists() for sign in _GPU_SIGNS):
-        said += "; there is a GPU, and this build is for the processor alone"
+        text += "; there is a GPU, and this build is for the processor alone"
         advice = f'Faster: `CMAKE_ARGS="-DGGML_CUDA=ON" {_BUILD}llama-cpp-python`'
-        return "note", said, f"{advice} (AMD: `-DGGML_HIP=ON`)"
-    return "ok", said
+        return "note", text, f"{advice} (AMD: `-DGGML_HIP=ON`)"
+    return "ok", text
 
 
 def _model(*, is_tried: bool) -> Look:
@@ -143,22 +143,22 @@ def _model(*, is_tried: bool) -> Look:
     except NotAllowedError as error:
         return "note", str(error)
     except ModelNotFoundError as error:
-        said = "Set JUPYTER_LLM_MODEL, or the project's `model`, to one there is."
-        return "wrong", str(error), said
+        text = "Set JUPYTER_LLM_MODEL, or the project's `model`, to one there is."
+        return "wrong", str(error), text
     except MagicUsageError as error:
         return "wrong", str(error), "Mend that file."
     if entry is not None:
         return _usable(entry, is_tried=is_tried)
     names = [entry.name for entry in list_models()]
     if not names:
-        said = " ".join(["there is none", *(f"({reason})" for reason in unusable()[:_MOST])])
-        return "wrong", said, GET_A_MODEL
-    said = f"{len(names)} models, and none is chosen: {', '.join(names[:_MOST])}"
-    return "note", said, "`%llm /use NAME`, or set JUPYTER_LLM_MODEL."
+        text = " ".join(["there is none", *(f"({reason})" for reason in unusable()[:_MOST])])
+        return "wrong", text, GET_A_MODEL
+    text = f"{len(names)} models, and none is chosen: {', '.join(names[:_MOST])}"
+    return "note", text, "`%llm /use NAME`, or set JUPYTER_LLM_MODEL."
 
 
 def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
-    """Whether a file is whole, fits into memory and can be loaded."""
+    """Check whether a file is complete, fits into memory and can be loaded."""
     advice = "Choose another one: `%llm /models` lists them."
     try:
         file = inspect(entry.path)
@@ -167,8 +167,8 @@ def _usable(entry: ModelEntry, *, is_tried: bool) -> Look:
             model_file.try_file(entry.path)
     except (ModelLoadError, OSError) as error:
         return "wrong", str(error), advice
-    said = f"{entry.name}, {human_size(file.size_bytes)}, {file.quantization} ({entry.source})"
-    return "ok", f"{said}; `jupyter llm verify {entry.name}` reads it whole"
+    text = f"{entry.name}, {human_size(file.size_bytes)}, {file.quantization} ({entry.source})"
+    return "ok", f"{text}; `jupyter llm verify {entry.name}` reads it whole"
 
 
 def _store() -> Look:
@@ -196,20 +196,20 @@ def _lab() -> Look:
     except NoLabError as error:
         return "note", str(error)
     except LabExtensionError as error:
-        said, _, advice = str(error).partition(": ")
-        return "wrong", said, advice
+        text, _, advice = str(error).partition(": ")
+        return "wrong", text, advice
 
 
 def _kernel() -> Look:
     try:
-        found = version("ipykernel")
+        installed_version = version("ipykernel")
     except PackageNotFoundError:
         return "note", "ipykernel is not installed: no notebook runs here"
-    said = f"ipykernel {found}"
-    if int(found.partition(".")[0]) < 7:  # noqa: PLR2004
-        said += " has no subshells, so the chat panel waits while a cell runs"
-        return "note", said, '`pip install "ipykernel>=7"`'
-    return "ok", f"{said} has subshells: one may chat while a cell runs"
+    text = f"ipykernel {installed_version}"
+    if int(installed_version.partition(".")[0]) < 7:  # noqa: PLR2004
+        text += " has no subshells, so the chat panel waits while a cell runs"
+        return "note", text, '`pip install "ipykernel>=7"`'
+    return "ok", f"{text} has subshells: one may chat while a cell runs"
 
 
 def _tries() -> Look:

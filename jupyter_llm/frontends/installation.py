@@ -1,4 +1,4 @@
-"""Whether JupyterLab has the extension, and how it comes to an environment without jupyter_llm."""
+"""Checks JupyterLab's extension, and installs it in an environment without jupyter_llm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jupyter_llm.errors import LabExtensionError
 PLACE: Final = Path("share", "jupyter", "labextensions", "jupyter-llm")
 OLDEST_LAB: Final = (4, 6)
 
-# What a wheel brings lies where JupyterLab looks; a clone has it in its folder.
+# A wheel installs the files where JupyterLab searches; a clone has them in its folder.
 SOURCES = (Path(__file__).parent / "lab" / "static", Path(sys.prefix) / PLACE)
 
 
@@ -24,7 +24,10 @@ class NoLabError(LabExtensionError):
 
 
 def check() -> str:
-    """Say which JupyterLab and which extension this environment has; raise if they do not fit."""
+    """Return the versions of JupyterLab and the extension.
+
+    Raise `LabExtensionError` if they do not fit.
+    """
     try:
         lab = version("jupyterlab")
     except PackageNotFoundError:
@@ -38,21 +41,21 @@ def check() -> str:
             f"This is JupyterLab {lab}, and the extension needs {oldest} or newer: "
             f'pip install "jupyterlab>={oldest}"'
         )
-    found = _version_at(Path(sys.prefix) / PLACE)
-    if found is None:
+    extension = _version_at(Path(sys.prefix) / PLACE)
+    if extension is None:
         raise LabExtensionError(
             "This environment lacks the extension. Install jupyter_llm here, from a clone: "
             f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps ."
         )
-    if found != __version__:
+    if extension != __version__:
         raise LabExtensionError(
-            f"The extension is {found} and jupyter_llm {__version__}: install it again"
+            f"The extension is {extension} and jupyter_llm {__version__}: install it again"
         )
-    return f"JupyterLab {lab} has the extension {found}, as is jupyter_llm."
+    return f"JupyterLab {lab} has the extension {extension}, as is jupyter_llm."
 
 
 def install(prefix: Path) -> str:
-    """Copy the extension into an environment, and say where it lies now."""
+    """Copy the extension into an environment; return its place."""
     if not (prefix / "share").is_dir() and not (prefix / "pyvenv.cfg").is_file():
         raise LabExtensionError(
             f"{prefix} is no environment of Python. Ask JupyterLab's Python where it is: "
@@ -77,9 +80,9 @@ def install(prefix: Path) -> str:
 
 
 def _version_at(folder: Path) -> str | None:
-    """The version of the extension in a folder; None if there is none that can be read."""
+    """Return the version of the extension in a folder, None if there is none."""
     try:
-        said = json.loads((folder / "package.json").read_text("utf-8"))["version"]
+        stated = json.loads((folder / "package.json").read_text("utf-8"))["version"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return said if isinstance(said, str) else None
+    return stated if isinstance(stated, str) else None

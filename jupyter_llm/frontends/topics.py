@@ -1,4 +1,4 @@
-"""The help by topics: a Markdown file each, which every front end and the README lead to."""
+"""The help by topics: one Markdown file each, for every front end and the README."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _FOLDER = Path(__file__).parents[1] / "help"
 
 
 def topics() -> list[str]:
-    """The names of all topics."""
+    """Return the names of all topics."""
     return sorted(path.stem for path in _FOLDER.glob("*.md"))
 
 
 def topic(name: str) -> str:
-    """What is said about a topic; `MagicUsageError` names the nearest if there is none."""
+    """Return a topic's text; `MagicUsageError` names the nearest topic if there is none."""
     if (wanted := name.lower()) not in topics():
         hint = nearest(wanted, topics(), f"There are {', '.join(topics())}.")
         raise MagicUsageError(f"There is no help about {name[:40]!r}.", hint)
@@ -25,6 +25,6 @@ def topic(name: str) -> str:
 
 
 def topic_table() -> str:
-    """The topics, and the first line of each, as a Markdown table."""
+    """Return the topics with their first lines, as a Markdown table."""
     titles = [(f"`/help {name}`", topic(name).partition("\n")[0][2:]) for name in topics()]
     return markdown_table(("topic", ""), titles)

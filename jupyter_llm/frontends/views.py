@@ -1,4 +1,4 @@
-"""What a user sees while the model works: what goes on, and the growing answer."""
+"""Shows the progress of the model and the growing answer."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     Metadata = Mapping[str, Any] | None
 
-_MIN_INTERVAL_S = 1 / 30  # a notebook draws no faster, and Jupyter drops messages that flood it
+_MIN_INTERVAL_S = 1 / 30  # notebooks draw no faster, and Jupyter drops messages above a rate
 
 
 class View:
-    """Where an answer appears while it is written; by itself, nowhere."""
+    """A place that shows an answer while it is written; this base class shows nothing."""
 
     def progress(self, step: Step) -> None:
-        """Show what goes on, where that has taken its time."""
+        """Show the progress, if the work takes long."""
 
-    def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002  not everywhere
-        """Show what was thought so far, or how much."""
+    def think(self, reasoning: str, num_tokens: int) -> None:  # noqa: ARG002 for subclasses
+        """Show the thoughts so far, or their length."""
         self.progress(Step(f"Thinking: {count_of(num_tokens, 'token')} so far"))
 
     def update(self, text: str) -> None:
-        """Show the text so far, or how much there is."""
+        """Show the text so far, or its length."""
         self.progress(Step(f"Writing: {count_of(len(text.split()), 'word')} so far"))
 
     def close(
@@ -45,23 +45,23 @@ class View:
     ) -> None:
         """Show the final text, and a note about it if there is one.
 
-        `metadata` goes into the output's, where there is a notebook to keep it. With `html`, that
-        is shown for the text where it can be.
+        `metadata` is stored with the output of a notebook. `html` replaces the text where it can be
+        shown.
         """
 
-    def remark(self, said: str) -> None:
-        """Say below the final text what is not to be saved with it; `""` takes it away."""
+    def remark(self, text: str) -> None:
+        """Show a remark below the final text that is not saved with it; `""` removes it."""
 
     def clear(self) -> None:
-        """Take away what has shown what goes on."""
+        """Remove the progress line."""
 
 
 class NotebookView(View):
     """One output of a cell that is replaced as the text grows.
 
-    The saved notebook holds the last state. `mime` is text/markdown or text/plain; `publish` is
-    the shell's `DisplayPublisher.publish`. `clear_cell` takes away all that the cell shows, if that
-    is nothing but this view, and says whether it did.
+    The saved notebook has the last state. `mime` is text/markdown or text/plain; `publish` is the
+    shell's `DisplayPublisher.publish`. `clear_cell` empties the cell if it shows only this view,
+    and returns whether it did.
     """
 
     def __init__(
@@ -77,22 +77,23 @@ class NotebookView(View):
         self._pace = pace or Pace()
         self._display_id: str | None = None
         self._text = ""
-        self._thought = ("", 0)  # and how many tokens
-        self._line = ""  # what goes on, below the text
-        self._settled: Callable[[str], None] = lambda _remark: None  # shows the end, and a remark
+        self._thought = ("", 0)  # and the number of tokens
+        self._line = ""  # the progress line below the text
+        # shows the final state with a remark
+        self._settled: Callable[[str], None] = lambda _remark: None
 
     def progress(self, step: Step) -> None:
-        """Show what goes on, below the text if there is one; what comes next takes its place."""
+        """Show the progress, below the text if there is one; the next output replaces it."""
         if not self._pace.is_due():
             return
         line, before = step.line(self._pace.elapsed_s), self._line
-        if line != before:  # a front end need not draw what it shows already
+        if line != before:  # an unchanged line need not be drawn again
             self._line = line
-            # A name may be anything, and plain text is what it says.
+            # A name may contain markup, which is harmless in plain text.
             self._show(self._bundle(self._text, line) if self._text else bundle(line))
 
     def think(self, reasoning: str, num_tokens: int) -> None:
-        """Show what was thought so far, folded; that stays above the text."""
+        """Show the thoughts so far, folded; they stay above the text."""
         self._thought, self._line = (reasoning, num_tokens), ""
         if not self._text:
             self._pace.settle()
@@ -109,22 +110,22 @@ class NotebookView(View):
     def close(
         self, text: str, note: str, metadata: Metadata = None, *, html: Html | None = None
     ) -> None:
-        """Show the final text, and a note about it if there is one; `metadata` is saved too."""
+        """Show the final text, and a note about it if there is one; `metadata` is saved, too."""
         self._text, self._line = text, ""
 
         def show(remark: str) -> None:
-            said = "; ".join(filter(None, (note, remark)))
-            self._show(self._bundle(text, said, html=html), metadata)
+            notes = "; ".join(filter(None, (note, remark)))
+            self._show(self._bundle(text, notes, html=html), metadata)
 
         self._settled = show
         show("")
 
-    def remark(self, said: str) -> None:
-        """Show it behind the note."""
-        self._settled(said)
+    def remark(self, text: str) -> None:
+        """Show a remark after the note."""
+        self._settled(text)
 
     def clear(self) -> None:
-        """Take away what has shown what goes on; a text stays."""
+        """Remove the progress line; a text stays."""
         if not self._line:
             return
         self._line = ""
@@ -138,13 +139,13 @@ class NotebookView(View):
     def _bundle(
         self, text: str, note: str = "", *, is_thinking: bool = False, html: Html | None = None
     ) -> Bundle:
-        """A text, or `html` for it, with its thoughts above and a line below it, in its forms."""
+        """Return a text, or its `html`, with its thoughts above and a note below, as a bundle."""
         reasoning, num_tokens = self._thought
-        said = f"thinking, {count_of(num_tokens, 'token')} so far"
-        said = said if is_thinking else thought_for(num_tokens)
-        told = reasoning and f"({said})"
-        plain = "\n\n".join(filter(None, (told, text, note and f"({note})")))
-        thoughts = folded(said.capitalize(), reasoning) if reasoning else Html()
+        thoughts_line = f"thinking, {count_of(num_tokens, 'token')} so far"
+        thoughts_line = thoughts_line if is_thinking else thought_for(num_tokens)
+        thoughts_note = reasoning and f"({thoughts_line})"
+        plain = "\n\n".join(filter(None, (thoughts_note, text, note and f"({note})")))
+        thoughts = folded(thoughts_line.capitalize(), reasoning) if reasoning else Html()
         if html:
             below = filled("<p><em>{}</em></p>", paragraph(note)) if note else Html()
             return bundle(plain, joined([thoughts, html, below]))
@@ -166,9 +167,10 @@ class NotebookView(View):
 
 
 class TerminalView(View):
-    """A terminal, where text can only be added; one that does not go on from the last is added.
+    """A terminal, where text can only be appended.
 
-    With `notes` the text goes to a pipe or a file, as it is, and what is said of it to the notes.
+    A text that does not continue the last one is written below it. With `notes` the text goes to a
+    pipe or a file unchanged, and remarks go to `notes`.
     """
 
     def __init__(self, out: TextIO, notes: TextIO | None = None) -> None:
@@ -179,22 +181,22 @@ class TerminalView(View):
         self._num_thought = 0
 
     def progress(self, step: Step) -> None:
-        """Write over the line, as long as there is no text in it."""
+        """Overwrite the progress line, until there is text."""
         if not self._shown and self._notes is None:
             self._line.show(step)
 
     def think(self, reasoning: str, num_tokens: int) -> None:
-        """Show how much was thought so far; that stays above the text."""
+        """Show the length of the thoughts so far; it stays above the text."""
         if not self._shown:
             self._num_thought = num_tokens
         super().think(reasoning, num_tokens)
 
     def clear(self) -> None:
-        """Erase the line that has shown what goes on."""
+        """Erase the progress line."""
         self._line.erase()
 
     def update(self, text: str) -> None:
-        """Write what is new of the text."""
+        """Write the new part of the text."""
         self.clear()
         if self._num_thought and self._notes is None:
             self._out.write(f"({thought_for(self._num_thought)})\n\n")
@@ -203,7 +205,7 @@ class TerminalView(View):
             self._out.write("\n\n")
             self._shown = ""
         new = text[len(self._shown) :]
-        # A terminal obeys control characters, and the model is not the one to command it.
+        # A terminal obeys control characters, and the model must not control it.
         self._out.write(plain(new) if self._notes is None else new)
         self._out.flush()
         self._shown = text
@@ -212,9 +214,9 @@ class TerminalView(View):
         self,
         text: str,
         note: str,
-        metadata: Metadata = None,  # noqa: ARG002  a terminal keeps none
+        metadata: Metadata = None,  # noqa: ARG002 a terminal has none
         *,
-        html: Html | None = None,  # noqa: ARG002  nor does it show any
+        html: Html | None = None,  # noqa: ARG002 a terminal shows none
     ) -> None:
         """Write the rest and a note."""
         self.update(text)
@@ -222,80 +224,82 @@ class TerminalView(View):
             self._out.write("\n")
         self.remark(note)
 
-    def remark(self, said: str) -> None:
-        """Write it on a line of its own."""
-        if said:
-            print(f"({said})", file=self._notes or self._out)
+    def remark(self, text: str) -> None:
+        """Write a remark on its own line."""
+        if text:
+            print(f"({text})", file=self._notes or self._out)
 
 
 class SilentView(View):
-    """Shows how far an answer is and nothing of it, as where it goes into a variable."""
+    """A view of the progress alone, for an answer that is assigned to a variable."""
 
     def __init__(self, view: View) -> None:
         self._view = view
 
     def progress(self, step: Step) -> None:
-        """Show what goes on."""
+        """Show the progress."""
         self._view.progress(step)
 
     def close(self, *_answer: Any, **_options: Any) -> None:
-        """Show nothing any more."""
+        """Remove the progress line."""
         self.clear()
 
     def clear(self) -> None:
-        """Show nothing any more."""
+        """Remove the progress line."""
         self._view.clear()
 
 
 def make_view(shell: Any, mime: str, clear_cell: Callable[[], bool] = lambda: False) -> View:
-    """The view for a shell: its cell's output, or the terminal; see `NotebookView`."""
+    """Return the view for a shell: its cell's output, or the terminal; see `NotebookView`."""
     if any(base.__name__ == "TerminalInteractiveShell" for base in type(shell).__mro__):
         return TerminalView(sys.stdout)
     return NotebookView(shell.display_pub.publish, mime, clear_cell)
 
 
 def answer_metadata(completion: Completion) -> Mapping[str, Any]:
-    """The metadata of an output that shows a completion: its record."""
+    """Return the metadata of an output that shows a completion: its record."""
     return completion.provenance.to_metadata() if completion.provenance is not None else {}
 
 
 def cut_off(completion: Completion, *, has_options: bool = True) -> str:
-    """That an answer was ended before its end, and how to get more of it where that can be said."""
+    """Return why an answer ended early, and how to get more, or ""."""
     if completion.finish_reason == "repetition":
-        said = "stopped, since it had begun to repeat itself"
-        return f"{said}; --may-repeat goes on" if has_options else said
+        text = "stopped, since it had begun to repeat itself"
+        return f"{text}; --may-repeat goes on" if has_options else text
     is_all_thought = bool(completion.reasoning and not completion.text)
     if completion.finish_reason != "length":
         is_bare = is_all_thought and completion.finish_reason == "stop"
         return "it ended in its thoughts, without an answer" if is_bare else ""
-    said = f"cut off after {count_of(completion.usage.completion_tokens, 'token')}"
-    said += ", while it still thought" if is_all_thought else ""
+    text = f"cut off after {count_of(completion.usage.completion_tokens, 'token')}"
+    text += ", while it still thought" if is_all_thought else ""
     if not has_options:
-        return f"{said}, the most that an answer may have here"
+        return f"{text}, the most that an answer may have here"
     if is_all_thought:
-        return f"{said}; -n allows more, and --no-think answers at once"
-    return f"{said}; -n allows more, as far as the context window reaches"
+        return f"{text}; -n allows more, and --no-think answers at once"
+    return f"{text}; -n allows more, as far as the context window reaches"
 
 
-def remarks(completion: Completion, *, has_options: bool = True, says_end: bool = True) -> str:
-    """What is to be said below any answer: where its prompt was sent, and why it ended early."""
-    record, told = completion.provenance, []
+def remarks(completion: Completion, *, has_options: bool = True, has_end: bool = True) -> str:
+    """Return the remarks below an answer: the server it was sent to, and why it ended early."""
+    record, parts = completion.provenance, []
     if record is not None and record.model.host:
-        told.append(f"sent to {record.model.host}")
+        parts.append(f"sent to {record.model.host}")
         if completion.choice is not None and completion.choice.is_approximate:
-            told.append("its probabilities are rough: the server may split texts into other tokens")
+            parts.append(
+                "its probabilities are rough: the server may split texts into other tokens"
+            )
         elif completion.choice is not None or completion.logprobs:
-            told.append("its probabilities are approximate")
-    if says_end and (ended := cut_off(completion, has_options=has_options)):
-        told.append(ended)
-    return "; ".join(told)
+            parts.append("its probabilities are approximate")
+    if has_end and (ended := cut_off(completion, has_options=has_options)):
+        parts.append(ended)
+    return "; ".join(parts)
 
 
 def watch(stream: Stream, view: View) -> Completion:
-    """Show a stream until its end, and leave it to others to close the view.
+    """Show a stream until its end; the caller closes the view.
 
-    Before there is text, it shows how far the model is, or what it thinks. What an interrupt leaves
-    is shown and marked before `PromptInterrupted` goes on to the caller.
+    Before there is text, the progress or the thoughts are shown. After an interrupt the text so far
+    is shown and marked, and `PromptInterrupted` is raised.
     """
     text = reasoning = ""
     shown_s = float("-inf")
@@ -315,10 +319,10 @@ def watch(stream: Stream, view: View) -> Completion:
         if completion.reasoning:
             view.think(completion.reasoning, completion.usage.reasoning_tokens)
     except KeyboardInterrupt as interrupt:
-        # It may come while we draw, where the stream does not see it.
-        told = interrupt if isinstance(interrupt, PromptInterrupted) else stream.interrupt()
-        show_interrupt(told, view)
-        raise told from None
+        # The interrupt may come while we draw, outside the stream.
+        interruption = interrupt if isinstance(interrupt, PromptInterrupted) else stream.interrupt()
+        show_interrupt(interruption, view)
+        raise interruption from None
     except BaseException:
         if text:
             view.close(text, "broken off")
@@ -328,7 +332,7 @@ def watch(stream: Stream, view: View) -> Completion:
 
 
 def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
-    """Show what an interrupt left, marked as interrupted."""
+    """Show the text of an interrupted answer, marked as interrupted."""
     completion = interrupt.completion
     count = completion.usage.completion_tokens if completion is not None else 0
     note = f"interrupted after {count_of(count, 'token')}" if count else "interrupted"
@@ -337,7 +341,7 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     if completion is not None and completion.reasoning:
         view.think(completion.reasoning, completion.usage.reasoning_tokens)
     if interrupt.best is not None:
-        what = "the best draft so far" if completion is not None else "what was found by then"
-        text, note = str(interrupt.best), f"interrupted; this is {what}"
+        result = "the best draft so far" if completion is not None else "what was found by then"
+        text, note = str(interrupt.best), f"interrupted; this is {result}"
     metadata = answer_metadata(completion) if completion is not None else None
     view.close(text, "; ".join(filter(None, (sent, note))), metadata)

@@ -1,1 +1,1 @@
-"""PROVE: which model wrote what, and whether it does so again."""
+"""Records of answers: which model wrote a text, and whether it does so again."""

@@ -14,13 +14,13 @@ from jupyter_llm.records.records import GIVEN_BEGIN, TRANSCRIPT_BREAK, place_of,
 if TYPE_CHECKING:
     from jupyter_llm.records.records import Record
 
-_THOUGHT = re.compile(r"\A\(thought for [\d,]+ tokens?\)\s*")  # what stands for thoughts
+_THOUGHT = re.compile(r"\A\(thought for [\d,]+ tokens?\)\s*")  # the note in place of thoughts
 
 
 def answers_in(notebook: Mapping[str, Any]) -> Iterator[RecordedAnswer]:
-    """Yield the recorded answers of a notebook, as nbformat gives it, in their order.
+    """Yield the recorded answers of a notebook, as nbformat gives it, in order.
 
-    Code that landed in cells counts as the answer it was taken from, once.
+    Code that was inserted into cells counts as its answer, once.
     """
     seen: set[tuple[object, ...]] = set()
     for number, cell, record, output in records_in(notebook):
@@ -33,9 +33,9 @@ def answers_in(notebook: Mapping[str, Any]) -> Iterator[RecordedAnswer]:
 
 
 def shown_text(output: Any, record: Record) -> str | None:
-    """The answer that an output shows, without the note that may stand below it.
+    """Return the answer that an output shows, without the note below it.
 
-    None if the output is not there to show the answer, or nobody can tell.
+    None if the output shows no answer, or that is unclear.
     """
     if isinstance(record, ProvenanceError) or record.kind != "answer" or output is None:
         return None
@@ -49,7 +49,7 @@ def shown_text(output: Any, record: Record) -> str | None:
         pieces = plain.split(TRANSCRIPT_BREAK)
         return next((p for p in pieces if text_sha256(p) == record.text_sha256), plain)
     without_note = plain[: max(0, plain.rfind("\n\n("))]
-    # The record's hash tells whether there is a note, and whether the beginning was given.
+    # The record's hash shows whether there is a note, and a beginning that the model did not write.
     for text in (
         without_note,
         plain.partition(GIVEN_BEGIN)[2],

@@ -1,6 +1,6 @@
-"""What in notebooks was written by a model, what records say of it and whether they hold.
+"""Lists a notebook's texts by models, their records, and whether the records hold.
 
-Reads files with nbformat; no kernel and no model.
+Reads files only, without a kernel or a model.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _MAX_WIDTH = 48  # characters of a column
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """An answer in an output, a cell whose code was generated, or one that was completed in part.
+    """An answer in an output, a generated cell, or a cell that was completed in part.
 
-    `model` is what the record says or else the comment in the cell. `cell` counts from 1.
+    `model` is from the record, or else from the comment in the cell. `cell` counts from 1.
     """
 
     cell: int
@@ -60,7 +60,7 @@ class Item:
     record: Provenance | None
 
     def to_json(self) -> dict[str, Any]:
-        """The item as JSON holds it."""
+        """Return the item for JSON."""
         names = ("cell", "cell_id", "kind", "state", "model", "record_id")
         record = self.record.to_json() if self.record is not None else None
         return {name: getattr(self, name) for name in names} | {"record": record}
@@ -68,7 +68,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookAudit:
-    """What was found in one notebook, or why it could not be read."""
+    """The items of one notebook, or the reason why it could not be read."""
 
     path: str
     items: tuple[Item, ...] = ()
@@ -79,33 +79,33 @@ class NotebookAudit:
         if not self.items:
             return f"{path}: nothing in it says that a model wrote it."
         kinds = Counter[str](item.kind for item in self.items)
-        what = [count_of(kinds[kind], word) for kind, word in _WORDS.items() if kinds[kind]]
+        counts = [count_of(kinds[kind], word) for kind, word in _WORDS.items() if kinds[kind]]
         models = sorted({one_line(item.model) for item in self.items if item.model is not None})
         by = f" by {', '.join(models)}" if models else ""
         states = Counter(item.state for item in self.items if item.state != "recorded")
         odd = "".join(f"; {count} {state}" for state, count in states.items())
         table = aligned(markdown_table(_HEADER, map(_cells, self.items)))
-        return f"{path}: {' and '.join(what)}{by}{odd}.\n\n{table}"
+        return f"{path}: {' and '.join(counts)}{by}{odd}.\n\n{table}"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What was found in several notebooks."""
+    """The audits of several notebooks."""
 
     notebooks: tuple[NotebookAudit, ...]
 
     @property
     def errors(self) -> list[str]:
-        """What could not be read, a line each, fit for a terminal."""
+        """Return the reading errors, one line each, safe for a terminal."""
         return [one_line(one.error) for one in self.notebooks if one.error is not None]
 
     @property
     def num_unsound(self) -> int:
-        """How many items have no record, or an altered or damaged one."""
+        """Return the number of items without a record, or with an altered or damaged one."""
         return sum(item.state not in _SOUND for one in self.notebooks for item in one.items)
 
     def to_json(self) -> dict[str, Any]:
-        """What was found as JSON holds it."""
+        """Return the report for JSON."""
         notebooks = [
             {
                 "path": one.path,
@@ -121,34 +121,34 @@ class AuditReport:
         }
 
     def __str__(self) -> str:
-        """Tables that show in a terminal as in Markdown, whatever the notebooks hold."""
+        """Return tables for a terminal and for Markdown, safe for any notebook."""
         readable = [str(one) for one in self.notebooks if one.error is None]
         return untrusted_markdown("\n\n".join(readable))
 
 
 def audit_all(names: Iterable[str]) -> AuditReport:
-    """Audit files, folders and patterns; a notebook that cannot be read stops no other."""
-    found: dict[str, NotebookAudit] = {}
+    """Audit files, folders and patterns; an unreadable notebook does not stop the others."""
+    audits: dict[str, NotebookAudit] = {}
     for name in names:
         try:
             paths = list(find_notebooks(name))
         except NotebookFileError as error:
-            found[name] = NotebookAudit(path=name, error=str(error))
+            audits[name] = NotebookAudit(path=name, error=str(error))
             continue
         if not paths:
-            found[name] = NotebookAudit(path=name)  # a folder without notebooks
+            audits[name] = NotebookAudit(path=name)  # a folder without notebooks
         for path in map(str, paths):
             try:
                 items = tuple(audit(Path(path)))
             except NotebookFileError as error:
-                found[path] = NotebookAudit(path=path, error=str(error))
+                audits[path] = NotebookAudit(path=path, error=str(error))
             else:
-                found[path] = NotebookAudit(path=path, items=items)
-    return AuditReport(tuple(found.values()))
+                audits[path] = NotebookAudit(path=path, items=items)
+    return AuditReport(tuple(audits.values()))
 
 
 def audit(path: Path) -> list[Item]:
-    """What a model wrote in a notebook file, in order; `NotebookFileError` if it cannot be read."""
+    """Return the items of a notebook file in order; `NotebookFileError` if it cannot be read."""
     return list(_items(read_notebook(path)))
 
 
@@ -163,37 +163,39 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
             answer = RecordedAnswer("", record, shown_text(output, record))
             is_edited = not answer.is_as_recorded
             answers[number].append(_item(number, cell, "answer", record, is_edited=is_edited))
-        if isinstance(record, Provenance):  # of two, the one that was not altered
-            known = index.get(record.record_id)
-            index[record.record_id] = record if known is None or known.is_altered else known
+        if isinstance(record, Provenance):  # of two with one id, the unaltered one
+            earlier = index.get(record.record_id)
+            index[record.record_id] = record if earlier is None or earlier.is_altered else earlier
     for number, cell in enumerate(notebook["cells"], 1):
         source, records = cell["source"], own[number]
         parts = [one for one in records if isinstance(one, Provenance) and one.kind == "completion"]
-        whole = [one for one in records if getattr(one, "kind", None) != "completion"]
-        yield from _generated(number, cell, whole, index)
-        for part in parts[:1]:  # the latest is first
+        others = [one for one in records if getattr(one, "kind", None) != "completion"]
+        yield from _generated(number, cell, others, index)
+        for part in parts[:1]:  # the first is the latest
             is_edited = part.source_sha256 != source_sha256(source)
             yield _item(number, cell, "completion", part, is_edited=is_edited)
-        for model, _time, stands in completions(cell.get("metadata"), source):
-            yield _item(number, cell, "completion", None, is_edited=not stands, said=(model, None))
+        for model, _time, is_present in completions(cell.get("metadata"), source):
+            yield _item(
+                number, cell, "completion", None, is_edited=not is_present, stated=(model, None)
+            )
         yield from answers[number]
 
 
 def _generated(
     number: int, cell: Mapping[str, Any], own: list[Record], index: Mapping[str, Provenance]
 ) -> Iterator[Item]:
-    """Yield what a cell says of its own source, if it says anything."""
+    """Yield the item of a cell's own source, if the cell states an origin."""
     marker = read_mark(cell["source"]) if cell.get("cell_type") == "code" else None
-    record, body, said = next(iter(own), None), cell["source"], None
+    record, body, stated = next(iter(own), None), cell["source"], None
     if marker is not None:
-        # A sound record of another text proves nothing about this one.
+        # A sound record of another text does not apply to this one.
         damaged = (one for one in own if isinstance(one, ProvenanceError))
         record = index.get(marker.record_id) or next(damaged, None)
-        body, said = marker.body, (marker.model, marker.record_id)
+        body, stated = marker.body, (marker.model, marker.record_id)
     if own or marker is not None:
         then = record.source_sha256 if isinstance(record, Provenance) else None
         is_edited = then is not None and then != source_sha256(body)
-        yield _item(number, cell, "code cell", record, is_edited=is_edited, said=said)
+        yield _item(number, cell, "code cell", record, is_edited=is_edited, stated=stated)
 
 
 def _item(
@@ -203,15 +205,15 @@ def _item(
     record: Record | None,
     *,
     is_edited: bool,
-    said: tuple[str, str | None] | None = None,
+    stated: tuple[str, str | None] | None = None,
 ) -> Item:
-    """An item; `said` are the model and the record that a cell names itself."""
+    """Return an item; `stated` are the model and the record id that a cell states itself."""
     state: State = "edited since" if is_edited else "recorded"
-    found = record if isinstance(record, Provenance) else None
-    if found is not None:
-        state = "altered" if found.is_altered else state
-        said = (found.model.name, found.record_id)
-    elif kind != "completion":  # those have a line of their own in the cell's metadata
+    sound = record if isinstance(record, Provenance) else None
+    if sound is not None:
+        state = "altered" if sound.is_altered else state
+        stated = (sound.model.name, sound.record_id)
+    elif kind != "completion":  # completions have their own entry in the cell's metadata
         state = "missing" if record is None else "damaged"
     cell_id = cell.get("id")
     return Item(
@@ -220,30 +222,30 @@ def _item(
         cell_id=cell_id if isinstance(cell_id, str) else None,
         kind=kind,
         state=state,
-        model=said[0] if said else None,
-        record_id=said[1] if said else None,
-        record=found,
+        model=stated[0] if stated else None,
+        record_id=stated[1] if stated else None,
+        record=sound,
     )
 
 
 def _cells(item: Item) -> list[str]:
-    """A row of the table; `--json` has all that a record says."""
+    """Return a row of the table; `--json` has the whole record."""
     time = item.record.time if item.record is not None else ""
-    told = map(one_line, (item.place, item.kind, item.model or "", time, item.state))
-    return [line if len(line) <= _MAX_WIDTH else f"{line[: _MAX_WIDTH - 1]}…" for line in told]
+    cells = map(one_line, (item.place, item.kind, item.model or "", time, item.state))
+    return [line if len(line) <= _MAX_WIDTH else f"{line[: _MAX_WIDTH - 1]}…" for line in cells]
 
 
 def record_text(metadata: Mapping[str, Any], text: str | None = None) -> str:
-    """The records in the metadata of a cell or an output, as Markdown that is safe to show.
+    """Return the records in the metadata of a cell or an output as safe Markdown.
 
-    `text` is the source of the cell, or the output as plain text: it tells whether somebody has
-    edited it since.
+    `text` is the cell's source, or the output as plain text; it shows whether somebody has edited
+    it.
     """
-    told = [_table(record, text) for record in read_metadata(metadata)]
-    for model, time, stands in completions(metadata, text or ""):
-        since = "" if stands else ", which was edited since"
-        told.append(f"{one_line(model)} completed a part of it on {one_line(time[:10])}{since}.")
-    return untrusted_markdown("\n\n".join(told) or "Nothing is recorded of how this was made.")
+    texts = [_table(record, text) for record in read_metadata(metadata)]
+    for model, time, is_present in completions(metadata, text or ""):
+        since = "" if is_present else ", which was edited since"
+        texts.append(f"{one_line(model)} completed a part of it on {one_line(time[:10])}{since}.")
+    return untrusted_markdown("\n\n".join(texts) or "Nothing is recorded of how this was made.")
 
 
 def _table(record: Record, text: str | None) -> str:

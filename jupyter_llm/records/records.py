@@ -1,12 +1,12 @@
-"""Where records of how a text was made stand in a notebook, and how a generated cell is marked.
+"""Records in a notebook's metadata, and the stored form of accepted ghost text.
 
-An output's metadata holds a record, or a list of them, under "jupyter_llm", each as one line of
-JSON; older notebooks hold objects. Code that was inserted into a cell has a record of its own, with
-the hash of its source. A page writes that record into the cell's metadata, and the output that
-announced the cell holds the record's id only. Without a page a kernel cannot write a cell's
-metadata, so the output holds the record, which a mark in the source names (see `marks`). What a
-person accepted while writing a cell stands in that cell's metadata, under "jupyter_llm_completed":
-for each model the time and the pieces.
+An output's metadata has a record, or a list of them, under "jupyter_llm", each as one line of JSON;
+older notebooks have objects. Code that was inserted into a cell has its own record with the hash of
+its source. A page writes it into the cell's metadata, and the output that announced the cell has
+only the record's id. Without a page, a kernel cannot write a cell's metadata. Then the output has
+the record, and a mark in the source names it (see `marks`). Ghost text that a person accepted is
+recorded in the cell's metadata under "jupyter_llm_completed": for each model the time and the
+pieces.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
 from jupyter_llm.errors import ProvenanceError
-from jupyter_llm.records.pieces import pieces_of, stands_in
+from jupyter_llm.records.pieces import are_in, pieces_of
 
 COMPLETED_KEY = f"{METADATA_KEY}_completed"
 """Where in a cell's metadata stands what was accepted of ghost text."""
@@ -33,15 +33,15 @@ Record = Provenance | ProvenanceError
 """A record of how a text was made, or what is wrong with one."""
 
 _ID = re.compile("[0-9a-f]{12}")
-# A record is about 1 kB, and an output announces a handful of cells.
+# A record has about 1 kB, and an output announces a handful of cells.
 _MAX_RECORDS = 1000
-_MAX_COMPLETIONS = 20  # of a cell
+_MAX_COMPLETIONS = 20  # most completions of a cell
 
 
 def landed(answer: Provenance, body: str, before: str = "") -> Provenance:
-    """The record of a cell that holds code out of an answer, in the place of what was there before.
+    """Return the record of a cell with code from an answer, in place of the source `before`.
 
-    `body` is without mark.
+    `body` is the source without the mark.
     """
     return replace(
         answer,
@@ -53,37 +53,37 @@ def landed(answer: Provenance, body: str, before: str = "") -> Provenance:
 
 
 def completions(metadata: object, source: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield the models that completed a cell, the times, and whether a line of theirs is there."""
-    found = metadata.get(COMPLETED_KEY) if isinstance(metadata, Mapping) else None
-    if isinstance(found, list):
-        for one in found[:_MAX_COMPLETIONS]:
-            if isinstance(one, Mapping):
-                model, time, pieces = (str(one.get(key)) for key in ("model", "time", "pieces"))
-                yield model, time, stands_in(pieces, source)
+    """Yield the models that completed a cell, the times, and whether a line is present."""
+    entries = metadata.get(COMPLETED_KEY) if isinstance(metadata, Mapping) else None
+    if isinstance(entries, list):
+        for entry in entries[:_MAX_COMPLETIONS]:
+            if isinstance(entry, Mapping):
+                model, time, pieces = (str(entry.get(key)) for key in ("model", "time", "pieces"))
+                yield model, time, are_in(pieces, source)
 
 
 def source_sha256(body: str) -> str:
-    """The SHA-256 of a cell's source; what editors change by themselves does not count."""
+    """Return the SHA-256 of a cell's source, ignoring changes that editors make by themselves."""
     return text_sha256("\n".join(body.splitlines()).strip("\n"))
 
 
 def to_metadata(records: Sequence[Provenance | str]) -> dict[str, Any]:
-    """Return the metadata of an output with its records, or the ids of those that cells hold."""
+    """Return an output's metadata for its records, or for the ids of records in cells."""
     lines = [one if isinstance(one, str) else one.to_line() for one in records]
     return {METADATA_KEY: lines if len(lines) > 1 else lines[0]} if lines else {}
 
 
 def read_metadata(metadata: object) -> list[Record]:
-    """The records in the metadata of an output or a cell; of damaged ones, the error."""
+    """Return the records in the metadata of an output or a cell; an error for each damaged one."""
     if not isinstance(metadata, Mapping) or METADATA_KEY not in metadata:
         return []
-    found = metadata[METADATA_KEY]
-    items = found[:_MAX_RECORDS] if isinstance(found, list) else [found]
+    value = metadata[METADATA_KEY]
+    items = value[:_MAX_RECORDS] if isinstance(value, list) else [value]
     return [_read(item) for item in items if not _is_id(item)]
 
 
 def _is_id(item: object) -> bool:
-    """Whether this is the id of a record that a cell holds."""
+    """Whether this is the id of a record in a cell."""
     return isinstance(item, str) and _ID.fullmatch(item) is not None
 
 
@@ -95,9 +95,9 @@ def _read(item: object) -> Record:
 
 
 def records_in(notebook: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any], Record, Any]]:
-    """Yield the records of a notebook, as nbformat gives it, with the cells they stand in.
+    """Yield a notebook's records as (number of the cell, cell, record, output or None).
 
-    Cells count from 1. Beside the record is the output it belongs to, or None.
+    Cells count from 1.
     """
     for number, cell in enumerate(notebook["cells"], 1):
         for output in (*cell.get("outputs", ()), None):
@@ -107,6 +107,6 @@ def records_in(notebook: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, 
 
 
 def place_of(number: int, cell: Mapping[str, Any]) -> str:
-    """How people find a cell: its place from the top, and what stands before it."""
+    """Return the place of a cell in words: its number from the top, and its execution count."""
     count = cell.get("execution_count")
     return f"cell {number} [{count}]" if isinstance(count, int) else f"cell {number}"

@@ -1,4 +1,4 @@
-"""Writes recorded answers again: whether they are the same, or how likely their tokens were."""
+"""Writes recorded answers again and compares them, or reads the likelihood of their tokens."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _HEADER = ("", "model", "seed", "result", "remarks")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one answer when it was written again.
+    """The result of writing one answer again.
 
-    `remarks` say why it is not replayable, or what else is to be known. `diff` goes from the text
-    that stands in the notebook to the one that was written now.
+    `remarks` give the reason if it cannot be replayed, and other facts. `diff` leads from the text
+    in the notebook to the new one.
     """
 
     place: str
@@ -63,18 +63,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport(Rich):
-    """What became of each answer, in their order; shows as a table with the diffs below."""
+    """The verdicts in order; shows as a table with the diffs below."""
 
     rows: tuple[Verdict, ...]
 
     @property
     def all_same(self) -> bool:
-        """Whether every text came out the same, and no record was altered."""
+        """Whether every text is the same, and no record was altered."""
         return all(row.result == "same" and not row.is_altered for row in self.rows)
 
     @property
     def num_different(self) -> int:
-        """How many came out different."""
+        """Return the number of different texts."""
         return self._count("different")
 
     def _count(self, result: str) -> int:
@@ -82,7 +82,7 @@ class VerifyReport(Rich):
 
     @property
     def summary(self) -> str:
-        """The counts in a line."""
+        """Return the counts in one line."""
         if not self.rows:
             return "There is nothing to verify: no answer is recorded here."
         results = ("same", "different", "not replayable")
@@ -116,8 +116,8 @@ def _cells(row: Verdict) -> list[str]:
     return [*map(one_line, (row.place, model, seed, row.result, "; ".join(row.remarks)))]
 
 
-class _NotReplayable(Exception):  # noqa: N818  a result, no error
-    """Why an answer cannot be written again, in words."""
+class _NotReplayable(Exception):  # noqa: N818 a result
+    """The reason why an answer cannot be written again."""
 
 
 def _verdict(
@@ -125,7 +125,7 @@ def _verdict(
     engine_of: Callable[[str], Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
 ) -> Verdict:
-    """Write an answer again and compare."""
+    """Write an answer again and compare it."""
     record = answer.record
     if isinstance(record, ProvenanceError):
         remark = f"its record {record.reason.rstrip('.')}"
@@ -135,8 +135,8 @@ def _verdict(
     try:
         prompt = answer.prompt or prompt_of(record.prompt_key)
         completion = _replay(answer, record, prompt, engine_of)
-    except _NotReplayable as why:
-        remarks.append(str(why))
+    except _NotReplayable as reason:
+        remarks.append(str(reason))
     else:
         is_same = _is_same(answer, record, completion)
         remarks += _remarks(answer, record, completion, is_same=is_same)
@@ -174,9 +174,9 @@ def _written_again(
     engine_of: Callable[[str], Engine],
     **request: Any,
 ) -> Completion:
-    """What the model that a record speaks of writes behind the same prompt; else `_NotReplayable`.
+    """Return the text that the recorded model writes after the same prompt; else `_NotReplayable`.
 
-    `request` is what there is to say of that besides.
+    `request` are further fields of the request.
     """
     if prompt is None:
         raise _NotReplayable("its prompt is not kept on this machine")
@@ -186,8 +186,8 @@ def _written_again(
             completion = stream.result()
     except JupyterLLMError as error:
         raise _NotReplayable(str(error)) from error
-    made = completion.provenance
-    if made is None or made.prompt_sha256 != record.prompt_sha256:
+    record_now = completion.provenance
+    if record_now is None or record_now.prompt_sha256 != record.prompt_sha256:
         raise _NotReplayable("the model makes other tokens of the prompt now")
     return completion
 
@@ -197,10 +197,10 @@ def read_again(
     engine_of: Callable[[str], Engine],
     prompt_of: Callable[[str], KeptPrompt | None],
 ) -> Completion:
-    """The same completion with its log-probabilities, as the model that wrote it has them.
+    """Return the same completion with log-probabilities, from the model that wrote it.
 
-    The model reads its tokens behind the same prompt. The others are as in `verify`. Raises
-    `OptionError` if it cannot be read again, and says why.
+    The model reads its tokens after the same prompt. For the other parameters see `verify`.
+    `OptionError` has the reason if it cannot be read again.
     """
     if completion.logprobs is not None or completion.choice is not None:
         return completion
@@ -222,13 +222,13 @@ def read_again(
 
 
 def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine:
-    """The engine of the very model file that a record speaks of; else `_NotReplayable`."""
+    """Return the engine of the recorded model file; else `_NotReplayable`."""
     name, adapter = record.model.name, record.model.adapter
-    if record.model.host:  # nor is anything sent there again
+    if record.model.host:  # and nothing is sent there again
         raise _NotReplayable(f"written on {record.model.host}, where no text is promised again")
     if adapter is not None:
         raise _NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
-    # A notebook from elsewhere must not choose a path for us to open.
+    # A notebook from others must not choose a path that we open.
     is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
     try:
         engine = engine_of(name) if is_name else None
@@ -257,18 +257,18 @@ def verify(
 ) -> VerifyReport:
     """Write each answer again from its record and compare.
 
-    `engine_of` returns the engine of a model's name, `prompt_of` the prompt of a key.
-    Answers of one model are written one after another, so that each is loaded once; the verdicts
-    are in the order of the answers. `show` is told how far it is.
+    `engine_of` returns the engine of a model's name, `prompt_of` the prompt of a key. Answers of
+    one model are written in sequence, so that each model is loaded once; the verdicts have the
+    order of the answers. `show` shows the progress.
     """
     todo = sorted(enumerate(answers), key=lambda item: _model_of(item[1]))
     verdicts: dict[int, Verdict] = {}
     try:
-        with showing(show) as tell:
+        with showing(show) as report:
             for index, answer in todo:
                 verdicts[index] = _verdict(answer, engine_of, prompt_of)
                 done = len(verdicts)
-                tell(Step(f"Writing again: {done} of {len(todo)}", done / len(todo)))
+                report(Step(f"Writing again: {done} of {len(todo)}", done / len(todo)))
     except KeyboardInterrupt:
         raise PromptInterrupted(said="stopped checking; what is recorded is as it was.") from None
     return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
@@ -279,7 +279,7 @@ def _model_of(answer: RecordedAnswer) -> str:
 
 
 def _params(record: Provenance) -> SamplingParams:
-    """The parameters of a replay: what was cut off or stopped ends where it did."""
+    """Return the parameters of a replay; a text that was cut off ends at the same length."""
     params = replace(record.params, may_repeat=True)
     if record.finish_reason in ("length", "cancelled", "repetition"):
         return replace(params, max_tokens=max(1, record.completion_tokens))
@@ -293,7 +293,7 @@ def _is_same(answer: RecordedAnswer, record: Provenance, completion: Completion)
         return False
     if answer.text is None:
         return text_sha256(text) == record.text_sha256
-    # The end of what is stopped may be held back: it could have become a stop text.
+    # The end of a stopped text may be held back: it could have become a stop text.
     is_begun = was_stopped and answer.is_as_recorded and text.startswith(answer.text)
     return is_begun or text == answer.text
 
@@ -301,7 +301,7 @@ def _is_same(answer: RecordedAnswer, record: Provenance, completion: Completion)
 def _remarks(
     answer: RecordedAnswer, record: Provenance, completion: Completion, *, is_same: bool
 ) -> Iterator[str]:
-    """Yield what else is to be known of a replay."""
+    """Yield further facts about a replay."""
     replayed = completion.provenance
     assert replayed is not None
     if not answer.is_as_recorded:
@@ -332,8 +332,8 @@ def _remarks(
 def _diff(before: str | None, after: str) -> str:
     if before is None:
         return ""
-    told = (before.splitlines(), after.splitlines(), "in the notebook", "written again")
-    lines = list(difflib.unified_diff(*told, lineterm=""))
+    texts = (before.splitlines(), after.splitlines(), "in the notebook", "written again")
+    lines = list(difflib.unified_diff(*texts, lineterm=""))
     if len(lines) > _MAX_DIFF_LINES:
         lines[_MAX_DIFF_LINES:] = [f"… {len(lines) - _MAX_DIFF_LINES} more lines"]
     return "\n".join(lines)

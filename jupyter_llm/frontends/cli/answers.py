@@ -81,7 +81,7 @@ def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Co
     view = _view()
     completion = watch(stream, view)
     is_told = asked is stream or completion.finish_reason == "stop"  # else its error says it
-    notes = (remarks(completion, says_end=is_told), str(completion.usage) if options.stats else "")
+    notes = (remarks(completion, has_end=is_told), str(completion.usage) if options.stats else "")
     view.close(completion.text, "; ".join(filter(None, notes)))
     asked.result()  # which says what is wrong with it
     return completion

@@ -159,7 +159,7 @@ def _notes(
     sent: Sending, completion: Completion, options: Options, note: str, *, has_shape: bool = False
 ) -> Iterator[str]:
     is_told = not has_shape or completion.finish_reason == "stop"  # else its error says it
-    yield from filter(None, (remarks(completion, says_end=is_told),))
+    yield from filter(None, (remarks(completion, has_end=is_told),))
     if sent.draft.is_alone:
         yield "alone; -c all tells the notebook"
     yield from _left_out(sent, options)

@@ -1,1 +1,1 @@
-"""What agents of others are told of the notebook, and may try in a copy of it; by MCP."""
+"""Tools by which agents read the notebook, and try code in a copy of it; by MCP."""

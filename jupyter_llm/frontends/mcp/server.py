@@ -1,4 +1,4 @@
-"""The tools as a server of the official `mcp` package, for any way of carrying its messages."""
+"""The tools as a server of the official `mcp` package, for any transport."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ Call = Callable[[str, dict[str, Any]], Awaitable[CallToolResult]]
 PATH = "/mcp"
 """Where a server that carries these messages by HTTP listens for them."""
 
-_ANSWER_S = 120  # a try may last a minute, and wait for another one
+_ANSWER_S = 120  # a try may take a minute, after waiting for another one
 _INSTRUCTIONS = (
     "A notebook that a person works in, as its kernel knows it: the cells that ran, the variables "
     "as they are now, the last error. You can change nothing in it. Try code with try_code before "
     "you propose it, and let the person run it."
 )
 
-# Whoever wants to know what it logs says so; else its warnings would stand in some cell.
+# Without this, its warnings would appear in a cell; a user's own handler still gets them.
 logging.getLogger("mcp").addHandler(logging.NullHandler())
 logger = logging.getLogger(__name__)
 
 
 @cache
 def _tools() -> dict[str, type[msgspec.Struct]]:
-    """What each tool takes, by its name, as its signature says."""
-    asked = {}
+    """Return the type of each tool's arguments, by name, from its signature."""
+    types = {}
     for name, call in TOOLS.items():
-        _task, *taken = inspect.signature(call, eval_str=True).parameters.values()
-        # Without a default there is no third part.
+        _task, *parameters = inspect.signature(call, eval_str=True).parameters.values()
+        # Without a default, a field has two parts.
         fields: Any = [
-            (p.name, p.annotation, p.default)[: 2 + (p.default != p.empty)] for p in taken
+            (p.name, p.annotation, p.default)[: 2 + (p.default != p.empty)] for p in parameters
         ]
-        asked[name] = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
-    return asked
+        types[name] = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+    return types
 
 
 def tool_server(call: Call) -> Server[Any]:
-    """A server of the tools, which `call` carries out.
+    """Return a server of the tools, which `call` carries out.
 
-    The package's own `MCPServer` would set up logging for the whole kernel.
+    The package's own `MCPServer` would configure logging for the whole kernel.
     """
 
     async def list_tools(*_asked: object) -> ListToolsResult:
@@ -91,24 +91,24 @@ def tool_server(call: Call) -> Server[Any]:
 
 
 def notebook_server(llm: LLM) -> Server[Any]:
-    """A server of the tools for the notebook of this kernel."""
-    one_at_a_time = CapacityLimiter(1)  # each try is a copy of the kernel
+    """Return a server of the tools for the notebook of this kernel."""
+    one_at_a_time = CapacityLimiter(1)  # each try forks the kernel
 
-    async def call(name: str, given: dict[str, Any]) -> CallToolResult:
+    async def call(name: str, arguments: dict[str, Any]) -> CallToolResult:
         limiter = one_at_a_time if name == try_code.__name__ else None
-        told = await to_thread.run_sync(_told, llm, name, given, limiter=limiter)
-        return CallToolResult(content=[TextContent(text=told)])
+        text = await to_thread.run_sync(_result, llm, name, arguments, limiter=limiter)
+        return CallToolResult(content=[TextContent(text=text)])
 
     return tool_server(call)
 
 
-def _told(llm: LLM, name: str, given: dict[str, Any]) -> str:
-    """What a tool tells of the notebook as it is now; whoever hangs up ends it."""
+def _result(llm: LLM, name: str, values: dict[str, Any]) -> str:
+    """Return a tool's result for the present notebook; a client that disconnects cancels it."""
     if name not in TOOLS:
         raise OptionError(f"There is no tool {name!r:.80}.")
     try:
-        # Models write numbers in quotes, too.
-        arguments = msgspec.structs.asdict(msgspec.convert(given, _tools()[name], strict=False))
+        # Models may write numbers in quotes.
+        arguments = msgspec.structs.asdict(msgspec.convert(values, _tools()[name], strict=False))
         task = llm.task(show_progress=lambda _step: from_thread.check_cancelled())
         return without_registered(TOOLS[name](task, **arguments))
     except JupyterLLMError:
@@ -121,11 +121,11 @@ def _told(llm: LLM, name: str, given: dict[str, Any]) -> str:
 
 
 def beside(llm: LLM) -> dict[str, Any]:
-    """What a Starlette application serves the tools with: routes, and what it enters meanwhile.
+    """Return the routes and the lifespan with which a Starlette application serves the tools.
 
-    Whoever serves them looks at the token and the Host header first.
+    The application must check the token and the Host header first.
     """
-    # Without sessions: no request depends on one before.
+    # Without sessions: requests are independent.
     app = notebook_server(llm).streamable_http_app(streamable_http_path=PATH, stateless_http=True)
     return {"routes": app.routes, "lifespan": app.router.lifespan_context}
 
@@ -133,8 +133,8 @@ def beside(llm: LLM) -> dict[str, Any]:
 async def serve_stdio(find: Callable[[], tuple[str, str]]) -> None:
     """Serve the tools over stdin and stdout, as agents start servers, until stdin ends.
 
-    A kernel that serves them carries them out: `find` gives its URL and token, or `JupyterLLMError`
-    says that there is none. Since kernels come and go, each call looks for it anew.
+    A kernel that serves them carries them out: `find` returns its URL and token, or raises
+    `JupyterLLMError`. Each call searches again, because kernels start and end.
     """
     import httpx2
     from mcp import Client
@@ -144,12 +144,12 @@ async def serve_stdio(find: Callable[[], tuple[str, str]]) -> None:
     async def call(name: str, arguments: dict[str, Any]) -> CallToolResult:
         url, token = find()
         headers, timeout = {"Authorization": f"Bearer {token}"}, httpx2.Timeout(5, read=_ANSWER_S)
-        # No proxy may see the token of what is on this machine.
+        # No proxy may see this machine's token.
         http = httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False)
         try:
             async with http, Client(streamable_http_client(url, http_client=http)) as client:
                 return await client.call_tool(name, arguments)
-        except Exception as error:  # a connection fails in many ways, and in groups of them
+        except Exception as error:  # a connection raises many errors, and groups of them
             raise JupyterLLMError(
                 f"The kernel that serves at {url} does not answer ({type(error).__name__}). "
                 "`%llm /serve` in the notebook serves again."

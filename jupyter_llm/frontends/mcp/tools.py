@@ -1,8 +1,8 @@
-"""The tools: what is told of the notebook, and trying code. None of them changes anything.
+"""The tools: reading the notebook, and trying code. None of them changes anything.
 
-They tell what a prompt would be told, so what is hidden from the model is hidden here. No code of
-the notebook's runs in the kernel: what only a value's own `repr` could tell is told by no tool.
-The first line of each is what a person reads of it, and all of it what an agent does.
+Their results follow the same rules as prompts: hidden cells and variables stay hidden. None of the
+notebook's code runs in the kernel, so a value that only its own `repr` can describe is not
+described. A person reads the first line of each docstring, and an agent all of it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.notebook.cells.events import CellEvent
 
-_SOURCE_CHARS, _OUTPUT_CHARS = 1500, 750  # of a cell among others
+_SOURCE_CHARS, _OUTPUT_CHARS = 1500, 750  # limits for a cell in a list
 _CELL_CHARS, _VALUE_CHARS, _FOUND_CHARS, _LINE_CHARS = 20_000, 4000, 600, 160
 _MAX_VARIABLES, _MAX_FOUND = 500, 30
 
@@ -42,9 +42,9 @@ def list_cells(
     task: Task,
     last: Annotated[int, Meta(ge=1, le=200, description="so many, the latest ones")] = 20,
 ) -> str:
-    """The cells that ran in the notebook, in their order, with what they showed.
+    """List the cells that ran in the notebook, in order, with their outputs.
 
-    Of long ones the head and the tail are told; read_cell tells all of one. Pictures are named.
+    Long cells are cut to head and tail; read_cell returns a whole one. Images are named.
     """
     shown = task.cells[-last:]
     texts = [render_cell(c, source_chars=_SOURCE_CHARS, output_chars=_OUTPUT_CHARS) for c in shown]
@@ -53,65 +53,65 @@ def list_cells(
 
 
 def read_cell(task: Task, number: Annotated[int, Meta(ge=1, description="the N of In [N]")]) -> str:
-    """One cell that ran, whole: its source and what it showed."""
-    return _whole(find_cell(number, task.cells, task.hidden))
+    """Return one whole cell that ran: its source and its outputs."""
+    return _complete(find_cell(number, task.cells, task.hidden))
 
 
 def list_variables(_task: Task) -> str:
-    """The variables of the notebook, a line each: what it is and how large.
+    """List the notebook's variables, a line each: type and size.
 
-    They are as they are now, and none of their code is run to tell it.
+    They have their present values, and none of their code is run.
     """
     with without_user_code():
         lines = [f"{n}: {headline(n, v, max_chars=_LINE_CHARS)}" for n, v in _variables().items()]
-    return _few([scrub(line) for line in lines], _MAX_VARIABLES) or "There are no variables."
+    return _limited([scrub(line) for line in lines], _MAX_VARIABLES) or "There are no variables."
 
 
 def read_variables(
     _task: Task,
     names: Annotated[list[str], Meta(min_length=1, max_length=20, description="their names")],
 ) -> str:
-    """Summaries of variables: columns and first rows of a table, items, fields, a signature.
+    """Summarize variables: columns and first rows of a table, items, fields, a signature.
 
-    None of their code is run: where only that could tell more, try_code with `repr(name)` does.
+    None of their code is run. If only that could tell more, use try_code with `repr(name)`.
     """
-    known, told = own_variables(current_shell()), []
+    variables, summaries = own_variables(current_shell()), []
     for name in names:
-        if name not in known:
-            hint = nearest(name, list(known), "list_variables tells which there are.")
+        if name not in variables:
+            hint = nearest(name, list(variables), "list_variables tells which there are.")
             raise OptionError(f"There is no variable {name[:80]!r}. {hint}")
-        told.append(_summary(name, known[name], _VALUE_CHARS))
-    return "\n\n".join(told)
+        summaries.append(_summary(name, variables[name], _VALUE_CHARS))
+    return "\n\n".join(summaries)
 
 
 def last_failure(task: Task) -> str:
-    """The last error of a cell: the message, the steps to it, the variables where it was raised."""
+    """Return the last error of a cell: message, traceback, variables where it was raised."""
     with without_user_code():
         failure = task.failure()
     if failure is None:
         return "No cell has failed."
-    told = redact_mixed(failure_text(failure)).text
+    text = redact_mixed(failure_text(failure)).text
     cell_id = failure.run.cell_id if failure.run is not None else None
     runs = [cell for cell in task.cells if cell_id and cell.cell_id == cell_id]
     is_over = bool(runs) and not runs[-1].has_failed
-    return f"{told}\n\nThat cell has run again since, and well." if is_over else told
+    return f"{text}\n\nThat cell has run again since, and well." if is_over else text
 
 
 def search_notebook(
     task: Task, text: Annotated[str, Meta(min_length=1, max_length=500, description="words")]
 ) -> str:
-    """Where all the words of a text stand: in which cells, variables or the last failure.
+    """Find all words of a text in cells, variables and the last failure.
 
-    Capitals do not matter. The latest cells come first.
+    Case does not matter. The latest cells come first.
     """
-    # All of it first, since what any of it shows to be a secret is one in the rest.
-    told = [(cell_name(cell), _whole(cell)) for cell in reversed(task.cells)]
-    told += [(f"variable {n}", _summary(n, v, _FOUND_CHARS)) for n, v in _variables().items()]
-    with suppress(MagicUsageError):  # the last failure is that of a hidden cell
-        told.append(("the last failure", last_failure(task)))
-    pieces = ((name, piece_of(without_registered(one), text)) for name, one in told)
-    found = [f"{name}: {''.join(piece.values())}" for name, piece in pieces if piece]
-    return _few(found, _MAX_FOUND) or "Nothing was found."
+    # All texts first: a secret that one of them reveals is masked in the others.
+    texts = [(cell_name(cell), _complete(cell)) for cell in reversed(task.cells)]
+    texts += [(f"variable {n}", _summary(n, v, _FOUND_CHARS)) for n, v in _variables().items()]
+    with suppress(MagicUsageError):  # the last failure is in a hidden cell
+        texts.append(("the last failure", last_failure(task)))
+    pieces = ((name, piece_of(without_registered(one), text)) for name, one in texts)
+    results = [f"{name}: {''.join(piece.values())}" for name, piece in pieces if piece]
+    return _limited(results, _MAX_FOUND) or "Nothing was found."
 
 
 def try_code(
@@ -119,12 +119,12 @@ def try_code(
     code: Annotated[str, Meta(min_length=1, max_length=100_000, description="Python, as a cell")],
     timeout_s: Annotated[float, Meta(gt=0, le=60, description="how long it may run")] = 5,
 ) -> str:
-    """What happens when code runs with the notebook's variables as they are now; nothing is kept.
+    """Run code with the notebook's present variables, and return the result; nothing is kept.
 
-    It runs in a sealed copy of the kernel, which is thrown away: it can change no variable and no
-    file, start no process and reach no network. Told are what it printed, the value of its last
-    line, or the error that it raises. Not in the copy are hidden variables, functions of hidden
-    cells, `In`, `Out` and secrets of the environment. While a cell runs nothing can be tried.
+    It runs in a sealed copy of the kernel, which is discarded: it can change no variable and no
+    file, start no process and use no network. The result has the printed text, the value of the
+    last line, or the error. The copy lacks hidden variables, functions of hidden cells, `In`, `Out`
+    and secrets of the environment. While a cell runs, nothing can be tried.
     """
     tries = replace(task.tries, hidden=Hidden(task.hidden, is_guest=True))
     seen = tries.seen(code, timeout_s=timeout_s)
@@ -145,17 +145,17 @@ TOOLS: Mapping[str, Callable[..., str]] = {one.__name__: one for one in (*_ALL, 
 """All of them by name: each is given a `Task` and what was asked for, and returns a text."""
 
 
-def _whole(cell: CellEvent) -> str:
+def _complete(cell: CellEvent) -> str:
     return render_cell(cell, source_chars=_CELL_CHARS, output_chars=_CELL_CHARS)
 
 
 def _variables() -> Mapping[str, object]:
-    """The variables that say something of the notebook, by name."""
+    """Return the variables that belong to the notebook, by name."""
     own = sorted(own_variables(current_shell()).items())
     return {n: one for n, one in own if not n.startswith("_") and not is_library_module(one)}
 
 
-def _few(lines: list[str], most: int) -> str:
+def _limited(lines: list[str], most: int) -> str:
     return "\n".join([*lines[:most], *[f"… and {len(lines) - most} more"] * (len(lines) > most)])
 
 

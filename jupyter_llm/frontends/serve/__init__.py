@@ -1,1 +1,1 @@
-"""The resident models, served to other programs of this machine by OpenAI's protocol."""
+"""Serves the resident models to other programs on this machine by OpenAI's protocol."""

@@ -1,4 +1,4 @@
-"""Where kernels of this user serve their models: a file for each, which nobody else can read."""
+"""The addresses of this user's servers: a file for each, which only the user can read."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from jupyter_core.paths import jupyter_runtime_dir, secure_write
 
 from jupyter_llm.models.neighbours import lives
 
-# Of this machine's processes alone: machines may share a home.
+# Only this machine's processes: machines may share a home folder.
 _FILES = f"jupyter-llm-*@{socket.gethostname()}.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """A server of this user: where OpenAI's protocol begins, its token, and its process.
+    """A server of this user: the base address of OpenAI's protocol, its token, and its process.
 
-    `notebook` is the path of the one behind it; "" says that there is none, as in a terminal.
+    `notebook` is the path of its notebook, "" without one, as in a terminal.
     """
 
     url: str
@@ -32,7 +32,7 @@ class Whereabouts:
     notebook: str = ""
 
     def publish(self) -> Path:
-        """Write it down in place of what this process said before; return the file."""
+        """Write the file, in place of this process's last one; return its path."""
         path = Path(jupyter_runtime_dir()) / _FILES.replace("*", str(self.pid))
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with secure_write(str(path), binary=True) as file:
@@ -41,13 +41,13 @@ class Whereabouts:
 
 
 def all_served() -> list[Whereabouts]:
-    """The servers of this user; what dead ones wrote is removed."""
-    found = []
+    """Return the servers of this user; files of dead ones are deleted."""
+    servers = []
     for path in Path(jupyter_runtime_dir()).glob(_FILES):
-        with suppress(OSError, msgspec.MsgspecError):  # it has just gone, or is no file of ours
+        with suppress(OSError, msgspec.MsgspecError):  # deleted meanwhile, or not our file
             served = msgspec.json.decode(path.read_bytes(), type=Whereabouts)
             if lives(served.pid, served.started_s):
-                found.append(served)
+                servers.append(served)
             else:
                 path.unlink()
-    return found
+    return servers

@@ -1,4 +1,4 @@
-"""Answers calls: the model writes while the event loop goes on, and who hangs up is cancelled."""
+"""Answers calls without blocking the event loop; a client that disconnects cancels its call."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Json = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 32  # answers to one call: more would keep the engine from cells
+_AT_ONCE = 32  # simultaneous answers to one call: more would delay the cells
 
 
 def failure(status: int, message: str, code: str | None = None, **more: Any) -> JSONResponse:
-    """Why there is no answer; clients ask again by themselves from a status of 500 on."""
+    """Return an error response; clients retry by themselves from status 500 on."""
     kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004  HTTP's
-    told = {"message": message, "type": kind, "param": None, "code": code, **more}
-    return JSONResponse({"error": told}, status)
+    details = {"message": message, "type": kind, "param": None, "code": code, **more}
+    return JSONResponse({"error": details}, status)
 
 
 def refused(_request: object, error: Exception) -> JSONResponse:
-    """What a client is told of what went wrong."""
+    """Return the error response for an exception."""
     if isinstance(error, HTTPException):
         return failure(error.status_code, error.detail)
     if isinstance(error, ClientDisconnect):
@@ -52,19 +52,19 @@ def refused(_request: object, error: Exception) -> JSONResponse:
     if not isinstance(error, errors.JupyterLLMError):
         logger.error("A call could not be answered", exc_info=error)
         return failure(500, "A bug: the kernel's log has it.")
-    if isinstance(error, errors.ContextOverflowError):  # as llama-server has it
-        said, code = str(error).partition(" Shorten it")[0], "context_length_exceeded"
-        return failure(400, said, code, n_prompt_tokens=error.num_tokens, n_ctx=error.n_ctx)
-    said = one_line(str(error))
+    if isinstance(error, errors.ContextOverflowError):  # as llama-server reports it
+        text, code = str(error).partition(" Shorten it")[0], "context_length_exceeded"
+        return failure(400, text, code, n_prompt_tokens=error.num_tokens, n_ctx=error.n_ctx)
+    text = one_line(str(error))
     if isinstance(error, errors.ModelNotFoundError):
-        return failure(404, said, "model_not_found")
-    return failure(400 if isinstance(error, ValueError) else 500, said)
+        return failure(404, text, "model_not_found")
+    return failure(400 if isinstance(error, ValueError) else 500, text)
 
 
 class Answer(StreamingResponse):
-    """The answer to a call, whole or as it is written.
+    """The answer to a call, whole or streamed.
 
-    Nothing is sent before there is a first piece, so that whatever fails by then has its status.
+    Nothing is sent before the first piece, so that an earlier error has its own status.
     """
 
     def __init__(self, call: AnswerCall, engine: Engine, wishes: list[Wish], sender: str) -> None:
@@ -84,7 +84,7 @@ class Answer(StreamingResponse):
         }
 
     async def stream_response(self, send: Send) -> None:
-        """Let the model write, and send that; who cancels this cancels what is written."""
+        """Let the model write, and send the text; cancelling this cancels the model's answer."""
         self._send = send
         try:
             async with create_task_group() as group:
@@ -109,24 +109,24 @@ class Answer(StreamingResponse):
             if wish.reading is not None:
                 wish.read = await self._written(wish.reading)
             if wish.echo:
-                await self._tell(wish, Chunk(wish.echo))
-            said = await self._written(wish.request, None if wish.is_told_alone else wish)
-            if wish.is_told_alone:
-                usage = replace(said.usage, completion_tokens=0)
-                said = replace(said, text="", usage=usage, logprobs=(), ending=None)
-            wish.completion = said
-        await self._tell(wish)
+                await self._send_piece(wish, Chunk(wish.echo))
+            completion = await self._written(wish.request, None if wish.is_echo_only else wish)
+            if wish.is_echo_only:
+                usage = replace(completion.usage, completion_tokens=0)
+                completion = replace(completion, text="", usage=usage, logprobs=(), ending=None)
+            wish.completion = completion
+        await self._send_piece(wish)
 
     async def _written(self, request: Request, wish: Wish | None = None) -> Completion:
-        """What comes of a request; of a wish each piece is told."""
+        """Return the completion of a request; send the pieces of a wish."""
         request = replace(request, sender=self._sender)
-        stream = await run_sync(self._engine.submit, request)  # it may compile a shape
+        stream = await run_sync(self._engine.submit, request)  # it may compile a grammar
         async for chunk in stream.achunks():
             if wish is not None:
-                await self._tell(wish, chunk)
+                await self._send_piece(wish, chunk)
         return stream.result()
 
-    async def _tell(self, wish: Wish, chunk: Chunk | None = None) -> None:
+    async def _send_piece(self, wish: Wish, chunk: Chunk | None = None) -> None:
         if self._call.stream:
             await self._put(_event(self._around([self._choice(wish, "delta", chunk)], ".chunk")))
 
@@ -137,31 +137,35 @@ class Answer(StreamingResponse):
             await self._send(begin)
         await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
 
-    def _choice(self, wish: Wish, where: str, said: Chunk | None = None) -> Json:
-        """A piece of an answer, or without one its end: why, and how likely its tokens were."""
-        is_end, said = said is None, said or Chunk("")
+    def _choice(self, wish: Wish, where: str, piece: Chunk | None = None) -> Json:
+        """Return a piece of an answer, or its end with the reason and the log-probabilities."""
+        is_end, piece = piece is None, piece or Chunk("")
         if where == "message":  # all of it
-            said = Chunk(wish.echo + wish.completion.text, wish.completion.reasoning)
-        told: Json = {"index": wish.index, "text": said.text}
+            piece = Chunk(wish.echo + wish.completion.text, wish.completion.reasoning)
+        choice: Json = {"index": wish.index, "text": piece.text}
         if self._is_chat:
             role = {} if wish.is_begun else {"role": "assistant"}
-            thoughts = {"reasoning_content": said.reasoning} if said.reasoning else {}
-            told = {"index": wish.index, where: {**role, "content": said.text, **thoughts}}
+            thoughts = {"reasoning_content": piece.reasoning} if piece.reasoning else {}
+            choice = {"index": wish.index, where: {**role, "content": piece.text, **thoughts}}
         wish.is_begun = True
         if not is_end:
-            return {**told, "logprobs": None, "finish_reason": None}
+            return {**choice, "logprobs": None, "finish_reason": None}
         logprobs = _chat_logprobs(wish) if self._is_chat else _text_logprobs(wish)
-        is_whole = wish.completion.finish_reason == "stop"
-        # OpenAI has one word for whatever else ends an answer.
-        return {**told, "logprobs": logprobs, "finish_reason": "stop" if is_whole else "length"}
+        is_complete = wish.completion.finish_reason == "stop"
+        # OpenAI has only "length" for other ends.
+        return {
+            **choice,
+            "logprobs": logprobs,
+            "finish_reason": "stop" if is_complete else "length",
+        }
 
     def _around(self, choices: list[Json], kind: str, **more: Any) -> bytes:
         kind = f"chat.completion{kind}" if self._is_chat else "text_completion"
-        told = {**self._about, "object": kind, "choices": choices, **more}
-        return json.dumps(told).encode()  # in ASCII: an echo may be half a character
+        message = {**self._about, "object": kind, "choices": choices, **more}
+        return json.dumps(message).encode()  # in ASCII: an echo may have a lone surrogate
 
     def _usage(self) -> Json:
-        """What the answers cost together; a prompt that was asked several times counts once."""
+        """Return the total cost of the answers; a prompt with several answers counts once."""
         each = [one.completion.usage for one in self._wishes]
         prompts = each[:: self._call.n]
         num_read = sum(one.prompt_tokens for one in prompts)
@@ -182,31 +186,31 @@ def _event(data: bytes) -> bytes:
 
 
 def _chat_logprobs(wish: Wish) -> Json | None:
-    """How likely the tokens of an answer were, if that was asked for."""
+    """Return the log-probabilities of a chat's answer, if they were requested."""
     if wish.completion.logprobs is None:
         return None
-    told = [
+    tokens = [
         {**_likely(t.text, t.logprob), "top_logprobs": [_likely(*other) for other in t.top]}
         for t in wish.completion.logprobs
     ]
-    return {"content": told, "refusal": None}
+    return {"content": tokens, "refusal": None}
 
 
 def _likely(text: str, logprob: float) -> Json:
-    whole = None if "\ufffd" in text else list(text.encode())  # half a character is no text
+    whole = None if "\ufffd" in text else list(text.encode())  # half a character has no bytes
     return {"token": text, "logprob": logprob, "bytes": whole}
 
 
 def _text_logprobs(wish: Wish) -> Json | None:
-    """The same of a text that was gone on with, and of that itself where it is told, too."""
+    """Return the log-probabilities of a raw answer, with its prompt's if that is echoed."""
     if wish.request.params.logprobs is None:
         return None
     read = wish.read.logprobs if wish.read else ()
     tokens = [*(read or ()), *(wish.completion.logprobs or ())]
     if wish.completion.ending is not None:
-        tokens.append(wish.completion.ending)  # clients count the tokens
+        tokens.append(wish.completion.ending)  # clients expect one more token
     texts, logprobs = [one.text for one in tokens], [one.logprob for one in tokens]
-    # Of tokens of one text the likeliest counts.
+    # Of tokens with the same text, the likeliest counts.
     tops = [dict([(one.text, one.logprob), *reversed(one.top)]) for one in tokens]
     unknown = [None] * bool(wish.first)
     texts = [*filter(None, [wish.first]), *texts]

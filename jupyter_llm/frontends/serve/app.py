@@ -1,4 +1,4 @@
-"""The ASGI application: who may come in, what there is to call, and what goes wrong."""
+"""The ASGI application: access, routes and errors."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from jupyter_llm.models.discover import ModelEntry
 
 _HOSTS = ("127.0.0.1", "localhost")
-_MAX_BODY = 2 << 20  # bytes: while the engine tells tokens apart in it, cells wait
-MOST_CALLS = 128  # at a time
-_AT_ONCE = 64  # texts that vectors are made of before it is looked who is still there
+_MAX_BODY = 2 << 20  # bytes: cells wait while the engine tokenizes it
+MOST_CALLS = 128  # simultaneous calls
+_AT_ONCE = 64  # texts to embed between checks whether the client is connected
 
 
 class Gate:
-    """Lets in who knows the token."""
+    """Middleware that requires the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -53,16 +53,18 @@ class Gate:
         self._num_calls = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a call through, or answer why not."""
+        """Pass a call on, or answer with an error."""
         app = self._app
         if is_call := scope["type"] == "http":
             scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
             given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
             if not secrets.compare_digest(given, self._expected):
-                told = "The token is missing or wrong; `%llm /serve token` shows it in a notebook."
-                app = failure(401, told, "invalid_api_key")
+                reason = (
+                    "The token is missing or wrong; `%llm /serve token` shows it in a notebook."
+                )
+                app = failure(401, reason, "invalid_api_key")
             else:
-                scope["state"]["guest"].is_known = True
+                scope["state"]["guest"].is_authorized = True
             if self._num_calls >= MOST_CALLS:
                 app = failure(503, f"{MOST_CALLS} calls are being answered. Call again later.")
         self._num_calls += is_call
@@ -73,9 +75,9 @@ class Gate:
 
 
 class Desk:
-    """What clients may call: the models that are loaded, and none that would have to be.
+    """The endpoints: they use loaded models only.
 
-    Only that of the chats is loaded again where it has gone, as for any prompt.
+    Only the chats' model is loaded again if it was unloaded, as for any prompt.
     """
 
     def __init__(self, current: CurrentEngine) -> None:
@@ -84,18 +86,18 @@ class Desk:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """What is called under which path: OpenAI's paths and llama-server's."""
+        """Return the endpoints by path: OpenAI's and llama-server's."""
         posted: dict[str, Callable[..., Any]] = {
             "/v1/chat/completions": partial(self._answer, calls.ChatCall),
             "/v1/completions": partial(self._answer, calls.TextCall),
             "/v1/embeddings": self._embed,
-            **dict.fromkeys(("/tokenize", "/detokenize"), self._tell),
+            **dict.fromkeys(("/tokenize", "/detokenize"), self._tokens),
         }
         return [
             Route("/v1/models", self._models),
             Route("/v1/models/{name:path}", self._models),
             Route("/props", self._props),
-            # lm-evaluation-harness asks for it. Which texts steer the model is not reported.
+            # lm-evaluation-harness requests it. The control texts are not revealed.
             Route(
                 "/tokenizer_info", lambda _: JSONResponse({"eos_token": None, "bos_token": None})
             ),
@@ -104,7 +106,7 @@ class Desk:
 
     def _models(self, request: Request) -> Response:
         models: list[ModelInfo | ModelEntry] = [*self._served]
-        if self._current.resident is None:  # what the next prompt loads, and this does not
+        if self._current.resident is None:  # the next prompt would load it
             with suppress(JupyterLLMError):
                 models.append(_here(self._current.chosen("chat")))
         if not (name := request.path_params.get("name")):
@@ -122,10 +124,10 @@ class Desk:
         sender = call.prompt_cache_key or request.state.guest.name
         return Answer(call, engine, await run_sync(call.wishes, engine), sender)
 
-    async def _tell(self, request: Request) -> Response:
+    async def _tokens(self, request: Request) -> Response:
         call = await self._read(request, calls.TokensCall)
         engine = await self._engine(call.model, "chat")
-        return JSONResponse(await run_sync(call.told, engine))
+        return JSONResponse(await run_sync(call.result, engine))
 
     async def _embed(self, request: Request) -> Response:
         call = await self._read(request, calls.VectorCall)
@@ -139,11 +141,11 @@ class Desk:
         return await run_sync(_vectors, rows, texts, call.encoding_format, engine)
 
     async def _props(self, _request: Request) -> Response:
-        """What is told of the model of the chats, by llama-server's names."""
+        """Return the facts about the chats' model, by llama-server's names."""
         info = (await self._engine("", "chat")).info
         drawn = {name: getattr(info.sampling.params, name) for name in DRAWN}
-        told = {"build_info": info.build, "n_ctx": info.n_ctx, "total_slots": 16, "params": drawn}
-        return JSONResponse(told)
+        facts = {"build_info": info.build, "n_ctx": info.n_ctx, "total_slots": 16, "params": drawn}
+        return JSONResponse(facts)
 
     async def _read(self, request: Request, kind: type[calls.T]) -> calls.T:
         return await run_sync(calls.read_call, kind, await request.body())
@@ -153,52 +155,52 @@ class Desk:
         return [one.info for one in self._current.loaded if not one.info.host]
 
     async def _engine(self, name: str, role: ModelRole) -> Engine:
-        """The engine of a model that is served; without a name that which a role goes to."""
-        found = self._current.resident_of(role)
-        is_only = len(self._served) == 1  # which answers to any name
-        if found is None or not (is_only or name in ("", found.info.name)):
-            async with self._turn:  # threads are few, and only one waits for a model
-                found = await run_sync(self._other, name, role)
-        _here(found.info)
-        return found
+        """Return the engine of a served model; without a name, the role's."""
+        engine = self._current.resident_of(role)
+        is_only = len(self._served) == 1  # it answers to any name
+        if engine is None or not (is_only or name in ("", engine.info.name)):
+            async with self._turn:  # only one of the few threads waits for a model
+                engine = await run_sync(self._other, name, role)
+        _here(engine.info)
+        return engine
 
     def _other(self, name: str, role: ModelRole) -> Engine:
-        """The engine of another model than that which a role goes to now."""
+        """Return the engine of another model than the role's present one."""
         if name in (names := [info.name for info in self._served]):
             return self._current.named(name)
         chosen = _here(self._current.chosen(role)).name
         if name in ("", chosen) or not names:
-            # No cell waits for it, so none shows how far it is.
+            # No cell waits, so none shows the progress.
             return self._current.get(role=role, show=lambda _step: None)
-        told = f"There is no model {name[:80]!r} here; this server has {', '.join(names)}."
-        raise ModelNotFoundError(name, message=told)
+        message = f"There is no model {name[:80]!r} here; this server has {', '.join(names)}."
+        raise ModelNotFoundError(name, message=message)
 
 
 def _here(model: ModelInfo | ModelEntry | Address) -> Any:
-    """A model of this machine; others are refused."""
+    """Return a model of this machine; raise `ModelNotFoundError` for others."""
     if host := getattr(model, "host", ""):
-        told = f"The model is on {host}, and only those of this machine are served."
-        raise ModelNotFoundError("", message=told)
+        message = f"The model is on {host}, and only those of this machine are served."
+        raise ModelNotFoundError("", message=message)
     return model
 
 
 def _model(one: ModelInfo | ModelEntry) -> dict[str, Any]:
-    """A model that is served; by its owner clients know this server."""
-    told = {"id": one.name, "object": "model", "created": 0, "owned_by": "jupyter_llm"}
-    return {**told, "max_model_len": getattr(one, "n_ctx", None)}
+    """Return a model's entry; the owner identifies this server to clients."""
+    entry = {"id": one.name, "object": "model", "created": 0, "owned_by": "jupyter_llm"}
+    return {**entry, "max_model_len": getattr(one, "n_ctx", None)}
 
 
 def _vectors(
     rows: Sequence[np.ndarray], texts: list[str], encoding: str, engine: Engine
 ) -> Response:
-    """Vectors of texts, as numbers or as the bytes of 32-bit floats."""
-    told = [
+    """Return vectors as numbers, or as base64 of 32-bit floats."""
+    encoded = [
         base64.b64encode(row.astype("<f4").tobytes()).decode()
         if encoding == "base64"
         else row.tolist()
         for row in rows
     ]
-    data = [{"object": "embedding", "index": n, "embedding": one} for n, one in enumerate(told)]
+    data = [{"object": "embedding", "index": n, "embedding": one} for n, one in enumerate(encoded)]
     num_tokens = sum(map(len, engine.tokenize_texts(texts)))
     usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
     name = engine.info.name
@@ -208,12 +210,12 @@ def _vectors(
 def application(
     current: CurrentEngine, token: str, routes: Sequence[BaseRoute] = (), lifespan: Any = None
 ) -> Starlette:
-    """The application, with what else is served behind the same gate."""
+    """Return the application, with further routes behind the same gate."""
     return Starlette(
         routes=[*Desk(current).routes, *routes],
         middleware=[
-            # Another site's name may be made to mean this machine, so that its pages in a browser
-            # may talk to it; the `Host` header still says it.
+            # A site could point its own name to this machine, so that its pages in a browser reach
+            # this server; the `Host` header reveals that.
             Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS, www_redirect=False),
             Middleware(Gate, token=token),
             Middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY),

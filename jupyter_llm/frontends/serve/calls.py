@@ -1,7 +1,7 @@
-"""What clients ask by OpenAI's protocol, checked, as requests of an engine.
+"""Calls of OpenAI's protocol, checked and converted to requests of an engine.
 
-What the engine cannot do is refused by its name: no answer is to be another one than was asked for.
-What OpenAI's protocol does not have is named as llama-server names it.
+An option that the engine does not support is refused by name: no answer may differ silently from
+the requested one. Options outside OpenAI's protocol have llama-server's names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jupyter_llm.engine.options import MAX_SEED, SamplingOptions, SamplingParams
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, check_text
 from jupyter_llm.errors import OptionError
 
-# What says nothing of the answer; of what is not known here, what asks for nothing says as little.
+# Fields without an effect on the answer. An unknown field with an empty value has no effect either.
 _WITHOUT_MEANING = (
     *("user", "name", "metadata", "service_tier", "safety_identifier", "parallel_tool_calls"),
     "prompt_cache_retention",
@@ -31,7 +31,7 @@ _WITHOUT_MEANING = (
 _NOTHING: tuple[Any, ...] = (0, "none", "", [], {})
 _SAME = {
     "max_completion_tokens": "max_tokens",
-    "prompt": "content",  # of /tokenize, by lm-evaluation-harness
+    "prompt": "content",  # for /tokenize, by lm-evaluation-harness
     "add_special_tokens": "add_special",
 }
 _STRICT: Any = {"forbid_unknown_fields": True}  # as in comm/messages.py
@@ -43,27 +43,27 @@ _TEXTS = re.compile(
 )
 
 _MOST_PROMPTS = 2048
-_MOST_JUDGED = 256  # choices: 10,000 took a small model minutes
+_MOST_JUDGED = 256  # most texts of a scored choice: 10,000 took a small model minutes
 
 _request = partial(Request, priority=Priority.GUEST, is_private=True)
 """A request of a guest's, of which nothing is kept."""
 
-# Pieces are obfuscated against who counts bytes on the way, and there is none on one machine.
+# OpenAI obfuscates pieces against observers of the connection; there are none on one machine.
 _StreamOptions = dict[Literal["include_usage", "include_obfuscation"], bool]
 _TemplateOptions = dict[Literal["enable_thinking"], bool]
 
 
 @dataclass(slots=True, kw_only=True)
 class Wish:
-    """One of the answers that a call asks for, and in the end its `completion`.
+    """One of the answers that a call requests, and in the end its `completion`.
 
-    `echo` is told before it, and nothing else where it `is_told_alone`. A `reading` finds out how
-    likely the tokens of the prompt are, but for those of `first`; what comes of that is `read`.
+    `echo` is sent before it, and nothing else if `is_echo_only`. A `reading` returns the
+    log-probabilities of the prompt's tokens, except those of `first`; its result is `read`.
     """
 
     request: Request
     echo: str = ""
-    is_told_alone: bool = False
+    is_echo_only: bool = False
     first: str = ""
     reading: Request | None = None
     read: Completion | None = None
@@ -82,7 +82,7 @@ class _Format(Struct, frozen=True, **_STRICT):
 
 
 class Call(Struct, kw_only=True, **_STRICT):
-    """What all calls may say. Without a `model` they mean the one that chats go to."""
+    """The fields of all calls. Without a `model` they refer to the chats' model."""
 
     model: str = ""
     prompt_cache_key: str = ""
@@ -111,15 +111,15 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
     grammar: str | None = None
 
     def _several(self, wish: Wish) -> Iterator[Wish]:
-        """Yield wishes for `n` answers to a prompt; a seed counts on, so that they differ."""
+        """Yield wishes for `n` answers to a prompt; the seed is increased, so that they differ."""
         for number in range(self.n):
             params = wish.request.params.counted_on(number)
             yield replace(wish, request=replace(wish.request, params=params))
 
     def _asking(self, max_tokens: int | None, **more: Any) -> Callable[..., Request]:
-        """What makes a request of a prompt.
+        """Return a function that makes a request of a prompt.
 
-        It fixes no text, since all guests are answered together.
+        No text is promised to be the same, since all guests are answered together.
         """
         names = SamplingOptions.__annotations__.keys() & AnswerCall.__struct_fields__
         options = {name: getattr(self, name) for name in names} | more
@@ -128,34 +128,34 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
         return partial(_request, params=params, constraint=self._constraint())
 
     def _constraint(self) -> Constraint | None:
-        """What the answers must look like."""
+        """Return the constraint on the answers."""
         form = self.response_format
         schema = {"type": "object"} if form.type == "json_object" else None
         schema = schema if form.json_schema is None else form.json_schema.schema
-        found: list[Constraint] = []
+        constraints: list[Constraint] = []
         try:
-            if schema is not None:  # `OptionError` names the field that is why not
+            if schema is not None:  # `OptionError` names the unsupported field
                 schemas.check(root := schemas.of_json_schema(schema)[0])
-                found = [schemas.json_grammar(root)]
+                constraints = [schemas.json_grammar(root)]
         except RecursionError:
             raise OptionError("The schema is nested too deeply: name its parts in $defs.") from None
-        found += [] if self.grammar is None else [_read_grammar(self.grammar)]
-        if len(found) > 1 or (form.type == "json_schema") != (form.json_schema is not None):
+        constraints += [] if self.grammar is None else [_read_grammar(self.grammar)]
+        if len(constraints) > 1 or (form.type == "json_schema") != (form.json_schema is not None):
             raise OptionError("An answer has one shape, and response_format names its schema.")
-        return found[0] if found else None
+        return constraints[0] if constraints else None
 
 
 def _read_grammar(text: str) -> Constraint:
-    """Read a Lark grammar, or a choice between texts in the notation of llama.cpp's grammars."""
+    """Read a Lark grammar, or a choice between texts as a llama.cpp grammar."""
     if text.startswith(_OF_LARK):
         return Grammar("lark", text.removeprefix(_OF_LARK))
-    if (found := _TEXTS.fullmatch(text)) is None:
+    if (match := _TEXTS.fullmatch(text)) is None:
         raise OptionError(f"A grammar is one of Lark's, and its first line is {_OF_LARK.strip()}.")
-    quoted = (re.findall(r"[0-9A-F]{8}", one) for one in found[1].split(" | "))
+    quoted = (re.findall(r"[0-9A-F]{8}", one) for one in match[1].split(" | "))
     texts = tuple("".join(chr(int(number, 16)) for number in one) for one in quoted)
-    if found[2]:
+    if match[2]:
         return BeginsWith(texts)
-    is_quick = len(texts) <= _MOST_JUDGED  # of more one is drawn, and none is scored
+    is_quick = len(texts) <= _MOST_JUDGED  # a larger choice is drawn, not scored
     return OneOf(texts) if is_quick else Grammar("regex", "|".join(map(re.escape, texts)))
 
 
@@ -164,7 +164,7 @@ class _Part(Struct):
     text: str
 
 
-class _Said(Struct, **_STRICT):
+class _ChatMessage(Struct, **_STRICT):
     """A message as clients send it."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -172,7 +172,7 @@ class _Said(Struct, **_STRICT):
     reasoning_content: str = ""
 
     def read(self) -> Message:
-        """The message as the engine reads it."""
+        """Return the message for the engine."""
         parts = [self.content] if isinstance(self.content, str) else [p.text for p in self.content]
         role = "system" if self.role == "developer" else self.role
         return Message(role, "".join(parts), reasoning=self.reasoning_content)
@@ -181,7 +181,7 @@ class _Said(Struct, **_STRICT):
 class ChatCall(AnswerCall, kw_only=True, **_STRICT):
     """A chat to answer."""
 
-    messages: Annotated[list[_Said], Meta(min_length=1)]
+    messages: Annotated[list[_ChatMessage], Meta(min_length=1)]
     logprobs: bool = False
     top_logprobs: int = 0
     chat_template_kwargs: _TemplateOptions = {}
@@ -189,13 +189,13 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
     continue_final_message: bool = False
 
     def wishes(self, _engine: Engine) -> list[Wish]:
-        """What is asked for."""
+        """Return the requested answers."""
         prompt, begun = tuple(one.read() for one in self.messages), ""
         if self.continue_final_message:
             *before, last = prompt
             if self.add_generation_prompt or last.role != "assistant":
-                told = "continue_final_message goes with an answer at the end, and without "
-                raise OptionError(f"{told}add_generation_prompt.")
+                rule = "continue_final_message goes with an answer at the end, and without "
+                raise OptionError(f"{rule}add_generation_prompt.")
             prompt, begun = tuple(before), last.content
         logprobs = self.top_logprobs if self.logprobs or self.top_logprobs else None
         think = self.chat_template_kwargs.get("enable_thinking")
@@ -204,45 +204,45 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
 
 
 class TextCall(AnswerCall, kw_only=True, **_STRICT):
-    """Texts to go on with, or tokens."""
+    """Texts or tokens to continue."""
 
     prompt: str | list[str | int | list[int]]
     echo: bool = False
     logprobs: int | None = None
-    max_tokens: int | None = 16  # as OpenAI has it
+    max_tokens: int | None = 16  # OpenAI's default
 
     def wishes(self, engine: Engine) -> list[Wish]:
-        """What is asked for."""
+        """Return the requested answers."""
         given: Any = self.prompt
         is_one = isinstance(given, str) or all(isinstance(one, int) for one in given)
         prompts = [given] if is_one else given
         if len(prompts) * self.n > _MOST_PROMPTS:
             raise OptionError(f"A call is for {_MOST_PROMPTS} answers at most.")
-        is_alone = self.echo and self.max_tokens == 0
-        ask = self._asking(1 if is_alone else self.max_tokens, logprobs=self.logprobs)
-        found: list[Wish] = []
+        is_echo_only = self.echo and self.max_tokens == 0
+        ask = self._asking(1 if is_echo_only else self.max_tokens, logprobs=self.logprobs)
+        wishes: list[Wish] = []
         for prompt in prompts:
             if isinstance(prompt, str):
-                whole = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
+                raw_prompt = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
             else:
-                whole = RawPrompt.of_tokens(prompt)
-            told: dict[str, Any] = {"is_told_alone": is_alone}
-            told |= {"echo": engine.format(whole)} if self.echo else {}
+                raw_prompt = RawPrompt.of_tokens(prompt)
+            fields: dict[str, Any] = {"is_told_alone": is_echo_only}
+            fields |= {"echo": engine.format(raw_prompt)} if self.echo else {}
             if self.echo and self.logprobs is not None:
-                told |= _reading(whole, engine, self.logprobs)
-            found += self._several(Wish(request=ask(prompt=whole), **told))
-        return found
+                fields |= _reading(raw_prompt, engine, self.logprobs)
+            wishes += self._several(Wish(request=ask(prompt=raw_prompt), **fields))
+        return wishes
 
 
 class VectorCall(Call, kw_only=True, **_STRICT):
-    """Texts to make vectors of."""
+    """Texts to embed."""
 
     input: str | Annotated[list[str], Meta(min_length=1, max_length=_MOST_PROMPTS)]
     encoding_format: Literal["float", "base64"] = "float"
 
 
 class TokensCall(Call, kw_only=True, **_STRICT):
-    """Asks which tokens a text has, or which text tokens have."""
+    """A call for the tokens of a text, or the text of tokens."""
 
     tokens: list[int] | None = None
     content: str = ""
@@ -250,8 +250,8 @@ class TokensCall(Call, kw_only=True, **_STRICT):
     parse_special: bool = True
     with_pieces: bool = False
 
-    def told(self, engine: Engine) -> dict[str, Any]:
-        """The text, or the tokens by their numbers or with their texts."""
+    def result(self, engine: Engine) -> dict[str, Any]:
+        """Return the text, or the tokens as numbers or with their texts."""
         if self.tokens is not None:
             prompt = RawPrompt.of_tokens(self.tokens) if self.tokens else ""
             return {"prompt": engine.format(prompt)}
@@ -265,51 +265,53 @@ class TokensCall(Call, kw_only=True, **_STRICT):
 
 
 def read_call(kind: type[T], body: bytes) -> T:
-    """What a body of JSON asks for; `OptionError` says what is wrong with it."""
+    """Parse a call's body; `OptionError` has the fault."""
     try:
         given = json.loads(body)
         if isinstance(given, dict):
-            given = _meant(given, kind)
-            if isinstance(said := given.get("messages"), list):
-                given["messages"] = [_meant(m, _Said) if isinstance(m, dict) else m for m in said]
+            given = _effective(given, kind)
+            if isinstance(messages := given.get("messages"), list):
+                given["messages"] = [
+                    _effective(m, _ChatMessage) if isinstance(m, dict) else m for m in messages
+                ]
         return convert(given, kind, str_keys=True)  # tokens are numbers
     except (ValidationError, ValueError, RecursionError) as error:
-        told = error if isinstance(error, ValidationError) else "its body is no JSON"
-        raise OptionError(f"The call is not one that can be answered here: {told}.") from None
+        reason = error if isinstance(error, ValidationError) else "its body is no JSON"
+        raise OptionError(f"The call is not one that can be answered here: {reason}.") from None
 
 
-def _meant(given: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:
-    """What is said in an object that asks for something other than the usual."""
-    known = kind.__struct_fields__
-    named = ((n if n in known else _SAME.get(n, n), value) for n, value in given.items())
+def _effective(given: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:
+    """Return the fields of an object that have an effect, by their usual names."""
+    field_names = kind.__struct_fields__
+    named = ((n if n in field_names else _SAME.get(n, n), value) for n, value in given.items())
     return {
         name: value
         for name, value in named
         if value is not None
         and name not in _WITHOUT_MEANING
-        and (name in known or value not in _NOTHING)
+        and (name in field_names or value not in _NOTHING)
     }
 
 
 def _tokenized(prompt: RawPrompt, engine: Engine) -> tuple[tuple[int, ...], int]:
-    """The tokens that the model reads for a prompt, and how many of them come before its own."""
-    found, own = engine.tokenize(prompt), prompt.token_ids
-    if not own:  # what stands behind some token is its own
+    """Return the tokens of a prompt, and the number of those before its own."""
+    tokens, own = engine.tokenize(prompt), prompt.token_ids
+    if not own:  # the tokens after an arbitrary one are its own
         own = engine.tokenize(replace(prompt, token_ids=(0,)))
         own = own[own.index(0) + 1 :]
-    return found, len(found) - len(own)
+    return tokens, len(tokens) - len(own)
 
 
 def _reading(prompt: RawPrompt, engine: Engine, logprobs: int) -> dict[str, Any]:
-    """What reads a prompt for how likely each of its own tokens is.
+    """Return the request that reads a prompt for the log-probabilities of its tokens.
 
-    Nothing is known of the first, where the model has no token that begins a text.
+    The first token has none if the model has no token for the beginning of a text.
     """
     token_ids, num_before = _tokenized(prompt, engine)
     size = max(1, num_before)
     start, rest = RawPrompt.of_tokens(token_ids[:size]), token_ids[size:]
     params = SamplingParams(temperature=0, logprobs=logprobs, exact=False)
-    told: dict[str, Any] = {"first": "" if num_before else engine.format(start)}
+    fields: dict[str, Any] = {"first": "" if num_before else engine.format(start)}
     if rest:
-        told["reading"] = _request(prompt=start, params=params, constraint=Exactly(rest))
-    return told
+        fields["reading"] = _request(prompt=start, params=params, constraint=Exactly(rest))
+    return fields

@@ -1,4 +1,4 @@
-"""`/serve`: begins and ends what is served from this kernel, and says where that is."""
+"""`/serve`: starts and stops the server of this kernel, and reports its address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _serving: Serving | None = None
 
 
 def serve_here(llm: LLM, argument: str) -> str:
-    """Begin or end to serve the models of this kernel, or show the token; what there is to say."""
+    """Start or stop the server of this kernel, or return its token; return the report."""
     here = None if _serving is None or _serving.over.is_set() else _serving
     if argument in ("stop", "token"):
         if here is None:
@@ -37,7 +37,10 @@ def serve_here(llm: LLM, argument: str) -> str:
 
 
 def serve(llm: LLM, port: int = 0) -> Serving:
-    """Serve the models of this process, the default one loaded; `ServeError` says why not."""
+    """Serve the models of this process, with the default one loaded.
+
+    `ServeError` has the reason if not.
+    """
     global _serving  # noqa: PLW0603  a process serves once
     try:
         from jupyter_llm.frontends.mcp.server import beside

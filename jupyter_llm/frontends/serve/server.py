@@ -1,4 +1,4 @@
-"""The server: on a thread of its own, on this machine alone, for as long as the kernel lives."""
+"""The server: on its own thread, for this machine only, until the kernel's end."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.current import CurrentEngine
 
 _HOST = "127.0.0.1"
-_LEAST_TOKEN = 16  # characters of one that the user chose
-# Before the token is shown: the whole time of a connection, and how many there are. As many calls
-# are answered at a time, and their clients may connect at once.
+_LEAST_TOKEN = 16  # characters of a token that the user chose
+# Limits before the token is shown: a connection's time, and the number of connections. As many
+# calls are answered at a time, and their clients may connect at once.
 SILENT_S, _MOST_STRANGERS = 10.0, 128
 _TICK_S, _END_S = 0.01, 5.0
-# Whoever wants to know what it logs says so; else its warnings would stand in some cell.
+# Without this, its warnings would appear in a cell; a user's own handler still gets them.
 logging.getLogger("uvicorn").addHandler(logging.NullHandler())
 
 
 class Guest(H11Protocol):
-    """A connection. Before it shows the token, it has seconds, and makes way for newer ones."""
+    """A connection. Without the token it has a few seconds, and is dropped for newer ones."""
 
-    is_known = False
+    is_authorized = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, and drop the oldest stranger where there are too many."""
+        """Accept a connection, and drop the oldest one without a token if there are too many."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "guest": self}
         self.name, self.since = secrets.token_hex(), self.loop.time()
         self.loop.call_later(SILENT_S, self.drop_stranger)
         everyone = cast("set[Guest]", self.connections)
-        strangers = [g for g in everyone if not (g.is_known or g.transport.is_closing())]
+        strangers = [g for g in everyone if not (g.is_authorized or g.transport.is_closing())]
         if len(strangers) > _MOST_STRANGERS:
             min(strangers, key=lambda guest: guest.since).drop_stranger()
 
     def drop_stranger(self) -> None:
-        """Hang up, unless the token was shown."""
-        if not self.is_known:
+        """Close the connection, unless the token was shown."""
+        if not self.is_authorized:
             self.transport.abort()
 
 
 class Serving:
     """The models of this kernel, served until `stop` or the kernel's end.
 
-    `ServeError` says why that cannot be, such as a port that is taken. Without one it is any that
-    is free. The token is drawn, or that of JUPYTER_LLM_TOKEN in the environment. `notebook` is the
-    path of the one behind it, if there is one; for what is served beside see `application`.
+    `ServeError` has the reason if that fails, such as a used port. Without a port any free one is
+    used. The token is random, or JUPYTER_LLM_TOKEN of the environment. `notebook` is the path of
+    the kernel's notebook, if there is one; for `more` see `application`.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Serving:
             self._listening = socket.create_server((_HOST, port))
         except OSError as error:
             reason = str(error.strerror).partition(" (")[0]
-            told = f"Nothing can be served at port {port} ({reason})."
-            raise ServeError(f"{told} Without a port it is one that is free.") from error
+            message = f"Nothing can be served at port {port} ({reason})."
+            raise ServeError(f"{message} Without a port it is one that is free.") from error
         self.url = f"http://{_HOST}:{self._listening.getsockname()[1]}/v1"
         config = uvicorn.Config(
             application(current, self.token, **more),
@@ -92,7 +92,7 @@ class Serving:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        # No thread is joined: Ctrl-C in that would let Python 3.11 take it for ended.
+        # The thread is not joined: after Ctrl-C in a join, Python 3.11 considers it ended.
         self.over = threading.Event()
         """Set when nothing is served any more."""
         start_worker(self._run, "jupyter-llm-serve")
@@ -100,17 +100,17 @@ class Serving:
             if self.over.wait(_TICK_S):
                 raise ServeError("The server could not begin.")
         self._file: Path | None = None
-        with suppress(OSError, RuntimeError):  # there is no such folder of Jupyter's
+        with suppress(OSError, RuntimeError):  # Jupyter's folder is missing
             self._file = Whereabouts(url=self.url, token=self.token, notebook=notebook).publish()
         atexit.register(self.stop)
 
     def stop(self) -> None:
-        """Hang up on all guests and free the port. May be called twice."""
-        if self._pid != os.getpid():  # forked: the thread is the parent's
+        """Disconnect all guests and free the port. May be called twice."""
+        if self._pid != os.getpid():  # in a fork, the thread is the parent's
             return
         atexit.unregister(self.stop)
         self._server.should_exit = True
-        with suppress(RuntimeError):  # it has ended
+        with suppress(RuntimeError):  # already ended
             self._server.servers[0].get_loop().call_soon_threadsafe(self._hang_up)
         self.over.wait(_END_S)
         if self._file is not None:
@@ -119,7 +119,7 @@ class Serving:
     def _run(self) -> None:
         self._current.served_at = self.url
         try:
-            with suppress(SystemExit):  # by uvicorn, where it cannot begin
+            with suppress(SystemExit):  # raised by uvicorn if it cannot start
                 self._server.run([self._listening])
         finally:
             self._listening.close()
@@ -127,11 +127,11 @@ class Serving:
             self.over.set()
 
     def _hang_up(self) -> None:
-        """Listen no more and leave who is still there, at once; on the server's thread."""
+        """Stop listening and disconnect all guests at once; on the server's thread."""
         guests = [one.transport for one in self._server.server_state.connections]
         for one in (self._listening, *(guest.get_extra_info("socket") for guest in guests)):
-            with suppress(OSError):  # it has ended, or the system cannot
-                one.shutdown(socket.SHUT_RDWR)  # for forked children, too, which keep it open
+            with suppress(OSError):  # already ended, or unsupported
+                one.shutdown(socket.SHUT_RDWR)  # also in forked children, which keep it open
         self._server.servers[0].close()
         for guest in guests:
             guest.abort()
