@@ -1,7 +1,7 @@
 """A local language model that lives inside the Jupyter kernel.
 
-`%load_ext jupyter_llm` brings `%llm` and `%%llm`; `from jupyter_llm import llm` is the same model
-from Python. Light to import: a name brings its module with it when it is asked for.
+`%load_ext jupyter_llm` adds `%llm` and `%%llm`; `from jupyter_llm import llm` gives the same model
+in Python. Light to import: a name's module is imported at its first use.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     for home, names in _HOMES.items():
         if name in names:
-            found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-            return found
+            value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -113,7 +113,7 @@ def _open_page() -> Page:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take the magics away; the model and its chats stay (called by `%unload_ext`)."""
+    """Remove the magics; the model and its chats stay (called by `%unload_ext`)."""
     from jupyter_llm.frontends.lab import presence
     from jupyter_llm.frontends.magics.setup import unload
 

@@ -1,4 +1,4 @@
-"""What people import: `llm`, one object for the resident models. Light to import."""
+"""The public object `llm`, for the resident models. Light to import."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ T = TypeVar("T")
 
 
 class LLM:
-    """The resident models and the conversations with them: each method is one call of its room's.
+    """The resident models and the conversations with them.
 
     Nothing is loaded before the first prompt, and then exactly once: prompts from several threads
-    wait for the same model. Call it with a prompt to get a `Completion`. On `timeline` are the
-    cells that ran since `%load_ext jupyter_llm`; there they are pinned and hidden. `chats` are the
-    conversations that have a name.
+    wait for the same model. Call the object with a prompt to get a `Completion`. `timeline` has the
+    cells that ran since `%load_ext jupyter_llm`, and pins or hides them. `chats` are the
+    conversations with names.
     """
 
     def __init__(self, current: CurrentEngine | None = None) -> None:
@@ -75,7 +75,7 @@ class LLM:
         self.notebook.watch(self.archive.follow)
         self.notebook.watch(self.prompts.follow)
         self.last_error = LastError(lambda: self.timeline.cells)
-        self.tries_drafts = True  # where nobody says otherwise; the magics set it
+        self.tries_drafts = True  # the default; the magics set it
         self.chats = Chats(self.current, self.timeline, self.answers, self.archive)
 
     @overload
@@ -89,17 +89,17 @@ class LLM:
     def __call__(self, prompt: str, **options: Any) -> Any:
         """Answer one prompt, without a memory of others.
 
-        With a shape the answer is a `ShapedAnswer` with a Python object as its `value`: `schema` is
-        a type, a JSON Schema, or short as in `"name, age int"`, `choices` are what to choose from,
-        and a `regex` or a `grammar` (of Lark's kind) describes the whole text. `reason=80` lets the
-        model write so many tokens of free text before that, `think=True` its thoughts. A shape says
-        where the answer ends, so neither `stop` nor `ignore_eos` goes with it. With `retries=2` a
-        value that the type's own validator refuses is asked for again, twice at most.
+        With a shape the answer is a `ShapedAnswer` with a Python object as its `value`. `schema` is
+        a type, a JSON Schema, or short as in `"name, age int"`; `choices` are the texts to choose
+        from; a `regex` or a Lark `grammar` describes the whole text. Before that, `reason=80` lets
+        the model write up to 80 tokens of free text, and `think=True` its thoughts. A shape
+        determines the end of the answer, so `stop` and `ignore_eos` are not allowed with it.
+        `retries=2` asks again, at most twice, for a value that the type's own validator refuses.
 
         Raises
         ------
         ShapeError
-            The answer was cut off before it was whole, or is not of that shape.
+            The answer was cut off before its end, or does not have the shape.
         """
         return self.stream(prompt, **options).result()
 
@@ -110,9 +110,8 @@ class LLM:
     def stream(self, prompt: AnyPrompt, *, model: str | None = None, **options: Any) -> Any:
         """Answer one prompt piece by piece: iterate over the chunks.
 
-        With `raw=True` the model continues the text as it is, without a chat template; so it does
-        with a `RawPrompt`. A stream with a shape has `partials()`, too: the value as far as it is
-        whole.
+        With `raw=True`, or a `RawPrompt`, the model continues the text without a chat template. A
+        stream with a shape also has `partials()`: the complete part of the value so far.
         """
         from jupyter_llm.ask.question import Question
 
@@ -130,7 +129,10 @@ class LLM:
     async def acomplete(
         self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
     ) -> Completion | ShapedAnswer[Any]:
-        """Answer one prompt while the event loop goes on; cancelling the task stops the model."""
+        """Answer one prompt without blocking the event loop.
+
+        Cancelling the task stops the model.
+        """
         from jupyter_llm.ask.question import Question
 
         question = Question.one(prompt, options)
@@ -143,10 +145,9 @@ class LLM:
         model: str | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Completion:
-        """Continue raw text as it is, without a chat template.
+        """Continue raw text without a chat template.
 
-        `<|im_end|>` and the like are plain text in it: a `RawPrompt` has control tokens where it
-        says `Special`.
+        Texts like `<|im_end|>` are plain text: only a `RawPrompt` has control tokens, as `Special`.
         """
         return self.stream(prompt, model=model, raw=True, **sampling).result()
 
@@ -163,16 +164,16 @@ class LLM:
     ) -> list[Any]:
         """Answer many prompts together, and return the answers in their order.
 
-        What the prompts have in common is read once. Chats and `%%llm` cells go before; the batch
-        waits and loses nothing. With a `seed` the prompts count on from it, so that equal prompts
-        get different answers.
+        A common prefix is read once. Chats and `%%llm` cells come first; the batch waits and loses
+        nothing. With a `seed`, each prompt gets the next seed, so that equal prompts get different
+        answers.
 
         Raises
         ------
         BatchError
-            Some prompts failed; it holds the completions of the others.
+            Some prompts failed; it has the completions of the others.
         PromptInterrupted
-            The user interrupted; it holds the completions that were finished.
+            The user interrupted; it has the finished completions.
         """
         from jupyter_llm.ask.many import run_batch
         from jupyter_llm.ask.question import Question
@@ -194,43 +195,44 @@ class LLM:
     def map(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
         """Ask the same of every row: of a list, a Series, a frame, an Arrow table, any iterable.
 
-        In the template stand `{{column}}`s, or `{{item}}` where a row is one value; without any the
-        row follows it. There comes back a value a row, as the same kind, in the same order, with
-        the same index; of an object in a frame, a frame of its fields. Lists get the values as
-        they are, columns of frames plain ones. A row with a missing value is not asked; it is null.
+        `{{column}}` in the template is replaced by the row's value, `{{item}}` by a row that is one
+        value; without either, the row follows the template. The result has a value a row, the same
+        kind, order and index; for objects in a frame, it is a frame of their fields. Lists get the
+        values unchanged, columns of frames plain ones. A row with a missing value is not asked; its
+        result is null.
 
-        Equal prompts are asked once, those that begin alike one after another, at a priority that
-        chats do not feel. With a `seed` each row has its own, which follows from that and its
-        prompt.
+        Equal prompts are asked once, and prompts with a common beginning one after another, at a
+        priority that never delays chats. With a `seed`, each row has its own, computed from the
+        seed and the prompt.
 
         Parameters
         ----------
         items
-            The rows; of an iterable that has no end, `limit` says how many.
+            The rows; for an endless iterable, `limit` sets their number.
         template
-            The prompt, with the columns that are put in.
+            The prompt, with the columns to insert.
         schema, choices, regex, grammar
-            What each answer is to look like, as in `llm(…)`; without any it is free text.
+            The shape of each answer, as in `llm(…)`; without any it is free text.
         confidence
-            Also give how likely each answer was, as a frame (of a list, mappings): `value` and
-            `confidence`; of an object, its fields and a `…_confidence` for each that has one.
+            Also return the likelihood of each answer, as a frame (for a list, mappings): `value`
+            and `confidence`; for objects, their fields and a `…_confidence` for each that has one.
         on_error
             With "raise" all other rows are finished, and then `BatchError` has the column. With
-            "null" rows that failed are null, and a frame says why in `error`.
+            "null" failed rows are null, and a frame has the reason in `error`.
         keep
-            Answers are kept as they come: what was stopped, even by `kill -9`, goes on with the
-            same call. False asks anew, and leaves nothing on the disk.
+            Store answers as they come: the same call continues a stopped one, even after `kill -9`.
+            False asks anew, and writes nothing to the disk.
         limit
-            Ask the first rows alone, and say how long all would take.
+            Ask only the first rows, and estimate the time for all.
         calibrate
-            Divide each choice by its mean probability over all rows: what a small model prefers
-            anyway goes. It harms where one choice truly is the most frequent by far.
+            Divide each choice by its mean probability over all rows, to remove a small model's
+            general preferences. It harms if one choice really is by far the most frequent.
         client
-            A `Client` of a Dask cluster: its workers answer the rows, each with the model of its
-            own, which goes to where it is not. The rows may be a Dask frame, column or bag, which
-            is read a partition at a time, and comes back as such.
+            A `Client` of a Dask cluster: its workers answer the rows, each with its own copy of the
+            model, which is sent if it is missing there. The rows may be a Dask frame, column or
+            bag; it is read a partition at a time, and the result has the same kind.
         show_progress
-            Is told how far it is; without it a line says so.
+            Receives the progress; without it a line shows it.
         **options
             `system`, `model` and the sampling options.
 
@@ -254,11 +256,12 @@ class LLM:
         probabilities: bool = False,
         **options: Unpack[ColumnOptions],
     ) -> Any:
-        """The rows of which something is true: `llm.filter(df, "{{text}} is about delays")`.
+        """Return the rows for which a statement is true.
 
-        They come as the same kind, with their index. Those are kept whose probability is at least
-        `threshold`; with `probabilities=True` there comes a column of these instead, for all rows.
-        The options are those of `map`: `check="larger model"` decides what is unsure.
+        For example `llm.filter(df, "{{text}} is about delays")`. The result has the same kind and
+        index. Rows are kept if their probability is at least `threshold`; `probabilities=True`
+        returns the column of probabilities of all rows instead. The options are those of `map`:
+        `check="larger model"` decides uncertain rows.
         """
         from jupyter_llm.columns.operators import asking, filter_rows
 
@@ -266,10 +269,10 @@ class LLM:
         return filter_rows(ask, items, question, threshold=threshold, probabilities=probabilities)
 
     def top_k(self, items: Any, what: str, k: int, **options: Unpack[ColumnOptions]) -> Any:
-        """The `k` rows that are most of something, best first: `llm.top_k(df, "urgent", 5)`.
+        """Return the `k` rows that fit a description best, in order: `llm.top_k(df, "urgent", 5)`.
 
-        The model compares two at a time, in both orders: about six prompts a row where `k` is
-        small. It comes out the same each time. The options are those of `map`.
+        The model compares two rows at a time, in both orders: about six prompts a row if `k` is
+        small. The result is the same each time. The options are those of `map`.
         """
         from jupyter_llm.columns.operators import asking, top_rows
 
@@ -285,11 +288,11 @@ class LLM:
         threshold: float = 0.5,
         **options: Unpack[ColumnOptions],
     ) -> Any:
-        """Pairs of rows that belong together: `llm.join(a, b, "same firm")`.
+        """Return pairs of rows that belong together: `llm.join(a, b, "same firm")`.
 
-        For each row of `left` the model is asked about the `candidates` rows of `right` whose
-        vectors (see `embed`) are the likest. There come the columns of both and `probability`; of
-        lists, mappings. The options are those of `map`.
+        For each row of `left`, the model is asked about the `candidates` rows of `right` with the
+        most similar vectors (see `embed`). The result has the columns of both and `probability`;
+        for lists, mappings. The options are those of `map`.
         """
         from jupyter_llm.columns.operators import asking, join_rows
 
@@ -298,10 +301,10 @@ class LLM:
         return join_rows(ask, embed, (left, right), what, candidates, threshold)
 
     def reduce(self, items: Any, instruction: str, **options: Unpack[ColumnOptions]) -> str:
-        """One text of all rows, in their order: `llm.reduce(df.text, "Sum up")`.
+        """Return one text from all rows in order: `llm.reduce(df.text, "Sum up")`.
 
-        As many as the model can be told become one text, and those again, until there is one. Of
-        no rows it is "". The options are those of `map`, but no row may fail.
+        As many rows as fit a prompt become one text, and these texts again, until one is left. The
+        text of no rows is "". The options are those of `map`, but no row may fail.
         """
         from jupyter_llm.columns.map import placed
         from jupyter_llm.columns.operators import asking, reduce_rows
@@ -312,7 +315,7 @@ class LLM:
         return reduce_rows(ask, engine, items, instruction, options.get("max_tokens"))
 
     async def amap(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
-        """Ask the same of every row while the event loop goes on; see `map`.
+        """Ask the same of every row without blocking the event loop; see `map`.
 
         Cancelling the task stops it. The rows are read on another thread.
         """
@@ -327,11 +330,11 @@ class LLM:
         self, **options: Unpack[FunctionOptions]
     ) -> Callable[[Callable[P, T]], ModelFunction[P, T]]: ...
     def function(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
-        """Let the model answer a function that has no body; a decorator, with options or without.
+        """Let the model answer a function without a body; a decorator, with or without options.
 
-        The docstring is the prompt, in which `{{name}}` stands for an argument; arguments that it
-        does not name follow it. What the function returns is of the annotated type. `examples` are
-        pairs of arguments and results: `[(("Great!",), "good")]`.
+        The docstring is the prompt, in which `{{name}}` is replaced by an argument; other arguments
+        follow it. The result has the annotated type. `examples` are pairs of arguments and results:
+        `[(("Great!",), "good")]`.
         """
         from jupyter_llm.columns.functions import ModelFunction
 
@@ -347,19 +350,19 @@ class LLM:
         model: str | None = None,
         raw: bool = False,
     ) -> list[Score]:
-        """How likely each of some answers is, without writing any; all in one batch."""
+        """Return the likelihood of each continuation, without writing any; all in one batch."""
         asked = chat_prompt(prompt, system, raw=raw)
         return self.current.get(model).score(asked, check_texts(continuations))
 
     def read_again(self, answer: Completion) -> Completion:
-        """The same answer with its log-probabilities, where it was asked without `logprobs`.
+        """Return the same answer with log-probabilities, if it was requested without `logprobs`.
 
-        The model reads what it wrote behind its prompt; `.show_tokens()` shows what comes of it.
+        The model reads its own text after the prompt; `.show_tokens()` shows the result.
 
         Raises
         ------
         OptionError
-            The prompt is not known any more, or the model not the same.
+            The prompt is not stored any more, or the model is another one.
         """
         from jupyter_llm.records.verify import read_again
 
@@ -368,11 +371,11 @@ class LLM:
     def embed(
         self, texts: Iterable[str], *, model: str | None = None, client: Any = None
     ) -> np.ndarray:
-        """A vector of length one for each text, as an array (num_texts, n_embd).
+        """Return a vector of length one for each text, as an array (num_texts, n_embd).
 
-        The dot product of two is their likeness. A model made for embedding does this best:
-        `llm.use("name", role="embed")` lets it do so beside the model of the chats. For `client`
-        see `map`.
+        The dot product of two vectors is their similarity. A model made for embedding does this
+        best: `llm.use("name", role="embed")` loads it beside the chats' model. For `client` see
+        `map`.
         """
         from jupyter_llm.columns.map import placed
 
@@ -390,17 +393,17 @@ class LLM:
     ) -> None:
         """Read a prompt in the background, so that prompts that begin with it start at once.
 
-        Returns at once; reading goes on while nothing else is to be done and no cell runs. With
-        `pin=True` it stays resident when other prompts have to go. The sampling options tell, as
-        for a prompt, whether it is wanted exactly.
+        Returns at once; reading continues while the model is idle and no cell runs. With `pin=True`
+        the prompt is evicted last. The sampling options decide, as for a prompt, whether it has to
+        be exact.
         """
         request = request_of(prompt, system, raw=raw, is_pinned=pin, sampling=sampling)
         self.current.get(model).prefill(request)
 
     def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
-        """The conversation of that name, or a new one of its own without a name.
+        """Return the conversation with a name, or a new one without a name.
 
-        Names are shared with `%%llm --chat NAME`; plain `%%llm` cells talk in "default".
+        Names are shared with `%%llm --chat NAME`; plain `%%llm` cells use "default".
         """
         return self.chats.get(name, system=system)
 
@@ -414,20 +417,20 @@ class LLM:
         allow: bool = False,
         **options: Any,
     ) -> Status:
-        """Load a model by name or path and stay with it, or go to a server.
+        """Load a model by name or path and use it from now on, or a server's model.
 
         The old model's memory is freed first; if the new one cannot be loaded, the old one is
-        loaded again. With `role="task"` the model is for `/fix` and the like alone, with
-        "complete" for code at the cursor, with "embed" for `embed`; it stays loaded beside that of
-        the chats, while there is room. The options are those of
-        `jupyter_llm.engine.options.EngineOptions`, such as `n_ctx=8192`;
-        without a name they are for the model that is in use. `show_progress` is told how far it is;
-        without it a line says so.
+        loaded again. With `role="task"` the model is only used for `/fix` and the like, with
+        "complete" for code at the cursor, with "embed" for `embed`; it stays loaded beside the
+        chats' model while there is room. The options are those of
+        `jupyter_llm.engine.options.EngineOptions`, such as `n_ctx=8192`; without a name they apply
+        to the present model. `show_progress` receives the progress; without it a line shows it.
 
-        `llm.use("http://gpu:8000/v1", model="qwen3-4b", api_key_env="GPU_KEY")` sends prompts, and
-        what goes along with them, to a server that speaks OpenAI's protocol, from then on; the key
-        is in that environment variable or keyring entry. With `allow=True` it is the server that
-        the project's `pyproject.toml` names, which is asked about once.
+        `llm.use("http://gpu:8000/v1", model="qwen3-4b", api_key_env="GPU_KEY")` sends prompts, with
+        the cells and variables that they include, to a server that speaks OpenAI's protocol, from
+        then on. The key is in that environment variable or keyring entry. With `allow=True` it is
+        the server that the project's `pyproject.toml` names, which needs the user's permission
+        once.
 
         Raises
         ------
@@ -437,10 +440,10 @@ class LLM:
         return self.current.use(name, role=role, show=show_progress, allow=allow, **options)
 
     def alias(self, name: str, target: str | os.PathLike[str] | None, /, **options: Any) -> None:
-        """Let a name stand for a model with loading options, on this machine; None takes it back.
+        """Give a model with load options a name on this machine; None deletes the name.
 
-        `default` stands for the model that is used where nothing else is chosen. It may be one of
-        a server: `llm.alias("gpu", "http://gpu:8000/v1", model="qwen3-4b")`.
+        `default` is the model to use if nothing else is chosen. A server's model can have a name,
+        too: `llm.alias("gpu", "http://gpu:8000/v1", model="qwen3-4b")`.
 
         Raises
         ------
@@ -455,7 +458,7 @@ class LLM:
 
     @property
     def aliases(self) -> dict[str, Alias]:
-        """What each name that the user gave stands for."""
+        """Return the meaning of each name that the user gave."""
         from jupyter_llm.models.aliases import aliases
 
         return aliases()
@@ -467,12 +470,12 @@ class LLM:
         accept_licence: bool = False,
         show_progress: ShowProgress | None = None,
     ) -> Pulled:
-        """Download a model from the Hugging Face hub, or go on where a pull was interrupted.
+        """Download a model from the Hugging Face hub, or continue an interrupted pull.
 
-        It is a name from the catalogue, `owner/repo` or `owner/repo:quantization`, or the address
-        of a page there. Nothing else uses the network, but for a server that `use` is told of.
-        `accept_licence` accepts a licence with conditions, once. `show_progress` is told how far it
-        is; without it a line says so.
+        The name is one from the catalogue, `owner/repo`, `owner/repo:quantization`, or the address
+        of a page there. Nothing else uses the network, except a server that the user chose by
+        `use`. `accept_licence` accepts a licence with conditions, once. `show_progress` receives
+        the progress; without it a line shows it.
 
         Raises
         ------
@@ -483,14 +486,14 @@ class LLM:
         return pull(name, accept_licence=accept_licence, show=show_progress)
 
     def unload(self, model: str | os.PathLike[str] | None = None) -> None:
-        """Free the memory of all models, or of one. The next prompt loads what it needs again.
+        """Free the memory of all models, or of one. The next prompt loads what it needs.
 
-        Conversations stay. What one that is named did beside chats, the chats' model does again.
+        Conversations are kept. If the model had a role of its own, the chats' model takes it over.
         """
         self.current.unload(model)
 
     def status(self) -> Status:
-        """What is loaded and what it holds."""
+        """Return the loaded models and their state."""
         return self.current.status()
 
     def engine(
@@ -499,10 +502,10 @@ class LLM:
         *,
         show_progress: ShowProgress | None = None,
     ) -> Engine:
-        """The engine of a model, which is loaded if it is not the resident one.
+        """Return the engine of a model, which is loaded if it is not resident.
 
-        Without a model it is the one that `use` chose, or else the default one. `show_progress` is
-        told how far it is loaded; without it a line says so.
+        Without a model it is the one that `use` chose, or else the default one. `show_progress`
+        receives the progress of loading; without it a line shows it.
         """
         return self.current.get(model, show=show_progress)
 
@@ -518,12 +521,12 @@ class LLM:
         former: Former | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Task:
-        """What `fix`, `explain` and their like know of the notebook, and whom they ask.
+        """Return a task: the notebook's facts and the model, for `fix`, `explain` and the like.
 
-        `show` is given the stream of each answer, to read it to its end. With `try_drafts` code is
-        run in a sealed copy of the kernel before it is proposed; None does as is configured. With
-        `is_kept=False` nothing of it is written to the disk; `params` are the sampling options as
-        one value. What is asked follows a `former` proposal.
+        `show` receives the stream of each answer, and has to read it to its end. With `try_drafts`
+        code is run in a sealed copy of the kernel before it is proposed; None means the configured
+        default. With `is_kept=False` nothing is written to the disk. `params` are the sampling
+        options as one value. The question follows a `former` proposal.
         """
         from jupyter_llm.tasks.task import Asking
         from jupyter_llm.tasks.tries import Tries
@@ -551,13 +554,13 @@ class LLM:
     ) -> Proposal:
         """Propose a change to the cell that caused the last error, or to cell In [`cell`].
 
-        It never runs in your kernel unless you run it; drafts are tried in a sealed copy, as far
-        as `try_drafts` says, or else as is configured.
+        It never runs in your kernel unless you run it. Drafts are tried in a sealed copy if
+        `try_drafts`, or by default the configuration, allows it.
 
         Raises
         ------
         MagicUsageError
-            No cell has failed, there is no such cell, or no code in the answer.
+            No cell has failed, there is no such cell, or the answer has no code.
         """
         from jupyter_llm.tasks.fix import fix
 
@@ -575,9 +578,9 @@ class LLM:
     def review(
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> Review:
-        """Say what is wrong with a cell, a function or a class; the last cell by itself.
+        """Report flaws in a cell, a function or a class; by default in the last cell.
 
-        By rules; a large model says something about the logic, too. Nothing runs.
+        Rules find them; a large model adds remarks on the logic. Nothing runs.
         """
         from jupyter_llm.tasks.review import review
 
@@ -593,7 +596,7 @@ class LLM:
     ) -> Proposal:
         """Propose a docstring for a function, a class, or the only one in a cell.
 
-        As `fix` explains, drafts may be tried.
+        Drafts may be tried, see `fix`.
         """
         from jupyter_llm.tasks.numpy_doc import document
 
@@ -610,7 +613,7 @@ class LLM:
     ) -> Proposal:
         """Propose a new cell with tests of a cell, a function or a class.
 
-        As `fix` explains, drafts may be tried.
+        Drafts may be tried, see `fix`.
         """
         from jupyter_llm.tasks.tests import write_tests
 
@@ -629,8 +632,8 @@ class LLM:
         """Write code that parses, without a memory of other prompts.
 
         The prompt includes cells and variables as `%%llm -f code` does; `context="none"` sends it
-        alone. The code never runs in your kernel unless you run it; drafts are tried in a sealed
-        copy, as far as `try_drafts` says, or else as is configured.
+        alone. The code never runs in your kernel unless you run it. Drafts are tried in a sealed
+        copy if `try_drafts`, or by default the configuration, allows it.
         """
         from jupyter_llm.chat.asked import Asked
         from jupyter_llm.notebook.cells.shell import user_namespace
@@ -659,11 +662,11 @@ class LLM:
         *,
         show_progress: ShowProgress | None = None,
     ) -> VerifyReport:
-        """Write answers again from their records and say which come out the same.
+        """Write answers again from their records and report which are the same.
 
-        They are the answers of this kernel, or those in a notebook file, whose prompts are known
-        if they were asked on this machine. `show_progress` is told how far it is; without it a
-        line says so.
+        The answers are those of this kernel, or of a notebook file; the prompts of a file are
+        stored if they were asked on this machine. `show_progress` receives the progress; without it
+        a line shows it.
 
         Raises
         ------
@@ -682,7 +685,7 @@ class LLM:
 
 
 def _name_of(subject: object) -> str:
-    """How a subject is called on a command line: functions go by their names."""
+    """Return a subject's name on a command line: for a function, its qualified name."""
     return str(getattr(subject, "__qualname__", subject))
 
 

@@ -1,9 +1,8 @@
-"""Every exception a user may catch, in one tree below `JupyterLLMError`.
+"""All exceptions for users, in one tree below `JupyterLLMError`.
 
-PromptInterrupted and DownloadInterrupted (KeyboardInterrupt) stand beside the tree: they are the
-user's own doing, and code that handles KeyboardInterrupt must go on working.
-PromptInterrupted, BatchError and ShapeError carry completions, so they are defined in
-engine.completion.
+PromptInterrupted and DownloadInterrupted (KeyboardInterrupt) are outside the tree: the user causes
+them, and code that handles KeyboardInterrupt must continue to work. PromptInterrupted, BatchError
+and ShapeError contain completions, so they are defined in engine.completion.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ def _did_you_mean(close_matches: Sequence[str]) -> str:
 
 
 class OneLine(BaseException):
-    """Shows as one line in a notebook instead of a traceback, and stays catchable."""
+    """An exception that shows as one line in a notebook instead of a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython prints, by its protocol for exceptions that format themselves."""
+        """Return the lines that IPython prints, by its protocol for exceptions."""
         return [f"{type(self).__name__}: {self}"]
 
     def __reduce__(self) -> tuple[object, ...]:
-        """A copy, in another process too: as it is, and not made of its message again."""
-        return _as_it_was, (type(self), self.args), self.__dict__
+        """Return the parts of a copy with all attributes, not made from the message."""
+        return _copy, (type(self), self.args), self.__dict__
 
 
-def _as_it_was(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
+def _copy(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
     error = kind.__new__(kind, *args)
     error.args = args
     return error
 
 
 class JupyterLLMError(OneLine, Exception):
-    """Base of everything that jupyter_llm raises on purpose."""
+    """Base of all exceptions that jupyter_llm raises on purpose."""
 
 
 class ModelNotFoundError(JupyterLLMError, LookupError):
-    """No model goes by that name, or there is none on this machine.
+    """No model has this name, or there is none on this machine.
 
     `folders` are those that were searched.
     """
@@ -54,18 +53,18 @@ class ModelNotFoundError(JupyterLLMError, LookupError):
         message: str | None = None,
         folders: Sequence[str] = (),
     ) -> None:
-        where = f" Searched: {', '.join(folders)}." if folders else ""
+        searched = f" Searched: {', '.join(folders)}." if folders else ""
         super().__init__(
             message
             or f"No model named {name!r}.{_did_you_mean(close_matches)}"
-            f" `%llm /models` lists what can be loaded.{where}"
+            f" `%llm /models` lists what can be loaded.{searched}"
         )
         self.name = name
         self.close_matches = tuple(close_matches)
 
 
 class ModelFileError(JupyterLLMError, OSError):
-    """The model file is missing, damaged, or something else than a GGUF file."""
+    """The model file is missing, damaged, or not a GGUF file."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -81,9 +80,9 @@ class ModelLoadError(JupyterLLMError, RuntimeError):
 
 
 class NotEnoughMemoryError(ModelLoadError):
-    """The model and its KV cache are larger than what is free; nothing was loaded.
+    """The model and its KV cache exceed the free memory; nothing was loaded.
 
-    `n_ctx` is the largest context window that would fit, or None if none would.
+    `n_ctx` is the largest context window that would fit, None if none would.
     """
 
     def __init__(
@@ -96,13 +95,13 @@ class NotEnoughMemoryError(ModelLoadError):
 
 
 class DownloadError(JupyterLLMError, OSError):
-    """A model cannot be had from the Hugging Face hub; what has come so far is kept."""
+    """A model cannot be downloaded from the Hugging Face hub; received parts are kept."""
 
 
 class LicenceError(DownloadError):
-    """A model has a licence with conditions, and nobody has accepted them.
+    """A model's licence has conditions that the user has not accepted.
 
-    `text` is the licence where it lies beside the model, or else empty.
+    `text` is the licence file of the model, "" if there is none.
     """
 
     def __init__(self, conditions: str, asked: str, *, licence: str, text: str) -> None:
@@ -116,7 +115,7 @@ class LicenceError(DownloadError):
 
 
 class EmptyPromptError(JupyterLLMError, ValueError):
-    """There is nothing to read in the prompt."""
+    """The prompt is empty."""
 
     def __init__(self) -> None:
         super().__init__("The prompt is empty. Write what you want to know.")
@@ -137,7 +136,7 @@ class ContextOverflowError(JupyterLLMError, ValueError):
 
 
 class TurnNotFoundError(JupyterLLMError, LookupError):
-    """A chat has no turn of that number: it was removed, or never finished."""
+    """A chat has no turn with this number: it was removed, or never finished."""
 
     def __init__(self, number: int, chat: str | None) -> None:
         name = f"Chat {chat!r}" if chat is not None else "The chat"
@@ -146,7 +145,7 @@ class TurnNotFoundError(JupyterLLMError, LookupError):
 
 
 class ChatNameError(JupyterLLMError, ValueError):
-    """There is no chat of a name, or there is one already, or it is no name."""
+    """A chat's name does not exist, is used already, or is invalid."""
 
 
 class EngineError(JupyterLLMError, RuntimeError):
@@ -162,7 +161,7 @@ class ServeError(JupyterLLMError, RuntimeError):
 
 
 class MissingLibraryError(JupyterLLMError, ImportError):
-    """A library that only some need is not installed; `extra` brings it."""
+    """An optional library is not installed; `extra` installs it."""
 
     def __init__(self, what: str, error: ImportError, extra: str) -> None:
         library = (error.name or "a library").partition(".")[0]
@@ -172,10 +171,9 @@ class MissingLibraryError(JupyterLLMError, ImportError):
 
 
 class ServerError(EngineError):
-    """A server cannot be reached, refuses, or answers with what is none of OpenAI's protocol.
+    """A server cannot be reached, refuses, or does not follow OpenAI's protocol.
 
-    `host` names it; `status` is that of HTTP, or 0 where there was none. What `may_pass` is worth
-    another try.
+    `host` names it; `status` is HTTP's, 0 if there was none. `may_pass`: a retry may succeed.
     """
 
     def __init__(self, host: str, reason: str, *, status: int = 0, may_pass: bool = False) -> None:
@@ -186,11 +184,11 @@ class ServerError(EngineError):
 
 
 class OptionError(JupyterLLMError, ValueError):
-    """A sampling or loading option is unknown or out of range."""
+    """An option is unknown or out of range."""
 
 
 class MagicUsageError(OptionError):
-    """An option or a command of `%llm` is wrong; `hint` says what would be right."""
+    """An option or a command of `%llm` is wrong; `hint` gives the right one."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(f"{message} {hint}".rstrip())
@@ -198,11 +196,11 @@ class MagicUsageError(OptionError):
 
 
 class NotAllowedError(JupyterLLMError, RuntimeError):
-    """Text was to be sent to a server, and that is forbidden, or nobody has allowed it yet."""
+    """Text would have been sent to a server that is forbidden, or not allowed yet."""
 
 
 class InterpolationError(JupyterLLMError, ValueError):
-    """An expression in a prompt, or of an option, could not be evaluated."""
+    """An expression in a prompt or an option could not be evaluated."""
 
     def __init__(self, expression: str, reason: str) -> None:
         super().__init__(f"{{{{{expression}}}}} failed: {reason}")
@@ -210,7 +208,7 @@ class InterpolationError(JupyterLLMError, ValueError):
 
 
 class PanelFilesError(JupyterLLMError, OSError):
-    """The files that the chat panel shows itself with are not there."""
+    """The files of the chat panel are missing."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -221,11 +219,11 @@ class PanelFilesError(JupyterLLMError, OSError):
 
 
 class LabExtensionError(JupyterLLMError, RuntimeError):
-    """The JupyterLab extension is not there, is another version, or cannot be installed."""
+    """The JupyterLab extension is missing, has another version, or cannot be installed."""
 
 
 class ProvenanceError(JupyterLLMError, ValueError):
-    """What should be a record of how a text was made is none, or damaged."""
+    """A record of how a text was made is invalid or damaged."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The record {reason}")
@@ -233,7 +231,7 @@ class ProvenanceError(JupyterLLMError, ValueError):
 
 
 class NotebookFileError(JupyterLLMError, OSError):
-    """A notebook file cannot be read or written, or is none."""
+    """A notebook file cannot be read or written, or is invalid."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -241,18 +239,18 @@ class NotebookFileError(JupyterLLMError, OSError):
 
 
 class NoNotebookError(JupyterLLMError, RuntimeError):
-    """Code cannot be brought into a cell, since there are none."""
+    """Code cannot be inserted into a cell, since there are no cells."""
 
     def __init__(self) -> None:
         super().__init__("There is no notebook to bring the code into. Copy it instead.")
 
 
 class DocumentError(JupyterLLMError, ValueError):
-    """What a front end says of a notebook's cells does not fit what it said before."""
+    """An edit from a front end does not fit the notebook's cells."""
 
 
 class DownloadInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a pull."""
 
-    def __init__(self, how_far: str) -> None:
-        super().__init__(f"stopped at {how_far}. What has come is kept: pull again to go on.")
+    def __init__(self, progress: str) -> None:
+        super().__init__(f"stopped at {progress}. What has come is kept: pull again to go on.")
