@@ -164,7 +164,7 @@ def test_a_server_that_says_nothing_is_given_up_once(monkeypatch: pytest.MonkeyP
 def test_a_server_that_says_nothing_of_itself_is_given_up_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "TELL_S", 0.2)
+    monkeypatch.setattr(wire, "QUERY_S", 0.2)
     with serving([REPLY]) as server:
         for faults in (server.details_faults, server.token_faults):
             faults.append(silent)
@@ -382,7 +382,7 @@ def test_whatever_a_server_says_of_itself_takes_little_and_is_one_line(
     server, engine = shared
     server.details_faults.extend([fault] * 2)
     with monkeypatch.context() as patch, small():
-        patch.setattr(wire, "TELL_S", 0.5)
+        patch.setattr(wire, "QUERY_S", 0.5)
         with pytest.raises(JupyterLLMError) as caught:
             engine._wire.call(Served(engine._wire).open)
     check_line(caught.value)
