@@ -226,7 +226,7 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
                 raw_prompt = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
             else:
                 raw_prompt = RawPrompt.of_tokens(prompt)
-            fields: dict[str, Any] = {"is_told_alone": is_echo_only}
+            fields: dict[str, Any] = {"is_echo_only": is_echo_only}
             fields |= {"echo": engine.format(raw_prompt)} if self.echo else {}
             if self.echo and self.logprobs is not None:
                 fields |= _reading(raw_prompt, engine, self.logprobs)
