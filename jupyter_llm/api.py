@@ -224,9 +224,6 @@ class LLM:
             False asks anew, and writes nothing to the disk.
         limit
             Ask only the first rows, and estimate the time for all.
-        calibrate
-            Divide each choice by its mean probability over all rows, to remove a small model's
-            general preferences. It harms if one choice really is by far the most frequent.
         client
             A `Client` of a Dask cluster: its workers answer the rows, each with its own copy of the
             model, which is sent if it is missing there. The rows may be a Dask frame, column or

@@ -21,7 +21,7 @@ from jupyter_llm.ask.question import (
     take_shape,
 )
 from jupyter_llm.columns import kept
-from jupyter_llm.columns.cells import Cell, calibrate_all
+from jupyter_llm.columns.cells import Cell
 from jupyter_llm.columns.tables import Rows, free_name, rows_of
 from jupyter_llm.common.bars import ShowProgress, Step, note, showing
 from jupyter_llm.common.tables import count_of, duration
@@ -51,7 +51,6 @@ class ColumnOptions(PromptOptions, total=False):
 
     on_error: OnError
     keep: bool
-    calibrate: bool
     client: Any
     show_progress: ShowProgress | None
 
@@ -221,8 +220,7 @@ class _Column:
         if isinstance(answer, Completion):
             self._fill(same.rows, Cell(answer.text))
         elif completion.choice is not None:
-            logprobs = tuple(score.logprob for score in completion.choice.scores)
-            self._fill(same.rows, Cell(answer.value, answer.confidence, logprobs))
+            self._fill(same.rows, Cell(answer.value, answer.confidence))
         elif self.is_judged and confidence is None:
             same.answer, same.judging = answer, [*answer.judged.values()]
             return self._judge(same, answer)
@@ -299,7 +297,6 @@ def _mapped(
     confidence: bool = False,
     limit: int | None = None,
     keep: bool = True,
-    calibrate: bool = False,
     client: Any = None,
     finish: Callable[[Rows, list[Cell]], Any] | None = None,
     place: Callable[[int], str] = "at index {}".format,
@@ -319,8 +316,6 @@ def _mapped(
         check_ends(params)
     elif confidence:
         raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
-    if calibrate and not (shape and shape.choices):
-        raise OptionError("calibrate=True is for choices=[…], bool and the like.")
     rows = rows_of(items)
     prompts: Any = rows.prompts(template)
     count = rows.count
@@ -361,8 +356,6 @@ def _mapped(
 
     try:
         column.run(prompts)
-        if shape is not None and calibrate:
-            calibrate_all(cells, shape)
     except PromptInterrupted as interrupted:
         interrupted.best = result()
         raise

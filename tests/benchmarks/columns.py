@@ -5,8 +5,8 @@ Run as: python tests/benchmarks/columns.py [--model FILE] [--rows 200] [--json F
 The texts are 4,200 tweets with the mean judgement of 20 people, from -4 to 4, inside the source
 package of vaderSentiment 3.3.2 (MIT; Hutto and Gilbert, ICWSM 2014), which pip fetches into build/.
 Below -0.5 a tweet is negative, above 0.5 positive. The same prompt is answered by choices, by
-choices that are calibrated, by choices after a few words of free text, and freely, where the first
-label in the text counts. Prints Markdown and asserts nothing.
+choices after a few words of free text, and freely, where the first label in the text counts. Prints
+Markdown and asserts nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ TEMPLATE = (
 )
 WAYS: dict[str, dict[str, Any]] = {
     "choices": {"choices": LABELS},
-    "choices, calibrated": {"choices": LABELS, "calibrate": True},
     "choices after reason=30": {"choices": LABELS, "reason": 30, "temperature": 0},
     "free text": {"temperature": 0, "max_tokens": 30},
 }

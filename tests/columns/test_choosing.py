@@ -1,4 +1,4 @@
-"""`llm.map` with choices that are calibrated, and what is built on it."""
+"""Columns that are kept, ranked, joined and summed up by what a model chooses."""
 
 from __future__ import annotations
 
@@ -49,23 +49,6 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Chooser:
     small = Chooser(tmp_path / "small.gguf", small_chance)
     monkeypatch.setattr(llm.current, "get", lambda *_args, **_options: small)
     return small
-
-
-CHOICES = ["even", "odd"]
-
-
-def test_calibrated_choices_are_those_that_are_likelier_than_in_other_rows(small: Chooser) -> None:
-    small.chance = lambda number: 0.95 if number % 2 == 0 else 0.6  # even each time
-    assert llm.map(range(4), "{{item}}", choices=CHOICES) == ["even"] * 4
-    answers = llm.map([*range(4), None], "{{item}}", choices=CHOICES, calibrate=True)
-    assert answers == ["even", "odd", "even", "odd", None]
-    told = llm.map(range(4), "{{item}}", choices=CHOICES, calibrate=True, confidence=True)
-    assert all(0.5 < one["confidence"] < 0.95 for one in told)
-
-
-def test_only_choices_are_calibrated(small: Chooser) -> None:
-    with pytest.raises(OptionError, match="is for choices"):
-        llm.map(["a"], "{{item}}", schema=int, calibrate=True)
 
 
 def test_filter_top_k_join_and_reduce_are_asked_as_map_is(small: Chooser) -> None:
