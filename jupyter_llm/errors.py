@@ -106,7 +106,7 @@ class LicenceError(DownloadError):
 
     def __init__(self, conditions: str, asked: str, *, licence: str, text: str) -> None:
         super().__init__(
-            f"{conditions} Nothing was downloaded. If you have read and accept it: "
+            f"{conditions} Nothing was downloaded. If you accept the licence: "
             f"`%llm /pull {asked} --accept-licence`."
         )
         self.conditions = conditions
@@ -118,7 +118,7 @@ class EmptyPromptError(JupyterLLMError, ValueError):
     """The prompt is empty."""
 
     def __init__(self) -> None:
-        super().__init__("The prompt is empty. Write what you want to know.")
+        super().__init__("The prompt is empty. Write a question or a task.")
 
 
 class ContextOverflowError(JupyterLLMError, ValueError):
@@ -127,8 +127,8 @@ class ContextOverflowError(JupyterLLMError, ValueError):
     def __init__(self, num_tokens: int, n_ctx: int, *, is_least: bool = False) -> None:
         size = f"more than {num_tokens}" if is_least else num_tokens
         super().__init__(
-            f"The prompt is {size} tokens, but the context window is {n_ctx}. "
-            "Shorten it, start afresh with --new, or load the model with a larger n_ctx: "
+            f"The prompt is {size} tokens, but the context window is {n_ctx}. Shorten the "
+            "prompt, start a new chat with --new, or load the model with a larger window: "
             "llm.use(n_ctx=…)."
         )
         self.num_tokens = num_tokens
@@ -140,7 +140,7 @@ class TurnNotFoundError(JupyterLLMError, LookupError):
 
     def __init__(self, number: int, chat: str | None) -> None:
         name = f"Chat {chat!r}" if chat is not None else "The chat"
-        super().__init__(f"{name} has no turn {number}; it may have been removed meanwhile.")
+        super().__init__(f"{name} has no turn {number}. It may have been deleted.")
         self.number = number
 
 
@@ -212,8 +212,8 @@ class PanelFilesError(JupyterLLMError, OSError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            "The chat panel's files are missing. A source tree needs `python3 dev.py build`; "
-            "installed packages bring them along."
+            "The chat panel's files are missing. In a clone, run `python3 dev.py build`; "
+            "elsewhere, install jupyter_llm again."
         )
         self.path = path
 
@@ -242,7 +242,7 @@ class NoNotebookError(JupyterLLMError, RuntimeError):
     """Code cannot be inserted into a cell, since there are no cells."""
 
     def __init__(self) -> None:
-        super().__init__("There is no notebook to bring the code into. Copy it instead.")
+        super().__init__("There is no notebook to insert the code into. Copy the code instead.")
 
 
 class DocumentError(JupyterLLMError, ValueError):
@@ -253,4 +253,4 @@ class DownloadInterrupted(OneLine, KeyboardInterrupt):
     """The user interrupted a pull."""
 
     def __init__(self, progress: str) -> None:
-        super().__init__(f"stopped at {progress}. What has come is kept: pull again to go on.")
+        super().__init__(f"stopped at {progress}. Pull again to resume the download.")

@@ -158,11 +158,11 @@ class Database:
 
         folder = next(parent for parent in self.path.parents if parent.exists())
         if not os.access(folder, os.W_OK | os.X_OK):
-            return f"{folder} may not be written to"
+            return f"{folder} is not writable"
         if not os.path.lexists(self.path):
             return ""  # created at the first write
         if self.path.is_file() and not os.access(self.path, os.R_OK | os.W_OK):
-            return "it may not be read and written"
+            return "it cannot be read and written"
 
         def look(connection: Connection) -> None:
             check(connection)
@@ -225,7 +225,7 @@ class Database:
             except Exception as error:
                 if _is_damage(error):
                     raise
-                logger.exception("Something could not be kept")  # a retry would fail too
+                logger.exception("A write to the store failed")  # a retry would fail too
         connection.execute("COMMIT")
 
     # The file
@@ -280,8 +280,8 @@ class Database:
                 Path(f"{self.path}-journal").rename(f"{target}-journal")
             self.path.rename(target)
         logger.warning(
-            "%s could not be read, as %s. It is now %s, and a new one has been begun: chats of "
-            "earlier kernels and what was measured of models are not known any more.",
+            "%s could not be read: %s. It was renamed to %s, and a new file was created without "
+            "the chats of earlier kernels and the measurements of models.",
             self.path,
             damage,
             target.name,
@@ -293,11 +293,11 @@ class Database:
         if isinstance(error, _NewerError):
             advice = "Update jupyter_llm, or move the file away."
         else:
-            advice = "Make room there, or make the folder writable."
+            advice = "Free space there, or make the folder writable."
         logger.log(
             level,
-            "What is to be kept cannot be kept in %s (%s), so chats will be gone after a restart, "
-            "and their answers cannot be verified then. %s",
+            "Nothing can be stored in %s (%s), so a restart will lose chats and the records that "
+            "`/verify` needs. %s",
             self.path,
             error,
             advice,

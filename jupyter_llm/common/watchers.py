@@ -28,7 +28,7 @@ class Watchers:
             try:
                 callback()
             except Exception:
-                logger.exception("What watches for changes has failed")
+                logger.exception("A watcher of changes failed")
 
         def end() -> None:
             with self._lock, suppress(ValueError):

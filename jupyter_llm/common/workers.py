@@ -135,7 +135,7 @@ class Chore:
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         except RuntimeError:  # the kernel is ending, or there are too many threads
-            logger.debug("No thread could be started", exc_info=True)
+            logger.debug("A thread could not be started", exc_info=True)
             self._stop()
 
     def wait(self, timeout_s: float) -> bool:

@@ -82,7 +82,7 @@ class Diagnosis(Rich):
     def summary(self) -> str:
         """Return the subjects with faults in one line."""
         wrong = [one.what for one in self.remarks if one.state == "wrong"]
-        return f"To be put right: {', '.join(wrong)}." if wrong else "All is well."
+        return f"Fix this: {', '.join(wrong)}." if wrong else "Everything works."
 
     def to_json(self) -> dict[str, Any]:
         """Return all results for programs."""
@@ -112,7 +112,7 @@ def _looked(what: str, look: Callable[[], Look]) -> Remark:
     try:
         return Remark(what, *look())
     except Exception as error:  # noqa: BLE001 the other checks must run
-        text = str(error) if isinstance(error, JupyterLLMError) else f"cannot be told: {error!r}"
+        text = str(error) if isinstance(error, JupyterLLMError) else f"the check failed: {error!r}"
         return Remark(what, "wrong", text, "Install jupyter_llm again, or report this.")
 
 
@@ -128,7 +128,7 @@ def _llama() -> Look:
         free = llama.gpu_bytes
         text += "; finds no GPU" if free is None else f"; uses the GPU, {human_size(free)} free"
     elif any(Path(sign).exists() for sign in _GPU_SIGNS):
-        text += "; there is a GPU, and this build is for the processor alone"
+        text += "; the machine has a GPU, but this build cannot use it"
         advice = f'Faster: `CMAKE_ARGS="-DGGML_CUDA=ON" {_BUILD}llama-cpp-python`'
         return "note", text, f"{advice} (AMD: `-DGGML_HIP=ON`)"
     return "ok", text
@@ -138,22 +138,24 @@ def _model(*, is_tried: bool) -> Look:
     try:
         project = project_of(Path.cwd())
         if (server := default_server(project)) is not None:
-            return "ok", f"{server.name}: text is sent to {server.host}, which was not asked"
+            return "ok", f"{server.name}: text is sent to {server.host}, which was not checked"
         entry = default_model(project.model)
     except NotAllowedError as error:
         return "note", str(error)
     except ModelNotFoundError as error:
-        text = "Set JUPYTER_LLM_MODEL, or the project's `model`, to one there is."
+        text = "Set JUPYTER_LLM_MODEL, or the project's `model`, to a model on this machine."
         return "wrong", str(error), text
     except MagicUsageError as error:
-        return "wrong", str(error), "Mend that file."
+        return "wrong", str(error), "Correct that file."
     if entry is not None:
         return _usable(entry, is_tried=is_tried)
     names = [entry.name for entry in list_models()]
     if not names:
-        text = " ".join(["there is none", *(f"({reason})" for reason in unusable()[:_MOST])])
+        text = " ".join(
+            ["no model is on this machine", *(f"({reason})" for reason in unusable()[:_MOST])]
+        )
         return "wrong", text, GET_A_MODEL
-    text = f"{len(names)} models, and none is chosen: {', '.join(names[:_MOST])}"
+    text = f"{len(names)} models, and none is the default: {', '.join(names[:_MOST])}"
     return "note", text, "`%llm /use NAME`, or set JUPYTER_LLM_MODEL."
 
 
@@ -175,8 +177,8 @@ def _store() -> Look:
     database = store()
     if trouble := database.trouble():
         advice = (
-            "Make it readable and writable, or move it away; chats are not kept meanwhile. One "
-            "that is damaged is set aside by itself, under another name, and a new one begun."
+            "Make it readable and writable, or move it away; until then no chats are stored. A "
+            "damaged file is renamed by itself, and a new one created."
         )
         return "wrong", f"{database.path}: {trouble}", advice
     size = database.path.stat().st_size if database.path.exists() else 0
@@ -185,8 +187,8 @@ def _store() -> Look:
 
 def _panel() -> Look:
     if PANEL.is_file():
-        return "ok", "its files are there"
-    advice = "In a clone: `python3 dev.py build`. Else install jupyter_llm again."
+        return "ok", "its files are installed"
+    advice = "In a clone, run `python3 dev.py build`; elsewhere, install jupyter_llm again."
     return "wrong", f"{PANEL} is missing", advice
 
 
@@ -204,17 +206,17 @@ def _kernel() -> Look:
     try:
         installed_version = version("ipykernel")
     except PackageNotFoundError:
-        return "note", "ipykernel is not installed: no notebook runs here"
+        return "note", "ipykernel is not installed, so no notebook can run in this environment"
     text = f"ipykernel {installed_version}"
     if int(installed_version.partition(".")[0]) < 7:  # noqa: PLR2004
         text += " has no subshells, so the chat panel waits while a cell runs"
         return "note", text, '`pip install "ipykernel>=7"`'
-    return "ok", f"{text} has subshells: one may chat while a cell runs"
+    return "ok", f"{text} has subshells, so you can chat while a cell runs"
 
 
 def _tries() -> Look:
     if sys.platform != "linux":
-        return "note", "drafts of code are not tried: that takes Linux"
+        return "note", "drafts of code are not tried: this needs Linux"
     from jupyter_llm.notebook.sealed.seal import why_no_seal
 
     if reason := why_no_seal():

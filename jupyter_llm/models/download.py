@@ -27,7 +27,7 @@ WAIT_S = 1.0  # after the first one; doubled after each further one
 LOOK_S = 0.5
 _SPARE_BYTES = 200 << 20  # to remain free on the disk
 _CHUNK = 1 << 20
-_CHECKING = "checking what is here"
+_CHECKING = "checking the downloaded part"
 _PARTIAL = 206
 _WORTH_TRYING_AGAIN = (408, 429, 500, 502, 503, 504)
 
@@ -60,8 +60,8 @@ def download(repository: Repository, file: HubFile, cache: Path, report: ReportB
         raise
     except OSError as error:
         raise DownloadError(
-            f"{file.name} cannot be kept in {cache}: {error.strerror or error}. What has come "
-            "stays there; make room, or the folder writable, and pull again."
+            f"{file.name} cannot be written to {cache}: {error.strerror or error}. Free space "
+            "or make the folder writable, then pull again: the download resumes."
         ) from None
     return path
 
@@ -74,8 +74,8 @@ def check_space(files: tuple[HubFile, ...], repository: Repository, cache: Path)
     free = shutil.disk_usage(folder).free
     if missing and missing + _SPARE_BYTES > free:
         raise DownloadError(
-            f"{human_size(missing)} are to be downloaded, but only {human_size(free)} are free in "
-            f"{cache}. Make room, or set HF_HOME to a folder on a larger disk."
+            f"The download needs {human_size(missing)}, but only {human_size(free)} are free in "
+            f"{cache}. Free space, or set HF_HOME to a folder on a larger disk."
         )
 
 
@@ -159,9 +159,9 @@ def _fetch(repository: Repository, file: HubFile, blob: Path, report: ReportByte
     if (size_bytes, digest) != (file.size_bytes, file.sha256):
         incomplete.unlink()
         raise DownloadError(
-            f"{file.name} was not what the hub promised: {human_size(size_bytes)} with SHA-256 "
-            f"{digest[:12]}… instead of {human_size(file.size_bytes)} with {file.sha256[:12]}…. It "
-            "has been deleted. Pull again."
+            f"{file.name} was damaged and is deleted: {human_size(size_bytes)} with SHA-256 "
+            f"{digest[:12]}…, where the hub states {human_size(file.size_bytes)} with "
+            f"{file.sha256[:12]}…. Pull again."
         )
     incomplete.replace(blob)
     note_sha256(blob, digest, status)
@@ -198,9 +198,7 @@ def _fill(out: BinaryIO, repository: Repository, file: HubFile, report: ReportBy
                 raise
         num_failures = 0 if out.tell() > before else num_failures + 1
         if num_failures > _MAX_FAILURES:
-            raise trouble or DownloadError(
-                f"The hub sends nothing of {file.name}. Pull again later."
-            )
+            raise trouble or DownloadError(f"The hub does not send {file.name}. Pull again later.")
         if out.tell() < file.size_bytes:
             report(out.tell(), "the connection broke, trying again")
             time.sleep(WAIT_S * 2**num_failures)
@@ -213,9 +211,9 @@ def _check_answer(headers: Mapping[str, str], file: HubFile, num_bytes: int) -> 
     size = headers.get("content-length", str(num_bytes))
     if kind == "text/html" or size != str(num_bytes):
         raise DownloadError(
-            f"What comes in place of {file.name} has another length or kind ({size} bytes of "
-            f"{kind or 'something'}). Does a proxy or a sign-in page answer for the hub? Pull "
-            "again once it does not."
+            f"The reply for {file.name} is not that file: it is {size} bytes of "
+            f"{kind or 'an unknown kind'}. If a proxy or a sign-in page answers in place of the "
+            "hub, sign in, then pull again."
         )
 
 

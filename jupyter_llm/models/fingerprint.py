@@ -112,7 +112,7 @@ def _read(path: Path, file: BinaryIO, on_progress: Callable[[float], bool]) -> s
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
         if not on_progress(min(1.0, file.tell() / max(size, 1))):
-            raise ModelLoadError(path, "it is not wanted any more.")
+            raise ModelLoadError(path, "loading was cancelled.")
     return digest.hexdigest()
 
 
@@ -175,6 +175,6 @@ def check_promise(
         if promised is not None and file_sha256(part, on_progress=on_progress) != promised:
             raise ModelFileError(
                 part,
-                f"{part.name} is damaged: its SHA-256 is not the one it came with, so its answers "
-                "would be wrong. Remove it and download or install it again.",
+                f"{part.name} is damaged: its SHA-256 differs from the published one, so its "
+                "answers would be wrong. Delete it, and download or install it again.",
             )

@@ -76,7 +76,7 @@ class Repository:
         which = _PART.sub("", which)  # a part stands for its model
         if not models:
             raise DownloadError(
-                f"{self.name} has no GGUF files. Look on the hub for a repository of this model "
+                f"{self.name} has no GGUF files. Search the hub for a repository of this model "
                 "whose name ends in -GGUF."
             )
         for choice in (which,) if which else _USUAL:
@@ -86,7 +86,7 @@ class Repository:
                 return _all_parts(self.name, models[plain[0]])
             if matches:
                 raise DownloadError(
-                    f"{self.name} has several files for {choice}: {_list(matches)}. Say which one "
+                    f"{self.name} has several files for {choice}: {_list(matches)}. Name one "
                     f"after a colon, as in {self.name}:{matches[0]}."
                 )
         if len(models) == 1 and not which:
@@ -94,8 +94,8 @@ class Repository:
         kinds = dict.fromkeys(match[1] for match in map(_QUANTIZATION.search, models) if match)
         absence = f"{self.name} has no {which}. " if which else ""
         raise DownloadError(
-            f"{absence}Say which one after a colon, as in {self.name}:{next(iter(kinds or models))}"
-            f"; there are {_list(kinds or models)}."
+            f"{absence}Name one after a colon, as in {self.name}:{next(iter(kinds or models))}. "
+            f"There are {_list(kinds or models)}."
         )
 
     def _models(self) -> dict[str, list[HubFile]]:
@@ -143,8 +143,8 @@ def wanted(text: str) -> Wanted:
     match = _NAME.fullmatch(text)
     if match is None:
         raise DownloadError(
-            f"{text[:80]!r} is no name from the catalogue, no owner/repository of the Hugging Face "
-            "hub, and no address of a page there. `%llm /pull` lists what suits this machine."
+            f"{text[:80]!r} is neither a name in the catalogue nor owner/repository or a page of "
+            "the Hugging Face hub. `%llm /pull` lists models that suit this machine."
         )
     return Wanted(match[1], match[2] or "")
 
@@ -153,8 +153,8 @@ def _at_address(address: str) -> Wanted:
     parts = urlsplit(address)
     if parts.hostname not in (*_HOSTS, urlsplit(endpoint()).hostname):
         raise DownloadError(
-            f"{parts.hostname} is not the Hugging Face hub. Models are pulled from there only; a "
-            "file you have downloaded yourself is loaded with `%llm /use PATH`."
+            f"{parts.hostname} is not the Hugging Face hub, and models are pulled from the hub "
+            "only. `%llm /use PATH` loads a file that you downloaded yourself."
         )
     owner, _, rest = parts.path.strip("/").partition("/")
     name, *more = rest.split("/")
@@ -186,13 +186,15 @@ def look_up(wanted: Wanted) -> Repository:
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise DownloadError(
             f"{endpoint()} does not answer as the Hugging Face hub does ({type(error).__name__}). "
-            "HF_ENDPOINT names another mirror, or the hub itself where it is not set."
+            "Set HF_ENDPOINT to another mirror, or unset it to use the hub itself."
         ) from None
 
 
 def _described(info: Any, wanted: Wanted) -> Repository:
     if not _COMMIT.fullmatch(str(info.sha)):
-        raise DownloadError(f"{endpoint()} does not say which commit {wanted.repository} is at.")
+        raise DownloadError(
+            f"{endpoint()} does not name the commit of {wanted.repository}. Pull again later."
+        )
     if not _NAME.fullmatch(info.id) or ":" in info.id:
         raise ValueError(info.id)
     siblings = info.siblings or ()
@@ -277,34 +279,31 @@ def explained(repository: str) -> Iterator[None]:
         status = getattr(getattr(error, "response", None), "status_code", 0)
         if kind == "HfHubHTTPError":
             message = _STATUSES.get(status, message)
-        token = "that of your token" if get_token() else _SIGN_IN
+        token = "the one of your token" if get_token() else _SIGN_IN
         message = message.format(repository, endpoint(), token=token, status=status)
         raise DownloadError(message) from None
 
 
-_SIGN_IN = "yours: `hf auth login`, or HF_TOKEN, tells it"
-_NO_ANSWER = (
-    "{1} does not answer. Check the connection and pull again; it goes on from where it was."
-)
+_SIGN_IN = "after `hf auth login` or with HF_TOKEN"
+_NO_ANSWER = "{1} does not answer. Check the connection and pull again: the download resumes."
 # The messages for huggingface_hub's errors, by class name; the first that fits counts.
 _ERROR_TEXTS = {
-    "GatedRepoError": "{0} is given only to those who accepted its terms. Accept them on {1}/{0} "
-    "with an account, {token}.",
+    "GatedRepoError": "{0} requires that you accept its terms. Accept them on {1}/{0} with an "
+    "account, {token}.",
     "RepositoryNotFoundError": "There is no repository {0} on the hub, or it is private. Check the "
-    "name; a private one needs an account that may read it, {token}.",
-    "RevisionNotFoundError": "{0} has no such branch, tag or commit.",
+    "name, or use an account that may read it, {token}.",
+    "RevisionNotFoundError": "{0} has no such branch, tag or commit. Check the address.",
     "LocalEntryNotFoundError": _NO_ANSWER,  # raised without a connection
     "EntryNotFoundError": "{0} no longer has that file. Pull again.",
-    "HFValidationError": "{0} is no name that a repository may have.",
+    "HFValidationError": "{0} cannot be the name of a repository. Check it.",
     "OfflineModeIsEnabled": "Offline mode (HF_HUB_OFFLINE) is on: unset it to pull {0}. "
-    "`%llm /models` lists what is here.",
-    "TooManyRedirects": "{1} sends whoever asks for {0} from one address to the next without end. "
-    "Does a proxy or a sign-in page answer for it? Pull again once it does not.",
+    "`%llm /models` lists the models on this machine.",
+    "TooManyRedirects": "{1} redirects the request for {0} without end. If a proxy or a sign-in "
+    "page answers in its place, sign in, then pull again.",
     "HfHubHTTPError": "{0}: the hub answered with an error (status {status}). Pull again later.",
 }
 _STATUSES = {
-    401: "{0}: the hub does not take your token. `hf auth login` makes another one known, or "
-    "HF_TOKEN.",
-    403: "{0}: your token may not read it. Make one that may, on the hub's settings page.",
-    429: "{0}: the hub has had too many requests from here. Wait some minutes and pull again.",
+    401: "{0}: the hub rejects your token. Set another one with `hf auth login` or HF_TOKEN.",
+    403: "{0}: your token may not read it. Create one that may, on the hub's settings page.",
+    429: "{0}: the hub received too many requests from here. Wait some minutes and pull again.",
 }

@@ -94,7 +94,7 @@ _SAMPLING = {
 # Files that people download by mistake: first bytes, and what to do.
 _IMPOSTORS = {
     b"<": "it is a web page. Download the file itself, not the page about it",
-    b"version https://git-lfs": "it is a Git LFS pointer. Run `git lfs pull` where it comes from",
+    b"version https://git-lfs": "it is a Git LFS pointer. Run `git lfs pull` in its repository",
     b"{": "it is JSON text. Download the .gguf file instead",
     b"PK\x03\x04": "it is a zip archive or PyTorch weights. Unpack it or look for a .gguf file",
 }
@@ -169,7 +169,7 @@ def inspect(path: Path) -> ModelFile:
             raise ModelFileError(
                 part,
                 f"{path.name} is the first of {len(others) + 1} parts of a model, but part "
-                f"{number} is not beside it. Download {part.name} too.",
+                f"{number} is not in its folder. Download {part.name} too.",
             )
         more = _inspect_file(part)
         file = replace(
@@ -427,7 +427,7 @@ class _GgufHeader:
     def _unsound(self, fact: str) -> ModelFileError:
         return ModelFileError(
             self._path,
-            f"{self._path.name} is damaged, for its header says what no sound model does: {fact}. "
+            f"{self._path.name} is damaged: its header has a value that no model has, {fact}. "
             "Download it again.",
         )
 

@@ -47,7 +47,7 @@ class Pulled:
         return f"{size} from {self.repository} ({self.revision[:7]}), SHA-256 checked{licence}"
 
     def __str__(self) -> str:
-        return f"**{self.name}** is here: {self.facts}. `%llm /use {self.name}` loads it."
+        return f"**{self.name}** is downloaded: {self.facts}. `%llm /use {self.name}` loads it."
 
 
 def pull(
@@ -79,8 +79,8 @@ def pull(
     except Exception as error:
         if type(error).__name__ != "InvalidURL":  # of httpx; its text may contain a password
             raise
-        reason = "the address in HTTPS_PROXY, HTTP_PROXY or HF_ENDPOINT is no valid one"
-    raise DownloadError(f"{name} cannot be pulled here ({reason}).")
+        reason = "the address in HTTPS_PROXY, HTTP_PROXY or HF_ENDPOINT is not valid"
+    raise DownloadError(f"{name} cannot be pulled ({reason}).")
 
 
 def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
@@ -164,7 +164,7 @@ class Meter:
     def progress(self) -> str:
         """Return the received and the total size."""
         if not self.num_bytes:
-            return "the first question"
+            return "the first request"
         return f"{human_size(self._here)} of {human_size(self.num_bytes)}"
 
     def report(self, num_bytes: int, trouble: str) -> None:

@@ -38,7 +38,7 @@ def removal(entry: ModelEntry) -> Removal:
     """Return what to delete for a model; raise `ModelFileError` if it is not ours to delete."""
     path = Path(os.path.abspath(entry.path))  # noqa: PTH100 a link itself is deleted
     if not os.path.lexists(path):
-        raise ModelFileError(path, f"There is no file {path}.")
+        raise ModelFileError(path, f"There is no file {path}. Check the name.")
     paths = [part for part in parts_of(path) if os.path.lexists(part)]
     if _is_in(path, models_folder()):
         return Removal(tuple(paths), sum(part.lstat().st_size for part in paths))
@@ -46,8 +46,8 @@ def removal(entry: ModelEntry) -> Removal:
         return _of_hub(paths)
     raise ModelFileError(
         path,
-        f"{path} was not downloaded by jupyter_llm and is not deleted: remove it with the program "
-        "it belongs to, or by hand.",
+        f"jupyter_llm did not download {path} and does not delete it. Delete it with the program "
+        "that downloaded it, or by hand.",
     )
 
 
@@ -66,7 +66,7 @@ def _of_hub(paths: list[Path]) -> Removal:
     name, *below = (*here.relative_to(cache).parts, "")
     if below[:1] != ["snapshots"]:
         raise ModelFileError(
-            paths[0], f"huggingface_hub does not know {paths[0]}. Delete it by hand."
+            paths[0], f"{paths[0]} is not in huggingface_hub's cache. Delete it by hand."
         )
     repository = cache / name
     removed = {here / path.name for path in paths}

@@ -77,7 +77,7 @@ class NotebookAudit:
     def __str__(self) -> str:
         path = one_line(self.path)
         if not self.items:
-            return f"{path}: nothing in it says that a model wrote it."
+            return f"{path}: no text has a record of a model."
         kinds = Counter[str](item.kind for item in self.items)
         counts = [count_of(kinds[kind], word) for kind, word in _WORDS.items() if kinds[kind]]
         models = sorted({one_line(item.model) for item in self.items if item.model is not None})
@@ -243,14 +243,14 @@ def record_text(metadata: Mapping[str, Any], text: str | None = None) -> str:
     """
     texts = [_table(record, text) for record in read_metadata(metadata)]
     for model, time, is_present in completions(metadata, text or ""):
-        since = "" if is_present else ", which was edited since"
+        since = "" if is_present else ", which was edited later"
         texts.append(f"{one_line(model)} completed a part of it on {one_line(time[:10])}{since}.")
-    return untrusted_markdown("\n\n".join(texts) or "Nothing is recorded of how this was made.")
+    return untrusted_markdown("\n\n".join(texts) or "There is no record of how this was made.")
 
 
 def _table(record: Record, text: str | None) -> str:
     if isinstance(record, ProvenanceError):
-        return f"The record {record}"
+        return str(record)
     return markdown_table(("", ""), list(_record_rows(record, text)))
 
 
@@ -273,9 +273,9 @@ def _record_rows(record: Provenance, text: str | None) -> Iterator[tuple[object,
     yield "prompt", f"{record.prompt_tokens} tokens, of which {record.cached_tokens} were resident"
     yield "answer", f"{record.completion_tokens} tokens"
     if record.is_altered:
-        yield "state", "the record was edited since it was written"
+        yield "state", "somebody changed the record"
     elif text is not None:
-        yield "state", "edited since" if _is_edited(record, text) else "as it was written"
+        yield "state", "edited later" if _is_edited(record, text) else "unchanged"
     yield "record", record.record_id
 
 

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 Result = Literal["same", "different", "not replayable"]
 
-ALTERED = "the record was altered: its digest no longer matches"
+ALTERED = "somebody changed the record: its digest does not match"
 _MAX_DIFF_LINES = 200
 _NOT_PROMISED = {
-    "fast": "not promised: only with a seed or at temperature 0 a text comes out the same again",
-    "exact": "not promised: the self-test for that had failed where it was written",
+    "fast": "the same text is promised only with a seed or at temperature 0",
+    "exact": "the same text is not promised: the self-test failed on the machine that wrote it",
 }
 _HEADER = ("", "model", "seed", "result", "remarks")
 
@@ -84,7 +84,7 @@ class VerifyReport(Rich):
     def summary(self) -> str:
         """Return the counts in one line."""
         if not self.rows:
-            return "There is nothing to verify: no answer is recorded here."
+            return "There is nothing to verify: no answer here has a record."
         results = ("same", "different", "not replayable")
         counts = ", ".join(f"{self._count(result)} {result}" for result in results)
         num_altered = sum(row.is_altered for row in self.rows)
@@ -154,10 +154,10 @@ def _replay(
     engine_of: Callable[[str], Engine],
 ) -> Completion:
     if record.finish_reason == "cancelled" and not record.completion_tokens:
-        raise _NotReplayable("it was stopped before the first word")
+        raise _NotReplayable("it was stopped before the first token")
     constraint = prompt.constraint if prompt is not None and record.is_constrained else None
     if prompt is not None and record.is_constrained and constraint is None:
-        raise _NotReplayable("what it had to look like is not kept")
+        raise _NotReplayable("its shape is not stored on this machine")
     return _written_again(
         record,
         prompt,
@@ -179,7 +179,7 @@ def _written_again(
     `request` are further fields of the request.
     """
     if prompt is None:
-        raise _NotReplayable("its prompt is not kept on this machine")
+        raise _NotReplayable("its prompt is not stored on this machine")
     asked = Request(prompt=prompt.prompt, answer_prefix=prompt.answer_prefix, **request)
     try:
         with _engine_of(record, engine_of).submit(asked) as stream:
@@ -188,7 +188,7 @@ def _written_again(
         raise _NotReplayable(str(error)) from error
     record_now = completion.provenance
     if record_now is None or record_now.prompt_sha256 != record.prompt_sha256:
-        raise _NotReplayable("the model makes other tokens of the prompt now")
+        raise _NotReplayable("the model now splits the prompt into other tokens")
     return completion
 
 
@@ -204,9 +204,9 @@ def read_again(
     """
     if completion.logprobs is not None or completion.choice is not None:
         return completion
-    record, why = completion.provenance, "there is nothing in it"
+    record, why = completion.provenance, "it is empty"
     if completion.reasoning:
-        why = "the model thought first; --show-tokens in a cell has them with the answer"
+        why = "the model thought first. `--show-tokens` shows the tokens with a new answer"
     if completion.reasoning or not completion.text or record is None:
         raise OptionError(f"The answer cannot be read again: {why}.")
     prompt = prompt_of(record.prompt_key)
@@ -225,9 +225,9 @@ def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine
     """Return the engine of the recorded model file; else `_NotReplayable`."""
     name, adapter = record.model.name, record.model.adapter
     if record.model.host:  # and nothing is sent there again
-        raise _NotReplayable(f"written on {record.model.host}, where no text is promised again")
+        raise _NotReplayable(f"{record.model.host} wrote it, and a server promises no text again")
     if adapter is not None:
-        raise _NotReplayable(f"written with an adapter, {adapter.file}: none is loaded now")
+        raise _NotReplayable(f"it was written with the adapter {adapter.file}, which is not loaded")
     # A notebook from others must not choose a path that we open.
     is_name = not any(mark in name for mark in "/\\") and not name.lower().endswith(".gguf")
     try:
@@ -241,7 +241,7 @@ def _engine_of(record: Provenance, engine_of: Callable[[str], Engine]) -> Engine
         if sha256 != record.model.sha256:
             copy = f", a copy of {record.model.original}" if record.model.original else ""
             raise _NotReplayable(
-                f"another model file: it was written by {record.model.file} "
+                f"another model file: {record.model.file} wrote it "
                 f"({record.model.sha256[:12]}…{copy}), and {info.name} is now "
                 f"{info.path.name} ({sha256[:12]}…)"
             )
@@ -270,7 +270,7 @@ def verify(
                 done = len(verdicts)
                 report(Step(f"Writing again: {done} of {len(todo)}", done / len(todo)))
     except KeyboardInterrupt:
-        raise PromptInterrupted(said="stopped checking; what is recorded is as it was.") from None
+        raise PromptInterrupted(said="stopped; the records are unchanged.") from None
     return VerifyReport(tuple(verdicts[index] for index in range(len(todo))))
 
 
@@ -305,18 +305,18 @@ def _remarks(
     replayed = completion.provenance
     assert replayed is not None
     if not answer.is_as_recorded:
-        yield "the output was edited: it is not the text that the record speaks of"
+        yield "the output was edited: it is not the recorded text"
     if record.finish_reason == "cancelled":
         count = count_of(record.completion_tokens, "token")
-        yield f"it was stopped after {count}, and compared up to there"
+        yield f"it was stopped after {count}, so only these were compared"
     if not record.exact:
         yield _NOT_PROMISED[record.context.lane]
     if record.model.sha256 is None:
-        yield "the model file's hash was not known yet, so it may be another file of that name"
+        yield "the record has no hash of the model file, so it may be another file with that name"
     if record.build != replayed.build:
         yield f"another build: {record.build} then, {replayed.build} now"
     if record.machine != replayed.machine:
-        yield "another kind of processor wrote it"
+        yield "a processor of another kind wrote it"
     if is_same:
         return
     then, now = asdict(record.context), asdict(replayed.context)
@@ -324,9 +324,9 @@ def _remarks(
         if then[name] != now[name]:
             yield f"another {name}: {then[name]} then, {now[name]} now"
     if answer.text is None:
-        yield "only the hash of its text is known, so there is no diff"
+        yield "only the hash of its text is stored, so there is no diff"
     elif answer.text.splitlines() == completion.text.splitlines():
-        yield "they differ in nothing but line ends"
+        yield "only the line ends differ"
 
 
 def _diff(before: str | None, after: str) -> str:

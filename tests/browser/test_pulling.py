@@ -95,7 +95,7 @@ def test_the_status_bar_pulls_a_model_while_a_cell_runs(
     notebook.page.locator(".jllm-status-item").click()
     expect(shown).to_contain_text(re.compile(f"Downloading {NAME}: .* of "))
     press(shown.get_by_role("region", name="Pull of a model"), "Stop")
-    expect(shown.get_by_role("status")).to_contain_text("is kept: pull again to go on")
+    expect(shown.get_by_role("status")).to_contain_text("Pull again to resume")
     hub.gate.set()
     press(shown, "Pull again")
     press(shown, re.compile("^Use smollm2-360m"))

@@ -185,8 +185,8 @@ def test_of_a_huge_file_the_start_is_read_up_to_a_whole_line(notebook: Path) -> 
     ("name", "data", "why"),
     [
         ("gone.csv", None, "cannot be told: No such file"),
-        ("data", None, "cannot be told: it is no regular file"),
-        ("pipe", None, "cannot be told: it is no regular file"),
+        ("data", None, "cannot be told: it is not a regular file"),
+        ("pipe", None, "cannot be told: it is not a regular file"),
         ("circle", None, "cannot be told"),
         ("\ud800.csv", None, "cannot be told"),
         ("broken.ipynb", b"{}", "is no notebook"),

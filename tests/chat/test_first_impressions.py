@@ -19,7 +19,7 @@ from support.shell import Cell, run
 from jupyter_llm import llm
 from jupyter_llm.engine.recommended import Recommended
 
-ALONE = "alone; -c all tells the notebook"
+ALONE = "sent without the notebook (`-c all` includes it)"
 QUESTIONS = tomllib.loads((DATA / "first_questions.toml").read_text("utf-8"))
 
 

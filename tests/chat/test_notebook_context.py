@@ -89,14 +89,14 @@ def test_what_no_longer_fits_is_said_with_numbers(
     text = cell(shell, "%llm hello").text
     num_told = told(resident).count(" = 1")
     assert 2 <= num_told < 6
-    assert f"first {12 - num_told} cells no longer fit and were left out" in text
+    assert f"without the chat's first {12 - num_told} cells, which no longer fit" in text
     for number in range(12, 40):
         cell(shell, f"x{number} = 1\nprint('word ' * 20)")
         text = cell(shell, f"%llm hello {number}").text
     chat = llm.chat("default")
     num_turns, cells = left_out(chat)
     assert num_turns > 10
-    assert f"first {num_turns} turns and {len(cells)} cells no longer fit" in text
+    assert f"first {num_turns} turns and {len(cells)} cells, which no longer fit" in text
 
 
 @pytest.mark.usefixtures("resident")

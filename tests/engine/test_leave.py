@@ -243,7 +243,7 @@ class TestProjects:
         put(folder, LINE)
         assert "Nothing was sent. `%llm /use --allow`" in said()
         llm.use(allow=True)
-        assert "is sent to gpu.example:8000, which was not asked" in said()
+        assert "is sent to gpu.example:8000, which was not checked" in said()
         assert len(servers.addresses) == 1
 
 
@@ -491,7 +491,7 @@ class TestWords:
         run(shell, "x = 1", store_history=True)
         assert run(shell, "%llm /explain").text.endswith("*sent to gpu.example:8000*")
         told = run(shell, "%llm --choices good,bad Tone?").text
-        assert "sent to gpu.example:8000; its probabilities are approximate" in told
+        assert "sent to gpu.example:8000; probabilities are approximate" in told
         answer = llm("Sure?")
         assert answer.provenance is not None
         assert answer.provenance.to_json()["model"]["host"] == "gpu.example:8000"
@@ -517,8 +517,8 @@ class TestWords:
         servers.engines[0].replies.append("Yes.")
         answer = llm("Is it?")
         (row,) = llm.verify().rows
-        assert row.remarks[0].startswith("written on gpu.example:8000, where no text is promised")
-        with pytest.raises(OptionError, match=r"cannot be read again: written on gpu\.example"):
+        assert row.remarks[0].startswith("gpu.example:8000 wrote it, and a server promises no text")
+        with pytest.raises(OptionError, match=r"cannot be read again: gpu\.example:8000 wrote it"):
             llm.read_again(answer)
         assert len(servers.engines[0].requests) == 1
 

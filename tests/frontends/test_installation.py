@@ -93,7 +93,7 @@ def test_the_extension_is_copied_to_where_jupyterlab_runs_once(
 def test_where_it_cannot_be_installed_one_line_says_why(
     kind: str, prefix: Path, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = "is no environment of Python"
+    said = "is not a Python environment"
     if kind == "nothing":
         other = other / "no such folder"
     elif kind == "no environment":

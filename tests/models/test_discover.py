@@ -282,7 +282,7 @@ def test_a_default_of_the_settings_that_is_no_model_is_said_with_where_to_change
         path.write_text(text, "utf-8")
         assert default_path() == embedded
     (said,) = (one.getMessage() for one in caplog.records)
-    assert f"settings for jupyter-llm are not read: {path}" in said
+    assert f"settings for jupyter-llm are ignored: {path}" in said
     path.unlink()
     os.mkfifo(path)
     assert default_path() == embedded

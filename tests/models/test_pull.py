@@ -92,7 +92,7 @@ def test_a_hub_that_never_sends_more_is_given_up_and_what_came_is_kept(
 def test_what_is_not_as_promised_is_deleted_and_said(hub: Hub, home: Path) -> None:
     data = data_of(hub)
     hub.lies[sha256(data)] = some_bytes(SIZE)
-    with pytest.raises(DownloadError, match="has been deleted"):
+    with pytest.raises(DownloadError, match="is deleted"):
         pull(NAME)
     assert blobs(home) == {}
     hub.lies.clear()
@@ -107,7 +107,7 @@ def test_what_is_plainly_something_else_is_given_up_at_once(
 ) -> None:
     hub.lies[sha256(data_of(hub))] = some_bytes(size)
     hub.kind = kind
-    with pytest.raises(DownloadError, match="has another length or kind"):
+    with pytest.raises(DownloadError, match="is not that file: it is"):
         pull(NAME)
     assert len(hub.fetched) == 1
     assert list(blobs(home).values()) == [0]
@@ -115,7 +115,7 @@ def test_what_is_plainly_something_else_is_given_up_at_once(
 
 def test_a_hub_that_leads_in_a_circle_is_given_up_after_one_round(hub: Hub) -> None:
     hub.headers = {"Location": f"{hub.address}/{NAME}/resolve/main/tiny-Q4_K_M.gguf"}
-    with pytest.raises(DownloadError, match="from one address to the next without end"):
+    with pytest.raises(DownloadError, match=r"redirects the request for .* without end"):
         pull(NAME)
     assert len([one for one in hub.asked if "/resolve/" in one.path]) < 50
 
@@ -146,7 +146,7 @@ def test_a_pull_locks_through_no_link_that_somebody_planted(
     locks = home / ".cache" / "huggingface" / "hub" / ".locks" / "models--ada--tiny-GGUF"
     locks.mkdir(parents=True)
     (locks / f"{sha256(data_of(hub))}.lock").symlink_to(mine)
-    with pytest.raises(DownloadError, match="cannot be kept in"):
+    with pytest.raises(DownloadError, match="cannot be written to"):
         pull(NAME)
     assert mine.read_text(encoding="utf-8") == "kept"
 
@@ -168,15 +168,15 @@ def test_a_busy_hub_is_asked_again(hub: Hub) -> None:
         (Repo(), "", "ada/none-GGUF", "no repository ada/none-GGUF on the hub, or it is private"),
         (Repo(key="right"), "", "ada/repo", "or it is private"),
         (Repo(key="right"), "wrong", "ada/repo", "or it is private"),
-        (Repo(), "stale", "ada/repo", "does not take your token"),
-        (Repo({"a.gguf": b"a"}, key="right", gated=True), "", "ada/repo", "accepted its terms"),
+        (Repo(), "stale", "ada/repo", "rejects your token"),
+        (Repo({"a.gguf": b"a"}, key="right", gated=True), "", "ada/repo", "accept its terms"),
         (Repo({"a.gguf": b"a"}, key="right", gated=True), "wrong", "ada/repo", "of your token"),
         (Repo(texts={"README.md": "words"}), "", "ada/repo", "no GGUF files"),
-        (Repo({"a-Q8_0.gguf": b"a"}), "", "ada/repo:Q4_K_M", "no Q4_K_M.*there are Q8_0"),
-        (Repo({"a-1-of-2.gguf": b"a", "b.gguf": b"b"}), "", "ada/repo", "Say which one"),
+        (Repo({"a-Q8_0.gguf": b"a"}), "", "ada/repo:Q4_K_M", "no Q4_K_M.*There are Q8_0"),
+        (Repo({"a-1-of-2.gguf": b"a", "b.gguf": b"b"}), "", "ada/repo", "Name one"),
         (Repo({"a-00001-of-00002.gguf": b"a"}), "", "ada/repo", "has 1 of the 2 parts"),
         (Repo({"a-Q4_0.gguf": b"a", "b-Q4_0.gguf": b"b"}), "", "ada/repo", "several .*:a-Q4_0"),
-        (Repo(), "", "ada", "'ada' is no name from the catalogue"),
+        (Repo(), "", "ada", "'ada' is neither a name in the catalogue"),
         (Repo(), "", "https://example.org/ada/repo", "is not the Hugging Face hub"),
     ],
 )
@@ -289,7 +289,7 @@ def test_what_nobody_foresaw_is_told_in_one_line_too(
         raise kind("one\ntwo")
 
     monkeypatch.setattr("jupyter_llm.models.pull.look_up", fail)
-    with pytest.raises(DownloadError, match=f"cannot be pulled here.*{kind.__name__}: one two"):
+    with pytest.raises(DownloadError, match=f"cannot be pulled.*{kind.__name__}: one two"):
         pull(NAME)
 
 
@@ -301,7 +301,7 @@ def test_an_address_that_is_none_is_told_without_its_password(
 
     monkeypatch.setenv(name, "http://user:secret#ss@proxy:8080")
     close_session()  # it reads the proxies when it begins
-    with pytest.raises(DownloadError, match=f"{name}.* is no valid one") as told:
+    with pytest.raises(DownloadError, match=f"{name}.* is not valid") as told:
         pull(NAME)
     assert "secret" not in str(told.value)
 
@@ -329,7 +329,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
 ) -> None:
     usage = SimpleNamespace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
-    with pytest.raises(DownloadError, match=r"300.0 kB .*only 1.0 kB are free.*HF_HOME"):
+    with pytest.raises(DownloadError, match=r"300.0 kB.*only 1.0 kB are free.*HF_HOME"):
         pull(NAME)
     assert hub.fetched == []
 
@@ -348,8 +348,8 @@ def test_a_disk_that_fills_up_is_told_and_what_came_is_kept(hub: Hub, home: Path
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     ).stdout
-    assert "cannot be kept in" in told
-    assert "make room" in told
+    assert "cannot be written to" in told
+    assert "Free space" in told
     assert list(blobs(home).values()) == [100_000]
     assert pull(NAME).path.read_bytes() == data_of(hub)
 
@@ -469,7 +469,7 @@ def test_an_interrupt_leaves_something_to_go_on_with(hub: Hub, home: Path) -> No
     hub.gate.clear()
     hub.gate_after = 150_000
     interrupt_when(hub.has_begun)
-    with pytest.raises(DownloadInterrupted, match="What has come is kept"):
+    with pytest.raises(DownloadInterrupted, match="Pull again to resume"):
         pull(NAME)
     hub.gate.set()
     (came,) = blobs(home).values()

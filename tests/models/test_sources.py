@@ -134,7 +134,7 @@ def test_a_split_model_is_one_as_large_as_its_parts(small: Path, home: Path) -> 
     assert file.num_parameters == 3 * one.num_parameters
     (folder / names[1]).unlink()
     assert list_models() == []
-    with pytest.raises(ModelFileError, match="part 2 is not beside it"):
+    with pytest.raises(ModelFileError, match="part 2 is not in its folder"):
         inspect.inspect(folder / names[0])
 
 

@@ -271,7 +271,7 @@ def test_a_cell_that_was_completed_in_part_says_so_and_whether_that_was_edited(
     assert "1 generated cell and 3 completed cells by tiny" in str(audit_all([str(path)]))
     said = "tiny completed a part of it on 2026-11-26"
     assert f"{said}." in record_text(line, CODE)
-    assert f"{said}, which was edited since." in record_text(line, "x")
+    assert f"{said}, which was edited later." in record_text(line, "x")
 
 
 def test_completions_recorded_by_earlier_versions_are_told_as_ever(path: Path) -> None:

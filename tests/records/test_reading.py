@@ -37,13 +37,13 @@ def test_the_log_probabilities_are_those_of_the_answer(real: None) -> None:
 def test_what_cannot_be_read_again_is_said_and_why(real: None) -> None:
     answer = llm("Name a prime.", max_tokens=4)
     for changed, why in (
-        (replace(answer, text=""), "there is nothing in it"),
-        (replace(answer, provenance=None), "there is nothing in it"),
+        (replace(answer, text=""), "it is empty"),
+        (replace(answer, provenance=None), "it is empty"),
         (replace(answer, reasoning="hm"), "the model thought first"),
     ):
         with pytest.raises(OptionError, match=why):
             llm.read_again(changed)
     assert answer.provenance is not None
     llm.answers.forget({answer.provenance.prompt_sha256})
-    with pytest.raises(OptionError, match="not kept"):
+    with pytest.raises(OptionError, match="not stored"):
         llm.read_again(answer)

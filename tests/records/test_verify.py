@@ -109,16 +109,16 @@ class TestWithAModel:
             ("json", {"seed": 6}, "different", ALTERED),
             ("json", {"time": "2020-01-01T00:00:00Z"}, "same", ALTERED),
             ("answer", {"text": "I never said so"}, "different", "the output was edited"),
-            ("answer", {"prompt": BYE}, "not replayable", "makes other tokens of the prompt now"),
-            ("model", {"adapter": ADAPTER}, "not replayable", "written with an adapter, a.gguf"),
-            ("model", {"sha256": None}, "same", "the model file's hash was not known yet"),
+            ("answer", {"prompt": BYE}, "not replayable", "splits the prompt into other tokens"),
+            ("model", {"adapter": ADAPTER}, "not replayable", "written with the adapter a.gguf"),
+            ("model", {"sha256": None}, "same", "the record has no hash of the model file"),
             ("record", {"build": "older"}, "same", "another build: older then, "),
-            ("record", {"machine": "other"}, "same", "another kind of processor wrote it"),
+            ("record", {"machine": "other"}, "same", "a processor of another kind wrote it"),
             (
                 "record",
                 {"is_constrained": True},
                 "not replayable",
-                "what it had to look like is not kept",
+                "its shape is not stored on this machine",
             ),
         ],
     )
@@ -158,7 +158,7 @@ class TestWithAModel:
         llm.use(other, n_threads=1)
         (row,) = llm.verify().rows
         assert row.result == "not replayable"
-        assert row.remarks[0].startswith("another model file: it was written by tiny.gguf (")
+        assert row.remarks[0].startswith("another model file: tiny.gguf wrote it (")
         assert file_sha256(tiny_gguf)[:12] in row.remarks[0]
 
     def test_a_notebook_is_verified_by_another_kernel(self, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_diff_shows_which_lines_differ(
     engine.replies.append(after)
     report = verify([answer], of(engine), known)
     assert report.rows[0].diff.splitlines()[2:] == diff
-    assert ("they differ in nothing but line ends" in report.rows[0].remarks) == is_alike
+    assert ("only the line ends differ" in report.rows[0].remarks) == is_alike
     assert [row.result for row in report.rows] == ["different"]
 
 
@@ -268,7 +268,7 @@ def test_an_interrupt_ends_it_in_one_line(
     llm.answers._answers.append(scripted_answer(engine))
     monkeypatch.setattr(llm.current, "named", interrupt)
     monkeypatch.setattr(llm.prompts, "find", known)
-    with pytest.raises(PromptInterrupted, match=r"^stopped checking; what is recorded"):
+    with pytest.raises(PromptInterrupted, match=r"^stopped; the records are unchanged"):
         llm.verify()
 
 

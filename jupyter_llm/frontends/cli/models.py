@@ -138,7 +138,7 @@ def _remove(options: argparse.Namespace) -> int:
     found = removal(entry)
     listed = f"{human_size(found.size_bytes)}:\n" + "\n".join(map(str, found.paths))
     is_whole = entry.source == "path" or options.model.lower().removesuffix(".gguf") in entry.names
-    refusal = "" if is_whole else f"--yes needs the whole name, as {entry.name}."
+    refusal = "" if is_whole else f"With --yes, give the whole name: {entry.name}."
     if not options.yes:
         is_agreed = agrees(f"Delete this, {listed}\n?")
         refusal = "" if is_agreed else "--yes deletes without a question."
@@ -170,7 +170,10 @@ def _clean(options: argparse.Namespace) -> int:
     }
     if found and (users := {str(one.pid) for one in neighbours()}):
         pids = ", ".join(sorted(users))
-        say("clean", f"Nothing was deleted: kernels have models loaded (process {pids}). End them.")
+        say(
+            "clean",
+            f"Nothing was deleted: kernels have models loaded (process {pids}). Stop them first.",
+        )
         return TROUBLE
     listed = "".join(f"\n{path} ({human_size(size)})" for path, size in found.items())
     if found and not (options.yes or agrees(f"Delete chats, settings and states in{listed}\n?")):

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import argparse
 
 _VERDICTS = {
-    "sound": "{name} is the file that came: its SHA-256 is {found}.",
-    "unknown": "Nothing says what {name} should be. Its SHA-256 is {found}.",
-    "damaged": "{name} is damaged: it came with the SHA-256 {promised}, and has {found}. "
-    "Remove it, and download or install it again.",
+    "sound": "{name} is undamaged: its SHA-256 is {found}.",
+    "unknown": "No SHA-256 was published with {name}. Its SHA-256 is {found}.",
+    "damaged": "{name} is damaged: its published SHA-256 is {promised}, its present one {found}. "
+    "Delete it, and download or install it again.",
 }
 
 

@@ -80,7 +80,7 @@ def _served(name: str) -> tuple[str, str]:
     if len(meant) == 1:
         return urljoin(meant[0].url, PATH), meant[0].token
     if not there:
-        raise ServeError("No notebook is served. `%llm /serve` in the notebook lets you in.")
+        raise ServeError("No notebook is served. Type `%llm /serve` in the notebook first.")
     what = "Several notebooks are" if meant else f"No notebook {name} is"
     names = ", ".join(there.values())
-    raise ServeError(f"{what} served: `jupyter llm mcp --notebook NAME` takes one of {names}.")
+    raise ServeError(f"{what} served. `jupyter llm mcp --notebook NAME` chooses one of {names}.")

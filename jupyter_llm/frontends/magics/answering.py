@@ -149,7 +149,7 @@ def _landing(view: View, text: str, completion: Completion | None) -> Iterator[N
     try:
         yield
     except KeyboardInterrupt:
-        note = "interrupted before the code was in a cell"
+        note = "interrupted before the code was inserted"
         told = answer_metadata(completion) if completion is not None else {}
         view.close(text, note, told)
         raise PromptInterrupted(completion) from None
@@ -161,7 +161,7 @@ def _notes(
     is_told = not has_shape or completion.finish_reason == "stop"  # else its error says it
     yield from filter(None, (remarks(completion, has_end=is_told),))
     if sent.draft.is_alone:
-        yield "alone; -c all tells the notebook"
+        yield "sent without the notebook (`-c all` includes it)"
     yield from _left_out(sent, options)
     yield from filter(None, (note, cost(completion, options)))
 
@@ -181,4 +181,4 @@ def _left_out(sent: Sending, options: Options) -> Iterator[str]:
         num_cells = 0
     gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
     if gone:
-        yield f"the chat's first {' and '.join(gone)} no longer fit and were left out"
+        yield f"sent without the chat's first {' and '.join(gone)}, which no longer fit"

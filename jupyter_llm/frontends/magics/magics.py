@@ -60,17 +60,17 @@ if TYPE_CHECKING:
 OpenPanel = Callable[[Chat, ContextMode], object]
 """Makes a panel for a chat; what it returns is displayed."""
 
-_INTRODUCTION = r"""`%llm PROMPT` asks in one line, `%%llm` with a cell, `VAR << PROMPT` puts the
-answer into a variable. *Stop* ends an answer at once and keeps its text.
+_INTRODUCTION = r"""`%llm PROMPT` sends one line, `%%llm` sends a cell, and `VAR << PROMPT` assigns
+the answer to a variable. *Stop* ends an answer at once and keeps its text.
 
-- `{{expression}}` is evaluated once, and its value stands in the prompt. Single braces, LaTeX and
-  JSON stay as typed; `\{{` is for two braces. `@name` lets a variable go along,
-  `@In[3]` a cell with what it showed, and `@data/prices.csv` a file below the notebook's folder.
-- Options come first, then the prompt. A first word that begins with `/` is a command, but after
-  `--` all is prompt. Options and commands complete on Tab.
-- `%config LLMMagics` shows the defaults, `%config LLMMagics.temperature = 0` sets one, and so does
+- The prompt includes the value of `{{expression}}`, which is evaluated once. Single braces, LaTeX
+  and JSON are sent as typed; write `\{{` for two braces. `@name` includes a variable, `@In[3]` a
+  cell with its outputs, and `@data/prices.csv` a file below the notebook's folder.
+- Options come first, then the prompt. A first word that begins with `/` is a command; everything
+  after `--` is the prompt. Options and commands complete on Tab.
+- `%config LLMMagics` shows the defaults, and `%config LLMMagics.temperature = 0` sets one. So does
   `temperature = 0` below `[tool.jupyter_llm]` in a `pyproject.toml` beside or above the notebook.
-- `%llm` lines and `llm(...)` may stand in loops and functions; `%%llm` takes a whole cell.
+- Loops and functions may contain `%llm` lines and `llm(...)`; `%%llm` needs a cell of its own.
 """
 
 T = TypeVar("T", bound="TraitType[Any, Any]")
@@ -264,14 +264,16 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             self._end(view, completion)
         elif names := " and ".join(filter(None, (options.assign_to, options.out))):
             raise MagicUsageError(
-                f"/{order.command.name} gave no completion, so {names} is as it was."
+                f"/{order.command.name} has no answer to assign, so {names} is unchanged."
             )
 
     def _map(self, asked: Asked, typed: Typed) -> None:
         """Ask for a column, and show its first rows."""
         options = typed.options
         if options.dry_run:
-            raise MagicUsageError("--dry-run shows one prompt, and --map asks one for each row.")
+            raise MagicUsageError(
+                "--dry-run shows one prompt, but --map sends one for each row. Use one of them."
+            )
         try:
             column = llm.map(
                 typed.rows,

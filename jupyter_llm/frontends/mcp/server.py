@@ -117,7 +117,7 @@ def _result(llm: LLM, name: str, values: dict[str, Any]) -> str:
         raise OptionError(f"{name}: {error}.") from None
     except Exception as error:  # the notebook's values may be anything
         logger.debug("A tool has failed", exc_info=True)
-        raise JupyterLLMError(f"{name} has failed here ({type(error).__name__}).") from error
+        raise JupyterLLMError(f"{name} failed ({type(error).__name__}).") from error
 
 
 def beside(llm: LLM) -> dict[str, Any]:
@@ -151,8 +151,8 @@ async def serve_stdio(find: Callable[[], tuple[str, str]]) -> None:
                 return await client.call_tool(name, arguments)
         except Exception as error:  # a connection raises many errors, and groups of them
             raise JupyterLLMError(
-                f"The kernel that serves at {url} does not answer ({type(error).__name__}). "
-                "`%llm /serve` in the notebook serves again."
+                f"The kernel at {url} does not answer ({type(error).__name__}). "
+                "Type `%llm /serve` in the notebook again."
             ) from error
 
     server = tool_server(call)

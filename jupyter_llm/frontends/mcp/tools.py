@@ -78,7 +78,7 @@ def read_variables(
     variables, summaries = own_variables(current_shell()), []
     for name in names:
         if name not in variables:
-            hint = nearest(name, list(variables), "list_variables tells which there are.")
+            hint = nearest(name, list(variables), "list_variables lists them.")
             raise OptionError(f"There is no variable {name[:80]!r}. {hint}")
         summaries.append(_summary(name, variables[name], _VALUE_CHARS))
     return "\n\n".join(summaries)
@@ -94,7 +94,7 @@ def last_failure(task: Task) -> str:
     cell_id = failure.run.cell_id if failure.run is not None else None
     runs = [cell for cell in task.cells if cell_id and cell.cell_id == cell_id]
     is_over = bool(runs) and not runs[-1].has_failed
-    return f"{text}\n\nThat cell has run again since, and well." if is_over else text
+    return f"{text}\n\nThat cell ran again later, without an error." if is_over else text
 
 
 def search_notebook(
@@ -111,7 +111,7 @@ def search_notebook(
         texts.append(("the last failure", last_failure(task)))
     pieces = ((name, piece_of(without_registered(one), text)) for name, one in texts)
     results = [f"{name}: {''.join(piece.values())}" for name, piece in pieces if piece]
-    return _limited(results, _MAX_FOUND) or "Nothing was found."
+    return _limited(results, _MAX_FOUND) or "Nothing matches."
 
 
 def try_code(

@@ -51,9 +51,9 @@ def refused(_request: object, error: Exception) -> JSONResponse:
         return failure(400, "Nobody hears it.")
     if not isinstance(error, errors.JupyterLLMError):
         logger.error("A call could not be answered", exc_info=error)
-        return failure(500, "A bug: the kernel's log has it.")
+        return failure(500, "This is a bug of jupyter_llm. The kernel's log has the traceback.")
     if isinstance(error, errors.ContextOverflowError):  # as llama-server reports it
-        text, code = str(error).partition(" Shorten it")[0], "context_length_exceeded"
+        text, code = str(error).partition(" Shorten the prompt")[0], "context_length_exceeded"
         return failure(400, text, code, n_prompt_tokens=error.num_tokens, n_ctx=error.n_ctx)
     text = one_line(str(error))
     if isinstance(error, errors.ModelNotFoundError):

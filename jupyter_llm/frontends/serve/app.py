@@ -60,13 +60,15 @@ class Gate:
             given = f"{scheme.lower()} {token.strip()}".encode("utf-8", "replace")
             if not secrets.compare_digest(given, self._expected):
                 reason = (
-                    "The token is missing or wrong; `%llm /serve token` shows it in a notebook."
+                    "The token is missing or wrong. `%llm /serve token` shows it in a notebook."
                 )
                 app = failure(401, reason, "invalid_api_key")
             else:
                 scope["state"]["guest"].is_authorized = True
             if self._num_calls >= MOST_CALLS:
-                app = failure(503, f"{MOST_CALLS} calls are being answered. Call again later.")
+                app = failure(
+                    503, f"The server answers {MOST_CALLS} calls already. Call again later."
+                )
         self._num_calls += is_call
         try:
             await app(scope, receive, send)
@@ -172,14 +174,14 @@ class Desk:
         if name in ("", chosen) or not names:
             # No cell waits, so none shows the progress.
             return self._current.get(role=role, show=lambda _step: None)
-        message = f"There is no model {name[:80]!r} here; this server has {', '.join(names)}."
+        message = f"This server has no model {name[:80]!r}. It has {', '.join(names)}."
         raise ModelNotFoundError(name, message=message)
 
 
 def _here(model: ModelInfo | ModelEntry | Address) -> Any:
     """Return a model of this machine; raise `ModelNotFoundError` for others."""
     if host := getattr(model, "host", ""):
-        message = f"The model is on {host}, and only those of this machine are served."
+        message = f"The model is on {host}. Only models on this machine are served."
         raise ModelNotFoundError("", message=message)
     return model
 

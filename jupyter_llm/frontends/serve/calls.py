@@ -138,10 +138,10 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
                 schemas.check(root := schemas.of_json_schema(schema)[0])
                 constraints = [schemas.json_grammar(root)]
         except RecursionError:
-            raise OptionError("The schema is nested too deeply: name its parts in $defs.") from None
+            raise OptionError("The schema is nested too deeply. Move its parts to $defs.") from None
         constraints += [] if self.grammar is None else [_read_grammar(self.grammar)]
         if len(constraints) > 1 or (form.type == "json_schema") != (form.json_schema is not None):
-            raise OptionError("An answer has one shape, and response_format names its schema.")
+            raise OptionError("Give one shape for an answer, and its schema in response_format.")
         return constraints[0] if constraints else None
 
 
@@ -150,7 +150,7 @@ def _read_grammar(text: str) -> Constraint:
     if text.startswith(_OF_LARK):
         return Grammar("lark", text.removeprefix(_OF_LARK))
     if (match := _TEXTS.fullmatch(text)) is None:
-        raise OptionError(f"A grammar is one of Lark's, and its first line is {_OF_LARK.strip()}.")
+        raise OptionError(f"A grammar has Lark's syntax, and its first line is {_OF_LARK.strip()}.")
     quoted = (re.findall(r"[0-9A-F]{8}", one) for one in match[1].split(" | "))
     texts = tuple("".join(chr(int(number, 16)) for number in one) for one in quoted)
     if match[2]:
@@ -194,8 +194,8 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
         if self.continue_final_message:
             *before, last = prompt
             if self.add_generation_prompt or last.role != "assistant":
-                rule = "continue_final_message goes with an answer at the end, and without "
-                raise OptionError(f"{rule}add_generation_prompt.")
+                needs = "an answer as the last message and no add_generation_prompt"
+                raise OptionError(f"continue_final_message needs {needs}.")
             prompt, begun = tuple(before), last.content
         logprobs = self.top_logprobs if self.logprobs or self.top_logprobs else None
         think = self.chat_template_kwargs.get("enable_thinking")
@@ -217,7 +217,7 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
         is_one = isinstance(given, str) or all(isinstance(one, int) for one in given)
         prompts = [given] if is_one else given
         if len(prompts) * self.n > _MOST_PROMPTS:
-            raise OptionError(f"A call is for {_MOST_PROMPTS} answers at most.")
+            raise OptionError(f"A call asks for at most {_MOST_PROMPTS} answers.")
         is_echo_only = self.echo and self.max_tokens == 0
         ask = self._asking(1 if is_echo_only else self.max_tokens, logprobs=self.logprobs)
         wishes: list[Wish] = []
@@ -276,8 +276,8 @@ def read_call(kind: type[T], body: bytes) -> T:
                 ]
         return convert(given, kind, str_keys=True)  # tokens are numbers
     except (ValidationError, ValueError, RecursionError) as error:
-        reason = error if isinstance(error, ValidationError) else "its body is no JSON"
-        raise OptionError(f"The call is not one that can be answered here: {reason}.") from None
+        reason = error if isinstance(error, ValidationError) else "its body is not JSON"
+        raise OptionError(f"The call cannot be answered: {reason}.") from None
 
 
 def _effective(given: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:

@@ -21,18 +21,18 @@ def serve_here(llm: LLM, argument: str) -> str:
     here = None if _serving is None or _serving.over.is_set() else _serving
     if argument in ("stop", "token"):
         if here is None:
-            raise MagicUsageError("Nothing is served.", "`/serve` begins.")
+            raise MagicUsageError("The server does not run.", "`/serve` starts it.")
         if argument == "token":
             return f"`{here.token}`"
         here.stop()
-        return f"Nothing is served at `{here.url}` any more."
+        return f"The server at `{here.url}` has stopped."
     if argument and not argument.isdecimal():
         raise MagicUsageError(f"/serve takes a port, `stop` or `token`, not {argument[:40]!r}.")
     here = here or serve(llm, int(argument or 0))
     return (
-        f"The models of this machine are served at `{here.url}` to its programs that know the "
-        "token, until `/serve stop` or the kernel's end. `/serve token` shows it; what an output "
-        "shows is saved with the notebook. Agents get to the notebook by `jupyter llm mcp`."
+        f"Programs on this machine can use its models at `{here.url}` with the token, until "
+        "`/serve stop` or the end of the kernel. `/serve token` shows the token; the notebook "
+        "saves it with the output. Agents reach the notebook with `jupyter llm mcp`."
     )
 
 

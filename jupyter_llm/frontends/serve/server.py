@@ -69,17 +69,17 @@ class Serving:
     ) -> None:
         self.token = os.environ.get("JUPYTER_LLM_TOKEN") or secrets.token_urlsafe(32)
         if len(self.token) < _LEAST_TOKEN:
-            raise ServeError(f"JUPYTER_LLM_TOKEN has fewer than {_LEAST_TOKEN} characters.")
+            raise ServeError(f"JUPYTER_LLM_TOKEN needs {_LEAST_TOKEN} characters or more.")
         self._pid = os.getpid()
         self._current = current
         if not 0 <= port < 1 << 16:
-            raise ServeError(f"There is no port {port}.")
+            raise ServeError(f"There is no port {port}. Ports are 0 to 65535.")
         try:
             self._listening = socket.create_server((_HOST, port))
         except OSError as error:
             reason = str(error.strerror).partition(" (")[0]
-            message = f"Nothing can be served at port {port} ({reason})."
-            raise ServeError(f"{message} Without a port it is one that is free.") from error
+            message = f"Port {port} cannot be used ({reason}). Omit the port to use a free one."
+            raise ServeError(message) from error
         self.url = f"http://{_HOST}:{self._listening.getsockname()[1]}/v1"
         config = uvicorn.Config(
             application(current, self.token, **more),
@@ -98,7 +98,7 @@ class Serving:
         start_worker(self._run, "jupyter-llm-serve")
         while not self._server.started:
             if self.over.wait(_TICK_S):
-                raise ServeError("The server could not begin.")
+                raise ServeError("The server could not start. Try another port.")
         self._file: Path | None = None
         with suppress(OSError, RuntimeError):  # Jupyter's folder is missing
             self._file = Whereabouts(url=self.url, token=self.token, notebook=notebook).publish()

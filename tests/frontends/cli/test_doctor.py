@@ -77,14 +77,14 @@ def test_a_healthy_installation_has_nothing_wrong(
     assert "llama-cpp-python 9 in /lib/libllama.so" in find("llama.cpp")["said"]
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "All is well."
+    assert lines[0] == "Everything works."
     assert not any(line.startswith("- ✗") for line in lines)
 
 
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ("", r"there is none \(cut.gguf is truncated"),
+        ("", r"no model is on this machine \(cut.gguf is truncated"),
         ("nonsense", "No model named 'nonsense'"),
         ("cut.gguf", "cut.gguf is truncated"),
     ],
@@ -160,5 +160,5 @@ def test_a_panel_that_was_not_built_is_said(find: Find, tmp_path: Path) -> None:
 def test_the_command_of_notebooks_says_the_same(find: Find) -> None:
     find("model")
     report = COMMANDS["doctor"].run(Call(llm=llm, chat=llm.chat()))
-    assert str(report).startswith("All is well.\n\n-")
+    assert str(report).startswith("Everything works.\n\n-")
     assert "- ✓ **model**: tiny" in str(report)

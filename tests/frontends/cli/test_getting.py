@@ -99,7 +99,7 @@ def test_without_a_question_only_a_whole_name_is_removed(
 ) -> None:
     path = own(home, tiny_gguf)
     assert main(["remove", "min", "--yes"]) == 2
-    assert "the whole name, as mine" in capsys.readouterr().err
+    assert "the whole name: mine" in capsys.readouterr().err
     assert path.exists()
     target = path.rename(tmp_path / "theirs.gguf")
     path.symlink_to(target)
@@ -146,5 +146,5 @@ def test_what_is_not_ours_is_not_deleted(
         path = Path(f"{folder}{'/..' * len(folder.parts)}{theirs}")
     assert main(["remove", str(path), "--yes"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "is not deleted" in line
+    assert "does not delete it" in line
     assert theirs.exists()

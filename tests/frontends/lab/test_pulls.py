@@ -80,7 +80,7 @@ def test_a_page_that_comes_later_sees_the_pull_that_runs_and_can_stop_it(
     assert "Downloading" in told(page, "running")["text"]
     page.ask("end-pull")
     hub.gate.set()
-    assert "is kept: pull again to go on" in told(page, "stopped")["text"]
+    assert "Pull again to resume" in told(page, "stopped")["text"]
 
 
 def test_a_pull_that_is_wanted_again_before_it_has_stopped_goes_on(

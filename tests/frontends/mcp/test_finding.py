@@ -28,9 +28,9 @@ def test_of_several_a_name_tells_which(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, "/home/ada/old/report.ipynb", "/home/ada/my_report.ipynb", "/b/other.ipynb")
     for name in ("report.ipynb", "old/report.ipynb", "/home/ada/old/report.ipynb"):
         assert _served(name) == ("http://127.0.0.1:1/mcp", "t1")
-    with pytest.raises(ServeError, match=r"^Several notebooks are served: .*/b/other.ipynb\.$"):
+    with pytest.raises(ServeError, match=r"^Several notebooks are served\. .*/b/other.ipynb\.$"):
         _served("")
-    with pytest.raises(ServeError, match=r"^No notebook port.ipynb is served: "):
+    with pytest.raises(ServeError, match=r"^No notebook port.ipynb is served\. "):
         _served("port.ipynb")
 
 

@@ -266,7 +266,7 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
     async def find_none(client: Client) -> None:
         refused = await client.call_tool("list_cells")
         assert refused.is_error
-        assert "No notebook other.ipynb is served: `jupyter llm" in str(refused.content[0])
+        assert "No notebook other.ipynb is served. `jupyter llm" in str(refused.content[0])
 
     for name, what in (("report.ipynb", use), ("other.ipynb", find_none)):
         arguments = ["-m", "jupyter_llm", "mcp", "--notebook", name]

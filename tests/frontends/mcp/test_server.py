@@ -102,7 +102,7 @@ def test_what_fails_inside_ends_nothing_and_tells_no_more_than_its_kind(
     with monkeypatch.context() as patch:
         patch.setattr(llm, "task", fail)
         told = answer("list_cells")
-    assert told == ("list_cells has failed here (ZeroDivisionError).", True)
+    assert told == ("list_cells failed (ZeroDivisionError).", True)
     assert [one for one in caplog.records if one.levelname in ("WARNING", "ERROR")] == []
     assert answer("list_cells") == ("0 cells ran; the last 0 of them:", False)
 
@@ -116,5 +116,5 @@ def test_what_one_value_shows_to_be_a_secret_is_hidden_in_all(shell: Interactive
     assert "Hq7" in answer("read_variables", {"names": ["a"]})[0]
     assert "Hq7" not in answer("read_variables", {"names": ["a", "password"]})[0]
     begin_anew()
-    assert answer("search_notebook", {"text": "hq7"}) == ("Nothing was found.", False)
+    assert answer("search_notebook", {"text": "hq7"}) == ("Nothing matches.", False)
     seen_secrets.forget()

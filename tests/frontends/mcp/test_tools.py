@@ -110,7 +110,9 @@ def test_the_last_failure_is_told_and_whether_its_cell_ran_well_since(
     assert "- cell [2], line 1: prices['romee']" in told
     assert "- prices: dict, 1 item, keys: str; values: int" in told
     cell(shell, "prices['rome']", "b")
-    assert tools.last_failure(llm.task()) == f"{told}\n\nThat cell has run again since, and well."
+    assert (
+        tools.last_failure(llm.task()) == f"{told}\n\nThat cell ran again later, without an error."
+    )
 
 
 def test_all_words_are_found_in_cells_variables_and_the_failure(shell: InteractiveShell) -> None:
@@ -123,7 +125,7 @@ def test_all_words_are_found_in_cells_variables_and_the_failure(shell: Interacti
         *("variable towns", "the last failure"),
     ]
     assert tools.search_notebook(llm.task(), "million rome").startswith("cell [2]: ")
-    assert tools.search_notebook(llm.task(), "rome nowhere") == "Nothing was found."
+    assert tools.search_notebook(llm.task(), "rome nowhere") == "Nothing matches."
 
 
 def test_no_tool_tells_of_a_hidden_cell_or_a_secret(shell: InteractiveShell) -> None:
@@ -141,7 +143,7 @@ def test_no_tool_tells_of_a_hidden_cell_or_a_secret(shell: InteractiveShell) -> 
     assert "Cell [1] is hidden from the model." in told
     # Nor does anybody learn of it by guessing.
     for guess in (KEY, KEY[:12], "hush", "4711", "xq17"):
-        assert tools.search_notebook(llm.task(), guess) == "Nothing was found."
+        assert tools.search_notebook(llm.task(), guess) == "Nothing matches."
     run(shell, "%llm /hide d")
     assert "is hidden from the model" in said(lambda: tools.last_failure(llm.task()))
     assert "last failure" not in tools.search_notebook(llm.task(), "share")

@@ -249,7 +249,7 @@ def test_an_answer_that_is_begun_goes_on(fresh_llm: None) -> None:
     how = {"continue_final_message": True, "add_generation_prompt": False}
     with serving(engine) as served, client_of(served) as client:
         client.chat.completions.create(model="", messages=said, extra_body=how)
-        with pytest.raises(BadRequestError, match="an answer at the end"):
+        with pytest.raises(BadRequestError, match="an answer as the last message"):
             client.chat.completions.create(model="", messages=HELLO, extra_body=how)
     assert (engine.requests[0].prompt, engine.requests[0].answer_prefix) == (USER, "Well, ")
 
@@ -341,8 +341,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "max_tokens must be at least 1": {"max_tokens": 0},
     r"Expected `int`, got `str` - at `key` in `\$\.logit_bias`": {"logit_bias": {"a": 1}},
     "of range": {"logit_bias": {"9" * 5000: 1}},
-    "one shape": {"response_format": {"type": "json_schema"}},
-    "response_format names": {
+    "Give one shape": {"response_format": {"type": "json_schema"}},
+    "its schema in response_format": {
         "response_format": {"type": "text", "json_schema": {"schema": {"type": "null"}}}
     },
     "The field age cannot be asked": {
@@ -350,7 +350,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     },
     "The schema is nested too deeply": {"response_format": schema_of(DEEP)},
     "No answer can have that shape": {"grammar": "%llguidance {}\nstart: ("},
-    "A grammar is one of Lark's": {"grammar": 'root ::= "a"'},
+    "A grammar has Lark's syntax": {"grammar": 'root ::= "a"'},
 }
 
 
@@ -385,13 +385,13 @@ def test_what_is_on_another_machine_is_not_served_on(fresh_llm: None) -> None:
     with serving(engine) as served, client_of(served) as client:
         assert list(client.models.list()) == []
         for name in ("", "scripted"):
-            with pytest.raises(NotFoundError, match=r"on far\.example, and only"):
+            with pytest.raises(NotFoundError, match=r"on far\.example\. Only"):
                 client.chat.completions.create(model=name, messages=HELLO)
         llm.current._residents = ()
         llm.current._choices["chat"] = (Address("http://far.example/v1"), EngineOptions())
         assert list(client.models.list()) == []
         for name in ("", "@far.example"):  # nobody asks the server what it has, either
-            with pytest.raises(NotFoundError, match=r"on far\.example, and only"):
+            with pytest.raises(NotFoundError, match=r"on far\.example\. Only"):
                 client.chat.completions.create(model=name, messages=HELLO)
     assert engine.requests == []
 
@@ -404,7 +404,7 @@ def test_one_model_answers_to_any_name_and_says_its_own(client: OpenAI) -> None:
 def test_of_several_models_one_is_named(engine: LocalEngine, fresh_llm: None) -> None:
     other = ScriptedEngine()
     with serving(engine, other) as served, client_of(served) as client:
-        said = r"There is no model 'gpt-5' here; this server has .*scripted"
+        said = r"This server has no model 'gpt-5'. It has .*scripted"
         with pytest.raises(NotFoundError, match=said) as missing:
             client.chat.completions.create(model="gpt-5", messages=HELLO)
     assert missing.value.code == "model_not_found"

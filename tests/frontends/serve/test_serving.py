@@ -191,7 +191,7 @@ def test_of_many_answers_few_are_asked_for_at_a_time(
     until(lambda: {p().state for p in engine._progress} == {"finished"})
     assert len(engine.requests) == 32
     status, told = call(served, "/v1/completions", {**many, "prompt": ["a"] * 129})
-    assert (status, told["error"]["message"]) == (400, "A call is for 2048 answers at most.")
+    assert (status, told["error"]["message"]) == (400, "A call asks for at most 2048 answers.")
 
 
 def test_who_leaves_the_loop_is_cancelled(engine: ScriptedEngine, served: Serving) -> None:
@@ -314,8 +314,8 @@ def test_a_model_of_another_machine_is_not_said_to_be_served(
     llm.current._residents = (Resident(address, options, there),)
     llm.current._choices["chat"] = (address, options)
     said = serve_here(llm, "")
-    assert said.startswith("The models of this machine are served at")
-    assert serve_here(llm, "stop").startswith("Nothing is served at")
+    assert said.startswith("Programs on this machine can use its models at")
+    assert serve_here(llm, "stop").startswith("The server at")
 
 
 def test_a_notebook_whose_name_is_no_text_is_served_too(
@@ -330,7 +330,7 @@ def test_a_notebook_whose_name_is_no_text_is_served_too(
 
 def test_a_port_that_is_taken_is_one_line(served: Serving, fresh_llm: None) -> None:
     port = urlsplit(served.url).port or 0
-    with pytest.raises(ServeError, match=rf"^Nothing can be served at port {port} \(.+\)\. "):
+    with pytest.raises(ServeError, match=rf"^Port {port} cannot be used \(.+\)\. "):
         Serving(llm.current, port=port)
     with pytest.raises(ServeError, match="port 99999"):
         Serving(llm.current, port=99999)
@@ -341,7 +341,7 @@ def test_a_token_of_ones_own_must_be_long(monkeypatch: pytest.MonkeyPatch, fresh
     with serving(ScriptedEngine()) as served:
         assert served.token == chosen
     monkeypatch.setenv("JUPYTER_LLM_TOKEN", "short")
-    with pytest.raises(ServeError, match="fewer than 16 characters"):
+    with pytest.raises(ServeError, match="needs 16 characters or more"):
         Serving(llm.current)
 
 
@@ -354,13 +354,13 @@ def test_the_command_serves_and_stops_and_shows_the_token_only_when_asked(
 
     llm.use(tiny_gguf, n_threads=1)
     for word in ("stop", "token"):
-        with pytest.raises(MagicUsageError, match="Nothing is served"):
+        with pytest.raises(MagicUsageError, match="The server does not run"):
             serve(word)
     with pytest.raises(MagicUsageError, match="takes a port"):
         serve("x")
     said = serve()
     (told,) = all_served()
-    assert f"are served at `{told.url}`" in said
+    assert f"can use its models at `{told.url}`" in said
     assert told.token not in said
     assert serve("token") == f"`{told.token}`"
     assert serve() == said
@@ -371,7 +371,7 @@ def test_the_command_serves_and_stops_and_shows_the_token_only_when_asked(
         assert client.models.retrieve("tiny").id == "tiny"
         assert llm.current.resident is None
         client.completions.create(model="tiny", prompt="the quick", max_tokens=3)
-    assert serve("stop") == f"Nothing is served at `{told.url}` any more."
+    assert serve("stop") == f"The server at `{told.url}` has stopped."
     assert all_served() == []
 
 

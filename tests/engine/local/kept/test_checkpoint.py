@@ -248,7 +248,7 @@ def test_a_read_only_folder_is_told_once_and_raises_nothing(
         folder.chmod(0o700)
     (told,) = warnings_of(caplog)
     assert str(folder) in told
-    assert "Make room there, or make the folder writable." in told
+    assert "Free space there, or make the folder writable." in told
 
 
 @POSIX
