@@ -106,6 +106,19 @@ def test_an_installation_that_fails_says_why(
     assert "no compiler" in capsys.readouterr().out
 
 
+def test_llama_cpp_is_compiled_with_ones_own_arguments_and_without_what_is_never_loaded(
+    dev: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CMAKE_ARGS", "-DGGML_CUDA=ON")
+    show = "import os; raise SystemExit(os.environ['CMAKE_ARGS'])"
+    monkeypatch.setattr(dev, "INSTALL", (sys.executable, "-c", show))
+    with pytest.raises(SystemExit):
+        dev.really_install()
+    cuda, llava, include = capsys.readouterr().out.splitlines()[-1].split()
+    assert (cuda, llava) == ("-DGGML_CUDA=ON", "-DLLAVA_BUILD=OFF")
+    assert Path(include.partition("=")[2]).read_text("utf-8") == "set(LLAMA_BUILD_COMMON OFF)\n"
+
+
 def test_an_old_python_is_told_so(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     ast.parse((ROOT / "dev.py").read_text("utf-8"), feature_version=(3, 8))
     monkeypatch.setattr(sys, "argv", ["dev.py", "test"])
