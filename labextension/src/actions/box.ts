@@ -5,7 +5,7 @@ import { make, makeButton } from "../dom/elements.js";
 import { keepShortcutsOut } from "../dom/shortcuts.js";
 import { trans } from "../dom/words.js";
 
-/** What was sent from any of them, the latest last. */
+/** The texts that were sent from any box, the latest last. */
 const earlier: string[] = [];
 
 /** Make one; what is sent is no longer in its field. */

@@ -1,4 +1,4 @@
-/** What is done with the cells of one notebook: one thing at a time with each of them. */
+/** The actions on the cells of one notebook: at most one for each cell. */
 
 import type { Cell } from "@jupyterlab/cells";
 import type { Action } from "../connection/messages.js";
@@ -33,7 +33,7 @@ export class CellActions {
     return this.#tools.panel.content.activeCell;
   }
 
-  /** What is done there, if something is. */
+  /** The action on that cell, if there is one. */
   get view(): View | null {
     return this.#of(this.cell);
   }

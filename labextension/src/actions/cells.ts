@@ -1,4 +1,4 @@
-/** What is read from a cell before something is done with it. */
+/** The facts of a cell that an action needs. */
 
 import type { Cell, ICodeCellModel } from "@jupyterlab/cells";
 import type { CodeMirrorEditor } from "@jupyterlab/codemirror";

@@ -131,7 +131,7 @@ function cellButton(menu: MenuSvg): ToolbarButton {
   return button;
 }
 
-/** What can be said to what was done with a cell. */
+/** The decisions about the result of an action. */
 function decisions(): Record<string, Look & Decision> {
   return {
     accept: {

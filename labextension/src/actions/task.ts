@@ -5,8 +5,8 @@ import type { Action, Former, MessageOf, Progress, Request } from "../connection
 import type { Change } from "../page/cells.js";
 
 /**
- * How an action stands. An instruction is asked for first; `failed` says why nothing came of it, and
- * `problem` why no other proposal did.
+ * The state of an action. An instruction is asked for first; `reason` says why the action failed, and
+ * `problem` why there is no other proposal.
  */
 export type TaskState =
   | { kind: "asking" }
@@ -19,7 +19,7 @@ export type TaskState =
 /** The cell as it was when the action began; nothing that is done later in the page changes it. */
 export type Target = Pick<Extract<Request, { type: "act" }>, "cell" | "selection">;
 
-/** What may become of a proposal: it fits, or its cell has changed since, takes no change, or went. */
+/** Whether a proposal fits its cell, which may have changed since, be read-only, or be deleted. */
 export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" | "gone";
 
 /**
@@ -35,7 +35,7 @@ export class Task {
   #state: TaskState = { kind: "asking" };
   #request: string | null = null;
   #count = 0;
-  /** What was wished last, and what it was to change. */
+  /** The person's last wish, and the proposal that it was about. */
   #wished: Pick<Former, "source" | "wish"> | null = null;
   /** It stays until there is another one. */
   #proposal: Change | null = null;
@@ -63,7 +63,7 @@ export class Task {
     return this.#proposal !== null && this.#state.kind !== "over";
   }
 
-  /** What it is about, and what was asked. */
+  /** The cell and the instruction. */
   get about(): Target & { instruction: string | null } {
     return { ...this.#target, instruction: this.#instruction };
   }
@@ -102,7 +102,7 @@ export class Task {
     this.#bases.add(source);
   }
 
-  /** How the proposal goes together with a cell. */
+  /** Whether the proposal fits a cell with this source, or why not. */
   fit(source: string, isEditable: boolean): Fit {
     if (this.#proposal?.before === null) return "below";
     if (!isEditable) return "closed";

@@ -1,4 +1,4 @@
-/** What stands under a cell while something is done with it, and what came of it. */
+/** The region below a cell during an action, with its result. */
 
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { Cell, MarkdownCell } from "@jupyterlab/cells";
@@ -22,7 +22,7 @@ import { type Fit, Task } from "./task.js";
 
 const CHAT = "jupyter-llm:chat";
 
-/** What there is in a notebook for all that is done with its cells. */
+/** The parts of the page that the actions of one notebook share. */
 export interface Tools {
   readonly panel: NotebookPanel;
   readonly connection: Connection;
@@ -245,7 +245,7 @@ export class View {
     return isRead;
   }
 
-  /** How the proposal and the cell go together now. */
+  /** Whether the proposal fits the cell now, or why not. */
   #fit(): Fit | null {
     const { state } = this.#task;
     if (state.kind !== "proposal" || !this.#cell) return null;
@@ -358,7 +358,7 @@ export class View {
     arrange(this.#body, parts);
   }
 
-  /** What the model wrote; it stays, so that what is selected in it does. */
+  /** Draw the model's text in one element, so that a selection in the text stays. */
   #written(text: string, isFinal = true): HTMLElement[] {
     if (!text) return [];
     this.#text ??= createModelText();
@@ -418,7 +418,7 @@ export class View {
     else this.#task.again(this.#find(id)?.model.sharedModel.getSource() ?? source, wish);
   }
 
-  /** What a chat is to know of what was asked here and what came of it. */
+  /** Return the question and the result, for a chat. */
   #talk(): { label: string; text: string } {
     const { action, about, state } = this.#task;
     const answered = state.kind === "answer" && state.answer;
@@ -444,7 +444,7 @@ export class View {
   }
 }
 
-/** What the actions are called on their own. */
+/** The names of the actions. */
 function titles(): Record<Action, string> {
   return {
     explain: trans.__("Explain"),
@@ -468,7 +468,7 @@ function changesInWords(before: string, after: string): HTMLElement {
   return list;
 }
 
-/** What is said of a proposal. */
+/** Describe a proposal in one line. */
 function said(fit: Fit, before: string, after: string): string {
   const all = hunks(before, after);
   const added = all.flatMap((hunk) => hunk.added).length;

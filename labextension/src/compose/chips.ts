@@ -1,4 +1,4 @@
-/** What goes along with the next prompt, as small labels that can be taken away again. */
+/** Chips that show what the next prompt includes, each with a button that removes it. */
 
 import type { Attachment, Status } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
@@ -11,9 +11,9 @@ interface Along {
 }
 
 /**
- * What was attached, what the user is at, and the cells that the chat tells by itself.
+ * The attachments, the user's cell and selection, and the cells that the chat includes by itself.
  *
- * What the user is at goes along once: sent or taken away, it is offered again when it has changed.
+ * The user's cell is included once: sent or removed, it is offered again when it has changed.
  */
 export class Chips {
   readonly element = make("ul", "jllm-chips");
@@ -53,7 +53,7 @@ export class Chips {
     this.#draw();
   }
 
-  /** What goes along; nothing is attached any more. */
+  /** Return what the prompt includes, and remove the attachments. */
   takeAll(): Along {
     const taken = this.along;
     for (const attachment of this.#offered) this.#settled.add(keyOf(attachment));

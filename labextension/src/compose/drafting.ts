@@ -24,7 +24,7 @@ export class Drafting {
   readonly #look: () => Draft;
   readonly #tell: (draft: Draft) => Promise<unknown>;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** What was told last. */
+  /** The draft that was sent last. */
   #told = NOTHING;
   #isTelling = false;
 

@@ -9,7 +9,7 @@ const PATHS = "application/x-jupyter-icontents";
 const TAB = "application/vnd.lumino.widget-factory";
 const MOST_BYTES = 65_000; // of a file of the desktop: as many as the kernel tells of any
 
-/** What JupyterLab drags, which Lumino tells in events of its own. */
+/** The part that we use of the events that Lumino makes where JupyterLab drags something. */
 interface Dragged {
   mimeData?: { getData: (mime: string) => unknown; hasData: (mime: string) => boolean };
   proposedAction: string;

@@ -3,7 +3,7 @@
 type Field = Pick<HTMLTextAreaElement, "value" | "selectionStart" | "selectionEnd">;
 type Key = Pick<KeyboardEvent, "key" | "shiftKey" | "altKey" | "ctrlKey" | "metaKey">;
 
-/** Where one is among earlier prompts, and what was being written before. */
+/** The place among earlier prompts, with the text that was being written before. */
 export class Recall {
   readonly #history: () => string[];
   #draft = "";
@@ -20,7 +20,7 @@ export class Recall {
     return this.#index < this.#prompts.length;
   }
 
-  /** What a key is to show in a field in the place of its text; null if it means something else. */
+  /** Return the text that a key puts into a field; null if the key means something else. */
   textFor({ key, ...held }: Key, field: Field): string | null {
     const { value, selectionStart: at } = field;
     const isHeld = held.shiftKey || held.altKey || held.ctrlKey || held.metaKey;

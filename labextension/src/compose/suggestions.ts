@@ -1,4 +1,4 @@
-/** What may be typed at the cursor: commands behind `/`, variables, cells and files behind `@`. */
+/** Suggestions at the cursor: commands after `/`, variables, cells and files after `@`. */
 
 import type { MessageOf, Suggestion } from "../connection/messages.js";
 import { codePoints, fromCodePoints } from "../dom/characters.js";
@@ -10,7 +10,7 @@ import type { Store } from "../kernel/store.js";
 /** Only here does the kernel have anything to suggest. */
 const MAY_BE_SUGGESTED = /(?:^\s*\/[\w-]*|(?:^|[^\w@/.)\]])@(?:[\w[./+-]*|"[^"\n]*))$/u;
 
-/** So long the pointer rests, or an entry is chosen, until there is more to read about it. */
+/** The time that the pointer or the choice rests on an entry before its description is shown. */
 const DESCRIBE_MS = 200;
 
 /** A list below the hands of whoever types; the focus stays in the text. */

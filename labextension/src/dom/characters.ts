@@ -26,7 +26,7 @@ export function withVisibleControls(text: string): string {
   });
 }
 
-/** How many code points come before a place: the kernel counts them, the browser halves of some. */
+/** Count the code points before a place, as the kernel does; the browser counts UTF-16 units. */
 export function codePoints(text: string, offset: number): number {
   return [...text.slice(0, offset)].length;
 }

@@ -1,4 +1,4 @@
-/** What turns one text into another: which lines, and which words of them. */
+/** The difference of two texts: lines, and words in them. */
 
 /** A piece of a text that goes, and what comes in its place. Places count as the browser does. */
 export interface Replacement {
@@ -55,7 +55,7 @@ export function diffLines(before: string, after: string): DiffLine[] {
   return found;
 }
 
-/** What turns one text into another, from top to bottom. */
+/** Return the changes that turn one text into another, from top to bottom. */
 export function hunks(before: string, after: string): Hunk[] {
   const found: Hunk[] = [];
   let open: Hunk | null = null;
@@ -103,7 +103,7 @@ export function replaced(before: string, pieces: readonly Replacement[]): string
   );
 }
 
-/** What a text becomes as far as another one is written: how its last change goes on is not known. */
+/** Return a text with all changes but the last of another text that is still being written. */
 export function begun(before: string, written: string): string {
   const all = hunks(before, written);
   const last = all.at(-1);
@@ -111,7 +111,7 @@ export function begun(before: string, written: string): string {
   return replaced(before, isOpen ? all.slice(0, -1) : all);
 }
 
-/** What is replaced for a hunk that begins and ends with whole lines of the old text. */
+/** Return the replacement of a hunk that begins and ends with whole lines of the old text. */
 function pieceOf({ start, end, removed, added }: Hunk, before: string): Replacement {
   const texts = added.map(({ text }) => text);
   if (removed.length > 0 && added.length > 0)
@@ -122,7 +122,7 @@ function pieceOf({ start, end, removed, added }: Hunk, before: string): Replacem
   return { start: start - 1, end: end - 1, text: texts.map((text) => `\n${text}`).join("") };
 }
 
-/** What of a text has to be replaced to make another of it. */
+/** Return the smallest replacement that turns one text into another. */
 function narrowed(before: string, after: string): Replacement {
   const most = Math.min(before.length, after.length);
   let start = 0;
@@ -176,7 +176,7 @@ function extend({ text, changed }: DiffLine, start: number, end: number): void {
   else changed.push([start, end]);
 }
 
-/** How some texts become others, by their longest common subsequence. */
+/** Compare two lists of texts by their longest common subsequence. */
 function compared(old: readonly string[], wanted: readonly string[]): Piece[] {
   let start = 0;
   while (start < old.length && start < wanted.length && old[start] === wanted[start]) start += 1;

@@ -1,22 +1,22 @@
 /** Fingerprints of the lines that a model wrote, as the kernel's `pieces.py` counts them. */
 
-/** Where records stand, in metadata. */
+/** The metadata key of records. */
 export const RECORDS = "jupyter_llm";
-/** Where in a cell's metadata stands what was accepted of ghost text. */
+/** The metadata key of accepted ghost text. */
 export const COMPLETED = "jupyter_llm_completed";
 /** Of a cell. */
 const [MOST, MOST_RECORDS] = [24, 20];
 /** Shorter lines stand in any code. */
 const LEAST = 12;
 
-/** What is used of a cell of JupyterLab's. */
+/** The part that we use of JupyterLab's cells. */
 interface SharedCell {
   getSource(): string;
   getMetadata(key: string): unknown;
   setMetadata(key: string, value: unknown): void;
 }
 
-/** What is used of a record; whoever made the notebook may have written anything. */
+/** The part that we use of a record; the notebook's author may have written anything there. */
 type Written = { model?: unknown; kind?: unknown; pieces?: unknown } | null | undefined;
 
 /** The pieces of lines that did not stand in a cell before, and older ones that stand; of many, of some. */

@@ -1,4 +1,4 @@
-/** Where popups stand. */
+/** The places of popups. */
 
 /** Put a popup below a button, or above it where there is no room; always within the window. */
 function placeBeside(popup: HTMLElement, button: HTMLElement): void {

@@ -1,7 +1,7 @@
-/** Which keys that are pressed in the panel are heard outside of it. */
+/** Keys that are pressed in the panel, and whether the page outside of the panel receives them. */
 
 const MARK = "data-lm-suppress-shortcuts";
-/** What keeps its keys. */
+/** The class of elements that keep their keys. */
 const KEPT = "jllm-keeps-keys";
 
 /**

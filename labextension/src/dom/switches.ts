@@ -1,4 +1,4 @@
-/** What a person has switched off in JupyterLab's settings. */
+/** Features that a person has switched off in JupyterLab's settings. */
 
 import type { ISettingRegistry } from "@jupyterlab/settingregistry";
 

@@ -40,7 +40,7 @@ export function asToolbar<Kind extends HTMLElement>(
   return { element, update };
 }
 
-/** Where a key leads in a row, or -1. */
+/** Return the place in a row to which a key leads, or -1. */
 function placeAfter(key: string, at: number, length: number): number {
   if (key === "ArrowRight") return (at + 1) % length;
   if (key === "ArrowLeft") return (at + length - 1) % length;

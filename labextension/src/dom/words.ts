@@ -1,6 +1,6 @@
 /** The words of the page: every text that a person reads goes through `trans`, in both halves. */
 
-/** What is used of JupyterLab's translation bundles: `%1` stands for the first value. */
+/** The part that we use of JupyterLab's translation bundles; the first value replaces `%1`. */
 export interface Words {
   __(text: string, ...values: (string | number)[]): string;
   _n(one: string, many: string, count: number, ...values: (string | number)[]): string;

@@ -1,4 +1,4 @@
-/** Where somebody writes: in a notebook, in a console or in a file, in one sheet at a time. */
+/** Places to write: a notebook, a console or a file, in one sheet at a time. */
 
 import type { ISharedText } from "@jupyter/ydoc";
 import type { Cell, ICellModel } from "@jupyterlab/cells";
@@ -8,7 +8,7 @@ import type { ISignal } from "@lumino/signaling";
 import type { Widget } from "@lumino/widgets";
 import { followCells } from "../page/at_cells.js";
 
-/** What is written in: a cell, or all of a file. */
+/** A cell, or all of a file. */
 export interface Sheet {
   readonly model: Pick<ICellModel, "id" | "type"> & { readonly sharedModel: ISharedText };
   readonly editor: CodeEditor.IEditor | null;
@@ -19,7 +19,7 @@ export interface Sheet {
 /** A view in which somebody writes. */
 export interface Desk {
   readonly widget: Widget;
-  /** Where they are. */
+  /** The sheet in which the person writes. */
   readonly sheet: Sheet | null;
   /** All cells in their order. A file has none: what is asked there tells all that is to be told. */
   readonly cells: Iterable<ICellModel>;

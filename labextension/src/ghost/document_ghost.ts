@@ -12,7 +12,7 @@ import type { Desk, Sheet } from "./desks.js";
 import { placeOf, Suggestion } from "./suggestion.js";
 import { documentCells, ToldCells } from "./told_cells.js";
 
-/** So long after the last change, or after a person has come to a cell, the kernel is told of it. */
+/** The pause after a change, or after a person comes to a cell, before the kernel hears of it. */
 const PAUSE_MS = 300;
 
 /**
@@ -23,15 +23,15 @@ const [MOST, STEP] = [20_000, 10_000];
 
 type Complete = Extract<Request, { type: "complete" }>;
 
-/** What happens at a desk that ghost text has to follow. */
+/** Events at a desk that ghost text follows. */
 export interface Listener {
   /** Something was typed; `isBlank` says that the cursor is on a line where nothing stands before it. */
   onTyped(widget: Widget, isBlank: boolean): void;
-  /** What is suggested in an editor does not fit there any more, though nothing was typed. */
+  /** A suggestion in an editor does not fit there any more, though nothing was typed. */
   onStale(editor: CodeEditor.IEditor): void;
 }
 
-/** What the kernel at a connection was told, and which model it has: "" until it says so. */
+/** The cells that a kernel has received, and the kernel's model: "" until the kernel names it. */
 interface Known {
   told: ToldCells;
   model: string | null;
@@ -81,7 +81,7 @@ export class DocumentGhost {
     void this.#follow();
   }
 
-  /** What is suggested in a sheet, if that still holds there. */
+  /** The suggestion in a sheet, if the suggestion still fits there. */
   standing(sheet: Sheet): Suggestion | null {
     return this.#asked?.sheet === sheet && this.#asked.isStanding ? this.#asked : null;
   }

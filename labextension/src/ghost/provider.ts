@@ -123,7 +123,7 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     if (completer?.current && this.#shown.has(completer.current)) completer.model?.reset();
   }
 
-  /** What is shown where somebody writes in a widget, of ours or of another provider's. */
+  /** The suggestion that a widget shows, of ours or of another provider's. */
   current(widget: Widget | null): CompletionHandler.IInlineItem | null {
     return this.#completerOf(this.#writings.of(widget)?.desk.sheet?.editor)?.current ?? null;
   }

@@ -9,7 +9,7 @@ import { trans } from "../dom/words.js";
  */
 const FIRST_TEXT_MS = 600_000;
 
-/** What is set, as `schema` and JupyterLab name it, which let nothing else through. */
+/** The default settings, by the names of `schema` and JupyterLab, which drop all other settings. */
 export const DEFAULTS = {
   debouncerDelay: 120, // ms
   autoFillInMiddle: true,

@@ -1,4 +1,4 @@
-/** What the model suggests at one place, while it is written, and what of it is left to write. */
+/** The model's suggestions at one place while they are written, and the rest of them to write. */
 
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 import { PromiseDelegate } from "@lumino/coreutils";
@@ -16,7 +16,7 @@ interface Item {
   isFinal: boolean;
 }
 
-/** Where the cursor of an editor is. */
+/** Return the place of an editor's cursor. */
 export function placeOf(editor: CodeEditor.IEditor): Place {
   const source = editor.model.sharedModel.getSource();
   const offset = editor.getOffsetAt(editor.getCursorPosition());
@@ -76,7 +76,7 @@ export class Suggestion {
     this.end();
   }
 
-  /** What is left of an item where the cursor is; null where nothing of it is to be shown. */
+  /** Return the rest of an item after the cursor; null where nothing of the item is to be shown. */
   rest(number: number): string | null {
     const { text = "" } = this.items[number] ?? {};
     if (this.isCancelled || this.editor.isDisposed) return null;
@@ -90,9 +90,9 @@ export class Suggestion {
 }
 
 /**
- * What is left of a text that was to be written at one place, once the cursor is at another.
+ * Return the rest of a text for one place, once the cursor is at another place.
  *
- * What was typed in between must be how it begins. A bracket or quote that the editor has closed by
+ * The text must begin with what was typed in between. A bracket or quote that the editor has closed by
  * itself behind the cursor must be how it ends, and is left out then.
  */
 export function rest(text: string, from: Place, now: Place): string | null {

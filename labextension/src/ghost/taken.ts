@@ -1,4 +1,4 @@
-/** What a cell keeps of a suggestion that was taken there. */
+/** The record of a suggestion in the cell in which it was accepted. */
 
 import type { ISharedCell } from "@jupyter/ydoc";
 import type { JSONObject } from "@lumino/coreutils";

@@ -19,7 +19,7 @@ export class ToldCells {
   #cells: readonly DocumentCell[] = [];
   #revision = 0;
 
-  /** How many edits were told. After `forget` the first one tells all cells. */
+  /** The number of edits that were sent. After `forget` the first one sends all cells. */
   get revision(): number {
     return this.#revision;
   }

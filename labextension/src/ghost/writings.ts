@@ -1,4 +1,4 @@
-/** Who writes where in a page, and whose kernel is asked what comes next. */
+/** The documents of a page in which somebody writes, each with the kernel that is asked. */
 
 import { PathExt } from "@jupyterlab/coreutils";
 import type { INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";

@@ -112,7 +112,7 @@ export class Block {
   }
 }
 
-/** How many items two versions of a list or table begin with that are the same. */
+/** Count the equal items at the start of two versions of a list or table. */
 function numSameItems(old: Part[], parts: Part[]): number {
   let same = 0;
   while (same < parts.length - 1 && isSame(old[same], parts[same])) same += 1;

@@ -7,14 +7,14 @@ import { highlighted } from "./highlight.js";
 import type { Fence } from "./parser.js";
 import { patchChildren } from "./patch.js";
 
-/** What is called once a piece of code is complete. Buttons go into `toolbar`. */
+/** A function that is called once a piece of code is complete. It puts buttons into `toolbar`. */
 export type OnCodeBlock = (block: {
   toolbar: HTMLElement;
   source: string;
   language: string;
 }) => void;
 
-/** So much code is coloured at a time while it grows, or more where a string is long. */
+/** The characters that are coloured at a time while code grows; more where a string is long. */
 const PIECE = 1000;
 
 /** Code on the page, that grows until it is complete. */

@@ -26,7 +26,7 @@ const ALIASES = {
 /** Longer code is shown in one colour: nobody waits for the colours of a log file. */
 const LONGEST_COLOURED = 50_000;
 
-/** What highlight.js finds, though its types do not say so: text, and kinds of it in each other. */
+/** The tree that highlight.js returns, though its types do not say so: text in nested scopes. */
 interface Found {
   scope?: string;
   children: (Found | string)[];

@@ -18,7 +18,7 @@ export interface MarkdownView {
 /** A longer block is shown as it was written: no reader's list, but something gone wrong. */
 const LONGEST_BLOCK = 20_000;
 
-/** What comes after so much text is shown as it was written, but for code. */
+/** Text after so many characters is shown as plain text, except code. */
 const MOST_MARKDOWN = 400_000;
 
 /**
@@ -91,7 +91,8 @@ function lineStarts(text: string): number[] {
 }
 
 /**
- * How much of a text no longer changes: all before its last block, if that has two lines.
+ * Return the length of the start that no longer changes: all before the last block, if that block
+ * has two lines.
  *
  * A line that has no end yet may become something else, and a table is known by its second line.
  */

@@ -1,6 +1,6 @@
 /** Formulas: `$…$`, `$$…$$`, `\(…\)` and `\[…\]`, as a plugin of markdown-it over Temml.
  *
- * What Temml cannot read is shown as the code it is. It writes MathML, which browsers draw
+ * A formula that Temml cannot read is shown as code. Temml writes MathML, which browsers draw
  * themselves: no fonts, no style sheet, and screen readers read it.
  */
 
@@ -53,7 +53,7 @@ function formulaRule(state: StateInline, silent: boolean): boolean {
   return true;
 }
 
-/** How long the formula is that a text begins with, or null where it has no end. */
+/** Return the length of the formula at the start of a text, or null where it has no end. */
 function lengthOfFormula(text: string, close: string): number | null {
   let at = text.indexOf(close);
   while (at > 0 && isEscaped(text, at)) at = text.indexOf(close, at + 1);
@@ -144,7 +144,7 @@ function formulaHtml(
   return html;
 }
 
-/** What Temml makes of a formula, or null where it makes nothing of it. */
+/** Return a formula as MathML, or null where Temml cannot read it. */
 function mathMl(source: string, isDisplay: boolean): string | null {
   try {
     const html = temml.renderToString(source, {

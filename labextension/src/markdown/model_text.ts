@@ -1,4 +1,4 @@
-/** What a model wrote, outside of the chat panel: drawn as in there, and plain until that is fetched. */
+/** A model's text outside of the chat panel: drawn as there, plain until that script is loaded. */
 
 import { withVisibleControls } from "../dom/characters.js";
 import { make } from "../dom/elements.js";

@@ -3,13 +3,13 @@
 import { PageConfig, URLExt } from "@jupyterlab/coreutils";
 import type { createMarkdownView } from "./markdown.js";
 
-/** What chat_panel.js has for the page. */
+/** The exports of chat_panel.js. */
 export interface PanelScript {
   default: () => PanelWidget;
   createMarkdownView: typeof createMarkdownView;
 }
 
-/** What it makes of a model; each returns what ends it. */
+/** The functions that show a model; each returns a function that ends the view. */
 export interface PanelWidget {
   initialize(parts: { model: object }): () => void;
   render(parts: { model: object; el: HTMLElement }): () => void;

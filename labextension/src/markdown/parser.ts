@@ -10,7 +10,7 @@ import markdownIt from "markdown-it";
 import { withVisibleControls } from "../dom/characters.js";
 import { formulas } from "./math.js";
 
-/** Where a link may lead: to the web, or to somebody's mail. */
+/** The addresses that a link may have: of the web, or of a mailbox. */
 export const WEB_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 
 /** Code between fences. It is closed once its last line is there to its end. */
@@ -27,12 +27,12 @@ export interface Part {
   fences: Fence[];
 }
 
-/** What the rules of rendering get and fill. */
+/** The environment of the rendering rules, which they fill. */
 type Environment = { fences: Fence[]; numWholeLines: number };
 
 const LONGEST_ADDRESS = 300;
 
-/** How deep quotes and lists may nest, twice. What is deeper is left out. */
+/** Twice the depth to which quotes and lists may nest. Deeper ones are left out. */
 const DEEPEST = 60;
 
 const parser = makeParser();
@@ -141,7 +141,7 @@ function cellHtml(token: Token | undefined): string {
   return align ? `<${token?.tag} align="${align}">` : `<${token?.tag}>`;
 }
 
-/** How many lines of a text have their end. */
+/** Count the lines of a text that have a line end. */
 function numWholeLines(text: string): number {
   return text.split("\n").length - 1;
 }

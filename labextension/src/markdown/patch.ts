@@ -1,15 +1,15 @@
 /** Makes elements equal to others with as few changes as a growing text needs.
  *
- * What stays the same stays the same node, so that what a reader has selected stays selected.
+ * An equal part stays the same node, so that a reader's selection stays.
  */
 
-/** What is special about some nodes. */
+/** Exceptions for some nodes. */
 interface Special {
-  /** How many children stay that a wanted node stands for without having them. */
+  /** The number of children that stay though the wanted node does not have them. */
   numKept: (wanted: Node) => number;
   /** Make the old node show the next, if it can. */
   keep: (old: Node, next: Node) => boolean;
-  /** What goes onto the page for the next. */
+  /** Return the node that is put on the page for a wanted one. */
   make: (next: Node) => Node;
 }
 

@@ -5,7 +5,7 @@ import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import type { Models } from "../kernel/model_status.js";
 
-/** So many are shown at once; the others unfold. */
+/** The number of models that are shown at once; the others unfold. */
 const MOST = 4;
 
 /** Those that are here are loaded with a click, those that suit the machine are pulled. */

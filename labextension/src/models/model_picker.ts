@@ -8,7 +8,7 @@ import { line } from "./words.js";
 
 /**
  * Make it. `unknown` is what it says while nothing is known of the model, and then it opens nothing.
- * What it announces it announces in what opens.
+ * Announcements are made in the popup.
  */
 export function createModelPicker(
   model: ModelStatus,

@@ -1,4 +1,4 @@
-/** What opens where the model is named: what it does and holds, and others to load or to pull. */
+/** The popup of a model's name: its state and memory, and other models to load or to pull. */
 
 import type { ModelRole } from "../connection/messages.js";
 import { factEntries, make, makeButton } from "../dom/elements.js";

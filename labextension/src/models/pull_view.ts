@@ -1,4 +1,4 @@
-/** How far the pull of a model is, what it has come to, and what may be done about it. */
+/** The progress and result of the pull of a model, with buttons. */
 
 import type { Pull } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";

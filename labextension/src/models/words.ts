@@ -1,9 +1,9 @@
-/** What is said of the model where it is named, in words. */
+/** The words beside a model's name. */
 
 import type { Activity } from "../connection/messages.js";
 import { inWords, trans } from "../dom/words.js";
 
-/** What is behind a name that only says how a model was made fit for use; `@HOST` may follow. */
+/** The end of a name that says only how a model was prepared; `@HOST` may follow. */
 const TAIL = /(?<=^[^@]*)[-._](?:instruct|chat|it|gguf|i?q\d\w*|b?f16|f32)(?:[-._][^@]*)?(?=@|$)/i;
 
 /** The name of a model as far as it tells it from others. */
@@ -23,7 +23,7 @@ export function number(value: number, digits = 0): string {
   return inWords(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** What the model does, in a word or two. */
+/** Return the model's state in a word or two. */
 export function stateWords({ state, share }: Pick<Activity, "state" | "share">): string {
   switch (state) {
     case "none":

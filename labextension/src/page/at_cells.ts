@@ -1,4 +1,4 @@
-/** What stands at the cells of a notebook, and is kept true as each of them changes. */
+/** Things beside the cells of a notebook, kept up to date as each cell changes. */
 
 import type { Cell } from "@jupyterlab/cells";
 import type { Notebook, NotebookPanel } from "@jupyterlab/notebook";

@@ -12,10 +12,10 @@ import { type Output, outputsText, shortened } from "./outputs.js";
 /** A proposal for a cell, with what its metadata gets and what there is to say of it. */
 export type Change = Proposal & { metadata: Metadata; markdown: string };
 
-/** What the extension tells a chat of its notebook, and does there. */
+/** The extension's service for a chat in or beside a notebook. */
 export interface NotebookView {
   activeId: () => string | null;
-  /** What is selected in the active cell; null: the chat is in the notebook. */
+  /** The selected text of the active cell; null: the chat is in the notebook. */
   selection: () => string | null;
   /** The cell that the chat is in. */
   ownId: () => string | null;
@@ -47,7 +47,7 @@ export function createNotebook(manager: unknown, element: HTMLElement): Notebook
   return model && view ? new Notebook(model, view, context) : null;
 }
 
-/** What a page names itself in all that it sends to the kernel, in `session` of its headers. */
+/** Return the page's name in the headers (`session`) of all messages that it sends to the kernel. */
 export function clientOf(manager: unknown): string | null {
   return contextOf(manager)?.sessionContext?.session?.kernel?.clientId ?? null;
 }
@@ -96,10 +96,7 @@ export class Notebook extends NotebookDocument {
     return this.#view.selection() !== null;
   }
 
-  /**
-   * What the user is at and the chat is not told by itself: what is selected, and a cell of code
-   * that has not run as it stands.
-   */
+  /** Return what a prompt does not include by itself: the selection, and a cell that has to run. */
   atHand(): Attachment[] {
     const [selected, cell] = [this.#view.selection(), this.#toldCell()];
     if (!this.isBeside || typeof cell === "string" || !cell.source.trim()) return [];
@@ -113,7 +110,7 @@ export class Notebook extends NotebookDocument {
     return found;
   }
 
-  /** Where the notebook is on the server, with its drive; null: unknown. */
+  /** The notebook's path on the server, with its drive; null: unknown. */
   get path(): string | null {
     return this.#context.path ?? null;
   }
@@ -153,7 +150,7 @@ export class Notebook extends NotebookDocument {
     return isTold ? cell : trans.__("The selected cell's tag keeps it from the model.");
   }
 
-  /** What people call a cell: its number if it ran, else its place. */
+  /** Return a cell's name for people: its number if it ran, else its place. */
   #label({ index }: Cell, isOutput = false): string {
     const count = this.at(index).executionCount;
     if (count) return isOutput ? `Out [${count}]` : `In [${count}]`;

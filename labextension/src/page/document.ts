@@ -7,7 +7,7 @@ import { randomId } from "../dom/random_id.js";
 import { trans } from "../dom/words.js";
 import type { Output } from "./outputs.js";
 
-/** Where a cell's metadata says for which cell it was made, and what it was then. */
+/** The metadata key that names the cell for which a cell was made, with its text at that time. */
 const MADE = "jupyter_llm_made_by";
 
 export interface Cell {
@@ -25,7 +25,7 @@ export interface NewCell {
   metadata?: Record<string, unknown>;
 }
 
-/** What is used of the models of JupyterLab's documents, which others may be changing, too. */
+/** The part that we use of the models of JupyterLab's documents, which others may change too. */
 interface Shared {
   transact(change: () => void): void;
   undoManager?: { stopCapturing(): void } | null;
@@ -59,7 +59,7 @@ export interface NotebookModel {
   cells: { length: number; get(index: number): CellModel };
   sharedModel: Shared & {
     insertCells(index: number, cells: object[]): void;
-    /** Who else is in the document, where people share it. */
+    /** The people in the document, where people share it. */
     awareness?: {
       getLocalState(): { user?: { display_name?: string } } | null;
       getStates(): { size: number };
@@ -89,7 +89,7 @@ export class NotebookDocument {
     this.#model = model;
   }
 
-  /** What the user is called in a document that people share; else "". */
+  /** The user's name in a document that people share; else "". */
   get writer(): string {
     return this.#model.sharedModel.awareness?.getLocalState()?.user?.display_name ?? "";
   }

@@ -1,4 +1,4 @@
-/** Where the user is in a notebook, and proposals in its cells: what the extension does for a chat. */
+/** The extension's service for a chat: the user's place in a notebook, and proposals in cells. */
 
 import type { Cell } from "@jupyterlab/cells";
 import type { NotebookPanel } from "@jupyterlab/notebook";

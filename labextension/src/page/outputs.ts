@@ -1,4 +1,4 @@
-/** What outputs of cells say, as text that can go along with a prompt. */
+/** The text of cells' outputs, which a prompt can include. */
 
 /** An output as notebook files hold it. */
 export interface Output {
@@ -21,7 +21,7 @@ const MOST_CHARACTERS = 20_000;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are
 const ESCAPE_SEQUENCES = /\u001B\[[0-9;?]*[A-Za-z]/g;
 
-/** What outputs say, but for widgets and pictures. */
+/** Return the text of outputs, without widgets and pictures. */
 export function outputsText(outputs: Output[]): string {
   return outputs
     .map((output) => outputText(output).replace(ESCAPE_SEQUENCES, "").trimEnd())

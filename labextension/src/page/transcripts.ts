@@ -3,7 +3,7 @@
 import type { Transcript } from "../connection/messages.js";
 import { type CellModel, type NotebookModel, refusalOf } from "./document.js";
 
-/** What nobody sees beside its panel. */
+/** Transcripts that are hidden because their panel is shown. */
 const HIDDEN = ".jp-OutputArea:has(.jllm-panel) .jp-OutputArea-output:has(.jupyter-llm-transcript)";
 
 /**

@@ -6,7 +6,7 @@ import { Drafting } from "../compose/drafting.js";
 import type { Connection } from "../connection/connection.js";
 import { isPromptCell } from "./prompt_cell.js";
 
-/** What may go along with a prompt in a chat. */
+/** A cell's prompt has none of the attachments of a chat's. */
 const NOTHING_MORE = { attachments: [], is_alone: false };
 
 /** Tell the kernel what stands in the active cell of a notebook whenever that is changed. */

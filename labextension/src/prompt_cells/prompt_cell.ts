@@ -2,7 +2,7 @@
 
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 
-/** What JupyterLab gives its own Markdown cells. */
+/** The MIME type of JupyterLab's own Markdown cells. */
 export const MARKDOWN = "text/x-ipythongfm";
 
 /** Whether a cell is a prompt with the magic in its first line. */

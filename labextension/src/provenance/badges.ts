@@ -18,7 +18,7 @@ export interface Generated {
   made: Made[];
 }
 
-/** Where a badge stands, which is said of it. */
+/** The place of a badge in its cell. */
 type Where = "source" | "outputs";
 
 /** Keep badges at all that models wrote in a notebook; `show` is called with what was clicked. */

@@ -1,4 +1,4 @@
-/** What the metadata of a cell or an output say of how its text was made, as far as a badge tells it. */
+/** The facts in the metadata of a cell or an output that a badge shows of how its text was made. */
 
 import { withVisibleControls } from "../dom/characters.js";
 import { COMPLETED, RECORDS, standing, written } from "../dom/pieces.js";
@@ -8,7 +8,7 @@ export interface Made {
   model: string;
   quantization: string;
   licence: string;
-  /** Where the prompt was sent, or empty if it did not leave the machine. */
+  /** The host to which the prompt was sent, or empty if the prompt did not leave the machine. */
   host: string;
   /** When, or null if nobody can tell. */
   time: Date | null;

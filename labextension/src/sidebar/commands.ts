@@ -1,4 +1,4 @@
-/** What can be done with the chats of a notebook, as commands. */
+/** The commands on the chats of a notebook. */
 
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import { Dialog, InputDialog, showDialog } from "@jupyterlab/apputils";

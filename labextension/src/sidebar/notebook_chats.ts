@@ -22,7 +22,7 @@ interface ShownChat {
 
 const FIRST = "default";
 
-/** So long a turn is waited for. */
+/** The frames that we wait for a turn. */
 const MOST_FRAMES = 300;
 
 const nextFrame = () => new Promise(requestAnimationFrame);
@@ -32,7 +32,7 @@ export class NotebookChats {
   readonly connection: Connection;
   /** Another chat is shown, or there are others. */
   readonly changed = new Signal<this, void>(this);
-  /** Where the chats are shown. */
+  /** The element that shows the chats. */
   readonly element = make("div", "jllm-side-chats jllm-fill");
 
   readonly #memory: IStateDB | null;

@@ -1,4 +1,4 @@
-/** What the panels of a notebook left in its outputs, to be read where no kernel tells of it. */
+/** The chats that panels saved in a notebook's outputs, to be read without a kernel. */
 
 import type { ICodeCellModel } from "@jupyterlab/cells";
 import { make } from "../dom/elements.js";

@@ -142,7 +142,7 @@ export class SideBar extends Widget {
     chats.list().catch(() => {}); // the connection was lost: it says so
   }
 
-  /** What is kept of a notebook, as long as it is open. */
+  /** Return the chats of a notebook, which are kept as long as the notebook is open. */
   #of(panel: NotebookPanel): NotebookChats {
     const known = this.#chats.get(panel);
     if (known) return known;

@@ -57,7 +57,7 @@ export class StatusItem extends Widget {
     this.#model.take(message);
   }
 
-  /** What there is to say without a model. */
+  /** Return the text without a model. */
   #unknown(): string {
     switch (this.#connection?.state) {
       case "absent":

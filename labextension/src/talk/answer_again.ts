@@ -1,4 +1,4 @@
-/** What asks for another answer to a prompt: again, with another seed, or at a temperature. */
+/** The button that asks for another answer: again, with another seed, or at a temperature. */
 
 import { make, makeButton } from "../dom/elements.js";
 import { openBeside } from "../dom/places.js";

@@ -1,4 +1,4 @@
-/** What can be done with the code in an answer: copy it, and bring it into the notebook. */
+/** The buttons of code in an answer: copy it, and put it into the notebook. */
 
 import type { Checked, MessageOf, Origin, Proposal } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
@@ -11,7 +11,7 @@ import type { Notebook } from "../page/cells.js";
 import { checkLanded } from "../page/document.js";
 import { markNames, unmark } from "./marked_names.js";
 
-/** What the parts of a panel share. */
+/** The objects that the parts of a panel share. */
 export interface Surroundings {
   store: Store;
   notebook: Notebook | null;
@@ -21,10 +21,10 @@ export interface Surroundings {
   send: (text: string, options: SendOptions) => void;
 }
 
-/** Where code comes from and goes to. */
+/** The source and the target of code. */
 export type Place = Pick<Surroundings, "store" | "notebook" | "say"> & { origin: Origin };
 
-/** What a fence calls code that a notebook's cell can hold. Small models often call it nothing. */
+/** The languages of fences whose code a cell can hold. Small models often name no language. */
 const PYTHON = new Set(["", "py", "py3", "python", "python3", "ipython"]);
 
 type Prepared = Pick<MessageOf<"prepared">, "source" | "metadata" | "note">;
@@ -224,7 +224,7 @@ export class CodeBlockActions {
   }
 }
 
-/** What is said of names that stand nowhere, in a text for `worded`. */
+/** Report names that are not defined, in a text for `worded`. */
 function notDefined(names: readonly string[]): string {
   return trans.__("Not defined: %1.", names.join(", "));
 }

@@ -3,7 +3,7 @@
 import { makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 
-/** So near to the end counts as at the end. */
+/** The distance from the end that counts as at the end. */
 const NEAR_PX = 24;
 
 /** Follows the end of what a list shows. */

@@ -1,4 +1,4 @@
-/** What was asked: its text, what went along with it, and a field to ask it differently. */
+/** A prompt: its text, its attachments, and a field to edit it. */
 
 import { make, makeButton, setText } from "../dom/elements.js";
 import { trans } from "../dom/words.js";

@@ -1,4 +1,4 @@
-/** How likely each token of an answer was: by a line and a tint, and in words where one points. */
+/** The probability of each token of an answer: a line and a tint, and words where one points. */
 
 import type { Token } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
