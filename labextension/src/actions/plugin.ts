@@ -74,7 +74,9 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     commands.addCommand(PROPOSE, {
       execute: async ({ panel, change }) => {
         const shown = tracker.find(({ id }) => id === panel);
-        await (shown && all.get(shown)?.propose(change as unknown as Change));
+        const actions = shown && all.get(shown);
+        if (!actions) throw new Error(trans.__("The notebook is no longer open."));
+        await actions.propose(change as unknown as Change);
       },
       describedBy: {
         args: {
