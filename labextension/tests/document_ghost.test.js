@@ -274,7 +274,7 @@ test("a key that matches keeps what is suggested, and the kernel hears nothing",
   const before = told();
   at().editor.type("\nx");
   await settle();
-  assert.ok(ghost.standing(at().cell) === asked); // not `equal`, which would print a document
+  assert.ok(ghost.fitting(at().cell) === asked); // not `equal`, which would print a document
   assert.deepEqual(told(), before);
   assert.ok(!asked?.isCancelled);
 });
@@ -294,7 +294,7 @@ for (const [what, act] of /** @type {[string, () => void][]} */ ([
     await settle();
     assert.deepEqual(cancelled(), [asked?.target]);
     assert.ok(asked?.isCancelled);
-    assert.ok(ghost.standing(at().cell) === null);
+    assert.ok(ghost.fitting(at().cell) === null);
   });
 }
 
@@ -380,7 +380,7 @@ test("what was asked of a kernel that ends waits no more", async () => {
   kernel.die();
   await until(() => connection.state !== "open");
   assert.ok(asked?.isOver && asked.isCancelled);
-  assert.ok(ghost.standing(at().cell) === null);
+  assert.ok(ghost.fitting(at().cell) === null);
 });
 
 test("why nothing is suggested is what the kernel says", async () => {

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SentCells } from "../lib/ghost/sent_cells.js";
 import { schema } from "../lib/ghost/settings.js";
 import { firstLine, firstWord, rest, Suggestion } from "../lib/ghost/suggestion.js";
-import { ToldCells } from "../lib/ghost/told_cells.js";
 
 /** @import { DocumentCell } from "../lib/connection/messages.js" */
 
@@ -21,7 +21,7 @@ function cell(id, source, is_off = false) {
 class Kernel {
   /** @type {DocumentCell[]} */
   cells = [];
-  told = new ToldCells();
+  told = new SentCells();
 
   /**
    * @param {DocumentCell[]} now
@@ -132,20 +132,20 @@ function suggest(/** @type {string} */ text) {
 
 test("a suggestion goes on while what is typed is how it begins", () => {
   const { suggestion, put } = suggest("y = |");
-  assert.equal(suggestion.isStanding, false); // nothing is there yet
+  assert.equal(suggestion.isFitting, false); // nothing is there yet
   suggestion.take({ type: "completion", id: "1", item: 0, text: "sq", is_final: false });
-  assert.equal(put("y = sq|").isStanding, true); // more may come
-  assert.equal(put("y = so|").isStanding, false);
+  assert.equal(put("y = sq|").isFitting, true); // more may come
+  assert.equal(put("y = so|").isFitting, false);
   suggestion.take({ type: "completion", id: "1", item: 0, text: "sqrt", is_final: true });
-  assert.equal(put("y = sqrt|").isStanding, false); // it is all there
+  assert.equal(put("y = sqrt|").isFitting, false); // it is all there
 });
 
 test("another of several suggestions may go on", () => {
   const { suggestion, put } = suggest("|");
   suggestion.take({ type: "completion", id: "1", item: 0, text: "ab", is_final: true });
   suggestion.take({ type: "completion", id: "1", item: 1, text: "ac", is_final: true });
-  assert.equal(put("ac|").isStanding, false);
-  assert.equal(put("a|").isStanding, true);
+  assert.equal(put("ac|").isFitting, false);
+  assert.equal(put("a|").isFitting, true);
   assert.deepEqual([suggestion.rest(0), suggestion.rest(1)], ["b", "c"]);
 });
 

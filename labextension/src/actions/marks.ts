@@ -60,9 +60,9 @@ export function hideChanges(view: EditorView): void {
 }
 
 function dispatch(view: EditorView, marks: DecorationSet): void {
-  const isKnown = view.state.field(field, false) !== undefined;
+  const hasField = view.state.field(field, false) !== undefined;
   const effects: StateEffect<unknown>[] = [set.of(marks)];
-  if (!isKnown) view.dispatch({ effects: StateEffect.appendConfig.of(field) });
+  if (!hasField) view.dispatch({ effects: StateEffect.appendConfig.of(field) });
   view.dispatch({ effects });
 }
 

@@ -111,8 +111,8 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
         isEnabled: () => view() !== undefined,
         isVisible: () => here()?.isOpen || Boolean(here()?.view),
         execute: () => {
-          const found = view();
-          if (found) act(found);
+          const shown = view();
+          if (shown) act(shown);
         },
       });
     }

@@ -136,12 +136,12 @@ export class Task {
     this.#count += 1;
     this.#become({ kind: "working", progress: null, text: "" });
     const request: Request = { type: "act", action, ...this.about, former };
-    const isMeant = () => sent.id === this.#request;
-    const sent = this.#asked.request(request, (news) => isMeant() && this.#hear(news));
+    const isCurrent = () => sent.id === this.#request;
+    const sent = this.#asked.request(request, (news) => isCurrent() && this.#hear(news));
     this.#request = sent.id;
     sent.reply.then(
-      (message) => isMeant() && this.#take(message),
-      ({ message }: Error) => isMeant() && this.#fail(message),
+      (message) => isCurrent() && this.#take(message),
+      ({ message }: Error) => isCurrent() && this.#fail(message),
     );
   }
 

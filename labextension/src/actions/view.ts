@@ -40,7 +40,7 @@ export class View {
   readonly #task: Task;
   readonly #wasInEditor: boolean;
   readonly #node = make("div", "jllm-action");
-  readonly #said = make("span", "jllm-action-said");
+  readonly #status = make("span", "jllm-action-said");
   /** This is rewritten many times a second, so that nobody is to be told of it. */
   readonly #progress = make("span", "jllm-action-progress");
   readonly #bar = createBar();
@@ -65,9 +65,9 @@ export class View {
     const title = action === null ? trans.__("From the chat") : titles()[action];
     this.#node.setAttribute("role", "region");
     this.#node.setAttribute("aria-label", title);
-    this.#said.setAttribute("role", "status");
+    this.#status.setAttribute("role", "status");
     const head = make("div", "jllm-action-head", make("span", "jllm-action-title", title));
-    head.append(this.#said, this.#progress, this.#bar.element, this.#buttons);
+    head.append(this.#status, this.#progress, this.#bar.element, this.#buttons);
     this.#node.append(head, this.#body);
     const leave = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.isComposing) return;
@@ -128,7 +128,7 @@ export class View {
     const text = this.#task.isUndecided
       ? trans.__("Decide about this proposal first.")
       : trans.__("Send this or close it first.");
-    setText(this.#said, text);
+    setText(this.#status, text);
   }
 
   /** Bring what is proposed into the cell, or below it where it does not fit, and run that. */
@@ -299,24 +299,25 @@ export class View {
     setText(this.#progress, progress?.text ?? "");
     this.#bar.show(progress?.share ?? null);
     if (state.kind === "asking") {
-      this.#say("", this.#asking(trans.__("What should be changed in the cell?")));
+      this.#present("", this.#asking(trans.__("What should be changed in the cell?")));
       this.#button(trans.__("Close"));
     } else if (state.kind === "working") {
       const isCode = text && action !== "explain" && action !== "review";
       const drawn = isCode && !/^\s*`{3}/.test(text) ? this.#code(text) : text;
-      this.#say(trans.__("The model is at work"), ...this.#written(drawn, false));
+      this.#present(trans.__("The model is at work"), ...this.#written(drawn, false));
       if (!isSame) this.#button(trans.__("Stop"));
     } else if (state.kind === "answer") {
-      this.#say(trans.__("Answered"), ...this.#written(state.answer));
+      this.#present(trans.__("Answered"), ...this.#written(state.answer));
       this.#button(trans.__("Again"), () => this.again());
       this.#chatButton();
       this.#button(trans.__("Close"));
     } else if (state.kind === "failed") {
-      this.#say(state.reason);
+      this.#present(state.reason);
       this.#button(trans.__("Again"), () => this.again());
       this.#button(trans.__("Close"));
     } else if (state.kind === "proposal" && fit) {
-      this.#propose(state.proposal, fit, state.problem || said(fit, source, state.proposal.source));
+      const { proposal, problem } = state;
+      this.#propose(proposal, fit, problem || summary(fit, source, proposal.source));
     }
   }
 
@@ -349,12 +350,12 @@ export class View {
     if (isHere && isAsked) parts.push(this.#asking(trans.__("What should be different?")));
     const before = this.#cell?.model.sharedModel.getSource() ?? "";
     if (fit === "fits") parts.push(changesInWords(before, source));
-    this.#say(text, ...parts);
+    this.#present(text, ...parts);
   }
 
-  #say(said: string, ...parts: HTMLElement[]): void {
+  #present(summary: string, ...parts: HTMLElement[]): void {
     // A status is read out if it changes after it came to the page.
-    requestAnimationFrame(() => setText(this.#said, said));
+    requestAnimationFrame(() => setText(this.#status, summary));
     arrange(this.#body, parts);
   }
 
@@ -469,7 +470,7 @@ function changesInWords(before: string, after: string): HTMLElement {
 }
 
 /** Describe a proposal in one line. */
-function said(fit: Fit, before: string, after: string): string {
+function summary(fit: Fit, before: string, after: string): string {
   const all = hunks(before, after);
   const added = all.flatMap((hunk) => hunk.added).length;
   const removed = all.flatMap((hunk) => hunk.removed).length;

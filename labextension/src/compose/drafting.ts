@@ -22,16 +22,16 @@ const NOTHING: Draft = { text: "", along: {} };
 /** One field, and what the kernel knows of it. */
 export class Drafting {
   readonly #look: () => Draft;
-  readonly #tell: (draft: Draft) => Promise<unknown>;
+  readonly #deliver: (draft: Draft) => Promise<unknown>;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** The draft that was sent last. */
-  #told = NOTHING;
-  #isTelling = false;
+  #sent = NOTHING;
+  #isSending = false;
 
   /** `look` tells what is there now; `tell` ends when the kernel has it. */
-  constructor(look: () => Draft, tell: (draft: Draft) => Promise<unknown>) {
+  constructor(look: () => Draft, deliver: (draft: Draft) => Promise<unknown>) {
     this.#look = look;
-    this.#tell = tell;
+    this.#deliver = deliver;
   }
 
   /** Take note that something may have changed, be it by what was typed here. */
@@ -43,12 +43,12 @@ export class Drafting {
   /** Take note that what was there was sent, so that the kernel knows that nothing is. */
   sent(): void {
     this.#stop();
-    this.#told = NOTHING;
+    this.#sent = NOTHING;
   }
 
   /** Say that nothing is being written any more. */
   dispose(): void {
-    this.#isTelling = false;
+    this.#isSending = false;
     this.#send(NOTHING);
   }
 
@@ -64,16 +64,16 @@ export class Drafting {
   async #send(draft: Draft): Promise<void> {
     this.#stop();
     const text = draft.text.trim() ? draft.text : "";
-    const isSame = text === this.#told.text && draft.along === this.#told.along;
-    if (isSame || !(text || this.#told.text)) return;
+    const isSame = text === this.#sent.text && draft.along === this.#sent.along;
+    if (isSame || !(text || this.#sent.text)) return;
     // Where a kernel takes no messages, they do not pile up.
-    if (this.#isTelling) {
+    if (this.#isSending) {
       this.#timer = this.#later();
       return;
     }
-    this.#isTelling = true;
-    this.#told = { ...draft, text };
-    await this.#tell(this.#told);
-    this.#isTelling = false;
+    this.#isSending = true;
+    this.#sent = { ...draft, text };
+    await this.#deliver(this.#sent);
+    this.#isSending = false;
   }
 }

@@ -21,10 +21,10 @@ export class Recall {
   }
 
   /** Return the text that a key puts into a field; null if the key means something else. */
-  textFor({ key, ...held }: Key, field: Field): string | null {
+  textFor({ key, ...keys }: Key, field: Field): string | null {
     const { value, selectionStart: at } = field;
-    const isHeld = held.shiftKey || held.altKey || held.ctrlKey || held.metaKey;
-    if (isHeld || at !== field.selectionEnd) return null;
+    const hasModifier = keys.shiftKey || keys.altKey || keys.ctrlKey || keys.metaKey;
+    if (hasModifier || at !== field.selectionEnd) return null;
     const isInFirst = this.isActive && !value.slice(0, at).includes("\n");
     if (key === "ArrowUp") return at === 0 || isInFirst ? this.older(value) : null;
     // Else the line below is meant.

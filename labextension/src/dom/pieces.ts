@@ -45,7 +45,7 @@ function parsed(record: unknown): unknown {
 }
 
 /** Of records of a cell, those with a line of which one of its source begins, as far as they tell. */
-export function standing(records: Written[], source: string): Written[] {
+export function remaining(records: Written[], source: string): Written[] {
   if (!records.some(Boolean)) return [];
   const all = records.flatMap((one) => split(one?.pieces));
   const known = matching(all, source);
@@ -59,7 +59,7 @@ export function standing(records: Written[], source: string): Written[] {
 export function setMetadata(cell: SharedCell, metadata: object): void {
   const all = [cell.getMetadata(RECORDS)].flat();
   const records = written(all);
-  const kept = standing(records, cell.getSource());
+  const kept = remaining(records, cell.getSource());
   const former = all.filter((_, at) => records[at] && kept.includes(records[at]));
   for (const [key, value] of Object.entries(metadata)) {
     const others = former.filter((one) => JSON.stringify(one) !== JSON.stringify(value));

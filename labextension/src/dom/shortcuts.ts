@@ -50,9 +50,9 @@ function handOn(event: KeyboardEvent): void {
  * is elsewhere. All other keys mean what they mean.
  */
 export function keepCommandKeysOut(): void {
-  const tell = ({ target }: KeyboardEvent) => {
+  const keepOut = ({ target }: KeyboardEvent) => {
     if (!(target instanceof Element) || !target.closest('.jp-Cell [class*="jllm-"]')) return;
     target.closest(".jp-Notebook")?.classList.add("jp-mod-readWrite");
   };
-  window.addEventListener("keydown", tell, { capture: true });
+  window.addEventListener("keydown", keepOut, { capture: true });
 }

@@ -9,8 +9,8 @@ import type { CellKind, Message, Request } from "../connection/messages.js";
 import { isOff } from "../page/document.js";
 import { withoutHalves } from "../page/outputs.js";
 import type { Desk, Sheet } from "./desks.js";
+import { documentCells, SentCells } from "./sent_cells.js";
 import { placeOf, Suggestion } from "./suggestion.js";
-import { documentCells, ToldCells } from "./told_cells.js";
 
 /** The pause after a change, or after a person comes to a cell, before the kernel hears of it. */
 const PAUSE_MS = 300;
@@ -32,19 +32,19 @@ export interface Listener {
 }
 
 /** The cells that a kernel has received, and the kernel's model: "" until the kernel names it. */
-interface Known {
-  told: ToldCells;
+interface Shared {
+  sent: SentCells;
   model: string | null;
 }
 
 /** Several views of a notebook share a connection. */
-const all = new WeakMap<Connection, Known>();
+const all = new WeakMap<Connection, Shared>();
 
 /** One for each view of a notebook, each console and each file. */
 export class DocumentGhost {
   readonly #connection: Connection;
   readonly #listener: Listener;
-  readonly #known: Known;
+  readonly #shared: Shared;
   #sheet: Sheet | null = null;
   #leave = () => {};
   #asked: Suggestion | null = null;
@@ -60,8 +60,8 @@ export class DocumentGhost {
   ) {
     this.#connection = connection;
     this.#listener = listener;
-    this.#known = all.get(connection) ?? { told: new ToldCells(), model: "" };
-    all.set(connection, this.#known);
+    this.#shared = all.get(connection) ?? { sent: new SentCells(), model: "" };
+    all.set(connection, this.#shared);
     connection.received.connect(this.#take, this);
     connection.stateChanged.connect(this.#begin, this);
     desk.follow(
@@ -82,8 +82,8 @@ export class DocumentGhost {
   }
 
   /** The suggestion in a sheet, if the suggestion still fits there. */
-  standing(sheet: Sheet): Suggestion | null {
-    return this.#asked?.sheet === sheet && this.#asked.isStanding ? this.#asked : null;
+  fitting(sheet: Sheet): Suggestion | null {
+    return this.#asked?.sheet === sheet && this.#asked.isFitting ? this.#asked : null;
   }
 
   /** Ask for suggestions where the cursor is; null where the kernel has nothing to give. */
@@ -91,16 +91,16 @@ export class DocumentGhost {
     this.cancel();
     const { sheet } = this.desk;
     if (!this.#isReady || !sheet?.editor || isOffSheet(sheet)) return null;
-    this.#tell();
-    const asked = new Suggestion(sheet, sheet.editor, this.#known.model ?? "");
+    this.#sendCells();
+    const asked = new Suggestion(sheet, sheet.editor, this.#shared.model ?? "");
     const { prefix, suffix } = asked.place;
     const { id, reply } = this.#connection.request(
       {
         type: "complete",
-        revision: this.#known.told.revision,
+        revision: this.#shared.sent.revision,
         cell_id: sheet.model.id,
         kind: sheet.model.type as CellKind,
-        prefix: toldOf(prefix),
+        prefix: sentPart(prefix),
         suffix: withoutHalves(suffix.slice(0, MOST - STEP)),
         ...wishes,
       },
@@ -125,19 +125,19 @@ export class DocumentGhost {
   }
 
   get #isReady(): boolean {
-    return this.#known.model !== null && this.#connection.state === "open";
+    return this.#shared.model !== null && this.#connection.state === "open";
   }
 
   #take(_: Connection, message: Message): void {
     if (message.type === "resend") this.#begin();
     if (message.type !== "welcome" && message.type !== "model") return;
-    this.#known.model = message.model;
+    this.#shared.model = message.model;
     this.#focused = null;
     this.#wait();
   }
 
   #begin(): void {
-    this.#known.told.forget();
+    this.#shared.sent.forget();
     this.#isNews = true;
     this.#focused = null;
     this.#asked?.cancel();
@@ -159,7 +159,7 @@ export class DocumentGhost {
     const { sharedModel, selections } = editor.model;
     const change = (_: unknown, { sourceChange }: SourceChange) => {
       if (!sourceChange) return;
-      if (this.#asked?.isStanding === false) this.cancel();
+      if (this.#asked?.isFitting === false) this.cancel();
       if (!editor.hasFocus()) return;
       const isInsert = sourceChange.some(({ insert }) => insert);
       const isBlank = isInsert && /\n[^\S\n]*$/.test(placeOf(editor).prefix);
@@ -177,7 +177,7 @@ export class DocumentGhost {
 
   #moved(): void {
     const asked = this.#asked;
-    if (!asked || asked.editor.isDisposed || asked.isStanding) return;
+    if (!asked || asked.editor.isDisposed || asked.isFitting) return;
     this.cancel();
     this.#listener.onStale(asked.editor);
   }
@@ -185,29 +185,29 @@ export class DocumentGhost {
   /** Tell the kernel after a pause what the document is like, and where the person is. */
   #wait(): void {
     clearTimeout(this.#pause);
-    if (this.#isReady) this.#pause = window.setTimeout(() => this.#tellAll(), PAUSE_MS);
+    if (this.#isReady) this.#pause = window.setTimeout(() => this.#sendAll(), PAUSE_MS);
   }
 
-  #tellAll(): void {
+  #sendAll(): void {
     const id = this.desk.sheet?.model.id;
     if (!id || !this.#isReady) return;
-    if (!this.#tell() && this.#focused === id) return;
+    if (!this.#sendCells() && this.#focused === id) return;
     this.#focused = id;
-    this.#connection.request({ type: "focus", revision: this.#known.told.revision, cell: id });
+    this.#connection.request({ type: "focus", revision: this.#shared.sent.revision, cell: id });
   }
 
   /** Tell of what has changed, but for the cell that is written: who asks for more sends that. */
-  #tell(): boolean {
+  #sendCells(): boolean {
     if (!this.#isNews) return false;
     this.#isNews = false;
-    const edit = this.#known.told.edit(documentCells(this.desk.cells), this.desk.sheet?.model.id);
+    const edit = this.#shared.sent.edit(documentCells(this.desk.cells), this.desk.sheet?.model.id);
     if (edit) this.#connection.request(edit);
     return !!edit;
   }
 }
 
 /** The end of a text before the cursor, from a line on; where a line is longer, from within it. */
-function toldOf(prefix: string): string {
+function sentPart(prefix: string): string {
   const skipped = Math.ceil((prefix.length - MOST) / STEP) * STEP;
   if (skipped <= 0) return prefix;
   const line = prefix.indexOf("\n", skipped) + 1;

@@ -61,10 +61,10 @@ export const ghostText: JupyterFrontEndPlugin<void> = {
 
     // Editors move their cursor with these keys before a shortcut would hear of them.
     const take = (event: KeyboardEvent) => {
-      const isMeant =
+      const isWanted =
         event.key === "ArrowRight" && (event.ctrlKey || event.metaKey || event.altKey);
       const isHere = event.target instanceof Element && event.target.closest(`.${ACTIVE}`);
-      if (isMeant && isHere && shown()) commands.processKeydownEvent(event);
+      if (isWanted && isHere && shown()) commands.processKeydownEvent(event);
     };
     document.addEventListener("keydown", take, true);
   },

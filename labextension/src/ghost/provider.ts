@@ -75,8 +75,8 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
     // After the delay the person may be in another cell.
     if (!sheet || !editor || model?.sharedModel.getSource() !== text) return NONE;
     if (editor.getOption("readOnly")) return NONE;
-    const standing = ghost.standing(sheet);
-    if (standing && !isInvoked) return this.#items(standing);
+    const fitting = ghost.fitting(sheet);
+    if (fitting && !isInvoked) return this.#items(fitting);
     const { manualOnly, inMarkdown, alternatives, maxLines } = this.#settings;
     const isCode = model.type === "code";
     const isWanted = isCode || (model.type === "markdown" && inMarkdown);
@@ -162,9 +162,9 @@ export class GhostProvider implements IInlineCompletionProvider, Listener {
   }
 
   /** An item for each suggestion of which something is left, but for those with these numbers. */
-  #newItems(asked: Suggestion, known: readonly unknown[] = []): IInlineCompletionItem[] {
+  #newItems(asked: Suggestion, others: readonly unknown[] = []): IInlineCompletionItem[] {
     return asked.items.flatMap(({ isFinal }, number) => {
-      const insertText = known.includes(number) ? null : asked.rest(number);
+      const insertText = others.includes(number) ? null : asked.rest(number);
       if (!insertText) return [];
       const item: IInlineCompletionItem = { insertText };
       if (!isFinal) {

@@ -49,7 +49,7 @@ export class Suggestion {
   }
 
   /** Whether nothing was typed but what one of the items says, and there may be more of it. */
-  get isStanding(): boolean {
+  get isFitting(): boolean {
     return this.items.some(({ isFinal }, number) => {
       const left = this.rest(number);
       return left !== null && (left !== "" || !isFinal);
@@ -61,14 +61,14 @@ export class Suggestion {
     const { item, text, is_final } = message;
     while (this.items.length <= item) this.items.push({ text: "", isFinal: false });
     this.items[item] = { text, isFinal: is_final };
-    this.#tell();
+    this.#notify();
   }
 
   end(error: string | null = null): void {
     this.isOver = true;
     this.error = error;
     for (const item of this.items) item.isFinal = true;
-    this.#tell();
+    this.#notify();
   }
 
   cancel(): void {
@@ -83,7 +83,7 @@ export class Suggestion {
     return rest(text, this.place, placeOf(this.editor));
   }
 
-  #tell(): void {
+  #notify(): void {
     this.#changed.resolve();
     this.#changed = new PromiseDelegate();
   }

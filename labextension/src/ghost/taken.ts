@@ -16,12 +16,12 @@ export function noteTaken({ place, model, sheet, editor }: Suggestion): void {
   if (start >= end) return;
   const [rest] = `${prefix}${suffix}`.slice(end).split("\n", 1);
   const lines = `${prefix.slice(prefix.lastIndexOf("\n", start - 1) + 1, end)}${rest}`;
-  const known = written(sharedModel.getMetadata(COMPLETED));
-  const own = known.find((one) => one?.model === model);
+  const records = written(sharedModel.getMetadata(COMPLETED));
+  const own = records.find((one) => one?.model === model);
   const before = place.prefix + place.suffix; // of what stood there nothing is noted
   const pieces = piecesOf(lines, before, sharedModel.getSource(), own?.pieces);
   if (!pieces) return;
-  const others = known.filter((one) => one && one.model !== model) as JSONObject[];
+  const others = records.filter((one) => one && one.model !== model) as JSONObject[];
   const all = [{ model, time: new Date().toISOString(), pieces }, ...others];
   sharedModel.transact(() => sharedModel.setMetadata(COMPLETED, all), false);
 }

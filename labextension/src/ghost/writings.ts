@@ -79,9 +79,9 @@ export class Writings {
   }
 
   /** The session of a notebook that is connected. */
-  #sessionOf(isMeant: (panel: NotebookPanel) => boolean): KernelSession {
+  #sessionOf(isWanted: (panel: NotebookPanel) => boolean): KernelSession {
     const isThere = (panel: NotebookPanel) =>
-      isMeant(panel) && this.#connections.of(panel).state === "open";
+      isWanted(panel) && this.#connections.of(panel).state === "open";
     const { currentWidget } = this.#tracker;
     const panel =
       currentWidget && isThere(currentWidget) ? currentWidget : this.#tracker.find(isThere);

@@ -46,8 +46,8 @@ export class CodeBlock {
   }
 
   show(fence: Fence, isComplete: boolean): void {
-    const isKnown = this.#fence?.source === fence.source && this.#isComplete === isComplete;
-    if (this.#fence && isKnown) return;
+    const isSame = this.#fence?.source === fence.source && this.#isComplete === isComplete;
+    if (this.#fence && isSame) return;
     if (!this.#fence) this.#name(withVisibleControls(fence.language));
     this.#fence = fence;
     this.#draw(fence, isComplete);

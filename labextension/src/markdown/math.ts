@@ -135,8 +135,8 @@ function formulaHtml(
   escapeHtml: (text: string) => string,
 ): string {
   const key = `${isDisplay} ${source}`;
-  const known = remembered.get(key);
-  if (known !== undefined) return known;
+  const cached = remembered.get(key);
+  if (cached !== undefined) return cached;
   const code = () => `<code>${escapeHtml(withVisibleControls(source.trim()))}</code>`;
   const html = mathMl(source, isDisplay) ?? code();
   if (remembered.size === MOST_REMEMBERED) remembered.clear();
@@ -156,8 +156,8 @@ function mathMl(source: string, isDisplay: boolean): string | null {
       macros: {}, // what a formula defines is gone with it
     });
     // A formula may write any character by its number, and Temml writes two of them itself.
-    const told = source + html.replace(/\u2061|\uFE00/g, "");
-    if (withVisibleControls(told) !== told) return null;
+    const written = source + html.replace(/\u2061|\uFE00/g, "");
+    if (withVisibleControls(written) !== written) return null;
     return isDisplay ? `<span>${withoutStyles(html)}</span>` : withoutStyles(html);
   } catch {
     // Not only its own errors: deep nesting ends in a RangeError.

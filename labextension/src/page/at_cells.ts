@@ -9,20 +9,20 @@ import type { Notebook, NotebookPanel } from "@jupyterlab/notebook";
  * A key in one cell is heard of that cell alone, however many there are.
  */
 export function followCells(content: Notebook, changed: (cell: Cell) => void): void {
-  const known = new WeakSet<Cell>();
+  const followed = new WeakSet<Cell>();
   const follow = () => {
     for (const cell of content.widgets) {
-      if (known.has(cell)) continue;
-      known.add(cell);
+      if (followed.has(cell)) continue;
+      followed.add(cell);
       const { model } = cell; // which may outlive this view of it
-      const tell = () => changed(cell);
-      model.contentChanged.connect(tell); // of its outputs and tags, too
+      const notify = () => changed(cell);
+      model.contentChanged.connect(notify); // of its outputs and tags, too
       cell.disposed.connect(() => {
-        model.contentChanged.disconnect(tell);
-        tell();
+        model.contentChanged.disconnect(notify);
+        notify();
       });
-      tell();
-      void cell.ready.then(tell);
+      notify();
+      void cell.ready.then(notify);
     }
   };
   const begin = () => {

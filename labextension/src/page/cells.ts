@@ -85,7 +85,7 @@ export class Notebook extends NotebookDocument {
 
   /** The active cell's source, to go along with a prompt; or why there is none. */
   attachCell(): Attachment | string {
-    const cell = this.#toldCell();
+    const cell = this.#includedCell();
     if (typeof cell === "string") return cell;
     if (!cell.source.trim()) return trans.__("The selected cell is empty.");
     return { label: this.#label(cell), text: shortened(cell.source) };
@@ -98,16 +98,16 @@ export class Notebook extends NotebookDocument {
 
   /** Return what a prompt does not include by itself: the selection, and a cell that has to run. */
   atHand(): Attachment[] {
-    const [selected, cell] = [this.#view.selection(), this.#toldCell()];
+    const [selected, cell] = [this.#view.selection(), this.#includedCell()];
     if (!this.isBeside || typeof cell === "string" || !cell.source.trim()) return [];
     const model = this.at(cell.index);
     const label = this.#label(cell);
     const hasRun = cell.type !== "code" || (model.executionCount && !model.isDirty);
-    const found = hasRun ? [] : [{ label, text: shortened(cell.source) }];
+    const attachments = hasRun ? [] : [{ label, text: shortened(cell.source) }];
     if (selected) {
-      found.push({ label: trans.__("Selection in %1", label), text: shortened(selected) });
+      attachments.push({ label: trans.__("Selection in %1", label), text: shortened(selected) });
     }
-    return found;
+    return attachments;
   }
 
   /** The notebook's path on the server, with its drive; null: unknown. */
@@ -125,7 +125,7 @@ export class Notebook extends NotebookDocument {
 
   /** The active cell's output as text, to go along with a prompt; or why there is none. */
   attachOutput(): Attachment | string {
-    const cell = this.#toldCell();
+    const cell = this.#includedCell();
     if (typeof cell === "string") return cell;
     const text = outputsText(outputsOf(this.at(cell.index)));
     if (!text) return trans.__("The selected cell has no output in words.");
@@ -143,11 +143,11 @@ export class Notebook extends NotebookDocument {
   }
 
   /** The active cell, or why nothing can be told of it. */
-  #toldCell(): Cell | string {
+  #includedCell(): Cell | string {
     const cell = this.activeCell();
     if (!cell) return trans.__("Select a cell first.");
-    const isTold = !isOff(this.at(cell.index).sharedModel);
-    return isTold ? cell : trans.__("The selected cell's tag keeps it from the model.");
+    const isIncluded = !isOff(this.at(cell.index).sharedModel);
+    return isIncluded ? cell : trans.__("The selected cell's tag keeps it from the model.");
   }
 
   /** Return a cell's name for people: its number if it ran, else its place. */

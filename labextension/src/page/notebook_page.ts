@@ -74,12 +74,12 @@ export class NotebookPage implements NotebookView {
     }
     const { selections, contentChanged, stateChanged } = activeCell?.model ?? {};
     for (const changed of [selections?.changed, contentChanged, stateChanged]) {
-      changed?.connect(this.#tell, this);
+      changed?.connect(this.#notify, this);
     }
-    this.#tell();
+    this.#notify();
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of [...this.#listeners]) listener();
   }
 }

@@ -10,7 +10,7 @@ import { isPromptCell } from "./prompt_cell.js";
 const NOTHING_MORE = { attachments: [], is_alone: false };
 
 /** Tell the kernel what stands in the active cell of a notebook whenever that is changed. */
-export function tellDrafts({ content, disposed }: NotebookPanel, connection: Connection): void {
+export function sendDrafts({ content, disposed }: NotebookPanel, connection: Connection): void {
   let leave = () => {};
   const follow = () => {
     leave();

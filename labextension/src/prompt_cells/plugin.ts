@@ -4,7 +4,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import type { CodeEditor } from "@jupyterlab/codeeditor";
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from "@jupyterlab/codemirror";
 import { Connections } from "../connection/connections.js";
-import { tellDrafts } from "./cell_drafts.js";
+import { sendDrafts } from "./cell_drafts.js";
 import { letLand } from "./landing.js";
 import { magicLine } from "./magic_line.js";
 import { colourPrompts } from "./prompt_cell.js";
@@ -30,7 +30,7 @@ export const promptCells: JupyterFrontEndPlugin<void> = {
         return EditorExtensionRegistry.createImmutableExtension(magicLine);
       },
     });
-    connections.added.connect((_, { panel, connection }) => tellDrafts(panel, connection));
+    connections.added.connect((_, { panel, connection }) => sendDrafts(panel, connection));
     letLand(connections);
   },
 };

@@ -34,7 +34,7 @@ export function addBadges(panel: NotebookPanel, show: (generated: Generated) => 
         row = new BadgeRow(where, show);
         layout.insertWidget(where === "source" ? input + 1 : layout.widgets.length - 1, row);
       }
-      row?.tell(found[where]);
+      row?.present(found[where]);
     }
   });
 }
@@ -71,7 +71,7 @@ class BadgeRow extends Widget {
   }
 
   /** Show a badge for each of these texts; one that is there already stays, with its focus. */
-  tell(generated: Generated[]): void {
+  present(generated: Generated[]): void {
     this.#generated = generated;
     const labels = generated.map(({ made }) => labelOf(made, language()));
     this.setHidden(labels.length === 0);

@@ -1,7 +1,7 @@
 /** The facts in the metadata of a cell or an output that a badge shows of how its text was made. */
 
 import { withVisibleControls } from "../dom/characters.js";
-import { COMPLETED, RECORDS, standing, written } from "../dom/pieces.js";
+import { COMPLETED, RECORDS, remaining, written } from "../dom/pieces.js";
 
 /** One record, unchecked: whoever made the notebook may have written anything there. */
 export interface Made {
@@ -18,7 +18,7 @@ export interface Made {
 export function madeBy(metadata: unknown, source: string | null = null): Made[] {
   const found = field(metadata, RECORDS);
   const all = [...written(found), ...written(field(metadata, COMPLETED))];
-  return (source === null ? written(found, Infinity) : standing(all, source)).flatMap((record) => {
+  return (source === null ? written(found, Infinity) : remaining(all, source)).flatMap((record) => {
     const about = field(record, "model");
     const model = text(field(about, "name")) || text(about);
     if (!model) return [];

@@ -39,10 +39,10 @@ class RecordBody extends Widget {
       return;
     }
     void connection.request({ type: "record", metadata, text: text() }).reply.then(
-      (told) => {
-        if (told.type !== "text" || this.isDisposed) return;
+      (answer) => {
+        if (answer.type !== "text" || this.isDisposed) return;
         const view = createModelText();
-        view.update(told.text, true);
+        view.update(answer.text, true);
         this.node.replaceChildren(view.element);
       },
       (error: Error) => {

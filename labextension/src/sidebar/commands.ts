@@ -18,8 +18,8 @@ export function addChatCommands(app: JupyterFrontEnd, sideBar: SideBar): void {
       execute: async () => {
         const { chats } = sideBar;
         if (!chats) return;
-        sideBar.say(chats.panel, ""); // what was said before is over
-        await work(chats).catch((error: Error) => sideBar.say(chats.panel, error.message));
+        sideBar.report(chats.panel, ""); // what was said before is over
+        await work(chats).catch((error: Error) => sideBar.report(chats.panel, error.message));
       },
       describedBy: { args: { type: "object", properties: {} } },
     });
@@ -31,7 +31,7 @@ export function addChatCommands(app: JupyterFrontEnd, sideBar: SideBar): void {
   add(IDS.rename, trans.__("LLM: Rename Chat…"), rename);
   add(IDS.export, trans.__("LLM: Export Chat"), async (chats) => {
     const path = await chats.save(contents);
-    sideBar.say(chats.panel, trans.__("Saved as %1.", PathExt.basename(path)), {
+    sideBar.report(chats.panel, trans.__("Saved as %1.", PathExt.basename(path)), {
       label: trans.__("Open"),
       run: () => void commands.execute("docmanager:open", { path }),
     });

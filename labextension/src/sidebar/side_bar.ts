@@ -84,7 +84,7 @@ export class SideBar extends Widget {
   }
 
   /** Say something about a notebook, with a button, unless another notebook is in front by now. */
-  say(
+  report(
     panel: NotebookPanel | null,
     text: string,
     action?: { label: string; run: () => void },
@@ -129,7 +129,7 @@ export class SideBar extends Widget {
     const { connection = null } = chats ?? {};
     const isOpen = connection?.state === "open";
     const isAbsent = connection?.state === "absent";
-    this.say(this.#panel, standing(connection), isAbsent ? this.#loadAction : undefined);
+    this.report(this.#panel, standing(connection), isAbsent ? this.#loadAction : undefined);
     this.#head.hidden = !isOpen;
     for (const other of this.#chats.values()) other.element.hidden = other !== chats;
     if (!isOpen) void chats?.showSaved();
@@ -144,8 +144,8 @@ export class SideBar extends Widget {
 
   /** Return the chats of a notebook, which are kept as long as the notebook is open. */
   #of(panel: NotebookPanel): NotebookChats {
-    const known = this.#chats.get(panel);
-    if (known) return known;
+    const kept = this.#chats.get(panel);
+    if (kept) return kept;
     const connection = this.#connections.of(panel);
     const chats = new NotebookChats(panel, connection, this.#memory);
     this.#chats.set(panel, chats);
@@ -178,7 +178,7 @@ export class SideBar extends Widget {
   }
 
   #fail(panel: NotebookPanel | null, error: Error): void {
-    this.say(panel, trans.__("The chat cannot be shown: %1", error.message));
+    this.report(panel, trans.__("The chat cannot be shown: %1", error.message));
   }
 
   get #loadAction() {
@@ -193,7 +193,7 @@ export class SideBar extends Widget {
     const loaded = panel && this.#connections.of(panel).load();
     loaded?.then(
       () => this.#show(),
-      (error: Error) => this.say(panel, loadFailure(error.message), this.#loadAction),
+      (error: Error) => this.report(panel, loadFailure(error.message), this.#loadAction),
     );
   }
 
@@ -206,7 +206,7 @@ export class SideBar extends Widget {
   #takeFocus(turn: HTMLElement | null = null): void {
     if (!this.#wantsFocus || !this.isVisible) return;
     const fields = this.#body.querySelectorAll<HTMLElement>(".jllm-composer textarea");
-    const place = turn ?? [...fields].find((found) => found.checkVisibility());
+    const place = turn ?? [...fields].find((field) => field.checkVisibility());
     if (place) this.#wantsFocus = false;
     if (turn) turn.tabIndex = -1;
     (place ?? this.#button).focus({ preventScroll: true }); // a hidden button takes none

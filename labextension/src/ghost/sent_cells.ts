@@ -15,7 +15,7 @@ export function documentCells(cells: Iterable<ICellModel>): DocumentCell[] {
   });
 }
 
-export class ToldCells {
+export class SentCells {
   #cells: readonly DocumentCell[] = [];
   #revision = 0;
 
