@@ -107,7 +107,7 @@ class Draft:
     Of one that is going to be sent, `owned` is what its turn is to own, and `gone` what its branch
     leaves out from then on. A prompt aside is not what the next one goes on from, so it leaves
     alone what is resident of the chat. With `is_alone` it goes without cells that it is not about.
-    `why_out` has the reason why a cell, or a turn by its number, is not in it; `reason` reads it.
+    `why_out`: the reasons why cells, and turns by their numbers, are left out; see `reason`.
     """
 
     prompt: str

@@ -33,7 +33,7 @@ _FENCE = re.compile(
 # JupyterLab inserts the info string into an attribute, unescaped.
 _NOT_INFO = re.compile(r"[^\w+#.,:;/=(){} \-]")
 _FORMULA = re.compile(r"\$|\\\\[\[\]()]|\\(?:begin|end)")
-# The same in what a reader of formulas sees, which knows `\\ref{…}` without signs around it.
+# Formulas as MathJax finds them in a page: it also reads `\ref{…}` without signs around it.
 _SEEN_FORMULA = re.compile(r"\$|\\[\[\]()]|\\(?:begin|end|(?:eq)?ref\s*\{)")
 _DISPLAY = re.compile(r"\\?\$\$|\\\\[\[\]]|\\(?:begin|end)\{[a-z]*\*?\}", re.IGNORECASE)
 # The commands of MathJax and KaTeX that take an address, a style, an attribute or a file.
@@ -103,7 +103,7 @@ def blocks(text: str) -> list[tuple[bool, list[str]]]:
 
 
 def _may_act(text: str) -> bool:
-    """Whether a text may have a formula; where it has none, a command of LaTeX is a path's end."""
+    r"""Whether a text may contain a formula; without one, `\data` is a part of a path."""
     return _SEEN_FORMULA.search(unescape(text)) is not None
 
 

@@ -15,12 +15,12 @@ _EXPECTED = {float: "a number", int: "a whole number"}
 class Option:
     """An option as people write it on a line, in a shell, in `%config` and in a project's file.
 
-    `spelling`: the names with blanks between them, the long one last. `metavar`: what stands for
+    `spelling`: the names with blanks between them, the long one last. `metavar`: the placeholder of
     the value in the help; a switch has none, and sets `value`. `negative`: the help of the switch
-    `--no-…`. `convert` makes the value of a text, and raises ValueError on nonsense; `expects`
-    names what it reads. `words`: values to offer on Tab, and the only ones if nothing converts.
-    `low`, `high`: the range of a number. `is_setting`: whether `%config` and a project's file have
-    it; `unset` says what None means there.
+    `--no-…`. `convert`: makes the value from a text, and raises ValueError for a wrong one;
+    `expects` describes a right one. `words`: values that Tab offers; without `convert`, no others
+    are allowed. `low`, `high`: the range of a number. `is_setting`: whether `%config` and a
+    project's file have it; `unset`: what None does there.
     """
 
     spelling: str = ""

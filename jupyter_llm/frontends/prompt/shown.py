@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Markdown, to be taken for untrusted, and what some front ends show in its place.
+    """Untrusted Markdown, and what some front ends show instead.
 
     `rich`: an object that a notebook displays. `completion`: what the model wrote, if it did.
     `proposal`: a cell as it might be. `tokens`: an answer with its probabilities. `choices`:

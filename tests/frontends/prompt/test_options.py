@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from jupyter_llm import SamplingParams, llm
 from jupyter_llm.common.expressions import interpolate
 from jupyter_llm.common.option import Option
+from jupyter_llm.engine.project import PROMPTING, SETTINGS
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.magics.completion import words_at
-from jupyter_llm.frontends.magics.magics import magic_commands
+from jupyter_llm.frontends.magics.magics import LLMMagics, magic_commands
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import (
     FORMATS,
@@ -213,6 +214,13 @@ def test_every_option_parses_by_each_of_its_names_and_is_told(name: str) -> None
     text = str(help_page.run(Call(llm=llm, chat=llm.chat())))
     assert f"`{name}`" in text
     assert option.help in text
+
+
+def test_every_setting_holds_in_config_and_in_a_projects_file() -> None:
+    declared = {option.key for option in OPTIONS if option.is_setting}
+    assert declared < set(SETTINGS)
+    shown = set(LLMMagics.class_trait_names(config=True))
+    assert shown == {"model", "allow_remote", *PROMPTING}
 
 
 def test_what_a_line_does_not_give_stays_as_the_front_end_has_it() -> None:
