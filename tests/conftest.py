@@ -10,7 +10,9 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -27,13 +29,20 @@ from traitlets.config import Config
 
 from jupyter_llm import llm
 from jupyter_llm.common import bars, database
-from jupyter_llm.engine.attention import AttentionTimes, ReadingTimes
+from jupyter_llm.engine.attention import AttentionTimes, ReadingTimes, keep_times
 from jupyter_llm.engine.local import resident
 from jupyter_llm.models import download, sources
+from jupyter_llm.models.inspect import inspect
+from jupyter_llm.models.machine import available_cores, this_machine
 
 # On a busy machine a deadline tells nothing about the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+_READING = ReadingTimes(follow_up_s=1.0, prompt_s=1.0)
+EQUAL_TIMES = AttentionTimes(flash=_READING, plain=_READING)
+
+_HOMES = count()
 
 # How variables begin that say where models, chats and settings lie, and how the hub is reached.
 FOREIGN = (
@@ -84,17 +93,17 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def untimed() -> Iterator[None]:
     """Let no measurement decide how a test goes; test_attention.py takes it back."""
-    reading = ReadingTimes(follow_up_s=1.0, prompt_s=1.0)
-    times = AttentionTimes(flash=reading, plain=reading)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resident, "stored_times", lambda _shape, _machine: times)
+        patch.setattr(resident, "stored_times", lambda _shape, _machine: EQUAL_TIMES)
         yield
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point everything that is looked for in the user's home at an empty folder."""
-    home = tmp_path_factory.mktemp("home")
+    # Not by `mktemp`, which looks through the folders of all tests for the next number.
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_HOMES))
+    home.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("IPYTHONDIR", str(home / ".ipython"))
     for name in list(os.environ):
@@ -217,26 +226,43 @@ def smollm2() -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def tested_home(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
-    """A home where the machine has been tested, once, for what makes `smollm2` exact.
-
-    That takes seconds, and every kernel in a new home would do it again.
-    """
-    from support.engines import ask, closing, load  # which loads llama.cpp
-
-    home = tmp_path_factory.mktemp("tested")
-    with pytest.MonkeyPatch.context() as patch, closing():
+@contextmanager
+def storing_in(home: Path) -> Iterator[None]:
+    """Store what is measured in this home."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         patch.delenv("XDG_DATA_HOME", raising=False)
-        assert ask(load(smollm2, n_ctx=512, checkpoints=False), "Hello", 1).exact
+        yield
         assert database.store().flush(30)
+
+
+@pytest.fixture(scope="session")
+def timed_home(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
+    """A home that stores how long `smollm2` reads, with flash attention and without.
+
+    A first load measures that: four seconds on quiet cores. On busy ones it takes ten and comes to
+    nothing that is stored, so each kernel would measure it.
+    """
+    home = tmp_path_factory.mktemp("timed")
+    with storing_in(home):
+        keep_times(inspect(smollm2).shape, this_machine(available_cores()), EQUAL_TIMES)
+    return home
+
+
+@pytest.fixture(scope="session")
+def tested_home(tmp_path_factory: pytest.TempPathFactory, smollm2: Path, timed_home: Path) -> Path:
+    """A home that also stores what makes `smollm2` exact here, which takes seconds, too."""
+    from support.engines import ask, closing, load  # which loads llama.cpp
+
+    home = shutil.copytree(timed_home, tmp_path_factory.mktemp("tested"), dirs_exist_ok=True)
+    with storing_in(home), closing():
+        assert ask(load(smollm2, n_ctx=512, checkpoints=False), "Hello", 1).exact
     return home
 
 
 @pytest.fixture
 def machine_is_tested(home: Path, tested_home: Path) -> None:
-    """Let it be known in the home of a test what makes `smollm2` exact here."""
+    """Copy what was measured of `smollm2` into the home of a test."""
     shutil.copytree(tested_home, home, dirs_exist_ok=True)
 
 

@@ -76,7 +76,7 @@ def opened(
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     page = context.new_page()
     page.goto(lab.page_url(path.name))
-    notebook = Notebook(page, path)
+    notebook = Notebook.found_in(page, path)
     notebook.command("application:toggle-left-area")
     notebook.run(0)
     page.evaluate(EXECUTE_QUIETLY, PREPARE % model)

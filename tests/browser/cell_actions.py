@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from browser.extension import Extension
 from playwright.sync_api import expect
@@ -35,15 +35,19 @@ ASK_KERNEL = """async code => {
 
 
 class CellActions:
-    """The notebook of a page whose first cell has made the kernel a scripted one."""
+    """The notebook of a page, at whose end a test adds cells."""
 
     def __init__(self, notebook: Notebook) -> None:
         self.notebook = notebook
         self.page = notebook.page
-        Extension(notebook).wait_for_state("absent")
-        notebook.run(0)
-        assert notebook.outputs(0) == []
-        Extension(notebook).wait_for_state("open")
+
+    def connect(self) -> Self:
+        """Run the first cell, which loads jupyter_llm."""
+        Extension(self.notebook).wait_for_state("absent")
+        self.notebook.run(0)
+        assert self.notebook.outputs(0) == []
+        Extension(self.notebook).wait_for_state("open")
+        return self
 
     def add(self, source: str = "", **metadata: Any) -> int:
         """Put a cell at the end, go to it, and return its index."""

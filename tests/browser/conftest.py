@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 import pytest
 from browser.answers import MAKE_VIEW, note_complaints
 from browser.lab import CHROMIUM_HINT, App, Notebook, find_chromium, running_chromium, running_lab
-from browser.live_panel import LOAD, LivePanel
 from browser.panel_page import PanelPage, serving_panel
 from playwright.sync_api import expect
 
@@ -56,8 +56,11 @@ def started_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 
 @pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest, started_lab: Callable[[App], Lab]) -> Iterator[Lab]:
+def lab(
+    request: pytest.FixtureRequest, started_lab: Callable[[App], Lab], timed_home: Path
+) -> Iterator[Lab]:
     server = started_lab(getattr(request, "param", "jupyterlab"))
+    shutil.copytree(timed_home, server.home, dirs_exist_ok=True)
     yield server
     server.clear()
 
@@ -152,17 +155,3 @@ def open_notebook(
         # Not there when pytest began outside this folder and so read this file too late for it.
         if folder := request.config.getoption("--screenshots", None):
             page.screenshot(path=Path(folder, f"{name}.png"))
-
-
-@pytest.fixture
-def open_panel(open_notebook: Callable[..., Notebook]) -> Callable[..., LivePanel]:
-    """Open a notebook whose cell 1 shows a panel; the cells given follow."""
-
-    def open_panel(*sources: str, load: str = LOAD, max_tokens: int = 24) -> LivePanel:
-        panel = f"ChatPanel('talk', temperature=1, max_tokens={max_tokens}, ignore_eos=True)"
-        notebook = open_notebook(load, panel, *sources)
-        notebook.run(0)
-        notebook.run(1)
-        return LivePanel(notebook)
-
-    return open_panel

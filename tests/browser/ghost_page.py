@@ -43,10 +43,11 @@ class GhostPage(Notebook):
         self, page: Page, lab: Lab, name: str, *cells: str, has_model: bool = True
     ) -> None:
         path = lab.write(name, LOAD, MODEL, FACTS, *cells, "")
-        page.goto(lab.page_url(path.name))
         super().__init__(page, path)
+        lab.open(page, path)
         page.evaluate(LISTEN)
         self.last = len(cells) + 3
+        self.settings: dict[str, Any] = {}
         self.run(0)
         if has_model:
             self.run(1)
@@ -110,6 +111,7 @@ class GhostPage(Notebook):
 
     def set_up(self, **settings: Any) -> None:
         """Set these settings of ghost text and no others, and load the page again."""
+        self.settings = settings
         self.page.evaluate(
             """settings => jupyterapp.serviceManager.settings.save(
                 '@jupyterlab/completer-extension:inline-completer',

@@ -119,6 +119,11 @@ class Lab:
         return path
 
     @property
+    def home(self) -> Path:
+        """The home of its kernels."""
+        return self.folder.parent / "home"
+
+    @property
     def workspaces(self) -> Iterator[Path]:
         """What the server keeps of pages."""
         return (self.folder.parent / "workspaces").iterdir()
@@ -134,7 +139,7 @@ class Lab:
             page.evaluate(REPLACE_NOTEBOOKS, path.name)
         else:
             page.goto(self.page_url(path.name))
-        return Notebook(page, path)
+        return Notebook.found_in(page, path)
 
     def clear(self) -> None:
         """End all kernels, and remove what they and pages have written, settings too."""
@@ -299,10 +304,16 @@ class Notebook:
     def __init__(self, page: Page, path: Path) -> None:
         self.page = page
         self.path = path
+
+    @classmethod
+    def found_in(cls, page: Page, path: Path) -> Notebook:
+        """Wait until the page's notebook can run a cell."""
         page.evaluate(FIND_NOTEBOOK)
+        return cls(page, path)
 
     def cell(self, index: int) -> Locator:
-        return self.page.locator(".jp-NotebookPanel .jp-Cell").nth(index)
+        """Return a cell of the notebook in front."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").nth(index)
 
     def rendered(self, index: int) -> Locator:
         """Return the outputs of a cell as they are drawn."""
@@ -326,6 +337,17 @@ class Notebook:
     def set_source(self, index: int, source: str) -> None:
         """Replace the text in a cell's editor; it stays the same cell."""
         self._in_cell(index, f"sharedModel.setSource({json.dumps(source)})")
+
+    def append(self, *sources: str) -> None:
+        """Add code cells at the end."""
+        self.page.evaluate(
+            """sources => {
+                const { sharedModel } = notebook.content.model;
+                const cells = sources.map(source => ({ cell_type: 'code', source }));
+                sharedModel.insertCells(sharedModel.cells.length, cells);
+            }""",
+            list(sources),
+        )
 
     def start(self, index: int) -> None:
         """Run a cell without waiting for its end."""

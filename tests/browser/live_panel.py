@@ -21,6 +21,8 @@ from support.scripted import ScriptedEngine
 engine = ScriptedEngine()
 llm.current.get = lambda *args, **options: engine
 """
+# Takes that back: the real model answers again.
+REAL_MODEL = "del llm.current.get"
 
 # A prompt whose answer takes long on any machine.
 LONG = "--regex '[a-z ]{4000}' --may-repeat Sing a song."

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from browser.lab import Lab
     from playwright.sync_api import Browser
 
-# JupyterLab's own: its debugger asks a kernel that a test has ended meanwhile.
-CANCELED = "Canceled future for debug_request message before replies were done"
+# JupyterLab's own: its debugger and its widgets ask a kernel that a test has ended, and widgets are
+# saved without their kernel.
+JUPYTERS_OWN = (
+    "Canceled future for debug_request message before replies were done",
+    "Canceled future for comm_info_request message before replies were done",
+    "Error: widget model not found",
+)
 
 
 @contextmanager
@@ -26,24 +31,56 @@ def shared_notebook(chromium: Browser, lab: Lab, name: str, source: str) -> Iter
     """Open a notebook of one cell in a page of its own, and end its kernel."""
     path = lab.write(f"{name}.ipynb", source)
     with new_page(chromium) as page:
-        page.goto(lab.page_url(path.name))
-        notebook = Notebook(page, path)
-        yield notebook
+        yield (notebook := lab.open(page, path))
         notebook.shut_down()
 
 
 @contextmanager
-def one_test(notebook: Notebook, request: pytest.FixtureRequest) -> Iterator[None]:
+def one_test(
+    notebook: Notebook, request: pytest.FixtureRequest, *, num_kept: int = 1
+) -> Iterator[None]:
     """Let a test add cells, and take them away; nothing may go wrong in the page."""
     complaints = note_complaints(notebook.page, "error")
     yield
     if folder := request.config.getoption("--screenshots", None):
         notebook.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
     notebook.page.evaluate(
-        """() => {
+        """numKept => {
             const { sharedModel } = notebook.content.model;
             notebook.content.mode = 'command';
-            sharedModel.deleteCellRange(1, sharedModel.cells.length);
-        }"""
+            sharedModel.deleteCellRange(numKept, sharedModel.cells.length);
+        }""",
+        num_kept,
     )
-    assert [text for text in complaints if CANCELED not in text] == []
+    wrong = [text for text in complaints if not text.startswith(JUPYTERS_OWN)]
+    assert not wrong, wrong
+
+
+# Opens a notebook in front of the one that is open, with the kernel of a given id if any, and names
+# it `notebook`.
+OPEN_BESIDE = """async ([path, id]) => {
+    window.first = notebook;
+    const kernel = id ? { id } : undefined;
+    window.notebook = await jupyterapp.commands.execute('docmanager:open', { path, kernel });
+    await notebook.revealed;
+    await notebook.sessionContext.ready;
+    await notebook.sessionContext.session.kernel.info;
+}"""
+CLOSE = """async endsKernel => {
+    if (endsKernel) await notebook.sessionContext.shutdown();
+    notebook.context.model.dirty = false;
+    notebook.dispose();
+    window.notebook = first;
+}"""
+
+
+@contextmanager
+def beside(notebook: Notebook, path: Path, *, shares_kernel: bool = False) -> Iterator[Notebook]:
+    """Open another notebook in front of one for a while."""
+    page = notebook.page
+    kernel = "() => notebook.sessionContext.session.kernel.id"
+    page.evaluate(OPEN_BESIDE, [path.name, page.evaluate(kernel) if shares_kernel else None])
+    try:
+        yield Notebook(page, path)
+    finally:
+        page.evaluate(CLOSE, not shares_kernel)

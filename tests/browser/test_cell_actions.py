@@ -9,7 +9,6 @@ import pytest
 from browser.accessibility import violations
 from browser.answers import FIND_FOREIGN
 from browser.cell_actions import SCRIPTED, CellActions
-from browser.extension import Extension
 from browser.lab import set_theme
 from browser.shared_notebook import one_test, shared_notebook
 from browser.side_bar import SideBar
@@ -17,10 +16,10 @@ from browser.test_panel_hostile import hostile_texts
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from browser.lab import Lab, Notebook
-    from playwright.sync_api import Browser, Page
+    from browser.lab import Lab
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -32,7 +31,7 @@ AFTER = "def half(x):\n    return x / 2\n\nhalf(1)"
 def shared(chromium: Browser, lab: Lab) -> Iterator[CellActions]:
     """One notebook with its kernel for all tests here."""
     with shared_notebook(chromium, lab, "cell-actions", SCRIPTED) as notebook:
-        yield CellActions(notebook)
+        yield CellActions(notebook).connect()
 
 
 @pytest.fixture
@@ -560,43 +559,3 @@ def test_everybody_can_use_it(actions: CellActions) -> None:
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         set_theme(actions.page, theme)
         assert violations(actions.page, ".jllm-action, .jllm-fix, .jllm-hunk") == []
-
-
-@pytest.mark.parametrize("lab", ["notebook"], indirect=True)
-def test_notebook_7_has_it_too(
-    open_notebook: Callable[..., Notebook], errors: list[str], page: Page
-) -> None:
-    actions = CellActions(open_notebook(SCRIPTED))
-    index = actions.propose(BEFORE, AFTER)
-    expect(actions.added(index)).to_have_text(["    return x / 2"])
-    page.keyboard.press("Control+Shift+Enter")
-    expect(actions.region(index)).to_be_hidden()
-    assert actions.notebook.source(index) == AFTER
-    assert errors == []
-
-
-def test_the_model_answers_while_a_cell_runs(
-    open_notebook: Callable[..., Notebook], errors: list[str], page: Page
-) -> None:
-    notebook = open_notebook("%load_ext jupyter_llm", "import time; time.sleep(600)", BEFORE)
-    extension = Extension(notebook)
-    extension.wait_for_state("absent")
-    notebook.run(0)
-    extension.wait_for_state("open")
-    notebook.start(1)
-    notebook.activate(2)
-    notebook.command("jupyter-llm:explain")
-    region = notebook.cell(2).locator(".jllm-action")
-    expect(region.get_by_role("button", name="Close")).to_be_visible()
-    expect(region.locator(".jllm-model-text")).to_have_text(re.compile(r"\w"))
-    notebook.command("jupyter-llm:edit")
-    box = region.get_by_role("textbox")
-    box.fill("Write a function that adds two numbers.")
-    box.press("Enter")
-    reject = region.get_by_role("button", name=re.compile("Reject|Close"))
-    expect(reject).to_be_visible()
-    assert notebook.source(2) == BEFORE
-    reject.click()
-    notebook.interrupt()
-    notebook.finish()
-    assert errors == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import signal
 import subprocess
@@ -10,12 +9,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.extension import Extension
-from browser.lab import APPS, Notebook, Traffic, isolated_environment
+from browser.extension import Extension, loads_little
+from browser.lab import Notebook, Traffic, isolated_environment
 from browser.live_panel import LONG, SCRIPTED
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
-from support.paths import LAB_EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     OpenNotebook = Callable[..., Notebook]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
-in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
 LOAD = "%load_ext jupyter_llm"
 REPLIES = f"""{SCRIPTED}
@@ -45,20 +42,14 @@ OPEN_WITH_SAME_KERNEL = """async path => {
 OURS = ":is(.jp-NotebookPanel, #jp-bottom-panel) [class*='jllm-']"
 
 
-@in_both_apps
 def test_a_start_of_the_page_loads_less_than_60_kb_and_no_chat_panel(
     open_notebook: OpenNotebook, page: Page
 ) -> None:
     traffic = Traffic(page)
     Extension(open_notebook()).wait_for_state("absent")
-    ours = [url.partition("/jupyter-llm/")[2].partition("?")[0] for url in traffic.urls]
-    files = {LAB_EXTENSION / name for name in ours if name}
-    assert [name for name in files if "remoteEntry" in name.name]
-    assert not [name for name in files if "chat_panel" in name.name]
-    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 60_000
+    assert loads_little(traffic.urls)
 
 
-@in_both_apps
 def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
@@ -146,7 +137,7 @@ def test_two_tabs_show_the_same_chat_and_what_is_done_in_one_changes_its_cells_o
     notebook.save()
     side = SideBar(notebook)
     other_page.goto(lab.page_url(notebook.path.name).replace("/lab/", "/lab/workspaces/other/"))
-    other = Notebook(other_page, notebook.path)
+    other = Notebook.found_in(other_page, notebook.path)
     other_side = SideBar(other)
     side.open()
     other_side.open()

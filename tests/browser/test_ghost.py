@@ -247,14 +247,3 @@ def test_without_a_model_nothing_is_asked_for_until_there_is_one(
     assert ghost.wait_for_ghost()
     ghost.shut_down()
     assert errors == []
-
-
-@pytest.mark.parametrize("lab", ["notebook"], indirect=True)
-def test_notebook_suggests_as_jupyterlab_does(lab: Lab, page: Page, errors: list[str]) -> None:
-    ghost = GhostPage(page, lab, "seven.ipynb")
-    ghost.write("y = math.")
-    text = ghost.wait_for_ghost()
-    ghost.page.keyboard.press("Tab")
-    ghost.wait_for_source(f"y = math.{text}")
-    ghost.shut_down()
-    assert errors == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser.answers import note_complaints
 from browser.extension import Extension
-from browser.lab import APPS, Lab, Notebook, Traffic
+from browser.lab import Lab, Notebook, Traffic
 from browser.live_panel import SCRIPTED
 from common.test_markdown import HOSTILE
 from playwright.sync_api import expect
@@ -180,7 +180,6 @@ RUN_ALL = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("lab", APPS, indirect=True)
 def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_changed(
     open_notebook: Callable[..., Notebook], page: Page
 ) -> None:
@@ -227,7 +226,8 @@ def test_of_two_pages_with_one_notebook_only_the_one_that_runs_a_cell_is_changed
     for index in (0, 1, 2):
         one.run(index)
     other_page.goto(lab.page_url(one.path.name))
-    other = Notebook(other_page, one.path)  # as it was saved, without the cell that was made
+    # As it was saved, without the cell that was made.
+    other = Notebook.found_in(other_page, one.path)
 
     def is_the_other_there() -> bool:
         one.run(6)  # a cell that waits would keep the other page from what it asks the kernel

@@ -1,21 +1,26 @@
-"""The chat panel in a real JupyterLab and a real Notebook 7, with the real model."""
+"""The chat panel in a real JupyterLab; `test_notebook_7.py` has it in Notebook 7."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
-from browser.lab import APPS, Notebook
-from browser.live_panel import SCRIPTED, LivePanel
+from browser.cell_actions import ASK_KERNEL
+from browser.live_panel import REAL_MODEL, SCRIPTED, LivePanel
+from browser.shared_notebook import one_test, shared_notebook
 from nbconvert import HTMLExporter, MarkdownExporter
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 from support.waiting import until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from browser.lab import Lab, Notebook
+    from playwright.sync_api import Browser, Locator
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-# For what the page decides. All else the kernel does, whoever shows it.
-in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
 SLEEP = "import time\ntime.sleep(90)"
 BURN = """
@@ -39,7 +44,7 @@ COUNT_SPEAKERS = """
 from ipywidgets.widgets.widget import _instances
 from jupyter_llm import ChatPanel
 panels = [widget for widget in _instances.values() if isinstance(widget, ChatPanel)]
-print(len(panels), "panels,", sum(panel._line.views.has_views for panel in panels), "has views")
+print(sum(panel._line.views.has_views for panel in panels), "has views")
 """
 
 # Names a promise for the end of the next save.
@@ -51,19 +56,40 @@ NOTE_SAVE = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def notebook(chromium: Browser, lab: Lab) -> Iterator[Notebook]:
+    """One notebook for all tests here."""
+    with shared_notebook(chromium, lab, "panel", SCRIPTED) as notebook:
+        yield notebook
+
+
 @pytest.fixture
-def page(lab_page: Page) -> Page:
-    """The page that the tests of this file share."""
-    return lab_page
+def open_panel(
+    notebook: Notebook, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., LivePanel]]:
+    """Show a panel with a chat of its own in cell 1, above the cells given."""
+
+    def open_panel(*sources: str, max_tokens: int = 24) -> LivePanel:
+        notebook.page.evaluate(ASK_KERNEL, "__import__('ipywidgets').Widget.close_all()")
+        options = f"temperature=1, max_tokens={max_tokens}, ignore_eos=True"
+        notebook.append(f"ChatPanel({request.node.name!r}, {options})", *sources)
+        notebook.run(0)  # gives the kernel an engine without replies of another test
+        return shown(notebook)
+
+    with one_test(notebook, request):
+        yield open_panel
+
+
+# Closes all tabs of the main area but the notebook's.
+CLOSE_OTHERS = """() => {
+    for (const widget of Array.from(jupyterapp.shell.widgets('main')))
+        if (widget !== notebook) widget.close();
+}"""
 
 
 def shown(notebook: Notebook) -> LivePanel:
     notebook.run(1)
     return LivePanel(notebook)
-
-
-def is_running(notebook: Notebook, index: int) -> bool:
-    return "*" in notebook.cell(index).locator(".jp-InputPrompt").inner_text()
 
 
 def end(notebook: Notebook) -> None:
@@ -74,7 +100,8 @@ def end(notebook: Notebook) -> None:
 def test_an_answer_grows_and_the_status_says_what_it_took(
     open_panel: Callable[..., LivePanel],
 ) -> None:
-    panel = open_panel(max_tokens=60)
+    panel = open_panel(REAL_MODEL, max_tokens=60)
+    panel.notebook.run(2)
     panel.send("Tell a story about a lighthouse.")
     panel.wait_until_writing()
     early = panel.answers.last.inner_text()
@@ -88,17 +115,15 @@ def test_an_answer_grows_and_the_status_says_what_it_took(
     expect(status).to_have_text(re.compile(r"(?<!\d)[1-9]\d?% cached"))  # not the first one's 0 %
 
 
-@pytest.mark.parametrize("cell", [SLEEP, BURN], ids=["sleeps", "burns all cores"])
-def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cell: str) -> None:
-    panel = open_panel(cell, max_tokens=2000)  # none is at its end before it is stopped
+def test_everything_works_while_a_cell_burns_all_cores(
+    open_panel: Callable[..., LivePanel],
+) -> None:
+    panel = open_panel(REAL_MODEL, BURN, max_tokens=2000)  # no answer ends before it is stopped
     notebook = panel.notebook
-    panel.send("Hello.")
-    panel.wait_until_writing()
-    panel.stop_ms()
-    notebook.start(2)
-    expect(notebook.cell(2).locator(".jp-InputPrompt")).to_contain_text("*")
+    notebook.run(2)
+    notebook.start(3)
+    expect(notebook.cell(3).locator(".jp-InputPrompt")).to_contain_text("*")
     panel.send("Are you there?")
-    expect(panel.turns).to_have_count(2)
     panel.wait_until_writing()
     panel.stop_ms()
     expect(panel.turns.last).to_contain_text("tokens")
@@ -109,7 +134,7 @@ def test_everything_works_while_a_cell(open_panel: Callable[..., LivePanel], cel
     expect(panel.turns.last).to_contain_text("2/2")
     panel.wait_until_writing()
     panel.stop_ms()
-    assert is_running(notebook, 2)
+    assert "*" in notebook.cell(3).locator(".jp-InputPrompt").inner_text()
     end(notebook)
 
 
@@ -126,7 +151,9 @@ def stop_twice(panel: LivePanel) -> list[float]:
 
 @pytest.mark.benchmark
 def test_stop_is_felt_within_300_ms(open_panel: Callable[..., LivePanel]) -> None:
-    assert max(stop_twice(open_panel(max_tokens=2000))) < 300
+    panel = open_panel(REAL_MODEL, max_tokens=2000)
+    panel.notebook.run(2)
+    assert max(stop_twice(panel)) < 300
 
 
 def saved_after(panel: LivePanel) -> str:
@@ -141,14 +168,12 @@ def saved_after(panel: LivePanel) -> str:
     return str(transcript["data"]["text/plain"])
 
 
-@in_both_apps
 def test_a_conversation_outlives_the_page_and_panels_shown_again(
     open_panel: Callable[..., LivePanel],
 ) -> None:
-    panel = open_panel(COUNT_SPEAKERS, load=SCRIPTED)
+    panel = open_panel(COUNT_SPEAKERS)
     notebook = panel.notebook
-    for _ in range(3):
-        panel = shown(notebook)
+    panel = shown(notebook)
     panel.ask("Who is there?")
     before = panel.texts()
 
@@ -156,7 +181,7 @@ def test_a_conversation_outlives_the_page_and_panels_shown_again(
         notebook.run(2)
         return notebook.text(2).strip()
 
-    until(lambda: speakers() == "4 panels, 1 has views")  # what has gone may say so after the cell
+    until(lambda: speakers() == "1 has views")  # what has gone may say so after the cell
     notebook.save()
     notebook.reload()
     panel = LivePanel(notebook)
@@ -181,14 +206,12 @@ def test_a_panel_says_that_its_kernel_was_restarted_and_the_next_one_goes_on(
     panel.ask("What is my name?")
 
 
-@in_both_apps
 def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_drawn_not_before(
     open_panel: Callable[..., LivePanel],
 ) -> None:
     panel = open_panel(
         "engine.replies.append('It is $x^2$.')",
         "from IPython.display import HTML\nHTML('$y$')",
-        load=SCRIPTED,
     )
     notebook = panel.notebook
     notebook.run(2)
@@ -214,7 +237,7 @@ def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_draw
     expect(transcript).to_be_visible()
 
 
-def accept(notebook: Notebook, index: int) -> Locator:
+def accept_button(notebook: Notebook, index: int) -> Locator:
     """Return the button that accepts what is proposed in a cell."""
     return notebook.cell(index).get_by_role("button", name="Accept", exact=True)
 
@@ -222,7 +245,6 @@ def accept(notebook: Notebook, index: int) -> Locator:
 CODE = "Two ways:\n\n```python\nfirst = 1\n```\n\nor\n\n```python\nsecond = nowhere + 1\n```\n"
 
 
-@in_both_apps
 def test_cells_go_along_and_code_goes_into_cells_also_while_one_runs(
     open_panel: Callable[..., LivePanel],
 ) -> None:
@@ -232,7 +254,6 @@ def test_cells_go_along_and_code_goes_into_cells_also_while_one_runs(
         "old = 0\nprint(4711)",
         SLEEP,
         "total = 1 / 0",
-        load=SCRIPTED,
         max_tokens=1000,
     )
     notebook, page = panel.notebook, panel.page
@@ -255,7 +276,7 @@ def test_cells_go_along_and_code_goes_into_cells_also_while_one_runs(
     notebook.activate(3)
     panel.button("Replace cell").click()
     expect(notebook.cell(3).locator(".jllm-removed-line")).to_have_text(["old = 0", "print(4711)"])
-    expect(accept(notebook, 3)).to_be_focused()
+    expect(accept_button(notebook, 3)).to_be_focused()
     page.keyboard.press("Enter")
     expect(notebook.cell(3)).to_contain_text("second = nowhere + 1")
     cells = notebook.save()["cells"]
@@ -271,11 +292,10 @@ def test_cells_go_along_and_code_goes_into_cells_also_while_one_runs(
     offer = panel.root.locator(".jllm-notice").last
     expect(offer).to_contain_text("1 / 4")
     offer.get_by_role("button", name="Replace cell", exact=True).click()
-    accept(notebook, 6).click()
+    accept_button(notebook, 6).click()
     expect(notebook.cell(6)).to_contain_text("total = 1 / 4")
 
 
-@in_both_apps
 def test_keys_in_the_panel_are_its_own_but_those_that_save_and_find(
     open_panel: Callable[..., LivePanel],
 ) -> None:
@@ -318,3 +338,19 @@ def test_keys_in_the_panel_are_its_own_but_those_that_save_and_find(
         assert saved["cells"][2]["source"] == f"saved = {index}"
     panel.box.press("Control+Shift+c")
     expect(panel.page.locator("#modal-command-palette .lm-CommandPalette-input")).to_be_focused()
+    panel.page.keyboard.press("Escape")
+
+
+def test_a_view_of_its_own_takes_all_the_room(open_panel: Callable[..., LivePanel]) -> None:
+    notebook = open_panel().notebook
+    notebook.activate(1)
+    notebook.command("notebook:create-output-view")
+    view = notebook.page.locator(".jp-LinkedOutputView")
+    panel = view.locator(".jllm-panel")
+    expect(panel.get_by_role("textbox", name="Message")).to_be_visible()
+    room, taken = view.bounding_box(), panel.bounding_box()
+    assert room is not None
+    assert taken is not None
+    assert taken["height"] > 0.95 * room["height"]
+    notebook.page.evaluate("() => jupyterapp.shell.activateById(notebook.id)")
+    notebook.page.evaluate(CLOSE_OTHERS)

@@ -1,4 +1,4 @@
-"""How the chat panel looks in a real JupyterLab and a real Notebook 7, which bring styles along."""
+"""How the chat panel looks in a real JupyterLab, which brings styles along."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from browser.accessibility import (
     unfold_all,
     violations,
 )
-from browser.answers import note_complaints
-from browser.lab import APPS, App, Lab, Notebook, set_theme
+from browser.lab import Notebook, set_theme
 from browser.live_panel import SCRIPTED, LivePanel
 from browser.test_panel_for_all import TEXT
 from playwright.sync_api import expect
@@ -22,21 +21,14 @@ if TYPE_CHECKING:
 
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-in_both_apps = pytest.mark.parametrize("lab", APPS, indirect=True)
 
 # The application's theme, and what the browser is told.
-LOOKS: dict[App, dict[str, tuple[str, dict[str, Any]]]] = {
-    "jupyterlab": {
-        "light": ("JupyterLab Light", {}),
-        "dark": ("JupyterLab Dark", {}),
-        "high contrast": ("JupyterLab Dark High Contrast", {"contrast": "more"}),
-        "forced colors": ("JupyterLab Light", {"forced_colors": "active"}),
-        "forced dark colors": (
-            "JupyterLab Dark",
-            {"forced_colors": "active", "color_scheme": "dark"},
-        ),
-    },
-    "notebook": {"light": ("JupyterLab Light", {})},
+LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "light": ("JupyterLab Light", {}),
+    "dark": ("JupyterLab Dark", {}),
+    "high contrast": ("JupyterLab Dark High Contrast", {"contrast": "more"}),
+    "forced colors": ("JupyterLab Light", {"forced_colors": "active"}),
+    "forced dark colors": ("JupyterLab Dark", {"forced_colors": "active", "color_scheme": "dark"}),
 }
 USUAL = {"color_scheme": "light", "forced_colors": "none", "contrast": "no-preference"}
 # The engine counts as loaded, so that there is something to say of it.
@@ -57,15 +49,15 @@ TORN_PAIRS = """list => [...list.querySelectorAll('dt')].flatMap(name => {
 
 
 @pytest.fixture
-def busy_panel(open_panel: Callable[..., LivePanel]) -> Iterator[LivePanel]:
+def busy_panel(open_notebook: Callable[..., Notebook], errors: list[str]) -> Iterator[LivePanel]:
     """Return a panel that shows all there is, at once, and comes and goes without a complaint."""
+    shown = "ChatPanel('talk', temperature=1, max_tokens=1000, ignore_eos=True)"
     cells = ("engine.holds = True", "data = {'tea': 3}")
-    panel = open_panel(*cells, load=SCRIPTED + LOADED, max_tokens=1000)
-    # From here on: Notebook 7 has an error of its own while it loads.
-    complaints = note_complaints(panel.page, "error")
-    panel.page.set_viewport_size({"width": 1200, "height": 3400})
-    panel.notebook.run(1)
-    panel.notebook.run(3)
+    notebook = open_notebook(SCRIPTED + LOADED, shown, *cells)
+    notebook.page.set_viewport_size({"width": 1200, "height": 3400})
+    for index in (0, 1, 3):
+        notebook.run(index)
+    panel = LivePanel(notebook)
     panel.ask("Hello")
     panel.button("Answer again").click()
     panel.button("Again").click()
@@ -84,12 +76,11 @@ def busy_panel(open_panel: Callable[..., LivePanel]) -> Iterator[LivePanel]:
     yield panel
     panel.notebook.command("notebook:clear-all-cell-outputs")
     expect(panel.root).to_have_count(0)
-    assert complaints == []
+    assert errors == []
 
 
-@in_both_apps
 def test_axe_finds_no_serious_issue_and_each_number_stands_beside_its_name(
-    busy_panel: LivePanel, lab: Lab
+    busy_panel: LivePanel,
 ) -> None:
     page = busy_panel.page
     for name in (".jllm-facts-list", ".jllm-legend-list"):
@@ -97,24 +88,9 @@ def test_axe_finds_no_serious_issue_and_each_number_stands_beside_its_name(
         assert shown.locator("dt").count() > 4
         assert shown.evaluate(TORN_PAIRS) == []
     found = {}
-    for look, (theme, media) in LOOKS[lab.app].items():
+    for look, (theme, media) in LOOKS.items():
         page.emulate_media(**{**USUAL, **media})
         set_theme(page, theme)
         show_suggestions(busy_panel.root)
         found[look] = violations(page, ".jllm-panel")
-    assert found == {look: [] for look in LOOKS[lab.app]}
-
-
-def test_a_view_of_its_own_takes_all_the_room(open_notebook: Callable[..., Notebook]) -> None:
-    notebook = open_notebook("%load_ext jupyter_llm", "%llm /chat")
-    notebook.run(0)
-    notebook.run(1)
-    notebook.activate(1)
-    notebook.command("notebook:create-output-view")
-    view = notebook.page.locator(".jp-LinkedOutputView")
-    panel = view.locator(".jllm-panel")
-    expect(panel.get_by_role("textbox", name="Message")).to_be_visible()
-    room, taken = view.bounding_box(), panel.bounding_box()
-    assert room is not None
-    assert taken is not None
-    assert taken["height"] > 0.95 * room["height"]
+    assert found == {look: [] for look in LOOKS}

@@ -1,91 +1,38 @@
-"""`%%llm` cells in JupyterLab and Notebook 7, and the badges of what a model wrote."""
+"""`%%llm` cells in JupyterLab, and the badges of what a model wrote."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
 from browser.accessibility import is_in_sight, violations
-from browser.cell_actions import CellActions
-from browser.lab import Notebook, set_theme
-from browser.shared_notebook import one_test, shared_notebook
+from browser.lab import set_theme
+from browser.prompt_cells import ASK, MARKDOWN, Prompts
+from browser.shared_notebook import beside, one_test, shared_notebook
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from browser.lab import Lab
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LOAD = "%load_ext jupyter_llm"
-ASK = "%%llm -n 6 -t 0 --chat {}\nWhat is the capital of France?"
-MARKDOWN = "text/x-ipythongfm"
 RECORD: dict[str, Any] = {
     "model": {"name": "SmolLM2-135M-Instruct", "quantization": "Q8_0", "license": "apache-2.0"},
     "time": "2026-11-26T12:00:00Z",
 }
 
 
-class Prompts(CellActions):
-    """A notebook with a real kernel, at whose end cells are added."""
-
-    def add(self, source: str = "", **metadata: Any) -> int:
-        """Put a cell at the end, go into it, and return its index."""
-        index = super().add(source, **metadata)
-        self.notebook.cell(index).locator(".cm-content").click()
-        return index
-
-    def complete(self, wanted: str) -> None:
-        """Take what is offered at the cursor."""
-        self.page.keyboard.press("Tab")
-        item = self.page.locator(".jp-Completer-item").get_by_text(wanted, exact=True)
-        expect(item).to_be_visible()
-        self.page.keyboard.press("Enter")
-        expect(item).to_be_hidden()
-
-    def mime(self, index: int) -> str:
-        found: str = self.page.evaluate(
-            "index => notebook.content.widgets[index].model.mimeType", index
-        )
-        return found
-
-    def badges(self, index: int, name: str = "") -> Locator:
-        """What says of a cell, or of its outputs, who wrote that."""
-        return self.notebook.cell(index).get_by_role("button", name=re.compile(f"{name}.*record"))
-
-    @property
-    def dialog(self) -> Locator:
-        return self.page.get_by_role("dialog")
-
-    def label(self, index: int) -> None:
-        """Let a cell hold a record as one holds that was written into it, of an answer here."""
-        code = (
-            "(lambda api, records: records.landed(list(api.llm.answers)[-1].record, 'x = 1')"
-            ".to_metadata())(__import__('jupyter_llm.api').api, "
-            "__import__('jupyter_llm.records.records').records.records)"
-        )
-        self.page.evaluate(
-            """([index, metadata]) => {
-                const { sharedModel } = notebook.content.widgets[index].model;
-                sharedModel.transact(() => {
-                    sharedModel.setSource('x = 1');
-                    sharedModel.setMetadata('jupyter_llm', metadata.jupyter_llm);
-                });
-            }""",
-            [index, self.kernel(code)],
-        )
-
-
 @pytest.fixture(scope="module")
 def shared(chromium: Browser, lab: Lab) -> Iterator[Prompts]:
     """One notebook with its kernel for all tests here."""
     with shared_notebook(chromium, lab, "prompt-cells", LOAD) as notebook:
-        yield Prompts(notebook)
+        yield Prompts(notebook).connect()
 
 
 @pytest.fixture
@@ -177,43 +124,22 @@ ONLY_IN_SIGHT = """async () => {
 }"""
 
 
-def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(
-    lab: Lab, page: Page, errors: list[str]
-) -> None:
+def test_badges_need_no_kernel_and_no_cell_that_is_out_of_sight(lab: Lab, prompts: Prompts) -> None:
     path = lab.write("long.ipynb", *["x = 1\n" * 9] * 120)
     document = nbformat.read(path, as_version=4)
     for cell in (document.cells[0], document.cells[100]):
         cell.metadata["jupyter_llm"] = RECORD
     nbformat.write(document, path)
-    page.goto(lab.page_url(path.name))
-    notebook = Notebook(page, path)
-    page.evaluate(ONLY_IN_SIGHT)
-    badge = page.locator(".jllm-badge")
-    try:
+    with beside(prompts.notebook, path) as notebook:
+        page = notebook.page
+        page.evaluate(ONLY_IN_SIGHT)
+        badge = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jllm-badge")
         expect(badge).to_have_count(1)
         badge.click()
-        dialog = page.get_by_role("dialog")
-        expect(dialog).to_contain_text("SmolLM2-135M-Instruct (Q8_0)")
-        expect(dialog).to_contain_text("A kernel with jupyter_llm tells more")
+        expect(prompts.dialog).to_contain_text("SmolLM2-135M-Instruct (Q8_0)")
+        expect(prompts.dialog).to_contain_text("A kernel with jupyter_llm tells more")
         page.keyboard.press("Escape")
         expect(badge).to_be_focused()  # which makes its cell the active one
         notebook.activate(100)
         page.evaluate("() => notebook.content.scrollToItem(100)")
-        expect(notebook.page.locator(".jp-mod-active .jllm-badge")).to_be_visible()
-        assert errors == []
-    finally:
-        notebook.shut_down()
-
-
-@pytest.mark.parametrize("lab", ["notebook"], indirect=True)
-def test_notebook_7_has_it_too(open_notebook: Callable[..., Notebook]) -> None:
-    prompts = Prompts(open_notebook(LOAD))
-    index = prompts.add()
-    prompts.page.keyboard.type("%%llm --ch")
-    assert prompts.mime(index) == MARKDOWN
-    prompts.complete("--chat")
-    assert prompts.notebook.source(index) == "%%llm --chat"
-    prompts.notebook.set_source(index, ASK.format("seven"))
-    prompts.notebook.run(index)
-    prompts.badges(index, "Answer").click()
-    expect(prompts.dialog).to_contain_text("as it was written")
+        expect(page.locator(".jp-mod-active .jllm-badge")).to_be_visible()

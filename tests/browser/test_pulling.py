@@ -36,7 +36,7 @@ numbers = count(1)
 def hub(lab: Lab, tmp_path: Path) -> Iterator[Hub]:
     """A hub with one model, of which it sends no more than a part until its gate is opened."""
     number = next(numbers)  # so that nobody has accepted the licence before
-    cache = lab.folder.parent / "home" / ".cache" / "huggingface"  # outlives a test
+    cache = lab.home / ".cache" / "huggingface"  # outlives a test
     shutil.rmtree(cache, ignore_errors=True)
     path = write_tiny_model(tmp_path / "tiny.gguf", seed=7)
     with running_hub() as hub:

@@ -67,10 +67,10 @@ def test_proposals_landing_and_chats_work_while_two_people_share_the_notebook(
         notebooks = []
         for page in (one, other):
             page.goto(lab.page_url(path.name))
-            notebooks.append(Notebook(page, path))
+            notebooks.append(Notebook.found_in(page, path))
             assert page.evaluate("() => notebook.context.model.collaborative")
         mine, theirs = notebooks
-        actions = CellActions(mine)
+        actions = CellActions(mine).connect()
         Extension(theirs).wait_for_state("open")
         _propose_while_the_other_types(actions, theirs)
         _land_once_for_both(mine, theirs)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     OpenNotebook = Callable[..., Notebook]
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
-in_both_apps = pytest.mark.parametrize("lab", ["jupyterlab", "notebook"], indirect=True)
 
 LOAD = "%load_ext jupyter_llm"
 REPLIES = f"""{SCRIPTED}
@@ -56,7 +55,6 @@ DRAFT = """isAlone =>
     said.findLast(({ type }) => type === 'draft')?.is_alone === isAlone"""
 
 
-@in_both_apps
 def test_a_prompt_is_answered_while_a_cell_runs_and_what_it_takes_is_fetched_when_it_is_opened(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
@@ -253,9 +251,7 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     # It goes on to a workspace of its own, which remembers no chat.
     tab.wait_for_url(re.compile(r"/auto-.+ipynb$"), wait_until="load")
     tab.evaluate(FIND_BUSY_NOTEBOOK)
-    there = Notebook.__new__(Notebook)
-    there.page, there.path = tab, notebook.path
-    other = SideBar(there)
+    other = SideBar(Notebook(tab, notebook.path))
     other.open()
     expect(other.turns).to_have_count(2)
     expect(other.turns.last).to_contain_text("z = 3")
@@ -384,8 +380,7 @@ def test_it_follows_two_notebooks_with_two_kernels_and_writes_into_the_right_one
     page.evaluate("path => jupyterapp.commands.execute('docmanager:open', { path })", path.name)
     page.evaluate(FIND_NOTEBOOK.replace(".find(", ".filter(w => w !== window.first).find("))
     expect(side.line).to_contain_text("not loaded")
-    two = Notebook.__new__(Notebook)
-    two.page, two.path = page, path
+    two = Notebook(page, path)
     two.run(0)
     side.wait_until_there()
     expect(side.turns).to_have_count(0)

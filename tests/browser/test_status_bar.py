@@ -10,7 +10,6 @@ import pytest
 from browser.accessibility import contrast, is_in_sight, violations
 from browser.extension import Extension
 from browser.lab import set_theme
-from browser.side_bar import SideBar
 from playwright.sync_api import expect
 from support.tiny_model import write_tiny_model
 
@@ -141,33 +140,6 @@ def test_a_model_that_cannot_be_loaded_is_told_of_in_one_line(
     settings = notebook.page.locator(".jp-SettingsPanel")
     expect(settings).to_contain_text("Load jupyter_llm by itself")
     assert errors == []
-
-
-@pytest.mark.parametrize("lab", ["notebook"], indirect=True)
-def test_a_model_is_chosen_where_one_types_also_where_there_is_no_status_bar(
-    open_notebook: Callable[..., Notebook], lab: Lab
-) -> None:
-    write_tiny_model(lab.folder / "other.gguf", seed=5)
-    notebook = open_notebook("%load_ext jupyter_llm")
-    notebook.run(0)
-    Extension(notebook).wait_for_state("open")
-    side = SideBar(notebook)
-    side.open()
-    picker = side.root.locator(".jllm-model")
-    expect(picker).to_have_text("LLM: no model loaded")
-    picker.press("Enter")
-    shown = popup(notebook)
-    shown.get_by_role("button", name="Load other").press("Enter")
-    expect(shown).to_contain_text("idle")
-    expect(picker).to_contain_text(re.compile("^other · idle · KV 0 %"))
-    assert is_in_sight(shown)
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        set_theme(notebook.page, theme)
-        assert violations(notebook.page, ".jllm-model-popup") == []
-        assert violations(notebook.page, ".jllm-model") == []
-    notebook.page.keyboard.press("Escape")
-    expect(shown).to_have_count(0)
-    expect(picker).to_be_focused()
 
 
 def test_where_it_is_not_installed_the_offer_ends_in_how_to_install_it(

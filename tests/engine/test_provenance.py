@@ -171,21 +171,19 @@ def edited(value: Any, name: str) -> Any:
     return value[::-1] if len(value) == 64 else value + "x"
 
 
-@EVERY_FIELD
 @pytest.mark.parametrize(
     "junk",
     [{}, [[[]]], "\x1b[31m" * 3, -1, 1e400, float("nan"), True, "../../etc/passwd", 2**70],
     ids=repr,
 )
-def test_junk_in_a_field_is_refused_or_told_and_never_crashes(
-    path: tuple[str, ...], junk: Any
-) -> None:
-    found = read(changed(path, lambda _value: junk))
-    if isinstance(found, str):
-        assert found.isprintable()
-    else:
-        assert found.is_altered or found == RECORD
-        json.dumps(found.to_json(), allow_nan=False)
+def test_junk_in_a_field_is_refused_or_told_and_never_crashes(junk: Any) -> None:
+    for path in leaves(RECORD.to_json()):
+        found = read(changed(path, lambda _value: junk))
+        if isinstance(found, str):
+            assert found.isprintable(), path
+        else:
+            assert found.is_altered or found == RECORD, path
+            json.dumps(found.to_json(), allow_nan=False)
 
 
 def read(data: Any) -> Provenance | str:
