@@ -94,11 +94,11 @@ class Asked:
         """The same as a request for the code of a cell."""
         return replace(self, prompt=code_prompt(self.prompt), is_code=True)
 
-    def cells_meant(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:
+    def referenced_cells(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:
         """Which of some cells it is about, if it brings along none of them."""
-        from jupyter_llm.notebook.cells.pointing import cells_meant  # compiles long patterns
+        from jupyter_llm.notebook.cells.pointing import referenced_cells  # compiles long patterns
 
-        return frozenset() if self.attachments else cells_meant(self.prompt, cells, self.named)
+        return frozenset() if self.attachments else referenced_cells(self.prompt, cells, self.named)
 
     def asked_again(self, cells: Sequence[CellEvent], names: frozenset[str]) -> Asked:
         """A prompt that knows the variables of when it was first asked, below those cells."""

@@ -337,14 +337,14 @@ class Chat:
         elif on_begin is not None:
             on_begin(place.number)
         sending.future.add_done_callback(self._finish)
-        self._watchers.tell()
+        self._watchers.notify()
         if not sending.draft.is_aside:
             sending.future.add_done_callback(partial(self._read_on, sending))
 
     def _finish(self, _future: Future[Completion]) -> None:
         """Take in the end of a prompt, on the engine's thread; it may have no place any more."""
         self.settle()
-        self._watchers.tell()
+        self._watchers.notify()
 
     def settle(self) -> None:
         """Have on its way to the disk what is answered, though the engine has not told it yet."""
@@ -496,7 +496,7 @@ class Chat:
             if is_another:
                 self._save_state()
         if is_another:
-            self._watchers.tell()
+            self._watchers.notify()
         self.read_branch()
 
     def remove(self, number: int) -> None:
@@ -515,7 +515,7 @@ class Chat:
             sendings = self._take_out([number], is_on_disk=True)
         self._drop(sendings)
         self._answers.forget(prompts)
-        self._watchers.tell()
+        self._watchers.notify()
 
     def cancel(self, number: int | None = None) -> None:
         """Stop writing a turn, or all that are being written, on all branches; texts stay.
@@ -538,7 +538,7 @@ class Chat:
             self._write_origins(StoredChats.forget, stale.values())
             self._save_state()
         self._drop(sendings)
-        self._watchers.tell()
+        self._watchers.notify()
 
     def reset(self, *, with_prompts: bool = False) -> None:
         """Forget all turns, also those on the disk, and the code that was written last.
@@ -555,21 +555,21 @@ class Chat:
         self._drop(sendings)
         if with_prompts:
             self._answers.forget(prompts)
-        self._watchers.tell()
+        self._watchers.notify()
 
     def rename(self, name: str) -> None:
         """Go by another name from here on, also on the disk."""
         with self._lock:
             self._archive.write(StoredChats.rename, self.name, name)
             self.name = name
-        self._watchers.tell()
+        self._watchers.notify()
 
     def restore(self, chat: SavedChat) -> None:
         """Take in the turns of an earlier kernel, for whoever goes on from them."""
         with self._lock:
             self._systems.restored = chat.state.system
             self._branches = Branches(chat)
-        self._watchers.tell()
+        self._watchers.notify()
 
     def resume(self) -> None:
         """Go on from the turns of an earlier kernel: from here on they count as said before."""
@@ -580,7 +580,7 @@ class Chat:
             if origins:
                 self._save_state()
         if origins:
-            self._watchers.tell()
+            self._watchers.notify()
 
     @property
     def restored(self) -> frozenset[int]:

@@ -99,7 +99,7 @@ def files_like(typed: str, notebook: Path | None) -> Iterator[tuple[str, str]]:
                 yield (f"{name}/", "folder") if entry.is_dir() else (name, size)
 
 
-def told_file(
+def attached_file(
     path: str, notebook: Path | None, snapshot: Snapshot, *, is_asked: bool = False
 ) -> tuple[str, str]:
     """What a file is called, and what is told of it: text, the first rows, a notebook's cells.
@@ -138,11 +138,11 @@ def attached(
 ) -> tuple[str, str]:
     """What an attachment is called, and what is told of it: a text, or a file; None: by its path.
 
-    `OptionError`: as in `told_file`.
+    `OptionError`: as in `attached_file`.
     """
     match what:
         case None:
-            return told_file(label, notebook, snapshot, is_asked=True)
+            return attached_file(label, notebook, snapshot, is_asked=True)
         case FileStart(start=start, size=size):
             return label, _told_start(start.encode(), Path(label).suffix.lower(), size)
         case text:

@@ -56,9 +56,9 @@ def draft_of(
         asked = asked.asked_again(cells, names)
     needs = asked.is_code and tells_what_code_needs(info, mode)
     if needs:
-        cells = needed_cells(cells, asked.cells_meant(cells))
+        cells = needed_cells(cells, asked.referenced_cells(cells))
     elif tells_if_asked(info, mode):
-        meant = asked.cells_meant(cells)
+        meant = asked.referenced_cells(cells)
         cells = tuple(cell for cell in cells if cell in meant)
         is_about = bool(cells or asked.named)
     variables: Sequence[tuple[str, str]] = ()

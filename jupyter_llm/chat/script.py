@@ -19,7 +19,7 @@ from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.budget import source_chars
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import RawPrompt
-from jupyter_llm.notebook.cells.rendering import told_source, without_setup
+from jupyter_llm.notebook.cells.rendering import prompt_source, without_setup
 from jupyter_llm.notebook.code.bindings import bindings, bindings_of, mutated_in
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import parse_cell
@@ -77,7 +77,7 @@ def as_script(draft: Draft, allowed: int) -> Script | None:
         return None
     if any(cell.has_failed for cell in cells) or not all(code for _, code in codes):
         return None
-    sources = [told_source(cell, source_chars=source_chars(allowed)) for cell in cells]
+    sources = [prompt_source(cell, source_chars=source_chars(allowed)) for cell in cells]
     numbers = [cell.execution_count or 0 for cell in cells]
     parts = [f"{_head(number)}{source}" for number, source in zip(numbers, sources, strict=True)]
     for asked, code in codes:  # what ran since then is told as a cell

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 TICK_S = 0.25
-"""How often whoever waits for a stream looks how far it is, in seconds."""
+"""Seconds between checks of a stream's progress."""
 
 NOTHING = bundle("")
-"""What is left of an output that has shown how far something is."""
+"""An empty output, in place of a progress line."""
 
 _ERASE = "\r\x1b[K"  # erases a terminal's line
 DELAY_S = 1.0  # shorter work shows no line
@@ -46,7 +46,7 @@ class Step:
 
 
 ShowProgress = Callable[[Step], None]
-"""Shows what goes on, in place of what went on before. It may be called as often as one likes."""
+"""Shows a step in place of the last one. It may be called at any rate."""
 
 
 class Pace:

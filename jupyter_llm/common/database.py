@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _VERSION = 1
-"""Of the file as a whole, its `user_version`. Rooms count their own, see `Schema`."""
+"""The file's `user_version`. Each room has its own version, see `Schema`."""
 
 BUSY_S = 5.0  # another process writes for milliseconds, but many may do so at once
 _MAX_BUSY = 6  # attempts; after that, a stopped process probably holds the lock

@@ -23,7 +23,7 @@ from jupyter_llm.common.controls import visible
 from jupyter_llm.common.html_text import Html
 
 Markdown = NewType("Markdown", str)
-"""Markdown that shows what it says and does nothing."""
+"""Harmless Markdown that only shows its text."""
 
 _LINE_END = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")  # any renderer's line end
 _FENCE = re.compile(

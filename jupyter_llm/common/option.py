@@ -13,7 +13,7 @@ _EXPECTED = {float: "a number", int: "a whole number"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option as people write it on a line, in a shell, in `%config` and in a project's file.
+    """An option of a line, a shell, `%config` and a project's file.
 
     `spelling`: the names with blanks between them, the long one last. `metavar`: the placeholder of
     the value in the help; a switch has none, and sets `value`. `negative`: the help of the switch
@@ -80,16 +80,16 @@ def switch(spelling: str, help: str, **more: Any) -> Any:  # noqa: A002  argpars
 @cache
 def options_of(holder: type) -> tuple[Option, ...]:
     """Return the options that a dataclass declares, in the order of its fields."""
-    found: list[Option] = []
+    declarations: list[Option] = []
     kinds = get_type_hints(holder)
     for one in fields(holder):
         if (declared := one.metadata.get("option")) is None:
-            found += options_of(kinds[one.name]) if is_dataclass(kinds[one.name]) else ()
+            declarations += options_of(kinds[one.name]) if is_dataclass(kinds[one.name]) else ()
             continue
         kind = next((k for k in get_args(kinds[one.name]) if k is not NoneType), kinds[one.name])
         declared = replace(declared, key=one.name, kind=kind, default=one.default)
-        found.append(declared)
+        declarations.append(declared)
         if declared.negative:
             switch = {"spelling": f"--no-{one.name}", "help": declared.negative, "value": False}
-            found.append(replace(declared, **switch, is_setting=False))
-    return tuple(found)
+            declarations.append(replace(declared, **switch, is_setting=False))
+    return tuple(declarations)

@@ -38,7 +38,7 @@ class Watchers:
             self._watchers.append(watcher)
         return end
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Run all callbacks on this thread, which must hold no lock that they need."""
         with self._lock:
             watchers = list(self._watchers)

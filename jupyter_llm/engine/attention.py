@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from jupyter_llm.models.machine import Machine
 
 FOLLOW_UP_TOKENS = 16
-"""Of a short prompt that follows what was read before."""
+"""Tokens of a short prompt after a long one."""
 
 PROMPT_TOKENS = 1536
-"""Of a long prompt, and of what stands before a short one."""
+"""Tokens of a long prompt, also before a short one."""
 
 # Short prompts for each long one in a notebook: a long one is read again only after a restart, or
 # when the oldest part of the conversation is removed.

@@ -83,7 +83,7 @@ def checked_ids(token_ids: Any) -> tuple[int, ...]:
 
 
 Constraint = BeginsWith | Exactly | Grammar | OneOf
-"""What is asked of an answer's text; the engine writes nothing that breaks it."""
+"""A constraint on an answer's text; the engine never breaks it."""
 
 
 def free_part(constraint: Constraint | None, answer: str) -> str:

@@ -138,7 +138,7 @@ class CurrentEngine:
         self._activity_watchers = Watchers()
         self._cluster_lock = threading.Lock()
         self._clustered: dict[tuple[object, ...], ClusterEngine] = {}
-        self._watchers.add(self._activity_watchers.tell)
+        self._watchers.add(self._activity_watchers.notify)
 
     @property
     def _alive(self) -> list[Resident]:
@@ -387,7 +387,7 @@ class CurrentEngine:
         if going:
             with self._lock:
                 self._residents = tuple(one for one in self._residents if one not in going)
-            self._watchers.tell()
+            self._watchers.notify()
 
     @_waits("forgetting; what models have read may not all be gone, so ask again")
     def forget(self) -> None:
@@ -640,11 +640,11 @@ class CurrentEngine:
             tell(Step(f"Asking {address.host} what it can"))
             found = Resident(address, EngineOptions(), RemoteEngine(address))
         self._residents = (*self._alive, found)
-        for told in (found.touch, self._activity_watchers.tell):
+        for told in (found.touch, self._activity_watchers.notify):
             found.engine.watch(told)
         self._check_remote(address.host)  # it may have been forbidden since
         self._wait_for_idleness()
-        self._watchers.tell()
+        self._watchers.notify()
         return found.engine
 
     def _check_remote(self, host: str) -> None:
@@ -699,21 +699,21 @@ class CurrentEngine:
 
                 def on_share(share: float) -> None:
                     self._underway = Activity(state="loading", model=entry.name, share=share)
-                    self._activity_watchers.tell()
+                    self._activity_watchers.notify()
                     tell(Step(f"{what}: {share:.0%} of {size}", share))
 
                 on_share(0.0)
                 engine = LocalEngine(entry, options, on_progress=on_share, on_ready=take)
-                engine.watch(self._activity_watchers.tell)
+                engine.watch(self._activity_watchers.notify)
         finally:
             self._underway = None
-            self._activity_watchers.tell()
+            self._activity_watchers.notify()
         engine.hold_background(is_held=self.is_background_held)
         self._wait_for_idleness()
         self._seen.pop(entry.name, None)
         self._seen[entry.name] = entry
         note_used(entry)
-        self._watchers.tell()
+        self._watchers.notify()
         return engine
 
     def _bring_back(

@@ -12,7 +12,7 @@ from jupyter_llm.engine.options import KvType
 from jupyter_llm.engine.recommended import Recommended
 
 Work = Literal["idle", "reading", "writing"]
-"""What an engine does: nothing, read prompts, or write for at least one of them."""
+"""An engine's activity: none, reading prompts, or writing at least one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ class DefaultLength(int):
 _LENGTH = DefaultLength(512)
 
 DRAWN = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
-"""The options by which a token is drawn, for which every model has values of its own."""
+"""The options for drawing a token; every model has its own defaults."""
 
 
 def _drawn(

@@ -21,7 +21,7 @@ PROMPTING = (
 """The settings of prompts, by the names of `LLMMagics`."""
 
 SETTINGS = ("model", *PROMPTING, *LOADING)
-"""All that the table may have."""
+"""All settings that the table may have."""
 
 _TYPES = {"model": (str, "a text"), "system": (str, "a text"), "stats": (bool, "true or false")}
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.info import ModelInfo
 
 METADATA_KEY = "jupyter_llm"
-"""Where records stand in the metadata of outputs and cells."""
+"""The key of records in the metadata of outputs and cells."""
 
 VERSION = 1
-"""Of the JSON; what is not of this version is not read."""
+"""The version of the JSON; other versions are not read."""
 
 RecordKind = Literal["answer", "code cell", "completion"]  # the last one only in older notebooks
 LaneName = Literal["fast", "exact"]

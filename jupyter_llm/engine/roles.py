@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ModelRole = Literal["chat", "task", "complete", "embed"]
-"""What a model is used for: chats and prompts, tasks, code at the cursor, vectors."""
+"""A model's use: chats and prompts, tasks, code at the cursor, vectors."""
 
 ROLE_WORDS: Final[Mapping[str, str]] = {
     "chat": "chats",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NUM_OTHERS = 5
-"""How many of the likeliest tokens are told in each place."""
+"""Number of likely tokens to show in each place."""
 
 MOST_TOKENS = 4000  # a longer text is cut, to keep notebooks small
 _SURE = 0.9

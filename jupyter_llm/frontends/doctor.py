@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "note", "wrong"]
 Look = tuple[State, str] | tuple[State, str, str]
-"""How it is, what is said of it, and what to do."""
+"""The state, its description, and advice."""
 
 _BUILD = "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
 _MOST = 5  # most names or reasons to show

@@ -12,7 +12,7 @@ from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.errors import OptionError
 
 DEFAULT = "default"
-"""The name of the model that is used where nothing else chooses one."""
+"""The name of the model to use if nothing else is chosen."""
 
 _ALIASES = Remembered("alias", max_values=1000)
 _NAME = re.compile(r"[^\W_][\w.:-]{0,99}")

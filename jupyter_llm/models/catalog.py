@@ -42,7 +42,7 @@ class CatalogEntry:
     parameters: float
     """In billions."""
     active: float | None = None
-    """In billions, of those that each token needs, where that is not all."""
+    """In billions, the parameters that each token needs, if not all."""
     uses: tuple[str, ...]
     licence_link: str = ""
 

@@ -32,7 +32,7 @@ _PARTIAL = 206
 _WORTH_TRYING_AGAIN = (408, 429, 500, 502, 503, 504)
 
 ReportBytes = Callable[[int, str], None]
-"""Is told how many bytes of a file are here, and in words what keeps it from growing."""
+"""Receives the number of bytes of a file, and the reason if it does not grow."""
 
 
 def download(repository: Repository, file: HubFile, cache: Path, report: ReportBytes) -> Path:

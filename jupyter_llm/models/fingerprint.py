@@ -124,7 +124,7 @@ def note_sha256(path: Path, digest: str, status: os.stat_result) -> None:
     _REMEMBERED.put(_key(_state(path, status)), digest)
 
 
-def known_sha256(path: Path) -> str | None:
+def stored_sha256(path: Path) -> str | None:
     """Return the stored SHA-256 of a file in its present state, None if there is none.
 
     Read no file.

@@ -73,7 +73,7 @@ class Repository:
     def choose(self, which: str = "") -> tuple[HubFile, ...]:
         """Return all parts of the model that `which` names: a quantization, a file or a pattern."""
         models = self._models()
-        which = _PART.sub("", which)  # a part stands for its model
+        which = _PART.sub("", which)  # a part of a file selects its model
         if not models:
             raise DownloadError(
                 f"{self.name} has no GGUF files. Search the hub for a repository of this model "

@@ -90,10 +90,10 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
     repository = look_up(asked)
     files = repository.choose(asked.which)
     entry = entry or entry_of(repository.name) or entry_of(asked.repository)
-    licence_in_catalogue = entry.licence if entry else ""
+    listed_licence = entry.licence if entry else ""
     link = repository.licence_link or (entry.licence_link if entry else "")
     meter.num_bytes = sum(file.size_bytes for file in files)
-    _check_licence(repository, licence_in_catalogue, link, asked=name, is_accepted=is_accepted)
+    _check_licence(repository, listed_licence, link, asked=name, is_accepted=is_accepted)
     check_space(files, repository, cache)
     paths = []
     for file in files:
@@ -104,23 +104,23 @@ def _pull(name: str, meter: Meter, *, is_accepted: bool) -> Pulled:
         path=paths[0],
         repository=repository.name,
         revision=repository.revision,
-        licence=repository.licence or licence_in_catalogue,
+        licence=repository.licence or listed_licence,
         size_bytes=meter.num_bytes,
     )
 
 
 def _check_licence(
-    repository: Repository, known: str, link: str, *, asked: str, is_accepted: bool
+    repository: Repository, listed_licence: str, link: str, *, asked: str, is_accepted: bool
 ) -> None:
     """Raise `LicenceError` if a licence has conditions that the user has not accepted.
 
-    A repository may state any licence, so the licence `known` from the catalogue must be open, too.
+    A repository may state any licence, so the catalogue's `listed_licence` must be open, too.
     If the text changed since it was accepted, the user has to accept it again.
     """
-    is_open = (repository.licence_id if repository.licence else known).lower() in _OPEN
-    if is_open and (not known or known.lower() in _OPEN):
+    is_open = (repository.licence_id if repository.licence else listed_licence).lower() in _OPEN
+    if is_open and (not listed_licence or listed_licence.lower() in _OPEN):
         return
-    licence = known if is_open else repository.licence or known
+    licence = listed_licence if is_open else repository.licence or listed_licence
     text = licence_text(repository)
     digest = hashlib.sha256((text or f"{licence} {link}").encode()).hexdigest()
     key = f"{repository.name} {licence} {digest}"

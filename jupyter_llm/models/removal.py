@@ -20,7 +20,7 @@ class Removal:
     paths: tuple[Path, ...]
     size_bytes: int
     others: tuple[Path, ...] = ()
-    """What goes with them: the hub's blobs behind links, and a repository with nothing left."""
+    """Further paths to delete: the hub's blobs behind links, and an empty repository."""
 
     def carry_out(self) -> None:
         """Delete all files."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.provenance import RecordKind
 
 State = Literal["recorded", "edited since", "altered", "damaged", "missing"]
-"""Of an item's record; what was "edited since" is the text or the code, not the record."""
+"""The state of a record; "edited since" refers to the text or the code."""
 
 _SOUND = ("recorded", "edited since")
 _VERSION = 1  # of the JSON

@@ -21,16 +21,16 @@ from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.records.pieces import are_in, pieces_of
 
 COMPLETED_KEY = f"{METADATA_KEY}_completed"
-"""Where in a cell's metadata stands what was accepted of ghost text."""
+"""The key of accepted ghost text in a cell's metadata."""
 
 TRANSCRIPT_BREAK = "\n\n* * *\n\n"
-"""What stands between the prompts and answers of such an output, in plain text."""
+"""The separator of prompts and answers in an output's plain text."""
 
 GIVEN_BEGIN = "The error comes from"
-"""What the model's words about an error go on from; this and what is above it is not its own."""
+"""The beginning of a model's text about an error; it and the text above are not the model's."""
 
 Record = Provenance | ProvenanceError
-"""A record of how a text was made, or what is wrong with one."""
+"""A record of how a text was made, or the error of a damaged one."""
 
 _ID = re.compile("[0-9a-f]{12}")
 # A record has about 1 kB, and an output announces a handful of cells.

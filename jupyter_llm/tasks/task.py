@@ -13,7 +13,7 @@ from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
-from jupyter_llm.notebook.cells.timeline import check_is_told
+from jupyter_llm.notebook.cells.timeline import check_is_visible
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.tasks.begun import BegunStream
@@ -101,7 +101,7 @@ class Task:
         if failure is None:
             return None
         if failure.run is not None:
-            check_is_told(self.hidden, failure.run.cell_id, failure.run.execution_count)
+            check_is_visible(self.hidden, failure.run.cell_id, failure.run.execution_count)
         return failure.without({one.number for one in self.hidden})
 
     def failure_of(self, cell: CellEvent) -> Failure | None:

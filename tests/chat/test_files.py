@@ -47,8 +47,8 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
-def told_file(path: str, notebook: Path, **how: bool) -> tuple[str, str]:
-    return files.told_file(path, notebook, Snapshot(), **how)
+def attached_file(path: str, notebook: Path, **how: bool) -> tuple[str, str]:
+    return files.attached_file(path, notebook, Snapshot(), **how)
 
 
 def asked(text: str, notebook: Path, **variables: object) -> Asked:
@@ -94,7 +94,7 @@ def test_the_words_of_a_path_name_no_variable(notebook: Path) -> None:
 
 
 def test_of_a_table_the_columns_and_the_first_rows_are_told_as_of_a_frame(notebook: Path) -> None:
-    _, text = told_file("data/prices.csv", notebook)
+    _, text = attached_file("data/prices.csv", notebook)
     assert text == (
         "65 B: 4 rows x 3 columns\n"
         "columns: city str, price float (1 null), when int\n"
@@ -113,10 +113,10 @@ def test_of_a_notebook_the_sources_are_told_but_not_of_cells_that_are_hidden(
     ]
     text = json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells})
     (notebook.parent / "other.ipynb").write_text(text, "utf-8")
-    told = told_file("other.ipynb", notebook)[1]
+    told = attached_file("other.ipynb", notebook)[1]
     assert told == f"{len(text)} B\n\n# Weights\n\n```python\nw = 1\n```"
     with pytest.raises(OptionError, match="this notebook"):
-        told_file("prices.ipynb", notebook)
+        attached_file("prices.ipynb", notebook)
 
 
 @pytest.mark.parametrize("name", ["n-Copy1.ipynb", "n.json"])
@@ -134,7 +134,7 @@ def test_a_copy_of_this_notebook_tells_no_cell_that_is_hidden_here(
     if has_ids:
         cells[0]["id"] = "a"
     (notebook.parent / name).write_text(json.dumps({"cells": cells, "nbformat": 4}), "utf-8")
-    told = files.told_file(name, notebook, timeline.snapshot())[1]
+    told = files.attached_file(name, notebook, timeline.snapshot())[1]
     assert MARK not in told
     assert "w = 1" in told
 
@@ -145,7 +145,7 @@ def test_a_file_of_very_many_secrets_hides_them_and_lets_none_be_forgotten(noteb
     keys = [f"Zk{number}-{number * 7919}q" for number in range(600)]
     text = "".join(f"api_key: {key}\nIt said {key} there.\n" for key in keys)
     (notebook.parent / "keys.txt").write_text(text + SECRET, "utf-8")
-    told = told_file("keys.txt", notebook)[1]
+    told = attached_file("keys.txt", notebook)[1]
     assert SECRET not in told
     assert [key for key in keys[-400:] if key in told] == []
     assert SECRET not in scrub(f"It printed {SECRET}.")
@@ -163,7 +163,7 @@ def test_a_secret_in_a_file_is_hidden_there_and_from_then_on(name: str, notebook
         ".env": f"API_KEY={SECRET}\n",
     }
     (notebook.parent / name).write_text(texts[name], "utf-8")
-    text = told_file(name, notebook)[1]
+    text = attached_file(name, notebook)[1]
     assert SECRET not in text
     assert "<hidden" in text
     assert SECRET not in scrub(f"It printed {SECRET}.")
@@ -171,13 +171,13 @@ def test_a_secret_in_a_file_is_hidden_there_and_from_then_on(name: str, notebook
 
 def test_of_a_huge_file_the_start_is_read_up_to_a_whole_line(notebook: Path) -> None:
     (notebook.parent / "long.txt").write_text(f"{'x' * 99}\n" * 10_000, "utf-8")
-    told = told_file("long.txt", notebook)[1]
+    told = attached_file("long.txt", notebook)[1]
     assert told.startswith("1.0 MB, here the first 64.0 kB\n")
     assert len(told) == len("1.0 MB, here the first 64.0 kB\n") + 64_000
     (notebook.parent / "table.csv").write_text("ä;b\n" + "1;2\n" * 50_000, "utf-8")
     (notebook.parent / "line.json").write_text("é" * 50_000, "utf-8")
-    assert told_file("line.json", notebook)[1].startswith("100.0 kB, here the first 55.8 kB\né")
-    told = told_file("table.csv", notebook)[1]
+    assert attached_file("line.json", notebook)[1].startswith("100.0 kB, here the first 55.8 kB\né")
+    told = attached_file("table.csv", notebook)[1]
     assert told.startswith("200.0 kB, here the first 64.0 kB: 15999 rows x 2 columns\n")
 
 
@@ -208,7 +208,7 @@ def test_what_cannot_be_read_is_said_in_one_line_and_nothing_waits(
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0", bytes(range(128, 256)) * 9])
 def test_of_what_is_no_text_one_line_is_told(data: bytes, notebook: Path) -> None:
     (notebook.parent / "plot.png").write_bytes(data)
-    told = told_file("plot.png", notebook)[1]
+    told = attached_file("plot.png", notebook)[1]
     assert "no text" in told
     assert "\n" not in told
 
@@ -222,7 +222,7 @@ def test_outside_of_the_folder_only_a_whole_path_is_told_or_what_was_dropped(
         with pytest.raises(OptionError, match="outside the notebook's folder") as caught:
             asked(f"Read @{path}", notebook)
         assert str(caught.value).endswith(mention(private.as_posix()))
-        assert MARK in told_file(path, notebook, is_asked=True)[1]
+        assert MARK in attached_file(path, notebook, is_asked=True)[1]
     assert MARK in asked(f"Read @{private}", notebook).attachments[0][1]
 
 
@@ -238,7 +238,7 @@ def test_no_relative_path_leads_out_and_none_is_suggested(notebook: Path, parts:
     path = "/".join(parts).lstrip("/")
     for found, name in file_mentions(f'Read @"{path}"', {}, notebook) if path else ():
         with suppress(JupyterLLMError):
-            assert MARK not in told_file(name, notebook)[1], found
+            assert MARK not in attached_file(name, notebook)[1], found
     for start in (path, f"{path}/"):
         for one, _ in files_like(start.lstrip("/"), notebook):
             assert not one.endswith("private.txt")

@@ -263,7 +263,7 @@ class TestLocalEngine:
         made = ask(engine, HELLO, 3).provenance
         assert made is not None
         assert made.model.sha256 == file_sha256(tiny_gguf)
-        monkeypatch.setattr("jupyter_llm.engine.local.resident.known_sha256", lambda _path: None)
+        monkeypatch.setattr("jupyter_llm.engine.local.resident.stored_sha256", lambda _path: None)
         monkeypatch.setattr(ResidentModel, "_hash_file", lambda _self, _lane: None)
         made = ask(load(tiny_gguf), HELLO, 3).provenance
         assert made is not None

@@ -10,7 +10,7 @@ import pytest
 from support.stored import remember
 
 from jupyter_llm.errors import ModelFileError
-from jupyter_llm.models.fingerprint import file_sha256, known_sha256
+from jupyter_llm.models.fingerprint import file_sha256, stored_sha256
 
 DATA = b"weights" * 100_000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -30,8 +30,8 @@ def mark(value: object = MARK.encode()) -> None:
 
 
 def test_a_file_is_read_once_and_known_from_then_on(model: Path) -> None:
-    assert known_sha256(model) is None
-    assert file_sha256(model) == known_sha256(model) == DIGEST
+    assert stored_sha256(model) is None
+    assert file_sha256(model) == stored_sha256(model) == DIGEST
     mark()
     assert file_sha256(model) == MARK
 
@@ -60,7 +60,7 @@ def test_a_file_that_changed_is_read_again(model: Path, change: object) -> None:
     file_sha256(model)
     assert callable(change)
     change(model)
-    assert known_sha256(model) is None
+    assert stored_sha256(model) is None
     assert file_sha256(model) == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
@@ -70,8 +70,8 @@ def test_a_remembered_value_that_is_no_sha256_is_ignored_and_replaced(
 ) -> None:
     file_sha256(model)
     mark(value)
-    assert known_sha256(model) is None
-    assert file_sha256(model) == known_sha256(model) == DIGEST
+    assert stored_sha256(model) is None
+    assert file_sha256(model) == stored_sha256(model) == DIGEST
 
 
 def test_a_store_that_cannot_be_written_costs_only_time(model: Path, home: Path) -> None:
@@ -82,4 +82,4 @@ def test_a_store_that_cannot_be_written_costs_only_time(model: Path, home: Path)
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"gone\.gguf cannot be read: No such file"):
         file_sha256(tmp_path / "gone.gguf")
-    assert known_sha256(tmp_path / "gone.gguf") is None
+    assert stored_sha256(tmp_path / "gone.gguf") is None

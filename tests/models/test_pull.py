@@ -25,7 +25,7 @@ from jupyter_llm import llm
 from jupyter_llm.common.bars import Step
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError
 from jupyter_llm.models.catalog import catalog
-from jupyter_llm.models.fingerprint import known_sha256
+from jupyter_llm.models.fingerprint import stored_sha256
 from jupyter_llm.models.hub import explained
 from jupyter_llm.models.pull import _ACCEPTED, Meter, pull
 
@@ -52,7 +52,7 @@ def test_a_pull_brings_what_the_hub_states_once_and_says_its_name(hub: Hub) -> N
     assert pull(NAME) == pulled
     assert len(hub.fetched) == 1
     assert pulled.path.read_bytes() == data_of(hub)
-    assert known_sha256(pulled.path) == sha256(data_of(hub))
+    assert stored_sha256(pulled.path) == sha256(data_of(hub))
     assert pulled.path.parts[-3:] == ("snapshots", COMMIT, "tiny-Q4_K_M.gguf")
     assert "`%llm /use tiny-q4_k_m`" in str(pulled)
     assert "apache-2.0" in str(pulled)

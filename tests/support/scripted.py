@@ -186,9 +186,9 @@ class ScriptedEngine:
         stream = Stream(feed, cancelled.set, lambda: completion("cancelled"), progress)
 
         def run() -> None:
-            self._watchers.tell()
+            self._watchers.notify()
             write()
-            self._watchers.tell()
+            self._watchers.notify()
 
         def write() -> None:
             if feed.future.done():
@@ -216,7 +216,7 @@ class ScriptedEngine:
                 thoughts.append(thought)
                 written.append(answer)
                 feed.put(Chunk(answer, thought))
-                self._watchers.tell()
+                self._watchers.notify()
                 if self.holds:
                     self.on_hold()
                 cancelled.wait(30 if self.holds else 0.001)  # at a model's pace, not at once
@@ -278,7 +278,7 @@ class ScriptedEngine:
 
     def close(self) -> None:
         self.is_closed = True
-        self._watchers.tell()
+        self._watchers.notify()
 
     def _tokens_of(self, part: str | Special) -> Sequence[int]:
         self._check_open()

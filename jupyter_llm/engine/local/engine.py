@@ -381,7 +381,7 @@ class LocalEngine:
             end = EngineError(f"The engine stopped ({bug}). Ask again to load the model afresh.")
         self._shut(end)
         self.work = "idle"
-        self._watchers.tell()
+        self._watchers.notify()
         self._model.close()
 
     def _open(self) -> None:
@@ -463,7 +463,7 @@ class LocalEngine:
         self.is_awaited = not self._model.is_free
         if work != self.work:
             self.work = work
-            self._watchers.tell()
+            self._watchers.notify()
 
     def _account(self, lane: Lane, num_tokens: int, step_s: float) -> None:
         self._num_steps += 1

@@ -54,7 +54,7 @@ from jupyter_llm.errors import (
     ModelLoadError,
     NotEnoughMemoryError,
 )
-from jupyter_llm.models.fingerprint import FileState, check_promise, file_sha256, known_sha256
+from jupyter_llm.models.fingerprint import FileState, check_promise, file_sha256, stored_sha256
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import (
     FreeMemory,
@@ -509,7 +509,7 @@ class ResidentModel:
 
     def _give_store(self, lane: Lane) -> None:
         """Let a lane keep its prefixes on disk, as soon as the model file's hash is known."""
-        digest = known_sha256(self._entry.path)
+        digest = stored_sha256(self._entry.path)
         if digest is None:  # it takes seconds for large files, and nobody waits for it
             Thread(target=self._hash_file, args=(lane,), daemon=True).start()
         else:

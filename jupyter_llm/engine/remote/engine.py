@@ -93,17 +93,17 @@ class RemoteEngine(Engine):
             params = replace(params, max_tokens=max(1, room))
         if params.temperature and params.seed is None:
             params = replace(params, seed=secrets.randbelow(MAX_SEED + 1))
-        writing = Writing(replace(request, params=params), self._served, self._watchers.tell)
+        writing = Writing(replace(request, params=params), self._served, self._watchers.notify)
         running = self._wire.start(writing.run)
         self._writings[writing] = None
-        self._watchers.tell()
+        self._watchers.notify()
 
         def end(_running: object) -> None:
             if not writing.feed.future.done():  # it has not begun, or is still ending
                 writing.feed.finish(writing.completion("cancelled"))
             self._writings.pop(writing, None)
             self._tokens_per_s = writing.usage.tokens_per_s or self._tokens_per_s
-            self._watchers.tell()
+            self._watchers.notify()
 
         running.add_done_callback(end)
         snapshot = partial(writing.completion, "cancelled")
@@ -165,4 +165,4 @@ class RemoteEngine(Engine):
     def close(self) -> None:
         """Cancel everything and close the connection. May be called twice."""
         self._wire.close()
-        self._watchers.tell()
+        self._watchers.notify()

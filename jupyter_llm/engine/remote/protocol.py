@@ -17,7 +17,7 @@ from jupyter_llm.engine.tokens import TokenLogprob
 T = TypeVar("T")
 
 OFF = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0, "ignore_eos": False}
-"""What options are where they do nothing, so that a server may as well not have them."""
+"""Values with which an option has no effect, so that a server need not support it."""
 
 _MOST_COUNTED = 2**53
 _MOST_TOPS = 100  # for a token, as in `SamplingParams.logprobs`
@@ -73,7 +73,7 @@ MEANS: dict[str, tuple[Means, ...]] = {
     "continuing": (Means("message", lambda _none: {}),),
     "beginning": (Means("gbnf", lambda one: _one_of(one.texts, r"[\x00-\U0010FFFF]*")),),
 }
-"""The ways to have each of what a server may be able to do: llama-server's before OpenAI's."""
+"""The ways for each ability of a server: llama-server's before OpenAI's."""
 
 
 def shape_of(constraint: Constraint) -> str:

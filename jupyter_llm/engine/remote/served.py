@@ -63,7 +63,7 @@ _REMEMBERED = Remembered("server abilities")
 _RARE = "jupyter-7301"  # no model writes it by chance
 _LEAST = -3.0  # a higher log-probability was measured after the grammar's effect
 GREEDY = SamplingParams(temperature=0, top_p=1, top_k=0, min_p=0, repeat_penalty=1, max_tokens=100)
-"""How a short answer is drawn that is the same every time, as far as that goes."""
+"""The sampling of short answers that are the same each time, as far as possible."""
 
 _HELLO = Request(prompt=(Message("user", "Say hello."),), params=GREEDY)
 _OBJECT = (
@@ -143,9 +143,9 @@ class Served:
         )
         model, context = ModelFacts.of(self.info, None), ContextSettings(n_ctx=self.info.n_ctx)
         self.writer = Writer(model=model, context=context, build=build)
-        """What writes, as records tell it."""
+        """The writer in records."""
         self.ways_by_ability = {"continuing": "message"} if owner == "jupyter_llm" else {}
-        """By ability how it is done, or "" where it cannot be."""
+        """The way for each ability, "" if there is none."""
 
     def _entry_of(self, listed: object) -> dict[str, Any]:
         """Return the server's entry of the requested model."""

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES = {False: 5, True: 10}
-"""Of what is for somebody who waits 0.5, 1, 2 and 4 seconds apart, in bulk for about a minute."""
+"""Tries by bulk or not: 0.5, 1, 2 and 4 seconds apart for a waiting user, a minute in bulk."""
 
 FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 8.0
 _LONGEST_PAUSE_S = 120.0  # longest pause that a server may request

@@ -18,7 +18,7 @@ from jupyter_llm.frontends.cli import (  # noqa: F401  declared
     records,
     serving,
 )
-from jupyter_llm.frontends.cli.command import INTERRUPTED, OK, TROUBLE, add_commands, say
+from jupyter_llm.frontends.cli.command import INTERRUPTED, OK, TROUBLE, add_commands, print_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"jupyter_llm {__version__}")
     add_commands(parser)
-    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+    if "_ARGCOMPLETE" in os.environ:  # a shell requests completions
         import argcomplete
 
         argcomplete.autocomplete(parser)
@@ -62,18 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdin is None:  # it was closed, as by `<&-`
         sys.stdin = io.StringIO()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # whatever is piped or named, it must go through
+        if isinstance(stream, io.TextIOWrapper):  # output and names may contain any character
             stream.reconfigure(errors="replace")
     try:
         run: Run = options.run
         return run(options)
-    except BrokenPipeError:  # whoever reads has seen enough, as in `… | head`
+    except BrokenPipeError:  # the reader closed the pipe, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except JupyterLLMError as error:
-        say(options.command, str(error))
+        print_message(options.command, str(error))
         return TROUBLE
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, OneLine) and getattr(interrupt, "completion", None) is None:
-            say(options.command, str(interrupt))  # nothing was shown of it yet
+            print_message(options.command, str(interrupt))  # nothing was shown of it yet
         return INTERRUPTED

@@ -17,7 +17,7 @@ from jupyter_llm.frontends.cli.command import (
     command,
     in_shell,
     model_argument,
-    say,
+    print_message,
     show,
     show_json,
 )
@@ -39,7 +39,7 @@ _LITERAL = "-- "
 
 
 def _prompt_options() -> Iterator[Argument]:
-    """Those options of prompts that need no notebook."""
+    """Yield the options of prompts that need no notebook."""
     yield model_argument("-m", "--model")
     for option in OPTIONS:
         if option.key not in (*SAMPLING, *SHAPING, "system", "stats"):
@@ -52,25 +52,25 @@ def _prompt_options() -> Iterator[Argument]:
 
 
 def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:
-    """The sampling that is asked for; what a project says stands in for what is not typed."""
+    """Return the typed sampling options, with the project's settings for the others."""
     from jupyter_llm.api import llm
 
-    said = llm.current.project().prompting
+    settings = llm.current.project().prompting
     shape = written_shape(vars(options), {})
     for name in (*SAMPLING, "system", "stats"):
         if getattr(options, name, None) is None and (shape is not None or name != "reason"):
-            setattr(options, name, said.get(name))
-    given = {name: getattr(options, name) for name in SAMPLING} | {"schema": shape}
-    return {name: value for name, value in given.items() if value is not None}
+            setattr(options, name, settings.get(name))
+    values = {name: getattr(options, name) for name in SAMPLING} | {"schema": shape}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _view() -> View:
-    """The terminal, or a pipe, whose notes stand where people read them."""
+    """Return the view for a terminal, or for a pipe with notes on stderr."""
     return TerminalView(sys.stdout, None if sys.stdout.isatty() else sys.stderr)
 
 
 def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Completion:
-    """Show an answer until its end, and read it where it has a shape."""
+    """Show an answer until its end, and check its shape if it has one."""
     from jupyter_llm.ask.answer import ShapedStream
 
     stream = asked.stream if isinstance(asked, ShapedStream) else asked
@@ -80,10 +80,14 @@ def _shown(asked: Stream | ShapedStream[Any], options: argparse.Namespace) -> Co
         return completion
     view = _view()
     completion = watch(stream, view)
-    is_told = asked is stream or completion.finish_reason == "stop"  # else its error says it
-    notes = (remarks(completion, has_end=is_told), str(completion.usage) if options.stats else "")
+    # otherwise the error reports the end
+    is_complete = asked is stream or completion.finish_reason == "stop"
+    notes = (
+        remarks(completion, has_end=is_complete),
+        str(completion.usage) if options.stats else "",
+    )
     view.close(completion.text, "; ".join(filter(None, notes)))
-    asked.result()  # which says what is wrong with it
+    asked.result()  # raises if the shape is wrong
     return completion
 
 
@@ -94,8 +98,8 @@ def _as_json(answer: Completion | ShapedAnswer[Any]) -> dict[str, Any]:
         from pydantic_core import to_jsonable_python
 
         shaped = ("value", "probabilities", "elsewhere", "confidence")
-        told = {name: to_jsonable_python(getattr(answer, name)) for name in shaped}
-        return {**told, **_as_json(answer.completion)}
+        fields = {name: to_jsonable_python(getattr(answer, name)) for name in shaped}
+        return {**fields, **_as_json(answer.completion)}
     completion, record = answer, answer.provenance
     return {
         "text": completion.text,
@@ -117,8 +121,8 @@ def _as_json(answer: Completion | ShapedAnswer[Any]) -> dict[str, Any]:
 def _run(options: argparse.Namespace) -> int:
     """Answer one prompt, also in pipes.
 
-    What comes through a pipe is read first and stands before the prompt, so the question comes
-    last, where models heed it most; `-` alone stands for the pipe.
+    Text from a pipe is put before the prompt, because models heed the end of a prompt most; `-`
+    alone stands for the pipe.
 
       jupyter llm run "Why is the sky blue?"
       git diff | jupyter llm run "Write a commit message."
@@ -126,11 +130,11 @@ def _run(options: argparse.Namespace) -> int:
       jupyter llm run --schema "name, age int" "Who wrote Faust?"
 
     The answer goes to the standard output as it is written, and all remarks go to the standard
-    error. Ctrl-C stops the answer (exit code 130); what was written stays.
+    error. Ctrl-C stops the answer (exit code 130); the text so far is kept.
 
-    Where no model is named it is that of JUPYTER_LLM_MODEL, or the `model` of [tool.jupyter_llm] in
-    the nearest pyproject.toml (which also says how it is loaded and what holds for prompts, as in
-    notebooks), the alias `default`, or that of JupyterLab's settings.
+    Without --model it is the one of JUPYTER_LLM_MODEL, the `model` of [tool.jupyter_llm] in the
+    nearest pyproject.toml (which may also have load options and options for prompts, as in
+    notebooks), the alias `default`, or the one in JupyterLab's settings.
     """
     from jupyter_llm.api import llm
     from jupyter_llm.models.discover import better_model_hint
@@ -147,7 +151,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _piped(words: list[str]) -> str:
-    """The prompt with what comes through a pipe."""
+    """Return the prompt with the text from a pipe."""
     is_wanted = words == ["-"]
     prompt = "" if is_wanted else " ".join(words)
     piped = sys.stdin.read() if is_wanted or not sys.stdin.isatty() else ""
@@ -161,9 +165,9 @@ def _piped(words: list[str]) -> str:
 def _chat(options: argparse.Namespace) -> int:
     """Talk with a model.
 
-    Each line is a prompt, and what was said before goes along. `/help` lists the commands, Ctrl-C
-    stops an answer, Ctrl-D ends the talk. Nothing of it is kept on the disk but for what `audit`
-    and `/verify` need. In a pipe each line is answered in turn.
+    Each line is a prompt, and the turns before are included. `/help` lists the commands, Ctrl-C
+    stops an answer, Ctrl-D ends the chat. Nothing is stored on the disk except what `audit` and
+    `/verify` need. In a pipe, each line is answered in turn.
     """
     from jupyter_llm.api import llm
     from jupyter_llm.models.discover import better_model_hint
@@ -174,7 +178,7 @@ def _chat(options: argparse.Namespace) -> int:
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         name = ", ".join(filter(None, (info.name, better_model_hint(info.name, "/pull"))))
-        say("chat", f"{name}. Ctrl-C stops an answer, Ctrl-D ends the talk, /help helps.")
+        print_message("chat", f"{name}. Ctrl-C stops an answer, Ctrl-D ends the talk, /help helps.")
     chat = llm.chat(system=options.system)
     for text in _lines(is_terminal=is_terminal):
         try:
@@ -187,12 +191,12 @@ def _chat(options: argparse.Namespace) -> int:
         except JupyterLLMError as error:
             if not is_terminal:
                 raise
-            say("chat", str(error))
+            print_message("chat", str(error))
     return OK
 
 
 def _lines(*, is_terminal: bool) -> Iterator[str]:
-    """Yield what is typed, or comes through a pipe, until its end."""
+    """Yield typed lines, or lines from a pipe, until the end."""
     if not is_terminal:
         yield from filter(None, map(str.strip, sys.stdin))
         return
@@ -204,7 +208,7 @@ def _lines(*, is_terminal: bool) -> Iterator[str]:
         except EOFError:
             print()
             return
-        except KeyboardInterrupt:  # gives up what was typed
+        except KeyboardInterrupt:  # discards the typed text
             print()
             continue
         if text:
@@ -229,7 +233,7 @@ def _answer(text: str, chat: Chat, options: argparse.Namespace, sampling: dict[s
 
 
 def _commands() -> dict[str, Command]:
-    """The commands that need no notebook."""
+    """Return the commands that need no notebook."""
     from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, help_command, named
 
     def leave(_call: Call) -> Shown:

@@ -1,4 +1,4 @@
-"""What all commands have in common: how they are declared, how they end, and what they print."""
+"""The declaration, exit codes and outputs of all commands."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.tables import aligned
 
 Run = Callable[[argparse.Namespace], int]
-"""Carries out a command and returns its exit code. Its docstring is what `--help` says."""
+"""Carries out a command and returns its exit code. `--help` shows its docstring."""
 
 OK, WRONG, TROUBLE, INTERRUPTED = 0, 1, 2, 130
 
-# What texts for notebooks advise, as a shell has it.
+# Advice in texts for notebooks, and its form for a shell.
 _ADVICE = (
     (re.compile("%llm /use --allow"), "jupyter llm allow"),
     (re.compile(r"%llm /use\b"), "jupyter llm run --model"),
@@ -28,7 +28,7 @@ _ADVICE = (
 
 
 class Argument(NamedTuple):
-    """An argument of a command, and what offers words for it on Tab."""
+    """An argument of a command, and its completions on Tab."""
 
     names: tuple[str, ...]
     options: dict[str, Any]
@@ -41,7 +41,7 @@ _DECLARED: dict[str, tuple[Run, tuple[Argument, ...], str | None]] = {}
 def command(
     *arguments: Argument, json_help: str | None = "print JSON, for machines"
 ) -> Callable[[Run], Run]:
-    """Declare a command of the function's name; it has `--json` unless there is no help for it."""
+    """Declare a command with the function's name; it has `--json` unless `json_help` is None."""
 
     def declare(run: Run) -> Run:
         _DECLARED[run.__name__.strip("_")] = run, arguments, json_help
@@ -51,26 +51,26 @@ def command(
 
 
 def argument(*names: str, **options: Any) -> Argument:
-    """An argument, as argparse has it."""
+    """Return an argument for argparse."""
     return Argument(names, options)
 
 
 def model_argument(*names: str, **options: Any) -> Argument:
-    """The argument that names a model, which shells complete."""
+    """Return the argument for a model's name, which shells complete."""
     usual = {"metavar": "MODEL", "help": "a model's name, its beginning, or a path"}
     return Argument(names, {**usual, **options}, _model_names)
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Let a parser know all commands that were declared."""
+    """Add all declared commands to a parser."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (run, arguments, json_help) in _DECLARED.items():
-        told = cleandoc(run.__doc__ or "")
-        summary = told.partition("\n")[0].rstrip(".")
+        description = cleandoc(run.__doc__ or "")
+        summary = description.partition("\n")[0].rstrip(".")
         one = commands.add_parser(
             name,
             help=summary[:1].lower() + summary[1:],
-            description=told,
+            description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         one.set_defaults(run=run)
@@ -91,30 +91,30 @@ def _model_names(prefix: str, **_typed: object) -> list[str]:
     return names + FilesCompleter(("gguf",))(prefix)
 
 
-def say(command: str, text: str) -> None:
-    """Tell people, beside what is printed for programs, in one line."""
+def print_message(command: str, text: str) -> None:
+    """Print a message for people on one line, beside the output for programs."""
     print(f"jupyter llm {command}: {one_line(in_shell(text))}", file=sys.stderr, flush=True)
 
 
 def in_shell(text: str) -> str:
-    """A text for notebooks, with what is typed in a shell in place of what it advises."""
+    """Return a text for notebooks with its advice in the form for a shell."""
     for pattern, words in _ADVICE:
         text = pattern.sub(words, text)
     return text
 
 
 def show(text: str) -> None:
-    """Print a text for people, with its tables aligned; a terminal obeys none of it."""
+    """Print a text for people, with aligned tables and without control characters."""
     print(aligned(plain(in_shell(text))), flush=True)
 
 
 def show_json(value: object) -> None:
-    """Print a value for programs; paths and what else JSON has not become texts."""
+    """Print a value for programs; paths and other types become texts."""
     print(json.dumps(value, indent=1, default=str), flush=True)
 
 
-def tell(options: argparse.Namespace, value: object, text: object) -> int:
-    """Print a value for programs, or a text for people, as was asked for."""
+def print_result(options: argparse.Namespace, value: object, text: object) -> int:
+    """Print a value for programs, or a text for people, by the option `--json`."""
     if options.json:
         show_json(value)
     else:
@@ -123,7 +123,7 @@ def tell(options: argparse.Namespace, value: object, text: object) -> int:
 
 
 def agrees(question: str) -> bool:
-    """Ask whoever sits at the terminal; elsewhere the answer is no."""
+    """Ask the user at the terminal; without one the answer is no."""
     if not sys.stdin.isatty():
         return False
     print(f"{plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)

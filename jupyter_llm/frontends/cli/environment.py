@@ -1,11 +1,11 @@
-"""`jupyter llm doctor`, `lab`, `completion` and `help`: this environment, and how things are."""
+"""`jupyter llm doctor`, `lab`, `completion` and `help`: this environment."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_llm.frontends.cli.command import OK, WRONG, argument, command, show, tell
+from jupyter_llm.frontends.cli.command import OK, WRONG, argument, command, print_result, show
 
 if TYPE_CHECKING:
     import argparse
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @command()
 def _doctor(options: argparse.Namespace) -> int:
-    """Check the installation, and say what to do.
+    """Check the installation, and advise on faults.
 
-    Looked at are llama.cpp and the GPU it uses, a model, the store of chats, the front end, the
-    kernel, and whether code can be tried.
+    It checks llama.cpp and the GPU it uses, a model, the store of chats, the front end, the kernel,
+    and whether code can be tried.
 
     exit codes:
       0  all is well; lines with `·` are remarks
@@ -25,7 +25,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from jupyter_llm.frontends.doctor import diagnose
 
     diagnosis = diagnose()
-    tell(options, diagnosis.to_json(), diagnosis)
+    print_result(options, diagnosis.to_json(), diagnosis)
     return OK if diagnosis.is_healthy else WRONG
 
 
@@ -39,14 +39,14 @@ def _doctor(options: argparse.Namespace) -> int:
 def _lab(options: argparse.Namespace) -> int:
     """Check or install the JupyterLab extension.
 
-    Without --install it is said whether this environment's JupyterLab has the extension, and in
-    which version. Where JupyterLab runs in another environment than the kernel, --install copies it
-    there.
+    Without --install, the command reports whether this environment's JupyterLab has the extension,
+    and its version. If JupyterLab runs in another environment than the kernel, --install copies the
+    extension there.
     """
     from jupyter_llm.frontends.installation import check, install
 
-    found = check() if options.install is None else install(Path(options.install))
-    return tell(options, {"found": found}, found)
+    result = check() if options.install is None else install(Path(options.install))
+    return print_result(options, {"found": result}, result)
 
 
 @command(
@@ -54,9 +54,9 @@ def _lab(options: argparse.Namespace) -> int:
     json_help=None,
 )
 def _completion(options: argparse.Namespace) -> int:
-    """Print what lets a shell complete these commands.
+    """Print the code that lets a shell complete these commands.
 
-    They, and other commands of Jupyter, complete on Tab then.
+    Then these and other Jupyter commands complete on Tab.
 
       bash        eval "$(jupyter llm completion bash)"     in ~/.bashrc
       zsh         eval "$(jupyter llm completion zsh)"      in ~/.zshrc, after compinit

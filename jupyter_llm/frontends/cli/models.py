@@ -1,4 +1,4 @@
-"""`jupyter llm models`, `pull` and the like: models on this machine and on their way."""
+"""`jupyter llm models`, `pull` and the like: models on this machine, and downloads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jupyter_llm.frontends.cli.command import (
     argument,
     command,
     model_argument,
-    say,
+    print_message,
+    print_result,
     show,
     show_json,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _in_notebook(name: str, typed: str = "") -> str:
-    """What a command of notebooks answers."""
+    """Return the result of a notebook's command."""
     from jupyter_llm.api import llm
     from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 
@@ -67,26 +67,28 @@ def _as_json(model: ListedModel) -> dict[str, Any]:
 def _alias(options: argparse.Namespace) -> int:
     """Give a model another name, or list the names.
 
-    They hold on this machine and for notebooks too, with options to load a model with.
+    The names are valid on this machine, also in notebooks, and include load options.
 
-      jupyter llm alias                                    the names there are
-      jupyter llm alias coder qwen2.5-coder-0.5b           `--model coder` means that model
+      jupyter llm alias                                    list the names
+      jupyter llm alias coder qwen2.5-coder-0.5b           `--model coder` is that model
       jupyter llm alias long qwen2.5-coder-0.5b n_ctx=32768
-      jupyter llm alias default coder                      what is used where none is named
+      jupyter llm alias default coder                      the model if none is named
       jupyter llm alias coder --remove
     """
     from jupyter_llm.api import llm
 
     words = [*options.words, *(["--remove"] if options.remove else [])]
-    said = _in_notebook("alias", " ".join(words))
-    return tell(options, {name: asdict(alias) for name, alias in llm.aliases.items()}, said)
+    result = _in_notebook("alias", " ".join(words))
+    return print_result(
+        options, {name: asdict(alias) for name, alias in llm.aliases.items()}, result
+    )
 
 
 @command(json_help=None)
 def _allow(_options: argparse.Namespace) -> int:
-    """Let the nearest pyproject.toml name a server.
+    """Allow the server that the nearest pyproject.toml names.
 
-    What is then asked here, and in notebooks beside or below that file, is sent to that server.
+    Prompts here, and in notebooks beside or below that file, are then sent to that server.
     """
     show(_in_notebook("use", "--allow"))
     return OK
@@ -99,10 +101,10 @@ def _allow(_options: argparse.Namespace) -> int:
 def _pull(options: argparse.Namespace) -> int:
     """Download a model from the Hugging Face hub.
 
-    A download that was interrupted is gone on with. Without a name, what suits this machine is
+    An interrupted download is continued. Without a name, the models that suit this machine are
     listed, best first.
 
-      jupyter llm pull                      what suits this machine
+      jupyter llm pull                      models that suit this machine
       jupyter llm pull NAME                 a model of that list
       jupyter llm pull owner/repo:Q4_K_M    any GGUF model of the hub
     """
@@ -110,14 +112,14 @@ def _pull(options: argparse.Namespace) -> int:
     from jupyter_llm.frontends.prompt.commands import suggestions
 
     if options.name is None:
-        return tell(options, [asdict(one) for one in suggestions()], _in_notebook("pull"))
+        return print_result(options, [asdict(one) for one in suggestions()], _in_notebook("pull"))
     try:
         pulled = llm.pull(options.name, accept_licence=options.accept_licence)
     except LicenceError as error:
         if error.text and not options.json:
             show(error.text)
         raise
-    return tell(options, asdict(pulled), pulled)
+    return print_result(options, asdict(pulled), pulled)
 
 
 @command(
@@ -127,7 +129,7 @@ def _pull(options: argparse.Namespace) -> int:
 def _remove(options: argparse.Namespace) -> int:
     """Delete a model's file.
 
-    Only what lies in the cache of the Hugging Face hub, or in the models folder of jupyter_llm, is
+    Only files in the cache of the Hugging Face hub, or in the models folder of jupyter_llm, are
     deleted.
     """
     from jupyter_llm.common.tables import human_size
@@ -135,27 +137,30 @@ def _remove(options: argparse.Namespace) -> int:
     from jupyter_llm.models.removal import removal
 
     entry = find_model(options.model)
-    found = removal(entry)
-    listed = f"{human_size(found.size_bytes)}:\n" + "\n".join(map(str, found.paths))
-    is_whole = entry.source == "path" or options.model.lower().removesuffix(".gguf") in entry.names
-    refusal = "" if is_whole else f"With --yes, give the whole name: {entry.name}."
+    deletion = removal(entry)
+    listed = f"{human_size(deletion.size_bytes)}:\n" + "\n".join(map(str, deletion.paths))
+    is_full_name = (
+        entry.source == "path" or options.model.lower().removesuffix(".gguf") in entry.names
+    )
+    refusal = "" if is_full_name else f"With --yes, give the whole name: {entry.name}."
     if not options.yes:
         is_agreed = agrees(f"Delete this, {listed}\n?")
         refusal = "" if is_agreed else "--yes deletes without a question."
     if refusal:
-        say("remove", f"Nothing was deleted. {refusal}")
+        print_message("remove", f"Nothing was deleted. {refusal}")
         return TROUBLE
-    found.carry_out()
-    value = {"deleted": found.paths, "freed_bytes": found.size_bytes}
-    return tell(options, value, f"Deleted, {listed}")
+    deletion.carry_out()
+    value = {"deleted": deletion.paths, "freed_bytes": deletion.size_bytes}
+    return print_result(options, value, f"Deleted, {listed}")
 
 
 @command(argument("-y", "--yes", action="store_true", help="do not ask"))
 def _clean(options: argparse.Namespace) -> int:
-    """Delete what jupyter_llm keeps of this user: chats, records, names, measurements, read states.
+    """Delete all that jupyter_llm stores of this user.
 
-    No model is deleted (`jupyter llm remove` does that), nor anything in notebooks. While a kernel
-    has a model loaded, nothing is deleted.
+    These are chats, records, names, measurements and read states. No model is deleted (`jupyter llm
+    remove` does that), nor anything in notebooks. While a kernel has a model loaded, nothing is
+    deleted.
     """
     from jupyter_llm.common.database import store
     from jupyter_llm.common.tables import human_size
@@ -163,22 +168,24 @@ def _clean(options: argparse.Namespace) -> int:
     from jupyter_llm.models.neighbours import neighbours
     from jupyter_llm.models.removal import Removal
 
-    found = {
+    sizes = {
         path: sum(one.lstat().st_size for one in path.rglob("*") if not one.is_dir())
         for path in (store().path.parent, checkpoint_folder())
         if path.is_dir() and not path.is_symlink()
     }
-    if found and (users := {str(one.pid) for one in neighbours()}):
+    if sizes and (users := {str(one.pid) for one in neighbours()}):
         pids = ", ".join(sorted(users))
-        say(
+        print_message(
             "clean",
             f"Nothing was deleted: kernels have models loaded (process {pids}). Stop them first.",
         )
         return TROUBLE
-    listed = "".join(f"\n{path} ({human_size(size)})" for path, size in found.items())
-    if found and not (options.yes or agrees(f"Delete chats, settings and states in{listed}\n?")):
-        say("clean", "Nothing was deleted. --yes deletes without a question.")
+    listed = "".join(f"\n{path} ({human_size(size)})" for path, size in sizes.items())
+    if sizes and not (options.yes or agrees(f"Delete chats, settings and states in{listed}\n?")):
+        print_message("clean", "Nothing was deleted. --yes deletes without a question.")
         return TROUBLE
-    Removal(tuple(found), sum(found.values())).carry_out()
-    value = {"deleted": list(found), "freed_bytes": sum(found.values())}
-    return tell(options, value, f"Deleted:{listed}" if found else "There is nothing to delete.")
+    Removal(tuple(sizes), sum(sizes.values())).carry_out()
+    value = {"deleted": list(sizes), "freed_bytes": sum(sizes.values())}
+    return print_result(
+        options, value, f"Deleted:{listed}" if sizes else "There is nothing to delete."
+    )

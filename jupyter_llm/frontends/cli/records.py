@@ -1,4 +1,4 @@
-"""`jupyter llm audit` and `verify`: who wrote what in notebooks, and whether it is as it was."""
+"""`jupyter llm audit` and `verify`: the origin of texts in notebooks, and of model files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jupyter_llm.frontends.cli.command import (
     argument,
     command,
     model_argument,
-    say,
+    print_message,
     show,
     show_json,
 )
@@ -31,15 +31,15 @@ _VERDICTS = {
 
 @command(model_argument("model", help="a model's name or path, or a notebook"))
 def _verify(options: argparse.Namespace) -> int:
-    """Check that a model file is the one that came, or write a notebook's answers again.
+    """Check a model file's SHA-256, or write a notebook's answers again.
 
-    A model file is read whole, and its SHA-256 compared with the one that it came with: in its
-    package, or as its name in the cache of the Hugging Face hub. Of a notebook (.ipynb), the
-    recorded answers are written again, to see which come out the same.
+    A model file is read whole, and its SHA-256 compared with the expected one: from its package, or
+    from its name in the cache of the Hugging Face hub. For a notebook (.ipynb), the recorded
+    answers are written again, to see which come out the same.
 
     exit codes:
-      0  it is as it came, or nothing says how it came
-      1  it is another file now; or an answer came out different
+      0  the file is the expected one, or no SHA-256 is known; all answers are the same
+      1  the file differs; or an answer came out different
       2  it cannot be read
     """
     if options.model.endswith(".ipynb"):
@@ -48,16 +48,16 @@ def _verify(options: argparse.Namespace) -> int:
     from jupyter_llm.models.fingerprint import file_sha256, promised_sha256
     from jupyter_llm.models.inspect import inspect, parts_of
 
-    told = []
+    results = []
     for path in parts_of(inspect(find_model(options.model).path).path):
-        promised, found = promised_sha256(path), file_sha256(path, is_read_anew=True)
-        verdict = "unknown" if promised is None else "sound" if promised == found else "damaged"
-        told.append({"path": path, "verdict": verdict, "sha256": found, "promised": promised})
+        promised, digest = promised_sha256(path), file_sha256(path, is_read_anew=True)
+        verdict = "unknown" if promised is None else "sound" if promised == digest else "damaged"
+        results.append({"path": path, "verdict": verdict, "sha256": digest, "promised": promised})
         if not options.json:
-            show(_VERDICTS[verdict].format(name=path.name, found=found, promised=promised))
+            show(_VERDICTS[verdict].format(name=path.name, digest=digest, promised=promised))
     if options.json:
-        show_json(told)
-    return WRONG if any(one["verdict"] == "damaged" for one in told) else OK
+        show_json(results)
+    return WRONG if any(one["verdict"] == "damaged" for one in results) else OK
 
 
 def _verify_notebook(options: argparse.Namespace) -> int:
@@ -68,7 +68,7 @@ def _verify_notebook(options: argparse.Namespace) -> int:
     if options.json:
         show_json({"summary": report.summary, "answers": rows})
     else:
-        show(str(report))  # as it is: what differs may be code with `**` in it
+        show(str(report))  # not as Markdown: the difference may be code with `**` in it
     is_wrong = report.num_different or any(row.is_altered for row in report.rows)
     return WRONG if is_wrong else OK
 
@@ -82,14 +82,14 @@ def _verify_notebook(options: argparse.Namespace) -> int:
     ),
 )
 def _audit(options: argparse.Namespace) -> int:
-    """List what in notebooks was written by a model.
+    """List the texts in notebooks that a model wrote.
 
-    It is told by the records that jupyter_llm leaves in the metadata of outputs and cells. Files
-    are only read: no kernel is started, no model loaded. Of a folder all notebooks are read.
+    The records that jupyter_llm leaves in the metadata of outputs and cells show them. Files are
+    only read: no kernel is started, no model loaded. In a folder, all notebooks are read.
 
-    A record is one of: recorded; edited since (the text or the code is another now); altered (the
-    record itself was edited); damaged; missing (a cell says it was generated, and nothing tells
-    how).
+    A record is one of: recorded; edited since (the text or the code was changed); altered (the
+    record itself was edited); damaged; missing (a cell states that it was generated, without a
+    record).
 
     exit codes:
       0  all was read
@@ -101,7 +101,7 @@ def _audit(options: argparse.Namespace) -> int:
     report = audit_all(options.notebooks)
     text = json.dumps(report.to_json(), indent=1) if options.json else str(report)
     for error in report.errors:
-        say("audit", error)
+        print_message("audit", error)
     if text:
         print(text, flush=True)
     if report.errors:

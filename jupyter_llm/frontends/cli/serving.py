@@ -20,11 +20,11 @@ from jupyter_llm.frontends.cli.command import OK, argument, command, model_argum
     json_help='print {"url": …, "token": …} on one line, for machines',
 )
 def _serve(options: argparse.Namespace) -> int:
-    """Let other programs of this machine use a model, by OpenAI's protocol.
+    """Serve a model to other programs of this machine, by OpenAI's protocol.
 
-    They need the address and the token that are printed; the token is another one each time,
-    or that of JUPYTER_LLM_TOKEN in the environment. Flash attention is on unless the model's name
-    or the project says otherwise: it is faster for several at once. Ctrl-C ends it.
+    They need the printed address and token; the token is random, or JUPYTER_LLM_TOKEN of the
+    environment. Flash attention is on unless the model's name or the project sets it: it is faster
+    for several prompts at once. Ctrl-C ends the server.
 
       jupyter llm serve --model qwen2.5
       jupyter llm serve --port 8765 --json
@@ -33,13 +33,13 @@ def _serve(options: argparse.Namespace) -> int:
     from jupyter_llm.frontends.serve.notice import serve
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    llm.current.usual["flash_attention"] = True  # whoever serves reads several prompts at once
+    llm.current.usual["flash_attention"] = True  # a server reads several prompts at once
     if options.model:
         llm.use(options.model)
     serving = serve(llm, options.port)
-    told = {"url": serving.url, "token": serving.token}
+    details = {"url": serving.url, "token": serving.token}
     shown = f"OPENAI_BASE_URL={serving.url}\nOPENAI_API_KEY={serving.token}"
-    print(json.dumps(told) if options.json else shown, flush=True)
+    print(json.dumps(details) if options.json else shown, flush=True)
     with suppress(KeyboardInterrupt):
         serving.over.wait()
     serving.stop()
@@ -51,11 +51,11 @@ def _serve(options: argparse.Namespace) -> int:
     json_help=None,
 )
 def _mcp(options: argparse.Namespace) -> int:
-    """Tell agents of a notebook, by MCP over stdin and stdout.
+    """Let agents read a notebook, by MCP over stdin and stdout.
 
-    Agents start this by themselves; `%llm /serve` in the notebook lets them in. They read the cells
+    Agents start this by themselves; `%llm /serve` in the notebook permits it. They read the cells
     that ran, the variables and the last error, search in them, and try code in a sealed copy of the
-    kernel. They change nothing, and what is hidden from the model is hidden from them.
+    kernel. They change nothing, and cannot read what is hidden from the model.
 
       claude mcp add notebook -- jupyter llm mcp
       jupyter llm mcp --notebook report.ipynb
@@ -71,16 +71,16 @@ def _mcp(options: argparse.Namespace) -> int:
 
 
 def _served(name: str) -> tuple[str, str]:
-    """The URL and the token of the one notebook that is served, or of that with a name."""
+    """Return the URL and the token of the only served notebook, or of the one with a name."""
     from jupyter_llm.frontends.mcp.server import PATH
     from jupyter_llm.frontends.serve.address import all_served
 
-    there = {one: Path(one.notebook).as_posix() for one in all_served() if one.notebook}
-    meant = [one for one, path in there.items() if not name or f"/{path}".endswith(f"/{name}")]
-    if len(meant) == 1:
-        return urljoin(meant[0].url, PATH), meant[0].token
-    if not there:
+    paths = {one: Path(one.notebook).as_posix() for one in all_served() if one.notebook}
+    matches = [one for one, path in paths.items() if not name or f"/{path}".endswith(f"/{name}")]
+    if len(matches) == 1:
+        return urljoin(matches[0].url, PATH), matches[0].token
+    if not paths:
         raise ServeError("No notebook is served. Type `%llm /serve` in the notebook first.")
-    what = "Several notebooks are" if meant else f"No notebook {name} is"
-    names = ", ".join(there.values())
-    raise ServeError(f"{what} served. `jupyter llm mcp --notebook NAME` chooses one of {names}.")
+    subject = "Several notebooks are" if matches else f"No notebook {name} is"
+    names = ", ".join(paths.values())
+    raise ServeError(f"{subject} served. `jupyter llm mcp --notebook NAME` chooses one of {names}.")

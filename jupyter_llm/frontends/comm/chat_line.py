@@ -171,7 +171,7 @@ class ChatLine(Line):
         """What the message asks for, or else what the front end is set to."""
         asked = {name: getattr(message, name, None) for name in ("seed", "temperature")}
         asked["context"] = "none" if getattr(message, "is_alone", False) else None
-        return self._options.given({k: v for k, v in asked.items() if v is not None})
+        return self._options.with_line({k: v for k, v in asked.items() if v is not None})
 
     # Questions
 

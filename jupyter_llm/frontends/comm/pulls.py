@@ -112,10 +112,10 @@ class Pulls:
                     )
                 last.is_stopped = False  # it is wanted again before it has heard of that
                 return last
-            begun = Pull(name, self._watchers.tell)
+            begun = Pull(name, self._watchers.notify)
             start_worker(partial(begun.run, is_accepted=is_accepted), "jupyter-llm-pull")
             self._last = begun
-        self._watchers.tell()
+        self._watchers.notify()
         return begun
 
     def end(self) -> None:
@@ -127,7 +127,7 @@ class Pulls:
         with self._lock:
             if self._last is last:
                 self._last = None
-        self._watchers.tell()
+        self._watchers.notify()
 
 
 PULLS = Pulls()

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
-from jupyter_llm.chat.files import files_like, mention, told_file
+from jupyter_llm.chat.files import attached_file, files_like, mention
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
@@ -73,7 +73,7 @@ def description(kind: SuggestionKind, name: str, snapshot: Snapshot) -> str:
         return clip(cell_text(find_cell(number[1], snapshot.visible)), _DESCRIPTION_CHARS)
     if kind == "file":
         with seen_secrets.at_most(0):  # nobody has sent it
-            told = told_file(name, llm.notebook.path, snapshot)[1]
+            told = attached_file(name, llm.notebook.path, snapshot)[1]
         return clip(told, _DESCRIPTION_CHARS)
     variables = own_variables(current_shell())
     if kind == "variable" and name in variables:

@@ -13,7 +13,7 @@ from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import Act, TextMessage, ToFrontEnd
 from jupyter_llm.frontends.prompt.commands import Call
 from jupyter_llm.frontends.prompt.options import default_options
-from jupyter_llm.notebook.cells.timeline import check_is_told
+from jupyter_llm.notebook.cells.timeline import check_is_visible
 from jupyter_llm.records.records import landed
 from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.explain import explain
@@ -56,7 +56,7 @@ class Actions(Part):
         shown, is_text = act.cell, act.cell.kind == "markdown"
         chosen = (act.selection[0], act.selection[1]) if act.selection else None
         cell = ShownCell.of_page(shown.id, shown.source, shown.error, chosen, is_text=is_text)
-        check_is_told(self._llm.timeline.snapshot().hidden, shown.id, None)
+        check_is_visible(self._llm.timeline.snapshot().hidden, shown.id, None)
         options = default_options()
         if act.action in ("explain", "review"):
             said = _say(act, cell, self._task(act, options, job))

@@ -1,1 +1,1 @@
-"""`%llm` and `%%llm`."""
+"""The magics `%llm` and `%%llm`."""

@@ -1,4 +1,4 @@
-"""Answers of cells: shown, put into cells, and what is said below them."""
+"""Shows the answers of cells, and inserts their code."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def write(
     note: str,
     shape: Shape[Any] | None = None,
 ) -> tuple[Completion, object]:
-    """Answer a prompt, with a cell for the code or in a shape, if that is wanted.
+    """Answer a prompt; insert its code, or check its shape, if the options ask for that.
 
-    Returns the answer, and its value where it has a shape. The note is about what was typed.
+    Returns the answer, and its value if it has a shape. `note` is about the typed text.
     """
     stream, sent = chat.send(asked, show_progress=view.progress)
     with stream:
@@ -54,7 +54,7 @@ def write(
     records = [completion.provenance] if completion.provenance is not None else []
     if options.below or options.replace:
         is_cut_off, namespace = completion.finish_reason != "stop", user_namespace()
-        text = completion.message.content  # what it said over and over, once
+        text = completion.message.content  # a repetition once
         cells = code_cells(text, namespace, is_cut_off=is_cut_off)
         cells = new_cells(cells, namespace)
         with _landing(view, completion.text, completion):
@@ -69,7 +69,7 @@ def write(
         if shape is not None:
             answer = answer_of(completion, shape, sent.request, sent.engine)
             value, html = answer.value, answer.html if options.format != "text" else None
-    finally:  # what came of it stays in sight
+    finally:  # the text stays visible
         view.close(completion.text, "; ".join(notes), to_metadata(records), html=html)
     return completion, value
 
@@ -88,19 +88,19 @@ def write_code(
         show=lambda stream: watch(stream, view),
         show_progress=view.progress,
     )
-    whole = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
-    with _landing(view, answer.text, whole):
+    full = replace(answer.completion, text="\n\n".join(answer.sources), token_ids=None)
+    with _landing(view, answer.text, full):
         place, records = land(writer, answer.landing, answer.completion, in_place=options.replace)
     notes = [place.words, answer.note, *_notes(sent, answer.completion, options, note)]
     text = answer.text
-    if writer.has_cells and place.is_landed:  # what stands in a cell is not shown twice
+    if writer.has_cells and place.is_landed:  # inserted code is not shown again
         text = "\n\n".join(map(fenced, answer.sources[1:]))
     view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
-    return whole
+    return full
 
 
 def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter) -> None:
-    """Show a proposal, and put it into a cell if it changes something."""
+    """Show a proposal, and insert it into a cell if it has changes."""
     place = Place("", is_landed=False)
     records: list[Provenance | str] = []
     if proposal.diff or proposal.cell is None:
@@ -117,7 +117,7 @@ def _place(
     proposal: Proposal, options: Options, writer: CellWriter
 ) -> tuple[Place, list[Provenance | str]]:
     cell, source, completion = proposal.cell, proposal.source, proposal.completion
-    if cell is not None and options.replace:  # that cell, and not the one that asks
+    if cell is not None and options.replace:  # that cell, not the running one
         return change(writer, cell, source, completion)
     return land(writer, [source], completion, in_place=options.replace)
 
@@ -131,7 +131,7 @@ def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
     prompt = sent.prompt
     begin = ANSWER_PREFIX if options.format == "code" and isinstance(prompt, tuple) else ""
     think = replace(sent.request, answer_prefix=begin).think
-    if engine.info.host and isinstance(prompt, tuple):  # whose template is there
+    if engine.info.host and isinstance(prompt, tuple):  # only the server knows the template
         text = "\n\n".join(f"{one.role}:\n{one.content}" for one in prompt) + begin
     else:
         text = engine.format(prompt, think=think) + begin
@@ -145,21 +145,22 @@ def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
 
 @contextmanager
 def _landing(view: View, text: str, completion: Completion | None) -> Iterator[None]:
-    """Leave what was written in the cell when the user does not wait for the page."""
+    """If the user interrupts the insertion, show the text in the cell."""
     try:
         yield
     except KeyboardInterrupt:
         note = "interrupted before the code was inserted"
-        told = answer_metadata(completion) if completion is not None else {}
-        view.close(text, note, told)
+        metadata = answer_metadata(completion) if completion is not None else {}
+        view.close(text, note, metadata)
         raise PromptInterrupted(completion) from None
 
 
 def _notes(
     sent: Sending, completion: Completion, options: Options, note: str, *, has_shape: bool = False
 ) -> Iterator[str]:
-    is_told = not has_shape or completion.finish_reason == "stop"  # else its error says it
-    yield from filter(None, (remarks(completion, has_end=is_told),))
+    # otherwise the error reports the end
+    is_complete = not has_shape or completion.finish_reason == "stop"
+    yield from filter(None, (remarks(completion, has_end=is_complete),))
     if sent.draft.is_alone:
         yield "sent without the notebook (`-c all` includes it)"
     yield from _left_out(sent, options)
@@ -167,7 +168,7 @@ def _notes(
 
 
 def cost(completion: Completion, options: Options) -> str:
-    """What an answer took, if that is wanted."""
+    """Return the cost of an answer, if the options ask for it."""
     if not options.stats:
         return ""
     seed = f"; seed {completion.seed}" if completion.seed is not None else ""
@@ -175,10 +176,10 @@ def cost(completion: Completion, options: Options) -> str:
 
 
 def _left_out(sent: Sending, options: Options) -> Iterator[str]:
-    """How much the prompt left out, if anything; `/context` tells what."""
+    """Yield how much the prompt omitted; `/context` lists it."""
     num_turns, num_cells = sent.left_out
-    if isinstance(options.context, int):  # so many were asked for
+    if isinstance(options.context, int):  # the user chose the number
         num_cells = 0
-    gone = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
-    if gone:
-        yield f"sent without the chat's first {' and '.join(gone)}, which no longer fit"
+    omitted = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
+    if omitted:
+        yield f"sent without the chat's first {' and '.join(omitted)}, which no longer fit"

@@ -1,4 +1,4 @@
-"""What happens before and after each cell: its prompts are told apart, and what ran is read."""
+"""Work before and after each cell: numbering its prompts, and reading ahead."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _CellRun:
-    """One run of a cell, and how many prompts it has sent."""
+    """One run of a cell, and the number of prompts it has sent."""
 
     cell_id: Hashable
     source: str = ""
@@ -29,7 +29,7 @@ class _CellRun:
 
 
 class CellRuns:
-    """The cells that run now. At their end the model reads what the next prompt will tell."""
+    """The running cells. At their end, the model reads the cells that the next prompt includes."""
 
     def __init__(self, defaults: Callable[[], Options], chat_of: Callable[[Options], Chat]) -> None:
         self._defaults = defaults
@@ -38,12 +38,12 @@ class CellRuns:
 
     @property
     def running(self) -> tuple[str, str] | None:
-        """The cell that runs: its id, if the front end has told it, and its source."""
+        """Return the running cell: its id, if the front end sends one, and its source."""
         run = self._runs[-1] if self._runs else _CellRun(None)
         return (run.cell_id, run.source) if isinstance(run.cell_id, str) else None
 
     def next_origin(self) -> Hashable:
-        """What tells a prompt from the others of its cell, the same on a re-run."""
+        """Return a key of the next prompt among those of its cell, the same on a re-run."""
         if not self._runs or self._runs[-1].cell_id is None:
             return None
         run = self._runs[-1]
@@ -51,15 +51,16 @@ class CellRuns:
         return (run.cell_id, run.num_prompts)
 
     @property
-    def is_one_prompt(self) -> bool:
+    def is_single_prompt(self) -> bool:
         """Whether the running cell is one prompt or command."""
         source = self._runs[-1].source.strip() if self._runs else ""
         return source.startswith("%%llm") or (source.startswith("%llm") and "\n" not in source)
 
     def start(self, info: ExecutionInfo) -> None:
-        """Note which cell runs (IPython's pre_run_cell).
+        """Record the running cell (IPython's pre_run_cell).
 
-        What runs inside a cell without an id of its own, as under `%%capture`, counts as the cell.
+        Code that runs inside a cell without an id of its own, as under `%%capture`, belongs to the
+        cell.
         """
         llm.current.hold_background(is_held=True)
         cell_id = getattr(info, "cell_id", None)
@@ -69,8 +70,9 @@ class CellRuns:
             self._runs.append(self._runs[-1])
 
     def end(self, result: ExecutionResult | None) -> None:
-        """Forget what this cell asked before and asks no more (IPython's post_run_cell)."""
-        run = self._runs.pop() if self._runs else _CellRun(None)  # it began before we were loaded
+        """Forget prompts that this cell no longer sends (IPython's post_run_cell)."""
+        # it began before the extension was loaded
+        run = self._runs.pop() if self._runs else _CellRun(None)
         if run in self._runs:
             return
         llm.current.hold_background(is_held=False)
@@ -78,7 +80,7 @@ class CellRuns:
         for chat in llm.chats:
             chat.settle()
         llm.archive.flush()
-        # Without a result, a cell with `await` was broken off.
+        # Without a result, a cell with `await` was cancelled.
         if result is None or not result.success or run.cell_id is None or not run.num_prompts:
             return
         for chat in llm.chats:
@@ -92,5 +94,5 @@ class CellRuns:
             options = self._defaults()
             if options.context == "auto":
                 self._chat_of(options).read_ahead(engine, options.vars)
-        except Exception:  # whoever ran the cell asked for nothing
+        except Exception:  # the user did not request this
             logger.debug("The cells could not be read ahead", exc_info=True)

@@ -1,4 +1,4 @@
-"""Tab on `%llm` lines: options, their values and commands; and in cells what `@` may name."""
+"""Tab completion: options, values and commands on `%llm` lines; names after `@` in cells."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ _VALUES: dict[str, Callable[[], Iterable[str]]] = {
 
 
 def matcher(commands: Iterable[str]) -> Matcher:
-    """What IPython asks for the words that may stand at the cursor."""
+    """Return the matcher that IPython calls for the words at the cursor."""
 
     def complete(context: CompletionContext) -> SimpleMatcherResult:
         before = context.text_until_cursor
         match = _MAGIC.match(before)
         fragment, words = words_at(match[1], commands) if match is not None else ("", [])
-        found = [word for word in words if word.startswith(fragment)]
-        if not found and (match is not None or _CELL.match(context.full_text)):
+        fitting = [word for word in words if word.startswith(fragment)]
+        if not fitting and (match is not None or _CELL.match(context.full_text)):
             from jupyter_llm.frontends.comm.suggestions import suggestions  # not light
 
             named = suggestions("", before, len(before), llm.timeline.snapshot().visible)
-            found = [item.text for item in named.items if item.kind != "command"]
+            fitting = [item.text for item in named.items if item.kind != "command"]
             fragment = before[named.start :]
         return {
-            "completions": [SimpleCompletion(word, type="magic") for word in found],
+            "completions": [SimpleCompletion(word, type="magic") for word in fitting],
             "matched_fragment": fragment,
-            "suppress": bool(found),
+            "suppress": bool(fitting),
         }
 
-    asked: Matcher = context_matcher(identifier="LLMMagics.complete")(complete)
-    return asked
+    registered: Matcher = context_matcher(identifier="LLMMagics.complete")(complete)
+    return registered
 
 
 _ARGUMENTS: dict[str, Callable[[], Iterable[str]]] = {
@@ -70,7 +70,7 @@ _ARGUMENTS: dict[str, Callable[[], Iterable[str]]] = {
 
 
 def words_at(before: str, commands: Iterable[str]) -> tuple[str, list[str]]:
-    """The word at the end of a line, and all it may become."""
+    """Return the word at the end of a line, and its possible completions."""
     for pattern, words in _ARGUMENTS.items():
         if argument := re.fullmatch(pattern, before):
             return argument[1], list(words())

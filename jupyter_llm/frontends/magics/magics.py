@@ -1,4 +1,4 @@
-"""`%llm` and `%%llm`: what was typed is read, and carried out. Runs on the main thread."""
+"""`%llm` and `%%llm`: parse the typed text and carry it out. Runs on the main thread."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.code.landing import Page
 
 OpenPanel = Callable[[Chat, ContextMode], object]
-"""Makes a panel for a chat; what it returns is displayed."""
+"""Makes a panel for a chat; the result is displayed."""
 
 _INTRODUCTION = r"""`%llm PROMPT` sends one line, `%%llm` sends a cell, and `VAR << PROMPT` assigns
 the answer to a variable. *Stop* ends an answer at once and keeps its text.
@@ -75,13 +75,13 @@ the answer to a variable. *Stop* ends an answer at once and keeps its text.
 
 T = TypeVar("T", bound="TraitType[Any, Any]")
 
-_WHERE = ("--below", "--replace")  # also behind commands that propose a cell
+_WHERE = ("--below", "--replace")  # also allowed after commands that propose a cell
 _PROPOSING = ("fix", "doc", "test")
-_NUM_ROWS = 5  # of a column that are shown
+_NUM_ROWS = 5  # rows of a column to show
 
 
 def magic_commands(open_panel: OpenPanel) -> dict[str, Command]:
-    """The commands by their names; `/chat` shows what `open_panel` makes."""
+    """Return the commands by name; `/chat` shows the panel that `open_panel` makes."""
 
     def chat(call: Call) -> Shown:
         name = call.argument.strip("\"'")
@@ -164,44 +164,44 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         self._find_page, self._open_page = find_page, open_page
         self._opened: Page | None = None
         self.complete = matcher(self.commands)
-        self._told: set[str] = set()  # chats of which it was said what was kept of them
-        self._remarked = View()  # the last one with a remark
+        self._noted_chats: set[str] = set()  # chats whose stored turns were mentioned
+        self._remarked = View()  # the last view with a remark
 
     @observe("idle_minutes")
-    def _rest(self, _change: object) -> None:
-        """Let models go once they were not used for so long."""
+    def _set_idle_time(self, _change: object) -> None:
+        """Unload models after this time without use."""
         minutes = self.idle_minutes
         llm.current.idle_s = None if minutes is None else 60 * minutes
 
     @observe("allow_remote")
-    def _let_leave(self, _change: object) -> None:
-        """Let text be sent to servers, or not, by whatever asks for it."""
+    def _set_remote(self, _change: object) -> None:
+        """Allow or forbid sending text to servers, everywhere."""
         llm.current.allows_remote = self.allow_remote
 
     @observe("try_drafts")
-    def _let_try(self, _change: object) -> None:
-        """Let drafts be tried, or not, by the Python API too."""
+    def _set_tries(self, _change: object) -> None:
+        """Allow or forbid trying drafts, also in the Python API."""
         llm.tries_drafts = self.try_drafts
 
     @property
     def defaults(self) -> Options:
-        """What holds where a line says nothing."""
+        """Return the options for lines that set none."""
         values = {name: getattr(self, name) for name in _SETTINGS}
         values["model"] = self.model or None
         values["vars"] = self.vars if isinstance(self.vars, str) else ",".join(self.vars)
-        return Options(no_try=not self.try_drafts).given(values)
+        return Options(no_try=not self.try_drafts).with_line(values)
 
     def settle(self, *_info: object) -> None:
-        """Take away the remark below the last answer (IPython's pre_run_cell).
+        """Remove the remark below the last answer (IPython's pre_run_cell).
 
-        The page saves what is shown, and in two runs of a notebook that is to be the same.
+        The page saves what it shows, and two runs of a notebook have to save the same.
         """
         view, self._remarked = self._remarked, View()
         with self.recorder.muted():
             view.remark("")
 
     def close(self) -> None:
-        """Let nothing land any more."""
+        """Insert no more code."""
         self.writer.close()
         if self._opened is not None:
             self._opened.close()
@@ -222,7 +222,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             defaults=self.defaults,
             notebook=llm.notebook.path,
         )
-        with self.recorder.muted():  # an answer is a turn and no output of the cell
+        with self.recorder.muted():  # an answer is a turn, not an output of the cell
             if isinstance(typed.what, Order):
                 self._obey(typed.what, typed.options)
             elif typed.rows is not None:
@@ -231,7 +231,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
                 self._ask(typed.what, typed)
 
     def _obey(self, order: Order, options: Options) -> None:
-        """Run a command, and show what it answers."""
+        """Run a command, and show its result."""
         view, argument = self._view(options), order.argument
         where: frozenset[str] = frozenset()
         if order.command.name in _PROPOSING:
@@ -293,7 +293,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             display(column.head() if hasattr(column, "head") else column[:_NUM_ROWS])
 
     def _ask(self, asked: Asked, typed: Typed) -> None:
-        """Answer a prompt, or show it if that is all that is wanted."""
+        """Answer a prompt, or show it for a dry run."""
         options = typed.options
         chat = self._chat(options)
         asked = replace(asked, origin=self.runs.next_origin())
@@ -304,26 +304,26 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             return
         if options.assign_to and not options.quiet:
             view = SilentView(view)
-        is_told = options.continue_ or options.chat in self._told
-        kept = "" if is_told else kept_note(chat)
+        is_noted = options.continue_ or options.chat in self._noted_chats
+        kept = "" if is_noted else kept_note(chat)
         if options.format == "code" or options.below:
             self._page()
-        given = (chat, asked, options, view, self.writer, typed.remark)
+        arguments = (chat, asked, options, view, self.writer, typed.remark)
         with self._interruptible(view, options if typed.shape is None else None):
             if options.format == "code":
-                value: object = (completion := answering.write_code(*given))
+                value: object = (completion := answering.write_code(*arguments))
             else:
-                completion, value = answering.write(*given, typed.shape)
+                completion, value = answering.write(*arguments, typed.shape)
             self._assign(value, options)
             self._end(view, completion, kept)
         is_shown = options.show_tokens and not (options.assign_to or options.quiet)
         if is_shown and completion.text:
             display(llm.read_again(completion).show_tokens())
-        self._told.add(options.chat)
+        self._noted_chats.add(options.chat)
 
     @contextmanager
     def _interruptible(self, view: View, options: Options | None = None) -> Iterator[None]:
-        """Turn an interrupt into one line, and keep what was written by then."""
+        """Report an interrupt in one line, and keep the text so far."""
         try:
             yield
         except PromptInterrupted as interrupt:
@@ -340,13 +340,13 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             view.clear()
 
     def _page(self) -> Page | None:
-        """The page that shows the notebook, where there is one that lets its cells be changed.
+        """Return the page that shows the notebook, if it allows changes of cells.
 
-        One that does not connect by itself has to be opened a while before something is wanted.
+        A page that does not connect by itself has to be opened in advance.
         """
         if "deletedCells" not in parent_header(self.shell).get(
             "metadata", ()
-        ):  # which the pages that do so send
+        ):  # such pages send it
             return None
         if (page := self._find_page()) is not None:
             return page
@@ -363,8 +363,8 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         return make_view(self.shell, mime, self._clear_cell)
 
     def _clear_cell(self) -> bool:
-        """Empty the cell, where it shows nothing but how far its only prompt is."""
-        is_ours = self.runs.is_one_prompt and not self.recorder.has_output
+        """Empty the cell if it shows only the progress of its only prompt."""
+        is_ours = self.runs.is_single_prompt and not self.recorder.has_output
         if is_ours:
             self.shell.display_pub.clear_output()
         return is_ours
@@ -375,13 +375,13 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             chat.begin_with(self.system or None)
         return chat
 
-    def _end(self, view: View, completion: Completion, said: str = "") -> None:
-        """Tell a person what of an answer need not be saved."""
+    def _end(self, view: View, completion: Completion, remark_first: str = "") -> None:
+        """Show a remark that is not saved, if a person is present."""
         self.settle()
         content = parent_header(self.shell).get("content", {})
-        is_read = content.get("allow_stdin", True)  # else nobody is there
+        is_read = content.get("allow_stdin", True)  # otherwise nobody is there
         if is_read and (
-            remark := "; ".join(filter(None, (said, better_model_hint(completion.model))))
+            remark := "; ".join(filter(None, (remark_first, better_model_hint(completion.model))))
         ):
             view.remark(remark)
             self._remarked = view

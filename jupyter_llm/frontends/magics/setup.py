@@ -1,4 +1,4 @@
-"""Brings the magics into a shell and out again, with the defaults of a project."""
+"""Registers the magics with a shell and removes them, with the defaults of a project."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def load(
 ) -> None:
     """Register the magics with a shell, with the defaults of the nearest pyproject.toml.
 
-    `/chat` shows what `open_panel` makes. `find_page` tells which page shows the notebook, and
-    `open_page` reaches one that has not connected by itself.
-    `MagicUsageError` says that a default means nothing.
+    `/chat` shows the panel that `open_panel` makes. `find_page` returns the page that shows the
+    notebook, and `open_page` connects to one that has not connected by itself. `MagicUsageError`: a
+    default is invalid.
     """
     register_first()
     magics = LLMMagics(shell, open_panel, find_page, open_page)
@@ -43,11 +43,11 @@ def load(
     unload(shell)
     shell.register_magics(magics)
     llm.tries_drafts = magics.try_drafts
-    magics.allow_remote &= llm.current.allows_remote  # what was forbidden before is so still
+    magics.allow_remote &= llm.current.allows_remote  # stays forbidden if it was before
     llm.current.allows_remote = magics.allow_remote
     llm.last_error.watch(shell)
     llm.archive.open(llm.notebook.path or notebook_path(shell.user_ns))
-    magics.recorder.attach()  # before us: at the end of a cell we read what it has written down
+    magics.recorder.attach()  # before ours: at a cell's end we read its record
     shell.Completer.custom_matchers.append(magics.complete)
     shell.input_transformer_manager.token_transformers.append(_Question)
     shell.events.register("pre_run_cell", magics.settle)
@@ -56,7 +56,7 @@ def load(
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the magics out of a shell; the model and its chats stay."""
+    """Remove the magics from a shell; the model and its chats stay."""
     magics = shell.magics_manager.registry.pop("LLMMagics", None)
     if magics is None:
         return
@@ -77,13 +77,13 @@ def unload(shell: InteractiveShell) -> None:
 
 
 class _Question(EscapedCommand):
-    """Lets a `%llm` line end with a question mark, which IPython takes for a call for help."""
+    """A transformer that lets a `%llm` line end with a question mark, IPython's sign for help."""
 
-    priority = 4  # before IPython's HelpEnd; `%llm?` alone is left to it
+    priority = 4  # before IPython's HelpEnd, which still handles `%llm?`
 
     @classmethod
     def find(cls, tokens_by_line: list[list[tokenize.TokenInfo]]) -> _Question | None:
-        """The first `%llm PROMPT` in the tokens of a cell."""
+        """Return the first `%llm PROMPT` in the tokens of a cell."""
         for line in tokens_by_line:
             tokens = [t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT)]
             if not tokens or tokens[0].string != "%":
@@ -98,7 +98,7 @@ def _set_defaults(magics: LLMMagics, folder: Path) -> None:
     project = llm.current.project(folder)
     for name, value in project.prompting.items():
         if name in magics.shell.config.LLMMagics:
-            continue  # IPython's own configuration is the user's, the project's comes second
+            continue  # IPython's configuration is the user's, and precedes the project's
         try:
             setattr(magics, name, value)
         except TraitError as error:

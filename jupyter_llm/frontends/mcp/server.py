@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from jupyter_llm.api import LLM
 
 Call = Callable[[str, dict[str, Any]], Awaitable[CallToolResult]]
-"""What a tool of a name tells, given its arguments; `JupyterLLMError` says why it tells nothing."""
+"""Returns the result of a named tool with arguments, or raises `JupyterLLMError`."""
 
 PATH = "/mcp"
-"""Where a server that carries these messages by HTTP listens for them."""
+"""The path of the tools on an HTTP server."""
 
 _ANSWER_S = 120  # a try may take a minute, after waiting for another one
 _INSTRUCTIONS = (

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _SOURCE_CHARS, _OUTPUT_CHARS = 1500, 750  # limits for a cell in a list
-_CELL_CHARS, _VALUE_CHARS, _FOUND_CHARS, _LINE_CHARS = 20_000, 4000, 600, 160
-_MAX_VARIABLES, _MAX_FOUND = 500, 30
+_CELL_CHARS, _VALUE_CHARS, _MATCH_CHARS, _LINE_CHARS = 20_000, 4000, 600, 160
+_MAX_VARIABLES, _MAX_MATCHES = 500, 30
 
 
 def list_cells(
@@ -73,7 +73,7 @@ def read_variables(
 ) -> str:
     """Summarize variables: columns and first rows of a table, items, fields, a signature.
 
-    None of their code is run. If only that could tell more, use try_code with `repr(name)`.
+    None of their code is run. If that is not enough, use try_code with `repr(name)`.
     """
     variables, summaries = own_variables(current_shell()), []
     for name in names:
@@ -106,12 +106,12 @@ def search_notebook(
     """
     # All texts first: a secret that one of them reveals is masked in the others.
     texts = [(cell_name(cell), _complete(cell)) for cell in reversed(task.cells)]
-    texts += [(f"variable {n}", _summary(n, v, _FOUND_CHARS)) for n, v in _variables().items()]
+    texts += [(f"variable {n}", _summary(n, v, _MATCH_CHARS)) for n, v in _variables().items()]
     with suppress(MagicUsageError):  # the last failure is in a hidden cell
         texts.append(("the last failure", last_failure(task)))
     pieces = ((name, piece_of(without_registered(one), text)) for name, one in texts)
     results = [f"{name}: {''.join(piece.values())}" for name, piece in pieces if piece]
-    return _limited(results, _MAX_FOUND) or "Nothing matches."
+    return _limited(results, _MAX_MATCHES) or "Nothing matches."
 
 
 def try_code(
@@ -142,7 +142,7 @@ def try_code(
 
 _ALL = (list_cells, read_cell, list_variables, read_variables, last_failure, search_notebook)
 TOOLS: Mapping[str, Callable[..., str]] = {one.__name__: one for one in (*_ALL, try_code)}
-"""All of them by name: each is given a `Task` and what was asked for, and returns a text."""
+"""All tools by name: each takes a `Task` and its arguments, and returns a text."""
 
 
 def _complete(cell: CellEvent) -> str:

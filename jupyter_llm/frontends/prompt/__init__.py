@@ -1,1 +1,1 @@
-"""What was typed, whatever the front end."""
+"""Parsing of typed prompts and commands, for all front ends."""

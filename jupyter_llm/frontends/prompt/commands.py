@@ -1,4 +1,4 @@
-"""Commands: a first word that starts with `/`, the same wherever people type prompts."""
+"""The commands of prompts, which begin with `/`; the same in all front ends."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A command somebody typed, and what it acts on.
+    """A typed command and its objects.
 
-    `show` reads the stream of an answer to its end, and `show_progress` is told of all else that
-    takes its time. What it asks follows a `former` proposal.
+    `show` reads the stream of an answer to its end; `show_progress` receives the progress of other
+    work. The question follows a `former` proposal.
     """
 
     llm: LLM
@@ -64,7 +64,7 @@ class Call:
     former: Former | None = None
 
     def task(self) -> Task:
-        """What a task about the notebook knows, and whom it asks."""
+        """Return the task of a command about the notebook."""
         options = self.options
         task = self.llm.task(
             model=options.model,
@@ -80,7 +80,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: its name, what may follow it, its help, and the function that carries it out."""
+    """A command: its name, its argument, its help, and the function that carries it out."""
 
     name: str
     argument: str
@@ -90,21 +90,21 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A command that was typed, and what stands after it."""
+    """A typed command with its argument."""
 
     command: Command
     argument: str
 
 
 def named(*commands: Command) -> dict[str, Command]:
-    """Commands by their names."""
+    """Return commands by their names."""
     return {command.name: command for command in commands}
 
 
 def find_command(prompt: str, commands: Mapping[str, Command]) -> Order | None:
-    """The command that a prompt is, out of those that there are; None for an ordinary prompt.
+    """Return the command of a prompt; None for an ordinary prompt.
 
-    Raises `MagicUsageError` if there is no command of that name.
+    Raises `MagicUsageError` if there is no such command.
     """
     match = _COMMAND.fullmatch(prompt.strip())
     if match is None:
@@ -128,7 +128,7 @@ def _text(run: Callable[[Call], str]) -> Callable[[Call], Shown]:
 
 
 def help_command(commands: Callable[[], Mapping[str, Command]], *parts: str) -> Command:
-    """`/help`: what a front end tells of itself, its commands and the topics; or one topic."""
+    """Return `/help`, which shows a front end's introduction, commands and topics, or a topic."""
 
     @_text
     def run(call: Call) -> str:
@@ -152,16 +152,16 @@ def _use(call: Call) -> str:
     name, options = ("", {}) if is_allowed else typed_model(call.argument, "role")
     if not name and not options and not is_allowed:
         raise MagicUsageError("/use needs a model.", "`%llm /models` lists what can be loaded.")
-    told = call.show_progress
-    info = call.llm.use(name or None, show_progress=told, allow=is_allowed, **options).info
+    show = call.show_progress
+    info = call.llm.use(name or None, show_progress=show, allow=is_allowed, **options).info
     assert info is not None
-    how = f"{info.quantization}, context window {info.n_ctx} tokens"
+    details = f"{info.quantization}, context window {info.n_ctx} tokens"
     if info.host:
-        how = f"what it is told is sent to {info.host} from now on"
+        details = f"what it is told is sent to {info.host} from now on"
     role = options.get("role", "chat")
     purpose = f" for {ROLE_WORDS[role]}" if role != "chat" else ""
     remark = overruled(call.llm, call.options.model) if role == "chat" else ""
-    return f"Using **{info.name}**{purpose} ({how}). {remark}".rstrip()
+    return f"Using **{info.name}**{purpose} ({details}). {remark}".rstrip()
 
 
 @_text
@@ -182,13 +182,13 @@ ACCEPT, ALLOW = "--accept-licence", "--allow"
 
 
 def to_pull(argument: str) -> tuple[str, bool]:
-    """What stands after `/pull`: the model's name, and whether its licence is accepted."""
+    """Return the model's name after `/pull`, and whether its licence is accepted."""
     flags, name = flags_in("pull", argument, (ACCEPT,))
     return name.strip("\"'"), bool(flags)
 
 
 def suggestions() -> list[Suggestion]:
-    """The models of the catalogue that suit this machine, best first."""
+    """Return the models of the catalogue that suit this machine, best first."""
     from jupyter_llm.engine.local.native.llama import device_memory
     from jupyter_llm.models.catalog import suitable
     from jupyter_llm.models.machine import available_cores, free_memory
@@ -196,13 +196,13 @@ def suggestions() -> list[Suggestion]:
     return suitable(free_memory(device_memory()), available_cores())
 
 
-def suggested(found: list[Suggestion]) -> str:
-    """Models that suit this machine, and how to pull one."""
+def suggested(models: list[Suggestion]) -> str:
+    """Return a text with suggested models, and the way to pull one."""
     from jupyter_llm.models.catalog import catalog, suggestion_table
 
-    others = len(catalog()) - len(found)
+    others = len(catalog()) - len(models)
     return (
-        f"{suggestion_table(found)}\n\n`%llm /pull NAME` downloads one from the Hugging Face hub; "
+        f"{suggestion_table(models)}\n\n`%llm /pull NAME` downloads one from the Hugging Face hub; "
         "`%llm /pull owner/repo:quantization` any other. "
         f"{count_of(others, 'model')} of the catalogue would not fit into the memory that is free."
     )
@@ -214,12 +214,14 @@ def _unload(call: Call) -> str:
     before = current.loaded
     current.unload(name or None)
     here = [one.info for one in current.loaded]
-    gone = [one.info for one in before if one.info not in here]
-    if not gone:
+    removed = [one.info for one in before if one.info not in here]
+    if not removed:
         return f"{name} is not loaded." if name else "No model is loaded."
-    if hosts := [info.host for info in gone if info.host]:
-        told = " and ".join(dict.fromkeys(hosts))
-        return f"Nothing is sent to {told} any more until the next prompt; `/use NAME` ends that."
+    if hosts := [info.host for info in removed if info.host]:
+        servers = " and ".join(dict.fromkeys(hosts))
+        return (
+            f"Nothing is sent to {servers} any more until the next prompt; `/use NAME` ends that."
+        )
     return "The model's memory is free again. The next prompt that needs it loads it."
 
 
@@ -233,8 +235,8 @@ def _reset(call: Call) -> str:
 @_text
 def _history(call: Call) -> str:
     chats, notebook = call.llm.chats, call.llm.archive.path
-    goes_on = call.options.continue_
-    return history.answer(call.argument, call.chat, chats, notebook, goes_on=goes_on)
+    continues = call.options.continue_
+    return history.answer(call.argument, call.chat, chats, notebook, continues=continues)
 
 
 def _task(
@@ -244,7 +246,7 @@ def _task(
 
 
 def _complete(call: Call) -> Shown:
-    """Go on with a text; no chat, no cells and no template go along."""
+    """Continue a text without chat, cells and template."""
     if not call.argument:
         raise MagicUsageError("/complete needs a text to go on with.")
     options = call.options
@@ -255,7 +257,7 @@ def _complete(call: Call) -> Shown:
 
 
 def _tokens(call: Call) -> Shown:
-    """How likely each token of an answer was, asked with log-probabilities or not."""
+    """Show the likelihood of each token of an answer, requested with log-probabilities or not."""
     turns = {str(place): turn for place, turn in enumerate(call.chat.turns, 1)}
     turn = turns.get(_name(call) or str(len(turns)))
     if turn is None:
@@ -272,8 +274,8 @@ def _context(call: Call) -> Shown:
     return Shown.report(context_report(chat, options.context, goes_on=options.continue_))
 
 
-def _mark(name: str, said: str) -> Callable[[Call], Shown]:
-    """Return what marks the cells that a command names, by execution counts or ids."""
+def _mark(name: str, state: str) -> Callable[[Call], Shown]:
+    """Return a function that marks the cells that an argument names, by count or id."""
 
     @_text
     def run(call: Call) -> str:
@@ -285,7 +287,7 @@ def _mark(name: str, said: str) -> Callable[[Call], Shown]:
         named = (int(word) if word.isdecimal() else word for word in words)
         cells = getattr(call.llm.timeline, name)(*named)
         names = ", ".join(f"In [{cell.counts[-1]}]" for cell in cells)
-        return f"{names} {'is' if len(cells) == 1 else 'are'} {said}"
+        return f"{names} {'is' if len(cells) == 1 else 'are'} {state}"
 
     return run
 
@@ -293,23 +295,23 @@ def _mark(name: str, said: str) -> Callable[[Call], Shown]:
 @_text
 def _hide(call: Call) -> str:
     words = call.argument.replace(",", " ").split()
-    known = own_variables(current_shell())
-    names = [word for word in words if word in known or secrets.is_shown(word)]
-    cells, told = " ".join(word for word in words if word not in names), ""
+    variables = own_variables(current_shell())
+    names = [word for word in words if word in variables or secrets.is_shown(word)]
+    cells, result = " ".join(word for word in words if word not in names), ""
     if cells or not names:
         mark = _mark("hide", "hidden: no prompt tells any run of it from here on. ")
-        told = mark(replace(call, argument=cells)).text
+        result = mark(replace(call, argument=cells)).text
     for name in names:
         secrets.conceal(name, user_namespace())
     if names:
         learn("", user_namespace())
-        told += f"{_quoted(names)}: hidden from the next prompt on, but for its code."
-    return told.strip()
+        result += f"{_quoted(names)}: hidden from the next prompt on, but for its code."
+    return result.strip()
 
 
 @_text
 def _show(call: Call) -> str:
-    """Tell secrets that were named, or say what is hidden; or show the last draft of code."""
+    """Show named secrets, list what is hidden, or show the last draft of code."""
     from jupyter_llm.notebook.cells.rendering import secrets_in
     from jupyter_llm.notebook.values.summaries import is_hidden
 
@@ -349,13 +351,13 @@ def _models(call: Call) -> str:
 
 
 def models_shown(models: list[ListedModel]) -> str:
-    """What `/models` says of the models that there are."""
+    """Return the text of `/models`."""
     from jupyter_llm.models.discover import CHOICE_OF_MODEL, GET_A_MODEL
 
     servers = [f"**{name}** on {server.host}" for name, server in listed_servers()]
-    elsewhere = [f"Names of servers' models: {', '.join(servers)}."] if servers else []
+    on_servers = [f"Names of servers' models: {', '.join(servers)}."] if servers else []
     here = model_table(models) if models else f"No model found. {GET_A_MODEL}"
-    return "\n\n".join([here, *elsewhere, CHOICE_OF_MODEL])
+    return "\n\n".join([here, *on_servers, CHOICE_OF_MODEL])
 
 
 @_text
@@ -377,7 +379,7 @@ def _verify(call: Call) -> Shown:
 
 
 def _name(call: Call) -> str:
-    """What was typed behind a command, without quotes."""
+    """Return a command's argument without quotes."""
     return call.argument.strip("\"'")
 
 

@@ -1,4 +1,4 @@
-"""What `/history` and `/search` do, and what they answer."""
+"""The commands `/history` and `/search`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.store import SavedChat
 
 _FLAGS = ("--export", "--clear")
-_MOST_FOUND = 20
+_MOST_RESULTS = 20
 ARGUMENT = "[--export FILE] [--clear]"
 HELP = (
     "the turns of the chat; `--export` writes all chats of the notebook to a .md file, `--clear` "
@@ -29,13 +29,12 @@ HELP = (
 
 
 def answer(
-    argument: str, chat: Chat, chats: Chats, notebook: Path | None, *, goes_on: bool = False
+    argument: str, chat: Chat, chats: Chats, notebook: Path | None, *, continues: bool = False
 ) -> str:
-    """Do what the words after `/history` ask for, and say so.
+    """Carry out `/history`, and return the report.
 
-    With `goes_on` the next prompt goes on from what an earlier kernel kept, so that is not advised.
-
-    Raises `MagicUsageError` if there is no such thing or a file cannot be written.
+    With `continues` the next prompt continues an earlier kernel's turns, so that is not advised.
+    Raises `MagicUsageError` for a wrong argument, or if a file cannot be written.
     """
     flags, name = flags_in("history", argument, _FLAGS)
     name = name.strip("\"'")
@@ -44,43 +43,43 @@ def answer(
     if len(flags) > 1:
         raise MagicUsageError("/history exports or clears, not both at once.", "Nothing was done.")
     if "--export" in flags:
-        path = Path(os.path.expanduser(name))  # noqa: PTH111  pathlib's raises
+        path = Path(os.path.expanduser(name))  # noqa: PTH111 pathlib raises
         return _exported(path, chats.saved())
     if "--clear" in flags:
         saved = chats.saved()
         chats.clear()
         return _cleared(saved)
-    note = "" if goes_on else kept_note(chat)
+    note = "" if continues else kept_note(chat)
     return "\n\n".join(filter(None, (_shown(chat.saved(), notebook), note)))
 
 
 def search(text: str, chats: Chats) -> str:
-    """Say where the words after `/search` stand in the chats of the notebook.
+    """Return the places in the notebook's chats that have all words of a text.
 
     Raises `MagicUsageError` if there are no words.
     """
     if not text:
         raise MagicUsageError("/search needs words to look for.", "`/history` shows all turns.")
-    found = chats.search(text)
-    if not found:
+    results = chats.search(text)
+    if not results:
         return f"No turn of {count_of(len(chats.saved()), 'chat')} has all of that."
     lines = [
         f"- *{_marked(one.chat)}*, **{one.place}.** {date_of(one.when)}: "
         f"{_marked(one.before)}**{_marked(one.words)}**{_marked(one.after)}"
-        for one in found[:_MOST_FOUND]
+        for one in results[:_MOST_RESULTS]
     ]
-    num_others = len(found) - len(lines)
+    num_others = len(results) - len(lines)
     more = f"\n\n{count_of(num_others, 'older turn')} not shown" if num_others else ""
     return "\n".join(lines) + more
 
 
 def _marked(text: str) -> str:
-    """A text whose marks of Markdown are letters like others."""
+    """Return a text with Markdown's special characters escaped."""
     return re.sub(r"(?=[\\`*_{}\[\]()<>#|~$&])", r"\\", text)
 
 
 def kept_note(chat: Chat) -> str:
-    """What is said of turns that an earlier kernel kept, while nobody goes on from them."""
+    """Return a note about an earlier kernel's turns that the chat does not continue, or ""."""
     count, turns = len(chat.restored), chat.turns
     if not (count and turns):
         return ""
@@ -99,7 +98,7 @@ def _exported(path: Path, chats: Mapping[str, SavedChat]) -> str:
     if path.suffix.lower() != ".md":
         raise MagicUsageError("/history --export needs a file.", "Its name ends in .md.")
     try:
-        # What is no Unicode in a text is no reason to keep nothing of it.
+        # A lone surrogate must not prevent the export.
         with path.open("x", encoding="utf-8", errors="replace") as file:
             file.write(to_markdown(chats))
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""A model as people type it, and the options to load it with: `NAME n_ctx=8192`."""
+"""Parses a model's name and its load options: `NAME n_ctx=8192`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 
 REMOVE = "--remove"
 
-# A name may have blanks in it; in quotes it may have anything.
+# A name may contain blanks; in quotes, any character.
 _LINE = re.compile(r"""\s*("[^"]*"|'[^']*'|.*?)\s*((?:(?<!\S)\w+=.*)?)""", re.DOTALL)
 _PAIR = re.compile(r"""\s*(\w+)=("[^"]*"|'[^']*'|\S+)(?!\S)""")
 _VALUES = {"true": True, "false": False, "none": None}
 
 
 def typed_model(text: str, *others: str) -> tuple[str, dict[str, Any]]:
-    """The name or path in what was typed, and the options behind it, some of them `others`."""
+    """Return the name or path in a text, and the options after it.
+
+    `others` are further allowed ones.
+    """
     line = _LINE.fullmatch(text)
-    assert line is not None  # since a name may be any text
+    assert line is not None  # a name may be any text
     rest = _PAIR.sub("", line[2]).strip()
     if rest:
-        said = f"{rest[:40]!r} is no option to load a model with."
-        raise MagicUsageError(said, "One is `n_ctx=8192`.")
+        message = f"{rest[:40]!r} is no option to load a model with."
+        raise MagicUsageError(message, "One is `n_ctx=8192`.")
     options = {name: _value(value) for name, value in _PAIR.findall(line[2])}
     loading = {name: value for name, value in options.items() if name not in others}
     name = line[1].strip("\"'")
@@ -39,7 +42,7 @@ def typed_model(text: str, *others: str) -> tuple[str, dict[str, Any]]:
 
 
 def overruled(llm: LLM, model: str | None) -> str:
-    """What is said of the model that was chosen where prompts ask another, as is set; else ""."""
+    """Return a note if a setting makes prompts ask another model than the chosen one, or ""."""
     current = llm.current
     if model is None or current.resident_for(model) is current.resident:
         return ""
@@ -55,7 +58,7 @@ def _value(text: str) -> Any:
 
 
 def alias(argument: str, llm: LLM) -> str:
-    """List the names that the user gave to models, give one, or take it back."""
+    """List the user's names of models, give one, or delete one."""
     name, _, rest = argument.partition(" ")
     if not name:
         return _listed(llm)

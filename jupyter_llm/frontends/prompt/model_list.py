@@ -1,4 +1,4 @@
-"""What people are told of the models that they can load, in `/models` and beside a page."""
+"""The list of models that can be loaded, for `/models` and the page."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ MODEL_COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedModel:
-    """A model that can be loaded, and how it would do here.
+    """A model that can be loaded, and its fit to this machine.
 
-    `roles` are what a loaded one is used for. `needs_bytes` is what it takes with the default
-    options, `promised_bytes` what texts with a seed take on top at most, and `free_bytes` what
-    there is.
+    `roles` are a loaded model's uses. `needs_bytes` is its memory with the default options,
+    `promised_bytes` the most that texts with a seed add, and `free_bytes` the free memory.
     """
 
     entry: ModelEntry
@@ -51,7 +50,7 @@ class ListedModel:
 
     @property
     def purpose(self) -> str:
-        """What it is good for, in words."""
+        """Return its uses in words."""
         if self.file.is_embedding:
             return "vectors"
         first = "chat" if self.file.has_chat_template else "text"
@@ -59,7 +58,7 @@ class ListedModel:
 
     @property
     def here(self) -> str:
-        """How it would do on this machine, in words."""
+        """Return its fit to this machine in words."""
         if self.is_loaded:
             return f"loaded for {role_words(self.roles)}" if self.roles else "loaded"
         needs, free = human_size(self.needs_bytes), human_size(self.free_bytes)
@@ -71,13 +70,13 @@ class ListedModel:
 
     @property
     def note(self) -> str:
-        """What matters of it, in a line."""
+        """Return the most important facts in one line."""
         here = "" if self.fits and not self.is_loaded else f" · {self.here}"
         return f"{self.purpose} · {human_size(self.file.size_bytes)}{here}"
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """All that is told of it beside its name."""
+        """Return the cells of its table row, without the name."""
         context = self.file.n_ctx_train
         return (
             parameter_count(self.file.num_parameters),
@@ -92,7 +91,7 @@ class ListedModel:
 
 
 def listed_models(llm: LLM) -> list[ListedModel]:
-    """All models that can be loaded, in the order of `list_models`."""
+    """Return all models that can be loaded, in the order of `list_models`."""
     from jupyter_llm.models.discover import list_with_facts
 
     free = llm.current.free_alone()
@@ -106,21 +105,21 @@ def listed_models(llm: LLM) -> list[ListedModel]:
 
 
 def listed_servers() -> list[tuple[str, Address]]:
-    """The names that the user has given to models of servers, and where those are asked for."""
-    found = ((name, server_of(name)) for name in aliases())
-    return [(name, address) for name, address in found if address is not None]
+    """Return the user's names of servers' models, with the addresses."""
+    addresses = ((name, server_of(name)) for name in aliases())
+    return [(name, address) for name, address in addresses if address is not None]
 
 
 def by_name(models: Iterable[ListedModel]) -> list[ListedModel]:
-    """Those that their names mean: of two files with one name the first one."""
-    found: dict[str, ListedModel] = {}
+    """Return the models to which names refer: of two files with one name, the first."""
+    models_by_name: dict[str, ListedModel] = {}
     for model in models:
-        found.setdefault(model.entry.name, model)
-    return list(found.values())
+        models_by_name.setdefault(model.entry.name, model)
+    return list(models_by_name.values())
 
 
 def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
-    """With what it would take, and what is free where it would go."""
+    """Return a model with its needed and the free memory."""
     from jupyter_llm.engine.local.native.memory import plan_load
 
     try:
@@ -138,7 +137,7 @@ def _weighed(model: ListedModel, free: FreeMemory) -> ListedModel:
 
 
 def model_table(models: Iterable[ListedModel]) -> str:
-    """Models as a Markdown table, with the user's names for them; the loaded one is set off."""
+    """Return models as a Markdown table, with the user's names; loaded ones are bold."""
     given = [(alias.model, name) for name, alias in aliases().items()]
 
     def name(one: ListedModel) -> str:

@@ -23,9 +23,9 @@ from jupyter_llm.notebook.cells.shell import current_shell
 FORMATS = ("markdown", "code", "json", "text")
 
 SHAPING = ("schema", "choices", "regex", "grammar")
-"""The options that say what an answer is to look like, of which there may be one."""
+"""The options for the shape of an answer; only one is allowed."""
 
-# A word as in a shell; a quote that is not closed takes all that follows.
+# A word as in a shell; an unclosed quote includes all that follows.
 _WORD = re.compile(
     r"""\s*(?=\S)((?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])*(?:["'].*|\\)?)""", re.DOTALL
 )
@@ -34,8 +34,8 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 _ESCAPES = {"n": "\n", "t": "\t"}
-_DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # so a prompt may begin with "- item", "->" or "-5"
-_ASSIGNMENT = re.compile(r"\s*((?=[^\s<]*[^\W\d])\w[^\s<]*)\s*<<(?=\s|$)")  # no number
+_DASHES = re.compile(r"-(-$|-?[A-Za-z])")  # a prompt may begin with "- item", "->" or "-5"
+_ASSIGNMENT = re.compile(r"\s*((?=[^\s<]*[^\W\d])\w[^\s<]*)\s*<<(?=\s|$)")  # not a number
 _JSON = re.compile(r"\s*(?:-f|--format)[ =]?json\s")
 _TRAILING = re.compile(r"\s(--?[A-Za-z][\w-]*(?:[ =]\S+)?)\s*\Z")
 
@@ -47,7 +47,7 @@ def _identifier(text: str) -> str:
 
 
 def _is_name(text: str) -> bool:
-    """Whether a variable may have that name."""
+    """Whether a text is a valid variable's name."""
     return text.isidentifier() and not keyword.iskeyword(text)
 
 
@@ -63,10 +63,10 @@ def _variables(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of a prompt, each declared with how people write it.
+    """The options of a prompt, each declared with its spelling.
 
-    `assign_to` is the variable before `<<`. `vars` names variables with commas between them, or is
-    "auto" or "none".
+    `assign_to` is the variable before `<<`. `vars` is a list of variables with commas, "auto" or
+    "none".
     """
 
     model: str | None = option(
@@ -152,12 +152,12 @@ class Options:
     dry_run: bool = switch("--dry-run", "show the exact prompt instead of running it")
     quiet: bool = switch("-q --quiet", "show nothing")
 
-    def given(self, line: Mapping[str, Any]) -> Options:
-        """These options, but for those that a line gives; `OptionError` if one means nothing."""
+    def with_line(self, line: Mapping[str, Any]) -> Options:
+        """Return these options, replaced by those of a line; `OptionError` if one is invalid."""
         drawn = {name: value for name, value in line.items() if name in SAMPLING}
         others = {name: value for name, value in line.items() if name not in SAMPLING}
         options = replace(self, params=replace(self.params, **drawn), **others)
-        # Where no cells go along no variables do, but for those that are asked for by name.
+        # Without cells, variables are only included by name.
         is_bare = options.context == "none" and "vars" not in line
         return replace(options, vars="none") if is_bare else options
 
@@ -168,24 +168,24 @@ SAMPLING = {field.name for field in fields(SamplingParams)}
 
 
 def loaded_magics() -> Any:
-    """What `%load_ext` has registered; None without it."""
+    """Return the magics that `%load_ext` has registered, None without them."""
     shell = current_shell()
     return shell.magics_manager.registry.get("LLMMagics") if shell is not None else None
 
 
 def default_options() -> Options:
-    """The options that `%config LLMMagics` tells, or else those that always hold."""
+    """Return the options of `%config LLMMagics`, or else the built-in defaults."""
     magics = loaded_magics()
     return magics.defaults if magics is not None else Options()
 
 
 @dataclass(frozen=True, slots=True)
 class PromptLine:
-    """A parsed line: the options that were given, by key, and the prompt as typed."""
+    """A parsed line: its options by key, and the prompt as typed."""
 
     options: dict[str, Any] = field(default_factory=dict)
     prompt: str = ""
-    is_literal: bool = False  # `--` said that the prompt is one whatever it looks like
+    is_literal: bool = False  # `--` preceded the prompt, so it is no command
 
 
 def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
@@ -213,7 +213,7 @@ def parse_line(line: str, expand: Callable[[str], str] = str) -> PromptLine:
 def _take_options(
     rest: str, options: dict[str, Any], restore: Callable[[str], str]
 ) -> tuple[str, bool]:
-    """Take the options at the start of a line; tell whether `--` ended them."""
+    """Remove the options from the start of a line; return the rest, and whether `--` ended them."""
     while (word := _WORD.match(rest)) and _DASHES.match(word[1]):
         rest = rest[word.end() :]
         if word[1] == "--":
@@ -229,10 +229,10 @@ def _take_options(
             value, rest = _following(rest, option, name)
         text = restore(_unquote(value))
         try:
-            found = option.read(text)
+            parsed = option.read(text)
         except ValueError:
             raise MagicUsageError(f"{name} takes {option.expected}, not {text!r}.") from None
-        options[option.key] = (*options.get(option.key, ()), found) if option.is_list else found
+        options[option.key] = (*options.get(option.key, ()), parsed) if option.is_list else parsed
     return rest, False
 
 
@@ -244,33 +244,33 @@ def shapes_answer(line: str) -> bool:
     return is_shaping or _JSON.match(line) is not None
 
 
-def flags_in(name: str, argument: str, known: Sequence[str]) -> tuple[frozenset[str], str]:
-    """The flags among the words behind a command, and the other words.
+def flags_in(name: str, argument: str, allowed: Sequence[str]) -> tuple[frozenset[str], str]:
+    """Return the flags in a command's argument, and the other words.
 
-    Raises `MagicUsageError`, with the nearest match, if there is no such flag.
+    Raises `MagicUsageError`, with the nearest match, if a flag is unknown.
     """
     words = argument.split()
     flags = frozenset(word for word in words if word.startswith("--"))
-    for flag in flags.difference(known):
-        hint = nearest(flag, known, f"It takes {', '.join(known)}.")
+    for flag in flags.difference(allowed):
+        hint = nearest(flag, allowed, f"It takes {', '.join(allowed)}.")
         raise MagicUsageError(f"/{name} does not know {flag}.", hint)
     return flags, " ".join(word for word in words if word not in flags)
 
 
 def trailing_option(prompt: str) -> str:
-    """What at the end of a prompt looks like an option, which it is not there; "" if nothing."""
-    found = _TRAILING.search(prompt)
-    if found is not None:
+    """Return an option at the end of a prompt, where it has no effect, or ""."""
+    match = _TRAILING.search(prompt)
+    if match is not None:
         with suppress(MagicUsageError):
-            parsed = parse_line(found[1])
-            return found[1] if parsed.options and not parsed.prompt else ""
+            parsed = parse_line(match[1])
+            return match[1] if parsed.options and not parsed.prompt else ""
     return ""
 
 
 def word_at(before: str) -> tuple[str, Option | None] | None:
-    """The word at the end of an option line, and the option if the word is its value.
+    """Return the word at the end of an option line, and the option if the word is its value.
 
-    None where options are over and the prompt has begun.
+    None if the prompt has begun.
     """
     rest, option = shield(before)[0], None
     while (word := _WORD.match(rest)) is not None:
@@ -296,7 +296,7 @@ def _name_and_value(word: str) -> tuple[str, str | None]:
 
 
 def _following(rest: str, option: Option, name: str) -> tuple[str, str]:
-    """The word that is an option's value, and what comes after it."""
+    """Return an option's value, the next word, and the rest."""
     word = _WORD.match(rest)
     if word is None:
         raise MagicUsageError(f"{name} needs {option.expected}.", f"Write {name} {option.metavar}.")
@@ -310,7 +310,7 @@ def _unknown(name: str) -> Option:
 
 
 def _unquote(word: str) -> str:
-    r"""Take the quotes off a word as a shell would; `\n` and `\t` become what they stand for."""
+    r"""Remove quotes as a shell does; `\n` and `\t` become a line end and a tab."""
     parts: list[str] = []
     for match in _QUOTED.finditer(word):
         text = match[0]

@@ -1,4 +1,4 @@
-"""The shape of an answer as options tell it: the name of a variable, or the shape in short."""
+"""Reads the shape of an answer from options: a variable's name, or the short form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = ", ".join(f"--{name}" for name in SHAPING)
 
 
 def check_in_chat(typed: Mapping[str, Any]) -> None:
-    """Refuse options that a prompt in a chat cannot have."""
+    """Raise `MagicUsageError` for options that a prompt in a chat cannot have."""
     for name, value in typed.items():
         if name not in (*SHAPING, *SAMPLING) and (name, value) != ("format", "json"):
             raise MagicUsageError(
@@ -37,14 +37,14 @@ def typed_shape(
     namespace: Mapping[str, Any],
     evaluate: Callable[[str], Any],
 ) -> tuple[Shape[Any] | None, Options]:
-    """The shape that a line asks for, if it does, and the options that go with it."""
+    """Return the shape that a line requests, None without one, and the adjusted options."""
     shape = written_shape(typed, namespace, evaluate)
     if options.map and options.show_tokens:
         raise MagicUsageError("--show-tokens shows one answer, and --map asks for one a row.")
     makes_cells = typed.get("format") == "code" or options.below or options.replace
     if makes_cells and (shape or options.map or options.show_tokens):
-        what = "A shape" if shape else "--map" if options.map else "--show-tokens"
-        raise MagicUsageError(f"{what} does not go with -f code, --below and --replace.")
+        subject = "A shape" if shape else "--map" if options.map else "--show-tokens"
+        raise MagicUsageError(f"{subject} does not go with -f code, --below and --replace.")
     if options.show_tokens:
         options = replace(options, params=replace(options.params, logprobs=NUM_OTHERS))
     if shape is None and options.format == "json":
@@ -52,7 +52,7 @@ def typed_shape(
 
         return replace(shape_of(dict | list), instruction="Answer with JSON."), options
     if shape is not None:
-        is_code = options.format == "code"  # by default: a value is asked for all the same
+        is_code = options.format == "code"  # by default: a value is requested all the same
         return shape, replace(options, format="json") if is_code else options
     if typed.get("reason"):
         raise MagicUsageError("--reason comes before a shape.", f"Give one: {_NAMES}.")
@@ -62,24 +62,24 @@ def typed_shape(
 def written_shape(
     typed: Mapping[str, Any], namespace: Mapping[str, Any], evaluate: Callable[[str], Any] = eval
 ) -> Shape[Any] | None:
-    """The shape that some options tell in their texts, or name; None if there are none of them."""
-    given: dict[str, Any] = {}
+    """Return the shape that options describe or name; None without such options."""
+    parameters: dict[str, Any] = {}
     for name in SHAPING:
         if (text := typed.get(name)) is not None:
             value = _value(text.strip(), namespace, evaluate) if name != "regex" else None
-            given[name] = value if _is_meant(name, value) else text
-            if name == "choices" and given[name] is text and "," not in text:
+            parameters[name] = value if _is_shape(name, value) else text
+            if name == "choices" and parameters[name] is text and "," not in text:
                 hint = "Name a list, or write several with commas between."
                 raise MagicUsageError(f"--choices has one text, {text!r}.", hint)
-    if not given:
+    if not parameters:
         return None
     from jupyter_llm.ask.shape import shape_of  # brings Pydantic
 
-    return shape_of(**given)
+    return shape_of(**parameters)
 
 
-def _is_meant(name: str, value: object) -> bool:
-    """Whether a value says what an answer may be, rather than a text that reads like its name."""
+def _is_shape(name: str, value: object) -> bool:
+    """Whether a value is a shape, unlike a variable that only has the same name as a text."""
     if name == "schema":
         return isinstance(value, type | Mapping) or get_origin(value) is not None
     if name == "choices":
@@ -88,7 +88,7 @@ def _is_meant(name: str, value: object) -> bool:
 
 
 def _value(text: str, namespace: Mapping[str, Any], evaluate: Callable[[str], Any]) -> object:
-    """What `Person`, `list[int]` or `["a", "b"]` stand for; None for all that is no such Python."""
+    """Return the value of `Person`, `list[int]` or `["a", "b"]`; None for other texts."""
     try:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError):
@@ -96,5 +96,5 @@ def _value(text: str, namespace: Mapping[str, Any], evaluate: Callable[[str], An
     nodes = list(ast.walk(tree))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     is_short_form = isinstance(tree.body, ast.Tuple) or any(isinstance(n, ast.Call) for n in nodes)
-    is_known = names <= {*vars(builtins), *namespace}
-    return evaluated(text, evaluate) if is_known and not is_short_form else None
+    has_names = names <= {*vars(builtins), *namespace}
+    return evaluated(text, evaluate) if has_names and not is_short_form else None

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Shown:
     """Untrusted Markdown, and what some front ends show instead.
 
-    `rich`: an object that a notebook displays. `completion`: what the model wrote, if it did.
-    `proposal`: a cell as it might be. `tokens`: an answer with its probabilities. `choices`:
-    commands that a panel offers next.
+    `rich`: an object that a notebook displays. `completion`: a model's answer. `proposal`: a
+    proposed cell. `tokens`: an answer with its probabilities. `choices`: commands that a panel
+    offers next.
     """
 
     text: str = ""
@@ -29,17 +29,17 @@ class Shown:
 
     @classmethod
     def report(cls, report: object) -> Shown:
-        """Show an object that knows how a notebook displays it, and whose `str` is Markdown."""
+        """Return an object that a notebook displays, and whose `str` is Markdown."""
         return cls(str(report), rich=report)
 
     @classmethod
     def answer(cls, completion: Completion) -> Shown:
-        """Show what the model wrote."""
+        """Return a model's answer."""
         return cls(str(completion), completion=completion)
 
     @classmethod
     def change(cls, proposal: Proposal) -> Shown:
-        """Show a proposal."""
+        """Return a proposal."""
         return cls(str(proposal), proposal=proposal, completion=proposal.completion)
 
     def __str__(self) -> str:

@@ -1,9 +1,9 @@
-"""What was typed, read once: the one way from a text to a prompt or a command, for all front ends.
+"""Reads a typed text once, as a prompt or a command, for all front ends.
 
-The order matters. Options come first, and a prompt behind `--` is no command. `@` is looked for in
-what was typed, before values are put in, so one in a value means nothing; nor is a value expanded
-again. Expressions see a copy of the variables: they are to read them, not to set them. Secrets in
-values are hidden; what was typed itself is the user's own word and told as it is.
+The order matters. Options come first, and a prompt after `--` is no command. `@` is searched before
+expressions are replaced by values, so that an `@` in a value has no meaning; values are not
+expanded again. Expressions see a copy of the variables, so that they cannot set them. Secrets in
+values are masked; the user's own text is sent as typed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.asked import Asked
-from jupyter_llm.chat.files import file_mentions, told_file
+from jupyter_llm.chat.files import attached_file, file_mentions
 from jupyter_llm.common.expressions import before_values, evaluated, interpolate, shield, unshield
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, MagicUsageError, OptionError
@@ -52,10 +52,10 @@ _LAST_WORD = re.compile(r"\s*\S*\s*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What somebody typed: a prompt or a command, and the options for it.
+    """A typed prompt or command with its options.
 
-    The remark says what of a prompt may have been meant otherwise than it was read. A `shape` is
-    that of the answer. With `rows` the prompt is one for each of them.
+    `remark` is a note about a part of the prompt that may have been meant otherwise. `shape` is
+    that of the answer. With `rows` the prompt is asked for each of them.
     """
 
     what: Asked | Order
@@ -77,13 +77,12 @@ def read(
     has_options: bool = True,
     is_draft: bool = False,
 ) -> Typed:
-    """Read what was typed: a line, which begins with its options, and the rest of a cell.
+    """Read a typed text: a line that begins with its options, and the rest of a cell.
 
-    It is read by the commands, variables and cells that there are, and the files beside `notebook`.
-    Without `has_options` a text is a prompt whatever it begins with, but for `-- `, commands and
-    the shape of an answer: in a chat one pastes lists, diffs and calls of programs. Runs the user's
-    code, but not in a draft: that ends before its first expression, has none in its options, and
-    the arguments of its commands stay as they are.
+    Without `has_options`, as in a chat, a text is a prompt whatever it begins with, except `-- `,
+    commands and the shape of an answer: people paste lists, diffs and command lines. The user's
+    expressions run, but not in a draft: that ends before its first expression, has none in its
+    options, and the arguments of its commands stay as typed. Files are searched beside `notebook`.
 
     Raises
     ------
@@ -94,14 +93,14 @@ def read(
     def evaluate(source: str) -> object:
         if is_draft:
             raise OptionError("Nothing is evaluated before it is sent.")
-        return eval(source, copy)  # noqa: S307  theirs
+        return eval(source, copy)  # noqa: S307 the user's own code
 
-    def told(source: str) -> str:
+    def masked_value(source: str) -> str:
         value = evaluate(source)
         return redact_value(source, value, str(value))
 
     def expand(text: str) -> str:
-        return interpolate(text, told)
+        return interpolate(text, masked_value)
 
     if line.strip() in _HELP and not body.strip():
         line = "/help"
@@ -110,7 +109,7 @@ def read(
     if not has_options:
         check_in_chat(parsed.options)
         defaults = replace(defaults, format="markdown")
-    options = defaults.given(parsed.options)
+    options = defaults.with_line(parsed.options)
     prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
     order = None if parsed.is_literal else find_command(prompt, commands)
     if order is not None and is_draft:
@@ -119,29 +118,30 @@ def read(
         for name in filter(parsed.options.get, _OF_PROMPTS):
             given = f"--{name.replace('_', '-')} is for prompts"
             raise MagicUsageError(f"{given}, and /{order.command.name} is a command.")
-        # A text to go on with is told to the model; other arguments are names and paths.
-        value = told if order.command.name == "complete" else evaluate
+        # The text of /complete is sent to the model; other arguments are names and paths.
+        value = masked_value if order.command.name == "complete" else evaluate
         return Typed(replace(order, argument=interpolate(order.argument, value)), options)
     shape, options = typed_shape(parsed.options, options, namespace, evaluate)
     if options.map is not None:
         asked = Asked(prompt=prompt, model=options.model, system=options.system)
         return Typed(asked, options, shape=shape, rows=evaluated(options.map, evaluate))
     shielded, sources = shield(prompt)
-    if is_draft:  # what is open may become an expression
+    if is_draft:  # an open brace may become an expression
         shielded = _UNCLOSED.split(shielded)[0]
     files = file_mentions(shielded, namespace, notebook)
-    for count, (found, _) in reversed([*enumerate(files, len(sources))]):
-        shielded = f"{shielded[: found.start()]}\x00{count}\x00{shielded[found.end() :]}"
+    for count, (match, _) in reversed([*enumerate(files, len(sources))]):
+        shielded = f"{shielded[: match.start()]}\x00{count}\x00{shielded[match.end() :]}"
     attachments = (
         *((f"In [{n}]", cell_text(find_cell(n, cells))) for n in _CELL.findall(shielded)),
-        *(told_file(path, notebook, snapshot) for _, path in files),
+        *(attached_file(path, notebook, snapshot) for _, path in files),
     )
     named = _CELL.sub(r"In [\1]", shielded)
-    # An `@` of theirs is a product, or a text's: no mention. Nor is a word of a path.
+    # An `@` in an expression is a matrix product or part of a text, and an `@` in a path is no
+    # mention.
     quoted = [*(source.replace("@", "@@") for source in sources), *("" for _ in files)]
-    sources += [found[0][1:] for found, _ in files]
+    sources += [match[0][1:] for match, _ in files]
     chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
-    # What an expression names is in the prompt already, by its value.
+    # Names in expressions are in the prompt by their values.
     own = unshield(named, [""] * len(sources))
     mentions, unknown = mentioned(own, namespace), unknown_ats(own, namespace)
     if is_draft and unknown_ats(own.rpartition(" ")[2], namespace):
@@ -176,9 +176,9 @@ def read(
 def read_draft(
     read_typed: Callable[..., Typed], line: str, body: str = ""
 ) -> tuple[Asked, Options] | None:
-    """What is typed so far, as `read` would read it, with no code run; None if it is no prompt.
+    """Return the prompt as typed so far, without running code; None if it is no prompt.
 
-    The last word may be half of one: where that means nothing yet, it is left out.
+    The last word may be incomplete: if the text is invalid with it, it is omitted.
     """
     shorter = (line, _LAST_WORD.sub("", body))
     if not body.strip():

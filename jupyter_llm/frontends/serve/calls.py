@@ -46,7 +46,7 @@ _MOST_PROMPTS = 2048
 _MOST_JUDGED = 256  # most texts of a scored choice: 10,000 took a small model minutes
 
 _request = partial(Request, priority=Priority.GUEST, is_private=True)
-"""A request of a guest's, of which nothing is kept."""
+"""Makes a guest's request, which is never stored."""
 
 # OpenAI obfuscates pieces against observers of the connection; there are none on one machine.
 _StreamOptions = dict[Literal["include_usage", "include_obfuscation"], bool]
@@ -128,7 +128,6 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
         return partial(_request, params=params, constraint=self._constraint())
 
     def _constraint(self) -> Constraint | None:
-        """Return the constraint on the answers."""
         form = self.response_format
         schema = {"type": "object"} if form.type == "json_object" else None
         schema = schema if form.json_schema is None else form.json_schema.schema

@@ -94,7 +94,7 @@ class Serving:
         self._server = uvicorn.Server(config)
         # The thread is not joined: after Ctrl-C in a join, Python 3.11 considers it ended.
         self.over = threading.Event()
-        """Set when nothing is served any more."""
+        """Set when the server has ended."""
         start_worker(self._run, "jupyter-llm-serve")
         while not self._server.started:
             if self.over.wait(_TICK_S):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 TRANSCRIPT_KEY = "jupyter_llm_transcript"
-"""Where the metadata of an output that shows a whole conversation say which panel's it is."""
+"""The metadata key of a panel's id, in an output that shows a whole conversation."""
 
 _MAX_CHARS = 12_000  # of one output; a prompt includes less
 _NUM_HEAD, _NUM_TAIL = 12, 20  # outputs of one cell to keep

@@ -115,7 +115,7 @@ def counts_in_list(prompt: str) -> bool:
     return _IN_LIST.search(prompt) is not None
 
 
-def cells_meant(
+def referenced_cells(
     prompt: str, cells: Sequence[CellEvent], named: Iterable[str] = ()
 ) -> frozenset[CellEvent]:
     """Return the cells to which a prompt refers: by number, by a name in them, or else by words.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 SETUP_MAGICS = ("llm", "load_ext", "reload_ext", "unload_ext", "config", "matplotlib", "autoreload")
-"""Line magics that say nothing of what a notebook is about, our own among them."""
+"""Line magics without information on the notebook's subject, our own included."""
 
 _SETUP = re.compile(rf"(?m)^%(?:{'|'.join(SETUP_MAGICS)})\b.*(?:\n|\Z)")
 
@@ -60,13 +60,13 @@ def render_cell(cell: CellEvent, *, source_chars: int, output_chars: int) -> str
     Omitted are the line that names a generated cell's model, and lines of `SETUP_MAGICS`.
     """
     number = cell.execution_count if cell.execution_count is not None else " "
-    text = f"In [{number}]:\n{told_source(cell, source_chars=source_chars)}\n"
+    text = f"In [{number}]:\n{prompt_source(cell, source_chars=source_chars)}\n"
     if shown := scrub(_outputs(cell)).strip("\n"):
         text += f"Out [{number}]:\n{clip(shown, output_chars)}\n"
     return text
 
 
-def told_source(cell: CellEvent, *, source_chars: int) -> str:
+def prompt_source(cell: CellEvent, *, source_chars: int) -> str:
     """Return the source of a run for prompts, clipped as by `render_cell`."""
     typed = unmark(cell.source).strip()
     return clip(redact_source(without_setup(typed) or typed).text, source_chars)

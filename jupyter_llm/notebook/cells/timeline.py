@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
-"""How a cell is named by the number beside it: `3`, `[3]`, `In [3]` or `cell 3`."""
+"""The name of a cell by its number: `3`, `[3]`, `In [3]` or `cell 3`."""
 
 # A frame of an error, as outputs.py writes it.
 _STEP = re.compile(r"(?m)^(  In \[(\d+)\], line \d+), in .*$")
 
 Tag = Literal["llm-pin", "llm-hide"]
-"""The cell tags that mean something here. `llm-off` is another word for `llm-hide`."""
+"""The cell tags with an effect. `llm-off` is the same as `llm-hide`."""
 
 _TAGS: tuple[Tag, ...] = get_args(Tag)
 _SAME = {"llm-off": "llm-hide"}
 HIDING_TAGS = ("llm-hide", *_SAME)
-"""Tags of a cell that is told to nobody."""
+"""Tags of hidden cells."""
 
 _NOTHING: Mapping[str, str | None] = {}
 _Key = str | int  # a cell's id, or the number of its only run if it has no id
@@ -54,7 +54,7 @@ def find_cell(
     number = int(match[1]) if match is not None else None
     for cell in (*reversed(cells), *hidden):
         if cell.cell_id == words or (number is not None and number in cell.counts):
-            check_is_told(hidden, cell.cell_id, cell.counts[-1])
+            check_is_visible(hidden, cell.cell_id, cell.counts[-1])
             return cell
     name = f"cell [{number}]" if number is not None else f"cell {words[:40]!r}"
     counts = sorted({one for cell in cells for one in cell.counts if one is not None})
@@ -66,7 +66,7 @@ def find_cell(
     raise MagicUsageError(f"There is no {name} here.", f"The nearest is [{nearest}].")
 
 
-def check_is_told(hidden: Iterable[CellEvent], cell_id: str | None, count: int | None) -> None:
+def check_is_visible(hidden: Iterable[CellEvent], cell_id: str | None, count: int | None) -> None:
     """Raise `MagicUsageError` for a hidden cell."""
     for cell in hidden:
         if cell.cell_id == cell_id and (cell_id or (count and count in cell.counts)):
@@ -204,7 +204,7 @@ class Timeline:
             met = self._makers.keys() & re.findall(r"\w+", source)
             self._met.setdefault(cell.number, set()).update((n, self._makers[n]) for n in met)
         self.bind(_key(cell), bound)
-        self._watchers.tell()
+        self._watchers.notify()
         return cell
 
     def bind(self, key: _Key | None, bound: Mapping[str, str | None]) -> None:
@@ -244,7 +244,7 @@ class Timeline:
             if any(changes):  # not at every keystroke
                 self._hide_bound()
         if any(changes):
-            self._watchers.tell()
+            self._watchers.notify()
 
     def snapshot(self) -> Snapshot:
         """Return the runs so far and their marks."""
@@ -268,7 +268,7 @@ class Timeline:
             for cell in latest:
                 self._tags[_key(cell), tag] = is_set
             self._hide_bound()
-        self._watchers.tell()
+        self._watchers.notify()
         return latest
 
     def _hide_bound(self) -> None:

@@ -27,11 +27,11 @@ FENCE = re.compile(
       |(?=^[ \t>]*(?P=marks)\w)|\Z)
     """
 )
-"""A fenced block in Markdown, wherever it is read.
+"""A fenced block in Markdown.
 
-Fences in a text of triple quotes are part of it, and what Python draws below an error is none. One
-may close behind code, and one that is not closed before the next opens has no mark of its end, as
-one that goes on to the end of the text.
+Fences inside a triple-quoted string do not count, nor do the marks that Python draws below an
+error. A fence may close at the end of a line of code. Without a closing fence, the block ends at
+the next opening fence or at the end of the text.
 """
 _SHELL_PROMPT = re.compile(r"[ \t]*[$%] ")
 
@@ -59,11 +59,11 @@ def code_blocks(answer: str) -> tuple[CodeBlock, ...]:
     blocks = list(_fenced(answer.replace("\r\n", "\n")))
     if not blocks:
         return _unfenced(answer)
-    says_python = any(_language(info) == "python" for info, _, _ in blocks)
+    has_python = any(_language(info) == "python" for info, _, _ in blocks)
     cells = []
     for info, code, is_closed in blocks:
         language = _language(info)
-        if not language and not info and not says_python:
+        if not language and not info and not has_python:
             language = "python"
         source = _source(code.strip("\n").rstrip(), language)
         if language and source:

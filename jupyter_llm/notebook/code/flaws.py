@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
 Sureness = Literal["certain", "likely", "possible"]
-"""How sure it is that something is wrong and not merely unusual."""
+"""The certainty that code is wrong and not only unusual."""
 
 Broken = tuple[ast.AST, str, Sureness]
-"""A place where a rule is broken, what is wrong there, and how sure that is."""
+"""A node that breaks a rule, the problem, and its certainty."""
 
 _RANK: dict[Sureness, int] = {"certain": 0, "likely": 1, "possible": 2}
 # Later cells may use names that a cell binds or imports by a star. A cell may use `await`.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
 
     Ran = tuple[str, bool]
-    """The source of a cell that ran, and whether it came to its end."""
+    """The source of a cell that ran, and whether it ended without an error."""
 
 _AGAIN: Final = (
     r"(?i)\b(?:again|anew|afresh|once more"  # not `against`, nor a name such as `updated_at`

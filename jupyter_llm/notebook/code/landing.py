@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 Metadata = Mapping[str, Any]
-"""What is noted of a cell, where that can be."""
+"""The metadata of a cell, if it can be stored."""
 
 _MOST_WAITING = 16  # cells to insert later; if there are more, the oldest are dropped
 

@@ -30,7 +30,7 @@ PLAIN = str.maketrans(
         "…": "...",
     }
 )
-"""What Python has for typographic quotes, dashes, spaces and signs."""
+"""Python's characters for typographic quotes, dashes, spaces and signs."""
 
 
 def readable_characters(source: str) -> str:

@@ -162,8 +162,8 @@ class Broken:
 
     def existing_keys(self) -> list[str]:
         """Return the string keys of the values that the failing statement reads."""
-        found = [key for value in self.values_read() for key in _keys_within(value)]
-        return [*found, *(node.arg for node in self.nodes(ast.keyword) if node.arg)]
+        names = [key for value in self.values_read() for key in _keys_within(value)]
+        return [*names, *(node.arg for node in self.nodes(ast.keyword) if node.arg)]
 
     def kind_of(self, node: ast.AST) -> str:
         """Return the class name of a node's value.
@@ -191,9 +191,9 @@ Rule = Callable[[Broken], Iterator[Mend]]
 def class_named(name: str) -> type | None:
     """Return the class with a name used in errors: a builtin, or one of a loaded library."""
     for package in ("builtins", "pandas", "polars", "numpy", "datetime", "matplotlib.axes"):
-        found = exported(package, name.rpartition(".")[2])
-        if found is not ABSENT and is_a(found, type):
-            return found  # type: ignore[no-any-return]
+        cls = exported(package, name.rpartition(".")[2])
+        if cls is not ABSENT and is_a(cls, type):
+            return cls  # type: ignore[no-any-return]
     return None
 
 

@@ -82,7 +82,7 @@ class Frame:
 
 
 Step = Frame | str
-"""A step in the user's own code, or what is said of others: of libraries, or left out."""
+"""A frame in the user's own code, or a text in place of other frames."""
 
 
 def read_steps(

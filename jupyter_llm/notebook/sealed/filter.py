@@ -35,11 +35,11 @@ _Step = tuple[int, int, int, int]  # code, jump if true, jump if false, value
 
 def filter_program(pid: int) -> bytes:
     """Return the filter for the process of a copy."""
-    known = architecture()
-    assert known is not None
+    processor = architecture()
+    assert processor is not None
     program = [
         *_load(_ARCHITECTURE),
-        *_when(known, []),
+        *_when(processor, []),
         (_LOAD, 0, 0, _NUMBER),
     ]
     for number in HARMLESS.values():

@@ -1,7 +1,7 @@
 """Describes for the user the forbidden actions that code in a sealed copy attempted.
 
-The seal returns only an error number; Python's audit events tell the action. Nothing here prevents
-an action, except opening a named pipe, which the seal cannot tell from a file.
+The seal returns only an error number; Python's audit events show the action. Nothing here prevents
+an action, except opening a named pipe, which the seal cannot distinguish from a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from jupyter_llm.notebook.sealed.detached import Mapping, written
 
 END_KERNEL = "end the kernel"
-"""What code wants that calls `exit()`; none of what is refused is worse."""
+"""The action of `exit()`, the worst of all refused ones."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NETWORK = "use the network"

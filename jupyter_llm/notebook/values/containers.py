@@ -140,7 +140,7 @@ def _mapping_inline(value: Any, reading: Reading, room: int) -> str:
 
 
 ENVIRONMENT: Final = Kind(lambda _value, _reading: "the environment; values not shown")
-"""How `os.environ` is told."""
+"""The kind of `os.environ`."""
 
 _VIEWS: Final[tuple[Any, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
 _KINDS: Final[tuple[tuple[Any, Kind], ...]] = (
@@ -169,7 +169,6 @@ def builtin_kind(value: object) -> Kind | None:
 
 
 def _declared_fields(cls: type) -> dict[str, object]:
-    """Return the fields that a dataclass declares."""
     return text_keys(class_attribute(cls, "__dataclass_fields__"))
 
 

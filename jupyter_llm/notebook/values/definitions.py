@@ -89,16 +89,16 @@ def signature(function: FunctionType, reading: Reading, *, is_bound: bool = Fals
         options["annotation_format"] = Format.STRING
     if attribute(function, "__signature__") is not ABSENT:
         return "(…)"
-    parameters_found = inspect.signature(function, follow_wrapped=False, **options)
-    own = list(parameters_found.parameters.values())[is_bound:]
+    whole_signature = inspect.signature(function, follow_wrapped=False, **options)
+    own = list(whole_signature.parameters.values())[is_bound:]
     shown = []
     for one in own:
         default = one.default
         if default is not _NOTHING:
             default = _Shown(reading.brief_of(one.name, default, 24))
         shown.append(one.replace(annotation=_annotation(one.annotation, reading), default=default))
-    returns = _annotation(parameters_found.return_annotation, reading)
-    return str(parameters_found.replace(parameters=shown, return_annotation=returns))
+    returns = _annotation(whole_signature.return_annotation, reading)
+    return str(whole_signature.replace(parameters=shown, return_annotation=returns))
 
 
 def _function_head(value: Any, reading: Reading) -> str:

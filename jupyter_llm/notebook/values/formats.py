@@ -87,7 +87,7 @@ UNNAMED: Final = re.compile(
       [^\n]{0,80}?["'\s(=](?<![/@])[A-Za-z][\w$\#]*/(?P<of_user>"[^"\n]+"|(?!v?\d)[^\s/@'"]{3,})@[\w/]
     """
 )
-"""Where passwords stand, in whichever group has matched, though nothing says their names."""
+"""Passwords without a name; the matching group has the password."""
 
 PRINTED: Final = (
     re.compile(
@@ -100,4 +100,4 @@ PRINTED: Final = (
         r"Name: (?P<name>.{1,60}?), (?:Length: \d+, )?dtype:"
     ),
 )
-"""Where what stands before or below a name is all that goes by it."""
+"""Printed values before or below their name."""

@@ -133,7 +133,6 @@ class Reading:
 
 
 def _mark(room: int) -> str:
-    """Return the mark of a masked value."""
     return HIDDEN if room >= len(HIDDEN) else cut("<hidden>", room)
 
 

@@ -19,7 +19,7 @@ from jupyter_llm.notebook.values.secrets import (
 )
 
 NamedLiteral = tuple[str, ast.expr]
-"""The name that tells what a literal is, and the literal."""
+"""The name beside a literal, and the literal."""
 
 _LEAST_NUMBER: Final = 1000  # smaller ones are counts or flags
 _FEWEST_OF_TEMPLATE: Final = 4  # letters and digits outside the braces of an f-string
@@ -65,17 +65,15 @@ def secret_literals(tree: ast.AST) -> list[NamedLiteral]:
 
     `RecursionError`: they are nested too deep.
     """
-    literals_found: dict[int, NamedLiteral] = {}
+    by_id: dict[int, NamedLiteral] = {}
     for name, value in beside(tree):
         last = name.rpartition(".")[2]
         if looks_secret(name):
             short = last if looks_secret(last) else name
-            literals_found |= {
-                id(node): (short, node) for node in _in(value) if _may_be_secret(name, node)
-            }
+            by_id |= {id(node): (short, node) for node in _in(value) if _may_be_secret(name, node)}
         elif is_drawn(plain_text(getattr(value, "value", ""))) and may_be_secret(name):
-            literals_found[id(value)] = (last, value)
-    return list(literals_found.values())
+            by_id[id(value)] = (last, value)
+    return list(by_id.values())
 
 
 def lines_of(source: str) -> list[str]:

@@ -62,12 +62,12 @@ def instance_dict(value: object) -> dict[str, Any]:
     return text_keys(_own_dict(value))
 
 
-def text_keys(found: object) -> dict[str, Any]:
+def text_keys(mapping: object) -> dict[str, Any]:
     """Return a copy of a dictionary's entries with string keys; empty for anything else."""
-    if type(found) is not dict:
+    if type(mapping) is not dict:
         return {}
     # `list` first: another thread may add to the dictionary meanwhile.
-    return {key: item for key, item in list(found.items()) if type(key) is str}
+    return {key: item for key, item in list(mapping.items()) if type(key) is str}
 
 
 def attribute(value: object, name: str) -> Any:

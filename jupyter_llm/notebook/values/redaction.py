@@ -39,7 +39,7 @@ from jupyter_llm.notebook.values.secrets import (
 )
 
 Span = tuple[int, int, str]
-"""Where something begins and ends in a text, and the name it goes by."""
+"""The start, the end and the name of a part of a text."""
 _Find = Callable[[str], Iterable[Span]]
 
 
@@ -467,13 +467,13 @@ def _literals(source: str) -> Iterator[Span]:
     """Yield the literals of secrets in a cell; if it is not valid Python, its quoted texts."""
     python = cell_python(source)
     tree = parse_python(python)
-    secrets_found: list[literals.NamedLiteral] | None = None
+    secrets: list[literals.NamedLiteral] | None = None
     with suppress(RecursionError):
         if tree is not None:
-            secrets_found = literals.secret_literals(tree)
-    if secrets_found is None:
+            secrets = literals.secret_literals(tree)
+    if secrets is None:
         yield from (span for span in _pairs(source) if _QUOTED.match(source, span[0]))
-    for name, node in secrets_found or ():
+    for name, node in secrets or ():
         start, stop = literals.place_of(node, python)
         text = python[start:stop]
         if source[start:stop] != text:  # IPython may have changed the line

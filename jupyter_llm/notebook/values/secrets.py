@@ -292,8 +292,8 @@ def bound_texts() -> list[tuple[str, str]]:
 def conceal_others(names: Iterable[tuple[str, object]]) -> None:
     """Hide other names of hidden objects from now on."""
     for namespace in list(_concealed.values())[:1]:
-        names_found = (name for name, value in names if _concealed_as(value, _concealed))
-        _concealed.update(dict.fromkeys(names_found, namespace))
+        other_names = (name for name, value in names if _concealed_as(value, _concealed))
+        _concealed.update(dict.fromkeys(other_names, namespace))
 
 
 def forget() -> None:

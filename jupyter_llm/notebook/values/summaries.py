@@ -160,8 +160,8 @@ def _summary(value: object, reading: Reading) -> str:
         return f"{type_name(value)} (its own code, which was not asked, tells of it)"
     for call in calls:
         with suppress(NoAnswerError):
-            text_found = ask(partial(_text_from, call), cls, reading.deadline.left_s)
-            if text := reading.tidy(text_found):
+            text = ask(partial(_text_from, call), cls, reading.deadline.left_s)
+            if text := reading.tidy(text):
                 return text
     return reading.summary(value)
 
@@ -182,8 +182,8 @@ def _hooks(value: object) -> Iterator[Callable[[], object]]:
 def _registered(value: object, room: int) -> Iterator[Callable[[], object]]:
     """Yield the function registered for the nearest of a value's classes."""
     for entry in mro(type(value)):
-        if found := _registry.get(id(entry)) or _registry.get(qualified_name(entry)):
-            yield partial(found[0], value, room)
+        if registered := _registry.get(id(entry)) or _registry.get(qualified_name(entry)):
+            yield partial(registered[0], value, room)
             return
 
 

@@ -106,8 +106,8 @@ def is_readable(table: Any) -> bool:
     levels = (attribute(axis, "_levels") for axis in manager.axes)
     indexes = [*manager.axes, *(one for some in levels if is_a(some, list) for one in some)]
     data = [attribute(index, "_data") for index in indexes]
-    held = [*(one for one in data if one is not ABSENT), *(b.values for b in manager.blocks)]
-    return all(own_package(one) and own_package(one.dtype) for one in held)
+    arrays = [*(one for one in data if one is not ABSENT), *(b.values for b in manager.blocks)]
+    return all(own_package(one) and own_package(one.dtype) for one in arrays)
 
 
 def column_labels(value: Any) -> tuple[str, ...] | None:
@@ -161,8 +161,8 @@ def secrets_in_table(value: Any, num: int) -> list[tuple[str, object]]:
         parts = [(name, table.iloc[:num, at] if is_frame else table.iloc[:num]) for at, name in own]
         rows = enumerate(_name(key, key_name) for key in table.index[:num])
         parts += [(key, table.iloc[at : at + 1]) for at, key in rows if looks_secret(key)]
-        parts = [(name, held.to_numpy().flat) for name, held in parts]
-    return [(name, one) for name, held in parts for one in held]
+        parts = [(name, values.to_numpy().flat) for name, values in parts]
+    return [(name, one) for name, values in parts for one in values]
 
 
 def _name(label: object, called: Callable[[object], str] = text_of) -> str:

@@ -208,7 +208,7 @@ def test_every_option_parses_by_each_of_its_names_and_is_told(name: str) -> None
         value, lines = option.value, [f"{name} hello"]
     for line in lines:
         assert parse_line(line) == PromptLine({option.key: value}, "hello")
-    told = Options().given({option.key: value})
+    told = Options().with_line({option.key: value})
     assert getattr(told.params if hasattr(told.params, option.key) else told, option.key) == value
     help_page = magic_commands(lambda _chat, _context: None)["help"]
     text = str(help_page.run(Call(llm=llm, chat=llm.chat())))
@@ -225,10 +225,10 @@ def test_every_setting_holds_in_config_and_in_a_projects_file() -> None:
 
 def test_what_a_line_does_not_give_stays_as_the_front_end_has_it() -> None:
     mine = Options(model="a", params=SamplingParams(seed=3, top_k=5), vars="x", stats=True)
-    given = mine.given({"seed": 7, "model": "b"})
+    given = mine.with_line({"seed": 7, "model": "b"})
     assert given == Options(model="b", params=SamplingParams(seed=7, top_k=5), vars="x", stats=True)
-    assert mine.given({"context": "none"}).vars == "none"
-    assert mine.given({"context": "none", "vars": "y"}).vars == "y"
+    assert mine.with_line({"context": "none"}).vars == "none"
+    assert mine.with_line({"context": "none", "vars": "y"}).vars == "y"
 
 
 LONG_NAMES = [name for name in ALL_NAMES if name.startswith("--")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_llm.notebook.cells.events import CellEvent, Output
-from jupyter_llm.notebook.cells.pointing import cells_meant, points_at_cells
+from jupyter_llm.notebook.cells.pointing import points_at_cells, referenced_cells
 
 FAILED = CellEvent(number=1, source="d['a']", outputs=(Output("error", "KeyError: 'a'\n  In [1]"),))
 DOTTED = CellEvent(number=2, source="f()", outputs=(Output("error", "a.b.ParserError: no"),))
@@ -59,7 +59,7 @@ PLAIN = (
 @pytest.mark.parametrize("prompt", [*ABOUT, *PLAIN])
 def test_what_points_at_cells_is_about_them_and_nothing_else(prompt: str) -> None:
     assert points_at_cells(prompt) is (prompt in ABOUT)
-    assert prompt in ABOUT or not cells_meant(prompt, (DOTTED,))
+    assert prompt in ABOUT or not referenced_cells(prompt, (DOTTED,))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_points_at_cells_is_about_them_and_nothing_else(prompt: str) -> Non
 def test_a_name_that_stands_in_a_cell_means_that(prompt: str, is_about: bool) -> None:  # noqa: FBT001
     shown = Output("stdout", "Oslo 4\nPython 3.13\n")
     weather = CellEvent(number=3, source="weather", outputs=(shown,))
-    assert bool(cells_meant(prompt, (FAILED, DOTTED, weather))) is is_about
+    assert bool(referenced_cells(prompt, (FAILED, DOTTED, weather))) is is_about
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ def test_of_the_cells_only_those_are_meant_that_a_prompt_is_about(
         CellEvent(number=n, source=s, execution_count=n, outputs=failed if n == 3 else ())
         for n, s in enumerate(sources, 1)
     ]
-    assert sorted(cell.number for cell in cells_meant(prompt, cells, named)) == numbers
+    assert sorted(cell.number for cell in referenced_cells(prompt, cells, named)) == numbers
 
 
 def test_a_cell_that_ran_again_is_meant_by_its_new_number_and_is_the_last_one() -> None:
     again = CellEvent(number=1, source="x = 1", execution_count=1, again=(3,))
     other = CellEvent(number=2, source="y = 2", execution_count=2)
     for prompt in ("What does cell 3 do?", "What does cell 1 do?", "Explain this."):
-        assert cells_meant(prompt, (again, other)) == {again}
+        assert referenced_cells(prompt, (again, other)) == {again}
