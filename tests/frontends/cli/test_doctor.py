@@ -38,7 +38,7 @@ def find(
     What is wrong with that thing must be all that is wrong, and its exit code say so.
     """
     monkeypatch.setattr(installed, "installed_llama", lambda: LLAMA)
-    for name in ("embedded", "found"):  # no packages of models
+    for name in ("embedded", "candidates"):  # no packages of models
         monkeypatch.setattr(discover, name, lambda: iter(()))
     monkeypatch.setenv("JUPYTER_LLM_MODEL", str(tiny_gguf))
     write_extension(tmp_path, __version__)
