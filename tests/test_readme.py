@@ -76,3 +76,17 @@ def test_the_tests_that_hold_its_words_are_there() -> None:
     assert named
     assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == topics()
+
+
+def test_the_files_that_contributing_names_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/.-]+\.(?:py|toml|ts|js|mjs))`", text))
+    folders = (ROOT, ROOT / "jupyter_llm", ROOT / "labextension", ROOT / "tests")
+    there = [
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for folder in folders
+        for path in (folder.iterdir() if folder == ROOT else folder.rglob("*"))
+        if "node_modules" not in path.parts
+    ]
+    assert named
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in there)] == []
