@@ -71,8 +71,7 @@ class Rerun:
         if not again.runs:
             return seen
         names = " and ".join(map(shown_name, (*before, *after)))
-        has = "has" if len(before) + len(after) == 1 else "have"
-        return replace(again, text=f"runs once {names} {has} run again")
+        return replace(again, text=f"ran in a sealed copy once {names} had run again")
 
     def is_failed(self, cell: CellEvent) -> bool:
         """Whether a cell is the one that failed, as far as that is known."""

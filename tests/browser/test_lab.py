@@ -158,7 +158,7 @@ def test_code_lands_marked_and_is_not_run(
     assert notebook.cell(1).locator(".jp-OutputArea-output pre").count() == 0  # it is not repeated
     if option == "":
         assert notebook.outputs(2) == []
-        expect(notebook.rendered(1)).to_contain_text("in a new cell below")
+        expect(notebook.rendered(1)).to_contain_text("inserted below")
 
 
 def test_hostile_text_runs_nothing_and_asks_nobody(
@@ -268,7 +268,7 @@ def test_code_lands_over_the_connection_of_the_page_as_one_small_step_or_says_wh
     notebook.run(4)
     assert notebook.source(4) == prompt
     assert notebook.source(5).splitlines()[1:] == ["b = 1"]
-    expect(notebook.cell(4)).to_contain_text("this cell is read-only, so the code is in a new cell")
+    expect(notebook.cell(4)).to_contain_text("inserted below: this cell is read-only")
     page.evaluate("() => { notebook.context.model.readOnly = true; }")
     notebook.run(4)
     assert notebook.source(5).splitlines()[1:] == ["b = 1"]

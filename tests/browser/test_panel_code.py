@@ -77,7 +77,9 @@ def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_sai
     mended, plain = "mended: `citi` is no column", "mended: citi is no column"
     results = [
         {**one, "note": note}
-        for one, note in zip(CHECKED["results"], [f"runs; {mended}", ""], strict=True)
+        for one, note in zip(
+            CHECKED["results"], [f"ran in a sealed copy; {mended}", ""], strict=True
+        )
     ]
     turns = [a_turn(number, text=f"{CODE}```\nIt shows 4\n```\n") for number in (1, 2)]
     prepare = {**PREPARED, "note": mended}
@@ -85,7 +87,7 @@ def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_sai
         a_snapshot(*turns), cells=["a"], check={**CHECKED, "results": results}, prepare=prepare
     )
     lines = chat.turns.nth(1).locator(".jllm-code > p")
-    expect(lines).to_have_text([f"runs; {plain}", "Not installed: seaborn.", ""])
+    expect(lines).to_have_text([f"ran in a sealed copy; {plain}", "Not installed: seaborn.", ""])
     assert chat.sent("check")[0]["sources"] == ["print(len(dff))", "import seaborn"]
     assert {one["number"] for one in chat.sent("check") if one["tries"]} == {2}
     chat.turns.first.locator("pre").first.hover()

@@ -10,8 +10,8 @@ from typing import Any
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks.tries import Tries
 
-RUNS = Seen(outcome="runs", text="runs", result="1")
-IDLE = Seen(outcome="runs", text="runs")
+RUNS = Seen(outcome="runs", text="ran in a sealed copy", result="1")
+IDLE = Seen(outcome="runs", text="ran in a sealed copy")
 RUNNING = Seen(outcome="running", text="still running after 5 s")
 REFUSED = Seen(outcome="refused", text="not tried: it would write a file (out.csv)")
 DEADLY = Seen(outcome="refused", text="not tried: it would end the kernel", is_deadly=True)
@@ -73,4 +73,4 @@ class OpenTries(Tries):
         for source in sources:
             exec(source, namespace)  # noqa: S102
         looked = json.loads(json.dumps(look(namespace) if look is not None else None))
-        return Seen(outcome="runs", text="runs", looked=looked)
+        return Seen(outcome="runs", text="ran in a sealed copy", looked=looked)

@@ -46,9 +46,9 @@ def test_what_a_draft_loses_is_said_and_counts(
 ) -> None:
     judge = judge_of(shell, case["cell"])
     lossy, right = (written(judge, case["ask"], case[one]) for one in ("loses", "right"))
-    assert lossy.note.startswith("runs; ")
+    assert lossy.note.startswith("ran in a sealed copy; ")
     assert case["says"] in lossy.note
-    assert right.note.startswith("runs")
+    assert right.note.startswith("ran in a sealed copy")
     assert not right.num_lost
     best = written(judge, case["ask"], case["loses"], case["right"])
     assert (best.source == right.source) is case.get("counts", True)
@@ -61,7 +61,7 @@ def test_a_right_draft_is_taken_although_it_loses_something(
     judge = judge_of(shell, fair["cell"])
     for ask, draft, *losses in fair["drafts"]:
         answer = written(judge, ask, draft, "1 + 1")
-        assert answer.note.startswith("runs")
+        assert answer.note.startswith("ran in a sealed copy")
         assert (answer.source, answer.num_lost, answer.num_drafts) == (draft, 0, 1)
         assert all(loss in answer.note for loss in losses)
 
@@ -71,8 +71,11 @@ def test_what_is_not_used_is_said_but_no_reason_for_more_drafts(shell: Interacti
     ask = "sum of xs times weights"
     answer = written(judge, ask, "sum(xs)", "sum(x * w for x, w in zip(xs, weights))")
     assert (answer.source, answer.num_drafts) == ("sum(xs)", 1)
-    assert answer.note == "runs; does not use `weights`"
-    assert written(judge, ask, "[one for one in xs]").note == "runs; gives a list of 3 values"
+    assert answer.note == "ran in a sealed copy; does not use `weights`"
+    assert (
+        written(judge, ask, "[one for one in xs]").note
+        == "ran in a sealed copy; gives a list of 3 values"
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,13 +108,16 @@ def test_the_line_begins_with_the_variables_that_a_draft_replaces_or_changes(
     shell: InteractiveShell, cell: str, draft: str, note: str
 ) -> None:
     judge = judge_of(shell, cell)
-    assert written(judge, "do it", draft).note == f"runs; {note}"
+    assert written(judge, "do it", draft).note == f"ran in a sealed copy; {note}"
 
 
 def test_labels_that_only_the_data_know_are_not_told(shell: InteractiveShell) -> None:
     judge = judge_of(shell, "import pandas as pd\nrows = [{'hunter 77': None, 'Xk29dk': 2}]")
     answer = written(judge, "a table of rows", "df = pd.DataFrame(rows)")
-    assert answer.note == "runs; 1 column: 1 of 1 value are missing; `df` is a table of 1 row"
+    assert (
+        answer.note
+        == "ran in a sealed copy; 1 column: 1 of 1 value are missing; `df` is a table of 1 row"
+    )
 
 
 def test_only_what_is_new_in_a_picture_is_counted(shell: InteractiveShell) -> None:

@@ -117,7 +117,7 @@ def test_a_rule_mends_what_needs_no_model(watch: Watch) -> None:
     assert watch.prompts == []
     assert (proposal.source, proposal.completion) == ("total = prices['tea'] * 2", None)
     assert proposal.mend == "`Tea` is no key; near it is `tea`"
-    assert proposal.verdict == "With this change the cell runs."
+    assert proposal.verdict == "With this change the cell ran in a sealed copy."
     assert "total" not in watch.shell.user_ns
 
 
@@ -144,7 +144,7 @@ def test_an_earlier_cell_is_tried_with_the_one_that_failed(watch: Watch) -> None
     proposal = fix(tried(watch))
     assert proposal.cell == watch.cells[0]
     assert "width * depth" in proposal.source
-    assert proposal.verdict == "With this change the cell runs."
+    assert proposal.verdict == "With this change the cell ran in a sealed copy."
 
 
 @needs_seal
@@ -297,10 +297,10 @@ def test_no_variable_is_told_where_none_are_to_be(watch: Watch) -> None:
 @pytest.mark.parametrize(
     ("failed", "written", "verdict"),
     [
-        ("own = [1, 2, 3]\nown.appendd(n)", "", "runs"),
-        ("n = 2\nprint(rwos, n)", "", "runs"),
-        ("n = 1\n1 / (n - 1)", "n = 2\n1 / (n - 1)", "runs"),
-        ("int('x')", "rows = [4, 5]\nint('7')", "runs; replaces `rows`: 1 value → 2"),
+        ("own = [1, 2, 3]\nown.appendd(n)", "", ""),
+        ("n = 2\nprint(rwos, n)", "", ""),
+        ("n = 1\n1 / (n - 1)", "n = 2\n1 / (n - 1)", ""),
+        ("int('x')", "rows = [4, 5]\nint('7')", "; replaces `rows`: 1 value → 2"),
     ],
 )
 def test_a_verdict_says_what_a_mend_replaces_of_other_cells_data_and_nothing_else(
@@ -308,14 +308,15 @@ def test_a_verdict_says_what_a_mend_replaces_of_other_cells_data_and_nothing_els
 ) -> None:
     watch.run("rows, n = [1], 3")
     watch.run(failed)
-    assert fix(tried(watch, written)).verdict == f"With this change the cell {verdict}."
+    said = f"With this change the cell ran in a sealed copy{verdict}."
+    assert fix(tried(watch, written)).verdict == said
 
 
 @needs_seal
 def test_what_a_model_wrote_is_tried_too(watch: Watch) -> None:
     watch.run("n = 0")
     watch.run("1 / n")
-    assert fix(tried(watch, "n = 1")).verdict == "With this change the cell runs."
+    assert fix(tried(watch, "n = 1")).verdict == "With this change the cell ran in a sealed copy."
     again = fix(tried(watch, "n = 0.0"))
     assert again.verdict.startswith("With this change it raises ZeroDivisionError")
 
@@ -324,8 +325,8 @@ def test_what_a_model_wrote_is_tried_too(watch: Watch) -> None:
 @pytest.mark.parametrize(
     ("cells", "answer", "changed", "again"),
     [
-        (("xs = [1]", "xs = xs.append(2)\nxs + []"), "xs.append(2)\nxs + []", "2", "cell [1] has"),
-        (("n = 0", "m = n * 2", "k = m", "1 / k"), "n = 1", "1", "cell [2] and cell [3] have"),
+        (("xs = [1]", "xs = xs.append(2)\nxs + []"), "xs.append(2)\nxs + []", "2", "cell [1] had"),
+        (("n = 0", "m = n * 2", "k = m", "1 / k"), "n = 1", "1", "cell [2] and cell [3] had"),
     ],
 )
 def test_the_cells_that_have_to_run_again_are_named(
@@ -333,7 +334,7 @@ def test_the_cells_that_have_to_run_again_are_named(
 ) -> None:
     for source in cells:
         watch.run(source)
-    said = f"With this change the cell runs once {again} run again"
+    said = f"With this change the cell ran in a sealed copy once {again} run again"
     assert fix(tried(watch, answer), changed).verdict.startswith(said)
 
 

@@ -213,7 +213,7 @@ def forged(watch: Watch, looked: object) -> Proposal:
 
     class Forged(Tries):
         def seen(self, *_sources: str, **_how: Any) -> Seen:
-            return Seen(outcome="runs", text="runs", looked=looked)
+            return Seen(outcome="runs", text="ran in a sealed copy", looked=looked)
 
     watch.run(HALF)
     task = watch.task(drafts=["a():\n    assert half(4) == 2"], tries=Forged())

@@ -254,14 +254,14 @@ def tried(*replies: str, judge: Mapping[str, Any] = {}, **outcomes: Seen) -> Cod
 
 def test_a_draft_that_runs_and_gives_something_is_the_only_one() -> None:
     answer = tried("x", "y", x=RUNS, judge={"names": "xy"})
-    assert (answer.sources, answer.num_drafts, answer.note) == (("x",), 1, "runs")
+    assert (answer.sources, answer.num_drafts, answer.note) == (("x",), 1, "ran in a sealed copy")
 
 
 @pytest.mark.parametrize("seen", [raising(), IDLE, DEADLY], ids=["raises", "gives nothing", "ends"])
 def test_a_draft_that_is_not_good_is_followed_by_others(seen: Seen) -> None:
     answer = tried("x", "y", x=seen, judge={"names": "xy"})
     assert (answer.sources, answer.num_drafts) == (("y",), 2)
-    assert answer.note == "runs; the best of 2 drafts"
+    assert answer.note == "ran in a sealed copy; the best of 2 drafts"
 
 
 @pytest.mark.parametrize("seen", [RUNNING, REFUSED, UNTRIED])
@@ -365,7 +365,10 @@ def test_what_ran_already_is_left_out_of_a_draft_and_told() -> None:
     assert answer.sources == ("sum(y)",)
     assert answer.dropped == ("import math", "y = [1]")
     assert answer.completion.text == "import math\ny = [1]\nsum(y)"
-    assert answer.note == "runs; left out 2 lines that already ran; /show draft has it all"
+    assert (
+        answer.note
+        == "ran in a sealed copy; left out 2 lines that already ran; /show draft has it all"
+    )
 
 
 DOUBLE = "def f(y):\n    return 2 * y"
@@ -412,7 +415,7 @@ def test_an_error_that_rules_can_mend_is_mended_and_told() -> None:
     answer = write("prices['appel']", judge=Judge(names=namespace, tries=tries))
     assert answer.sources == ("prices['apple']",)
     assert answer.num_drafts == 1
-    assert answer.note.startswith("runs; mended: ")
+    assert answer.note.startswith("ran in a sealed copy; mended: ")
 
 
 def test_a_mend_that_only_makes_it_run_is_a_doubt_and_another_draft_is_written() -> None:

@@ -51,12 +51,10 @@ class NextInput:
         self._shell.set_next_input(first, replace=replace)
         self._waiting.clear()
         self._waiting.extend((source, False) for source in rest)
-        place = "in place of this cell" if replace else "in a new cell below"
+        place = "in place of this cell" if replace else "below"
         if not rest:
-            return f"the code is {place}"
-        return (
-            f"the first of {len(sources)} pieces of code is {place}; run it, and the next follows"
-        )
+            return f"inserted {place}"
+        return f"inserted the first of {len(sources)} cells {place}; run it to insert the next"
 
     def write_later(self, source: str, *, replace: bool = False) -> str:
         """Insert a cell below the next one that runs, or replace that.
@@ -65,8 +63,8 @@ class NextInput:
         """
         self._waiting.append((source, replace))
         if replace:
-            return "the code takes the place of the next cell that is run"
-        return "the code comes in a new cell below the next one that is run"
+            return "inserted in place of the next cell that you run"
+        return "inserted below the next cell that you run"
 
     def close(self) -> None:
         """Insert nothing any more."""
@@ -185,9 +183,9 @@ class CellWriter:
                 replace, landing = False, page.land(cell_id, cells)
             if landing is not None:
                 if landing.refusal:
-                    return Place(f"this cell {why}, so the code is in none", is_landed=False)
+                    return Place(f"not inserted: this cell {why}", is_landed=False)
                 position = _in_place(count) if replace else _where(count, landing)
-                words = f"this cell {why}, so {position}" if why else position
+                words = f"{position}: this cell {why}" if why else position
                 return Place(words, has_metadata=True)
         return Place(self._next.write(sources, replace=replace), is_landed=bool(sources))
 
@@ -209,25 +207,24 @@ class CellWriter:
         self._next.close()
 
 
-def _the_code(count: int) -> str:
-    return "the code is" if count == 1 else f"the {count} pieces of code are"
+def _inserted(count: int) -> str:
+    return "inserted" if count == 1 else f"inserted {count} cells"
 
 
 def _in_place(count: int) -> str:
-    first = "the code is" if count == 1 else f"the first of {count} pieces of code is"
-    return f"{first} in place of this cell{', the rest below' if count > 1 else ''}"
+    return f"inserted in place of this cell{' and below' if count > 1 else ''}"
 
 
 def _where(count: int, landing: Landing) -> str:
     """Return in words the place of code that a page inserted, and the earlier cells that remain."""
-    the_code, new = _the_code(count), count - landing.num_replaced
+    inserted = _inserted(count)
     if landing.is_same:
-        return f"{the_code} the same as before, below"
+        return "the code below is unchanged"
     others = count_of(landing.num_staying, "other cell")
     stay = "stays" if landing.num_staying == 1 else "stay"
-    remaining = f"; {others} that it made {stay}" if landing.num_staying else ""
+    remaining = f"; {others} of an earlier run {stay}" if landing.num_staying else ""
     if not landing.num_replaced:
-        return f"{the_code} in {'a new cell' if new == 1 else f'{new} new cells'} below{remaining}"
-    and_new = f", and in {count_of(new, 'new cell')}" if new else ""
-    place = f"{the_code} below, in place of what this cell made before"
-    return f"{place}{and_new}{remaining}; run it again, also after Run All"
+        return f"{inserted} below{remaining}"
+    replaced = "the cell" if landing.num_replaced == 1 else f"the {landing.num_replaced} cells"
+    place = f"{inserted} below, in place of {replaced} of an earlier run"
+    return f"{place}{remaining}; run {'it' if count == 1 else 'them'} again, also after Run All"

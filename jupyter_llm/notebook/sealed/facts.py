@@ -121,7 +121,7 @@ class Facts:
         name = next((name for name in reversed([*after]) if name not in before), None)
         if self.drawn:
             parts = " and ".join(count_of(num, part) for part, num in self.drawn.items())
-            yield f"draws {parts}", [*self.drawn] == ["empty picture"]
+            yield f"draws {parts}", [*self.drawn] == ["empty figure"]
         elif name is not None:
             new = after[name]
             begin = f"{self._quoted(name)} is" if name else "gives"

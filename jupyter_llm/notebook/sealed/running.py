@@ -200,7 +200,7 @@ class Run:
             return untried(f"it needs `{error.name}`, which is hidden")
         if kind.endswith("MemoryError"):
             return untried("it would take more memory than a try may", is_deadly=True)
-        seen = Seen(outcome="runs", text="runs")
+        seen = Seen(outcome="runs", text="ran in a sealed copy")
         if refused:
             seen = untried(_encodable(f"it would {refused}"), is_deadly=refused == END_KERNEL)
         elif kind:

@@ -84,7 +84,7 @@ class Silence:
                 "line": len({*map(id, lines)} & new_ids),
                 "bar": len({*map(id, bars)} & new_ids),
             }
-            kind = "picture" if filled or figure.texts else "empty picture"
+            kind = "figure" if filled or figure.texts else "empty figure"
             counts.update(parts if any(parts.values()) else {kind: 1})
         return +counts
 

@@ -119,7 +119,7 @@ def test_a_command_shows_what_goes_on_in_its_place(
 @pytest.mark.parametrize(
     ("line", "reply", "seen"),
     [
-        ("%llm -f code Print 1", "print(1)", "; runs"),
+        ("%llm -f code Print 1", "print(1)", "; ran in a sealed copy"),
         ("%llm -f code --no-try Print 1", "print(1)", "; not tried: that is switched off"),
         ("%llm /test 1", "x():\n    assert print(1) is None\n```", ""),
     ],
@@ -138,7 +138,7 @@ def test_code_that_stands_in_a_cell_is_not_shown_twice(
     scripted.replies.extend([reply] * 12)  # tests are drafted six times
     assert "print(1)" in run(shell, line).text  # as when a notebook runs without a front end
     text = run(shell, line, cell_id="a").text
-    assert text.endswith(f"*the code is in a new cell below{seen}*")
+    assert text.endswith(f"*inserted below{seen}*")
     assert "print(1)" not in text
     assert all("print(1)" in code for code in landed)
 

@@ -209,7 +209,7 @@ def test_no_tool_changes_anything(shell: InteractiveShell) -> None:
 def test_code_is_tried_and_nothing_is_kept_of_it(shell: InteractiveShell) -> None:
     cell(shell, "rows = [1, 2]", "a")
     told = tools.try_code(llm.task(), "rows.append(3)\nmine = sum(rows)\nprint('so')\nmine", 20)
-    assert told.startswith("The code runs")
+    assert told.startswith("The code ran in a sealed copy")
     assert "\n\nIt printed:\nso\n\nIts value:\n6\n\nIt would set: mine" in told
     assert "mine" not in shell.user_ns
     told = tools.try_code(llm.task(), "x = 1\nrows['a']", 20)

@@ -68,7 +68,7 @@ def test_each_piece_of_code_is_tried_once_while_no_cell_runs(
     trials.outcomes["b"] = raising("NameError", "name 'b' is not defined")
     assert notes(answered, "b = 1", "b", tries=False) == ["", ""]
     assert trials.tried == []
-    assert notes(answered, "b = 1", "b") == ["runs", "runs"]
+    assert notes(answered, "b = 1", "b") == ["ran in a sealed copy", "ran in a sealed copy"]
     assert trials.tried == ["b = 1", "b", "b = 1\nb"]  # what raises may be a step
     assert notes(answered, "b = 1", "b") == notes(answered, "b = 1", "b", tries=False)
     assert len(trials.tried) == 3
@@ -97,7 +97,7 @@ def test_code_lands_as_it_was_mended_and_it_is_said(
     assert marked is not None
     assert marked.body == "print(prices)"
     assert cell["note"]
-    assert note == f"runs; {cell['note']}"
+    assert note == f"ran in a sealed copy; {cell['note']}"
     landed = answered.answer("land", **OF_TURN, source="print(prces)", in_place=False)["text"]
     assert landed.endswith(f"; {cell['note']}.")
     run(shell, "prces = [3]", store_history=True)
@@ -130,7 +130,7 @@ def test_a_trial_gives_way_to_a_cell_or_a_prompt_and_begins_again(
     assert trials.tried == ["a = 1"]
     go_on(is_busy=False)
     told = answered.wait_for(lambda one: one.get("id") == request and one["type"] == "checked")
-    assert told["results"][0]["note"] == "runs"
+    assert told["results"][0]["note"] == "ran in a sealed copy"
     assert trials.tried == ["a = 1"] * 2
 
 
@@ -141,7 +141,7 @@ def test_a_check_that_is_stopped_tries_nothing_any_more(answered: FrontEnd, tria
     told = answered.wait_for(lambda one: one.get("id") == request and one["type"] == "error")
     assert told["text"] == "Stopped."
     llm.timeline.running = None
-    assert notes(answered, "a = 2") == ["runs"]
+    assert notes(answered, "a = 2") == ["ran in a sealed copy"]
     assert trials.tried == ["a = 2"]
 
 
@@ -174,7 +174,7 @@ def test_code_is_tried_behind_a_running_cell_with_what_that_has_made(
     mended, refused, step, last = [result["note"] for result in told["results"]]
     assert mended.endswith("; mended: `citi` is no key; near it is `city`")
     assert refused == "not tried: it would write a file (out.csv)"
-    assert step == "runs; `z` is a list of 3 values"
-    assert last.startswith("runs")
+    assert step == "ran in a sealed copy; `z` is a list of 3 values"
+    assert last.startswith("ran in a sealed copy")
     assert not (tmp_path / "out.csv").exists()
     assert kernel.execute("print('z' in globals())").text == "False\n"

@@ -42,7 +42,7 @@ def test_the_next_piece_lands_below_the_next_cell_that_works(
 ) -> None:
     note = writer.write(["a = nowhere", "b = a", "c = b"], replace=True)
     assert note == (
-        "the first of 3 pieces of code is in place of this cell; run it, and the next follows"
+        "inserted the first of 3 cells in place of this cell; run it to insert the next"
     )
     assert landed(shell) == "a = nowhere"
     run(shell, "a = nowhere", raises=NameError)
@@ -131,20 +131,20 @@ def paged(shell: InteractiveShell, page: FakePage) -> Iterator[CellWriter]:
 @pytest.mark.parametrize(
     ("num", "landing", "said"),
     [
-        (1, Landing(), "the code is in a new cell below"),
-        (2, Landing(), "the 2 pieces of code are in 2 new cells below"),
-        (1, Landing(is_same=True), "the code is the same as before, below"),
+        (1, Landing(), "inserted below"),
+        (2, Landing(), "inserted 2 cells below"),
+        (1, Landing(is_same=True), "the code below is unchanged"),
         (
             1,
             Landing(num_staying=1),
-            "the code is in a new cell below; 1 other cell that it made stays",
+            "inserted below; 1 other cell of an earlier run stays",
         ),
         (
             3,
             Landing(num_replaced=2, num_staying=2),
             (
-                "the 3 pieces of code are below, in place of what this cell made before, and in 1"
-                " new cell; 2 other cells that it made stay; run it again, also after Run All"
+                "inserted 3 cells below, in place of the 2 cells of an earlier run; 2 other cells"
+                " of an earlier run stay; run them again, also after Run All"
             ),
         ),
     ],
@@ -163,11 +163,11 @@ def test_a_cell_that_is_not_to_be_replaced_stays_and_the_code_is_below(
 ) -> None:
     page.answers = [Landing(num_replaced=1)]
     assert paged.write(["a", "b"], replace=True).words == (
-        "the first of 2 pieces of code is in place of this cell, the rest below"
+        "inserted in place of this cell and below"
     )
     assert page.told == [("asks", ["a", "b"], "%%llm --replace")]
     page.answers = [Landing(refusal="cell"), Landing()]
-    said = "this cell is read-only, so the code is in a new cell below"
+    said = "inserted below: this cell is read-only"
     assert paged.write(["a"], replace=True) == Place(said, has_metadata=True)
 
 
@@ -176,7 +176,7 @@ def test_nothing_is_put_into_a_read_only_notebook(
 ) -> None:
     shell.rl_next_input = None
     page.answers = [Landing(refusal="notebook")]
-    said = "this cell is in a read-only notebook, so the code is in none"
+    said = "not inserted: this cell is in a read-only notebook"
     assert paged.write(["a"], replace=True) == Place(said, is_landed=False)
     assert shell.rl_next_input is None
 
@@ -185,16 +185,14 @@ def test_a_change_that_lands_nowhere_is_said_once(paged: CellWriter, page: FakeP
     page.answers = [Landing(refusal="notebook")] * 2
     failed = CellEvent(number=1, source="a = 1 / 0", cell_id="failed", execution_count=3)
     place, _ = change(paged, failed, "a = 1", None)
-    assert place == Place(
-        "this cell is in a read-only notebook, so the code is in none", is_landed=False
-    )
+    assert place == Place("not inserted: this cell is in a read-only notebook", is_landed=False)
 
 
 def test_without_a_page_cells_are_added(
     paged: CellWriter, page: FakePage, shell: InteractiveShell
 ) -> None:
     page.answers = [None, None]
-    assert paged.write(["a = 2"]).words == "the code is in a new cell below"
+    assert paged.write(["a = 2"]).words == "inserted below"
     assert shell.rl_next_input == "a = 2"
     assert paged.change("asks", "%%llm", "a = 3", {}) == "cannot be changed from here"
 

@@ -38,7 +38,7 @@ def seen_in(shell: InteractiveShell, *sources: str) -> Seen:
 
 def test_code_that_runs_shows_its_value_and_its_names() -> None:
     seen = tried("total = price * 2\nprint('so')\ntotal", price=21)
-    assert (seen.outcome, seen.text) == ("runs", "runs")
+    assert (seen.outcome, seen.text) == ("runs", "ran in a sealed copy")
     assert (seen.result, seen.printed, seen.names) == ("42", "so\n", ("total",))
 
 
@@ -56,14 +56,14 @@ LIBRARY = "import socket\ntry: socket.socket()\nexcept OSError: pass"
 @pytest.mark.parametrize(
     ("code", "text", "result"),
     [
-        ("6 * 7;", "runs", ""),
-        ("x = 42", "runs", ""),
-        ("print('\\ud800')\n'\\udc00'", "runs", "'\\udc00'"),
-        (AWAIT, "runs", "5"),
-        (THREADS, "runs", "45"),
-        (LOOP, "runs", "5"),
-        ("%matplotlib inline\n%time x = 6 * 7\nx", "runs", "42"),
-        (f"exec({LIBRARY!r}, {{}})", "runs", ""),
+        ("6 * 7;", "ran in a sealed copy", ""),
+        ("x = 42", "ran in a sealed copy", ""),
+        ("print('\\ud800')\n'\\udc00'", "ran in a sealed copy", "'\\udc00'"),
+        (AWAIT, "ran in a sealed copy", "5"),
+        (THREADS, "ran in a sealed copy", "45"),
+        (LOOP, "ran in a sealed copy", "5"),
+        ("%matplotlib inline\n%time x = 6 * 7\nx", "ran in a sealed copy", "42"),
+        (f"exec({LIBRARY!r}, {{}})", "ran in a sealed copy", ""),
         ("x = 1\nnext(iter([]))", "raises StopIteration", ""),
         ("x = 1\n(", "raises SyntaxError: '(' was never closed", ""),
         ("%%bash\nls", "not tried: it has a magic (%%bash)", ""),
@@ -105,7 +105,7 @@ def test_the_report_names_what_is_near() -> None:
 
 def test_a_value_that_cannot_be_shown_is_no_slip_of_ours(shell: InteractiveShell) -> None:
     code = "class Odd:\n    def __repr__(self): return 1 / 0\nOdd()"
-    assert (seen_in(shell, code).text, seen_in(shell, code).result) == ("runs", "")
+    assert (seen_in(shell, code).text, seen_in(shell, code).result) == ("ran in a sealed copy", "")
 
 
 def test_what_takes_long_is_cut() -> None:
@@ -271,13 +271,13 @@ def test_nothing_is_displayed(shell: InteractiveShell) -> None:
     publisher = shell.display_pub
     assert isinstance(publisher, RecordingPublisher)
     seen = seen_in(shell, "from IPython.display import display\ndisplay(1)\nprint(2)\n3")
-    assert (seen.text, seen.result) == ("runs", "3")
+    assert (seen.text, seen.result) == ("ran in a sealed copy", "3")
     assert publisher.displays == {}
 
 
 def test_pictures_are_counted(shell: InteractiveShell) -> None:
     seen = seen_in(shell, "import matplotlib.pyplot as plt\nplt.plot([1, 2])")
-    assert (seen.text, seen.num_figures) == ("runs; draws 1 line", 1)
+    assert (seen.text, seen.num_figures) == ("ran in a sealed copy; draws 1 line", 1)
 
 
 @pytest.mark.parametrize("leaving", ["exit()", "quit()", "try: exit()\nexcept Exception: pass"])
