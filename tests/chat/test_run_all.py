@@ -165,13 +165,13 @@ class TestWhatAnEarlierKernelKept:
     def test_one_line_says_what_can_be_gone_on_from(self, notebook: Notebook) -> None:
         self.chat(notebook)
         text = notebook.run("%%llm\nWhat now?", "new")
-        assert "2 turns kept since" in text
-        assert "--continue goes on from there" in text
+        assert "2 turns stored since" in text
+        assert "(`--continue` continues them)" in text
         assert "What is in it?" not in notebook.sent[-1]
-        assert "kept since" not in notebook.run("%%llm\nAnd now?", "newer")
+        assert "stored since" not in notebook.run("%%llm\nAnd now?", "newer")
         publisher = notebook.shell.display_pub
         assert isinstance(publisher, RecordingPublisher)
-        assert "kept since" not in str(publisher.earlier)  # so two runs are saved as the same
+        assert "stored since" not in str(publisher.earlier)  # so two runs are saved as the same
 
     def test_a_program_that_saves_after_the_last_cell_saves_the_same_each_time(
         self, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
@@ -185,8 +185,8 @@ class TestWhatAnEarlierKernelKept:
 
     def test_whoever_goes_on_by_itself_is_not_advised_to(self, notebook: Notebook) -> None:
         self.chat(notebook)
-        assert "2 turns kept since" in notebook.run("%llm /history", "new")
-        assert "kept since" not in notebook.run("%llm --continue /history", "new")
+        assert "2 turns stored since" in notebook.run("%llm /history", "new")
+        assert "stored since" not in notebook.run("%llm --continue /history", "new")
 
     @pytest.mark.parametrize("cell_id", ["new", "first"])
     def test_a_cell_goes_on_from_it_when_it_is_asked_to(

@@ -387,64 +387,74 @@ _SUBJECT = "[N|NAME|error]"
 
 
 COMMANDS = named(
-    Command("status", "", "the resident model: what it holds, speed, memory, threads", _status),
-    Command("doctor", "", "what is wrong with the installation, and what to do", _doctor),
-    Command("models", "", "what can be loaded now, and how it would do here", _models),
+    Command(
+        "status", "", "show the resident model: its content, speed, memory and threads", _status
+    ),
+    Command("doctor", "", "check the installation, and say what to do", _doctor),
+    Command("models", "", "list the models on this machine, and whether they fit", _models),
     Command(
         "use",
         "MODEL [OPTION=VALUE…]|--allow",
-        "load a model by name or path and stay with it; options are those of `llm.use`, such as "
-        "`n_ctx=8192` or `role=complete`. `http://HOST:PORT/v1 model=NAME` is one of a server; "
-        "`--allow` lets a project's file name it",
+        "load a model by name or path and use it from now on; options are those of `llm.use`, as "
+        "`n_ctx=8192` or `role=complete`. `http://HOST:PORT/v1 model=NAME` uses a server; "
+        "`--allow` permits the server that a project's file names",
         _use,
     ),
     Command(
         "alias",
         f"[NAME [MODEL [OPTION=VALUE…]|{REMOVE}]]",
-        "give a model another name, with options; `default` is what is used where nothing is "
-        "chosen; alone, list the names",
+        "give a model another name, with options; `default` is used if no model is chosen; "
+        "without arguments, list the names",
         _text(lambda call: alias(call.argument, call.llm)),
     ),
     Command(
         "pull",
         "[NAME] [--accept-licence]",
         "download a model: a name, `owner/repo[:quantization]` of the Hugging Face hub or a page's "
-        "address; alone, what suits this machine",
+        "address; without a name, list what suits this machine",
         _pull,
     ),
     Command(
         "serve",
         "[PORT|stop|token]",
-        "let other programs of this machine use the model by OpenAI's protocol, until `stop` or "
-        "the kernel's end; `token` shows what they need to know",
+        "let other programs on this machine use the model by OpenAI's protocol, until `stop` or "
+        "the kernel's end; `token` shows the token that they need",
         _serve,
     ),
     Command("unload", "[MODEL]", "free the memory of all models, or of one", _unload),
     Command(
         "complete",
         "TEXT",
-        "go on with a text as it is, without chat and notebook; base models do nothing else",
+        "continue a text as it is, without chat and notebook; base models do only this",
         _complete,
     ),
-    Command("tokens", "[N]", "how likely each token of the last answer was, or of turn N", _tokens),
-    Command("context", "", "what the next prompt tells of the notebook, and why", _context),
+    Command(
+        "tokens",
+        "[N]",
+        "show how likely the tokens of the last answer, or of turn N, were",
+        _tokens,
+    ),
+    Command("context", "", "show what the next prompt includes of the notebook, and why", _context),
     Command(
         "pin",
         "N…",
-        "keep cells In [N] in the prompts when others no longer fit",
-        _mark("pin", "pinned: what is told when other cells no longer fit."),
+        "include cells In [N] also when others no longer fit",
+        _mark("pin", "pinned: included when other cells no longer fit."),
     ),
-    Command("unpin", "N…", "let pinned cells give way again", _mark("unpin", "no longer pinned.")),
-    Command("hide", "N…|NAME…", "keep cells In [N], or what variables hold, out of prompts", _hide),
+    Command("unpin", "N…", "end the pin of cells", _mark("unpin", "no longer pinned.")),
+    Command("hide", "N…|NAME…", "hide cells In [N], or values of variables, from prompts", _hide),
     Command(
         "show",
         "[NAME…|draft]",
-        "let the model see a secret that is hidden, or list what is; `draft` shows all of the code "
-        "that was written last",
+        "include a hidden secret in prompts again, or list what is hidden; `draft` shows all of "
+        "the last generated code",
         _show,
     ),
     Command(
-        "unhide", "N…", "let the model see hidden cells again", _mark("unhide", "no longer hidden.")
+        "unhide",
+        "N…",
+        "include hidden cells in prompts again",
+        _mark("unhide", "no longer hidden."),
     ),
     Command("fix", "[N]", "propose a change to the cell that caused the last error", _task(fix)),
     Command(
@@ -458,7 +468,7 @@ COMMANDS = named(
     Command(
         "review",
         "[N|NAME]",
-        "say what is wrong with a cell or a function",
+        "look for bugs in a cell or a function",
         _task(review, Shown.report),
     ),
     Command(
@@ -471,8 +481,8 @@ COMMANDS = named(
     Command(
         "search",
         "WORDS",
-        "where all chats of the notebook have these words, in prompts and answers, newest first",
+        "search the prompts and answers of all chats of the notebook, newest first",
         _text(lambda call: history.search(call.argument, call.llm.chats)),
     ),
-    Command("reset", "", "forget the chat for good", _reset),
+    Command("reset", "", "delete the chat", _reset),
 )

@@ -84,7 +84,7 @@ def kept_note(chat: Chat) -> str:
     if not (count and turns):
         return ""
     since = date_of(turns[-1].finished_at)
-    return f"{count_of(count, 'turn')} kept since {since}; --continue goes on from there"
+    return f"{count_of(count, 'turn')} stored since {since} (`--continue` continues them)"
 
 
 def _shown(chat: SavedChat, notebook: Path | None) -> str:
