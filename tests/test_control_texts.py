@@ -19,7 +19,7 @@ from support.tiny_model import CHAT_TEMPLATE, write_tiny_model
 from jupyter_llm import RawPrompt, Special, llm
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.sched.scheduler import Scheduler
-from jupyter_llm.engine.local.sched.scheduler import Sequence as Sequence_
+from jupyter_llm.engine.local.sched.sequence import Sequence as Sequence_
 from jupyter_llm.engine.local.text.chat_template import ChatTemplate
 from jupyter_llm.engine.local.text.tokenizer import Tokenizer
 from jupyter_llm.engine.options import SamplingParams

@@ -126,7 +126,7 @@ def test_the_context_command_says_why(shell: InteractiveShell, small: ScriptedEn
 def test_status_tells_the_sampling_and_who_says_so(
     shell: InteractiveShell, small: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llm.current, "_residents", residents_of(small))
+    monkeypatch.setattr(llm.current.residents, "all", residents_of(small))
     row = "temperature 0.2, top_k 40, top_p 0.95, min_p 0.05, repeat_penalty 1"
     assert row in run(shell, "%llm /status").text
     run(shell, "%config LLMMagics.temperature = 0")

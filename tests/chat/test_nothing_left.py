@@ -40,7 +40,7 @@ def left(home: Path) -> set[str]:
     assert isinstance(engine, LocalEngine)
     (tokens,) = engine.tokenize_texts([WORDS])
     wait_until_idle(engine)  # what is being read is not kept
-    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes.all))
     llm.unload()  # which writes what was read
     store().flush(10)
     look = "SELECT prompt FROM prompts"

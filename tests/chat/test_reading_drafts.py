@@ -16,6 +16,7 @@ from jupyter_llm.common.database import store
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
+from jupyter_llm.engine.local.sched.scheduler import Step
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message
 
@@ -78,9 +79,9 @@ def test_key_by_key_only_what_is_new_is_read(
     read: list[int] = []
     learn = Lane.learn
 
-    def counting(lane: Lane, step_s: float) -> None:
-        read.append(lane.scheduler.num_evaluated)
-        learn(lane, step_s)
+    def counting(lane: Lane, step: Step, step_s: float) -> None:
+        read.append(step.num_tokens)
+        learn(lane, step, step_s)
 
     monkeypatch.setattr(Lane, "learn", counting)
     for end in range(1, len(FOLLOW_UP) + 1):
@@ -135,7 +136,7 @@ def test_nothing_of_a_draft_is_kept(writer: Writer, shell: InteractiveShell, hom
     secret = "the treasure lies below the seventh stone of the lighthouse " * 12
     writer.write(secret)
     assert writer.chat.exchanges == before
-    assert [slot.is_private for slot in writer.engine._model.lanes[0].slots.used[:1]] == [True]
+    assert [slot.is_private for slot in writer.engine._model.lanes.all[0].slots.used[:1]] == [True]
     llm.unload()  # what is to be written is
     assert store().flush(20)
     tokens = b"seventh stone"

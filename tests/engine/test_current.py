@@ -13,9 +13,9 @@ from support.tiny_model import write_tiny_model
 from support.waiting import until
 
 from jupyter_llm import PromptInterrupted, llm
-from jupyter_llm.engine.current import Activity
 from jupyter_llm.engine.local import engine as local
 from jupyter_llm.engine.local.resident import ResidentModel
+from jupyter_llm.engine.residents import Activity
 from jupyter_llm.engine.status import Status
 from jupyter_llm.models import discover, inspect
 
@@ -110,7 +110,7 @@ def test_an_interrupt_while_another_thread_loads_is_prompt_interrupted(
     has_lock, may_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with llm.current._lock:
+        with llm.current.residents.lock:
             has_lock.set()
             assert may_go.wait(60)
 
@@ -146,10 +146,10 @@ def test_what_an_engine_keeps_at_its_end_is_forgotten_too(
 
     llm.use(tiny_gguf, n_threads=1)
     llm.complete("the quick brown fox jumps over the lazy dog and " * 20, max_tokens=2)
-    (resident,) = llm.current._alive
+    (resident,) = llm.current.residents.alive
     engine = resident.engine
     assert isinstance(engine, local.LocalEngine)
-    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes.all))
     monkeypatch.setattr(ResidentModel, "close", held)
     unloading = threading.Thread(target=llm.unload)
     unloading.start()

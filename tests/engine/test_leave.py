@@ -344,7 +344,7 @@ class TestSent:
             refused = run(shell, f"{line}NO_KEY", raises=ServerError)
             told = [str(refused.error), run(shell, f"{line}RB_KEY").text]
             cell = run(shell, "%llm Hi")
-            told += [*cell.seen, str(llm.status()), repr(llm.current._choices)]
+            told += [*cell.seen, str(llm.status()), repr(llm.current.choices.by_role)]
             answer = next(iter(llm.answers))
             llm.unload()
         assert "Yes." in cell.text

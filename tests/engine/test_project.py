@@ -84,7 +84,7 @@ def test_what_is_usual_holds_where_nobody_says_anything_of_it(
     models: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(folder, "n_threads = 1")
-    monkeypatch.setattr(llm.current, "usual", {"n_ctx": 768, "n_threads": 2})
+    monkeypatch.setattr(llm.current.choices, "usual", {"n_ctx": 768, "n_threads": 2})
     info = llm.engine().info
     assert (info.n_ctx, info.n_threads) == (768, 1)
     used = llm.use(n_ctx=512).info

@@ -61,7 +61,7 @@ def free(monkeypatch: pytest.MonkeyPatch, ram_bytes: int) -> None:
 
 def held() -> int:
     """What the model of chats holds, in bytes."""
-    (resident,) = llm.current._alive
+    (resident,) = llm.current.residents.alive
     assert resident.local is not None
     return resident.local.held.ram_bytes
 
@@ -232,7 +232,7 @@ def test_a_model_that_works_is_not_let_go(chat: Path) -> None:
     engine = llm.engine()
     stream = llm.stream("Hello", max_tokens=None, ignore_eos=True)
     until(lambda: bool(stream.written))
-    (resident,) = llm.current._alive
+    (resident,) = llm.current.residents.alive
     llm.current.idle_s = 0.01
     before_s = resident.used_s
     until(lambda: resident.used_s > before_s)  # somebody looked, and it worked

@@ -90,13 +90,13 @@ class Life:
         self._engine = engine
         self._dice = random.Random(order)  # noqa: S311
         self._on_thread = random.Random(order + 1)  # noqa: S311  the engine's own
-        step = engine._step
+        step = engine._loop.step
 
         def disturbed_step() -> None:
             self._disturb()
             step()
 
-        engine._step = disturbed_step  # type: ignore[method-assign]
+        engine._loop.step = disturbed_step  # type: ignore[method-assign]
 
     def run(self, size: int) -> dict[str, Any]:
         """Ask so many promised requests, and return what they got."""
@@ -140,10 +140,10 @@ class Life:
         """Change, between two steps, what must not matter."""
         dice, engine = self._on_thread, self._engine
         if dice.random() < 0.05:
-            engine._threads.start(dice.choice([0, 1]))
+            engine._loop.threads.start(dice.choice([0, 1]))
         if dice.random() < 0.01:
-            engine._model.save()
-        for lane in engine._model.lanes:
+            engine._model.lanes.save()
+        for lane in engine._model.lanes.all:
             if lane.is_exact and self.witness is None:
                 self.witness = Witness(lane)
             if dice.random() < 0.02 and (slot := lane.slots.evict()) is not None:

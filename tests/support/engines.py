@@ -19,8 +19,8 @@ from jupyter_llm.engine.info import EngineStatus
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.native.llama import Context, Weights
-from jupyter_llm.engine.local.sched import scheduler
-from jupyter_llm.engine.local.sched.scheduler import Scheduler
+from jupyter_llm.engine.local.sched import drawing
+from jupyter_llm.engine.local.sched.drawing import Drawing
 from jupyter_llm.engine.options import EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, Request
 from jupyter_llm.engine.stream import Stream
@@ -132,8 +132,8 @@ def exact_in_company(
     engine = load(path, checkpoints=False, exact=True)
     in_company = together(engine, range(12))
     assert_nothing_leaks(engine)
-    monkeypatch.setattr(scheduler, "MOST_FORCED", 0)
-    monkeypatch.setattr(Scheduler, "_join_forced", lambda *_: None)
+    monkeypatch.setattr(drawing, "MOST_CERTAIN", 0)
+    monkeypatch.setattr(Drawing, "add_certain", lambda *_: None)
     plain = load(path, checkpoints=False, exact=True)
     for seed, one in enumerate(in_company):
         (alone,) = together(plain, [seed])
@@ -193,7 +193,7 @@ def before_each_step(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, do: Callable[[int], None]
 ) -> None:
     """Call a function with the number of each step, from 0 on the engine's thread before it."""
-    step = engine._step
+    step = engine._loop.step
     number = -1
 
     def counting() -> None:
@@ -202,7 +202,7 @@ def before_each_step(
         do(number)
         step()
 
-    monkeypatch.setattr(engine, "_step", counting)
+    monkeypatch.setattr(engine._loop, "step", counting)
 
 
 def inside(engine: LocalEngine, look: Callable[[], T]) -> T:
@@ -233,7 +233,7 @@ def forget_all(engine: LocalEngine) -> None:
     """Let all that is resident or parked go, as if the room were needed."""
 
     def forget() -> None:
-        for lane in engine._model.lanes:
+        for lane in engine._model.lanes.all:
             forget_idle(lane)
             if lane._parking is not None:
                 lane._parking._prefixes.clear()
@@ -245,15 +245,15 @@ def assert_nothing_leaks(engine: LocalEngine) -> None:
     """Check that slots and llama.cpp's memory agree, none is busy, and all can be freed."""
 
     def check() -> None:
-        for lane in engine._model.lanes:
+        for lane in engine._model.lanes.all:
             slots = lane.slots._slots
             assert not any(slot.is_busy for slot in slots)
             assert lane.scheduler.num_running == lane.scheduler.num_waiting == 0
             assert cells_of(lane) == [len(slot.token_ids) for slot in slots]
             forget_idle(lane)
             assert not any(cells_of(lane))
-        assert not engine._generations
-        assert not engine._together
+        assert not engine._answering.generations
+        assert not engine._answering.embedder.running
 
     inside(engine, check)
 

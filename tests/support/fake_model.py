@@ -10,14 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jupyter_llm.engine.local.sched.scheduler import (
-    Batch,
-    Decoded,
-    Drawn,
-    Scheduler,
-    Sequence,
-    Width,
-)
+from jupyter_llm.engine.local.sched.admission import Width
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
+from jupyter_llm.engine.local.sched.drawing import Drawing
+from jupyter_llm.engine.local.sched.judging import Judging
+from jupyter_llm.engine.local.sched.scheduler import Scheduler, Step
+from jupyter_llm.engine.local.sched.sequence import Event, Reading, Sequence
 from jupyter_llm.engine.local.sched.slots import Slot, Slots
 from jupyter_llm.engine.request import Priority
 
@@ -206,7 +204,7 @@ class Engine:
         self.scheduler = Scheduler(self.model, self.slots, width=width)
         self.sequences: list[Sequence] = []
         self.led: dict[Sequence, tuple[list[int], Any]] = {}  # to what goes on from there
-        self.drawn: list[Drawn] = []
+        self.drawn: list[Event] = []
 
     def submit(
         self,
@@ -215,30 +213,42 @@ class Engine:
         conversation: str | None = None,
         *,
         begin: Iterable[int] = (),
+        priority: Priority = Priority.CHAT,
+        is_pinned: bool = False,
         **more: Any,
     ) -> Sequence:
         """Queue a prompt; its answer begins with what is forced."""
-        sampler = FakeSampler(self.model) if max_tokens else None
+        sampler = FakeSampler(self.model)
         if begin := tuple(begin):
             more["mask"] = mask = FakeMask(begin)
             sampler = FakeMaskedSampler(self.model, mask=mask)
-        return self._queue(Sequence(list(prompt), max_tokens, sampler, conversation, **more))
+        work = Drawing(sampler, max_tokens, **more)
+        return self._queue(Sequence(list(prompt), work, conversation, priority, is_pinned))
 
     def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:
-        return self.submit(prompt, 0, priority=Priority.BACKGROUND, is_pinned=is_pinned)
+        background = Priority.BACKGROUND
+        sequence = Sequence(list(prompt), Reading(), priority=background, is_pinned=is_pinned)
+        return self._queue(sequence)
 
     def score(self, prompt: list[int], paths: list[tuple[int, ...]], **more: Any) -> Sequence:
         """Queue texts to be judged after a prompt."""
-        scorer = FakeScorer(self.model, paths)
-        return self._queue(Sequence(list(prompt), 0, scorer=scorer, paths=paths, **more))
+        work = Judging(FakeScorer(self.model, paths), paths)
+        return self._queue(Sequence(list(prompt), work, **more))
 
     def lead(
-        self, prompt: list[int], num_free: int, closing: list[int], *, paths: Any, **more: Any
+        self,
+        prompt: list[int],
+        num_free: int,
+        closing: list[int],
+        *,
+        paths: Any,
+        priority: Priority = Priority.CHAT,
+        **more: Any,
     ) -> None:
         """Queue a prompt after which so many tokens are drawn, and some given, before texts."""
         num_more = num_free + len(closing) + max(map(len, paths))
-        sampler = FakeSampler(self.model)
-        sequence = Sequence(list(prompt), num_more, sampler, num_led=num_free, **more)
+        work = Drawing(FakeSampler(self.model), num_more, pause_after=num_free, **more)
+        sequence = Sequence(list(prompt), work, priority=priority)
         self.led[self._queue(sequence)] = closing, paths
 
     def _queue(self, sequence: Sequence) -> Sequence:
@@ -246,16 +256,16 @@ class Engine:
         self.sequences.append(sequence)
         return sequence
 
-    def step(self) -> list[Drawn]:
-        drawn = self.scheduler.step()
-        self.drawn += drawn
+    def step(self) -> Step:
+        step = self.scheduler.step()
+        self.drawn += step.events
         for sequence in self.sequences:
-            if sequence.is_held:
+            if isinstance(sequence.work, Drawing) and sequence.work.is_paused:
                 closing, paths = self.led[sequence]
-                way = {"scorer": FakeScorer(self.model, paths, closing=closing), "paths": paths}
-                self.scheduler.go_on(sequence, [*sequence.token_ids, *closing], way)
+                work = Judging(FakeScorer(self.model, paths, closing=closing), paths)
+                self.scheduler.go_on(sequence, [*sequence.token_ids, *closing], work)
         self.check()
-        return drawn
+        return step
 
     def run(self) -> None:
         while not self.scheduler.is_idle:
@@ -282,9 +292,10 @@ class Engine:
             assert slot.token_ids == self.model.tokens(slot.seq_id)
         assert not any(map(self.model.tokens, self.model.spare_ids))
         for sequence in self.sequences:
-            if isinstance(sequence.sampler, FakeSampler):
-                assert sequence.sampler.num_closed == (sequence.finish_reason is not None)
-                told = sequence.completion_ids[: sequence.num_told]
+            if isinstance(work := sequence.work, Drawing):
+                assert isinstance(work.sampler, FakeSampler)
+                assert work.sampler.num_closed == (sequence.finish_reason is not None)
+                told = sequence.completion_ids[: work.num_reported]
                 assert self.drawn_by(sequence) == told
                 is_whole = sequence.finish_reason in ("stop", "length")
                 assert not is_whole or told == sequence.completion_ids

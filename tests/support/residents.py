@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_llm import llm
-from jupyter_llm.engine.current import Resident
 from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.residents import Resident
 from jupyter_llm.models.discover import ModelEntry
 
 
@@ -25,4 +25,4 @@ def residents_of(*engines: Any) -> tuple[Resident, ...]:
 
 def make_resident(*engines: Any) -> None:
     """Let engines be those of all models that are loaded."""
-    llm.current._residents = residents_of(*engines)
+    llm.current.residents.all = residents_of(*engines)

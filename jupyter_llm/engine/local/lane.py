@@ -1,4 +1,4 @@
-"""One KV cache over the model, and the requests that run in it."""
+"""A lane: one KV cache of the model, and the requests that run in it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.kept.checkpoint import CheckpointStore
     from jupyter_llm.engine.local.native.llama import Context
     from jupyter_llm.engine.local.native.memory import Streams
+    from jupyter_llm.engine.local.sched.scheduler import Step
 
 logger = logging.getLogger(__name__)
 
-_MIN_CHECKPOINT = 256  # tokens; less is read again in no time
+_MIN_CHECKPOINT = 256  # tokens; fewer are quickly read again
 _MIN_GAIN = 64  # tokens that a state must save over what is resident
-_MIN_PARKED = 256  # tokens; fewer are not felt
+_MIN_PARKED = 256  # tokens; fewer do not slow others
 _GROWTH = 8  # a checkpoint is renewed when its prefix has grown by one part in so many
 _MAX_STATE_BYTES = 1 << 30
-FLUSH_S = 2.0  # the end of a kernel is not held up for longer
+FLUSH_S = 2.0  # the end of a kernel waits no longer
 
 
 class LookupDrafter:
-    """Guesses a sequence's next tokens from what it repeats, as far as that pays in its lane."""
+    """Guesses a sequence's next tokens from earlier text, as far as that pays in its lane."""
 
     def __init__(self, token_ids: list[int], payoff: Payoff, habits: Habits) -> None:
         self._lookup = Lookup(token_ids)
@@ -46,13 +47,13 @@ class LookupDrafter:
             habits.learn(token_ids)
 
     def propose(self, most: int) -> list[int]:
-        """The tokens that may come next, none if guessing does not pay."""
+        """Return tokens that may come next, none if guessing does not pay."""
         most = max(0, min(most, MAX_DRAFT))
         draft = self._lookup.propose(self._payoff.num_draft(self._lookup.chances(most)))
         return draft or self._habits.guess(self._last, min(most, self._num_free))
 
     def append(self, token_id: int) -> None:
-        """Take in a token that was drawn."""
+        """Remember a token of the sequence."""
         self._lookup.append(token_id)
         self._last.append(token_id)
         if self._num_free:
@@ -63,15 +64,17 @@ class LookupDrafter:
 class Lane:
     """A context with its slots and scheduler.
 
-    The fast lane shares one unified cache among many sequences. The exact one gives each sequence
-    a stream of its own, so that no other can change the last bit of its logits. `store` is where
-    prefixes outlive the process, if they may; `can_cut` says whether a part of one that comes back
-    is worth something. With `max_parked_bytes` idle conversations leave the
-    cache for plain memory while another has it. The lane that `embeds` reads the same texts in the
-    same batches each time, so that their vectors are the same.
+    The fast lane shares one unified cache among many sequences. The exact lane gives each sequence
+    a stream of its own, so no other sequence changes the last bit of its logits. The lane that
+    `embeds` reads the same texts in the same batches each time, so their vectors are the same.
 
-    `divisions` are the ways to divide the exact lane's cache, the most streams first. It has as
-    many streams as all its texts have room in. What it holds moves along if it `can_move`.
+    `store`: the checkpoints on disk, None if there are none. `can_cut`: whether a part of a
+    restored state can be used. `max_parked_bytes`: plain memory for idle conversations, which leave
+    the cache while another one uses it.
+
+    `divisions`: the ways to divide the exact lane's cache, the most streams first. The lane has as
+    many streams as leave room for its longest text. With `can_move` the resident tokens move to the
+    new streams.
     """
 
     def __init__(
@@ -101,30 +104,27 @@ class Lane:
         self.scheduler = Scheduler(context, self.slots, width=width, has_fixed_steps=embeds)
         self.store: CheckpointStore | None = None
         self._parking = Parking(max_parked_bytes) if max_parked_bytes else None
-        self.num_passed = 0  # tokens that the other lane evaluated while this one had work
-        self.last_step = 0
         self.used_s = time.monotonic()
         self._can_cut = can_cut
 
     def drafter(self, token_ids: list[int]) -> LookupDrafter:
-        """Make what guesses the continuation of a prompt."""
+        """Return a drafter for a prompt."""
         self._payoff.size_of_plain = self.context.group_size
         self.scheduler.num_free = self.context.group_size - 1
         return LookupDrafter(token_ids, self._payoff, self._habits)
 
-    def learn(self, step_s: float) -> None:
-        """Learn from the time of the scheduler's last step."""
-        scheduler = self.scheduler
-        if scheduler.stepped is not Priority.BACKGROUND:
+    def learn(self, step: Step, step_s: float) -> None:
+        """Learn from the time of a step how many guesses and how many rows at once pay."""
+        if step.priority is not Priority.BACKGROUND:
             self.used_s = time.monotonic()
-        if scheduler.drafted is not None:
-            self._payoff.observe(*scheduler.drafted, step_s)
-        if scheduler.stepped is Priority.BULK:
-            num_drawn = scheduler.num_evaluated - scheduler.num_joined
-            self._width.observe(scheduler.num_members, num_drawn, step_s)
+        if step.guesses is not None:
+            self._payoff.observe(*step.guesses, step_s)
+        if step.priority is Priority.BULK:
+            num_drawn = step.num_tokens - step.num_joined
+            self._width.observe(step.num_sequences, num_drawn, step_s)
 
     def prefixes(self) -> list[ResidentPrefix]:
-        """What is resident or parked, the latest used first."""
+        """Return the resident and the parked prefixes, the latest used first."""
         parked = self._parking.prefixes if self._parking is not None else ()
         kinds = ((self.slots.used, False), (tuple(one.held for one in parked), True))
         return [
@@ -140,28 +140,28 @@ class Lane:
         ]
 
     def spread(self) -> None:
-        """Let several short texts have a stream each, where a long one had them all."""
+        """Give several short texts a stream each after a long text had all of the cache."""
         if not self._divisions or self.context.num_slots == self._divisions[0].num_streams:
             return
         texts = self.scheduler.sequences
-        # Whatever cannot move is read again, which nobody is to wait for.
+        # Tokens that cannot move are read again: no chat should wait for that.
         is_felt = any(text.slot and text.priority < Priority.BULK for text in texts)
         if len(texts) > 1 and not is_felt:
             try:
                 self._divide(self._division(0), [])
-            except ModelLoadError:  # more streams have larger buffers; those there are will do
+            except ModelLoadError:  # more streams need larger buffers
                 few = self.context.num_slots
                 self._divisions = [one for one in self._divisions if one.num_streams <= few]
 
     def _division(self, num_tokens: int) -> Streams:
-        """As many streams as a text of so many tokens, and all that run or wait, have room in."""
+        """Return the most streams with room for a text of `num_tokens`, and for all others."""
         texts = self.scheduler.sequences
-        longest = max(num_tokens, *(text.num_prompt + text.max_tokens for text in texts), 0)
+        longest = max(num_tokens, *(text.num_prompt + text.work.max_tokens for text in texts), 0)
         fitting = (one for one in self._divisions if one.n_ctx > longest)
         return next(fitting, self._divisions[-1])
 
     def _make_room(self, token_ids: list[int], num_tokens: int) -> None:
-        """Divide the cache so that a text of so many tokens in the end has room in a stream."""
+        """Divide the cache so that a text of `num_tokens`, its answer included, has room."""
         if not self._divisions:
             return
         division, num_streams = self._division(num_tokens), self.context.num_slots
@@ -174,9 +174,9 @@ class Lane:
         self._divide(division, token_ids)
 
     def _divide(self, division: Streams, token_ids: list[int]) -> None:
-        """Divide the cache anew; what has no room any more waits again, or is written to disk.
+        """Divide the cache anew; texts without room wait again, or are written to disk.
 
-        First is kept what a prompt begins with, then what is pinned, in use, or latest used.
+        Slots with a start of the prompt are kept first, then pinned, busy and latest used ones.
         """
         if division.num_streams == self.context.num_slots:
             return
@@ -206,9 +206,9 @@ class Lane:
                 slot.token_ids = []
 
     def prepare(self, token_ids: list[int], conversation: str | None, *, num_more: int = 0) -> None:
-        """Bring into the cache what a prompt begins with, and out what would only slow it.
+        """Restore the start of a prompt to the cache, and park conversations that would slow it.
 
-        `num_more` tokens may come after it. Raises `ModelLoadError` if the cache is lost.
+        `num_more` tokens may follow the prompt. Raises `ModelLoadError` if the cache is lost.
         """
         self.context.check()
         self._make_room(token_ids, len(token_ids) + num_more)
@@ -235,7 +235,7 @@ class Lane:
         self._restore(given, more_than)
 
     def num_known(self, token_ids: list[int]) -> int:
-        """How much of a prompt is resident or parked."""
+        """Return how many tokens of a prompt are resident or parked."""
         given = token_ids[:-1]  # the last one is evaluated in any case
         num_parked = 0
         if self._parking is not None:
@@ -243,7 +243,7 @@ class Lane:
         return max(self.slots.num_resident(given), num_parked)
 
     def clear(self) -> None:
-        """Forget all that is resident; nothing may be running."""
+        """Forget all resident tokens; nothing may be running."""
         while self.slots.evict() is not None:
             pass
         self.context.clear()
@@ -251,7 +251,7 @@ class Lane:
     def save(self, *, most_bytes: int = _MAX_STATE_BYTES) -> bool:
         """Write the latest used prefix that has grown to disk; False if there is none.
 
-        The state is copied here; the writing is the store's.
+        The state is copied here; the store writes it in the background.
         """
         for slot in self.slots.used:
             if not slot.is_busy and self._is_worth_saving(slot):
@@ -262,7 +262,7 @@ class Lane:
         return False
 
     def _park_others(self, token_ids: list[int]) -> None:
-        """Take the idle conversations that a prompt has little of out of the cache."""
+        """Move idle conversations out of the cache if they share little with a prompt."""
         assert self._parking is not None
         others = [
             slot
@@ -274,7 +274,7 @@ class Lane:
             return
         for slot in reversed(others):  # the latest used one is parked last
             if self.context.state_size(slot.seq_id) > self._parking.max_bytes:
-                continue  # slow beside others is better than lost
+                continue  # it stays: slower steps are better than reading it again
             state = self.context.state(slot.seq_id)
             if self._is_worth_saving(slot):
                 self._write(slot.token_ids, state)
@@ -284,7 +284,7 @@ class Lane:
             self.context.trim(slot.seq_id, 0)
 
     def _restore(self, given: list[int], more_than: int) -> None:
-        """Make a prompt's longest checkpoint resident, if that saves enough."""
+        """Restore a prompt's longest checkpoint if that saves enough tokens."""
         if self.store is None:
             return
         checkpoint = self.store.find(given, more_than=more_than, whole=not self._can_cut)
@@ -301,9 +301,9 @@ class Lane:
         num_common: int,
         conversation: str | None = None,
     ) -> Slot | None:
-        """Put a state into an idle slot, whose it then is; others give way if it needs their room.
+        """Restore a state into an idle slot; other idle slots are cleared if it needs their room.
 
-        What is nobody's is cut to what the prompt has in common with it.
+        Without a conversation, the slot keeps only the tokens that it shares with the prompt.
         """
         slot = self.slots.adopt(token_ids, conversation)
         if slot is None:
@@ -345,7 +345,7 @@ class Lane:
             self.store.write(token_ids, state, whole=not self._can_cut)
 
     def forget(self) -> None:
-        """Forget all that was read but for what is on the disk; what is in use is never saved."""
+        """Forget all that was read, but not what is on the disk; busy slots are never saved."""
         self._habits = Habits()
         if self._parking is not None:
             self._parking.clear()
@@ -357,7 +357,7 @@ class Lane:
                 self.context.trim(slot.seq_id, 0)
 
     def close(self) -> None:
-        """Free the cache; what is to be written is."""
+        """Free the cache once the pending checkpoints are written."""
         if self.store is not None:
             self.store.flush(FLUSH_S)
         self.context.close()

@@ -572,7 +572,7 @@ def test_rows_go_to_a_cluster_elsewhere_only_where_that_is_allowed_and_told(
     ask(show_progress=steps.append, **SHORT)
     assert "sent to 10.1.2.3" in steps[-1].text
     with opened(client, tiny_gguf, n_ctx=256) as engine:
-        monkeypatch.setattr(llm.current, "_clustered", {"": engine})
+        monkeypatch.setattr(llm.current.clusters, "engines", {"": engine})
         llm.current.allows_remote = False
         assert engine.is_closed
     llm.current.allows_remote = True

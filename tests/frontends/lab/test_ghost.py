@@ -22,7 +22,7 @@ OpenPage = Callable[..., LabPage]
 @pytest.fixture
 def scripted(scripted: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     """The engine behind `llm`, which is there already: ghost text never has one loaded."""
-    monkeypatch.setattr(llm.current, "_residents", residents_of(scripted))
+    monkeypatch.setattr(llm.current.residents, "all", residents_of(scripted))
     return scripted
 
 

@@ -122,7 +122,7 @@ def test_loading_can_be_stopped_and_the_model_does_not_come(
     open_page: OpenPage, other: Path
 ) -> None:
     page = open_page()
-    with llm.current._lock:  # as while another one is loaded
+    with llm.current.residents.lock:  # as while another one is loaded
         request = page.ask("use-model", model="other")
         page.ask("stop", target=request)
         page.wait_for_kind("error", id=request, text="Stopped.")

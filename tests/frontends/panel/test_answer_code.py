@@ -18,7 +18,7 @@ from support.seal import needs_seal
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.engine.current import Activity
+from jupyter_llm.engine.residents import Activity
 from jupyter_llm.notebook.code.marks import read_mark
 from jupyter_llm.notebook.sealed import trying
 from jupyter_llm.notebook.sealed.seen import Seen

@@ -271,7 +271,7 @@ def test_closed_panels_leave_nothing_behind(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
     chat = llm.chat("default")
-    watched = (chat._watchers, llm.current._watchers, llm.timeline._watchers)
+    watched = (chat._watchers, llm.current.residents.watchers, llm.timeline._watchers)
     before = [len(_instances), *(len(one._watchers) for one in watched)]
     fronts = [make_front() for _ in range(20)]
     scripted.replies.append("Yes.")

@@ -387,8 +387,8 @@ def test_what_is_on_another_machine_is_not_served_on(fresh_llm: None) -> None:
         for name in ("", "scripted"):
             with pytest.raises(NotFoundError, match=r"on far\.example\. Only"):
                 client.chat.completions.create(model=name, messages=HELLO)
-        llm.current._residents = ()
-        llm.current._choices["chat"] = (Address("http://far.example/v1"), EngineOptions())
+        llm.current.residents.all = ()
+        llm.current.choices.by_role["chat"] = (Address("http://far.example/v1"), EngineOptions())
         assert list(client.models.list()) == []
         for name in ("", "@far.example"):  # nobody asks the server what it has, either
             with pytest.raises(NotFoundError, match=r"on far\.example\. Only"):

@@ -27,9 +27,9 @@ from support.serving import call, client_of, serving
 from support.waiting import until
 
 from jupyter_llm import llm
-from jupyter_llm.engine.current import Resident
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
+from jupyter_llm.engine.residents import Resident
 from jupyter_llm.errors import MagicUsageError, OptionError, ServeError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
 from jupyter_llm.frontends.serve import app, notice, server
@@ -212,8 +212,8 @@ def test_guests_are_answered_together_and_counted(
     tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, fresh_llm: None
 ) -> None:
     engine = load(tiny_gguf)
-    scheduler, sizes = engine._model.lanes[0].scheduler, [0]
-    before_each_step(engine, monkeypatch, lambda _: sizes.append(scheduler.num_members))
+    scheduler, sizes = engine._model.lanes.all[0].scheduler, [0]
+    before_each_step(engine, monkeypatch, lambda _: sizes.append(scheduler.num_running))
     with serving(engine) as served, client_of(served) as client:
         more = {"ignore_eos": True}
         asked: dict[str, Any] = {"model": "tiny", "messages": HELLO, "n": 3, "extra_body": more}
@@ -311,8 +311,8 @@ def test_a_model_of_another_machine_is_not_said_to_be_served(
     engine.info = replace(engine.info, host="far.example")
     address, options = Address("http://far.example/v1"), EngineOptions()
     there: Any = engine
-    llm.current._residents = (Resident(address, options, there),)
-    llm.current._choices["chat"] = (address, options)
+    llm.current.residents.all = (Resident(address, options, there),)
+    llm.current.choices.by_role["chat"] = (address, options)
     said = serve_here(llm, "")
     assert said.startswith("Programs on this machine can use its models at")
     assert serve_here(llm, "stop").startswith("The server at")

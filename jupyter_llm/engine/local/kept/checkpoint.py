@@ -7,7 +7,7 @@ of the state, that of all these fields and the tokens, the tokens in 4 bytes eac
 
 Nothing behind the fields is read unless their lengths add up to the size of the file. SHA-256 is
 the fastest cryptographic sum of hashlib where the processor helps (35 MB: 19 ms, BLAKE2b: 39 ms).
-When a file was last used, its mtime tells.
+The mtime of a file is the time of its last use.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _ABANDONED_S = 600.0  # a temporary file that has not grown for this long is nob
 
 
 def checkpoint_folder() -> Path:
-    """Where checkpoints are kept."""
+    """Return the folder of the checkpoints."""
     import platformdirs
 
     return platformdirs.user_cache_path("jupyter_llm") / "checkpoints"
@@ -71,7 +71,7 @@ def _file_name(tokens: bytes) -> str:
 
 
 class _FileStart(NamedTuple):
-    """What a file says of itself, verified."""
+    """The verified header of a file."""
 
     tokens: bytes
     state_length: int
@@ -100,7 +100,7 @@ def _read_header(file: BinaryIO, name: str, scope: bytes) -> _FileStart | None:
 class Checkpoint:
     """A stored prefix that begins like a prompt: its first `num_common` tokens are the same.
 
-    `read` gives its state, or None if the file turns out to be damaged, and is removed, or is gone.
+    `read` returns its state, or None if the file is missing or damaged. A damaged file is removed.
     """
 
     token_ids: tuple[int, ...]
@@ -175,9 +175,9 @@ class CheckpointStore:
     ) -> None:
         """Store the state of a prefix in the background.
 
-        Shorter prefixes of it are dropped, since it serves their prompts too; not so with `whole`,
-        for models that cannot forget the end of what they have read. When the disk is too slow,
-        the states that have waited longest are not written.
+        Shorter prefixes of it are dropped, since it serves their prompts, too. With `whole` they
+        are kept, since the model cannot forget the end of a text. If the disk is too slow, the
+        states that have waited longest are not written.
         """
         if not token_ids:
             return
@@ -234,7 +234,7 @@ class CheckpointStore:
         return dict(sorted(stored, key=lambda item: len(item[1])))
 
     def _load(self, name: str, *, has_state: bool = False) -> tuple[bytes | None, memoryview]:
-        """The verified tokens of a file, with its state if that is wanted; a damaged one goes."""
+        """Return the verified tokens of a file, perhaps with its state; remove a damaged file."""
         path, state = self._own_folder / name, memoryview(b"")
         try:
             with open_regular(path, follows_links=False) as file:
@@ -326,7 +326,7 @@ class CheckpointStore:
                             yield path, status
 
     def _remove(self, path: Path) -> bool:
-        """Remove a file and return whether it is gone."""
+        """Remove a file and return whether that succeeded."""
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

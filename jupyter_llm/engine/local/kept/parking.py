@@ -1,8 +1,8 @@
 """Prefixes in plain memory, out of the KV cache.
 
-In a unified cache every token attends over all cells in use, also over those of conversations it
-does not see (measured: a prompt takes 16 s instead of 6 beside five idle ones of 1,600 tokens).
-Taking a conversation out of the cache and back costs a few milliseconds.
+In a unified cache every token attends over all cells in use, also over the cells of other
+conversations (measured: a prompt takes 16 s instead of 6 beside five idle conversations of 1,600
+tokens). Moving a conversation out of the cache and back takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from jupyter_llm.engine.local.sched.slots import Slot, common_prefix
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParkedPrefix:
-    """What a slot held, and the state of the KV cache after its tokens."""
+    """A copy of a slot, and the state of the KV cache after its tokens."""
 
     held: Slot
     state: memoryview
 
 
 class Parking:
-    """The prefixes that were parked, the latest used last; the oldest go when room is short."""
+    """The parked prefixes, the latest used last; the oldest are dropped when memory is short."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -29,20 +29,20 @@ class Parking:
 
     @property
     def prefixes(self) -> tuple[ParkedPrefix, ...]:
-        """What is parked, the latest used first."""
+        """The parked prefixes, the latest used first."""
         return tuple(reversed(self._prefixes))
 
     @property
     def num_bytes(self) -> int:
-        """How much memory that takes."""
+        """The memory of all parked prefixes."""
         return sum(len(prefix.state) for prefix in self._prefixes)
 
     def clear(self) -> None:
-        """Forget all that is parked."""
+        """Forget all parked prefixes."""
         self._prefixes.clear()
 
     def park(self, prefix: ParkedPrefix) -> None:
-        """Keep a prefix, instead of those it continues; one that is too large is not kept."""
+        """Keep a prefix in place of the prefixes that it continues; drop it if it is too large."""
         self._prefixes = [
             other
             for other in self._prefixes
@@ -53,9 +53,9 @@ class Parking:
             del self._prefixes[0]
 
     def find(self, token_ids: list[int], *, whole: bool) -> tuple[ParkedPrefix | None, int]:
-        """The prefix with the longest common start and its length.
+        """Return the prefix with the longest common start, and the length of that start.
 
-        With `whole` only those count whose tokens all are the start of the prompt.
+        With `whole`, only prefixes count that the prompt continues as a whole.
         """
         best, longest = None, 0
         for prefix in self._prefixes:
@@ -65,7 +65,7 @@ class Parking:
         return best, longest
 
     def take(self, prefix: ParkedPrefix, *, is_owner: bool) -> None:
-        """Note that a prefix was used; its owner takes it away."""
+        """Note that a prefix was used; remove it if its own conversation used it."""
         self._prefixes.remove(prefix)
         if not is_owner:
             self._prefixes.append(prefix)

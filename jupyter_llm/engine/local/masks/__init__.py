@@ -1,1 +1,1 @@
-"""Which tokens may come next in an answer with a shape."""
+"""Masks: the tokens that may come next in an answer with a shape."""

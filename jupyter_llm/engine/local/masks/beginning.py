@@ -1,4 +1,4 @@
-"""Which tokens may come next in an answer that is asked to look a certain way."""
+"""The mask of an answer that begins with one of some texts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LEAST = np.finfo(np.float32).min
 class BeginningMask:
     """Lets an answer begin with one of some texts and then go on freely; see `BeginsWith`.
 
-    A token may come if it begins what is left of a text, or goes on after all of it: so the token
-    that ends a text may begin what follows. No token that ends the answer or steers the model may
-    come before. What all texts have in common is no choice, so the model does not choose its tokens
-    either: they are those that the tokenizer makes of it.
+    A token may come if it begins the rest of a text, or contains the rest and more: so the token
+    that ends a text may begin the free part. Before that, no token may end the answer or steer the
+    model. The start that all texts share leaves no choice, so its tokens are certain: the tokenizer
+    makes them.
 
     Texts that the model has no tokens for are left out. Raises `OptionError` if none is left.
     """
@@ -62,7 +62,7 @@ class BeginningMask:
         logits[allowed] = kept
 
     def accept(self, token_id: int) -> None:
-        """Take in a token that was drawn, one of those that might come."""
+        """Remember a token of the answer, one of those that might come."""
         if self.is_complete:
             return
         self._forced = self.forced()[1:] or None
@@ -80,7 +80,7 @@ class BeginningMask:
         assert self._first < self._last, "only what fits is accepted"
 
     def forced(self) -> list[int]:
-        """The tokens that come next whatever the model likes, as far as that is known."""
+        """Return the certain tokens that come next, as far as they can be computed."""
         if self.is_complete:
             return []
         if self._forced is None:
@@ -90,10 +90,10 @@ class BeginningMask:
         return self._forced
 
     def num_fitting(self, token_ids: Sequence[int]) -> int:
-        """How many of some tokens may come one after the other: none before all may."""
+        """Return how many of some tokens may come one after the other: none before all may."""
         return len(token_ids) if self.is_complete else 0
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing may come any more but the end: the answer may always go on."""
+        """Whether only the end may come: never, the answer may always go on."""
         return False

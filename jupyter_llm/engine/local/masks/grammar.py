@@ -1,4 +1,4 @@
-"""Which tokens may come next where the whole answer is of a language. Alone imports llguidance."""
+"""The mask of an answer in a formal language. The only module that imports llguidance."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _of_bytes(kind: str, text: str) -> LLMatcher:
 
 
 def _reason(matcher: LLMatcher) -> str:
-    """What went wrong, in a line; of a regular expression the one that says it."""
+    """Return the error as one line; for a regular expression the line with the reason."""
     lines = matcher.get_error().splitlines() or [""]
     return next((line for line in lines if line.startswith("error: ")), lines[0])
 
@@ -204,7 +204,7 @@ class GrammarMask:
     def apply(self, logits: np.ndarray) -> None:
         """Set the logits of all tokens that may not come to -inf, in place; no others are so.
 
-        Raises `EngineError` if it cannot be told which may.
+        Raises `EngineError` if the tokens cannot be computed.
         """
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         refused = np.unpackbits(bits, count=len(logits), bitorder="little") == 0
@@ -226,11 +226,11 @@ class GrammarMask:
         self._matcher.consume_token(token_id)
 
     def forced(self) -> list[int]:
-        """The tokens that come next whatever the model likes, as far as that is known."""
+        """Return the certain tokens that come next, as far as they can be computed."""
         if self._forced is None:
             self._forced = self._matcher.compute_ff_tokens()
         return self._forced
 
     def num_fitting(self, token_ids: Sequence[int]) -> int:
-        """How many of some tokens may come one after the other."""
+        """Return how many of some tokens may come one after the other."""
         return self._matcher.validate_tokens(list(token_ids))

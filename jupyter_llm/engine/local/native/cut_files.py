@@ -1,10 +1,9 @@
-"""Lets the kernel live when a model file is cut off while llama.cpp reads its mapped pages.
+"""Keeps the kernel alive when a model file is cut off while llama.cpp reads its mapped pages.
 
-The system answers a read of a page that its file does not have any more with SIGBUS, which ends the
-process, and with it the user's variables. Here such pages become zeros instead, which cost no
-memory: llama.cpp goes on, and whoever asked it hears of that before anything comes of it
-(`Weights.check_file`), also where the file has gone since. Files stay mapped, so several kernels
-share their pages.
+If a file became shorter, reading a mapped page that it no longer has raises SIGBUS. That ends the
+process, and the user's variables are lost. Here such pages become zeros instead, which take no
+memory. llama.cpp goes on, and `Weights.check_file` raises before its results are used, even if the
+file was deleted since. Files stay mapped, so several kernels share their pages.
 
 The signal is raised by an instruction of llama.cpp's that reads weights. No thread holds a lock
 there, nor the interpreter's, since calls into llama.cpp let go of it: so Python may run. Only on

@@ -1,16 +1,17 @@
-"""Batches in which each sequence has whole groups of tokens, so that company changes no bit.
+"""Batches of whole groups of tokens, so that other tokens in a batch change no bit of a result.
 
-llama.cpp multiplies with other kernels where it has one token than where it has several, and some
-kernels take their tokens four or eight at a time and the rest one by one. They add in different
-orders (measured with SmolLM2: of 40 tokens evaluated alone, 31 had other logits than in a prompt).
-What a token comes to then depends on how many others of its sequence are in the batch: on the
-chunks of a prompt, on guesses, on what was resident. It does not if none is ever left over: a batch
-is split between sequences of different lengths and after what wants logits, so both come in groups.
+llama.cpp multiplies one token with other kernels than several tokens, and some kernels take four or
+eight tokens at a time and the rest one by one. These kernels add in different orders (measured with
+SmolLM2: of 40 tokens evaluated alone, 31 had other logits than in a prompt). So the logits of a
+token depend on how many other tokens of its sequence are in the batch: on the chunks of a prompt,
+on guesses, on resident tokens. They do not if no token is ever left over from a group. llama.cpp
+splits a batch between sequences of different lengths and after tokens that want logits, so each of
+these parts consists of whole groups.
 """
 
 from __future__ import annotations
 
-from jupyter_llm.engine.local.sched.scheduler import Batch
+from jupyter_llm.engine.local.sched.batch import Batch
 
 MAX_GROUP = 8  # tokens; llama.cpp's kernels take no more at a time
 
@@ -18,8 +19,8 @@ MAX_GROUP = 8  # tokens; llama.cpp's kernels take no more at a time
 def fill_groups(batch: Batch, size: int) -> tuple[Batch, dict[int, int]]:
     """Fill each sequence's share up to groups of `size`; return also where its own tokens end.
 
-    The fillers come last, so that the others keep their places, and are to be forgotten after the
-    evaluation. Where one of a group wants logits, all do.
+    The fillers come last, so the other tokens keep their indices. The caller removes them after the
+    evaluation. If one token of a group wants logits, all do.
     """
     filled = Batch(
         list(batch.token_ids), list(batch.positions), list(batch.seq_ids), list(batch.wants_logits)

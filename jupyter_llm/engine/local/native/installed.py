@@ -1,4 +1,4 @@
-"""Which llama.cpp is installed, asked in a process of its own: it may end the one that asks.
+"""Describes the installed llama.cpp. A process of its own loads it, which the library may end.
 
 A library that was built for another processor ends it at the first instruction that this one lacks.
 `python -m jupyter_llm.engine.local.native.installed` prints what it can do.
@@ -31,7 +31,7 @@ class Installed:
 
 
 def installed_llama() -> Installed:
-    """Ask a process of its own; `EngineError` says what is wrong with the library."""
+    """Load the library in another process; `EngineError` says what is wrong with it."""
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     with start_child(*ASK, stdin=subprocess.DEVNULL, **pipes) as child:
         try:

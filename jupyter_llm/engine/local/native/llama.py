@@ -31,7 +31,8 @@ from jupyter_llm.engine.local.native.memory import NUM_FILLERS, padded
 from jupyter_llm.engine.local.native.pages import pages
 from jupyter_llm.engine.local.native.sampler import GreedySampler, Pooler
 from jupyter_llm.engine.local.native.vocabulary import Vocabulary
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded, Sampler
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
+from jupyter_llm.engine.local.sched.drawing import Sampler
 from jupyter_llm.errors import EngineError, ModelFileError, ModelLoadError, OptionError
 from jupyter_llm.models.fingerprint import FileState
 
@@ -102,10 +103,10 @@ _log = _Log()
 class Weights:
     """A model file in memory: its weights and its vocabulary.
 
-    `on_progress` hears the loaded share from 0 to 1, on the loading thread, and returns False to
-    give up. `repack=False` leaves the weights as they lie in the file, where llama.cpp would lay
-    them out anew for the kernels of this machine. `ModelLoadError` tells why it refused a file.
-    Weights that are mapped are worth nothing once somebody writes to the file: see `check_file`.
+    `on_progress` gets the loaded share from 0 to 1, on the loading thread, and returns False to
+    stop. With `repack=False` llama.cpp does not lay out the weights anew for the kernels of this
+    machine. `ModelLoadError` says why llama.cpp refused a file. Mapped weights are useless once a
+    program writes to the file: see `check_file`.
     """
 
     def __init__(
@@ -146,6 +147,11 @@ class Weights:
         if not self._pointer:
             raise ModelLoadError(path, _log.reason())
         self._is_read_from = is_mapped
+        self._describe()
+        self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
+
+    def _describe(self) -> None:
+        """Ask llama.cpp for the properties of the model and its vocabulary."""
         self._vocab = lib.llama_model_get_vocab(self._pointer)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
         self.has_window = bool(lib.llama_model_n_swa(self._pointer))
@@ -170,7 +176,6 @@ class Weights:
         begin = lib.llama_vocab_bos(self._vocab)  # if the model wants it before a text
         is_wanted = begin >= 0 and lib.llama_vocab_get_add_bos(self._vocab)
         self.begin_ids: tuple[int, ...] = (begin,) if is_wanted else ()
-        self.bytes_of = lru_cache(maxsize=None)(self._bytes_of)
 
     @property
     def chat_template(self) -> str | None:
@@ -185,7 +190,7 @@ class Weights:
 
     @cached_property
     def _marks(self) -> tuple[re.Pattern[str] | None, ...]:
-        """Where plain texts may be cut, and where texts with control tokens may be."""
+        """The places where plain texts may be cut, and where texts with control tokens may be."""
         defined, stripping = map(self._texts, (_DEFINED, lib.LLAMA_TOKEN_ATTR_LSTRIP))
         return tuple(safe_marks(t, stripping) for t in (defined, {**defined, **self.control_ids}))
 
@@ -313,7 +318,7 @@ class Weights:
         return chain
 
     def logit_bias(self, params: SamplingParams) -> list[tuple[int, float]]:
-        """What is added to which tokens' logits; `OptionError` if the model has no such token."""
+        """Return the numbers added to tokens' logits; `OptionError` for a token that is missing."""
         bias = dict(params.logit_bias)
         for token in bias:
             if token >= self.n_vocab:
@@ -403,7 +408,7 @@ class _BatchMemory:
         return self.batch
 
     def seq_id(self, index: int) -> int:
-        """Whose the `index`-th token of the batch is."""
+        """Return the sequence of the batch's `index`-th token."""
         return int(self._seq_id[index])
 
 
@@ -482,10 +487,10 @@ class Context:
         self.num_allotted: int = params.n_ctx  # with those for fillers
 
     def divide(self, n_ctx: int, num_slots: int) -> None:
-        """Divide the memory anew, into so many streams; all sequences are forgotten.
+        """Divide the memory anew, into `num_slots` streams; all sequences are forgotten.
 
-        Raises `ModelLoadError`, and is as it was then, but for the sequences; where not even that
-        is had again, `check` says so.
+        After a `ModelLoadError` the memory is divided as before, without the sequences. If even
+        that failed, `check` raises.
         """
         before = self.n_ctx, self.num_slots
         self.close()
@@ -532,14 +537,14 @@ class Context:
         return int(lib.llama_decode(self._pointer, batch))
 
     def _mend(self, seq_id: int) -> None:
-        """Let a stream of a batch that was torn off be filled from its first free cell again.
+        """Make llama.cpp fill a stream of an aborted batch from its first free cell again.
 
-        llama.cpp evaluates a batch in pieces of a few streams each. When it gives up at one, it
-        goes on in the streams of the later pieces where quite another stream ends. Tokens would
-        lie in other cells than before, and sums over cells come to other last bits (measured with
-        SmolLM2: half of the tokens then had other logits). Moving no token makes it look for free
-        cells from the start. There it would also fill those that a window has passed, so of a
-        sequence longer than the window nothing is kept.
+        llama.cpp evaluates a batch in pieces of a few streams each. If it is aborted in one piece,
+        it continues the streams of the later pieces at the end of another stream. The tokens would
+        be in other cells than before, and sums over cells would have other last bits (measured with
+        SmolLM2: half of the tokens had other logits). Moving no token makes llama.cpp search free
+        cells from the start. It would also fill cells that a window has passed, so a sequence that
+        is longer than the window is cleared.
         """
         if self._window and lib.llama_memory_seq_pos_max(self._memory, seq_id) + 1 >= self._window:
             lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
@@ -585,7 +590,7 @@ class Context:
         return True
 
     def _can_go_on(self, seq_id: int, num_tokens: int) -> bool:
-        """Tell whether the cells that the next token of a sliding window looks at are there.
+        """Whether the cells that the next token of a sliding window attends to are there.
 
         Not even a context that keeps all cells has them after `restore`: states hold one window.
         """
@@ -596,18 +601,18 @@ class Context:
 
     @property
     def _is_divided(self) -> bool:
-        """Whether a state tells of several streams: of how many, and how many cells each one has.
+        """Whether a state lists several streams and the number of cells of each.
 
-        None are another sequence's, so it is kept as if there were one stream.
+        The cells of other streams are none, so the state is stored as if there were one stream.
         """
         return self._has_streams and self.can_trim and not self._window
 
     def state_size(self, seq_id: int) -> int:
-        """How many bytes `state` has."""
+        """Return the number of bytes of `state`."""
         return int(lib.llama_state_seq_get_size(self._pointer, seq_id))
 
     def state(self, seq_id: int) -> memoryview:
-        """What the cache holds of a sequence, to be restored later."""
+        """Return the part of the cache that belongs to a sequence, to be restored later."""
         size = self.state_size(seq_id)
         buffer = pages(size)
         count = lib.llama_state_seq_get_data(self._pointer, _address(buffer), size, seq_id)
@@ -646,7 +651,7 @@ class Context:
         lib.llama_memory_clear(self._memory, False)  # noqa: FBT003  as llama.h declares it
 
     def is_end(self, token_id: int) -> bool:
-        """Tell whether a token ends the text."""
+        """Whether a token ends the text."""
         return token_id in self._weights.end_ids
 
     def sampler(self, params: SamplingParams, seed: int, prompt: Sequence[int]) -> Sampler:
@@ -691,10 +696,10 @@ def _is_causal(pointer: Any) -> bool:
 
 
 class EmbeddingContext(Context):
-    """A context whose batches give vectors, one for each sequence, pooled as the model says.
+    """A context whose batches give vectors, one for each sequence, pooled as the model requires.
 
-    A causal model reads a text piece by piece, and its vectors are pooled by a `Pooler`, by their
-    mean if the model does not say. Another must have all of a text in one batch; llama.cpp pools.
+    A causal model reads a text piece by piece; a `Pooler` pools its vectors, by their mean if the
+    model sets no other way. Other models read a text in one batch, and llama.cpp pools.
     """
 
     def _open(self, weights: Weights, params: Any) -> Any:
@@ -755,7 +760,7 @@ def _address(buffer: bytes | memoryview) -> Any:
 
 
 def installed() -> dict[str, Any]:
-    """What this library is and can do, as plain data; see `engine.local.native.installed`."""
+    """Return the version and the abilities of this library; see `engine.local.native.installed`."""
     return {
         "build": BUILD,
         "path": lib.llama_cpp._lib._name,  # noqa: SLF001  the bindings have no name for it
@@ -765,7 +770,7 @@ def installed() -> dict[str, Any]:
 
 
 def device_memory() -> int | None:
-    """The free memory of all GPUs; None without one, or where it cannot be told."""
+    """Return the free memory of all GPUs; None without a GPU, or if it is unknown."""
     if not lib.llama_supports_gpu_offload():
         return None
     sizes = [free for kind, free in _devices() if kind == _GPU]

@@ -1,4 +1,4 @@
-"""How much memory a model takes, what is free, what fits, and what has to go before it does.
+"""Computes the memory that a model needs, and what must be unloaded before it fits.
 
 Nothing is loaded here. The weights are mapped from the file: their pages are page cache, which the
 system could drop, but each token reads all of them, so they must fit. Pages that are cached
@@ -45,7 +45,7 @@ _VOCABULARY = 400  # bytes a token: its text, its type, the tables that find it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNeed:
-    """What a model takes, in bytes; the KV cache includes the state of recurrent layers."""
+    """The memory of a model in bytes; the KV cache includes the state of recurrent layers."""
 
     weights_bytes: int = 0
     kv_bytes: int = 0
@@ -53,15 +53,15 @@ class MemoryNeed:
 
     @property
     def total(self) -> int:
-        """All of it together."""
+        """Return the sum."""
         return self.weights_bytes + self.kv_bytes + self.buffer_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """How a model will be loaded, where the options left it open, and what it will take.
+    """The parts of a model's options that were left open, and the memory it will need.
 
-    `promised` is what comes on top when a text is promised, at most.
+    `promised` is the most memory that promised texts need in addition.
     """
 
     n_ctx: int
@@ -72,7 +72,7 @@ class LoadPlan:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Streams:
-    """How the KV cache of promised texts is divided: into streams, for texts of `n_ctx` tokens."""
+    """A division of the KV cache of promised texts: streams for texts of `n_ctx` tokens."""
 
     num_streams: int
     n_ctx: int
@@ -93,7 +93,7 @@ def divisions(n_ctx: int, *, has_streams: bool = True) -> tuple[Streams, ...]:
 
 
 def exact_need(shape: ModelShape, options: EngineOptions, n_ctx: int) -> MemoryNeed:
-    """What the exact lane takes."""
+    """Return the memory of the exact lane."""
     return context_need(
         shape,
         n_ctx,
@@ -105,19 +105,19 @@ def exact_need(shape: ModelShape, options: EngineOptions, n_ctx: int) -> MemoryN
 
 
 def exact_batch_size(options: EngineOptions) -> int:
-    """How many tokens a step of the exact lane evaluates."""
+    """Return the number of tokens that a step of the exact lane evaluates."""
     return min(options.batch_size, _EXACT_N_BATCH)
 
 
 def padded(num_cells: int) -> int:
-    """How many cells llama.cpp makes of so many."""
+    """Return the number of cells that llama.cpp makes when asked for `num_cells`."""
     return -(-num_cells // _PAD) * _PAD
 
 
 def num_spares(shape: ModelShape, n_batch: int) -> int:
-    """How many spare sequences the fast lane has: none where each takes a state of its own.
+    """Return the number of the fast lane's spare sequences: none if each needs its own state.
 
-    llama.cpp wants room in a batch for a token of each sequence.
+    llama.cpp requires room in a batch for a token of each sequence.
     """
     return 0 if shape.state_elements else max(0, min(NUM_SPARES, n_batch - NUM_SEQUENCES))
 
@@ -142,7 +142,7 @@ def context_need(
     flash_attention: bool = True,
     is_unified: bool = True,
 ) -> MemoryNeed:
-    """What a context takes, beside the weights it shares with others.
+    """Return the memory of a context, without the weights that it shares with others.
 
     A unified KV cache has `n_ctx` cells for all sequences together; otherwise each sequence has a
     stream of its own of as many.
@@ -161,7 +161,7 @@ def context_need(
 
 
 def memory_need(file: ModelFile, options: EngineOptions, n_ctx: int) -> MemoryNeed:
-    """What a model takes that is loaded with these options and this context window."""
+    """Return the memory of a model with these options and this context window."""
     context = context_need(
         file.shape,
         n_ctx,
@@ -180,8 +180,8 @@ def memory_need(file: ModelFile, options: EngineOptions, n_ctx: int) -> MemoryNe
 def plan_load(file: ModelFile, options: EngineOptions, free: FreeMemory) -> LoadPlan:
     """Choose what the options leave open, so that the model fits.
 
-    Raises `NotEnoughMemoryError`, which says what would fit, or `OptionError` where this model
-    cannot have such a KV cache.
+    Raises `NotEnoughMemoryError`, which says what would fit, or `OptionError` if this model cannot
+    have such a KV cache.
     """
     block, _ = _BLOCKS[options.kv_type]
     if file.shape.key_length % block or file.shape.value_length % block:
@@ -225,7 +225,7 @@ def _refusal(
     free: FreeMemory,
     largest: int | None,
 ) -> NotEnoughMemoryError:
-    """What refuses a model that needs more memory than there is, and says what to change."""
+    """Return the error for a model that needs too much memory; it says what to change."""
     on_gpu, in_ram = _split(file.shape, options, need, free)
     kind, needed_bytes, free_bytes = "memory", in_ram, free.ram_bytes
     if in_ram <= free.ram_bytes:
@@ -255,7 +255,7 @@ def _refusal(
 def _split(
     shape: ModelShape, options: EngineOptions, need: MemoryNeed, free: FreeMemory
 ) -> tuple[int, int]:
-    """What is needed on the GPU and in RAM."""
+    """Return the memory that is needed on the GPU and in RAM."""
     if free.vram_bytes is None:
         return 0, need.total
     num_layers = _gpu_layers(shape, options, need, free.vram_bytes)
@@ -269,7 +269,7 @@ def _split(
 def _gpu_layers(
     shape: ModelShape, options: EngineOptions, need: MemoryNeed, vram_bytes: int
 ) -> int:
-    """How many layers go to the GPU; the output counts as one more layer."""
+    """Return the number of layers on the GPU; the output counts as one more layer."""
     num_layers = shape.num_layers + 1
     wanted = options.n_gpu_layers
     if wanted is None:
@@ -286,11 +286,11 @@ def num_to_go(
     *,
     least: int = 0,
 ) -> int:
-    """How many of the loaded models go, the first ones first, so that another one fits.
+    """Return how many of the loaded models must leave, the first ones first, for another one.
 
-    `held` is what each one holds, and `free` what is free without any of that. At `least` so many
-    go in any case. A model is not loaded beside others where it would have a smaller context
-    window than alone, or less of a GPU. `NotEnoughMemoryError` says that it does not fit alone.
+    `held` is the memory of each loaded model; `free` does not contain it. At `least` so many leave
+    in any case. A model is not loaded beside others if it would have a smaller context window than
+    alone, or fewer layers on a GPU. `NotEnoughMemoryError` says that it does not fit alone.
     """
 
     def plan(count: int) -> tuple[LoadPlan, FreeMemory]:
@@ -310,7 +310,7 @@ def num_to_go(
 
 
 def sum_of(*parts: FreeMemory) -> FreeMemory:
-    """All of it together."""
+    """Return the sum."""
     has_gpu = parts[0].vram_bytes is not None
     return FreeMemory(
         ram_bytes=sum(part.ram_bytes for part in parts),

@@ -14,11 +14,11 @@ from jupyter_llm.engine.tokens import TokenLogprob
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from jupyter_llm.engine.local.sched.scheduler import Mask, Sampler
+    from jupyter_llm.engine.local.sched.drawing import Mask, Sampler
 
 
 class Logits(Protocol):
-    """Where the logits of the last batch are."""
+    """The logits of the last batch."""
 
     def logits(self, index: int) -> np.ndarray:
         """The logits of the batch's `index`-th token, (n_vocab,); valid until the next."""
@@ -50,9 +50,9 @@ class GreedySampler:
 
 
 class MaskedSampler:
-    """Draws with another sampler what a mask lets come, whatever options bend the logits after it.
+    """Draws with another sampler, but only tokens that a mask allows.
 
-    No option lifts a logit of -inf.
+    The mask comes before the options of the sampler, and no option lifts a logit of -inf.
     """
 
     def __init__(self, sampler: Sampler, context: Logits, mask: Mask) -> None:
@@ -75,7 +75,7 @@ class MaskedSampler:
         return token_id
 
     def accept(self, token_id: int) -> None:
-        """Take in a token that had to come."""
+        """Remember a certain token."""
         self._sampler.accept(token_id)
         self._mask.accept(token_id)
 
@@ -108,7 +108,7 @@ class RecordingSampler:
         return token_id
 
     def accept(self, token_id: int) -> None:
-        """Take in a token of which nothing is kept."""
+        """Remember a certain token; its log-probability is not kept."""
         self._sampler.accept(token_id)
 
     def close(self) -> None:
@@ -121,10 +121,10 @@ class RecordingSampler:
 
 @dataclass(slots=True, eq=False)
 class _Part:
-    """What some texts begin with, and the log-probability of its last token.
+    """A common start of some texts, and the log-probability of its last token.
 
-    `end_logprob` is that of an end right after it, where it is a whole text, and `top` are the
-    tokens that were likeliest there, with theirs.
+    `end_logprob` is the log-probability of the end right after it, if it is a whole text. `top` are
+    the likeliest tokens at this place, with their log-probabilities.
     """
 
     longer: dict[int, _Part] = field(default_factory=dict)  # by the next token
@@ -164,7 +164,7 @@ class LogprobScorer:
         self.num_tokens = len({id(part) for parts in self._read for part in parts}) - 1
 
     def observe(self, index: int, number: int, size: int) -> None:
-        """Take what may follow a path up to a size: the logits of the batch's `index`-th token."""
+        """Keep the log-probabilities after the first `size` tokens of a path."""
         part = self._read[number][size]
         logits = self._context.logits(index)
         most = logits.max()
@@ -190,7 +190,7 @@ class LogprobScorer:
         return [part.top for part in self._parts(text)[:-1]]
 
     def _parts(self, text: tuple[int, ...]) -> list[_Part]:
-        """What a text begins with, from nothing to all of it."""
+        """Return all starts of a text, from the empty one to the whole text."""
         parts = [self._start]
         for token_id in text:
             parts.append(parts[-1].longer.setdefault(token_id, _Part()))
@@ -215,8 +215,8 @@ class Pooler:
         self._takes_last = takes_last
         self._sum: np.ndarray | None = None
 
-    def observe(self, index: int, _number: int, _size: int) -> None:
-        """Take in the vector of the batch's `index`-th token."""
+    def observe(self, index: int) -> None:
+        """Add the vector of the batch's `index`-th token."""
         if self._sum is None or self._takes_last:
             self._sum = self._vector(index)
         elif not self._takes_first:
@@ -224,7 +224,7 @@ class Pooler:
 
     @property
     def pooled(self) -> np.ndarray:
-        """The vector of the text, once all of it was read; where it points, the mean points too."""
+        """The vector of the text once all of it was read, in the direction of the pooled vector."""
         assert self._sum is not None
         length = max(float(np.linalg.norm(self._sum)), float(np.finfo(np.float32).tiny))
         pooled: np.ndarray = self._sum / np.float32(length)

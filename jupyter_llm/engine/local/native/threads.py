@@ -1,7 +1,7 @@
-"""How many threads the model computes with, step by step.
+"""Chooses the number of threads for each step of the model.
 
-llama.cpp's threads wait for one another hundreds of times a step, spinning. Where another program
-keeps their cores busy, one that is not scheduled holds up all: a step takes a hundred times as long
+llama.cpp's threads wait for one another hundreds of times a step, spinning. If another program
+keeps a core busy, the thread that is not scheduled holds up all: a step takes 100 times as long
 (measured: 110 tokens/s become 0.3 with two threads on two busy cores; one thread keeps 53). So the
 team shrinks when the machine is busy and grows back when it is not.
 """
@@ -22,9 +22,9 @@ _MIN_LOOK_S = 0.05  # a shorter look at the machine's load tells nothing
 
 
 class ThreadCount:
-    """The number of threads for the next step, `count`, from what the last steps told.
+    """Finds the number of threads for the next step, `count`, from the last steps.
 
-    `num_others_busy` returns how many cores others kept busy since it was last asked, or None.
+    `num_others_busy` returns how many cores others used since the last call, or None.
     """
 
     def __init__(self, limit: int, num_others_busy: Callable[[], float | None]) -> None:
@@ -58,7 +58,7 @@ class ThreadCount:
                 self._grow()
 
     def _expected_s(self, size: int, step_s: float) -> float:
-        """What an undisturbed step takes: a larger team is faster by its size at the most."""
+        """Return the time of an undisturbed step: twice the threads are twice as fast at most."""
         return min(
             (
                 best_s * max(1.0, count / self.count)
@@ -100,10 +100,10 @@ class CoreLoad:
         self._last = self._read()
 
     def num_busy(self, *, without_us: bool) -> float | None:
-        """The average number of busy cores; None if the time was too short to tell.
+        """Return the average number of busy cores; None if the time was too short to measure.
 
-        `without_us` leaves out what this process itself computed. Otherwise no more are busy than
-        threads want a core right now: what kept the machine busy may be over.
+        `without_us` leaves out the work of this process. Otherwise the result is at most the number
+        of threads that want a core right now, since earlier work may be over.
         """
         last, now = self._last, self._read()
         time_s, busy_s, own_s = (b - a for a, b in zip(last, now, strict=True))
@@ -122,7 +122,7 @@ class CoreLoad:
 
 
 def _num_waiting() -> float:
-    """How many threads want a core at this moment, beside the one that asks."""
+    """Return how many other threads want a core at this moment."""
     with suppress(OSError, ValueError):  # elsewhere than on Linux nobody says so
         return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1
     return math.inf

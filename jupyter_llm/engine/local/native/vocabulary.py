@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 class Vocabulary:
     """A model's tokens in the order of their bytes.
 
-    `pieces` are the bytes of each token. Those without any are left out: nobody could tell from a
-    text that they came. `tokenize` gives the tokens that a text is usually written with.
+    `pieces` are the bytes of each token. Tokens without bytes are left out, since they leave no
+    trace in a text. `tokenize` returns the usual tokens of a text.
     """
 
     def __init__(self, pieces: Sequence[bytes], tokenize: Callable[[str], list[int]]) -> None:
@@ -41,9 +41,9 @@ class Vocabulary:
         return found
 
     def certain(self, text: bytes) -> list[int]:
-        """The tokens that a text is written with whatever follows it.
+        """Return the tokens that begin a text whatever follows it.
 
-        Those at its end are left out that might be one with what follows, or have another share.
+        Tokens at its end are left out if the following text could change them.
         """
         places = range(max(0, len(text) - self._longest), len(text))
         end = next((place for place in places if self._goes_on(text[place:])), len(text))

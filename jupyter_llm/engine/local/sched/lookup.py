@@ -1,13 +1,14 @@
-"""Drafts of what a text will repeat, and how long a draft pays.
+"""Drafts of repeated text, and how long a draft pays.
 
-A model that edits or quotes writes again what stands before. `Lookup` guesses the next tokens from
-the last place where the same tokens stood; the model checks all guesses in one step, which costs
-less than one step each, by how much depends on model and machine. Whether the guesses are good is
-learned from every token that is drawn, drafted or not, so it costs nothing; only the times of
-longer steps must be tried out, and `Payoff` keeps what that may cost within bounds.
+A model that edits or quotes repeats earlier text. `Lookup` guesses the next tokens from the last
+place with the same tokens before. The model checks all guesses in one step, which takes less time
+than one step for each token; how much less depends on model and machine. Every drawn token, drafted
+or not, shows whether guesses are good, so learning that costs nothing. Only the times of longer
+steps must be tried out, and `Payoff` bounds what that may cost.
 
-Where tokens are evaluated in groups a draft that fills one costs nothing, so there it may be a mere
-guess: what came after the last two tokens, or the last one, when they stood there last.
+If the model evaluates tokens in groups (native/groups.py), a draft that fills a group costs
+nothing. It may then be a mere guess by `Habits`: the token that followed the last two tokens, or
+the last one, the time before.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from statistics import median_low
 
 _SHORTEST = 3  # tokens that must agree before a guess is made
 _LONGEST = 16  # agreement beyond this makes no place better than another
-_MAX_PLACES = 16  # places compared, so that a token of a very repetitive text costs no more
-# That the next guess is right, before anything is known, by the bit length of how many tokens agree
+_MAX_PLACES = 16  # places compared; bounds the cost of a token in very repetitive text
+# The chance that the next guess is right, before any was drawn, by the bit length of the agreement
 # (2: three tokens, 3: up to seven, …, 6: 32 and more).
 _FIRST_CHANCES = {2: 0.4, 3: 0.6, 4: 0.8, 5: 0.9, 6: 0.95}
 _LEARNING_RATE = 0.05
@@ -67,9 +68,9 @@ class Lookup:
             self._find()
 
     def propose(self, max_tokens: int) -> list[int]:
-        """The next tokens as they stood before; none if the last three never did.
+        """Return the tokens that followed before; none if the last three tokens are new.
 
-        A draft that reaches the end of the text goes on with itself, as repetition does.
+        A draft that reaches the end of the text continues with its own start, as repetition does.
         """
         if not self._place:
             return []
@@ -80,14 +81,14 @@ class Lookup:
         return draft
 
     def chances(self, max_tokens: int) -> list[float]:
-        """The chance of each token that `propose` would return to be drawn."""
+        """Return the chance of each token of `propose` to be drawn."""
         if not self._place:
             return []
         agreeing = range(self._num_agreeing, self._num_agreeing + max_tokens)
         return list(accumulate((self._chances[_kind(number)] for number in agreeing), mul))
 
     def _find(self) -> None:
-        """Go to the place where most of the last tokens stood before, the latest of several."""
+        """Find the latest of the places that agree with most of the last tokens."""
         token_ids = self._token_ids
         self._place, self._num_agreeing = 0, 0
         place = self._earlier[-1]
@@ -104,16 +105,16 @@ class Lookup:
 
 
 class Habits:
-    """Guesses what comes next by what came after the last two tokens before, or after the last.
+    """Guesses the next token from the token that followed the last two tokens, or the last one.
 
-    Learns from all texts that are read or written, whoever's they are.
+    Learns from all texts that the lane reads or writes.
     """
 
     def __init__(self) -> None:
         self._next: dict[int, int] = {}  # what follows one token, or two
 
     def learn(self, token_ids: Sequence[int]) -> None:
-        """Take in how a text goes on."""
+        """Remember which token follows which."""
         before = None
         for last, following in pairwise(token_ids):
             self._next[last] = following
@@ -126,7 +127,7 @@ class Habits:
                 del self._next[key]
 
     def guess(self, token_ids: Sequence[int], max_tokens: int) -> list[int]:
-        """The tokens that may follow the last two, as far as it is known what does."""
+        """Return tokens that may follow the last two, as far as such tokens were seen."""
         before, last = token_ids[-2:] if len(token_ids) > 1 else (0, token_ids[-1])
         draft: list[int] = []
         while len(draft) < max_tokens:
@@ -161,10 +162,10 @@ _MAX_CREDIT = 8.0
 class Payoff:
     """Decides how long a draft may be; one for an engine.
 
-    What drafts gain and lose against plain steps is booked, and a draft is made only if the credit
-    bears its failing. So a text made to deceive costs the first credit and an allowance of each
-    plain step, no more. A plain step is one of up to `size_of_plain` tokens, all for the price of
-    one.
+    The gains and losses of drafts against plain steps are added up as a credit. A draft is made
+    only if the credit covers its failure. So even a text made to deceive costs no more than the
+    first credit and an allowance of each plain step. A plain step has up to `size_of_plain` tokens,
+    which take no more time than one.
     """
 
     def __init__(self) -> None:
@@ -174,7 +175,7 @@ class Payoff:
         self._num_steps = 0
 
     def num_draft(self, chances: Sequence[float]) -> int:
-        """How many tokens to draft, given the chance of each to be drawn; 0 if none pays."""
+        """Return how many tokens to draft, given the chance of each to be drawn; 0 if none pays."""
         best = min(self.size_of_plain, len(chances) + 1)
         if len(self._times_s[1]) < _NUM_NEEDED:
             return best - 1
@@ -190,7 +191,7 @@ class Payoff:
             if rate > best_rate and size_s <= plain_s * (1 + self._credit):
                 best, best_rate = size, rate
             if size not in self._times_s:
-                break  # one after the other is tried out
+                break  # sizes are tried out one after another
         return best - 1
 
     def observe(self, num_draft: int, num_accepted: int, step_s: float) -> None:
@@ -200,7 +201,7 @@ class Payoff:
             size = 1
         plain = self._times_s[1]
         if plain:
-            # What takes longer than this was held up by something else.
+            # A longer time has another cause, such as a busy machine.
             known = self._largest_known(size)
             step_s = min(step_s, self._time_s(known) * max(2.0, size / known))
         self._times_s.setdefault(size, deque(maxlen=_NUM_KEPT)).append(step_s)
@@ -216,9 +217,9 @@ class Payoff:
         return max(size for size in self._times_s if size <= limit)
 
     def _time_s(self, size: int) -> float:
-        """The time of a step; of one not tried yet, a guess that gives it a chance.
+        """Return the time of a step; for a size not tried yet, an optimistic estimate.
 
-        Twice the tokens are guessed to add what they added to the two sizes before.
+        The estimate adds to the largest measured size the difference to the size before it.
         """
         known = self._largest_known(size)
         known_s = median_low(self._times_s[known])

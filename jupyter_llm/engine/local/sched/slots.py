@@ -1,4 +1,7 @@
-"""Which tokens are resident in which sequence of the KV cache. Pure bookkeeping."""
+"""The slots of a KV cache: which tokens are resident, and which prompt may use them.
+
+Pure bookkeeping: no slot evaluates, copies or forgets anything. The caller does that in the model.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ _MAX_ONE_OFFS = 4  # idle prompts without a conversation; every resident token s
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One sequence of the KV cache and the tokens it holds.
+    """One sequence of the KV cache and the tokens that are resident in it.
 
-    The first `num_prompt` of them were a prompt, the first `num_shared` were lent to or borrowed
-    from another slot, and the first `num_saved` are on disk. What is private never gets there.
+    The first `num_prompt` tokens were a prompt. The first `num_shared` were copied to or from
+    another slot. The first `num_saved` are on disk; tokens of a private slot are never written. A
+    busy slot belongs to a running sequence. `conversation` is None for a prompt that no later
+    prompt continues, a *one-off*.
     """
 
     seq_id: int
@@ -42,10 +47,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a prompt goes and what of it is resident already.
+    """The slot of a prompt, and how many of its tokens are resident already.
 
-    `slot` keeps its first `num_cached` tokens; if `copy_from` is given, they are that slot's and
-    must be copied first.
+    `slot` keeps its first `num_cached` tokens. If `copy_from` is given, the caller must first copy
+    these tokens from that slot.
     """
 
     slot: Slot
@@ -60,7 +65,7 @@ class Senders:
         self._sent: deque[tuple[str, list[int]]] = deque(maxlen=_MOST_SENT)
 
     def num_known(self, sender: str, token_ids: list[int]) -> int:
-        """How many leading tokens a sender knows from before; keep the list, which may grow."""
+        """Return how many leading tokens a sender sent before; keep the list, which may grow."""
         own = (before for other, before in self._sent if other == sender)
         num_known = max((common_prefix(token_ids, before) for before in own), default=0)
         self._sent.append((sender, token_ids))
@@ -68,7 +73,7 @@ class Senders:
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many leading tokens two sequences share."""
+    """Return how many leading tokens two sequences share."""
     length = min(len(a), len(b))
     if a[:length] == b[:length]:
         return length
@@ -80,9 +85,9 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _worth(slot: Slot) -> tuple[bool, bool, bool, int]:
-    """Order idle slots by what is lost: nothing, a one-off prompt, a conversation, a pinned one.
+    """Order idle slots by their loss: empty, a one-off, a conversation, a pinned prompt.
 
-    Of two alike the one that was used longer ago is worth less.
+    Of two alike, the slot that was used longer ago is worth less.
     """
     is_used = bool(slot.token_ids)
     return is_used, slot.is_pinned, slot.conversation is not None, slot.last_used
@@ -91,9 +96,9 @@ def _worth(slot: Slot) -> tuple[bool, bool, bool, int]:
 class Slots:
     """The sequences of one KV cache, searched as a tree of prefixes.
 
-    `can_trim` says whether the model's memory can forget the end of a sequence. Where it cannot
-    (recurrent models), a slot is only reused by a prompt that continues everything it holds.
-    `min_copy` is the shortest prefix worth copying to another slot: 1 where copying is free.
+    `can_trim`: whether the model's memory can forget the end of a sequence. If not (recurrent
+    models), only a prompt that continues all tokens of a slot can use it. `min_copy`: the shortest
+    prefix worth copying to another slot, 1 if copying is free.
     """
 
     def __init__(self, num_slots: int, *, can_trim: bool = True, min_copy: int = 1) -> None:
@@ -103,7 +108,7 @@ class Slots:
         self._clock = 0
 
     def resize(self, num_slots: int, kept: list[Slot]) -> None:
-        """Have so many slots: those that are kept, first and in this order, and empty ones."""
+        """Have `num_slots` slots: first the kept ones, in this order, then empty ones."""
         for seq_id, slot in enumerate(kept):
             slot.seq_id = seq_id
         self._slots[:] = [*kept, *(Slot(seq_id) for seq_id in range(len(kept), num_slots))]
@@ -116,14 +121,14 @@ class Slots:
         most_cached: int | None = None,
         is_pinned: bool = False,
     ) -> Placement | None:
-        """Find where a prompt goes, or None while every slot is busy.
+        """Choose the slot of a prompt and mark it busy; None while every slot is busy.
 
         At most `most_cached` tokens count as resident, by default all but the last: the model must
-        evaluate one token to have logits to draw from. A slot is taken over in place if the prompt
-        continues all of it, if the same conversation goes on from inside it (a turn was replaced),
-        or if it answered the same prompt for nobody in particular. Otherwise the prefix is shared
-        with a slot of its own, so that no conversation loses its tail to another. What is pinned
-        is taken over by a pinned prompt only.
+        evaluate one token to have logits to draw from. The slot with the longest common prefix is
+        taken over in place in three cases: the prompt continues all of its tokens; the prompt
+        belongs to the same conversation (a turn was replaced); or the slot holds the same prompt as
+        a one-off. In all other cases the prefix is copied to the idle slot of least worth, so no
+        conversation loses its end to another. Only a pinned prompt takes over a pinned slot.
         """
         limit = len(token_ids) - 1 if most_cached is None else most_cached
         best, num_cached = self._longest_prefix(token_ids, conversation, limit)
@@ -137,7 +142,7 @@ class Slots:
             best, num_cached = None, 0
         free = self._least_worth(without=best)
         if free is not None:
-            # The slot that gives way keeps what it has of the prompt, unless a copy brings more.
+            # The slot may itself hold a start of the prompt; a copy must bring more than that.
             num_own = min(common_prefix(free.token_ids, token_ids), limit) if self.can_trim else 0
             if num_cached - num_own < self._min_copy:
                 best, num_cached = None, num_own
@@ -147,12 +152,13 @@ class Slots:
         return self._take(Placement(best, num_cached), token_ids, conversation)
 
     def release(self, slot: Slot, *, rows: Iterable[list[int]] = ()) -> list[Slot]:
-        """Let others use a slot, and return those that lost tokens, for the model to forget too.
+        """Let others use a slot; return the slots that lost tokens, which the model must trim.
 
-        What a slot holds stays resident until somebody needs the room. But beside other `rows` that
-        run or wait, the own part of a row is never asked for again: only the longest start that it
-        shares with them, or has shared, is kept. The last row is kept whole, since the start that
-        it shares with a later column is unknown. No more than a few one-off prompts are kept.
+        The tokens of a slot stay resident until the room is needed, with two exceptions. `rows` are
+        the prompts of other rows that run or wait: no later prompt repeats a row's own tokens, so
+        the slot keeps only the longest start that it shares, or has shared, with other rows. The
+        last row is kept whole, since a later column may share any start of it. And no more than
+        `_MAX_ONE_OFFS` one-offs are kept.
         """
         slot.is_busy = False
         self._touch(slot)
@@ -174,9 +180,9 @@ class Slots:
         return shortened
 
     def adopt(self, token_ids: Sequence[int], conversation: str | None = None) -> Slot | None:
-        """Let an idle slot hold these tokens from elsewhere, or give None if there is none.
+        """Give tokens from disk or plain memory to an idle slot; None if there is no idle slot.
 
-        It counts as busy, lest it gives way to itself; `release` it when it holds them.
+        The slot counts as busy, so that it is not evicted. `release` it once its state is restored.
         """
         free = self._least_worth(without=None)
         if free is not None:
@@ -188,7 +194,7 @@ class Slots:
         return free
 
     def evict(self) -> Slot | None:
-        """Forget the idle slot that is worth least and return it, or None if there is none."""
+        """Clear the idle slot of least worth and return it; None if no idle slot has tokens."""
         idle = (slot for slot in self._slots if slot.token_ids and not slot.is_busy)
         slot = min(idle, key=_worth, default=None)
         if slot is not None:
@@ -196,7 +202,7 @@ class Slots:
         return slot
 
     def num_resident(self, token_ids: list[int], *, is_busy: bool | None = None) -> int:
-        """How much of a prompt is resident in any slot, or in a busy (or idle) one."""
+        """Return how many tokens of a prompt are resident in any slot, or in a busy or idle one."""
         return max(
             (
                 self._usable(slot, common_prefix(slot.token_ids, token_ids))
@@ -208,18 +214,18 @@ class Slots:
 
     @property
     def used(self) -> tuple[Slot, ...]:
-        """The slots that hold tokens, the latest used first."""
+        """The slots with tokens, the latest used first."""
         by_use = sorted(self._slots, key=lambda slot: -slot.last_used)
         return tuple(slot for slot in by_use if slot.token_ids)
 
     @property
     def has_pinned(self) -> bool:
-        """Whether a slot holds what is to stay."""
+        """Whether a slot holds a pinned prompt."""
         return any(slot.is_pinned for slot in self._slots)
 
     @property
     def has_empty(self) -> bool:
-        """Whether a slot holds nothing."""
+        """Whether an idle slot has no tokens."""
         return not all(slot.token_ids or slot.is_busy for slot in self._slots)
 
     def _usable(self, slot: Slot, length: int) -> int:
@@ -230,7 +236,7 @@ class Slots:
     ) -> tuple[Slot | None, int]:
         def rank(slot: Slot) -> tuple[int, bool, bool, int]:
             length = min(common_prefix(slot.token_ids, token_ids), limit)
-            # Of equals the one that can be taken over, then the one that loses least by it.
+            # Of equals first a slot that can be taken over, then the one that loses least by it.
             is_own = conversation is not None and slot.conversation == conversation
             return (length, not slot.is_busy, is_own, -len(slot.token_ids))
 
@@ -272,7 +278,7 @@ class Slots:
         return placement
 
     def _keep_shared(self, slot: Slot) -> None:
-        """Forget all but the shared start of a slot, and that too if it is a free copy away."""
+        """Keep the shared start of a slot, or nothing if another slot can give it for free."""
         start = slot.token_ids[: slot.num_shared]
         others = [other for other in self._slots if other is not slot and self._min_copy <= 1]
         if any(other.token_ids[: len(start)] == start for other in others):

@@ -1,8 +1,12 @@
-"""Whose turn it is to compute where several models are loaded.
+"""Decides whose turn it is to compute: which model, which of its lanes, which class of requests.
 
-llama.cpp's threads wait for one another, spinning (see threads.py), so two models at once are
-slower than one after the other. One engine takes a step at a time: the one with the most urgent
-work, and of equals the one that has waited longest.
+One rule holds at all three levels: the most urgent work goes first, and of equals the one whose
+last turn is longest ago. `Priority` says what is urgent.
+
+* Models: `TURNS` lets one engine thread compute at a time. llama.cpp's threads wait for one
+  another, spinning (see threads.py), so two models at once are slower than one after the other.
+* Lanes of a model, and classes of a lane: a `Rota` each. Work that waits gets one small step, as a
+  guest, after others have evaluated `_PATIENCE` tokens. So nothing starves.
 """
 
 from __future__ import annotations
@@ -11,20 +15,46 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from jupyter_llm.engine.request import Priority
 
+K = TypeVar("K")
 
-_GRACE_S = 0.01  # between two steps; what is less urgent and began in it would be broken off
+_PATIENCE = 240  # tokens that others evaluate before one that waits gets a step
+_GRACE_S = 0.01  # between two steps; less urgent work that began in it would be aborted
+
+
+class Rota(Generic[K]):
+    """Takes turns between contenders of one thread."""
+
+    def __init__(self) -> None:
+        self._num_turns = 0
+        self._last: dict[K, int] = {}  # the number of a contender's last turn
+        self._num_passed: dict[K, int] = {}  # tokens that others evaluated while one waited
+
+    def next(self, contenders: Mapping[K, Priority]) -> tuple[K, bool]:
+        """Return whose turn it is, and whether it is the guest of more urgent work."""
+        first = min(contenders, key=lambda one: (contenders[one], self._last.get(one, 0)))
+        for one, priority in contenders.items():
+            if self._num_passed.get(one, 0) >= _PATIENCE:
+                return one, priority != contenders[first]
+        return first, False
+
+    def note(self, stepped: K, num_tokens: int, waiting: Collection[K]) -> None:
+        """Note that one evaluated tokens while others, perhaps itself among them, had work."""
+        self._num_turns += 1
+        self._last[stepped] = self._num_turns
+        passed = self._num_passed
+        self._num_passed = {k: passed.get(k, 0) + num_tokens for k in waiting if k != stepped}
 
 
 @dataclass(eq=False, slots=True)
 class Seat:
-    """An engine's seat among others; `give_way` breaks off what is less urgent than something."""
+    """An engine's seat among others; `give_way` aborts a batch that is less urgent than a class."""
 
     give_way: Callable[[Priority], None]
     last: int = 0  # which step of all was its last
@@ -44,7 +74,7 @@ class Turns:
 
     @contextmanager
     def take(self, seat: Seat, priority: Priority, timeout_s: float) -> Iterator[bool]:
-        """Wait for a turn and have it inside; False if it has not come by then."""
+        """Wait for a turn, which lasts as long as the context; False if it did not come in time."""
         with self._changed:
             self._waiting[seat] = priority
             try:
@@ -57,7 +87,7 @@ class Turns:
                     self._changed.wait(min(left_s, _GRACE_S))
             finally:
                 del self._waiting[seat]
-                self._changed.notify_all()  # somebody may have waited for us alone
+                self._changed.notify_all()  # another may have waited for this seat only
             if is_ours:
                 self._num_steps += 1
                 self._running, seat.last, seat.priority = seat, self._num_steps, priority
@@ -75,7 +105,7 @@ class Turns:
         return self._running is None and first is seat and not self._comes_back(seat)
 
     def _comes_back(self, seat: Seat) -> bool:
-        """Whether the last one is about to go on with more urgent work than a seat has."""
+        """Whether the engine of the last turn is about to go on with more urgent work."""
         last = self._before
         if last is None or last is seat or last.priority is None:
             return False
@@ -84,4 +114,4 @@ class Turns:
 
 
 TURNS = Turns()
-"""Those of all engines in this process."""
+"""The turns of all engines in this process."""

@@ -1,9 +1,8 @@
-"""How many sequences of a bulk batch run at once.
+"""Finds how many rows of a bulk batch should draw at once.
 
-More sequences share a step's reading of the weights, but each token attends over the cells of all;
-from some number on, which depends on model and machine, more of them only make all slower. So the
-number is found by trying: a larger one stays if it brings enough, a smaller one if it costs
-nothing.
+More sequences share a step's reading of the weights, but each token attends over the cells of all
+sequences. Above some number, which depends on model and machine, more sequences are slower. So
+numbers are tried out: a larger one is kept if it brings enough, a smaller one if it costs nothing.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from collections import deque
 from statistics import median
 
 _FIRST_LIMIT = 16
-_FACTORS = (2.0, 1.5, 0.67, 0.5)  # what is tried from where we are, in turn
+_FACTORS = (2.0, 1.5, 0.67, 0.5)  # trials, one after another, from the best number so far
 _WORTH = 1.1  # a larger number must bring this much, since its cells slow all others
-_NO_LOSS = 1.02  # a smaller one this much, lest noise lead down and down
+_NO_LOSS = 1.02  # a smaller one must bring this much, since noise would lead lower and lower
 _NUM_SAMPLES = 12  # steps that decide a trial
 _NUM_CLEAR = 3  # steps that are enough if the difference is clear
 _CLEAR = 1.2
 _MAX_EXTRA = 1.25  # tokens a sequence in a step that counts: more is prefill
-_MAX_TRIAL = 96  # steps; a number that is not reached by then, for want of rows or room, is left
+_MAX_TRIAL = 96  # steps; ends a trial whose number is not reached, for want of rows or room
 _FIRST_PAUSE = 12  # steps before the next trial; doubled when all have failed
 _MAX_PAUSE = 512
 
 
 class BulkWidth:
-    """The number of bulk sequences to run at once, `limit`, from what the last steps told."""
+    """The number of bulk sequences to run at once, `limit`, from the speed of the last steps."""
 
     def __init__(self, max_sequences: int) -> None:
         self._max = max(1, max_sequences)
@@ -54,7 +53,7 @@ class BulkWidth:
             width = max(1, min(self._max, round(self._base * _FACTORS[self._turn])))
             self._turn += 1
             if width != self._base:
-                self._rates.pop(width, None)  # what it once was is no measure
+                self._rates.pop(width, None)  # older rates are no measure
                 self._run(width)
                 return
         self._turn = 0

@@ -105,7 +105,7 @@ class _Process:
         return answer
 
     def _reply(self, line: bytes) -> bytes:
-        """What it answers; nothing if it was killed, `_ExcessError` if it ended by itself."""
+        """Return its reply; an empty one if it was killed, `_ExcessError` if it ended itself."""
         process = self._process
         if process is None or process.poll() is not None:  # somebody else ended it
             self._end()
@@ -130,7 +130,7 @@ class _Process:
         return b"" if code else reply
 
     def _end(self) -> int:
-        """See that it is gone, and return its exit code."""
+        """End the process, and return its exit code."""
         process, self._process = self._process, None
         if process is None:
             return 0
@@ -219,7 +219,7 @@ class ChatTemplate:
     def tokenize(
         self, messages: Sequence[Message], tokenize: Tokenize, *, think: bool | None = None
     ) -> tuple[int, ...]:
-        """The tokens the model reads, up to where its answer begins.
+        """Return the tokens that the model reads, up to the start of its answer.
 
         Template and ordinary messages are tokenized as one text. Three kinds of message stand
         apart: those the model wrote, which keep their own tokens, those that are made of parts,
@@ -287,17 +287,17 @@ class ChatTemplate:
         return rendering.rendered(rendering.compiled(self._generic, "", ""), roles)
 
     def _thoughts(self, message: Message) -> dict[str, str]:
-        """What was thought before a message, by the names that templates have for it.
+        """Return the thoughts before a message, by the names that templates have for them.
 
-        They leave it out of all but the latest answers, most of them. What a model thought may say
-        the text of a control token after its user.
+        Most templates include only the thoughts of the latest answers. Thoughts may quote the text
+        of a control token from the user.
         """
         if not message.reasoning:
             return {}
         return dict.fromkeys(("reasoning_content", "thinking"), self._disarm(message.reasoning))
 
     def _told(self, roles: rendering.Roles | None, *, think: bool | None = None) -> str:
-        """What the template makes of messages, if there are some, or `_FailureError`."""
+        """Return the text that the template makes of messages, or raise `_FailureError`."""
         if not self._is_simple:
             answer = _process.ask(*self._program, roles, think)
             if "error" in answer:

@@ -134,7 +134,7 @@ def _is_simple(node: nodes.Node) -> bool:
 def _answer(
     source: str, bos: str, eos: str, roles: Roles | None, *, think: bool | None
 ) -> Mapping[str, str]:
-    """What came of a template; without messages only whether it can be read."""
+    """Return the rendered text; without messages, only compile the template."""
     try:
         with _time_limit(COMPILE_S):
             template = compiled(source, bos, eos)

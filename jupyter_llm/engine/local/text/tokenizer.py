@@ -117,7 +117,7 @@ class Tokenizer:
         return plain_template.STOPS[: None if self._weights.chat_template is None else 2]
 
     def thinking(self, prompt: Prompt, token_ids: Sequence[int]) -> Thinking | None:
-        """What tells thoughts from the answer to a chat of these tokens; None for raw text."""
+        """Return the detector of thoughts in the answer to a chat; None for raw text."""
         if not isinstance(prompt, tuple):
             return None
         close = opened_at_end(self._end(token_ids))
@@ -126,7 +126,7 @@ class Tokenizer:
     def around_thoughts(
         self, prompt: Prompt, token_ids: Sequence[int]
     ) -> tuple[list[int], list[int], list[str]]:
-        """What comes before and after free text behind these tokens, and what ends that itself."""
+        """Return the tokens before and after free text, and the texts that end it."""
         mark = close = ""
         if isinstance(prompt, tuple) and self.can_think:
             of_model = next((pair for pair in self._marks if pair[1]), ("", ""))
@@ -166,9 +166,9 @@ class Tokenizer:
         return b"".join(pieces).decode("utf-8", "replace")
 
     def tokenize_open(self, prompt: Prompt, *, think: bool | None = None) -> tuple[int, ...]:
-        """The tokens that a chat begins with however it goes on; those of a raw text.
+        """Return the tokens of a raw text, or the start of a chat that every next message keeps.
 
-        They are what two different continuations have in common.
+        That start is the common prefix of two different continuations.
         """
         if not isinstance(prompt, tuple) or not prompt:
             return self.tokenize(prompt)
@@ -177,9 +177,9 @@ class Tokenizer:
         return one[: common_prefix(one, other)]
 
     def plain(self, text: str, *, goes_on: bool = False) -> tuple[int, ...]:
-        """The tokens of a text, in which control texts mean nothing.
+        """Return the tokens of a text, in which control texts mean nothing.
 
-        One that `goes_on` with a plain text gets no space before it, whatever the vocabulary.
+        A text that `goes_on` after a plain text gets no space before it, whatever the vocabulary.
         """
         return self._known(text, goes_on and self._weights.puts_space_first)
 

@@ -1,7 +1,8 @@
-"""Is the exact context exact on this machine? A measurement, made once and remembered.
+"""Measures once whether the exact context is exact on this machine, and remembers the result.
 
-On CPUs it is, if it evaluates tokens in groups of the right size (see `groups`), which depends on
-the quantization and on the kernels; a GPU need not be. See `Lane` for the rest of what it takes.
+A CPU is exact if it evaluates tokens in groups of the right size (see native/groups.py). The size
+depends on the quantization and on the kernels. A GPU need not be exact. `Lane` has the other
+conditions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.engine.local.native.groups import MAX_GROUP
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.models.machine import available_cores, this_machine
 
 if TYPE_CHECKING:
@@ -24,18 +25,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = Remembered("exactness")
-_REVISION = 2  # of the measurement: what an earlier one found is no answer to this one
+_REVISION = 2  # of the measurement; results of earlier revisions do not count
 _GROUP_SIZES = (1, 2, 4, MAX_GROUP)
 _NEVER = 0  # no size makes the context exact
 _SHARES = (1, 3, 2, 5, 4, 7, 1, 6)  # tokens of a sequence in a batch, one after the other
 
 
 def make_exact(context: Context, *, key: str, num_tokens: int) -> bool:
-    """Set an empty context's group size so that its logits are the same whatever it is busy with.
+    """Set the group size with which an empty context's logits never depend on other work.
 
-    Returns whether there is one. Takes the remembered answer for the same `key` and machine if
-    there is one. Measures with up to `num_tokens` tokens otherwise, several times over, and leaves
-    the context empty.
+    Returns whether there is such a size. The result is remembered for a `key` and a machine. The
+    measurement reads up to `num_tokens` tokens several times and leaves the context empty.
     """
     name = f"{_REVISION} {this_machine(available_cores()).key} {key}"
     answers = {str(size): size for size in (_NEVER, *_GROUP_SIZES)}
@@ -43,8 +43,8 @@ def make_exact(context: Context, *, key: str, num_tokens: int) -> bool:
     if size is None:
         try:
             size = measure(context, num_tokens)
-        except ArithmeticError as error:  # nothing is promised then, and nothing remembered
-            logger.warning("Whether answers are exact cannot be told: %s.", error)
+        except ArithmeticError as error:  # no text is promised, and no result remembered
+            logger.warning("Whether answers are exact cannot be measured: %s.", error)
             return False
         _REMEMBERED.put(name, str(size))
     context.group_size = size or 1
@@ -52,7 +52,7 @@ def make_exact(context: Context, *, key: str, num_tokens: int) -> bool:
 
 
 def measure(context: Context, num_tokens: int) -> int:
-    """The smallest group size with which the logits are always the same, or 0.
+    """Return the smallest group size with which the logits are always the same, or 0.
 
     Raises `ArithmeticError` if the context could not evaluate a batch.
     """
@@ -68,11 +68,11 @@ def measure(context: Context, num_tokens: int) -> int:
 
 
 class _Trial:
-    """Compares the logits of the end of a text after a plain prefill with those of other ways."""
+    """Compares the logits of a text's end after a plain prefill with other ways to read it."""
 
     def __init__(self, context: Context, num_tokens: int) -> None:
         self._context = context
-        # A whole team on busy cores would take minutes for what takes a second.
+        # Many threads on busy cores would take minutes instead of a second.
         self._n_threads = context.n_threads
         self._num_slots = min(context.num_slots, 3)
         rng = np.random.default_rng(7)
@@ -81,7 +81,7 @@ class _Trial:
         self._middle = num_tokens - num_tokens // 3
 
     def succeeds(self) -> bool:
-        """Tell whether no way changes a bit; forgets all that it read."""
+        """Whether no way changes a bit; forgets all that it read."""
         self._forget()
         plain = [logits.copy() for logits in self._read(0, len(self._token_ids))]
         ways: list[Callable[[], Iterator[np.ndarray]]] = [self._one_by_one]
@@ -115,7 +115,7 @@ class _Trial:
         yield from self._read(self._middle, len(self._token_ids), seq_id=1)
 
     def _in_company(self) -> Iterator[np.ndarray]:
-        """Read everything anew, the end piece by piece in batches that hold another sequence."""
+        """Read everything anew, the end in pieces, in batches with another sequence."""
         self._forget()
         self._skim(0, self._middle)
         place, num_others, number = self._middle, 0, 0
@@ -129,7 +129,7 @@ class _Trial:
             place, num_others, number = end, num_others + len(others), number + 1
 
     def _after_a_tear(self) -> Iterator[np.ndarray]:
-        """Read everything anew after a batch was torn off before this sequence's turn in it."""
+        """Read everything anew after a batch was aborted before this sequence's part of it."""
         self._forget()
         end = min(self._middle, self._context.n_batch - 2)
         batch = Batch()
@@ -145,13 +145,13 @@ class _Trial:
         yield from self._read(0, len(self._token_ids), seq_id=1)
 
     def _read(self, start: int, end: int, seq_id: int = 0) -> Iterator[np.ndarray]:
-        """Read tokens of the text in as few batches as it takes; yield what is to be compared."""
+        """Read tokens of the text in as few batches as possible; yield the logits to compare."""
         for place in range(start, end, self._context.n_batch):
             piece = self._share(place, min(end, place + self._context.n_batch), seq_id)
             yield from self._decode(piece)
 
     def _skim(self, start: int, end: int, seq_id: int = 0) -> None:
-        """Read tokens that are not compared."""
+        """Read tokens whose logits are not compared."""
         for _ in self._read(start, end, seq_id):
             pass
 

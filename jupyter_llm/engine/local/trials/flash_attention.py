@@ -19,7 +19,7 @@ from jupyter_llm.engine.attention import (
     judged,
 )
 from jupyter_llm.engine.local.native.llama import Context, Weights
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.errors import ModelLoadError
 
 if TYPE_CHECKING:
@@ -96,14 +96,14 @@ class _Depth:
         self._num_before = 0
 
     def fill(self) -> None:
-        """Let as much stand before what is read as a long prompt has."""
+        """Fill the cache with as many tokens as a long prompt has."""
         self._read(_START)
         if not self._context.repeat(_START):
             raise _NoOutcomeError
         self._num_before = PROMPT_TOKENS
 
     def seconds(self, num_tokens: int) -> float:
-        """How long it takes to read so many tokens, which are forgotten again."""
+        """Return the time to read `num_tokens` tokens, which are forgotten again."""
         began_s = time.perf_counter()
         self._read(num_tokens)
         self._context.logits(num_tokens - 1)[0]  # waits for the batch

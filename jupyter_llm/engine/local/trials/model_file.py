@@ -81,7 +81,7 @@ def try_file(path: Path, *, is_wanted: Callable[[], bool] = lambda: True) -> Non
 
 
 def _verdict(path: Path, is_wanted: Callable[[], bool]) -> tuple[str, bool]:
-    """What came of a trial, and whether that would be so the next time."""
+    """Return the result of a trial, and whether the next trial would have the same."""
     with tempfile.TemporaryFile() as log:
         code = _run(path, log, is_wanted)
         log.seek(0)
@@ -210,7 +210,7 @@ def _try_context(
     num_read = len(token_ids)
     _decode(context, token_ids, 0)
     if isinstance(context, EmbeddingContext):
-        context.pooler().observe(num_read - 1, 0, 0)
+        context.pooler().observe(num_read - 1)
     else:
         if is_unified:  # the exact one evaluates no token alone
             may_repeat = weights.can_trim and weights.can_have_streams
@@ -222,7 +222,7 @@ def _try_context(
 
 
 def _decode(context: Context, token_ids: list[int], start: int) -> None:
-    from jupyter_llm.engine.local.sched.scheduler import Batch
+    from jupyter_llm.engine.local.sched.batch import Batch
 
     batch = Batch()
     batch.add(0, token_ids, start, wants_from=0)

@@ -24,7 +24,7 @@ from support.waiting import until
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.request import Message, Priority, Prompt
 
 LONG = "the quick brown fox jumps over the lazy dog and "
@@ -35,7 +35,7 @@ class Counted:
     """Counts the tokens that a lane evaluates."""
 
     def __init__(self, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-        context = engine._model.lanes[-1].context
+        context = engine._model.lanes.all[-1].context
         decode = context.decode
         self.num_tokens = 0
 
@@ -127,7 +127,7 @@ def test_an_instruction_is_read_once_whatever_was_read_before(
 def small(tiny_gguf: Path) -> LocalEngine:
     """An engine with room for about three of our conversations, which parks none."""
     engine = load(tiny_gguf, n_ctx=1024, checkpoints=False, **PLAIN)
-    engine._model.lanes[0]._parking = None
+    engine._model.lanes.all[0]._parking = None
     return engine
 
 
@@ -174,7 +174,7 @@ def kernel_before(path: Path, prompt: Prompt, options: dict[str, Any]) -> Comple
     engine = load(path, **options)
     answer = ask(engine, prompt, 8)
     # The hash of the model file is found out in the background.
-    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes.all))
     engine.close()
     return answer
 
@@ -260,7 +260,7 @@ def test_a_prompt_that_is_answered_while_all_is_forgotten_is_not_kept(
     assert stream.result(timeout=60).text
     for other in streams:
         other.result(timeout=60)
-    until(lambda: all(lane.store is not None for lane in engine._model.lanes))
+    until(lambda: all(lane.store is not None for lane in engine._model.lanes.all))
     engine.close()
     assert checkpoints(home) == []
 

@@ -96,7 +96,7 @@ def test_a_prompt_of_somebody_else_borrows_the_start_and_brings_in_nothing_more(
 
 def test_a_parked_prefix_is_not_lost_while_every_slot_is_busy(engine: LocalEngine) -> None:
     talks = Talks(engine, "ab")
-    num_slots = engine._model.lanes[0].context.num_slots
+    num_slots = engine._model.lanes.all[0].context.num_slots
     with paused(engine):
         rows = [
             submit(engine, f"row {row}", 120, conversation=str(row)) for row in range(num_slots)

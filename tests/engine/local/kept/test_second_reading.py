@@ -49,7 +49,7 @@ def test_temperature_0_alone_reads_no_chat_a_second_time(engine: LocalEngine) ->
     greedy = talk.ask(**GREEDY)
     assert num_read(greedy) < 40
     assert not greedy.exact  # and says so
-    assert len(engine._model.lanes) == 1  # nor is a second context made for it
+    assert len(engine._model.lanes.all) == 1  # nor is a second context made for it
 
 
 def test_temperature_0_is_exact_where_nothing_was_read_without(

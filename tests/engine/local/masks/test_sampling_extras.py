@@ -14,7 +14,7 @@ from support.engines import ask, assert_nothing_leaks, closing, inside, load, nu
 from jupyter_llm import llm
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError
 
@@ -34,7 +34,7 @@ def logprobs_by_hand(
     """Evaluate a text on the bare context and return the log-softmax before each token after."""
 
     def evaluate() -> list[np.ndarray]:
-        lane = engine._model._exact_lane if is_exact else engine._model.lanes[0]
+        lane = engine._model.lanes.exact if is_exact else engine._model.lanes.all[0]
         while (slot := lane.slots.evict()) is not None:
             lane.context.trim(slot.seq_id, 0)
         given = [*engine._model.tokenizer.tokenize(prompt), *token_ids]
@@ -110,7 +110,7 @@ def test_scores_depend_on_neither_order_nor_company(tiny_gguf: Path) -> None:
 
 def test_scores_read_the_prompt_once(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = PROMPT * 20
-    lane = engine._model.lanes[0]
+    lane = engine._model.lanes.all[0]
     evaluated = 0
     decode = lane.context.decode
 
@@ -251,15 +251,15 @@ def guesses(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, **more: Any
 ) -> tuple[Completion, int]:
     """Ask while a whole draft is made in each step; return how many tokens were guessed."""
-    lane = engine._model._exact_lane
+    lane = engine._model.lanes.exact
     guessed = 0
-    step = lane.scheduler.step
+    really = lane.scheduler.step
 
     def counting(*, is_guest: bool = False) -> object:
         nonlocal guessed
-        drawn = step(is_guest=is_guest)
-        guessed += lane.scheduler.drafted[0] if lane.scheduler.drafted else 0
-        return drawn
+        step = really(is_guest=is_guest)
+        guessed += step.guesses[0] if step.guesses else 0
+        return step
 
     with monkeypatch.context() as patch:
         patch.setattr(lane.scheduler, "step", counting)

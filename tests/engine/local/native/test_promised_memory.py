@@ -26,7 +26,7 @@ from support.logit_watch import Witness
 from support.model_stores import write_small_gguf
 from support.waiting import until
 
-from jupyter_llm.engine.local import resident
+from jupyter_llm.engine.local import lanes
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.native import llama
 from jupyter_llm.engine.local.native.memory import plan_load
@@ -120,7 +120,7 @@ def engine(tiny_gguf: Path) -> LocalEngine:
 
 
 def num_streams(engine: LocalEngine) -> int:
-    return inside(engine, lambda: engine._model._exact_lane.context.num_slots)
+    return inside(engine, lambda: engine._model.lanes.exact.context.num_slots)
 
 
 def test_short_texts_are_written_together_and_a_long_one_has_it_all(engine: LocalEngine) -> None:
@@ -149,7 +149,7 @@ def test_a_long_text_amid_a_batch_changes_no_token_of_either(
 ) -> None:
     prompts, long = [f"{SENTENCE * 9}{row}" for row in range(8)], SENTENCE * 60
     ask(engine, "make the lane", 1)
-    lane = engine._model._exact_lane
+    lane = engine._model.lanes.exact
     witness = Witness(lane)
     seen: list[int] = []
     chats = []
@@ -196,7 +196,7 @@ def test_a_cache_that_is_lost_ends_the_engine_in_one_line(
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what is idle be given back at the first look."""
-    monkeypatch.setattr(resident, "IDLE_S", 0.0)
+    monkeypatch.setattr(lanes, "IDLE_S", 0.0)
 
 
 def test_idle_memory_of_promised_texts_is_given_back_and_the_text_is_the_same_then(
@@ -225,8 +225,8 @@ def test_what_was_read_is_on_disk_when_its_memory_is_given_back(
 def test_promised_texts_and_embedded_ones_take_turns_in_one_window(engine: LocalEngine) -> None:
     first = ask(engine, SENTENCE, 9)
     vectors = engine.embed([SENTENCE])
-    lanes = inside(engine, lambda: engine._model.lanes)
+    lanes = inside(engine, lambda: engine._model.lanes.all)
     assert [lane.embeds for lane in lanes] == [False, True]
     assert ask(engine, SENTENCE, 9).token_ids == first.token_ids
-    assert [lane.is_exact for lane in engine._model.lanes] == [False, True]
+    assert [lane.is_exact for lane in engine._model.lanes.all] == [False, True]
     assert (engine.embed([SENTENCE]) == vectors).all()

@@ -24,7 +24,7 @@ from support.engines import (
 from support.logit_watch import Witness
 
 from jupyter_llm.engine.local.native.llama import Context
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.local.trials.exactness import measure
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_tearing_batches_off_again_and_again_changes_no_logit(
 ) -> None:
     engine = load(request.getfixturevalue(model), n_threads=2, checkpoints=False)
     ask(engine, LONG, 1)
-    lane = engine._model._exact_lane
+    lane = engine._model.lanes.exact
     witness = Witness(lane)
     dice = np.random.default_rng(5)
 

@@ -157,7 +157,7 @@ def test_a_recurrent_batch_that_is_torn_off_changes_no_token(
 
     def abort(number: int) -> None:
         if number in (1, 30, 31, 60):
-            recurrent._model.lanes[-1].context.abort()
+            recurrent._model.lanes.all[-1].context.abort()
 
     before_each_step(recurrent, monkeypatch, abort)
     with paused(recurrent):

@@ -25,7 +25,7 @@ from support.engines import (
 
 from jupyter_llm.engine.info import EngineStatus
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import EngineError
@@ -99,7 +99,7 @@ def test_a_batch_that_fails_takes_one_request_and_leaves_the_others_running(
     outcome: Decoded,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    context = engine._model.lanes[-1].context
+    context = engine._model.lanes.all[-1].context
     decode = context.decode
     countdown = 6
 
@@ -175,12 +175,12 @@ def rounds(engine: LocalEngine, num_rounds: int) -> EngineStatus:
 def test_memory_after_500_requests_is_flat(tiny_gguf: Path) -> None:
     engine = load(tiny_gguf, n_ctx=1024, checkpoints=False)
     warm = rounds(engine, 60)
-    resident = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes])
+    resident = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes.all])
     end = rounds(engine, 125)
     assert end.process_bytes - warm.process_bytes < 2 << 20
     num_cells = end.room + end.exact_cells
     assert sum(resident_tokens(end)) <= num_cells * 2  # what is shared counts for each
-    after = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes])
+    after = inside(engine, lambda: [len(lane.slots.used) for lane in engine._model.lanes.all])
     assert all(now <= max(then, 10) for now, then in zip(after, resident, strict=True))
     assert psutil.Process().num_threads() < 64
     assert_nothing_leaks(engine)

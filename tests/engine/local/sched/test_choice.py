@@ -28,7 +28,7 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.native.llama import Context
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Priority, Prompt, Request
 from jupyter_llm.errors import ContextOverflowError, OptionError
@@ -86,7 +86,7 @@ def all_by_hand(path: Path, engine: LocalEngine, prompts: Sequence[Prompt]) -> l
     texts = engine.tokenize_texts(TEXTS)
     with exact_context(path) as context:
         # Of a quantized model's tokens those left over of a group come out otherwise.
-        context.group_size = inside(engine, lambda: engine._model._exact_lane.context.group_size)
+        context.group_size = inside(engine, lambda: engine._model.lanes.exact.context.group_size)
         return [
             [by_hand(context, ids, text, sorted(weights.end_ids)) for text in texts]
             for ids in map(engine.tokenize, prompts)
@@ -174,7 +174,7 @@ def test_the_prompt_and_what_texts_begin_with_are_read_once(
 ) -> None:
     prompts = [PROMPT * 8 + row for row in rows(3)]
     chosen(engine, prompts[0], **FAST)
-    context = engine._model.lanes[0].context
+    context = engine._model.lanes.all[0].context
     decode, batches = context.decode, list[Batch]()
 
     def counting(batch: Batch) -> Decoded:
@@ -332,7 +332,9 @@ def test_a_choice_gives_way_and_goes_on(
 ) -> None:
     """Every other batch is torn off, as those of a lower class are when a prompt comes."""
     alone = [figures(chosen(engine, row, **options)) for row in rows(6)]
-    lane = inside(engine, lambda: engine._model._lane("exact" in options and options["exact"]))
+    lane = inside(
+        engine, lambda: engine._model.lanes.get(is_exact="exact" in options and options["exact"])
+    )
     evaluate: Callable[[Any], int] = lane.context._evaluate
     numbers = itertools.count()
 

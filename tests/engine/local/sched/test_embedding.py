@@ -18,7 +18,7 @@ from support.waiting import until
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.native.llama import Context, EmbeddingContext, Weights
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.local.trials.model_file import try_file
 from jupyter_llm.errors import ContextOverflowError, EngineError, NotEnoughMemoryError
 from jupyter_llm.models.machine import FreeMemory
@@ -38,7 +38,7 @@ def held_up(
 ) -> Iterator[threading.Event]:
     """Let one batch of texts take until somebody tears it off; give the event that it has begun."""
     has_begun = threading.Event()
-    context = inside(engine, lambda: engine._model.embedding_lane.context)
+    context = inside(engine, lambda: engine._model.lanes.embedding.context)
     decode = context.decode
     number = -1
 
@@ -165,11 +165,11 @@ def test_a_model_that_ranks_texts_makes_no_vectors_and_says_so(tmp_path: Path) -
 def test_where_there_is_no_room_to_embed_it_is_refused_before_anything_is_made(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jupyter_llm.engine.local import resident
+    from jupyter_llm.engine.local import lanes
 
     made: list[object] = []
     with monkeypatch.context() as patch:
-        patch.setattr(resident, "free_memory", lambda **_: FreeMemory(ram_bytes=1000))
+        patch.setattr(lanes, "free_memory", lambda **_: FreeMemory(ram_bytes=1000))
         patch.setattr(EmbeddingContext, "__init__", lambda *_, **__: made.append(1))
         with pytest.raises(NotEnoughMemoryError, match=r"to embed texts it needs .* more, and"):
             engine.embed(["a"])

@@ -25,6 +25,7 @@ from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
 from jupyter_llm.engine.local.engine import LocalEngine
+from jupyter_llm.engine.local.sched.scheduler import Step
 from jupyter_llm.engine.request import Message, Priority, Request
 
 LONG = "the quick brown fox jumps over the lazy dog and "
@@ -56,7 +57,7 @@ def test_a_higher_class_has_the_next_step_for_itself(first: Priority, then: Prio
     urgent = engine.submit([9, 9], 20, ignore_eos=True, priority=then)
     before = [len(row.completion_ids) for row in rows]
     for number in range(20):
-        (drawn,) = engine.step()
+        (drawn,) = engine.step().events
         assert drawn.sequence is urgent
         assert len(urgent.completion_ids) == number + 1
     assert [len(row.completion_ids) for row in rows] == before
@@ -71,8 +72,7 @@ def test_a_lower_class_gets_a_small_step_after_each_240_tokens_of_a_higher_one()
     row = engine.submit(list(range(1, 40)) * 5, 9, ignore_eos=True, priority=Priority.BULK)
     sizes = []
     while chat.finish_reason is None:
-        engine.step()
-        if engine.scheduler.stepped is Priority.BULK:
+        if engine.step().priority is Priority.BULK:
             sizes.append(len(engine.model.batches[-1]))
     assert sizes == [32, 32, 32]
     engine.run()
@@ -105,7 +105,7 @@ def test_background_reading_starts_only_when_nothing_runs_and_never_while_held()
         assert ahead.slot is None
     engine.scheduler.is_background_held = True
     assert engine.scheduler.is_idle
-    assert engine.step() == []
+    assert engine.step().events == ()
     assert ahead.slot is None
     engine.scheduler.is_background_held = False
     engine.step()
@@ -113,7 +113,7 @@ def test_background_reading_starts_only_when_nothing_runs_and_never_while_held()
     engine.scheduler.is_background_held = True
     before = engine.model.num_evaluated
     assert engine.scheduler.is_idle
-    assert engine.step() == []
+    assert engine.step().events == ()
     assert engine.model.num_evaluated == before
     engine.scheduler.is_background_held = False
     engine.run()
@@ -130,13 +130,13 @@ def test_a_chat_beside_a_bulk_batch_has_every_next_step_and_the_rows_stay_the_sa
     prompts = [f"{INSTRUCTION}{row}" for row in range(12)]
     alone = [ask(engine, prompt, 30).token_ids for prompt in prompts]
     steps: list[tuple[Priority | None, int]] = []
-    lane = engine._model._exact_lane
-    step = lane.scheduler.step
+    lane = engine._model.lanes.exact
+    really = lane.scheduler.step
 
-    def watched(*, is_guest: bool = False) -> object:
-        drawn = step(is_guest=is_guest)
-        steps.append((lane.scheduler.stepped, lane.scheduler.num_evaluated))
-        return drawn
+    def watched(*, is_guest: bool = False) -> Step:
+        step = really(is_guest=is_guest)
+        steps.append((step.priority, step.num_tokens))
+        return step
 
     with paused(engine):
         rows = [submit(engine, prompt, 30, priority=Priority.BULK) for prompt in prompts]
@@ -172,7 +172,7 @@ def test_any_request_ends_background_reading_at_once(
 ) -> None:
     long = LONG * 70  # of several batches
     ask(engine, "make the exact context", 1)
-    lane = engine._model._exact_lane
+    lane = engine._model.lanes.exact
     streams = []
 
     def interfere(number: int) -> None:

@@ -28,7 +28,10 @@ from support.fake_model import (
 )
 
 from jupyter_llm.engine.local.native.sampler import LogprobScorer
-from jupyter_llm.engine.local.sched.scheduler import Decoded, Sequence
+from jupyter_llm.engine.local.sched.batch import Decoded
+from jupyter_llm.engine.local.sched.drawing import Drawing
+from jupyter_llm.engine.local.sched.judging import Judging
+from jupyter_llm.engine.local.sched.sequence import Sequence
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
 
@@ -75,11 +78,10 @@ def test_what_has_to_come_is_read_with_what_was_drawn_and_counted_apart(
     engine = Engine(n_batch=16)
     engine.ask([1, 2], 1)
     engine.submit([1, 2], 6, begin=[3, 4, 5], ignore_eos=True, needs_logits=any(wants_logits))
-    drawn = engine.step()
-    assert [one.token_id for one in drawn][:3] == [3, 4, 5]
-    assert len(drawn) == 4
-    counts = (engine.scheduler.num_evaluated, engine.scheduler.num_joined)
-    assert counts == (num_joined + 1, num_joined)
+    step = engine.step()
+    assert [one.token_id for one in step.events][:3] == [3, 4, 5]
+    assert len(step.events) == 4
+    assert (step.num_tokens, step.num_joined) == (num_joined + 1, num_joined)
     assert engine.model.batches[-1].wants_logits == [*wants_logits, True]
 
 
@@ -156,7 +158,7 @@ def test_a_batch_that_fails_takes_the_youngest_request_alone() -> None:
     *others, youngest = (engine.submit([number, 2, 3], 8, ignore_eos=True) for number in (1, 4, 7))
     engine.step()
     engine.model.outcomes = [Decoded.FAILED]
-    (drawn,) = engine.step()
+    (drawn,) = engine.step().events
     assert drawn.sequence is youngest
     assert isinstance(drawn.error, EngineError)
     engine.run()
@@ -276,24 +278,25 @@ class AnyOrder(RuleBasedStateMachine):
 
 def assert_matches_fresh(sequence: Sequence) -> None:
     """Compare with a model that has read nothing else."""
-    prompt = sequence.token_ids[: sequence.num_before]
+    work = sequence.work
+    num_before = work.num_before if isinstance(work, Judging) else sequence.num_prompt
+    prompt = sequence.token_ids[:num_before]
     is_whole = sequence.finish_reason in ("stop", "length")
-    if isinstance(sequence.scorer, FakeScorer):
+    if isinstance(work, Judging):
+        assert isinstance(work.scorer, FakeScorer)
         given, free = prompt[: sequence.num_prompt], prompt[sequence.num_prompt :]
-        closing = sequence.scorer.closing
+        closing = work.scorer.closing
         assert free == fresh(given, len(free) - len(closing)) + closing
-        judged = sequence.scorer.judged
+        judged = work.scorer.judged
         for path in judged:
             assert judged[path] == next_token([*prompt, *path])
-        parts = {path[:size] for path in sequence.paths for size in range(len(path) + 1)}
+        parts = {path[:size] for path in work.paths for size in range(len(path) + 1)}
         assert not is_whole or set(judged) == parts
-    elif sequence.max_tokens:
-        begin = list(sequence.mask.begin) if isinstance(sequence.mask, FakeMask) else []
-        whole = begin[: sequence.max_tokens]
-        whole += fresh(prompt + begin, sequence.max_tokens - len(whole))
-        assert (
-            sequence.completion_ids == whole[: None if is_whole else len(sequence.completion_ids)]
-        )
+    elif isinstance(work, Drawing):
+        begin = list(work.mask.begin) if isinstance(work.mask, FakeMask) else []
+        whole = begin[: work.max_tokens]
+        whole += fresh(prompt + begin, work.max_tokens - len(whole))
+        assert sequence.completion_ids == whole[: None if is_whole else sequence.num_written]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from support.engines import closing, load
 from support.waiting import until
 
-from jupyter_llm.engine.local.sched.scheduler import Drawn, Scheduler
+from jupyter_llm.engine.local.sched.scheduler import Scheduler, Step
 from jupyter_llm.engine.local.sched.turns import Seat, Turns
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, Request
@@ -49,7 +49,7 @@ def test_two_engines_write_at_once_and_no_two_steps_overlap(
     most = 0
     step = Scheduler.step
 
-    def watched(scheduler: Scheduler, *, is_guest: bool = False) -> list[Drawn]:
+    def watched(scheduler: Scheduler, *, is_guest: bool = False) -> Step:
         nonlocal most
         computing.add(threading.get_ident())
         most = max(most, len(computing))

@@ -26,7 +26,6 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.local import generation
 from jupyter_llm.engine.local.engine import LocalEngine
-from jupyter_llm.engine.local.sched import scheduler
 from jupyter_llm.engine.local.text import plain_template
 from jupyter_llm.engine.local.text.tokenizer import LEAD_OVER
 from jupyter_llm.engine.provenance import token_sha256
@@ -272,13 +271,13 @@ def test_a_choice_that_is_cancelled_keeps_what_was_written_before_it(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = made()
-    go_on = engine._answer
+    go_on = engine._answering.preparing.go_on
 
-    def go_on_and_end(one: generation.Generation, sequence: scheduler.Sequence) -> None:
-        go_on(one, sequence)
-        engine._end(one, "cancelled")
+    def go_on_and_end(one: generation.Generation) -> None:
+        go_on(one)
+        engine._answering.end(one, "cancelled")
 
-    monkeypatch.setattr(engine, "_answer", go_on_and_end)
+    monkeypatch.setattr(engine._answering.preparing, "go_on", go_on_and_end)
     completion = asked(engine, constraint=LABELS, reason=9)
     assert (completion.finish_reason, completion.text) == ("cancelled", "")
     assert completion.reasoning == ask(engine, CHAT, 9).text.strip()
@@ -290,7 +289,7 @@ def test_a_choice_that_is_cancelled_keeps_what_was_written_before_it(
 
 def test_a_choice_has_room_wherever_its_free_text_has(made: Made) -> None:
     engine = made(None, exact=True)
-    size = inside(engine, lambda: engine._model._lane(is_exact=True).context.n_ctx)
+    size = inside(engine, lambda: engine._model.lanes.get(is_exact=True).context.n_ctx)
     completion = asked(
         engine, prompt="!" * (size - 40), constraint=OneOf(("?" * 80, "x")), reason=9, exact=True
     )

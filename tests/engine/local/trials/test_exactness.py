@@ -17,10 +17,10 @@ from support.engines import ask, ask_together, exact_context, load
 from support.paths import TESTS
 
 from jupyter_llm import llm
-from jupyter_llm.engine.local import resident
+from jupyter_llm.engine.local import lanes
 from jupyter_llm.engine.local.native.groups import fill_groups
 from jupyter_llm.engine.local.native.llama import Context
-from jupyter_llm.engine.local.sched.scheduler import Batch, Decoded
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.local.trials import exactness
 from jupyter_llm.engine.local.trials.exactness import make_exact, measure
 from jupyter_llm.engine.request import Priority
@@ -163,7 +163,7 @@ def test_a_self_test_that_cannot_run_promises_nothing_and_is_not_remembered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert make(fails=True) == (False, 1, True)
-    assert "cannot be told" in caplog.text
+    assert "cannot be measured" in caplog.text
     assert make() == (True, 1, True)
 
 
@@ -243,11 +243,11 @@ def test_as_the_only_mode_it_is_the_only_context(tiny_gguf: Path, fresh_llm: Non
     texts = {llm.complete(LONG, max_tokens=9, seed=2).text for _ in range(3)}
     assert len(texts) == 1
     engine = llm.engine()
-    assert len(engine._model.lanes) == 1  # type: ignore[attr-defined]
+    assert len(engine._model.lanes.all) == 1  # type: ignore[attr-defined]
 
 
 def free_bytes(monkeypatch: pytest.MonkeyPatch, num_bytes: int) -> None:
-    monkeypatch.setattr(resident, "free_memory", lambda *_, **__: FreeMemory(ram_bytes=num_bytes))
+    monkeypatch.setattr(lanes, "free_memory", lambda *_, **__: FreeMemory(ram_bytes=num_bytes))
 
 
 def test_without_room_for_an_exact_context_the_fast_one_answers(
@@ -259,7 +259,7 @@ def test_without_room_for_an_exact_context_the_fast_one_answers(
         completion = ask(engine, LONG, 5, seed=1, temperature=1)
         assert completion.usage.completion_tokens == 5
         assert completion.exact is False
-    assert len(engine._model.lanes) == 1
+    assert len(engine._model.lanes.all) == 1
     assert caplog.text.count("Memory is too short to promise texts") == 1
 
 
@@ -271,7 +271,7 @@ def test_no_promised_text_goes_on_from_a_state_that_is_put_back_elsewhere(
         answer = ask(engine, LONG * 12, 3)
         assert answer.exact
         assert answer.usage.cached_tokens == 0
-        assert engine._model._exact_lane.store is None
+        assert engine._model.lanes.exact.store is None
         engine.close()
 
 
