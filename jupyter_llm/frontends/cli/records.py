@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import argparse
 
 _VERDICTS = {
-    "sound": "{name} is undamaged: its SHA-256 is {found}.",
-    "unknown": "No SHA-256 was published with {name}. Its SHA-256 is {found}.",
-    "damaged": "{name} is damaged: its published SHA-256 is {promised}, its present one {found}. "
+    "sound": "{name} is undamaged: its SHA-256 is {digest}.",
+    "unknown": "No SHA-256 was published with {name}. Its SHA-256 is {digest}.",
+    "damaged": "{name} is damaged: its published SHA-256 is {promised}, its present one {digest}. "
     "Delete it, and download or install it again.",
 }
 

@@ -27,7 +27,7 @@ def test_what_was_pulled_is_used_by_the_name_that_is_told(
     shell: InteractiveShell, repo: Repo
 ) -> None:
     told = run(shell, f"%llm /pull {NAME}").text
-    assert "**elsewhere-q8_0** is here" in told
+    assert "**elsewhere-q8_0** is downloaded" in told
     assert "`%llm /use elsewhere-q8_0` loads it" in told
     assert "Using **elsewhere-q8_0**" in run(shell, "%llm /use elsewhere-q8_0").text
 
@@ -42,7 +42,7 @@ def test_a_licence_is_shown_before_anything_is_downloaded(
     assert "Be kind." in told
     assert f"`%llm /pull {NAME} --accept-licence`" in told
     assert hub.fetched == []
-    assert "is here" in run(shell, f"%llm /pull {NAME} --accept-licence").text
+    assert "is downloaded" in run(shell, f"%llm /pull {NAME} --accept-licence").text
 
 
 def test_alone_it_lists_what_suits_this_machine(shell: InteractiveShell) -> None:
