@@ -11,7 +11,6 @@ import { ContentsManager } from "@jupyterlab/services";
 import { Signal } from "@lumino/signaling";
 import { NotebookChats } from "../lib/sidebar/notebook_chats.js";
 import { savedChats } from "../lib/sidebar/saved_chats.js";
-import { example } from "./messages.js";
 
 const WIDGET = `
 module.exports = () => ({
@@ -90,7 +89,7 @@ function name(/** @type {string} */ opened, /** @type {string} */ chat) {
   const { panel_id: panel } = connection.sent.find(
     (/** @type {any} */ sent) => sent.chat === opened,
   );
-  const message = example("snapshot-for-all", { chat });
+  const message = { type: "patch", patch: { name: chat } };
   connection.panelReceived.emit({ panel, message });
 }
 

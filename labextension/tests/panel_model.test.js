@@ -73,8 +73,9 @@ test("another kernel is told by the name that the chat has now, and the front en
 test("a chat that goes by another name in the kernel says so", () => {
   const told = listen("change:chat");
   const say = (/** @type {object} */ message) => line.panelReceived.emit({ panel: id, message });
-  say(example("snapshot", { chat: "prices" }));
-  say(example("snapshot-for-all", { chat: "costs" }));
+  say({ type: "document", document: { name: "prices" } });
+  say({ type: "patch", patch: { name: "costs" } });
+  say({ type: "patch", patch: { path: [] } });
   assert.deepEqual(told, ["costs"]);
 });
 

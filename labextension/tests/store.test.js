@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
+import { merged, pendingOf } from "../lib/kernel/state.js";
 import { Store } from "../lib/kernel/store.js";
 import { Kernel } from "./kernel.js";
 import { example } from "./messages.js";
@@ -9,6 +10,11 @@ import { example } from "./messages.js";
 /** @import { Topic } from "../lib/kernel/state.js" */
 
 const CHECK = example("check");
+const { document: DOCUMENT } = example("document");
+const READING = example("patch-turn-reading").patch.turns[5];
+const [GROWING, FAILED] = ["growing", "error"].map((name) => {
+  return /** @type {any} */ (Object.values(example(`patch-notice-${name}`).patch.notices)[0]);
+});
 
 /** @type {Kernel} */
 let kernel;
@@ -23,22 +29,44 @@ beforeEach(() => {
 });
 
 /**
- * Answer the last greeting with a snapshot.
+ * Answer the last greeting with a document.
  *
  * @param {string} [name]
  * @param {object} [changes]
  */
-function welcome(name = "snapshot", changes = {}) {
+function welcome(name = "document", changes = {}) {
   const { id } = kernel.last("follow");
   kernel.say({ type: "ack", id });
-  kernel.say(example(name, { id, ...changes }));
+  const { document } = example(name);
+  kernel.say({ type: "document", id, document: { ...document, ...changes } });
 }
 
 /** Have a panel that shows the example. */
 function ready() {
   store.connect(true);
-  welcome("snapshot", { pending: [] });
+  welcome("document", { pending: {} });
 }
+
+/**
+ * Change the chat by a merge patch.
+ *
+ * @param {object} patch
+ */
+function change(patch) {
+  kernel.say({ type: "patch", patch });
+}
+
+/**
+ * Begin a turn behind those of the example, which answers a request.
+ *
+ * @param {object} [changes]
+ */
+function begin(changes = {}) {
+  change({ path: [1, 2, 5], turns: { 5: { ...READING, ...changes } }, pending: {} });
+}
+
+/** The ids of the requests that are shown as pending. */
+const pendingIds = () => pendingOf(store.state).map(({ id }) => id);
 
 /**
  * Return a list that fills with what listeners are told.
@@ -57,29 +85,37 @@ async function settle() {
   for (let round = 0; round < 5; round += 1) await Promise.resolve();
 }
 
-test("a view says hello and shows the snapshot", () => {
+test("a merge patch is applied as RFC 7396 says", () => {
+  /** @type {[unknown, unknown, unknown][]} */
+  const cases = [
+    [{ a: "b" }, { a: "c" }, { a: "c" }],
+    [{ a: "b" }, { b: "c" }, { a: "b", b: "c" }],
+    [{ a: "b", b: "c" }, { a: null }, { b: "c" }],
+    [{ a: ["b"] }, { a: "c" }, { a: "c" }],
+    [{ a: { b: "c" } }, { a: { b: "d", c: null } }, { a: { b: "d" } }],
+    [{ a: [{ b: "c" }] }, { a: [1] }, { a: [1] }],
+    [
+      ["a", "b"],
+      ["c", "d"],
+      ["c", "d"],
+    ],
+    [{ e: null }, { a: 1 }, { e: null, a: 1 }],
+    [[1, 2], { a: "b", c: null }, { a: "b" }],
+    [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
+  ];
+  for (const [before, patch, after] of cases) assert.deepEqual(merged(before, patch), after);
+});
+
+test("a view says hello and shows the document, which holds no null", () => {
   store.connect(true);
   const hello = kernel.last("follow");
   assert.deepEqual(hello, example("follow", { id: hello.id }));
   assert.equal(store.state.connection, "connecting");
   welcome();
-  const { connection, chat, path, turns, notices, pending, status } = store.state;
-  const snapshot = example("snapshot");
-  assert.deepEqual(
-    { connection, chat, path, notices, pending, status },
-    {
-      connection: "ready",
-      chat: "default",
-      path: snapshot.path,
-      notices: snapshot.notices,
-      pending: snapshot.pending,
-      status: snapshot.status,
-    },
-  );
-  assert.deepEqual(
-    [...turns.values()],
-    snapshot.turns.map((/** @type {object} */ turn) => ({ ...turn, progress: null })),
-  );
+  assert.equal(store.state.connection, "ready");
+  assert.deepEqual(store.state.chat, merged({}, DOCUMENT));
+  assert.equal(store.state.chat.name, "default");
+  assert.doesNotMatch(JSON.stringify(store.state.chat), /:null/);
 });
 
 test("views of one model say hello once, and again when one of them can write cells", () => {
@@ -95,24 +131,10 @@ test("views of one model say hello once, and again when one of them can write ce
   );
 });
 
-test("another view's snapshot is not ours", () => {
+test("another view's document is not ours", () => {
   store.connect(true);
-  kernel.say(example("snapshot"));
+  kernel.say(example("document"));
   assert.equal(store.state.connection, "connecting");
-});
-
-test("a snapshot for all takes the place of what there was", () => {
-  ready();
-  const late = store.send("late");
-  kernel.say(example("snapshot-for-all"));
-  assert.equal(store.state.turns.size, 0);
-  assert.deepEqual(
-    store.state.pending.map(({ id }) => id),
-    [late],
-  );
-  mock.timers.tick(400);
-  assert.equal(store.state.waiting, true); // nobody has said that it had arrived
-  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 1);
 });
 
 test("a page without a view says bye and is told nothing until there is one again", async () => {
@@ -122,8 +144,7 @@ test("a page without a view says bye and is told nothing until there is one agai
   kernel.say({ type: "anybody" });
   kernel.say({ type: "ack", id });
   kernel.lose();
-  kernel.say(example("status"));
-  kernel.say(example("snapshot-for-all"));
+  kernel.say(example("patch-status"));
   await settle();
   mock.timers.tick(10_000);
   assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 1);
@@ -140,106 +161,90 @@ test("a page with a view says hello when another one has said bye", () => {
   assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 2);
 });
 
-test("what comes before the snapshot is not shown", () => {
+test("a patch that comes before the document is not shown", () => {
   store.connect(true);
-  kernel.say(example("turn-reading"));
+  begin();
   kernel.say(example("delta"));
-  assert.equal(store.state.turns.size, 0);
-  welcome("snapshot-empty");
-  assert.equal(store.state.turns.size, 0);
+  assert.deepEqual(store.state.chat.turns, {});
+  welcome("document-empty");
+  assert.deepEqual(store.state.chat.turns, {});
   assert.equal(kernel.sent.length, 1);
 });
 
 test("a turn on its way is read, written, and finished", () => {
   ready();
-  kernel.say(example("turn-reading"));
-  kernel.say(example("path", { path: [1, 2, 5] }));
-  kernel.say(example("progress"));
-  assert.deepEqual(store.state.turns.get(5)?.progress, {
-    text: "Reading 1200 of 4000 tokens",
-    share: 0.3,
-  });
+  begin();
+  const turn = () => store.state.chat.turns[5];
+  assert.deepEqual(turn()?.progress, { text: "Reading 1200 of 4000 tokens", share: 0.3 });
   kernel.say(example("delta", { text: "It has" }));
   kernel.say(example("delta"));
-  assert.equal(store.state.turns.get(5)?.text, "It has twelve columns.");
-  assert.equal(store.state.turns.get(5)?.state, "writing");
-  assert.equal(store.state.turns.get(5)?.progress, null);
-  const { turn } = example("turn");
-  kernel.say(example("turn", { turn: { ...turn, number: 5 } }));
-  assert.equal(store.state.turns.get(5)?.state, "finished");
-  assert.equal(store.state.turns.get(5)?.text, turn.text);
+  assert.equal(turn()?.text, "It has twelve columns.");
+  assert.equal(turn()?.state, "writing");
+  assert.equal(turn()?.progress, undefined);
+  const finished = example("patch-turn").patch.turns[2];
+  change({ turns: { 5: { ...finished, number: 5 } } });
+  assert.equal(turn()?.state, "finished");
+  assert.equal(turn()?.text, finished.text);
 });
 
 test("a turn is thought about before it is written", () => {
   ready();
-  kernel.say(example("turn-reading"));
-  kernel.say(example("path", { path: [1, 2, 5] }));
+  begin();
   kernel.say(example("delta", { text: "", reasoning: "Twelve" }));
   kernel.say(example("delta", { text: "", reasoning: " columns?" }));
   kernel.say(example("delta", { text: "Yes." }));
-  assert.equal(store.state.turns.get(5)?.reasoning, "Twelve columns?");
-  assert.equal(store.state.turns.get(5)?.text, "Yes.");
+  assert.equal(store.state.chat.turns[5]?.reasoning, "Twelve columns?");
+  assert.equal(store.state.chat.turns[5]?.text, "Yes.");
 });
 
-test("a turn that is not on the path is forgotten", () => {
+test("what a listener holds does not change", () => {
   ready();
-  kernel.say(example("turn-reading"));
-  kernel.say(example("path", { path: [1, 5] }));
-  assert.deepEqual([...store.state.turns.keys()], [1, 5]);
-  assert.deepEqual(store.state.path, [1, 5]);
-});
-
-test("a turn that a listener holds does not change", () => {
-  ready();
-  const held = store.state.turns.get(2);
+  const { turns } = store.state.chat;
+  const [first, held] = [turns[1], turns[2]];
   kernel.say(example("delta", { number: 2 }));
+  change({ turns: { 2: { text: "All." } } });
   assert.equal(held?.text, "`df` has");
-  assert.notEqual(store.state.turns.get(2), held);
+  assert.notEqual(store.state.chat.turns[2], held);
+  assert.equal(store.state.chat.turns[1], first);
 });
 
-test("notices grow in their place, end what was pending, and can be put away", () => {
+test("notices keep their order as they grow, and can be put away", () => {
   ready();
-  kernel.say(example("pending", { pending: { id: "v1-20", text: "/explain 3", progress: null } }));
-  kernel.say(example("notice-growing"));
-  kernel.say(example("notice-error"));
-  assert.deepEqual(store.state.pending, []);
-  kernel.say(example("notice-growing", { markdown: "All.", is_finished: true }));
+  const notices = () => Object.values(store.state.chat.notices);
+  change({ notices: { [GROWING.id]: GROWING, [FAILED.id]: FAILED } });
+  change({ notices: { [GROWING.id]: { markdown: "All.", is_finished: true } } });
   assert.deepEqual(
-    store.state.notices.map(({ id }) => id),
+    notices().map(({ id }) => id),
     ["v1-4", "v1-20", "v1-18"],
   );
-  assert.equal(store.state.notices[1]?.markdown, "All.");
-  kernel.say(example("dismissed"));
+  assert.equal(notices()[1]?.markdown, "All.");
+  change({ notices: { "v1-4": null } });
   assert.deepEqual(
-    store.state.notices.map(({ id }) => id),
+    notices().map(({ id }) => id),
     ["v1-20", "v1-18"],
   );
 });
 
 test("loading shows where the request waits", () => {
   ready();
-  kernel.say(example("pending"));
-  kernel.say(example("progress-loading"));
-  assert.equal(store.state.pending[0]?.progress?.share, 0.4);
-  kernel.say(example("cancelled"));
-  assert.deepEqual(store.state.pending, []);
+  kernel.say(example("patch-pending"));
+  assert.equal(pendingOf(store.state)[0]?.progress?.share, 0.4);
+  kernel.say(example("patch-returned"));
+  assert.deepEqual(pendingIds(), []);
 });
 
 test("what was stopped before it came to anything is given back, and Up finds it", () => {
   ready();
-  const id = store.send("Read all of this.");
+  const text = "Read all of this.";
+  const id = store.send(text);
   kernel.say({ type: "ack", id });
-  const begun = example("turn-reading", { id });
-  kernel.say(begun);
-  const { path } = store.state;
-  kernel.say({ type: "path", path: [...path, begun.turn.number] });
-  kernel.say({ type: "path", path });
-  kernel.say({ type: "cancelled", id, text: "Read all of this." });
-  assert.deepEqual(store.state.returned, [{ id, text: "Read all of this." }]);
-  assert.equal(store.history().at(-1), "Read all of this.");
-  const again = store.send("Read all of this.");
+  begin({ request: id });
+  change({ path: [1, 2], turns: { 5: null }, returned: { [id]: text } });
+  assert.deepEqual(store.state.returned, [{ id, text }]);
+  assert.equal(store.history().at(-1), text);
+  const again = store.send(text);
   const { length } = store.history();
-  kernel.say({ type: "cancelled", id: again, text: "Read all of this." });
+  change({ returned: { [again]: text } });
   assert.equal(store.history().length, length);
 });
 
@@ -255,26 +260,20 @@ test("what could not be sent is given back", async () => {
 test("what another kernel knows nothing of is given back, in the order it was sent", () => {
   ready();
   const begun = store.send("Begun?");
-  const { turn } = example("turn-reading");
-  kernel.say({ type: "turn", turn: { ...turn, prompt: "Begun?" }, id: begun });
-  kernel.say({ type: "path", path: [...store.state.path, turn.number] });
+  begin({ prompt: "Begun?", request: begun });
   const waiting = store.send("Waiting?");
   kernel.say({ type: "ack", id: waiting });
   const [unheard, kept] = [store.send("Unheard?"), store.send("Kept?")];
   kernel.restart();
   const late = store.send("Late?");
-  const { turns, path } = example("snapshot");
-  const again = { ...turn, number: 9, prompt: "Kept?" };
-  const changes = { turns: [...turns, again], path: [...path, 9], pending: [] };
-  welcome("snapshot", { ...changes, kernel: "another" });
+  const again = { ...READING, number: 9, prompt: "Kept?", request: null };
+  const turns = { ...DOCUMENT.turns, 9: again };
+  welcome("document", { turns, path: [1, 2, 9], pending: {}, kernel: "another" });
   assert.deepEqual(
     store.state.returned.map(({ id }) => id),
     [begun, waiting, unheard],
   );
-  assert.deepEqual(
-    store.state.pending.map(({ id }) => id),
-    [late],
-  );
+  assert.deepEqual(pendingIds(), [late]);
   assert.notEqual(kept, late);
 });
 
@@ -284,7 +283,7 @@ test("what the same kernel goes on with is found by Up and by nobody else", () =
   kernel.say({ type: "ack", id: taken });
   const unheard = store.send("Unheard?");
   kernel.restart();
-  welcome("snapshot", { pending: [] });
+  welcome("document", { pending: {} });
   assert.deepEqual(
     store.state.returned.map(({ id, text }) => [id === taken, id === unheard, text]),
     [
@@ -297,11 +296,10 @@ test("what the same kernel goes on with is found by Up and by nobody else", () =
 test("what is still written on another line is not given back", () => {
   ready();
   const id = store.send("And how many columns?");
-  const { turn } = example("turn-reading");
-  kernel.say({ type: "turn", turn, id });
-  const { turns } = example("snapshot");
+  begin({ request: id });
   kernel.restart();
-  welcome("snapshot", { turns: [...turns, turn], path: [1, 2, turn.number], pending: [] });
+  const turns = { ...DOCUMENT.turns, 5: { ...READING, request: id } };
+  welcome("document", { turns, path: [1, 2, 5], pending: {} });
   assert.deepEqual(store.state.returned, []);
 });
 
@@ -318,10 +316,9 @@ test("a question that another kernel was asked fails, and a draft is over", asyn
 
 test("status and transcript are what was told last", () => {
   ready();
-  const status = example("status", { used: 7 });
-  kernel.say(status);
+  change({ status: { used: 7 } });
   kernel.say(example("transcript", { writer: kernel.last("follow").id }));
-  assert.equal(store.state.status?.used, 7);
+  assert.equal(store.state.chat.status.used, 7);
   assert.deepEqual(store.state.transcript?.data, example("transcript").data);
   assert.deepEqual(store.state.transcript?.metadata, example("transcript").metadata);
 });
@@ -331,15 +328,14 @@ test("what is sent is what the kernel reads, and is pending at once", () => {
   const { text, attachments } = example("send");
   const id = store.send(text, { attachments });
   assert.deepEqual(kernel.last("send"), example("send", { id }));
-  assert.deepEqual(store.state.pending, [{ id, text, progress: null }]);
+  assert.deepEqual(pendingIds(), [id]);
   kernel.say({ type: "ack", id });
-  kernel.say({ type: "pending", pending: { id, text, progress: null } });
-  assert.equal(store.state.pending.length, 1);
-  const begun = example("turn-reading", { id });
-  kernel.say(begun);
-  assert.equal(store.state.pending.length, 1, "its turn is not on the page yet");
-  kernel.say({ type: "path", path: [...store.state.path, begun.turn.number] });
-  assert.deepEqual(store.state.pending, []);
+  assert.deepEqual(pendingIds(), [id], "the chat does not hold it yet");
+  change({ pending: { [id]: { id, text } } });
+  assert.deepEqual(pendingIds(), [id]);
+  begin({ request: id });
+  change({ pending: { [id]: null } });
+  assert.deepEqual(pendingIds(), []);
 });
 
 test("every order is what the kernel reads", () => {
@@ -425,7 +421,7 @@ test("without a kernel a prompt says so and does not stay pending", async () => 
   kernel.isGone = true;
   store.send("Hello");
   await settle();
-  assert.deepEqual(store.state.pending, []);
+  assert.deepEqual(pendingIds(), []);
   assert.match(store.state.error?.text ?? "", /kernel .* is gone/);
 });
 
@@ -476,7 +472,7 @@ test("of all pages only the one that the kernel names writes the transcript", ()
 
 test("in a shared notebook Escape stops only what this page asked", () => {
   store.connect(true);
-  welcome("snapshot", { pending: [{ id: "other-1", text: "Theirs", progress: null }] });
+  welcome("document", { pending: { "other-1": { id: "other-1", text: "Theirs" } } });
   assert.equal(store.stopOwn(true), false);
   const own = store.send("Mine");
   assert.equal(store.stopOwn(true), true);
@@ -516,27 +512,26 @@ for (const [what, cause] of /** @type {[string, () => void][]} */ ([
     },
   ],
   ["text of an unknown turn", () => kernel.say(example("delta", { number: 77 }))],
-  ["a path through an unknown turn", () => kernel.say(example("path", { path: [1, 77] }))],
 ])) {
   test(`${what} makes the view say hello once more, once`, () => {
     ready();
     cause();
     cause();
     assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 2);
-    assert.equal(store.state.turns.get(2)?.text, "`df` has");
-    welcome("snapshot-empty");
-    assert.equal(store.state.turns.size, 0);
-    kernel.say(example("turn-reading"));
-    assert.equal(store.state.turns.get(5)?.prompt, "And how many columns?");
+    assert.equal(store.state.chat.turns[2]?.text, "`df` has");
+    welcome("document-empty");
+    assert.deepEqual(store.state.chat.turns, {});
+    begin();
+    assert.equal(store.state.chat.turns[5]?.prompt, "And how many columns?");
   });
 }
 
-test("a snapshot that is lost itself is asked for again", () => {
+test("a document that is lost itself is asked for again", () => {
   ready();
   kernel.lose();
-  kernel.say(example("status"));
-  kernel.lose(); // the snapshot
-  kernel.say(example("status"));
+  kernel.say(example("patch-status"));
+  kernel.lose(); // the document
+  kernel.say(example("patch-status"));
   mock.timers.tick(2000);
   assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 3);
   welcome();
@@ -544,17 +539,14 @@ test("a snapshot that is lost itself is asked for again", () => {
   assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 3);
 });
 
-test("a prompt that the kernel did not know of yet stays pending after a snapshot", () => {
+test("a prompt that the kernel did not know of yet stays pending after a document", () => {
   ready();
   const early = store.send("early");
   kernel.lose(); // its ack
-  kernel.say(example("status"));
+  kernel.say(example("patch-status"));
   const late = store.send("late");
-  welcome("snapshot-empty");
-  assert.deepEqual(
-    store.state.pending.map(({ id }) => id),
-    [late],
-  );
+  welcome("document-empty");
+  assert.deepEqual(pendingIds(), [late]);
   assert.notEqual(early, late);
   mock.timers.tick(399);
   kernel.say({ type: "ack", id: late });
@@ -568,10 +560,10 @@ test("listeners hear of many changes at once, and of none twice", () => {
   const told = listen();
   kernel.say(example("delta", { number: 2 }));
   kernel.say(example("delta", { number: 2 }));
-  kernel.say(example("status"));
+  kernel.say(example("patch-status"));
   assert.deepEqual(told, []);
   mock.timers.tick(1000);
-  assert.deepEqual(told, [{ changed: ["turn", "status"], turns: [2] }]);
+  assert.deepEqual(told, [{ changed: ["turns", "status"], turns: [2] }]);
   mock.timers.tick(1000);
   assert.equal(told.length, 1);
 });
@@ -580,9 +572,9 @@ test("a listener is told of turns that are gone", () => {
   ready();
   mock.timers.tick(1000);
   const told = listen();
-  kernel.say(example("path", { path: [1] }));
+  change({ path: [1], turns: { 2: null } });
   mock.timers.tick(1000);
-  assert.deepEqual(told, [{ changed: ["turn", "path"], turns: [2] }]);
+  assert.deepEqual(told, [{ changed: ["path", "turns"], turns: [2] }]);
 });
 
 test("frames come first where there are some", () => {
@@ -594,8 +586,8 @@ test("frames come first where there are some", () => {
   globalThis.cancelAnimationFrame = () => {};
   try {
     const told = listen();
-    kernel.say(example("status"));
-    kernel.say(example("status"));
+    kernel.say(example("patch-status"));
+    kernel.say(example("patch-status"));
     assert.equal(frames.length, 1);
     frames[0]?.();
     mock.timers.tick(1000);
@@ -612,7 +604,7 @@ test("one who does not listen any more is told nothing", () => {
   /** @type {unknown[]} */
   const told = [];
   store.subscribe((changed) => told.push(changed))();
-  kernel.say(example("status"));
+  kernel.say(example("patch-status"));
   mock.timers.tick(1000);
   assert.deepEqual(told, []);
 });

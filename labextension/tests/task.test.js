@@ -62,7 +62,7 @@ test("progress comes before a proposal", async () => {
   const progress = { text: "Reading", share: 0.5 };
   await kernel.say({ type: "ack", id: "page-1" });
   /** @type {Omit<MessageOf<"progress">, "text" | "is_new">} */
-  const news = { type: "progress", number: null, id: "page-1", progress };
+  const news = { type: "progress", id: "page-1", progress };
   for (const [text, is_new, told] of /** @type {[string, boolean, string][]} */ ([
     ["no", true, "no"],
     ["so", true, "so"],
@@ -90,7 +90,6 @@ test("what is ended is cancelled, and what comes of it later is nobody's", async
   await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
   await kernel.say({
     type: "progress",
-    number: null,
     id: "page-1",
     progress: { text: "", share: null },
     text: "",

@@ -111,12 +111,13 @@ class _PanelTalk:
             if message["type"] == "delta":
                 shown += message["text"]
                 yield message["text"]
-            elif message["type"] == "turn":
-                turn = message["turn"]
-                yield turn["text"][len(shown) :]
-                shown = turn["text"]
-                if turn["state"] == "finished":
-                    return
+            elif message["type"] == "patch":
+                for turn in message["patch"].get("turns", {}).values():
+                    text = turn.get("text", shown)
+                    yield text[len(shown) :]
+                    shown = text
+                    if turn.get("state") == "finished":
+                        return
 
     def _tell(self, kind: str, **content: Any) -> None:
         self._line.take({"type": kind, "id": f"view-{time.perf_counter_ns()}", **content})

@@ -12,7 +12,7 @@ class FakeModel {
   sent = [];
   listeners = new Set();
   seq = 0;
-  snapshot = null;
+  document = null;
   answers = {};
   isSilent = false; // as a kernel is whose main thread is busy and that has no subshells
 
@@ -37,9 +37,9 @@ class FakeModel {
     if (!this.isSilent) this.take(message);
   }
 
-  take({ type, id, view }) {
+  take({ type, id }) {
     this.tell({ type: "ack", id });
-    if (type === "follow") this.tell({ ...this.snapshot, id, view });
+    if (type === "follow") this.tell({ type: "document", id, document: this.document });
     if (type in this.answers) this.tell({ ...this.answers[type], id });
   }
 
@@ -148,11 +148,11 @@ class FakeNotebook {
 
 /** One model, its views, and the notebook around them. */
 window.panelPage = {
-  async open(snapshot, sources, answers, hasExtension) {
+  async open(chat, sources, answers, hasExtension) {
     this.notebook = sources && new FakeNotebook(sources);
     globalThis.jupyterLlmNotebook = hasExtension ? () => this.notebook.view : undefined;
     this.model = new FakeModel(this.notebook && { context: this.notebook.context });
-    this.model.snapshot = snapshot;
+    this.model.document = chat;
     this.model.answers = answers;
     this.widget = createWidget();
     this.closers = [];

@@ -21,7 +21,7 @@ from support.node_tools import run_node
 from support.paths import MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from playwright.sync_api import Locator, Page
 
@@ -67,10 +67,17 @@ def example(name: str) -> Message:
     return message
 
 
+def an_example(kind: str, name: str) -> Message:
+    """Return a turn, notice or request of an example's patch, to be changed at will."""
+    (found,) = example(f"patch-{name}")["patch"][kind].values()
+    return dict(found)
+
+
 def a_turn(number: int, **changes: Any) -> Message:
     """Return a finished turn that stands behind the one before it."""
     turn: Message = {
-        **example("turn")["turn"],
+        **an_example("turns", "turn"),
+        "request": None,
         "number": number,
         "parent": number - 1,
         "siblings": [number],
@@ -82,15 +89,16 @@ def a_turn(number: int, **changes: Any) -> Message:
     return turn
 
 
-def a_snapshot(*turns: Message, **changes: Any) -> Message:
-    """Return a snapshot of a chat with these turns, one behind the other."""
+def a_chat(
+    *turns: Message, notices: Sequence[Message] = (), pending: Sequence[Message] = ()
+) -> Message:
+    """Return the document of a chat with these turns, one behind the other."""
     return {
-        **example("snapshot"),
-        "turns": list(turns),
+        **example("document")["document"],
+        "turns": {str(turn["number"]): turn for turn in turns},
         "path": [turn["number"] for turn in turns],
-        "notices": [],
-        "pending": [],
-        **changes,
+        "notices": {notice["id"]: notice for notice in notices},
+        "pending": {request["id"]: request for request in pending},
     }
 
 
@@ -131,7 +139,7 @@ class PanelPage:
 
     def open(
         self,
-        snapshot: Message | None = None,
+        document: Message | None = None,
         *,
         cells: list[str] | None = None,
         theme: str | None = "light",
@@ -143,7 +151,7 @@ class PanelPage:
         self.page.wait_for_function("() => window.isReady")
         self.page.evaluate(
             "arguments => panelPage.open(...arguments)",
-            [snapshot or a_snapshot(), cells, answers, has_extension],
+            [document or a_chat(), cells, answers, has_extension],
         )
         self.panel.locator(".jllm-log").wait_for()
         return self
@@ -184,9 +192,13 @@ class PanelPage:
         return self.sent(kind)[-1]
 
     def show(self, *turns: Message, path: list[int], request: str | None = None) -> None:
-        """Tell of turns, which answer a request if one is given, and of the path."""
-        said = ({"type": "turn", "turn": turn, "id": request} for turn in turns)
-        self.tell(*said, {"type": "path", "path": path})
+        """Change turns, which answer a request if one is given, and the path."""
+        shown = {str(turn["number"]): {**turn, "request": request} for turn in turns}
+        self.change(path=path, turns=shown)
+
+    def change(self, **patch: Any) -> None:
+        """Change the chat by a merge patch."""
+        self.tell({"type": "patch", "patch": patch})
 
     def grow(self, number: int, *texts: str) -> None:
         """Let a turn grow."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.panel_page import PanelPage, a_snapshot, a_turn, example
+from browser.panel_page import PanelPage, a_chat, a_turn, an_example, example
 from playwright.sync_api import Page, expect
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CHECKED: dict[str, Any] = {
 }
 PREPARED = example("prepared")
 LANDED = example("text")
-NOTICE = {**example("notice"), "after": 1}
+NOTICE = {**an_example("notices", "notice"), "after": 1}
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def page(bare_page: Page) -> Page:
 
 def show_code(chat: PanelPage, *cells: str, text: str = CODE, prepare: Any = PREPARED) -> None:
     """Show an answer with code beside a notebook whose last cell is the active one."""
-    chat.open(a_snapshot(a_turn(1, text=text)), cells=list(cells), prepare=prepare)
+    chat.open(a_chat(a_turn(1, text=text)), cells=list(cells), prepare=prepare)
     chat.page.locator(".jp-Cell").last.click()
 
 
@@ -59,7 +59,7 @@ def press(button: Locator, chat: PanelPage, meanwhile: Callable[[], None]) -> No
 
 
 def test_names_that_do_not_exist_are_marked(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), check=CHECKED)
+    chat.open(a_chat(a_turn(1, text=CODE)), check=CHECKED)
     expect(chat.panel.locator(".jllm-code .jllm-warning")).to_have_text(
         ["Not defined: dff.", "Not installed: seaborn."]
     )
@@ -83,9 +83,7 @@ def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_sai
     ]
     turns = [a_turn(number, text=f"{CODE}```\nIt shows 4\n```\n") for number in (1, 2)]
     prepare = {**PREPARED, "note": mended}
-    chat.open(
-        a_snapshot(*turns), cells=["a"], check={**CHECKED, "results": results}, prepare=prepare
-    )
+    chat.open(a_chat(*turns), cells=["a"], check={**CHECKED, "results": results}, prepare=prepare)
     lines = chat.turns.nth(1).locator(".jllm-code > p")
     expect(lines).to_have_text([f"ran in a sealed copy; {plain}", "Not installed: seaborn.", ""])
     assert chat.sent("check")[0]["sources"] == ["print(len(dff))", "import seaborn"]
@@ -118,7 +116,7 @@ def test_code_that_replaces_a_cell_is_proposed_there_with_what_is_known_of_it(
 ) -> None:
     turn = a_turn(1, text=CODE)
     prepare = {**PREPARED, "note": "mended: `citi` is no column"}
-    chat.open(a_snapshot(turn), cells=["a = 1", "b = 2"], prepare=prepare, check=CHECKED)
+    chat.open(a_chat(turn), cells=["a = 1", "b = 2"], prepare=prepare, check=CHECKED)
     replace, note = chat.button("Replace cell").first, chat.panel.locator(".jllm-code-below").first
     replace.click()
     expect(note).to_contain_text("Click into the cell")
@@ -151,19 +149,19 @@ def test_what_is_read_only_stays_and_the_panel_says_why(chat: PanelPage) -> None
 def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_cell(
     chat: PanelPage,
 ) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), land=LANDED)
+    chat.open(a_chat(a_turn(1, text=CODE)), land=LANDED)
     expect(chat.panel).to_contain_text("The cells of this page are out of reach")
     for name in ("Attach cell", "Replace cell"):
         expect(chat.button(name)).to_have_count(0)
     expect(chat.button("Insert all")).to_be_hidden()
     chat.button("Insert below").first.click()
     expect(chat.panel.locator(".jllm-note")).to_have_text(LANDED["text"])
-    chat.tell(NOTICE)
+    chat.change(notices={NOTICE["id"]: NOTICE})
     chat.button("Replace cell").click()
     expect(chat.turns.last.locator(".jllm-note")).to_have_text(LANDED["text"])
     assert [sent["in_place"] for sent in chat.sent("land")] == [False, True]
     for has_extension in (False, True):
-        turn = a_snapshot(a_turn(1, text=CODE))
+        turn = a_chat(a_turn(1, text=CODE))
         chat.open(turn, cells=["df = load()"], has_extension=has_extension)
         expect(chat.button("Replace cell")).to_have_count(2 * has_extension)
         expect(chat.panel.get_by_text("out of reach")).to_have_count(1 - has_extension)
@@ -172,9 +170,10 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
 def test_a_change_that_a_command_proposes_goes_to_its_cell_as_the_cell_was_then(
     chat: PanelPage,
 ) -> None:
-    chat.open(a_snapshot(a_turn(1)), cells=["edited = 1", "b = 2"], prepare=PREPARED)
+    chat.open(a_chat(a_turn(1)), cells=["edited = 1", "b = 2"], prepare=PREPARED)
     cell = chat.page.evaluate("() => panelPage.notebook.cells[0].id")
-    chat.tell({**NOTICE, "proposal": {**NOTICE["proposal"], "cell": cell}})
+    proposal = {**NOTICE["proposal"], "cell": cell}
+    chat.change(notices={NOTICE["id"]: {**NOTICE, "proposal": proposal}})
     expect(chat.turns.nth(1).locator(".jllm-code")).to_contain_text("-df['price'].mean()")
     chat.page.locator(".jp-Cell").last.click()
     chat.button("Replace cell").last.click()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.accessibility import is_in_sight, is_in_sight_with_focus, unfold_all, violations
-from browser.panel_page import PanelPage, a_snapshot, a_turn, example
+from browser.panel_page import PanelPage, a_chat, a_turn, an_example, example
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -100,16 +100,15 @@ def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
 
 def everything() -> dict[str, Any]:
     """Return a chat with one of each thing."""
-    return a_snapshot(
+    return a_chat(
         a_turn(1, prompt="Hello", siblings=[1, 4], attachments=["In [3]"], finish_reason="length"),
         a_turn(2, prompt="What is a mean?", text=TEXT, num_cells=3, variables=["df"]),
-        {**example("turn-reading")["turn"], "number": 3, "parent": 2, "siblings": [3]},
+        {**an_example("turns", "turn-reading"), "number": 3, "parent": 2, "siblings": [3]},
         notices=[
-            {**example("notice"), "after": 2},
-            {**example("notice-error"), "after": 2},
-            {**example("notice-growing"), "after": 2},
+            {**an_example("notices", name), "after": 2}
+            for name in ("notice", "notice-error", "notice-growing")
         ],
-        pending=example("snapshot")["pending"],
+        pending=[an_example("pending", "pending")],
     )
 
 
@@ -154,7 +153,7 @@ def test_enlarged_everything_can_be_reached(
     writing = {"state": "writing", "finish_reason": None, "usage": None, "text": "Well, "}
     found = example("suggestions")
     chat.open(
-        a_snapshot(a_turn(1, text=TEXT), a_turn(2, **writing)),
+        a_chat(a_turn(1, text=TEXT), a_turn(2, **writing)),
         suggest={**found, "items": found["items"] * 6},
         describe={**example("text"), "text": "A long description.\n" * 20},
     )
@@ -193,11 +192,11 @@ def test_a_long_conversation_stays_smooth(
     repeats = NUM_TOKENS * CHARACTERS_PER_TOKEN // len(TEXT) // num_turns
     turns = [a_turn(number + 1, text=(TEXT + "\n") * repeats) for number in range(num_turns)]
     open_end = {"state": "writing", "finish_reason": None, "usage": None, "text": ""}
-    chat.open(a_snapshot(*turns, a_turn(num_turns + 1, **open_end)))
+    chat.open(a_chat(*turns, a_turn(num_turns + 1, **open_end)))
     chat.page.evaluate(
         """number => {
             window.timer = setInterval(() => panelPage.model.tell(
-                { type: 'delta', number, text: 'word after word ' }), 33);
+                { type: 'delta', number, text: 'word after word ', reasoning: '' }), 33);
         }""",
         num_turns + 1,
     )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser.accessibility import violations
-from browser.panel_page import PanelPage, a_snapshot, a_turn, example
+from browser.panel_page import PanelPage, a_chat, a_turn, an_example, example
 from browser.test_panel_code import CODE
 from playwright.sync_api import expect
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-NOTICE = {**example("notice-error"), "level": "info"}
-TOKENS = example("notice-tokens")
-PENDING = example("pending")["pending"]
+TOKENS = an_example("notices", "notice-tokens")
+PENDING = an_example("pending", "pending")
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
 def test_thoughts_are_folded_while_they_grow_and_stay_as_the_reader_has_them(
     chat: PanelPage,
 ) -> None:
-    chat.open(a_snapshot(writing(1)))
+    chat.open(a_chat(writing(1)))
     thoughts, text = chat.turns.locator(".jllm-thoughts"), chat.turns.locator(".jllm-thoughts-text")
     expect(thoughts).to_be_hidden()
     chat.think(1, "Rows,\n\n<b>not")
@@ -78,8 +77,11 @@ def test_thoughts_are_folded_while_they_grow_and_stay_as_the_reader_has_them(
 
 
 def test_reading_and_loading_show_how_far_they_are(chat: PanelPage) -> None:
-    chat.open(a_snapshot(writing(5, parent=0, state="reading"), pending=[PENDING]))
-    chat.tell(example("progress"), example("progress-loading"))
+    reading = an_example("turns", "turn-reading")["progress"]
+    chat.open(
+        a_chat(writing(5, parent=0, state="reading"), pending=[{**PENDING, "progress": None}])
+    )
+    chat.change(turns={"5": {"progress": reading}}, pending={PENDING["id"]: PENDING})
     expect(chat.turns.nth(0)).to_contain_text("Reading 1200 of 4000 tokens")
     expect(chat.turns.nth(1)).to_contain_text("Loading SmolLM2-135M-Instruct: 40%")
     fill = chat.turns.nth(1).locator(".jllm-bar-fill")
@@ -92,7 +94,7 @@ def test_reading_and_loading_show_how_far_they_are(chat: PanelPage) -> None:
 
 def test_arrows_step_through_the_answers_and_keep_the_focus(chat: PanelPage) -> None:
     first, second = (a_turn(number, parent=0, siblings=[1, 2]) for number in (1, 2))
-    chat.open(a_snapshot(first))
+    chat.open(a_chat(first))
     expect(chat.panel.locator(".jllm-branch-place")).to_have_text("1/2")
     chat.button("Earlier answer").press("Enter")
     assert chat.sent("choose") == []
@@ -105,7 +107,7 @@ def test_arrows_step_through_the_answers_and_keep_the_focus(chat: PanelPage) -> 
 
 
 def test_an_edited_prompt_begins_a_branch(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), a_turn(2, prompt="How much?")))
+    chat.open(a_chat(a_turn(1), a_turn(2, prompt="How much?")))
     chat.button("Edit").nth(1).click()
     field = chat.page.get_by_label("Edit the prompt")
     expect(field).to_be_focused()
@@ -121,7 +123,7 @@ def test_an_edited_prompt_begins_a_branch(chat: PanelPage) -> None:
 
 
 def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)))
+    chat.open(a_chat(a_turn(1)))
     button = chat.button("Answer again")
     button.focus()
     keyboard = chat.page.keyboard
@@ -152,11 +154,11 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
 
 
 def test_the_probabilities_of_an_answer_are_told_by_lines_and_in_words(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), a_turn(3, parent=1)))
+    chat.open(a_chat(a_turn(1), a_turn(3, parent=1)))
     chat.button("Probabilities").nth(1).click()
     assert chat.wait_for("send")["text"] == "/tokens 2"  # by its place
     notice = {**TOKENS, "id": chat.last_id("send"), "after": 3}
-    chat.tell(notice)
+    chat.change(notices={notice["id"]: notice})
     tokens = chat.panel.get_by_role("option")
     expect(tokens).to_have_text(["The sky", " is blue↵\n", "<b>[U+202E]"], use_inner_text=True)
     expect(tokens.nth(2)).to_have_css("border-bottom-width", "4px")
@@ -173,7 +175,7 @@ def test_the_probabilities_of_an_answer_are_told_by_lines_and_in_words(chat: Pan
 
 
 def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), a_turn(2)))
+    chat.open(a_chat(a_turn(1), a_turn(2)))
     chat.button("Delete").nth(1).click()
     expect(chat.button("No, keep")).to_be_focused()
     chat.page.keyboard.press("Enter")
@@ -181,7 +183,7 @@ def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
     chat.button("Delete").nth(1).click()
     chat.button("Yes, delete").click()
     assert chat.sent("remove") == [{"type": "remove", "target": 2}]
-    chat.tell({"type": "path", "path": [1]})
+    chat.change(path=[1], turns={"2": None})
     expect(chat.turns).to_have_count(1)
 
 
@@ -219,7 +221,7 @@ def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
 
 
 def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1)), cells=["a = 1"])
+    chat.open(a_chat(a_turn(1)), cells=["a = 1"])
     chat.page.locator(".jp-Cell").click()
     chat.button("Attach cell").click()
     chat.send("A long prompt")
@@ -228,7 +230,7 @@ def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(chat: PanelP
     chat.button("Stop").press("Enter")  # of which there is one
     expect(chat.box).to_be_focused()
     assert chat.wait_for("stop")["target"] == 2
-    chat.tell({"type": "path", "path": [1]}, {"type": "cancelled", "id": request, "text": "A…"})
+    chat.change(path=[1], turns={"2": None}, returned={request: "A…"})
     expect(chat.box).to_have_value("A…")
     expect(chat.box).to_be_focused()
     expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
@@ -236,7 +238,7 @@ def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(chat: PanelP
     chat.box.press("Enter")
     assert chat.sent("send")[-1]["attachments"] == chat.sent("send")[0]["attachments"]
     chat.box.fill("Something else")  # so there is no room for what comes back
-    chat.tell({"type": "cancelled", "id": chat.last_id("send"), "text": "A…"})
+    chat.change(returned={chat.last_id("send"): "A…"})
     chat.box.press("Home")
     chat.box.press("ArrowUp")
     expect(chat.box).to_have_value("A…")
@@ -331,7 +333,7 @@ def distance_from_end(chat: PanelPage) -> float:
 
 def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) -> None:
     long = "\n\n".join(f"Paragraph {number}" for number in range(40))
-    chat.open(a_snapshot(a_turn(1, text=long), writing(2, text=long)))
+    chat.open(a_chat(a_turn(1, text=long), writing(2, text=long)))
     newest = chat.button("↓ Newest")
     for _ in range(5):
         chat.grow(2, "\n\nmore and more")
@@ -359,7 +361,7 @@ def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) ->
 
 
 def test_an_answer_is_announced_once_and_only_when_it_is_finished(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1), writing(2)))
+    chat.open(a_chat(a_turn(1), writing(2)))
     announcer = chat.panel.locator(".jllm-announcer")
     announcer.evaluate(
         """node => {
@@ -376,7 +378,7 @@ def test_an_answer_is_announced_once_and_only_when_it_is_finished(chat: PanelPag
 
 
 def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -> None:
-    chat.open(a_snapshot(a_turn(1, text=CODE)), cells=["a = 1"])
+    chat.open(a_chat(a_turn(1, text=CODE)), cells=["a = 1"])
     # Starts at the panel, wherever the page's focus is.
     chat.page.evaluate(
         """() => {
@@ -418,7 +420,7 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
 
 def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> None:
     text = "زرافه `a.b()` حيوان.\n\n- אחד\n\nEnglish\n\n```python\n# שלום\n```\n\nאז $x < y$"
-    chat.open(a_snapshot(a_turn(1, prompt="שלום", text=text)))
+    chat.open(a_chat(a_turn(1, prompt="שלום", text=text)))
     expect(chat.panel.locator("math")).to_be_visible()  # what draws it is fetched first
     sides = chat.panel.locator(
         ".jllm-markdown :is(p:not(.jllm-warning), li, pre, math)"
@@ -457,7 +459,7 @@ def insecure_chat(page: Page, panel_address: str, panel_folder: Path) -> PanelPa
 
 def test_a_value_is_copied_without_the_fence_that_it_is_shown_in(insecure_chat: PanelPage) -> None:
     texts = ('```json\n{"a": 1}\n```', "```\n1\n```\n\n```\n2\n```")
-    insecure_chat.open(a_snapshot(a_turn(1, text=texts[0]), a_turn(2, text=texts[1])))
+    insecure_chat.open(a_chat(a_turn(1, text=texts[0]), a_turn(2, text=texts[1])))
     for number, copied in enumerate(('{"a": 1}', texts[1])):
         actions = insecure_chat.panel.locator(".jllm-turn-actions").nth(number)
         actions.get_by_role("button", name="Copy").click()
@@ -467,7 +469,7 @@ def test_a_value_is_copied_without_the_fence_that_it_is_shown_in(insecure_chat: 
 
 
 def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) -> None:
-    insecure_chat.open(a_snapshot(a_turn(1, text="One.\n\nTwo.")))
+    insecure_chat.open(a_chat(a_turn(1, text="One.\n\nTwo.")))
     assert not insecure_chat.page.evaluate("() => isSecureContext")
     insecure_chat.button("Copy").click()
     box = insecure_chat.box

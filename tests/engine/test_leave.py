@@ -32,8 +32,8 @@ from jupyter_llm.errors import (
     ServerError,
 )
 from jupyter_llm.frontends.cli import main
-from jupyter_llm.frontends.comm.messages import Status
-from jupyter_llm.frontends.comm.mirror import status_of
+from jupyter_llm.frontends.comm.documents import status_of
+from jupyter_llm.frontends.comm.messages import StatusData
 from jupyter_llm.frontends.doctor import diagnose
 from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Call
@@ -326,7 +326,7 @@ class TestSent:
             run(shell, "rosebud = 'the rosebud'\nrosebud", store_history=True)
             chat = llm.chat("default")
             chat.read_draft(_draft("What is rosebud?"))
-            assert status_of(chat, "all", Status()).used
+            assert status_of(chat, "all", StatusData()).used
             assert "rosebud" in run(shell, "%llm -c all /context").text
             assert "rosebud" in run(shell, "%llm -c all --dry-run What is rosebud?").text
             assert sent() == 0

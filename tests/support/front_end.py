@@ -18,7 +18,7 @@ from comm.base_comm import BaseComm
 from msgspec import convert, to_builtins
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.frontends.comm.messages import FromFrontEnd, ToFrontEnd
+from jupyter_llm.frontends.comm.messages import ChatDocument, FromFrontEnd, StatusData, ToFrontEnd
 from jupyter_llm.frontends.panel import ChatPanel
 
 TIMEOUT_S = 20
@@ -123,27 +123,39 @@ class Listener:
         raise NotImplementedError
 
 
+def merged(target: object, patch: object) -> Any:
+    """What a merge patch makes of a document, as RFC 7396 says."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+NOTHING = to_builtins(ChatDocument("", None, [], {}, {}, {}, {}, StatusData()))
+
+
 class View(Listener):
     """What one view of a panel knows. All it hears is checked, and that nothing is missing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.turns: dict[int, Json] = {}
-        self.path: list[int] = []
-        self.notices: dict[str, Json] = {}
-        self.pending: dict[str, Json] = {}
-        self.given_back: dict[str, str] = {}  # what was typed and came to nothing
-        self.status: Json = {}
+        self.document: Json = {**NOTHING}
         self.is_asked = False  # whether it is still there
         self._seq: int | None = None
         self._is_lost = False
 
     # What it does
 
-    def hello(self, *, can_write_cells: bool = False) -> Json:
-        """Come to the chat and wait for what there is."""
+    def hello(self, *, can_write_cells: bool = False) -> str:
+        """Come to the chat and wait for what there is; return the request's id."""
         request = self.ask("follow", can_write_cells=can_write_cells)
-        return self.wait_for(lambda m: m["type"] == "snapshot" and m["id"] == request)
+        self.wait_for(lambda m: m["type"] == "document" and m["id"] == request)
+        return request
 
     def send(self, text: str, **options: Any) -> str:
         return self.ask("send", **{**PROMPT, "text": text, **options})
@@ -158,10 +170,8 @@ class View(Listener):
         return self._answered(self.ask("regenerate", number=number, **options))
 
     def _answered(self, request: str) -> Json:
-        told = self.wait_for(lambda m: m["type"] == "turn" and m["id"] == request)
-        number: int = told["turn"]["number"]
-        self.wait_until(lambda front: number in front.path and front.is_idle)
-        return self.turns[number]
+        self.wait_until(lambda front: request in front.answered and front.is_idle)
+        return self.answered[request]
 
     def command(self, text: str, **options: Any) -> Json:
         """Send what is answered by a notice, and wait for its final form."""
@@ -170,13 +180,47 @@ class View(Listener):
     def notice(self, request: str) -> Json:
         """Wait for the notice that a request ends with."""
         self.wait_until(lambda front: front.notices.get(request, {}).get("is_finished", False))
-        return self.notices[request]
+        notice: Json = self.notices[request]
+        return notice
 
     # What it knows
 
     @property
+    def known(self) -> Json:
+        """The document with all its fields, those that are None too."""
+        known: Json = to_builtins(convert({"name": None, **self.document}, ChatDocument))
+        return known
+
+    @property
+    def path(self) -> list[int]:
+        return list(self.known["path"])
+
+    @property
+    def notices(self) -> Json:
+        return dict(self.known["notices"])
+
+    @property
+    def pending(self) -> Json:
+        return dict(self.known["pending"])
+
+    @property
+    def given_back(self) -> Json:
+        """What was typed and came to nothing, by its id."""
+        return dict(self.known["returned"])
+
+    @property
+    def status(self) -> Json:
+        return dict(self.known["status"])
+
+    @property
     def shown(self) -> list[Json]:
-        return [self.turns[number] for number in self.path]
+        known = self.known
+        return [known["turns"][str(number)] for number in known["path"]]
+
+    @property
+    def answered(self) -> dict[str | None, Json]:
+        """The turns on the path, by the requests that they answer."""
+        return {turn["request"]: turn for turn in self.shown}
 
     @property
     def texts(self) -> list[str]:
@@ -186,53 +230,30 @@ class View(Listener):
     def is_idle(self) -> bool:
         return not self.pending and all(turn["state"] == "finished" for turn in self.shown)
 
-    def _is_own(self, request: str | None) -> bool:
-        """Whether a snapshot is for all, or answers what was asked here."""
-        return request is None or request.rpartition("-")[0] == self.name
-
     def _take(self, message: Json) -> None:
         kind = message["type"]
         seq = message["seq"]
         assert self._seq in (None, seq - 1), "something is missing"
         self._seq = seq
         assert fits(without_seq(message), ToFrontEnd), "it is not what its type says"
-        if is_ours := kind == "snapshot" and self._is_own(message["id"]):
+        if is_ours := kind == "document" and message["id"].rpartition("-")[0] == self.name:
             self._is_lost = False
         if self._is_lost:
             return
         match kind:
-            case "snapshot" if is_ours:
-                self.turns = {turn["number"]: dict(turn) for turn in message["turns"]}
-                self.path = message["path"]
-                self.notices = {notice["id"]: notice for notice in message["notices"]}
-                self.pending = {request["id"]: request for request in message["pending"]}
-                self.status = message["status"]
-                assert list(self.turns) == self.path
-            case "turn":
-                self.turns[message["turn"]["number"]] = dict(message["turn"])
-                self.pending.pop(message["id"], None)
+            case "document" if is_ours:
+                self.document = merged({}, message["document"])
             case "anybody":  # what is told between this and the next hello may be of turns unknown
                 self.is_asked = self._is_lost = True
-            case "path":
-                self.path = message["path"]
-                self.turns = {number: self.turns[number] for number in self.path}
+            case "patch":
+                self.document = merged(self.document, message["patch"])
             case "delta":
-                turn = self.turns[message["number"]]
-                turn["text"] += message["text"]
-                turn["reasoning"] += message["reasoning"]
-                turn["state"] = "writing"
-            case "pending":
-                self.pending[message["pending"]["id"]] = message["pending"]
-            case "cancelled":
-                self.pending.pop(message["id"], None)
-                self.given_back[message["id"]] = message["text"]
-            case "notice":
-                self.notices[message["id"]] = without_seq(message)
-                self.pending.pop(message["id"], None)
-            case "dismissed":
-                self.notices.pop(message["id"], None)
-            case "status":
-                self.status = message
+                number, text, reasoning = (message[k] for k in ("number", "text", "reasoning"))
+                turn = {**self.document["turns"][str(number)], "state": "writing"}
+                turn |= {"text": turn["text"] + text, "reasoning": turn["reasoning"] + reasoning}
+                turn.pop("progress", None)
+                self.document["turns"] = {**self.document["turns"], str(number): turn}
+        assert sorted(map(str, self.path)) == sorted(self.document["turns"])
 
 
 class FrontEnd(View):

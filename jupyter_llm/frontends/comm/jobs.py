@@ -64,8 +64,7 @@ class Job:
         self.text = text
         self.progress: Step | None = None
         self._pace = Pace()
-        self.turn: int | None = None  # that has begun; this and the next belong to the audience
-        self.is_given_back = False  # to who typed it
+        self.turn: int | None = None  # that has begun; it belongs to the audience
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None

@@ -12,24 +12,27 @@ from uuid import uuid4
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.mirror import Mirror
+from jupyter_llm.frontends.comm.documents import growth, merge_patch, turn_data
+from jupyter_llm.frontends.comm.messages import NoticeData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.branches import Exchange
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
+    from jupyter_llm.frontends.comm.messages import TurnData
 
 _KERNEL = uuid4().hex
 # Between two messages about what is written, at the least. A page that draws costs the model a part
 # of the cores, and twice as often is no smoother to read.
 _TICK_S = 1 / 15
-_GROWTH_S = 0.2  # between two states of a notice, which is sent whole
+_GROWTH_S = 0.2  # between two states of a notice, whose text is sent whole
 _MOST_NOTICES = 50
-_MOST_TURNS = 50  # that are sent one by one: Jupyter drops messages that flood it
+_MOST_RETURNED = 20
 
 
 class Member(Protocol):
@@ -37,9 +40,6 @@ class Member(Protocol):
 
     def hear(self, message: messages.ToFrontEnd) -> None:
         """Send a change of the chat to the views."""
-
-    def refresh(self) -> None:
-        """Send the whole state to the views."""
 
     def settle(self) -> None:
         """React to a finished turn or another path."""
@@ -49,7 +49,7 @@ class Member(Protocol):
 
 
 class LiveChat:
-    """The requests and notices of a chat, and the members of the audience that show them.
+    """The requests and notices of a chat, and its document for the audience that shows them.
 
     A page may disconnect at any time: its requests run on, and the next page shows them. Each
     change wakes the thread "jupyter-llm-panel", which sends it at most fifteen times a second, and
@@ -58,29 +58,35 @@ class LiveChat:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = cast("Chat", weakref.proxy(chat))  # `_live` keeps this as long as the chat
-        self._mirror = Mirror()
-        self._name = chat.name  # as it was sent last
-        self._notices: dict[str, messages.Notice] = {}
-        self._answers: dict[str, Completion] = {}  # what notices hold, by their ids
+        self._notices: dict[str, NoticeData] = {}
+        self._answers: dict[str, Completion] = {}  # the completions of notices, by their ids
         self._running: dict[str, Job] = {}
         self._pending: dict[str, Job] = {}  # those without a turn or a notice
+        self._returned: dict[str, str] = {}
         self._growing: dict[str, tuple[Job, Stream]] = {}
         self._grew_s = 0.0
+        self._exchanges: Sequence[Exchange] = ()
+        self._turns: dict[str, TurnData] = {}
+        self._sent: dict[str, Any] = {}  # the document as the audience has it
         self._audience: list[Member] = []
         self._unwatch: Callable[[], None] | None = None
-        self.lock = threading.RLock()  # guards all of this, and the order of what is sent
+        self.lock = threading.RLock()  # guards all of this, and the order of messages
         self._pump = Chore(self._tick, "jupyter-llm-panel")
 
     # The audience
 
-    def join(self, member: Member) -> None:
-        """Send changes to a front end from now on. The caller holds the lock."""
+    def join(self, member: Member) -> dict[str, Any]:
+        """Send changes to a front end from now on, and return the document without its status.
+
+        The caller holds the lock until the document is sent.
+        """
+        self._publish()
         if member not in self._audience:
-            self._publish()
             self._audience.append(member)
         if self._unwatch is None:
             self._unwatch = self._chat.watch(weakly(self._pump.ask))
         self._pump.ask()
+        return self._sent
 
     def leave(self, member: Member) -> None:
         """Send nothing more to a front end; its requests run on."""
@@ -90,27 +96,6 @@ class LiveChat:
             if not self._audience and self._unwatch is not None:
                 self._unwatch()
                 self._unwatch = None
-
-    def snapshot(
-        self, status: messages.Status, request_id: str | None = None
-    ) -> messages.SnapshotMessage:
-        """Return the whole state, for a view that asked or for all."""
-        return messages.SnapshotMessage(
-            id=request_id,
-            kernel=_KERNEL,
-            chat=self._chat.name,
-            turns=list(self._mirror.turns.values()),
-            path=list(self._mirror.turns),
-            status=status,
-            notices=list(self._notices.values()),
-            pending=[job.data for job in self._pending.values()],
-        )
-
-    def tell(self, message: messages.ToFrontEnd) -> None:
-        """Send a message to all front ends."""
-        with self.lock:
-            for member in self._audience:
-                member.hear(message)
 
     def _measure(self) -> None:
         for member in tuple(self._audience):
@@ -122,7 +107,7 @@ class LiveChat:
         """Take in a job, and start it."""
         with self.lock:
             self._running[job.id] = self._pending[job.id] = job
-            self.tell(messages.PendingMessage(pending=job.data))
+        self._pump.ask()
         job.start()
 
     def stop(self, target: str | None) -> None:
@@ -133,11 +118,9 @@ class LiveChat:
             if target in (None, job.id):
                 job.stop()
 
-    def tell_progress(self, job: Job) -> None:
+    def tell_progress(self, _job: Job) -> None:
         """Send the progress of a job that shows nothing yet."""
-        with self.lock:
-            if job.id in self._pending and job.progress is not None:
-                self.tell(messages.ProgressMessage(id=job.id, progress=job.progress))
+        self._pump.ask()
 
     def send_prompt(self, job: Job, asked: Asked) -> Stream:
         """Send a prompt of a job to the chat; the turn that appears is the job's."""
@@ -166,6 +149,7 @@ class LiveChat:
             else:  # it is ours, and in a chat commands are typed without the magic
                 markdown = markdown.replace("`%%llm /", "`/").replace("`%llm /", "`/")
             self._put_notice(job, markdown, **more)
+        self._pump.ask()
         self._measure()
 
     def end(self, job: Job, error: str | None) -> None:
@@ -177,6 +161,7 @@ class LiveChat:
                 self._drop(job)
             if job.is_wordless:  # its turn is gone, and what was typed with it
                 self._give_back(job)
+        self._pump.ask()
         self._measure()
 
     def _drop(self, job: Job) -> None:
@@ -188,11 +173,11 @@ class LiveChat:
             self._give_back(job)  # else it ends when its turn is sent
 
     def _give_back(self, job: Job) -> None:
-        """Say once that a job has come to nothing, so that whoever typed it has it again."""
+        """Return the text of a job that has come to nothing to whoever typed it."""
         self._pending.pop(job.id, None)
-        if not job.is_given_back:
-            job.is_given_back = True
-            self.tell(messages.Cancelled(id=job.id, text=job.text))
+        self._returned[job.id] = job.text
+        while len(self._returned) > _MOST_RETURNED:
+            del self._returned[next(iter(self._returned))]
 
     # Notices
 
@@ -206,6 +191,7 @@ class LiveChat:
             job = self._running.pop(notice, None)
             self._growing.pop(notice, None)
             self._forget_notice(notice)
+        self._pump.ask()
         if job is not None:
             job.stop()
 
@@ -217,76 +203,103 @@ class LiveChat:
 
     def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:
         old = self._notices.get(job.id)
-        # The mirror may still have a turn that has just failed.
+        # The document may still have a turn that has just failed.
         last = [0, *(exchange.number for exchange in self._chat.exchanges)][-1]
         after = old.after if old is not None else last
-        notice = messages.Notice(id=job.id, after=after, prompt=job.text, markdown=markdown, **more)
-        if notice == old:
-            return
+        fields = {"after": after, "prompt": job.text, "markdown": markdown, **more}
         self._pending.pop(job.id, None)
-        self._notices[job.id] = notice
-        self.tell(notice)
+        self._notices[job.id] = NoticeData(id=job.id, **fields)
         while len(self._notices) > _MOST_NOTICES:
             self._forget_notice(next(iter(self._notices)))
 
     def _forget_notice(self, notice: str) -> None:
         self._notices.pop(notice, None)
         self._answers.pop(notice, None)
-        self.tell(messages.Dismissed(id=notice))
 
-    # What is sent by the pump
+    # The document
 
     def _tick(self) -> tuple[float, bool]:
         """Send what is new; return when to look again, and whether that is needed."""
         with self.lock:
-            num_sent = self._publish() + self._grow()
-            is_growing = bool(self._mirror.growing or self._growing)
-            return _TICK_S * max(num_sent, 1), is_growing and bool(self._audience)
+            if not self._audience:
+                return 0.0, False
+            self._grow()
+            num_sent = self._publish()
+            is_growing = bool(self._growing) or any(not e.is_finished for e in self._exchanges)
+            return _TICK_S * max(num_sent, 1), is_growing
 
     def _publish(self) -> int:
-        """Send what is new of the turns, in as many messages as are returned."""
-        exchanges = self._chat.exchanges
+        """Send the changes of the document, in as many messages as are returned."""
+        now = self._document()
+        turns = dict(self._sent.get("turns", {}))
+        news: list[messages.ToFrontEnd] = []
+        for name, turn in now["turns"].items():
+            if turn is not turns.get(name) and (more := growth(turns.get(name), turn)) is not None:
+                news.append(more)
+                turns[name] = turn
+        patch = merge_patch({**self._sent, "turns": turns}, now)
+        if patch:
+            news.append(messages.Patch(patch))
+        self._sent = now
+        for member in tuple(self._audience):
+            for message in news:
+                member.hear(message)
+            if _settles(patch):
+                member.settle()
+                member.measure()
+        return len(news)
+
+    def _document(self) -> dict[str, Any]:
+        """Return the document as it is now, without the status, which each front end measures."""
+        begun = {job.turn: job for job in self._pending.values() if job.turn is not None}
+        exchanges = self._chat.exchanges  # now, so it holds the turns that have begun
         engine = self._chat.current.resident
-        model = engine.info.name if engine is not None else None
-        jobs = {job.turn: job for job in self._pending.values() if job.turn is not None}
-        requests = {number: job.id for number, job in jobs.items()}
-        news = list(self._mirror.news(exchanges, model, requests))
-        for number, job in jobs.items():
-            if number in self._mirror.turns:
+        self._take_turns(exchanges, engine.info.name if engine is not None else None, begun)
+        for number, job in begun.items():
+            if str(number) in self._turns:
                 del self._pending[job.id]
             else:  # it has gone, or another branch is shown
                 self._give_back(job)
-        is_flood = sum(isinstance(message, messages.TurnMessage) for message in news) > _MOST_TURNS
-        is_renamed, self._name = self._chat.name != self._name, self._chat.name
-        if is_flood or is_renamed:
-            for member in tuple(self._audience):
-                member.refresh()
-        else:
-            for message in news:
-                self.tell(message)
-        if any(map(_settles, news)):
-            for member in tuple(self._audience):
-                member.settle()
-        return 1 if is_flood or is_renamed else len(news)
+        return {
+            "kernel": _KERNEL,
+            "name": self._chat.name,
+            "path": [exchange.number for exchange in exchanges],
+            "turns": self._turns,
+            "notices": dict(self._notices),
+            "pending": {name: job.data for name, job in self._pending.items()},
+            "returned": dict(self._returned),
+        }
 
-    def _grow(self) -> int:
-        """Send the notices that have grown, in as many messages as are returned."""
+    def _take_turns(
+        self, exchanges: Sequence[Exchange], model: str | None, begun: Mapping[int, Job]
+    ) -> None:
+        before, is_same = self._turns, exchanges is self._exchanges
+        self._exchanges, self._turns = exchanges, {}
+        for exchange in exchanges:
+            number, old = exchange.number, before.get(str(exchange.number))
+            if old is not None and is_same and exchange.is_finished and number not in begun:
+                self._turns[str(number)] = old  # many times a second, in long chats
+                continue
+            request = begun[number].id if number in begun else old.request if old else None
+            turn = turn_data(exchange, model, request, old)
+            self._turns[str(number)] = old if old == turn else turn
+
+    def _grow(self) -> None:
+        """Show how far the notices have grown."""
         if not self._growing or time.monotonic() - self._grew_s < _GROWTH_S:
-            return 0
+            return
         self._grew_s = time.monotonic()
-        growing = list(self._growing.values())
-        for job, stream in growing:
+        for job, stream in self._growing.values():
             if text := stream.written:
                 self._put_notice(job, text, is_finished=False)
             else:
                 job.note(stream.progress.step)
-        return len(growing)
 
 
-def _settles(message: messages.ToFrontEnd) -> bool:
-    if isinstance(message, messages.TurnMessage):
-        return message.turn.state == "finished"
-    return isinstance(message, messages.PathMessage)
+def _settles(patch: dict[str, Any]) -> bool:
+    """Whether a turn has finished, or another path is shown."""
+    states = [turn["state"] for turn in patch.get("turns", {}).values() if turn and "state" in turn]
+    return "path" in patch or "finished" in states
 
 
 _live: weakref.WeakKeyDictionary[Chat, LiveChat] = weakref.WeakKeyDictionary()

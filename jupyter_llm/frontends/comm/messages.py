@@ -26,7 +26,7 @@ from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 from jupyter_llm.notebook.code.landing import Landing
 from jupyter_llm.tasks.former import Former
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 
 Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
@@ -68,8 +68,9 @@ class UsageData(Data):
 class TurnData(Data):
     """A prompt and what was written so far; the usage comes at the end.
 
-    `siblings` are the numbers of the turns with the same parent, its own included. So many cells
-    were told, and these variables. The prompt was sent to a `host`, if to any.
+    `siblings` are the numbers of the turns with the same parent, its own included. The prompt
+    includes `num_cells` cells and these variables, and was sent to a `host`, if to any. `request`
+    is the id of the request that the turn answers, `progress` how far the prompt is read.
     """
 
     number: int
@@ -90,6 +91,8 @@ class TurnData(Data):
     by: str = ""
     reasoning: str = ""
     host: str = ""
+    request: str | None = None
+    progress: Step | None = None
 
 
 class ProposalData(Data):
@@ -131,6 +134,60 @@ class PendingData(Data):
     id: str
     text: str
     progress: Step | None = None
+
+
+class NoticeData(Data):
+    """The answer to a command, or why a prompt could not be answered; no turn.
+
+    It is shown behind the turn `after`, 0 at the start. `prompt` is the text that was typed,
+    `choices` are what may be done next, `tokens` those of an answer.
+    """
+
+    id: str
+    after: int
+    prompt: str
+    markdown: str
+    level: Literal["info", "error"] = "info"
+    is_finished: bool = True
+    proposal: ProposalData | None = None
+    choices: list[ChoiceData] = []
+    tokens: list[LikelyPiece] = []
+
+
+class StatusData(Data):
+    """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
+
+    `used` counts the chat template's own tokens beside the parts. A prompt includes `num_cells`
+    cells by itself, or with `is_if_asked` only if it is about them. `remark` is about the model.
+    """
+
+    model: str | None = None
+    allowed: int | None = None
+    used: int | None = None
+    parts: dict[str, int] | None = None
+    tokens_per_s: float | None = None
+    cached_share: float | None = None
+    num_cells: int = 0
+    is_if_asked: bool = False
+    remark: str = ""
+
+
+class ChatDocument(Data):
+    """A chat as its views show it; another `kernel` has another text there.
+
+    `path` holds the numbers of the turns of the active branch, in their order. Turns are stored by
+    their numbers, notices and pending requests by their ids. `returned` holds the texts of
+    requests that were stopped before they came to anything.
+    """
+
+    kernel: str
+    name: str | None
+    path: list[int]
+    turns: dict[str, TurnData]
+    notices: dict[str, NoticeData]
+    pending: dict[str, PendingData]
+    returned: dict[str, str]
+    status: StatusData
 
 
 class SuggestionData(Data):
@@ -359,7 +416,7 @@ class Record(FromFrontEnd):
 
 
 class Follow(FromFrontEnd):
-    """A view is there, or has missed something; it is answered with a snapshot."""
+    """A view is there, or has missed something; answered by `document`."""
 
     can_write_cells: bool
 
@@ -466,11 +523,10 @@ class ErrorMessage(ToFrontEnd):
 
 
 class ProgressMessage(ToFrontEnd):
-    """How far a request (`id`) or a turn (`number`) is, and what more, or anew, is written."""
+    """How far a request is, and what more, or anew, is written."""
 
     progress: Step
-    id: str | None = None
-    number: int | None = None
+    id: str
     text: str = ""
     is_new: bool = False
 
@@ -593,94 +649,25 @@ class ChatsMessage(ToFrontEnd):
 # To the front end of a chat
 
 
-class Status(ToFrontEnd):
-    """The model and how full it is: the next prompt begins with `used` of `allowed` tokens.
-
-    `used` counts the chat template's own tokens beside the parts. So many cells go along by
-    themselves, or with `is_if_asked` with a prompt that is about them. `remark` is of the model.
-    """
-
-    model: str | None = None
-    allowed: int | None = None
-    used: int | None = None
-    parts: dict[str, int] | None = None
-    tokens_per_s: float | None = None
-    cached_share: float | None = None
-    num_cells: int = 0
-    is_if_asked: bool = False
-    remark: str = ""
-
-
-class Notice(ToFrontEnd):
-    """What a command answered, or why a prompt could not be answered; no turn.
-
-    Its id is that of the request, `prompt` what was typed. It stands behind the turn `after`, 0 at
-    the start, and is sent again as it grows. `choices` are what may be done next, `tokens` those of
-    an answer.
-    """
+class DocumentMessage(ToFrontEnd):
+    """Answers `follow`: the whole chat, as a merge patch for an empty document."""
 
     id: str
-    after: int
-    prompt: str
-    markdown: str
-    level: Literal["info", "error"] = "info"
-    is_finished: bool = True
-    proposal: ProposalData | None = None
-    choices: list[ChoiceData] = []
-    tokens: list[LikelyPiece] = []
+    document: ChatDocument
 
 
-class SnapshotMessage(ToFrontEnd):
-    """All there is, for the view that asked or for all; `kernel` is another text in each."""
+class Patch(ToFrontEnd):
+    """The chat has changed: a merge patch (RFC 7396) for its document."""
 
-    id: str | None
-    kernel: str
-    chat: str | None
-    turns: list[TurnData]
-    path: list[int]
-    status: Status
-    notices: list[Notice]
-    pending: list[PendingData]
-
-
-class TurnMessage(ToFrontEnd):
-    """A turn is new or has changed; `id` is the request that it answers, once."""
-
-    turn: TurnData
-    id: str | None = None
-
-
-class PathMessage(ToFrontEnd):
-    """The numbers of the turns that are shown, in their order; each has been sent before."""
-
-    path: list[int]
+    patch: dict[str, Any]
 
 
 class Delta(ToFrontEnd):
-    """More text of a turn, or more of what was thought before it."""
+    """More text of a turn that is being written, or more of its thoughts."""
 
     number: int
     text: str
     reasoning: str = ""
-
-
-class PendingMessage(ToFrontEnd):
-    """A request has begun; it ends with a turn, a notice, or `cancelled`."""
-
-    pending: PendingData
-
-
-class Cancelled(ToFrontEnd):
-    """A request was stopped before it came to anything; `text` is given back to who typed it."""
-
-    id: str
-    text: str
-
-
-class Dismissed(ToFrontEnd):
-    """A notice was put away."""
-
-    id: str
 
 
 class Transcript(ToFrontEnd):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.documents import merge_patch, status_of
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.live_chat import live
-from jupyter_llm.frontends.comm.mirror import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class ChatViews(Part):
         self._live = live(chat)
         self.writer: str | None = None  # the last `follow` of a page that can write cells
         self._on_settled = on_settled
-        self._status = messages.Status()
+        self._status = messages.StatusData()
         self.has_views = False
         self._gauge = Chore(self._measure, "jupyter-llm-gauge")
         is_fuller = weakly(self.measure)
@@ -60,12 +60,13 @@ class ChatViews(Part):
         self._gauge.close()
 
     def _welcome(self, message: messages.Follow) -> None:
-        """Send a view the whole state."""
+        """Send a view the whole document."""
         with self._live.lock:
             self.writer = message.id if message.can_write_cells else self.writer
-            self._live.join(self)
+            known = self._live.join(self)
             self.has_views = True
-            self._put(self._live.snapshot(self._status, message.id))
+            whole = messages.ChatDocument(**known, status=self._status)
+            self._put(messages.DocumentMessage(id=message.id, document=whole))
         self._gauge.ask()
         self._on_settled()
 
@@ -95,10 +96,6 @@ class ChatViews(Part):
         if self.has_views:
             self._put(message)
 
-    def refresh(self) -> None:
-        """Send all views the whole state."""
-        self.hear(self._live.snapshot(self._status))
-
     def settle(self) -> None:
         """React to a finished turn or another path."""
         self._on_settled()
@@ -112,7 +109,7 @@ class ChatViews(Part):
         """Send how full the context is."""
         status = status_of(self._chat, self._mode, self._status)
         with self._live.lock:
-            if status != self._status:
+            if patch := merge_patch(self._status, status):
                 self._status = status
-                self.hear(status)
+                self.hear(messages.Patch({"status": patch}))
         return GAUGE_S, False

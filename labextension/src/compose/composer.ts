@@ -71,7 +71,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   /** Have here again what was typed before the page was loaded again. */
   function restore(): void {
     const { chat, connection } = store.state;
-    const text = chat !== null && connection === "ready" ? unsent.follow(chat) : "";
+    const text = chat.name && connection === "ready" ? unsent.follow(chat.name) : "";
     if (text) setText(text);
   }
 
@@ -160,7 +160,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   const unsubscribe = store.subscribe((changed) => {
     if (changed.has("connection")) restore();
     if (changed.has("returned")) takeBack();
-    if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.status);
+    if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.chat.status);
   });
   textChanged();
   restore();

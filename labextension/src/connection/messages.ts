@@ -4,7 +4,7 @@
  */
 
 export const TARGET = "jupyter_llm.lab";
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 export type CellKind = "code" | "markdown" | "raw";
 export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
@@ -64,14 +64,14 @@ export interface Usage {
   tokens_per_s: number;
 }
 
-export type Progress = { text: string; share: number | null };
+export type Progress = { text: string; share?: number | null };
 
 export type SuggestionKind = "command" | "variable" | "cell" | "file";
 
 /** Without a text it is a file, called by its path; of one of the desktop the page reads the start. */
 export type Attachment = { label: string; text: string | { start: string; size: number } | null };
 
-export type Pending = { id: string; text: string; progress: Progress | null };
+export type Pending = { id: string; text: string; progress?: Progress };
 
 export interface TurnData {
   number: number;
@@ -85,27 +85,30 @@ export interface TurnData {
   /** What was thought before the text. */
   reasoning: string;
   state: "waiting" | "reading" | "writing" | "finished";
-  finish_reason: string | null;
-  model: string | null;
+  finish_reason?: string;
+  model?: string;
   /** Where the prompt was sent, or empty if it did not leave the machine. */
   host: string;
-  seed: number | null;
-  temperature: number | null;
+  seed?: number;
+  temperature?: number;
   exact: boolean;
-  usage: Usage | null;
-  /** What was told of the notebook. */
+  usage?: Usage;
+  /** The cells and variables that the prompt includes. */
   num_cells: number;
   variables: string[];
+  /** The request that the turn answers. */
+  request?: string;
+  /** How far the prompt is read. */
+  progress?: Progress;
 }
 
 export interface Status {
-  type: "status";
-  model: string | null;
-  allowed: number | null;
-  used: number | null;
-  parts: { system: number; cells: number; turns: number; variables: number } | null;
-  tokens_per_s: number | null;
-  cached_share: number | null;
+  model?: string;
+  allowed?: number;
+  used?: number;
+  parts?: { system: number; cells: number; turns: number; variables: number };
+  tokens_per_s?: number;
+  cached_share?: number;
   num_cells: number;
   is_if_asked: boolean;
   /** What is said of the model. */
@@ -120,6 +123,12 @@ export interface Proposal {
   unknown_names: string[];
 }
 
+/** The same in a document, which holds no null. */
+export type OfferedCode = Pick<Proposal, "source" | "unknown_names"> & {
+  cell?: string;
+  before?: string;
+};
+
 /** A token of an answer, its probability, and that in words with what else was likely. */
 export type Token = { text: string; probability: number; told: string };
 
@@ -127,17 +136,37 @@ export type Token = { text: string; probability: number; told: string };
 export type Choice = { label: string; text: string };
 
 export interface Notice {
-  type: "notice";
   id: string;
   after: number;
   prompt: string;
   markdown: string;
   level: "info" | "error";
   is_finished: boolean;
-  proposal: Proposal | null;
+  proposal?: OfferedCode;
   choices: Choice[];
   tokens: Token[];
 }
+
+/** A chat as its views show it: turns by their numbers, notices and requests by their ids. */
+export interface ChatDocument {
+  kernel: string;
+  name?: string;
+  /** The numbers of the turns of the active branch. */
+  path: number[];
+  turns: Record<string, TurnData>;
+  notices: Record<string, Notice>;
+  pending: Record<string, Pending>;
+  /** The texts of requests that were stopped before they came to anything. */
+  returned: Record<string, string>;
+  status: Status;
+}
+
+/** A merge patch (RFC 7396): null removes, and lists are replaced. */
+export type Patch<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: Patch<T[K]> | null }
+    : T;
 
 export interface Suggestion {
   text: string;
@@ -256,8 +285,7 @@ export type Message =
   | { type: "error"; id: string | null; text: string }
   | {
       type: "progress";
-      id: string | null;
-      number: number | null;
+      id: string;
       progress: Progress;
       text: string;
       is_new: boolean;
@@ -284,25 +312,9 @@ export type Message =
   | { type: "proposal"; id: string; proposal: Proposal; metadata: Metadata; markdown: string }
   | { type: "chats"; id: string; chats: Chat[]; found: Found[] }
   // to the front end of a chat
-  | {
-      type: "snapshot";
-      id: string | null;
-      kernel: string;
-      chat: string | null;
-      turns: TurnData[];
-      path: number[];
-      status: Status;
-      notices: Notice[];
-      pending: Pending[];
-    }
-  | { type: "turn"; turn: TurnData; id: string | null }
-  | { type: "path"; path: number[] }
+  | { type: "document"; id: string; document: Patch<ChatDocument> }
+  | { type: "patch"; patch: Patch<ChatDocument> }
   | { type: "delta"; number: number; text: string; reasoning: string }
-  | { type: "pending"; pending: Pending }
-  | { type: "cancelled"; id: string; text: string }
-  | Status
-  | Notice
-  | { type: "dismissed"; id: string }
   | ({ type: "transcript"; writer: string } & Transcript)
   | { type: "suggestions"; id: string; start: number; end: number; items: Suggestion[] }
   | { type: "checked"; id: string; results: Checked[] }

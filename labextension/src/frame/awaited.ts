@@ -2,7 +2,7 @@
 
 import { withVisibleControls } from "../dom/characters.js";
 import { trans } from "../dom/words.js";
-import type { State } from "../kernel/state.js";
+import { pendingOf, type State } from "../kernel/state.js";
 import { endOf } from "../talk/facts.js";
 
 /** So much of an answer is read out; the rest is in the list. */
@@ -14,9 +14,11 @@ export class Awaited {
   readonly #open = new Set<number | string>();
 
   /** What there is to say now. */
-  news({ turns, notices, pending }: State): string[] {
+  news(state: State): string[] {
+    const { turns, notices } = state.chat;
     const said = [];
-    for (const [number, turn] of turns) {
+    for (const turn of Object.values(turns)) {
+      const { number } = turn;
       if (turn.state !== "finished") this.#open.add(number);
       else if (this.#open.delete(number)) {
         const text = spoken(turn.text);
@@ -24,8 +26,8 @@ export class Awaited {
         said.push(...(end ? [end, text] : [trans.__("Answer: %1", text)]));
       }
     }
-    for (const { id } of pending) this.#open.add(id);
-    for (const { id, is_finished: isFinished, level, markdown } of notices) {
+    for (const { id } of pendingOf(state)) this.#open.add(id);
+    for (const { id, is_finished: isFinished, level, markdown } of Object.values(notices)) {
       if (!isFinished) this.#open.add(id);
       else if (this.#open.delete(id)) {
         const text = spoken(markdown);

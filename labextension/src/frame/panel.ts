@@ -63,12 +63,13 @@ export function createPanel(
     const { state } = store;
     const hadFocus = hasFocus(element);
     const { chat, connection } = state;
-    setText(name, chat ?? "");
-    element.setAttribute("aria-label", chat ? trans.__("Chat %1", chat) : trans.__("Chat"));
+    setText(name, chat.name ?? "");
+    const label = chat.name ? trans.__("Chat %1", chat.name) : trans.__("Chat");
+    element.setAttribute("aria-label", label);
     if (changed.has("connection")) {
       conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", unknown())]);
     }
-    if (changed.has("status")) status.show(state.status);
+    if (changed.has("status")) status.show(chat.status);
     const text = trans.__("The kernel is busy. This waits for the cell.");
     waiting.hidden = !state.waiting;
     setText(waiting, state.waiting ? text : "");

@@ -8,13 +8,14 @@ import { trans } from "../dom/words.js";
 import { Changes, type Listener } from "./changes.js";
 import { ModelStatus } from "./model_status.js";
 import {
+  addUnsent,
   apply,
-  applySnapshot,
+  applyDocument,
   emptyState,
   giveBack,
   lostBy,
+  pendingOf,
   setError,
-  setPending,
 } from "./state.js";
 
 /** What a store needs of a widget's model; `gone` is what a host says where nothing can be sent. */
@@ -127,7 +128,7 @@ export class Store {
 
   /** Ask for another answer to the prompt of a turn. Returns the id of the request. */
   regenerate(number: number, { seed = null, temperature = null }: SendOptions = {}): string {
-    const prompt = this.state.turns.get(number)?.prompt ?? "";
+    const prompt = this.state.chat.turns[number]?.prompt ?? "";
     return this.#begin({ type: "regenerate", number, seed, temperature }, prompt);
   }
 
@@ -141,13 +142,14 @@ export class Store {
    * is nothing to stop.
    */
   stopOwn(isShared: boolean): boolean {
-    const { pending, path, turns, notices, begun } = this.state;
+    const { path, turns, notices } = this.state.chat;
     const isOwn = (id = "") => !isShared || this.#requests.isOwn(id);
-    const waiting = [...pending, ...notices.filter(({ is_finished }) => !is_finished)];
-    const writing = path.filter((number) => turns.get(number)?.state !== "finished");
+    const growing = Object.values(notices).filter(({ is_finished }) => !is_finished);
+    const waiting = [...pendingOf(this.state), ...growing].map(({ id }) => id);
+    const writing = path.filter((number) => turns[number]?.state !== "finished");
     const own = [
-      ...waiting.map(({ id }) => id).filter((id) => isOwn(id)),
-      ...writing.filter((number) => isOwn(begun.get(number))),
+      ...waiting.filter((id) => isOwn(id)),
+      ...writing.filter((number) => isOwn(turns[number]?.request)),
     ];
     for (const target of isShared || own.length === 0 ? own : [null]) this.stop(target);
     return own.length > 0;
@@ -170,13 +172,14 @@ export class Store {
 
   /** What was typed into this chat before, the latest last. */
   history(): string[] {
-    const { path, turns, notices, pending, returned } = this.state;
+    const { path, turns, notices } = this.state.chat;
+    const shown = Object.values(notices);
     const typed = [0, ...path].flatMap((number) => [
-      turns.get(number)?.prompt ?? "",
-      ...notices.filter(({ after }) => after === number).map(({ prompt }) => prompt),
+      turns[number]?.prompt ?? "",
+      ...shown.filter(({ after }) => after === number).map(({ prompt }) => prompt),
     ]);
-    const unanswered = returned.filter(({ text }) => !typed.includes(text));
-    const all = [...typed, ...[...unanswered, ...pending].map(({ text }) => text)];
+    const unanswered = this.state.returned.filter(({ text }) => !typed.includes(text));
+    const all = [...typed, ...[...unanswered, ...pendingOf(this.state)].map(({ text }) => text)];
     return all.filter((prompt, index) => prompt && prompt !== all[index + 1]);
   }
 
@@ -193,7 +196,7 @@ export class Store {
   #begin(message: Request, text: string): string {
     this.clearError();
     const id = this.#order(message, () => giveBack(this.state, { id, text }, this.#changes.note));
-    setPending(this.state, { id, text, progress: null }, this.#changes.note);
+    addUnsent(this.state, { id, text }, this.#changes.note);
     return id;
   }
 
@@ -246,16 +249,14 @@ export class Store {
   readonly #receive = (message: Numbered): void => {
     const isGap = this.#seq > 0 && message.seq !== this.#seq + 1;
     this.#seq = message.seq;
-    const isForUs =
-      message.type === "snapshot" &&
-      (message.id === null ? this.#isShown : this.#requests.isOwn(message.id));
+    const isForUs = message.type === "document" && this.#requests.isOwn(message.id);
     if (isForUs) this.#start(message);
     const isAwaited = this.#requests.take(message);
     if (message.type === "error" && !isAwaited) this.#hear(message);
     if (isForUs || !this.#isShown) return;
     if (message.type === "anybody" && !this.#hello) this.#sayHello();
     if (isGap) this.#recover();
-    // What comes before the snapshot is in it; after a gap nothing can be built on what there is.
+    // What comes before the document is in it; after a gap nothing can be built on what there is.
     if (this.#hello || this.state.connection !== "ready") return;
     this.models.take(message);
     // In a shared notebook's file several writers would multiply the output.
@@ -268,25 +269,28 @@ export class Store {
     if (id === null || this.#requests.isOwn(id)) setError(this.state, text, this.#changes.note);
   }
 
-  #start(snapshot: MessageOf<"snapshot">): void {
+  #start({ id: greeting, document }: MessageOf<"document">): void {
     clearTimeout(this.#helloTimer);
-    const isSame = snapshot.kernel === this.state.kernel;
-    const unheard = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
-    const isUnheard = (wanted: string) => unheard.some(({ id }) => id === wanted);
-    if (snapshot.id !== null) this.#requests.takeBefore(snapshot.id);
+    const isSame = document.kernel === this.state.chat.kernel;
+    const pending = pendingOf(this.state);
+    const unheard = pending.filter(({ id }) => this.#requests.isUntaken(id));
+    this.#requests.takeBefore(greeting);
     this.#hello = "";
-    const unsent = this.state.pending.filter(({ id }) => this.#requests.isUntaken(id));
-    const lost = this.#isOther ? lostBy(this.state, snapshot, unsent) : [];
-    applySnapshot(this.state, snapshot, unsent, this.#changes.note);
+    const unsent = unheard.filter(({ id }) => this.#requests.isUntaken(id));
+    const lost = this.#isOther ? lostBy(this.state, document, unsent) : [];
+    applyDocument(this.state, document, unsent, this.#changes.note);
     for (const { id, text } of lost) {
       // A kernel that is the same goes on with what it has taken in. Under another name it is found
       // by Up, and nobody is told to ask it again.
-      const name = isSame && !isUnheard(id) ? `taken ${id}` : id;
-      giveBack(this.state, { id: name, text }, this.#changes.note);
+      const isUnheard = unheard.some((one) => one.id === id);
+      giveBack(
+        this.state,
+        { id: isSame && !isUnheard ? `taken ${id}` : id, text },
+        this.#changes.note,
+      );
     }
-    if (snapshot.id === null) return; // what was sent before it may still be on its way
     const reason = trans.__("The kernel that was asked is gone. Try again.");
-    if (this.#isOther) this.#requests.failBefore(snapshot.id, reason);
+    if (this.#isOther) this.#requests.failBefore(greeting, reason);
     this.#isOther = false;
   }
 }

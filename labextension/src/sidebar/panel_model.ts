@@ -75,10 +75,8 @@ export class PanelModel {
 
   #take(_: unknown, { panel, message }: PanelNews): void {
     if (panel !== this.#id) return;
-    const { type, chat } = message;
-    if (type === "snapshot" && typeof chat === "string" && chat !== this.chat) {
-      this.tell("change:chat", chat);
-    }
+    const { name } = (message.patch ?? message.document ?? {}) as { name?: string | null };
+    if (name && name !== this.chat) this.tell("change:chat", name);
     this.tell("msg:custom", message);
   }
 }

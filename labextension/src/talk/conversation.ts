@@ -2,7 +2,7 @@
 
 import { arrange, make } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
-import type { State } from "../kernel/state.js";
+import { pendingOf, type State } from "../kernel/state.js";
 import type { Surroundings } from "./code_actions.js";
 import { Follower } from "./following.js";
 import { NoticeView, PendingView } from "./notices.js";
@@ -53,13 +53,15 @@ export class Conversation {
   }
 
   /** Bring everything into its order. What is there already stays the element that it was. */
-  showAll({ path, turns, notices, pending }: State): void {
+  showAll(state: State): void {
+    const { path, turns } = state.chat;
+    const [notices, pending] = [Object.values(state.chat.notices), pendingOf(state)];
     const { activeElement: focused } = document;
     const place = [...this.#content.children].findIndex((child) => child.contains(focused));
     const hadFocus = this.#log.contains(focused);
     const shown = new Map<string, View>();
     for (const number of [0, ...path]) {
-      const turn = turns.get(number);
+      const turn = turns[number];
       if (turn) {
         const key = `turn ${number}`;
         const view = this.#view(shown, key, () => new TurnView(number, this.#around));
@@ -90,8 +92,8 @@ export class Conversation {
   }
 
   /** Show a turn that has grown or changed, if it is in the list. */
-  showTurn({ turns }: State, number: number): void {
-    const [view, turn] = [this.#views.get(`turn ${number}`), turns.get(number)];
+  showTurn({ chat }: State, number: number): void {
+    const [view, turn] = [this.#views.get(`turn ${number}`), chat.turns[number]];
     if (view instanceof TurnView && turn) view.show(turn);
   }
 

@@ -1,14 +1,14 @@
 /** How an answer came about: what was thought, the model, its settings, and what it cost. */
 
+import type { TurnData } from "../connection/messages.js";
 import { factEntries, make, setText } from "../dom/elements.js";
 import { inWords, trans } from "../dom/words.js";
-import type { Turn } from "../kernel/state.js";
 
 const SHORT = { maximumSignificantDigits: 3, useGrouping: false };
 
 /** Why an answer ended before its end, or an empty text. */
-export function endOf({ state, finish_reason: reason, text, reasoning }: Turn): string {
-  if (state !== "finished" || reason === null) return "";
+export function endOf({ state, finish_reason: reason, text, reasoning }: TurnData): string {
+  if (state !== "finished" || !reason) return "";
   const hasOnlyThought = text === "" && reasoning !== "";
   switch (reason) {
     case "stop":
@@ -39,7 +39,7 @@ export class ThoughtsView {
   readonly #text = make("div", "jllm-thoughts-text");
   readonly element = make("details", "jllm-thoughts", this.#summary, this.#text);
 
-  show(turn: Turn): void {
+  show(turn: TurnData): void {
     this.element.hidden = turn.reasoning === "";
     setText(this.#summary, thoughts(turn));
     setText(this.#text, turn.reasoning);
@@ -47,11 +47,11 @@ export class ThoughtsView {
 }
 
 /** Whether a turn is still being thought about. */
-export function isThinking({ state, reasoning, text }: Turn): boolean {
+export function isThinking({ state, reasoning, text }: TurnData): boolean {
   return state === "writing" && reasoning !== "" && text === "";
 }
 
-function thoughts(turn: Turn): string {
+function thoughts(turn: TurnData): string {
   if (isThinking(turn)) return trans.__("Thoughts so far");
   const count = turn.usage?.reasoning_tokens;
   if (!count) return trans.__("Thought");
@@ -64,7 +64,7 @@ export class FactsView {
   readonly #list = make("dl", "jllm-facts-list");
   readonly element = make("details", "jllm-facts", this.#summary, this.#list);
 
-  show(turn: Turn): void {
+  show(turn: TurnData): void {
     this.element.hidden = turn.state !== "finished";
     const facts = factsOf(turn);
     const title = facts.map(([name, text]) => trans.__("%1: %2", name, text)).join("\n");
@@ -84,12 +84,12 @@ export class FactsView {
   }
 }
 
-function factsOf({ model, host, seed, temperature, exact, usage, ...told }: Turn) {
+function factsOf({ model, host, seed, temperature, exact, usage, ...told }: TurnData) {
   const facts: [name: string, text: string][] = [];
-  if (model !== null) facts.push([trans.__("Model"), model]);
+  if (model) facts.push([trans.__("Model"), model]);
   if (host) facts.push([trans.__("Sent to"), host]);
-  if (seed !== null) facts.push([trans.__("Seed"), String(seed)]);
-  if (temperature !== null) facts.push([trans.__("Temperature"), rounded(temperature)]);
+  if (seed !== undefined) facts.push([trans.__("Seed"), String(seed)]);
+  if (temperature !== undefined) facts.push([trans.__("Temperature"), rounded(temperature)]);
   if (usage) {
     const written = inWords(usage.completion_tokens);
     const thought = inWords(usage.reasoning_tokens);

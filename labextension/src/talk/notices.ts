@@ -1,6 +1,6 @@
 /** What commands answered, what failed, and what has not begun yet. */
 
-import type { Notice, Pending, Proposal } from "../connection/messages.js";
+import type { Notice, OfferedCode, Pending } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
@@ -41,12 +41,12 @@ export class NoticeView {
     this.element.classList.toggle("jllm-error", level === "error");
     this.element.setAttribute("aria-busy", String(!isFinished));
     this.#prompt.show(prompt);
-    this.#progress.show({ state: isFinished ? "finished" : "writing", progress: null });
+    this.#progress.show({ state: isFinished ? "finished" : "writing" });
     this.#markdown.update(markdown, isFinished);
     const key = JSON.stringify([proposal, choices]);
     if (!isFinished || key === this.#shown) return;
     this.#shown = key;
-    if (proposal && proposal.before !== null) this.#propose(proposal);
+    if (proposal?.before !== undefined) this.#propose(proposal);
     else if (tokens.length > 0) this.#next.replaceChildren(tokensView(tokens));
     else if (choices.length > 0) {
       const { store } = this.#around;
@@ -64,9 +64,10 @@ export class NoticeView {
   }
 
   /** Offer a change of a cell, which its diff shows; new cells are code with its own buttons. */
-  #propose(proposal: Proposal): void {
-    const { source, unknown_names } = proposal;
-    const code = new CodeBlockActions(this.#place, this.#next, source, "python", proposal);
+  #propose(proposal: OfferedCode): void {
+    const { source, unknown_names, cell = null, before = null } = proposal;
+    const target = { cell, before };
+    const code = new CodeBlockActions(this.#place, this.#next, source, "python", target);
     code.mark({ unknown_names, missing_modules: [], note: "" });
     const row = make("div", "jllm-row", ...code.buttons);
     asToolbar(row, trans.__("Code")).update();
@@ -97,10 +98,11 @@ export class PendingView {
     this.element.setAttribute("aria-busy", "true");
   }
 
-  show({ text, progress }: Pending): void {
+  show(pending: Pending): void {
+    const { text } = pending;
     this.element.setAttribute("aria-label", trans.__("Sent: %1", text.slice(0, 80)));
     this.#prompt.show(text);
-    this.#progress.show({ state: "waiting", progress });
+    this.#progress.show({ ...pending, state: "waiting" });
   }
 
   look(): void {} // there is nothing to look after

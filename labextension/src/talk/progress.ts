@@ -25,7 +25,7 @@ export class ProgressView {
     this.element.append(dots, this.#text, this.#seconds, this.#bar.element, stop);
   }
 
-  show({ state, progress }: { state: string; progress: Progress | null }): void {
+  show({ state, progress }: { state: string; progress?: Progress }): void {
     this.element.hidden = state === "finished";
     this.element.classList.toggle("jllm-writing", state === "writing");
     setText(this.#text, progress?.text ?? stateWords(state));

@@ -1,9 +1,9 @@
 /** The buttons below a turn. */
 
+import type { TurnData } from "../connection/messages.js";
 import { copyButton, make, makeButton, setText } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
-import type { Turn } from "../kernel/state.js";
 import { createAnswerAgain } from "./answer_again.js";
 import type { Surroundings } from "./code_actions.js";
 
@@ -11,7 +11,7 @@ export class TurnActions {
   readonly element = make("div", "jllm-turn-actions");
   readonly #around: Surroundings;
   readonly #toolbar = asToolbar(this.element, trans.__("Turn"));
-  #turn: Turn | null = null;
+  #turn: TurnData | null = null;
   readonly #earlier = this.#stepButton("‹", "earlier", trans.__("Earlier answer"));
   readonly #later = this.#stepButton("›", "later", trans.__("Later answer"));
   readonly #place = make("span", "jllm-branch-place");
@@ -37,7 +37,7 @@ export class TurnActions {
       copyButton(() => unfenced(this.#turn?.text ?? ""), say),
       this.#insertAll,
       makeButton(trans.__("Probabilities"), () => {
-        store.send(`/tokens ${store.state.path.indexOf(number) + 1}`);
+        store.send(`/tokens ${store.state.chat.path.indexOf(number) + 1}`);
       }),
       createAnswerAgain((sampling) => store.regenerate(number, sampling)),
       this.#edit,
@@ -46,7 +46,7 @@ export class TurnActions {
     this.element.append(this.#branches, this.#whole);
   }
 
-  show(turn: Turn, { canInsertAll }: { canInsertAll: boolean }): void {
+  show(turn: TurnData, { canInsertAll }: { canInsertAll: boolean }): void {
     this.#turn = turn;
     const [at, count] = [turn.siblings.indexOf(turn.number) + 1, turn.siblings.length];
     this.#branches.hidden = count < 2;

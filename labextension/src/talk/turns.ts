@@ -1,8 +1,8 @@
 /** A turn on the page: the prompt, the answer while it grows and afterwards, and what to do with it. */
 
+import type { TurnData } from "../connection/messages.js";
 import { make, setText } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
-import type { Turn } from "../kernel/state.js";
 import { createMarkdownView } from "../markdown/markdown.js";
 import { CodeActions, messageOf, type Surroundings } from "./code_actions.js";
 import { endOf, FactsView, isThinking, ThoughtsView } from "./facts.js";
@@ -25,7 +25,7 @@ export class TurnView {
   readonly #actions: TurnActions;
   readonly #facts = new FactsView();
   readonly #foot = make("div", "jllm-turn-foot");
-  #turn: Turn | null = null;
+  #turn: TurnData | null = null;
 
   constructor(number: number, around: Surroundings) {
     this.#around = around;
@@ -50,7 +50,7 @@ export class TurnView {
     );
   }
 
-  show(turn: Turn): void {
+  show(turn: TurnData): void {
     // With each new turn the whole list is shown: all but that one is there already.
     if (turn === this.#turn) return;
     const isFinished = turn.state === "finished";
@@ -78,7 +78,7 @@ export class TurnView {
     const { number, state } = this.#turn ?? {};
     if (!isSeen || state !== "finished") return;
     void this.#code.check();
-    if (this.#around.store.state.path.at(-1) === number) void this.#code.check(true);
+    if (this.#around.store.state.chat.path.at(-1) === number) void this.#code.check(true);
   }
 
   #edit(): void {

@@ -6,11 +6,17 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import to_builtins
-from support.front_end import fits, without_seq
+from msgspec import convert, to_builtins
+from support.front_end import fits, merged, without_seq
 from support.paths import MESSAGES
 
-from jupyter_llm.frontends.comm.messages import PROTOCOL, FromFrontEnd, ToFrontEnd, read_message
+from jupyter_llm.frontends.comm.messages import (
+    PROTOCOL,
+    ChatDocument,
+    FromFrontEnd,
+    ToFrontEnd,
+    read_message,
+)
 
 # A file is named after its type, with more behind where one type has several examples.
 EXAMPLES = {path.stem: json.loads(path.read_text("utf-8")) for path in MESSAGES.glob("*.json")}
@@ -29,6 +35,14 @@ def test_an_example_is_what_its_type_says_and_only_requests_are_taken(name: str)
     else:
         with pytest.raises(ValueError, match="nobody understands"):
             read_message(message)
+
+
+def test_the_patches_make_documents_of_the_document() -> None:
+    document = merged({}, EXAMPLES["document"]["document"])
+    patches = [name for name in EXAMPLES if name.startswith("patch")]
+    for name in patches:
+        convert(merged(document, EXAMPLES[name]["patch"]), ChatDocument)
+    assert len(patches) > 5
 
 
 def test_every_message_has_an_example_of_this_protocol() -> None:

@@ -178,7 +178,7 @@ def test_a_chat_goes_by_another_name_for_all_who_show_it(page: LabPage, tmp_path
     chat.say("Hello")
     answer = page.answer("rename-chat", name="default", new_name=" All\nprices ")
     assert names(answer) == {"All prices": 1}
-    chat.wait_for(lambda m: m["type"] == "snapshot" and m["chat"] == "All prices")
+    chat.wait_until(lambda chat: chat.known["name"] == "All prices")
     assert llm.chat("All prices").turns
     assert not llm.chat("default").turns
     chat.say("And now?")

@@ -148,9 +148,9 @@ def test_after_a_restart_the_panel_shows_the_kept_chat_with_its_branches(tmp_pat
         prepare(kernel, tmp_path)
         kernel.execute("engine.replies.append('four')")
         panel = KernelPanel(kernel, "ChatPanel('talk')")
-        snapshot = panel.hello()
-        assert snapshot["path"] == [1, 2]
-        assert [turn["text"] for turn in snapshot["turns"]] == ["one", "two"]
-        assert snapshot["turns"][1]["siblings"] == [2, 3]
+        panel.hello()
+        assert panel.path == [1, 2]
+        assert panel.texts == ["one", "two"]
+        assert panel.shown[1]["siblings"] == [2, 3]
         assert panel.say("c")["text"] == "four"
         assert panel.path == [1, 2, 4]

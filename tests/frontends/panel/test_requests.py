@@ -92,15 +92,16 @@ def test_stop_while_the_model_reads_gives_the_prompt_back(
     front.wait_until(lambda front: front.given_back == {request: "Read all of this."})
     front.wait_until(lambda front: front.path == [] and front.is_idle)
     wait_for_threads()
-    assert [m["type"] for m in front.messages].count("cancelled") == 1
+    returned = [m["patch"].get("returned", {}) for m in front.messages if m["type"] == "patch"]
+    assert sum(request in texts for texts in returned) == 1
 
 
 def test_loading_shows_how_far_it_is(front: FrontEnd, loading: Loading) -> None:
     request = front.send("hello")
-    progress = front.wait_for(lambda message: message["type"] == "progress")
-    assert progress["id"] == request
-    assert progress["progress"]["text"].startswith("Loading tiny: ")
-    assert 0 < progress["progress"]["share"] < 1
+    front.wait_until(lambda front: front.pending.get(request, {}).get("progress"))
+    progress = front.pending[request]["progress"]
+    assert progress["text"].startswith("Loading tiny: ")
+    assert 0 < progress["share"] < 1
     loading.engine.replies.append("There.")
     loading.is_over.set()
     front.wait_until(is_done)
@@ -112,9 +113,9 @@ def test_stop_while_the_model_loads_ends_the_loading_and_sends_nothing(
     front: FrontEnd, loading: Loading, *, is_by_id: bool
 ) -> None:
     request = front.send("hello")
-    front.wait_for(lambda message: message["type"] == "progress")
+    front.wait_until(lambda front: front.pending.get(request, {}).get("progress"))
     front.ask("stop", target=request if is_by_id else None)
-    front.wait_for(lambda message: message["type"] == "cancelled")
+    front.wait_until(lambda front: request in front.given_back)
     wait_for_threads()  # though nobody has let the model be loaded
     assert loading.engine.requests == []
     assert front.is_idle
@@ -261,7 +262,8 @@ def test_notices_stay_until_they_are_put_away_in_all_front_ends(make_front: Make
     second = make_front()
     assert list(second.notices) == [request]
     second.ask("remove", target=request)
-    assert (front.notices, second.notices) == ({}, {})
+    for one in (front, second):
+        one.wait_until(lambda front: front.notices == {})
 
 
 # Life and death
@@ -296,7 +298,7 @@ def test_a_panel_chooses_among_models_and_watches_one_as_a_page_does(
     front.ask("follow", can_write_cells=False)
     num_heard = len(front.messages)
     llm.unload()
-    front.wait_for(lambda m: m["type"] == "status" and m["model"] is None)
+    front.wait_until(lambda front: front.status["model"] is None)
     assert "activity" not in [m["type"] for m in front.messages[num_heard:]]
 
 
@@ -367,8 +369,9 @@ def test_only_what_is_json_becomes_a_block_of_it(
     front = make_front()
     scripted.replies.append(reply)
     assert front.say(f"{options} Which?")["text"] == shown
-    turns = [message["turn"] for _, message in front.heard if "turn" in message]
-    assert all(shown.startswith(turn["text"]) for turn in turns)  # also while it is written
+    patches = [message.get("patch", {}) for _, message in front.heard]
+    turns = [turn for patch in patches for turn in patch.get("turns", {}).values()]
+    assert all(shown.startswith(turn.get("text", "")) for turn in turns)  # also while it is written
 
 
 def test_an_edited_prompt_keeps_the_shape_that_its_answer_had_unless_another_is_typed(

@@ -110,13 +110,13 @@ def test_one_page_of_several_is_named_to_write_the_transcript(
 ) -> None:
     front = make_front(can_write_cells=True)
     other = FrontEnd(front.panel)
-    follow = other.hello(can_write_cells=True)["id"]
+    follow = other.hello(can_write_cells=True)
     scripted.replies.append("It is 42.")
     front.say("What is it?")
     assert transcript(front, "42.")["writer"] == follow
     other.ask("bye")
     assert front.is_asked
-    follow = front.hello(can_write_cells=True)["id"]
+    follow = front.hello(can_write_cells=True)
     scripted.replies.append("It is 43.")
     front.say("And now?")
     assert transcript(front, "43.")["writer"] == follow
