@@ -196,10 +196,13 @@ class LiveChat:
             job.stop()
 
     def forget(self) -> None:
-        """Put all notices away, and stop all requests."""
+        """Put all notices and returned texts away, and stop all requests."""
         for notice in tuple(self._notices):
             self.remove_notice(notice)
         self.stop(None)
+        with self.lock:
+            self._returned.clear()
+        self._pump.ask()
 
     def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:
         old = self._notices.get(job.id)
