@@ -129,7 +129,7 @@ class TestNames:
         assert "**gpu** on gpu.example:8000" in typed("models")
         assert words_at(f" /use {URL} mo", ()) == ("mo", ["role=", "model=", "api_key_env="])
         assert main(["remove", "gpu", "--yes"]) == 2
-        assert "'gpu' is a model of a server: it has no file" in capsys.readouterr().err
+        assert "'gpu' is a model on a server. It has no file" in capsys.readouterr().err
         llm.alias("gpu", None)
         assert "gpu.example" not in typed("models")
 
