@@ -140,7 +140,7 @@ class CheckpointStore:
         self._scope = sha256(scope.encode()).digest()
         self._own_folder = folder / self._scope.hex()[:32]
         self._pid = os.getpid()
-        self._is_told = False  # that the disk does not do as asked
+        self._has_warned = False  # that the disk does not do as asked
         self._listing = threading.Lock()  # guards what is known of the files
         self._known: dict[str, bytes | None] = {}  # packed tokens by file name; None: damaged
         self._lock = threading.Lock()  # guards what waits
@@ -225,7 +225,7 @@ class CheckpointStore:
                     ]
             except OSError as error:
                 names = []
-                self._tell(error)
+                self._warn(error)
             self._known = {
                 name: self._known[name] if name in self._known else self._load(name)[0]
                 for name in names
@@ -243,7 +243,7 @@ class CheckpointStore:
                     state = pages(header.state_length)
                     file.readinto(state)
         except OSError as error:
-            self._tell(error)
+            self._warn(error)
             return None, state
         if header is None or (has_state and sha256(state).digest() != header.state_digest):
             self._remove(path)
@@ -272,7 +272,7 @@ class CheckpointStore:
         try:
             self._write(name, write)
         except OSError as error:
-            self._tell(error)
+            self._warn(error)
         return 0.0, True
 
     def _write(self, name: str, write: _Unwritten) -> None:
@@ -330,20 +330,20 @@ class CheckpointStore:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            self._tell(error)
+            self._warn(error)
             return False
         return True
 
-    def _tell(self, error: OSError) -> None:
-        """Tell once that the disk does not do as asked; what is not there may have been cleared."""
+    def _warn(self, error: OSError) -> None:
+        """Warn once that the disk fails; a missing file may have been cleared on purpose."""
         if isinstance(error, FileNotFoundError):
             return
-        level = logging.DEBUG if self._is_told else logging.WARNING
-        self._is_told = True
+        level = logging.DEBUG if self._has_warned else logging.WARNING
+        self._has_warned = True
         logger.log(
             level,
             "What the model has read cannot be kept in %s (%s), so it is read again after a "
-            "restart. Make room there, or make the folder writable.",
+            "restart. Free space there, or make the folder writable.",
             self._folder,
             error,
         )
