@@ -293,8 +293,7 @@ def shell(
         config=config, display_pub_class=RecordingPublisher, colors="nocolor"
     )
     extension(shell, "load")
-    llm.use("tiny", n_threads=1)  # so small that a second thread only costs
-    llm.unload()
+    llm.current.usual["n_threads"] = 1  # so small that a second thread only costs
     gc.freeze()  # a shell collects garbage at its end, and need not look through all of pytest
     yield shell
     extension(shell, "unload")

@@ -64,6 +64,7 @@ class Notebook:
         self.shell.execution_count = 1
         self.shell.run_line_magic("unload_ext", "jupyter_llm")
         llm.__init__()  # type: ignore[misc]
+        llm.current.usual["n_threads"] = 1  # as in the fixture: `llm` itself is a variable
         self.shell.run_line_magic("load_ext", "jupyter_llm")
         llm.current.get = lambda *_args, **_options: self.engine  # type: ignore[method-assign]
         llm.archive.open(self.path)

@@ -294,6 +294,7 @@ def test_a_panel_chooses_among_models_and_watches_one_as_a_page_does(
     front.ask("watch-activity", is_on=True)
     assert front.answer("use-model", model="tiny")["type"] == "done"
     front.wait_for(lambda m: m["type"] == "activity" and m["model"] == "tiny")
+    front.wait_until(lambda front: front.status["model"] == "tiny")
     front.ask("bye")
     front.ask("follow", can_write_cells=False)
     num_heard = len(front.messages)
