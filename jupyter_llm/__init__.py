@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.ask.shape import Quote
     from jupyter_llm.chat.budget import ContextMode
+    from jupyter_llm.chat.context import Turn
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.draft import Turn
     from jupyter_llm.engine.completion import (
         BatchError,
         Chunk,
@@ -61,7 +61,7 @@ __all__ = [
 _HOMES = {
     "api": ("LLM", "llm"),
     "chat.conversation": ("Chat",),
-    "chat.draft": ("Turn",),
+    "chat.context": ("Turn",),
     "engine.completion": (
         "BatchError",
         "Chunk",

@@ -45,8 +45,7 @@ if TYPE_CHECKING:
     from jupyter_llm.models.pull import Pulled
     from jupyter_llm.records.verify import VerifyReport
     from jupyter_llm.tasks.code_answer import CodeAnswer
-    from jupyter_llm.tasks.former import Former
-    from jupyter_llm.tasks.proposal import Proposal
+    from jupyter_llm.tasks.proposal import Former, Proposal
     from jupyter_llm.tasks.review import Review
     from jupyter_llm.tasks.task import Task
 
@@ -56,14 +55,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class LLM:
-    """The resident models and the conversations with them.
-
-    Nothing is loaded before the first prompt, and then exactly once: prompts from several threads
-    wait for the same model. Call the object with a prompt to get a `Completion`. `timeline` has the
-    cells that ran since `%load_ext jupyter_llm`, and pins or hides them. `chats` are the
-    conversations with names.
-    """
+class Models:
+    """The resident models, with the notebook and the chats that they know."""
 
     def __init__(self, current: CurrentEngine | None = None) -> None:
         self.current = current or CurrentEngine()
@@ -77,6 +70,157 @@ class LLM:
         self.last_error = LastError(lambda: self.timeline.cells)
         self.tries_drafts = True  # the default; the magics set it
         self.chats = Chats(self.current, self.timeline, self.answers, self.archive)
+
+    def score(
+        self,
+        prompt: AnyPrompt,
+        continuations: Iterable[str],
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+    ) -> list[Score]:
+        """Return the likelihood of each continuation, without writing any; all in one batch."""
+        asked = chat_prompt(prompt, system, raw=raw)
+        return self.current.get(model).score(asked, check_texts(continuations))
+
+    def embed(
+        self, texts: Iterable[str], *, model: str | None = None, client: Any = None
+    ) -> np.ndarray:
+        """Return a vector of length one for each text, as an array (num_texts, n_embd).
+
+        The dot product of two vectors is their similarity. A model made for embedding does this
+        best: `llm.use("name", role="embed")` loads it beside the chats' model. For `client` see
+        `map`.
+        """
+        from jupyter_llm.columns.map import placed
+
+        return placed(self.current, client)(model, role="embed").embed(check_texts(texts))
+
+    def prefill(
+        self,
+        prompt: AnyPrompt,
+        *,
+        system: str | None = None,
+        model: str | None = None,
+        raw: bool = False,
+        pin: bool = False,
+        **sampling: Unpack[SamplingOptions],
+    ) -> None:
+        """Read a prompt in the background, so that prompts that begin with it start at once.
+
+        Returns at once; reading continues while the model is idle and no cell runs. With `pin=True`
+        the prompt is evicted last. The sampling options decide, as for a prompt, whether it has to
+        be exact.
+        """
+        request = request_of(prompt, system, raw=raw, is_pinned=pin, sampling=sampling)
+        self.current.get(model).prefill(request)
+
+    def use(
+        self,
+        name: str | os.PathLike[str] | None = None,
+        /,
+        *,
+        role: ModelRole = "chat",
+        show_progress: ShowProgress | None = None,
+        allow: bool = False,
+        **options: Any,
+    ) -> Status:
+        """Load a model by name or path and use it from now on, or a server's model.
+
+        The old model's memory is freed first; if the new one cannot be loaded, the old one is
+        loaded again. With `role="task"` the model is only used for `/fix` and the like, with
+        "complete" for code at the cursor, with "embed" for `embed`; it stays loaded beside the
+        chats' model while there is room. The options are those of
+        `jupyter_llm.engine.options.EngineOptions`, such as `n_ctx=8192`; without a name they apply
+        to the present model. `show_progress` receives the progress; without it a line shows it.
+
+        `llm.use("http://gpu:8000/v1", model="qwen3-4b", api_key_env="GPU_KEY")` sends prompts, with
+        the cells and variables that they include, to a server that speaks OpenAI's protocol, from
+        then on. The key is in that environment variable or keyring entry. With `allow=True` it is
+        the server that the project's `pyproject.toml` names, which needs the user's permission
+        once.
+
+        Raises
+        ------
+        ModelNotFoundError, ModelFileError, ModelLoadError, OptionError
+        NotAllowedError, ServerError
+        """
+        return self.current.use(name, role=role, show=show_progress, allow=allow, **options)
+
+    def alias(self, name: str, target: str | os.PathLike[str] | None, /, **options: Any) -> None:
+        """Give a model with load options a name on this machine; None deletes the name.
+
+        `default` is the model to use if nothing else is chosen. A server's model can have a name,
+        too: `llm.alias("gpu", "http://gpu:8000/v1", model="qwen3-4b")`.
+
+        Raises
+        ------
+        ModelNotFoundError, OptionError
+        """
+        from jupyter_llm.engine.naming import name_model, unname_model
+
+        if target is None:
+            unname_model(name)
+        else:
+            name_model(name, target, options)
+
+    @property
+    def aliases(self) -> dict[str, Alias]:
+        """Return the meaning of each name that the user gave."""
+        from jupyter_llm.models.aliases import aliases
+
+        return aliases()
+
+    def pull(
+        self,
+        name: str,
+        *,
+        accept_licence: bool = False,
+        show_progress: ShowProgress | None = None,
+    ) -> Pulled:
+        """Download a model from the Hugging Face hub, or continue an interrupted pull.
+
+        The name is one from the catalogue, `owner/repo`, `owner/repo:quantization`, or the address
+        of a page there. Nothing else uses the network, except a server that the user chose by
+        `use`. `accept_licence` accepts a licence with conditions, once. `show_progress` receives
+        the progress; without it a line shows it.
+
+        Raises
+        ------
+        DownloadError, LicenceError, DownloadInterrupted
+        """
+        from jupyter_llm.models.pull import pull
+
+        return pull(name, accept_licence=accept_licence, show=show_progress)
+
+    def unload(self, model: str | os.PathLike[str] | None = None) -> None:
+        """Free the memory of all models, or of one. The next prompt loads what it needs.
+
+        Conversations are kept. If the model had a role of its own, the chats' model takes it over.
+        """
+        self.current.unload(model)
+
+    def status(self) -> Status:
+        """Return the loaded models and their state."""
+        return self.current.status()
+
+    def engine(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        show_progress: ShowProgress | None = None,
+    ) -> Engine:
+        """Return the engine of a model, which is loaded if it is not resident.
+
+        Without a model it is the one that `use` chose, or else the default one. `show_progress`
+        receives the progress of loading; without it a line shows it.
+        """
+        return self.current.get(model, show=show_progress)
+
+
+class Prompts(Models):
+    """Prompts to the resident models: one, many, or one for every row of a column."""
 
     @overload
     def __call__(self, prompt: str, **options: Unpack[PromptOptions]) -> Completion: ...
@@ -191,6 +335,47 @@ class LLM:
         from jupyter_llm.ask.many import check_count
 
         return self.batch([prompt] * check_count("n", n), **options)
+
+    def read_again(self, answer: Completion) -> Completion:
+        """Return the same answer with log-probabilities, if it was requested without `logprobs`.
+
+        The model reads its own text after the prompt; `.show_tokens()` shows the result.
+
+        Raises
+        ------
+        OptionError
+            The prompt is not stored any more, or the model is another one.
+        """
+        from jupyter_llm.records.verify import read_again
+
+        return read_again(answer, self.current.named, self.answers.prompt_of)
+
+    def verify(
+        self,
+        notebook: str | os.PathLike[str] | None = None,
+        *,
+        show_progress: ShowProgress | None = None,
+    ) -> VerifyReport:
+        """Write answers again from their records and report which are the same.
+
+        The answers are those of this kernel, or of a notebook file; the prompts of a file are
+        stored if they were asked on this machine. `show_progress` receives the progress; without it
+        a line shows it.
+
+        Raises
+        ------
+        NotebookFileError, PromptInterrupted
+        """
+        from pathlib import Path
+
+        from jupyter_llm.notebook.files import read_notebook
+        from jupyter_llm.records.answers import answers_in
+        from jupyter_llm.records.verify import verify
+
+        answers: Iterable[RecordedAnswer] = self.answers
+        if notebook is not None:
+            answers = answers_in(read_notebook(Path(notebook).expanduser()))
+        return verify(answers, self.current.named, self.prompts.find, show=show_progress)
 
     def map(self, items: Any, template: str, **options: Unpack[MapOptions]) -> Any:
         """Ask the same of every row: of a list, a Series, a frame, an Arrow table, any iterable.
@@ -338,64 +523,15 @@ class LLM:
         make = partial(ModelFunction, llm=self, options=options)
         return make if function is None else make(function)
 
-    def score(
-        self,
-        prompt: AnyPrompt,
-        continuations: Iterable[str],
-        *,
-        system: str | None = None,
-        model: str | None = None,
-        raw: bool = False,
-    ) -> list[Score]:
-        """Return the likelihood of each continuation, without writing any; all in one batch."""
-        asked = chat_prompt(prompt, system, raw=raw)
-        return self.current.get(model).score(asked, check_texts(continuations))
 
-    def read_again(self, answer: Completion) -> Completion:
-        """Return the same answer with log-probabilities, if it was requested without `logprobs`.
+class LLM(Prompts):
+    """The resident models and the conversations with them.
 
-        The model reads its own text after the prompt; `.show_tokens()` shows the result.
-
-        Raises
-        ------
-        OptionError
-            The prompt is not stored any more, or the model is another one.
-        """
-        from jupyter_llm.records.verify import read_again
-
-        return read_again(answer, self.current.named, self.answers.prompt_of)
-
-    def embed(
-        self, texts: Iterable[str], *, model: str | None = None, client: Any = None
-    ) -> np.ndarray:
-        """Return a vector of length one for each text, as an array (num_texts, n_embd).
-
-        The dot product of two vectors is their similarity. A model made for embedding does this
-        best: `llm.use("name", role="embed")` loads it beside the chats' model. For `client` see
-        `map`.
-        """
-        from jupyter_llm.columns.map import placed
-
-        return placed(self.current, client)(model, role="embed").embed(check_texts(texts))
-
-    def prefill(
-        self,
-        prompt: AnyPrompt,
-        *,
-        system: str | None = None,
-        model: str | None = None,
-        raw: bool = False,
-        pin: bool = False,
-        **sampling: Unpack[SamplingOptions],
-    ) -> None:
-        """Read a prompt in the background, so that prompts that begin with it start at once.
-
-        Returns at once; reading continues while the model is idle and no cell runs. With `pin=True`
-        the prompt is evicted last. The sampling options decide, as for a prompt, whether it has to
-        be exact.
-        """
-        request = request_of(prompt, system, raw=raw, is_pinned=pin, sampling=sampling)
-        self.current.get(model).prefill(request)
+    Nothing is loaded before the first prompt, and then exactly once: prompts from several threads
+    wait for the same model. Call the object with a prompt to get a `Completion`. `timeline` has the
+    cells that ran since `%load_ext jupyter_llm`, and pins or hides them. `chats` are the
+    conversations with names.
+    """
 
     def chat(self, name: str | None = None, *, system: str | None = None) -> Chat:
         """Return the conversation with a name, or a new one without a name.
@@ -403,108 +539,6 @@ class LLM:
         Names are shared with `%%llm --chat NAME`; plain `%%llm` cells use "default".
         """
         return self.chats.get(name, system=system)
-
-    def use(
-        self,
-        name: str | os.PathLike[str] | None = None,
-        /,
-        *,
-        role: ModelRole = "chat",
-        show_progress: ShowProgress | None = None,
-        allow: bool = False,
-        **options: Any,
-    ) -> Status:
-        """Load a model by name or path and use it from now on, or a server's model.
-
-        The old model's memory is freed first; if the new one cannot be loaded, the old one is
-        loaded again. With `role="task"` the model is only used for `/fix` and the like, with
-        "complete" for code at the cursor, with "embed" for `embed`; it stays loaded beside the
-        chats' model while there is room. The options are those of
-        `jupyter_llm.engine.options.EngineOptions`, such as `n_ctx=8192`; without a name they apply
-        to the present model. `show_progress` receives the progress; without it a line shows it.
-
-        `llm.use("http://gpu:8000/v1", model="qwen3-4b", api_key_env="GPU_KEY")` sends prompts, with
-        the cells and variables that they include, to a server that speaks OpenAI's protocol, from
-        then on. The key is in that environment variable or keyring entry. With `allow=True` it is
-        the server that the project's `pyproject.toml` names, which needs the user's permission
-        once.
-
-        Raises
-        ------
-        ModelNotFoundError, ModelFileError, ModelLoadError, OptionError
-        NotAllowedError, ServerError
-        """
-        return self.current.use(name, role=role, show=show_progress, allow=allow, **options)
-
-    def alias(self, name: str, target: str | os.PathLike[str] | None, /, **options: Any) -> None:
-        """Give a model with load options a name on this machine; None deletes the name.
-
-        `default` is the model to use if nothing else is chosen. A server's model can have a name,
-        too: `llm.alias("gpu", "http://gpu:8000/v1", model="qwen3-4b")`.
-
-        Raises
-        ------
-        ModelNotFoundError, OptionError
-        """
-        from jupyter_llm.engine.naming import name_model, unname_model
-
-        if target is None:
-            unname_model(name)
-        else:
-            name_model(name, target, options)
-
-    @property
-    def aliases(self) -> dict[str, Alias]:
-        """Return the meaning of each name that the user gave."""
-        from jupyter_llm.models.aliases import aliases
-
-        return aliases()
-
-    def pull(
-        self,
-        name: str,
-        *,
-        accept_licence: bool = False,
-        show_progress: ShowProgress | None = None,
-    ) -> Pulled:
-        """Download a model from the Hugging Face hub, or continue an interrupted pull.
-
-        The name is one from the catalogue, `owner/repo`, `owner/repo:quantization`, or the address
-        of a page there. Nothing else uses the network, except a server that the user chose by
-        `use`. `accept_licence` accepts a licence with conditions, once. `show_progress` receives
-        the progress; without it a line shows it.
-
-        Raises
-        ------
-        DownloadError, LicenceError, DownloadInterrupted
-        """
-        from jupyter_llm.models.pull import pull
-
-        return pull(name, accept_licence=accept_licence, show=show_progress)
-
-    def unload(self, model: str | os.PathLike[str] | None = None) -> None:
-        """Free the memory of all models, or of one. The next prompt loads what it needs.
-
-        Conversations are kept. If the model had a role of its own, the chats' model takes it over.
-        """
-        self.current.unload(model)
-
-    def status(self) -> Status:
-        """Return the loaded models and their state."""
-        return self.current.status()
-
-    def engine(
-        self,
-        model: str | os.PathLike[str] | None = None,
-        *,
-        show_progress: ShowProgress | None = None,
-    ) -> Engine:
-        """Return the engine of a model, which is loaded if it is not resident.
-
-        Without a model it is the one that `use` chose, or else the default one. `show_progress`
-        receives the progress of loading; without it a line shows it.
-        """
-        return self.current.get(model, show=show_progress)
 
     def task(
         self,
@@ -652,33 +686,6 @@ class LLM:
         tries = Tries.here(self.timeline, is_allowed=is_allowed)
         chat = self.chats.get()
         return write_in_chat(chat, asked, namespace=names, tries=tries)[0]
-
-    def verify(
-        self,
-        notebook: str | os.PathLike[str] | None = None,
-        *,
-        show_progress: ShowProgress | None = None,
-    ) -> VerifyReport:
-        """Write answers again from their records and report which are the same.
-
-        The answers are those of this kernel, or of a notebook file; the prompts of a file are
-        stored if they were asked on this machine. `show_progress` receives the progress; without it
-        a line shows it.
-
-        Raises
-        ------
-        NotebookFileError, PromptInterrupted
-        """
-        from pathlib import Path
-
-        from jupyter_llm.notebook.files import read_notebook
-        from jupyter_llm.records.answers import answers_in
-        from jupyter_llm.records.verify import verify
-
-        answers: Iterable[RecordedAnswer] = self.answers
-        if notebook is not None:
-            answers = answers_in(read_notebook(Path(notebook).expanduser()))
-        return verify(answers, self.current.named, self.prompts.find, show=show_progress)
 
 
 def _name_of(subject: object) -> str:

@@ -137,6 +137,16 @@ def test_only_one_room_knows_mcp() -> None:
     assert knowing == {"frontends.mcp"}
 
 
+def test_one_module_above_the_engine_submits_requests() -> None:
+    modules = {
+        name_of(path)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "submit"
+    }
+    assert {name for name in modules if not name.startswith("engine.")} == {"ask.asking"}
+
+
 def test_no_module_has_the_name_of_a_public_object() -> None:
     modules = {path.stem for path in PACKAGE.glob("*.py")}
     assert not modules & {name for name in jupyter_llm.__all__ if name.islower()}

@@ -27,7 +27,7 @@ from jupyter_llm.notebook.cells.document import Document, DocumentCell
 from jupyter_llm.tasks.completing.completing import GhostEnd, GhostRequest, GhostWriter
 from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.fix import fix_shown
-from jupyter_llm.tasks.former import Former
+from jupyter_llm.tasks.proposal import Former
 from jupyter_llm.tasks.review import review_text
 from jupyter_llm.tasks.target import ShownCell
 from jupyter_llm.tasks.task import Asking, Task

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.bundle import bundle, exact_output
 from jupyter_llm.common.html_text import joined
 from jupyter_llm.common.tables import count_of
@@ -38,7 +39,7 @@ _CUT = {
 
 
 def input_of(prompt: Prompt) -> str:
-    """What somebody has asked, without what goes along with it: quotes are passages of it."""
+    """Return the text of a prompt without what it includes: quotes are passages of that text."""
     if isinstance(prompt, tuple):
         return prompt[-1].parts[-1] if prompt[-1].parts else prompt[-1].content
     return raw_text(prompt)
@@ -50,18 +51,18 @@ def answer_of(
     request: Request | None = None,
     engine: BulkEngine | None = None,
 ) -> ShapedAnswer[T]:
-    """The answer that a completion is; `ShapeError` if it was cut off or is not of that shape.
+    """Read a completion as an answer; `ShapeError` if it was cut off or does not have the shape.
 
-    How likely its parts were can be found out by the `request` and the `engine` that wrote it.
+    The `request` and the `engine` that wrote it are needed to judge how likely its parts were.
     """
     if request is not None:
         shape = shape.for_prompt(input_of(request.prompt))
     text = completion.text
     if completion.finish_reason in _CUT:
-        said = _CUT[completion.finish_reason]
-        said = said.format(count_of(completion.usage.completion_tokens, "token"))
-        said = f"The answer was {said}. What there is of it is in the exception."
-        raise ShapeError(said, text=text, partial=shape.partial(text), completion=completion)
+        message = _CUT[completion.finish_reason]
+        message = message.format(count_of(completion.usage.completion_tokens, "token"))
+        message = f"The answer was {message}. What there is of it is in the exception."
+        raise ShapeError(message, text=text, partial=shape.partial(text), completion=completion)
     try:
         value = shape.read(text)
     except ShapeError as error:
@@ -72,9 +73,9 @@ def answer_of(
 
 @dataclass(frozen=True, repr=False)
 class ShapedAnswer(Generic[T]):
-    """What a model answered in a shape: `value` is the Python object, `str()` the text.
+    """An answer with a shape: `value` is the Python object, `str()` the text.
 
-    `completion` is the text with all that is known of it, which goes along into the notebook.
+    `completion` is the text with its record, which a notebook keeps as metadata.
     """
 
     value: T
@@ -85,19 +86,19 @@ class ShapedAnswer(Generic[T]):
 
     @property
     def text(self) -> str:
-        """What the model wrote."""
+        """The text of the answer."""
         return self.completion.text
 
     @property
     def reasoning(self) -> str:
-        """What it wrote before that."""
+        """The text that the model wrote before the answer."""
         return self.completion.reasoning
 
     @cached_property
     def judged(self) -> dict[str, Stream]:
-        """The requests by which the engine finds out how likely the fields were, or the whole text.
+        """The requests that judge how likely the fields were, or the whole text.
 
-        Whoever wants that of many answers begins it for all of them first: it waits for nothing.
+        This waits for nothing, so the requests of many answers can run together.
         """
         if self.completion.choice is not None:
             return {}
@@ -109,11 +110,11 @@ class ShapedAnswer(Generic[T]):
         whole = {"": replace(request, constraint=OneOf((self.text,)))}
         fields = _field_requests(request, self.text, self._shape.choice_fields)
         asked = fields if self._shape.columns else whole
-        return {name: self._engine.submit(each) for name, each in asked.items()}
+        return {name: ask(self._engine, each, "again") for name, each in asked.items()}
 
     @cached_property
     def _choices(self) -> dict[str, Choice]:
-        """What each field was compared with, or the text as a whole."""
+        """The values that each field was compared with; the whole text is the field ""."""
         try:
             ends = {name: stream.result() for name, stream in self.judged.items()}
         except BaseException:
@@ -129,9 +130,9 @@ class ShapedAnswer(Generic[T]):
 
     @property
     def probabilities(self) -> dict[Any, Any]:
-        """How likely each value of a choice was, or of each field of an object that is a choice.
+        """The probability of each value of a choice; of an object, by field that is a choice.
 
-        Of a field that is a number, and of any other text, it is told of what was written.
+        For a number or a free text it is the probability of the value that was written.
         """
         choices = self._choices
         if self._shape.columns:
@@ -142,24 +143,24 @@ class ShapedAnswer(Generic[T]):
 
     @property
     def elsewhere(self) -> Any:
-        """How likely something else was, had the model been left free; of an object, by field."""
-        told = {name: choice.elsewhere for name, choice in self._choices.items()}
-        return told if self._shape.columns else told[""]
+        """The probability of any other text, without the constraint; of an object, by field."""
+        others = {name: choice.elsewhere for name, choice in self._choices.items()}
+        return others if self._shape.columns else others[""]
 
     @property
     def confidence(self) -> Any:
-        """How likely that was which was answered; of an object, by field, as `probabilities`."""
+        """The probability of the value that was answered; of an object, by field."""
         if self.completion.choice is not None:
             return self.completion.choice.probabilities[self.text]
-        told = self.probabilities
+        likely = self.probabilities
         if not self._shape.columns:
-            return told[self.text]
+            return likely[self.text]
         written = json.loads(self.text)
-        return {name: p if isinstance(p, float) else p[written[name]] for name, p in told.items()}
+        return {name: p if isinstance(p, float) else p[written[name]] for name, p in likely.items()}
 
     @property
     def html(self) -> Html:
-        """The value as a tree that folds, or what it was chosen from as bars; it runs nothing."""
+        """The value as a tree that folds, or the choices as bars; no script runs."""
         from jupyter_llm.ask.tree import bars_html, value_html
 
         if self.completion.choice is not None:
@@ -167,7 +168,7 @@ class ShapedAnswer(Generic[T]):
         return value_html(json.loads(self.text) if self._shape.is_json else self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy, also on the disk, is the value with its completion: no engine goes along."""
+        """Copy and pickle the value with its completion, without the engine."""
         from jupyter_llm.ask.shape import Shape
 
         return type(self), (
@@ -183,7 +184,7 @@ class ShapedAnswer(Generic[T]):
         return f"ShapedAnswer({self.value!r})"
 
     def _repr_mimebundle_(self, **_wanted: object) -> tuple[Bundle, dict[str, Any]]:
-        """The text, by which `/verify` knows it again, with the metadata of its record."""
+        """Return the text, which `/verify` compares, with the record as metadata."""
         _, metadata = self.completion._repr_mimebundle_()
         thought = f"({self.completion.thought})\n\n" if self.reasoning else ""
         shown = joined([self.completion.thoughts_html, self.html])
@@ -193,10 +194,10 @@ class ShapedAnswer(Generic[T]):
 def _field_requests(
     request: Request, text: str, fields: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Request]:
-    """What tells how likely some fields of an object's text are, given what may stand in each.
+    """Return the requests that judge some fields of an object, given the values of each.
 
-    Where there are no such values the field is a number, and only the one that was written counts.
-    It is spelled as we do it, since servers have layouts of their own.
+    A field without values is a number: only the number that was written is judged. The text is
+    spelled in our layout, since servers have layouts of their own.
     """
     text = json.dumps(json.loads(text), ensure_ascii=False) if fields else ""
     asked, end = {}, 1
@@ -214,7 +215,7 @@ def _field_requests(
 
 
 def _likelihood(choice: Choice) -> Any:
-    """How likely each value was that could stand in a field, or the only one compared."""
+    """Return the probability of each value of a field, or of the only one compared."""
     if len(choice.scores) == 1:
         return math.exp(choice.scores[0].logprob)
     return {_JSON.raw_decode(text.lstrip())[0]: p for text, p in choice.probabilities.items()}
@@ -223,7 +224,7 @@ def _likelihood(choice: Choice) -> Any:
 class ShapedStream(Stream, Generic[T]):
     """An answer with a shape while it is written: a stream of its text, and its `partials`.
 
-    `stream` is that of the text alone. `follow` asks for another value than a refused one.
+    `stream` is that of the text alone. `follow` asks again after a value that was refused.
     """
 
     def __init__(
@@ -242,9 +243,9 @@ class ShapedStream(Stream, Generic[T]):
         self._following: Stream | None = None
 
     def partials(self) -> Iterator[object]:
-        """What there is of the value whenever one more part of it is whole, and then the value.
+        """Yield the value so far whenever another part is complete, and at the end the value.
 
-        Of an object that is a dict with the fields that are there.
+        An object is a dict with its complete fields.
         """
         text, before = "", None
         for chunk in self:

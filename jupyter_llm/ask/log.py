@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from jupyter_llm.ask.prompt_store import PromptStore
-    from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
 
@@ -49,9 +48,9 @@ class RecordedAnswer:
 
 
 class AnswerLog:
-    """The latest answers of this kernel, the oldest first; their prompts are kept on disk too.
+    """The latest answers of this kernel, the oldest first; their prompts are stored on the disk.
 
-    Safe from any thread. Whoever has waited for an answer finds it here.
+    Safe from any thread. An answer that a caller has waited for is in the log.
     """
 
     def __init__(self, store: PromptStore) -> None:
@@ -60,20 +59,14 @@ class AnswerLog:
         self._coming: list[tuple[Request, Future[Completion]]] = []
         self._lock = threading.Lock()  # so that nothing is kept that was to be cleared
 
-    def submit(self, engine: Engine, request: Request) -> Stream:
-        """Let an engine answer, and remember what it wrote."""
-        stream = engine.submit(request)
-        self.log(request, stream.future)
-        return stream
-
     def log(self, request: Request, future: Future[Completion]) -> None:
-        """Remember an answer once it is written, unless all are forgotten before that."""
+        """Log an answer once it is written, unless the log is cleared before that."""
         with self._lock:
             self._coming.append((request, future))
         future.add_done_callback(self._take_in)
 
     def _take_in(self, _future: Future[Completion] | None = None) -> None:
-        """Take in the answers that are there, mostly on the engine's thread."""
+        """Add the answers that are complete; mostly called on the engine's thread."""
         with self._lock:
             coming, self._coming = self._coming, []
             for request, future in coming:
@@ -95,7 +88,7 @@ class AnswerLog:
             note_answer(future.result().model)
 
     def prompt_of(self, key: str) -> KeptPrompt | None:
-        """A prompt by its key: of this kernel, also a private one, or as kept."""
+        """Return a prompt by its key: of this kernel, also a private one, or from the store."""
         for answer in self:
             record = answer.record
             if isinstance(record, Provenance) and record.prompt_key == key:
@@ -103,8 +96,8 @@ class AnswerLog:
         return self._store.find(key)
 
     def forget(self, keys: Collection[str]) -> None:
-        """Forget the answers to some prompts, and remove these from the disk."""
-        self._take_in()  # or what the engine has not told yet would be kept after this
+        """Remove the answers to some prompts, and the prompts from the disk."""
+        self._take_in()  # or answers that are complete would be logged after this
         with self._lock:  # else the engine's thread may push one out that is to be removed
             for answer in list(self._answers):
                 record = answer.record
@@ -113,7 +106,7 @@ class AnswerLog:
         self._store.forget(keys)
 
     def clear(self) -> None:
-        """Forget all answers, and remove all prompts of this notebook from the disk."""
+        """Remove all answers, and all prompts of this notebook from the disk."""
         with self._lock:
             self._coming.clear()
             self._answers.clear()
@@ -129,7 +122,7 @@ class AnswerLog:
 
 
 def _last_line(kept: KeptPrompt) -> str:
-    """What tells a prompt from others: what was asked comes last."""
+    """Return the last line of a prompt, which identifies it: the question comes last."""
     prompt = kept.prompt
     if isinstance(prompt, tuple):
         text = "".join(message.content for message in prompt[-1:])

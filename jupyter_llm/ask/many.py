@@ -1,8 +1,9 @@
-"""Many requests answered together: the one way to run them, few or without end."""
+"""Many requests answered together: rows without end, or a few drafts that share a prompt."""
 
 from __future__ import annotations
 
 import operator
+import time
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import replace
@@ -10,20 +11,23 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex, TypeVar
 
-from jupyter_llm.common.bars import TICK_S
+from jupyter_llm.ask.asking import ask
+from jupyter_llm.common.bars import TICK_S, Step
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
-from jupyter_llm.engine.request import Priority, Request
+from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import check_may_wait
 from jupyter_llm.errors import JupyterLLMError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 
-    from jupyter_llm.engine.base import BulkEngine, Stream
+    from jupyter_llm.common.bars import ShowProgress
+    from jupyter_llm.engine.base import BulkEngine, Engine, Stream
 
 T = TypeVar("T")
 K = TypeVar("K", bound="Hashable")
 
+_VARIED = 0.7  # the least temperature of drafts that are to differ
 _HANDOVER_S = 0.5  # that an interrupt waits for answers which are done, but not here yet
 
 
@@ -34,12 +38,12 @@ def answered(
     *,
     tick: Callable[[], None] = lambda: None,
 ) -> None:
-    """Let `take` have what each request comes to, or why it failed, under its key.
+    """Call `take` with the key of each request and its completion or error.
 
-    The first done comes first; what `take` returns is waited for in its place. A request is taken
-    when there is room for it, so memory is flat however many there are. After an interrupt what is
-    done is taken still, one of these perhaps once more, and the rest cancelled. `tick` is called
-    every now and then, and may interrupt.
+    The request that is done first comes first; a stream that `take` returns is waited for in its
+    place. A request is submitted when there is room for it, so memory is flat however many there
+    are. After an interrupt `take` gets the completions that are done, one of them perhaps twice,
+    and the rest is cancelled. `tick` is called several times a second, and may interrupt.
     """
     check_may_wait()
     done: SimpleQueue[K] = SimpleQueue()
@@ -54,7 +58,8 @@ def answered(
         while True:
             for key, asked in islice(left, max(0, engine.info.num_at_once - len(streams))):
                 try:
-                    wait_for(key, engine.submit(asked) if isinstance(asked, Request) else asked)
+                    stream = ask(engine, asked, "row") if isinstance(asked, Request) else asked
+                    wait_for(key, stream)
                 except JupyterLLMError as error:  # the model was unloaded
                     take(key, error)
             if not streams:
@@ -84,11 +89,11 @@ def answered(
 def run_batch(
     engine: BulkEngine, requests: Sequence[Request], read: Callable[[int, Completion], T]
 ) -> list[T]:
-    """Answer requests in bulk; return what `read` makes of their completions, in their order.
+    """Answer requests in bulk, and return their completions as `read` returns them, in order.
 
-    What a person waits for goes before. A seed counts on, so equal prompts get different answers.
-    `BatchError` and `PromptInterrupted` hold what there is; an error that `read` raises is its
-    prompt's.
+    Prompts that a person waits for run first. A seed counts on, so equal prompts get different
+    answers. `BatchError` and `PromptInterrupted` hold the results so far; an error that `read`
+    raises counts as the error of its prompt.
     """
     results: list[T | None] = [None] * len(requests)
     errors: dict[int, JupyterLLMError] = {}
@@ -102,7 +107,7 @@ def run_batch(
             errors[number] = error
 
     rows = (
-        replace(request, params=request.params.counted_on(number), priority=Priority.BULK)
+        replace(request, params=request.params.counted_on(number))
         for number, request in enumerate(requests)
     )
     try:
@@ -115,21 +120,71 @@ def run_batch(
 
 
 def check_count(name: str, count: object) -> int:
-    """Refuse what is no number of prompts or rows."""
+    """Return a number of prompts or rows; `OptionError` if it is none."""
     if not isinstance(count, SupportsIndex) or operator.index(count) < 1:
         raise OptionError(f"{name} must be a whole number from 1 on, not {count!r}.")
     return operator.index(count)
 
 
 def check_share(name: str, share: object) -> None:
-    """Refuse what is no share of one."""
+    """Raise `OptionError` for a number that is not between 0 and 1."""
     if not isinstance(share, SupportsFloat) or not 0 <= float(share) <= 1:
         raise OptionError(f"{name} must be a number from 0 to 1, not {share!r}.")
 
 
 def _outcome(stream: Stream) -> Completion | JupyterLLMError:
-    """What a stream that is over came to."""
+    """Return the completion of a stream that is over, or its error."""
     try:
         return stream.future.result()
     except JupyterLLMError as error:
         return error
+
+
+def drawn(
+    engine: Engine,
+    requests: Sequence[Request],
+    *,
+    show: Callable[[Stream], object] | None = None,
+    show_progress: ShowProgress | None = None,
+    first: int = 1,
+    end_s: float | None = None,
+) -> Generator[tuple[Request, Completion]]:
+    """Submit drafts at once, and yield each request with its completion, in order.
+
+    `show` reads the stream of the first draft to its end; an error of that draft is raised. Other
+    drafts are left out if they fail, or are not finished at `end_s` of the monotonic clock. The
+    progress counts drafts from `first`.
+    """
+    last = first + len(requests) - 1
+    streams: list[Stream] = []
+    try:
+        streams += [ask(engine, request, "draft") for request in requests]
+        for number, (request, stream) in enumerate(zip(requests, streams, strict=True), first):
+            if show is not None and number == first:
+                show(stream)
+                yield request, stream.result()
+                continue
+            with suppress(JupyterLLMError):
+                for _ in stream.chunks(TICK_S):
+                    if show_progress is not None:
+                        show_progress(Step(f"Draft {number} of {last}"))
+                    is_over = end_s is not None and time.monotonic() > end_s
+                    if is_over and not stream.future.done():
+                        break
+                else:
+                    yield request, stream.result()
+    finally:
+        for stream in streams:
+            stream.cancel()
+
+
+def varied(request: Request, number: int, *, is_exact: bool = True) -> Request:
+    """Return a request for another draft, which differs from the first one.
+
+    At temperature 0 without a seed it gets one, so another run writes the same draft.
+    """
+    params = request.params.counted_on(number)
+    if params.temperature == 0 and params.seed is None:
+        params = replace(params, seed=number, exact=params.exact if is_exact else False)
+    temperature = max(params.temperature or 0, _VARIED)
+    return replace(request, params=replace(params, temperature=temperature))

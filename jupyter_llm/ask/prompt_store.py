@@ -1,4 +1,4 @@
-"""Keeps prompts on disk, so that an answer can be written again; what a column keeps goes along."""
+"""Stores prompts on disk, so that an answer can be written again, and the answers of columns."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _FOLLOW = (
 
 @dataclass(frozen=True, slots=True)
 class KeptPrompt:
-    """A prompt as it was asked: what makes the same tokens again, with one constraint at most."""
+    """A stored prompt, which gives the same tokens again, with at most one constraint."""
 
     prompt: Prompt
     answer_prefix: str = ""
@@ -82,30 +82,27 @@ class KeptPrompt:
         """The prompt of a request."""
         given = request.constraint
         kinds = {"begins_with": BeginsWith, "one_of": OneOf, "grammar": Grammar}
-        told: Any = {name: given for name, kind in kinds.items() if isinstance(given, kind)}
-        return cls(request.prompt, request.answer_prefix, **told)
+        constraint: Any = {name: given for name, kind in kinds.items() if isinstance(given, kind)}
+        return cls(request.prompt, request.answer_prefix, **constraint)
 
     @property
     def constraint(self) -> Constraint | None:
-        """What its answer had to look like."""
+        """The constraint of the answer."""
         return self.begins_with or self.one_of or self.grammar
 
 
 class PromptStore:
     """The prompts that all kernels of the user share. Safe from any thread.
 
-    They take at most 64 MB; the least recently used ones go first. What a notebook has kept can be
-    cleared, and what was kept while nobody knew whose it is; `notebook` tells its path, if known.
+    They take at most 64 MB; the least recently used are removed first. `notebook` returns the path
+    of the notebook, if known: `clear` removes its prompts, and those stored while it was unknown.
     """
 
     def __init__(self, notebook: Callable[[], Path | None] = lambda: None) -> None:
         self._notebook = notebook
 
     def keep(self, key: str, prompt: KeptPrompt) -> None:
-        """Write a prompt in the background, unless it is known; returns at once.
-
-        Above the cap the least recently used are dropped.
-        """
+        """Write a prompt in the background, unless it is stored already; returns at once."""
         used_at, owner = time.time(), self.owner
 
         def write(connection: Connection) -> None:
@@ -124,24 +121,24 @@ class PromptStore:
         store().write(SCHEMA, lambda connection: connection.executemany(statement, names))
 
     def clear(self) -> None:
-        """Remove all that is kept of this notebook from the disk, in the background."""
+        """Remove all that is stored of this notebook from the disk, in the background."""
         for statement in _CLEAR:
             _write(statement, self.owner)
 
     def follow(self, change: PathChange) -> None:
-        """Go along with a notebook that was renamed."""
+        """Keep the prompts of a notebook that was renamed."""
         if change.is_rename and change.old is not None:
             for statement in _FOLLOW:
                 _write(statement, path_key(change.new), path_key(change.old))
 
     @property
     def owner(self) -> bytes | None:
-        """What the notebook goes by here, if it is known."""
+        """The key of the notebook in this store, if its path is known."""
         path = self._notebook()
         return None if path is None else path_key(path)
 
     def find(self, key: str) -> KeptPrompt | None:
-        """A prompt, if it is here and sound; a damaged one is removed."""
+        """Return a prompt, or None if it is not stored; a damaged one is removed."""
         statement, name = "SELECT prompt FROM prompts WHERE sha256 = ?", (key,)
         row = store().read(SCHEMA, lambda one: one.execute(statement, name).fetchone(), None)
         if row is None:
@@ -161,7 +158,7 @@ def _write(statement: str, *values: object) -> None:
 
 
 def _unpacked(data: object) -> KeptPrompt:
-    """The prompt of a row; `DamagedValueError` or `zlib.error` if it is not as we write it."""
+    """Read the prompt of a row; `DamagedValueError` or `zlib.error` if it is damaged."""
     unpacker = zlib.decompressobj()
     text = unpacker.decompress(data.lstrip(b" ") if isinstance(data, bytes) else b"", MAX_UNPACKED)
     if not unpacker.eof:

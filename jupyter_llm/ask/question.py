@@ -1,4 +1,4 @@
-"""How an answer with a shape is asked for: the one way, for whoever asks."""
+"""A question: a prompt, the shape of its answer, and who asks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream, answer_of, input_of
+from jupyter_llm.ask.asking import RULES, ask
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.engine.request import Message, Request, chat_prompt
@@ -14,18 +15,18 @@ from jupyter_llm.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
+    from jupyter_llm.ask.asking import Origin
     from jupyter_llm.ask.log import AnswerLog
     from jupyter_llm.ask.shape import Shape
     from jupyter_llm.engine.base import BulkEngine, Engine, Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.engine.request import RawPrompt
 
 T = TypeVar("T")
 
 
 class PromptOptions(SamplingOptions, total=False):
-    """What may be said beside a prompt of its own."""
+    """The options of one prompt without a shape."""
 
     system: str | None
     model: str | None
@@ -33,7 +34,7 @@ class PromptOptions(SamplingOptions, total=False):
 
 
 class FunctionOptions(SamplingOptions, total=False):
-    """That for a function, with arguments and results of calls that it is told before."""
+    """The options of a function; `examples`: arguments and results that the model reads first."""
 
     system: str | None
     model: str | None
@@ -41,7 +42,7 @@ class FunctionOptions(SamplingOptions, total=False):
 
 
 class ShapeOptions(PromptOptions, total=False):
-    """That, and what the answer is to look like: one of these."""
+    """The options of a prompt, with one of these for the shape of the answer."""
 
     schema: object
     choices: Iterable[object] | None
@@ -60,7 +61,7 @@ _SHAPES = ("schema", "choices", "regex", "grammar")
 
 
 def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
-    """The shape that options ask for, by those of them that say so; they are taken away."""
+    """Remove the options of a shape from some options, and return the shape."""
     wanted = {name: options.pop(name, None) for name in _SHAPES}
     if all(value is None for value in wanted.values()):
         if options.get("reason"):
@@ -71,39 +72,32 @@ def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
     return shape_of(**wanted)
 
 
-def check_ends(params: SamplingParams) -> None:
-    """Refuse what says otherwise than a shape where its answer ends."""
-    for name in ("stop", "ignore_eos"):
-        if getattr(params, name):
-            raise OptionError(f"{name}= does not go with a shape, which says where it ends.")
-
-
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """A request, and the shape of its answer; without one the answer is a completion.
+    """A request with the shape of its answer; without a shape the answer is a completion.
 
-    A value that the shape's own validator refuses is asked for again, `retries` times at most.
+    `retries`: how often to ask again for a value that the validator of the shape refuses.
     """
 
     request: Request
     shape: Shape[T] | None = None
+    origin: Origin = "cell"
     retries: int = 0
 
     @staticmethod
-    def of(request: Request, shape: Shape[Any] | None) -> Question[Any]:
-        """Ask for an answer of a shape, if it is to have one.
+    def of(request: Request, shape: Shape[Any] | None, origin: Origin = "cell") -> Question[Any]:
+        """Return a question, whose prompt describes the shape and whose constraint enforces it.
 
-        Raw text goes on as it is, and the model is told nothing of the shape.
+        Raw text is continued as it is, without a description.
         """
+        request = RULES[origin].applied(request)
         if shape is None:
-            return Question(request)
-        check_ends(request.params)
-        prompt = request.prompt
+            return Question(request, origin=origin)
+        instruction, prompt = shape.instruction_with(request.params), request.prompt
         if isinstance(prompt, tuple):
-            told = shape.told(has_reasons=request.params.reason > 0)
-            prompt = (*prompt[:-1], prompt[-1].instructed(told))
+            prompt = (*prompt[:-1], prompt[-1].instructed(instruction))
         bound = shape.for_prompt(input_of(prompt))
-        return Question(replace(request, prompt=prompt, constraint=bound.constraint), bound)
+        return Question(replace(request, prompt=prompt, constraint=bound.constraint), bound, origin)
 
     @staticmethod
     def one(prompt: str | RawPrompt, options: Mapping[str, Any]) -> Question[Any]:
@@ -116,9 +110,9 @@ class Question(Generic[T]):
         return replace(question, retries=retries)
 
     def again(self, error: ShapeError) -> Question[T]:
-        """Return the question for another value; raise `error` if none may be asked.
+        """Return the question for another value; raise `error` if no retries are left.
 
-        What was asked comes last again: quotes are passages of it.
+        The prompt is repeated at the end, since quotes are passages of the last message.
         """
         prompt, made = self.request.prompt, error.completion
         is_refused = made is not None and made.finish_reason == "stop"
@@ -133,7 +127,7 @@ class Question(Generic[T]):
     def several(
         prompts: Iterable[str | RawPrompt], options: Mapping[str, Any]
     ) -> list[Question[Any]]:
-        """Prompts and options as people write them, checked."""
+        """Check prompts and options as people write them, and return questions."""
         given = dict(options)
         shape = take_shape(given)
         system, raw = given.pop("system", None), given.pop("raw", False)
@@ -142,8 +136,8 @@ class Question(Generic[T]):
         return [Question.of(Request(prompt=one, params=params), shape) for one in checked]
 
     def ask(self, engine: Engine, answers: AnswerLog) -> Stream | ShapedStream[T]:
-        """Let an engine answer, and the log remember it."""
-        stream = answers.submit(engine, self.request)
+        """Let an engine answer, and log the answer."""
+        stream = ask(engine, self.request, self.origin, answers)
         if self.shape is None:
             return stream
 
@@ -155,12 +149,13 @@ class Question(Generic[T]):
     async def wait(
         self, engine_of: Callable[[], Engine], answers: AnswerLog
     ) -> Completion | ShapedAnswer[T]:
-        """The same while the event loop goes on; cancelling the task stops the model."""
+        """Wait for the answer while the event loop runs; cancelling the task stops the model."""
         import asyncio
 
         engine, question = await asyncio.to_thread(engine_of), self
         while True:
-            with await asyncio.to_thread(answers.submit, engine, question.request) as stream:
+            asked = question.request, question.origin, answers
+            with await asyncio.to_thread(ask, engine, *asked) as stream:
                 completion = await asyncio.wrap_future(stream.future)
             try:
                 return question.answer(completion, engine)
@@ -168,7 +163,7 @@ class Question(Generic[T]):
                 question = question.again(error)
 
     def answer(self, completion: Completion, engine: BulkEngine) -> Completion | ShapedAnswer[T]:
-        """What is given to whoever waits for the request's completion."""
+        """Read the completion of the request as the answer."""
         if self.shape is None:
             return completion
         return answer_of(completion, self.shape, self.request, engine)

@@ -1,7 +1,8 @@
-"""The JSON Schema of what a model is to write: of a Python type, or as somebody wrote it."""
+"""JSON Schemas of answers: of a Python type, of a short form, or as somebody wrote them."""
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import json
 import re
@@ -9,15 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import Enum
 from time import monotonic
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 from warnings import catch_warnings, simplefilter
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import from_json
+from typing_extensions import TypedDict
 
+from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.engine.local.masks.grammar import problem_of
 from jupyter_llm.errors import OptionError
@@ -57,7 +60,7 @@ _NUMBER = r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,2})?"
 _LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _NO_SCHEMA = "JSON has nothing"  # marks in its place what has no schema
 _OPEN = "it says nothing of what may be written"
-# What to write instead, by what is said of the fault.
+# What to write instead, by words of the fault.
 _INSTEAD = {
     "uniqueItems": "list[…]",
     "propertyNames": "a TypedDict or a class with these fields, or dict[str, …]",
@@ -67,6 +70,11 @@ _INSTEAD = {
     "arbitrary_types_allowed": "a type, as list[str], or choices=[…]",
     "Unimplemented": "the schema without that, and check the value yourself",
 }
+
+
+_TYPES: dict[str, Any] = {"str": str, "text": str, "int": int, "float": float, "bool": bool}
+_TYPES |= {"date": dt.date, "time": dt.time, "datetime": dt.datetime, "list": list[str]}
+_FIELD = re.compile(r"(\w+)(?:\s+([^:]+?))?\s*(?::\s*(.*))?", re.DOTALL)
 
 
 class _Written(GenerateJsonSchema):
@@ -96,7 +104,7 @@ class _Written(GenerateJsonSchema):
         return made
 
     def enum_schema(self, schema: Any) -> JsonSchemaValue:
-        """Values as Pydantic writes them, and the labels beside those that say nothing."""
+        """Add the labels of the members to the values."""
         return {**super().enum_schema(schema), "labels": [*map(label_of, schema["members"])]}
 
     def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001
@@ -106,8 +114,8 @@ class _Written(GenerateJsonSchema):
         return bool(field.get("init", True)) and super().field_is_present(field)
 
     def handle_invalid_for_json_schema(self, _schema: Any, error_info: str) -> JsonSchemaValue:
-        told = re.sub(r"core_schema\.|Schema", "", error_info)
-        return {_NO_SCHEMA: f"{_NO_SCHEMA} for {told}"}
+        kind = re.sub(r"core_schema\.|Schema", "", error_info)
+        return {_NO_SCHEMA: f"{_NO_SCHEMA} for {kind}"}
 
     def named_tuple_schema(self, schema: Any) -> JsonSchemaValue:
         fields = {one["name"]: self.generate_inner(one["schema"]) for one in schema["fields"]}
@@ -115,7 +123,7 @@ class _Written(GenerateJsonSchema):
 
 
 def refusal(path: str, why: str) -> OptionError:
-    """What is said of a shape that no answer can be held to: which field, why, and what can be."""
+    """Return the error for a shape that cannot be enforced: the field, why, and what to write."""
     name = path if path.isidentifier() else "This shape"
     place = f"The field {path.lstrip('.')}" if "." in path else name
     instead = (f" Write instead: {words}." for sign, words in _INSTEAD.items() if sign in why)
@@ -123,7 +131,7 @@ def refusal(path: str, why: str) -> OptionError:
 
 
 def of_type(kind: Any) -> tuple[Schema, Callable[..., Any]]:
-    """The schema of a type, fields by their names in Python, and what reads a value of it."""
+    """Return the schema of a type, with Python's names of fields, and a reader of its values."""
     if inspect.isroutine(kind):  # which Pydantic would call
         raise refusal("", f"{kind!r} is a function, no type")
     try:
@@ -133,9 +141,9 @@ def of_type(kind: Any) -> tuple[Schema, Callable[..., Any]]:
     except Exception as error:  # in annotations there may be anything
         if isinstance(error, PydanticUserError):
             check(_lenient(kind))
-        said = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         path = "".join(f".{name}" for name in re.findall(r"Field ['\"]([^'\"]+)", str(error)))
-        raise refusal(path, said[-1 if path else 0].rstrip(".")) from error
+        raise refusal(path, lines[-1 if path else 0].rstrip(".")) from error
 
     def read(text: str, prompt: str | None = None) -> Any:
         return adapter.validate_json(text, by_alias=False, by_name=True, context=prompt)
@@ -144,7 +152,7 @@ def of_type(kind: Any) -> tuple[Schema, Callable[..., Any]]:
 
 
 def _lenient(kind: Any) -> Schema:
-    """The schema of a type of which Pydantic says only that one in it has none; that is marked."""
+    """Return the schema of a type in which a part has no schema; that part is marked."""
     made: Schema = {"items": {"type": "null"}}
     with suppress(PydanticUserError, TypeError, ValueError, UserWarning), catch_warnings():
         simplefilter("error")
@@ -154,7 +162,7 @@ def _lenient(kind: Any) -> Schema:
 
 
 def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
-    """A JSON Schema, and what reads a value that it describes, as plain Python."""
+    """Return a checked JSON Schema, and a reader of its values as plain Python."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError as NoSchemaError
     from jsonschema.validators import validator_for
@@ -182,7 +190,7 @@ def of_json_schema(written: Any) -> tuple[Schema, Callable[..., Any]]:
 
 
 def _merged(schema: Any, root: Schema) -> Any:
-    """A schema in which objects of `allOf` are one, since each by itself would be closed."""
+    """Merge the objects of `allOf` into one: each by itself would allow no other fields."""
     if isinstance(schema, list):
         return [_merged(part, root) for part in schema]
     if not isinstance(schema, dict):
@@ -199,7 +207,7 @@ def _merged(schema: Any, root: Schema) -> Any:
 
 
 def check(root: Schema) -> None:
-    """Refuse a schema that no answer can be held to, naming the innermost field that is why."""
+    """Refuse a schema that cannot be enforced, and name the innermost field that is the reason."""
     until_s, whole = monotonic() + _SEARCH_S, problem_of(json_grammar(root))
     named: Schema = {key: root[key] for key in _NAMED if key in root}
     for path, part in _parts(root, ""):
@@ -216,14 +224,14 @@ def check(root: Schema) -> None:
 
 
 def json_grammar(root: Schema) -> Grammar:
-    """What an answer in JSON of that schema is held to."""
+    """Return the grammar of JSON that has a schema."""
     if root.get("type") == "number" and set(root) <= {"type", "title", "description"}:
         return Grammar("regex", _NUMBER)  # nothing stands behind it, so it would go on
     return Grammar("json", json.dumps(closed(root), ensure_ascii=False))
 
 
 def closed(schema: Any) -> Any:
-    """A schema of values that end: numbers of some digits, objects of the fields they name."""
+    """Limit a schema to values that end: bounded digits, and no fields but the named ones."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict) or ("properties" in schema and _MIXED & set(schema)):
@@ -244,7 +252,7 @@ def closed(schema: Any) -> Any:
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """A schema, or what it refers to by its place in the whole one; nothing by another name."""
+    """Follow the references of a schema within the whole one; {} for a reference elsewhere."""
     for _ in range(_MAX_REFS):
         if "$ref" not in schema:
             return schema
@@ -258,7 +266,7 @@ def resolved(schema: Schema, root: Schema) -> Schema:
 
 
 def _parts(schema: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The schemas in one and it itself, inner ones first, with the paths of what they describe."""
+    """Yield the schemas in a schema, inner ones first, with the paths of their fields."""
     if isinstance(schema, dict):
         steps = [item for key in _NAMED for item in schema.get(key, {}).items()]
         steps += [(f".{name}", part) for name, part in schema.get("properties", {}).items()]
@@ -274,7 +282,7 @@ def _parts(schema: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def options_in(schema: Any, root: Schema) -> list[tuple[str, Any]] | None:
-    """What a value may be where that is one of a few, each with its label, or None."""
+    """Return the labels and values of a choice; None if the schema is no choice."""
     schema = resolved(schema, root) if isinstance(schema, dict) else {}
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if schema.get("type") in ("boolean", "null") and values is None:
@@ -290,16 +298,48 @@ def options_in(schema: Any, root: Schema) -> list[tuple[str, Any]] | None:
 
 
 def kinds_in(schema: Any, root: Schema) -> set[str]:
-    """The types of which a value may be, in whichever way that is said."""
+    """Return the JSON types that a value may have."""
     schema = resolved(schema, root) if isinstance(schema, dict) else {}
-    said = schema.get("type", ())
+    kinds = schema.get("type", ())
     ways = schema.get("anyOf", schema.get("oneOf", ()))
-    return {said} if isinstance(said, str) else {*said}.union(*(kinds_in(w, root) for w in ways))
+    return {kinds} if isinstance(kinds, str) else {*kinds}.union(*(kinds_in(w, root) for w in ways))
 
 
 def label_of(value: object) -> str:
-    """What a model writes for one of a few values where nothing stands around it."""
+    """Return the text that a model writes for a value of a choice."""
     if isinstance(value, Enum):
         return value.value if isinstance(value.value, str) else value.name
     words = {True: "Yes", False: "No", None: "None"}  # the likeliest spelling
     return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def type_of(text: str) -> Any:
+    """Return the type of dicts for a short form: fields in lines, or between commas.
+
+    A field is a name, a type unless that is `str`, and after a colon a description.
+    """
+    fields: dict[str, Any] = {}
+    pieces = text.split("\n" if "\n" in text.strip() else ",")
+    for piece in [*filter(str.strip, pieces)] or [text]:
+        found = _FIELD.fullmatch(piece.strip())
+        if found is None or found[1] in fields or found[1] in _TYPES:
+            why = "the name of a type" if found and found[1] in _TYPES else "no new field"
+            hint = "Write fields as `name`, `age int`, `tone good|bad` or `bio: one sentence`."
+            raise OptionError(f"{piece.strip()!r} is {why}. {hint}")
+        name, written, description = found.groups()
+        fields[name] = Annotated[_kind(written or "str"), Field(description=description)]
+    return TypedDict("Answer", fields)  # type: ignore[operator]
+
+
+def _kind(written: str) -> Any:
+    if written.endswith("?"):
+        return _kind(written[:-1]) | None
+    items = re.fullmatch(r"list\[(.+)\]", written)
+    if items:
+        return list[_kind(items[1])]  # type: ignore[misc]
+    if "|" in written:
+        return Literal[tuple(part.strip() for part in written.split("|"))]
+    if written not in _TYPES:
+        hint = nearest(written, list(_TYPES), f"There are {', '.join(_TYPES)}, list[int], a|b|c.")
+        raise OptionError(f"The short form of a shape has no type {written!r}. {hint}")
+    return _TYPES[written]

@@ -1,4 +1,4 @@
-"""The shape that an answer must have, whatever it was written as."""
+"""The shape of an answer: its constraint, its description for the model, and its reader."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any, Generic, TypeVar
 
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import OptionError
 
 T = TypeVar("T")
 
-_MAX_TOLD = 100  # choices that the model is told of
+_MAX_LISTED = 100  # choices that the description lists
 _REASONS = "Explain your answer in a sentence."  # more would be cut off
 
 
 class Quote(str):  # noqa: SLOT000 - a text with a dict, so that it can be copied
-    """A text that stands word for word in the prompt, from `start` to `end` of it.
+    """A passage of the prompt, word for word, from `start` to `end`.
 
-    A field is one where its type is `Quote` or `Annotated[str, Quote]`. The first of several equal
-    passages counts. `start` and `end` are None where no prompt is known.
+    The type of a field is `Quote` or `Annotated[str, Quote]`. Of several equal passages it is the
+    first. Without a prompt `start` and `end` are None.
     """
 
     start: int | None = None
@@ -52,12 +53,12 @@ class Quote(str):  # noqa: SLOT000 - a text with a dict, so that it can be copie
 
 @dataclass(frozen=True)
 class Shape(Generic[T]):
-    """What an answer must look like, and how it is read: one of a few kinds.
+    """The form of an answer, and its reader.
 
-    `constraint` is what the engine holds to, None where any text will do. `instruction` tells the
-    model of it, empty where there is nothing to tell. `columns` names the fields of an object.
-    `choice_fields` are those of them that are one of a few values, as they stand in the answer's
-    JSON, or numbers, with no values.
+    `constraint`: what the engine enforces; None allows any text. `instruction`: the description
+    for the model, empty if there is nothing to say. `columns`: the fields of an object.
+    `choice_fields`: the fields that are a choice, with their values in JSON, or a number, without
+    values. `quoting`: returns the grammar whose quotes are passages of a prompt.
     """
 
     constraint: Constraint | None
@@ -70,22 +71,33 @@ class Shape(Generic[T]):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The texts of which the answer is one; none where it is something else."""
+        """The texts to choose from; empty if the shape is no choice."""
         return self.constraint.texts if isinstance(self.constraint, OneOf) else ()
 
-    def told(self, *, has_reasons: bool) -> str:
-        """`instruction`, and before it what makes a model give reasons where it is to."""
-        return f"{_REASONS} {self.instruction}".rstrip() if has_reasons else self.instruction
+    @staticmethod
+    def stored(constraint: Constraint, instruction: str) -> Shape[str]:
+        """Return the shape of an earlier answer: its constraint, and its turn's instruction."""
+        return Shape(constraint, str, instruction.removeprefix(_REASONS).lstrip())
+
+    def instruction_with(self, params: SamplingParams) -> str:
+        """Return the instruction of a request; `reason` first asks for an explanation.
+
+        `OptionError`: the options end the answer in another place than the shape does.
+        """
+        for name in ("stop", "ignore_eos"):
+            if getattr(params, name):
+                raise OptionError(f"{name}= does not go with a shape, which says where it ends.")
+        return f"{_REASONS} {self.instruction}".rstrip() if params.reason else self.instruction
 
     def for_prompt(self, text: str) -> Shape[T]:
-        """The shape of an answer to a prompt, which quotes must stand in."""
+        """Return the shape of an answer to a prompt, whose passages its quotes are."""
         if self.quoting is None:
             return self
         reader = partial(self.reader, prompt=text)
         return replace(self, constraint=self.quoting(text), reader=reader, quoting=None)
 
     def read(self, text: str) -> T:
-        """The value that an answer's whole text stands for; raises `ShapeError` if it has none."""
+        """Return the value of a complete answer; `ShapeError` if it does not have the shape."""
         try:
             return self.reader(text)
         except Exception as error:  # a validator of theirs may raise anything
@@ -93,10 +105,10 @@ class Shape(Generic[T]):
             raise ShapeError(reason, text=text, partial=self.partial(text)) from error
 
     def partial(self, text: str) -> object:
-        """What is complete of an answer that is still being written, or None.
+        """Return the complete parts of an answer that is still being written, or None.
 
-        Plain dicts, lists, texts and numbers. Nothing is in it by half: a text appears with its
-        last character, and a number when something stands behind it.
+        They are dicts, lists, texts and numbers. A text appears with its last character, and a
+        number when another character follows it.
         """
         from pydantic_core import from_json
 
@@ -117,10 +129,13 @@ def shape_of(
     choices: Iterable[object] | str | None = None,
     regex: str | None = None,
     grammar: str | None = None,
+    is_json: bool = False,
 ) -> Shape[Any]:
-    """The shape that somebody wrote as a type, a JSON Schema, choices, a pattern or a grammar.
+    """Return the shape of a type, a JSON Schema, choices, a pattern or a grammar.
 
-    `OptionError` says where an answer cannot be held to it, and what to write instead.
+    This is the only way from what a user asks for to a constraint. `is_json`: the answer is JSON,
+    also where a JSON Schema allows a text without quotes. `OptionError` names the part that no
+    answer can be held to, and what to write instead.
     """
     ways = {"schema": schema, "choices": choices, "regex": regex, "grammar": grammar}
     given = [name for name, value in ways.items() if value is not None]
@@ -134,13 +149,14 @@ def shape_of(
     if schema is None:
         return _of_language(given[0], ways[given[0]])
     try:
-        return _of_json(schema)
+        return _whole_json(schema) if is_json else _of_json(schema)
     except RecursionError:
-        raise OptionError("This shape goes too deep for an answer: parts in parts in …") from None
+        message = "The schema is nested too deeply: name its parts in $defs, or in classes."
+        raise OptionError(message) from None
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with an answer, in a few words that begin with the field."""
+    """Return the fault of an answer in a few words that begin with the field."""
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):
@@ -151,7 +167,7 @@ def _reason(error: Exception) -> str:
 
 
 def _labels(choices: Any) -> Iterable[tuple[str, Any]]:
-    """What the model may write for each of some choices, and which that is."""
+    """Return pairs of the text of a choice and its value."""
     from jupyter_llm.ask.schemas import label_of
 
     if isinstance(choices, str):
@@ -174,8 +190,8 @@ def _choice(labels: Iterable[tuple[str, T]]) -> Shape[T]:
             raise ValueError(f"{text!r} is none of {', '.join(values)}")
         return values[text]
 
-    told = f"Answer with one of: {', '.join(values)}." if len(values) <= _MAX_TOLD else ""
-    return Shape(OneOf(tuple(values)), read, told)
+    instruction = f"Answer with one of: {', '.join(values)}." if len(values) <= _MAX_LISTED else ""
+    return Shape(OneOf(tuple(values)), read, instruction)
 
 
 def _of_language(kind: Any, text: object) -> Shape[str]:
@@ -197,22 +213,30 @@ def _of_language(kind: Any, text: object) -> Shape[str]:
     return Shape(language, read)
 
 
+def _whole_json(schema: Any) -> Shape[Any]:
+    """Return the shape of a JSON Schema, for who reads JSON and tells the model nothing of it."""
+    from jupyter_llm.ask import schemas
+
+    root, read = schemas.of_json_schema(schema)
+    schemas.check(root)
+    return Shape(schemas.json_grammar(root), read, is_json=True)
+
+
 def _of_json(written: Any) -> Shape[Any]:
-    """The shape of a type or a JSON Schema: a choice, a text of its own, or JSON."""
+    """Return the shape of a type or a JSON Schema: a choice, a text without quotes, or JSON."""
     from jupyter_llm.ask import schemas, spelling
-    from jupyter_llm.ask.short_form import type_of
 
     is_schema = isinstance(written, Mapping)
     if isinstance(written, str):
         is_schema = written.lstrip().startswith("{")
-        written = written if is_schema else type_of(written)
+        written = written if is_schema else schemas.type_of(written)
     root, read = (schemas.of_json_schema if is_schema else schemas.of_type)(written)
     schemas.check(root)
     options = schemas.options_in(root, root)
     if options is not None:
         return _choice((label, read(json.dumps(value))) for label, value in options)
     whole = schemas.resolved(root, root)
-    told = f"Answer in this form: {spelling.words_for(root)}"
+    instruction = f"Answer in this form: {spelling.words_for(root)}"
     is_quoting = '"quote": true' in json.dumps(root)
     quoting = partial(spelling.quoting, root) if is_quoting else None
     if quoting is not None:
@@ -224,7 +248,7 @@ def _of_json(written: Any) -> Shape[Any]:
             return read(json.dumps(text), **context)
 
         language = Grammar("regex", pattern) if pattern else None
-        return Shape(language, read_text, told if len(whole) > 1 else "", quoting=quoting)
+        return Shape(language, read_text, instruction if len(whole) > 1 else "", quoting=quoting)
     fields = whole.get("properties", {})
     choices = {}
     for name, part in fields.items():
@@ -232,13 +256,13 @@ def _of_json(written: Any) -> Shape[Any]:
         if options or schemas.kinds_in(part, root) & {"integer", "number"}:
             choices[name] = tuple(json.dumps(v, ensure_ascii=False) for _, v in options or ())
     language = schemas.json_grammar(root)
-    return Shape(language, read, told, tuple(fields), choices, quoting, is_json=True)
+    return Shape(language, read, instruction, tuple(fields), choices, quoting, is_json=True)
 
 
 def _pattern(schema: Mapping[str, Any]) -> str | None:
-    """The pattern of a text that stands alone, without quotes: empty for any text.
+    """Return the pattern of a text without quotes, empty for any text.
 
-    None where it is none, or has rules besides.
+    None if the schema is no text, or has other rules.
     """
     if schema.get("type") != "string" or "format" in schema:
         return None

@@ -1,4 +1,4 @@
-"""A schema spelled out: in words for a model, or as a grammar where parts of it are quotes."""
+"""Spells a schema out: in words for the model, or as a grammar if parts of it are quotes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jupyter_llm.ask.schemas import (
 )
 from jupyter_llm.engine.constraint import Grammar
 
-_MAX_OPTIONS = 20  # that are told one by one
+_MAX_OPTIONS = 20  # that the description lists
 _KINDS = {"integer": "whole number", "string": "text", "object": "{…}", "array": "[…]"}
 _INNER = {"$ref", "anyOf", "oneOf", "properties", "patternProperties", "items", "prefixItems"}
 _BOUNDS = {"minimum": "from", "exclusiveMinimum": "more than", "minLength": "letters from"}
@@ -31,18 +31,18 @@ PASSAGE: %regex {{"substring_chunks": {chunks}}}
 """
 
 
-class _Words:
-    """In words, in the form that the answer has."""
+class _InWords:
+    """Spells a schema in words, in the form of the answer."""
 
     def __init__(self, root: Schema) -> None:
         self.root = root
 
     def spelled(self, schema: Any, above: tuple[str, ...] = ()) -> str:
-        """A schema with all that is in it; `above` are the references that led there."""
+        """Spell a schema with its parts; `above` are the references that led to it."""
         schema = {} if schema is True else schema
         ref = schema.get("$ref", "")
-        told = self.again(ref) if ref and ref in above else self.leaf(schema)
-        return (told or self._inner(schema, (*above, ref))) + self.note(schema)
+        words = self.again(ref) if ref and ref in above else self.leaf(schema)
+        return (words or self._inner(schema, (*above, ref))) + self.note(schema)
 
     def _inner(self, schema: Schema, above: tuple[str, ...]) -> str:
         if "$ref" in schema:
@@ -67,14 +67,14 @@ class _Words:
         return first + self.literal(", ").join(parts) + last
 
     def leaf(self, schema: Schema) -> str:
-        """What has nothing in it that is spelled on its own; "" if it has."""
+        """Spell a schema without parts; "" if it has parts."""
         options = options_in(schema, self.root) or []
-        told = [json.dumps(value, ensure_ascii=False) for _, value in options[:_MAX_OPTIONS]]
-        for place, (label, value) in enumerate(options[: len(told)]):
-            told[place] += f" for {label}" * (label != label_of(value))
-        told += ["…"] * (len(options) > _MAX_OPTIONS)
-        if told or schema.get("quote"):
-            return " | ".join(told) or "words copied from the text"
+        words = [json.dumps(value, ensure_ascii=False) for _, value in options[:_MAX_OPTIONS]]
+        for place, (label, value) in enumerate(options[: len(words)]):
+            words[place] += f" for {label}" * (label != label_of(value))
+        words += ["…"] * (len(options) > _MAX_OPTIONS)
+        if words or schema.get("quote"):
+            return " | ".join(words) or "words copied from the text"
         if _INNER & set(schema) or isinstance(schema.get("additionalProperties"), dict):
             return ""
         kinds = schema.get("type", "value")
@@ -87,8 +87,8 @@ class _Words:
     def note(self, schema: Schema) -> str:
         keys = [key for key in _BOUNDS if key in schema and "prefixItems" not in schema]
         bounds = " ".join(f"{_BOUNDS[key]} {schema[key]}" for key in keys)
-        told = ", ".join(filter(None, [bounds, schema.get("description")]))
-        return f" ({told})" if told else ""
+        words = ", ".join(filter(None, [bounds, schema.get("description")]))
+        return f" ({words})" if words else ""
 
     def literal(self, text: str) -> str:
         return text
@@ -97,8 +97,8 @@ class _Words:
         return f"{item}, …"
 
 
-class _Rules(_Words):
-    """As a Lark grammar, in which whatever can hold no quote is a JSON Schema."""
+class _Rules(_InWords):
+    """Spells a schema as a Lark grammar, in which parts without quotes are JSON Schemas."""
 
     def leaf(self, schema: Schema) -> str:
         if schema.get("quote"):
@@ -124,12 +124,12 @@ class _Rules(_Words):
 
 
 def words_for(root: Schema) -> str:
-    """What a model is told of the shape of its answer."""
-    return _Words(root).spelled(root)
+    """Return the description of a schema for the model."""
+    return _InWords(root).spelled(root)
 
 
 def quoting(root: Schema, text: str) -> Grammar:
-    """The grammar of a schema whose quotes stand word for word in a text."""
+    """Return the grammar of a schema whose quotes are passages of a text."""
     is_alone = bool(root.get("quote"))
     chunks = re.findall(r"\w+|\s+|[^\w\s]", text)
     if not is_alone:

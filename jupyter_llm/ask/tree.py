@@ -27,13 +27,13 @@ _LINE = '<div style="{}">{}{}</div>'
 
 
 def value_html(value: object) -> Html:
-    """A value of JSON whose parts fold."""
+    """Return a value of JSON as HTML whose parts fold."""
     lines = joined(_Tree().lines("", value, 0))
     return filled('<div style="line-height: 1.5">{}</div>', lines)
 
 
 def bars_html(probabilities: Mapping[str, float], elsewhere: float) -> Html:
-    """What an answer was chosen from, the likeliest first, and how likely something else was."""
+    """Return the choices as bars, the likeliest first, and the probability of any other text."""
     found = sorted(probabilities.items(), key=lambda item: -item[1])
     rows = [(_leaf(label), share) for label, share in found[:_MOST_ITEMS]]
     left = ("left free, something else", elsewhere)
@@ -48,25 +48,25 @@ def bars_html(probabilities: Mapping[str, float], elsewhere: float) -> Html:
 
 @dataclass(slots=True)
 class _Tree:
-    """Makes the HTML of a value, as far as there is room."""
+    """Makes the HTML of a value, up to a number of nodes."""
 
     num_nodes: int = 0
 
     def lines(self, name: str, value: object, depth: int) -> Iterator[Html]:
-        """Yield what shows a value behind its name."""
+        """Yield the HTML of a name and its value."""
         self.num_nodes += 1
-        told = filled("<b>{}:</b> ", name) if name else Html()
+        label = filled("<b>{}:</b> ", name) if name else Html()
         items: list[tuple[object, object]] = []
         if isinstance(value, dict | list):
             items = [*(value.items() if isinstance(value, dict) else enumerate(value))]
             kind = f"{type(value).__name__} of {count_of(len(items), 'value')}"
         if depth == _DEEPEST or not isinstance(value, dict | list):
             style = f"{_INDENT}; white-space: pre-wrap"
-            yield filled(_LINE, style, told, "…" if items else _leaf(value))
+            yield filled(_LINE, style, label, "…" if items else _leaf(value))
             return
         is_open = not depth or self.num_nodes + len(items) <= _FEW
         state = " open" if is_open else ""
-        yield filled('<details{} style="{}"><summary>{}{}</summary>', state, _INDENT, told, kind)
+        yield filled('<details{} style="{}"><summary>{}{}</summary>', state, _INDENT, label, kind)
         num_shown = 0
         for key, item in items[:_MOST_ITEMS]:
             if self.num_nodes >= _MOST_NODES:
@@ -79,6 +79,6 @@ class _Tree:
 
 
 def _leaf(value: object) -> str:
-    """A value without others in it: a text as it is, all else as Python."""
+    """Return a value without parts: a text as it is, any other value as Python."""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}… ({len(text):,} characters)"

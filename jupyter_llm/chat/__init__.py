@@ -1,1 +1,1 @@
-"""TALK: conversations, what they tell the model and what is kept of them."""
+"""TALK: chats, the context that their prompts include, and what is stored of them."""

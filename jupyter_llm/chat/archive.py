@@ -1,4 +1,4 @@
-"""The chats of this notebook on disk: written as they grow, restored when they are asked for."""
+"""The chats of a notebook on the disk: written as they grow, restored on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CELL_FLUSH_S = 5.0  # a cell that has ended is held up for milliseconds, unless
 
 
 class Archive:
-    """Keeps the named chats of one notebook, as long as it is known which notebook that is.
+    """Stores the named chats of one notebook, once the path of the notebook is known.
 
     Nothing is read before a chat is asked for. Safe from any thread, and beside other kernels of
     the same notebook.
@@ -28,12 +28,12 @@ class Archive:
         self._waiting: dict[str, SavedChat] | None = None  # None: not read yet
 
     def open(self, path: Path | None) -> None:
-        """Keep the chats of this notebook from here on; those of another stay where they are."""
+        """Store the chats of this notebook from here on; those of another notebook stay stored."""
         if path != self.path:
             self.path, self._waiting = path, None
 
     def follow(self, change: PathChange) -> None:
-        """Go along with a notebook that was renamed, or turn to another one."""
+        """Keep the chats of a notebook that was renamed, or open another notebook."""
         if change.is_rename and self.path is not None:
             self._write(lambda chats: chats.move(change.new))
             self.path = change.new
@@ -48,16 +48,16 @@ class Archive:
         return self._waiting
 
     def take(self, name: str) -> SavedChat | None:
-        """Take out a chat of an earlier kernel."""
+        """Remove a chat of an earlier kernel from `waiting`, and return it."""
         return self.waiting.pop(name, None)
 
     def write(self, work: Callable[..., object], name: str | None, *args: Any) -> None:
-        """Let a method of `StoredChats` do something with a chat; nothing with a nameless one."""
+        """Let a method of `StoredChats` work on a chat; a chat without a name is not stored."""
         if name is not None:
             self._write(lambda chats: work(chats, name, *args))
 
     def clear(self, name: str | None = None) -> None:
-        """Forget a chat, or all of them, and remove what they said from the disk."""
+        """Remove a chat, or all chats, also from the disk."""
         if name is None:
             self._waiting = {}
         else:
@@ -65,7 +65,7 @@ class Archive:
         self._write(lambda chats: chats.clear(name))
 
     def flush(self) -> None:
-        """Wait until what was kept is on the disk: whoever sees a cell's end may count on it."""
+        """Wait until everything is written: the end of a cell promises that."""
         if self.path is not None:
             store().flush(_CELL_FLUSH_S)
 

@@ -1,4 +1,4 @@
-"""What a chat is asked: a prompt, what goes along with it, and how it is to be answered."""
+"""A prompt for a chat: its text, its context, and the form of its answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.ask.question import check_ends
+from jupyter_llm.ask.question import take_shape
 from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.engine.constraint import Constraint
 from jupyter_llm.engine.options import SamplingParams, sampling_params
@@ -32,34 +32,31 @@ _INSTRUCTION = "Answer with Python code only, in one code block, without explana
 
 
 def code_prompt(prompt: str) -> str:
-    """A prompt that asks for code and nothing else."""
+    """Return a prompt that asks for code only."""
     return f"{prompt.rstrip()}\n\n{_INSTRUCTION}"
 
 
 def asked_in(prompt: str) -> str:
-    """What was asked for with a `code_prompt`."""
+    """Return the request of a `code_prompt`."""
     return prompt.removesuffix(_INSTRUCTION).rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A prompt for a chat, checked.
+    """A checked prompt for a chat.
 
-    `system` is the chat's system text from here on, and `is_new` forgets the turns first. If a turn
-    of the same `origin` exists, the new one takes its place and is answered from what came before
-    it; later turns stay, and its branch becomes the active one. It tells the cells that the old one
-    told, and what has changed of those that stood above it then. With `after` the number of a turn
-    is given that the prompt follows, or 0 for the start: what followed that turn stays, as another
-    branch.
+    `system`: the system text of the chat from here on. `is_new`: forget the turns first. `origin`:
+    the cell of the prompt; a turn of the same cell is replaced, and its branch becomes the active
+    one, but later turns stay. The new prompt includes the cells that the old one included, and the
+    cells above it that changed. `after`: the number of the turn that the prompt follows, 0 for the
+    start; turns that followed that turn stay on another branch.
 
-    `attachments` are names and texts that go along with this prompt, `named` the variables that it
-    names. Those go along that matter to what it is `about`, the prompt as it was typed: an `@` in a
-    value that is put in means nothing. `vars` chooses among them, as `--vars` does. One that a turn
-    has told already is not told again. With `is_kept=False`
-    nothing of it is written to the disk. With `goes_on` it follows what an earlier kernel kept of
-    the chat; else that is not told. With `is_code` the answer is to be code for the next cell.
-    `by` is who asks, where several people may. A `constraint` holds for the answer, of which the
-    `instruction` tells the model.
+    `attachments`: names and texts that this prompt includes. `named`: variables that it names.
+    `about`: the prompt as it was typed, in which variables are looked for, so an `@` in an inserted
+    value does not count. `vars`: a choice of variables, as of `--vars`. A prompt does not repeat a
+    variable that a turn included. `is_kept`: whether the turn may be written to the disk.
+    `continues`: include the turns of an earlier kernel. `is_code`: the answer is code for the next
+    cell. `by`: the person who asks, if there may be several. `shape`: the form of the answer.
     """
 
     prompt: str
@@ -74,34 +71,40 @@ class Asked:
     about: str | None = None
     vars: str = "auto"
     is_kept: bool = True
-    goes_on: bool = False
+    continues: bool = False
     params: SamplingParams = field(default_factory=SamplingParams)
     is_code: bool = False
     by: str = ""
-    constraint: Constraint | None = None
-    instruction: str = ""
+    shape: Shape[Any] | None = None
 
-    def shaped(self, shape: Shape[Any]) -> Asked:
-        """Return the prompt for an answer of a shape; later prompts include the answer's text."""
-        check_ends(self.params)
-        return replace(
-            self,
-            constraint=shape.for_prompt(self.prompt).constraint,
-            instruction=shape.told(has_reasons=self.params.reason > 0),
-        )
+    @property
+    def constraint(self) -> Constraint | None:
+        """The constraint of the answer, if the prompt is `bound`."""
+        return self.shape.constraint if self.shape is not None else None
+
+    @property
+    def instruction(self) -> str:
+        """The instruction that tells the model about the shape of its answer."""
+        return self.shape.instruction_with(self.params) if self.shape is not None else ""
+
+    def bound(self) -> Asked:
+        """Return the prompt with a shape whose quotes are passages of it."""
+        if self.shape is None:
+            return self
+        return replace(self, shape=self.shape.for_prompt(self.prompt))
 
     def for_code(self) -> Asked:
-        """The same as a request for the code of a cell."""
+        """Return the same prompt as a request for the code of a cell."""
         return replace(self, prompt=code_prompt(self.prompt), is_code=True)
 
     def referenced_cells(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:
-        """Which of some cells it is about, if it brings along none of them."""
+        """Return the cells that the prompt is about; none, if it has attachments."""
         from jupyter_llm.notebook.cells.pointing import referenced_cells  # compiles long patterns
 
         return frozenset() if self.attachments else referenced_cells(self.prompt, cells, self.named)
 
     def asked_again(self, cells: Sequence[CellEvent], names: frozenset[str]) -> Asked:
-        """A prompt that knows the variables of when it was first asked, below those cells."""
+        """Return the prompt with the variables of the moment when it was first asked."""
         if self.about is None:
             return self
         variables = own_variables(current_shell())
@@ -111,9 +114,11 @@ class Asked:
         return replace(self, named=tuple(name for name in self.named if name in known))
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be asked, with the value in hand."""
+        """Refuse an invalid prompt, with the value in the message."""
         check_text(self.prompt)
         check_mode(self.context)
+        if self.shape is not None:
+            self.shape.instruction_with(self.params)  # refuses options that the shape forbids
         for attachment in self.attachments:
             match attachment:
                 case (str(), str()):
@@ -127,9 +132,10 @@ class Asked:
 
 
 def asked_with(prompt: str, options: dict[str, Any]) -> Asked:
-    """A prompt with options as people write them: those of `Asked`, and the sampling options."""
+    """Return a prompt with options as people write them: of `Asked`, sampling, and of a shape."""
     named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
     given = {one.name: options.pop(one.name) for one in fields(Asked) if one.name in options}
+    given["shape"] = take_shape(options)
     return Asked(prompt=prompt, **{"named": named, "params": sampling_params(options), **given})
 
 
@@ -141,9 +147,9 @@ def variables_about(
     names: frozenset[str] | None = None,
     deadline_s: float = _ASK_S,
 ) -> list[Summary]:
-    """The summaries of the variables that matter to a prompt and the cells before it.
+    """Return summaries of the variables that matter to a prompt and the cells before it.
 
-    Where `names` are given, others count only if the cells use them, or by their `@`.
+    With `names`, other variables count only if the cells use them, or after an `@`.
     """
     sources = [cell.source for cell in cells]
     variables = own_variables(current_shell())

@@ -1,7 +1,7 @@
-"""The exchanges of a chat as a tree, of which one branch is active. Not for several threads.
+"""The prompts of a chat as a tree, of which one branch is active. Not thread-safe.
 
-A prompt has its place as soon as it is about to be sent, so that prompts sent at the same time
-follow one another. Its answer counts once there is a word of it; else the place is given up.
+A prompt has its place before it is sent, so prompts that are sent at the same time follow one
+another. Its answer counts once it has a word; without a word the place is removed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.draft import Turn
+from jupyter_llm.chat.context import Turn
 from jupyter_llm.errors import JupyterLLMError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from weakref import ReferenceType
 
     from jupyter_llm.chat.asked import Asked
-    from jupyter_llm.chat.draft import Draft, Gone, Part
+    from jupyter_llm.chat.context import Context, Cut, Part
     from jupyter_llm.chat.script import Script
     from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.base import Engine, Stream
@@ -34,19 +34,19 @@ _TICK_S = 1e-3  # no two turns of a chat are finished at the same time
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sending:
-    """A prompt on its way, from when it is ready until its answer is a turn.
+    """A prompt that was sent, or is about to be, until its answer is a turn.
 
-    `place` is where it is going to stand, and `cuts` are what its branch leaves out from then on,
-    by conversation; `left_out` counts the turns and cells. A `script` asks for the same code as the
-    next cell of a program. Nothing here keeps the `stream` from being given up.
+    `cuts`: what its branch leaves out from then on, by conversation. `left_out`: how many turns and
+    cells. `script`: asks for the same code as the next cell of a program. The reference to the
+    `stream` is weak, so that a stream without a reader is cancelled.
     """
 
     asked: Asked
     engine: Engine
     request: Request
-    place: Exchange
-    draft: Draft
-    cuts: Mapping[str, Gone]
+    place: Place
+    context: Context
+    cuts: Mapping[str, Cut]
     left_out: tuple[int, int]
     script: Script | None = None
     future: Future[Completion] = field(default_factory=Future)
@@ -54,14 +54,14 @@ class Sending:
 
     @property
     def prompt(self) -> RawPrompt | tuple[Message, ...]:
-        """What the model is asked first."""
-        return self.script.prompt if self.script is not None else self.draft.messages
+        """The prompt of the first request."""
+        return self.script.prompt if self.script is not None else self.context.messages
 
     @property
     def completion(self) -> Completion | None:
-        """The answer once it is over, or what there was of it when the model failed or went away.
+        """The completion, or the part of it that was written before an error.
 
-        None if there is not a word of it.
+        None if it has no word.
         """
         error = self.future.exception()
         stream = self.stream() if self.stream is not None else None
@@ -73,45 +73,69 @@ class Sending:
         has_words = completion is not None and (completion.text or completion.reasoning)
         return completion if has_words else None
 
+    def turn(self, completion: Completion, node: _Node, finished_at: float) -> Turn:
+        """Return the turn that an answer makes."""
+        return Turn(
+            prompt=self.asked.prompt,
+            completion=completion,
+            origin=node.origin,
+            by=self.asked.by,
+            parts=self.context.owned,
+            number=node.number,
+            parent=node.parent,
+            finished_at=finished_at,
+            cuts=self.cuts,
+            instruction=self.asked.instruction,
+        )
+
     def cancel(self) -> None:
-        """Stop writing, if somebody still reads it."""
+        """Stop writing, if somebody still reads the stream."""
         if self.stream is not None and (stream := self.stream()) is not None:
             stream.cancel()
 
 
-@dataclass(slots=True, kw_only=True)
-class Exchange:
-    """What stands at a number of a chat, or is to: a prompt with its answer, finished or not.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The place of a prompt that is to be sent: its number in the chat, and the turns before it.
 
-    While another answer is `sending`, the turn that is `settled` counts. `siblings` are the numbers
-    of all that stand after `parent`, the oldest first, its own included. `tick` and `names` are the
-    moment when it was first asked in this kernel, and what variables there were: what ran for the
-    first time after it stands below its cell, as far as anybody knows.
-
-    Of one that is to be sent, `before` are the turns before it, and `later_cuts` what the prompts
-    after it leave out by now. `is_at_end` says that it goes on with the active branch, rather than
-    begin one or stand in the place of an earlier prompt. A turn of its cell that stands `elsewhere`
-    stays there, and is the cell's no longer.
+    `settled`: the turn that the answer replaces. `tick` and `names`: when the prompt was first
+    asked in this kernel, and the variables of that moment. A cell that ran for the first time after
+    it is below the cell of the prompt. `later_cuts`: what the prompts after it leave out by now.
+    `is_at_end`: the prompt follows the active branch, so it neither begins a branch nor replaces a
+    turn. `elsewhere`: the number of an older turn of this cell on another branch. It is kept, but
+    running the cell again no longer replaces it.
     """
 
     number: int
     parent: int = START
-    siblings: tuple[int, ...] = ()
     origin: Hashable = None
     settled: Turn | None = None
-    sending: Sending | None = field(default=None, repr=False)
-    is_kept: bool = True
-    tick: int = _EARLIER
+    tick: int
     names: frozenset[str] = frozenset()
     before: tuple[Turn, ...] = field(default=(), repr=False)
-    later_cuts: Mapping[str, Gone] = field(default_factory=dict, repr=False)
+    later_cuts: Mapping[str, Cut] = field(default_factory=dict, repr=False)
     is_at_end: bool = True
     elsewhere: int | None = None
 
     @property
-    def cuts(self) -> Mapping[str, Gone]:
-        """What is left out before it, by conversation."""
+    def cuts(self) -> Mapping[str, Cut]:
+        """The cuts before the prompt, by conversation."""
         return self.before[-1].cuts if self.before else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A prompt of a chat as it is shown: with its turn, or while its answer is being written.
+
+    `siblings` are the numbers of all prompts after `parent`, the oldest first, its own included.
+    While another answer is `sending`, the turn that is `settled` counts.
+    """
+
+    number: int
+    parent: int
+    siblings: tuple[int, ...]
+    settled: Turn | None
+    sending: Sending | None = field(default=None, repr=False)
 
     @property
     def turn(self) -> Turn | None:
@@ -120,52 +144,67 @@ class Exchange:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the whole answer is there."""
+        """Whether the answer is complete."""
         return self.sending is None
 
     @property
     def stream(self) -> Stream | None:
-        """What is being written, unless nobody reads it any more."""
+        """The stream of the answer, unless nobody reads it any more."""
         ref = self.sending.stream if self.sending is not None else None
         return ref() if ref is not None else None
 
     @property
     def prompt(self) -> str:
-        """What was asked."""
+        """The text of the prompt."""
         if self.sending is not None:
             return self.sending.asked.prompt
         return self.settled.prompt if self.settled is not None else ""
 
     @property
     def by(self) -> str:
-        """Who asked, where that is known."""
+        """The person who asked, if known."""
         if self.sending is not None:
             return self.sending.asked.by
         return self.settled.by if self.settled is not None else ""
 
     @property
-    def told(self) -> tuple[Part, ...]:
-        """What went along with the prompt and with none before it."""
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that this prompt includes and no prompt before it."""
         if self.sending is not None:
-            return self.sending.draft.owned
-        return self.settled.told if self.settled is not None else ()
+            return self.sending.context.owned
+        return self.settled.parts if self.settled is not None else ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Node:
+    """A number of the tree, with the turn that counts there, if there is one.
+
+    `tick`: when its prompt was first asked in this kernel.
+    """
+
+    number: int
+    parent: int = START
+    origin: Hashable = None
+    settled: Turn | None = None
+    is_kept: bool = True
+    tick: int = _EARLIER
 
 
 class Branches:
-    """The exchanges of one chat by their numbers; several may follow the same one.
+    """The tree of one chat: nodes by their numbers; several may follow the same one.
 
-    A number is larger than that of its parent, the one before it, and is never used twice. The
-    active branch goes from the start to that child which was active last, and on.
+    The number of a node is larger than that of its parent, and is never used twice. The active
+    branch starts at the root and takes the child that was active last.
     """
 
     def __init__(self, chat: SavedChat | None = None) -> None:
         self.sendings: dict[int, Sending] = {}  # what is being written, by number
         # Prompts of this kernel that are no turn's any more, by hash, and the numbers they told.
         self.past_prompts: dict[str, set[int]] = {}
-        self._all: dict[int, Exchange] = {}
+        self._all: dict[int, _Node] = {}
         self._children: dict[int, list[int]] = {START: []}  # the one that was active last is last
         self._last_number = START
-        self._held: list[Exchange] = []  # by prompts that are about to be sent
+        self._held: list[Place] = []  # by prompts that are about to be sent
         self._shown: tuple[Exchange, ...] | None = None  # None: something has changed
         self._finished_at = 0.0
         if chat is not None:
@@ -173,9 +212,9 @@ class Branches:
         self._kept_end = [START, *self.path()][-1]
 
     def _restore(self, chat: SavedChat) -> None:
-        """Take in turns that were kept; one whose parent was not follows the last before that.
+        """Add turns of earlier kernels; without its parent a turn follows the last before that.
 
-        Of turns with the same number, which two kernels have written, the later get another one.
+        If two kernels wrote turns with the same number, the later ones get another number.
         """
         known: list[int] = []  # the numbers as they were kept, in their order
         new: list[int] = []  # and as they are now
@@ -184,7 +223,7 @@ class Branches:
             number = max(turn.number, self._last_number + 1)
             parent = new[index - 1] if index else START
             settled = replace(turn, number=number, parent=parent, cuts={})
-            self._add(Exchange(number=number, parent=parent, origin=turn.origin, settled=settled))
+            self._add(_Node(number=number, parent=parent, origin=turn.origin, settled=settled))
             known.append(turn.number)
             new.append(number)
         for parent, children in self._children.items():
@@ -195,17 +234,17 @@ class Branches:
             self._all[turns[-1].number].settled = replace(turns[-1], cuts=cuts)
 
     def __iter__(self) -> Iterator[int]:
-        """Iterate over all numbers, those of other branches too."""
+        """Iterate over all numbers, also those of other branches."""
         return iter(self._all)
 
     def __contains__(self, number: int) -> bool:
-        """Tell whether a prompt of that number has been sent, and has an answer or may have one."""
+        """Whether the prompt of a number was sent, and has an answer or may get one."""
         return number in self.sendings or self.turn(number) is not None
 
     # What there is
 
     def path(self, number: int = START) -> list[int]:
-        """The numbers of the active branch, or what one of any branch goes on with."""
+        """Return the numbers of the active branch, or those that follow a number."""
         path = []
         while children := self._children[number]:
             number = children[-1]
@@ -213,7 +252,7 @@ class Branches:
         return path
 
     def _path_to(self, number: int) -> list[int]:
-        """The numbers from the start up to one of them."""
+        """Return the numbers from the start up to a number."""
         path = []
         while number != START:
             path.append(number)
@@ -222,13 +261,13 @@ class Branches:
 
     @property
     def num_others(self) -> int:
-        """How many branches there are beside the active one."""
+        """The number of branches beside the active one."""
         num_ends = sum(not children for number, children in self._children.items() if number)
         return max(num_ends - 1, 0)
 
     @property
     def choices(self) -> dict[int, int]:
-        """Which child is active wherever that is not the newest one, by parent."""
+        """The active child by its parent, for parents whose active child is not the newest."""
         return {
             parent: children[-1]
             for parent, children in self._children.items()
@@ -236,118 +275,129 @@ class Branches:
         }
 
     def shown(self) -> tuple[Exchange, ...]:
-        """The active branch."""
+        """Return the active branch."""
         if self._shown is None:
             found = map(self.exchange, self.path())
             self._shown = tuple(one for one in found if one is not None)
         return self._shown
 
     def exchange(self, number: int) -> Exchange | None:
-        """What stands at a number, on any branch; None if nothing is to be shown of it."""
+        """Return the prompt of a number with its answer; None if there is nothing to show."""
         if number not in self:
             return None
-        one = self._all[number]
-        siblings = sorted(filter(self.__contains__, self._children[one.parent]))
-        return replace(one, siblings=tuple(siblings), sending=self.sendings.get(number))
+        node = self._all[number]
+        return Exchange(
+            number=number,
+            parent=node.parent,
+            siblings=tuple(sorted(filter(self.__contains__, self._children[node.parent]))),
+            settled=node.settled,
+            sending=self.sendings.get(number),
+        )
 
     def turns(self) -> tuple[Turn, ...]:
-        """The finished turns of the active branch, those being replaced included."""
+        """Return the finished turns of the active branch, also those that are being replaced."""
         return self._turns(self.path())
 
     def _turns(self, numbers: Iterable[int]) -> tuple[Turn, ...]:
         return tuple(turn for number in numbers if (turn := self.turn(number)) is not None)
 
     def turn(self, number: int) -> Turn | None:
-        """The turn that counts at a number, on any branch; None while there is none."""
-        exchange = self._all.get(number)
-        return exchange.settled if exchange is not None else None
+        """Return the turn of a number on any branch; None while there is none."""
+        node = self._all.get(number)
+        return node.settled if node is not None else None
 
     def is_kept(self, number: int) -> bool:
-        """Tell whether what stands at a number may be written to the disk."""
+        """Whether the turn of a number may be written to the disk."""
         return number in self and self._all[number].is_kept
 
     def over(self) -> list[int]:
-        """The numbers whose answers are there and have not been taken in yet."""
+        """Return the numbers whose answers are complete, but not settled yet."""
         return [number for number, sending in self.sendings.items() if sending.future.done()]
 
     def kept_parent(self, number: int) -> int:
-        """The last number before another one that is written to the disk, or is to be."""
+        """Return the last number before another one that is, or will be, on the disk."""
         parent = self._all[number].parent
         while parent != START and not self._all[parent].is_kept:
             parent = self._all[parent].parent
         return parent
 
     def prompts_with(self, number: int) -> set[str]:
-        """The hashes of the prompts that told a number, its own included."""
-        told = {number}
+        """Return the hashes of the prompts that include a number, its own too."""
+        included = {number}
         for other in sorted(self._all):  # a number is larger than its parent's
-            if self._all[other].parent in told:
-                told.add(other)
+            if self._all[other].parent in included:
+                included.add(other)
         past = {prompt for prompt, numbers in self.past_prompts.items() if number in numbers}
-        return (self.prompts(told) | past) - self.prompts(self._all.keys() - told)
+        return (self.prompts(included) | past) - self.prompts(self._all.keys() - included)
 
     def prompts(self, numbers: Iterable[int] | None = None) -> set[str]:
-        """What the prompts of some numbers are kept under, or of all there are."""
+        """Return the hashes of the prompts of some numbers, or of all."""
         turns = self._turns(self._all if numbers is None else numbers)
         made = [turn.completion.provenance for turn in turns]
         return {record.prompt_key for record in made if record is not None}
 
     def of_origin(self, is_wanted: Callable[[Any], bool]) -> dict[int, Hashable]:
-        """The origins that are wanted, by number, on all branches."""
+        """Return the wanted origins by their numbers, on all branches."""
         return {n: one.origin for n, one in self._all.items() if is_wanted(one.origin)}
 
     @property
     def restored(self) -> frozenset[int]:
-        """The numbers of an earlier kernel that nobody has gone on from."""
+        """The numbers of an earlier kernel that this kernel has not continued."""
         return frozenset(n for n, one in self._all.items() if one.tick == _EARLIER)
 
     # What is sent
 
     def place(
-        self, tick: int, origin: Hashable = None, after: int | None = None, *, goes_on: bool = False
-    ) -> Exchange:
-        """Where a prompt of a moment stands; nothing changes.
+        self,
+        tick: int,
+        origin: Hashable = None,
+        after: int | None = None,
+        *,
+        continues: bool = False,
+    ) -> Place:
+        """Return the place of a prompt that is asked at a moment; nothing changes.
 
-        That is after a number that is there, where the last prompt of its origin stands, or at the
-        end. Unless it `goes_on` from there, it follows nothing of later, nor of an earlier kernel.
+        That is after a given number, at the last prompt of its origin, or at the end. Unless the
+        prompt `continues` from there, it follows no later turn and none of an earlier kernel.
         """
         if after is not None:
             return self._new_place(tick, origin, self._path_to(after), is_at_end=False)
         active = self.path()
-        path = active if goes_on else self._above(active, tick)
+        path = active if continues else self._above(active, tick)
         new = self._new_place(tick, origin, path, is_at_end=path == active)
         same = () if origin is None else self.of_origin(lambda other: bool(other == origin))
         number = next(iter(same), None)
         if number is None:
             return new
         old = self._all[number]
-        if old.tick != _EARLIER or (not goes_on and old.parent == new.parent):
+        if old.tick != _EARLIER or (not continues and old.parent == new.parent):
             return self._place_of(old, tick)
         return replace(new, elsewhere=number)
 
     def _above(self, path: list[int], tick: int) -> list[int]:
-        """The beginning of a branch that stands above a moment of this kernel."""
+        """Return the start of a branch that is above a moment of this kernel."""
         ticks = (self._all[number].tick for number in path)
         is_above = [_EARLIER < one < tick for one in ticks]
         return path[: is_above.index(False)] if False in is_above else path
 
-    def _place_of(self, old: Exchange, tick: int) -> Exchange:
-        """The place of a prompt that was sent before; after it is what this kernel went on with."""
+    def _place_of(self, old: _Node, tick: int) -> Place:
+        """Return the place of a prompt that was sent before."""
         after = (n for n in self.path(old.number) if self._all[n].tick != _EARLIER)
         later = self._turns(after)[-1:]
-        return replace(
-            old,
+        return Place(
+            number=old.number,
+            parent=old.parent,
+            origin=old.origin,
+            settled=old.settled,
             tick=tick,
             is_at_end=False,
             before=self._turns(self._path_to(old.parent)),
             later_cuts=later[0].cuts if later else {},
         )
 
-    def _new_place(
-        self, tick: int, origin: Hashable, path: list[int], *, is_at_end: bool
-    ) -> Exchange:
-        """A new place after a path."""
-        return Exchange(
+    def _new_place(self, tick: int, origin: Hashable, path: list[int], *, is_at_end: bool) -> Place:
+        """Return a new place after a path."""
+        return Place(
             number=self._last_number + 1,
             tick=tick,
             origin=origin,
@@ -356,49 +406,50 @@ class Branches:
             before=self._turns(path),
         )
 
-    def _add(self, exchange: Exchange) -> None:
-        """Add an exchange; it becomes active if it is the only one there."""
-        self._last_number = number = exchange.number
-        self._all[number] = exchange
+    def _add(self, node: _Node) -> None:
+        """Add a node; it becomes active if its parent has no other child."""
+        self._last_number = number = node.number
+        self._all[number] = node
         self._children[number] = []
-        self._children[exchange.parent].insert(0, number)
+        self._children[node.parent].insert(0, number)
 
-    def hold(self, place: Exchange) -> None:
+    def hold(self, place: Place) -> None:
         """Hold a place for a prompt that is about to be sent."""
         self._held.append(place)
         if place.number not in self._all:
-            self._add(replace(place, before=(), elsewhere=None))
+            number, parent, origin = place.number, place.parent, place.origin
+            self._add(_Node(number=number, parent=parent, origin=origin, tick=place.tick))
 
-    def release(self, place: Exchange) -> bool:
-        """Hold a place no longer, if it is; tell whether nothing stands there, nor is going to."""
+    def release(self, place: Place) -> bool:
+        """Stop holding a place; return whether no prompt has it, nor is going to."""
         self._held = [other for other in self._held if other is not place]
         return self.is_empty(place.number)
 
     def is_empty(self, number: int) -> bool:
-        """Tell whether nothing stands at a number, nor is going to."""
-        is_held = any(place.number == number for place in self._held)
-        return number in self._all and number not in self and not is_held
+        """Whether a number has no prompt, and none is about to be sent."""
+        is_reserved = any(place.number == number for place in self._held)
+        return number in self._all and number not in self and not is_reserved
 
     def has_children(self, number: int) -> bool:
-        """Tell whether something follows a number."""
+        """Whether a turn follows a number."""
         return bool(self._children[number])
 
     def begin(self, sending: Sending) -> bool:
-        """Take in a prompt that was sent, unless its place has gone meanwhile; say whether.
+        """Add a prompt that was sent, unless its place was removed meanwhile; return whether.
 
-        Its branch becomes the active one, but for a prompt at the end: that was sent where
-        everything goes on, and whoever has turned to another branch since then meant to.
+        Its branch becomes the active one, except for a prompt at the end: if the user has turned to
+        another branch since then, that choice counts.
         """
         place = sending.place
         self.release(place)
-        exchange = self._all.get(place.number)
-        if exchange is None:
+        node = self._all.get(place.number)
+        if node is None:
             return False
-        if exchange.settled is None:
-            exchange.is_kept = sending.asked.is_kept
+        if node.settled is None:
+            node.is_kept = sending.asked.is_kept
         if place.elsewhere is not None:
             self._disown(self._all[place.elsewhere])
-        for before in map(self._all.__getitem__, self._path_to(exchange.parent)):
+        for before in map(self._all.__getitem__, self._path_to(node.parent)):
             before.tick = max(before.tick, 0)  # a part of this kernel's talk
         if not place.is_at_end:
             self.choose(place.number)
@@ -407,63 +458,52 @@ class Branches:
         return True
 
     def settle(self, number: int) -> Turn | None:
-        """The turn that an answer makes; without a word of it, what was is again."""
-        sending, exchange = self.sendings.pop(number), self._all[number]
+        """Make a turn of a completed answer; without a word, the previous turn counts again."""
+        sending, node = self.sendings.pop(number), self._all[number]
         self._shown = None
         completion = sending.completion
         if completion is None:
             if sending.future.exception() is None:
                 self._let_go(number, sending.future.result())
             return None
-        if exchange.settled is not None:
-            self._let_go(number, exchange.settled.completion)
+        if node.settled is not None:
+            self._let_go(number, node.settled.completion)
         self._finished_at = max(time.time(), self._finished_at + _TICK_S)
-        exchange.is_kept, exchange.tick = sending.asked.is_kept, sending.place.tick
-        exchange.settled = Turn(
-            prompt=sending.asked.prompt,
-            completion=completion,
-            origin=exchange.origin,
-            by=sending.asked.by,
-            told=sending.draft.owned,
-            number=number,
-            parent=exchange.parent,
-            finished_at=self._finished_at,
-            cuts=sending.cuts,
-            instruction=sending.asked.instruction,
-        )
-        return exchange.settled
+        node.is_kept, node.tick = sending.asked.is_kept, sending.place.tick
+        node.settled = sending.turn(completion, node, self._finished_at)
+        return node.settled
 
     def _let_go(self, number: int, completion: Completion) -> None:
-        """Note the prompt of an answer that no longer counts, or never did: it is kept still."""
+        """Note the prompt of an answer that does not count: it is still stored."""
         if completion.provenance is not None:
-            told = self.past_prompts.setdefault(completion.provenance.prompt_key, set())
-            told.update(self._path_to(number))
+            numbers = self.past_prompts.setdefault(completion.provenance.prompt_key, set())
+            numbers.update(self._path_to(number))
 
     # What is changed
 
     def resume(self) -> list[Hashable]:
-        """Take up all that an earlier kernel wrote, and return whose turns that were.
+        """Take over all turns of an earlier kernel, and return their origins.
 
-        They are no cell's any more, and their branch becomes the active one.
+        They belong to no cell any more, and their branch becomes the active one.
         """
         restored = [self._all[number] for number in self.restored]
         if self._kept_end in self.restored:
             self.choose(self._kept_end)
-        origins = [exchange.origin for exchange in restored]
-        for exchange in restored:
-            self._disown(exchange)
-            exchange.tick = 0
+        origins = [node.origin for node in restored]
+        for node in restored:
+            self._disown(node)
+            node.tick = 0
         return origins
 
     @staticmethod
-    def _disown(exchange: Exchange) -> None:
-        """Let an exchange be no cell's."""
-        exchange.origin = None
-        if exchange.settled is not None:
-            exchange.settled = replace(exchange.settled, origin=None)
+    def _disown(node: _Node) -> None:
+        """Take a node from its cell."""
+        node.origin = None
+        if node.settled is not None:
+            node.settled = replace(node.settled, origin=None)
 
     def choose(self, number: int) -> bool:
-        """Make the branch through a number the active one, and return whether it was another."""
+        """Make the branch through a number the active one; return whether it was another."""
         before = self.path()
         while number != START:
             parent = self._all[number].parent
@@ -474,12 +514,12 @@ class Branches:
         return self.path() != before
 
     def remove(self, number: int) -> Sending | None:
-        """Take out what stands at a number, and return what was being written of it.
+        """Remove a number, and return its prompt if that is being answered.
 
-        What followed it follows its parent.
+        Turns that followed it follow its parent.
         """
-        if (gone := self.turn(number)) is not None:
-            self._let_go(number, gone.completion)
+        if (removed := self.turn(number)) is not None:
+            self._let_go(number, removed.completion)
         parent, children = self._all.pop(number).parent, self._children.pop(number)
         siblings = self._children[parent]
         index = siblings.index(number)
@@ -492,7 +532,7 @@ class Branches:
         return self.sendings.pop(number, None)
 
     def clear(self) -> list[Sending]:
-        """Take out everything, and return what was being written; numbers go on from there."""
+        """Remove everything, and return the prompts that are being answered; numbers continue."""
         sendings = list(self.sendings.values())
         self.sendings.clear()
         self._all.clear()

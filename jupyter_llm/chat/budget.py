@@ -1,4 +1,4 @@
-"""How much of a notebook a model is told: tokens for a prompt, characters for a cell."""
+"""The size of the context of a prompt: tokens for a prompt, characters for a cell."""
 
 from __future__ import annotations
 
@@ -34,54 +34,54 @@ def check_mode(mode: object) -> ContextMode:
 
 
 def budget(info: ModelInfo, mode: ContextMode, max_tokens: int | None) -> int:
-    """How many tokens a model is told at most.
+    """Return the maximum of tokens that a prompt may have.
 
-    By itself (`auto`, or a number of cells) half the context window, and no more than 4096 tokens
-    for models of up to 700 MB, 8192 up to 3 GB, 16384 up to 10 GB and 32768 beyond. With `all`, and
-    with `none`, which adds nothing to the turns there are, the whole window without the room for
-    the answer: `max_tokens`, but at most a quarter.
+    With `auto`, or a number of cells, that is half the context window, and at most 4096 tokens for
+    models of up to 700 MB, 8192 up to 3 GB, 16384 up to 10 GB and 32768 beyond. With `all`, and
+    with `none`, which adds nothing to the turns, it is the window without the room for the answer:
+    `max_tokens`, but at most a quarter.
     """
     window = info.n_ctx - min(max_tokens or info.n_ctx, info.n_ctx // 4)
     known = info.size_bytes or info.num_parameters  # of a server's model often neither
-    is_told = known > 0 or not info.host
-    most = next((most for size, most in _TIERS if is_told and known <= size), _MOST)
+    is_known = known > 0 or not info.host
+    most = next((most for size, most in _TIERS if is_known and known <= size), _MOST)
     by_itself = min(info.n_ctx // 2, most)
     return window if mode in ("all", "none") else min(window, by_itself)
 
 
 def num_chars(num_tokens: int) -> int:
-    """How many characters are sure to be within a budget, or nearly so."""
+    """Return a number of characters that almost surely fit into a budget."""
     return num_tokens * _CHARS_A_TOKEN
 
 
 def source_chars(num_tokens: int) -> int:
-    """How many characters of a cell's source are told within a budget."""
+    """Return the maximum of characters of the source of a cell."""
     return _bounded(num_chars(num_tokens) // _SOURCE_SHARE)
 
 
 def output_chars(num_tokens: int) -> int:
-    """How many characters of a cell's outputs are told, all of them together."""
+    """Return the maximum of characters of all outputs of a cell."""
     return _bounded(num_chars(num_tokens) // _OUTPUT_SHARE)
 
 
 def attachment_chars(num_tokens: int, num_attachments: int) -> int:
-    """How many characters of each attachment are told: half of the budget for all of them."""
+    """Return the maximum of characters of each attachment: half of the budget for all."""
     return max(_MIN_CHARS, num_chars(num_tokens) // 2 // max(1, num_attachments))
 
 
-def tells_if_asked(info: ModelInfo, mode: ContextMode) -> bool:
-    """Whether cells and variables go along only with prompts that are about them.
+def includes_if_named(info: ModelInfo, mode: ContextMode) -> bool:
+    """Whether prompts include cells and variables only if they are about them.
 
-    So it is by itself with models of below 1B parameters: they answer with what they were told,
-    whatever they are asked.
+    This is the default for models below 1B parameters: they repeat their context, whatever the
+    question is.
     """
     return mode == "auto" and info.sampling.is_small
 
 
-def tells_what_code_needs(info: ModelInfo, mode: ContextMode) -> bool:
-    """Whether a request for code goes along with what its code may build on, and no more.
+def includes_code_needs(info: ModelInfo, mode: ContextMode) -> bool:
+    """Whether a request for code includes only what the code may build on.
 
-    So it is by itself with models of below 2B parameters: they copy what they are told.
+    This is the default for models below 2B parameters: they copy their context.
     """
     return mode == "auto" and 0 < info.num_parameters < _COPYING
 

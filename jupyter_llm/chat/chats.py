@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from jupyter_llm.ask.log import AnswerLog
     from jupyter_llm.chat.archive import Archive
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.search import Found
+    from jupyter_llm.chat.search import FoundTurn
     from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.current import CurrentEngine
     from jupyter_llm.notebook.cells.timeline import Timeline
 
 
 class Chats:
-    """The named chats with the current model; those on the disk come when asked for.
+    """The named chats with the current model; those on the disk are restored on request.
 
     Safe from any thread.
     """
@@ -42,7 +42,7 @@ class Chats:
         self._lock = threading.Lock()
 
     def get(self, name: str | None = None, *, system: str | None = None) -> Chat:
-        """The chat of that name, or a new one of its own without a name."""
+        """Return the chat of a name, or without a name a new chat."""
         if name is None:
             return self._new(None, system)
         with self._lock:
@@ -56,10 +56,7 @@ class Chats:
         return chat
 
     def peek(self, name: str) -> Chat:
-        """The chat of that name, or one like it that nobody has, if it was not asked for.
-
-        Nothing of it is taken from the disk.
-        """
+        """Return the chat of a name, or an empty one if nobody asked for it; reads no disk."""
         return self._chats.get(name) or self._new(name, None)
 
     def _new(self, name: str | None, system: str | None) -> Chat:
@@ -69,14 +66,11 @@ class Chats:
         return Chat(*seams, name, system=system)
 
     def __iter__(self) -> Iterator[Chat]:
-        """Iterate over the chats that have a name, in the order they were first asked for."""
+        """Iterate over the named chats, in the order in which they were first asked for."""
         return iter(list(self._chats.values()))
 
     def saved(self) -> dict[str, SavedChat]:
-        """The chats of this notebook as they are kept, those of earlier kernels too.
-
-        They are their active branches.
-        """
+        """Return the active branches of this notebook's chats, also of earlier kernels."""
         from jupyter_llm.chat.branches import Branches
 
         def active(chat: SavedChat) -> SavedChat:
@@ -88,10 +82,10 @@ class Chats:
         waiting = {name: active(chat) for name, chat in self._archive.waiting.items()}
         return {**waiting, **present}
 
-    def search(self, text: str) -> list[Found]:
-        """The turns of `saved` chats that have all the words of a text, the newest first.
+    def search(self, text: str) -> list[FoundTurn]:
+        """Return the turns of `saved` chats that have all words of a text, the newest first.
 
-        What was not to be kept is not found.
+        Turns that may not be stored are not searched.
         """
         from jupyter_llm.chat.search import search
 
@@ -141,15 +135,15 @@ class Chats:
     def forget(self, chat: Chat) -> None:
         """Forget a chat for good, with its prompts.
 
-        Nobody can tell what models have read of it alone, so they forget all that they have.
+        Models cannot forget one chat alone, so they forget everything that they have read.
         """
         chat.reset(with_prompts=True)
         self._current.forget()
 
     def clear(self) -> None:
-        """Forget all chats of this notebook and their prompts, and what models have read of them.
+        """Forget all chats of this notebook, their prompts, and what models have read of them.
 
-        None of it is left on the disk.
+        None of it stays on the disk.
         """
         for chat in self:
             chat.reset()

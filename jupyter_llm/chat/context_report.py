@@ -1,4 +1,4 @@
-"""What the model is told of the notebook, as a value that shows as a table."""
+"""A report of what the next prompt of a chat includes, shown as a table."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.chat.asked import asked_in
-from jupyter_llm.chat.budget import ContextMode, budget, tells_if_asked, tells_what_code_needs
-from jupyter_llm.chat.draft import ALONE, IF_ASKED
-from jupyter_llm.chat.plan import cells_told, told_cell
+from jupyter_llm.chat.budget import ContextMode, budget, includes_code_needs, includes_if_named
+from jupyter_llm.chat.context import ALONE, IF_ASKED
+from jupyter_llm.chat.plan import cell_part, included_cells
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.notebook.cells.rendering import secrets_in
@@ -19,8 +19,8 @@ from jupyter_llm.notebook.values.secrets import HIDDEN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jupyter_llm.chat.context import Context, Part
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.draft import Draft, Part
     from jupyter_llm.notebook.cells.events import CellEvent
 
 _MAX_SNIPPET = 50
@@ -33,11 +33,11 @@ RowKind = Literal["system", "cell", "variable", "turn"]
 
 @dataclass(slots=True)
 class ContextRow:
-    """A cell, a variable, something attached or a turn, and whether it is told.
+    """A cell, a variable, an attachment or a turn, and whether the prompt includes it.
 
-    `num_tokens` are those of `text` and the `num_more` of an answer; None where they were not
-    counted, as while no model is loaded: each counts its own way. `secrets` are the names of what
-    is hidden in it, each as often as it is.
+    `num_tokens`: the tokens of `text` and the `num_more` of an answer; None if no model is loaded,
+    since each model counts its own way. `secrets`: the names of secrets that are hidden in it, each
+    as often as it is hidden.
     """
 
     kind: RowKind
@@ -52,13 +52,12 @@ class ContextRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextReport(Rich):
-    """What would go along with the next prompt of a chat, and what would not and why.
+    """The parts that the next prompt of a chat includes, and those that it leaves out, with why.
 
-    `num_tokens` is all of it, the chat template's own included, and `num_allowed` what the model
-    is told at most in this mode; both are None while no model is loaded.
-    With `is_if_asked` cells go along only with a prompt that is about them: long contexts harm a
-    model of `num_parameters`. With `is_needed_for_code` a request for code goes along with what its
-    code may build on, whatever the rows say of other prompts.
+    `num_tokens`: the tokens of the prompt with its chat template. `num_allowed`: the maximum in
+    this mode. Both are None while no model is loaded. `is_if_asked`: cells are included only in a
+    prompt about them, since long contexts harm a model of `num_parameters`. `is_needed_for_code`: a
+    request for code includes what its code may build on, whatever the rows say of other prompts.
     """
 
     chat: str
@@ -73,12 +72,12 @@ class ContextReport(Rich):
 
     @property
     def num_cells(self) -> int:
-        """How many cells go along with the next prompt, or do if it is about them."""
+        """The number of cells that the next prompt includes, or does if it is about them."""
         cells = (row for row in self.rows if row.kind == "cell")
         return sum(row.is_in or row.state == IF_ASKED for row in cells)
 
     def num_tokens_of(self, kind: RowKind) -> int:
-        """How many tokens go along of a kind, without the chat template's own."""
+        """Return the tokens of the included rows of a kind, without the chat template."""
         return sum(row.num_tokens or 0 for row in self.rows if row.is_in and row.kind == kind)
 
     def __str__(self) -> str:
@@ -98,8 +97,8 @@ class ContextReport(Rich):
         if self.model is None:
             yield ". No model is loaded, so there is nobody to count tokens."
         else:
-            told = f"{self.num_tokens} of {self.num_allowed} tokens"
-            yield f", however short, takes **{told}** that {self.model} is told at most."
+            tokens = f"{self.num_tokens} of {self.num_allowed} tokens"
+            yield f", however short, takes **{tokens}** that {self.model} is told at most."
         size = f"{self.num_parameters / 1e6:.0f}M parameters"
         if self.is_if_asked:
             yield (
@@ -122,23 +121,23 @@ class ContextReport(Rich):
 
 
 def context_report(
-    chat: Chat, mode: ContextMode, *, goes_on: bool = False, counts_all: bool = True
+    chat: Chat, mode: ContextMode, *, continues: bool = False, counts_all: bool = True
 ) -> ContextReport:
-    """Say what would go along with the next prompt of a chat; loads no model.
+    """Report what the next prompt of a chat includes; loads no model.
 
-    With `goes_on` that is one that goes on from what an earlier kernel kept. Without `counts_all`
-    only what goes along is counted, which takes no longer in a long chat than in a short one.
+    `continues`: the prompt continues the turns of an earlier kernel. Without `counts_all` only the
+    included rows are counted, which takes no longer in a long chat than in a short one.
     """
     engine = chat.current.resident
     allowed = budget(engine.info, mode, None) if engine is not None else 0
     # Some chat templates refuse messages that do not end with a prompt.
-    draft = replace(chat.next_draft(allowed, mode, goes_on=goes_on), prompt=_SOME_PROMPT)
-    is_if_asked = engine is not None and tells_if_asked(engine.info, mode)
+    context = replace(chat.next_context(allowed, mode, continues=continues), prompt=_SOME_PROMPT)
+    is_if_asked = engine is not None and includes_if_named(engine.info, mode)
     if is_if_asked:
-        draft = draft.only()
+        context = context.only()
     if engine is not None:
-        draft = draft.fitted(allowed, engine.count_tokens)
-    rows = tuple(_rows(chat, draft, allowed))
+        context = context.fitted(allowed, engine.count_tokens)
+    rows = tuple(_rows(chat, context, allowed))
     report = ContextReport(
         chat=chat.name or "without a name", mode=mode, rows=rows, is_if_asked=is_if_asked
     )
@@ -151,46 +150,48 @@ def context_report(
     return replace(
         report,
         model=engine.info.name,
-        num_tokens=engine.count_tokens(draft.messages),
+        num_tokens=engine.count_tokens(context.messages),
         num_allowed=allowed,
         num_parameters=engine.info.num_parameters,
-        is_needed_for_code=tells_what_code_needs(engine.info, mode),
+        is_needed_for_code=includes_code_needs(engine.info, mode),
     )
 
 
-def _rows(chat: Chat, draft: Draft, allowed: int) -> Iterator[ContextRow]:
-    """Yield the rows of what is in a draft and what is not, in the order of the conversation."""
+def _rows(chat: Chat, context: Context, allowed: int) -> Iterator[ContextRow]:
+    """Yield the rows of everything, included or not, in the order of the conversation."""
     notebook, turns = chat.timeline.snapshot(), chat.turns
-    turns_in = {turn.number: turn for turn in draft.turns}
-    told_in = (part for turn in draft.turns for part in turn.told)
-    cells_in = {part.cell for part in (*draft.front, *told_in, *draft.cells)}
+    turns_in = {turn.number: turn for turn in context.turns}
+    turn_parts = (part for turn in context.turns for part in turn.parts)
+    cells_in = {part.cell for part in (*context.front, *turn_parts, *context.cells)}
 
     def of_cell(cell: CellEvent, text: str, where: str, turn: int | None = None) -> ContextRow:
         is_in = cell in cells_in and not notebook.is_hidden(cell)
         state = f"pinned, {where}" if cell in notebook.pinned else where
         if not is_in:
-            state = draft.reason(turn if turn is not None and cell not in draft.why_out else cell)
+            state = context.reason(
+                turn if turn is not None and cell not in context.why_out else cell
+            )
         return _cell_row(cell, text, state, is_in=is_in, is_hidden=notebook.is_hidden(cell))
 
-    if draft.system:
-        yield ContextRow("system", "system text", draft.system, is_in=True, state="always")
+    if context.system:
+        yield ContextRow("system", "system text", context.system, is_in=True, state="always")
     for number, turn in enumerate(turns, 1):
         sent, where = turns_in.get(turn.number), f"told in turn {number}"
-        out = draft.reason(turn.number) if sent is None else ALONE
-        for part in turn.told:
+        out = context.reason(turn.number) if sent is None else ALONE
+        for part in turn.parts:
             if part.cell is not None:
                 yield of_cell(part.cell, part.sent, where, turn.number)
             else:
-                is_in = sent is not None and part in sent.told
+                is_in = sent is not None and part in sent.parts
                 yield _part_row(part, where if is_in else out, is_in=is_in)
         usage = turn.completion.usage
         num_answer = usage.completion_tokens - usage.reasoning_tokens
         name, is_in = f"turn {number}: {_code(asked_in(turn.prompt))}", sent is not None
         yield ContextRow("turn", name, turn.prompt, is_in, "" if is_in else out, num_answer)
-    told = cells_told(turns)
+    included = included_cells(turns)
     for cell in notebook.cells:
-        if cell not in told:
-            yield of_cell(cell, told_cell(cell, allowed).text, "with the next prompt")
+        if cell not in included:
+            yield of_cell(cell, cell_part(cell, allowed).text, "with the next prompt")
 
 
 def _cell_row(

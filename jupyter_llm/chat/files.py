@@ -1,8 +1,8 @@
-"""Files beside the notebook: which a text mentions, and what a prompt tells of one.
+"""Files beside the notebook: the mentions in a text, and the text of a file in a prompt.
 
-A path counts from the notebook's folder. What lies outside of that is told only if somebody has
-written its whole path, or dropped it. Only ordinary files are opened, and of a large one the start
-is read. Secrets in it are hidden, and known from then on, as those of a cell that has run.
+A path counts from the notebook's folder. A file outside of it is included only if the user wrote
+its whole path, or dropped it. Only ordinary files are opened, and of a large one the start is read.
+Secrets in a file are hidden, and registered like those of a cell that ran.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ class FileStart:
 def file_mentions(
     text: str, namespace: Mapping[str, object], notebook: Path | None
 ) -> list[tuple[re.Match[str], str]]:
-    """Where a text mentions files, and their paths: `@data/prices.csv`, `@"my data/prices.csv"`.
+    """Find the mentions of files in a text, with their paths: `@data/prices.csv`, `@"my data.csv"`.
 
-    Without quotes it has to be there, or to look like a file of a folder that is; and variables go
-    before.
+    Without quotes the file or its folder has to exist; variables take precedence.
     """
 
-    def is_meant(path: str) -> bool:
+    def is_file(path: str) -> bool:
         file = _folder(notebook).joinpath(path)
         is_like = bool(Path(path).parent.name and re.search(r"\.[a-z]\w*\Z", path))
         with suppress(OSError, ValueError):
@@ -69,19 +68,19 @@ def file_mentions(
         return False
 
     found = outside_code(_MENTION, text)
-    return [(one, one[1] or one[2]) for one in found if one[1] or is_meant(one[2])]
+    return [(one, one[1] or one[2]) for one in found if one[1] or is_file(one[2])]
 
 
 def mention(path: str) -> str:
-    """How a file or a folder is mentioned; the quotes of a folder stay open, since it goes on."""
+    """Return the mention of a file or a folder; the quotes of a folder stay open for its files."""
     end = "" if path.endswith("/") else '"'
     return f"@{path}" if _PLAIN.fullmatch(path) else f'@"{path}{end}'
 
 
 def files_like(typed: str, notebook: Path | None) -> Iterator[tuple[str, str]]:
-    """The paths that may be meant by the start of one, and how large each is; folders end with `/`.
+    """Return the paths that begin with a text, and their sizes; folders end with `/`.
 
-    Hidden ones are left out, and what is outside of the notebook's folder.
+    Hidden files are left out, and those outside of the notebook's folder.
     """
     above, slash, start = typed.rpartition("/")
     found = []
@@ -102,9 +101,10 @@ def files_like(typed: str, notebook: Path | None) -> Iterator[tuple[str, str]]:
 def attached_file(
     path: str, notebook: Path | None, snapshot: Snapshot, *, is_asked: bool = False
 ) -> tuple[str, str]:
-    """What a file is called, and what is told of it: text, the first rows, a notebook's cells.
+    """Return the name of a file and its text: text, the first rows, or a notebook's cells.
 
-    `OptionError`: it is not told, and why. `is_asked`: somebody means it, wherever it lies.
+    `OptionError`: why the file cannot be included. `is_asked`: the user named the file, so it may
+    be outside of the notebook's folder.
     """
     folder = _folder(notebook)
     try:
@@ -127,16 +127,16 @@ def attached_file(
     is_cells = data.lstrip()[:1] == b"{" and b'"cell_type"' in data
     suffix = ".ipynb" if is_cells else real.suffix.lower()
     if suffix != ".ipynb" or size >= _MOST_OF_A_NOTEBOOK:
-        return path, _told_start(data, suffix, size)
+        return path, _start_text(data, suffix, size)
     # A table of keys leaves room for the secrets of cells.
     with seen_secrets.at_most(seen_secrets.MOST // 2):
-        return path, redact_mixed(human_size(size) + _told_notebook(real, snapshot)).text
+        return path, redact_mixed(human_size(size) + _notebook_text(real, snapshot)).text
 
 
 def attached(
     label: str, what: str | FileStart | None, notebook: Path | None, snapshot: Snapshot
 ) -> tuple[str, str]:
-    """What an attachment is called, and what is told of it: a text, or a file; None: by its path.
+    """Return the name of an attachment and its text; without a text it is a file, by its path.
 
     `OptionError`: as in `attached_file`.
     """
@@ -144,44 +144,44 @@ def attached(
         case None:
             return attached_file(label, notebook, snapshot, is_asked=True)
         case FileStart(start=start, size=size):
-            return label, _told_start(start.encode(), Path(label).suffix.lower(), size)
+            return label, _start_text(start.encode(), Path(label).suffix.lower(), size)
         case text:
             return label, text
 
 
-def _told_start(data: bytes, suffix: str, size: int) -> str:
-    """What is told of a file of so many bytes whose name ends so, by the bytes at its start."""
+def _start_text(data: bytes, suffix: str, size: int) -> str:
+    """Return the text of a file, given its start, its suffix and its size."""
     size = max(size, len(data))
     with seen_secrets.at_most(seen_secrets.MOST // 2):
-        return redact_mixed(human_size(size) + _told_text(data, suffix, size)).text
+        return redact_mixed(human_size(size) + _start_of_text(data, suffix, size)).text
 
 
 def _folder(notebook: Path | None) -> Path:
-    """The notebook's folder; where nobody knows the notebook, the one the kernel works in."""
+    """Return the notebook's folder; if the notebook is unknown, the kernel's."""
     return notebook.parent if notebook is not None else Path()
 
 
-def _told_notebook(path: Path, snapshot: Snapshot) -> str:
-    """The sources of a notebook's cells, but of those whose tags hide them, or that are here."""
-    told, hidden = [""], {cell.source.strip() for cell in snapshot.hidden}
+def _notebook_text(path: Path, snapshot: Snapshot) -> str:
+    """Return the sources of a notebook's cells, except hidden ones and those of this kernel."""
+    sources, hidden = [""], {cell.source.strip() for cell in snapshot.hidden}
     for cell in read_notebook(path)["cells"]:
         metadata, source = cell.get("metadata"), plain(cell["source"])
         tags = metadata.get("tags") if isinstance(metadata, dict) else None
         is_hidden = snapshot.is_hidden(str(cell.get("id"))) or source.strip() in hidden
         is_tagged = isinstance(tags, list) and any(tag in HIDING_TAGS for tag in tags)
         if not (is_hidden or is_tagged):
-            told.append(code_block(source) if cell.get("cell_type") == "code" else source)
-    text = "\n\n".join(told)
+            sources.append(code_block(source) if cell.get("cell_type") == "code" else source)
+    text = "\n\n".join(sources)
     return text if len(text) <= _MOST_READ else _whole_lines(text[:_MOST_READ])
 
 
 def _whole_lines(text: str) -> str:
-    """The start of a text that goes on, without half of a line, which may be half of a secret."""
+    """Return the start of a text without its last line, which may hold half of a secret."""
     return text[: text.rfind("\n") + 1] or text[:-MARGIN]
 
 
-def _told_text(data: bytes, suffix: str, size: int) -> str:
-    """The start of a text or of a table, and how much that is where it is not all."""
+def _start_of_text(data: bytes, suffix: str, size: int) -> str:
+    """Return the start of a text or a table, and its share of the whole."""
     text = data[: _MOST_READ + 1].decode("utf-8-sig", "replace").replace("\r\n", "\n")
     if suffix == ".ipynb" or "\0" in text or text.count("\ufffd") > len(text) // 10:
         return ", no text, or too much. Load what you need of it, and name the variable."
@@ -197,7 +197,7 @@ def _told_text(data: bytes, suffix: str, size: int) -> str:
 
 
 def _columns(text: str, separators: str) -> list[tuple[str, list[Any]]]:
-    """The columns of separated values: the names in the first line, and the rows that fit them."""
+    """Return the columns of separated values: the names in the first line, and the rows."""
     lines = text.splitlines(keepends=True)
     separator = max(separators, key=lines[0].count) if lines else ","
     with suppress(csv.Error):
@@ -208,7 +208,7 @@ def _columns(text: str, separators: str) -> list[tuple[str, list[Any]]]:
 
 
 def _typed(cells: list[str]) -> list[Any]:
-    """Cells as numbers, if all of them are; empty ones as None."""
+    """Return cells as numbers if all of them are numbers; empty ones as None."""
     for kind in (int, float):
         with suppress(ValueError):
             return [kind(cell) if cell.strip() else None for cell in cells]

@@ -1,9 +1,9 @@
-"""What a small model is told where it is to write code: what the next cell needs, as a program.
+"""The context of a request for code to a small model, also as a program.
 
-A small model copies what it reads, whole cells that have nothing to do with the request too. So it
-is told the cells that its code may build on, and the variables right before the request. A model
-below 2B parameters writes the next cell of a program at least as well as it answers a chat,
-and with a third of the tokens: it has seen many programs, and here it says nothing around the code.
+A small model copies what it reads, also cells that are not relevant. So the prompt includes the
+cells that the code may build on, and the variables right before the request. A model below 2B
+parameters writes the next cell of a program at least as well as it answers a chat, and with a third
+of the tokens: it has read many programs, and adds no words around the code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
     from jupyter_llm.chat.asked import Asked
-    from jupyter_llm.chat.draft import Draft, Turn
+    from jupyter_llm.chat.context import Context, Turn
     from jupyter_llm.engine.request import Request
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.code.fresh import Ran
@@ -43,9 +43,9 @@ _BLOCK = re.compile(r"```python\n(.*?)\n```(?:\s+|\Z)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A program that ends where the code of a cell is to follow.
+    """A program that ends where the code of the next cell follows.
 
-    `number` is that of the cell, and `ends` are texts that end the code beside the usual.
+    `number`: the number of that cell. `ends`: texts that end the code, beside the usual ones.
     """
 
     prompt: RawPrompt
@@ -53,27 +53,26 @@ class Script:
     ends: tuple[str, ...] = ()
 
     def first(self, request: Request) -> Request:
-        """A request for the same code as what comes next in the program."""
+        """Return a request for the same code as the next cell of the program."""
         params = replace(request.params, stop=(*request.params.stop, *_ENDS, *self.ends))
         return replace(
             request, prompt=self.prompt, answer_prefix="", constraint=_BEGINNINGS, params=params
         )
 
     def following(self, request: Request, written: str) -> Request:
-        """A request for the cell behind what was written."""
+        """Return a request for the cell after the written one."""
         return replace(request, answer_prefix=f"{written}\n\n{_head(self.number + 1)}")
 
 
-def as_script(draft: Draft, allowed: int) -> Script | None:
-    """A request for code as a program that ends where the code is to follow.
+def as_script(context: Context, allowed: int) -> Script | None:
+    """Return a request for code as a program.
 
-    Cells are told by their sources, and variables and the request as comments. None where a program
-    cannot say what goes along: attachments, a system text, cells that failed, or turns that were
-    not about code.
+    Cells are sources, variables and the request are comments. None if a program cannot say
+    everything: attachments, a system text, cells that failed, or turns that were not about code.
     """
-    cells = [part.cell for part in draft.cells if part.cell is not None]
-    codes = [(asked_in(turn.prompt), _code(turn)) for turn in draft.turns]
-    if draft.system or draft.attachments or draft.front:
+    cells = [part.cell for part in context.cells if part.cell is not None]
+    codes = [(asked_in(turn.prompt), _code(turn)) for turn in context.turns]
+    if context.system or context.attachments or context.front:
         return None
     if any(cell.has_failed for cell in cells) or not all(code for _, code in codes):
         return None
@@ -83,42 +82,42 @@ def as_script(draft: Draft, allowed: int) -> Script | None:
     for asked, code in codes:  # what ran since then is told as a cell
         if not any(f"\n{code}\n" in f"\n{source}\n" for source in sources):
             parts.append(f"{_comment(asked)}\n{code}")
-    if draft.variables:
-        parts.append("\n".join(f"# {_fact(part.sent)}" for part in draft.variables))
+    if context.variables:
+        parts.append("\n".join(f"# {_fact(part.sent)}" for part in context.variables))
     number = max(numbers, default=0) + 1
-    parts.append(f"{_head(number)}{_comment(asked_in(draft.prompt))}\n")
+    parts.append(f"{_head(number)}{_comment(asked_in(context.prompt))}\n")
     return Script(
         RawPrompt((*(f"{part}\n\n" for part in parts[:-1]), parts[-1])),
         number,
-        tuple(f"\n# {part.variable}: " for part in draft.variables),  # it says them again
+        tuple(f"\n# {part.variable}: " for part in context.variables),  # it says them again
     )
 
 
-def turns_meant(
+def relevant_turns(
     asked: Asked, turns: tuple[Turn, ...], cells: Iterable[CellEvent]
 ) -> tuple[Turn, ...]:
-    """The turns it is told: for code those that it points back at, or that bind a name it uses.
+    """Return the turns of a request for code: those it refers to, or whose names it uses.
 
-    It points back at the last code and what was said of it, at a list that it counts in, or at the
-    words before where there was no code.
+    It refers to the last code and what was said about it, to a list that it counts in, or to the
+    previous words if there was no code.
     """
     if not turns or not asked.is_code or asked.context == "all":
         return turns
     bound = {one.name for cell in cells for one in bindings(cell.source)}
     text = asked_in(asked.prompt)
-    first = _first_meant(text, turns, bound)
-    meant: list[Turn] = []
+    first = _first_relevant(text, turns, bound)
+    relevant: list[Turn] = []
     for at, turn in reversed([*enumerate(turns)]):
         code = _code(turn)  # it has not run where no cell binds its names
         used = {*re.findall(r"\w{2,}", text)} - bound
         if at >= first or used & {one.name for one in bindings(code)}:
-            meant.insert(0, turn)
+            relevant.insert(0, turn)
             text += f"\n{code}"
-    return tuple(meant)
+    return tuple(relevant)
 
 
-def _first_meant(prompt: str, turns: Sequence[Turn], bound: Container[str]) -> int:
-    """The place of the first turn that a prompt points back at; behind the last one: at none."""
+def _first_relevant(prompt: str, turns: Sequence[Turn], bound: Container[str]) -> int:
+    """Return the index of the first turn that a prompt refers to; the number of turns for none."""
     from jupyter_llm.notebook.cells.pointing import counts_in_list, points_back  # long patterns
 
     if not points_back(prompt, bound):
@@ -129,7 +128,7 @@ def _first_meant(prompt: str, turns: Sequence[Turn], bound: Container[str]) -> i
 
 
 def _code(turn: Turn) -> str:
-    """The code in what a turn was answered with."""
+    """Return the code in the answer of a turn."""
     return "\n\n".join(_BLOCK.findall(turn.completion.text.strip()))
 
 
@@ -138,7 +137,7 @@ def _head(number: int) -> str:
 
 
 def _fact(text: str) -> str:
-    """What a variable is, and its columns, in one line; values would be copied."""
+    """Return what a variable is, and its columns, in one line: values would be copied."""
     first, *more = text.strip().split("\n")
     return "; ".join((first, *(line for line in more[:1] if line.startswith("columns:"))))
 
@@ -148,24 +147,24 @@ def _comment(text: str) -> str:
 
 
 def needed_cells(
-    cells: Sequence[CellEvent], meant: Container[CellEvent] = ()
+    cells: Sequence[CellEvent], relevant: Container[CellEvent] = ()
 ) -> tuple[CellEvent, ...]:
-    """The cells that import, define or bind something, the last two, and those that are meant.
+    """Return the cells that import, define or bind something, the last two, and those in `meant`.
 
     Of a cell that ran more than once it is the latest run.
     """
     latest = {cell.cell_id or cell.number: cell for cell in cells}.values()
-    told = [cell for cell in latest if without_setup(unmark(cell.source))]
-    last = told[-_NUM_LAST:]
+    candidates = [cell for cell in latest if without_setup(unmark(cell.source))]
+    last = candidates[-_NUM_LAST:]
     return tuple(
         cell
-        for cell in told
-        if cell in last or cell in meant or (not cell.has_failed and bindings(cell.source))
+        for cell in candidates
+        if cell in last or cell in relevant or (not cell.has_failed and bindings(cell.source))
     )
 
 
 def literal_names(cells: Iterable[CellEvent]) -> frozenset[str]:
-    """The variables whose value stands in some cells as it was typed: no summary says more."""
+    """Return the variables whose value is a literal in some cells: a summary would add nothing."""
     found: set[str] = set()
     for cell in cells:
         tree = parse_cell(cell.source)
@@ -180,10 +179,7 @@ def literal_names(cells: Iterable[CellEvent]) -> frozenset[str]:
 
 
 def sources_that_ran(cells: Iterable[CellEvent]) -> list[Ran]:
-    """The sources of cells in the order of their latest runs, which a timeline may not have.
-
-    With each goes whether it came to its end.
-    """
+    """Return the sources of cells in the order of their latest runs, and whether they failed."""
     latest = sorted(cells, key=lambda cell: cell.counts[-1] or 0)
     return [(cell.source, not cell.has_failed) for cell in latest]
 

@@ -1,4 +1,4 @@
-"""Words that were said in chats: in which turn, and the piece around them."""
+"""Searches the turns of chats for words."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A turn in which something was found: the words as they stand there, and what is around them.
+class FoundTurn:
+    """A turn that has the words: the first passage with them, and the text around it.
 
-    `number` tells it from others, `place` is the one that `/history` gives it in its chat, `when`
-    is in seconds since 1970.
+    `number`: that of the turn. `place`: its number in `/history`. `when`: seconds since 1970.
     """
 
     chat: str
@@ -31,16 +30,18 @@ class Found:
     after: str
 
 
-def search(chats: Iterable[SavedChat], text: str) -> list[Found]:
-    """The turns whose prompts and answers have all the words of a text, the newest first.
+def search(chats: Iterable[SavedChat], text: str) -> list[FoundTurn]:
+    """Return the turns whose prompts and answers have all words of a text, the newest first.
 
-    Capitals do not matter. The piece shows the words where they stand side by side, or else the
-    first of them. What was not to be kept is not found.
+    Case does not matter. The passage has all words side by side, or else the first of them. Turns
+    that may not be stored are not searched.
     """
     found = []
     for chat in chats:
         for place, turn in chat.kept:
             if piece := piece_of(f"{asked_in(turn.prompt)}\n{turn.completion.text}", text):
                 when, name = turn.finished_at, chat.name
-                found.append(Found(chat=name, number=turn.number, place=place, when=when, **piece))
+                found.append(
+                    FoundTurn(chat=name, number=turn.number, place=place, when=when, **piece)
+                )
     return sorted(found, key=lambda one: one.when, reverse=True)

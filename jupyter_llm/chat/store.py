@@ -1,4 +1,4 @@
-"""The chats of notebooks in the user's store: their tables, and what may happen to them there."""
+"""The chats of notebooks in the user's store: their tables, and all changes to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jupyter_llm.chat.asked import asked_in
-from jupyter_llm.chat.draft import Part, Turn
+from jupyter_llm.chat.context import Part, Turn
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.database import Schema, check, erasable
 from jupyter_llm.common.packing import converted, packed, unpacked
@@ -73,10 +73,10 @@ SCHEMA = Schema(
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
-    """What a chat is beside its turns: its system text, and which turns do not go along.
+    """The state of a chat beside its turns.
 
-    `cuts` are the numbers of the last turns that its conversations leave out. Where a branch was
-    chosen that is not the newest, `choices` has it by the turn before it.
+    `cuts`: the number of the last turn that each conversation leaves out. `choices`: the active
+    turn after each turn whose active follower is not the newest.
     """
 
     system: str | None = None
@@ -86,11 +86,11 @@ class ChatState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedChat:
-    """A chat as it is kept: its turns, the oldest first.
+    """A stored chat: its turns, the oldest first.
 
-    `num_dropped` older turns are not kept any more, for want of room. Where only one branch is
-    taken along, `num_other_branches` counts those that are not. Turns that were not to be kept are
-    there as long as the kernel; their numbers are `passing`.
+    `num_dropped`: how many older turns were removed to save room. `num_other_branches`: how many
+    branches are missing, if only one is here. `passing`: the numbers of turns that may not be
+    stored; they stay as long as the kernel.
     """
 
     name: str
@@ -102,29 +102,29 @@ class SavedChat:
 
     @property
     def kept(self) -> list[tuple[int, Turn]]:
-        """The turns that may be found again, each behind its place in the chat."""
+        """The turns that may be searched, each with its place in the chat."""
         places = enumerate(self.turns, self.num_dropped + 1)
         return [(place, turn) for place, turn in places if turn.number not in self.passing]
 
     @property
     def num_turns(self) -> int:
-        """How many turns it has had."""
+        """The number of turns, with the dropped ones."""
         return len(self.turns) + self.num_dropped
 
     @property
     def when(self) -> float | None:
-        """When the last turn was finished, in seconds since 1970."""
+        """The end of the last turn, in seconds since 1970."""
         return self.turns[-1].finished_at if self.turns else None
 
     @property
     def title(self) -> str:
-        """What was asked first, as one line."""
+        """The first prompt in one line."""
         return one_line(asked_in(self.kept[0][1].prompt))[:_TITLE] if self.kept else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """All of a turn that is never searched for: it stands in one column, as JSON."""
+class TurnWords:
+    """The fields of a turn that are never queried: one column holds them as JSON."""
 
     prompt: str
     text: str
@@ -142,8 +142,8 @@ class Words:
     instruction: str = ""
 
     @classmethod
-    def of(cls, turn: Turn) -> Words:
-        """Those of a turn. Log-probabilities are not kept: they outgrow all the rest."""
+    def of(cls, turn: Turn) -> TurnWords:
+        """Return the fields of a turn, without log-probabilities, which take the most room."""
         completion = turn.completion
         record, ids = completion.provenance, completion.token_ids
         return cls(
@@ -151,13 +151,13 @@ class Words:
             by=turn.by,
             instruction=turn.instruction,
             provenance=record.to_json() if record is not None else None,
-            told=tuple(map(_without_secrets, turn.told)),
+            told=tuple(map(_without_secrets, turn.parts)),
             tokens=None if ids is None else struct.pack(f"<{len(ids)}i", *ids),
             **{name: getattr(completion, name) for name in _OF_COMPLETION},
         )
 
     def __post_init__(self) -> None:
-        """Refuse numbers that nobody counts up to."""
+        """Refuse numbers out of range."""
         numbers = (*astuple(self.usage), self.seed or 0)
         if not all(0 <= number < _END_OF_TIME for number in numbers):
             raise ValueError(f"there is a number out of range among {numbers}")
@@ -192,7 +192,7 @@ def _provenance(record: dict[str, Any] | None) -> Provenance | None:
 
 
 def origin_of(origin: Hashable) -> Origin | None:
-    """The cell and the number of a prompt, if that is what tells it from others."""
+    """Return the cell and the number of a prompt, if they identify it."""
     match origin:
         case (str() as cell, int() as number):
             return cell, number
@@ -203,9 +203,8 @@ def origin_of(origin: Hashable) -> Origin | None:
 class StoredChats:
     """The chats of one notebook, through a connection that is open for a moment.
 
-    Two kernels of a notebook may give the same number to turns, so it is the time that tells which
-    one is meant, and what followed a turn that has gone is only joined to the one before it if no
-    other has that number.
+    Two kernels of a notebook may give turns the same number, so the time identifies a turn. Turns
+    after a removed one follow the turn before it only if no other turn has its number.
     """
 
     def __init__(self, path: Path, connection: Connection) -> None:
@@ -213,7 +212,7 @@ class StoredChats:
         self.notebook = path_key(path)
 
     def load(self) -> dict[str, SavedChat]:
-        """The chats by name, as they were last written by any kernel; no empty ones."""
+        """Return the chats by name, as any kernel wrote them last, without empty ones."""
         rows = self._run(
             "SELECT id, name, state, num_dropped FROM chats WHERE notebook = ? ORDER BY id",
             self.notebook,
@@ -235,8 +234,8 @@ class StoredChats:
         return {chat.name: chat for chat in chats if chat != SavedChat(name=chat.name)}
 
     def keep(self, chat: str, turn: Turn) -> None:
-        """Keep a turn, in the place of an earlier one of its cell."""
-        words = erasable(packed(Words.of(turn)))
+        """Store a turn, in the place of an earlier one of its cell."""
+        words = erasable(packed(TurnWords.of(turn)))
         cell, prompt_of_cell = origin_of(turn.origin) or (None, None)
         self._run(
             """INSERT INTO turns
@@ -251,7 +250,7 @@ class StoredChats:
         self._shrink()
 
     def describe(self, chat: str, state: ChatState) -> None:
-        """Keep what a chat is beside its turns."""
+        """Store the state of a chat."""
         if state == ChatState():
             self._run("UPDATE chats SET state = NULL WHERE id = ?", self._id(chat))
             self._leave_out_if_empty(chat)
@@ -273,7 +272,7 @@ class StoredChats:
                 self._join(chat, number=row[1], parent=row[2])
 
     def release(self, chat: str, origins: Iterable[Origin]) -> None:
-        """Let the turns of some cells be no cell's any more."""
+        """Take the turns of some cells from their cells."""
         for cell, prompt_of_cell in origins:
             self._run(
                 "UPDATE turns SET cell = NULL, prompt_of_cell = NULL"
@@ -282,7 +281,7 @@ class StoredChats:
             )
 
     def remove(self, chat: str, number: int, parent: int, finished_at: float | None) -> None:
-        """Forget a turn. There is none without a time, of a prompt that never had an answer."""
+        """Remove a turn. Without a time nothing is removed: the prompt never had an answer."""
         row = self._run(
             "SELECT id, parent FROM turns WHERE chat = ? AND finished_at = ?",
             *(self._id(chat), finished_at),
@@ -299,7 +298,7 @@ class StoredChats:
         self._run(statement, self.notebook, name)
 
     def rename(self, chat: str, new_name: str) -> None:
-        """Give a chat another name, unless another kernel has put turns there meanwhile."""
+        """Rename a chat, unless another kernel has stored turns under the new name."""
         self._run(
             "DELETE FROM chats WHERE id = ? AND NOT EXISTS"
             " (SELECT 1 FROM turns WHERE chat = chats.id)",
@@ -309,7 +308,7 @@ class StoredChats:
         self._run(statement, _bytes(new_name), self._id(chat))
 
     def move(self, path: Path) -> None:
-        """Follow the notebook to another path; what was kept for that one before is replaced."""
+        """Move the chats to another path; chats stored for that path are replaced."""
         target = path_key(path)
         if target != self.notebook:
             self._run("DELETE FROM chats WHERE notebook = ?", target)
@@ -325,13 +324,13 @@ class StoredChats:
         return row[0] if row is not None else None
 
     def _made(self, chat: str) -> int | None:
-        """The id of a chat, which is made if need be."""
+        """Return the id of a chat, and add the chat if necessary."""
         statement = "INSERT OR IGNORE INTO chats (notebook, name) VALUES (?, ?)"
         self._run(statement, self.notebook, _bytes(chat))
         return self._id(chat)
 
     def _join(self, chat: str, *, number: int, parent: int) -> None:
-        """Let what followed a turn that has gone follow the one before it."""
+        """Let the turns after a removed one follow the turn before it."""
         self._run(
             "UPDATE turns SET parent = ?3 WHERE chat = ?1 AND parent = ?2 AND NOT EXISTS"
             " (SELECT 1 FROM turns WHERE chat = ?1 AND number = ?2)",
@@ -347,7 +346,7 @@ class StoredChats:
         )
 
     def _shrink(self) -> None:
-        """Drop the oldest turns of a notebook that takes too much room, down to 3/4 of it."""
+        """Remove the oldest turns of a notebook that takes too much room, down to 3/4 of it."""
         turns = self._run(
             "SELECT turns.id, chat, size FROM turns JOIN chats ON chats.id = chat"
             " WHERE notebook = ? ORDER BY finished_at, turns.id",
@@ -381,7 +380,7 @@ def _tell_full(notebook: bytes) -> None:
 
 
 def _chat(row: list[object]) -> SavedChat | None:
-    """The chat of a row without its turns, or None if it is damaged."""
+    """Read a row as a chat without its turns; None if it is damaged."""
     try:
         name, state, num_dropped = converted(row, tuple[bytes, bytes | None, int])
         kept = ChatState() if state is None else unpacked(state, ChatState)
@@ -392,19 +391,19 @@ def _chat(row: list[object]) -> SavedChat | None:
 
 
 def _turn(row: tuple[object, ...]) -> Turn | None:
-    """The turn of a row, or None if it is damaged."""
+    """Read a row as a turn; None if it is damaged."""
     try:
         number, parent, finished_at, cell, prompt_of_cell, data = converted(
             row, tuple[int, int, float, bytes | None, int | None, bytes]
         )
-        words = unpacked(data, Words)
+        words = unpacked(data, TurnWords)
         return Turn(
             prompt=words.prompt,
             completion=words.completion,
             origin=None if cell is None else (_text(cell), prompt_of_cell),
             by=words.by,
             instruction=words.instruction,
-            told=tuple(map(_of_an_earlier_kernel, words.told)),
+            parts=tuple(map(_of_an_earlier_kernel, words.told)),
             number=number,
             parent=parent,
             finished_at=finished_at if 0 <= finished_at < _END_OF_TIME else 0.0,
@@ -415,12 +414,12 @@ def _turn(row: tuple[object, ...]) -> Turn | None:
 
 
 def _without_secrets(part: Part) -> Part:
-    """What was told, with its cell as it was told: what the cell itself says may be a secret."""
+    """Return a part with the cell as it was sent: the cell itself may hold a secret."""
     return part if part.cell is None else replace(part, cell=without_secrets(part.cell))
 
 
 def _of_an_earlier_kernel(part: Part) -> Part:
-    """What was told without taking its cell for one of this kernel's timeline."""
+    """Return a part whose cell does not count as one of this kernel's timeline."""
     if part.cell is None:
         return part
     return replace(part, cell=replace(part.cell, number=-abs(part.cell.number)))

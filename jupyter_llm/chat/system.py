@@ -1,4 +1,4 @@
-"""The system texts of a chat: which one holds where. Not for several threads."""
+"""The system texts of a chat, each from a moment on. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class SystemTexts:
-    """What was said with `-s` or in a cell holds for what stands below it; `first` for all above.
+    """A text of `-s`, or one set in a cell, holds below its cell; `first` holds above all.
 
-    So a cell that runs again finds the text that it found before. What an earlier kernel kept is
-    `restored`: it holds for whoever goes on from its turns.
+    So a cell that runs again gets the same text. `restored`: the text of an earlier kernel, which
+    holds if somebody continues its turns.
     """
 
     first: str | None = None
@@ -24,26 +24,26 @@ class SystemTexts:
     _texts: dict[Hashable, tuple[float, str | None, bool]] = field(default_factory=dict)
 
     def begin(self, text: str | None, *, is_kept: bool = True) -> None:
-        """Let a text hold everywhere."""
+        """Set a text that holds everywhere."""
         self.restored = None
         self._texts = {None: (0, text, is_kept)}
 
     def put(self, place: Hashable, text: str | None, tick: int, *, is_kept: bool = True) -> None:
-        """Let a text hold from a place on; a place keeps the moment it had first."""
+        """Set a text from a place on; a place keeps its first moment."""
         since = self._texts[place][0] if place in self._texts else tick
         self._texts[place] = (since, text, is_kept)
 
     def drop(self, place: Hashable) -> None:
-        """Let nothing hold from a place on but what held there before."""
+        """Remove the text of a place."""
         self._texts.pop(place, None)
 
     def resume(self) -> None:
-        """Let the text of an earlier kernel hold like one of this."""
+        """Let the text of an earlier kernel hold."""
         if self.restored is not None:
             self.first = self.restored
 
     def at(self, tick: float) -> str | None:
-        """The text that holds at a moment."""
+        """Return the text that holds at a moment."""
         return self._newest(self.first, until=tick)
 
     @property

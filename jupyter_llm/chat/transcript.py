@@ -1,4 +1,4 @@
-"""Chats as something to read: Markdown."""
+"""Chats as Markdown to read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from jupyter_llm.chat.asked import asked_in
-from jupyter_llm.chat.draft import Turn
+from jupyter_llm.chat.context import Turn
 from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import Markdown, joined_markdown
@@ -22,7 +22,7 @@ ENDS = {
 
 
 def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
-    """Chats as a transcript that is safe to show anywhere."""
+    """Return chats as a transcript that is safe to show anywhere."""
     parts = [f"# {one_line(title)}"]
     for chat in chats.values():
         parts.append(f"## {one_line(chat.name)}")
@@ -33,7 +33,7 @@ def to_markdown(chats: Mapping[str, SavedChat], *, title: str = "Chats") -> str:
 
 
 def chat_markdown(chat: SavedChat) -> Markdown:
-    """The turns of one chat, numbered, as Markdown that is safe to show."""
+    """Return the turns of one chat, numbered, as Markdown that is safe to show."""
     return joined_markdown(_turns(chat, has_details=False))
 
 
@@ -69,13 +69,13 @@ def _details(turn: Turn) -> str:
 
 
 def date_of(when: float) -> str:
-    """When a turn was finished, by the clock here; its zone goes along on journeys."""
+    """Return when a turn was finished, in local time with its zone."""
     date = datetime.fromtimestamp(when, UTC).astimezone()
     return f"{date:%Y-%m-%d %H:%M %z}"
 
 
 def other_branches(number: int) -> str:
-    """A number of branches beside the active one in words."""
+    """Return a number of other branches in words."""
     return count_of(number, "other branch", "other branches")
 
 

@@ -31,11 +31,11 @@ R = TypeVar("R")
 
 
 class ModelFunction(Generic[P, R]):
-    """A function that a model answers: called, it returns what its annotation says.
+    """A function that a model answers: a call returns a value of the annotated type.
 
-    Its docstring is the prompt, with an argument wherever `{{name}}` stands; those that it does not
-    name follow it. The options are those of a prompt to `llm`, and `examples`: pairs of arguments
-    and results, which the model is told as turns before.
+    The docstring is the prompt. `{{name}}` in it is replaced with an argument; the other arguments
+    follow it. The options are those of a prompt to `llm`, and `examples`: pairs of arguments and
+    results, which the model reads as earlier turns.
     """
 
     __name__: str
@@ -46,7 +46,7 @@ class ModelFunction(Generic[P, R]):
         update_wrapper(self, function)
         name = f"{self.__name__}()"
         if not (function.__doc__ or "").strip():
-            raise OptionError(f"{name} has no docstring, which is what the model is told.")
+            raise OptionError(f"{name} has no docstring, which is the prompt.")
         if function.__annotations__.get("return") in (None, "None"):
             raise OptionError(f"{name} has no return annotation: write `-> str`, or another type.")
         if not _is_empty(function.__code__):
@@ -65,13 +65,13 @@ class ModelFunction(Generic[P, R]):
         self._signature = inspect.signature(function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Ask the model, and return what it answers; an `async` function's result is awaited."""
+        """Ask the model, and return the value; the result of an `async` function is awaited."""
         if inspect.iscoroutinefunction(self._function):
             return cast("R", self._awaited(self._question(args, kwargs)))
         return self.answer(*args, **kwargs).value
 
     def answer(self, *args: P.args, **kwargs: P.kwargs) -> ShapedAnswer[R]:
-        """The whole answer of a call, with its completion and how likely it was."""
+        """Return the answer of a call, with its completion and probabilities."""
         asked = self._question(args, kwargs)
         return cast("ShapedAnswer[R]", asked.ask(self._engine(), self._llm.answers).result())
 
@@ -80,18 +80,18 @@ class ModelFunction(Generic[P, R]):
         return cast("ShapedAnswer[R]", answer).value
 
     def prompt(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The text that the model would read for a call; nothing is answered."""
+        """Return the text that the model would read for a call, without asking it."""
         request = self._question(args, kwargs).request
         return self._engine().format(request.prompt, think=request.think)
 
     def map(self, items: Any, **options: Any) -> Any:
-        """The results for a column, or for a frame with a column for each parameter: `llm.map`."""
+        """Return the results for a column, or a frame with a column a parameter; see `llm.map`."""
         asked = {"schema": self._shape, "before": self._turns, **self._options, **options}
         return self._llm.map(self._rows(items), "{{item}}", **asked)
 
     @cached_property
     def _shape(self) -> Shape[R]:
-        """The shape of what it returns, made when it is first called: its type may come later."""
+        """The shape of the result, made at the first call: its type may be defined later."""
         from jupyter_llm.ask.shape import shape_of
 
         kind = self._function.__annotations__["return"]
@@ -105,7 +105,7 @@ class ModelFunction(Generic[P, R]):
 
     @cached_property
     def _template(self) -> str:
-        """The docstring, with what it does not name after it."""
+        """The docstring, followed by the arguments that it does not name."""
         text, named = inspect.cleandoc(self.__doc__ or ""), set()
         for source in shield(text)[1]:
             with suppress(SyntaxError):
@@ -117,7 +117,7 @@ class ModelFunction(Generic[P, R]):
 
     @cached_property
     def _turns(self) -> tuple[Message, ...]:
-        """The examples, as if the model had answered them."""
+        """The examples as turns of the model."""
         turns = []
         for args, result in self._examples:
             values = args if isinstance(args, tuple) else (args,)
@@ -128,7 +128,7 @@ class ModelFunction(Generic[P, R]):
     def _text(self, bound: inspect.BoundArguments) -> str:
         bound.apply_defaults()
         known = bound.arguments
-        return interpolate(self._template, lambda text: _said(eval(text, {**known})))  # noqa: S307
+        return interpolate(self._template, lambda text: _text_of(eval(text, {**known})))  # noqa: S307
 
     def _question(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Question[R]:
         asked = self._text(self._signature.bind(*args, **kwargs))
@@ -136,7 +136,7 @@ class ModelFunction(Generic[P, R]):
         return Question.of(Request(prompt=prompt, params=self._params), self._shape)
 
     def _rows(self, items: Any) -> Rows:
-        """The text of a call for each row; a parameter that is no column stands at its default."""
+        """Return the text of a call for each row; other parameters have their defaults."""
         from jupyter_llm.columns.tables import ITEM, rows_of
 
         names = list(self._signature.parameters)
@@ -156,21 +156,21 @@ class ModelFunction(Generic[P, R]):
 
 
 def _is_empty(code: CodeType) -> bool:
-    """Tell whether there is nothing but a docstring; `...` and `pass` make no difference."""
+    """Whether code is only a docstring; `...` and `pass` do not count."""
     kind = "async " if code.co_flags & inspect.CO_COROUTINE else ""
     empty = compile(f'{kind}def f():\n """A docstring."""', "", "exec").co_consts[0]
     return (code.co_code, code.co_consts[1:]) == (empty.co_code, empty.co_consts[1:])
 
 
-def _said(value: object) -> str:
-    """What the model is told of an argument: a text as it is, and of a frame what `@name` tells."""
+def _text_of(value: object) -> str:
+    """Return the text of an argument in a prompt; a table is summarized as for `@name`."""
     text = str(value)
     is_drawn = "\n" in text and not isinstance(value, str)
     return summarize("", value).removeprefix(": ") if is_drawn else text
 
 
 def _written(value: object, shape: Shape[Any]) -> str:
-    """What the model would have written for a value."""
+    """Return the text that the model would write for a value."""
     from pydantic_core import to_jsonable_python
 
     with suppress(ValueError):

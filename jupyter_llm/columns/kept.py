@@ -34,9 +34,9 @@ _TRIM = "DELETE FROM kept WHERE number <= (SELECT max(number) FROM kept) - ?"
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """What is kept of a completion that ended by itself.
+    """The stored part of a completion that ended by itself.
 
-    `confidence` is how likely another answer was, or each of its fields, where that was asked for.
+    `confidence`: the probability of an answer that is no choice, or of its fields, if asked for.
     """
 
     text: str
@@ -45,7 +45,7 @@ class KeptAnswer:
     confidence: float | dict[str, float] | None = None
 
     def completion(self, model: str) -> Completion:
-        """The completion again, without what it cost and how it was made."""
+        """Return the completion, without its usage and record."""
         return Completion(
             text=self.text,
             reasoning=self.reasoning,
@@ -57,14 +57,14 @@ class KeptAnswer:
 
 
 def secret_of(request: Request, model: str) -> bytes:
-    """What nobody has who does not ask the same of the same model."""
+    """Return the secret of an answer: it follows from the question and the model."""
     constraint = [type(request.constraint).__name__, request.constraint]
     asked = [model, constraint, request.prompt, request.answer_prefix, request.params]
     return sha256(packed(asked)).digest()
 
 
 def find(secrets: Sequence[bytes]) -> dict[bytes, KeptAnswer]:
-    """What is kept under some secrets, and sound."""
+    """Return the answers stored under some secrets, without damaged ones."""
 
     def look(connection: Connection) -> dict[bytes, KeptAnswer]:
         query = "SELECT answer FROM kept WHERE name = ?"
@@ -92,7 +92,7 @@ def _name(secret: bytes) -> bytes:
 
 
 def _opened(secret: bytes, data: object) -> KeptAnswer | None:
-    """The answer that was sealed; None if it is not as we write it."""
+    """Return the answer of a sealed row; None if it is damaged."""
     if not isinstance(data, bytes):
         return None
     mixed = _mixed(data[_ONCE_SIZE:], secret + data[:_ONCE_SIZE])

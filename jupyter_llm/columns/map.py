@@ -1,4 +1,4 @@
-"""One prompt for every row of a column: asked in bulk, kept as it is done, back in its order."""
+"""One prompt for every row of a column: asked in bulk, kept when done, returned in order."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 from jupyter_llm.ask.many import answered, check_count
 from jupyter_llm.ask.question import (
     PromptOptions,
     Question,
     ShapeOptions,
-    check_ends,
     take_shape,
 )
 from jupyter_llm.columns import kept
-from jupyter_llm.columns.cells import Cell
 from jupyter_llm.columns.tables import Rows, free_name, rows_of
 from jupyter_llm.common.bars import ShowProgress, Step, note, showing
 from jupyter_llm.common.tables import count_of, duration
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
 from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt
+from jupyter_llm.engine.request import Message, Request, chat_prompt
 from jupyter_llm.errors import (
     EngineClosedError,
     JupyterLLMError,
@@ -46,8 +44,17 @@ if TYPE_CHECKING:
 OnError = Literal["raise", "null"]
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The result of a row: a value with its probability, or an error; empty for a missing row."""
+
+    value: Any = None
+    confidence: Any = None
+    error: JupyterLLMError | None = None
+
+
 class ColumnOptions(PromptOptions, total=False):
-    """What may be said of any column beside its prompt; see `LLM.map`."""
+    """The options of any column; see `LLM.map`."""
 
     on_error: OnError
     keep: bool
@@ -56,23 +63,35 @@ class ColumnOptions(PromptOptions, total=False):
 
 
 class MapOptions(ShapeOptions, ColumnOptions, total=False):
-    """What may be said of a column with a prompt of its own."""
+    """The options of `LLM.map`; `params` are the sampling options as one value."""
 
     confidence: bool
     limit: int | None
-    params: SamplingParams | None  # the sampling options as one value
+    params: SamplingParams | None
 
 
-MOST_ROWS = 10_000  # that are put in order at a time
+class RowOptions(MapOptions, total=False):
+    """The options of `map_rows`: also turns `before` each prompt, and what becomes of the cells."""
+
+    before: tuple[Message, ...]
+    finish: Callable[[Rows, list[Cell]], Any] | None
+    place: Callable[[int], str]
+
+
+_OF_CALLS = (
+    *("model", "system", "raw", "before", "limit"),
+    *("on_error", "confidence", "finish", "place"),
+)
+MOST_ROWS = 10_000  # that are sorted at a time
 _MOST_CHARS = 8 << 20  # of their prompts
-_MOST_KNOWN = 100_000  # prompts of which is known that they were asked
+_MOST_KNOWN = 100_000  # prompts that are compared with later rows
 _FATAL = (EngineClosedError, ModelFileError)  # no other row would be answered
-_NO_SERVER = (0, 401, 403, 404)  # nor by one that is gone, or lets nobody in
+_NO_SERVER = (0, 401, 403, 404)  # unreachable, or it refuses the key
 
 
 @dataclass(slots=True, eq=False)
 class _Open:
-    """Rows with one prompt, which is asked once, and what has come of it."""
+    """Rows with one prompt, which is asked once, and the answer."""
 
     prompt: str
     question: Question[Any]
@@ -84,10 +103,10 @@ class _Open:
 
 @dataclass(kw_only=True)
 class _Column:
-    """Asks an engine for rows: `cells` are what comes of them, in their order; None is not done.
+    """Asks an engine about rows: `cells` are their results, in order; None for a row to come.
 
-    Equal prompts are asked once, in an order in which they share most. A bounded number of prompts
-    is held, however many there are, and of an answer nothing but what is to be known of it.
+    Equal prompts are asked once, sorted so that neighbours share their beginnings. A bounded number
+    of prompts is in memory, however many there are, and of an answer only its result.
     """
 
     engine: BulkEngine
@@ -103,12 +122,12 @@ class _Column:
     _firsts: dict[bytes, int] = field(default_factory=dict, init=False)  # rows by their secrets
 
     def run(self, prompts: Iterable[str | None]) -> list[Cell | None]:
-        """Ask for all rows that are not kept, and return the cells.
+        """Ask about all rows whose answers are not kept, and return the cells.
 
         Raises
         ------
         PromptInterrupted, EngineClosedError, ModelFileError, ServerError
-            What is done by then is in `cells`, and kept.
+            The results so far are in `cells`, and their answers are kept.
         """
         from jupyter_llm.models.fingerprint import FileState
 
@@ -123,14 +142,14 @@ class _Column:
                 answered(self.engine, self._requests(part), self._settle, tick=self._tick)
         except KeyboardInterrupt:
             then = "kept: run the same again to go on" if self.store else "in the exception's best"
-            said = f"stopped after {self._how_far}, which are {then}."
-            said = said if self._num_done else "stopped before the first row."
-            raise PromptInterrupted(said=said) from None
+            message = f"stopped after {self._how_far}, which are {then}."
+            message = message if self._num_done else "stopped before the first row."
+            raise PromptInterrupted(said=message) from None
         return self.cells
 
     @property
     def seconds_a_row(self) -> float | None:
-        """How long a row takes that is not kept, all in all; None if there was none."""
+        """The mean seconds of a row whose answer was not kept; None if there was none."""
         return (time.monotonic() - self._began_s) / self._num_new if self._num_new else None
 
     @property
@@ -150,7 +169,7 @@ class _Column:
         self.tell(Step(text, self._num_done / count if count else None))
 
     def _parts(self, prompts: Iterable[str | None], model: str) -> Iterator[Iterable[_Open]]:
-        """Yield what was not asked before, of some rows at a time."""
+        """Yield new prompts with their rows, for a bounded number of rows at a time."""
         part: dict[bytes, _Open] = {}
         num_chars = 0
         for row, prompt in enumerate(prompts):
@@ -177,7 +196,7 @@ class _Column:
         yield part.values()
 
     def _requests(self, some: Iterable[_Open]) -> Iterator[tuple[_Open, Request | Stream]]:
-        """Yield what is not kept, or still to be judged; those that begin alike stand together."""
+        """Yield prompts without a kept answer, or not judged yet; similar ones are neighbours."""
         part = sorted(some, key=lambda same: same.prompt)
         found = kept.find([same.secret for same in part]) if self.store is not None else {}
         for same in part:
@@ -191,12 +210,12 @@ class _Column:
                 yield same, same.question.request
 
     def _settle(self, same: _Open, outcome: Completion | JupyterLLMError) -> Stream | None:
-        """Take in what a request came to, and return what is to be known of it yet."""
+        """Store the outcome of a request, and return the stream that judges it, if there is one."""
         if isinstance(outcome, ServerError) and outcome.status in _NO_SERVER:
             raise outcome
         if isinstance(outcome, _FATAL):
             raise outcome
-        if self.cells[same.rows[0]] is not None:  # it is told once more
+        if self.cells[same.rows[0]] is not None:  # the same outcome comes twice after an interrupt
             return None
         try:
             if isinstance(outcome, JupyterLLMError):
@@ -229,7 +248,7 @@ class _Column:
         return None
 
     def _judge(self, same: _Open, answer: ShapedAnswer[Any]) -> Stream | None:
-        """Wait for how likely each field was; with the last one the rows are done."""
+        """Return the next stream that judges a field; after the last one, fill the rows."""
         if same.judging:
             return same.judging.pop()
         self._keep(same, answer.completion, answer.confidence)
@@ -248,18 +267,35 @@ class _Column:
             self.cells[row] = cell
 
 
-def map_rows(*call: Any, show_progress: ShowProgress | None = None, **options: Any) -> Any:
-    """Ask for a column, telling how far it is; see `_mapped` for what else it takes."""
+def map_rows(
+    current: CurrentEngine,
+    store: PromptStore,
+    items: Any,
+    template: str,
+    **options: Unpack[RowOptions],
+) -> Any:
+    """Ask about every row; see `LLM.map`.
+
+    `current` loads the model, and `store` knows whose kept answers they are.
+    """
+    show_progress = options.pop("show_progress", None)
     with showing(show_progress) as tell:
-        column, said = _mapped(*call, tell=tell, **options)
-    note(said, show_progress)
+        column, estimate = _MapCall.of(current, store, items, template, options).run(tell)
+    note(estimate, show_progress)
     return column
 
 
-async def amap_rows(*call: Any, show_progress: ShowProgress | None = None, **options: Any) -> Any:
-    """What `map_rows` does, while the event loop goes on; cancelling the task stops it."""
+async def amap_rows(
+    current: CurrentEngine,
+    store: PromptStore,
+    items: Any,
+    template: str,
+    **options: Unpack[RowOptions],
+) -> Any:
+    """Do what `map_rows` does on another thread; cancelling the task stops it."""
     import asyncio
 
+    show_progress = options.pop("show_progress", None)
     loop, is_over = asyncio.get_running_loop(), threading.Event()
     with showing(show_progress) as show:
 
@@ -268,118 +304,159 @@ async def amap_rows(*call: Any, show_progress: ShowProgress | None = None, **opt
                 raise KeyboardInterrupt
             loop.call_soon_threadsafe(show, step)
 
+        def work() -> tuple[Any, str]:
+            return _MapCall.of(current, store, items, template, options).run(tell)
+
         try:
-            column, said = await asyncio.to_thread(_mapped, *call, tell=tell, **options)
+            column, estimate = await asyncio.to_thread(work)
         finally:
             is_over.set()
-    note(said, show_progress)
+    note(estimate, show_progress)
     return column
 
 
 def placed(current: CurrentEngine, client: Any) -> Callable[..., BulkEngine]:
-    """What loads a model: here, or on the cluster of a client."""
+    """Return the loader of models: in this kernel, or on the cluster of a client."""
     return current.get if client is None else partial(current.on_cluster, client)
 
 
-def _mapped(
-    current: CurrentEngine,
-    store: PromptStore,
-    items: Any,
-    template: str,
-    *,
-    tell: ShowProgress,
-    model: str | None = None,
-    system: str | None = None,
-    raw: bool = False,
-    before: tuple[Message, ...] = (),
-    params: SamplingParams | None = None,
-    on_error: OnError = "raise",
-    confidence: bool = False,
-    limit: int | None = None,
-    keep: bool = True,
-    client: Any = None,
-    finish: Callable[[Rows, list[Cell]], Any] | None = None,
-    place: Callable[[int], str] = "at index {}".format,
-    **options: Any,
-) -> tuple[Any, str]:
-    """Ask for what is not kept; return a value a row, or several, as the rows came.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MapCall:
+    """One question about every row, with checked options.
 
-    `current` loads a model, and `tell` hears how far it is. With a limit, the text says how long
-    all rows would take. `finish` makes something else of the cells, and `place` names the row that
-    failed.
+    `load` loads the model by its name. `store`: None keeps no answers. `count`: the number of rows
+    to ask about, None if it is unknown. `finish` makes the result from the rows and their cells.
+    `place` names the row that failed.
     """
-    shape = take_shape(options)
-    params = params or sampling_params(options)  # what is left
-    if on_error not in get_args(OnError):
-        raise OptionError(f'on_error must be "raise" or "null", not {on_error!r}.')
-    if shape is not None:
-        check_ends(params)
-    elif confidence:
-        raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
-    rows = rows_of(items)
-    prompts: Any = rows.prompts(template)
-    count = rows.count
-    if limit is not None:
-        prompts = islice(prompts, check_count("limit", limit))
-        count = None if count is None else min(count, limit)
-    finish = finish or partial(_result, shape, confidence=confidence, errors=on_error == "null")
-    cells: list[Cell | None] = []
-    said = ""
 
-    def result() -> Any:
-        rest = [Cell()] * ((count or 0) - len(cells))
-        return finish(rows, [*(one or Cell() for one in cells), *rest])
+    load: Callable[..., BulkEngine]
+    store: PromptStore | None
+    rows: Rows
+    template: str
+    shape: Shape[Any] | None
+    params: SamplingParams
+    count: int | None
+    limit: int | None = None
+    model: str | None = None
+    system: str | None = None
+    raw: bool = False
+    before: tuple[Message, ...] = ()
+    on_error: OnError = "raise"
+    confidence: bool = False
+    finish: Callable[[Rows, list[Cell]], Any] | None = None
+    place: Callable[[int], str] = "at index {}".format
 
-    def ask(prompt: str) -> Question[Any]:
-        """Ask about a row.
+    @classmethod
+    def of(
+        cls,
+        current: CurrentEngine,
+        store: PromptStore,
+        items: Any,
+        template: str,
+        options: RowOptions,
+    ) -> _MapCall:
+        """Check the options, and read what the rows are."""
+        given: dict[str, Any] = dict(options)
+        own = {name: given.pop(name) for name in _OF_CALLS if name in given}
+        is_kept, client = given.pop("keep", True), given.pop("client", None)
+        shape = take_shape(given)
+        params = given.pop("params", None) or sampling_params(given)  # what is left
+        rows = rows_of(items)
+        count = rows.count
+        if (limit := own.get("limit")) is not None:
+            check_count("limit", limit)
+            count = None if count is None else min(count, limit)
+        return cls(
+            load=placed(current, client),
+            store=store if is_kept else None,
+            rows=rows,
+            template=template,
+            shape=shape,
+            params=params,
+            count=count,
+            **own,
+        )
 
-        Its seed follows from the prompt and the one given. So rows are drawn independently, and
-        each in the same way whatever the others are, which of them are kept, and their order.
+    def __post_init__(self) -> None:
+        """Refuse options that do not go with each other."""
+        if self.on_error not in get_args(OnError):
+            raise OptionError(f'on_error must be "raise" or "null", not {self.on_error!r}.')
+        if self.shape is not None:
+            self.shape.instruction_with(self.params)  # refuses options that a shape forbids
+        elif self.confidence:
+            raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
+
+    def run(self, tell: ShowProgress) -> tuple[Any, str]:
+        """Ask for the rows whose answers are not kept.
+
+        Return the result, and with a limit how long all rows would take.
+        """
+        prompts: Any = islice(self.rows.prompts(self.template), self.limit)
+        if self.count == 0:
+            return self._result([]), ""
+        column = _Column(
+            engine=self.load(self.model, show=tell),
+            ask=self._question,
+            count=self.count,
+            store=self.store,
+            is_judged=self.confidence,
+            tell=tell,
+        )
+        cells = column.cells
+        try:
+            column.run(prompts)
+        except PromptInterrupted as interrupted:
+            interrupted.best = self._result(cells)
+            raise
+        self._check(cells)
+        return self._result(cells), self._estimate(column)
+
+    def _question(self, prompt: str) -> Question[Any]:
+        """Return the question about a row.
+
+        Its seed follows from the prompt and the seed of the options. So rows are drawn
+        independently, and a row is drawn the same whatever the others are and their order.
         """
         number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
-        asked = chat_prompt(prompt, system, raw=raw, before=before)
-        counted = params.counted_on(number)
-        return Question.of(Request(prompt=asked, params=counted, priority=Priority.BULK), shape)
+        asked = chat_prompt(prompt, self.system, raw=self.raw, before=self.before)
+        params = self.params.counted_on(number)
+        return Question.of(Request(prompt=asked, params=params), self.shape, "row")
 
-    if count == 0:
-        return result(), ""
-    get = placed(current, client)
-    column = _Column(
-        engine=get(model, show=tell),
-        ask=ask,
-        count=count,
-        store=store if keep else None,
-        is_judged=confidence,
-        tell=tell,
-    )
-    cells = column.cells
+    def _result(self, cells: list[Cell | None]) -> Any:
+        rest = [Cell()] * ((self.count or 0) - len(cells))
+        whole = [*(one or Cell() for one in cells), *rest]
+        if self.finish is not None:
+            return self.finish(self.rows, whole)
+        has_errors = self.on_error == "null"
+        return _result(self.shape, self.rows, whole, confidence=self.confidence, errors=has_errors)
 
-    try:
-        column.run(prompts)
-    except PromptInterrupted as interrupted:
-        interrupted.best = result()
-        raise
-    if limit is not None and (row_s := column.seconds_a_row):
-        text = f"{count_of(len(cells), 'row')} at {1 / row_s:.3g} rows/s"
-        if rows.count is not None:
-            text += f": about {duration(rows.count * row_s)} for all {rows.count:,}"
-        said = f"{text}."
-    errors = {row: one.error for row, one in enumerate(cells) if one and one.error is not None}
-    if errors and on_error == "raise":
+    def _check(self, cells: list[Cell | None]) -> None:
+        """Raise `BatchError` if rows failed, unless nulls are to stand for them."""
+        errors = {row: one.error for row, one in enumerate(cells) if one and one.error is not None}
+        if not errors or self.on_error == "null":
+            return
         number, error = next(iter(errors.items()))
         message = (
             f"{len(errors):,} of {count_of(len(cells), 'row')} failed, the first one "
-            f"{place(number)}: {error} The others are in the exception's best; "
+            f"{self.place(number)}: {error} The others are in the exception's best; "
             'on_error="null" puts nulls and the errors beside them.'
         )
-        raise BatchError((), errors, best=result(), said=message)
-    return result(), said
+        raise BatchError((), errors, best=self._result(cells), said=message)
+
+    def _estimate(self, column: _Column) -> str:
+        """Return how long all rows would take, after some of them were asked."""
+        if self.limit is None or not (row_s := column.seconds_a_row):
+            return ""
+        text = f"{count_of(len(column.cells), 'row')} at {1 / row_s:.3g} rows/s"
+        if self.rows.count is None:
+            return f"{text}."
+        return f"{text}: about {duration(self.rows.count * row_s)} for all {self.rows.count:,}."
 
 
 def _result(
     shape: Shape[Any] | None, rows: Rows, cells: list[Cell], *, confidence: bool, errors: bool
 ) -> Any:
-    """What came of the rows, in columns of their own kind."""
+    """Return the results of the rows, in columns of the same kind as the rows."""
     is_object = shape is not None and rows.source is not None and shape.columns
     names = shape.columns if shape is not None and is_object else ("",)
     columns = {name or "value": [_part(one.value, name) for one in cells] for name in names}
@@ -387,13 +464,13 @@ def _result(
         parts = [_part(one.confidence, name) for one in cells]
         columns[free_name(f"{name}_confidence".lstrip("_"), columns)] = parts
     if errors:
-        told = [None if one.error is None else str(one.error) for one in cells]
-        columns[free_name("error", columns)] = told
+        messages = [None if one.error is None else str(one.error) for one in cells]
+        columns[free_name("error", columns)] = messages
     return rows.frame(columns) if is_object or len(columns) > 1 else rows.column(columns["value"])
 
 
 def _part(value: Any, name: str) -> Any:
-    """A field of an object, whatever it was written as; all of it without a name."""
+    """Return a field of an object, by its key or attribute; the object, without a name."""
     if not name:
         return value
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

@@ -1,4 +1,4 @@
-"""What people do with columns: keep rows, find the best, join two, make one text of many."""
+"""Operators of columns: filter rows, find the best, join two tables, reduce to one text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jupyter_llm.errors import OptionError
 if TYPE_CHECKING:
     import numpy as np
 
-    from jupyter_llm.columns.cells import Cell
+    from jupyter_llm.columns.map import Cell
     from jupyter_llm.engine.base import BulkEngine
 
     Ask = Callable[..., Any]  # `llm.map`, with the options of the call
@@ -33,7 +33,7 @@ _SEPARATOR = 2  # tokens between two texts, at most
 
 
 def asking(ask: Ask, what: str, options: Mapping[str, Any]) -> Ask:
-    """A way to ask with options that go with any column; refuses others before a model loads."""
+    """Bind the options of any column to `ask`; refuse others before a model loads."""
     check_names(options, ColumnOptions, f"an option of {what}")
     names = SamplingOptions.__annotations__
     sampling_params({name: value for name, value in options.items() if name in names})
@@ -43,7 +43,7 @@ def asking(ask: Ask, what: str, options: Mapping[str, Any]) -> Ask:
 def filter_rows(
     ask: Ask, items: Any, question: str, *, threshold: float, probabilities: bool
 ) -> Any:
-    """The rows of which something is true; see `LLM.filter`."""
+    """Return the rows for which a question is true; see `LLM.filter`."""
     check_share("threshold", threshold)
     items, rows = _several(items)
 
@@ -57,16 +57,16 @@ def filter_rows(
 
 
 def top_rows(ask: Ask, items: Any, what: str, k: int) -> Any:
-    """The rows that are most of something; see `LLM.top_k`."""
+    """Return the rows that are most `what`; see `LLM.top_k`."""
     check_text(what)
     items, rows = _several(items)
     there = _texts(rows)
 
     def chances(pairs: list[tuple[int, int]]) -> list[float]:
         both = [(there[one], there[two]) for pair in pairs for one, two in (pair, pair[::-1])]
-        told: list[float | None] = []  # where it is stopped there is nothing to give
-        _ask_pairs(ask, partial(_MORE.format, what), both, told.extend, choices=["A", "B"])
-        firsts = [0.5 if p is None else p for p in told]
+        both_ways: list[float | None] = []  # an interrupt has no partial result
+        _ask_pairs(ask, partial(_MORE.format, what), both, both_ways.extend, choices=["A", "B"])
+        firsts = [0.5 if p is None else p for p in both_ways]
         return [(p + 1 - q) / 2 for p, q in zip(firsts[::2], firsts[1::2], strict=True)]
 
     best = best_first(len(there), check_count("k", k), chances)
@@ -81,7 +81,7 @@ def join_rows(
     candidates: int,
     threshold: float,
 ) -> Any:
-    """Pairs of rows that belong together; see `LLM.join`."""
+    """Return pairs of rows that belong together; see `LLM.join`."""
     check_text(what)
     check_share("threshold", threshold)
     if any(map(is_parted, both)):
@@ -101,8 +101,8 @@ def join_rows(
         pairs = list(product(lefts, rights))
 
     def result(chances: list[float | None]) -> Any:
-        told = zip(pairs, chances, strict=True)
-        found = [(pair, p) for pair, p in told if p is not None and p >= threshold]
+        judged = zip(pairs, chances, strict=True)
+        found = [(pair, p) for pair, p in judged if p is not None and p >= threshold]
         ones, twos = ([pair[at][0] for pair, _ in found] for at in (0, 1))
         return beside(ones, twos, [p for _, p in found])
 
@@ -112,10 +112,10 @@ def join_rows(
 def reduce_rows(
     ask: Ask, engine: BulkEngine, items: Any, instruction: str, max_tokens: int | None
 ) -> str:
-    """One text of all rows; see `LLM.reduce`.
+    """Return one text of all rows; see `LLM.reduce`.
 
-    Neighbours that have room are put together, and what comes of these again. An answer is less
-    than half as long as the room, so there are fewer each time.
+    Neighbours that fit into one prompt are reduced together, and then their results. An answer has
+    less than half of the room, so each round has fewer texts.
     """
     there = _texts(rows_of(items))
     room = budget(engine.info, "auto", max_tokens) - engine.count_tokens(check_text(instruction))
@@ -143,13 +143,13 @@ def reduce_rows(
 
 
 def _several(items: Any) -> tuple[Any, Rows]:
-    """Rows that can be read again, and by their numbers."""
+    """Return rows that can be read twice, and by their numbers."""
     items = items if hasattr(items, "__getitem__") or is_parted(items) else list(items)
     return items, rows_of(items)
 
 
 def _texts(rows: Rows) -> list[tuple[int, str]]:
-    """The rows that are not missing, as texts, with their numbers."""
+    """Return the texts of rows that are not missing, with their numbers."""
     return [(number, text) for number, text in enumerate(rows.texts()) if text]
 
 
@@ -170,7 +170,7 @@ def _ask_pairs(
 
 
 def _by_chances(result: Callable[[list[float | None]], Any]) -> Callable[[Rows, list[Cell]], Any]:
-    """What comes of how likely yes, or A, is for each row; None where that is not known."""
+    """Pass the probability of yes, or of A, of each row to `result`; None if unknown."""
 
     def chance(cell: Cell) -> float | None:
         p: float | None = cell.confidence
@@ -180,7 +180,7 @@ def _by_chances(result: Callable[[list[float | None]], Any]) -> Callable[[Rows, 
 
 
 def _side_by_side(left: Any, right: Any, chances: Sequence[float]) -> Any:
-    """Pairs of rows with their probability: a frame with the columns of both, or mappings."""
+    """Return pairs of rows with their probability: a frame with both columns, or mappings."""
     import narwhals as nw
 
     names, sides = ("left", "right"), [through_narwhals(rows) for rows in (left, right)]
@@ -208,12 +208,12 @@ def _side_by_side(left: Any, right: Any, chances: Sequence[float]) -> Any:
 def best_first(
     count: int, k: int, chances: Callable[[list[tuple[int, int]]], list[float]]
 ) -> list[int]:
-    """The `k` best of so many, the best one first, by comparing few pairs.
+    """Return the `k` best of `count` rows, the best first, by comparing few pairs.
 
-    `chances` tells of pairs how likely the first one beats the second. In each round all that are
-    left are compared with one of them, and the better half stays, until twice as many as are wanted
-    are left: about twice as many pairs as there are rows. Then these are compared with each other,
-    or with some of each other where they are many. Nothing is drawn.
+    `chances` returns for each pair the probability that the first beats the second. Each round
+    compares all remaining rows with one of them and keeps the better half, until twice as many as
+    wanted remain: about two pairs a row. Then these are compared with each other, or with some of
+    each other if they are many. Nothing is random.
     """
     left = list(range(count))
     num_last = max(2 * k, k + _FINALISTS)

@@ -1,4 +1,4 @@
-"""What a question is asked about, and its answers as the same kind: columns, frames, iterables."""
+"""Reads rows of columns, frames and iterables, and returns results as the same kind."""
 
 from __future__ import annotations
 
@@ -67,8 +67,10 @@ class Rows:
         names = self.columns[: 1 if self.is_single else None]
 
         def text(row: Mapping[str, Any]) -> str | None:
-            told = {name: row[name] for name in names if row.get(name) is not None}
-            lines = [str(told[one]) if self.is_single else f"{one}: {told[one]}" for one in told]
+            present = {name: row[name] for name in names if row.get(name) is not None}
+            lines = [
+                str(present[one]) if self.is_single else f"{one}: {present[one]}" for one in present
+            ]
             return before + "\n".join(lines) if lines else None
 
         return map(text, self.values(names))
@@ -119,7 +121,7 @@ class _Parts(Rows):
         return self._parted(count, lambda rows: rows.frame(columns))
 
     def _parted(self, count: int, make: Callable[[Rows], Any]) -> Any:
-        """What is made of the first rows that were read, in partitions as they were."""
+        """Return the result of the first rows that were read, in the same partitions."""
         from dask.delayed import delayed
 
         here = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.bars import Step, showing
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.controls import one_line, plain
@@ -182,7 +183,7 @@ def _written_again(
         raise _NotReplayable("its prompt is not stored on this machine")
     asked = Request(prompt=prompt.prompt, answer_prefix=prompt.answer_prefix, **request)
     try:
-        with _engine_of(record, engine_of).submit(asked) as stream:
+        with ask(_engine_of(record, engine_of), asked, "again") as stream:
             completion = stream.result()
     except JupyterLLMError as error:
         raise _NotReplayable(str(error)) from error

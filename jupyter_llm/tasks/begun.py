@@ -1,4 +1,4 @@
-"""The stream of an answer that something stands before, shown at once or with the first text."""
+"""The stream of an answer with a text before it, shown at once or with the first text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class BegunStream(Stream):
-    """Another stream, whose text begins with what is known before the model has read a word.
+    """Another stream, whose text begins with a text that was there before the model.
 
-    Where that `waits` for the model's first text, there is none of it without. `finish` makes the
-    whole text of the model's own; by itself it stands behind the beginning.
+    `waits`: the beginning comes with the model's first text. `finish` makes the whole text from the
+    model's text; the default puts the beginning before it.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class BegunStream(Stream):
 
     @property
     def reasoning(self) -> str:
-        """What was thought before the text."""
+        """The thoughts before the text."""
         return self._stream.reasoning
 
     @property
     def progress(self) -> Progress:
-        """How far the request is."""
+        """The progress of the request."""
         return self._stream.progress
 
     def chunks(self, tick_s: float | None = None) -> Iterator[Chunk]:

@@ -97,7 +97,7 @@ class CodeAnswer:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """What was done to make it parse, over all cells."""
+        """The changes that made the cells parse."""
         return tuple(dict.fromkeys(one for cell in self.cells for one in cell.changes))
 
     @property
@@ -122,7 +122,7 @@ class CodeAnswer:
 
     @property
     def note(self) -> str:
-        """What the user should know about the code, in one line; "" if nothing."""
+        """A remark about the code in one line; "" if there is none."""
         return "; ".join(self._notes())
 
     def _notes(self) -> Iterator[str]:

@@ -139,12 +139,12 @@ def go_on(task: Task, cell: ShownCell) -> Proposal:
         return _proposal(task, cell, f"{begin}{completion.text}{rest}", completion)
     # Of what is only begun, the line goes on; no secret is told.
     line_end = "\n" if syntax_error(begin) is None else ""
-    told = f"{redact_source(begin).text}{line_end}"
-    answer = task.code(prompt, begin=told)
+    begin_sent = f"{redact_source(begin).text}{line_end}"
+    answer = task.code(prompt, begin=begin_sent)
     written = "\n\n".join(answer.sources)
-    if not written.startswith(told.rstrip()):
+    if not written.startswith(begin_sent.rstrip()):
         raise MagicUsageError("The model cannot go on without changing the cell.", "Try again.")
-    new, _ = without_hidden(written[len(told.rstrip()) :].rstrip(), task.namespace)
+    new, _ = without_hidden(written[len(begin_sent.rstrip()) :].rstrip(), task.namespace)
     if not line_end:
         new = _of_one_statement(new)
     return _proposal(task, cell, _fitting(begin, new, rest), answer.completion)

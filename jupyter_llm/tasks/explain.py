@@ -41,9 +41,9 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
     failure = subject.failure
     if subject.kind == "cell" and subject.cell is not None:
         failure = failure or task.failure_of(subject.cell)
-        said = f"It failed:\n{failure.headline}" if failure and not subject.cell.has_failed else ""
+        error = f"It failed:\n{failure.headline}" if failure and not subject.cell.has_failed else ""
         asked = _request_of(subject.cell, has_failed=failure is not None)
-        parts = (subject.text, said, variables_text(subject.source, task), asked)
+        parts = (subject.text, error, variables_text(subject.source, task), asked)
         prompt = "\n\n".join(filter(None, parts))
     else:
         prompt = subject.prompt(_EXPLAIN[subject.kind])
@@ -54,7 +54,7 @@ def explain(task: Task, argument: str | Subject = "") -> Completion:
 
 
 def _request_of(cell: CellEvent, *, has_failed: bool) -> str:
-    """What is asked of a cell: of what comes out only where that is known, or it is made up."""
+    """Return the request about a cell; it asks for results only if they are known."""
     what = "Explain step by step what this cell does"
     if has_failed or cell.has_failed:
         return f"{what}, why its error came and how to avoid it."
@@ -62,7 +62,7 @@ def _request_of(cell: CellEvent, *, has_failed: bool) -> str:
 
 
 def _known(task: Task, failure: Failure) -> Iterator[str]:
-    """What is known of an error without a model, as Markdown: what, where, what `/fix` would do."""
+    """Yield facts about an error as Markdown: the error, its place, and what `/fix` would do."""
     causes = [as_it_is_now(one.cell, task.cells) for one in causing_cells(failure, task.cells)[:1]]
     suspicion = Rerun(task=task, failure=failure).suspicion(causes[0]) if causes else ""
     yield code_block(failure.headline, "text")

@@ -94,8 +94,8 @@ def _fixed(task: Task, failure: Failure, argument: str = "") -> Proposal:
     now = as_it_is_now(failed, task.cells) if failed is not None else None
     rerun = Rerun(task=task, failure=failure, failed=now, causes=causes)
     targets = [target] if argument.strip() else [target, *others]
-    is_told = any(frame.variables for frame in failure.frames)
-    variables = "" if is_told else variables_text(target.cell.source, task)
+    has_variables = any(frame.variables for frame in failure.frames)
+    variables = "" if has_variables else variables_text(target.cell.source, task)
     return _changed(rerun, targets, fix_prompt(failure, causes, target, variables))
 
 
@@ -165,7 +165,7 @@ def _written(
 
 
 def _verdict(seen: Seen, *, is_past: bool) -> str:
-    """What was seen when a change was tried, as a sentence; "" if nobody was to try it."""
+    """Return the result of trying a change as a sentence; "" if nothing was to be tried."""
     match seen.outcome:
         case "runs":
             return f"With this change the cell {seen.text}."

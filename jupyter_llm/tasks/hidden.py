@@ -55,14 +55,14 @@ def restored(source: str, original: str, redact: Callable[[str], Redacted]) -> s
         return source
     before, after = original.split("\n"), redact(original).text.split("\n")
     known: dict[str, list[str]] = {}
-    for told, line in zip(after, before, strict=True) if len(before) == len(after) else ():
-        known.setdefault(told.strip(), []).append(line.strip())
+    for masked, line in zip(after, before, strict=True) if len(before) == len(after) else ():
+        known.setdefault(masked.strip(), []).append(line.strip())
     lines = source.split("\n")
     counts = Counter(map(str.strip, lines))
     places = {
-        told: cycle(those)
-        for told, those in known.items()
-        if HIDDEN in told and (len(set(those)) == 1 or len(those) == counts[told])
+        masked: cycle(those)
+        for masked, those in known.items()
+        if HIDDEN in masked and (len(set(those)) == 1 or len(those) == counts[masked])
     }
     return _by_name("\n".join(_line(line, places) for line in lines), original)
 

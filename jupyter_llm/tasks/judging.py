@@ -1,4 +1,4 @@
-"""Which of several drafts of code is the best: what comes of them, and what speaks against them."""
+"""Compares drafts of code: tries them, and looks for faults."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """What drafts are held against.
+    """Compares drafts of one cell.
 
-    They may use `names`, are tried with `tries` unless there are none, and are to be like
-    none of `unlike`. What stands of the cells that `ran` is left out. `asked` is what they are to
-    do. `check` tries them in another way.
+    `names`: variables that a draft may use without defining them. `tries`: runs a draft in the
+    sealed copy; None skips that. `unlike`: sources that a draft must not equal. `ran`: cells that
+    already ran; statements repeated from them are removed. `asked`: the request. `check`: another
+    way to try a draft.
     """
 
     names: Container[str] = ()
@@ -59,27 +60,27 @@ class Judge:
     def read(
         self, completion: Completion, request: Request, *, timeout_s: float = TIMEOUT_S, step: str
     ) -> CodeAnswer:
-        """A draft as cells, with what is known of them once they were tried.
+        """Return a draft as cells, with the result of trying them.
 
         Raises
         ------
         KeyboardInterrupt
             The user interrupted the try.
         """
-        said = completion.message.content  # what it said over and over, once
+        text = completion.message.content  # what it said over and over, once
         begun = request.answer_prefix or ANSWER_PREFIX
         if isinstance(request.prompt, RawPrompt):  # a program, which goes on for ever
-            said = _TRAILING_COMMENTS.sub("", said)
+            text = _TRAILING_COMMENTS.sub("", text)
             begun = ANSWER_PREFIX + _HEAD.sub("", request.answer_prefix)
         is_cut_off = completion.finish_reason != "stop"
-        cells = code_cells(begun + said, self.names, is_cut_off=is_cut_off) if said.strip() else ()
+        cells = code_cells(begun + text, self.names, is_cut_off=is_cut_off) if text.strip() else ()
         answer = CodeAnswer(completion=completion, cells=cells, request=request)
         return self.judged(self._without_old(answer), timeout_s, step) if cells else answer
 
     def judged(
         self, answer: CodeAnswer, timeout_s: float = TIMEOUT_S, step: str = "Trying the code"
     ) -> CodeAnswer:
-        """Some cells, mended where rules know how, with what is known of them once tried."""
+        """Return some cells, mended by rules, with the result of trying them."""
         answer = self._tried(answer, timeout_s, step)
         if answer.seen is None or not answer.seen.runs:
             return answer
@@ -88,10 +89,10 @@ class Judge:
         return replace(answer, num_lost=num_lost, seen=replace(answer.seen, text=text))
 
     def each(self, answer: CodeAnswer) -> Iterator[CodeAnswer]:
-        """Yield what is known of each cell of an answer by itself, once it was tried.
+        """Yield each cell of an answer alone, with the result of trying it.
 
-        They may be steps, or ways to choose from: what does not run as it is may behind those
-        before it that do.
+        The cells may be steps or alternatives: a cell that fails alone is tried after the cells
+        before it that run.
         """
         ran: tuple[CodeCell, ...] = ()
         for cell in answer.cells:
@@ -105,7 +106,7 @@ class Judge:
             yield found
 
     def _tried(self, answer: CodeAnswer, timeout_s: float, step: str) -> CodeAnswer:
-        """A draft with what was seen of it, called or mended where that makes something of it."""
+        """Return a draft with its result, called or mended if that helps."""
 
         def seen_of(cells: Sequence[CodeCell]) -> Seen | None:
             return self._seen(cells, timeout_s, step)
@@ -119,7 +120,7 @@ class Judge:
         return without_errors(answer, self._namespace, self.names, seen_of)
 
     def _unused(self, source: str) -> str:
-        """Say which variables and columns that the request names are not in the code."""
+        """Return which variables and columns of the request are not in the code."""
         known = dict({} if _REACHES_COLUMNS.search(source) else self._namespace)
         for name in {*used(source, known), *plainly_mentioned(self.asked, known)}:
             known |= {one: one for one in column_labels(known[name]) or () if one not in known}
@@ -154,10 +155,10 @@ class Judge:
         return seen
 
     def lacks(self, answer: CodeAnswer) -> bool:
-        """Whether a draft does not fail, and gives nothing that was asked for.
+        """Whether a draft does not fail, but gives no result.
 
-        What it gives is shown, printed, drawn, bound or changed. A function that nobody calls, an
-        import, or its input bound again are nothing, unless they are asked for.
+        A result is shown, printed, drawn, bound or changed. A function that is not called, an
+        import, or an input bound again is none, unless the request asks for it.
         """
         seen = answer.seen
         if not answer.cells or (seen is not None and not seen.runs):
@@ -172,7 +173,7 @@ class Judge:
         return not any(self._is_result(node) for tree in trees for node in tree.body)
 
     def _is_result(self, node: ast.stmt) -> bool:
-        """Whether something may come of a statement that shows nothing."""
+        """Whether a statement that shows nothing may have a result."""
         match node:
             case ast.Expr(value=value):
                 return isinstance(value, (ast.Call, ast.Await))
@@ -191,7 +192,7 @@ class Judge:
         return True
 
     def _call_of(self, answer: CodeAnswer) -> str:
-        """A call of the last function of a draft with the variables named like its parameters."""
+        """Return a call of a draft's last function, with variables named like its parameters."""
         tree = parse_cell(answer.cells[-1].source)
         node = tree.body[-1] if tree is not None and tree.body else None
         if not isinstance(node, ast.FunctionDef):
@@ -203,9 +204,9 @@ class Judge:
         return f"{node.name}({', '.join(names)})" if is_known and not arguments.posonlyargs else ""
 
     def is_good(self, answer: CodeAnswer) -> bool:
-        """Whether no other draft need be written.
+        """Whether no other draft is necessary.
 
-        Of what cannot be tried, or takes too long, nothing may speak against it.
+        A draft that cannot be tried, or takes too long, must have no fault.
         """
         is_clean = bool(answer.cells) and not answer.changes and not answer.unknown_names
         is_doubted = answer.doubts or answer.num_lost or self._is_like(answer)
@@ -215,7 +216,7 @@ class Judge:
         return seen is None or (seen.outcome != "raises" and not seen.is_deadly)
 
     def merit(self, answer: CodeAnswer) -> tuple[float, ...]:
-        """How good a draft is: of two the greater one is the better."""
+        """Return the quality of a draft: of two drafts the greater one is better."""
         seen = answer.seen
         wrong = (*answer.unknown_names, *answer.missing_modules, *answer.doubts)
         num_wrong = len(wrong) + answer.num_lost
@@ -229,13 +230,13 @@ class Judge:
         return bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
 
     def complaint(self, answer: CodeAnswer) -> str:
-        """What to tell the model that wrote a draft which raises; "" for nothing."""
+        """Return the message to the model about a draft that raises; "" for no message."""
         seen = answer.seen
         if not answer.cells or seen is None or seen.outcome != "raises":
             return ""
-        told = redact_mixed(seen.report or seen.text).text
+        error = redact_mixed(seen.report or seen.text).text
         return (
-            f"This code was run, and it raised an error:\n\n{told}\n\n"
+            f"This code was run, and it raised an error:\n\n{error}\n\n"
             "Write the corrected code, all of it."
         )
 
@@ -244,7 +245,7 @@ class Judge:
 
 
 def _shortened(cell: CodeCell, source: str) -> CodeCell:
-    """A cell with some lines less, and what is said of its names without them."""
+    """Return a cell with fewer lines, and the remarks about its names that still hold."""
     unknown = unknown_names(source)
     return replace(
         cell,

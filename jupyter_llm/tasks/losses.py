@@ -58,8 +58,8 @@ def _lost_node(
         is_head = hasattr(node, "body")  # what it became may be what a statement in it became, too
         best = max(new if is_head else left, key=partial(_shared, parts), default=())
         needed = () if is_head or id(node) in local else parts
-        is_gone = any(_is_needed(one, namespace) and one not in there for one in needed)
-        if is_gone or _shared(parts, best) < (_LEAST_OF_HEAD if is_head else _LEAST):
+        is_lost = any(_is_needed(one, namespace) and one not in there for one in needed)
+        if is_lost or _shared(parts, best) < (_LEAST_OF_HEAD if is_head else _LEAST):
             return segment(before, node).partition("\n")[0]
         if not is_head:
             left.remove(best)

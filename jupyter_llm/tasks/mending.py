@@ -44,7 +44,7 @@ class Mended:
 
     @property
     def reason(self) -> str:
-        """What was wrong."""
+        """The fault."""
         return "; ".join(mend.reason for mend in self.mends)
 
     @property
@@ -135,8 +135,8 @@ def comes_behind(
 
 def is_alike(seen: Seen, failure: Failure) -> bool:
     """Whether what was raised is what the failure was."""
-    told, now = (failure.kind, failure.message), (seen.error_kind, seen.message)
-    return told[0] == now[0] and told[1][:_SAME_CHARS] == now[1][:_SAME_CHARS]
+    before, now = (failure.kind, failure.message), (seen.error_kind, seen.message)
+    return before[0] == now[0] and before[1][:_SAME_CHARS] == now[1][:_SAME_CHARS]
 
 
 def without_errors(

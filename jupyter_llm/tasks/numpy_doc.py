@@ -183,9 +183,9 @@ def _header(node: Definition) -> str:
     return ast.unparse(bare).removesuffix(f"\n{_INDENTATION}pass")
 
 
-def sentence(said: str, name: str = "") -> str:
+def sentence(text: str, name: str = "") -> str:
     """The first sentence of what was said about a name; "" where it says nothing."""
-    paragraphs = said.partition("```")[0].split("\n\n")
+    paragraphs = text.partition("```")[0].split("\n\n")
     line = next((" ".join(text.split()) for text in paragraphs if text.strip(_MARKS)), "")
     if _CODE.match(line):
         return ""
@@ -216,7 +216,7 @@ def imperative(text: str) -> str:
 
 
 def type_name(said: str) -> str:
-    """What was said of a kind of value, where it can be one; "" otherwise."""
+    """Return the type that a text names; "" if it names none."""
     text = said.strip().split("\n")[0].removesuffix(", optional").strip("`'\" ").rstrip(".:,")
     is_one = len(text) <= _MAX_TYPE and _TYPE.fullmatch(text) is not None
     return text if is_one and text.casefold() not in _NOTHING else ""
@@ -385,7 +385,7 @@ def _annotation(node: ast.expr | None) -> str:
 
 
 def _item_of(annotation: ast.expr | None) -> str:
-    """What an iterator gives, by its annotation."""
+    """Return the items of an iterator, by its annotation."""
     match annotation:
         case ast.Subscript(value=made, slice=item) if (
             ast.unparse(made).rpartition(".")[2] in _ITERATORS
@@ -395,7 +395,7 @@ def _item_of(annotation: ast.expr | None) -> str:
 
 
 def _kind_of(value: ast.expr, namespace: Mapping[str, object]) -> str:
-    """What an expression makes, where that is plain to see; "" otherwise."""
+    """Return the kind of an expression if it is obvious; "" otherwise."""
     match value:
         case ast.Constant(value=None):
             return ""
@@ -431,7 +431,7 @@ def _keep(docstring: Docstring, before: str) -> None:
 
 
 def _key(name: str) -> str:
-    """What a head and an entry have in common, however stars are written."""
+    """Return the common key of a head and an entry, with or without stars."""
     return name.strip().lstrip("\\*")
 
 
@@ -471,7 +471,7 @@ def definition_of(source: str, name: str, like: str = "") -> Definition | None:
 
 
 def _until(line: str, statement: ast.stmt) -> str:
-    """What a line has before a statement that begins on it."""
+    """Return the text of a line before a statement that begins on it."""
     return line.encode()[: statement.col_offset].decode(errors="ignore")
 
 
@@ -486,7 +486,7 @@ def _quoted(docstring: str, indentation: str) -> list[str]:
 
 
 def _without_docstrings(source: str) -> str:
-    """What code does, in a form that can be compared."""
+    """Return code in a form that can be compared, without docstrings."""
     try:
         tree = ast.parse(cell_python(source))
         for node in ast.walk(tree):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from typing import TYPE_CHECKING
 
+from jupyter_llm.ask.many import varied
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.html_text import Html, diff_block, filled, joined, paragraph
 from jupyter_llm.common.markdown import Markdown, code_block, untrusted_markdown
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.notebook.cells.rendering import shown_name
+from jupyter_llm.notebook.values.redaction import redact_mixed
 
 if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.notebook.cells.events import CellEvent
+
+_SEEDS = 16  # of the drafts of one proposal, at the most
+_WISH = "{wish}\n\nAnswer with all of it again, changed like this."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +42,7 @@ class Proposal(Rich):
 
     @property
     def diff(self) -> str:
-        """What changes in the cell, as a unified diff; empty if nothing does."""
+        """The change of the cell, as a unified diff; empty if nothing changes."""
         if self.cell is None:
             return ""
         name = shown_name(self.cell)
@@ -92,6 +98,36 @@ class Proposal(Rich):
 
     def __str__(self) -> str:
         return self.to_markdown()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """The last of `count` proposals for the same request, by its `source`, in a `language`.
+
+    The next proposal follows the `wish`; without a wish it is another draft of the same prompt.
+    `has_heeded`: it is another draft of the follow-up.
+    """
+
+    source: str = ""
+    wish: str = ""
+    count: int = 1
+    language: str = "python"
+    has_heeded: bool = False
+
+    def followed(self, request: Request) -> Request:
+        """Return the request for the next proposal, made from the request of this one."""
+        if not self.wish.strip():
+            return varied(request, _SEEDS * self.count)
+        assert isinstance(request.prompt, tuple)
+        answer, wish = code_block(self.source, self.language), self.wish.strip()
+        turn = Message("assistant", redact_mixed(answer).text)
+        asked = Message("user", redact_mixed(_WISH.format(wish=wish)).text)
+        followed = replace(request, prompt=(*request.prompt, turn, asked))
+        return varied(followed, _SEEDS * self.count) if self.has_heeded else followed
+
+    def allows(self, source: str) -> bool:
+        """Whether a proposal that no model wrote may follow: it cannot follow a wish."""
+        return not self.wish.strip() and source.split() != self.source.split()
 
 
 def _lines(text: str) -> list[str]:

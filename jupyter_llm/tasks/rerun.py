@@ -35,7 +35,7 @@ _FILES = ("*", "*/*", "*/*/*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
-    """How the cells of a failure are tried: a changed one, and behind it what it is to mend."""
+    """Tries the cells of a failure: a changed cell, and after it the cell that failed."""
 
     task: Task
     failure: Failure
@@ -102,9 +102,9 @@ class Rerun:
                     return
 
     def suspicion(self, cell: CellEvent) -> str:
-        """What rules are sure is wrong with a cell, and a line of their mend; nothing is tried.
+        """Return a fault that rules are sure of, and a line of its mend; nothing is tried.
 
-        "" where they know of nothing.
+        "" if there is none.
         """
         files = tuple(islice(_files_near(self.failure), _MAX_FILES))
         found = mends(self.failure, cell.source, _namespace(self.task, self.failure), files)
@@ -116,7 +116,7 @@ class Rerun:
         return f"{mend.reason}; mended it is `{new}`" if new else mend.reason
 
     def _place(self, cell: CellEvent) -> Place:
-        """Where the failure was, in the sources that are tried for a cell."""
+        """Return the place of the failure in the sources that are tried for a cell."""
         if self.failed is None or self.is_failed(cell):
             return 0, failing_line(self.failure, cell.source)
         return 1, failing_line(self.failure, self.failed.source)
@@ -148,8 +148,8 @@ def _namespace(task: Task, failure: Failure) -> dict[str, Any]:
     while traceback is not None:
         frame = traceback.tb_frame
         cell = task.sources.find(frame.f_code.co_filename)
-        is_told = cell is not None and cell.number not in hidden
-        if is_told and frame.f_code.co_name != "<module>":
+        is_visible = cell is not None and cell.number not in hidden
+        if is_visible and frame.f_code.co_name != "<module>":
             found.update(frame.f_locals)
         traceback = traceback.tb_next
     return found

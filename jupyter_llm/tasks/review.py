@@ -46,10 +46,10 @@ _SHORT = "Answer in one or two sentences."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review(Rich):
-    """What was found in some code, by line. Shows as Markdown.
+    """Remarks about some code, by line. Shows as Markdown.
 
-    `words` are what a large model says of the logic; nobody has checked them. `by` says by what
-    the rest was found.
+    `words`: what a large model says about the logic; nobody has checked it. `by`: the rules that
+    found the rest.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What is asked about: a cell, a function, a value, an error, or a cell as a page shows it."""
+"""The subject of a request: a cell, a function, a value, an error, or a cell of a page."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ _NUM_BEFORE = 3  # cells
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a request is about.
+    """The subject of a request.
 
-    `title` names it in a sentence. `source` is a whole cell as typed, or a definition; `cell` is
-    the one it was typed in, if known. Of that only some `rows` may be meant, counted from 0.
-    `failure` is the error that is meant. `text` says all of it to a model.
+    `title` names it in a sentence. `source`: a whole cell as typed, or a definition. `cell`: the
+    cell of the source, if known. `rows`: the selected rows, counted from 0. `failure`: the error.
+    `text`: the subject in a prompt.
     """
 
     kind: SubjectKind
@@ -79,10 +79,9 @@ class Subject:
 
 
 def find_subject(argument: str | Subject, task: Task) -> Subject:
-    """What somebody means: nothing for the last cell, a number, a name, or `error`.
+    """Find the subject of an argument: a number, a name, `error`, or by default the last cell.
 
-    Who has found it already has it back. `MagicUsageError` names what is nearest if there is no
-    such cell or name.
+    A `Subject` is returned as it is. `MagicUsageError` names the nearest cell or name.
     """
     if isinstance(argument, Subject):
         return argument
@@ -192,7 +191,7 @@ def _named(name: str, task: Task) -> Subject:
 
 
 def _lookup(name: str, task: Task) -> object:
-    """What a dotted name stands for; no property runs on the way."""
+    """Return the value of a dotted name; no property runs."""
     first, *rest = name.split(".")
     namespace = task.namespace
     if first not in namespace:
@@ -291,9 +290,9 @@ class ShownCell:
         body = unmark(source)
         start, end = selection if selection is not None else (len(source), len(source))
         common = next((n for n, (a, b) in enumerate(zip(source, body, strict=False)) if a != b), 0)
-        num_gone = len(source) - len(body)
+        num_removed = len(source) - len(body)
         start, end = (
-            min(place if place <= common else max(common, place - num_gone), len(body))
+            min(place if place <= common else max(common, place - num_removed), len(body))
             for place in (min(start, end), max(start, end))
         )
         start, end = max(start, 0), max(end, 0)
@@ -333,7 +332,7 @@ class ShownCell:
         return replace(ran, source=self.source, outputs=outputs)
 
     def subject(self, cells: Sequence[CellEvent]) -> Subject:
-        """What a request is about: the cell, or the lines of it that are selected."""
+        """The subject of a request: the cell, or its selected lines."""
         self.check_is_written()
         whole, rows = _of_cell(self.event(cells)), self.selected
         language = "markdown" if self.is_text else "python"
@@ -372,28 +371,28 @@ class ShownCell:
 
 
 def headline_of(error: str) -> str:
-    """What the plain text of an error says: nothing of its steps, which may be in any cell."""
+    """Return the last line of an error's plain text, without its frames."""
     lines = error.strip().split("\n")
     begun = [place for place, line in enumerate(lines) if _RAISED.match(line)]
     return clip("\n".join(lines[begun[-1] if begun else -1 :]), _MAX_ERROR_CHARS)
 
 
 def variables_text(source: str, task: Task) -> str:
-    """What the variables hold that a piece of code uses, as part of a prompt."""
+    """Return the values of the variables that code uses, as part of a prompt."""
     names = [n for n in used(source, task.namespace) if holds_data(task.namespace[n])]
     return described(names, task, "Variables it uses:")
 
 
 def described(names: Sequence[str], task: Task, title: str) -> str:
-    """What some variables hold, as part of a prompt; "" where there is nothing to tell."""
+    """Return the values of some variables, as part of a prompt; "" if there are none."""
     choice = (task.vars != "none" and ",".join(names)) or "none"
-    told = describe("", (), task.namespace, choice=choice, max_chars=_MAX_VARIABLE_CHARS)
-    lines = ["- " + summary.text.replace("\n", "\n  ") for summary in told]
+    summaries = describe("", (), task.namespace, choice=choice, max_chars=_MAX_VARIABLE_CHARS)
+    lines = ["- " + summary.text.replace("\n", "\n  ") for summary in summaries]
     return "\n".join([title, *lines]) if lines else ""
 
 
 def cells_before(cell: ShownCell, task: Task) -> str:
     """The cells that ran last, as part of a prompt for code that is to follow them."""
     others = [one for one in task.cells if one.cell_id != cell.cell_id][-_NUM_BEFORE:]
-    told = [render_cell(one, source_chars=800, output_chars=300) for one in others]
-    return "\n\n".join(["The cells of a notebook that ran last:", *told]) if told else ""
+    texts = [render_cell(one, source_chars=800, output_chars=300) for one in others]
+    return "\n\n".join(["The cells of a notebook that ran last:", *texts]) if texts else ""

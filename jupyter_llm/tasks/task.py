@@ -1,4 +1,4 @@
-"""What there is to do: the notebook as it is now, and the model that is asked about it."""
+"""A task: the notebook as it is now, and the model that is asked about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.ask.drafts import drawn, varied
+from jupyter_llm.ask.asking import ask
+from jupyter_llm.ask.many import drawn, varied
 from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished
@@ -34,20 +35,20 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.failures.failure import FailedRun, Failure
     from jupyter_llm.notebook.failures.last_error import LastError
     from jupyter_llm.tasks.code_answer import CodeAnswer
-    from jupyter_llm.tasks.former import Former
     from jupyter_llm.tasks.judging import Check
+    from jupyter_llm.tasks.proposal import Former
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Something to do about the notebook, as it is at this moment.
+    """A task about the notebook, as it is at this moment.
 
-    `cells` are the runs on the timeline that may be told, `hidden` the others. `error` is the last
-    exception of the user's with the run it ended, `earlier` has what is known of those before, by
-    the ids of their cells. `ask` sends one prompt to the model and waits, `write` asks it for code
-    and `draft` for texts that begin as they are told: see `Asking`. `tries` tells what comes of
-    code before it lands. With `vars` "none" no variables are told. `engine` gives the model itself,
-    loaded by then; it is None where there is none. `former` was proposed for it before.
+    `cells`: the runs on the timeline that prompts may include. `hidden`: the other runs. `error`:
+    the last exception of the user's, with the run that raised it. `earlier`: the failures before
+    it, by the ids of their cells. `ask` sends one prompt and waits, `write` asks for code, `draft`
+    for texts that begin with a given text: see `Asking`. `tries` runs code before it is inserted.
+    `vars` "none": prompts include no variables. `engine` returns the loaded model; None if there is
+    none. `former`: the proposal before.
     """
 
     ask: Callable[..., Completion]
@@ -74,23 +75,24 @@ class Task:
         hidden: Sequence[CellEvent] = (),
         **rest: Any,
     ) -> Task:
-        """A task in a shell; without one there are no cells, and no names."""
+        """Return a task in a shell; without a shell there are no cells and no names."""
         if shell is not None:
             sources = CellSources.of_shell(shell, [*cells, *hidden])
             rest |= {"cells": cells, "namespace": shell.user_ns, "sources": sources}
         return cls(error=last_error.get(), earlier=last_error.earlier, hidden=hidden, **rest)
 
     def code(self, prompt: str, **how: Any) -> CodeAnswer:
-        """Ask for code, as `Asking.write` explains; `MagicUsageError` if none is in the answer."""
+        """Ask for code, as `Asking.write` explains; `MagicUsageError` if the answer has none."""
         answer = self.write(prompt, **how)
         if not answer.cells:
             raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
         return answer
 
     def failure(self, cell_id: str | None = None) -> Failure | None:
-        """The last error, or the last one of a cell, as a value; None if there was none.
+        """Return the last error, or the last error of a cell; None if there was none.
 
-        `MagicUsageError`: it is that of a hidden cell. Of other hidden cells it tells nothing.
+        `MagicUsageError`: it is the error of a hidden cell. The failure includes no other hidden
+        cells.
         """
         failure = self.earlier.get(cell_id or "")
         error, run = self.error or (None, None)
@@ -105,7 +107,7 @@ class Task:
         return failure.without({one.number for one in self.hidden})
 
     def failure_of(self, cell: CellEvent) -> Failure | None:
-        """The error that a run of a cell ended with, if it is still known."""
+        """Return the error of a run of a cell, if it is still known."""
         failure = self.failure(cell.cell_id) if cell.has_failed else None
         run = failure.run if failure is not None else None
         return failure if run is not None and run.execution_count in cell.counts else None
@@ -115,10 +117,9 @@ class Task:
 class Asking:
     """Sends the prompts of a task to an engine; `show` reads the stream of each answer.
 
-    `engine` gives the engine once there is something to ask, since loading one takes its time. With
-    `is_private` nothing of them is written to the disk. `show_progress` is told of what goes on
-    when there is no stream to read. `tries` are those of the drafts. All prompts follow the
-    `former` proposal.
+    `engine` returns the engine when there is something to ask, since loading takes time.
+    `is_private`: nothing is written to the disk. `show_progress` gets the progress while there is
+    no stream. `tries`: those of the drafts. `former`: the proposal that all prompts follow.
     """
 
     engine: Callable[[], Engine]
@@ -131,7 +132,7 @@ class Asking:
     former: Former | None = None
 
     def task(self, timeline: Timeline, last_error: LastError) -> Task:
-        """A task about the notebook of this process, as it is now."""
+        """Return a task about the notebook of this process, as it is now."""
         snapshot = timeline.snapshot()
         return Task.of_shell(
             current_shell(),
@@ -148,12 +149,12 @@ class Asking:
         )
 
     def ask(self, prompt: str, *, begin: str = "", known: str = "") -> Completion:
-        """Ask, and give the answer.
+        """Ask, and return the answer.
 
-        It goes on from `begin`. What is `known` without the model is shown before that, at once.
+        The answer continues `begin`. `known` is shown before it, at once.
         """
         request = replace(self._request(prompt), answer_prefix=begin)
-        with self.answers.submit(self.engine(), request) as stream:
+        with ask(self.engine(), request, "task", self.answers) as stream:
             return self.show(BegunStream(stream, known + begin) if known or begin else stream)
 
     def write(
@@ -164,7 +165,7 @@ class Asking:
         unlike: str | None = None,
         check: Check | None = None,
     ) -> CodeAnswer:
-        """Ask for a few drafts of code that begins like this and is unlike that; give the best.
+        """Ask for drafts of code that begin with `begin` and differ from `unlike`; return the best.
 
         The sources of a draft are tried one after the other, or as `check` does it.
         """
@@ -194,10 +195,10 @@ class Asking:
         max_tokens: int | None = None,
         end_s: float | None = None,
     ) -> list[Completion]:
-        """Ask for a few texts at once that go on from `begin` and end before any of `stop`.
+        """Ask for a few texts at once that continue `begin` and end before any of `stop`.
 
-        What was begun is no part of them. `first` and `end_s` are those of `drawn`; more
-        drafts than the first ones are not shown.
+        The beginning is not part of the texts. `first` and `end_s` are those of `drawn`. Only the
+        first draft is shown, and only if `first` is 1.
         """
         engine, request = self.engine(), self._request(prompt)
         params = request.params.filled(engine.info.sampling.for_code)

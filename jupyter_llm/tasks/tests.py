@@ -100,7 +100,7 @@ def _variables(task: Task) -> str:
 
 
 def _tested(subject: Subject) -> tuple[str, frozenset[str], str]:
-    """What is to be tested, in words and by its names; and what a cell defines, as it stands."""
+    """Return the subject of the tests in words and by its names, and the sources it needs."""
     if subject.kind == "cell" and subject.cell is not None:
         nodes = definitions_of(subject, subject.cell.source)
         names = [node.name for node in nodes]
@@ -193,7 +193,7 @@ class _Tests:
 
 
 def _read(looked: object) -> list[_Found]:
-    """What came out of a copy, which a draft may have forged; nothing of what cannot be."""
+    """Read the result of a copy, which a draft may have forged; impossible results are dropped."""
     try:
         return converted(looked, list[_Found])
     except DamagedValueError:
@@ -223,7 +223,7 @@ def _try_tests(
     called: re.Pattern[str],
     namespace: dict[str, Any],
 ) -> list[_Found]:
-    """What of each test holds, and what else comes than it expects. Runs in the copy."""
+    """Return which parts of each test hold, and the values of the others. Runs in the copy."""
     _error_of(ast.parse("\n".join(imports)).body, namespace)
     found = []
     for test in tests:
@@ -260,7 +260,7 @@ def _error_of(statements: Sequence[ast.stmt], scope: dict[str, Any]) -> BaseExce
 def _instead(
     failed: ast.Assert, before: Sequence[ast.stmt], called: re.Pattern[str], scope: dict[str, Any]
 ) -> tuple[str, list[ast.stmt]]:
-    """What comes instead of what an equation expects, in words and as an assertion."""
+    """Return the value of an equation that fails, in words and as an assertion."""
     if not isinstance(failed.test, ast.Compare) or not isinstance(failed.test.ops[0], ast.Eq):
         return "", []
     left, right = failed.test.left, failed.test.comparators[0]
@@ -278,11 +278,11 @@ def _instead(
         shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
         told = f"`{call}` gives `{shown}`, a test expects `{ast.unparse(right)}`"
         if called.search(call):
-            return told if is_likely else "", _held(left, gives)
+            return told if is_likely else "", _true_value(left, gives)
     return "", []
 
 
-def _held(left: ast.expr, gives: object) -> list[ast.stmt]:
+def _true_value(left: ast.expr, gives: object) -> list[ast.stmt]:
     """An assertion of what comes out now; nothing where that is no plain Python."""
     with suppress(Exception):
         text = repr(gives)

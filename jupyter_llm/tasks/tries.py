@@ -27,10 +27,10 @@ BUSY = "a cell is running"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tries:
-    """What code is tried with: the variables of the notebook, as they are at this moment.
+    """Tries code in a copy of the notebook's variables, as they are at this moment.
 
-    Nothing here changes them, or anything else. Without `is_allowed` no code runs. It
-    does not find what is `hidden`.
+    Nothing here changes the variables, or anything else. Without `is_allowed` no code runs.
+    `hidden`: variables that the code does not see.
     """
 
     namespace: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -55,11 +55,11 @@ class Tries:
         timeout_s: float = TIMEOUT_S,
         step: str = "Trying the code",
     ) -> Seen:
-        """What comes of some pieces of code, run one after the other; `Seen` explains it.
+        """Run some pieces of code one after the other, and return the result; see `Seen`.
 
-        `look` is called with the variables afterwards, in the copy; what it returns comes back.
-        `mended` is as in `try_code`. `step` is what is shown to go on. The same code is tried once,
-        unless something looks.
+        `look` is called with the variables afterwards, in the copy; its result is returned.
+        `mended` is as in `try_code`. `step`: the text of the progress. The same code is tried once,
+        unless there is a `look`.
 
         Raises
         ------

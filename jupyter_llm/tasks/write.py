@@ -1,4 +1,4 @@
-"""Code for cells: text that a model writes becomes cells, is tried, and the best of it lands."""
+"""Writes code for cells: drafts of a model become cells and are tried; the best is used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.ask.drafts import drawn, varied
+from jupyter_llm.ask.asking import ask
+from jupyter_llm.ask.many import drawn, varied
 from jupyter_llm.chat.script import sources_that_ran
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
@@ -46,11 +47,11 @@ def write_in_chat(
     show: Callable[[Stream], Completion] = lambda stream: stream.result(),
     show_progress: ShowProgress | None = None,
 ) -> tuple[CodeAnswer, Sending]:
-    """Send a prompt to a chat that is answered with code that parses, and wait for it.
+    """Send a request for code to a chat, and wait for code that parses.
 
-    Of a few drafts the best becomes the turn, which is there when it is; `write_code` explains
-    `show` and `show_progress`, which is told of the loading, too. The code may use the names of
-    `namespace`; with `tries` it is tried first. What the prompt was made of is returned, too.
+    The best of a few drafts becomes the turn; `write_code` explains `show` and `show_progress`,
+    which also gets the progress of loading. The code may use the names of `namespace`; `tries` runs
+    it first. Return the answer and what the prompt was made of.
     """
     ran = sources_that_ran(chat.timeline.snapshot().cells)
     judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
@@ -89,23 +90,22 @@ def write_code(
 ) -> CodeAnswer:
     """Let a model write code for a cell.
 
-    The answer begins with a fence of Python and ends where that is closed; with a `script` it goes
-    on with that program. With `begin` that much of the code is given: the cells have it too, but a
-    draft that adds nothing has none. The `judge` tries the first draft. Where it gives nothing, the
-    program writes one more cell; where nothing good has come of that, more are drawn at once from
-    the same prompt, and the best is taken. In a chat the last is told what the first has raised.
-    What does not parse is repaired. With a seed the drafts count on from it.
+    The answer begins with a fence of Python and ends with the fence; with a `script` it continues
+    that program. `begin`: the start of the code, which the cells include; a draft that adds nothing
+    has no cells. The `judge` tries the first draft. If the draft has no result, the program writes
+    one more cell. If there is still no good draft, more are drawn at once from the same prompt, and
+    the best is used. In a chat the last draft reads the error of the first. Code that does not
+    parse is repaired. With a seed the drafts count on from it.
 
-    `show` is given the stream of the first draft, to read it to its end, and `show_progress` is
-    told which of the others is being written or tried. They take at most twice the time of the
-    first; drafts that are to come out the same again are only kept as short.
+    `show` reads the stream of the first draft to its end, and `show_progress` gets the progress of
+    the others. They take at most twice the time of the first, unless another run writes the same
+    drafts.
 
     Raises
     ------
     PromptInterrupted
-        The user interrupted; it holds the best draft so far, as far as it was written.
+        The user interrupted; it holds the best draft so far.
     """
-    judge = judge or Judge()
     params = request.params.filled(engine.info.sampling.for_code)
     request = replace(
         request,
@@ -114,70 +114,96 @@ def write_code(
     )
     if script is not None:
         request = script.first(request)
-    began_s = time.monotonic()
-    stream = engine.submit(request)
-    try:
-        with stream:
-            show(BegunStream(stream, ANSWER_PREFIX, waits=True, finish=fenced))
-            first = stream.result()
-    except PromptInterrupted as interrupt:
-        if interrupt.completion is not None:
-            written = stream.future.result()  # without the fence
-            interrupt.draft = CodeAnswer(completion=written, cells=(), request=request)
-        raise
-    is_fixed = params.seed is not None or params.temperature == 0  # it comes out the same again
-    took_s = time.monotonic() - began_s
+    drafts = _Drafts(engine, request, judge or Judge(), show_progress)
+    return drafts.best(drafts.first(show), script, num_drafts)
 
-    def read(
-        requests: list[Request], count: int, total: int, end_s: float | None = None
+
+class _Drafts:
+    """The drafts of an engine for one request: tried and compared."""
+
+    def __init__(
+        self, engine: Engine, request: Request, judge: Judge, show_progress: ShowProgress | None
+    ) -> None:
+        self._engine, self._request, self._judge = engine, request, judge
+        self._show_progress = show_progress
+        self._answers: list[CodeAnswer] = []
+        self._began_s = time.monotonic()
+
+    def first(self, show: Callable[[Stream], Completion]) -> Completion:
+        """Write the first draft; after an interrupt the error holds what was written."""
+        stream = ask(self._engine, self._request, "draft")
+        try:
+            with stream:
+                show(BegunStream(stream, ANSWER_PREFIX, waits=True, finish=fenced))
+                return stream.result()
+        except PromptInterrupted as interrupt:
+            if interrupt.completion is not None:
+                written = stream.future.result()  # without the fence
+                interrupt.draft = CodeAnswer(completion=written, cells=(), request=self._request)
+            raise
+
+    def best(self, first: Completion, script: Script | None, num_drafts: int) -> CodeAnswer:
+        """Try the first draft and, if it is not good, others; return the best."""
+        took_s, judge, answers = time.monotonic() - self._began_s, self._judge, self._answers
+        try:
+            answers.append(judge.read(first, self._request, step="Trying the code"))
+            is_over = judge.is_good(answers[0]) or first.finish_reason == "cancelled"
+            if not is_over and script is not None and judge.lacks(answers[0]):
+                following = script.following(self._request, first.text.rstrip())
+                both = [*answers, *self._read([replace(following, conversation=None)], 1, 1)]
+                answers[:] = [max(both, key=judge.merit)]
+            if not is_over and not judge.is_good(answers[0]):
+                params = self._request.params
+                # With a seed or at temperature 0 another run writes the same drafts.
+                is_fixed = params.seed is not None or params.temperature == 0
+                end_s = None if is_fixed else time.monotonic() + max(LEAST_S, 2 * took_s)
+                for answer in self._read(self._others(first, num_drafts), 2, num_drafts, end_s):
+                    answers.append(answer)
+                    if judge.is_good(answer):
+                        break
+        except KeyboardInterrupt:
+            raise self._interrupted(first) from None
+        best = max(answers, key=judge.merit)  # of equals the earliest
+        return replace(best, num_drafts=len(answers))
+
+    def _read(
+        self, requests: list[Request], count: int, total: int, end_s: float | None = None
     ) -> Iterator[CodeAnswer]:
-        """Yield drafts as they are there; those that fail are left out, since there is one."""
+        """Yield other drafts as they are complete; those that fail are left out."""
+        progress = self._show_progress
         with (
             suppress(JupyterLLMError),
             closing(
-                drawn(engine, requests, show_progress=show_progress, first=count, end_s=end_s)
+                drawn(self._engine, requests, show_progress=progress, first=count, end_s=end_s)
             ) as found,
         ):
             for number, (again, completion) in enumerate(found, count):
                 left_s = TIMEOUT_S if end_s is None else max(end_s - time.monotonic(), _TRY_S)
                 step = f"Trying draft {number} of {total}"
-                yield judge.read(completion, again, timeout_s=min(left_s, TIMEOUT_S), step=step)
+                timeout_s = min(left_s, TIMEOUT_S)
+                yield self._judge.read(completion, again, timeout_s=timeout_s, step=step)
 
-    answers: list[CodeAnswer] = []
-    try:
-        answers.append(judge.read(first, request, step="Trying the code"))
-        is_over = judge.is_good(answers[0]) or first.finish_reason == "cancelled"
-        if not is_over and script is not None and judge.lacks(answers[0]):
-            following = script.following(request, first.text.rstrip())
-            both = [*answers, *read([replace(following, conversation=None)], 1, 1)]
-            answers = [max(both, key=judge.merit)]
-        if not is_over and not judge.is_good(answers[0]):
-            others = _others(request, first, num_drafts)
-            if (
-                others
-                and isinstance(request.prompt, tuple)
-                and (why := judge.complaint(answers[0]))
-            ):
-                said = Message("assistant", fenced(answers[0].source)), Message("user", why)
-                others[-1] = replace(others[-1], prompt=(*request.prompt, *said))
-            end_s = None if is_fixed else time.monotonic() + max(LEAST_S, 2 * took_s)
-            for answer in read(others, 2, num_drafts, end_s):
-                answers.append(answer)
-                if judge.is_good(answer):
-                    break
-    except KeyboardInterrupt:
-        draft = CodeAnswer(completion=first, cells=(), request=request)
-        draft = max(answers, key=judge.merit, default=draft)
+    def _others(self, first: Completion, total: int) -> list[Request]:
+        """Return requests for more drafts; the last one reads the error of the first."""
+        others = _others(self._request, first, total)
+        prompt, answer = self._request.prompt, self._answers[0]
+        if others and isinstance(prompt, tuple) and (why := self._judge.complaint(answer)):
+            turns = Message("assistant", fenced(answer.source)), Message("user", why)
+            others[-1] = replace(others[-1], prompt=(*prompt, *turns))
+        return others
+
+    def _interrupted(self, first: Completion) -> PromptInterrupted:
+        """Return the error of an interrupt, with the best draft so far."""
+        draft = CodeAnswer(completion=first, cells=(), request=self._request)
+        draft = max(self._answers, key=self._judge.merit, default=draft)
         shown = replace(draft.completion, text=fenced(draft.completion.text), token_ids=None)
         interrupted = PromptInterrupted(shown, best=shown.text)
         interrupted.draft = draft
-        raise interrupted from None
-    best = max(answers, key=judge.merit)  # of equals the earliest
-    return replace(best, num_drafts=len(answers))
+        return interrupted
 
 
 def _others(request: Request, first: Completion, total: int) -> list[Request]:
-    """What asks for more drafts of the same prompt, about as short as the first."""
+    """Return requests for more drafts of the same prompt, about as short as the first."""
     params = request.params
     if params.max_tokens is not None:
         most = max(2 * first.usage.completion_tokens, _LEAST_TOKENS)

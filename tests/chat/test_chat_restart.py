@@ -51,7 +51,7 @@ def kernels(home: Path) -> Iterator[Kernels]:
 
 def ask(chat: Chat, prompt: str, answer: str = "yes", **options: object) -> None:
     """Ask as a panel does, which goes on from what was kept, or as a cell."""
-    options.setdefault("goes_on", "origin" not in options)
+    options.setdefault("continues", "origin" not in options)
     engine = chat.current.get()
     assert isinstance(engine, ScriptedEngine)
     engine.replies.clear()

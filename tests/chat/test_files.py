@@ -255,14 +255,14 @@ def test_of_a_folder_what_is_hidden_is_not_suggested_and_blanks_get_quotes(noteb
 
 
 def test_attachments_share_half_of_the_budget_and_say_what_is_left_out(notebook: Path) -> None:
-    from jupyter_llm.chat.branches import Exchange
-    from jupyter_llm.chat.plan import draft_prompt
+    from jupyter_llm.chat.branches import Place
+    from jupyter_llm.chat.plan import full_context
     from jupyter_llm.notebook.cells.timeline import Timeline
 
     (notebook.parent / "long.txt").write_text(f"{'x' * 99}\n" * 300, "utf-8")
     attachments = asked("Read @long.txt and @units.py", notebook).attachments
-    draft = draft_prompt(
-        *("?", Exchange(number=1, tick=0), Timeline().snapshot()),
+    draft = full_context(
+        *("?", Place(number=1, tick=0), Timeline().snapshot()),
         mode="none",
         allowed=1000,
         attachments=attachments,

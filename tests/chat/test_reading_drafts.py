@@ -45,7 +45,7 @@ class Writer:
 
     def write(self, text: str, **options: object) -> None:
         """Let a draft be read, and wait until it is."""
-        self.chat.read_draft(self.asked(text, **options))
+        self.chat.reading.draft(self.asked(text, **options))
         wait_until_idle(self.engine)
 
     def send(self, text: str, **options: object) -> Completion:
@@ -98,7 +98,7 @@ def test_a_draft_is_the_prompt_that_is_sent(writer: Writer, shell: InteractiveSh
     more = {"attachments": [("In [9]", "tea = 3")], "about": text}
     writer.write(text, **more)
     assert num_read(writer.send(text, **more)) <= A_HANDFUL
-    assert {part.variable for part in writer.chat.turns[-1].told} >= {"prices"}
+    assert {part.variable for part in writer.chat.turns[-1].parts} >= {"prices"}
 
 
 def test_a_name_of_what_cells_use_changes_nothing_before_it(
@@ -145,11 +145,11 @@ def test_nothing_of_a_draft_is_kept(writer: Writer, shell: InteractiveShell, hom
 
 def test_a_draft_loads_no_model(shell: InteractiveShell) -> None:
     chat = llm.chat("default")
-    chat.read_draft(Writer.asked(FOLLOW_UP))
+    chat.reading.draft(Writer.asked(FOLLOW_UP))
     assert llm.current.resident is None
     llm.current.get()
     num_before = resident_tokens(llm.status().engine)
-    chat.read_draft(Writer.asked(FOLLOW_UP, model="another one"))
+    chat.reading.draft(Writer.asked(FOLLOW_UP, model="another one"))
     assert resident_tokens(llm.status().engine) == num_before
 
 

@@ -216,7 +216,7 @@ class TestWhatAnEarlierKernelKept:
 
     def test_a_panel_goes_on_from_it_and_cells_follow(self, notebook: Notebook) -> None:
         chat = self.chat(notebook)
-        chat.stream("Go on.", goes_on=True).result()
+        chat.stream("Go on.", continues=True).result()
         notebook.run("%%llm\nAnd then?", "new")
         assert "What is in it?" in notebook.sent[-1]
         assert "Go on." in notebook.sent[-1]

@@ -15,8 +15,8 @@ from support.stored import Warnings, rows, stored_bytes, written
 
 from jupyter_llm.chat import store as chat_store
 from jupyter_llm.chat.archive import Archive
-from jupyter_llm.chat.draft import Part, Turn
-from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, Words
+from jupyter_llm.chat.context import Part, Turn
+from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, TurnWords
 from jupyter_llm.common.packing import packed, unpacked
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.path import PathChange
@@ -89,14 +89,14 @@ def test_any_turn_comes_back_as_it_was(one: Turn) -> None:
 
 
 def test_a_cell_that_was_told_is_none_of_the_next_kernels() -> None:
-    keep(start(), turn(told=(Part("In [2]: …\n", cell=CellEvent(number=3, source="")),)))
+    keep(start(), turn(parts=(Part("In [2]: …\n", cell=CellEvent(number=3, source="")),)))
     (restored,) = found()["default"].turns
-    assert restored.told == (Part("In [2]: …\n", cell=CellEvent(number=-3, source="")),)
+    assert restored.parts == (Part("In [2]: …\n", cell=CellEvent(number=-3, source="")),)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\ud83d\ude00", "\u2028\x85\r\v", "\x00", 'é\n\t\\"'])
 def test_text_that_others_would_change_comes_back_as_it_was(text: str) -> None:
-    one = turn(text, text, told=(Part(text),), origin=(text, 1))
+    one = turn(text, text, parts=(Part(text),), origin=(text, 1))
     archive = keep(start(), one)
     describe(archive, text)
     assert found() == {"default": chat_of(one, system=text)}
@@ -203,10 +203,10 @@ def test_another_notebook_has_its_own_chats() -> None:
 
 
 def changed(**fields: object) -> bytes:
-    return packed({**unpacked(packed(Words.of(turn(token_ids=(1, 2)))), dict), **fields})
+    return packed({**unpacked(packed(TurnWords.of(turn(token_ids=(1, 2)))), dict), **fields})
 
 
-USAGE = unpacked(packed(Words.of(turn())), dict)["usage"]
+USAGE = unpacked(packed(TurnWords.of(turn())), dict)["usage"]
 
 DAMAGED: dict[str, bytes | str | None] = {
     "no JSON": b"{",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.engines import closing, load
 
-from jupyter_llm.chat.draft import Draft, Turn
+from jupyter_llm.chat.context import Context, Turn
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import SamplingParams
@@ -26,7 +26,7 @@ def written(engine: LocalEngine) -> Completion:
 
 
 def follow_up(answer: Completion) -> tuple[Message, ...]:
-    return Draft(prompt="Go on.", turns=(Turn("Hello", answer, number=1),)).messages
+    return Context(prompt="Go on.", turns=(Turn("Hello", answer, number=1),)).messages
 
 
 def as_text(messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -15,7 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.columns.cells import Cell
+from jupyter_llm.columns.map import Cell
 from jupyter_llm.columns.operators import (
     alike,
     best_first,

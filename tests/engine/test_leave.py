@@ -263,7 +263,7 @@ class TestHook:
         extension(shell, "reload")
         run(shell, "x = 1", store_history=True)
         run(shell, "1 / 0", raises=ZeroDivisionError, store_history=True)
-        llm.chat("default").read_draft(_draft("What is x?"))
+        llm.chat("default").reading.draft(_draft("What is x?"))
         llm.current.hold_background(is_held=False)
         for command in ("/models", "/alias", "/status", "/doctor", "/context", "/help models"):
             run(shell, f"%llm {command}")
@@ -325,7 +325,7 @@ class TestSent:
             run(shell, f"%llm /use {server.url} model=scripted")
             run(shell, "rosebud = 'the rosebud'\nrosebud", store_history=True)
             chat = llm.chat("default")
-            chat.read_draft(_draft("What is rosebud?"))
+            chat.reading.draft(_draft("What is rosebud?"))
             assert status_of(chat, "all", StatusData()).used
             assert "rosebud" in run(shell, "%llm -c all /context").text
             assert "rosebud" in run(shell, "%llm -c all --dry-run What is rosebud?").text

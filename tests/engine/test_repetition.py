@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.engines import ask, load
 
-from jupyter_llm.chat.draft import Draft, Turn
+from jupyter_llm.chat.context import Context, Turn
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.provenance import Provenance
@@ -180,7 +180,7 @@ def test_a_loop_is_told_once_to_the_model_however_it_was_ended() -> None:
 
 
 def test_a_chat_does_not_tell_the_loop_again() -> None:
-    draft = Draft(
+    draft = Context(
         prompt="And?",
         turns=(Turn(prompt="Who?", completion=made(LOOP, finish_reason="repetition"), number=1),),
     )

@@ -13,6 +13,7 @@ from support.scripted import ScriptedEngine
 from support.tiny_model import write_tiny_model
 
 from jupyter_llm import llm
+from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.log import AnswerLog, RecordedAnswer
 from jupyter_llm.ask.prompt_store import KeptPrompt
 from jupyter_llm.common.database import store
@@ -97,7 +98,7 @@ class TestWithAModel:
         bound = replace(free, constraint=constraint)
         other = replace(free, constraint=Grammar("regex", "[0-9]{9}"))
         for request in (free, bound, other, free):
-            llm.answers.submit(llm.current.get(), request).result()
+            ask(llm.current.get(), request, "cell", llm.answers).result()
         assert made(answers()[1]).is_constrained
         on_disk = [replace(answer, prompt=None) for answer in llm.answers]
         for report in (llm.verify(), replay(*on_disk)):

@@ -13,9 +13,9 @@ from support.recorded import record
 
 from jupyter_llm.ask.answer import ShapedAnswer
 from jupyter_llm.ask.shape import Shape
+from jupyter_llm.chat.context import Turn
 from jupyter_llm.chat.context_report import ContextReport, ContextRow
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.draft import Turn
 from jupyter_llm.common.bars import Pace, Step
 from jupyter_llm.engine.completion import Choice, Completion, Score, Usage
 from jupyter_llm.engine.info import EngineStatus, ModelInfo

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from jupyter_llm.chat.context import Part, Turn
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.draft import Part, Turn
 from jupyter_llm.chat.store import ChatState, SavedChat
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.options import FinishReason
@@ -19,9 +19,9 @@ def left_out(chat: Chat) -> tuple[int, list[CellEvent]]:
     """How many turns of its branch a chat leaves out by now, and which cells."""
     turns, notebook = chat.turns, chat.timeline.snapshot()
     cuts = turns[-1].cuts if turns else {}
-    gone = cuts.get(f"chat {chat.name or id(chat)}", frozenset())
-    away = [turn for turn in turns if turn.number in gone]
-    cells = gone.union(part.cell for turn in away for part in turn.told) - notebook.pinned
+    cut = cuts.get(f"chat {chat.name or id(chat)}", frozenset())
+    away = [turn for turn in turns if turn.number in cut]
+    cells = cut.union(part.cell for turn in away for part in turn.parts) - notebook.pinned
     return len(away), [cell for cell in notebook.visible if cell in cells]
 
 
@@ -93,7 +93,7 @@ def turns() -> st.SearchStrategy[Turn]:
         Turn,
         prompt=TEXTS,
         completion=completions,
-        told=st.lists(PARTS, max_size=2).map(tuple),
+        parts=st.lists(PARTS, max_size=2).map(tuple),
         origin=st.none() | st.tuples(TEXTS, st.integers(1, 2)),
         number=st.integers(1, 6),
         parent=st.integers(0, 5),

@@ -18,10 +18,9 @@ from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.tasks.code_answer import CodeAnswer
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import fix, fix_shown
-from jupyter_llm.tasks.former import Former
 from jupyter_llm.tasks.losses import lost_statement
 from jupyter_llm.tasks.numpy_doc import document
-from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.proposal import Former, Proposal
 from jupyter_llm.tasks.review import review
 from jupyter_llm.tasks.target import ShownCell
 from jupyter_llm.tasks.task import Task

@@ -29,7 +29,7 @@ from support.scripted_tries import (
     raising,
 )
 
-from jupyter_llm.ask.drafts import drawn
+from jupyter_llm.ask.many import drawn
 from jupyter_llm.chat.asked import code_prompt
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
 from jupyter_llm.ask.answer import answer_of
+from jupyter_llm.ask.shape import Shape
 from jupyter_llm.chat.asked import Asked, asked_in
 from jupyter_llm.chat.files import attached
 from jupyter_llm.errors import OptionError
@@ -31,9 +32,8 @@ from jupyter_llm.notebook.values.variables import plainly_mentioned
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.ask.shape import Shape
+    from jupyter_llm.chat.context import Turn
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.draft import Turn
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
@@ -83,9 +83,9 @@ class ChatLine(Line):
             self._obey(typed.what, typed.options, job)
             return
         asked = replace(typed.what, by=message.by, after=message.after)
-        if message.like is not None and typed.shape is None:
+        if message.like is not None and asked.shape is None:
             asked = _shaped_as(asked, self._chat.turn(message.like))
-        self._ask(asked, job, typed.shape)
+        self._ask(asked, job)
 
     def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, Asked] | None:
         """What would be sent of a draft; None if that is no prompt, or not yet."""
@@ -107,7 +107,7 @@ class ChatLine(Line):
             vars=options.vars,
             is_kept=self._chat.is_kept(turn.number),
             by=turn.by,
-            goes_on=True,
+            continues=True,
             params=options.params,
         )
         self._ask(_shaped_as(asked, turn), job)
@@ -133,15 +133,15 @@ class ChatLine(Line):
         attachments = tuple(dict.fromkeys((*typed.what.attachments, *given)))
         return replace(typed, what=replace(typed.what, attachments=attachments))
 
-    def _ask(self, asked: Asked, job: Job, shape: Shape[Any] | None = None) -> None:
+    def _ask(self, asked: Asked, job: Job) -> None:
         self._chat.current.get(asked.model, show=job.tell)
         job.check()
         answer = self._live.send_prompt(job, asked).result()
         has_words = answer.text or answer.reasoning
         if not has_words and answer.finish_reason != "cancelled":  # there is no turn of it
             self._live.notify(job, "The model wrote nothing.")
-        if shape is not None and answer.finish_reason == "stop":  # else its turn says it
-            answer_of(answer, shape)  # its error says what is wrong with it
+        if asked.shape is not None and answer.finish_reason == "stop":  # else its turn says it
+            answer_of(answer, asked.shape)  # its error says what is wrong with it
 
     def _obey(self, order: Order, options: Options, job: Job) -> None:
         """Carry out a command, and show what it answers as a notice."""
@@ -194,7 +194,7 @@ def _shaped_as(asked: Asked, turn: Turn) -> Asked:
         kept = llm.answers.prompt_of(made.prompt_key)
         if kept is not None and kept.constraint and not kept.begins_with:  # as code does
             params = replace(asked.params, reason=made.params.reason)
-            return replace(asked, params=params, constraint=kept.constraint, instruction=told)
+            return replace(asked, params=params, shape=Shape.stored(kept.constraint, told))
     if told:
         raise OptionError("What it had to look like is not kept; begin with its shape: --schema …")
     return asked

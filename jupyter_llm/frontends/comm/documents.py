@@ -64,7 +64,7 @@ def turn_data(
 
     `model` writes the answers that are not finished; the turn answers the `request`.
     """
-    told = exchange.told
+    told = exchange.parts
     known: dict[str, Any] = {
         "number": exchange.number,
         "parent": exchange.parent,
@@ -122,7 +122,7 @@ def status_of(chat: Chat, mode: ContextMode, known: StatusData) -> StatusData:
         name = engine.info.name
         return known if known.model == name else StatusData(model=name)
     try:
-        report = context_report(chat, mode, goes_on=True, counts_all=False)
+        report = context_report(chat, mode, continues=True, counts_all=False)
         speed = engine.status().tokens_per_s
     except EngineClosedError:  # unloaded meanwhile
         return without_model

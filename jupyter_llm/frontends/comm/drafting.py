@@ -67,7 +67,7 @@ class Drafting(Part):
         if draft is not None:
             is_done = is_done and read_draft(partial(self._make, draft))
         elif chat is not None and is_done:
-            chat.read_branch()
+            chat.reading.branch()
         return (0, False) if is_done else (_PATIENCE_S, True)
 
 
@@ -84,5 +84,5 @@ def read_draft(make: Callable[[], tuple[Chat, Asked] | None]) -> bool:
     chat, asked = found
     if chat.is_answering:
         return False
-    chat.read_draft(asked)
+    chat.reading.draft(asked)
     return True

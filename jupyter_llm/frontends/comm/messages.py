@@ -17,14 +17,14 @@ from typing import Any, Final, Literal, Union
 from msgspec import Struct, ValidationError, convert
 
 from jupyter_llm.chat.files import FileStart
-from jupyter_llm.chat.search import Found
+from jupyter_llm.chat.search import FoundTurn
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.roles import ModelRole
 from jupyter_llm.engine.tokens import LikelyPiece
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 from jupyter_llm.notebook.code.landing import Landing
-from jupyter_llm.tasks.former import Former
+from jupyter_llm.tasks.proposal import Former
 
 PROTOCOL: Final = 4
 
@@ -643,7 +643,7 @@ class ChatsMessage(ToFrontEnd):
 
     id: str
     chats: list[ChatData]
-    found: list[Found]
+    found: list[FoundTurn]
 
 
 # To the front end of a chat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jupyter_llm.ask.answer import answer_of
 from jupyter_llm.common.tables import count_of
@@ -21,7 +21,6 @@ from jupyter_llm.tasks.write import write_in_chat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_llm.ask.shape import Shape
     from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.conversation import Chat
@@ -40,13 +39,13 @@ def write(
     view: View,
     writer: CellWriter,
     note: str,
-    shape: Shape[Any] | None = None,
 ) -> tuple[Completion, object]:
     """Answer a prompt; insert its code, or check its shape, if the options ask for that.
 
     Returns the answer, and its value if it has a shape. `note` is about the typed text.
     """
     stream, sent = chat.send(asked, show_progress=view.progress)
+    shape = sent.asked.shape
     with stream:
         completion = watch(stream, view)
     notes = list(_notes(sent, completion, options, note, has_shape=shape is not None))
@@ -161,7 +160,7 @@ def _notes(
     # otherwise the error reports the end
     is_complete = not has_shape or completion.finish_reason == "stop"
     yield from filter(None, (remarks(completion, has_end=is_complete),))
-    if sent.draft.is_alone:
+    if sent.context.is_alone:
         yield "sent without the notebook (`-c all` includes it)"
     yield from _left_out(sent, options)
     yield from filter(None, (note, cost(completion, options)))

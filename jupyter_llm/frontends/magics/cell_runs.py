@@ -93,6 +93,6 @@ class CellRuns:
         try:
             options = self._defaults()
             if options.context == "auto":
-                self._chat_of(options).read_ahead(engine, options.vars)
+                self._chat_of(options).reading.ahead(engine, options.vars)
         except Exception:  # the user did not request this
             logger.debug("The cells could not be read ahead", exc_info=True)

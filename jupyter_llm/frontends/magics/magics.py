@@ -278,7 +278,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
             column = llm.map(
                 typed.rows,
                 asked.prompt,
-                schema=typed.shape,
+                schema=asked.shape,
                 system=options.system or self.system or None,
                 model=options.model,
                 keep=not options.no_save,
@@ -297,7 +297,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         options = typed.options
         chat = self._chat(options)
         asked = replace(asked, origin=self.runs.next_origin())
-        view = self._view(options, is_plain=typed.shape is not None)
+        view = self._view(options, is_plain=asked.shape is not None)
         if options.dry_run:
             with self._interruptible(view):
                 answering.preview(chat, asked, options, view)
@@ -309,11 +309,11 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         if options.format == "code" or options.below:
             self._page()
         arguments = (chat, asked, options, view, self.writer, typed.remark)
-        with self._interruptible(view, options if typed.shape is None else None):
+        with self._interruptible(view, options if asked.shape is None else None):
             if options.format == "code":
                 value: object = (completion := answering.write_code(*arguments))
             else:
-                completion, value = answering.write(*arguments, typed.shape)
+                completion, value = answering.write(*arguments)
             self._assign(value, options)
             self._end(view, completion, kept)
         is_shown = options.show_tokens and not (options.assign_to or options.quiet)

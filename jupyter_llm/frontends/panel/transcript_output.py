@@ -22,8 +22,8 @@ from jupyter_llm.records.records import TRANSCRIPT_BREAK, to_metadata
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jupyter_llm.chat.context import Turn
     from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.draft import Turn
 
 _EMPTY = "An empty chat. What is said in the panel is kept here."
 # A page that was opened again has no panel, and would show an error where that was. What it does

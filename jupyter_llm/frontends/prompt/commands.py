@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, markdown_table
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.models.catalog import Suggestion
-    from jupyter_llm.tasks.former import Former
+    from jupyter_llm.tasks.proposal import Former
     from jupyter_llm.tasks.task import Task
 
 
@@ -252,7 +253,7 @@ def _complete(call: Call) -> Shown:
     options = call.options
     engine = call.llm.current.get(options.model, show=call.show_progress)
     request = Request(prompt=call.argument, params=options.params, is_private=options.no_save)
-    with call.llm.answers.submit(engine, request) as stream:
+    with ask(engine, request, "cell", call.llm.answers) as stream:
         return Shown.answer(call.show(stream))
 
 
@@ -271,7 +272,7 @@ def _context(call: Call) -> Shown:
     from jupyter_llm.chat.context_report import context_report
 
     chat, options = call.chat, call.options
-    return Shown.report(context_report(chat, options.context, goes_on=options.continue_))
+    return Shown.report(context_report(chat, options.context, continues=options.continue_))
 
 
 def _mark(name: str, state: str) -> Callable[[Call], Shown]:

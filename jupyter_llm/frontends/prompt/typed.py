@@ -33,7 +33,7 @@ from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, unknown_ats, without_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _LITERAL = "-- "
 _OF_PROMPTS = (*SHAPING, "map", "show_tokens", "dry_run")
 _CELL = re.compile(r"(?<![\w@/.)\]])@(?:In|Out) ?\[(\d+)\]")
+_CHOICES = ("auto", "none")  # of --vars, which else names variables
 _HELP = ("-h", "--help")
 _UNCLOSED = re.compile(r"\{\{(?!\s*\}\})")
 _LAST_WORD = re.compile(r"\s*\S*\s*\Z")
@@ -54,14 +55,13 @@ _LAST_WORD = re.compile(r"\s*\S*\s*\Z")
 class Typed:
     """A typed prompt or command with its options.
 
-    `remark` is a note about a part of the prompt that may have been meant otherwise. `shape` is
-    that of the answer. With `rows` the prompt is asked for each of them.
+    `remark` is a note about a part of the prompt that may have been meant otherwise. With `rows`
+    the prompt is asked for each of them.
     """
 
     what: Asked | Order
     options: Options
     remark: str = ""
-    shape: Shape[Any] | None = None
     rows: object = None
 
 
@@ -88,89 +88,146 @@ def read(
     ------
     MagicUsageError, OptionError, EmptyPromptError, InterpolationError
     """
-    copy, cells = dict(namespace), snapshot.visible
-
-    def evaluate(source: str) -> object:
-        if is_draft:
-            raise OptionError("Nothing is evaluated before it is sent.")
-        return eval(source, copy)  # noqa: S307 the user's own code
-
-    def masked_value(source: str) -> str:
-        value = evaluate(source)
-        return redact_value(source, value, str(value))
-
-    def expand(text: str) -> str:
-        return interpolate(text, masked_value)
-
+    expressions = _Expressions(namespace, is_draft=is_draft)
     if line.strip() in _HELP and not body.strip():
         line = "/help"
     is_parsed = has_options or line.startswith(_LITERAL) or shapes_answer(line)
-    parsed = parse_line(line, expand) if is_parsed else PromptLine(prompt=line)
+    parsed = parse_line(line, expressions.expand) if is_parsed else PromptLine(prompt=line)
     if not has_options:
         check_in_chat(parsed.options)
         defaults = replace(defaults, format="markdown")
     options = defaults.with_line(parsed.options)
     prompt = check_text(f"{parsed.prompt}\n{body}".strip() if body else parsed.prompt)
     order = None if parsed.is_literal else find_command(prompt, commands)
-    if order is not None and is_draft:
-        return Typed(order, options)
     if order is not None:
-        for name in filter(parsed.options.get, _OF_PROMPTS):
-            given = f"--{name.replace('_', '-')} is for prompts"
-            raise MagicUsageError(f"{given}, and /{order.command.name} is a command.")
-        # The text of /complete is sent to the model; other arguments are names and paths.
-        value = masked_value if order.command.name == "complete" else evaluate
-        return Typed(replace(order, argument=interpolate(order.argument, value)), options)
-    shape, options = typed_shape(parsed.options, options, namespace, evaluate)
+        return Typed(order if is_draft else _expanded(order, parsed, expressions), options)
+    shape, options = typed_shape(parsed.options, options, namespace, expressions.evaluate)
     if options.map is not None:
-        asked = Asked(prompt=prompt, model=options.model, system=options.system)
-        return Typed(asked, options, shape=shape, rows=evaluated(options.map, evaluate))
-    shielded, sources = shield(prompt)
-    if is_draft:  # an open brace may become an expression
-        shielded = _UNCLOSED.split(shielded)[0]
-    files = file_mentions(shielded, namespace, notebook)
-    for count, (match, _) in reversed([*enumerate(files, len(sources))]):
-        shielded = f"{shielded[: match.start()]}\x00{count}\x00{shielded[match.end() :]}"
-    attachments = (
-        *((f"In [{n}]", cell_text(find_cell(n, cells))) for n in _CELL.findall(shielded)),
-        *(attached_file(path, notebook, snapshot) for _, path in files),
-    )
-    named = _CELL.sub(r"In [\1]", shielded)
-    # An `@` in an expression is a matrix product or part of a text, and an `@` in a path is no
-    # mention.
-    quoted = [*(source.replace("@", "@@") for source in sources), *("" for _ in files)]
-    sources += [match[0][1:] for match, _ in files]
-    chosen = () if options.vars in ("auto", "none") else options.vars.split(",")
-    # Names in expressions are in the prompt by their values.
-    own = unshield(named, [""] * len(sources))
-    mentions, unknown = mentioned(own, namespace), unknown_ats(own, namespace)
-    if is_draft and unknown_ats(own.rpartition(" ")[2], namespace):
-        raise OptionError("The last name is still being written.")
-    text = unshield(without_at(named, namespace), sources)
-    asked = Asked(
-        prompt=before_values(text).rstrip() if is_draft else expand(text),
-        model=options.model,
-        system=options.system,
-        is_new=options.new,
-        attachments=tuple(dict.fromkeys(attachments)),
-        context=options.context,
-        named=(*mentions, *chosen),
-        about=unshield(named, quoted),
-        vars=options.vars,
-        is_kept=not options.no_save,
-        goes_on=options.continue_,
-        params=options.params,
-    )
-    if shape is not None:
-        asked = asked.shaped(shape)
+        asked = Asked(prompt=prompt, model=options.model, system=options.system, shape=shape)
+        return Typed(asked, options, rows=evaluated(options.map, expressions.evaluate))
+    mentions = _Mentions.of(prompt, namespace, snapshot, notebook, is_draft=is_draft)
+    text = mentions.text(namespace)
+    text = before_values(text).rstrip() if is_draft else expressions.expand(text)
     may_trail = has_options and not parsed.is_literal
     trailing = trailing_option(parsed.prompt) if may_trail else ""
     remarks = (
         f"`{trailing}` is part of the prompt: options come first" if trailing else "",
-        *(f"`@{one}` is no variable and stays as typed" for one in unknown[:1]),
-        "`{{` without `}}` stays as typed" if _UNCLOSED.search(shielded) else "",
+        *(f"`@{one}` is no variable and stays as typed" for one in mentions.unknown[:1]),
+        "`{{` without `}}` stays as typed" if _UNCLOSED.search(mentions.shielded) else "",
     )
-    return Typed(asked, options, "; ".join(filter(None, remarks)), shape)
+    asked = _asked(text, mentions, options, shape)
+    return Typed(asked, options, "; ".join(filter(None, remarks)))
+
+
+def _asked(prompt: str, mentions: _Mentions, options: Options, shape: Shape[Any] | None) -> Asked:
+    """Return a prompt with its options."""
+    chosen = () if options.vars in _CHOICES else options.vars.split(",")
+    return Asked(
+        prompt=prompt,
+        model=options.model,
+        system=options.system,
+        is_new=options.new,
+        attachments=mentions.attachments,
+        context=options.context,
+        named=(*mentions.names, *chosen),
+        about=mentions.about,
+        vars=options.vars,
+        is_kept=not options.no_save,
+        continues=options.continue_,
+        params=options.params,
+        shape=shape,
+    )
+
+
+class _Expressions:
+    """The expressions of a text, evaluated in a copy of the variables; none is, in a draft."""
+
+    def __init__(self, namespace: Mapping[str, Any], *, is_draft: bool) -> None:
+        self._copy, self._is_draft = dict(namespace), is_draft
+
+    def evaluate(self, source: str) -> object:
+        """Return the value of an expression."""
+        if self._is_draft:
+            raise OptionError("Nothing is evaluated before it is sent.")
+        return eval(source, self._copy)  # noqa: S307  theirs
+
+    def sent(self, source: str) -> str:
+        """Return the value as the model may read it."""
+        value = self.evaluate(source)
+        return redact_value(source, value, str(value))
+
+    def expand(self, text: str) -> str:
+        """Return a text with the values in place of its expressions."""
+        return interpolate(text, self.sent)
+
+
+def _expanded(order: Order, parsed: PromptLine, expressions: _Expressions) -> Order:
+    """Return a command whose argument has values in place of expressions."""
+    for name in filter(parsed.options.get, _OF_PROMPTS):
+        given = f"--{name.replace('_', '-')} is for prompts"
+        raise MagicUsageError(f"{given}, and /{order.command.name} is a command.")
+    # The model reads a text to complete; other arguments are names and paths.
+    value = expressions.sent if order.command.name == "complete" else expressions.evaluate
+    return replace(order, argument=interpolate(order.argument, value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mentions:
+    """The variables, cells and files that a prompt mentions with `@`.
+
+    `shielded` is the prompt with marks in place of its expressions and files. `sources` are the
+    texts that belong there. `about` is the prompt for whoever looks for variables in it: no `@` in
+    an expression counts, nor does a word of a path.
+    """
+
+    shielded: str
+    sources: list[str]
+    about: str
+    attachments: tuple[tuple[str, str], ...]
+    names: Sequence[str]
+    unknown: Sequence[str]
+
+    @classmethod
+    def of(
+        cls,
+        prompt: str,
+        namespace: Mapping[str, Any],
+        snapshot: Snapshot,
+        notebook: Path | None,
+        *,
+        is_draft: bool,
+    ) -> _Mentions:
+        """Find the mentions of a prompt."""
+        shielded, sources = shield(prompt)
+        if is_draft:  # what is open may become an expression
+            shielded = _UNCLOSED.split(shielded)[0]
+        files = file_mentions(shielded, namespace, notebook)
+        for count, (found, _) in reversed([*enumerate(files, len(sources))]):
+            shielded = f"{shielded[: found.start()]}\x00{count}\x00{shielded[found.end() :]}"
+        cells = snapshot.visible
+        attachments = (
+            *((f"In [{n}]", cell_text(find_cell(n, cells))) for n in _CELL.findall(shielded)),
+            *(attached_file(path, notebook, snapshot) for _, path in files),
+        )
+        named = _CELL.sub(r"In [\1]", shielded)
+        quoted = [*(source.replace("@", "@@") for source in sources), *("" for _ in files)]
+        sources += [found[0][1:] for found, _ in files]
+        own = unshield(named, [""] * len(sources))  # the values of expressions are in the prompt
+        if is_draft and unknown_ats(own.rpartition(" ")[2], namespace):
+            raise OptionError("The last name is still being written.")
+        return cls(
+            shielded=shielded,
+            sources=sources,
+            about=unshield(named, quoted),
+            attachments=tuple(dict.fromkeys(attachments)),
+            names=mentioned(own, namespace),
+            unknown=unknown_ats(own, namespace),
+        )
+
+    def text(self, namespace: Mapping[str, Any]) -> str:
+        """Return the prompt as it was typed, without the `@` of mentions."""
+        named = _CELL.sub(r"In [\1]", self.shielded)
+        return unshield(without_at(named, namespace), self.sources)
 
 
 def read_draft(

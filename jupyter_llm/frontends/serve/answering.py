@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, StreamingResponse
 
 from jupyter_llm import errors
+from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.engine.completion import Chunk
 from jupyter_llm.frontends.serve.calls import ChatCall
@@ -120,7 +121,7 @@ class Answer(StreamingResponse):
     async def _written(self, request: Request, wish: Wish | None = None) -> Completion:
         """Return the completion of a request; send the pieces of a wish."""
         request = replace(request, sender=self._sender)
-        stream = await run_sync(self._engine.submit, request)  # it may compile a grammar
+        stream = await run_sync(ask, self._engine, request, "guest")  # it may compile a grammar
         async for chunk in stream.achunks():
             if wish is not None:
                 await self._send_piece(wish, chunk)

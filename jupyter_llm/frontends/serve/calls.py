@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert
 
-from jupyter_llm.ask import schemas
+from jupyter_llm.ask.shape import shape_of
 from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly, Grammar, OneOf
+from jupyter_llm.engine.constraint import BeginsWith, Constraint, Exactly
 from jupyter_llm.engine.options import MAX_SEED, SamplingOptions, SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, check_text
+from jupyter_llm.engine.request import Message, RawPrompt, Request, check_text
 from jupyter_llm.errors import OptionError
 
 # Fields without an effect on the answer. An unknown field with an empty value has no effect either.
@@ -44,9 +44,6 @@ _TEXTS = re.compile(
 
 _MOST_PROMPTS = 2048
 _MOST_JUDGED = 256  # most texts of a scored choice: 10,000 took a small model minutes
-
-_request = partial(Request, priority=Priority.GUEST, is_private=True)
-"""Makes a guest's request, which is never stored."""
 
 # OpenAI obfuscates pieces against observers of the connection; there are none on one machine.
 _StreamOptions = dict[Literal["include_usage", "include_obfuscation"], bool]
@@ -125,37 +122,33 @@ class AnswerCall(Call, kw_only=True, **_STRICT):
         options = {name: getattr(self, name) for name in names} | more
         options["seed"] = self.seed and self.seed % (MAX_SEED + 1)
         params = sampling_params({**options, "max_tokens": max_tokens, "exact": False})
-        return partial(_request, params=params, constraint=self._constraint())
+        return partial(Request, params=params, constraint=self._constraint())
 
     def _constraint(self) -> Constraint | None:
         form = self.response_format
         schema = {"type": "object"} if form.type == "json_object" else None
         schema = schema if form.json_schema is None else form.json_schema.schema
-        constraints: list[Constraint] = []
-        try:
-            if schema is not None:  # `OptionError` names the unsupported field
-                schemas.check(root := schemas.of_json_schema(schema)[0])
-                constraints = [schemas.json_grammar(root)]
-        except RecursionError:
-            raise OptionError("The schema is nested too deeply. Move its parts to $defs.") from None
-        constraints += [] if self.grammar is None else [_read_grammar(self.grammar)]
-        if len(constraints) > 1 or (form.type == "json_schema") != (form.json_schema is not None):
+        has_both = schema is not None and self.grammar is not None
+        if has_both or (form.type == "json_schema") != (form.json_schema is not None):
             raise OptionError("Give one shape for an answer, and its schema in response_format.")
-        return constraints[0] if constraints else None
+        if self.grammar is not None:
+            return _read_grammar(self.grammar)
+        return shape_of(schema, is_json=True).constraint if schema is not None else None
 
 
-def _read_grammar(text: str) -> Constraint:
+def _read_grammar(text: str) -> Constraint | None:
     """Read a Lark grammar, or a choice between texts as a llama.cpp grammar."""
     if text.startswith(_OF_LARK):
-        return Grammar("lark", text.removeprefix(_OF_LARK))
+        return shape_of(grammar=text.removeprefix(_OF_LARK)).constraint
     if (match := _TEXTS.fullmatch(text)) is None:
         raise OptionError(f"A grammar has Lark's syntax, and its first line is {_OF_LARK.strip()}.")
     quoted = (re.findall(r"[0-9A-F]{8}", one) for one in match[1].split(" | "))
     texts = tuple("".join(chr(int(number, 16)) for number in one) for one in quoted)
     if match[2]:
         return BeginsWith(texts)
-    is_quick = len(texts) <= _MOST_JUDGED  # a larger choice is drawn, not scored
-    return OneOf(texts) if is_quick else Grammar("regex", "|".join(map(re.escape, texts)))
+    if len(texts) <= _MOST_JUDGED:
+        return shape_of(choices=texts).constraint
+    return shape_of(regex="|".join(map(re.escape, texts))).constraint  # drawn, not scored
 
 
 class _Part(Struct):
@@ -312,5 +305,5 @@ def _reading(prompt: RawPrompt, engine: Engine, logprobs: int) -> dict[str, Any]
     params = SamplingParams(temperature=0, logprobs=logprobs, exact=False)
     fields: dict[str, Any] = {"first": "" if num_before else engine.format(start)}
     if rest:
-        fields["reading"] = _request(prompt=start, params=params, constraint=Exactly(rest))
+        fields["reading"] = Request(prompt=start, params=params, constraint=Exactly(rest))
     return fields

@@ -15,6 +15,7 @@ from functools import partial
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
+from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import Usage
 from jupyter_llm.engine.constraint import BeginsWith
@@ -64,10 +65,10 @@ _NAME_ENDS: Final = re.compile(r"""\w*["']?\]{0,2}\s*""")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GhostRequest:
-    """Where somebody writes, and how much is wanted there.
+    """The place of the cursor, and how much is wanted there.
 
-    `prefix` and `suffix` are all of the cell before and behind the cursor. `is_invoked` says that
-    somebody asked by hand, which gives an answer in Markdown and in prompts too.
+    `prefix` and `suffix`: the cell before and after the cursor. `is_invoked`: the user asked by a
+    key, which also works in Markdown and in prompts.
     """
 
     cell_id: str
@@ -150,9 +151,9 @@ class GhostRun:
 
 
 class Suggester:
-    """What may be written at a cursor, by one model.
+    """Suggests text at a cursor, by one model.
 
-    `prompt_with` gives the prompt when some text has been added at the cursor.
+    `prompt_with` returns the prompt after some text was added at the cursor.
     """
 
     def __init__(
@@ -205,9 +206,8 @@ class Suggester:
                 params=replace(params, stop=prompt.stops, max_tokens=self._max_tokens),
                 constraint=BeginsWith(texts) if all(texts) else None,
                 conversation=conversation,
-                priority=Priority.GHOST,
             )
-            stream = self._engine.submit(request)
+            stream = ask(self._engine, request, "ghost")
             self._run.follow(stream)
             text, wrong = self._follow(stream, kept, prompt.piece, at_first)
             completion = stream.result()
@@ -250,7 +250,7 @@ class Suggester:
         return self._ending.normal(kept + written[len(piece) :]), None
 
     def _wrong(self, text: str, *, is_whole: bool = False) -> int | None:
-        """Where in a text a name begins that does not exist."""
+        """Return where in a text a name begins that does not exist."""
         whole = self._seen + text + (self._rest if is_whole else "")
         found = self._names.wrong(whole, len(self._seen), is_whole=is_whole)
         if found is None or not text:
@@ -259,7 +259,7 @@ class Suggester:
         return max(place, 0) if place < len(text) else None
 
     def _without_end(self, text: str) -> str:
-        """What can be kept of a text whose end cannot."""
+        """Return the part of a text that can be kept if its end cannot."""
         while text := self._ending.final(text, is_torn=True):
             if self._wrong(text, is_whole=True) is None:
                 break
@@ -375,7 +375,7 @@ class GhostWriter:
     def _visit_of(
         self, writer: PromptWriter, cells: Sequence[DocumentCell], cell_id: str, cell: CellText
     ) -> Visit:
-        """What stays the same of the prompts for a cell while somebody writes there."""
+        """Return the fixed parts of the prompts for a cell, while somebody writes there."""
         fixed, suffix = writer.fixed(cell)
         visit = self._visit
         if visit is None or visit.cell_id != cell_id:
@@ -421,12 +421,12 @@ def _items(
 
     items[0] = suggester.write(GREEDY, conversation, at_first=begin_others)
     begin_others()
-    told = {""}
+    texts = {""}
     for number in range(len(items)):
         for thread in others[number - 1 : number]:
             thread.join()
-        if items[number].text in told:
+        if items[number].text in texts:
             items[number] = replace(items[number], text="")
-        told.add(items[number].text)
+        texts.add(items[number].text)
         run.tell(GhostText(number, items[number].text, is_final=True))
     return tuple(items)

@@ -1,7 +1,7 @@
-"""Where a completion ends, and what of it may be shown while it is written.
+"""Decides where a completion ends, and what of it may be shown while it is written.
 
-A text ends with the statement or the block it belongs to, fits what follows the cursor, and never
-leaves a cell unparsable that could be parsed.
+A text ends with its statement or block, fits the text after the cursor, and never breaks a cell
+that could be parsed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PIECES = re.compile(r""""(?:\\.|[^\\"\n])*"?|'(?:\\.|[^\\'\n])*'?|\#[^\n]*|[()\
 
 @lru_cache(maxsize=64)
 def score(cell: str) -> int:
-    """How whole a cell is: 2 if it can be parsed, 1 if more may follow, 0 if it is broken."""
+    """Return 2 if a cell can be parsed, 1 if more text may complete it, 0 if it is broken."""
     if syntax_error(cell) is None:
         return _PARSES
     from IPython.core.inputtransformer2 import TransformerManager
@@ -58,7 +58,7 @@ def language_of(source: str) -> Language:
 
 
 class Ending:
-    """Where texts end that are put between a prefix and a suffix in one cell."""
+    """Finds the ends of texts between a prefix and a suffix in one cell."""
 
     def __init__(
         self,
@@ -113,24 +113,24 @@ class Ending:
         return start.removeprefix(self._line) + body if start.startswith(self._line) else ""
 
     def end_of(self, text: str, *, is_whole: bool = False) -> int | None:
-        """Where a text that may still grow ends for certain, or None while it does not."""
+        """Return where a growing text certainly ends, or None while it does not."""
         loop = _LOOP.search(text)
         ends = [self._fit(text), self._stop(text, is_whole=is_whole), loop.end() if loop else None]
         return min((place for place in ends if place is not None), default=None)
 
     def shown(self, text: str) -> str:
-        """How much of a text that may still grow can be shown, and accepted, at this moment."""
+        """Return the part of a growing text that can be shown and accepted now."""
         end = self.end_of(text, is_whole=True)
-        told = (text if end is None else text[:end]).rstrip()
-        if not told or self._only_comments(told):
+        kept = (text if end is None else text[:end]).rstrip()
+        if not kept or self._only_comments(kept):
             return ""
         if self._before < _PARSES:
-            return told
-        cells = ((one, self.prefix + one + self.suffix) for one in _starts_of(told))
+            return kept
+        cells = ((one, self.prefix + one + self.suffix) for one in _starts_of(kept))
         return next((one for one, cell in cells if syntax_error(cell) is None), "")
 
     def final(self, text: str, *, is_torn: bool = False) -> str:
-        """What is left of a text that is all; the last line of a torn one is not whole."""
+        """Return the kept part of a complete text; the last line of a torn one is cut off."""
         end = self.end_of(text, is_whole=True)
         if end is not None:
             text = text[:end]
@@ -146,7 +146,7 @@ class Ending:
         return starts[scores.index(best)] if best >= self._least() else ""
 
     def _least(self) -> int:
-        """How whole the cell has to be with a completion."""
+        """Return the least score of the cell with a completion."""
         if self._before > _INVALID:
             return self._before
         # What is broken elsewhere in the cell does not count.
@@ -163,7 +163,7 @@ class Ending:
         return all(line.startswith("#") for line in lines)
 
     def _fit(self, text: str) -> int | None:
-        """Where a text begins to repeat what follows the cursor, or closes what that closes."""
+        """Return where a text begins to repeat the text after the cursor, or its brackets."""
         rest = self._rest.strip()
         place = text.find(rest) if len(rest) >= _LEAST_OVERLAP else -1
         if self._open and self.suffix.lstrip().startswith(self._open[-1]):
@@ -235,7 +235,7 @@ def _first_line(lines: Iterable[str]) -> str:
 
 
 def _closing(text: str, closer: str) -> int | None:
-    """Where a text closes what was open before it: a bracket or a quote."""
+    """Return where a text closes a bracket or a quote that was open before it."""
     if closer not in _CLOSERS.values():
         found = re.match(rf"(?s:\\.|[^\\])*?(?={closer})", text)
         return found.end() if found else None

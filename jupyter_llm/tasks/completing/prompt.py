@@ -1,8 +1,7 @@
-"""What a model reads to go on with a cell: the cells above it, then the cell up to the cursor.
+"""The prompt that continues a cell: the cells above it, then the cell up to the cursor.
 
-While somebody writes, a prompt goes on where the last one ended, so that next to nothing has to be
-read. What a cell shows when it runs is no part of it, and of secrets, hidden cells and cells that
-are off there is nothing in it.
+While somebody writes, a prompt continues the last one, so almost nothing has to be read. It
+includes no outputs, no secrets, no hidden cells and no cells that are off.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 Parts = tuple[str | Special, ...]
 """The parts of a prompt, or some of them."""
 
-_MAX_TOLD = 4  # variables
+_MAX_LISTED = 4  # variables
 _NAMES_TOKENS = 48  # of the line that tells them
 _CHARS_OF_TOKEN = 3  # at least, in code; elsewhere as many bytes
 _SUFFIX_CHARS = 600
@@ -55,15 +54,15 @@ def told_source(cell: DocumentCell) -> str:
 
 
 def told_names(sources: Iterable[str], variables: Mapping[str, Any]) -> str:
-    """What is in the variables that some code uses, in one line of a comment: columns and keys."""
+    """Return the columns and keys of the variables that some code uses, as one comment."""
     namespace = dict(variables)  # cells go on running meanwhile
     names = dict.fromkeys(name for source in sources for name in used(source, namespace))
     parts: list[str] = []
     for name in names:
-        told = keys(namespace[name]) if not is_secret(name, namespace[name]) else None
-        if told and len(parts) < _MAX_TOLD:
+        labels = keys(namespace[name]) if not is_secret(name, namespace[name]) else None
+        if labels and len(parts) < _MAX_LISTED:
             kind = "keys" if isinstance(namespace[name], dict) else "columns"
-            few = [" ".join(key.split())[:24] for key in told[:12]]
+            few = [" ".join(key.split())[:24] for key in labels[:12]]
             parts.append(f"{name} has the {kind} {', '.join(few)}")
     line, most = scrub(f"# {'; '.join(parts)}"), _NAMES_TOKENS * _CHARS_OF_TOKEN
     line = line if len(line) < most else line[:most].rpartition(", ")[0]
@@ -98,10 +97,10 @@ def healed(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What stays the same of a prompt while somebody writes in one cell.
+    """The fixed parts of a prompt while somebody writes in one cell.
 
-    `names` tells what is in the variables around. `above` is what stood above the cursor when the
-    writing began, and `suffix` what is below it: a model that fills in reads these first.
+    `names`: the contents of nearby variables. `above`: the text above the cursor when the writing
+    began. `suffix`: the text below it. A model that fills in reads these first.
     """
 
     cell_id: str
@@ -128,9 +127,9 @@ class CellText:
         if not redact(prefix, notes=False).text.endswith(end + line):
             return None
         whole = redact(prefix + suffix).text  # what is a secret in it is one in the parts
-        told = cls(kind, redact(above).text + end + line, rest + start + redact(below).text)
-        is_within = not whole.endswith(told.suffix) or redact(line).text != line
-        return None if is_within or redact(rest).text != rest or HIDDEN in line else told
+        cell = cls(kind, redact(above).text + end + line, rest + start + redact(below).text)
+        is_within = not whole.endswith(cell.suffix) or redact(line).text != line
+        return None if is_within or redact(rest).text != rest or HIDDEN in line else cell
 
     def within(self, budget: int) -> CellText:
         """With the oldest lines left out where there are too many."""
@@ -142,9 +141,9 @@ class CellText:
 
 @dataclass(frozen=True, slots=True)
 class GhostPrompt:
-    """What a model reads, and the piece at the cursor, which its answer has to begin with.
+    """The prompt, and the piece at the cursor that the answer has to begin with.
 
-    At one of the `stops` something else than the cell would begin. What is `ahead` can be read
+    `stops`: texts that begin something else than the cell. `ahead`: the parts that can be read
     before anything is typed.
     """
 
@@ -182,7 +181,7 @@ class PromptWriter:
         return (*marks, *(part for kind, text in pieces[first:] for part in self._cell(kind, text)))
 
     def _mark(self, kind: CellKind) -> Parts:
-        """What stands before a cell, where the vocabulary has something for it."""
+        """Return the text before a cell, if the vocabulary has one for it."""
         if self._notebook is None:
             return ()
         return (Special(self._notebook.text if kind == "markdown" else self._notebook.code),)
@@ -196,20 +195,20 @@ class PromptWriter:
 
     def write(self, above: Parts, cell: CellText, visit: Visit, added: str = "") -> GhostPrompt:
         """The prompt for a cell, to whose prefix a model has `added` something already."""
-        told = cell.within(self._for_cell)
-        prefix, piece = healed(told.prefix + added)
+        visible = cell.within(self._for_cell)
+        prefix, piece = healed(visible.prefix + added)
         rest: Parts = (prefix,)
         if self._fim is not None:  # what grows with every key comes last
             fixed = visit.above if prefix.startswith(visit.above) else prefix.rpartition("\n")[0]
             suffix, middle = Special(self._fim.suffix), Special(self._fim.middle)
-            rest = (fixed, suffix, told.suffix, middle, prefix.removeprefix(fixed))
+            rest = (fixed, suffix, visible.suffix, middle, prefix.removeprefix(fixed))
         start: Parts = (*above, *self._mark(cell.kind), *([visit.names] if visit.names else ()))
         parts = RawPrompt((*start, *(part for part in rest if part)))
         ahead = parts.parts if self._fim is None else start
         return GhostPrompt(parts, ahead, piece, self._stops)
 
     def fixed(self, cell: CellText) -> tuple[str, str]:
-        """What a visit keeps of a cell: the lines above the cursor, and what follows it."""
-        told = cell.within(self._for_cell)
-        above, end, _ = told.prefix.rpartition("\n")
-        return above + end, told.suffix
+        """Return the lines above the cursor, and the text after it."""
+        visible = cell.within(self._for_cell)
+        above, end, _ = visible.prefix.rpartition("\n")
+        return above + end, visible.suffix

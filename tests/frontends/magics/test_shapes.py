@@ -14,7 +14,7 @@ from support.html_reader import HtmlReader
 from support.scripted import ScriptedEngine, messages_of
 from support.shell import run
 
-from jupyter_llm import Completion, ShapeError, llm
+from jupyter_llm import Completion, Quote, ShapeError, llm
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.errors import JupyterLLMError
@@ -218,6 +218,15 @@ def test_a_column_is_asked_for_row_by_row_and_shown_from_its_start(
     ]
     assert "good" in cell.displays[-1]["text/plain"]
     assert llm.chat("default").turns == []
+
+
+def test_a_row_quotes_itself_and_not_the_template(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["cat", "dogs"])
+    shell.user_ns |= {"Quote": Quote, "rows": ["one cat", "two dogs"]}
+    run(shell, "%%llm --map rows --schema Quote --no-save -o found\nCopy a word: {{item}}")
+    assert shell.user_ns["found"] == ["cat", "dogs"]
 
 
 @pytest.mark.parametrize(

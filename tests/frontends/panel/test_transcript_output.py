@@ -17,8 +17,8 @@ from support.shell import RecordingPublisher, run
 from support.waiting import until
 
 from jupyter_llm import llm
+from jupyter_llm.chat.context import Turn
 from jupyter_llm.chat.conversation import Chat
-from jupyter_llm.chat.draft import Turn
 from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.frontends.panel import transcript_output
 from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput

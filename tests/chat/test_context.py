@@ -167,10 +167,10 @@ def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None
 def test_what_is_read_ahead_is_what_the_next_prompt_begins_with(session: Session) -> None:
     session.ask("first")
     session.engine.prefilled.clear()
-    session.chat.read_ahead(session.engine)
+    session.chat.reading.ahead(session.engine)
     assert session.engine.prefilled == []  # nothing that the answer's end did not have
     session.run("x = 1", shows="hello")
-    session.chat.read_ahead(session.engine)
+    session.chat.reading.ahead(session.engine)
     (request,) = session.engine.prefilled
     session.ask("second")
     assert request.conversation == session.request.conversation

@@ -1,8 +1,8 @@
-"""What goes along with a prompt: turns, cells that were not told yet, variables. Pure functions.
+"""The context of a prompt: turns, new cells, variables and attachments. Pure functions.
 
-A chat tells the model each run of a cell once, with the next prompt, and repeats it as it was sent.
-So a prompt begins with the tokens of the one before it, and only its end is read. When it outgrows
-its budget, the oldest turns and cells are left out in one large cut, and then it grows again.
+A chat includes each run of a cell once, with the next prompt, and repeats it as it was sent. So a
+prompt begins with the tokens of the one before it, and only its end is read. When the prompt
+outgrows its budget, the oldest turns and cells are left out in one large cut.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 
     Count = Callable[[tuple[Message, ...]], int]
-    Gone = frozenset[int | CellEvent]
+    Cut = frozenset[int | CellEvent]
     """What a branch leaves out for good: turns, by number, and cells that no turn told."""
 
 NO_ROOM = "no longer fits"
@@ -37,9 +37,9 @@ _ATTACHED = "Attached:\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that was told with a prompt: a run of a cell, a variable, or an attachment.
+    """A run of a cell, a variable or an attachment that a prompt includes.
 
-    What is `asked_for` went along although the notebook did not: it was named to do so.
+    `asked_for`: the prompt named it, although it includes nothing else of the notebook.
     """
 
     text: str
@@ -50,9 +50,9 @@ class Part:
 
     @property
     def sent(self) -> str:
-        """The text as the model reads it; an attachment is told by its name.
+        """The text as the model reads it, with the name of an attachment before it.
 
-        What is hidden by now is left out, also of what an earlier prompt has told.
+        Secrets that are hidden by now are masked, also in the parts of earlier prompts.
         """
         text, room = without_registered(self.text), len(self.text)
         if self.cell is not None and conceals(self.cell):
@@ -66,48 +66,46 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A prompt and what the model wrote.
+    """A prompt and its answer.
 
-    `origin` is the cell it came from, `by` who asked, if known. The `instruction` told the model
-    what the answer was to look like.
-
-    `told` are the cells and variables that went with the prompt and with none before it, and what
-    was attached to it. `number` tells the turns of a chat apart and grows along each branch of it,
-    `parent` is that of the turn before, 0 at the start. `finished_at` is in seconds since 1970, and
-    `cuts` are what the chat's conversations leave out from here on.
+    `origin`: the cell of the prompt. `by`: the person who asked, if known. `instruction`: what the
+    prompt said about the form of the answer. `parts`: the cells and variables that this prompt
+    included and no prompt before it, and its attachments. `number` identifies the turn in its chat
+    and grows along each branch. `parent`: the number of the turn before, 0 at the start.
+    `finished_at`: seconds since 1970. `cuts`: what the conversations of the chat leave out from
+    here on.
     """
 
     prompt: str
     completion: Completion
     origin: Hashable = None
     by: str = ""
-    told: tuple[Part, ...] = field(default=(), repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
     number: int = 0
     parent: int = 0
     finished_at: float = field(default=0.0, repr=False, compare=False)
-    cuts: Mapping[str, Gone] = field(default_factory=dict, repr=False, compare=False)
+    cuts: Mapping[str, Cut] = field(default_factory=dict, repr=False, compare=False)
     instruction: str = field(default="", repr=False)
 
     @property
     def attachments(self) -> tuple[tuple[str, str], ...]:
-        """The names and texts of what was attached to the prompt."""
-        told = self.told
-        return tuple((part.attachment, part.text) for part in told if part.attachment is not None)
+        """The names and texts of the attachments of the prompt."""
+        parts = self.parts
+        return tuple((part.attachment, part.text) for part in parts if part.attachment is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A prompt with all that goes along with it.
+class Context:
+    """A prompt with its context.
 
-    `turns` come before it and tell what they told, `cells` and `attachments` are told with it.
-    `variables` are told where none of the turns has said the same, and an `instruction` right
-    before the prompt. Pinned cells whose turn was left
-    out stand in `front`, before the first of the others.
+    `turns` come before the prompt and repeat their parts; `cells` and `attachments` are new.
+    `variables` are included unless a turn said the same, and an `instruction` right before the
+    prompt. `front`: pinned cells of turns that were left out, before the first other turn.
 
-    Of one that is going to be sent, `owned` is what its turn is to own, and `gone` what its branch
-    leaves out from then on. A prompt aside is not what the next one goes on from, so it leaves
-    alone what is resident of the chat. With `is_alone` it goes without cells that it is not about.
-    `why_out`: the reasons why cells, and turns by their numbers, are left out; see `reason`.
+    `owned`: the parts that the turn will own. `cut`: what its branch leaves out from then on.
+    `is_aside`: the next prompt does not continue this one, so the resident tokens of the chat stay.
+    `is_alone`: the prompt leaves out cells that it is not about. `why_out`: why a cell, or a turn
+    by its number, is left out; `reason` reads it.
     """
 
     prompt: str
@@ -119,25 +117,25 @@ class Draft:
     front: tuple[Part, ...] = ()
     pinned: frozenset[CellEvent] = frozenset()
     owned: tuple[Part, ...] = ()
-    gone: Gone = frozenset()
+    cut: Cut = frozenset()
     is_aside: bool = False
     is_alone: bool = False
     instruction: str = ""
     why_out: Mapping[int | CellEvent, str] = field(default_factory=dict, repr=False, compare=False)
 
     def reason(self, what: int | CellEvent) -> str:
-        """Return why a cell, or a turn by its number, is not in the draft."""
+        """Return why a cell, or a turn by its number, is not in the context."""
         return self.why_out.get(what, NO_ROOM)
 
     @property
-    def told(self) -> tuple[Part, ...]:
-        """What is told with this prompt and with none before it."""
-        known = {part.variable: part.text for turn in self.turns for part in turn.told}
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that this prompt includes and no prompt before it."""
+        known = {part.variable: part.text for turn in self.turns for part in turn.parts}
         news = (part for part in self.variables if known.get(part.variable) != part.text)
         return (*self.cells, *news, *self.attachments)
 
-    def only(self, cells: Container[CellEvent | None] = ()) -> Draft:
-        """This draft, of whose cells only some and the pinned ones are told with it."""
+    def only(self, cells: Container[CellEvent | None] = ()) -> Context:
+        """Return the context with some of its new cells, and the pinned ones."""
         kept, out = [], dict(self.why_out)
         for part in self.cells:
             if part.cell in cells or part.cell in self.pinned:
@@ -148,30 +146,30 @@ class Draft:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages to send; without a prompt, what any prompt would begin with."""
+        """The messages to send; without a prompt, those that any prompt would begin with."""
         messages = [Message("system", self.system)] if self.system else []
         front = self.front
         for turn in self.turns:
-            messages.append(_user_message((*front, *turn.told), turn.instruction, turn.prompt))
+            messages.append(_user_message((*front, *turn.parts), turn.instruction, turn.prompt))
             messages.append(turn.completion.message)
             front = ()
-        told = (*front, *self.told)
-        if told or self.prompt:
-            messages.append(_user_message(told, self.instruction, self.prompt))
+        parts = (*front, *self.parts)
+        if parts or self.prompt:
+            messages.append(_user_message(parts, self.instruction, self.prompt))
         return tuple(messages)
 
     @property
     def num_droppable(self) -> int:
-        """How many turns and cells may be left out."""
+        """The number of turns and cells that may be left out."""
         return len(self.turns) + sum(part.cell not in self.pinned for part in self.cells)
 
-    def without_oldest(self, count: int) -> Draft:
-        """Leave out the oldest turns, and then cells; what is pinned moves to the front."""
+    def without_oldest(self, count: int) -> Context:
+        """Leave out the oldest turns, and then cells; pinned cells move to the front."""
         num_turns = min(count, len(self.turns))
         saved = tuple(
             part
             for turn in self.turns[:num_turns]
-            for part in turn.told
+            for part in turn.parts
             if part.cell in self.pinned
         )
         num_cells = count - num_turns
@@ -185,10 +183,10 @@ class Draft:
             self, turns=self.turns[num_turns:], cells=tuple(cells), front=(*self.front, *saved)
         )
 
-    def fitted(self, limit: int, count: Count) -> Draft:
-        """This draft if it is within the budget, or one that takes half of it.
+    def fitted(self, limit: int, count: Count) -> Context:
+        """Return the context if it fits into the budget, or one that takes half of the budget.
 
-        Where much cannot be left out, a third of the room beside it is filled with what can.
+        If most of it cannot be left out, a third of the remaining room is filled with the rest.
         """
         if not self.num_droppable or count(self.messages) <= limit:
             return self
@@ -203,13 +201,13 @@ class Draft:
         return self.without_oldest(least + 1)
 
 
-def _user_message(told: Sequence[Part], instruction: str, prompt: str) -> Message:
-    """A message that is only made of parts if something is told with the prompt."""
+def _user_message(parts: Sequence[Part], instruction: str, prompt: str) -> Message:
+    """Return a message, made of parts if the prompt includes any."""
     asked = Message("user", prompt).instructed(instruction)
-    if not told:
+    if not parts:
         return asked
     sections: dict[str, list[str]] = {_CELLS: [], _VARIABLES: [], _ATTACHED: []}
-    for part in told:
+    for part in parts:
         of_values = _VARIABLES if part.attachment is None else _ATTACHED
         sections[of_values if part.cell is None else _CELLS].append(part.sent)
     texts = [text for title, parts in sections.items() if parts for text in (title, *parts)]
