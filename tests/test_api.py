@@ -183,7 +183,7 @@ def test_a_model_that_cannot_be_used_leaves_the_old_one(tiny_gguf: Path, tmp_pat
         llm.use(tmp_path / "bad.gguf")
     with pytest.raises(ModelNotFoundError):
         llm.use("no-such-model")
-    with pytest.raises(OptionError, match="its name or path, not 5"):
+    with pytest.raises(OptionError, match="name or path is a text, not 5"):
         llm.use(5)  # type: ignore[arg-type]
     assert llm.engine() is engine
 
