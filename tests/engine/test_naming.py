@@ -49,7 +49,7 @@ def test_a_name_brings_its_options_along_and_what_is_typed_says_it_better(
 def test_a_name_whose_model_has_gone_says_so(models: Path) -> None:
     llm.alias("coder", "first")
     (models / "first-1b.gguf").unlink()
-    with pytest.raises(ModelNotFoundError, match="'coder' stands for the model 'first-1b', which"):
+    with pytest.raises(ModelNotFoundError, match="'coder' is an alias of 'first-1b', which"):
         find_model("coder")
 
 

@@ -27,7 +27,7 @@ def test_alone_it_offers_what_suits_this_machine(front: FrontEnd) -> None:
 
 def test_what_was_pulled_is_used_with_one_click(front: FrontEnd) -> None:
     notice = front.command(f"/pull {NAME}")
-    assert "is here" in notice["markdown"]
+    assert "is downloaded" in notice["markdown"]
     (text,) = offered(notice).values()
     assert text == "/use elsewhere-q8_0"
     assert "Use elsewhere-q8_0" in offered(front.command("/models"))
@@ -53,4 +53,4 @@ def test_a_licence_with_conditions_is_shown_and_accepted_with_one_click(
     assert "Be kind." in notice["markdown"]
     assert hub.fetched == []
     (text,) = offered(notice).values()
-    assert "is here" in front.command(text)["markdown"]
+    assert "is downloaded" in front.command(text)["markdown"]
