@@ -56,9 +56,9 @@ def test_a_name_whose_model_has_gone_says_so(models: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "model", "options", "says"),
     [
-        ("", "first", {}, "cannot be a model's other name"),
-        ("a/b", "first", {}, "cannot be a model's other name"),
-        ("x.gguf", "first", {}, "cannot be a model's other name"),
+        ("", "first", {}, "cannot be the name of a model"),
+        ("a/b", "first", {}, "cannot be the name of a model"),
+        ("x.gguf", "first", {}, "cannot be the name of a model"),
         ("first-1b", "first", {}, "own name"),
         ("second-1b", "first", {}, "own name"),
         ("coder", "none", {}, "No model named 'none'"),
@@ -99,7 +99,7 @@ print(list(aliases()))
 def test_a_name_that_a_full_disk_does_not_take_is_one_line_and_the_others_stay() -> None:
     said, errors = run_python(FULL_DISK)
     *lines, left = said.splitlines()
-    assert [line.partition(".")[0] for line in lines] == ["the names of models are as before"] * 2
+    assert [line.partition(".")[0] for line in lines] == ["the names of models are unchanged"] * 2
     assert left == "['one']"
     assert "Traceback" not in errors
 

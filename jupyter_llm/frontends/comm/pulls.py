@@ -59,7 +59,7 @@ class Pull:
                 logger.exception("A pull failed")
             self._end("failed", text=str(error) or type(error).__name__)
         else:
-            text = f"{there.name} is here: {there.facts}."
+            text = f"{there.name} is downloaded: {there.facts}."
             self._end("done", text=text, share=1.0, model=there.name)
 
     def wait(self, show: ShowProgress | None) -> PullData:
