@@ -44,6 +44,7 @@ class ChatTurns:
         self._branches = Branches()
         self._firsts: dict[Hashable, When] = {}  # when each origin was first answered
         self._watchers = Watchers()
+        self._reset_watchers = Watchers()
         self._lock = threading.RLock()
 
     @contextmanager
@@ -181,6 +182,7 @@ class ChatTurns:
         self._drop(sendings)
         if with_prompts:
             self._answers.forget(prompts)
+        self._reset_watchers.notify()
         self._watchers.notify()
 
     def rename(self, name: str) -> None:
@@ -232,6 +234,10 @@ class ChatTurns:
         The call must return at once. Its errors are logged.
         """
         return self._watchers.add(callback)
+
+    def watch_resets(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, which must return at once, whenever the chat forgets all its turns."""
+        self._reset_watchers.add(callback)
 
     def _check(self, number: int) -> None:
         if number not in self._branches:

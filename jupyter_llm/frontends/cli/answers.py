@@ -6,6 +6,7 @@ import argparse
 import sys
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.engine.completion import PromptInterrupted
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.common.option import Option
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.commands import Call, Command
@@ -47,8 +49,15 @@ def _prompt_options() -> Iterator[Argument]:
         kind: dict[str, Any] = {"action": "store_const", "const": option.value, "dest": option.key}
         if option.metavar:
             action = "append" if option.is_list else "store"
-            kind = {"action": action, "type": option.read, "metavar": option.metavar}
+            kind = {"action": action, "type": partial(_read, option), "metavar": option.metavar}
         yield argument(*option.names, help=option.help, **kind)
+
+
+def _read(option: Option, text: str) -> Any:
+    try:
+        return option.read(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes {option.expected}, not {text!r}") from None
 
 
 def _with_defaults(options: argparse.Namespace) -> dict[str, Any]:

@@ -38,6 +38,8 @@ _MOST_RETURNED = 20
 class Member(Protocol):
     """A front end that shows the chat. All methods return at once, from any thread."""
 
+    has_views: bool  # whether a page shows the chat now
+
     def hear(self, message: messages.ToFrontEnd) -> None:
         """Send a change of the chat to the views."""
 
@@ -52,8 +54,9 @@ class LiveChat:
     """The requests and notices of a chat, and its document for the audience that shows them.
 
     A page may disconnect at any time: its requests run on, and the next page shows them. Each
-    change wakes the thread "jupyter-llm-panel", which sends it at most fifteen times a second, and
-    only while there is an audience. All methods return at once, from any thread.
+    change wakes the thread "jupyter-llm-panel", which sends it at most fifteen times a second.
+    While no page shows the chat, the thread looks only when a turn begins or ends. All methods
+    return at once, from any thread.
     """
 
     def __init__(self, chat: Chat) -> None:
@@ -72,19 +75,21 @@ class LiveChat:
         self._unwatch: Callable[[], None] | None = None
         self.lock = threading.RLock()  # guards all of this, and the order of messages
         self._pump = Chore(self._tick, "jupyter-llm-panel")
+        chat.watch_resets(weakly(self.clear))
 
     # The audience
 
-    def join(self, member: Member) -> dict[str, Any]:
-        """Send changes to a front end from now on, and return the document without its status.
-
-        The caller holds the lock until the document is sent.
-        """
-        self._publish()
-        if member not in self._audience:
+    def join(self, member: Member) -> None:
+        """Send changes to a front end from now on."""
+        with self.lock:
+            self._publish()
             self._audience.append(member)
-        if self._unwatch is None:
-            self._unwatch = self._chat.watch(weakly(self._pump.ask))
+            if self._unwatch is None:
+                self._unwatch = self._chat.watch(weakly(self._pump.ask))
+
+    def current(self) -> dict[str, Any]:
+        """Return the document without its status. The caller holds the lock until it is sent."""
+        self._publish()
         self._pump.ask()
         return self._sent
 
@@ -195,12 +200,11 @@ class LiveChat:
         if job is not None:
             job.stop()
 
-    def forget(self) -> None:
-        """Put all notices and returned texts away, and stop all requests."""
-        for notice in tuple(self._notices):
-            self.remove_notice(notice)
-        self.stop(None)
+    def clear(self) -> None:
+        """Put all notices and returned texts away; requests run on."""
         with self.lock:
+            for notice in self._notices.keys() - self._running.keys():
+                self._forget_notice(notice)
             self._returned.clear()
         self._pump.ask()
 
@@ -229,7 +233,8 @@ class LiveChat:
             self._grow()
             num_sent = self._publish()
             is_growing = bool(self._growing) or any(not e.is_finished for e in self._exchanges)
-            return _TICK_S * max(num_sent, 1), is_growing
+            is_seen = any(member.has_views for member in self._audience)
+            return _TICK_S * max(num_sent, 1), is_growing and is_seen
 
     def _publish(self) -> int:
         """Send the changes of the document, in as many messages as are returned."""

@@ -22,7 +22,7 @@ GAUGE_S = 1.0
 
 
 class ChatViews(Part):
-    """The views of a chat in one front end, a member of the chat's audience while there are some.
+    """The views of a chat in one front end, a member of the chat's audience until it closes.
 
     The status depends on the `mode` of this front end's prompts, so it is measured here. All
     methods return at once, from any thread; in a forked child they do nothing. `on_settled` is
@@ -42,6 +42,7 @@ class ChatViews(Part):
         self._gauge = Chore(self._measure, "jupyter-llm-gauge")
         is_fuller = weakly(self.measure)
         self._unwatch = chat.current.watch(is_fuller), chat.timeline.watch(is_fuller)
+        self._live.join(self)
         line.add(
             {
                 messages.Follow: self._welcome,
@@ -63,9 +64,8 @@ class ChatViews(Part):
         """Send a view the whole document."""
         with self._live.lock:
             self.writer = message.id if message.can_write_cells else self.writer
-            known = self._live.join(self)
             self.has_views = True
-            whole = messages.ChatDocument(**known, status=self._status)
+            whole = messages.ChatDocument(**self._live.current(), status=self._status)
             self._put(messages.DocumentMessage(id=message.id, document=whole))
         self._gauge.ask()
         self._on_settled()
@@ -74,7 +74,6 @@ class ChatViews(Part):
         """Send nothing more once the last view has gone; if there is another, it says hello."""
         with self._live.lock:
             self.hear(messages.Anybody())
-            self._live.leave(self)
             self.has_views, self.writer = False, None
 
     def _stop(self, message: messages.Stop) -> None:

@@ -123,7 +123,7 @@ class Panels(Part):
         from jupyter_llm.frontends.comm.live_chat import live
 
         self._llm.chats.delete(message.name)
-        live(self._llm.chat(message.name)).forget()
+        live(self._llm.chat(message.name)).stop(None)
         return self._list(message)
 
     def _export(self, message: messages.ExportChat) -> messages.TextMessage:

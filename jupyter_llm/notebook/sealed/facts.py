@@ -87,16 +87,17 @@ class Facts:
     def _changed(self) -> Iterator[_Fact]:
         """Yield the user's variables that were replaced or changed, with their sizes.
 
-        For a mend, only data of other cells counts, and no plain values.
+        For a mend, only data of other cells counts, and no plain values. What the mended cell binds
+        itself counts where the mend loses rows: another cell may have made it.
         """
         for name in filter(self.after.get, self.before):
-            if name in (self.mended or ()):
-                continue
+            is_own = name in (self.mended or ())
             old, new = self.before[name], self.after[name]
             added = [column for column in new.missing if column not in old.missing]
             keeps_columns = old.missing.keys() <= new.missing.keys()
             if added and keeps_columns and old.size == new.size:
-                yield f"adds {self._quoted(*added)} to {self._quoted(name)}", False
+                if not is_own:
+                    yield f"adds {self._quoted(*added)} to {self._quoted(name)}", False
                 continue
             verb = "replaces" if name in self.replaced else "changes"
             is_resized = old.shape != new.shape and "value" not in (old.kind, new.kind)
@@ -104,7 +105,9 @@ class Facts:
             is_less = keeps_columns and old.kind == new.kind and old.size > new.size
             drops = is_less and _DROPS.search(own) and not _CHOOSES.search(own)
             text = f"{verb} {self._quoted(name)}{f': {_sizes(old, new)}' * is_resized}"
-            yield text, bool(drops) or self._is_emptied(new)
+            is_loss = bool(drops) or self._is_emptied(new)
+            if is_loss or not is_own:
+                yield text, is_loss
         sized = self.before.keys() & self.after.keys()
         plain = [f"`{one[:_MAX_NAME]}`" for one in self.replaced if one not in sized]
         if plain and self.mended is None:

@@ -86,6 +86,14 @@ def test_options_are_those_of_prompts(engine: ScriptedEngine, piped: Typed) -> N
     assert told(engine) == ["Be_short.", "Hi"]
 
 
+def test_a_wrong_value_of_an_option_is_one_line_that_says_what_it_takes(
+    engine: ScriptedEngine, piped: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "Hi", "-t", "hot"])
+    assert "--temperature: takes a number, not 'hot'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["run", "chat"])
 def test_the_defaults_of_a_project_hold_where_nothing_is_typed(
     command: str,

@@ -120,6 +120,23 @@ def test_notices_running_commands_and_waiting_prompts_are_there_for_the_next_pag
     other.wait_until(lambda chat: chat.texts == ["Yes."] and chat.is_idle)
 
 
+@pytest.mark.parametrize(
+    "forget",
+    [
+        llm.chats.clear,
+        lambda: llm.chats.delete("default"),
+        lambda: llm.chat("default").reset(),
+    ],
+)
+def test_a_chat_that_is_forgotten_shows_no_notice_to_the_next_page(
+    page: LabPage, open_page: OpenPage, forget: Callable[[], None]
+) -> None:
+    chat = ShownChat(page)
+    chat.command("/status")
+    forget()
+    assert not ShownChat(open_page()).notices
+
+
 def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
     shell: InteractiveShell, page: LabPage, tmp_path: Path
 ) -> None:

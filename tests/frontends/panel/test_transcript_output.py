@@ -93,6 +93,15 @@ def test_a_turn_goes_into_the_output_once_it_ends_wherever_the_panel_was_shown(
     assert len(displays(shell)) == 2  # the update is one of both transcripts: one display id
 
 
+def test_a_turn_goes_into_the_output_of_a_panel_that_no_page_shows(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, IMPORT + "panel = ChatPanel()\npanel")
+    panels.replies.append("It is 42.")
+    llm.chat("default")("What is it?")
+    assert "What is it?" in wait_for_text(shell, "It is 42.")["text/markdown"]
+
+
 def test_a_view_that_can_write_the_notebook_is_told_instead(
     panels: ScriptedEngine, shell: InteractiveShell
 ) -> None:
