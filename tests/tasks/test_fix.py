@@ -313,9 +313,9 @@ def test_a_verdict_says_what_a_mend_replaces_of_other_cells_data_and_nothing_els
 
 @needs_seal
 def test_a_verdict_reports_a_table_that_the_mended_cell_empties(watch: Watch) -> None:
-    watch.run("import pandas as pd\nrows = pd.DataFrame({'year': [1999, 2001]})")
-    watch.run("rows = rows[rows.yaer > 2024]")
-    verdict = fix(tried(watch, "rows = rows[rows.year > 2024]")).verdict
+    watch.run("import pandas as pd\nrows = pd.DataFrame({'cost': [3, 5]})")
+    watch.run("rows = rows[rows.costt > 9]")
+    verdict = fix(tried(watch, "rows = rows[rows.cost > 9]")).verdict
     assert "replaces `rows`: 2 rows \N{MULTIPLICATION SIGN} 1 → 0" in verdict
 
 
