@@ -49,14 +49,14 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class LikelyPiece:
-    """A piece of an answer: its probability, and a description with the alternatives.
+    """A piece of an answer: its probability, and a description (`told`) with the alternatives.
 
     It is a token, or the tokens of one character.
     """
 
     text: str
     probability: float
-    description: str
+    told: str  # the name in the messages to the page
 
     @property
     def band(self) -> int:
@@ -110,7 +110,7 @@ class ShownTokens(Rich):
         shown, num_more = self.shown, len(self.pieces) - MOST_TOKENS
         unsure = [piece for piece in shown if piece.band]
         more = filled("<p>… and {}</p>", count_of(num_more, "more token"))
-        rows = joined(filled(_ROW, _quoted(piece.text), piece.description) for piece in unsure)
+        rows = joined(filled(_ROW, _quoted(piece.text), piece.told) for piece in unsure)
         table = filled(
             "<details><summary>{} below 90 %, as a table</summary>"
             "<table><tr><th>token</th><th>probability</th></tr>{}</table></details>",
@@ -129,7 +129,7 @@ class ShownTokens(Rich):
 
 def _span(piece: LikelyPiece) -> Html:
     look, text = _BANDS[piece.band][2], piece.text.replace("\n", "↵\n")
-    return filled(_SPAN, look, filled(' title="{}"', piece.description), text)
+    return filled(_SPAN, look, filled(' title="{}"', piece.told), text)
 
 
 def _quoted(text: str) -> str:

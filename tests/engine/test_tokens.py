@@ -67,7 +67,7 @@ def test_what_is_shown_of_real_answers_is_their_text(smollm2: Path) -> None:
     )
     pieces = answer.show_tokens().pieces
     assert "".join(piece.text for piece in pieces) == answer.text
-    assert any("; " in piece.description for piece in pieces)
+    assert any("; " in piece.told for piece in pieces)
 
 
 def test_without_log_probabilities_it_is_said_how_to_ask_for_them() -> None:
