@@ -3,7 +3,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
-import { cellActions, PROPOSE } from "./actions/plugin.js";
+import { cellActions } from "./actions/plugin.js";
 import { Connections, OpenConnections } from "./connection/connections.js";
 import { speak } from "./dom/words.js";
 import { ghostText } from "./ghost/plugin.js";
@@ -33,12 +33,8 @@ const connections: JupyterFrontEndPlugin<Connections> = {
     const open = new OpenConnections();
     tracker.widgetAdded.connect((_, panel) => open.add(panel));
     lendNotebooks((context, element) => {
-      const views = tracker.filter((panel) => panel.context === context);
-      const panel = views.find((view) => view === tracker.currentWidget) ?? views[0];
-      const propose = async (change: object) => {
-        await commands.execute(PROPOSE, { panel: panel?.id ?? "", change: { ...change } });
-      };
-      return panel ? new NotebookPage(panel, element, propose) : null;
+      const isOpen = tracker.find((panel) => panel.context === context);
+      return isOpen ? new NotebookPage(tracker, commands, context, element) : null;
     });
     return open;
   },

@@ -255,6 +255,14 @@ test("of a line of a megabyte the kernel gets what is around the cursor, and no 
   }
 });
 
+test("of a short cell the kernel gets no half characters, either", async () => {
+  await opened(["x = '🙂'"]);
+  at().editor.move(6);
+  await ask();
+  const { prefix, suffix } = kernel.told("complete").at(-1);
+  assert.deepEqual([prefix, suffix], ["x = '", "'"]);
+});
+
 for (const [localPath, isFile] of /** @type {[string | undefined, boolean][]} */ ([
   ["work/a.py", true],
   ["a.txt", false],

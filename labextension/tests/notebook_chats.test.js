@@ -9,8 +9,10 @@ import { pathToFileURL } from "node:url";
 import { PageConfig } from "@jupyterlab/coreutils";
 import { ContentsManager } from "@jupyterlab/services";
 import { Signal } from "@lumino/signaling";
+import { Unsent } from "../lib/compose/unsent.js";
 import { NotebookChats } from "../lib/sidebar/notebook_chats.js";
 import { savedChats } from "../lib/sidebar/saved_chats.js";
+import { openStorage } from "./storage.js";
 
 const WIDGET = `
 module.exports = () => ({
@@ -67,6 +69,7 @@ beforeEach(async () => {
   const context = { path: "a.ipynb", localPath: "a.ipynb", pathChanged: new Signal({}) };
   panel = { context, content: { ...content, activeCellChanged } };
   kept = new Map();
+  openStorage();
   saved = [];
   const memory = {
     fetch: async (/** @type {string} */ key) => kept.get(key),
@@ -105,6 +108,15 @@ test("a chat that was renamed elsewhere goes by its new name", async () => {
   await chats.show("prices");
   const opened = connection.sent.filter((/** @type {any} */ { type }) => type === "show-chat");
   assert.equal(opened.length, 2, "it is opened already");
+});
+
+test("a chat that has the name of a deleted one begins without its unsent text", async () => {
+  const place = { path: "a.ipynb", cell: null };
+  const field = new Unsent(() => place);
+  field.follow("default");
+  field.keep("How much");
+  await chats.delete();
+  assert.equal(new Unsent(() => place).follow("default"), "");
 });
 
 for (const [when, before, after] of /** @type {[string, string[], string[]][]} */ ([

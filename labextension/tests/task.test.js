@@ -116,7 +116,8 @@ test("a proposal fits only the cell that it was made for", async () => {
   task.begin();
   await propose();
   assert.equal(task.fit("x = 1", true), "fits");
-  assert.equal(task.fit("x = 1 ", true), "edited");
+  assert.equal(task.fit("x = 1 \n", true), "fits", "but for blanks at the end");
+  assert.equal(task.fit("x = 0", true), "edited");
   assert.equal(task.fit("x = 1", false), "closed");
   task.again("x = 1");
   await propose({ before: null });

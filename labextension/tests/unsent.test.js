@@ -3,43 +3,44 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { Unsent } from "../lib/compose/unsent.js";
+import { openStorage } from "./storage.js";
 
 /** @type {Map<string, string>} */
 let kept;
-/** @type {string | null} */
-let path;
+/** @type {import("../lib/page/cells.js").ChatPlace | null} */
+let place;
 
 beforeEach(() => {
-  kept = new Map();
-  path = "a.ipynb";
-  const sessionStorage = {
-    getItem: (/** @type {string} */ key) => kept.get(key) ?? null,
-    setItem: (/** @type {string} */ key, /** @type {string} */ text) => kept.set(key, text),
-    removeItem: (/** @type {string} */ key) => kept.delete(key),
-  };
-  Object.defineProperty(globalThis, "sessionStorage", {
-    value: sessionStorage,
-    configurable: true,
-  });
+  kept = openStorage();
+  place = { path: "a.ipynb", cell: null };
 });
 
 /** What a field of a chat begins with on a page that was loaded just now. */
-const loaded = (/** @type {string} */ chat) => new Unsent(() => path).follow(chat);
+const loaded = (/** @type {string} */ chat) => new Unsent(() => place).follow(chat);
 
 /** A field in which somebody types. */
 function typed(/** @type {string} */ chat, /** @type {string} */ text) {
-  const field = new Unsent(() => path);
+  const field = new Unsent(() => place);
   field.follow(chat);
   field.keep(text);
   return field;
 }
 
-test("a text comes back in its chat and its notebook only", () => {
+test("a text comes back in its chat, its notebook and its cell only", () => {
   typed("prices", "How much");
   assert.equal(loaded("default"), "");
-  path = "b.ipynb";
+  place = { path: "b.ipynb", cell: null };
   assert.equal(loaded("prices"), "");
-  path = "a.ipynb";
+  place = { path: "a.ipynb", cell: "c1" };
+  assert.equal(loaded("prices"), "");
+  place = { path: "a.ipynb", cell: null };
+  assert.equal(loaded("prices"), "How much");
+});
+
+test("a field that is emptied leaves what a second view of the notebook stored", () => {
+  const other = typed("prices", "Why?");
+  typed("prices", "How much");
+  other.keep("");
   assert.equal(loaded("prices"), "How much");
 });
 
@@ -50,7 +51,7 @@ test("a text that was sent does not come back", () => {
 
 test("a text follows its chat and its notebook to their new names", () => {
   const field = typed("prices", "How much");
-  path = "b.ipynb";
+  place = { path: "b.ipynb", cell: null };
   assert.equal(field.follow("costs"), "");
   assert.equal(loaded("costs"), "How much");
   assert.equal(kept.size, 1);
@@ -58,17 +59,17 @@ test("a text follows its chat and its notebook to their new names", () => {
 
 test("what is typed before the chat is known is not replaced", () => {
   typed("prices", "old");
-  const field = new Unsent(() => path);
+  const field = new Unsent(() => place);
   field.keep("new");
   assert.equal(field.follow("prices"), "");
   assert.equal(loaded("prices"), "new");
 });
 
 test("without a notebook's path, or where the browser keeps nothing, the field works", () => {
-  path = null;
+  place = null;
   typed("prices", "How much");
   assert.equal(kept.size, 0);
-  path = "a.ipynb";
+  place = { path: "a.ipynb", cell: null };
   const refuse = () => {
     throw new Error("SecurityError");
   };

@@ -28,12 +28,10 @@ import { keepCommandKeysOut } from "../dom/shortcuts.js";
 import { markSwitchedOff } from "../dom/switches.js";
 import { trans } from "../dom/words.js";
 import type { Change } from "../page/cells.js";
+import { PROPOSE } from "../page/notebook_page.js";
 import { CellActions } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";
 import type { View } from "./view.js";
-
-/** Shows a change of a chat's in a cell; not for people. */
-export const PROPOSE = "jupyter-llm:propose";
 
 interface Command {
   label: string;

@@ -39,7 +39,7 @@ export class Task {
   #wished: Pick<Former, "source" | "wish"> | null = null;
   /** It stays until there is another one. */
   #proposal: Change | null = null;
-  /** As what the cell may stand so that the proposal fits: as it was, and with a part of it. */
+  /** The sources that the proposal fits, without blanks at the end: with parts of it, too. */
   readonly #bases = new Set<string>();
 
   constructor(
@@ -99,14 +99,14 @@ export class Task {
 
   /** Let the cell become a part of what is proposed. */
   allow(source: string): void {
-    this.#bases.add(source);
+    this.#bases.add(source.trimEnd());
   }
 
   /** Whether the proposal fits a cell with this source, or why not. */
   fit(source: string, isEditable: boolean): Fit {
     if (this.#proposal?.before === null) return "below";
     if (!isEditable) return "closed";
-    return this.#bases.has(source) ? "fits" : "edited";
+    return this.#bases.has(source.trimEnd()) ? "fits" : "edited";
   }
 
   /**
@@ -164,7 +164,7 @@ export class Task {
 
   #propose(proposal: Change, problem = ""): void {
     this.#proposal = proposal;
-    if (proposal.before !== null) this.#bases.add(proposal.before);
+    if (proposal.before !== null) this.#bases.add(proposal.before.trimEnd());
     this.#become({ kind: "proposal", proposal, problem });
   }
 

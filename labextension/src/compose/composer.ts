@@ -23,7 +23,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   const textarea = makeTextarea();
   const suggestions = new Suggestions(textarea, store);
   const recall = new Recall(() => store.history());
-  const unsent = new Unsent(() => notebook?.path ?? null);
+  const unsent = new Unsent(() => notebook?.place ?? null);
   const chips = new Chips((hadFocus) => {
     if (hadFocus) textarea.focus();
     drafting.changed(false);
@@ -158,7 +158,7 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   textarea.addEventListener("focus", offer);
   const endOffers = notebook?.onActiveCellChanged(offer);
   const unsubscribe = store.subscribe((changed) => {
-    if (changed.has("connection")) restore();
+    if (changed.has("connection") || changed.has("name")) restore();
     if (changed.has("returned")) takeBack();
     if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.chat.status);
   });

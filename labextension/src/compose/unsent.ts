@@ -1,42 +1,52 @@
 /** The text in a chat's field that nobody has sent: it survives a reload of the page. */
 
+import type { ChatPlace } from "../page/cells.js";
+
 const PREFIX = "jupyter-llm:unsent";
 
-/** Keeps one field's text in the browser's storage of the tab, by notebook and chat. */
+/** Keeps one field's text in the browser's storage of the tab, by notebook, cell and chat. */
 export class Unsent {
-  readonly #path: () => string | null;
+  readonly #place: () => ChatPlace | null;
   #chat: string | null = null;
+  /** The key under which this field has stored its text. */
   #key: string | null = null;
   #text = "";
 
-  /** `path` returns where the notebook is; null: unknown, so nothing is kept. */
-  constructor(path: () => string | null) {
-    this.#path = path;
+  /** `place` returns the field's place; null: the place is unknown, so nothing is kept. */
+  constructor(place: () => ChatPlace | null) {
+    this.#place = place;
   }
 
   /** Take note of the chat's name, and return the text that was kept for the chat, if it is news. */
   follow(chat: string): string {
     const isFirst = this.#chat === null;
     this.#chat = chat;
-    const kept = isFirst && !this.#text ? read(this.#place) : "";
+    const kept = isFirst && !this.#text ? read(this.#nextKey) : "";
     if (!kept) this.keep(this.#text);
     return kept;
   }
 
-  /** Keep a text; an empty one keeps nothing. */
+  /** Keep a text in place of the one that this field kept before; an empty one keeps nothing. */
   keep(text: string): void {
+    if (this.#key !== null && read(this.#key) === this.#text) write(this.#key, "");
     this.#text = text;
-    const place = this.#place;
-    if (this.#key !== null && this.#key !== place) write(this.#key, ""); // another name or path
-    this.#key = place;
-    if (place !== null) write(place, text);
+    this.#key = text ? this.#nextKey : null;
+    if (this.#key !== null) write(this.#key, text);
   }
 
-  get #place(): string | null {
-    const path = this.#path();
-    if (path === null || this.#chat === null) return null;
-    return JSON.stringify([PREFIX, path, this.#chat]);
+  get #nextKey(): string | null {
+    const place = this.#place();
+    return place && this.#chat !== null ? keyOf(place, this.#chat) : null;
   }
+}
+
+/** Remove the text that the field of a chat kept. */
+export function forget(place: ChatPlace, chat: string): void {
+  write(keyOf(place, chat), "");
+}
+
+function keyOf({ path, cell }: ChatPlace, chat: string): string {
+  return JSON.stringify([PREFIX, path, cell, chat]);
 }
 
 // A browser may refuse its storage, as it does in a frame of another site, or have no room left.

@@ -208,9 +208,8 @@ export class DocumentGhost {
 
 /** The end of a text before the cursor, from a line on; where a line is longer, from within it. */
 function sentPart(prefix: string): string {
-  const skipped = Math.ceil((prefix.length - MOST) / STEP) * STEP;
-  if (skipped <= 0) return prefix;
-  const line = prefix.indexOf("\n", skipped) + 1;
+  const skipped = Math.max(0, Math.ceil((prefix.length - MOST) / STEP) * STEP);
+  const line = skipped && prefix.indexOf("\n", skipped) + 1;
   return withoutHalves(prefix.slice(line || skipped));
 }
 

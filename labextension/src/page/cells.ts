@@ -25,6 +25,9 @@ export interface NotebookView {
   dispose: () => void;
 }
 
+/** A notebook's path with its drive, and the cell of a chat; null: the chat is in no cell. */
+export type ChatPlace = { path: string; cell: string | null };
+
 type FindView = (context: object, element: HTMLElement) => NotebookView | null;
 
 /** Scripts that are loaded apart meet here: the extension's, and a widget's. */
@@ -79,7 +82,9 @@ export class Notebook extends NotebookDocument {
   }
 
   /** Show a change in its cell, where it can be accepted; fails in words. */
-  propose(change: Change): Promise<void> {
+  async propose(change: Change): Promise<void> {
+    const isSame = this.cell(change.cell ?? "")?.source === change.source;
+    if (isSame) throw new Error(trans.__("Nothing would change."));
     return this.#view.propose(change);
   }
 
@@ -110,14 +115,15 @@ export class Notebook extends NotebookDocument {
     return attachments;
   }
 
-  /** The notebook's path on the server, with its drive; null: unknown. */
-  get path(): string | null {
-    return this.#context.path ?? null;
+  /** The place of the chat; null: the notebook's path is unknown. */
+  get place(): ChatPlace | null {
+    const { path } = this.#context;
+    return path === undefined ? null : { path, cell: this.#view.ownId() };
   }
 
   /** The way to a file of the server from the notebook's folder. */
   wayTo(path: string): string {
-    const paths = [this.path ?? "", path];
+    const paths = [this.#context.path ?? "", path];
     const [own = "", to = ""] = paths.map((one) => one.replace(/^\w+:/, ""));
     const folder = own.slice(0, own.lastIndexOf("/") + 1);
     return to.startsWith(folder) ? to.slice(folder.length) : folder.replace(/[^/]+/g, "..") + to;

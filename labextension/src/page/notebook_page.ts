@@ -1,29 +1,48 @@
 /** The extension's service for a chat: the user's place in a notebook, and proposals in cells. */
 
+import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { Cell } from "@jupyterlab/cells";
-import type { NotebookPanel } from "@jupyterlab/notebook";
+import type { INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
 import { Signal } from "@lumino/signaling";
-import type { Change, NotebookView } from "./cells.js";
+import { trans } from "../dom/words.js";
+import type { NotebookView } from "./cells.js";
+
+/** The command of plugin `jupyter-llm:actions` that shows a chat's change in a cell. */
+export const PROPOSE = "jupyter-llm:propose";
 
 /** One notebook, whichever tab is in front, for a chat in one of its cells or beside it. */
 export class NotebookPage implements NotebookView {
-  readonly propose: (change: Change) => Promise<void>;
-  readonly #panel: NotebookPanel;
+  readonly #tracker: INotebookTracker;
+  readonly #commands: JupyterFrontEnd["commands"];
+  readonly #context: object;
   readonly #element: HTMLElement;
   readonly #listeners = new Set<() => void>();
+  /** The view that the user is in, or was in last. */
+  #panel: NotebookPanel | null = null;
   #active: Cell | null = null;
   #before: Cell | null = null;
 
   /** `element` is the chat's, which need not be on the page yet. */
   constructor(
-    panel: NotebookPanel,
+    tracker: INotebookTracker,
+    commands: JupyterFrontEnd["commands"],
+    context: object,
     element: HTMLElement,
-    propose: (change: Change) => Promise<void>,
   ) {
-    this.#panel = panel;
+    this.#tracker = tracker;
+    this.#commands = commands;
+    this.#context = context;
     this.#element = element;
-    this.propose = propose;
     this.#follow();
+  }
+
+  async propose(change: object): Promise<void> {
+    if (!this.#commands.hasCommand(PROPOSE)) {
+      const plugin = "jupyter-llm:actions";
+      throw new Error(trans.__("Plugin %1 is off. Enable it, or insert the code below.", plugin));
+    }
+    const panel = this.#panel?.id ?? "";
+    await this.#commands.execute(PROPOSE, { panel, change: { ...change } });
   }
 
   activeId(): string | null {
@@ -31,7 +50,7 @@ export class NotebookPage implements NotebookView {
   }
 
   selection(): string | null {
-    if (this.#panel.node.contains(this.#element)) return null;
+    if (this.ownId() !== null) return null;
     // A cell that is out of sight may have no editor.
     const editor = this.#cell?.editor;
     if (!editor) return "";
@@ -42,8 +61,8 @@ export class NotebookPage implements NotebookView {
   }
 
   ownId(): string | null {
-    const own = this.#panel.content.widgets.find((cell) => this.#isOwn(cell));
-    return own?.model.id ?? null;
+    const cells = this.#views.flatMap(({ content }) => content.widgets);
+    return cells.find((cell) => this.#isOwn(cell))?.model.id ?? null;
   }
 
   onActiveChanged(listener: () => void): () => void {
@@ -53,6 +72,11 @@ export class NotebookPage implements NotebookView {
 
   dispose(): void {
     Signal.disconnectReceiver(this);
+  }
+
+  /** The open views of the notebook. */
+  get #views(): NotebookPanel[] {
+    return this.#tracker.filter(({ context }) => context === this.#context);
   }
 
   /** A click into a chat makes its cell the active one: users mean the cell that they were at before. */
@@ -67,8 +91,13 @@ export class NotebookPage implements NotebookView {
 
   #follow(): void {
     Signal.disconnectReceiver(this); // the cell that the user was at
-    const { activeCell, activeCellChanged } = this.#panel.content;
-    activeCellChanged.connect(this.#follow, this);
+    this.#tracker.currentChanged.connect(this.#follow, this);
+    const views = this.#views;
+    const open = (panel: NotebookPanel | null) => views.find((view) => view === panel);
+    this.#panel = open(this.#tracker.currentWidget) ?? open(this.#panel) ?? views[0] ?? null;
+    this.#panel?.disposed.connect(this.#follow, this);
+    this.#panel?.content.activeCellChanged.connect(this.#follow, this);
+    const activeCell = this.#panel?.content.activeCell ?? null;
     if (activeCell !== this.#active) {
       [this.#active, this.#before] = [activeCell, this.#active];
     }

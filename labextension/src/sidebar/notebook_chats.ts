@@ -5,6 +5,7 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Contents } from "@jupyterlab/services";
 import type { IStateDB } from "@jupyterlab/statedb";
 import { Signal } from "@lumino/signaling";
+import { forget } from "../compose/unsent.js";
 import type { Connection } from "../connection/connection.js";
 import type { Attachment, Chat, Found, Request } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
@@ -133,6 +134,7 @@ export class NotebookChats {
   async delete(): Promise<void> {
     const name = this.#current;
     await this.#ask({ type: "delete-chat", name });
+    forget({ path: this.panel.context.path, cell: null }, name);
     this.#shown.get(name)?.dispose();
     this.#shown.delete(name);
     if (this.#current !== name) return this.changed.emit(); // somebody has gone on meanwhile
