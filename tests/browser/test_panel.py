@@ -182,10 +182,12 @@ def test_a_conversation_outlives_the_page_and_panels_shown_again(
         return notebook.text(2).strip()
 
     until(lambda: speakers() == "1 has views")  # what has gone may say so after the cell
+    panel.box.fill("And then")
     notebook.save()
     notebook.reload()
     panel = LivePanel(notebook)
     assert panel.texts() == before
+    expect(panel.box).to_have_value("And then")
     panel.ask("And now?")
     expect(panel.turns).to_have_count(2)
     assert "And now?" in saved_after(panel)
