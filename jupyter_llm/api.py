@@ -601,7 +601,11 @@ class LLM(Prompts):
     def explain(
         self, subject: object = "", *, model: str | None = None, **sampling: Unpack[SamplingOptions]
     ) -> Completion:
-        """Explain the last cell, a cell by its number, a name or a function, or "error"."""
+        """Explain a cell, a variable, a function, a class or the last error.
+
+        `subject` is a cell's number, a name, a function, or "error". By default it is the last
+        cell.
+        """
         from jupyter_llm.tasks.explain import explain
 
         return explain(self.task(model=model, **sampling), _name_of(subject))

@@ -96,9 +96,11 @@ class ShapedAnswer(Generic[T]):
 
     @cached_property
     def judged(self) -> dict[str, Stream]:
-        """The requests that judge how likely the fields were, or the whole text.
+        """The running requests that measure how likely the answer was, by field.
 
-        This waits for nothing, so the requests of many answers can run together.
+        The first access starts them and does not wait, so the requests of many answers run
+        together. An object has one for each field that is a choice, a bool or a number. Any other
+        answer has one, named "". A choice has none: its completion contains the probabilities.
         """
         if self.completion.choice is not None:
             return {}

@@ -52,7 +52,10 @@ class Archive:
         return self.waiting.pop(name, None)
 
     def write(self, work: Callable[..., object], name: str | None, *args: Any) -> None:
-        """Let a method of `StoredChats` work on a chat; a chat without a name is not stored."""
+        """Call a method of `StoredChats` with a chat's name and `args`, in the background.
+
+        Do nothing for a chat without a name, or if the notebook's path is unknown.
+        """
         if name is not None:
             self._write(lambda chats: work(chats, name, *args))
 

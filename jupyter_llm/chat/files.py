@@ -55,9 +55,11 @@ class FileStart:
 def file_mentions(
     text: str, namespace: Mapping[str, object], notebook: Path | None
 ) -> list[tuple[re.Match[str], str]]:
-    """Find the mentions of files in a text, with their paths: `@data/prices.csv`, `@"my data.csv"`.
+    """Return the mentions of files in a text, each with its path as typed.
 
-    Without quotes the file or its folder has to exist; variables take precedence.
+    They are written `@data/prices.csv` or `@"my data.csv"`. A mention in quotes always counts.
+    Without quotes, the path must not be the name of a variable, and the file must exist. For a path
+    like `folder/name.ext` it is enough that the folder exists.
     """
 
     def is_file(path: str) -> bool:

@@ -43,9 +43,10 @@ _BLOCK = re.compile(r"```python\n(.*?)\n```(?:\s+|\Z)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A program that ends where the code of the next cell follows.
+    """A prompt that is a program: the earlier cells, then the head of the next cell.
 
-    `number`: the number of that cell. `ends`: texts that end the code, beside the usual ones.
+    The model continues it with that cell's code. `number` is the next cell's number. `ends` are
+    stop texts in addition to the usual ones.
     """
 
     prompt: RawPrompt

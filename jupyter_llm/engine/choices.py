@@ -112,7 +112,12 @@ class Choices:
         return choices
 
     def options_of(self, entry: Named, *, is_named: bool) -> EngineOptions:
-        """Return how a model is loaded: as it was chosen, or as its name and the project say."""
+        """Return the options for loading a model.
+
+        A model that was chosen for a role has those of that choice. Otherwise they come from the
+        user's name for it and from the project. If `is_named`, those of the name override the
+        project's.
+        """
         for one, options in self.by_role.values():
             if isinstance(one, Address) or isinstance(entry, Address):
                 continue

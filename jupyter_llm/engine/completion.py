@@ -275,7 +275,10 @@ class Choice:
 
     @property
     def probabilities(self) -> dict[str, float]:
-        """Return the probability of each text, given that the answer is one of them: 1 in total."""
+        """Return the probability of each text if no other answer were possible.
+
+        They add up to 1.
+        """
         most = max(score.logprob for score in self.scores)
         shares = {score.text: math.exp(score.logprob - most) for score in self.scores}
         total = sum(shares.values())

@@ -171,7 +171,7 @@ class SamplingParams:
         return self.seed is not None if self.exact is None else self.exact
 
     def __post_init__(self) -> None:
-        """Raise `OptionError` with the value for an invalid option."""
+        """Raise `OptionError` if an option is invalid. The message contains the wrong value."""
         _check_numbers(self)
         texts: Any = self.stop
         is_list = isinstance(texts, tuple | list)
@@ -182,7 +182,7 @@ class SamplingParams:
         self._check_logit_bias()
 
     def filled(self, recommended: SamplingParams) -> SamplingParams:
-        """Return these parameters with recommended values for the model's defaults."""
+        """Return a copy in which each option of `DRAWN` that is None has its recommended value."""
         names = (name for name in DRAWN if getattr(self, name) is None)
         return replace(self, **{name: getattr(recommended, name) for name in names})
 

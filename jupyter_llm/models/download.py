@@ -130,9 +130,10 @@ def _is_complete(blob: Path, file: HubFile, report: ReportBytes) -> bool:
 
 
 def _give_name(path: Path, blob: Path) -> None:
-    """Link a checked file to its name in a snapshot.
+    """Link a checked file to its name in a snapshot; copy it where links are not allowed.
 
-    huggingface_hub would ask the hub again, and write wherever the answer's tag points.
+    huggingface_hub does not do this for us. It would ask the hub again, and take the path to write
+    from the ETag of the reply.
     """
     if path.exists() and path.samefile(blob):
         return

@@ -118,10 +118,11 @@ _FIM_STRINGS = [_U64.pack(len(text.encode())) + text.encode() for text in _FIM_T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
-    """The sizes that determine the memory that a model needs beside its weights; 0 if not stated.
+    """The sizes from which the memory of a model without its weights is computed.
 
-    `num_kv_heads` counts all layers together. `state_elements` is the size of the recurrent layers'
-    state of one sequence; it does not depend on the sequence's length.
+    A size is 0 if the file does not state it. `num_kv_heads` is the sum over all layers.
+    `state_elements` is the size of the state that all recurrent layers keep for one sequence. It
+    does not depend on the length.
     """
 
     num_layers: int

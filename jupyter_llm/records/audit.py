@@ -184,7 +184,10 @@ def _items(notebook: Mapping[str, Any]) -> Iterator[Item]:
 def _generated(
     number: int, cell: Mapping[str, Any], own: list[Record], index: Mapping[str, Provenance]
 ) -> Iterator[Item]:
-    """Yield the item of a cell's own source, if the cell states an origin."""
+    """Yield an item for a cell's source.
+
+    There is one if the first line names a record or the metadata contains one.
+    """
     marker = read_mark(cell["source"]) if cell.get("cell_type") == "code" else None
     record, body, stated = next(iter(own), None), cell["source"], None
     if marker is not None:

@@ -44,7 +44,7 @@ class CodeCell:
 
     @property
     def landing(self) -> str:
-        """The source as it lands, which says so where the end is missing."""
+        """The source for the new cell. If the answer was cut off, a comment at the end says so."""
         return f"{self.source}\n{_CUT_OFF}" if self.is_cut_off else self.source
 
 

@@ -113,7 +113,7 @@ def with_source(subject: Subject, verb: str) -> Subject:
 
 
 def check_is_python(source: str, title: str) -> None:
-    """Refuse a cell that is written in something else."""
+    """Raise `MagicUsageError` for a magic whose body is not Python, as `%%bash`."""
     name, _, _ = split_cell_magic(source)
     if name and name not in PYTHON_MAGICS:
         raise MagicUsageError(
@@ -313,7 +313,7 @@ class ShownCell:
         return range(first, first + text.strip("\n").count("\n") + 1)
 
     def check_is_python(self) -> None:
-        """Refuse a cell that is written in something else."""
+        """Raise `MagicUsageError` for a Markdown cell, or a magic whose body is not Python."""
         if self.is_text:
             raise MagicUsageError("The cell is Markdown.", "Edit, Review and Continue work on it.")
         check_is_python(self.source, "the cell")

@@ -254,7 +254,10 @@ class ClusterEngine:
         return cast("dict[str, int]", asked.result())
 
     async def _use(self, address: str) -> None:
-        """Load the model on a worker and let it answer, until it dies or the engine is closed."""
+        """Load the model on a worker and send it calls until the engine is closed.
+
+        This task is cancelled when the worker dies.
+        """
         # Every other worker takes the latest calls, so that neighbours go to the same worker.
         take = self._waiting.pop if len(self._places) % 2 else self._waiting.popleft
         place = self._places[address] = Deployed()

@@ -56,7 +56,10 @@ def argument(*names: str, **options: Any) -> Argument:
 
 
 def model_argument(*names: str, **options: Any) -> Argument:
-    """Return the argument for a model's name, which shells complete."""
+    """Return a command-line argument that takes a model's name.
+
+    Shells complete the name on Tab.
+    """
     usual = {"metavar": "MODEL", "help": "a model's name, its beginning, or a path"}
     return Argument(names, {**usual, **options}, _model_names)
 

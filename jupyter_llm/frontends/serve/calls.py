@@ -79,7 +79,10 @@ class _Format(Struct, frozen=True, **_STRICT):
 
 
 class Call(Struct, kw_only=True, **_STRICT):
-    """The fields of all calls. Without a `model` they refer to the chats' model."""
+    """The fields that all calls have.
+
+    A call without a `model` uses the model of its role: `embed` for vectors, `chat` for all others.
+    """
 
     model: str = ""
     prompt_cache_key: str = ""

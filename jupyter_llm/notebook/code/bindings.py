@@ -59,7 +59,11 @@ class Binding:
 
 
 def bindings(source: str) -> tuple[Binding, ...]:
-    """Return the bindings and changes at a cell's top level, in order."""
+    """Return what a cell binds, changes or deletes, in order.
+
+    Blocks such as `if` and `for` count, bodies of functions and classes do not. A cell that does
+    not parse has none.
+    """
     tree = parse_cell(source)
     try:
         return tuple(_of_block(tree.body)) if tree is not None else ()

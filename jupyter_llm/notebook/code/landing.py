@@ -73,7 +73,10 @@ class NextInput:
             self._shell.events.unregister("post_run_cell", self._land)
 
     def _land(self, result: ExecutionResult | None) -> None:
-        """Insert the first waiting cell, unless the run cell itself inserts one."""
+        """Insert the first waiting cell after a cell ran.
+
+        Insert nothing if that cell failed, or if it inserts a cell itself.
+        """
         if not self._waiting or result is None or not result.success or _has_next(self._shell):
             return
         source, replace = self._waiting.popleft()

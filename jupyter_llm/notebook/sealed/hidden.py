@@ -24,11 +24,12 @@ _BLOCK = slice(47, 49)  # its ends in /proc/self/stat, counted after the name
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """The parts of the notebook that tried code must not read.
+    """The parts of the notebook that code in a sealed copy must not read.
 
-    These are inputs, and the lines and outputs of `cells`. A draft may use hidden variables,
-    because its user may have asked for that. A guest's code may use none, nor functions of these
-    cells, nor the output of any cell.
+    All inputs are removed, and the sources and outputs of `cells`. A draft may use hidden
+    variables, because its user may have asked for that. The code of a guest, such as an agent, may
+    not. For a guest, all outputs, hidden variables, functions of `cells` and secrets in the
+    environment are removed too.
     """
 
     cells: Sequence[CellEvent] = ()

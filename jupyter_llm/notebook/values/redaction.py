@@ -406,7 +406,10 @@ def _may_be_cell(name: str, content: str, *, is_cell: bool) -> bool:
 
 
 def _separated(separator: re.Pattern[str], line: str) -> list[Span]:
-    """Return the cells of a line, without blanks around them."""
+    """Return start, end and text of each table cell in a line, without blanks around the text.
+
+    A line without the separator has no cells.
+    """
     places = [0, *(place for match in separator.finditer(line) for place in match.span())]
     cells = []
     for start, end in zip(places[::2], [*places[1::2], len(line)], strict=True):

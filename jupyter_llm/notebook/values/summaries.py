@@ -188,7 +188,10 @@ def _registered(value: object, room: int) -> Iterator[Callable[[], object]]:
 
 
 def _text_from(call: Callable[[], object]) -> str:
-    """Return the text that a call returns, or the text in its bundle by MIME type."""
+    """Return the text that a call returns.
+
+    From a MIME bundle, take `text/plain`, else `text/markdown`. Return "" if there is no text.
+    """
     answer = call()
     if inspect.iscoroutine(answer):
         answer.close()  # or it warns that it was never awaited

@@ -59,9 +59,10 @@ class MemoryNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """The parts of a model's options that were left open, and the memory it will need.
+    """The context window and GPU layers with which a model will be loaded, and its memory.
 
-    `promised` is the most memory that promised texts need in addition.
+    `promised` is the memory that the exact lane may need in addition. It is 0 if the
+    option `exact` is set.
     """
 
     n_ctx: int
@@ -79,7 +80,11 @@ class Streams:
 
 
 def divisions(n_ctx: int, *, has_streams: bool = True) -> tuple[Streams, ...]:
-    """The ways to divide the KV cache of promised texts, from short streams to a whole window."""
+    """Return the ways to divide the exact lane's KV cache.
+
+    The first has the most and shortest streams. The last has one stream for the whole window.
+    Without `has_streams` that is the only one.
+    """
     window = padded(n_ctx)
     found: list[Streams] = []
     num_streams = _MOST_STREAMS if has_streams else 1

@@ -68,7 +68,11 @@ def measure(context: Context, num_tokens: int) -> int:
 
 
 class _Trial:
-    """Compares the logits of a text's end after a plain prefill with other ways to read it."""
+    """Tests whether the last third of a text has the same logits in whatever way it is read.
+
+    The ways: at once, token by token, after a copied prefix, beside another sequence, after an
+    aborted batch.
+    """
 
     def __init__(self, context: Context, num_tokens: int) -> None:
         self._context = context
