@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # JupyterLab's own: its debugger and its widgets ask a kernel that a test has ended, and widgets are
 # saved without their kernel.
 JUPYTERS_OWN = (
+    "Could not restore the debugger state: Canceled future for debug_request message",
     "Canceled future for debug_request message before replies were done",
     "Canceled future for comm_info_request message before replies were done",
     "Error: widget model not found",

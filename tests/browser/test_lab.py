@@ -190,7 +190,7 @@ def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_ch
     for number in (1, 2):
         assert page.evaluate(RUN_ALL) == 4
         assert notebook.source(3).splitlines()[1:] == [f"a = {number}"]
-    expect(notebook.cell(2)).to_contain_text("in place of what this cell made before")
+    expect(notebook.cell(2)).to_contain_text("of an earlier run")
     expect(notebook.cell(2)).to_contain_text("run it again")  # what was sent before has run
     notebook.restart()
     notebook.set_source(1, count_on + NO_PAGES)  # as where the extension is not installed

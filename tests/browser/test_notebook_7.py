@@ -89,7 +89,7 @@ def test_a_prompt_cell_completes_options_and_its_answer_shows_its_record(
     notebook.set_source(index, ASK.format("seven"))
     notebook.run(index)
     prompts.badges(index, "Answer").click()
-    expect(prompts.dialog).to_contain_text("as it was written")
+    expect(prompts.dialog).to_contain_text("unchanged")
     prompts.page.keyboard.press("Escape")
 
 

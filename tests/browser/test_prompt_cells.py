@@ -73,12 +73,12 @@ def test_an_answer_says_who_wrote_it_and_shows_its_record(prompts: Prompts) -> N
     expect(badge).to_contain_text("smollm2-135m-instruct")
     assert is_in_sight(badge)
     badge.click()
-    expect(prompts.dialog).to_contain_text("as it was written")
+    expect(prompts.dialog).to_contain_text("unchanged")
     expect(prompts.dialog).to_contain_text("likeliest tokens")
     prompts.page.keyboard.press("Escape")
     expect(badge).to_be_focused()
     prompts.page.keyboard.press("Enter")
-    expect(prompts.dialog).to_contain_text("as it was written")
+    expect(prompts.dialog).to_contain_text("unchanged")
     prompts.page.keyboard.press("Enter")
     expect(prompts.dialog).to_have_count(0)
     assert prompts.notebook.source(index) == ASK.format("badge")
@@ -90,11 +90,11 @@ def test_generated_code_says_so_and_that_it_was_edited(prompts: Prompts) -> None
     expect(prompts.badges(index)).to_have_count(0)
     prompts.label(index)
     prompts.badges(index, "Code").click()
-    expect(prompts.dialog).to_contain_text("as it was written")
+    expect(prompts.dialog).to_contain_text("unchanged")
     prompts.page.keyboard.press("Escape")
     prompts.notebook.type(index, "0")
     prompts.badges(index, "Code").click()
-    expect(prompts.dialog).to_contain_text("edited since")
+    expect(prompts.dialog).to_contain_text("edited later")
     prompts.page.keyboard.press("Escape")
 
 
@@ -108,7 +108,7 @@ def test_everybody_can_use_it(prompts: Prompts) -> None:
         expect(prompts.badges(index)).to_be_visible()
         assert violations(prompts.page, ".jllm-badges, .jllm-magic-line") == []
         prompts.badges(index).click()
-        expect(prompts.dialog).to_contain_text("as it was written")
+        expect(prompts.dialog).to_contain_text("unchanged")
         assert violations(prompts.page, ".jllm-record") == []
         prompts.page.keyboard.press("Escape")
         expect(prompts.dialog).to_have_count(0)

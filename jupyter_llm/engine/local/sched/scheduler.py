@@ -20,7 +20,7 @@ One step, `Scheduler.step`, does this:
 2. **Place.** `Slots` (slots.py) finds the slot that holds the longest start of the prompt. The slot
    is taken over, or its tokens are copied to another slot. Those tokens are not evaluated again.
 3. **Choose a class.** All sequences of a step have the same `Priority`: ghost text, chats, guests
-   (other programs), rows of a bulk or reading in the background, the most urgent first. `Rota`
+   (other programs), rows of a bulk, reading in the background, the most urgent first. `Rota`
    (turns.py) chooses the most urgent class that runs. A class that others kept waiting for some
    tokens gets one small step. Background reading is admitted only while nothing runs.
 4. **Build a batch.** Each sequence that draws gets its next token and perhaps guesses; prompts fill
@@ -28,13 +28,18 @@ One step, `Scheduler.step`, does this:
 5. **Evaluate.** If the KV cache has no room, idle slots lose their tokens, then the youngest
    sequence of the lowest class waits again, and the batch is built anew. Another thread may abort
    the evaluation, because a sequence was cancelled or more urgent work came. Then nothing of the
-   batch counts: each sequence of it is rolled back to where it was, and the next step repeats it.
-   A class that is aborted again and again gets smaller batches, so that some of them succeed.
+   batch counts: each sequence of it is rolled back to where it was (to the start, if the model
+   cannot trim), and the next step repeats it. Each abort halves the class's next batch, down to
+   32 tokens, so that some of them succeed.
 6. **Advance.** The work of each sequence (drawing.py, judging.py) uses the logits: it draws or
    judges tokens, and the sequence may end or pause.
 
 `finish` cancels: it may be called between two steps, in any state. The slot becomes idle, and its
-tokens stay resident for later prompts. Code that cancels during an evaluation aborts it first.
+tokens stay resident for later prompts. `LocalEngine` queues a cancel that comes during an
+evaluation. It aborts the evaluation if the sequence's class is stepping, unless another sequence
+would lose tokens because the model cannot trim. Otherwise the step ends first.
+
+A PAUSED sequence has no work: before the next step, `go_on` or `finish` must be called for it.
 
 The model's memory holds exactly the tokens that the slots list, before and after each step.
 """
@@ -262,7 +267,9 @@ class Scheduler:
             self._model.trim(seq_id, 0)
         self._spare_ids = list(self._model.spare_ids)
         if result is Decoded.ABORTED:
-            self._largest_batch[priority] = max(min(_SMALL_BATCH, num_tokens), num_tokens // 2)
+            # An answer that draws alone evaluates one token: the next prompt must not begin there.
+            smaller = max(_SMALL_BATCH, num_tokens // 2)
+            self._largest_batch[priority] = min(self._model.n_batch, smaller)
         elif result is Decoded.OK:
             larger = 2 * self._largest_batch[priority]
             self._largest_batch[priority] = min(self._model.n_batch, larger)

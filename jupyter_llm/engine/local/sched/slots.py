@@ -128,7 +128,8 @@ class Slots:
         taken over in place in three cases: the prompt continues all of its tokens; the prompt
         belongs to the same conversation (a turn was replaced); or the slot holds the same prompt as
         a one-off. In all other cases the prefix is copied to the idle slot of least worth, so no
-        conversation loses its end to another. Only a pinned prompt takes over a pinned slot.
+        conversation loses its end to another. While another slot is idle, only a pinned prompt
+        takes over a pinned slot.
         """
         limit = len(token_ids) - 1 if most_cached is None else most_cached
         best, num_cached = self._longest_prefix(token_ids, conversation, limit)

@@ -6,7 +6,8 @@ last turn is longest ago. `Priority` says what is urgent.
 * Models: `TURNS` lets one engine thread compute at a time. llama.cpp's threads wait for one
   another, spinning (see threads.py), so two models at once are slower than one after the other.
 * Lanes of a model, and classes of a lane: a `Rota` each. Work that waits gets one small step, as a
-  guest, after others have evaluated `_PATIENCE` tokens. So nothing starves.
+  guest, after others have evaluated `_PATIENCE` tokens. So no running work starves; work without a
+  slot, and models, have no such rule.
 """
 
 from __future__ import annotations

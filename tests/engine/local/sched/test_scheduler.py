@@ -71,6 +71,17 @@ def test_a_long_prefill_does_not_halt_those_that_decode() -> None:
         assert len(talker.completion_ids) == before + 1
 
 
+def test_an_aborted_answer_does_not_make_the_next_prompt_be_read_token_by_token() -> None:
+    engine = Engine(n_ctx=200, n_batch=64)
+    talker = engine.submit([1], 50, ignore_eos=True)
+    engine.step()
+    engine.model.outcomes = [Decoded.ABORTED]
+    engine.step()
+    engine.scheduler.finish(talker, "cancelled")
+    engine.submit([2] * 60, 1)
+    assert [engine.step().num_tokens for _ in range(2)] == [32, 28]
+
+
 @pytest.mark.parametrize(("num_joined", "wants_logits"), [(2, [False] * 2), (3, [True] * 3)])
 def test_what_has_to_come_is_read_with_what_was_drawn_and_counted_apart(
     num_joined: int, wants_logits: list[bool]
