@@ -253,7 +253,7 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
     assert "unchanged" in said
     said = page.answer("record", metadata=found["metadata"], text="x = 3")["text"]
     assert "edited later" in said
-    assert "Nothing is recorded" in page.answer("record", metadata={}, text=None)["text"]
+    assert "no record" in page.answer("record", metadata={}, text=None)["text"]
     damaged = {"jupyter_llm": {**json.loads(found["metadata"]["jupyter_llm"]), "seed": "<b>"}}
     assert "is damaged" in page.answer("record", metadata=damaged, text=None)["text"]
 
