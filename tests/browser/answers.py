@@ -82,13 +82,23 @@ GROW = """([text, step]) => {
 # Notebook 7.6 says so once while it loads, with no extension at all.
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"
 
+# JupyterLab's own: its debugger and its widgets ask a kernel that a test has ended, and widgets are
+# saved without their kernel.
+JUPYTERS_OWN = (
+    "Could not restore the debugger state: Canceled future for debug_request message",
+    "Canceled future for debug_request message before replies were done",
+    "Canceled future for comm_info_request message before replies were done",
+    "Error: widget model not found",
+)
+
 
 def note_complaints(page: Page, *kinds: str) -> list[str]:
     """What goes wrong on a page from now on: what it logs, of these kinds if any, and scripts."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        if not kinds or message.type in kinds:
+        is_ours = not message.text.startswith(JUPYTERS_OWN)
+        if is_ours and (not kinds or message.type in kinds):
             complaints.append(message.text)
 
     def dismiss(dialog: Dialog) -> None:
@@ -99,7 +109,8 @@ def note_complaints(page: Page, *kinds: str) -> list[str]:
         dialog.dismiss()
 
     def note_error(error: Error) -> None:
-        if not (NOTEBOOKS_OWN in str(error) and "/notebook_core" in (error.stack or "")):
+        is_notebooks = NOTEBOOKS_OWN in str(error) and "/notebook_core" in (error.stack or "")
+        if not (is_notebooks or str(error).startswith(JUPYTERS_OWN)):
             complaints.append(str(error))
 
     page.on("console", note)

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from browser.lab import Lab
     from playwright.sync_api import Browser
 
-# JupyterLab's own: its debugger and its widgets ask a kernel that a test has ended, and widgets are
-# saved without their kernel.
-JUPYTERS_OWN = (
-    "Could not restore the debugger state: Canceled future for debug_request message",
-    "Canceled future for debug_request message before replies were done",
-    "Canceled future for comm_info_request message before replies were done",
-    "Error: widget model not found",
-)
-
 
 @contextmanager
 def shared_notebook(chromium: Browser, lab: Lab, name: str, source: str) -> Iterator[Notebook]:
@@ -53,8 +44,7 @@ def one_test(
         }""",
         num_kept,
     )
-    wrong = [text for text in complaints if not text.startswith(JUPYTERS_OWN)]
-    assert not wrong, wrong
+    assert not complaints, complaints
 
 
 # Opens a notebook in front of the one that is open, with the kernel of a given id if any, and names

@@ -116,7 +116,8 @@ def test_an_interrupted_answer_keeps_its_text_and_the_next_cell_works(
     notebook = ask(SHORT, LONG, SHORT)
     notebook.run(1)
     notebook.start(2)
-    expect(notebook.rendered(2).first).to_contain_text(re.compile(r"\w+ \w+ \w+"))
+    words = notebook.rendered(2).first.locator("p:not(:has(em)), li")  # not the progress
+    expect(words.first).to_contain_text(re.compile(r"\w+ \w+ \w+"))
     notebook.interrupt()
     notebook.finish()
     answer, error = notebook.outputs(2)
@@ -197,7 +198,7 @@ def test_run_all_replaces_the_cells_that_were_made_and_leaves_those_that_were_ch
     assert page.evaluate(RUN_ALL) == 4
     notebook.set_source(3, "a = 'mine'")
     assert page.evaluate(RUN_ALL) == 5
-    expect(notebook.cell(2)).to_contain_text("1 other cell that it made stays")
+    expect(notebook.cell(2)).to_contain_text("1 other cell of an earlier run stays")
     assert notebook.source(4) == "a = 'mine'"
     assert page.evaluate(RUN_ALL) == 5
 
