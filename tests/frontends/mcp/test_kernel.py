@@ -140,7 +140,7 @@ def test_code_of_an_agents_finds_nothing_of_a_hidden_cell(
         code += "\nprint([one for one in (str(linecache.cache), str(globals()), str(vars("
         code += "get_ipython().history_manager))) if '47' '11' in one or 'xq' '17' in one])"
         tried = await told_by(client, "try_code", code=code, timeout_s=30)
-        assert tried.startswith("The code runs\n\nIt printed:\n[]")
+        assert tried.startswith("The code ran in a sealed copy\n\nIt printed:\n[]")
 
     with_served(served, use)
     assert kernel.execute("print(share(1), salt)").text == "4711 xq17\n"
@@ -259,7 +259,7 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
         kernel.execute("%llm /serve stop")
         refused = await client.call_tool("list_cells")  # what there is to call is known all along
         assert refused.is_error
-        assert "No notebook is served. `%llm /serve` in the" in str(refused.content[0])
+        assert "No notebook is served. Type `%llm /serve` in the" in str(refused.content[0])
         kernel.execute("%llm /serve")
         assert "price: int" in await told_by(client, "list_variables")
 
