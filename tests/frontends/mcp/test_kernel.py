@@ -259,7 +259,8 @@ def test_over_stdio_each_call_finds_the_kernel_there_is(
         kernel.execute("%llm /serve stop")
         refused = await client.call_tool("list_cells")  # what there is to call is known all along
         assert refused.is_error
-        assert "No notebook is served. Type `%llm /serve` in the" in str(refused.content[0])
+        refusal = "No notebook is served. Type `%llm /serve` in the notebook"
+        assert refusal in str(refused.content[0])
         kernel.execute("%llm /serve")
         assert "price: int" in await told_by(client, "list_variables")
 

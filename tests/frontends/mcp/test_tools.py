@@ -247,7 +247,9 @@ def tried(code: str) -> str:
 @pytest.mark.parametrize("name", ["api_key", "sesame", "plan", "staff", "same", "share"])
 def test_what_is_hidden_has_no_name_where_agents_try_code(name: str) -> None:
     assert tried(f"{name}") == f"not tried: it needs `{name}`, which is hidden"
-    assert "The code ran in a sealed copy\n\nIts value:\nFalse" in tried(f"'{name[:2]}' '{name[2:]}' in globals()")
+    assert "The code ran in a sealed copy\n\nIts value:\nFalse" in tried(
+        f"'{name[:2]}' '{name[2:]}' in globals()"
+    )
 
 
 @pytest.mark.slow
