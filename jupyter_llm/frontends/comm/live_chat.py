@@ -203,9 +203,8 @@ class LiveChat:
     def clear(self) -> None:
         """Put all notices and returned texts away; requests run on."""
         with self.lock:
-            for notice in self._notices.keys() - self._running.keys():
-                self._forget_notice(notice)
-            self._returned.clear()
+            for held in (self._notices, self._answers, self._returned):
+                held.clear()
         self._pump.ask()
 
     def _put_notice(self, job: Job, markdown: str, **more: Any) -> None:

@@ -16,6 +16,7 @@ from support.shell import run
 from support.stored import stored_bytes, written
 
 from jupyter_llm import llm
+from jupyter_llm.chat.chats import Chats
 from jupyter_llm.errors import ChatNameError
 
 OpenPage = Callable[..., LabPage]
@@ -123,17 +124,17 @@ def test_notices_running_commands_and_waiting_prompts_are_there_for_the_next_pag
 @pytest.mark.parametrize(
     "forget",
     [
-        llm.chats.clear,
-        lambda: llm.chats.delete("default"),
-        lambda: llm.chat("default").reset(),
+        lambda chats: chats.clear(),
+        lambda chats: chats.delete("default"),
+        lambda chats: chats.get("default").reset(),
     ],
 )
 def test_a_chat_that_is_forgotten_shows_no_notice_to_the_next_page(
-    page: LabPage, open_page: OpenPage, forget: Callable[[], None]
+    page: LabPage, open_page: OpenPage, forget: Callable[[Chats], None]
 ) -> None:
     chat = ShownChat(page)
     chat.command("/status")
-    forget()
+    forget(llm.chats)
     assert not ShownChat(open_page()).notices
 
 

@@ -223,7 +223,7 @@ def test_code_lands_below_the_next_cell_that_runs_well(
     for number in (1, 2):
         code = {"number": None, "notice": None, "source": f"x = {number}"}
         answer = front.answer("land", **code, in_place=number == 2)
-        assert "that is run." in answer["text"]
+        assert "that you run." in answer["text"]
     run(shell, "1 / 0", raises=ZeroDivisionError)
     assert landed == []
     run(shell, "pass")
