@@ -66,7 +66,7 @@ class Chats:
         return Chat(*seams, name, system=system)
 
     def __iter__(self) -> Iterator[Chat]:
-        """Iterate over the named chats, in the order in which they were first asked for."""
+        """Iterate over the named `Chat`s of this kernel; a renamed chat comes last."""
         return iter(list(self._chats.values()))
 
     def saved(self) -> dict[str, SavedChat]:

@@ -234,7 +234,7 @@ class StoredChats:
         return {chat.name: chat for chat in chats if chat != SavedChat(name=chat.name)}
 
     def keep(self, chat: str, turn: Turn) -> None:
-        """Store a turn, in the place of an earlier one of its cell."""
+        """Store a turn; it overwrites the turn of the same prompt in the same cell."""
         words = erasable(packed(TurnWords.of(turn)))
         cell, prompt_of_cell = origin_of(turn.origin) or (None, None)
         self._run(

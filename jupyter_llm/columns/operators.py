@@ -114,8 +114,8 @@ def reduce_rows(
 ) -> str:
     """Return one text of all rows; see `LLM.reduce`.
 
-    Neighbours that fit into one prompt are reduced together, and then their results. An answer has
-    less than half of the room, so each round has fewer texts.
+    Neighbouring rows that fit into one prompt are reduced together, then their answers, until one
+    is left. An answer takes at most a third of a prompt's room, so at least two fit into the next.
     """
     there = _texts(rows_of(items))
     room = budget(engine.info, "auto", max_tokens) - engine.count_tokens(check_text(instruction))

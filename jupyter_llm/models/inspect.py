@@ -257,9 +257,9 @@ class _Array:
 
 
 class _Meta:
-    """A header's key-value pairs, by the type that is asked for: a file may have any type.
+    """The key-value pairs of a header. A value of another type than the method's counts as missing.
 
-    Keys that begin with a dot belong to the architecture.
+    A key that begins with a dot gets the name of the architecture in front, but not in `text`.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, object]]) -> None:

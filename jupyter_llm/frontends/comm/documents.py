@@ -64,16 +64,16 @@ def turn_data(
 
     `model` writes the answers that are not finished; the turn answers the `request`.
     """
-    told = exchange.parts
+    parts = exchange.parts
     known: dict[str, Any] = {
         "number": exchange.number,
         "parent": exchange.parent,
         "siblings": list(exchange.siblings),
         "prompt": asked_in(exchange.prompt),
         "by": exchange.by,
-        "attachments": [part.attachment for part in told if part.attachment is not None],
-        "num_cells": sum(part.cell is not None for part in told),
-        "variables": [part.variable for part in told if part.variable is not None],
+        "attachments": [part.attachment for part in parts if part.attachment is not None],
+        "num_cells": sum(part.cell is not None for part in parts),
+        "variables": [part.variable for part in parts if part.variable is not None],
         "request": request,
     }
     if exchange.turn is not None:
@@ -110,9 +110,9 @@ def turn_data(
 
 
 def status_of(chat: Chat, mode: ContextMode, known: StatusData) -> StatusData:
-    """How things stand before the next prompt of a chat.
+    """Return how full the context is before the next prompt of a chat, and which model answers it.
 
-    It waits for the engine, so not while that answers: then what is `known` of the model stays.
+    While the chat is answering, the engine is busy, so the status that is `known` stays.
     """
     engine = chat.current.resident
     without_model = StatusData(num_cells=len(chat.timeline.snapshot().visible))

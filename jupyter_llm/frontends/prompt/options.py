@@ -268,9 +268,10 @@ def trailing_option(prompt: str) -> str:
 
 
 def word_at(before: str) -> tuple[str, Option | None] | None:
-    """Return the word at the end of an option line, and the option if the word is its value.
+    """Return the word at the end of an option line, and the option whose value it is.
 
-    None if the prompt has begun.
+    After a space the word is "". The option is None if the word is not a value of its own, as in
+    `--seed=3`. The result is None once another word than an option or a value came.
     """
     rest, option = shield(before)[0], None
     while (word := _WORD.match(rest)) is not None:

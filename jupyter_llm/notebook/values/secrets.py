@@ -155,7 +155,11 @@ def looks_secret(name: str) -> bool:
 
 
 def is_secret(name: str, value: object = None) -> bool:
-    """Whether a variable looks secret by its name, or the user hides it or its object."""
+    """Whether a variable is kept secret.
+
+    It is if its name looks secret and the user does not show it, if the user hides it, if only
+    hidden cells bind it, or if a hidden name refers to the same object `value`.
+    """
     return looks_secret(name) or is_concealed(name, value)
 
 

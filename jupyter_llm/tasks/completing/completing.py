@@ -259,7 +259,7 @@ class Suggester:
         return max(place, 0) if place < len(text) else None
 
     def _without_end(self, text: str) -> str:
-        """Return the part of a text that can be kept if its end cannot."""
+        """Return a text without its last lines, until it has no unknown name; "" if none remain."""
         while text := self._ending.final(text, is_torn=True):
             if self._wrong(text, is_whole=True) is None:
                 break
