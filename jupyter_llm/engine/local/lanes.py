@@ -363,6 +363,7 @@ class Lanes:
             while lane.save():
                 pass
             lane.close()
+            self._rota.drop(lane)
         if lanes:
             self._on_change()
 

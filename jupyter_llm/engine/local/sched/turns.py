@@ -52,6 +52,11 @@ class Rota(Generic[K]):
         passed = self._num_passed
         self._num_passed = {k: passed.get(k, 0) + num_tokens for k in waiting if k != stepped}
 
+    def drop(self, contender: K) -> None:
+        """Forget a contender that never comes back."""
+        self._last.pop(contender, None)
+        self._num_passed.pop(contender, None)
+
 
 @dataclass(eq=False, slots=True)
 class Seat:

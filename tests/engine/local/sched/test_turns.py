@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
-from support.engines import closing, load
+from support.engines import ask, closing, inside, load
 from support.waiting import until
 
 from jupyter_llm.engine.local.sched.scheduler import Scheduler, Step
@@ -65,3 +67,12 @@ def test_two_engines_write_at_once_and_no_two_steps_overlap(
         streams = [engine.submit(Request(prompt="Hello", params=params)) for engine in engines]
         assert [len(stream.result(60).token_ids or ()) for stream in streams] == [50, 50]
     assert most == 1
+
+
+def test_a_lane_that_was_freed_is_referenced_nowhere(tiny_gguf: Path) -> None:
+    engine = load(tiny_gguf, checkpoints=False)
+    engine.embed(["Hello"])
+    lane = weakref.ref(inside(engine, lambda: engine._model.lanes.all[-1]))
+    ask(engine, "Hello", 1)  # the exact lane is made in its place
+    gc.collect()
+    assert lane() is None
