@@ -21,6 +21,7 @@ from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.info import EngineStatus, Work
 from jupyter_llm.engine.local.generation import Generation
 from jupyter_llm.engine.local.loop import Loop
+from jupyter_llm.engine.local.native.threads import CoreLoad
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
 from jupyter_llm.engine.request import Priority, Prompt, Request, check_text
 from jupyter_llm.engine.stream import Stream, check_may_wait, run_the_model_here
@@ -365,8 +366,9 @@ class LocalEngine:
             self._progress.put(share)
             return self._is_wanted
 
+        core_load = CoreLoad()
         model = ResidentModel(self._entry, self._options, report)
-        self._loop = Loop(model, self._commands, self._watchers, self._make_way)
+        self._loop = Loop(model, self._commands, self._watchers, self._make_way, core_load)
         self._answering = self._loop.answering
         self.info = model.info
         self._model = model

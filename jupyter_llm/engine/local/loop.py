@@ -7,7 +7,7 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.local.answering import Answering
-from jupyter_llm.engine.local.native.threads import CoreLoad, ThreadCount
+from jupyter_llm.engine.local.native.threads import ThreadCount
 from jupyter_llm.engine.local.sched.turns import TURNS, Seat
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.common.watchers import Watchers
     from jupyter_llm.engine.info import EngineStatus, Work
+    from jupyter_llm.engine.local.native.threads import CoreLoad
     from jupyter_llm.engine.local.resident import ResidentModel
     from jupyter_llm.engine.request import Priority
     from jupyter_llm.errors import JupyterLLMError
@@ -28,7 +29,9 @@ class Loop:
     """Runs a model: commands of other threads first, then one step, and so on.
 
     The queue ends with None. `give_way` aborts a batch under evaluation that is less urgent than a
-    class; other engines call it. `watchers` are called whenever `work` changes.
+    class; other engines call it. `watchers` are called whenever `work` changes. `core_load` was
+    made before the model was loaded: the first steps leave the cores to programs that were busy
+    meanwhile.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Loop:
         commands: SimpleQueue[Callable[[], None] | None],
         watchers: Watchers,
         give_way: Callable[[Priority], None],
+        core_load: CoreLoad,
     ) -> None:
         self.answering = Answering(model)
         self.work: Work = "idle"
@@ -46,7 +50,7 @@ class Loop:
         self._commands = commands
         self._watchers = watchers
         self._seat = Seat(give_way)
-        self._core_load = CoreLoad()
+        self._core_load = core_load
         self.threads = ThreadCount(
             model.n_threads, lambda: self._core_load.num_busy(without_us=True)
         )

@@ -6,12 +6,20 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
+from support.engines import load
+from support.processes import started
 from support.waiting import until
 
+from jupyter_llm.engine.local import resident
 from jupyter_llm.engine.local.native import threads
 from jupyter_llm.engine.local.native.threads import CoreLoad, ThreadCount
+from jupyter_llm.engine.local.resident import ResidentModel
 
 
 def steps(team: ThreadCount, number: int, step_s: float, num_tokens: int = 1) -> None:
@@ -113,3 +121,23 @@ def test_the_load_is_measured_with_and_without_this_process() -> None:
     assert without_us is not None
     assert with_us > 0.4
     assert without_us < with_us + 0.5
+
+
+def test_a_model_starts_with_the_cores_that_were_free_while_it_was_loaded(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        spinners = [stack.enter_context(started("while True: pass")) for _ in range(3)]
+
+        class Slow(ResidentModel):
+            """A model whose loading takes as long as the spinners need for some work."""
+
+            def __init__(self, *args: Any) -> None:
+                work = [psutil.Process(one.pid) for one in spinners]
+                end_s = sum(one.cpu_times().user for one in work) + 0.3
+                until(lambda: sum(one.cpu_times().user for one in work) > end_s)
+                super().__init__(*args)
+
+        monkeypatch.setattr(resident, "ResidentModel", Slow)
+        engine = load(tiny_gguf, n_threads=8, checkpoints=False)
+        assert engine.status().n_threads < 8
