@@ -29,8 +29,8 @@ One step, `Scheduler.step`, does this:
    sequence of the lowest class waits again, and the batch is built anew. Another thread may abort
    the evaluation, because a sequence was cancelled or more urgent work came. Then nothing of the
    batch counts: each sequence of it is rolled back to where it was (to the start, if the model
-   cannot trim), and the next step repeats it. Each abort halves the class's next batch, down to
-   32 tokens, so that some of them succeed.
+   cannot trim), and the next step repeats it. Each abort of more than 32 tokens halves the class's
+   next batch, down to 32 tokens, so that some of them succeed.
 6. **Advance.** The work of each sequence (drawing.py, judging.py) uses the logits: it draws or
    judges tokens, and the sequence may end or pause.
 
@@ -266,10 +266,8 @@ class Scheduler:
         for seq_id in set(self._model.spare_ids).difference(self._spare_ids):
             self._model.trim(seq_id, 0)
         self._spare_ids = list(self._model.spare_ids)
-        if result is Decoded.ABORTED:
-            # An answer that draws alone evaluates one token: the next prompt must not begin there.
-            smaller = max(_SMALL_BATCH, num_tokens // 2)
-            self._largest_batch[priority] = min(self._model.n_batch, smaller)
+        if result is Decoded.ABORTED and num_tokens > _SMALL_BATCH:
+            self._largest_batch[priority] = max(_SMALL_BATCH, num_tokens // 2)
         elif result is Decoded.OK:
             larger = 2 * self._largest_batch[priority]
             self._largest_batch[priority] = min(self._model.n_batch, larger)

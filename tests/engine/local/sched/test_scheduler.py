@@ -79,7 +79,7 @@ def test_an_aborted_answer_does_not_make_the_next_prompt_be_read_token_by_token(
     engine.step()
     engine.scheduler.finish(talker, "cancelled")
     engine.submit([2] * 60, 1)
-    assert [engine.step().num_tokens for _ in range(2)] == [32, 28]
+    assert engine.step().num_tokens == 60
 
 
 @pytest.mark.parametrize(("num_joined", "wants_logits"), [(2, [False] * 2), (3, [True] * 3)])
