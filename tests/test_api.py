@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -328,3 +329,23 @@ class TestChat:
         assert all(engine.count_tokens(r.prompt) < engine.info.n_ctx for r in engine.requests)
         assert messages_of(engine.requests[-1].prompt)[0].content == "Be brief."
         assert len(chat.turns) == 40
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "use": lambda show: llm.use(n_ctx=256, show_progress=show),
+    "engine": lambda show: llm.engine(show_progress=show),
+    "map": lambda show: llm.map(["a"], "{{item}}", show_progress=show),
+    "verify": lambda show: llm.verify(show_progress=show),
+    "pull": lambda show: llm.pull("owner/repo", show_progress=show),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("show", [False, "no"])
+def test_a_progress_that_is_no_function_is_one_clear_line(
+    call: Callable[[Any], Any], show: object
+) -> None:
+    engine = llm.engine()
+    with pytest.raises(OptionError, match=f"show_progress must be a function.* not {show!r}"):
+        call(show)
+    assert llm.engine() is engine

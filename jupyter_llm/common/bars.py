@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jupyter_llm.common.bundle import bundle
 from jupyter_llm.common.controls import plain
+from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -105,12 +106,21 @@ class TerminalLine:
         self.erase()
 
 
+def check_show(show: object) -> None:
+    """Check that the option `show_progress` is a function or None."""
+    if show is not None and not callable(show):
+        raise OptionError(
+            f"show_progress must be a function that takes each step, or None, not {show!r:.60}."
+        )
+
+
 def showing(show: ShowProgress | None = None) -> AbstractContextManager[ShowProgress]:
     """Return a context that shows steps: by `show`, or else in a line that disappears at the end.
 
     The line is below the cell or in the terminal. Only the main thread gets one: the output of
     other threads would appear below whichever cell ran last.
     """
+    check_show(show)
     if show is not None:
         return nullcontext(show)
     place = _place()

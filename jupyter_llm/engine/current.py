@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.common.bars import TICK_S, ShowProgress, Step
+from jupyter_llm.common.bars import TICK_S, ShowProgress, Step, check_show
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.choices import Choices, with_file
 from jupyter_llm.engine.clusters import Clusters
@@ -365,6 +365,7 @@ class CurrentEngine:
     @contextmanager
     def _locked(self, show: ShowProgress | None) -> Iterator[None]:
         """Let no other thread choose a model, and show that this thread waits for another."""
+        check_show(show)
         while not self.residents.lock.acquire(timeout=TICK_S):
             if show is not None:
                 show(Step("Waiting while a model is loaded"))
