@@ -299,6 +299,7 @@ def test_no_variable_is_told_where_none_are_to_be(watch: Watch) -> None:
         ("own = [1, 2, 3]\nown.appendd(n)", "", ""),
         ("n = 2\nprint(rwos, n)", "", ""),
         ("n = 1\n1 / (n - 1)", "n = 2\n1 / (n - 1)", ""),
+        ("rows = [4, 5\nprint(rows)", "rows = [4, 5]\nprint(rows)", ""),
         ("int('x')", "rows = [4, 5]\nint('7')", "; replaces `rows`: 1 value → 2"),
     ],
 )

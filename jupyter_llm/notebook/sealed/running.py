@@ -19,9 +19,10 @@ import msgspec
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
+from jupyter_llm.notebook.code.accesses import bound_names
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.code.names import uses_in
-from jupyter_llm.notebook.code.syntax import parse_python
+from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.failures.failure import read_failure
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.cells import Unit
@@ -233,7 +234,7 @@ class Run:
         old, replaced = self._sizes, [name for name in bound if name in self._before]
         after = {name: one for name, one in now.items() if name in changed or one != old.get(name)}
         after |= _sized({"": self._value}, [""])
-        own = None if self._mended is None else {one.name for one in bindings(self._mended)}
+        own = None if self._mended is None else _names_bound(self._mended)
         facts = Facts(old, after, self._silence.drawn, self._python, replaced, own)
         text, num_lost = facts.summary()
         return replace(
@@ -282,6 +283,13 @@ class Run:
 def _sized(namespace: dict[str, Any], names: Sequence[str]) -> dict[str, Extent]:
     last = ((one, size) for one in reversed(names) if (size := extent_of(namespace.get(one))))
     return dict(reversed([*islice(last, _MAX_SIZED)]))
+
+
+def _names_bound(source: str) -> frozenset[str]:
+    """Return the names that a cell binds or changes, also of one with a syntax error."""
+    if parse_cell(source) is None:
+        return bound_names(source)
+    return frozenset(one.name for one in bindings(source))
 
 
 def _own_steps(error: BaseException, names: set[str]) -> TracebackType | None:
