@@ -179,7 +179,7 @@ HOSTILE_TEXTS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(HOSTILE_TEXTS)
 def test_no_text_becomes_more_than_text(text: str) -> None:
     result = untrusted_markdown(text)
