@@ -150,9 +150,9 @@ def _comment(text: str) -> str:
 def needed_cells(
     cells: Sequence[CellEvent], relevant: Container[CellEvent] = ()
 ) -> tuple[CellEvent, ...]:
-    """Return the cells that import, define or bind something, the last two, and those in `meant`.
+    """Return the cells that import, define or bind something, the last two, and the `relevant`.
 
-    Of a cell that ran more than once it is the latest run.
+    If a cell ran more than once, its latest run is returned.
     """
     latest = {cell.cell_id or cell.number: cell for cell in cells}.values()
     candidates = [cell for cell in latest if without_setup(unmark(cell.source))]

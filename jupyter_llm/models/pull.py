@@ -1,4 +1,4 @@
-"""Downloads a model from the Hugging Face hub: the only network access of the package."""
+"""Downloads a model from the Hugging Face hub. Nothing else in the package connects to it."""
 
 from __future__ import annotations
 

@@ -37,9 +37,10 @@ class Facts:
     """The effects of code.
 
     `python` has a line for each statement; the code draws `drawn`. `before` are the variables that
-    it names. `after` are those that it made or changed, and "" for its result. `replaced` are the
-    user's variables that it rebinds. `mended` are the names that the mended cell has bound or
-    changed before, which are not reported; None if no cell is mended.
+    the code names. `after` are those that it made or changed, and "" for its result. `replaced` are
+    the user's variables that the code rebinds. `mended` are the names that the mended cell binds or
+    changes; None if no cell is mended. A change to one of them is reported only if the code drops
+    rows from it, for example with `dropna` or `merge`, or leaves a table without rows.
     """
 
     before: Mapping[str, Extent]
@@ -87,8 +88,8 @@ class Facts:
     def _changed(self) -> Iterator[_Fact]:
         """Yield the user's variables that were replaced or changed, with their sizes.
 
-        For a mend, only data of other cells counts, and no plain values. What the mended cell binds
-        itself counts where the mend loses rows: another cell may have made it.
+        Of a mend, plain values are not reported. A name that the mended cell itself binds is
+        reported only if the code loses its rows, since another cell may have made the value.
         """
         for name in filter(self.after.get, self.before):
             is_own = name in (self.mended or ())

@@ -64,8 +64,8 @@ def try_code(
 
     An interrupt ends the copy at once. `look` is called in the copy with the variables after the
     run, and returns a value for JSON. `tick` is called here meanwhile. `make` is for threads other
-    than the main one, see `work_in_copy`. `mended` is the source of the cell that they mend: names
-    that it has bound are not reported as replaced.
+    than the main one, see `work_in_copy`. `mended` is the source of the cell that they mend. A
+    changed variable that this cell itself binds is reported only if rows are lost.
     """
     if make is None and not is_main_thread():
         return untried("code is only tried in the kernel's main thread")
