@@ -134,7 +134,8 @@ class Asked:
 def asked_with(prompt: str, options: dict[str, Any]) -> Asked:
     """Return a prompt with options as people write them: of `Asked`, sampling, and of a shape."""
     named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
-    given = {one.name: options.pop(one.name) for one in fields(Asked) if one.name in options}
+    names = {one.name for one in fields(Asked)} - {"shape"}  # people write `schema=` and others
+    given = {name: options.pop(name) for name in names & options.keys()}
     given["shape"] = take_shape(options)
     return Asked(prompt=prompt, **{"named": named, "params": sampling_params(options), **given})
 

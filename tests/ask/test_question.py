@@ -290,7 +290,7 @@ def test_half_an_answer_in_a_chat_is_a_turn_and_an_error(engine: ScriptedEngine)
 
 
 def test_what_a_chat_cannot_keep_to_is_refused_before_it_is_sent(engine: ScriptedEngine) -> None:
-    for options in ({"stop": "."}, {"regex": "a"}):
+    for options in ({"stop": "."}, {"regex": "a"}, {"shape": Person}):
         with pytest.raises(OptionError):
             llm.chat()("Who?", schema=Person, **options)
     assert engine.requests == []
