@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     """What a branch leaves out for good: turns, by number, and cells that no turn told."""
 
 NO_ROOM = "no longer fits"
-EARLIER = "of an earlier kernel; --continue tells it"
+IS_HIDDEN = "hidden"
+EARLIER = "of an earlier kernel; --continue includes it"
 ALONE = "context none"
 IF_ASKED = "with a prompt about it"
 

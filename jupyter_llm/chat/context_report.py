@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.budget import ContextMode, budget, includes_code_needs, includes_if_named
-from jupyter_llm.chat.context import ALONE, IF_ASKED
+from jupyter_llm.chat.context import ALONE, IF_ASKED, IS_HIDDEN
 from jupyter_llm.chat.plan import cell_part, included_cells
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of, markdown_table
@@ -165,13 +165,14 @@ def _rows(chat: Chat, context: Context, allowed: int) -> Iterator[ContextRow]:
     cells_in = {part.cell for part in (*context.front, *turn_parts, *context.cells)}
 
     def of_cell(cell: CellEvent, text: str, where: str, turn: int | None = None) -> ContextRow:
-        is_in = cell in cells_in and not notebook.is_hidden(cell)
+        is_hidden = notebook.is_hidden(cell)
+        is_in = cell in cells_in and not is_hidden
         state = f"pinned, {where}" if cell in notebook.pinned else where
-        if not is_in:
-            state = context.reason(
-                turn if turn is not None and cell not in context.why_out else cell
-            )
-        return _cell_row(cell, text, state, is_in=is_in, is_hidden=notebook.is_hidden(cell))
+        if is_hidden:
+            state = IS_HIDDEN
+        elif not is_in:
+            state = context.reason(cell if turn is None or cell in context.why_out else turn)
+        return _cell_row(cell, text, state, is_in=is_in, is_hidden=is_hidden)
 
     if context.system:
         yield ContextRow("system", "system text", context.system, is_in=True, state="always")

@@ -13,7 +13,7 @@ from jupyter_llm.chat.budget import (
     output_chars,
     source_chars,
 )
-from jupyter_llm.chat.context import ALONE, NO_ROOM, Context, Part
+from jupyter_llm.chat.context import ALONE, IS_HIDDEN, NO_ROOM, Context, Part
 from jupyter_llm.chat.script import as_script, literal_names, needed_cells, relevant_turns
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.rendering import render_cell
@@ -226,7 +226,7 @@ def _why_out(
     out: dict[int | CellEvent, str] = {}
     for cell in cells:
         if notebook.is_hidden(cell):
-            out[cell] = "hidden"
+            out[cell] = IS_HIDDEN
         elif wanted is not None and cell not in wanted:
             out[cell] = others
         elif cell in cut and cell not in notebook.pinned:

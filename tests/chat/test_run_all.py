@@ -214,6 +214,13 @@ class TestWhatAnEarlierKernelKept:
             "Go on.",
         ]
 
+    def test_context_reports_a_hidden_cell_of_it_as_hidden(self, notebook: Notebook) -> None:
+        self.chat(notebook)
+        llm.timeline.see_tags({"load": True})
+        text = notebook.run("%llm /context", "new")
+        assert "| In [1] | out | hidden |" in text
+        assert "--continue includes it" in text  # the turn
+
     def test_a_panel_goes_on_from_it_and_cells_follow(self, notebook: Notebook) -> None:
         chat = self.chat(notebook)
         chat.stream("Go on.", continues=True).result()
