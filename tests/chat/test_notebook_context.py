@@ -81,6 +81,17 @@ def test_the_context_is_a_setting_and_chosen_for_one_prompt(
     assert told(resident).count(" = 1") == expected
 
 
+@pytest.mark.parametrize("line", ["Is llm of use for rows?", "/explain 2"])
+def test_the_imported_llm_is_no_variable_of_the_users(
+    shell: InteractiveShell, resident: ScriptedEngine, line: str
+) -> None:
+    cell(shell, "from jupyter_llm import llm\nrows = [4711]")
+    cell(shell, "is_there = llm is not None, rows")
+    cell(shell, f"%llm {line}")
+    assert "rows: list" in told(resident)
+    assert "llm: " not in told(resident)
+
+
 def test_what_no_longer_fits_is_said_with_numbers(
     shell: InteractiveShell, resident: ScriptedEngine
 ) -> None:

@@ -26,6 +26,7 @@ from jupyter_llm.notebook.values.peek import (
     instance_dict,
     is_a,
     is_library_module,
+    is_llm,
     is_one_of,
     mro,
     qualified_name,
@@ -166,12 +167,15 @@ FUNCTION: Final = Kind(
 )
 CLASS: Final = Kind(_class_head, _class_body, holds_data=False)
 MODULE: Final = Kind(_module_head, _module_body, holds_data=False)
+MODEL: Final = Kind(lambda _value, _reading: "the language model in this kernel", holds_data=False)
 
 
 def definition_kind(value: object) -> Kind | None:
-    """Return the kind of a function, a class or a module; None for other values."""
+    """Return the kind of a function, a class, a module or `llm`; None for other values."""
     if is_one_of(type(value), _CODE):
         return FUNCTION
     if is_a(value, type):
         return CLASS
-    return MODULE if is_a(value, ModuleType) else None
+    if is_a(value, ModuleType):
+        return MODULE
+    return MODEL if is_llm(value) else None

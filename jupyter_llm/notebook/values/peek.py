@@ -143,6 +143,11 @@ def exported(package: str, name: str) -> Any:
     return _own_dict(sys.modules.get(package)).get(name, ABSENT)
 
 
+def is_llm(value: object) -> bool:
+    """Whether a value is this package's `llm`, which holds none of the user's data."""
+    return type(value) is exported("jupyter_llm.api", "LLM")
+
+
 def _module_of(cls: type) -> str:
     try:
         return text_of(_module(cls))
