@@ -240,6 +240,7 @@ class Scheduler:
                 break
             room = Room(num_left, len(turn) - 1, self.num_free, num_cells, self._spare_ids)
             shares.append(self._take(sequence, batch, room))
+            num_cells -= len(shares[-1].beside)
         return shares, batch
 
     def _take(self, sequence: Sequence, batch: Batch, room: Room) -> Share:

@@ -115,6 +115,13 @@ def test_what_rows_have_in_common_takes_its_room_once() -> None:
     assert engine.scheduler.num_running == 4
 
 
+def test_texts_that_are_judged_together_take_no_more_cells_than_are_free() -> None:
+    engine = Engine(n_ctx=20, n_batch=32)
+    for number in (1, 2):
+        engine.score([number] * 4, [(3, 4, 5, 6), (7, 8, 9, 10)])
+    assert engine.step().num_tokens == 2 * (4 + 4) + 4  # one further text has room
+
+
 SYSTEM, INSTRUCTION = [7] * 24, list(range(1, 39)) * 5
 LABELS = [(2, 3), (2, 4), (5,)]
 
