@@ -198,9 +198,11 @@ class FixedWidth:
 class Engine:
     """A fake model and its scheduler, and what came out of them."""
 
-    def __init__(self, *, num_slots: int = 4, width: Width | None = None, **model: Any) -> None:
+    def __init__(
+        self, *, num_slots: int = 4, width: Width | None = None, min_copy: int = 1, **model: Any
+    ) -> None:
         self.model = FakeModel(**model)
-        self.slots = Slots(num_slots, can_trim=self.model.can_trim)
+        self.slots = Slots(num_slots, can_trim=self.model.can_trim, min_copy=min_copy)
         self.scheduler = Scheduler(self.model, self.slots, width=width)
         self.sequences: list[Sequence] = []
         self.led: dict[Sequence, tuple[list[int], Any]] = {}  # to what goes on from there

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.sched.slots import Placement, Slot, Slots
 
 _HEADROOM = 256  # tokens of a completion that must have room before it begins
-_MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
+_MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for, or one not copied
 _MAX_WAITING_FOR_PREFIX = 8  # sequences that one step passes over, since they wait for a start
 
 
@@ -94,7 +94,8 @@ class Admission:
         token_ids = sequence.token_ids
         num_coming = max(common_prefix(other, token_ids) for other in reading)
         num_coming = min(num_coming, sequence.work.first_wanted(sequence))
-        return num_coming - self._slots.num_resident(token_ids) >= _MIN_WAIT
+        num_new = num_coming - self._slots.num_resident(token_ids)
+        return num_new >= max(_MIN_WAIT, self._slots.min_copy)
 
     def _place(self, sequence: Sequence) -> Placement | None:
         """Find a slot and room for a sequence; lower classes make room."""

@@ -104,7 +104,7 @@ class Slots:
     def __init__(self, num_slots: int, *, can_trim: bool = True, min_copy: int = 1) -> None:
         self._slots = [Slot(seq_id) for seq_id in range(num_slots)]
         self.can_trim = can_trim
-        self._min_copy = min_copy
+        self.min_copy = min_copy
         self._clock = 0
 
     def resize(self, num_slots: int, kept: list[Slot]) -> None:
@@ -145,7 +145,7 @@ class Slots:
         if free is not None:
             # The slot may itself hold a start of the prompt; a copy must bring more than that.
             num_own = min(common_prefix(free.token_ids, token_ids), limit) if self.can_trim else 0
-            if num_cached - num_own < self._min_copy:
+            if num_cached - num_own < self.min_copy:
                 best, num_cached = None, num_own
             return self._take(Placement(free, num_cached, copy_from=best), token_ids, conversation)
         if best is None or best.is_busy:
@@ -281,7 +281,7 @@ class Slots:
     def _keep_shared(self, slot: Slot) -> None:
         """Keep the shared start of a slot, or nothing if another slot can give it for free."""
         start = slot.token_ids[: slot.num_shared]
-        others = [other for other in self._slots if other is not slot and self._min_copy <= 1]
+        others = [other for other in self._slots if other is not slot and self.min_copy <= 1]
         if any(other.token_ids[: len(start)] == start for other in others):
             slot.clear()
         else:

@@ -122,6 +122,17 @@ def test_texts_that_are_judged_together_take_no_more_cells_than_are_free() -> No
     assert engine.step().num_tokens == 2 * (4 + 4) + 4  # one further text has room
 
 
+@pytest.mark.parametrize(("num_shared", "num_waiting"), [(63, 0), (64, 1)])
+def test_a_start_is_waited_for_only_if_it_is_copied_then(
+    num_shared: int, num_waiting: int
+) -> None:
+    engine = Engine(n_ctx=400, n_batch=256, min_copy=64)
+    for number in (2, 3):
+        engine.submit([*[1] * num_shared, number], 4, ignore_eos=True)
+    engine.step()
+    assert engine.scheduler.num_waiting == num_waiting
+
+
 SYSTEM, INSTRUCTION = [7] * 24, list(range(1, 39)) * 5
 LABELS = [(2, 3), (2, 4), (5,)]
 
