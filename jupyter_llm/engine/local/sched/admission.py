@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.sched.slots import Placement, Slot, Slots
 
 _HEADROOM = 256  # tokens of a completion that must have room before it begins
-_MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for, or one not copied
+_MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
 _MAX_WAITING_FOR_PREFIX = 8  # sequences that one step passes over, since they wait for a start
 
 
@@ -182,11 +182,23 @@ class Admission:
         assert sequence.slot is not None
         self.running.remove(sequence)
         slot, sequence.slot = sequence.slot, None
+        self._pass_on(sequence, slot)
         is_row = sequence.priority is Priority.BULK and sequence.finish_reason is not None
         next_ones = (*self.running, *self.waiting[:_MAX_WAITING_FOR_PREFIX])
         rows = [s.token_ids for s in next_ones if is_row and s.priority is Priority.BULK]
         for shortened in self._slots.release(slot, rows=rows):
             self._model.trim(shortened.seq_id, len(shortened.token_ids))
+
+    def _pass_on(self, sequence: Sequence, slot: Slot) -> None:
+        """Let one of the sequences that share cells with a leaving one count those cells."""
+        shares = {
+            one: min(one.num_shared, common_prefix(one.token_ids, slot.token_ids))
+            for one in self.running
+            if one.num_shared > sequence.num_shared
+        }
+        heir = max(shares, key=shares.__getitem__, default=None)
+        if heir is not None:
+            heir.num_shared -= max(0, shares[heir] - sequence.num_shared)
 
     def roll_back(self, sequence: Sequence, *, is_torn: bool = False) -> None:
         """Make the model's memory hold exactly the slot's tokens, or none if it cannot.

@@ -133,6 +133,21 @@ def test_a_start_is_waited_for_only_if_it_is_copied_then(
     assert engine.scheduler.num_waiting == num_waiting
 
 
+def test_what_rows_have_in_common_takes_its_room_until_the_last_of_them_ends() -> None:
+    engine = Engine(n_ctx=48)
+    shared = list(range(1, 21))
+    first = engine.submit([*shared, 30], 2, ignore_eos=True)
+    second = engine.submit([*shared, 31], 8, ignore_eos=True)
+    while first.finish_reason is None:
+        engine.step()
+    other = engine.submit([9] * 20, 3, ignore_eos=True)
+    while second.finish_reason is None:
+        assert other.slot is None  # 29 and 23 tokens have no room together
+        engine.step()
+    engine.run()
+    assert not other.was_preempted
+
+
 SYSTEM, INSTRUCTION = [7] * 24, list(range(1, 39)) * 5
 LABELS = [(2, 3), (2, 4), (5,)]
 
