@@ -98,8 +98,11 @@ class Admission:
         return num_new >= max(_MIN_WAIT, self._slots.min_copy)
 
     def _place(self, sequence: Sequence) -> Placement | None:
-        """Find a slot and room for a sequence; lower classes make room."""
-        while not self._has_room(sequence):
+        """Find a slot and room for a sequence; lower classes make room if that is enough."""
+        others = [one for one in self.running if one.priority <= sequence.priority]
+        if not self._has_room(sequence, others):
+            return None
+        while not self._has_room(sequence, self.running):
             if not self.preempt(below=sequence.priority):
                 return None
         while True:
@@ -112,14 +115,19 @@ class Admission:
             if placement is not None or not self.preempt(below=sequence.priority):
                 return placement
 
-    def _has_room(self, sequence: Sequence) -> bool:
-        sequence.num_shared = 0
-        if not self.running:
-            return True
-        sequence.num_shared = self._slots.num_resident(sequence.token_ids, is_busy=True)
-        needed = self._num_reserved(sequence) - sequence.num_shared
-        needed += sum(self._num_reserved(other) - other.num_shared for other in self.running)
-        return needed <= self._model.num_cells
+    def _has_room(self, sequence: Sequence, others: list[Sequence]) -> bool:
+        """Whether a sequence has room beside others; set how many tokens it shares with them."""
+        sequence.num_shared = max(
+            (
+                common_prefix(other.slot.token_ids, sequence.token_ids)
+                for other in others
+                if other.slot is not None and self._slots.can_trim
+            ),
+            default=0,
+        )
+        together = (sequence, *others)
+        needed = sum(self._num_reserved(one) - one.num_shared for one in together)
+        return not others or needed <= self._model.num_cells
 
     @property
     def num_held(self) -> int:

@@ -202,15 +202,10 @@ class Slots:
             slot.clear()
         return slot
 
-    def num_resident(self, token_ids: list[int], *, is_busy: bool | None = None) -> int:
-        """Return how many tokens of a prompt are resident in any slot, or in a busy or idle one."""
+    def num_resident(self, token_ids: list[int]) -> int:
+        """Return how many tokens of a prompt are resident in any slot."""
         return max(
-            (
-                self._usable(slot, common_prefix(slot.token_ids, token_ids))
-                for slot in self._slots
-                if is_busy is None or slot.is_busy is is_busy
-            ),
-            default=0,
+            self._usable(slot, common_prefix(slot.token_ids, token_ids)) for slot in self._slots
         )
 
     @property

@@ -148,6 +148,18 @@ def test_what_rows_have_in_common_takes_its_room_until_the_last_of_them_ends() -
     assert not other.was_preempted
 
 
+def test_a_row_goes_on_if_its_room_is_not_enough_for_a_prompt_of_a_higher_class() -> None:
+    engine = Engine(n_ctx=40)
+    urgent = engine.submit([1] * 20, 8, ignore_eos=True, priority=Priority.GHOST)
+    row = engine.submit([2] * 4, 4, ignore_eos=True, priority=Priority.BULK)
+    engine.step()
+    chat = engine.submit([3] * 12, 2, ignore_eos=True)
+    while urgent.finish_reason is None:
+        assert row.slot is not None
+        assert chat.slot is None
+        engine.step()
+
+
 SYSTEM, INSTRUCTION = [7] * 24, list(range(1, 39)) * 5
 LABELS = [(2, 3), (2, 4), (5,)]
 
