@@ -177,6 +177,8 @@ class Admission:
         if sequence.admitted_s is None:
             sequence.admitted_s = self._clock()
             sequence.num_cached = len(slot.token_ids)
+        else:
+            sequence.num_to_read = len(sequence.token_ids)
 
     def leave(self, sequence: Sequence) -> None:
         """Take a finished sequence out; the tokens in its slot stay resident."""

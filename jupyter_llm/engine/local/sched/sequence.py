@@ -23,7 +23,9 @@ class Sequence:
     """One request: first waiting, then running in a slot, then finished.
 
     `token_ids` are the prompt's tokens and those that the work adds. The model has evaluated the
-    first `len(slot.token_ids)` of them. The first `num_prompt` are the prompt.
+    first `len(slot.token_ids)` of them. The first `num_prompt` are the prompt. The first
+    `num_to_read` existed when it got its slot: the prompt, and text that was drawn in an earlier
+    slot.
 
     `num_cached`: prompt tokens that were resident when the sequence first got a slot, at the time
     `admitted_s`. `num_shared`: tokens whose cells another running sequence holds as well.
@@ -38,6 +40,7 @@ class Sequence:
     is_pinned: bool = False
     is_private: bool = False
     num_prompt: int = field(init=False)
+    num_to_read: int = field(init=False)
     num_cached: int = field(init=False, default=0)
     num_shared: int = field(init=False, default=0)
     slot: Slot | None = field(init=False, default=None)
@@ -47,7 +50,7 @@ class Sequence:
     was_preempted: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.num_prompt = len(self.token_ids)
+        self.num_prompt = self.num_to_read = len(self.token_ids)
         self.work.begin(self)
 
     @property
@@ -62,8 +65,9 @@ class Sequence:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the model must evaluate more of the prompt than its last token."""
-        return self.slot is not None and len(self.slot.token_ids) < self.num_prompt - 1
+        """Whether the model must evaluate more of `num_to_read` tokens than the last one."""
+        num_to_read = min(self.num_to_read, len(self.token_ids))
+        return self.slot is not None and len(self.slot.token_ids) < num_to_read - 1
 
     @property
     def num_pending(self) -> int:

@@ -160,6 +160,24 @@ def test_a_row_goes_on_if_its_room_is_not_enough_for_a_prompt_of_a_higher_class(
         engine.step()
 
 
+def test_a_text_that_is_read_again_does_not_halt_those_that_draw() -> None:
+    engine = Engine(n_batch=4)
+    again = engine.submit([1], 40, ignore_eos=True, priority=Priority.BULK)
+    while again.num_written < 24:
+        engine.step()
+    chat = engine.submit([2] * 30, 20, ignore_eos=True)
+    while chat.finish_reason is None:
+        engine.step()
+    assert again.was_preempted
+    talker = engine.submit([3], 6, ignore_eos=True, priority=Priority.BULK)
+    for number in range(1, 7):
+        assert again.slot is None or again.is_reading
+        engine.step()
+        assert talker.num_written == number
+    engine.run()
+    assert again.completion_ids == fresh([1], 40, ignore_eos=True)
+
+
 SYSTEM, INSTRUCTION = [7] * 24, list(range(1, 39)) * 5
 LABELS = [(2, 3), (2, 4), (5,)]
 
