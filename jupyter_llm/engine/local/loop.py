@@ -82,8 +82,8 @@ class Loop:
         priority = lane.scheduler.priority
         assert priority is not None
         with TURNS.take(self._seat, priority, _TURN_S) as is_ours:
-            if not is_ours:
-                return  # there may be commands meanwhile
+            if not is_ours or not self._commands.empty():
+                return  # commands first: one may bring more urgent work
             began_s = time.perf_counter()
             lane.spread()
             lane.context.check()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.engines import ask, closing, inside, load
+from support.engines import ask, closing, inside, load, submit
 from support.waiting import until
 
+from jupyter_llm.engine.local import loop
 from jupyter_llm.engine.local.sched.scheduler import Scheduler, Step
 from jupyter_llm.engine.local.sched.turns import Seat, Turns
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, Request
+from jupyter_llm.engine.stream import Stream
 
 LONG_S = 60.0
 
@@ -76,3 +80,33 @@ def test_a_lane_that_was_freed_is_referenced_nowhere(tiny_gguf: Path) -> None:
     ask(engine, "Hello", 1)  # the exact lane is made in its place
     gc.collect()
     assert lane() is None
+
+
+def test_a_prompt_that_comes_while_a_turn_is_waited_for_has_the_next_step(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(tiny_gguf, checkpoints=False)
+    chats: list[Stream] = []
+    classes: list[Priority | None] = []
+    step = Scheduler.step
+
+    class Late(Turns):
+        """Turns that come at the moment when a chat asks."""
+
+        @contextmanager
+        def take(self, seat: Seat, priority: Priority, timeout_s: float) -> Iterator[bool]:
+            with super().take(seat, priority, timeout_s) as is_ours:
+                if not chats:
+                    chats.append(submit(engine, "Hello", 2))
+                yield is_ours
+
+    def watched(scheduler: Scheduler, *, is_guest: bool = False) -> Step:
+        done = step(scheduler, is_guest=is_guest)
+        classes.append(done.priority)
+        return done
+
+    monkeypatch.setattr(loop, "TURNS", Late())
+    monkeypatch.setattr(Scheduler, "step", watched)
+    submit(engine, "the quick brown fox " * 20, 2, priority=Priority.BULK).result(timeout=60)
+    chats[0].result(timeout=60)
+    assert classes[0] is Priority.CHAT
