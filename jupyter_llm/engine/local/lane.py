@@ -148,7 +148,7 @@ class Lane:
         is_felt = any(text.slot and text.priority < Priority.BULK for text in texts)
         if len(texts) > 1 and not is_felt:
             try:
-                self._divide(self._division(0), [])
+                self._divide(self._division(0), [], Priority.BULK)
             except ModelLoadError:  # more streams need larger buffers
                 few = self.context.num_slots
                 self._divisions = [one for one in self._divisions if one.num_streams <= few]
@@ -160,7 +160,7 @@ class Lane:
         fitting = (one for one in self._divisions if one.n_ctx > longest)
         return next(fitting, self._divisions[-1])
 
-    def _make_room(self, token_ids: list[int], num_tokens: int) -> None:
+    def _make_room(self, token_ids: list[int], num_tokens: int, priority: Priority) -> None:
         """Divide the cache so that a text of `num_tokens`, its answer included, has room."""
         if not self._divisions:
             return
@@ -171,20 +171,24 @@ class Lane:
                 return
             resident = (len(slot.token_ids) for slot in self.slots.used)
             division = self._division(max(num_tokens, *resident))
-        self._divide(division, token_ids)
+        self._divide(division, token_ids, priority)
 
-    def _divide(self, division: Streams, token_ids: list[int]) -> None:
+    def _divide(self, division: Streams, token_ids: list[int], priority: Priority) -> None:
         """Divide the cache anew; texts without room wait again, or are written to disk.
 
-        Slots with a start of the prompt are kept first, then pinned, busy and latest used ones.
+        Slots of texts that go before a prompt of a class are kept first, then those with a start of
+        the prompt, then pinned, busy and latest used ones.
         """
         if division.num_streams == self.context.num_slots:
             return
 
-        def rank(slot: Slot) -> tuple[int, bool, bool]:
+        ahead = [text.slot for text in self.scheduler.sequences if text.priority <= priority]
+
+        def rank(slot: Slot) -> tuple[bool, int, bool, bool]:
             num_common = common_prefix(slot.token_ids, token_ids)
             is_start = num_common >= _MIN_GAIN
-            return -num_common if is_start else 0, not slot.is_pinned, not slot.is_busy
+            own = -num_common if is_start else 0
+            return slot not in ahead, own, not slot.is_pinned, not slot.is_busy
 
         kept: dict[Slot, memoryview] = {}
         for slot in sorted(self.slots.used, key=rank):
@@ -205,13 +209,15 @@ class Lane:
             if not self.context.restore(slot.seq_id, state, len(slot.token_ids)):
                 slot.token_ids = []
 
-    def prepare(self, token_ids: list[int], conversation: str | None, *, num_more: int = 0) -> None:
+    def prepare(
+        self, token_ids: list[int], conversation: str | None, priority: Priority, *, num_more: int
+    ) -> None:
         """Restore the start of a prompt to the cache, and park conversations that would slow it.
 
         `num_more` tokens may follow the prompt. Raises `ModelLoadError` if the cache is lost.
         """
         self.context.check()
-        self._make_room(token_ids, len(token_ids) + num_more)
+        self._make_room(token_ids, len(token_ids) + num_more, priority)
         scheduler = self.scheduler
         if self._parking is not None and not (scheduler.num_running or scheduler.num_waiting):
             self._park_others(token_ids)

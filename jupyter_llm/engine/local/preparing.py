@@ -242,7 +242,8 @@ class Preparing:
     ) -> Sequence:
         """Queue the tokens of a request; `num_more`, or the work's `max_tokens`, may follow."""
         try:
-            lane.prepare(token_ids, request.conversation, num_more=num_more or work.max_tokens)
+            num_more = num_more or work.max_tokens
+            lane.prepare(token_ids, request.conversation, request.priority, num_more=num_more)
             sequence = Sequence(
                 token_ids,
                 work,

@@ -144,6 +144,28 @@ def test_what_was_read_moves_along_when_the_streams_change(engine: LocalEngine) 
     assert longer.token_ids == ask(engine, text + "and", 600).token_ids
 
 
+def test_a_long_row_does_not_take_the_place_of_a_running_chat(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SENTENCE * 20
+    ask(engine, text, 3)
+    scheduler = inside(engine, lambda: engine._model.lanes.exact.scheduler)
+    rows, slots = [], []
+
+    def interfere(number: int) -> None:
+        if number == 6:
+            rows.append(submit(engine, text + "and", None, priority=Priority.BULK))
+        elif number > 6:
+            slots.append([chat.slot for chat in scheduler.of_class(Priority.CHAT)])
+
+    before_each_step(engine, monkeypatch, interfere)
+    submit(engine, "Hello", 20).result(timeout=60)
+    rows[0].cancel()
+    assert num_streams(engine) == 1
+    (slot,) = slots[0]
+    assert slot is not None
+
+
 def test_a_long_text_amid_a_batch_changes_no_token_of_either(
     engine: LocalEngine, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,9 +123,7 @@ def test_texts_that_are_judged_together_take_no_more_cells_than_are_free() -> No
 
 
 @pytest.mark.parametrize(("num_shared", "num_waiting"), [(63, 0), (64, 1)])
-def test_a_start_is_waited_for_only_if_it_is_copied_then(
-    num_shared: int, num_waiting: int
-) -> None:
+def test_a_start_is_waited_for_only_if_it_is_copied_then(num_shared: int, num_waiting: int) -> None:
     engine = Engine(n_ctx=400, n_batch=256, min_copy=64)
     for number in (2, 3):
         engine.submit([*[1] * num_shared, number], 4, ignore_eos=True)
