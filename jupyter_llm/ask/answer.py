@@ -33,7 +33,7 @@ T = TypeVar("T")
 _JSON = json.JSONDecoder()
 _CUT = {
     "length": "cut off after {}; `max_tokens=` (`-n`) allows more",
-    "repetition": "ended after {}: it repeats itself; `may_repeat=True` (`--may-repeat`) goes on",
+    "repetition": "ended after {}: it repeats itself; `may_repeat=True` (`--may-repeat`) allows it",
     "cancelled": "stopped after {}",
 }
 

@@ -59,7 +59,7 @@ _MOST, _STEP = 10**18, 1e-9
 _NUMBER = r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?([eE][-+]?[0-9]{1,2})?"
 _LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _NO_SCHEMA = "JSON has nothing"  # marks in its place what has no schema
-_OPEN = "it says nothing of what may be written"
+_OPEN = "it does not describe what may be written"
 # What to write instead, by words of the fault.
 _INSTEAD = {
     "uniqueItems": "list[…]",
@@ -214,7 +214,7 @@ def check(root: Schema) -> None:
         if whole and monotonic() > until_s:
             raise refusal("", whole)
         if part is False:
-            raise refusal(path, "nothing may stand there")
+            raise refusal(path, "no value is allowed there")
         schema: Schema = {} if part is True else part
         why = schema.get(_NO_SCHEMA, "")
         if whole and not why:

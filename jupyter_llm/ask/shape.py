@@ -45,7 +45,7 @@ class Quote(str):  # noqa: SLOT000 - a text with a dict, so that it can be copie
         made, prompt = cls(text.strip()), info.context
         if isinstance(prompt, str):
             if not made or made not in prompt:
-                raise ValueError(f"{text!r} does not stand in the prompt")
+                raise ValueError(f"{text!r} is not in the prompt")
             made.start = prompt.index(made)
             made.end = made.start + len(made)
         return made
@@ -86,7 +86,7 @@ class Shape(Generic[T]):
         """
         for name in ("stop", "ignore_eos"):
             if getattr(params, name):
-                raise OptionError(f"{name}= does not go with a shape, which says where it ends.")
+                raise OptionError(f"{name}= cannot be used with a shape, which determines the end.")
         return f"{_REASONS} {self.instruction}".rstrip() if params.reason else self.instruction
 
     def for_prompt(self, text: str) -> Shape[T]:

@@ -128,7 +128,7 @@ class Asked:
                         f"An attachment is a name and a text, not {attachment!r:.60}."
                     )
         if self.after is not None and (self.is_new or self.origin is not None):
-            raise OptionError("`after` says where a prompt stands; `is_new` and `origin` do too.")
+            raise OptionError("`after` cannot be used with `is_new` or `origin`.")
 
 
 def asked_with(prompt: str, options: dict[str, Any]) -> Asked:

@@ -98,18 +98,19 @@ class ContextReport(Rich):
             yield ". No model is loaded, so there is nobody to count tokens."
         else:
             tokens = f"{self.num_tokens} of {self.num_allowed} tokens"
-            yield f", however short, takes **{tokens}** that {self.model} is told at most."
+            yield f", however short, takes **{tokens}** that {self.model} may read."
         size = f"{self.num_parameters / 1e6:.0f}M parameters"
         if self.is_if_asked:
             yield (
-                f" Long contexts harm a model of {size}: cells and variables go along only with "
-                "prompts that name or point at them, or with `-c all`."
+                f" Long contexts harm a model of {size}: prompts include cells and variables "
+                "only if they name or point at them, or with `-c all`."
             )
         if self.is_needed_for_code:
             yield (
-                f" For code (`-f code`) a model of {size} is told the cells that import, define or "
-                "bind something, the last two and those that are meant, and then the variables, "
-                "first as a program that it goes on with, and turns where the request points back."
+                f" For code (`-f code`) the prompt for a model of {size} includes the cells that "
+                "import, define or bind something, the last two, and those that the request "
+                "refers to, then the variables. It is first a program that the model continues. "
+                "Turns are included if the request points back to them."
             )
         rows = [row for row in self.rows if row.is_in or row.state == IF_ASKED]
         hidden = Counter(name for row in rows for name in row.secrets)
@@ -117,7 +118,7 @@ class ContextReport(Rich):
             names = (f"`{name}`" + f" ({n})" * (n > 1) for name, n in hidden.items())
             verb = "is" if hidden.total() == 1 else "are"
             yield f"\n\n{count_of(hidden.total(), 'secret')} {verb} hidden in it: "
-            yield f"{', '.join(names)}. `/show NAME` tells one on purpose."
+            yield f"{', '.join(names)}. `/show NAME` includes one on purpose."
 
 
 def context_report(
@@ -177,7 +178,7 @@ def _rows(chat: Chat, context: Context, allowed: int) -> Iterator[ContextRow]:
     if context.system:
         yield ContextRow("system", "system text", context.system, is_in=True, state="always")
     for number, turn in enumerate(turns, 1):
-        sent, where = turns_in.get(turn.number), f"told in turn {number}"
+        sent, where = turns_in.get(turn.number), f"included in turn {number}"
         out = context.reason(turn.number) if sent is None else ALONE
         for part in turn.parts:
             if part.cell is not None:

@@ -116,7 +116,9 @@ def attached_file(
             where = mention(real.as_posix())
             raise OptionError(f"{path} is outside the notebook's folder. If you mean it: {where}")
         if notebook is not None and real == notebook.resolve():
-            raise OptionError("That is this notebook. `-c all` tells its cells, `@In[3]` one.")
+            raise OptionError(
+                "That is this notebook. `-c all` includes its cells, `@In[3]` one of them."
+            )
         with open_regular(real, follows_links=False) as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(_MOST_READ + 1)
@@ -125,7 +127,7 @@ def attached_file(
             raise
         why = getattr(error, "strerror", None) or str(error)
         keep = "" if is_asked else " Put it in `backticks` to keep the @ as it is."
-        raise OptionError(f"{path} cannot be told: {why}.{keep}") from None
+        raise OptionError(f"{path} cannot be attached: {why}.{keep}") from None
     is_cells = data.lstrip()[:1] == b"{" and b'"cell_type"' in data
     suffix = ".ipynb" if is_cells else real.suffix.lower()
     if suffix != ".ipynb" or size >= _MOST_OF_A_NOTEBOOK:

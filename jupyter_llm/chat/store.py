@@ -162,7 +162,7 @@ class TurnWords:
         if not all(0 <= number < _END_OF_TIME for number in numbers):
             raise ValueError(f"there is a number out of range among {numbers}")
         if len(self.tokens or b"") % _TOKEN_SIZE or min(self.token_ids or (0,)) < 0:
-            raise ValueError("what stands there are no tokens")
+            raise ValueError("the stored tokens are invalid")
 
     @property
     def token_ids(self) -> tuple[int, ...] | None:

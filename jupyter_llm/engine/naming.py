@@ -55,7 +55,7 @@ def default_server(project: Project) -> Address | None:
     if address is not None and is_projects and _ALLOWED.get(_permission(project, address)) is None:
         key = f" with the key in {address.api_key_env}" if address.api_key_env else ""
         raise NotAllowedError(
-            f"{one_line(str(project.path))} has prompts, and what goes along with them, sent to "
+            f"{one_line(str(project.path))} sends prompts, and the cells and variables in them, to "
             f"{address.host}{key}. Nothing was sent. `%llm /use --allow` allows it from now on, "
             "`%llm /use NAME` takes another model."
         )
@@ -107,4 +107,4 @@ def unname_model(name: str) -> None:
     """Delete a name; `OptionError` if it does not exist."""
     if not remove_alias(name):
         hint = nearest(name, list(aliases()), "`%llm /alias` lists them.")
-        raise OptionError(f"{name!r:.60} stands for no model. {hint}")
+        raise OptionError(f"{name!r:.60} is no alias. {hint}")

@@ -124,7 +124,7 @@ class SamplingParams:
         default=_LENGTH,
         low=1,
         is_setting=True,
-        unset="goes on until the context window is full",
+        unset="writes until the context window is full",
     )
     stop: tuple[str, ...] = option(
         "--stop",

@@ -43,7 +43,7 @@ def _memory(info: ModelInfo, engine: EngineStatus) -> Iterator[tuple[str, str]]:
         room = f"{size} more, for {engine.exact_cells:,} tokens"
         yield (
             "memory for texts with a seed",
-            f"{room}; it goes when none was asked for in 5 minutes",
+            f"{room}; it is freed after 5 minutes without such a request",
         )
     elif engine.promised_bytes:
         size = human_size(engine.promised_bytes)
@@ -118,14 +118,14 @@ class Status(Rich):
         if self.served_at:
             beside.append(("served at", self.served_at))
         if info is None or engine is None:
-            text = "none loaded; the first prompt loads one, and `/models` says what that takes"
+            text = "none loaded; the first prompt loads one, and `/models` lists their sizes"
             return [("model", text), *beside]
         speed = f"{engine.tokens_per_s:.0f} tokens/s" if engine.tokens_per_s else "none"
         window = f"{info.n_ctx:,} tokens"
         drawn = ("sampling", info.sampling.described(self.asked))
         done = [("requests", _requests(engine)), ("last answer", speed)]
         if info.host:
-            sent = f"{info.host}: prompts, what goes along, code at the cursor"
+            sent = f"{info.host}: prompts with their context, code at the cursor"
             name = f"`{info.name}`"  # or Markdown makes it a mail address
             destination = [("text is sent to", sent), ("context window", window)]
             return [("model", name), *beside, *destination, drawn, *done]

@@ -64,7 +64,7 @@ class Review(Rich):
         opening = f"{title}, {count_of(len(self.findings), 'thing')} to look at:"
         opening = opening if found else f"Nothing found in {self.title}."
         said = "\n\n".join(self.words)
-        words = f"The model says, which nobody has checked:\n\n{said}" if said else ""
+        words = f"The model's remarks, which nobody has checked:\n\n{said}" if said else ""
         looked = f"{self.by} and the logic, in words" if said else self.by
         parts = (opening, found, words, f"Looked at {looked}; nothing was run.")
         return "\n\n".join(filter(None, parts))

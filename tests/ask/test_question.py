@@ -128,8 +128,8 @@ def test_each_way_to_write_a_shape_is_asked_and_read(
     ("options", "says"),
     [
         ({"schema": int, "regex": "a"}, "schema and regex"),
-        ({"schema": int, "stop": "."}, "stop= does not go with a shape"),
-        ({"choices": "ab", "ignore_eos": True}, "ignore_eos= does not go with a shape"),
+        ({"schema": int, "stop": "."}, "stop= cannot be used with a shape"),
+        ({"choices": "ab", "ignore_eos": True}, "ignore_eos= cannot be used with a shape"),
         ({"reason": 20}, "reason= comes before a shape"),
         ({"choicse": ["a"]}, "choicse"),
     ],
@@ -249,7 +249,7 @@ def test_what_is_quoted_stands_in_what_was_asked_and_not_in_what_goes_along(
     for ask in (llm, llm.chat()):
         answer: Any = ask("Here are two words.", schema=shape)
         assert (answer.value, answer.value.start, answer.value.end) == ("two words", 9, 18)
-        with pytest.raises(ShapeError, match="does not stand in the prompt"):
+        with pytest.raises(ShapeError, match="is not in the prompt"):
             ask("Here are two words.", schema=shape)
 
 

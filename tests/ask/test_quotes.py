@@ -106,7 +106,7 @@ def test_quotes_may_stand_anywhere_in_an_answer() -> None:
 
 
 def test_what_does_not_stand_in_the_prompt_is_no_quote() -> None:
-    with pytest.raises(ShapeError, match=r"passage: .*'bird' does not stand in the prompt"):
+    with pytest.raises(ShapeError, match=r"passage: .*'bird' is not in the prompt"):
         shape_of(Claim).for_prompt(PROMPT).read('{"about": "x", "passage": "bird"}')
 
 

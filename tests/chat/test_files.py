@@ -184,11 +184,11 @@ def test_of_a_huge_file_the_start_is_read_up_to_a_whole_line(notebook: Path) -> 
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
-        ("gone.csv", None, "cannot be told: No such file"),
-        ("data", None, "cannot be told: it is not a regular file"),
-        ("pipe", None, "cannot be told: it is not a regular file"),
-        ("circle", None, "cannot be told"),
-        ("\ud800.csv", None, "cannot be told"),
+        ("gone.csv", None, "cannot be attached: No such file"),
+        ("data", None, "cannot be attached: it is not a regular file"),
+        ("pipe", None, "cannot be attached: it is not a regular file"),
+        ("circle", None, "cannot be attached"),
+        ("\ud800.csv", None, "cannot be attached"),
         ("broken.ipynb", b"{}", "is no notebook"),
     ],
 )

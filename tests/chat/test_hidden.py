@@ -107,7 +107,7 @@ def test_hide_with_a_name_hides_the_object_by_any_name_and_what_cells_showed_of_
     prompts = "\n".join(told.format(request.prompt) for request in told.requests)
     for value in ("47", "11", "33: X"):
         assert value not in prompts
-    assert "(not told: it may show `staff`, which is hidden)" in prompts
+    assert "(left out: it may show `staff`, which is hidden)" in prompts
     assert "Variables in `best`:\n- a: <hidden" in prompts
     assert "x: 33" in prompts
 
@@ -217,7 +217,7 @@ def test_another_cell_that_binds_the_name_makes_it_visible_but_not_what_it_stood
     assert "4711" not in found
     assert "pay: list, 1 item of int" in found
     assert "Out [5]:\n[33]" in found
-    assert "Out [3]:\n(not told: it may show `pay`, which is hidden)" in found
+    assert "Out [3]:\n(left out: it may show `pay`, which is hidden)" in found
     run(shell, "pay = [4711]", cell_id="c0", store_history=True)
     assert "33" not in tools.read_variables(llm.task(), ["pay"])
     run(shell, "%llm /unhide 1")

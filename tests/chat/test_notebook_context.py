@@ -139,7 +139,7 @@ class TestContextCommand:
         assert [row[:3] for row in table] == [
             ["system text", "in", "always"],
             ["In [1]", "out", "hidden"],
-            ["In [2] `x = ''a'\\|b'`", "in", "told in turn 1"],
+            ["In [2] `x = ''a'\\|b'`", "in", "included in turn 1"],
             ["turn 1: `hello`", "in", ""],
             ["In [4] `y = 2`", "in", "pinned, with the next prompt"],
             ["In [5] `z = 3`", "in", "with the next prompt"],
@@ -164,8 +164,8 @@ class TestContextCommand:
         llm.chat("default").stream("hello", attachments=attachments).result()
         table = rows(run(shell, "%llm /context").text)
         assert [row[:3] for row in table] == [
-            ["attached `In [3]`", "in", "told in turn 1"],
-            ["attached `'y'`", "in", "told in turn 1"],
+            ["attached `In [3]`", "in", "included in turn 1"],
+            ["attached `'y'`", "in", "included in turn 1"],
             ["turn 1: `hello`", "in", ""],
         ]
         assert table[0][3] == str(len("In [3]:\nx = 1\n\n"))

@@ -104,7 +104,7 @@ def test_context_counts_what_is_hidden_and_show_tells_one(
     assert SECRET not in shown
     assert "T03y8xyz" not in shown
     assert "`password`, `token`" in cell(shell, "%llm /show").text
-    assert "told like anything else" in cell(shell, "%llm /show password").text
+    assert "included like any other value" in cell(shell, "%llm /show password").text
     cell(shell, "%llm hello")
     assert SECRET in told(resident)
     assert "T03y8xyz" not in told(resident)

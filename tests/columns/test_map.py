@@ -198,7 +198,7 @@ def test_the_first_rows_are_tried_and_all_are_estimated(engine: RowEngine) -> No
         ({"limit": 0}, "whole number from 1"),
         ({"confidence": True}, "choices="),
         ({"temprature": 1}, "Did you mean temperature"),
-        ({"choices": ["a", "b"], "stop": ["x"]}, "stop= does not go with a shape"),
+        ({"choices": ["a", "b"], "stop": ["x"]}, "stop= cannot be used with a shape"),
         ({"template": "{{itm}}"}, "Did you mean item"),
     ],
 )

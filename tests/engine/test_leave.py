@@ -88,8 +88,8 @@ class TestNames:
         self, servers: ScriptedServers, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         llm.use(URL, model="qwen3", api_key_env="GPU_KEY")
-        assert typed(f"use {LINE}").startswith(f"Using **{NAME}** (what it is told is sent to gpu.")
-        assert typed(f"alias gpu {LINE}") == f"**gpu** stands for {LINE}. `%llm /use gpu`."
+        assert typed(f"use {LINE}").startswith(f"Using **{NAME}** (prompts are sent to gpu.")
+        assert typed(f"alias gpu {LINE}") == f"**gpu** is an alias of {LINE}. `%llm /use gpu`."
         assert f"| gpu | {LINE} |" in typed("alias")
         llm("Hi", model="GPU", max_tokens=2)
         llm("Hi", model=LINE, max_tokens=2)
@@ -155,7 +155,7 @@ class TestProjects:
             with pytest.raises(NotAllowedError) as caught:
                 ask()
         assert str(caught.value).startswith(
-            f"{folder / 'pyproject.toml'} has prompts, and what goes along with them, sent to "
+            f"{folder / 'pyproject.toml'} sends prompts, and the cells and variables in them, to "
             "gpu.example:8000 with the key in GPU_KEY. Nothing was sent. `%llm /use --allow` "
         )
         assert servers.addresses == []

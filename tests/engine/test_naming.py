@@ -64,7 +64,7 @@ def test_a_name_whose_model_has_gone_says_so(models: Path) -> None:
         ("coder", "none", {}, "No model named 'none'"),
         ("coder", "first", {"n_ctxx": 1}, "Did you mean n_ctx"),
         ("coder", "first", {"n_ctx": "x"}, "n_ctx must be a whole number"),
-        ("coder", None, {}, "stands for no model"),
+        ("coder", None, {}, "is no alias"),
     ],
 )
 def test_a_name_that_cannot_be_given_is_one_line_and_nothing_is_kept(

@@ -43,7 +43,7 @@ def test_what_a_large_model_says_of_the_logic_stays_a_remark(watch: Watch) -> No
     assert found.findings == ()
     assert str(found).startswith(
         "Nothing found in the function `f`.\n\n"
-        "The model says, which nobody has checked:\n\nLine 2 is wrong."
+        "The model's remarks, which nobody has checked:\n\nLine 2 is wrong."
     )
 
 

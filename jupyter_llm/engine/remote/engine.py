@@ -113,13 +113,15 @@ class RemoteEngine(Engine):
         """Return the text of a raw prompt; a chat's template is only known to the server."""
         self._wire.check_open()
         if isinstance(prompt, tuple):
-            raise OptionError(f"{self.info.host} does not tell what the model reads of a chat.")
+            raise OptionError(
+                f"{self.info.host} does not report the text that the model reads for a chat."
+            )
         return raw_text(prompt)
 
     def tokenize(self, prompt: Prompt) -> tuple[int, ...]:  # noqa: ARG002
         """Raise `OptionError`: only the server knows the tokens."""
         self._wire.check_open()
-        raise OptionError(f"{self.info.host} does not tell the tokens of a text.")
+        raise OptionError(f"{self.info.host} does not report the tokens of a text.")
 
     def count_tokens(self, prompt: Prompt, *, think: bool | None = None) -> int:  # noqa: ARG002
         """Return an upper estimate of a prompt's tokens; nothing is sent to count them."""

@@ -90,8 +90,8 @@ _WORDS = {
     "choice": "choose one of some texts",
     "beginning": "begin with one of some texts",
     "tokens": "read tokens by their numbers",
-    "continuing": "go on with an answer that is begun",
-    "scoring": "tell how likely a given text is",
+    "continuing": "continue an answer that is begun",
+    "scoring": "report how likely a given text is",
 }
 
 
@@ -255,7 +255,7 @@ class Served:
         if self.is_llama and request.think is not None:
             body["chat_template_kwargs"] = {"enable_thinking": request.think}
         elif params.think:  # unwanted thoughts are reported later
-            raise OptionError(f"{host} cannot be told whether to think; leave think out.")
+            raise OptionError(f"{host} cannot switch thoughts on; leave think= out.")
         return "/chat/completions", body
 
     async def answer(self, request: Request, more: dict[str, Any]) -> dict[str, Any]:

@@ -316,7 +316,7 @@ class Wire:
 
     def _error_text(self, body: object) -> str:
         """Return a server's error message on one line, "a web page" for HTML."""
-        message = (at(body, str, "message") or at(body, str) or "it does not say why").strip()
+        message = (at(body, str, "message") or at(body, str) or "no message").strip()
         return "a web page" if message.startswith("<") else self._clean(message)
 
     def _clean(self, text: str) -> str:

@@ -190,9 +190,9 @@ class Writing:
             self._put(text, thought)
         text, constraint = "".join(self._texts), self.request.constraint
         if params.logprobs is not None and text and not self._likely and self._choice is None:
-            raise OptionError(f"{host} tells no log-probabilities, so logprobs cannot be had.")
+            raise OptionError(f"{host} reports no log-probabilities; leave logprobs= out.")
         if params.think is False and any(self._thoughts):
-            raise OptionError(f"{host} lets this model think, though it was told not to.")
+            raise OptionError(f"{host} lets this model think, although think is False.")
         self._served.may_think |= any(self._thoughts)
         with suppress(ValueError):
             if means is not None:

@@ -24,8 +24,8 @@ from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
 from jupyter_llm.frontends.prompt.shown import Shown
 
 _HELP = (
-    "Type a prompt, or a command. `@name` tells more of a variable, `@In[3]` of a cell and "
-    "`@data/prices.csv` of a file; `{{expression}}` puts a value into the prompt. After `-- ` a "
+    "Type a prompt, or a command. `@name` includes a variable, `@In[3]` a cell and "
+    "`@data/prices.csv` a file; `{{expression}}` puts a value into the prompt. After `-- ` a "
     "prompt may begin with a slash. Enter sends, Shift+Enter begins a new line, Up brings back "
     "what you typed, Esc stops."
 )

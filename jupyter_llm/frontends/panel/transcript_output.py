@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.context import Turn
     from jupyter_llm.chat.conversation import Chat
 
-_EMPTY = "An empty chat. What is said in the panel is kept here."
+_EMPTY = "An empty chat. The panel's prompts and answers are kept here."
 # A page that was opened again has no panel, and would show an error where that was. What it does
 # not trust it shows without styles, and without widgets too.
 _BEFORE = filled("""\

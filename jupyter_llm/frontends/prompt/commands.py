@@ -158,7 +158,7 @@ def _use(call: Call) -> str:
     assert info is not None
     details = f"{info.quantization}, context window {info.n_ctx} tokens"
     if info.host:
-        details = f"what it is told is sent to {info.host} from now on"
+        details = f"prompts are sent to {info.host} from now on"
     role = options.get("role", "chat")
     purpose = f" for {ROLE_WORDS[role]}" if role != "chat" else ""
     remark = overruled(call.llm, call.options.model) if role == "chat" else ""
@@ -300,7 +300,7 @@ def _hide(call: Call) -> str:
     names = [word for word in words if word in variables or secrets.is_shown(word)]
     cells, result = " ".join(word for word in words if word not in names), ""
     if cells or not names:
-        mark = _mark("hide", "hidden: no prompt tells any run of it from here on. ")
+        mark = _mark("hide", "hidden: no prompt includes any run of it from now on. ")
         result = mark(replace(call, argument=cells)).text
     for name in names:
         secrets.conceal(name, user_namespace())
@@ -337,8 +337,8 @@ def _show(call: Call) -> str:
     for name in names:
         secrets.show(name)
     return (
-        f"{_quoted(names)}: told like anything else from the next prompt on, and kept with the "
-        f"chat. `/hide {names[0]}` hides it again; what was told stays told."
+        f"{_quoted(names)}: included like any other value from the next prompt on, and kept with "
+        f"the chat. `/hide {names[0]}` hides it again, but the model keeps what it read."
     )
 
 
@@ -391,7 +391,7 @@ COMMANDS = named(
     Command(
         "status", "", "show the resident model: its content, speed, memory and threads", _status
     ),
-    Command("doctor", "", "check the installation, and say what to do", _doctor),
+    Command("doctor", "", "check the installation, and list what to do", _doctor),
     Command("models", "", "list the models on this machine, and whether they fit", _models),
     Command(
         "use",

@@ -64,18 +64,18 @@ def alias(argument: str, llm: LLM) -> str:
         return _listed(llm)
     if rest.strip() == REMOVE:
         llm.alias(name, None)
-        return f"{name} stands for no model any more."
+        return f"{name} is no longer an alias."
     model, options = typed_model(rest)
     if not model:
         raise MagicUsageError(f"/alias {name} needs a model.", "`%llm /models` lists them.")
     llm.alias(name, model, **options)
     is_default = name.lower() == DEFAULT
     then = "It is used where nothing else is chosen." if is_default else f"`%llm /use {name}`."
-    return f"**{name}** stands for {llm.aliases[name.lower()]}. {then}"
+    return f"**{name}** is an alias of {llm.aliases[name.lower()]}. {then}"
 
 
 def _listed(llm: LLM) -> str:
     given = llm.aliases
     if not given:
         return "No model has another name yet. `%llm /alias coder MODEL` gives one."
-    return markdown_table(("name", "stands for"), [(n, str(alias)) for n, alias in given.items()])
+    return markdown_table(("alias", "model"), [(n, str(alias)) for n, alias in given.items()])

@@ -99,7 +99,7 @@ class Options:
         "--grammar", "TEXT", "answer by a grammar of Lark's kind, or the variable with it"
     )
     map: str | None = option(
-        "--map", "ROWS", "ask for each row of a column or frame, which stands in {{…}}"
+        "--map", "ROWS", "ask for each row of a column or frame, which {{…}} names"
     )
     show_tokens: bool = switch("--show-tokens", "show how likely each token of the answer was")
     assign_to: str | None = None
@@ -113,7 +113,7 @@ class Options:
     context: ContextMode = option(
         "-c --context",
         "WHICH",
-        "which cells of the notebook go along: auto (what the model can use), none, all, or "
+        "which cells of the notebook to include: auto (what the model can use), none, all, or "
         "the last so many",
         default="auto",
         convert=_context_mode,
@@ -124,7 +124,7 @@ class Options:
     vars: str = option(
         "--vars",
         "WHICH",
-        "which variables go along: auto (those that matter), none, or these",
+        "which variables to include: auto (those that matter), none, or these",
         default="auto",
         convert=_variables,
         expects="auto, none or names such as a,b",

@@ -44,7 +44,7 @@ def typed_shape(
     makes_cells = typed.get("format") == "code" or options.below or options.replace
     if makes_cells and (shape or options.map or options.show_tokens):
         subject = "A shape" if shape else "--map" if options.map else "--show-tokens"
-        raise MagicUsageError(f"{subject} does not go with -f code, --below and --replace.")
+        raise MagicUsageError(f"{subject} cannot be used with -f code, --below or --replace.")
     if options.show_tokens:
         options = replace(options, params=replace(options.params, logprobs=NUM_OTHERS))
     if shape is None and options.format == "json":

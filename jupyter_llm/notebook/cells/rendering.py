@@ -98,7 +98,7 @@ def _shown(cell: CellEvent) -> tuple[Output, ...]:
     included = tuple(one for one in cell.outputs if not names or one.kind == "error")
     if len(included) == len(cell.outputs):
         return included
-    return Output("display", f"(not told: it may show `{names[0]}`, which is hidden)"), *included
+    return Output("display", f"(left out: it may show `{names[0]}`, which is hidden)"), *included
 
 
 def _outputs(cell: CellEvent) -> str:

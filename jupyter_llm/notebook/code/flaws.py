@@ -161,7 +161,7 @@ def _never_runs(node: ast.AST) -> Iterator[Broken]:
         for one, following in pairwise(body):
             if isinstance(one, _ENDS):
                 word = type(one).__name__.lower()
-                yield following, f"this never runs: it stands behind `{word}`", "certain"
+                yield following, f"this never runs: it follows `{word}`", "certain"
 
 
 def _shared_default(node: ast.AST) -> Iterator[Broken]:
@@ -199,7 +199,7 @@ def _changes_iterated(node: ast.AST) -> Iterator[Broken]:
                 case _:
                     is_changed = False
             if is_changed:
-                yield one, f"this changes `{source}` while the loop goes through it", "certain"
+                yield one, f"this changes `{source}` while the loop iterates over it", "certain"
 
 
 def _leaves_out_last(node: ast.AST) -> Iterator[Broken]:

@@ -69,10 +69,10 @@ def names(broken: Broken) -> Iterator[Mend]:
                 yield from _nearest_text(broken, node, name, "no column", broken.existing_keys())
         return
     if name in broken.existing_keys():
-        reason = f"`{name}` is a column, so it stands in quotes"
+        reason = f"`{name}` is a column, so it needs quotes"
         yield from broken.change(reason, *((node, f'"{name}"') for node in used))
     if other := mend_tables()["words"].get(name, ""):
-        reason = f"Python says `{other}` for `{name}`"
+        reason = f"Python writes `{other}` for `{name}`"
         yield from broken.change(reason, *((node, other) for node in used))
     if line := _import_of(broken, name):
         yield from broken.change(f"`{name}` was never imported", broken.first(line))
@@ -141,7 +141,7 @@ def attributes(broken: Broken) -> Iterator[Mend]:
     owner, name = (match[1] or match[2]).rpartition(".")[2], node.attr
     holder, text = broken.value(node.value), broken.text(node.value)
     if item(holder, name) is not ABSENT:
-        reason = f"`{name}` is a key, so it stands in brackets"
+        reason = f"`{name}` is a key, so it needs brackets"
         yield from broken.change(reason, (node, f'{text}["{name}"]'))
     packages = filter(None, map(own_package, broken.values_read()))
     package = next((one for one in packages if one in ("pandas", "polars")), "pandas")

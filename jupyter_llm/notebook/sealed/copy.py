@@ -48,7 +48,7 @@ _DIE_WITH_PARENT = 1
 _INTERRUPTS = (signal.SIGTERM, signal.SIGINT)
 _SPARE = 256 << 20  # bytes to remain free for other programs
 
-Ending = Literal["said", "ended", "interrupted", "timeout", "stuck", "memory"]
+Ending = Literal["reported", "ended", "interrupted", "timeout", "stuck", "memory"]
 _REASONS = {
     "stuck": "it waits for something that is not in the copy",
     "interrupted": "it was interrupted",
@@ -113,7 +113,7 @@ def _seen(ending: Ending, report: bytes, status: int, timeout_s: float) -> Seen:
     try:
         return msgspec.json.decode(report, type=Seen)
     except (msgspec.MsgspecError, RecursionError):
-        return untried("what the copy says makes no sense")
+        return untried("the copy's report is invalid")
 
 
 def _signal_name(number: int) -> str:
@@ -211,7 +211,7 @@ def _wait(
             return "ended", b""
         # Another process of the user's may keep the pipe open, so it never ends.
         if not piece and (is_ready or has_ended):
-            return ("said", bytes(report)) if report else ("ended", b"")
+            return ("reported", bytes(report)) if report else ("ended", b"")
         is_over = time.monotonic() > deadline
         # A thread that was woken is not stuck, though it may not run yet.
         num_still = num_still + 1 if not is_ready and is_stuck(copy.pid) else 0

@@ -157,7 +157,7 @@ def _summary(value: object, reading: Reading) -> str:
     """Return the summary by the value's own code, or else by its kind."""
     cls, calls = type(value), _own_code(value, reading.max_chars)
     if calls and is_user_code_off():  # they might omit something private
-        return f"{type_name(value)} (its own code, which was not asked, tells of it)"
+        return f"{type_name(value)} (described by its own code, which was not run)"
     for call in calls:
         with suppress(NoAnswerError):
             text = ask(partial(_text_from, call), cls, reading.deadline.left_s)

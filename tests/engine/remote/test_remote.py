@@ -321,7 +321,7 @@ def test_tokens_that_a_server_does_not_tell_are_not_made_up() -> None:
     with serving() as server:
         engine = server.connect()
         for prompt in ("a", HELLO):
-            with pytest.raises(OptionError, match="does not tell the tokens"):
+            with pytest.raises(OptionError, match="does not report the tokens"):
                 engine.tokenize(prompt)
         with pytest.raises(OptionError, match="what the model reads of a chat"):
             engine.format(HELLO)
@@ -362,19 +362,19 @@ CANNOT: dict[str, tuple[Request, str]] = {
     "regex": (request(Grammar("regex", "[0-9]+")), "keep to a regular expression"),
     "lark": (request(Grammar("lark", 'start: "a"')), "keep to a Lark grammar"),
     "choice": (request(OneOf(("a", "b"))), "choose one of some texts"),
-    "judging": (request(OneOf(("a",))), "tell how likely a given text is"),
+    "judging": (request(OneOf(("a",))), "report how likely a given text is"),
     "beginning": (request(BeginsWith(("a", "b"))), "begin with one of some texts"),
     "tokens": (request(Exactly((1, 2))), "read tokens by their numbers"),
-    "continuing": (request(prefix="Sure:"), "go on with an answer that is begun"),
-    "logprobs": (request(logprobs=3), "tells no log-probabilities"),
+    "continuing": (request(prefix="Sure:"), "continue an answer that is begun"),
+    "logprobs": (request(logprobs=3), "reports no log-probabilities"),
     "exact": (request(exact=True), "promises no same text"),
     "exact, of a choice": (request(OneOf(("a", "b")), exact=True), "promises no same text"),
     "reason of a choice": (request(OneOf(("a", "b")), reason=20), "writes no reasons before"),
-    "think of a choice": (request(OneOf(("a", "b")), think=True), "told whether to think"),
+    "think of a choice": (request(OneOf(("a", "b")), think=True), "cannot switch thoughts on"),
     "reason": (request(SCHEMA, reason=20), "writes no reasons before a shape"),
     "top_k": (request(top_k=3), "takes no top_k"),
     "ignore_eos": (request(ignore_eos=True), "takes no ignore_eos"),
-    "think": (request(think=True), "cannot be told whether to think"),
+    "think": (request(think=True), "cannot switch thoughts on"),
 }
 
 

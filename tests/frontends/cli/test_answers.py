@@ -324,7 +324,7 @@ def test_a_project_says_how_long_the_reason_before_a_shape_is(
         (["--schema", "name, age int"], "has not the shape"),
         (["--schema", "int", "--regex", "a"], "one of schema=, choices="),
         (["--reason", "5"], "reason= comes before a shape"),
-        (["--choices", "quit(), b", "--stop", "a"], "stop= does not go with a shape"),
+        (["--choices", "quit(), b", "--stop", "a"], "stop= cannot be used with a shape"),
     ],
 )
 def test_what_has_no_shape_is_printed_as_it_is_and_fails_in_one_line(

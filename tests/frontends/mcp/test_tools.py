@@ -168,7 +168,7 @@ def test_reading_runs_no_code_of_the_notebooks(shell: InteractiveShell) -> None:
     told = read_all()
     assert shell.user_ns["ran"] == []
     # What a class leaves out of its own words stands in no others.
-    assert re.findall(r"(?m)^(?:plain|told): .*which was not asked.*", told)
+    assert re.findall(r"(?m)^(?:plain|told): .*which was not run.*", told)
     assert "Ada" not in told
     assert "Bob" not in told
 

@@ -151,7 +151,7 @@ def test_a_file_that_was_dropped_is_told_when_it_is_sent_wherever_it_lies(
     assert "80.0 kB, here the first 18 B: 1 row x 2 columns" in told
     assert "'Oslo' | 3" in told
     front.send("How?", attachments=[{"label": "../gone.txt", "text": None}])
-    front.wait_for(lambda message: "cannot be told: No such file" in str(message))
+    front.wait_for(lambda message: "cannot be attached: No such file" in str(message))
 
 
 def test_to_suggest_variables_runs_none_of_the_users_code(

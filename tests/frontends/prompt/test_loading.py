@@ -97,12 +97,14 @@ def test_unload_says_what_loads_a_model_again(model: str, tmp_path: Path) -> Non
 
 def test_a_name_is_given_listed_and_taken_back(model: str) -> None:
     assert "No model has another name" in command("alias", "")
-    assert command("alias", "coder first n_ctx=256").startswith("**coder** stands for first n_ctx")
+    assert command("alias", "coder first n_ctx=256").startswith(
+        "**coder** is an alias of first n_ctx"
+    )
     assert "| coder | first n_ctx=256 |" in command("alias", "")
     assert words_at(" /use co", [])[1][0] == "coder"
     assert "| first, alias coder |" in command("models", "")
     assert "context window 256 tokens" in command("use", "coder")
-    assert command("alias", "coder --remove") == "coder stands for no model any more."
+    assert command("alias", "coder --remove") == "coder is no longer an alias."
     with pytest.raises(MagicUsageError, match="/alias coder needs a model"):
         command("alias", "coder")
 
@@ -117,7 +119,7 @@ def test_names_are_given_and_listed_in_a_terminal(
     model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["alias", "coder", "first", "n_ctx=256"]) == 0
-    assert "coder stands for first n_ctx=256" in capsys.readouterr().out
+    assert "coder is an alias of first n_ctx=256" in capsys.readouterr().out
     assert main(["alias", "--json"]) == 0
     assert '"model": "first"' in capsys.readouterr().out
     assert main(["alias", "coder", "--remove"]) == 0

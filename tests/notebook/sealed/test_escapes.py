@@ -124,7 +124,7 @@ LONG = 'b\'{"outcome": "raises", "text": "", "report": "%s"}\' % (b"x" * 20_000)
 )
 def test_a_verdict_that_is_none_says_nothing(said: str, world: World) -> None:
     seen = attempted({"code": f"os.write(said, {said})\nos._exit(0)"}, world)
-    assert seen.text == "not tried: what the copy says makes no sense"
+    assert seen.text == "not tried: the copy's report is invalid"
 
 
 def test_a_verdict_without_an_end_is_cut(world: World) -> None:

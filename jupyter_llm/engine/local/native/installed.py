@@ -48,7 +48,7 @@ def installed_llama() -> Installed:
     try:
         return unpacked(out.strip().rpartition(b"\n")[2], Installed)
     except DamagedValueError:
-        raise EngineError("What it said of itself cannot be read.") from None
+        raise EngineError("Its report about itself cannot be read.") from None
 
 
 def main() -> None:
