@@ -62,7 +62,7 @@ class Choices:
             return server_of(model) or find_model(model)
         project = self.project()
         self._default = default_server(project) or default_model(project.model)
-        entry = self._default or self.stand_in(self.seen.values())
+        entry = self._default or self.fallback(self.seen.values())
         if entry is None:
             raise ModelNotFoundError("", message=f"There is no model yet. {GET_A_MODEL}")
         return entry
@@ -75,7 +75,7 @@ class Choices:
             entries.append(self._default)
         return entries
 
-    def stand_in(self, entries: Iterable[Named]) -> ModelEntry | None:
+    def fallback(self, entries: Iterable[Named]) -> ModelEntry | None:
         """Return the last model that no role has and that writes text, servers left out."""
         taken = {entry.path for entry, _ in self.by_role.copy().values()} | self.embedding
         here = (entry for entry in reversed(list(entries)) if not isinstance(entry, Address))

@@ -48,10 +48,10 @@ class Clusters:
             self.engines = engines
             return engines[key]
 
-    def close(self, is_meant: Callable[[ClusterEngine], bool]) -> None:
-        """Close engines."""
+    def close(self, should_close: Callable[[ClusterEngine], bool]) -> None:
+        """Close the engines for which `should_close` is true."""
         for one in self.engines.values():
-            if is_meant(one):
+            if should_close(one):
                 one.close()
 
     def close_at(self, place: Path | Address | None) -> None:

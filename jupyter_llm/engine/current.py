@@ -113,7 +113,7 @@ class CurrentEngine:
         for entry in self.choices.candidates(role):
             if (found := self.residents.find(entry.path)) is not None:
                 return found
-        latest = self.choices.stand_in([one.entry for one in self.residents.alive])
+        latest = self.choices.fallback([one.entry for one in self.residents.alive])
         return None if latest is None else self.residents.find(latest.path)
 
     @_waits("before the first word")

@@ -158,13 +158,15 @@ class Residents:
         engine first finishes its answers, unless the user chose the new options. Servers leave, and
         files leave for a server, once the new model is there.
         """
-        found = self.find(entry.path)
-        is_outdated = found is not None and found.local is not None and found.local.is_outdated
-        if found is not None and found.options == options:
+        resident = self.find(entry.path)
+        is_outdated = (
+            resident is not None and resident.local is not None and resident.local.is_outdated
+        )
+        if resident is not None and resident.options == options:
             if not is_outdated:
-                found.touch()
+                resident.touch()
                 self.end(leaving)
-                return found.engine
+                return resident.engine
             logger.warning(
                 "%s has changed on disk since it was loaded, so it is loaded again.", entry.name
             )
@@ -174,10 +176,10 @@ class Residents:
             return reached
         servers = [one for one in leaving if one.local is None]
         leaving = [one for one in leaving if one.local is not None]
-        if found is not None:
+        if resident is not None:
             if not (is_chosen or is_outdated):
-                _wait_until_idle(found, show)
-            leaving = [found, *leaving]
+                _wait_until_idle(resident, show)
+            leaving = [resident, *leaving]
         all_leaving = self._leaving_for(entry, options, leaving)
         for one in all_leaving[len(leaving) :]:
             _wait_until_idle(one, show)
@@ -198,14 +200,14 @@ class Residents:
         self._check_remote(address.host)
         with showing(show) as tell:
             tell(Step(f"Asking {address.host} what it can"))
-            found = Resident(address, EngineOptions(), RemoteEngine(address))
-        self.all = (*self.alive, found)
-        for callback in (found.touch, self.activity_watchers.notify):
-            found.engine.watch(callback)
+            resident = Resident(address, EngineOptions(), RemoteEngine(address))
+        self.all = (*self.alive, resident)
+        for callback in (resident.touch, self.activity_watchers.notify):
+            resident.engine.watch(callback)
         self._check_remote(address.host)  # the user may have forbidden it since
         self._wait_for_idleness()
         self.watchers.notify()
-        return found.engine
+        return resident.engine
 
     def _leaving_for(
         self, entry: ModelEntry, options: EngineOptions, leaving: Sequence[Resident]

@@ -140,10 +140,10 @@ class _Writer:
 
     def _summary(self) -> str:
         name = self._node.name
-        said = sentence(self._ask("\n\n", []), name)
+        summary = sentence(self._ask("\n\n", []), name)
         if not isinstance(self._node, ast.ClassDef):
-            said = imperative(said)
-        return said or f"{in_words(name).capitalize()}."
+            summary = imperative(summary)
+        return summary or f"{in_words(name).capitalize()}."
 
     def _fill(self, above: Sequence[str], section: Section, entry: Entry) -> None:
         """Have written what an entry lacks: what kind of value it is, and the sentence."""
@@ -153,9 +153,9 @@ class _Writer:
         if not entry.kind and not entry.name:
             entry.kind = "object"  # a line is needed above the sentence
         if not entry.about:
-            said = self._ask("\n", [*above, entry.head, f"{_INDENTATION}{section.begins}"])
+            written = self._ask("\n", [*above, entry.head, f"{_INDENTATION}{section.begins}"])
             fallback = entry.fallback or f"The {in_words(entry.name)}."
-            entry.about = sentence(f"{section.begins}{said}", entry.name) or fallback
+            entry.about = sentence(f"{section.begins}{written}", entry.name) or fallback
 
     def _ask(self, end: str, lines: Sequence[str], max_tokens: int = _MAX_TOKENS) -> str:
         """Have the docstring gone on with behind some lines."""
@@ -166,13 +166,13 @@ class _Writer:
         (completion,) = self._task.draft(
             self._prompt, begin=self._header + text, stop=(end, _QUOTES), max_tokens=max_tokens
         )
-        said = completion.text
-        has_sentence = "\n" in said.strip() or _END.search(said)
+        written = completion.text
+        has_sentence = "\n" in written.strip() or _END.search(written)
         if completion.finish_reason == "length" and not has_sentence:
             return ""
-        if self.first is None and sentence(said, self._node.name):
+        if self.first is None and sentence(written, self._node.name):
             self.first = completion
-        return said
+        return written
 
 
 def _header(node: Definition) -> str:
@@ -184,7 +184,7 @@ def _header(node: Definition) -> str:
 
 
 def sentence(text: str, name: str = "") -> str:
-    """The first sentence of what was said about a name; "" where it says nothing."""
+    """Return the first sentence about a name; "" if it adds nothing to the name."""
     paragraphs = text.partition("```")[0].split("\n\n")
     line = next((" ".join(text.split()) for text in paragraphs if text.strip(_MARKS)), "")
     if _CODE.match(line):
@@ -215,9 +215,9 @@ def imperative(text: str) -> str:
     return f"{first[0].upper()}{first[1:]} {rest}"
 
 
-def type_name(said: str) -> str:
+def type_name(written: str) -> str:
     """Return the type that a text names; "" if it names none."""
-    text = said.strip().split("\n")[0].removesuffix(", optional").strip("`'\" ").rstrip(".:,")
+    text = written.strip().split("\n")[0].removesuffix(", optional").strip("`'\" ").rstrip(".:,")
     is_one = len(text) <= _MAX_TYPE and _TYPE.fullmatch(text) is not None
     return text if is_one and text.casefold() not in _NOTHING else ""
 
@@ -231,7 +231,7 @@ def in_words(name: str) -> str:
 class Entry:
     """A parameter, an attribute or a value: what it is called, what it is, and what it is for.
 
-    `default` is what follows the kind. `fallback` is said where no sentence is to be had.
+    `default` is what follows the kind. `fallback` is used if the model wrote no sentence.
     """
 
     name: str = ""
@@ -255,12 +255,12 @@ class Entry:
 
 @dataclass(slots=True)
 class Section:
-    """A section of a docstring: what it `said` before, and the entries that it lacks."""
+    """A section of a docstring: its text `before`, and the entries that it lacks."""
 
     title: str
     entries: list[Entry]
     begins: str = ""  # each sentence in it
-    said: str = ""
+    before: str = ""
 
 
 @dataclass(slots=True)
@@ -276,7 +276,7 @@ class Docstring:
         lines = [self.summary, *(["", *self.more.split("\n")] if self.more else [])]
         for section in self.sections:
             lines += ["", section.title, "-" * len(section.title)]
-            lines += section.said.split("\n") if section.said else []
+            lines += section.before.split("\n") if section.before else []
             for entry in section.entries:
                 if fill is not None:
                     fill(lines, section, entry)
@@ -303,11 +303,11 @@ def _of_function(node: _Function, namespace: Mapping[str, object]) -> Iterator[S
     own = list(own_nodes(node.body))
     given = [one.value for one in own if isinstance(one, ast.Return)]
     values = [v for v in given if v and not (isinstance(v, ast.Constant) and v.value is None)]
-    said = _annotation(node.returns)
+    annotation = _annotation(node.returns)
     if any(isinstance(one, ast.Yield | ast.YieldFrom) for one in own):
         yield Section("Yields", [Entry(kind=_item_of(node.returns), fallback="The next value.")])
-    elif values and said != "None":
-        kinds = {said or _kind_of(value, {}) for value in values}
+    elif values and annotation != "None":
+        kinds = {annotation or _kind_of(value, {}) for value in values}
         kind = kinds.pop() if len(kinds) == 1 else ""
         yield Section("Returns", [Entry(kind=kind, fallback="The result.")])
     yield Section("Raises", list(_raised(own)), begins="If")
@@ -340,8 +340,8 @@ def _parameter(arg: ast.arg, default: ast.expr | None, namespace: Mapping[str, o
     entry = Entry(arg.arg, _annotation(arg.annotation))
     if default is not None:
         text = ast.unparse(default)
-        is_told = len(text) <= _MAX_DEFAULT and text != "None"
-        entry.default = f"default {text}" if is_told else "optional"
+        is_shown = len(text) <= _MAX_DEFAULT and text != "None"
+        entry.default = f"default {text}" if is_shown else "optional"
         entry.kind = entry.kind or _kind_of(default, namespace)
     return entry
 
@@ -352,8 +352,8 @@ def _attributes(node: ast.ClassDef, makers: list[_Function]) -> Iterator[Entry]:
         match one:
             case ast.AnnAssign(ast.Name(name), kind, value):
                 text = "" if value is None else ast.unparse(value)
-                is_told = 0 < len(text) <= _MAX_DEFAULT and "(" not in text
-                yield Entry(name, _annotation(kind), f"default {text}" if is_told else "")
+                is_shown = 0 < len(text) <= _MAX_DEFAULT and "(" not in text
+                yield Entry(name, _annotation(kind), f"default {text}" if is_shown else "")
     for part in (part for maker in makers for part in ast.walk(maker)):
         match part:
             case ast.Assign([ast.Attribute(ast.Name("self"), name)], value):
@@ -423,10 +423,10 @@ def _keep(docstring: Docstring, before: str) -> None:
         if section is None:
             section = Section(title, [])
             docstring.sections.append(section)
-        section.said = body.strip("\n").rstrip()
-        heads = re.findall(r"(?m)^\S[^:\n]*", section.said)
-        told = {_key(name) for head in heads for name in head.split(",")}
-        missing = [one for one in section.entries if _key(one.name or one.kind) not in told]
+        section.before = body.strip("\n").rstrip()
+        heads = re.findall(r"(?m)^\S[^:\n]*", section.before)
+        existing = {_key(name) for head in heads for name in head.split(",")}
+        missing = [one for one in section.entries if _key(one.name or one.kind) not in existing]
         section.entries = [] if title in ("Returns", "Yields") else missing
 
 

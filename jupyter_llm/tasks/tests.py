@@ -51,17 +51,17 @@ _MAX_HELD = 300  # characters of a value that a test is to hold
 _CHECKS = (ast.Assert, ast.With, ast.For)  # what is there to fail
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _NOW = "as it is now"  # what a test says that holds what comes out, and not what was expected
-_Found = tuple[str, list[str]]  # what of a test holds, and what else comes than it expects
+_Outcome = tuple[str, list[str]]  # the part of a test that holds, and the unexpected values
 _BUG = "This may be a bug, or the model expects something wrong"
 
 
 def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     """Propose a new cell with tests of a cell, a function or a class.
 
-    Each drafted test is tried in a sealed copy, and what of it passes is proposed. What fails is
-    told. Where few hold and that took little time, other drafts begin otherwise. `MagicUsageError`:
-    there is nothing to test, or no test in the answer that holds. An interrupt keeps what passed by
-    then, as its `best`.
+    Each drafted test is tried in a sealed copy, and what of it passes is proposed. Failures are
+    reported. Where few hold and that took little time, other drafts begin otherwise.
+    `MagicUsageError`: there is nothing to test, or no test in the answer that holds. An interrupt
+    keeps what passed by then, as its `best`.
     """
     subject = with_source(find_subject(argument, task), "test")
     title, tested, source = _tested(subject)
@@ -142,12 +142,12 @@ class _Tests:
         look = partial(_try_tests, new, self._imports_of(new), called)
         seen = self.task.tries.seen(*sources, look=look, step="Trying the tests")
         # What a function gives that was kept from something says nothing about it.
-        if (found := _read(seen.looked)) and seen.outcome != "refused":
-            for test, (source, told) in zip(new, found, strict=False):
+        if (outcomes := _read(seen.looked)) and seen.outcome != "refused":
+            for test, (source, surprises) in zip(new, outcomes, strict=False):
                 match parse_python(source):
                     case ast.Module([ast.FunctionDef(name=test.name) as it]) if _is_plain_test(it):
                         self.kept.append(source)
-                self.surprises += [f"{text:.300}" for text in told]
+                self.surprises += [f"{text:.300}" for text in surprises]
             return
         why = "not tried: what came out could not be read" if seen.runs else seen.text
         self.why_not = f"{why[:1].upper()}{why[1:]}."
@@ -180,22 +180,22 @@ class _Tests:
         if self._completion is None or not kept:
             num, drafts = count_of(len(self._seen), "test"), count_of(self.num_drafts, "draft")
             what = f"test that holds: none of {num} in {drafts} passes" if self._seen else "code"
-            said = self.why_not or f"The model wrote no {what}."
-            raise MagicUsageError(said, "Try again, or another model.")
+            message = self.why_not or f"The model wrote no {what}."
+            raise MagicUsageError(message, "Try again, or another model.")
         trees = [node for test in kept for node in ast.parse(test).body]
         calls = [f"{node.name}()" for node in trees if isinstance(node, ast.FunctionDef)]
         parts = ["\n".join(self._imports_of(trees)), *kept, "\n".join(calls)]
         source, _ = without_hidden("\n\n\n".join(filter(None, parts)), self.task.namespace)
-        said = f"{count_of(len(kept), 'test')} pass{'es' * (len(kept) == 1)}."
-        told = "".join(f"\n- {text}" for text in [*dict.fromkeys(self.surprises)][:_MAX_SURPRISES])
-        said += f"\n\n{_BUG}:\n{told}" if told else ""
-        return Proposal(source=source, completion=self._completion, verdict=self.why_not or said)
+        verdict = f"{count_of(len(kept), 'test')} pass{'es' * (len(kept) == 1)}."
+        surprises = [f"\n- {text}" for text in dict.fromkeys(self.surprises)][:_MAX_SURPRISES]
+        verdict += f"\n\n{_BUG}:\n{''.join(surprises)}" if surprises else ""
+        return Proposal(source=source, completion=self._completion, verdict=self.why_not or verdict)
 
 
-def _read(looked: object) -> list[_Found]:
+def _read(looked: object) -> list[_Outcome]:
     """Read the result of a copy, which a draft may have forged; impossible results are dropped."""
     try:
-        return converted(looked, list[_Found])
+        return converted(looked, list[_Outcome])
     except DamagedValueError:
         return []
 
@@ -222,12 +222,12 @@ def _try_tests(
     imports: Sequence[str],
     called: re.Pattern[str],
     namespace: dict[str, Any],
-) -> list[_Found]:
+) -> list[_Outcome]:
     """Return which parts of each test hold, and the values of the others. Runs in the copy."""
     _error_of(ast.parse("\n".join(imports)).body, namespace)
-    found = []
+    outcomes = []
     for test in tests:
-        told: list[str] = []
+        surprises: list[str] = []
         scope, whole = dict(namespace), copy(test)
         whole.body = []
         for statement in test.body:
@@ -238,14 +238,14 @@ def _try_tests(
                 break  # what comes after may need it
             elif isinstance(error, AssertionError):
                 text, held = _instead(statement, whole.body, called, scope)
-                told += filter(None, [text])
+                surprises += filter(None, [text])
                 whole.body += held
         source, call = ast.unparse(whole), ast.parse(f"{test.name}()").body
         holds = any(isinstance(one, _CHECKS) for one in whole.body) and called.search(source)
         # It runs once more, since it may have been luck.
         is_kept = holds and _error_of([whole, *call], dict(namespace)) is None
-        found.append((source if is_kept else "", told))
-    return found
+        outcomes.append((source if is_kept else "", surprises))
+    return outcomes
 
 
 def _error_of(statements: Sequence[ast.stmt], scope: dict[str, Any]) -> BaseException | None:
@@ -276,9 +276,9 @@ def _instead(
             is_likely = not math.isclose(gives, other, rel_tol=0.01)  # type: ignore[arg-type]
         text = " ".join(repr(gives).split())
         shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
-        told = f"`{call}` gives `{shown}`, a test expects `{ast.unparse(right)}`"
+        surprise = f"`{call}` gives `{shown}`, a test expects `{ast.unparse(right)}`"
         if called.search(call):
-            return told if is_likely else "", _true_value(left, gives)
+            return surprise if is_likely else "", _true_value(left, gives)
     return "", []
 
 

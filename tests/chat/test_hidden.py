@@ -15,7 +15,7 @@ from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.mcp import tools
 from jupyter_llm.notebook.values import secrets, seen_secrets
-from jupyter_llm.tasks.completing.prompt import told_names
+from jupyter_llm.tasks.completing.prompt import names_comment
 
 HIDDEN_CELL = """
 def share(total):
@@ -169,7 +169,7 @@ def told_of(shell: InteractiveShell, told: ScriptedEngine, name: str = "pay") ->
     with contextlib.suppress(MagicUsageError):
         texts.append(tools.last_failure(task))
     texts += [tools.search_notebook(task, one) for one in ("4711", "hush")]
-    texts.append(told_names([name], shell.user_ns))
+    texts.append(names_comment([name], shell.user_ns))
     texts += [item.detail for item in suggestions("", "@", 1, snapshot.visible).items]
     texts.append(description("variable", name, snapshot))
     return "\n".join(texts)

@@ -159,10 +159,10 @@ class Line:
 
     def show(self, job: Job, stream: Stream) -> None:
         """Say what is written, piece by piece, until its end."""
-        told_s, length = float("-inf"), 0
+        reported_s, length = float("-inf"), 0
         for _ in stream.chunks(_TICK_S):
-            if time.monotonic() - told_s >= _TICK_S:
-                told_s = time.monotonic()
+            if time.monotonic() - reported_s >= _TICK_S:
+                reported_s = time.monotonic()
                 length = self._tell_more(job, stream, length)
         self._tell_more(job, stream, length)
 

@@ -44,9 +44,9 @@ class Sessions:
     def page(self, sender: str | None) -> Session | None:
         """The page that has run a cell; if it has gone since, the one that came last."""
         can_land = [session for session in self if session.can_land]
-        found = [session for session in can_land if session.sender == sender]
-        stand_ins = can_land if sender in self._gone else []
-        return next(reversed(found or stand_ins), None)
+        own = [session for session in can_land if session.sender == sender]
+        others = can_land if sender in self._gone else []
+        return next(reversed(own or others), None)
 
     def open(self, comm: Any, message: Mapping[str, Any] | None = None) -> None:
         """Take in a comm that a page has opened. A browser that ended has not closed its own."""

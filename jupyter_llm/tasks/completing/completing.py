@@ -33,8 +33,8 @@ from jupyter_llm.tasks.completing.prompt import (
     PromptWriter,
     Visit,
     end_of,
-    told_names,
-    told_source,
+    names_comment,
+    shown_source,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 NO_MODEL: Final = "no model loaded"
 """Why there is nothing while no model is resident."""
 
-_NEAR: Final = 3  # cells above whose variables are told
+_NEAR: Final = 3  # cells above whose variables are included
 _MAX_CELL: Final = 40_000  # characters; more take long to parse, for which all threads wait
 _MAX_TOKENS: Final = 64  # and more where many lines are wanted
 _LINE_TOKENS: Final = 8  # more or less
@@ -381,8 +381,8 @@ class GhostWriter:
         if visit is None or visit.cell_id != cell_id:
             # The variables of the cell itself come first, then those of the nearest.
             near = [one for one in reversed(cells[-_NEAR:]) if one.kind == "code"]
-            sources = [cell.prefix + cell.suffix, *map(told_source, near)]
-            names = told_names(sources, self._namespace()) if cell.kind == "code" else ""
+            sources = [cell.prefix + cell.suffix, *map(shown_source, near)]
+            names = names_comment(sources, self._namespace()) if cell.kind == "code" else ""
             visit = Visit(cell_id, names, fixed, suffix)
         elif visit.suffix != suffix or not fixed.startswith(visit.above):
             visit = replace(visit, above=fixed, suffix=suffix)

@@ -190,26 +190,26 @@ class Ending:
         for number, added in enumerate(lines):
             line = self._line + added if number == 0 else added
             is_last = number == len(lines) - 1
-            told = line.strip()
+            bare = line.strip()
             begins = not scanner.is_open and (number > 0 or not self._line.strip())
-            if number and begins and told and _leaves(line, block, grows=is_last and not is_whole):
+            if number and begins and bare and _leaves(line, block, grows=is_last and not is_whole):
                 return max(position - 1, 0)
             if is_last:
                 return None
-            if begins and told and told in (above, self._following):
-                return max(position - 1, 0)  # it says again what stands there
+            if begins and bare and bare in (above, self._following):
+                return max(position - 1, 0)  # it repeats the line above or below
             if not scanner.is_open and (number > 0):
                 statement = []
             statement.append(line)
             scanner.feed(line)
-            num_comments = num_comments + 1 if begins and told[:1] == "#" else 0
+            num_comments = num_comments + 1 if begins and bare[:1] == "#" else 0
             if num_comments > _MAX_COMMENTS:
                 return position
-            above = told or above
+            above = bare or above
             position += len(added) + 1
             if number + 1 >= most:
                 return position - 1
-            if scanner.is_open or not told or told[0] in "#@":
+            if scanner.is_open or not bare or bare[0] in "#@":
                 continue
             whole = "\n".join(statement)
             if is_header(whole):
@@ -224,8 +224,8 @@ def _leaves(line: str, block: int | None, *, grows: bool) -> bool:
     if block is None or indent_of(line) > block:
         return False
     # A word that is still written may become one that goes on.
-    told = line.strip()
-    may_go_on = grows and any(word.startswith(told) for word in _CONTINUATIONS)
+    bare = line.strip()
+    may_go_on = grows and any(word.startswith(bare) for word in _CONTINUATIONS)
     return indent_of(line) < block or not (may_go_on or _GOES_ON.match(line))
 
 
@@ -237,8 +237,8 @@ def _first_line(lines: Iterable[str]) -> str:
 def _closing(text: str, closer: str) -> int | None:
     """Return where a text closes a bracket or a quote that was open before it."""
     if closer not in _CLOSERS.values():
-        found = re.match(rf"(?s:\\.|[^\\])*?(?={closer})", text)
-        return found.end() if found else None
+        match = re.match(rf"(?s:\\.|[^\\])*?(?={closer})", text)
+        return match.end() if match else None
     waiting: list[str] = []
     for piece in _PIECES.finditer(text):
         if piece[0] in _CLOSERS:

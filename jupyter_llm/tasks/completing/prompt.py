@@ -43,8 +43,8 @@ _PIECE = re.compile(r"[^\S\n]?[^\w\s]*\w*\Z")
 _NUM_TOKENS = ((3 * 10**9, 2048), (3 * 10**8, 1536), (0, 1024))
 
 
-def told_source(cell: DocumentCell) -> str:
-    """A cell above as prompts tell it; "" where there is nothing to tell."""
+def shown_source(cell: DocumentCell) -> str:
+    """Return the source of a cell above as prompts include it; "" for no code or text."""
     if cell.kind == "markdown":
         return redact_text(cell.source.strip()).text
     magic, _, _ = split_cell_magic(cell.source)
@@ -53,7 +53,7 @@ def told_source(cell: DocumentCell) -> str:
     return redact_source(without_setup(unmark(cell.source))).text
 
 
-def told_names(sources: Iterable[str], variables: Mapping[str, Any]) -> str:
+def names_comment(sources: Iterable[str], variables: Mapping[str, Any]) -> str:
     """Return the columns and keys of the variables that some code uses, as one comment."""
     namespace = dict(variables)  # cells go on running meanwhile
     names = dict.fromkeys(name for source in sources for name in used(source, namespace))
@@ -171,7 +171,7 @@ class PromptWriter:
     def above(self, cells: Sequence[DocumentCell]) -> Parts:
         """The parts for the cells above, each with what marks its start."""
         most = self._for_above // 2 * _CHARS_OF_TOKEN
-        texts = [(cell.kind, end_of(told_source(cell), most)) for cell in cells]
+        texts = [(cell.kind, end_of(shown_source(cell), most)) for cell in cells]
         pieces = [(kind, without_registered(text)) for kind, text in texts if text]
         sizes = [len(text.encode(errors="replace")) // _CHARS_OF_TOKEN + 2 for _, text in pieces]
         first = first_kept(sizes, self._for_above)

@@ -9,7 +9,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from jupyter_llm.notebook.values.lookups import Names
-from jupyter_llm.tasks.completing.prompt import told_names
+from jupyter_llm.tasks.completing.prompt import names_comment
 
 
 class Model:
@@ -102,7 +102,7 @@ def test_what_the_user_wrote_is_not_judged() -> None:
 
 def test_columns_and_keys_are_told_in_one_line_without_secrets() -> None:
     names = {**NAMESPACE, "passwords": {"ann": "hunter2"}}
-    line = told_names(["df.mean()", "print(cfg, passwords)"], names)
+    line = names_comment(["df.mean()", "print(cfg, passwords)"], names)
     assert line.startswith("# df has the columns price, priority")
     assert "cfg has the keys lr, inner" in line
     assert "ann" not in line
