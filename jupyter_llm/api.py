@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 
     from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.ask.log import RecordedAnswer
-    from jupyter_llm.ask.question import (
-        AnswerOptions,
-        FunctionOptions,
-        PromptOptions,
-        ShapeOptions,
-    )
+    from jupyter_llm.ask.question import FunctionOptions, PromptOptions, ShapeOptions
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.columns.functions import ModelFunction
@@ -229,7 +224,7 @@ class Prompts(Models):
         self, prompt: str, *, schema: type[T], **options: Unpack[PromptOptions]
     ) -> ShapedAnswer[T]: ...
     @overload
-    def __call__(self, prompt: str, **options: Unpack[AnswerOptions]) -> ShapedAnswer[Any]: ...
+    def __call__(self, prompt: str, **options: Unpack[ShapeOptions]) -> ShapedAnswer[Any]: ...
     def __call__(self, prompt: str, **options: Any) -> Any:
         """Answer one prompt, without a memory of others.
 
@@ -250,7 +245,7 @@ class Prompts(Models):
     @overload
     def stream(self, prompt: AnyPrompt, **options: Unpack[PromptOptions]) -> Stream: ...
     @overload
-    def stream(self, prompt: AnyPrompt, **options: Unpack[AnswerOptions]) -> ShapedStream[Any]: ...
+    def stream(self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]) -> ShapedStream[Any]: ...
     def stream(self, prompt: AnyPrompt, *, model: str | None = None, **options: Any) -> Any:
         """Answer one prompt piece by piece: iterate over the chunks.
 
@@ -268,7 +263,7 @@ class Prompts(Models):
     ) -> Completion: ...
     @overload
     async def acomplete(
-        self, prompt: AnyPrompt, **options: Unpack[AnswerOptions]
+        self, prompt: AnyPrompt, **options: Unpack[ShapeOptions]
     ) -> ShapedAnswer[Any]: ...
     async def acomplete(
         self, prompt: AnyPrompt, *, model: str | None = None, **options: Any
@@ -319,14 +314,11 @@ class Prompts(Models):
         PromptInterrupted
             The user interrupted; it has the finished completions.
         """
-        from jupyter_llm.ask.many import run_batch
-        from jupyter_llm.ask.question import Question
+        from jupyter_llm.ask.question import Question, answer_all
 
         if not (questions := Question.several(several(prompts), options)):
             return []
-        engine = self.current.get(model)
-        requests = [question.request for question in questions]
-        return run_batch(engine, requests, lambda n, one: questions[n].answer(one, engine))
+        return answer_all(self.current.get(model), questions)
 
     def samples(
         self, prompt: AnyPrompt, n: int, **options: Unpack[PromptOptions]

@@ -15,14 +15,14 @@ from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.bars import TICK_S, Step
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
 from jupyter_llm.engine.request import Request
-from jupyter_llm.engine.stream import check_may_wait
+from jupyter_llm.engine.stream import Stream, check_may_wait
 from jupyter_llm.errors import JupyterLLMError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 
     from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.base import BulkEngine, Engine, Stream
+    from jupyter_llm.engine.base import BulkEngine, Engine
 
 T = TypeVar("T")
 K = TypeVar("K", bound="Hashable")
@@ -87,10 +87,11 @@ def answered(
 
 
 def run_batch(
-    engine: BulkEngine, requests: Sequence[Request], read: Callable[[int, Completion], T]
+    engine: BulkEngine, requests: Sequence[Request], read: Callable[[int, Completion], T | Stream]
 ) -> list[T]:
     """Answer requests in bulk, and return their completions as `read` returns them, in order.
 
+    If `read` returns a stream, it reads the completion of that stream instead.
     Prompts that a person waits for run first. A seed counts on, so equal prompts get different
     answers. `BatchError` and `PromptInterrupted` hold the results so far; an error that `read`
     raises counts as the error of its prompt.
@@ -98,13 +99,17 @@ def run_batch(
     results: list[T | None] = [None] * len(requests)
     errors: dict[int, JupyterLLMError] = {}
 
-    def take(number: int, outcome: Completion | JupyterLLMError) -> None:
+    def take(number: int, outcome: Completion | JupyterLLMError) -> Stream | None:
         try:
             if isinstance(outcome, JupyterLLMError):
                 raise outcome
-            results[number] = read(number, outcome)
+            result = read(number, outcome)
+            if isinstance(result, Stream):
+                return result
+            results[number] = result
         except JupyterLLMError as error:
             errors[number] = error
+        return None
 
     rows = (
         replace(request, params=request.params.counted_on(number))

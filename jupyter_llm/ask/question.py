@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream, answer_of, input_of
 from jupyter_llm.ask.asking import RULES, ask
+from jupyter_llm.ask.many import run_batch
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.engine.request import Message, Request, chat_prompt
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, MutableMapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 
     from jupyter_llm.ask.asking import Origin
     from jupyter_llm.ask.log import AnswerLog
@@ -42,17 +43,15 @@ class FunctionOptions(SamplingOptions, total=False):
 
 
 class ShapeOptions(PromptOptions, total=False):
-    """The options of a prompt, with one of these for the shape of the answer."""
+    """The options of a prompt, with one of these for the shape of the answer.
+
+    `retries`: how often to ask again for a value that the validator of the shape refuses.
+    """
 
     schema: object
     choices: Iterable[object] | None
     regex: str | None
     grammar: str | None
-
-
-class AnswerOptions(ShapeOptions, total=False):
-    """The options of one prompt; `retries`: how often to ask again for a value that is refused."""
-
     retries: int
 
 
@@ -70,6 +69,14 @@ def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
     from jupyter_llm.ask.shape import shape_of  # brings Pydantic
 
     return shape_of(**wanted)
+
+
+def take_retries(options: MutableMapping[str, Any], shape: Shape[Any] | None) -> int:
+    """Remove `retries` from some options, and return it, checked."""
+    retries = options.pop("retries", 0)
+    if type(retries) is not int or retries < 0 or (retries and shape is None):
+        raise OptionError("retries= is a whole number from 0 on, for answers with a shape.")
+    return retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +109,8 @@ class Question(Generic[T]):
     @staticmethod
     def one(prompt: str | RawPrompt, options: Mapping[str, Any]) -> Question[Any]:
         """Return a prompt and its options as people write them, checked."""
-        given = dict(options)
-        retries = given.pop("retries", 0)
-        (question,) = Question.several([prompt], given)
-        if type(retries) is not int or retries < 0 or (retries and question.shape is None):
-            raise OptionError("retries= is a whole number from 0 on, for answers with a shape.")
-        return replace(question, retries=retries)
+        (question,) = Question.several([prompt], options)
+        return question
 
     def again(self, error: ShapeError) -> Question[T]:
         """Return the question for another value; raise `error` if no retries are left.
@@ -130,10 +133,12 @@ class Question(Generic[T]):
         """Check prompts and options as people write them, and return questions."""
         given = dict(options)
         shape = take_shape(given)
+        retries = take_retries(given, shape)
         system, raw = given.pop("system", None), given.pop("raw", False)
         params = sampling_params(given)
         checked = (chat_prompt(prompt, system, raw=raw) for prompt in prompts)
-        return [Question.of(Request(prompt=one, params=params), shape) for one in checked]
+        questions = (Question.of(Request(prompt=one, params=params), shape) for one in checked)
+        return [replace(one, retries=retries) for one in questions]
 
     def ask(self, engine: Engine, answers: AnswerLog) -> Stream | ShapedStream[T]:
         """Let an engine answer, and log the answer."""
@@ -167,3 +172,18 @@ class Question(Generic[T]):
         if self.shape is None:
             return completion
         return answer_of(completion, self.shape, self.request, engine)
+
+
+def answer_all(engine: BulkEngine, questions: Sequence[Question[Any]]) -> list[Any]:
+    """Answer questions in bulk, as `run_batch` does, and return the answers in order."""
+    latest = [*questions]
+
+    def read(number: int, completion: Completion) -> Any:
+        try:
+            return latest[number].answer(completion, engine)
+        except ShapeError as error:
+            latest[number] = question = latest[number].again(error)
+            params = question.request.params.counted_on(number)
+            return ask(engine, replace(question.request, params=params), "row")
+
+    return run_batch(engine, [question.request for question in questions], read)

@@ -6,24 +6,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
+from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import answered, check_count
 from jupyter_llm.ask.question import (
     PromptOptions,
     Question,
     ShapeOptions,
+    take_retries,
     take_shape,
 )
 from jupyter_llm.columns import kept
 from jupyter_llm.columns.tables import Rows, free_name, rows_of
 from jupyter_llm.common.bars import ShowProgress, Step, note, showing
 from jupyter_llm.common.tables import count_of, duration
-from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted, ShapeError
 from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import Message, Request, chat_prompt
 from jupyter_llm.errors import (
@@ -97,6 +99,7 @@ class _Open:
     question: Question[Any]
     secret: bytes
     rows: list[int] = field(default_factory=list)
+    is_again: bool = False  # whether an answer was refused
     answer: ShapedAnswer[Any] | None = None  # while it is judged
     judging: list[Stream] = field(default_factory=list)
 
@@ -110,7 +113,7 @@ class _Column:
     """
 
     engine: BulkEngine
-    ask: Callable[[str], Question[Any]]
+    question_of: Callable[[str], Question[Any]]
     count: int | None
     store: PromptStore | None
     is_judged: bool
@@ -178,11 +181,11 @@ class _Column:
                 self._fill([row], Cell())
                 continue
             try:
-                question = self.ask(prompt)
+                question = self.question_of(prompt)
             except JupyterLLMError as error:
                 self._fill([row], Cell(error=error.with_traceback(None)))
                 continue
-            secret = kept.secret_of(question.request, model)
+            secret = kept.secret_of(question.request, model, question.retries)
             if (cell := self.cells[self._firsts.setdefault(secret, row)]) is not None:
                 self._fill([row], cell)
                 continue
@@ -222,7 +225,7 @@ class _Column:
                 raise outcome
             if same.answer is not None:
                 return self._judge(same, same.answer)
-            self._num_new += len(same.rows)
+            self._num_new += 0 if same.is_again else len(same.rows)
             return self._take(same, outcome)
         except JupyterLLMError as error:
             # Without a traceback, which holds what was going on.
@@ -232,7 +235,11 @@ class _Column:
     def _take(
         self, same: _Open, completion: Completion, known: kept.KeptAnswer | None = None
     ) -> Stream | None:
-        answer = same.question.answer(completion, self.engine)
+        try:
+            answer = same.question.answer(completion, self.engine)
+        except ShapeError as error:
+            same.question, same.is_again = same.question.again(error), True
+            return ask(self.engine, same.question.request, "row")
         if known is None:
             self._keep(same, completion)
         confidence = known.confidence if known is not None else None
@@ -340,6 +347,7 @@ class _MapCall:
     model: str | None = None
     system: str | None = None
     raw: bool = False
+    retries: int = 0
     before: tuple[Message, ...] = ()
     on_error: OnError = "raise"
     confidence: bool = False
@@ -360,6 +368,7 @@ class _MapCall:
         own = {name: given.pop(name) for name in _OF_CALLS if name in given}
         is_kept, client = given.pop("keep", True), given.pop("client", None)
         shape = take_shape(given)
+        own["retries"] = take_retries(given, shape)
         params = given.pop("params", None) or sampling_params(given)  # what is left
         rows = rows_of(items)
         count = rows.count
@@ -396,7 +405,7 @@ class _MapCall:
             return self._result([]), ""
         column = _Column(
             engine=self.load(self.model, show=tell),
-            ask=self._question,
+            question_of=self._question,
             count=self.count,
             store=self.store,
             is_judged=self.confidence,
@@ -420,7 +429,8 @@ class _MapCall:
         number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
         asked = chat_prompt(prompt, self.system, raw=self.raw, before=self.before)
         params = self.params.counted_on(number)
-        return Question.of(Request(prompt=asked, params=params), self.shape, "row")
+        question = Question.of(Request(prompt=asked, params=params), self.shape, "row")
+        return replace(question, retries=self.retries)
 
     def _result(self, cells: list[Cell | None]) -> Any:
         rest = [Cell()] * ((self.count or 0) - len(cells))

@@ -92,6 +92,22 @@ def test_a_value_that_a_validator_refuses_is_asked_for_again_with_its_message(
         assert len(engine.requests) == num_asked
 
 
+@pytest.mark.parametrize("road", ["batch", "map"])
+def test_a_row_whose_value_a_validator_refuses_is_asked_again(
+    engine: ScriptedEngine, road: str
+) -> None:
+    engine.replies.extend(['{"age": 3}', '{"age": 30}', '{"age": 40}'])
+    options: Any = {"schema": Adult, "retries": 1}
+    if road == "batch":
+        ages = [answer.value.age for answer in llm.batch(["Who?", "And who?"], **options)]
+    else:
+        ages = [one.age for one in llm.map(["Who?", "And who?"], "{{item}}", keep=False, **options)]
+    assert set(ages) == {30, 40}
+    assert "3 is too young" in engine.format(engine.requests[-1].prompt)
+    with pytest.raises(OptionError, match="retries= is a whole number"):
+        getattr(llm, road)(["Who?"], *(["{{item}}"] if road == "map" else []), retries=1)
+
+
 def test_only_an_answer_with_a_shape_has_retries(engine: ScriptedEngine) -> None:
     for options in ({"retries": 1}, {"schema": Adult, "retries": -1}):
         with pytest.raises(OptionError, match="retries= is a whole number"):
