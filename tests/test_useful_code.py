@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from benchmarks.checking import Checker, Job
 from benchmarks.docstring_check import docstring_faults
 from benchmarks.judge import near
-from benchmarks.useful_outcomes import Draft, Outcome
-from benchmarks.useful_report import draft_table, ratio_text, wilson
-from benchmarks.useful_session import Witness
-from support.scripted import ScriptedEngine
 
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -35,64 +29,8 @@ GOOD = '''def mean(values, digits=2):
 BARE = "def mean(values, digits=2):\n    return round(sum(values) / len(values), digits)"
 
 
-def outcome(name: str, contestant: str, *drafts: Draft, is_right: bool) -> Outcome:
-    return Outcome(
-        part="write",
-        name=name,
-        group="python",
-        contestant=contestant,
-        text="",
-        took_s=1.0,
-        drafts=drafts,
-        runs=True,
-        is_right=is_right,
-    )
-
-
-def draft(num_tokens: int, *, is_right: bool = False) -> Draft:
-    return Draft(text="", num_tokens=num_tokens, ended_s=1.0, is_right=is_right)
-
-
 def request() -> Request:
     return Request(prompt=(Message("user", "count"),), params=SamplingParams(max_tokens=20))
-
-
-def test_a_draft_that_was_stopped_counts_as_far_as_it_was_written() -> None:
-    witness = Witness(ScriptedEngine(["one two", "three"], holds=False))
-    began_s = time.perf_counter()
-    witness.submit(request()).result()
-    witness.submit(request()).cancel()
-    whole, stopped = witness.drafts_since(began_s)
-    assert whole.num_tokens == len("one two")
-    assert stopped.num_tokens <= len("three")
-    assert witness.drafts_since(began_s) == ()
-
-
-def test_tokens_are_those_of_all_drafts() -> None:
-    outcomes = [
-        outcome("a", "ours", draft(10), draft(20, is_right=True), is_right=True),
-        outcome("a", "usual", draft(60), is_right=False),
-    ]
-    assert "tokens 0.50" in ratio_text(outcomes[:1], outcomes[1:])
-
-
-def test_the_curve_counts_tasks_with_a_right_draft_among_the_first() -> None:
-    outcomes = [
-        outcome("a", "ours", draft(1, is_right=True), is_right=True),
-        outcome("b", "ours", draft(1), draft(1, is_right=True), is_right=True),
-        outcome("c", "ours", draft(1), draft(1), is_right=False),
-    ]
-    rows = draft_table(outcomes).split("\n")
-    assert "| 1 | 3 | 1 (33%" in rows[2]
-    assert "| 2 | 2 | 2 (67%" in rows[3]
-    assert "| what landed |  | 2 (67%" in rows[4]
-
-
-def test_an_interval_stays_between_nothing_and_all() -> None:
-    assert wilson(0, 10)[0] == pytest.approx(0, abs=1e-9)
-    assert wilson(10, 10)[1] == pytest.approx(1)
-    low, high = wilson(5, 10)
-    assert (round(low, 2), round(high, 2)) == (0.24, 0.76)
 
 
 @pytest.mark.parametrize(

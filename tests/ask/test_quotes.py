@@ -6,16 +6,12 @@ import copy
 import datetime as dt
 import json
 import pickle
-from dataclasses import replace
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field
-from support.scripted import ScriptedEngine
 
-from jupyter_llm import Quote, llm
-from jupyter_llm.ask import spelling
+from jupyter_llm import Quote
 from jupyter_llm.ask.shape import Shape, shape_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar
@@ -68,22 +64,6 @@ def test_a_quote_is_words_of_the_prompt_and_nothing_else(passage: str, is_one: b
     assert holds(shape_of(Quote).for_prompt(PROMPT), passage) is is_one
 
 
-def test_what_may_be_quoted_is_found_once_an_answer(
-    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts: list[str] = []
-
-    def quoting(root: dict[str, Any], text: str) -> Grammar:
-        texts.append(text)
-        return spelling.quoting(root, text)
-
-    shape = replace(shape_of(Quote), quoting=partial(quoting, {"quote": True}))
-    for ask in (llm, llm.chat()):
-        engine.replies.append("cat sat")
-        assert ask(PROMPT, schema=shape).value.start == 4
-    assert texts == [PROMPT] * 2
-
-
 def test_a_quote_says_where_it_stands_first() -> None:
     for kind in (Quote, Annotated[str, Quote]):
         value = shape_of(kind).for_prompt(PROMPT).read(" cat")
@@ -113,11 +93,6 @@ def test_what_does_not_stand_in_the_prompt_is_no_quote() -> None:
 def test_a_quote_in_what_holds_itself_is_refused_before_there_is_a_prompt() -> None:
     with pytest.raises(OptionError, match=r"The field Chain .*holds itself, and there is a Quote"):
         shape_of(Chain)
-
-
-def test_a_shape_without_quotes_is_the_same_for_every_prompt() -> None:
-    shape = shape_of(list[int])
-    assert shape.for_prompt(PROMPT) is shape
 
 
 def test_a_long_prompt_can_be_quoted() -> None:

@@ -19,7 +19,6 @@ from unittest.mock import Mock, call
 
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
-import psutil
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from support.interrupts import interrupt_main
@@ -522,23 +521,3 @@ def test_an_interrupt_loses_no_object_that_is_judged(engine: RowEngine) -> None:
     assert frame.notna().all(axis=None)
     # Fields that are being judged are judged again.
     assert len(engine.answered) <= 200 * 3 + num_interrupts * 2 * engine.info.num_at_once
-
-
-@pytest.mark.slow
-@pytest.mark.soak
-@pytest.mark.timeout(900)
-@pytest.mark.usefixtures("fresh_llm")
-def test_10_000_rows_of_a_model_take_no_more_memory_than_3_000(tiny_gguf: Path) -> None:
-    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
-    process = psutil.Process()
-    sizes: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for number in range(10_000):
-            if number % 1000 == 0:
-                sizes.append(process.memory_info().rss)
-            yield f"Row {number}: " + "what stands in all of them, " * 8
-
-    column = llm.map(texts(), "{{item}}", max_tokens=4)
-    assert len(column) == 10_000
-    assert sizes[-1] - sizes[3] < 10 << 20

@@ -6,7 +6,6 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -320,12 +319,6 @@ def test_drafts_that_are_finished_at_the_deadline_are_not_thrown_away() -> None:
     assert [completion.text for _, completion in found] == ["x = foo", "x = bar", "x = 1"]
 
 
-def test_other_drafts_are_kept_as_short_as_the_first_needs() -> None:
-    engine = ScriptedEngine(["foo"] * 4)
-    write(engine=engine, params=SamplingParams(seed=7, max_tokens=4000))
-    assert [request.params.max_tokens for request in engine.requests] == [4000, 200, 200, 200]
-
-
 def test_where_nothing_is_written_no_empty_block_is_shown() -> None:
     shown: list[str] = []
 
@@ -438,12 +431,6 @@ def test_a_mend_that_does_not_run_is_left() -> None:
     answer = write("prices['appel']", judge=Judge(names=namespace, tries=tries), num_drafts=1)
     assert answer.sources == ("prices['appel']",)
     assert answer.mends == ()
-
-
-def test_drafts_may_be_tried_in_another_way() -> None:
-    tries = ScriptedTries()
-    write("x", judge=Judge(names="x", tries=tries, check=partial(tries.seen, "import x")))
-    assert tries.tried == ["import x\n\nx"]
 
 
 @given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=60))

@@ -146,12 +146,6 @@ def test_a_row_that_nobody_saw_is_asked_again_from_its_start() -> None:
         assert len(server.answers) == 3
 
 
-def test_a_slow_server_is_waited_for() -> None:
-    with serving([REPLY], faults=[slow(0.0001)]) as server:
-        assert answer(server) == REPLY
-        assert len(server.answers) == 1
-
-
 def test_a_server_that_says_nothing_is_given_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "SILENCE_S", 0.2)
     with serving(faults=[silent]) as server:
@@ -310,7 +304,6 @@ def test_https_that_is_none_and_a_certificate_that_nobody_knows_are_refused(
 END = b"\r\n"
 FILL = b"x" * (1 << 16)
 ZEROS = gzip.compress(bytes(200 << 20))
-PAGE = END + b'{"data": [{"id": "scripted"}]}'
 
 
 def event(data: object) -> bytes:
