@@ -65,6 +65,7 @@ class Job:
         self.progress: Step | None = None
         self._pace = Pace()
         self.turn: int | None = None  # that has begun; it belongs to the audience
+        self.is_discarded = False  # with its chat; it belongs to the audience
         self._work = work
         self._stream: Stream | None = None
         self._code: UserCode[Any] | None = None

@@ -123,6 +123,18 @@ class LiveChat:
             if target in (None, job.id):
                 job.stop()
 
+    def discard(self) -> None:
+        """Stop all jobs of the chat, which is deleted, and return none of their texts."""
+        with self.lock:
+            jobs = list(self._running.values())
+            for job in jobs:
+                job.is_discarded = True
+            for held in (self._running, self._pending, self._growing):
+                held.clear()
+        for job in jobs:
+            job.stop()
+        self._pump.ask()
+
     def tell_progress(self, _job: Job) -> None:
         """Send the progress of a job that shows nothing yet."""
         self._pump.ask()
@@ -180,6 +192,8 @@ class LiveChat:
     def _give_back(self, job: Job) -> None:
         """Return the text of a job that has come to nothing to whoever typed it."""
         self._pending.pop(job.id, None)
+        if job.is_discarded:
+            return
         self._returned[job.id] = job.text
         while len(self._returned) > _MOST_RETURNED:
             del self._returned[next(iter(self._returned))]

@@ -122,8 +122,10 @@ class Panels(Part):
     def _delete(self, message: messages.DeleteChat) -> messages.ChatsMessage:
         from jupyter_llm.frontends.comm.live_chat import live
 
+        for chat in self._llm.chats:
+            if chat.name == message.name:
+                live(chat).discard()
         self._llm.chats.delete(message.name)
-        live(self._llm.chat(message.name)).stop(None)
         return self._list(message)
 
     def _export(self, message: messages.ExportChat) -> messages.TextMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -14,6 +15,7 @@ from support.lab_page import LabPage, Page
 from support.scripted import ScriptedEngine
 from support.shell import run
 from support.stored import stored_bytes, written
+from support.waiting import until
 
 from jupyter_llm import llm
 from jupyter_llm.chat.chats import Chats
@@ -245,3 +247,20 @@ def test_a_deleted_chat_is_gone_everywhere(page: LabPage, tmp_path: Path) -> Non
     assert b"rosebud" not in stored_bytes()
     assert llm.chat("prices").system is None
     assert page.answer("delete-chat", name="none")["type"] == "error"
+
+
+@pytest.mark.parametrize("prompt", ["What is {{door.wait()}}?", "Read all of this.", "/explain 1"])
+def test_what_was_asked_while_a_chat_is_deleted_is_not_given_back(
+    shell: InteractiveShell, scripted: ScriptedEngine, page: LabPage, prompt: str
+) -> None:
+    run(shell, "import threading\ndoor = threading.Event()", store_history=True)
+    scripted.may_write.clear()
+    chat = ShownChat(page)
+    request = chat.send(prompt)
+    chat.wait_until(lambda chat: request in chat.pending or request in chat.answered)
+    page.answer("delete-chat", name="default")
+    scripted.may_write.set()
+    run(shell, "door.set()")
+    until(lambda: not any(t.name == f"jupyter-llm-job-{request}" for t in threading.enumerate()))
+    other = ShownChat(page)
+    assert (other.path, other.pending, other.notices, other.given_back) == ([], {}, {}, {})
