@@ -70,6 +70,7 @@ class LiveChat:
         self._grew_s = 0.0
         self._exchanges: Sequence[Exchange] = ()
         self._turns: dict[str, TurnData] = {}
+        self._requests: dict[int, str] = {}  # which turns answer, on all branches
         self._sent: dict[str, Any] = {}  # the document as the audience has it
         self._audience: list[Member] = []
         self._unwatch: Callable[[], None] | None = None
@@ -215,9 +216,9 @@ class LiveChat:
             job.stop()
 
     def clear(self) -> None:
-        """Put all notices and returned texts away; requests run on."""
+        """Put all notices, returned texts and ids of requests away; requests run on."""
         with self.lock:
-            for held in (self._notices, self._answers, self._returned):
+            for held in (self._notices, self._answers, self._returned, self._requests):
                 held.clear()
         self._pump.ask()
 
@@ -296,13 +297,13 @@ class LiveChat:
     ) -> None:
         before, is_same = self._turns, exchanges is self._exchanges
         self._exchanges, self._turns = exchanges, {}
+        self._requests.update({number: job.id for number, job in begun.items()})
         for exchange in exchanges:
             number, old = exchange.number, before.get(str(exchange.number))
             if old is not None and is_same and exchange.is_finished and number not in begun:
                 self._turns[str(number)] = old  # many times a second, in long chats
                 continue
-            request = begun[number].id if number in begun else old.request if old else None
-            turn = turn_data(exchange, model, request, old)
+            turn = turn_data(exchange, model, self._requests.get(number), old)
             self._turns[str(number)] = old if old == turn else turn
 
     def _grow(self) -> None:

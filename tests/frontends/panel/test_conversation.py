@@ -100,6 +100,17 @@ def test_regenerating_keeps_prompt_and_attachments_and_takes_another_seed(
     assert after.prompt == before.prompt
 
 
+def test_a_turn_answers_its_request_also_when_its_branch_is_chosen_again(
+    front: FrontEnd, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["One.", "Two."])
+    request = front.say("What is this?")["request"]
+    front.regenerate(1)
+    front.ask("choose", number=1)
+    front.wait_until(lambda front: front.path == [1])
+    assert front.answered.keys() == {request}
+
+
 def test_a_reset_while_something_is_written_empties_all_panels(
     make_front: MakeFront, scripted: ScriptedEngine
 ) -> None:
