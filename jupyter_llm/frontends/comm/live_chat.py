@@ -266,7 +266,7 @@ class LiveChat:
         for member in tuple(self._audience):
             for message in news:
                 member.hear(message)
-            if _settles(patch):
+            if _settles(patch, now["turns"]):
                 member.settle()
                 member.measure()
         return len(news)
@@ -318,10 +318,10 @@ class LiveChat:
                 job.note(stream.progress.step)
 
 
-def _settles(patch: dict[str, Any]) -> bool:
-    """Whether a turn has finished, or another path is shown."""
-    states = [turn["state"] for turn in patch.get("turns", {}).values() if turn and "state" in turn]
-    return "path" in patch or "finished" in states
+def _settles(patch: dict[str, Any], turns: dict[str, TurnData]) -> bool:
+    """Whether a turn has finished, a finished turn has changed, or another path is shown."""
+    changed = [turn for name, turn in turns.items() if name in patch.get("turns", {})]
+    return "path" in patch or any(turn.state == "finished" for turn in changed)
 
 
 _live: weakref.WeakKeyDictionary[Chat, LiveChat] = weakref.WeakKeyDictionary()

@@ -102,6 +102,19 @@ def test_a_turn_goes_into_the_output_of_a_panel_that_no_page_shows(
     assert "What is it?" in wait_for_text(shell, "It is 42.")["text/markdown"]
 
 
+def test_a_branch_that_is_removed_is_counted_in_the_output_no_more(
+    panels: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, IMPORT + "panel = ChatPanel()\npanel")
+    panels.replies.extend(["It is 42.", "It is 43."])
+    chat = llm.chat("default")
+    chat("What is it?")
+    chat.stream("What is it?", after=0).result()
+    assert "1 other branch" in wait_for_text(shell, "It is 43.")["text/plain"]
+    chat.remove(1)
+    until(lambda: "other branch" not in displays(shell)[1]["text/plain"])
+
+
 def test_a_view_that_can_write_the_notebook_is_told_instead(
     panels: ScriptedEngine, shell: InteractiveShell
 ) -> None:
