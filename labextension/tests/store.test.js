@@ -639,3 +639,14 @@ test("a store that is done with hears nothing and gives up what it waits for", a
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);
 });
+
+test("a store that is done with gives back no prompt that was answered", async () => {
+  ready();
+  const id = store.send("And how many columns?");
+  kernel.say({ type: "ack", id });
+  begin({ request: id, state: "finished" });
+  store.dispose();
+  await settle();
+  assert.equal(store.state.error, null);
+  assert.deepEqual(store.state.returned, []);
+});

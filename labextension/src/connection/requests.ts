@@ -106,6 +106,11 @@ export class Requests {
     return true;
   }
 
+  /** Forget a request whose outcome the page shows; nobody waits for its answer. */
+  end(id: string): void {
+    this.#close(id);
+  }
+
   /** Whether a request, answered or not, was sent from here. */
   isOwn(id: string): boolean {
     return id.startsWith(`${this.#name}-`);

@@ -1,7 +1,14 @@
 /** The chat as a panel has it: what the kernel has told, and what the user asks of it. */
 
 import type { AnyModel } from "@anywidget/types";
-import type { Attachment, Message, MessageOf, Numbered, Request } from "../connection/messages.js";
+import type {
+  Attachment,
+  Message,
+  MessageOf,
+  Numbered,
+  Pending,
+  Request,
+} from "../connection/messages.js";
 import { Requests, type Sent } from "../connection/requests.js";
 import { randomId } from "../dom/random_id.js";
 import { trans } from "../dom/words.js";
@@ -261,8 +268,16 @@ export class Store {
     this.models.take(message);
     // In a shared notebook's file several writers would multiply the output.
     if (message.type === "transcript" && !this.#requests.isOwn(message.writer)) return;
+    const before = this.state.unsent;
     if (!apply(this.state, message, this.#changes.note)) this.#recover();
+    this.#endShown(before);
   };
+
+  /** End the requests that were unsent before, and whose outcome the chat shows from now on. */
+  #endShown(before: readonly Pending[]): void {
+    const unsent = new Set(this.state.unsent.map(({ id }) => id));
+    for (const { id } of before) if (!unsent.has(id)) this.#requests.end(id);
+  }
 
   /** Show what went wrong, unless another view asked for it. */
   #hear({ id, text }: MessageOf<"error">): void {
@@ -278,7 +293,9 @@ export class Store {
     this.#hello = "";
     const unsent = unheard.filter(({ id }) => this.#requests.isUntaken(id));
     const lost = this.#isOther ? lostBy(this.state, document, unsent) : [];
+    const before = this.state.unsent;
     applyDocument(this.state, document, unsent, this.#changes.note);
+    this.#endShown(before);
     for (const { id, text } of lost) {
       // A kernel that is the same goes on with what it has taken in. Under another name it is found
       // by Up, and nobody is told to ask it again.
