@@ -208,6 +208,16 @@ def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage)
     expect(gauge).to_be_focused()
 
 
+def test_a_kernel_that_does_not_answer_is_said_to_be_busy(chat: PanelPage) -> None:
+    chat.open()
+    chat.page.evaluate("() => { panelPage.model.isSilent = true; }")
+    chat.send("Hello")
+    waiting = chat.panel.get_by_text("The kernel is busy. This waits for the cell.")
+    expect(waiting).to_be_visible()
+    chat.page.evaluate("() => panelPage.model.wake()")
+    expect(waiting).to_be_hidden()
+
+
 def test_a_prompt_that_cannot_be_sent_is_not_lost(chat: PanelPage) -> None:
     chat.open(cells=["a = 1"])
     chat.page.evaluate("() => { panelPage.model.send = () => { throw new Error('gone'); }; }")
