@@ -21,7 +21,7 @@ export class Chips {
   #added: Attachment[] = [];
   #offered: Attachment[] = [];
   #settled = new Set<string>();
-  #status: Status | null = null;
+  #status: Pick<Status, "num_cells" | "is_if_asked"> = { num_cells: 0, is_if_asked: false };
   #isAlone = false;
   #shown = "";
   readonly #onChange: (hadFocus: boolean) => void;
@@ -48,7 +48,7 @@ export class Chips {
   }
 
   /** Show how many cells the chat tells by itself. */
-  tell(status: Status | null): void {
+  tell(status: Status): void {
     this.#status = status;
     this.#draw();
   }
@@ -69,7 +69,7 @@ export class Chips {
       (offered) => !added.has(offered.label) && !this.#settled.has(keyOf(offered)),
     );
     const along = { attachments: [...others, ...this.#added], isAlone: this.#isAlone };
-    const { num_cells: numCells = 0, is_if_asked: isIfAsked = false } = this.#status ?? {};
+    const { num_cells: numCells, is_if_asked: isIfAsked } = this.#status;
     const key = JSON.stringify([along, numCells, isIfAsked]);
     if (key === this.#shown) return;
     this.#shown = key;

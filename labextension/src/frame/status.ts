@@ -46,21 +46,20 @@ export class StatusView {
     });
   }
 
-  show(status: Status | null): void {
-    this.#remark.hidden = !status?.remark;
-    setText(this.#remark, status?.remark ?? "");
+  show(status: Status): void {
+    this.#remark.hidden = !status.remark;
+    setText(this.#remark, status.remark);
     this.#showGauge(status);
-    const { tokens_per_s: speed = null, cached_share: cached = null } = status ?? {};
-    this.#speed.hidden = speed === null;
-    if (speed !== null) setText(this.#speed, trans.__("%1 tokens/s", rounded(speed)));
-    this.#cached.hidden = cached === null;
-    if (cached !== null) setText(this.#cached, trans.__("%1 cached", percent(cached)));
+    const { tokens_per_s: speed, cached_share: cached } = status;
+    this.#speed.hidden = speed === undefined;
+    if (speed !== undefined) setText(this.#speed, trans.__("%1 tokens/s", rounded(speed)));
+    this.#cached.hidden = cached === undefined;
+    if (cached !== undefined) setText(this.#cached, trans.__("%1 cached", percent(cached)));
   }
 
-  #showGauge(status: Status | null): void {
-    const { used = null, allowed = null, parts } = status ?? {};
-    this.#gauge.hidden = used === null || !allowed || !parts;
-    if (used === null || !allowed || !parts) return;
+  #showGauge({ used, allowed, parts }: Status): void {
+    this.#gauge.hidden = used === undefined || !allowed || !parts;
+    if (used === undefined || !allowed || !parts) return;
     const share = percent(used / allowed);
     setText(this.#share, share);
     const told = [inWords(used), inWords(allowed), share];
