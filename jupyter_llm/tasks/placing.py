@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.cells.rendering import shown_name
-from jupyter_llm.notebook.code.landing import Place
+from jupyter_llm.notebook.code.landing import Insertion
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.records import landed
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def land(
     writer: CellWriter, sources: Sequence[str], completion: Completion | None, *, in_place: bool
-) -> tuple[Place, list[Provenance | str]]:
+) -> tuple[Insertion, list[Provenance | str]]:
     """Put code into cells, marked if a model wrote it; return where they are and their records.
 
     Of a record that a page has written into its cell, the id is returned.
@@ -35,14 +35,14 @@ def land(
 
 def change(
     writer: CellWriter, cell: CellEvent, source: str, completion: Completion | None
-) -> tuple[Place, list[Provenance | str]]:
+) -> tuple[Insertion, list[Provenance | str]]:
     """Put code in the place of a cell that ran, or below where that cannot be; see `land`."""
     text, record = marked(source, completion, cell.source)
     metadata = record.to_metadata() if record is not None else {}
     name = shown_name(cell)
     why = writer.change(cell.cell_id, cell.source, text, metadata)
     if not why:
-        place = Place(f"{name} is changed; run it again", has_metadata=True)
+        place = Insertion(f"{name} is changed; run it again", has_metadata=True)
     else:
         below = writer.write([text], metadata=[metadata])
         words = f"{name} {why}, so {below.words}" if below.is_landed else below.words
@@ -50,7 +50,7 @@ def change(
     return place, _announced(place, [record] if record is not None else [])
 
 
-def _announced(place: Place, records: Sequence[Provenance]) -> list[Provenance | str]:
+def _announced(place: Insertion, records: Sequence[Provenance]) -> list[Provenance | str]:
     return [record.record_id if place.has_metadata else record for record in records]
 
 

@@ -15,7 +15,7 @@ from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.local.sched.drawing import Drawing
 from jupyter_llm.engine.local.sched.judging import Judging
 from jupyter_llm.engine.local.sched.scheduler import Scheduler, Step
-from jupyter_llm.engine.local.sched.sequence import Event, Reading, Sequence
+from jupyter_llm.engine.local.sched.sequence import Event, Prefill, Sequence
 from jupyter_llm.engine.local.sched.slots import Slot, Slots
 from jupyter_llm.engine.request import Priority
 
@@ -229,7 +229,7 @@ class Engine:
 
     def read(self, prompt: list[int], *, is_pinned: bool = False) -> Sequence:
         background = Priority.BACKGROUND
-        sequence = Sequence(list(prompt), Reading(), priority=background, is_pinned=is_pinned)
+        sequence = Sequence(list(prompt), Prefill(), priority=background, is_pinned=is_pinned)
         return self._queue(sequence)
 
     def score(self, prompt: list[int], paths: list[tuple[int, ...]], **more: Any) -> Sequence:

@@ -12,7 +12,7 @@ from jupyter_llm.engine.local.masks.beginning import BeginningMask
 from jupyter_llm.engine.local.native.sampler import LogprobScorer, MaskedSampler, RecordingSampler
 from jupyter_llm.engine.local.sched.drawing import Drawing
 from jupyter_llm.engine.local.sched.judging import Judging
-from jupyter_llm.engine.local.sched.sequence import Reading, Sequence
+from jupyter_llm.engine.local.sched.sequence import Prefill, Sequence
 from jupyter_llm.engine.local.text.detokenizer import Detokenizer
 from jupyter_llm.engine.local.text.written import Written
 from jupyter_llm.engine.request import Priority, RawPrompt
@@ -105,7 +105,7 @@ class Preparing:
                 continue
             num_more = _NUM_ASKED + (request.params.max_tokens or lane.n_ctx)
             background = replace(request, priority=Priority.BACKGROUND)
-            self._queue(background, lane, list(token_ids), Reading(), num_more=num_more)
+            self._queue(background, lane, list(token_ids), Prefill(), num_more=num_more)
 
     def with_room(self, request: Request, *, think: bool | None) -> Request:
         """Return the request with room for thoughts if the model may think."""

@@ -11,7 +11,7 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, remarks, watch
 from jupyter_llm.notebook.cells.shell import user_namespace
-from jupyter_llm.notebook.code.landing import Place
+from jupyter_llm.notebook.code.landing import Insertion
 from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
 from jupyter_llm.tasks.placing import change, land
@@ -100,7 +100,7 @@ def write_code(
 
 def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter) -> None:
     """Show a proposal, and insert it into a cell if it has changes."""
-    place = Place("", is_landed=False)
+    place = Insertion("", is_landed=False)
     records: list[Provenance | str] = []
     if proposal.diff or proposal.cell is None:
         with _landing(view, str(proposal), proposal.completion):
@@ -114,7 +114,7 @@ def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter
 
 def _place(
     proposal: Proposal, options: Options, writer: CellWriter
-) -> tuple[Place, list[Provenance | str]]:
+) -> tuple[Insertion, list[Provenance | str]]:
     cell, source, completion = proposal.cell, proposal.source, proposal.completion
     if cell is not None and options.replace:  # that cell, not the running one
         return change(writer, cell, source, completion)

@@ -78,7 +78,7 @@ class _Format(Struct, frozen=True, **_STRICT):
     json_schema: _Schema | None = None
 
 
-class Call(Struct, kw_only=True, **_STRICT):
+class GuestCall(Struct, kw_only=True, **_STRICT):
     """The fields that all calls have.
 
     A call without a `model` uses the model of its role: `embed` for vectors, `chat` for all others.
@@ -88,10 +88,10 @@ class Call(Struct, kw_only=True, **_STRICT):
     prompt_cache_key: str = ""
 
 
-T = TypeVar("T", bound=Call)
+T = TypeVar("T", bound=GuestCall)
 
 
-class AnswerCall(Call, kw_only=True, **_STRICT):
+class AnswerCall(GuestCall, kw_only=True, **_STRICT):
     """A call for answers."""
 
     stream: bool = False
@@ -229,14 +229,14 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
         return wishes
 
 
-class VectorCall(Call, kw_only=True, **_STRICT):
+class VectorCall(GuestCall, kw_only=True, **_STRICT):
     """Texts to embed."""
 
     input: str | Annotated[list[str], Meta(min_length=1, max_length=_MOST_PROMPTS)]
     encoding_format: Literal["float", "base64"] = "float"
 
 
-class TokensCall(Call, kw_only=True, **_STRICT):
+class TokensCall(GuestCall, kw_only=True, **_STRICT):
     """A call for the tokens of a text, or the text of tokens."""
 
     tokens: list[int] | None = None

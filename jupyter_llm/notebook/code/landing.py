@@ -136,7 +136,7 @@ class Page(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Insertion:
     """The place of code in words.
 
     `is_landed`: it is in a cell. `has_metadata`: the cell's metadata is stored, too.
@@ -172,7 +172,7 @@ class CellWriter:
 
     def write(
         self, sources: Sequence[str], *, replace: bool = False, metadata: Sequence[Metadata] = ()
-    ) -> Place:
+    ) -> Insertion:
         """Insert cells below the running one, or replace it by the first; return their place."""
         running, count = self._running(), len(sources)
         page = self._page() if sources and running is not None else None
@@ -186,11 +186,11 @@ class CellWriter:
                 replace, landing = False, page.land(cell_id, cells)
             if landing is not None:
                 if landing.refusal:
-                    return Place(f"not inserted: this cell {why}", is_landed=False)
+                    return Insertion(f"not inserted: this cell {why}", is_landed=False)
                 position = _in_place(count) if replace else _where(count, landing)
                 words = f"{position}: this cell {why}" if why else position
-                return Place(words, has_metadata=True)
-        return Place(self._next.write(sources, replace=replace), is_landed=bool(sources))
+                return Insertion(words, has_metadata=True)
+        return Insertion(self._next.write(sources, replace=replace), is_landed=bool(sources))
 
     def change(self, cell_id: str | None, before: str, source: str, metadata: Metadata) -> str:
         """Replace another cell's source if it is still `before`.

@@ -87,7 +87,7 @@ def _ends_joined(line: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SourceLine:
     """A line of code: whether it begins a statement, and whether it begins inside a string."""
 
     text: str
@@ -100,12 +100,12 @@ class Line:
         return not self.is_in_string and (not self.text.strip() or self.text.lstrip()[0] == "#")
 
 
-def layout(source: str) -> list[Line]:
+def layout(source: str) -> list[SourceLine]:
     """Return the lines of code."""
     scanner = Scanner()
     lines = []
     for text in source.split("\n"):
-        lines.append(Line(text, not scanner.is_open, bool(scanner.string)))
+        lines.append(SourceLine(text, not scanner.is_open, bool(scanner.string)))
         scanner.feed(text)
     return lines
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from jupyter_llm.notebook.code.layout import Line, layout
+from jupyter_llm.notebook.code.layout import SourceLine, layout
 
 _LINE_END = re.compile("\r\n?")
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ud800-\udfff]")
@@ -70,5 +70,5 @@ def without_prompts(source: str) -> str:
     return textwrap.dedent("\n".join(typed))
 
 
-def _is_prompt(line: Line) -> bool:
+def _is_prompt(line: SourceLine) -> bool:
     return not line.is_in_string and _PROMPT.match(line.text) is not None

@@ -18,7 +18,7 @@ from jupyter_llm.notebook.values.guard import ask
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import class_attribute, public_names
 from jupyter_llm.notebook.values.secrets import is_secret
-from jupyter_llm.notebook.values.summaries import Room, summarize
+from jupyter_llm.notebook.values.summaries import SummaryBudget, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
@@ -155,7 +155,7 @@ class _FailureReader:
 
     def __init__(self, sources: CellSources, max_chars: int) -> None:
         self._sources = sources
-        self._room = Room(max_chars, _DEADLINE_S)
+        self._room = SummaryBudget(max_chars, _DEADLINE_S)
         self._seen: set[int] = set()
 
     def read(self, error: BaseException, run: FailedRun | None, depth: int) -> Failure:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, TracebackType
 
     from jupyter_llm.notebook.cells.sources import CellSource, CellSources
-    from jupyter_llm.notebook.values.summaries import Room, Summary
+    from jupyter_llm.notebook.values.summaries import Summary, SummaryBudget
 
 _PACKAGE = os.path.realpath(Path(__file__).parents[2]) + os.sep
 _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # packages that run cells
@@ -86,7 +86,7 @@ Step = Frame | str
 
 
 def read_steps(
-    traceback: TracebackType | None, sources: CellSources, room: Room
+    traceback: TracebackType | None, sources: CellSources, room: SummaryBudget
 ) -> tuple[tuple[Step, ...], dict[str, object]]:
     """Return a traceback's frames, the outermost first, and the innermost own frame's variables.
 
@@ -120,7 +120,9 @@ def _steps(
             yield f"{count_of(len(calls), 'call')} in libraries, the last is {last.code.co_name}"
 
 
-def _summarized(values: Mapping[str, object], room: Room) -> tuple[tuple[Summary, ...], int]:
+def _summarized(
+    values: Mapping[str, object], room: SummaryBudget
+) -> tuple[tuple[Summary, ...], int]:
     """Return summaries of variables while there is room, and the number of omitted ones."""
     summaries = [room.summarize(name, value) for name, value in values.items()]
     return tuple(one for one in summaries if one is not None), summaries.count(None)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from jupyter_llm.notebook.sealed.detached import Mapping
-    from jupyter_llm.notebook.sealed.running import Run
+    from jupyter_llm.notebook.sealed.running import DraftRun
 
 _MAX_BYTES = 1 << 20  # of a copy's report
 _MAX_TEXT = 220
@@ -57,7 +57,7 @@ _REASONS = {
 
 
 def work_in_copy(
-    work: Run,
+    work: DraftRun,
     *,
     timeout_s: float,
     tick: Callable[[], None] | None = None,
@@ -272,7 +272,7 @@ class _Life:
     """The life of a copy; an error in it is reported and ends it."""
 
     def __init__(
-        self, work: Run, writing: int, timeout_s: float, room: int, signals: Iterable[int]
+        self, work: DraftRun, writing: int, timeout_s: float, room: int, signals: Iterable[int]
     ) -> None:
         self._work, self._writing = work, writing
         self._timeout_s, self._room, self._signals = timeout_s, room, signals

@@ -67,7 +67,7 @@ class TriedSources(CellSources):
         return CellSource(source=unit.source, compiled=unit.python)
 
 
-class Run:
+class DraftRun:
     """The run of a draft in this process, a sealed copy."""
 
     def __init__(

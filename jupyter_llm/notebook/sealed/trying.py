@@ -79,10 +79,10 @@ def try_code(
     if reason:
         return untried(reason)
     from jupyter_llm.notebook.sealed.copy import work_in_copy
-    from jupyter_llm.notebook.sealed.running import Run
+    from jupyter_llm.notebook.sealed.running import DraftRun
 
     live = namespace if isinstance(namespace, dict) else dict(namespace)
-    run = Run(units, live, shell, look, hidden, mended=mended, begins_polars_again=is_polars)
+    run = DraftRun(units, live, shell, look, hidden, mended=mended, begins_polars_again=is_polars)
     seen = work_in_copy(run, timeout_s=timeout_s, tick=tick, make=make)
     return replace(seen, text=scrub(seen.text))
 

@@ -96,7 +96,7 @@ class Summary(NamedTuple):
     text: str
 
 
-class Room:
+class SummaryBudget:
     """Room and time for the summaries of several variables."""
 
     def __init__(self, max_chars: int, deadline_s: float) -> None:

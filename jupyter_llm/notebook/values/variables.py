@@ -18,7 +18,7 @@ from jupyter_llm.notebook.code.blocks import FENCE
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
 from jupyter_llm.notebook.values.peek import is_library_module, short_name
-from jupyter_llm.notebook.values.summaries import Room, Summary, holds_data
+from jupyter_llm.notebook.values.summaries import Summary, SummaryBudget, holds_data
 from jupyter_llm.notebook.values.tables import column_labels
 
 _PLAIN: Final = (type(None), bool, int, float, complex)
@@ -107,7 +107,7 @@ def describe(
     elif choice != "none":
         named += chosen(choice, variables)
     named = list(dict.fromkeys(named))
-    room = Room(max_chars, deadline_s)
+    room = SummaryBudget(max_chars, deadline_s)
     summaries = {name: room.summarize(name, variables[name]) for name in named}
     few = {name: _few_chars(variables[name]) for name in in_cells}
     summaries |= {

@@ -14,10 +14,10 @@ from support.shell import run
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.code.landing import (
     CellWriter,
+    Insertion,
     Landing,
     NewCell,
     NextInput,
-    Place,
 )
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.tasks.placing import change
@@ -154,7 +154,7 @@ def test_where_a_page_has_put_code_is_said(
 ) -> None:
     page.answers = [landing]
     sources = [mark(f"a = {number}", "m", "0123456789ab") for number in range(num)]
-    assert paged.write(sources) == Place(said, has_metadata=True)
+    assert paged.write(sources) == Insertion(said, has_metadata=True)
     assert page.told == [("asks", [f"a = {number}" for number in range(num)], None)]
 
 
@@ -168,7 +168,7 @@ def test_a_cell_that_is_not_to_be_replaced_stays_and_the_code_is_below(
     assert page.told == [("asks", ["a", "b"], "%%llm --replace")]
     page.answers = [Landing(refusal="cell"), Landing()]
     said = "inserted below: this cell is read-only"
-    assert paged.write(["a"], replace=True) == Place(said, has_metadata=True)
+    assert paged.write(["a"], replace=True) == Insertion(said, has_metadata=True)
 
 
 def test_nothing_is_put_into_a_read_only_notebook(
@@ -177,7 +177,7 @@ def test_nothing_is_put_into_a_read_only_notebook(
     shell.rl_next_input = None
     page.answers = [Landing(refusal="notebook")]
     said = "not inserted: this cell is in a read-only notebook"
-    assert paged.write(["a"], replace=True) == Place(said, is_landed=False)
+    assert paged.write(["a"], replace=True) == Insertion(said, is_landed=False)
     assert shell.rl_next_input is None
 
 
@@ -185,7 +185,7 @@ def test_a_change_that_lands_nowhere_is_said_once(paged: CellWriter, page: FakeP
     page.answers = [Landing(refusal="notebook")] * 2
     failed = CellEvent(number=1, source="a = 1 / 0", cell_id="failed", execution_count=3)
     place, _ = change(paged, failed, "a = 1", None)
-    assert place == Place("not inserted: this cell is in a read-only notebook", is_landed=False)
+    assert place == Insertion("not inserted: this cell is in a read-only notebook", is_landed=False)
 
 
 def test_without_a_page_cells_are_added(

@@ -1,7 +1,7 @@
 """A sequence: one request on its way through the scheduler, and its work.
 
 `Sequence` has the fields by which the scheduler orders and places any request. Its `work` says what
-the tokens are evaluated for: `Reading` (here), `Drawing` (drawing.py) or `Judging` (judging.py).
+the tokens are evaluated for: `Prefill` (here), `Drawing` (drawing.py) or `Judging` (judging.py).
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Event:
 
 
 class Work:
-    """The purpose of a sequence: the base of `Reading`, `Drawing`, `Judging` and `Embedding`.
+    """The purpose of a sequence: the base of `Prefill`, `Drawing`, `Judging` and `Embedding`.
 
     The scheduler calls these methods in the order of a step: `first_wanted` when it places the
     sequence, `most_taken` and `extend` when it builds a batch, `advance` after the evaluation.
@@ -176,7 +176,7 @@ class Work:
         """Free what the work holds; may be called twice."""
 
 
-class Reading(Work):
+class Prefill(Work):
     """Read a prompt, so that it is resident when an answer is asked for."""
 
     max_tokens = 0
