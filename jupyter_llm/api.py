@@ -551,21 +551,26 @@ class LLM(Prompts):
         default. With `is_kept=False` nothing is written to the disk. `params` are the sampling
         options as one value. The question follows a `former` proposal.
         """
-        from jupyter_llm.tasks.task import Asking
+        from jupyter_llm.notebook.cells.shell import current_shell
+        from jupyter_llm.tasks.task import Task
         from jupyter_llm.tasks.tries import Tries
 
         is_allowed = self.tries_drafts if try_drafts is None else try_drafts
-        asking = Asking(
-            partial(self.current.get, model, role="task", show=show_progress),
-            params or sampling_params(sampling),
-            self.answers,
-            show,
-            is_private=not is_kept,
+        snapshot = self.timeline.snapshot()
+        return Task.of_shell(
+            current_shell(),
+            self.last_error,
+            sorted(snapshot.visible, key=lambda cell: cell.counts[-1] or 0),
+            snapshot.hidden,
+            engine=partial(self.current.get, model, role="task", show=show_progress),
+            answers=self.answers,
+            params=params or sampling_params(sampling),
+            show=show,
             show_progress=show_progress,
+            is_private=not is_kept,
             tries=Tries.here(self.timeline, is_allowed=is_allowed, show_progress=show_progress),
             former=former,
         )
-        return asking.task(self.timeline, self.last_error)
 
     def fix(
         self,

@@ -19,7 +19,6 @@ from support.shell import run, run_line
 
 from jupyter_llm import llm
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
-from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.recommended import Recommended
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import JupyterLLMError
@@ -30,7 +29,8 @@ from jupyter_llm.tasks.fix import fix_shown
 from jupyter_llm.tasks.proposal import Former
 from jupyter_llm.tasks.review import review_text
 from jupyter_llm.tasks.target import ShownCell
-from jupyter_llm.tasks.task import Asking, Task
+from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.tries import NO_TRIES
 
 PROMPTS = Path(__file__).parent / "data" / "prompts"
 LARGE = 7_000_000_000
@@ -73,15 +73,9 @@ def asked(what: Callable[[Task], object], former: Former | None = None) -> Act:
     """What is done with a cell of a page."""
 
     def act(_shell: InteractiveShell, engine: ScriptedEngine) -> None:
-        asking = Asking(
-            lambda: engine,
-            SamplingParams(),
-            llm.answers,
-            lambda stream: stream.result(),
-            former=former,
-        )
+        task = replace(llm.task(former=former), engine=lambda: engine, tries=NO_TRIES)
         with suppress(JupyterLLMError):
-            what(asking.task(llm.timeline, llm.last_error))
+            what(task)
 
     return act
 

@@ -118,6 +118,6 @@ def _spelt_otherwise(lines: Sequence[str], corrected: str) -> Iterator[tuple[int
 
 def _in_words(task: Task, text: str, questions: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield what a large model says of a text; a small one is not asked."""
-    is_large = task.engine is not None and task.engine().info.num_parameters >= LEAST_PARAMETERS
+    is_large = task.engine().info.num_parameters >= LEAST_PARAMETERS
     for question, begin in questions if is_large else ():
         yield task.ask(f"{text}\n\n{question} {_SHORT}", begin=begin).text.strip()

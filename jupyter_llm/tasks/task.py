@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import drawn, varied
 from jupyter_llm.chat.asked import code_prompt
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
+from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.cells.timeline import check_is_visible
 from jupyter_llm.notebook.failures.failure import read_failure
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.options import SamplingParams
     from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.cells.timeline import Timeline
     from jupyter_llm.notebook.failures.failure import FailedRun, Failure
     from jupyter_llm.notebook.failures.last_error import LastError
     from jupyter_llm.tasks.code_answer import CodeAnswer
@@ -41,30 +40,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task about the notebook, as it is at this moment.
+    """A task about the notebook as it is at this moment, and the model that is asked about it.
+
+    `engine` returns the engine when there is something to ask, since loading takes time. `show`
+    reads the stream of each answer to its end, and `show_progress` gets the progress while there is
+    no stream. `is_private`: nothing is written to the disk. `tries` runs code before it is
+    inserted. `former`: the proposal that all prompts follow. `vars` "none": prompts include no
+    variables.
 
     `cells`: the runs on the timeline that prompts may include. `hidden`: the other runs. `error`:
     the last exception of the user's, with the run that raised it. `earlier`: the failures before
-    it, by the ids of their cells. `ask` sends one prompt and waits, `write` asks for code, `draft`
-    for texts that begin with a given text: see `Asking`. `tries` runs code before it is inserted.
-    `vars` "none": prompts include no variables. `engine` returns the loaded model; None if there is
-    none. `former`: the proposal before.
+    it, by the ids of their cells.
     """
 
-    ask: Callable[..., Completion]
-    write: Callable[..., CodeAnswer]
-    draft: Callable[..., list[Completion]]
+    engine: Callable[[], Engine]
+    answers: AnswerLog
+    params: SamplingParams = field(default_factory=SamplingParams)
+    show: Callable[[Stream], Completion] = lambda stream: stream.result()
+    show_progress: ShowProgress | None = None
+    is_private: bool = False
+    tries: Tries = NO_TRIES
+    former: Former | None = None
+    vars: str = "auto"
     cells: Sequence[CellEvent] = ()
     hidden: Sequence[CellEvent] = ()
     namespace: Mapping[str, Any] = field(default_factory=dict)
     sources: CellSources = field(default_factory=CellSources)
     error: tuple[BaseException, FailedRun | None] | None = None
     earlier: Mapping[str, Failure] = field(default_factory=dict)
-    tries: Tries = NO_TRIES
-    vars: str = "auto"
-    engine: Callable[[], Engine] | None = None
-    show_progress: ShowProgress | None = None
-    former: Former | None = None
 
     @classmethod
     def of_shell(
@@ -74,19 +77,12 @@ class Task:
         cells: Sequence[CellEvent] = (),
         hidden: Sequence[CellEvent] = (),
         **rest: Any,
-    ) -> Task:
+    ) -> Self:
         """Return a task in a shell; without a shell there are no cells and no names."""
         if shell is not None:
             sources = CellSources.of_shell(shell, [*cells, *hidden])
             rest |= {"cells": cells, "namespace": shell.user_ns, "sources": sources}
         return cls(error=last_error.get(), earlier=last_error.earlier, hidden=hidden, **rest)
-
-    def code(self, prompt: str, **how: Any) -> CodeAnswer:
-        """Ask for code, as `Asking.write` explains; `MagicUsageError` if the answer has none."""
-        answer = self.write(prompt, **how)
-        if not answer.cells:
-            raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
-        return answer
 
     def failure(self, cell_id: str | None = None) -> Failure | None:
         """Return the last error, or the last error of a cell; None if there was none.
@@ -112,42 +108,6 @@ class Task:
         run = failure.run if failure is not None else None
         return failure if run is not None and run.execution_count in cell.counts else None
 
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """Sends the prompts of a task to an engine; `show` reads the stream of each answer.
-
-    `engine` returns the engine when there is something to ask, since loading takes time.
-    `is_private`: nothing is written to the disk. `show_progress` gets the progress while there is
-    no stream. `tries`: those of the drafts. `former`: the proposal that all prompts follow.
-    """
-
-    engine: Callable[[], Engine]
-    params: SamplingParams
-    answers: AnswerLog
-    show: Callable[[Stream], Completion]
-    is_private: bool = False
-    show_progress: ShowProgress | None = None
-    tries: Tries = NO_TRIES
-    former: Former | None = None
-
-    def task(self, timeline: Timeline, last_error: LastError) -> Task:
-        """Return a task about the notebook of this process, as it is now."""
-        snapshot = timeline.snapshot()
-        return Task.of_shell(
-            current_shell(),
-            last_error,
-            sorted(snapshot.visible, key=lambda cell: cell.counts[-1] or 0),
-            snapshot.hidden,
-            ask=self.ask,
-            write=self.write,
-            draft=self.draft,
-            tries=self.tries,
-            engine=self.engine,
-            show_progress=self.show_progress,
-            former=self.former,
-        )
-
     def ask(self, prompt: str, *, begin: str = "", known: str = "") -> Completion:
         """Ask, and return the answer.
 
@@ -156,6 +116,13 @@ class Asking:
         request = replace(self._request(prompt), answer_prefix=begin)
         with ask(self.engine(), request, "task", self.answers) as stream:
             return self.show(BegunStream(stream, known + begin) if known or begin else stream)
+
+    def code(self, prompt: str, **how: Any) -> CodeAnswer:
+        """Ask for code, as `write` explains; `MagicUsageError` if the answer has none."""
+        answer = self.write(prompt, **how)
+        if not answer.cells:
+            raise MagicUsageError("The model wrote no code.", "Try again, or another model.")
+        return answer
 
     def write(
         self,
@@ -167,7 +134,8 @@ class Asking:
     ) -> CodeAnswer:
         """Ask for drafts of code that begin with `begin` and differ from `unlike`; return the best.
 
-        The sources of a draft are tried one after the other, or as `check` does it.
+        The sources of a draft are tried one after the other, or as `check` does it. It may have no
+        cells.
         """
         known = [] if unlike is None else [unlike]
         if self.former is not None:

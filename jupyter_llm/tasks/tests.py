@@ -71,8 +71,7 @@ def write_tests(task: Task, argument: str | Subject = "") -> Proposal:
     draft = partial(task.draft, prompt, count=_NUM_DRAFTS, stop=("\n```",), max_tokens=_MAX_TOKENS)
     tests = _Tests(task, tested, source)
     try:
-        if task.engine is not None:
-            task.engine()  # a model may take longer to load than to write
+        task.engine()  # a model may take longer to load than to write
         end_s = time.monotonic() + MAX_S
         for more in (f"{name}_with_", f"{name}():\n    assert {name}("):
             begin = _BEGIN + more

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
+from support.scripted import ScriptedEngine
 from traitlets.config import Config
 
+from jupyter_llm.ask.log import AnswerLog
+from jupyter_llm.ask.prompt_store import PromptStore
 from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.request import Request
 from jupyter_llm.notebook.cells.events import CellEvent, Output
@@ -19,7 +22,7 @@ from jupyter_llm.tasks.task import Task
 from jupyter_llm.tasks.tries import NO_TRIES, Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jupyter_llm.notebook.failures.failure import Failure
 
@@ -37,6 +40,24 @@ def watched_shell() -> Iterator[Watch]:
     # Not run now either: all it would do here is to collect garbage, a tenth of a second each time.
     atexit.unregister(shell.atexit_operations)
     InteractiveShell.clear_instance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptedTask(Task):
+    """A task whose answers a test gives."""
+
+    on_ask: Callable[..., Completion]
+    on_write: Callable[..., CodeAnswer]
+    on_draft: Callable[..., list[Completion]]
+
+    def ask(self, prompt: str, **how: Any) -> Completion:
+        return self.on_ask(prompt, **how)
+
+    def write(self, prompt: str, **how: Any) -> CodeAnswer:
+        return self.on_write(prompt, **how)
+
+    def draft(self, prompt: str, **how: Any) -> list[Completion]:
+        return self.on_draft(prompt, **how)
 
 
 class Watch:
@@ -74,7 +95,7 @@ class Watch:
         unknown: tuple[str, ...] = (),
         drafts: Sequence[str] = (),
         tries: Tries = NO_TRIES,
-    ) -> Task:
+    ) -> ScriptedTask:
         """A task now; the model in it gives one answer and notes the prompts.
 
         Where it is to go on from a beginning, it says the drafts first, in turn.
@@ -95,8 +116,10 @@ class Watch:
             return [replace(told, text=text) for text in texts]
 
         cells = tuple(self.cells)
-        how: dict[str, Any] = {"ask": ask, "write": write, "draft": draft, "tries": tries}
-        return Task.of_shell(self.shell, self.last_error, cells, **how)
+        answering: dict[str, Any] = {"on_ask": ask, "on_write": write, "on_draft": draft}
+        asked: dict[str, Any] = {"engine": ScriptedEngine, "answers": AnswerLog(PromptStore())}
+        how = {"tries": tries, **answering, **asked}
+        return ScriptedTask.of_shell(self.shell, self.last_error, cells, **how)
 
     def _start_cell(self, _info: Any) -> None:
         self._depth += 1

@@ -337,10 +337,10 @@ def test_a_likely_mend_is_proposed_where_the_model_has_none(watch: Watch) -> Non
 
     watch.run(SHAPES)
     assert fix(watch.task(SHAPES)).source == f"{SHAPES}.T"
-    assert fix(replace(watch.task(), write=write)).source == f"{SHAPES}.T"
+    assert fix(replace(watch.task(), on_write=write)).source == f"{SHAPES}.T"
     watch.run("raise RuntimeError")
     with pytest.raises(ModelNotFoundError):
-        fix(replace(watch.task(), write=write))
+        fix(replace(watch.task(), on_write=write))
 
 
 def test_only_the_cell_that_is_wrong_changes(watch: Watch) -> None:

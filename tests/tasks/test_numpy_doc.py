@@ -43,7 +43,7 @@ def test_an_interrupt_keeps_the_docstrings_that_are_whole(watch: Watch) -> None:
         return task.draft(prompt, **how)
 
     with pytest.raises(PromptInterrupted) as caught:
-        document(replace(task, draft=draft))
+        document(replace(task, on_draft=draft))
     assert isinstance(caught.value.best, Proposal)
     source = caught.value.best.source
     assert (docstring_of(source, "one"), docstring_of(source, "two")) == ("Do it.", "")

@@ -83,7 +83,7 @@ def known(watch: Watch) -> Callable[..., str]:
             shown.extend([known, begin])
             return Completion(text="", finish_reason="stop", usage=Usage(), model="script")
 
-        explain(replace(watch.task(), ask=ask), argument)
+        explain(replace(watch.task(), on_ask=ask), argument)
         return "".join(shown)
 
     return known

@@ -15,13 +15,12 @@ from support.watch import Watch
 from jupyter_llm.ask.log import AnswerLog
 from jupyter_llm.ask.prompt_store import PromptStore
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
-from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.sealed.seen import Seen
 from jupyter_llm.tasks import tests
 from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.target import ShownCell, Subject
-from jupyter_llm.tasks.task import Asking
+from jupyter_llm.tasks.task import Task
 from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
 
@@ -73,7 +72,7 @@ def test_an_interrupt_keeps_the_tests_that_passed_by_then(watch: Watch) -> None:
         return task.draft(prompt, **how)
 
     with pytest.raises(PromptInterrupted) as caught:
-        write_tests(replace(task, draft=draft), "half")
+        write_tests(replace(task, on_draft=draft), "half")
     best = caught.value.best
     assert isinstance(best, Proposal)
     assert best.source.endswith("assert half(4) == 2\n\n\ntest_half_with_usual()")
@@ -102,7 +101,7 @@ def test_a_number_that_was_cut_off_is_no_expectation(watch: Watch) -> None:
     text = "a():\n    assert half(8) == 4\n    assert half(48) == 2"
     told = Completion(text=text, finish_reason="length", usage=Usage(), model="script")
     tries = OpenTries(namespace=watch.shell.user_ns)
-    task = replace(watch.task(tries=tries), draft=lambda *_args, **_how: [told])
+    task = replace(watch.task(tries=tries), on_draft=lambda *_args, **_how: [told])
     assert write_tests(task, "half").verdict == "1 test passes."
 
 
@@ -170,7 +169,7 @@ def test_it_says_that_it_asks_again_and_gives_up_in_time(
         began.append(time.monotonic())
         return ScriptedEngine()
 
-    ask: dict[str, Any] = {"draft": draft, "engine": load}
+    ask: dict[str, Any] = {"on_draft": draft, "engine": load}
     waiting = replace(task, show_progress=lambda step: shown.append(step.text), **ask)
     for most_s, num_rounds in ((60.0, 2), (-1.0, 1)):
         monkeypatch.setattr(tests, "MAX_S", most_s)
@@ -184,8 +183,8 @@ def test_it_says_that_it_asks_again_and_gives_up_in_time(
 def test_a_model_that_is_slow_keeps_nobody_waiting_for_more_drafts() -> None:
     engine = ScriptedEngine(holds=True)
     answers = AnswerLog(PromptStore())
-    asking = Asking(lambda: engine, SamplingParams(), answers, lambda stream: stream.result())
-    assert asking.draft("x", begin="", count=2, first=4, end_s=time.monotonic()) == []
+    task = Task(engine=lambda: engine, answers=answers)
+    assert task.draft("x", begin="", count=2, first=4, end_s=time.monotonic()) == []
 
 
 ELSE = "def test_half_with_a():\n    assert half(4) == 2"
