@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
@@ -254,7 +255,7 @@ class Prompts(Models):
         """
         from jupyter_llm.ask.question import Question
 
-        question = Question.one(prompt, options)
+        question: Question[Any] = Question.of(prompt, options)
         return question.ask(self.current.get(model), self.answers)
 
     @overload
@@ -274,7 +275,7 @@ class Prompts(Models):
         """
         from jupyter_llm.ask.question import Question
 
-        question = Question.one(prompt, options)
+        question: Question[Any] = Question.of(prompt, options)
         return await question.wait(partial(self.current.get, model), self.answers)
 
     def complete(
@@ -316,8 +317,10 @@ class Prompts(Models):
         """
         from jupyter_llm.ask.question import Question, answer_all
 
-        if not (questions := Question.several(several(prompts), options)):
+        if not (texts := several(prompts)):
             return []
+        first: Question[Any] = Question.of(texts[0], options)
+        questions = [replace(first, prompt=text) for text in texts]
         return answer_all(self.current.get(model), questions)
 
     def samples(
@@ -667,14 +670,14 @@ class LLM(Prompts):
         alone. The code never runs in your kernel unless you run it. Drafts are tried in a sealed
         copy if `try_drafts`, or by default the configuration, allows it.
         """
-        from jupyter_llm.chat.asked import Asked
+        from jupyter_llm.chat.question import ChatQuestion
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.notebook.values.variables import mentioned, without_at
         from jupyter_llm.tasks.tries import Tries
         from jupyter_llm.tasks.write import write_in_chat
 
         names = user_namespace()
-        asked = Asked(
+        asked = ChatQuestion(
             prompt=without_at(check_text(prompt), names),
             model=model,
             named=mentioned(prompt, names),

@@ -305,11 +305,11 @@ class TestChat:
     ) -> None:
         engine.replies.extend(["old", "for the failed one", "new"])
         chat = llm.chat()
-        chat.stream("first", origin="cell").result()
+        chat.stream("first", cell="cell").result()
         with pytest.raises(Exception, match="context window"):
-            chat.stream("x" * 5000, origin="cell").result()
+            chat.stream("x" * 5000, cell="cell").result()
         assert [turn.completion.text for turn in chat.turns] == ["old"]
-        chat.stream("second", origin="cell").result()
+        chat.stream("second", cell="cell").result()
         assert [(turn.prompt, turn.completion.text) for turn in chat.turns] == [("second", "new")]
 
     @pytest.mark.parametrize("in_cells", [True, False])
@@ -321,7 +321,7 @@ class TestChat:
         cuts = []
         for number in range(40):
             origin = ("cell", number) if in_cells else None
-            chat.stream("question " * 20, origin=origin).result()
+            chat.stream("question " * 20, cell=origin).result()
             cuts.append(left_out(chat)[0])
         changes = [b - a for a, b in itertools.pairwise(cuts) if b != a]
         assert len(changes) >= 2

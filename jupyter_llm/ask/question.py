@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream, answer_of, input_of
+from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream, answer_of
 from jupyter_llm.ask.asking import RULES, ask
 from jupyter_llm.ask.many import run_batch
 from jupyter_llm.engine.completion import ShapeError
-from jupyter_llm.engine.options import SamplingOptions, sampling_params
-from jupyter_llm.engine.request import Message, Request, chat_prompt
+from jupyter_llm.engine.options import SamplingOptions, SamplingParams, sampling_params
+from jupyter_llm.engine.request import Message, Request, chat_prompt, raw_text
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jupyter_llm.ask.shape import Shape
     from jupyter_llm.engine.base import BulkEngine, Engine, Stream
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.constraint import Constraint
     from jupyter_llm.engine.request import RawPrompt
 
 T = TypeVar("T")
@@ -71,48 +72,92 @@ def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
     return shape_of(**wanted)
 
 
-def take_retries(options: MutableMapping[str, Any], shape: Shape[Any] | None) -> int:
-    """Remove `retries` from some options, and return it, checked."""
-    retries = options.pop("retries", 0)
-    if type(retries) is not int or retries < 0 or (retries and shape is None):
-        raise OptionError("retries= is a whole number from 0 on, for answers with a shape.")
-    return retries
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Generic[T]):
-    """A request with the shape of its answer; without a shape the answer is a completion.
+    """A prompt, the form of its answer, and who asks: what every front end makes.
 
+    `shape`: the form of the answer; without one the answer is a completion. `before`: earlier turns
+    that the prompt includes. `raw`: the model continues the text, without a chat template.
     `retries`: how often to ask again for a value that the validator of the shape refuses.
+    `refused`: the turns of such values, after the prompt. `is_kept`: whether the prompt and its
+    answer may be written to the disk.
     """
 
-    request: Request
+    prompt: str | RawPrompt
+    model: str | None = None
+    system: str | None = None
+    params: SamplingParams = field(default_factory=SamplingParams)
     shape: Shape[T] | None = None
-    origin: Origin = "cell"
+    before: tuple[Message, ...] = ()
+    raw: bool = False
     retries: int = 0
+    refused: tuple[Message, ...] = ()
+    is_kept: bool = True
+    origin: Origin = "cell"
 
-    @staticmethod
-    def of(request: Request, shape: Shape[Any] | None, origin: Origin = "cell") -> Question[Any]:
-        """Return a question, whose prompt describes the shape and whose constraint enforces it.
+    @classmethod
+    def of(
+        cls,
+        prompt: str | RawPrompt,
+        options: Mapping[str, Any],
+        names: Iterable[str] = ("system", "raw", "retries"),
+    ) -> Self:
+        """Return a question with options as people write them, checked.
+
+        `names`: the allowed options beside those of sampling and of a shape.
+        """
+        given = dict(options)
+        own = {name: given.pop(name) for name in names if name in given}
+        shape = take_shape(given)
+        return cls(prompt=prompt, **{"shape": shape, "params": sampling_params(given), **own})
+
+    def __post_init__(self) -> None:
+        """Refuse an invalid question, with the value in the message."""
+        chat_prompt(self.prompt, raw=self.raw)
+        if self.shape is not None:
+            self.shape.instruction_with(self.params)  # refuses options that the shape forbids
+        if (
+            type(self.retries) is not int
+            or self.retries < 0
+            or (self.retries and self.shape is None)
+        ):
+            raise OptionError("retries= is a whole number from 0 on, for answers with a shape.")
+
+    @property
+    def instruction(self) -> str:
+        """The instruction that tells the model about the shape of its answer."""
+        return self.shape.instruction_with(self.params) if self.shape is not None else ""
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """The constraint of the answer, if the question is `bound`."""
+        return self.shape.constraint if self.shape is not None else None
+
+    def bound(self) -> Self:
+        """Return the question with a shape whose quotes are passages of the prompt."""
+        if self.shape is None or self.shape.quoting is None:
+            return self
+        return replace(self, shape=self.shape.for_prompt(raw_text(self.prompt)))
+
+    @property
+    def request(self) -> Request:
+        """The request of the prompt alone, which describes the shape.
 
         Raw text is continued as it is, without a description.
         """
-        request = RULES[origin].applied(request)
-        if shape is None:
-            return Question(request, origin=origin)
-        instruction, prompt = shape.instruction_with(request.params), request.prompt
+        prompt = chat_prompt(self.prompt, self.system, raw=self.raw, before=self.before)
         if isinstance(prompt, tuple):
-            prompt = (*prompt[:-1], prompt[-1].instructed(instruction))
-        bound = shape.for_prompt(input_of(prompt))
-        return Question(replace(request, prompt=prompt, constraint=bound.constraint), bound, origin)
+            prompt = (*prompt[:-1], prompt[-1].instructed(self.instruction), *self.refused)
+        return RULES[self.origin].applied(
+            Request(
+                prompt=prompt,
+                params=self.params,
+                constraint=self.bound().constraint,
+                is_private=not self.is_kept,
+            )
+        )
 
-    @staticmethod
-    def one(prompt: str | RawPrompt, options: Mapping[str, Any]) -> Question[Any]:
-        """Return a prompt and its options as people write them, checked."""
-        (question,) = Question.several([prompt], options)
-        return question
-
-    def again(self, error: ShapeError) -> Question[T]:
+    def again(self, error: ShapeError) -> Self:
         """Return the question for another value; raise `error` if no retries are left.
 
         The prompt is repeated at the end, since quotes are passages of the last message.
@@ -121,35 +166,22 @@ class Question(Generic[T]):
         is_refused = made is not None and made.finish_reason == "stop"
         if not (self.retries and is_refused and isinstance(prompt, tuple)):
             raise error
-        asked = [_AGAIN.format(error), *(prompt[-1].parts or (prompt[-1].content,))]
-        turns = Message("assistant", error.text), Message.of_parts("user", asked)
-        request = replace(self.request, prompt=(*prompt, *turns))
-        return replace(self, request=request, retries=self.retries - 1)
-
-    @staticmethod
-    def several(
-        prompts: Iterable[str | RawPrompt], options: Mapping[str, Any]
-    ) -> list[Question[Any]]:
-        """Check prompts and options as people write them, and return questions."""
-        given = dict(options)
-        shape = take_shape(given)
-        retries = take_retries(given, shape)
-        system, raw = given.pop("system", None), given.pop("raw", False)
-        params = sampling_params(given)
-        checked = (chat_prompt(prompt, system, raw=raw) for prompt in prompts)
-        questions = (Question.of(Request(prompt=one, params=params), shape) for one in checked)
-        return [replace(one, retries=retries) for one in questions]
+        again = [_AGAIN.format(error), *(prompt[-1].parts or (prompt[-1].content,))]
+        turns = Message("assistant", error.text), Message.of_parts("user", again)
+        return replace(self, retries=self.retries - 1, refused=(*self.refused, *turns))
 
     def ask(self, engine: Engine, answers: AnswerLog) -> Stream | ShapedStream[T]:
         """Let an engine answer, and log the answer."""
-        stream = ask(engine, self.request, self.origin, answers)
-        if self.shape is None:
+        question = self.bound()
+        request = question.request
+        stream = ask(engine, request, self.origin, answers)
+        if question.shape is None:
             return stream
 
         def follow(error: ShapeError) -> Stream | ShapedStream[T]:
-            return self.again(error).ask(engine, answers)
+            return question.again(error).ask(engine, answers)
 
-        return ShapedStream(stream, self.shape, self.request, engine, follow)
+        return ShapedStream(stream, question.shape, request, engine, follow)
 
     async def wait(
         self, engine_of: Callable[[], Engine], answers: AnswerLog
@@ -157,7 +189,7 @@ class Question(Generic[T]):
         """Wait for the answer while the event loop runs; cancelling the task stops the model."""
         import asyncio
 
-        engine, question = await asyncio.to_thread(engine_of), self
+        engine, question = await asyncio.to_thread(engine_of), self.bound()
         while True:
             asked = question.request, question.origin, answers
             with await asyncio.to_thread(ask, engine, *asked) as stream:
@@ -176,7 +208,7 @@ class Question(Generic[T]):
 
 def answer_all(engine: BulkEngine, questions: Sequence[Question[Any]]) -> list[Any]:
     """Answer questions in bulk, as `run_batch` does, and return the answers in order."""
-    latest = [*questions]
+    latest = [question.bound() for question in questions]
 
     def read(number: int, completion: Completion) -> Any:
         try:
@@ -186,4 +218,4 @@ def answer_all(engine: BulkEngine, questions: Sequence[Question[Any]]) -> list[A
             params = question.request.params.counted_on(number)
             return ask(engine, replace(question.request, params=params), "row")
 
-    return run_batch(engine, [question.request for question in questions], read)
+    return run_batch(engine, [question.request for question in latest], read)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from weakref import ReferenceType
 
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.context import Context, Cut, Part
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.chat.script import Script
     from jupyter_llm.chat.store import SavedChat
     from jupyter_llm.engine.base import Engine, Stream
@@ -41,7 +41,7 @@ class Sending:
     `stream` is weak, so that a stream without a reader is cancelled.
     """
 
-    asked: Asked
+    question: ChatQuestion
     engine: Engine
     request: Request
     place: Place
@@ -76,16 +76,16 @@ class Sending:
     def turn(self, completion: Completion, node: _Node, finished_at: float) -> Turn:
         """Return the turn that an answer makes."""
         return Turn(
-            prompt=self.asked.prompt,
+            prompt=self.question.prompt,
             completion=completion,
             origin=node.origin,
-            by=self.asked.by,
+            by=self.question.by,
             parts=self.context.owned,
             number=node.number,
             parent=node.parent,
             finished_at=finished_at,
             cuts=self.cuts,
-            instruction=self.asked.instruction,
+            instruction=self.question.instruction,
         )
 
     def cancel(self) -> None:
@@ -157,14 +157,14 @@ class Exchange:
     def prompt(self) -> str:
         """The text of the prompt."""
         if self.sending is not None:
-            return self.sending.asked.prompt
+            return self.sending.question.prompt
         return self.settled.prompt if self.settled is not None else ""
 
     @property
     def by(self) -> str:
         """The person who asked, if known."""
         if self.sending is not None:
-            return self.sending.asked.by
+            return self.sending.question.by
         return self.settled.by if self.settled is not None else ""
 
     @property
@@ -446,7 +446,7 @@ class Branches:
         if node is None:
             return False
         if node.settled is None:
-            node.is_kept = sending.asked.is_kept
+            node.is_kept = sending.question.is_kept
         if place.elsewhere is not None:
             self._disown(self._all[place.elsewhere])
         for before in map(self._all.__getitem__, self._path_to(node.parent)):
@@ -469,7 +469,7 @@ class Branches:
         if node.settled is not None:
             self._let_go(number, node.settled.completion)
         self._finished_at = max(time.time(), self._finished_at + _TICK_S)
-        node.is_kept, node.tick = sending.asked.is_kept, sending.place.tick
+        node.is_kept, node.tick = sending.question.is_kept, sending.place.tick
         node.settled = sending.turn(completion, node, self._finished_at)
         return node.settled
 

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.budget import ContextMode, budget, includes_code_needs, includes_if_named
 from jupyter_llm.chat.context import ALONE, IF_ASKED, IS_HIDDEN
 from jupyter_llm.chat.plan import cell_part, included_cells
+from jupyter_llm.chat.question import asked_in
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.notebook.cells.rendering import secrets_in

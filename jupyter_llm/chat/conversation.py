@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, overload
 from jupyter_llm.ask.answer import ShapedStream
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.chat.archive import Archive
-from jupyter_llm.chat.asked import asked_with, variables_about
 from jupyter_llm.chat.branches import Place, Sending
 from jupyter_llm.chat.budget import ContextMode
 from jupyter_llm.chat.context import EARLIER
 from jupyter_llm.chat.plan import context_of, full_context, left_out
+from jupyter_llm.chat.question import ChatQuestion, variables_about
 from jupyter_llm.chat.reading import ReadAhead
 from jupyter_llm.chat.store import StoredChats
 from jupyter_llm.chat.turns import ChatTurns
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jupyter_llm.ask.log import AnswerLog
-    from jupyter_llm.chat.asked import About, Asked
     from jupyter_llm.chat.context import Context
+    from jupyter_llm.chat.question import About
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
@@ -95,8 +95,8 @@ class Chat(ChatTurns):
     def stream(self, prompt: str, **options: Any) -> Any:
         """Send a prompt and return its stream; `send` explains the callbacks.
 
-        The options are those of `Asked`, the sampling options, and those of a shape, with which the
-        result is a `ShapedStream`.
+        The options are those of `ChatQuestion`, the sampling options, and those of a shape, with
+        which the result is a `ShapedStream`.
 
         Raises
         ------
@@ -104,15 +104,15 @@ class Chat(ChatTurns):
             There is no turn `after` which the prompt could be sent.
         """
         callbacks = {name: options.pop(name, None) for name in ("show_progress", "on_begin")}
-        asked = asked_with(prompt, options)
-        stream, sending = self.send(asked, **callbacks)
-        if (shape := sending.asked.shape) is None:
+        question = ChatQuestion.written(prompt, options)
+        stream, sending = self.send(question, **callbacks)
+        if (shape := sending.question.shape) is None:
             return stream
         return ShapedStream(stream, shape, sending.request, sending.engine)
 
     def send(
         self,
-        asked: Asked,
+        question: ChatQuestion,
         *,
         show_progress: ShowProgress | None = None,
         on_begin: Callable[[int], None] | None = None,
@@ -123,8 +123,8 @@ class Chat(ChatTurns):
         progress. `on_begin` is called with the number of the turn that has begun, before the
         watchers.
         """
-        with self.sending(asked, show_progress) as sending:
-            stream = ask(sending.engine, sending.request, "chat", self._answers)
+        with self.sending(question, show_progress) as sending:
+            stream = ask(sending.engine, sending.request, question.origin, self._answers)
             sent = replace(sending, future=stream.future, stream=weakref.ref(stream))
             self._take_in(sent, on_begin)
         return stream, sending
@@ -142,12 +142,14 @@ class Chat(ChatTurns):
         self._answers.log(request, finished(completion))
         self._take_in(replace(sending, future=finished(shown)))
 
-    def preview(self, engine: Engine, asked: Asked, about: About = variables_about) -> Sending:
+    def preview(
+        self, engine: Engine, question: ChatQuestion, about: About = variables_about
+    ) -> Sending:
         """Return a prompt as it would be sent; nothing changes."""
-        place = self._place(asked.origin, asked.after, continues=asked.continues)
-        if asked.is_new:
+        place = self._place(question.cell, question.after, continues=question.continues)
+        if question.is_new:
             place = Place(number=1, tick=place.tick)
-        return self._ready(engine, asked, place, about)
+        return self._ready(engine, question, place, about)
 
     def next_context(
         self, allowed: int, mode: ContextMode = "auto", *, continues: bool = True
@@ -169,22 +171,24 @@ class Chat(ChatTurns):
     # A prompt on its way
 
     @contextmanager
-    def sending(self, asked: Asked, show_progress: ShowProgress | None) -> Iterator[Sending]:
+    def sending(
+        self, question: ChatQuestion, show_progress: ShowProgress | None
+    ) -> Iterator[Sending]:
         """Prepare a prompt, and hold its place until the answer has begun or cannot begin."""
-        engine, asked = self.current.get(asked.model, show=show_progress), asked.bound()
+        engine, question = self.current.get(question.model, show=show_progress), question.bound()
         about = cache(variables_about)  # asked once, so no Ctrl-C comes in the second time
-        if asked.is_new:
-            self.preview(engine, asked, about)
+        if question.is_new:
+            self.preview(engine, question, about)
             # Only now: a prompt that cannot be sent leaves the conversation as it was.
             self.reset()
-        if asked.continues and asked.origin is not None:
+        if question.continues and question.cell is not None:
             self.resume()
         with self._lock:  # or else one that is sent in between would seem to stand below this one
-            place = self._place(asked.origin, asked.after, continues=asked.continues)
+            place = self._place(question.cell, question.after, continues=question.continues)
             self._branches.hold(place)
         try:
-            self._note_system(asked, place.tick)
-            yield self._ready(engine, asked, place, about)
+            self._note_system(question, place.tick)
+            yield self._ready(engine, question, place, about)
         finally:
             with self._lock:
                 if self._branches.release(place):  # its prompt has not begun
@@ -203,43 +207,43 @@ class Chat(ChatTurns):
             names = frozenset(own_variables(current_shell()))
         return replace(place, names=names or frozenset())
 
-    def _note_system(self, asked: Asked, tick: int) -> None:
+    def _note_system(self, question: ChatQuestion, tick: int) -> None:
         """Set the system text from a prompt on, or remove the text that it set."""
-        if asked.origin is None:
-            if asked.system is not None:
-                self._set_system(asked.system, is_kept=asked.is_kept)
-        elif asked.system is None:
-            self._systems.drop(asked.origin)
+        if question.cell is None:
+            if question.system is not None:
+                self._set_system(question.system, is_kept=question.is_kept)
+        elif question.system is None:
+            self._systems.drop(question.cell)
         else:
-            self._systems.put(asked.origin, asked.system, tick, is_kept=asked.is_kept)
+            self._systems.put(question.cell, question.system, tick, is_kept=question.is_kept)
 
-    def _ready(self, engine: Engine, asked: Asked, place: Place, about: About) -> Sending:
+    def _ready(self, engine: Engine, question: ChatQuestion, place: Place, about: About) -> Sending:
         """Return a prompt as it would be sent from a place; nothing changes."""
-        notebook, mode = self.timeline.snapshot().above(place.tick), asked.context
-        asked = asked.bound()
+        notebook, mode = self.timeline.snapshot().above(place.tick), question.context
+        question = question.bound()
         with self._settled():
-            _, names = self._firsts.get(asked.origin, (0, None))
+            _, names = self._firsts.get(question.cell, (0, None))
         conversation = self.conversation(mode)
         context, script = context_of(
-            asked,
+            question,
             place,
             notebook,
             engine.info,
-            system=self.system if asked.continues else self._systems.at(place.tick),
+            system=self.system if question.continues else self._systems.at(place.tick),
             conversation=conversation,
             names=names,
             count=partial(self._count, engine),
             about=about,
         )
         return Sending(
-            asked=asked,
+            question=question,
             engine=engine,
             request=Request(
                 prompt=context.messages,
-                params=asked.params,
-                constraint=asked.constraint,
+                params=question.params,
+                constraint=question.constraint,
                 conversation=None if context.is_aside else conversation,
-                is_private=not (asked.is_kept and self.may_be_kept(context)),
+                is_private=not (question.is_kept and self.may_be_kept(context)),
             ),
             place=place,
             context=context,
@@ -262,7 +266,7 @@ class Chat(ChatTurns):
         with self._settled() as branches:
             has_begun = branches.begin(sending)
             if has_begun and place.elsewhere is not None:
-                self._write_origins(StoredChats.release, [sending.asked.origin])
+                self._write_origins(StoredChats.release, [sending.question.cell])
         if not has_begun:  # the chat was reset, or the turn it was to replace removed
             self._drop([sending])
         elif on_begin is not None:

@@ -22,10 +22,10 @@ from jupyter_llm.notebook.values.redaction import redact_mixed
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-    from jupyter_llm.chat.asked import About, Asked
     from jupyter_llm.chat.branches import Place
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.context import Count, Cut, Turn
+    from jupyter_llm.chat.question import About, ChatQuestion
     from jupyter_llm.chat.script import Script
     from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.notebook.cells.events import CellEvent
@@ -35,7 +35,7 @@ NUM_RECENT = 5  # cells whose variables may matter
 
 
 def context_of(
-    asked: Asked,
+    question: ChatQuestion,
     place: Place,
     notebook: Snapshot,
     info: ModelInfo,
@@ -51,36 +51,36 @@ def context_of(
     `names`: the variables of the moment when the prompt was first asked, if it was. `about`
     summarizes variables. A request for code may also come as a program.
     """
-    cells, is_about, mode = notebook.visible, True, asked.context
+    cells, is_about, mode = notebook.visible, True, question.context
     if names is not None:
-        asked = asked.asked_again(cells, names)
-    needs = asked.is_code and includes_code_needs(info, mode)
+        question = question.asked_again(cells, names)
+    needs = question.is_code and includes_code_needs(info, mode)
     if needs:
-        cells = needed_cells(cells, asked.referenced_cells(cells))
+        cells = needed_cells(cells, question.referenced_cells(cells))
     elif includes_if_named(info, mode):
-        relevant = asked.referenced_cells(cells)
+        relevant = question.referenced_cells(cells)
         cells = tuple(cell for cell in cells if cell in relevant)
-        is_about = bool(cells or asked.named)
+        is_about = bool(cells or question.named)
     variables: Sequence[tuple[str, str]] = ()
-    if is_about and asked.about is not None:
-        variables = about(asked.about, asked.vars, cells[-NUM_RECENT:], names=names)
+    if is_about and question.about is not None:
+        variables = about(question.about, question.vars, cells[-NUM_RECENT:], names=names)
     if needs:
         typed = literal_names(cells)
         variables = [one for one in variables if one[0] not in typed]
-    allowed = budget(info, mode, asked.params.max_tokens)
-    turns = relevant_turns(asked, place.before, notebook.visible)
+    allowed = budget(info, mode, question.params.max_tokens)
+    turns = relevant_turns(question, place.before, notebook.visible)
     whole = full_context(
-        asked.prompt,
+        question.prompt,
         replace(place, before=turns),
         notebook,
         mode="none" if needs else mode,
         allowed=allowed,
         cut=place.cuts.get(conversation, frozenset()),
-        system=system if asked.system is None else asked.system,
+        system=system if question.system is None else question.system,
         variables=variables,
-        attachments=asked.attachments,
+        attachments=question.attachments,
     )
-    whole = replace(whole, instruction=asked.instruction)
+    whole = replace(whole, instruction=question.instruction)
     parts = (cell_part(cell, allowed) for cell in cells)
     sent = replace(whole, cells=tuple(parts)) if needs else whole.only(cells)
     if needs or turns != place.before:

@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from jupyter_llm.chat.asked import variables_about
 from jupyter_llm.chat.budget import ContextMode, budget, includes_if_named, num_chars
 from jupyter_llm.chat.plan import NUM_RECENT, variable_parts
+from jupyter_llm.chat.question import variables_about
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import EngineClosedError
@@ -17,9 +17,9 @@ from jupyter_llm.notebook.values.guard import without_user_code
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.context import Context
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.current import CurrentEngine
@@ -34,7 +34,7 @@ class _Chat(Protocol):
     current: CurrentEngine
     timeline: Timeline
 
-    def preview(self, engine: Engine, asked: Asked) -> Sending: ...
+    def preview(self, engine: Engine, question: ChatQuestion) -> Sending: ...
     def next_context(
         self, allowed: int, mode: ContextMode = "auto", *, continues: bool = True
     ) -> Context: ...
@@ -57,10 +57,10 @@ class ReadAhead:
 
     def note(self, sending: Sending) -> None:
         """Note a prompt that was sent."""
-        self._mode, self._params = sending.asked.context, sending.request.params
+        self._mode, self._params = sending.question.context, sending.request.params
         self._was_alone = sending.context.is_alone
 
-    def draft(self, asked: Asked) -> None:
+    def draft(self, question: ChatQuestion) -> None:
         """Let the engine read a prompt that is still being written, as `Chat.send` would send it.
 
         The chat stays as it is, nothing is written to the disk, no model is loaded and no code of
@@ -68,14 +68,14 @@ class ReadAhead:
         that the chat stays resident.
         """
         chat = self._chat
-        engine = chat.current.resident_for(asked.model)
+        engine = chat.current.resident_for(question.model)
         if engine is None:
             return
         with suppress(EngineClosedError):
             with without_user_code():
-                sending = chat.preview(engine, asked)
-            conversation = chat.conversation(asked.context)
-            if sending.context.is_aside or asked.is_new or not sending.place.is_at_end:
+                sending = chat.preview(engine, question)
+            conversation = chat.conversation(question.context)
+            if sending.context.is_aside or question.is_new or not sending.place.is_at_end:
                 conversation += ", aside"
             first = replace(sending.request, prompt=sending.prompt, conversation=conversation)
             engine.prefill(replace(first, is_private=True), is_draft=True)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.budget import source_chars
+from jupyter_llm.chat.question import asked_in
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.request import RawPrompt
 from jupyter_llm.notebook.cells.rendering import prompt_source, without_setup
@@ -27,8 +27,8 @@ from jupyter_llm.notebook.code.syntax import parse_cell
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.context import Context, Turn
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.engine.request import Request
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.code.fresh import Ran
@@ -95,7 +95,7 @@ def as_script(context: Context, allowed: int) -> Script | None:
 
 
 def relevant_turns(
-    asked: Asked, turns: tuple[Turn, ...], cells: Iterable[CellEvent]
+    asked: ChatQuestion, turns: tuple[Turn, ...], cells: Iterable[CellEvent]
 ) -> tuple[Turn, ...]:
     """Return the turns of a request for code: those it refers to, or whose names it uses.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.asked import asked_in
+from jupyter_llm.chat.question import asked_in
 from jupyter_llm.common.sought import piece_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.context import Part, Turn
+from jupyter_llm.chat.question import asked_in
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.database import Schema, check, erasable
 from jupyter_llm.common.packing import converted, packed, unpacked

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.context import Turn
+from jupyter_llm.chat.question import asked_in
 from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import Markdown, joined_markdown

@@ -254,7 +254,7 @@ class ChatTurns:
         if turn.origin is not None:
             self._firsts.setdefault(turn.origin, (sending.place.tick, sending.place.names))
         self._save_state()
-        if sending.asked.is_kept:
+        if sending.question.is_kept:
             saved = replace(turn, parent=self._branches.kept_parent(number))
             self._archive.write(StoredChats.keep, self.name, saved)
         else:  # what the same cell said before goes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 from jupyter_llm.ask.question import Question
 from jupyter_llm.common.expressions import interpolate, shield
 from jupyter_llm.engine.options import sampling_params
-from jupyter_llm.engine.request import Message, Request, chat_prompt
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.notebook.values.summaries import summarize
 
@@ -72,8 +72,8 @@ class ModelFunction(Generic[P, R]):
 
     def answer(self, *args: P.args, **kwargs: P.kwargs) -> ShapedAnswer[R]:
         """Return the answer of a call, with its completion and probabilities."""
-        asked = self._question(args, kwargs)
-        return cast("ShapedAnswer[R]", asked.ask(self._engine(), self._llm.answers).result())
+        question = self._question(args, kwargs)
+        return cast("ShapedAnswer[R]", question.ask(self._engine(), self._llm.answers).result())
 
     async def _awaited(self, question: Question[R]) -> R:
         answer = await question.wait(self._engine, self._llm.answers)
@@ -131,9 +131,13 @@ class ModelFunction(Generic[P, R]):
         return interpolate(self._template, lambda text: _text_of(eval(text, {**known})))  # noqa: S307
 
     def _question(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Question[R]:
-        asked = self._text(self._signature.bind(*args, **kwargs))
-        prompt = chat_prompt(asked, self._system, before=self._turns)
-        return Question.of(Request(prompt=prompt, params=self._params), self._shape)
+        return Question(
+            prompt=self._text(self._signature.bind(*args, **kwargs)),
+            system=self._system,
+            before=self._turns,
+            params=self._params,
+            shape=self._shape,
+        )
 
     def _rows(self, items: Any) -> Rows:
         """Return the text of a call for each row; other parameters have their defaults."""

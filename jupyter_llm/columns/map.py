@@ -14,20 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
 
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import answered, check_count
-from jupyter_llm.ask.question import (
-    PromptOptions,
-    Question,
-    ShapeOptions,
-    take_retries,
-    take_shape,
-)
+from jupyter_llm.ask.question import PromptOptions, Question, ShapeOptions
 from jupyter_llm.columns import kept
 from jupyter_llm.columns.tables import Rows, free_name, rows_of
 from jupyter_llm.common.bars import ShowProgress, Step, note, showing
 from jupyter_llm.common.tables import count_of, duration
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted, ShapeError
-from jupyter_llm.engine.options import SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Request, chat_prompt
 from jupyter_llm.errors import (
     EngineClosedError,
     JupyterLLMError,
@@ -42,6 +34,8 @@ if TYPE_CHECKING:
     from jupyter_llm.ask.shape import Shape
     from jupyter_llm.engine.base import BulkEngine, Stream
     from jupyter_llm.engine.current import CurrentEngine
+    from jupyter_llm.engine.options import SamplingParams
+    from jupyter_llm.engine.request import Message, Request
 
 OnError = Literal["raise", "null"]
 
@@ -80,10 +74,8 @@ class RowOptions(MapOptions, total=False):
     place: Callable[[int], str]
 
 
-_OF_CALLS = (
-    *("model", "system", "raw", "before", "limit"),
-    *("on_error", "confidence", "finish", "place"),
-)
+_OF_PROMPTS = ("model", "system", "raw", "before", "params", "origin", "retries")
+_OF_CALLS = ("limit", "on_error", "confidence", "finish", "place")
 MOST_ROWS = 10_000  # that are sorted at a time
 _MOST_CHARS = 8 << 20  # of their prompts
 _MOST_KNOWN = 100_000  # prompts that are compared with later rows
@@ -113,7 +105,7 @@ class _Column:
     """
 
     engine: BulkEngine
-    question_of: Callable[[str], Question[Any]]
+    question: Question[Any]
     count: int | None
     store: PromptStore | None
     is_judged: bool
@@ -181,7 +173,7 @@ class _Column:
                 self._fill([row], Cell())
                 continue
             try:
-                question = self.question_of(prompt)
+                question = self._question(prompt)
             except JupyterLLMError as error:
                 self._fill([row], Cell(error=error.with_traceback(None)))
                 continue
@@ -197,6 +189,16 @@ class _Column:
                 while len(self._firsts) > _MOST_KNOWN:
                     del self._firsts[next(iter(self._firsts))]
         yield part.values()
+
+    def _question(self, prompt: str) -> Question[Any]:
+        """Return the question about a row.
+
+        Its seed follows from the prompt and the seed of the options. So rows are drawn
+        independently, and a row is drawn the same whatever the others are and their order.
+        """
+        number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
+        params = self.question.params.counted_on(number)
+        return replace(self.question, prompt=prompt, params=params).bound()
 
     def _requests(self, some: Iterable[_Open]) -> Iterator[tuple[_Open, Request | Stream]]:
         """Yield prompts without a kept answer, or not judged yet; similar ones are neighbours."""
@@ -340,15 +342,9 @@ class _MapCall:
     store: PromptStore | None
     rows: Rows
     template: str
-    shape: Shape[Any] | None
-    params: SamplingParams
+    question: Question[Any]
     count: int | None
     limit: int | None = None
-    model: str | None = None
-    system: str | None = None
-    raw: bool = False
-    retries: int = 0
-    before: tuple[Message, ...] = ()
     on_error: OnError = "raise"
     confidence: bool = False
     finish: Callable[[Rows, list[Cell]], Any] | None = None
@@ -367,9 +363,9 @@ class _MapCall:
         given: dict[str, Any] = dict(options)
         own = {name: given.pop(name) for name in _OF_CALLS if name in given}
         is_kept, client = given.pop("keep", True), given.pop("client", None)
-        shape = take_shape(given)
-        own["retries"] = take_retries(given, shape)
-        params = given.pop("params", None) or sampling_params(given)  # what is left
+        if given.get("params") is None:
+            given.pop("params", None)
+        question: Question[Any] = Question.of(template, {**given, "origin": "row"}, _OF_PROMPTS)
         rows = rows_of(items)
         count = rows.count
         if (limit := own.get("limit")) is not None:
@@ -380,8 +376,7 @@ class _MapCall:
             store=store if is_kept else None,
             rows=rows,
             template=template,
-            shape=shape,
-            params=params,
+            question=question,
             count=count,
             **own,
         )
@@ -390,9 +385,7 @@ class _MapCall:
         """Refuse options that do not go with each other."""
         if self.on_error not in get_args(OnError):
             raise OptionError(f'on_error must be "raise" or "null", not {self.on_error!r}.')
-        if self.shape is not None:
-            self.shape.instruction_with(self.params)  # refuses options that a shape forbids
-        elif self.confidence:
+        if self.confidence and self.question.shape is None:
             raise OptionError("confidence=True is for answers with a shape, such as choices=[…].")
 
     def run(self, tell: ShowProgress) -> tuple[Any, str]:
@@ -404,8 +397,8 @@ class _MapCall:
         if self.count == 0:
             return self._result([]), ""
         column = _Column(
-            engine=self.load(self.model, show=tell),
-            question_of=self._question,
+            engine=self.load(self.question.model, show=tell),
+            question=self.question,
             count=self.count,
             store=self.store,
             is_judged=self.confidence,
@@ -420,25 +413,14 @@ class _MapCall:
         self._check(cells)
         return self._result(cells), self._estimate(column)
 
-    def _question(self, prompt: str) -> Question[Any]:
-        """Return the question about a row.
-
-        Its seed follows from the prompt and the seed of the options. So rows are drawn
-        independently, and a row is drawn the same whatever the others are and their order.
-        """
-        number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
-        asked = chat_prompt(prompt, self.system, raw=self.raw, before=self.before)
-        params = self.params.counted_on(number)
-        question = Question.of(Request(prompt=asked, params=params), self.shape, "row")
-        return replace(question, retries=self.retries)
-
     def _result(self, cells: list[Cell | None]) -> Any:
         rest = [Cell()] * ((self.count or 0) - len(cells))
         whole = [*(one or Cell() for one in cells), *rest]
         if self.finish is not None:
             return self.finish(self.rows, whole)
         has_errors = self.on_error == "null"
-        return _result(self.shape, self.rows, whole, confidence=self.confidence, errors=has_errors)
+        shape = self.question.shape
+        return _result(shape, self.rows, whole, confidence=self.confidence, errors=has_errors)
 
     def _check(self, cells: list[Cell | None]) -> None:
         """Raise `BatchError` if rows failed, unless nulls are to stand for them."""

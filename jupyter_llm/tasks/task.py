@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import drawn, varied
-from jupyter_llm.chat.asked import code_prompt
+from jupyter_llm.chat.question import code_prompt
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished

@@ -21,9 +21,9 @@ from jupyter_llm.tasks.tries import TIMEOUT_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.chat.script import Script
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
@@ -40,7 +40,7 @@ _END = "\n```"
 
 def write_in_chat(
     chat: Chat,
-    asked: Asked,
+    question: ChatQuestion,
     *,
     namespace: Container[str] = (),
     tries: Tries | None = None,
@@ -54,8 +54,8 @@ def write_in_chat(
     it first. Return the answer and what the prompt was made of.
     """
     ran = sources_that_ran(chat.timeline.snapshot().cells)
-    judge = Judge(names=namespace, tries=tries, ran=ran, asked=asked.prompt)
-    with chat.sending(asked.for_code(), show_progress) as sending:
+    judge = Judge(names=namespace, tries=tries, ran=ran, asked=question.prompt)
+    with chat.sending(question.for_code(), show_progress) as sending:
         script = sending.script
         try:
             answer = write_code(

@@ -21,7 +21,7 @@ from jupyter_llm.ask.shape import shape_of
 from jupyter_llm.engine.completion import Choice, Completion, PromptInterrupted, Score, Usage
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.stream import Stream, StreamFeed
 from jupyter_llm.errors import EngineClosedError, OptionError
 
@@ -199,15 +199,15 @@ def test_without_the_model_that_answered_one_line_says_so(engine: Judge) -> None
 
 
 def test_a_real_model_finds_fields_as_likely_as_their_texts_are(smollm2: Path) -> None:
-    prompt = (Message("user", "Review: It broke after a day and nobody answered. 1 star."),)
-    asked = Question.of(Request(prompt=prompt, params=FAST), shape_of(Opinion))
+    prompt = "Review: It broke after a day and nobody answered. 1 star."
+    request = Question(prompt=prompt, params=FAST, shape=shape_of(Opinion)).request
     with closing(load(smollm2, n_ctx=512, checkpoints=False)) as engine:
-        answer: Any = asked.answer(engine.submit(asked.request).result(60), engine)
+        answer: Any = answer_of(
+            engine.submit(request).result(60), shape_of(Opinion), request, engine
+        )
         text = answer.text
         before = text[: text.index('"tone"')] + '"tone": '
-        good, bad = engine.score(
-            asked.request.prompt, [f'{before}"{one}",' for one in ("good", "bad")]
-        )
+        good, bad = engine.score(request.prompt, [f'{before}"{one}",' for one in ("good", "bad")])
         ratio = good.logprob - bad.logprob
         likely = answer.probabilities["tone"]
         assert math.log(likely["good"] / likely["bad"]) == pytest.approx(ratio, abs=0.2)

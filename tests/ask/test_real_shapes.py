@@ -16,7 +16,6 @@ from jupyter_llm.ask.question import Question
 from jupyter_llm.ask.shape import Quote, shape_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import Message, Request
 
 PROMPT = 'The tower of Ulm is 161 m high. "It was finished on 31 May 1890," says Anna, 44.'
 
@@ -42,19 +41,18 @@ KINDS: list[Any] = [Facts, Part, dt.datetime, Quote, "name, age int?, tone good|
 
 @pytest.mark.slow
 def test_what_a_real_model_writes_in_a_shape_has_it_or_is_said_to_be_cut_off(smollm2: Path) -> None:
-    prompt, whole = (Message("user", PROMPT),), 0
+    whole = 0
     params = SamplingParams(max_tokens=100, temperature=1.2, seed=1, exact=False)
-    request = Request(prompt=prompt, params=params)
     with closing(load(smollm2, n_ctx=2048, checkpoints=False)) as engine:
-        asked = [Question.of(request, shape_of(kind)) for kind in KINDS]
+        asked = [Question(prompt=PROMPT, params=params, shape=shape_of(kind)) for kind in KINDS]
         streams = [engine.submit(question.request) for question in asked]
         for question, stream in zip(asked, streams, strict=True):
             completion = stream.result(60)
             if completion.finish_reason == "length":
                 with pytest.raises(ShapeError, match="cut off"):
-                    question.answer(completion, engine)
+                    question.answer(completion, question.request, engine)
                 continue
-            answer: Any = question.answer(completion, engine)
+            answer: Any = question.answer(completion, question.request, engine)
             whole += 1
             facts = answer.value.facts if isinstance(answer.value, Facts) else []
             quotes = [fact.passage for fact in facts]

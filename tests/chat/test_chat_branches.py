@@ -19,9 +19,9 @@ from support.template_engine import ScriptedLLM, TemplateEngine
 from support.waiting import until
 
 from jupyter_llm.ask.prompt_store import KeptPrompt
-from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.branches import Exchange
 from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.engine.base import Stream
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
@@ -60,7 +60,7 @@ def long_talk(num_turns: int = 40, **options: object) -> tuple[Chat, TemplateEng
     engine = TemplateEngine(["answer-" * 30] * 100, n_ctx=2048)
     chat = ScriptedLLM(engine).chat("default")
     for number in range(num_turns):
-        where = {"origin": number} if "attachments" in options else {}
+        where = {"cell": number} if "attachments" in options else {}
         chat.stream(f"question {number}", context="auto", **options, **where).result()
     assert not num_turns or left_out(chat)[0] > 5
     return chat, engine
@@ -156,7 +156,7 @@ class TestRemoving:
             forgotten.update(prompts)
 
         monkeypatch.setattr(chat._answers, "forget", forget)
-        stream = chat.stream("one", origin="a")
+        stream = chat.stream("one", cell="a")
         act(chat)
         assert stream.result(30).finish_reason == "cancelled"
         assert (chat.exchanges, chat.turns) == ((), [])
@@ -189,7 +189,7 @@ class TestExchanges:
         chat, engine = chat_with("x = foo(1)", holds=True)
         engine.on_hold = interrupt_main
         with pytest.raises(PromptInterrupted):
-            write_in_chat(chat, Asked(prompt="Call it"))
+            write_in_chat(chat, ChatQuestion(prompt="Call it"))
         (turn,), (answer,) = chat.turns, chat._answers
         assert turn.completion.text == "```python\nx \n```"
         assert answer.text == "x "
@@ -384,7 +384,7 @@ def test_any_talk_is_what_a_simple_model_says(steps: list[tuple[str, int]]) -> N
                 cell = pick % 3
                 where: dict[str, int] = {"after": number} if step == "after" else {}
                 if step == "cell":
-                    where = {"origin": cell}
+                    where = {"cell": cell}
                 chat.stream(prompt, **where).result()
                 until(lambda: all(turn.finished_at for turn in chat.turns))
                 new = next(t.number for t in chat.turns if t.prompt == prompt)

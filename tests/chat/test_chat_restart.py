@@ -51,7 +51,7 @@ def kernels(home: Path) -> Iterator[Kernels]:
 
 def ask(chat: Chat, prompt: str, answer: str = "yes", **options: object) -> None:
     """Ask as a panel does, which goes on from what was kept, or as a cell."""
-    options.setdefault("continues", "origin" not in options)
+    options.setdefault("continues", "cell" not in options)
     engine = chat.current.get()
     assert isinstance(engine, ScriptedEngine)
     engine.replies.clear()
@@ -169,7 +169,7 @@ def test_any_talk_is_the_same_after_a_restart(
             case "after":
                 ask(chat, prompt, after=number)
             case "cell":
-                ask(chat, prompt, origin=(f"cell {pick % 3}", 1))
+                ask(chat, prompt, cell=(f"cell {pick % 3}", 1))
             case "forget":
                 chat.forget(lambda origin, cell=pick % 3: origin == (f"cell {cell}", 1))  # type: ignore[misc]
             case "choose" if number:

@@ -11,8 +11,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from support.saved_turns import left_out
 from support.template_engine import ScriptedLLM, TemplateEngine, common
 
-from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.engine.request import Message, RawPrompt, Request, Special
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 
@@ -93,12 +93,12 @@ def test_a_prompt_asked_again_is_told_what_changed_also_where_a_later_one_told_i
     session: Session,
 ) -> None:
     session.run("x = 1", "a")
-    session.ask("first", origin=1)
-    session.ask("second", origin=2)
+    session.ask("first", cell=1)
+    session.ask("second", cell=2)
     session.run("x = 2", "a")
-    assert "x = 2" in session.ask("second", origin=2)
-    assert "x = 2" in session.ask("first", origin=1)
-    assert session.ask("second", origin=2).count("x = 2") == 1
+    assert "x = 2" in session.ask("second", cell=2)
+    assert "x = 2" in session.ask("first", cell=1)
+    assert session.ask("second", cell=2).count("x = 2") == 1
 
 
 def test_a_number_is_a_filter_for_one_prompt_that_leaves_the_rest_resident(
@@ -151,13 +151,13 @@ def test_a_preview_is_what_is_sent_and_changes_nothing(session: Session) -> None
     session.run("x = 1")
     session.ask("first")
     session.run("y = 2")
-    asked = Asked(prompt="second", context="auto")
+    asked = ChatQuestion(prompt="second", context="auto")
     shown = session.chat.preview(session.engine, asked).prompt
     assert session.chat.preview(session.engine, asked).prompt == shown
     session.ask("second")
     assert session.messages == shown
     for _ in range(40):  # what the run leaves out, too
-        asked = Asked(prompt="question " * 60, context="auto")
+        asked = ChatQuestion(prompt="question " * 60, context="auto")
         shown = session.chat.preview(session.engine, asked).prompt
         session.ask("question " * 60)
         assert session.messages == shown
@@ -268,7 +268,7 @@ def test_every_run_is_told_once_no_hidden_one_ever_and_every_pinned_one_always(
         if kind == "run":
             session.run(f"run-{len(session.timeline.cells)} = 1", cell)
         elif kind == "ask":
-            text = session.ask("Why?", origin=cell)
+            text = session.ask("Why?", cell=cell)
             notebook = session.timeline.snapshot()
             times = Counter({c: text.count(f"\n{c.source}\n") for c in notebook.cells})
             told, visible = set(times.elements()), set(notebook.visible)

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jupyter_llm.chat import files
-from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import file_mentions, files_like, mention
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.frontends.prompt.commands import COMMANDS
 from jupyter_llm.frontends.prompt.options import Options
@@ -51,7 +51,7 @@ def attached_file(path: str, notebook: Path, **how: bool) -> tuple[str, str]:
     return files.attached_file(path, notebook, Snapshot(), **how)
 
 
-def asked(text: str, notebook: Path, **variables: object) -> Asked:
+def asked(text: str, notebook: Path, **variables: object) -> ChatQuestion:
     options = Options(context="none")
     typed = read(
         text,
@@ -61,7 +61,7 @@ def asked(text: str, notebook: Path, **variables: object) -> Asked:
         defaults=options,
         notebook=notebook,
     )
-    assert isinstance(typed.what, Asked)
+    assert isinstance(typed.what, ChatQuestion)
     return typed.what
 
 

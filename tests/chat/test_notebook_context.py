@@ -9,7 +9,7 @@ from support.scripted import ScriptedEngine, messages_of
 from support.shell import Cell, extension, run
 
 from jupyter_llm import llm
-from jupyter_llm.chat.asked import Asked
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.errors import JupyterLLMError, MagicUsageError
 
 pytestmark = pytest.mark.usefixtures("shell")
@@ -117,7 +117,7 @@ def test_a_new_conversation_asks_the_variables_once_and_before_it_forgets(
     source = "asked = []\nclass Spy:\n    def __repr__(self):\n        asked.append(1)"
     cell(shell, f"{source}\n        return 'Spy()'\nspy = Spy()")
     shell.user_ns["asked"].clear()  # it was read ahead
-    prompt = Asked(prompt="what is spy", about="what is @spy", is_new=True, context="auto")
+    prompt = ChatQuestion(prompt="what is spy", about="what is @spy", is_new=True, context="auto")
     with llm.chat().sending(prompt, None):
         assert len(shell.user_ns["asked"]) == 1
 
@@ -146,7 +146,9 @@ class TestContextCommand:
         ]
         assert table[0][3] == "5"
         assert all(int(row[3]) > 0 for row in table)
-        draft = llm.chat("default").preview(resident, Asked(prompt="?", context="auto")).prompt
+        draft = (
+            llm.chat("default").preview(resident, ChatQuestion(prompt="?", context="auto")).prompt
+        )
         assert f"**{resident.count_tokens(draft)} of 2048 tokens**" in text
 
     @pytest.mark.parametrize(

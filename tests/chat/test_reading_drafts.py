@@ -10,8 +10,8 @@ from support.engines import num_read, resident_tokens, wait_until_idle
 from support.shell import run
 
 from jupyter_llm import llm
-from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.common.database import store
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.local.engine import LocalEngine
@@ -39,9 +39,9 @@ class Writer:
         return engine
 
     @staticmethod
-    def asked(text: str, **options: object) -> Asked:
+    def asked(text: str, **options: object) -> ChatQuestion:
         options = {"context": "all", "params": PARAMS, **options}
-        return Asked(prompt=text, **options)  # type: ignore[arg-type]
+        return ChatQuestion(prompt=text, **options)  # type: ignore[arg-type]
 
     def write(self, text: str, **options: object) -> None:
         """Let a draft be read, and wait until it is."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.markdown_readers import commonmark, problems_in_commonmark, problems_in_jupyterlab
 from support.saved_turns import chat_of, turn
 
-from jupyter_llm.chat.asked import code_prompt
+from jupyter_llm.chat.question import code_prompt
 from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.chat.transcript import chat_markdown, to_markdown
 

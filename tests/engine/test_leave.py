@@ -524,6 +524,6 @@ class TestWords:
 
 
 def _draft(prompt: str) -> Any:
-    from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.question import ChatQuestion
 
-    return Asked(prompt=prompt, params=SamplingParams())
+    return ChatQuestion(prompt=prompt, params=SamplingParams())

@@ -29,7 +29,7 @@ from support.scripted_tries import (
 )
 
 from jupyter_llm.ask.many import drawn
-from jupyter_llm.chat.asked import code_prompt
+from jupyter_llm.chat.question import code_prompt
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage

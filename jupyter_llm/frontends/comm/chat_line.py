@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.api import llm
 from jupyter_llm.ask.answer import answer_of
 from jupyter_llm.ask.shape import Shape
-from jupyter_llm.chat.asked import Asked, asked_in
 from jupyter_llm.chat.files import attached
+from jupyter_llm.chat.question import ChatQuestion, asked_in
 from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
@@ -87,7 +87,7 @@ class ChatLine(Line):
             asked = _shaped_as(asked, self._chat.turn(message.like))
         self._ask(asked, job)
 
-    def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, Asked] | None:
+    def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, ChatQuestion] | None:
         """What would be sent of a draft; None if that is no prompt, or not yet."""
         found = read_typed_draft(partial(self._read, message), message.text)
         return (self._chat, found[0]) if found is not None else None
@@ -95,7 +95,7 @@ class ChatLine(Line):
     def _answer_again(self, message: messages.Regenerate, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
         options = self._options_for(message)
-        asked = Asked(
+        asked = ChatQuestion(
             prompt=turn.prompt,
             model=options.model,
             after=turn.parent,
@@ -126,14 +126,14 @@ class ChatLine(Line):
             has_options=False,
             is_draft=is_draft,
         )
-        if not isinstance(typed.what, Asked):
+        if not isinstance(typed.what, ChatQuestion):
             return typed
         place = llm.notebook.path, self._snapshot
         given = (attached(item.label, item.text, *place) for item in message.attachments)
         attachments = tuple(dict.fromkeys((*typed.what.attachments, *given)))
         return replace(typed, what=replace(typed.what, attachments=attachments))
 
-    def _ask(self, asked: Asked, job: Job) -> None:
+    def _ask(self, asked: ChatQuestion, job: Job) -> None:
         self._chat.current.get(asked.model, show=job.tell)
         job.check()
         answer = self._live.send_prompt(job, asked).result()
@@ -187,7 +187,7 @@ class ChatLine(Line):
         return messages.TextMessage(id=asked.id, text=text)
 
 
-def _shaped_as(asked: Asked, turn: Turn) -> Asked:
+def _shaped_as(asked: ChatQuestion, turn: Turn) -> ChatQuestion:
     """A prompt whose answer is to look like that of a turn, which may be free."""
     made, told = turn.completion.provenance, turn.instruction
     if made is not None and made.is_constrained:

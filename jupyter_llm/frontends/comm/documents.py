@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, convert
 from msgspec.structs import asdict, replace
 
-from jupyter_llm.chat.asked import asked_in
 from jupyter_llm.chat.context_report import context_report
+from jupyter_llm.chat.question import asked_in
 from jupyter_llm.engine.completion import JSON_BLOCK
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.errors import EngineClosedError
@@ -94,7 +94,7 @@ def turn_data(
         )
     stream = exchange.stream
     text = stream.written if stream is not None else old.text if old is not None else ""
-    constraint = exchange.sending.asked.constraint if exchange.sending is not None else None
+    constraint = exchange.sending.question.constraint if exchange.sending is not None else None
     may_be_json = isinstance(constraint, Grammar) and constraint.kind != "regex"
     if stream is not None and text.startswith(("{", "[")) and may_be_json:
         text = f"{JSON_BLOCK}{text}"

@@ -14,11 +14,11 @@ from jupyter_llm.frontends.comm.line import Part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.frontends.comm.line import Line
 
-    MakePrompt = Callable[[messages.DraftMessage], tuple[Chat, Asked] | None]
+    MakePrompt = Callable[[messages.DraftMessage], tuple[Chat, ChatQuestion] | None]
 
 _PATIENCE_S = 0.3  # between two looks whether the model may read
 
@@ -71,7 +71,7 @@ class Drafting(Part):
         return (0, False) if is_done else (_PATIENCE_S, True)
 
 
-def read_draft(make: Callable[[], tuple[Chat, Asked] | None]) -> bool:
+def read_draft(make: Callable[[], tuple[Chat, ChatQuestion] | None]) -> bool:
     """Let the model read what would be sent now, and to which chat; False: not now, ask again.
 
     While a cell runs or an answer is written it waits, since what they bring comes before it.
@@ -81,8 +81,8 @@ def read_draft(make: Callable[[], tuple[Chat, Asked] | None]) -> bool:
     found = make()
     if found is None:
         return True
-    chat, asked = found
+    chat, question = found
     if chat.is_answering:
         return False
-    chat.reading.draft(asked)
+    chat.reading.draft(question)
     return True

@@ -18,9 +18,9 @@ from jupyter_llm.frontends.comm.messages import NoticeData
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Exchange
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.comm.jobs import Job
@@ -140,10 +140,10 @@ class LiveChat:
         """Send the progress of a job that shows nothing yet."""
         self._pump.ask()
 
-    def send_prompt(self, job: Job, asked: Asked) -> Stream:
+    def send_prompt(self, job: Job, question: ChatQuestion) -> Stream:
         """Send a prompt of a job to the chat; the turn that appears is the job's."""
         begin = partial(setattr, job, "turn")
-        stream, _ = self._chat.send(asked, show_progress=job.tell, on_begin=begin)
+        stream, _ = self._chat.send(question, show_progress=job.tell, on_begin=begin)
         job.hold(stream)
         return stream
 

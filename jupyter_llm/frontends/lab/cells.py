@@ -16,8 +16,8 @@ from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.notebook.cells.shell import user_namespace
 
 if TYPE_CHECKING:
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.frontends.comm.line import Part
     from jupyter_llm.frontends.lab.session import Session
 
@@ -30,7 +30,7 @@ def page_cells(session: Session) -> Part:
     return Drafting(session, lambda draft: cell_prompt(draft.text, draft.cell))
 
 
-def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, Asked] | None:
+def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, ChatQuestion] | None:
     """What a cell would send if it ran now, and to which chat; None if that is nothing, or not yet.
 
     Takes any part of a cell. Runs no code of it, loads no model and changes no chat.
@@ -50,14 +50,14 @@ def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, Asked] |
     found = read_typed_draft(read_typed, typed[1], typed[2])
     if found is None or found[1].dry_run:
         return None
-    asked, options = found
+    question, options = found
     chat = llm.chats.peek(options.chat)
-    asked = replace(asked, origin=None if cell_id is None else (cell_id, 1))
+    question = replace(question, cell=None if cell_id is None else (cell_id, 1))
     if options.format == "code":
-        asked = asked.for_code()
-    if asked.system is None and chat.system is None and not chat.turns:
-        asked = replace(asked, system=magics.system or None)
-    return chat, asked
+        question = question.for_code()
+    if question.system is None and chat.system is None and not chat.turns:
+        question = replace(question, system=magics.system or None)
+    return chat, question
 
 
 def _told(message: messages.Record) -> messages.TextMessage:

@@ -21,9 +21,9 @@ from jupyter_llm.tasks.write import write_in_chat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_llm.chat.asked import Asked
     from jupyter_llm.chat.branches import Sending
     from jupyter_llm.chat.conversation import Chat
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.provenance import Provenance
     from jupyter_llm.frontends.prompt.options import Options
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def write(
     chat: Chat,
-    asked: Asked,
+    question: ChatQuestion,
     options: Options,
     view: View,
     writer: CellWriter,
@@ -44,8 +44,8 @@ def write(
 
     Returns the answer, and its value if it has a shape. `note` is about the typed text.
     """
-    stream, sent = chat.send(asked, show_progress=view.progress)
-    shape = sent.asked.shape
+    stream, sent = chat.send(question, show_progress=view.progress)
+    shape = sent.question.shape
     with stream:
         completion = watch(stream, view)
     notes = list(_notes(sent, completion, options, note, has_shape=shape is not None))
@@ -74,14 +74,14 @@ def write(
 
 
 def write_code(
-    chat: Chat, asked: Asked, options: Options, view: View, writer: CellWriter, note: str
+    chat: Chat, question: ChatQuestion, options: Options, view: View, writer: CellWriter, note: str
 ) -> Completion:
     """Answer a prompt with cells of code."""
     namespace = user_namespace()
     tries = Tries.here(chat.timeline, is_allowed=not options.no_try, show_progress=view.progress)
     answer, sent = write_in_chat(
         chat,
-        asked,
+        question,
         namespace=namespace,
         tries=tries,
         show=lambda stream: watch(stream, view),
@@ -121,12 +121,12 @@ def _place(
     return land(writer, [source], completion, in_place=options.replace)
 
 
-def preview(chat: Chat, asked: Asked, options: Options, view: View) -> None:
+def preview(chat: Chat, question: ChatQuestion, options: Options, view: View) -> None:
     """Show the exact prompt, and send nothing."""
     if options.format == "code":
-        asked = asked.for_code()
-    engine = chat.current.get(asked.model, show=view.progress)
-    sent = chat.preview(engine, asked)
+        question = question.for_code()
+    engine = chat.current.get(question.model, show=view.progress)
+    sent = chat.preview(engine, question)
     prompt = sent.prompt
     begin = ANSWER_PREFIX if options.format == "code" and isinstance(prompt, tuple) else ""
     think = replace(sent.request, answer_prefix=begin).think

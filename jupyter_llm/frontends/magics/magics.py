@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets import TraitType
 
-    from jupyter_llm.chat.asked import Asked
+    from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.common.option import Option
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.frontends.prompt.typed import Typed
@@ -267,7 +267,7 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
                 f"/{order.command.name} has no answer to assign, so {names} is unchanged."
             )
 
-    def _map(self, asked: Asked, typed: Typed) -> None:
+    def _map(self, question: ChatQuestion, typed: Typed) -> None:
         """Ask for a column, and show its first rows."""
         options = typed.options
         if options.dry_run:
@@ -277,8 +277,8 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         try:
             column = llm.map(
                 typed.rows,
-                asked.prompt,
-                schema=asked.shape,
+                question.prompt,
+                schema=question.shape,
                 system=options.system or self.system or None,
                 model=options.model,
                 keep=not options.no_save,
@@ -292,15 +292,15 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         if not (options.assign_to or options.quiet):
             display(column.head() if hasattr(column, "head") else column[:_NUM_ROWS])
 
-    def _ask(self, asked: Asked, typed: Typed) -> None:
+    def _ask(self, question: ChatQuestion, typed: Typed) -> None:
         """Answer a prompt, or show it for a dry run."""
         options = typed.options
         chat = self._chat(options)
-        asked = replace(asked, origin=self.runs.next_origin())
-        view = self._view(options, is_plain=asked.shape is not None)
+        question = replace(question, cell=self.runs.next_origin())
+        view = self._view(options, is_plain=question.shape is not None)
         if options.dry_run:
             with self._interruptible(view):
-                answering.preview(chat, asked, options, view)
+                answering.preview(chat, question, options, view)
             return
         if options.assign_to and not options.quiet:
             view = SilentView(view)
@@ -308,8 +308,8 @@ class LLMMagics(_Settings):  # type: ignore[misc]  # mypy cannot see them
         kept = "" if is_noted else kept_note(chat)
         if options.format == "code" or options.below:
             self._page()
-        arguments = (chat, asked, options, view, self.writer, typed.remark)
-        with self._interruptible(view, options if asked.shape is None else None):
+        arguments = (chat, question, options, view, self.writer, typed.remark)
+        with self._interruptible(view, options if question.shape is None else None):
             if options.format == "code":
                 value: object = (completion := answering.write_code(*arguments))
             else:

@@ -9,7 +9,7 @@ import contextvars
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.chat.asked import asked_in
+from jupyter_llm.chat.question import asked_in
 from jupyter_llm.chat.transcript import other_branches, turn_markdown
 from jupyter_llm.common.bundle import Bundle, bundle
 from jupyter_llm.common.html_text import filled

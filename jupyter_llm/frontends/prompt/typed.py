@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from jupyter_llm.chat.asked import Asked
 from jupyter_llm.chat.files import attached_file, file_mentions
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.common.expressions import before_values, evaluated, interpolate, shield, unshield
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, MagicUsageError, OptionError
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from jupyter_llm.ask.shape import Shape
     from jupyter_llm.frontends.prompt.commands import Command, Order
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
@@ -59,7 +58,7 @@ class Typed:
     the prompt is asked for each of them.
     """
 
-    what: Asked | Order
+    what: ChatQuestion | Order
     options: Options
     remark: str = ""
     rows: object = None
@@ -103,8 +102,8 @@ def read(
         return Typed(order if is_draft else _expanded(order, parsed, expressions), options)
     shape, options = typed_shape(parsed.options, options, namespace, expressions.evaluate)
     if options.map is not None:
-        asked = Asked(prompt=prompt, model=options.model, system=options.system, shape=shape)
-        return Typed(asked, options, rows=evaluated(options.map, expressions.evaluate))
+        question = ChatQuestion(prompt=prompt, shape=shape)
+        return Typed(question, options, rows=evaluated(options.map, expressions.evaluate))
     mentions = _Mentions.of(prompt, namespace, snapshot, notebook, is_draft=is_draft)
     text = mentions.text(namespace)
     text = before_values(text).rstrip() if is_draft else expressions.expand(text)
@@ -115,15 +114,9 @@ def read(
         *(f"`@{one}` is no variable and stays as typed" for one in mentions.unknown[:1]),
         "`{{` without `}}` stays as typed" if _UNCLOSED.search(mentions.shielded) else "",
     )
-    asked = _asked(text, mentions, options, shape)
-    return Typed(asked, options, "; ".join(filter(None, remarks)))
-
-
-def _asked(prompt: str, mentions: _Mentions, options: Options, shape: Shape[Any] | None) -> Asked:
-    """Return a prompt with its options."""
     chosen = () if options.vars in _CHOICES else options.vars.split(",")
-    return Asked(
-        prompt=prompt,
+    question = ChatQuestion(
+        prompt=text,
         model=options.model,
         system=options.system,
         is_new=options.new,
@@ -137,6 +130,7 @@ def _asked(prompt: str, mentions: _Mentions, options: Options, shape: Shape[Any]
         params=options.params,
         shape=shape,
     )
+    return Typed(question, options, "; ".join(filter(None, remarks)))
 
 
 class _Expressions:
@@ -232,7 +226,7 @@ class _Mentions:
 
 def read_draft(
     read_typed: Callable[..., Typed], line: str, body: str = ""
-) -> tuple[Asked, Options] | None:
+) -> tuple[ChatQuestion, Options] | None:
     """Return the prompt as typed so far, without running code; None if it is no prompt.
 
     The last word may be incomplete: if the text is invalid with it, it is omitted.
@@ -243,5 +237,5 @@ def read_draft(
     for some_line, some_body in ((line, body), shorter):
         with suppress(JupyterLLMError):
             typed = read_typed(some_line, some_body, is_draft=True)
-            return (typed.what, typed.options) if isinstance(typed.what, Asked) else None
+            return (typed.what, typed.options) if isinstance(typed.what, ChatQuestion) else None
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_llm.chat.asked import Asked, variables_about
+from jupyter_llm.chat.question import ChatQuestion, variables_about
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError
 from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
@@ -106,7 +106,7 @@ def test_a_cell_is_attached_with_what_it_showed() -> None:
 def test_variables_go_along_as_they_are_named_in_what_was_typed(
     monkeypatch: pytest.MonkeyPatch, prompt: str, choice: str, names: list[str]
 ) -> None:
-    monkeypatch.setattr("jupyter_llm.chat.asked.own_variables", lambda _shell: NAMESPACE)
+    monkeypatch.setattr("jupyter_llm.chat.question.own_variables", lambda _shell: NAMESPACE)
     asked = typed(prompt, vars=choice).what
     told = variables_about(asked.about, asked.vars, CELLS[:1])
     assert [name for name, _ in told] == names
@@ -116,7 +116,7 @@ def test_the_options_of_a_line_are_for_its_prompt() -> None:
     line = "-n {{x}} -s kind --new --no-save -c none x << Fix @rows:"
     read = typed(line, "1 + {{x}}\n", model="m", params=SamplingParams(seed=3), stats=True)
     asked = read.what
-    assert asked == Asked(
+    assert asked == ChatQuestion(
         prompt="Fix rows:\n1 + 7",
         model="m",
         system="kind",

@@ -1,15 +1,13 @@
-"""A prompt for a chat: its text, its context, and the form of its answer."""
+"""A question in a chat: its place there, and what of the notebook it includes."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
-from jupyter_llm.ask.question import take_shape
+from jupyter_llm.ask.question import Question
 from jupyter_llm.chat.budget import ContextMode, check_mode
-from jupyter_llm.engine.constraint import Constraint
-from jupyter_llm.engine.options import SamplingParams, sampling_params
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
@@ -18,7 +16,7 @@ from jupyter_llm.notebook.values.variables import at_names, describe, plainly_me
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_llm.ask.shape import Shape
+    from jupyter_llm.ask.asking import Origin
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.values.summaries import Summary
 
@@ -28,6 +26,10 @@ if TYPE_CHECKING:
 _ASK_S = 0.4  # that the user's own `repr`s may take when a prompt is sent
 _NUM_RECENT_CELLS = 2  # whose variables go along unasked
 _MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
+_OPTIONS = (
+    *("model", "system", "params", "is_kept", "is_new", "cell", "after", "continues", "by"),
+    *("context", "vars", "named", "about", "attachments"),
+)
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
 
@@ -42,58 +44,43 @@ def asked_in(prompt: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A checked prompt for a chat.
+class ChatQuestion(Question[Any]):
+    """A question in a chat, with its place there, and with the parts of the notebook it includes.
 
-    `system`: the system text of the chat from here on. `is_new`: forget the turns first. `origin`:
+    `system`: the system text of the chat from here on. `is_new`: forget the turns first. `cell`:
     the cell of the prompt; a turn of the same cell is replaced, and its branch becomes the active
     one, but later turns stay. The new prompt includes the cells that the old one included, and the
     cells above it that changed. `after`: the number of the turn that the prompt follows, 0 for the
-    start; turns that followed that turn stay on another branch.
+    start; turns that followed that turn stay on another branch. `continues`: include the turns of
+    an earlier kernel. `by`: the person who asks, if there may be several.
 
     `attachments`: names and texts that this prompt includes. `named`: variables that it names.
     `about`: the prompt as it was typed, in which variables are looked for, so an `@` in an inserted
     value does not count. `vars`: a choice of variables, as of `--vars`. A prompt does not repeat a
-    variable that a turn included. `is_kept`: whether the turn may be written to the disk.
-    `continues`: include the turns of an earlier kernel. `is_code`: the answer is code for the next
-    cell. `by`: the person who asks, if there may be several. `shape`: the form of the answer.
+    variable that a turn included. `is_code`: the answer is code for the next cell.
     """
 
     prompt: str
-    model: str | None = None
-    system: str | None = None
+    origin: Origin = "chat"
     is_new: bool = False
-    origin: Hashable = None
+    cell: Hashable = None
     after: int | None = None
-    attachments: Sequence[tuple[str, str]] = ()
-    named: Sequence[str] = ()
-    context: ContextMode = "none"
-    about: str | None = None
-    vars: str = "auto"
-    is_kept: bool = True
     continues: bool = False
-    params: SamplingParams = field(default_factory=SamplingParams)
-    is_code: bool = False
     by: str = ""
-    shape: Shape[Any] | None = None
+    context: ContextMode = "none"
+    vars: str = "auto"
+    named: Sequence[str] = ()
+    about: str | None = None
+    attachments: Sequence[tuple[str, str]] = ()
+    is_code: bool = False
 
-    @property
-    def constraint(self) -> Constraint | None:
-        """The constraint of the answer, if the prompt is `bound`."""
-        return self.shape.constraint if self.shape is not None else None
+    @classmethod
+    def written(cls, prompt: str, options: Mapping[str, Any]) -> Self:
+        """Return a prompt with options as people write them: of a chat, sampling, and a shape."""
+        named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
+        return cls.of(prompt, {"named": named, **options}, _OPTIONS)
 
-    @property
-    def instruction(self) -> str:
-        """The instruction that tells the model about the shape of its answer."""
-        return self.shape.instruction_with(self.params) if self.shape is not None else ""
-
-    def bound(self) -> Asked:
-        """Return the prompt with a shape whose quotes are passages of it."""
-        if self.shape is None:
-            return self
-        return replace(self, shape=self.shape.for_prompt(self.prompt))
-
-    def for_code(self) -> Asked:
+    def for_code(self) -> ChatQuestion:
         """Return the same prompt as a request for the code of a cell."""
         return replace(self, prompt=code_prompt(self.prompt), is_code=True)
 
@@ -103,7 +90,7 @@ class Asked:
 
         return frozenset() if self.attachments else referenced_cells(self.prompt, cells, self.named)
 
-    def asked_again(self, cells: Sequence[CellEvent], names: frozenset[str]) -> Asked:
+    def asked_again(self, cells: Sequence[CellEvent], names: frozenset[str]) -> ChatQuestion:
         """Return the prompt with the variables of the moment when it was first asked."""
         if self.about is None:
             return self
@@ -115,10 +102,8 @@ class Asked:
 
     def __post_init__(self) -> None:
         """Refuse an invalid prompt, with the value in the message."""
-        check_text(self.prompt)
+        Question.__post_init__(self)
         check_mode(self.context)
-        if self.shape is not None:
-            self.shape.instruction_with(self.params)  # refuses options that the shape forbids
         for attachment in self.attachments:
             match attachment:
                 case (str(), str()):
@@ -127,17 +112,8 @@ class Asked:
                     raise OptionError(
                         f"An attachment is a name and a text, not {attachment!r:.60}."
                     )
-        if self.after is not None and (self.is_new or self.origin is not None):
-            raise OptionError("`after` cannot be used with `is_new` or `origin`.")
-
-
-def asked_with(prompt: str, options: dict[str, Any]) -> Asked:
-    """Return a prompt with options as people write them: of `Asked`, sampling, and of a shape."""
-    named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
-    names = {one.name for one in fields(Asked)} - {"shape"}  # people write `schema=` and others
-    given = {name: options.pop(name) for name in names & options.keys()}
-    given["shape"] = take_shape(options)
-    return Asked(prompt=prompt, **{"named": named, "params": sampling_params(options), **given})
+        if self.after is not None and (self.is_new or self.cell is not None):
+            raise OptionError("`after` says where a prompt stands; `is_new` and `cell` do too.")
 
 
 def variables_about(
