@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from jupyter_llm.ask.log import AnswerLog
 from jupyter_llm.ask.prompt_store import PromptStore
+from jupyter_llm.ask.question import Question, answer_all
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.options import SamplingOptions, SamplingParams, sampling_params
-from jupyter_llm.engine.request import chat_prompt, check_text, check_texts, request_of, several
+from jupyter_llm.engine.request import chat_prompt, check_text, check_texts, several
 from jupyter_llm.notebook.cells.path import NotebookIdentity
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.failures.last_error import LastError
@@ -109,8 +110,9 @@ class Models:
         the prompt is evicted last. The sampling options decide, as for a prompt, whether it has to
         be exact.
         """
-        request = request_of(prompt, system, raw=raw, is_pinned=pin, sampling=sampling)
-        self.current.get(model).prefill(request)
+        params = sampling_params(sampling)
+        question: Question[str] = Question(prompt=prompt, system=system, raw=raw, params=params)
+        self.current.get(model).prefill(replace(question.request, is_pinned=pin))
 
     def use(
         self,
@@ -253,8 +255,6 @@ class Prompts(Models):
         With `raw=True`, or a `RawPrompt`, the model continues the text without a chat template. A
         stream with a shape also has `partials()`: the complete part of the value so far.
         """
-        from jupyter_llm.ask.question import Question
-
         question: Question[Any] = Question.of(prompt, options)
         return question.ask(self.current.get(model), self.answers)
 
@@ -273,8 +273,6 @@ class Prompts(Models):
 
         Cancelling the task stops the model.
         """
-        from jupyter_llm.ask.question import Question
-
         question: Question[Any] = Question.of(prompt, options)
         return await question.wait(partial(self.current.get, model), self.answers)
 
@@ -315,8 +313,6 @@ class Prompts(Models):
         PromptInterrupted
             The user interrupted; it has the finished completions.
         """
-        from jupyter_llm.ask.question import Question, answer_all
-
         if not (texts := several(prompts)):
             return []
         first: Question[Any] = Question.of(texts[0], options)
@@ -570,7 +566,7 @@ class LLM(Prompts):
             params=params or sampling_params(sampling),
             show=show,
             show_progress=show_progress,
-            is_private=not is_kept,
+            is_kept=is_kept,
             tries=Tries.here(self.timeline, is_allowed=is_allowed, show_progress=show_progress),
             former=former,
         )

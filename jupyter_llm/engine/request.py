@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, TypeVar
 
 from jupyter_llm.engine.constraint import Constraint, Grammar, OneOf, checked_ids
-from jupyter_llm.engine.options import SamplingParams, sampling_params
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, OptionError
 
 T = TypeVar("T")
@@ -206,16 +206,3 @@ def chat_prompt(
         return prompt
     messages = (*before, Message("user", prompt))
     return (Message("system", system), *messages) if system else messages
-
-
-def request_of(
-    prompt: str | RawPrompt,
-    system: str | None = None,
-    *,
-    raw: bool = False,
-    is_pinned: bool = False,
-    sampling: Mapping[str, Any],
-) -> Request:
-    """Return the checked request for a user's question and options."""
-    params = sampling_params(sampling)
-    return Request(prompt=chat_prompt(prompt, system, raw=raw), params=params, is_pinned=is_pinned)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import drawn, varied
+from jupyter_llm.ask.question import Question
 from jupyter_llm.chat.question import code_prompt
 from jupyter_llm.engine.options import SamplingParams
-from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.shell import user_namespace
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Engine, Stream
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.request import Request
     from jupyter_llm.notebook.cells.events import CellEvent
     from jupyter_llm.notebook.failures.failure import FailedRun, Failure
     from jupyter_llm.notebook.failures.last_error import LastError
@@ -44,7 +45,7 @@ class Task:
 
     `engine` returns the engine when there is something to ask, since loading takes time. `show`
     reads the stream of each answer to its end, and `show_progress` gets the progress while there is
-    no stream. `is_private`: nothing is written to the disk. `tries` runs code before it is
+    no stream. Unless it `is_kept`, nothing is written to the disk. `tries` runs code before it is
     inserted. `former`: the proposal that all prompts follow. `vars` "none": prompts include no
     variables.
 
@@ -58,7 +59,7 @@ class Task:
     params: SamplingParams = field(default_factory=SamplingParams)
     show: Callable[[Stream], Completion] = lambda stream: stream.result()
     show_progress: ShowProgress | None = None
-    is_private: bool = False
+    is_kept: bool = True
     tries: Tries = NO_TRIES
     former: Former | None = None
     vars: str = "auto"
@@ -193,8 +194,12 @@ class Task:
 
     def _request(self, prompt: str) -> Request:
         # All of it comes from the notebook, so nothing in it is the user's own word to the model.
-        # Thoughts would take the answer's room.
-        messages = (Message("user", redact_mixed(prompt).text),)
-        params = replace(self.params, think=bool(self.params.think))
-        request = Request(prompt=messages, params=params, is_private=self.is_private)
+        question: Question[str] = Question(
+            prompt=redact_mixed(prompt).text,
+            # Thoughts would take the answer's room.
+            params=replace(self.params, think=bool(self.params.think)),
+            is_kept=self.is_kept,
+            origin="task",
+        )
+        request = question.request
         return self.former.followed(request) if self.former is not None else request

@@ -50,9 +50,9 @@ def test_what_a_real_model_writes_in_a_shape_has_it_or_is_said_to_be_cut_off(smo
             completion = stream.result(60)
             if completion.finish_reason == "length":
                 with pytest.raises(ShapeError, match="cut off"):
-                    question.answer(completion, question.request, engine)
+                    question.answer(completion, engine)
                 continue
-            answer: Any = question.answer(completion, question.request, engine)
+            answer: Any = question.answer(completion, engine)
             whole += 1
             facts = answer.value.facts if isinstance(answer.value, Facts) else []
             quotes = [fact.passage for fact in facts]

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.ask.asking import ask
+from jupyter_llm.ask.question import Question
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of, markdown_table
-from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.roles import ROLE_WORDS
 from jupyter_llm.errors import LicenceError, MagicUsageError
 from jupyter_llm.frontends.prompt import history
@@ -252,8 +251,10 @@ def _complete(call: Call) -> Shown:
         raise MagicUsageError("/complete needs a text to go on with.")
     options = call.options
     engine = call.llm.current.get(options.model, show=call.show_progress)
-    request = Request(prompt=call.argument, params=options.params, is_private=options.no_save)
-    with ask(engine, request, "cell", call.llm.answers) as stream:
+    question: Question[str] = Question(
+        prompt=call.argument, raw=True, params=options.params, is_kept=not options.no_save
+    )
+    with question.ask(engine, call.llm.answers) as stream:
         return Shown.answer(call.show(stream))
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Engine
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.request import Request
-    from jupyter_llm.frontends.serve.calls import AnswerCall, Wish
+    from jupyter_llm.frontends.serve.calls import AnswerCall, GuestAnswer
 
 Json = dict[str, Any]
 
@@ -68,12 +68,14 @@ class Answer(StreamingResponse):
     Nothing is sent before the first piece, so that an earlier error has its own status.
     """
 
-    def __init__(self, call: AnswerCall, engine: Engine, wishes: list[Wish], sender: str) -> None:
+    def __init__(
+        self, call: AnswerCall, engine: Engine, answers: list[GuestAnswer], sender: str
+    ) -> None:
         kind = "text/event-stream" if call.stream else "application/json"
         super().__init__((), media_type=kind)
-        self._call, self._engine, self._wishes, self._sender = call, engine, wishes, sender
-        for index, wish in enumerate(wishes):
-            wish.index = index
+        self._call, self._engine, self._answers, self._sender = call, engine, answers, sender
+        for index, answer in enumerate(answers):
+            answer.index = index
         self._room = CapacityLimiter(_AT_ONCE)
         self._is_begun = False
         self._is_chat = isinstance(call, ChatCall)
@@ -89,8 +91,8 @@ class Answer(StreamingResponse):
         self._send = send
         try:
             async with create_task_group() as group:
-                for wish in self._wishes:
-                    group.start_soon(self._grant, wish)
+                for answer in self._answers:
+                    group.start_soon(self._write, answer)
         except ExceptionGroup as failed:
             error = failed.exceptions[0]
             if not self._is_begun or not isinstance(error, errors.JupyterLLMError):
@@ -98,38 +100,40 @@ class Answer(StreamingResponse):
             await self._put(_event(bytes(refused(None, error).body)), is_last=True)
             return
         if not self._call.stream:
-            choices = [self._choice(one, "message") for one in self._wishes]
+            choices = [self._choice(one, "message") for one in self._answers]
             await self._put(self._around(choices, "", usage=self._usage()), is_last=True)
             return
         if self._call.stream_options.get("include_usage"):
             await self._put(_event(self._around([], ".chunk", usage=self._usage())))
         await self._put(_event(b"[DONE]"), is_last=True)
 
-    async def _grant(self, wish: Wish) -> None:
+    async def _write(self, answer: GuestAnswer) -> None:
         async with self._room:
-            if wish.reading is not None:
-                wish.read = await self._written(wish.reading)
-            if wish.echo:
-                await self._send_piece(wish, Chunk(wish.echo))
-            completion = await self._written(wish.request, None if wish.is_echo_only else wish)
-            if wish.is_echo_only:
+            if answer.reading is not None:
+                answer.read = await self._written(answer.reading)
+            if answer.echo:
+                await self._send_piece(answer, Chunk(answer.echo))
+            completion = await self._written(
+                answer.request, None if answer.is_echo_only else answer
+            )
+            if answer.is_echo_only:
                 usage = replace(completion.usage, completion_tokens=0)
                 completion = replace(completion, text="", usage=usage, logprobs=(), ending=None)
-            wish.completion = completion
-        await self._send_piece(wish)
+            answer.completion = completion
+        await self._send_piece(answer)
 
-    async def _written(self, request: Request, wish: Wish | None = None) -> Completion:
-        """Return the completion of a request; send the pieces of a wish."""
+    async def _written(self, request: Request, answer: GuestAnswer | None = None) -> Completion:
+        """Return the completion of a request; send the pieces of an answer."""
         request = replace(request, sender=self._sender)
         stream = await run_sync(ask, self._engine, request, "guest")  # it may compile a grammar
         async for chunk in stream.achunks():
-            if wish is not None:
-                await self._send_piece(wish, chunk)
+            if answer is not None:
+                await self._send_piece(answer, chunk)
         return stream.result()
 
-    async def _send_piece(self, wish: Wish, chunk: Chunk | None = None) -> None:
+    async def _send_piece(self, answer: GuestAnswer, chunk: Chunk | None = None) -> None:
         if self._call.stream:
-            await self._put(_event(self._around([self._choice(wish, "delta", chunk)], ".chunk")))
+            await self._put(_event(self._around([self._choice(answer, "delta", chunk)], ".chunk")))
 
     async def _put(self, body: bytes, *, is_last: bool = False) -> None:
         if not self._is_begun:
@@ -138,21 +142,21 @@ class Answer(StreamingResponse):
             await self._send(begin)
         await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
 
-    def _choice(self, wish: Wish, where: str, piece: Chunk | None = None) -> Json:
+    def _choice(self, answer: GuestAnswer, where: str, piece: Chunk | None = None) -> Json:
         """Return a piece of an answer, or its end with the reason and the log-probabilities."""
         is_end, piece = piece is None, piece or Chunk("")
         if where == "message":  # all of it
-            piece = Chunk(wish.echo + wish.completion.text, wish.completion.reasoning)
-        choice: Json = {"index": wish.index, "text": piece.text}
+            piece = Chunk(answer.echo + answer.completion.text, answer.completion.reasoning)
+        choice: Json = {"index": answer.index, "text": piece.text}
         if self._is_chat:
-            role = {} if wish.is_begun else {"role": "assistant"}
+            role = {} if answer.is_begun else {"role": "assistant"}
             thoughts = {"reasoning_content": piece.reasoning} if piece.reasoning else {}
-            choice = {"index": wish.index, where: {**role, "content": piece.text, **thoughts}}
-        wish.is_begun = True
+            choice = {"index": answer.index, where: {**role, "content": piece.text, **thoughts}}
+        answer.is_begun = True
         if not is_end:
             return {**choice, "logprobs": None, "finish_reason": None}
-        logprobs = _chat_logprobs(wish) if self._is_chat else _text_logprobs(wish)
-        is_complete = wish.completion.finish_reason == "stop"
+        logprobs = _chat_logprobs(answer) if self._is_chat else _text_logprobs(answer)
+        is_complete = answer.completion.finish_reason == "stop"
         # OpenAI has only "length" for other ends.
         return {
             **choice,
@@ -167,7 +171,7 @@ class Answer(StreamingResponse):
 
     def _usage(self) -> Json:
         """Return the total cost of the answers; a prompt with several answers counts once."""
-        each = [one.completion.usage for one in self._wishes]
+        each = [one.completion.usage for one in self._answers]
         prompts = each[:: self._call.n]
         num_read = sum(one.prompt_tokens for one in prompts)
         num_written = sum(one.completion_tokens for one in each)
@@ -186,13 +190,13 @@ def _event(data: bytes) -> bytes:
     return b"data: %b\n\n" % data
 
 
-def _chat_logprobs(wish: Wish) -> Json | None:
+def _chat_logprobs(answer: GuestAnswer) -> Json | None:
     """Return the log-probabilities of a chat's answer, if they were requested."""
-    if wish.completion.logprobs is None:
+    if answer.completion.logprobs is None:
         return None
     tokens = [
         {**_likely(t.text, t.logprob), "top_logprobs": [_likely(*other) for other in t.top]}
-        for t in wish.completion.logprobs
+        for t in answer.completion.logprobs
     ]
     return {"content": tokens, "refusal": None}
 
@@ -202,19 +206,19 @@ def _likely(text: str, logprob: float) -> Json:
     return {"token": text, "logprob": logprob, "bytes": whole}
 
 
-def _text_logprobs(wish: Wish) -> Json | None:
+def _text_logprobs(answer: GuestAnswer) -> Json | None:
     """Return the log-probabilities of a raw answer, with its prompt's if that is echoed."""
-    if wish.request.params.logprobs is None:
+    if answer.request.params.logprobs is None:
         return None
-    read = wish.read.logprobs if wish.read else ()
-    tokens = [*(read or ()), *(wish.completion.logprobs or ())]
-    if wish.completion.ending is not None:
-        tokens.append(wish.completion.ending)  # clients expect one more token
+    read = answer.read.logprobs if answer.read else ()
+    tokens = [*(read or ()), *(answer.completion.logprobs or ())]
+    if answer.completion.ending is not None:
+        tokens.append(answer.completion.ending)  # clients expect one more token
     texts, logprobs = [one.text for one in tokens], [one.logprob for one in tokens]
     # Of tokens with the same text, the likeliest counts.
     tops = [dict([(one.text, one.logprob), *reversed(one.top)]) for one in tokens]
-    unknown = [None] * bool(wish.first)
-    texts = [*filter(None, [wish.first]), *texts]
+    unknown = [None] * bool(answer.first)
+    texts = [*filter(None, [answer.first]), *texts]
     return {
         "tokens": texts,
         "token_logprobs": [*unknown, *logprobs],

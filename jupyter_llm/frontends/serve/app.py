@@ -124,7 +124,7 @@ class Desk:
         call = await self._read(request, kind)
         engine = await self._engine(call.model, "chat")
         sender = call.prompt_cache_key or request.state.guest.name
-        return Answer(call, engine, await run_sync(call.wishes, engine), sender)
+        return Answer(call, engine, await run_sync(call.answers, engine), sender)
 
     async def _tokens(self, request: Request) -> Response:
         call = await self._read(request, calls.TokensCall)

@@ -51,7 +51,7 @@ _TemplateOptions = dict[Literal["enable_thinking"], bool]
 
 
 @dataclass(slots=True, kw_only=True)
-class Wish:
+class GuestAnswer:
     """One of the answers that a call requests, and in the end its `completion`.
 
     `echo` is sent before it, and nothing else if `is_echo_only`. A `reading` returns the
@@ -110,11 +110,11 @@ class AnswerCall(GuestCall, kw_only=True, **_STRICT):
     response_format: _Format = _Format()
     grammar: str | None = None
 
-    def _several(self, wish: Wish) -> Iterator[Wish]:
-        """Yield wishes for `n` answers to a prompt; the seed is increased, so that they differ."""
+    def _several(self, answer: GuestAnswer) -> Iterator[GuestAnswer]:
+        """Yield `n` answers to a prompt; the seed is increased, so that they differ."""
         for number in range(self.n):
-            params = wish.request.params.counted_on(number)
-            yield replace(wish, request=replace(wish.request, params=params))
+            params = answer.request.params.counted_on(number)
+            yield replace(answer, request=replace(answer.request, params=params))
 
     def _asking(self, max_tokens: int | None, **more: Any) -> Callable[..., Request]:
         """Return a function that makes a request of a prompt.
@@ -183,7 +183,7 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
     add_generation_prompt: bool = True
     continue_final_message: bool = False
 
-    def wishes(self, _engine: Engine) -> list[Wish]:
+    def answers(self, _engine: Engine) -> list[GuestAnswer]:
         """Return the requested answers."""
         prompt, begun = tuple(one.read() for one in self.messages), ""
         if self.continue_final_message:
@@ -195,7 +195,7 @@ class ChatCall(AnswerCall, kw_only=True, **_STRICT):
         logprobs = self.top_logprobs if self.logprobs or self.top_logprobs else None
         think = self.chat_template_kwargs.get("enable_thinking")
         ask = self._asking(self.max_tokens, logprobs=logprobs, think=think)
-        return [*self._several(Wish(request=ask(prompt=prompt, answer_prefix=begun)))]
+        return [*self._several(GuestAnswer(request=ask(prompt=prompt, answer_prefix=begun)))]
 
 
 class TextCall(AnswerCall, kw_only=True, **_STRICT):
@@ -206,7 +206,7 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
     logprobs: int | None = None
     max_tokens: int | None = 16  # OpenAI's default
 
-    def wishes(self, engine: Engine) -> list[Wish]:
+    def answers(self, engine: Engine) -> list[GuestAnswer]:
         """Return the requested answers."""
         given: Any = self.prompt
         is_one = isinstance(given, str) or all(isinstance(one, int) for one in given)
@@ -215,7 +215,7 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
             raise OptionError(f"A call asks for at most {_MOST_PROMPTS} answers.")
         is_echo_only = self.echo and self.max_tokens == 0
         ask = self._asking(1 if is_echo_only else self.max_tokens, logprobs=self.logprobs)
-        wishes: list[Wish] = []
+        answers: list[GuestAnswer] = []
         for prompt in prompts:
             if isinstance(prompt, str):
                 raw_prompt = RawPrompt((check_text(prompt, is_raw=True),), is_marked=True)
@@ -225,8 +225,8 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
             fields |= {"echo": engine.format(raw_prompt)} if self.echo else {}
             if self.echo and self.logprobs is not None:
                 fields |= _reading(raw_prompt, engine, self.logprobs)
-            wishes += self._several(Wish(request=ask(prompt=raw_prompt), **fields))
-        return wishes
+            answers += self._several(GuestAnswer(request=ask(prompt=raw_prompt), **fields))
+        return answers
 
 
 class VectorCall(GuestCall, kw_only=True, **_STRICT):
