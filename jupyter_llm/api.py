@@ -313,9 +313,10 @@ class Prompts(Models):
         PromptInterrupted
             The user interrupted; it has the finished completions.
         """
-        if not (texts := several(prompts)):
+        texts = several(prompts)
+        first: Question[Any] = Question.of(next(iter(texts), "?"), options)
+        if not texts:
             return []
-        first: Question[Any] = Question.of(texts[0], options)
         questions = [replace(first, prompt=text) for text in texts]
         return answer_all(self.current.get(model), questions)
 

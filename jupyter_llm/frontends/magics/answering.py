@@ -162,7 +162,12 @@ def _notes(
     yield from filter(None, (remarks(completion, has_end=is_complete),))
     if sent.context.is_alone:
         yield "sent without the notebook (`-c all` includes it)"
-    yield from _left_out(sent, options)
+    num_turns, num_cells = sent.left_out  # `/context` lists them
+    if isinstance(options.context, int):  # the user chose the number
+        num_cells = 0
+    omitted = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
+    if omitted:
+        yield f"sent without the chat's first {' and '.join(omitted)}, which no longer fit"
     yield from filter(None, (note, cost(completion, options)))
 
 
@@ -172,13 +177,3 @@ def cost(completion: Completion, options: Options) -> str:
         return ""
     seed = f"; seed {completion.seed}" if completion.seed is not None else ""
     return f"{completion.usage}{seed}"
-
-
-def _left_out(sent: Sending, options: Options) -> Iterator[str]:
-    """Yield how much the prompt omitted; `/context` lists it."""
-    num_turns, num_cells = sent.left_out
-    if isinstance(options.context, int):  # the user chose the number
-        num_cells = 0
-    omitted = [count_of(n, what) for n, what in ((num_turns, "turn"), (num_cells, "cell")) if n]
-    if omitted:
-        yield f"sent without the chat's first {' and '.join(omitted)}, which no longer fit"
