@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from jupyter_llm.ask.log import AnswerLog
 from jupyter_llm.ask.prompt_store import PromptStore
-from jupyter_llm.ask.question import Question, answer_all
 from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.chats import Chats
 from jupyter_llm.engine.completion import Completion
@@ -110,6 +109,8 @@ class Models:
         the prompt is evicted last. The sampling options decide, as for a prompt, whether it has to
         be exact.
         """
+        from jupyter_llm.ask.question import Question
+
         params = sampling_params(sampling)
         question: Question[str] = Question(prompt=prompt, system=system, raw=raw, params=params)
         self.current.get(model).prefill(replace(question.request, is_pinned=pin))
@@ -255,6 +256,8 @@ class Prompts(Models):
         With `raw=True`, or a `RawPrompt`, the model continues the text without a chat template. A
         stream with a shape also has `partials()`: the complete part of the value so far.
         """
+        from jupyter_llm.ask.question import Question
+
         question: Question[Any] = Question.of(prompt, options)
         return question.ask(self.current.get(model), self.answers)
 
@@ -273,6 +276,8 @@ class Prompts(Models):
 
         Cancelling the task stops the model.
         """
+        from jupyter_llm.ask.question import Question
+
         question: Question[Any] = Question.of(prompt, options)
         return await question.wait(partial(self.current.get, model), self.answers)
 
@@ -313,6 +318,8 @@ class Prompts(Models):
         PromptInterrupted
             The user interrupted; it has the finished completions.
         """
+        from jupyter_llm.ask.question import Question, answer_all
+
         texts = several(prompts)
         first: Question[Any] = Question.of(next(iter(texts), "?"), options)
         if not texts:
