@@ -368,7 +368,7 @@ class Prompts(Models):
         from pathlib import Path
 
         from jupyter_llm.notebook.files import read_notebook
-        from jupyter_llm.records.answers import answers_in
+        from jupyter_llm.records.records import answers_in
         from jupyter_llm.records.verify import verify
 
         answers: Iterable[RecordedAnswer] = self.answers

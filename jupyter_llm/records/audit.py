@@ -20,13 +20,13 @@ from jupyter_llm.engine.provenance import Provenance, text_sha256
 from jupyter_llm.errors import NotebookFileError, ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark, unmark
 from jupyter_llm.notebook.files import find_notebooks, read_notebook
-from jupyter_llm.records.answers import shown_text
 from jupyter_llm.records.records import (
     Record,
     completions,
     place_of,
     read_metadata,
     records_in,
+    shown_text,
     source_sha256,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.notebook.code.blocks import code_blocks
 from jupyter_llm.notebook.code.layout import without_last_statement
@@ -109,15 +110,15 @@ class CodeAnswer:
     def text(self) -> str:
         """The answer as Markdown: its code, or what it is without any."""
         if not self.cells:
-            return fenced(self.completion.text)
-        return "\n\n".join(fenced(source) for source in self.sources)
+            return code_block(self.completion.text)
+        return "\n\n".join(code_block(source) for source in self.sources)
 
     @property
     def whole(self) -> str:
         """The draft as the model wrote it, and what was left out of it, as Markdown."""
-        parts = ["The draft as the model wrote it:", fenced(self.completion.text)]
+        parts = ["The draft as the model wrote it:", code_block(self.completion.text)]
         if self.dropped:
-            parts += ["Left out of it, since it ran already:", fenced("\n".join(self.dropped))]
+            parts += ["Left out of it, since it ran already:", code_block("\n".join(self.dropped))]
         return "\n\n".join(parts)
 
     @property
@@ -145,14 +146,6 @@ class CodeAnswer:
             yield f"left out {count} that already ran; /show draft has it all"
         if self.num_drafts > 1:
             yield f"the best of {self.num_drafts} drafts"
-
-
-def fenced(source: str) -> str:
-    """Code as a block of Markdown."""
-    marks = "```"
-    while marks in source:
-        marks += "`"
-    return f"{marks}python\n{source}\n{marks}"
 
 
 def code_cells(

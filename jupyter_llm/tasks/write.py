@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import drawn, varied
 from jupyter_llm.chat.script import sources_that_ran
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.tasks.begun import BegunStream
-from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, fenced, new_cells
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, new_cells
 from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
@@ -188,7 +189,7 @@ class _Drafts:
         others = _others(self._request, first, total)
         prompt, answer = self._request.prompt, self._answers[0]
         if others and isinstance(prompt, tuple) and (why := self._judge.complaint(answer)):
-            turns = Message("assistant", fenced(answer.source)), Message("user", why)
+            turns = Message("assistant", code_block(answer.source)), Message("user", why)
             others[-1] = replace(others[-1], prompt=(*prompt, *turns))
         return others
 
@@ -196,7 +197,7 @@ class _Drafts:
         """Return the error of an interrupt, with the best draft so far."""
         draft = CodeAnswer(completion=first, cells=(), request=self._request)
         draft = max(self._answers, key=self._judge.merit, default=draft)
-        shown = replace(draft.completion, text=fenced(draft.completion.text), token_ids=None)
+        shown = replace(draft.completion, text=code_block(draft.completion.text), token_ids=None)
         interrupted = PromptInterrupted(shown, best=shown.text)
         interrupted.draft = draft
         return interrupted

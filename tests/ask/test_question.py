@@ -25,7 +25,7 @@ from jupyter_llm.ask.shape import shape_of
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.errors import OptionError
-from jupyter_llm.records.answers import answers_in
+from jupyter_llm.records.records import answers_in
 
 
 @dataclass

@@ -11,8 +11,7 @@ from support.recorded import asked, record, saved, shown
 
 from jupyter_llm.errors import ProvenanceError
 from jupyter_llm.notebook.files import read_notebook
-from jupyter_llm.records.answers import answers_in
-from jupyter_llm.records.records import GIVEN_BEGIN
+from jupyter_llm.records.records import GIVEN_BEGIN, answers_in
 
 TEXT = "Because.\n\n(It is so.)\n"
 

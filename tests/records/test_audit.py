@@ -21,8 +21,7 @@ from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
 from jupyter_llm.frontends.cli import main
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.audit import audit, audit_all, record_text
-from jupyter_llm.records.pieces import pieces_of
-from jupyter_llm.records.records import COMPLETED_KEY, landed, to_metadata
+from jupyter_llm.records.records import COMPLETED_KEY, landed, pieces_of, to_metadata
 
 CODE = "total = 1 + 1\ntotal"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.paths import ROOT
 
-from jupyter_llm.records.pieces import are_in, pieces_of
+from jupyter_llm.records.records import are_in, pieces_of
 
 # What the page is held by as well.
 TABLE = json.loads((ROOT / "tests/data/records/pieces.json").read_text("utf-8"))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from jupyter_llm.chat.search import piece_of
 from jupyter_llm.common.nearest import nearest
-from jupyter_llm.common.sought import piece_of
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError, OptionError
 from jupyter_llm.notebook.cells.rendering import cell_name, render_cell

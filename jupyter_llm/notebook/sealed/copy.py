@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -27,8 +28,7 @@ from jupyter_llm.notebook.sealed.first_step import first_step
 from jupyter_llm.notebook.sealed.refusals import END_KERNEL
 from jupyter_llm.notebook.sealed.seal import seal_this_process
 from jupyter_llm.notebook.sealed.seen import Seen, untried
-from jupyter_llm.notebook.sealed.standstill import is_stuck
-from jupyter_llm.notebook.sealed.syscalls import prctl
+from jupyter_llm.notebook.sealed.syscalls import HARMLESS, prctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,6 +43,10 @@ _PERIOD_S = 0.05
 _MAX_STILL = 10  # periods without activity
 # Longest waits until a copy's memory is released.
 _REAP_S, _INTERRUPTED_S, _GRACE_S = 2.0, 0.15, 0.2
+# Calls that may wait for ever: for a lock, a queue or an event.
+_WAITS = [HARMLESS.get(name) for name in ("futex", "epoll_wait", "epoll_pwait")]
+_LIMIT = 4  # index of the timeout argument, the same for all of them
+_NO_LIMIT = (0, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)  # a null pointer, or -1
 _LEAST_ROOM, _ROOM_OF_A_THREAD = 2 << 30, 80 << 20
 _DIE_WITH_PARENT = 1
 _INTERRUPTS = (signal.SIGTERM, signal.SIGINT)
@@ -214,7 +218,7 @@ def _wait(
             return ("reported", bytes(report)) if report else ("ended", b"")
         is_over = time.monotonic() > deadline
         # A thread that was woken is not stuck, though it may not run yet.
-        num_still = num_still + 1 if not is_ready and is_stuck(copy.pid) else 0
+        num_still = num_still + 1 if not is_ready and _is_stuck(copy.pid) else 0
         if num_still > (0 if is_over else _MAX_STILL):
             return "stuck", b""
         if is_over:
@@ -350,3 +354,23 @@ def _limit(timeout_s: float, room: int) -> None:
         _, hard = resource.getrlimit(kind)
         least = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
         resource.setrlimit(kind, (least, least))
+
+
+def _is_stuck(pid: int) -> bool:
+    """Whether all threads of an isolated process wait without a time limit."""
+    # Twice: one thread may wake another in between, and then wait itself.
+    return _waits_for_ever(pid) and _waits_for_ever(pid)
+
+
+def _waits_for_ever(pid: int) -> bool:
+    try:
+        calls = [
+            (task / "syscall").read_text("ascii").split()
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        ]
+    except OSError:  # it has ended, or the system hides it
+        return False
+    return all(
+        len(call) > _LIMIT and int(call[0]) in _WAITS and int(call[_LIMIT], 16) in _NO_LIMIT
+        for call in calls
+    )

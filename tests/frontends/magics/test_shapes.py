@@ -19,7 +19,7 @@ from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.errors import JupyterLLMError
 from jupyter_llm.frontends.magics.completion import words_at
-from jupyter_llm.records.answers import shown_text
+from jupyter_llm.records.records import shown_text
 
 pytestmark = pytest.mark.usefixtures("shell")
 
