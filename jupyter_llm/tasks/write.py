@@ -135,7 +135,7 @@ class _Drafts:
         stream = ask(self._engine, self._request, "draft")
         try:
             with stream:
-                show(BegunStream(stream, ANSWER_PREFIX, waits=True, finish=fenced))
+                show(BegunStream(stream, ANSWER_PREFIX, waits=True, finish=code_block))
                 return stream.result()
         except PromptInterrupted as interrupt:
             if interrupt.completion is not None:

@@ -42,12 +42,6 @@ def known() -> list[str]:
     return [name for (name,) in rows("SELECT sha256 FROM prompts ORDER BY id")]
 
 
-def test_a_prompt_is_found_under_its_hash(store: PromptStore) -> None:
-    store.keep(ONE, CHAT)
-    assert store.find(ONE) == CHAT
-    assert store.find(OTHER) is None
-
-
 def test_a_prompt_that_is_forgotten_goes_from_the_disk(store: PromptStore) -> None:
     for name in (ONE, OTHER):
         store.keep(name, KeptPrompt(os.urandom(20_000).hex()))

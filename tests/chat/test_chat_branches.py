@@ -79,22 +79,6 @@ Talk = tuple[Chat, ScriptedEngine]
 
 
 class TestBranching:
-    def test_a_prompt_after_an_earlier_turn_begins_a_branch_and_the_old_one_stays(
-        self, talk: Talk
-    ) -> None:
-        chat, engine = talk
-        chat.stream("two again", after=1).result()
-        assert sent(engine) == ["one", "A", "two again"]
-        assert chat("go on").text == "E"
-        assert sent(engine) == ["one", "A", "two again", "D", "go on"]
-        chat.choose(2)
-        chat("four")
-        assert sent(engine)[-3:] == ["three", "C", "four"]
-        assert numbers(chat) == [1, 2, 3, 6]
-        chat.choose(4)
-        assert [(turn.number, turn.parent) for turn in chat.turns] == [(1, 0), (4, 1), (5, 4)]
-        assert [exchange.siblings for exchange in chat.exchanges] == [(1,), (2, 4), (5,)]
-
     def test_a_turn_that_is_not_there_is_named(self, talk: Talk) -> None:
         chat, engine = talk
         num_requests = len(engine.requests)

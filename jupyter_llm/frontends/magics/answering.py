@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jupyter_llm.ask.answer import answer_of
+from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.frontends.views import answer_metadata, remarks, watch
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.code.landing import Insertion
 from jupyter_llm.records.records import to_metadata
-from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, fenced, new_cells
+from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, new_cells
 from jupyter_llm.tasks.placing import change, land
 from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.write import write_in_chat
@@ -93,7 +94,7 @@ def write_code(
     notes = [place.words, answer.note, *_notes(sent, answer.completion, options, note)]
     text = answer.text
     if writer.has_cells and place.is_landed:  # inserted code is not shown again
-        text = "\n\n".join(map(fenced, answer.sources[1:]))
+        text = "\n\n".join(map(code_block, answer.sources[1:]))
     view.close(text, "; ".join(filter(None, notes)), to_metadata(records))
     return full
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
 import signal
 import subprocess
@@ -416,45 +414,6 @@ def test_a_worker_that_cannot_be_asked_for_a_while_goes_on_with_its_rows(
             assert {stream.result(60).finish_reason for stream in streams} == {"length"}
     assert asks
     assert set(computed(log).values()) == {1}
-
-
-def test_who_gives_a_result_up_leaves_those_of_others(client: Client) -> None:
-    """All results come to a client by one coroutine of its own."""
-    dask: Any = client
-
-    async def one_of_two() -> tuple[bytes, bytes]:
-        tasks = [dask.submit(bytes, number, pure=False) for number in (7, 8)]
-        for one in tasks:
-            await one._state.wait()
-        given_up, wanted = [asyncio.create_task(cluster_engine._result(one)) for one in tasks]
-        while dask._gather_future is None:  # noqa: ASYNC110  what both wait for
-            await asyncio.sleep(0)
-        given_up.cancel()
-        return await asyncio.wait_for(wanted, 30), await dask.submit(bytes, 9, pure=False)
-
-    found = asyncio.run_coroutine_threadsafe(one_of_two(), dask.loop.asyncio_loop)
-    assert found.result(60) == (bytes(8), bytes(9))
-
-
-def test_a_result_that_nobody_waits_for_any_more_leaves_no_error_behind(
-    client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As where a worker has died, and others answer what it had."""
-    dask: Any = client
-
-    async def give_up() -> None:
-        task = dask.submit(bytes, 7, workers=["127.0.0.1:1"], pure=False)  # which never begins
-        waiting = asyncio.create_task(cluster_engine._result(task))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        await task._state.wait()
-        for _ in range(9):  # steps of the task that waited
-            await asyncio.sleep(0)
-
-    asyncio.run_coroutine_threadsafe(give_up(), dask.loop.asyncio_loop).result(60)
-    gc.collect()  # when asyncio tells of errors that nobody has taken
-    assert not [text for text in caplog.messages if "never retrieved" in text]
 
 
 CLUSTER = """
