@@ -147,6 +147,15 @@ def test_one_module_above_the_engine_submits_requests() -> None:
     assert {name for name in modules if not name.startswith("engine.")} == {"ask.asking"}
 
 
+def test_few_names_of_classes_have_two_meanings() -> None:
+    modules: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, set()).add(name_of(path))
+    assert len([name for name, places in modules.items() if len(places) > 1]) <= 5
+
+
 def test_no_module_has_the_name_of_a_public_object() -> None:
     modules = {path.stem for path in PACKAGE.glob("*.py")}
     assert not modules & {name for name in jupyter_llm.__all__ if name.islower()}
