@@ -14,7 +14,6 @@ from jupyter_llm.common.html_text import joined
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import OneOf
-from jupyter_llm.engine.request import raw_text
 from jupyter_llm.engine.stream import Stream
 from jupyter_llm.errors import OptionError
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.html_text import Html
     from jupyter_llm.engine.base import BulkEngine
     from jupyter_llm.engine.completion import Choice, Completion
-    from jupyter_llm.engine.request import Prompt, Request
+    from jupyter_llm.engine.request import Request
 
 T = TypeVar("T")
 
@@ -36,13 +35,6 @@ _CUT = {
     "repetition": "ended after {}: it repeats itself; `may_repeat=True` (`--may-repeat`) allows it",
     "cancelled": "stopped after {}",
 }
-
-
-def input_of(prompt: Prompt) -> str:
-    """Return the text of a prompt without what it includes: quotes are passages of that text."""
-    if isinstance(prompt, tuple):
-        return prompt[-1].parts[-1] if prompt[-1].parts else prompt[-1].content
-    return raw_text(prompt)
 
 
 def answer_of(
@@ -55,8 +47,6 @@ def answer_of(
 
     The `request` and the `engine` that wrote it are needed to judge how likely its parts were.
     """
-    if request is not None:
-        shape = shape.for_prompt(input_of(request.prompt))
     text = completion.text
     if completion.finish_reason in _CUT:
         message = _CUT[completion.finish_reason]

@@ -200,7 +200,7 @@ class Question(Generic[T]):
                 question = question.again(error)
 
     def answer(self, completion: Completion, engine: BulkEngine) -> Completion | ShapedAnswer[T]:
-        """Read the completion of the request as the answer."""
+        """Read the completion of the request of a `bound` question as the answer."""
         if self.shape is None:
             return completion
         return answer_of(completion, self.shape, self.request, engine)

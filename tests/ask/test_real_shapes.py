@@ -44,7 +44,8 @@ def test_what_a_real_model_writes_in_a_shape_has_it_or_is_said_to_be_cut_off(smo
     whole = 0
     params = SamplingParams(max_tokens=100, temperature=1.2, seed=1, exact=False)
     with closing(load(smollm2, n_ctx=2048, checkpoints=False)) as engine:
-        asked = [Question(prompt=PROMPT, params=params, shape=shape_of(kind)) for kind in KINDS]
+        alone = [Question(prompt=PROMPT, params=params, shape=shape_of(kind)) for kind in KINDS]
+        asked = [question.bound() for question in alone]
         streams = [engine.submit(question.request) for question in asked]
         for question, stream in zip(asked, streams, strict=True):
             completion = stream.result(60)
