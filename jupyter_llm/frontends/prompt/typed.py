@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from jupyter_llm.ask.shape import Shape
     from jupyter_llm.frontends.prompt.commands import Command, Order
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.notebook.cells.timeline import Snapshot
@@ -114,22 +115,7 @@ def read(
         *(f"`@{one}` is no variable and stays as typed" for one in mentions.unknown[:1]),
         "`{{` without `}}` stays as typed" if _UNCLOSED.search(mentions.shielded) else "",
     )
-    chosen = () if options.vars in _CHOICES else options.vars.split(",")
-    question = ChatQuestion(
-        prompt=text,
-        model=options.model,
-        system=options.system,
-        is_new=options.new,
-        attachments=mentions.attachments,
-        context=options.context,
-        named=(*mentions.names, *chosen),
-        about=mentions.about,
-        vars=options.vars,
-        is_kept=not options.no_save,
-        continues=options.continue_,
-        params=options.params,
-        shape=shape,
-    )
+    question = mentions.question(text, options, shape)
     return Typed(question, options, "; ".join(filter(None, remarks)))
 
 
@@ -216,6 +202,25 @@ class _Mentions:
             attachments=tuple(dict.fromkeys(attachments)),
             names=mentioned(own, namespace),
             unknown=unknown_ats(own, namespace),
+        )
+
+    def question(self, text: str, options: Options, shape: Shape[Any] | None) -> ChatQuestion:
+        """Return the question with what it mentions, and its options."""
+        chosen = () if options.vars in _CHOICES else options.vars.split(",")
+        return ChatQuestion(
+            prompt=text,
+            model=options.model,
+            system=options.system,
+            is_new=options.new,
+            attachments=self.attachments,
+            context=options.context,
+            named=(*self.names, *chosen),
+            about=self.about,
+            vars=options.vars,
+            is_kept=not options.no_save,
+            continues=options.continue_,
+            params=options.params,
+            shape=shape,
         )
 
     def text(self, namespace: Mapping[str, Any]) -> str:
