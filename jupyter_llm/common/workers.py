@@ -1,13 +1,15 @@
-"""Threads beside the kernel's own: all daemons, so none prevents the kernel's end."""
+"""Threads beside the kernel's own, all daemons, so none prevents its end; and child processes."""
 
 from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,3 +173,18 @@ class Chore:
         with self._changed:
             self._is_running = False
             self._changed.notify_all()
+
+
+def start_child(*command: str, **options: Any) -> subprocess.Popen[Any]:
+    """Start a process that imports the modules that we import, but none from the working folder.
+
+    It has its own session, so an interrupt reaches only the kernel, which decides what to do.
+    """
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONSAFEPATH": "1",
+        "GGML_NO_BACKTRACE": "1",  # or llama.cpp starts a debugger when it aborts
+    }
+    return subprocess.Popen(  # noqa: S603  our own modules
+        command, env=environment, start_new_session=True, **options
+    )

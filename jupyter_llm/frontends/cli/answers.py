@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from jupyter_llm.common.option import Option
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.prompt.commands import Call, Command
-    from jupyter_llm.frontends.prompt.shown import Shown
+    from jupyter_llm.frontends.prompt.commands import Call, Command, Shown
 
 _LITERAL = "-- "
 

@@ -13,6 +13,7 @@ from jupyter_llm.frontends.prompt.commands import (
     COMMANDS,
     Call,
     Command,
+    Shown,
     help_command,
     models_shown,
     named,
@@ -21,7 +22,6 @@ from jupyter_llm.frontends.prompt.commands import (
     to_pull,
 )
 from jupyter_llm.frontends.prompt.model_list import by_name, listed_models
-from jupyter_llm.frontends.prompt.shown import Shown
 
 _HELP = (
     "Type a prompt, or a command. `@name` includes a variable, `@In[3]` a cell and "

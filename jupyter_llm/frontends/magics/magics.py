@@ -32,12 +32,12 @@ from jupyter_llm.frontends.prompt.commands import (
     Call,
     Command,
     Order,
+    Shown,
     help_command,
     named,
 )
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import OPTIONS, Options, flags_in
-from jupyter_llm.frontends.prompt.shown import Shown
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.models.discover import better_model_hint

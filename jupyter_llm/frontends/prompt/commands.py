@@ -22,7 +22,6 @@ from jupyter_llm.frontends.prompt.model_list import (
     model_table,
 )
 from jupyter_llm.frontends.prompt.options import Options, flags_in
-from jupyter_llm.frontends.prompt.shown import Shown
 from jupyter_llm.frontends.topics import topic, topic_table
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
 from jupyter_llm.notebook.values import secrets
@@ -39,12 +38,48 @@ if TYPE_CHECKING:
     from jupyter_llm.common.bars import ShowProgress
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
+    from jupyter_llm.engine.tokens import ShownTokens
     from jupyter_llm.models.catalog import Suggestion
-    from jupyter_llm.tasks.proposal import Former
+    from jupyter_llm.tasks.proposal import Former, Proposal
     from jupyter_llm.tasks.task import Task
 
 
 _COMMAND = re.compile(r"/([A-Za-z][\w-]*)(?=\s|$)\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Untrusted Markdown, and what some front ends show instead.
+
+    `rich`: an object that a notebook displays. `completion`: a model's answer. `proposal`: a
+    proposed cell. `tokens`: an answer with its probabilities. `choices`: commands that a panel
+    offers next.
+    """
+
+    text: str = ""
+    rich: object = None
+    completion: Completion | None = None
+    proposal: Proposal | None = None
+    tokens: ShownTokens | None = None
+    choices: tuple[Any, ...] = ()
+
+    @classmethod
+    def report(cls, report: object) -> Shown:
+        """Return an object that a notebook displays, and whose `str` is Markdown."""
+        return cls(str(report), rich=report)
+
+    @classmethod
+    def answer(cls, completion: Completion) -> Shown:
+        """Return a model's answer."""
+        return cls(str(completion), completion=completion)
+
+    @classmethod
+    def change(cls, proposal: Proposal) -> Shown:
+        """Return a proposal."""
+        return cls(str(proposal), proposal=proposal, completion=proposal.completion)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,8 @@ import pytest
 from jupyter_llm.chat.question import ChatQuestion, variables_about
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, MagicUsageError
-from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order
+from jupyter_llm.frontends.prompt.commands import COMMANDS, Command, Order, Shown
 from jupyter_llm.frontends.prompt.options import Options
-from jupyter_llm.frontends.prompt.shown import Shown
 from jupyter_llm.frontends.prompt.typed import read, read_draft
 from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.cells.timeline import Snapshot

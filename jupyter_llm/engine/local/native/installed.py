@@ -12,8 +12,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from jupyter_llm.common.child import start_child
 from jupyter_llm.common.packing import DamagedValueError, unpacked
+from jupyter_llm.common.workers import start_child
 from jupyter_llm.errors import EngineError
 
 ASK = (sys.executable, "-m", "jupyter_llm.engine.local.native.installed")

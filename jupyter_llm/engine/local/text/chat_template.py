@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from jupyter_llm.common.child import start_child
+from jupyter_llm.common.workers import start_child
 from jupyter_llm.engine.local.text import plain_template, rendering
 from jupyter_llm.engine.request import Message
 

@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from jupyter_llm.common.child import start_child
 from jupyter_llm.common.remembered import Remembered
+from jupyter_llm.common.workers import start_child
 from jupyter_llm.errors import JupyterLLMError, ModelFileError, ModelLoadError
 from jupyter_llm.models.fingerprint import FileState, packaged_sha256
 
