@@ -131,17 +131,11 @@ def test_no_evil_template_counts_as_simple(source: str) -> None:
     [
         "{% for a in messages %}{% for b in messages %}x{% endfor %}{% endfor %}",
         "{% for a in messages[0]['content'] %}x{% endfor %}",
-        "{% for a in messages recursive %}x{% endfor %}",
-        "{% for a in messages %}{{ messages }}{% endfor %}",
         "{% for a in messages %}{% if messages | string %}x{% endif %}{% endfor %}",
-        "{% for a in 'xxxx' %}x{% endfor %}",
         "{% set x = messages %}",
         "{{ messages | tojson }}",
-        "{{ x % 2 }}",
         "x" * 2000,
         f"{{{{ {'not ' * 300} x }}}}",
-        f"{{{{ x{'.a' * 300} }}}}",
-        "{{ x",
     ],
 )
 def test_little_counts_as_simple(source: str) -> None:
