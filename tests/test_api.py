@@ -138,15 +138,6 @@ def test_prompts_from_many_threads_load_one_model() -> None:
     assert len(engine_threads()) == 1
 
 
-def test_unload_frees_the_engine_and_the_next_prompt_loads_it_again() -> None:
-    llm("Hello", max_tokens=1)
-    assert llm.status().is_loaded
-    llm.unload()
-    assert not llm.status().is_loaded
-    assert engine_threads() == []
-    assert llm("Hello", max_tokens=1).text is not None
-
-
 def test_a_stream_of_an_unloaded_model_says_so() -> None:
     stream = llm.stream("Hello", max_tokens=3000, ignore_eos=True)
     llm("Hello", max_tokens=1)
@@ -246,12 +237,6 @@ def test_loading_options_that_would_abort_the_process_or_are_none_are_refused(
 ) -> None:
     with pytest.raises(OptionError, match=says):
         llm.use(**options)
-
-
-def test_a_model_for_one_prompt_is_for_that_prompt(tiny_gguf: Path, tiny_base_gguf: Path) -> None:
-    assert llm("Hello", max_tokens=1).model == "tiny"
-    assert llm.complete("Hello", model=str(tiny_base_gguf), max_tokens=1).model == "tiny-base"
-    assert llm("Hello", max_tokens=1).model == "tiny"
 
 
 def test_an_empty_prompt_is_refused_before_anything_is_loaded() -> None:

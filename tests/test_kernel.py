@@ -66,20 +66,6 @@ def test_a_model_that_python_loads_leaves_no_bar(fresh_kernel: Kernel) -> None:
     assert [output["data"] for output in cell.outputs] == [NOTHING]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_same_seed_gives_the_same_text_after_a_restart(fresh_kernel: Kernel) -> None:
-    texts = []
-    for _ in range(2):
-        fresh_kernel.execute(LOAD)
-        first = fresh_kernel.execute("%llm -n 40 --seed 42 Invent an animal.")
-        second = fresh_kernel.execute("%llm -n 40 --seed 42 What does it eat?")
-        texts.append((first.text, second.text))
-        fresh_kernel.restart()
-    assert len(set(texts)) == 1
-    assert all(texts[0])
-
-
 def interrupted(kernel: Kernel, code: str, after_s: float) -> Execution:
     """Interrupt a prompt while it is read, or with `after_s=0` while its answer is written."""
     cell = kernel.start(code)
@@ -159,12 +145,3 @@ def test_user_variables_survive_every_kind_of_failure(kernel: Kernel, tmp_path: 
         assert "\n" not in line
     assert kernel.execute("print(precious)").text == "42\n"
     assert kernel.execute("%llm -n 4 still there?").reply["status"] == "ok"
-
-
-def test_options_values_and_commands_complete_on_tab(kernel: Kernel) -> None:
-    assert kernel.complete("%%llm --te") == ["--temperature"]
-    assert kernel.complete("%llm -n 5 --see") == ["--seed"]
-    assert kernel.complete("%llm -f m") == ["markdown"]
-    assert kernel.complete("%llm /his") == ["/history"]
-    assert any("smollm2" in name for name in kernel.complete("%llm -m "))
-    assert kernel.complete("%llm /use ") == kernel.complete("%llm -m ")

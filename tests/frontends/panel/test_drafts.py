@@ -75,16 +75,6 @@ def test_what_is_no_prompt_yet_is_not_read(
     assert scripted.drafts == []
 
 
-def test_no_expression_is_evaluated(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    shell.user_ns["seen"] = []
-    draft(front, "Look: {{seen.append(1)}} and what is more")
-    assert str(read(scripted)).count("Look:") == 1
-    assert "what is more" not in str(read(scripted))
-    assert shell.user_ns["seen"] == []
-
-
 def test_a_draft_waits_for_the_cell_that_runs_and_is_told_it(
     front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
