@@ -30,12 +30,6 @@ class Rule:
     is_logged: bool = False
     is_private: bool = False
 
-    def applied(self, request: Request) -> Request:
-        """Return a request with the priority and the privacy of the origin."""
-        priority = request.priority if self.priority is None else self.priority
-        is_private = request.is_private or self.is_private
-        return replace(request, priority=priority, is_private=is_private)
-
 
 RULES: dict[Origin, Rule] = {
     "cell": Rule(Priority.CHAT, is_logged=True),
@@ -54,7 +48,9 @@ def ask(
 ) -> Stream:
     """Let an engine answer a request; an origin that is logged needs the log."""
     rule = RULES[origin]
-    request = rule.applied(request)
+    priority = request.priority if rule.priority is None else rule.priority
+    is_private = request.is_private or rule.is_private
+    request = replace(request, priority=priority, is_private=is_private)
     stream = engine.submit(request)
     if rule.is_logged:
         assert log is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream, answer_of
@@ -10,7 +11,7 @@ from jupyter_llm.ask.asking import RULES, ask
 from jupyter_llm.ask.many import run_batch
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.options import SamplingOptions, SamplingParams, sampling_params
-from jupyter_llm.engine.request import Message, Request, chat_prompt, raw_text
+from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt, raw_text
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
     return shape_of(**wanted)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Question(Generic[T]):
     """A prompt, the form of its answer, and who asks: what every front end makes.
 
@@ -139,7 +140,7 @@ class Question(Generic[T]):
             return self
         return replace(self, shape=self.shape.for_prompt(raw_text(self.prompt)))
 
-    @property
+    @cached_property
     def request(self) -> Request:
         """The request of the prompt alone, which describes the shape.
 
@@ -148,13 +149,13 @@ class Question(Generic[T]):
         prompt = chat_prompt(self.prompt, self.system, raw=self.raw, before=self.before)
         if isinstance(prompt, tuple):
             prompt = (*prompt[:-1], prompt[-1].instructed(self.instruction), *self.refused)
-        return RULES[self.origin].applied(
-            Request(
-                prompt=prompt,
-                params=self.params,
-                constraint=self.bound().constraint,
-                is_private=not self.is_kept,
-            )
+        priority = RULES[self.origin].priority
+        return Request(
+            prompt=prompt,
+            params=self.params,
+            constraint=self.bound().constraint,
+            priority=Priority.CHAT if priority is None else priority,
+            is_private=not self.is_kept,
         )
 
     def again(self, error: ShapeError) -> Self:

@@ -43,7 +43,7 @@ def asked_in(prompt: str) -> str:
     return prompt.removesuffix(_INSTRUCTION).rstrip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ChatQuestion(Question[Any]):
     """A question in a chat, with its place there, and with the parts of the notebook it includes.
 
