@@ -15,7 +15,7 @@ from jupyter_llm.engine.request import Message, Priority, Request, chat_prompt, 
 from jupyter_llm.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jupyter_llm.ask.asking import Origin
     from jupyter_llm.ask.log import AnswerLog
@@ -58,19 +58,9 @@ class ShapeOptions(PromptOptions, total=False):
 
 
 _AGAIN = "That answer was refused. {} Answer with another value.\n\n"
-_SHAPES = ("schema", "choices", "regex", "grammar")
 
-
-def take_shape(options: MutableMapping[str, Any]) -> Shape[Any] | None:
-    """Remove the options of a shape from some options, and return the shape."""
-    wanted = {name: options.pop(name, None) for name in _SHAPES}
-    if all(value is None for value in wanted.values()):
-        if options.get("reason"):
-            raise OptionError(f"reason= comes before a shape: {'=, '.join(_SHAPES)}=.")
-        return None
-    from jupyter_llm.ask.shape import shape_of  # brings Pydantic
-
-    return shape_of(**wanted)
+SHAPING = ("schema", "choices", "regex", "grammar")
+"""The options for the shape of an answer; only one is allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,19 +99,22 @@ class Question(Generic[T]):
         """
         given = dict(options)
         own = {name: given.pop(name) for name in names if name in given}
-        shape = take_shape(given)
-        return cls(prompt=prompt, **{"shape": shape, "params": sampling_params(given), **own})
+        shaping = {name: given.pop(name, None) for name in SHAPING}
+        if any(value is not None for value in shaping.values()):
+            from jupyter_llm.ask.shape import shape_of  # brings Pydantic
+
+            own["shape"] = shape_of(**shaping)
+        elif given.get("reason"):
+            raise OptionError(f"reason= comes before a shape: {'=, '.join(SHAPING)}=.")
+        return cls(prompt=prompt, **{"params": sampling_params(given), **own})
 
     def __post_init__(self) -> None:
         """Refuse an invalid question, with the value in the message."""
         chat_prompt(self.prompt, raw=self.raw)
         if self.shape is not None:
             self.shape.instruction_with(self.params)  # refuses options that the shape forbids
-        if (
-            type(self.retries) is not int
-            or self.retries < 0
-            or (self.retries and self.shape is None)
-        ):
+        is_count = type(self.retries) is int and self.retries >= 0
+        if not is_count or (self.retries and self.shape is None):
             raise OptionError("retries= is a whole number from 0 on, for answers with a shape.")
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jupyter_llm.ask.question import SHAPING
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import EmptyPromptError, JupyterLLMError
 from jupyter_llm.frontends.cli.command import (
@@ -22,7 +23,7 @@ from jupyter_llm.frontends.cli.command import (
     show,
     show_json,
 )
-from jupyter_llm.frontends.prompt.options import OPTIONS, SAMPLING, SHAPING
+from jupyter_llm.frontends.prompt.options import OPTIONS, SAMPLING
 from jupyter_llm.frontends.prompt.shapes import written_shape
 from jupyter_llm.frontends.views import TerminalView, View, remarks, watch
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from jupyter_llm.ask.question import SHAPING
 from jupyter_llm.chat.budget import MODES, ContextMode, check_mode
 from jupyter_llm.common.expressions import shield, unshield
 from jupyter_llm.common.nearest import nearest
@@ -21,9 +22,6 @@ from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.cells.shell import current_shell
 
 FORMATS = ("markdown", "code", "json", "text")
-
-SHAPING = ("schema", "choices", "regex", "grammar")
-"""The options for the shape of an answer; only one is allowed."""
 
 # A word as in a shell; an unclosed quote includes all that follows.
 _WORD = re.compile(

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_origin
 
+from jupyter_llm.ask.question import SHAPING
 from jupyter_llm.common.expressions import evaluated
 from jupyter_llm.engine.tokens import NUM_OTHERS
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.frontends.prompt.options import SAMPLING, SHAPING, Options
+from jupyter_llm.frontends.prompt.options import SAMPLING, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

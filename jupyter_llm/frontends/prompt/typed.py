@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jupyter_llm.ask.question import SHAPING
 from jupyter_llm.chat.files import attached_file, file_mentions
 from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.common.expressions import before_values, evaluated, interpolate, shield, unshield
@@ -20,7 +21,6 @@ from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, MagicUsageError, OptionError
 from jupyter_llm.frontends.prompt.commands import find_command
 from jupyter_llm.frontends.prompt.options import (
-    SHAPING,
     PromptLine,
     parse_line,
     shapes_answer,
