@@ -173,7 +173,10 @@ class _Column:
                 self._fill([row], Cell())
                 continue
             try:
-                question = self._question(prompt)
+                # A seed of its own, by its prompt: rows are drawn independently, in any order.
+                digest = sha256(prompt.encode("utf-8", "surrogatepass")).digest()
+                params = self.question.params.counted_on(int.from_bytes(digest[:8]))
+                question = replace(self.question, prompt=prompt, params=params).bound()
             except JupyterLLMError as error:
                 self._fill([row], Cell(error=error.with_traceback(None)))
                 continue
@@ -189,16 +192,6 @@ class _Column:
                 while len(self._firsts) > _MOST_KNOWN:
                     del self._firsts[next(iter(self._firsts))]
         yield part.values()
-
-    def _question(self, prompt: str) -> Question[Any]:
-        """Return the question about a row.
-
-        Its seed follows from the prompt and the seed of the options. So rows are drawn
-        independently, and a row is drawn the same whatever the others are and their order.
-        """
-        number = int.from_bytes(sha256(prompt.encode("utf-8", "surrogatepass")).digest()[:8])
-        params = self.question.params.counted_on(number)
-        return replace(self.question, prompt=prompt, params=params).bound()
 
     def _requests(self, some: Iterable[_Open]) -> Iterator[tuple[_Open, Request | Stream]]:
         """Yield prompts without a kept answer, or not judged yet; similar ones are neighbours."""

@@ -484,7 +484,7 @@ class TestWords:
         self, shell: InteractiveShell, servers: ScriptedServers, tmp_path: Path
     ) -> None:
         run(shell, f"%llm /use {LINE}")
-        assert "| text is sent to | gpu.example:8000: prompts," in run(shell, "%llm /status").text
+        assert "| text is sent to | gpu.example:8000: prompts " in run(shell, "%llm /status").text
         servers.engines[0].replies.extend(["Yes.", "x = 1", "It is one.", "good", "No."])
         assert run(shell, "%llm Is it?").text.endswith("*sent to gpu.example:8000*")
         assert "sent to gpu.example:8000" in run(shell, "%llm -f code One?").text
