@@ -11,7 +11,7 @@ from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import Act, TextMessage, ToFrontEnd
-from jupyter_llm.frontends.prompt.commands import Call
+from jupyter_llm.frontends.prompt.commands import task_of
 from jupyter_llm.frontends.prompt.options import default_options
 from jupyter_llm.notebook.cells.timeline import check_is_visible
 from jupyter_llm.records.records import landed
@@ -77,16 +77,7 @@ class Actions(Part):
             job.check()
             return completion
 
-        llm = self._llm
-        call = Call(
-            llm=llm,
-            chat=llm.chats.peek(options.chat),  # which a task asks nothing
-            options=options,
-            show=show,
-            show_progress=job.tell,
-            former=act.former,
-        )
-        return call.task()
+        return task_of(self._llm, options, show=show, show_progress=job.tell, former=act.former)
 
 
 def _say(act: Act, cell: ShownCell, task: Task) -> str:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.tokens import ShownTokens
     from jupyter_llm.models.catalog import Suggestion
-    from jupyter_llm.tasks.proposal import Former, Proposal
+    from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.task import Task
 
 
@@ -87,7 +87,7 @@ class Call:
     """A typed command and its objects.
 
     `show` reads the stream of an answer to its end; `show_progress` receives the progress of other
-    work. The question follows a `former` proposal.
+    work.
     """
 
     llm: LLM
@@ -96,21 +96,6 @@ class Call:
     options: Options = field(default_factory=Options)
     show: Callable[[Stream], Completion] = lambda stream: stream.result()
     show_progress: ShowProgress | None = None
-    former: Former | None = None
-
-    def task(self) -> Task:
-        """Return the task of a command about the notebook."""
-        options = self.options
-        task = self.llm.task(
-            model=options.model,
-            show=self.show,
-            show_progress=self.show_progress,
-            try_drafts=not options.no_try,
-            is_kept=not options.no_save,
-            params=options.params,
-            former=self.former,
-        )
-        return replace(task, vars=options.vars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +259,26 @@ def _history(call: Call) -> str:
     return history.answer(call.argument, call.chat, chats, notebook, continues=continues)
 
 
+def task_of(llm: LLM, options: Options, **how: Any) -> Task:
+    """Return a task about the notebook with the options of a prompt; `how` as for `LLM.task`."""
+    task = llm.task(
+        model=options.model,
+        try_drafts=not options.no_try,
+        is_kept=not options.no_save,
+        params=options.params,
+        **how,
+    )
+    return replace(task, vars=options.vars)
+
+
 def _task(
     task: Callable[[Task, str], Any], show: Callable[[Any], Shown] = Shown.change
 ) -> Callable[[Call], Shown]:
-    return lambda call: show(task(call.task(), call.argument))
+    def run(call: Call) -> Shown:
+        showing = {"show": call.show, "show_progress": call.show_progress}
+        return show(task(task_of(call.llm, call.options, **showing), call.argument))
+
+    return run
 
 
 def _complete(call: Call) -> Shown:
