@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ASK_S = 0.4  # that the user's own `repr`s may take when a prompt is sent
 _NUM_RECENT_CELLS = 2  # whose variables go along unasked
 _MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
-_OPTIONS = (
+_OPTIONS = (  # that people may write, beside those of sampling and of a shape
     *("model", "system", "params", "is_kept", "is_new", "cell", "after", "continues", "by"),
     *("context", "vars", "named", "about", "attachments"),
 )
