@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import ConsoleMessage, Dialog, Error, Page
 
 # A view on the page; what it said of its code blocks is in `code_blocks`.
@@ -92,14 +95,15 @@ JUPYTERS_OWN = (
 )
 
 
-def note_complaints(page: Page, *kinds: str) -> list[str]:
-    """What goes wrong on a page from now on: what it logs, of these kinds if any, and scripts."""
+@contextmanager
+def noting_complaints(page: Page, *kinds: str) -> Iterator[list[str]]:
+    """List what goes wrong on a page: what it logs, of these kinds if any, and scripts."""
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         is_ours = not message.text.startswith(JUPYTERS_OWN)
         if is_ours and (not kinds or message.type in kinds):
-            complaints.append(message.text)
+            complaints.append(f"{message.text} {message.location['url']}")
 
     def dismiss(dialog: Dialog) -> None:
         if dialog.type == "beforeunload":  # JupyterLab asks whether to leave what is not saved
@@ -113,10 +117,12 @@ def note_complaints(page: Page, *kinds: str) -> list[str]:
         if not (is_notebooks or str(error).startswith(JUPYTERS_OWN)):
             complaints.append(str(error))
 
-    page.on("console", note)
-    page.on("pageerror", note_error)
-    page.on("dialog", dismiss)
-    return complaints
+    listeners = {"console": note, "pageerror": note_error, "dialog": dismiss}
+    for event, listener in listeners.items():
+        page.on(event, listener)  # type: ignore[call-overload]
+    yield complaints
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
 
 
 def show(panel: Page, text: str, *, is_final: bool = True) -> None:

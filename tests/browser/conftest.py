@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.answers import MAKE_VIEW, note_complaints
+from browser.answers import MAKE_VIEW, noting_complaints
 from browser.lab import CHROMIUM_HINT, App, Notebook, find_chromium, running_chromium, running_lab
 from browser.panel_page import PanelPage, serving_panel
 from playwright.sync_api import expect
@@ -100,14 +100,16 @@ def other_page(chromium: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def complaints(page: Page) -> list[str]:
-    return note_complaints(page)
+def complaints(page: Page) -> Iterator[list[str]]:
+    with noting_complaints(page) as complaints:
+        yield complaints
 
 
 @pytest.fixture
-def errors(page: Page) -> list[str]:
+def errors(page: Page) -> Iterator[list[str]]:
     """What goes wrong in the page, whatever JupyterLab itself tells its console besides."""
-    return note_complaints(page, "error")
+    with noting_complaints(page, "error") as errors:
+        yield errors
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from browser.answers import note_complaints
+from browser.answers import noting_complaints
 from browser.conftest import new_page
 from browser.lab import Notebook
 
@@ -32,18 +32,18 @@ def one_test(
     notebook: Notebook, request: pytest.FixtureRequest, *, num_kept: int = 1
 ) -> Iterator[None]:
     """Let a test add cells, and take them away; nothing may go wrong in the page."""
-    complaints = note_complaints(notebook.page, "error")
-    yield
-    if folder := request.config.getoption("--screenshots", None):
-        notebook.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
-    notebook.page.evaluate(
-        """numKept => {
-            const { sharedModel } = notebook.content.model;
-            notebook.content.mode = 'command';
-            sharedModel.deleteCellRange(numKept, sharedModel.cells.length);
-        }""",
-        num_kept,
-    )
+    with noting_complaints(notebook.page, "error") as complaints:
+        yield
+        if folder := request.config.getoption("--screenshots", None):
+            notebook.page.screenshot(path=Path(folder, f"{request.node.name}.png"))
+        notebook.page.evaluate(
+            """numKept => {
+                const { sharedModel } = notebook.content.model;
+                notebook.content.mode = 'command';
+                sharedModel.deleteCellRange(numKept, sharedModel.cells.length);
+            }""",
+            num_kept,
+        )
     assert not complaints, complaints
 
 

@@ -42,12 +42,16 @@ OPEN_WITH_SAME_KERNEL = """async path => {
 OURS = ":is(.jp-NotebookPanel, #jp-bottom-panel) [class*='jllm-']"
 
 
-def test_a_start_of_the_page_loads_less_than_60_kb_and_no_chat_panel(
+def test_a_start_of_the_page_loads_less_than_60_kb_and_the_chat_once_it_is_opened(
     open_notebook: OpenNotebook, page: Page
 ) -> None:
     traffic = Traffic(page)
-    Extension(open_notebook()).wait_for_state("absent")
+    notebook = open_notebook(LOAD)
+    Extension(notebook).wait_for_state("absent")
     assert loads_little(traffic.urls)
+    notebook.run(0)
+    SideBar(notebook).open()
+    assert len([url for url in traffic.urls if "chat_panel.js" in url]) == 1
 
 
 def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(

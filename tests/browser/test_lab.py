@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.answers import note_complaints
+from browser.answers import noting_complaints
 from browser.extension import Extension
 from browser.lab import Lab, Notebook, Traffic
 from browser.live_panel import SCRIPTED
@@ -165,10 +165,11 @@ def test_code_lands_marked_and_is_not_run(
 def test_hostile_text_runs_nothing_and_asks_nobody(
     open_notebook: Callable[..., Notebook], page: Page
 ) -> None:
-    complaints, traffic = note_complaints(page, "dialogs alone"), Traffic(page)
-    notebook = open_notebook(SHOW, *(f"show({text!r})" for text in HOSTILE.values()))
-    for index in range(len(HOSTILE) + 1):
-        notebook.run(index)
+    traffic = Traffic(page)
+    with noting_complaints(page, "dialogs alone") as complaints:
+        notebook = open_notebook(SHOW, *(f"show({text!r})" for text in HOSTILE.values()))
+        for index in range(len(HOSTILE) + 1):
+            notebook.run(index)
     assert len(notebook.outputs(1)) == 1
     assert page.evaluate(FIND_FOREIGN) == []
     assert complaints == []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.answers import note_complaints
+from browser.answers import noting_complaints
 from browser.cell_actions import SCRIPTED, CellActions
 from browser.conftest import new_page
 from browser.environments import environment_with
@@ -62,8 +62,12 @@ def test_proposals_landing_and_chats_work_while_two_people_share_the_notebook(
     chromium: Browser, lab: Lab
 ) -> None:
     path = lab.write("shared.ipynb", SCRIPTED, BEFORE, "%%llm -f code\nAdd one.")
-    with new_page(chromium) as one, new_page(chromium) as other:
-        wrong = [note_complaints(page, "error") for page in (one, other)]
+    with (
+        new_page(chromium) as one,
+        new_page(chromium) as other,
+        noting_complaints(one, "error") as wrong,
+        noting_complaints(other, "error") as also_wrong,
+    ):
         notebooks = []
         for page in (one, other):
             page.goto(lab.page_url(path.name))
@@ -76,7 +80,7 @@ def test_proposals_landing_and_chats_work_while_two_people_share_the_notebook(
         _land_once_for_both(mine, theirs)
         _talk_with_names(mine, theirs)
         mine.shut_down()
-    assert [said for page in wrong for said in page if not _is_jupyterlabs_own(said)] == []
+    assert [said for said in wrong + also_wrong if not _is_jupyterlabs_own(said)] == []
 
 
 def _is_jupyterlabs_own(said: str) -> bool:

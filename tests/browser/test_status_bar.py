@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from browser.lab import Lab, Notebook
-    from playwright.sync_api import Locator, Request
+    from playwright.sync_api import Locator, Page, Request
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -37,6 +37,12 @@ def item(notebook: Notebook) -> Locator:
 
 def popup(notebook: Notebook) -> Locator:
     return notebook.page.get_by_role("dialog", name="Language model in the kernel")
+
+
+@pytest.fixture
+def page(lab_page: Page) -> Page:
+    """The page that the tests of this file share."""
+    return lab_page
 
 
 def test_the_line_says_what_the_model_does_from_nothing_to_idle(
