@@ -16,7 +16,7 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -25,6 +25,9 @@ from typing import Any
 import numpy as np
 import psutil
 import zmq
+
+from jupyter_llm.notebook.sealed.seen import Seen
+from jupyter_llm.notebook.sealed.trying import try_code
 
 _TEXT = "as it was\nbefore\n"
 
@@ -282,3 +285,46 @@ def _status() -> list[str]:
 
 def _read(path: str) -> str:
     return Path(path).read_text("utf-8")
+
+
+PRELUDE = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def must(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+def raw(number, *values):
+    plain = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
+    return must(libc.syscall(ctypes.c_long(number), *plain))
+def find_pipe():
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            if os.readlink(f'/proc/self/fd/{name}').startswith('pipe:'):
+                return int(name)
+        except OSError:
+            pass
+said = find_pipe()
+"""
+# What an attempt must not fail of: then it has attempted nothing.
+SLIPS = ("NameError", "SyntaxError", "AttributeError", "TypeError", "ModuleNotFoundError")
+
+
+def attempted(attempt: dict[str, Any], world: World) -> Seen:
+    timeout_s = attempt.get("timeout", 20)
+    return try_code([PRELUDE, attempt["code"]], world.names, timeout_s=timeout_s)
+
+
+def successes(folder: Path, attempts: list[dict[str, Any]]) -> dict[str, object]:
+    """Make attempts in a world of their own; return those that change it or attempt nothing."""
+    changed: dict[str, object] = {}
+    with closing(World(folder)) as world:
+        before = world.state()
+        for attempt in attempts:
+            seen = attempted(attempt, world)
+            after = world.state()
+            different = {name: after[name] for name in before if after[name] != before[name]}
+            if different or seen.error_kind in SLIPS:
+                changed[attempt["name"]] = (str(seen), str(different))
+            before = after
+    return changed
