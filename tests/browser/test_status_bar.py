@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from support.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from browser.lab import Lab, Notebook
     from playwright.sync_api import Locator, Page, Request
@@ -29,6 +29,7 @@ class Hide:
         if name.startswith("jupyter_" + "llm"):
             raise ModuleNotFoundError(f"No module named '{name}'")
 sys.meta_path.insert(0, Hide())"""
+SAVE_SETTINGS = "text => jupyterapp.serviceManager.settings.save('jupyter-llm:status-bar', text)"
 
 
 def item(notebook: Notebook) -> Locator:
@@ -43,6 +44,14 @@ def popup(notebook: Notebook) -> Locator:
 def page(lab_page: Page) -> Page:
     """The page that the tests of this file share."""
     return lab_page
+
+
+@pytest.fixture
+def saves_settings(page: Page) -> Iterator[None]:
+    """Take back the settings that a test saves, also from the page that has read them."""
+    yield
+    page.evaluate(SAVE_SETTINGS, json.dumps({"hint": False}))
+    page.goto("about:blank")
 
 
 def test_the_line_says_what_the_model_does_from_nothing_to_idle(
@@ -148,6 +157,7 @@ def test_a_model_that_cannot_be_loaded_is_told_of_in_one_line(
     assert errors == []
 
 
+@pytest.mark.usefixtures("saves_settings")
 def test_where_it_is_not_installed_the_offer_ends_in_how_to_install_it(
     open_notebook: Callable[..., Notebook], errors: list[str]
 ) -> None:
@@ -156,35 +166,31 @@ def test_where_it_is_not_installed_the_offer_ends_in_how_to_install_it(
     item(notebook).click()
     expect(notebook.page.get_by_text("pip install '.[smollm2]'").first).to_be_visible()
     save_settings(notebook, autoLoad=True, hint=False)
-    try:
-        notebook.reload()  # where it loads by itself, nobody is disturbed
-        expect(item(notebook)).to_have_text("LLM: not loaded")
-        item(notebook).click()
-        words = notebook.page.get_by_text("pip install '.[smollm2]'")
-        expect(words.first).to_be_visible()
-    finally:
-        save_settings(notebook, hint=False)
+    notebook.reload()  # where it loads by itself, nobody is disturbed
+    expect(item(notebook)).to_have_text("LLM: not loaded")
+    item(notebook).click()
+    words = notebook.page.get_by_text("pip install '.[smollm2]'")
+    expect(words.first).to_be_visible()
     assert errors == []
 
 
+@pytest.mark.usefixtures("saves_settings")
 def test_a_kernel_loads_it_by_itself_only_where_that_is_wanted(
     open_notebook: Callable[..., Notebook], errors: list[str]
 ) -> None:
     notebook = open_notebook("1 + 1")
     Extension(notebook).wait_for_state("absent")
     save_settings(notebook, autoLoad=True, hint=False)
-    try:
-        notebook.reload()
-        Extension(notebook).wait_for_state("open")
-        notebook.restart()
-        Extension(notebook).wait_for_state("open")
-        notebook.run(0)
-        assert notebook.outputs(0)[0]["execution_count"] == 1  # it does not count
-        assert errors == []
-    finally:
-        save_settings(notebook, hint=False)
+    notebook.reload()
+    Extension(notebook).wait_for_state("open")
+    notebook.restart()
+    Extension(notebook).wait_for_state("open")
+    notebook.run(0)
+    assert notebook.outputs(0)[0]["execution_count"] == 1  # it does not count
+    assert errors == []
 
 
+@pytest.mark.usefixtures("saves_settings")
 def test_what_there_is_is_said_once_and_never_again(
     open_notebook: Callable[..., Notebook], errors: list[str]
 ) -> None:
@@ -222,6 +228,7 @@ def is_look(request: Request) -> bool:
     return request.method == "GET" and "status-bar" in request.url
 
 
+@pytest.mark.usefixtures("saves_settings")
 def test_the_settings_have_a_default_model_and_the_palette_says_whose_a_name_is(
     open_notebook: Callable[..., Notebook], lab: Lab, errors: list[str]
 ) -> None:
@@ -229,24 +236,18 @@ def test_the_settings_have_a_default_model_and_the_palette_says_whose_a_name_is(
     notebook = open_notebook("from jupyter_llm import llm\nllm.current.find().name")
     page = notebook.page
     save_settings(notebook, model=str(path), hint=False)
-    try:
-        notebook.run(0)
-        assert "'default'" in notebook.text(0)
-        notebook.command("settingeditor:open")
-        page.get_by_text("Status and Loading").first.click()
-        expect(page.locator(".jp-SettingsPanel")).to_contain_text("Default model")
-        notebook.command("apputils:activate-command-palette")
-        page.locator("#modal-command-palette .lm-CommandPalette-input").fill("llm chat")
-        shown = page.locator(".lm-CommandPalette-item", has_text="LLM: Chat about the Notebook")
-        expect(shown.locator(".lm-CommandPalette-itemShortcut")).to_have_text("Ctrl+Shift+Space")
-        assert errors == []
-    finally:
-        save_settings(notebook, hint=False)
+    notebook.run(0)
+    assert "'default'" in notebook.text(0)
+    notebook.command("settingeditor:open")
+    page.get_by_text("Status and Loading").first.click()
+    expect(page.locator(".jp-SettingsPanel")).to_contain_text("Default model")
+    notebook.command("apputils:activate-command-palette")
+    page.locator("#modal-command-palette .lm-CommandPalette-input").fill("llm chat")
+    shown = page.locator(".lm-CommandPalette-item", has_text="LLM: Chat about the Notebook")
+    expect(shown.locator(".lm-CommandPalette-itemShortcut")).to_have_text("Ctrl+Shift+Space")
+    assert errors == []
 
 
 def save_settings(notebook: Notebook, **settings: object) -> None:
     """Save settings of ours in the place of those that were; a page that is loaded heeds them."""
-    notebook.page.evaluate(
-        "text => jupyterapp.serviceManager.settings.save('jupyter-llm:status-bar', text)",
-        json.dumps(settings),
-    )
+    notebook.page.evaluate(SAVE_SETTINGS, json.dumps(settings))
