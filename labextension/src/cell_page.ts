@@ -30,7 +30,8 @@ export default {
       if (message.type !== "put-cells" || message.page !== client) return;
       const { id, cell, cells, before } = message;
       const landing = notebook.land(cell, cells, before);
-      model.send({ type: "landed", id: client, target: id, landing });
+      const result = { target: id, landing };
+      model.send({ type: "call", id: client, method: "landed", arguments: result });
     };
     model.on("msg:custom", take);
     return () => {

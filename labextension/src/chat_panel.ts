@@ -26,7 +26,7 @@ export default (): ReturnType<Extract<AnyWidget, () => unknown>> => {
         made.models.follow(made.state.connection === "ready" ? made : null);
       });
       // Another page writes the transcript from then on; if this one comes back, it is asked.
-      const leave = () => made.request({ type: "bye" });
+      const leave = () => made.call("bye", {});
       window.addEventListener("pagehide", leave);
       return () => {
         window.removeEventListener("pagehide", leave);

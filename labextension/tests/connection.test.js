@@ -59,17 +59,18 @@ test("a kernel with jupyter_llm is told who comes, on one comm with a subshell o
   const { id: _, ...hello } = kernel.told()[0];
   const { client } = connection;
   const path = notebook.localPath;
-  assert.deepEqual(hello, { type: "hello", protocol: PROTOCOL, client, path });
+  assert.deepEqual(hello, { method: "hello", protocol: PROTOCOL, client, path });
   assert.equal(connection.kernelVersion, "1.2.3");
 });
 
-test("a request is answered by the message with its id", async () => {
+test("a call is answered by the reply with its id", async () => {
   const connection = await connected();
-  const { id, reply } = connection.request({ type: "list-chats", words: "" });
-  await until(() => kernel.told("list-chats").length === 1);
-  kernel.say({ type: "chats", id: "another", chats: [{ name: "other", num_turns: 1 }] });
-  kernel.say({ type: "chats", id, chats: [] });
-  assert.deepEqual(await reply, { type: "chats", id, chats: [], seq: 3 });
+  const reply = connection.call("list_chats", { words: "" });
+  await until(() => kernel.told("list_chats").length === 1);
+  kernel.say({ type: "reply", id: "another", value: { chats: [1], found: [] } });
+  kernel.say({ type: "ack", id: reply.id });
+  kernel.say({ type: "reply", id: reply.id, value: { chats: [], found: [] } });
+  assert.deepEqual(await reply, { chats: [], found: [] });
 });
 
 test("a kernel without jupyter_llm is asked whether it is there, and nothing else", async () => {
@@ -141,10 +142,10 @@ test("a kernel that speaks another protocol is not asked for anything, and its v
   await until(() => connection.state === "differs");
   assert.equal(connection.kernelVersion, "9.0.0");
   await assert.rejects(
-    connection.request({ type: "list-chats", words: "" }).reply,
+    connection.call("list_chats", { words: "" }),
     /«The kernel is not connected/,
   );
-  assert.deepEqual(kernel.told("list-chats"), []);
+  assert.deepEqual(kernel.told("list_chats"), []);
 });
 
 test("a kernel that does not understand a hello differs", async () => {
@@ -156,7 +157,7 @@ test("a kernel that does not understand a hello differs", async () => {
 
 test("a message that is lost on the way makes the page come anew, and what is open fails", async () => {
   const connection = await connected();
-  const { reply } = connection.request({ type: "list-chats", words: "" });
+  const reply = connection.call("list_chats", { words: "" });
   const states = listen(connection);
   kernel.lose();
   kernel.say({ type: "model", model: null });
@@ -173,7 +174,7 @@ for (const [what, end] of /** @type {[string, () => unknown][]} */ ([
 ])) {
   test(`after ${what} what was asked fails, and once it is loaded the same client comes`, async () => {
     const connection = await connected();
-    const { reply } = connection.request({ type: "list-chats", words: "" });
+    const reply = connection.call("list_chats", { words: "" });
     end();
     await assert.rejects(reply, /«The connection to the kernel was lost/);
     await until(() => connection.state === "absent");
@@ -194,12 +195,12 @@ test("a kernel is not connected from the moment that it is restarted", async () 
 
 test("a kernel that is dead leaves nothing waiting", async () => {
   const connection = await connected();
-  const { reply } = connection.request({ type: "list-chats", words: "" });
+  const reply = connection.call("list_chats", { words: "" });
   kernel.end();
   await assert.rejects(reply, /«The connection to the kernel was lost/);
   assert.equal(connection.state, "none");
   await assert.rejects(
-    connection.request({ type: "list-chats", words: "" }).reply,
+    connection.call("list_chats", { words: "" }),
     /«The kernel is not connected/,
   );
 });
@@ -216,11 +217,11 @@ test("a kernel that ends before it answers the hello leaves the page as it was",
 
 test("what is asked before or while the network is down fails at once, and then the page comes anew", async () => {
   const connection = await connected();
-  const { reply } = connection.request({ type: "list-chats", words: "" });
+  const reply = connection.call("list_chats", { words: "" });
   kernel.disconnect();
   await assert.rejects(reply, /«The connection to the kernel was lost/);
   await assert.rejects(
-    connection.request({ type: "list-chats", words: "" }).reply,
+    connection.call("list_chats", { words: "" }),
     /«The kernel is not connected/,
   );
   await until(() => connection.state === "open");

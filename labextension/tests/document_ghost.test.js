@@ -61,7 +61,7 @@ async function pause() {
 
 /** What was told but for the hello, and without the ids. */
 function told() {
-  const messages = kernel.told().filter(({ type }) => type !== "hello");
+  const messages = kernel.told().filter(({ method }) => method !== "hello");
   return messages.map(({ id: _, ...message }) => message);
 }
 
@@ -76,7 +76,7 @@ async function ask() {
 async function suggest(/** @type {string} */ text, is_final = false) {
   const { id } = kernel.told("complete").at(-1);
   kernel.say({ type: "completion", id, item: 0, text, is_final });
-  if (is_final) kernel.say({ type: "completed", id, usage: [], reason: null });
+  if (is_final) kernel.say({ type: "reply", id, value: null });
   await settle();
 }
 
@@ -104,8 +104,8 @@ test("after a pause the kernel is told the cells and where the person is, once",
   await settle();
   const insert = [code("c0", "import math"), code("c1", "y = ")];
   const both = [
-    { type: "cells", revision: 1, at: 0, remove: 0, insert },
-    { type: "focus", revision: 1, cell: "c0" },
+    { method: "cells", revision: 1, at: 0, remove: 0, insert },
+    { method: "focus", revision: 1, cell: "c0" },
   ];
   assert.deepEqual(told(), both);
   at(0).cell.model.contentChanged.emit(null);
@@ -121,8 +121,8 @@ test("who comes to another cell tells of what was written in the one before, and
   view.enter(1);
   await pause();
   assert.deepEqual(told().slice(2), [
-    { type: "cells", revision: 2, at: 0, remove: 1, insert: [code("c0", "import math as m")] },
-    { type: "focus", revision: 2, cell: "c1" },
+    { method: "cells", revision: 2, at: 0, remove: 1, insert: [code("c0", "import math as m")] },
+    { method: "focus", revision: 2, cell: "c1" },
   ]);
 });
 
@@ -143,11 +143,11 @@ test("while one cell is written no other one is looked at, until one changes or 
 
 test("another view of a notebook tells nothing again, and knows the model", async () => {
   const connection = await opened();
-  const before = told().filter(({ type }) => type === "cells").length;
+  const before = told().filter(({ method }) => method === "cells").length;
   const desk = notebookDesk(/** @type {any} */ (view));
   const other = new DocumentGhost(desk, connection, { onTyped: () => {}, onStale: () => {} });
   await pause();
-  assert.equal(told().filter(({ type }) => type === "cells").length, before);
+  assert.equal(told().filter(({ method }) => method === "cells").length, before);
   const asked = other.ask({ is_invoked: false, num_items: 1, max_lines: 8 });
   assert.equal(asked?.model, "SmolLM2-135M-Instruct");
 });
@@ -185,8 +185,8 @@ test("a kernel that misses something is told all again, and where the person is"
   kernel.say({ type: "resend" });
   await pause();
   const [cells, focus] = told().slice(-2);
-  assert.deepEqual([cells.type, cells.revision, cells.insert.length], ["cells", 1, 2]);
-  assert.deepEqual(focus, { type: "focus", revision: 1, cell: "c1" });
+  assert.deepEqual([cells.method, cells.revision, cells.insert.length], ["cells", 1, 2]);
+  assert.deepEqual(focus, { method: "focus", revision: 1, cell: "c1" });
 });
 
 test("another kernel is told all again", async () => {
@@ -198,7 +198,7 @@ test("another kernel is told all again", async () => {
   await until(() => kernel.told("hello").length === 2);
   await pause();
   const [cells] = told().slice(-2);
-  assert.deepEqual([cells.type, cells.revision, cells.insert.length], ["cells", 1, 2]);
+  assert.deepEqual([cells.method, cells.revision, cells.insert.length], ["cells", 1, 2]);
 });
 
 test("of a cell that is off its source is not told, nor is anything asked there", async () => {
@@ -213,17 +213,14 @@ test("what is asked is about the place of the cursor in the cells that were told
   view.enter(1);
   at(1).editor.move(1);
   const asked = await ask();
-  assert.equal(told()[0].type, "cells");
+  assert.equal(told()[0].method, "cells");
   assert.deepEqual(told()[1], {
-    type: "complete",
+    method: "complete",
     revision: 1,
-    cell_id: "c1",
-    kind: "code",
-    prefix: "y",
-    suffix: " = ",
-    is_invoked: false,
-    num_items: 1,
-    max_lines: 8,
+    place: {
+      ...{ cell_id: "c1", kind: "code", prefix: "y", suffix: " = " },
+      ...{ is_invoked: false, num_items: 1, max_lines: 8 },
+    },
   });
   assert.equal(asked?.target, kernel.told("complete")[0].id);
 });
@@ -232,7 +229,7 @@ test("of a long text what is around the cursor is told, from one line on while o
   await opened([Array.from({ length: 9000 }, (_, number) => `x${number} = 1`).join("\n")]);
   const begins = async () => {
     await ask();
-    const { prefix, suffix } = kernel.told("complete").at(-1);
+    const { prefix, suffix } = kernel.told("complete").at(-1).place;
     assert.ok(prefix.length + suffix.length <= 40_000);
     return prefix.split("\n", 1)[0];
   };
@@ -248,7 +245,7 @@ test("of a line of a megabyte the kernel gets what is around the cursor, and no 
   for (const place of [1_000_000, 1_000_001, 1_000_002]) {
     at().editor.move(place);
     await ask();
-    const { prefix, suffix } = kernel.told("complete").at(-1);
+    const { prefix, suffix } = kernel.told("complete").at(-1).place;
     assert.ok(prefix.length > 9_000 && prefix.length + suffix.length <= 30_000);
     assert.doesNotMatch(prefix, /^[\uDC00-\uDFFF]/);
     assert.doesNotMatch(suffix, /[\uD800-\uDBFF]$/);
@@ -259,7 +256,7 @@ test("of a short cell the kernel gets no half characters, either", async () => {
   await opened(["x = '🙂'"]);
   at().editor.move(6);
   await ask();
-  const { prefix, suffix } = kernel.told("complete").at(-1);
+  const { prefix, suffix } = kernel.told("complete").at(-1).place;
   assert.deepEqual([prefix, suffix], ["x = '", "'"]);
 });
 
@@ -367,7 +364,7 @@ test("without a model nothing is told or asked, until there is one", async () =>
   kernel.say({ type: "model", model: "SmolLM2-135M-Instruct" });
   await pause();
   assert.deepEqual(
-    told().map(({ type }) => type),
+    told().map(({ method }) => method),
     ["cells", "focus"],
   );
   kernel.say({ type: "model", model: null });
@@ -379,7 +376,7 @@ test("another model is told where the person is, and no cells again", async () =
   await opened();
   kernel.say({ type: "model", model: "another" });
   await pause();
-  assert.deepEqual(told().slice(2), [{ type: "focus", revision: 1, cell: "c0" }]);
+  assert.deepEqual(told().slice(2), [{ method: "focus", revision: 1, cell: "c0" }]);
 });
 
 test("what was asked of a kernel that ends waits no more", async () => {

@@ -43,7 +43,6 @@ test("of sixty cells only the one that changed is told", () => {
   const now = SIXTY.with(20, cell("c20", "x20 = 2"));
   const edit = kernel.tell(now);
   assert.deepEqual(edit, {
-    type: "cells",
     revision: 2,
     at: 20,
     remove: 1,

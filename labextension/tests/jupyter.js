@@ -130,11 +130,14 @@ export class JupyterKernel {
     });
   }
 
-  /** What was told on our comms, or those of one kind. */
-  told(type = "") {
+  /** The calls on our comms, or those of one method, with the arguments by their names. */
+  told(method = "") {
     const messages = this.taken.filter((message) => message.type === "comm_msg");
-    const told = messages.map(({ content }) => content.data);
-    return type ? told.filter((data) => data.type === type) : told;
+    const calls = messages.map(({ content }) => {
+      const { type, method = type, id, arguments: args, ...hello } = content.data;
+      return { method, id, ...(args ?? hello) };
+    });
+    return method ? calls.filter((call) => call.method === method) : calls;
   }
 
   /** Say something on the comm that was opened last. */

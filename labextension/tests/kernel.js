@@ -57,13 +57,13 @@ export class Kernel {
   }
 
   /**
-   * Return what was sent last of a kind.
+   * Return the last call of a method.
    *
-   * @param {string} type
+   * @param {string} method
    * @returns {any}
    */
-  last(type) {
-    return this.sent.findLast((message) => message.type === type);
+  last(method) {
+    return this.sent.findLast((message) => message.method === method);
   }
 
   /** Whether anybody listens. */

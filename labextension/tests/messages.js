@@ -15,5 +15,9 @@ export function example(name, changes = {}) {
   return { ...JSON.parse(readFileSync(new URL(`${name}.json`, FOLDER), "utf8")), ...changes };
 }
 
+/** An example of each method: its `arguments` and the `value` of its reply. */
+/** @type {Record<string, any>} */
+export const CALLS = JSON.parse(readFileSync(new URL("../calls.json", FOLDER), "utf8"));
+
 /** The names of all examples. */
 export const EXAMPLES = readdirSync(FOLDER).map((name) => name.replace(/\.json$/, ""));

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { PROTOCOL } from "../lib/connection/messages.js";
-import { example, EXAMPLES as NAMES } from "./messages.js";
+import { CALLS, example, EXAMPLES as NAMES } from "./messages.js";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const OPTIONS = {
@@ -28,7 +28,8 @@ const OPTIONS = {
 function wrong(named) {
   const file = `${HERE}messages.gen.ts`;
   const lines = Object.values(named);
-  const head = 'import type { Numbered, Message, Request } from "../src/connection/messages.js";';
+  const names = "Arguments, Call, Message, Method, Numbered, Reply";
+  const head = `import type { ${names} } from "../src/connection/messages.js";`;
   const host = ts.createCompilerHost(OPTIONS);
   const { getSourceFile } = host;
   host.getSourceFile = (name, version) =>
@@ -52,10 +53,17 @@ function wrong(named) {
  */
 function misfits(messages) {
   const lines = Object.entries(messages).map(([name, message]) => {
-    const type = "seq" in message ? "Numbered" : "Request & { id: string }";
-    return [name, `void (${JSON.stringify(message)} satisfies ${type});`];
+    return [name, satisfies(message, "seq" in message ? "Numbered" : "Call")];
   });
   return wrong(Object.fromEntries(lines));
+}
+
+/**
+ * @param {any} value
+ * @param {string} type
+ */
+function satisfies(value, type) {
+  return `void (${JSON.stringify(value)} satisfies ${type});`;
 }
 
 const EXAMPLES = Object.fromEntries(NAMES.map((name) => [name, example(name)]));
@@ -64,13 +72,20 @@ test("the examples are what the types say", () => {
   assert.deepEqual(misfits(EXAMPLES), []);
 });
 
-test("every message has an example", () => {
-  const types = { Request: ["never"], Message: ["never"] };
-  for (const message of Object.values(EXAMPLES)) {
-    types["seq" in message ? "Message" : "Request"].push(JSON.stringify(message.type));
-  }
-  const lines = Object.entries(types).map(([kind, some]) => {
-    return [kind, `void ((t: Exclude<${kind}["type"], ${some.join(" | ")}>): never => t);`];
+test("the arguments and results of the calls are what the types say", () => {
+  const lines = Object.entries(CALLS).flatMap(([name, call]) => [
+    [`${name}'s arguments`, satisfies(call.arguments, `Arguments<"${name}">`)],
+    [`${name}'s value`, satisfies(call.value, `Reply<"${name}">`)],
+  ]);
+  assert.deepEqual(wrong(Object.fromEntries(lines)), []);
+});
+
+test("every message and every method has an example", () => {
+  const types = Object.values(EXAMPLES).map(({ type }) => type);
+  const known = { 'Message["type"]': types, Method: [...Object.keys(CALLS), "hello"] };
+  const lines = Object.entries(known).map(([kind, some]) => {
+    const names = some.map((name) => JSON.stringify(name)).join(" | ");
+    return [kind, `void ((t: Exclude<${kind}, ${names}>): never => t);`];
   });
   assert.deepEqual(wrong(Object.fromEntries(lines)), []);
 });

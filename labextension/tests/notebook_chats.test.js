@@ -61,7 +61,7 @@ let saved;
 beforeEach(async () => {
   const document = { createElement: () => new FakeElement(), head: new FakeElement() };
   Object.assign(globalThis, { document });
-  connection = { state: "open", sent: [], request: answer };
+  connection = { state: "open", sent: [], call: answer };
   connection.panelReceived = new Signal(connection);
   connection.stateChanged = new Signal(connection);
   const content = { activeCell: null };
@@ -81,10 +81,9 @@ beforeEach(async () => {
   await chats.show("default");
 });
 
-function answer(/** @type {any} */ request) {
-  connection.sent.push(request);
-  const chats = request.new_name ? [{ name: request.new_name, num_turns: 1 }] : saved;
-  return { id: "1", reply: Promise.resolve({ type: "chats", id: "1", chats }) };
+async function answer(/** @type {string} */ method, /** @type {any} */ args) {
+  connection.sent.push({ method, ...args });
+  return { chats: args.new_name ? [{ name: args.new_name, num_turns: 1 }] : saved, found: [] };
 }
 
 /** Have the kernel say which name the chat has that was opened with one. */
@@ -106,7 +105,7 @@ test("a chat that was renamed elsewhere goes by its new name", async () => {
   assert.deepEqual(chats.names.toSorted(), ["empty", "prices"]);
   assert.ok(numChanges);
   await chats.show("prices");
-  const opened = connection.sent.filter((/** @type {any} */ { type }) => type === "show-chat");
+  const opened = connection.sent.filter((/** @type {any} */ { method }) => method === "show_chat");
   assert.equal(opened.length, 2, "it is opened already");
 });
 

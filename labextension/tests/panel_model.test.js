@@ -14,7 +14,7 @@ class FakeLine {
   panelReceived = new Signal(this);
   /** @type {any[]} */
   sent = [];
-  request = (/** @type {any} */ message) => this.sent.push(message);
+  call = (/** @type {any[]} */ ...call) => this.sent.push(call);
   tell = (/** @type {string} */ panel, /** @type {any} */ message) =>
     this.sent.push({ panel, message });
 
@@ -48,7 +48,7 @@ function listen(/** @type {string} */ name) {
 test("the chat is opened before anything is said to it", () => {
   model.send({ type: "bye" });
   assert.deepEqual(line.sent, [
-    { type: "show-chat", panel_id: id, chat: "prices" },
+    ["show_chat", { panel_id: id, chat: "prices" }],
     { panel: id, message: { type: "bye" } },
   ]);
 });
@@ -66,7 +66,7 @@ test("another kernel is told by the name that the chat has now, and the front en
   line.become("absent");
   assert.equal(told.length, 0);
   line.become("open");
-  assert.deepEqual(line.sent.at(-1), { type: "show-chat", panel_id: id, chat: "costs" });
+  assert.deepEqual(line.sent.at(-1), ["show_chat", { panel_id: id, chat: "costs" }]);
   assert.equal(told.length, 1);
 });
 
@@ -88,7 +88,7 @@ test("without a kernel nothing can be sent, and that is said", () => {
 test("a chat that is closed hears nothing more", () => {
   const told = [...listen("msg:custom"), ...listen("comm_live_update")];
   model.dispose();
-  assert.deepEqual(line.sent.at(-1), { type: "show-chat", panel_id: id, chat: null });
+  assert.deepEqual(line.sent.at(-1), ["hide_chat", { panel_id: id }]);
   line.panelReceived.emit({ panel: id, message: example("ack") });
   line.become("open");
   assert.deepEqual(told, []);

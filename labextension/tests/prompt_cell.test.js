@@ -96,13 +96,13 @@ test("code lands once, however many views a notebook has", () => {
   const received = /** @type {Signal<any, any>} */ (new Signal({}));
   /** @type {any[]} */
   const told = [];
-  const connection = { received, request: (/** @type {any} */ message) => told.push(message) };
+  const connection = { received, call: (/** @type {any[]} */ ...call) => told.push(call) };
   const panel = { context: { model: { cells: { length: 0 } } } };
   added.emit({ panel, connection });
   added.emit({ panel, connection });
   received.emit({ type: "put-cells", id: "1", cell: "c", cells: [], before: null });
   assert.deepEqual(
-    told.map(({ type, target, landing }) => [type, target, landing.refusal]),
+    told.map(([method, { target, landing }]) => [method, target, landing.refusal]),
     [["landed", "1", "gone"]],
   );
 });

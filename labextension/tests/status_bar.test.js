@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ModelStatus } from "../lib/kernel/model_status.js";
 import { line, shortName, size } from "../lib/models/words.js";
-import { example } from "./messages.js";
+import { CALLS, example } from "./messages.js";
 
 const status = example("activity");
 
@@ -15,11 +15,14 @@ class FakeLine {
   /** @type {((message: any) => void)[]} */
   answer = [];
 
-  /** @param {any} request */
-  request(request) {
-    this.asked.push(request);
+  /**
+   * @param {string} method
+   * @param {object} args
+   */
+  call(method, args) {
+    this.asked.push([method, args]);
     const reply = new Promise((resolve) => this.answer.push(resolve));
-    return { id: `page-${this.asked.length}`, reply };
+    return Object.assign(reply, { id: `page-${this.asked.length}` });
   }
 }
 
@@ -49,13 +52,13 @@ test("the models are listed again when one has been pulled", async () => {
   const [model, one] = [new ModelStatus(), fake()];
   model.follow(one);
   const listed = model.list();
-  one.answer[1](example("models"));
+  one.answer[1](CALLS.list_models.value);
   await listed;
   const pulling = example("activity-pulling");
   model.take(pulling);
   assert.equal(one.asked.length, 2);
   model.take({ ...pulling, pull: { ...pulling.pull, state: "done" } });
-  assert.deepEqual(one.asked.at(-1), { type: "list-models" });
+  assert.deepEqual(one.asked.at(-1), ["list_models", {}]);
 });
 
 test("a kernel without a model says so", () => {
@@ -92,8 +95,8 @@ test("only one kernel is watched at a time", () => {
   model.take(status);
   assert.deepEqual(model.status, status);
   model.follow(other);
-  assert.deepEqual(one.asked.at(-1), { type: "watch-activity", is_on: false });
-  assert.deepEqual(other.asked, [{ type: "watch-activity", is_on: true }]);
+  assert.deepEqual(one.asked.at(-1), ["watch_activity", { is_on: false }]);
+  assert.deepEqual(other.asked, [["watch_activity", { is_on: true }]]);
   assert.equal(model.status, null);
 });
 
@@ -104,8 +107,8 @@ test("a line that comes back is watched again, and nothing is said of it meanwhi
   model.follow(null);
   assert.equal(model.status, null);
   model.follow(one);
-  const on = { type: "watch-activity", is_on: true };
-  assert.deepEqual(one.asked, [on, { ...on, is_on: false }, on]);
+  const told = [true, false, true].map((is_on) => ["watch_activity", { is_on }]);
+  assert.deepEqual(one.asked, told);
 });
 
 test("what is known of a kernel that is watched anew stays until it tells more", async () => {
@@ -113,12 +116,12 @@ test("what is known of a kernel that is watched anew stays until it tells more",
   model.follow(one);
   model.take(status);
   const listed = model.list();
-  one.answer[1](example("models"));
+  one.answer[1](CALLS.list_models.value);
   await listed;
   model.follow(one);
   assert.deepEqual(model.status, status);
   assert.ok(model.models);
-  assert.deepEqual(one.asked.at(-1), { type: "list-models" });
+  assert.deepEqual(one.asked.at(-1), ["list_models", {}]);
 });
 
 test("what is being loaded can be stopped where it was chosen", async () => {
@@ -130,8 +133,8 @@ test("what is being loaded can be stopped where it was chosen", async () => {
   assert.ok(!model.canStop);
   model.follow(one);
   model.stop();
-  assert.deepEqual(one.asked.at(-1), { type: "stop", target: "page-2" });
-  one.answer[1]({ type: "done", id: "page-2" });
+  assert.deepEqual(one.asked.at(-1), ["stop", { target: "page-2" }]);
+  one.answer[1](null);
   await use;
   assert.ok(!model.canStop);
 });
@@ -141,7 +144,7 @@ test("why a model could not be loaded is kept for whoever looks later", async ()
   model.follow(one);
   const reply = Promise.reject(new Error("too large"));
   reply.catch(() => {});
-  one.request = () => ({ id: "page-1", reply });
+  one.call = () => Object.assign(reply, { id: "page-1" });
   await assert.rejects(model.use("other", "chat"));
   assert.equal(model.problem, "too large");
 });
@@ -150,14 +153,17 @@ test("why a model could not be loaded is kept for whoever looks later", async ()
 class RefusingLine extends FakeLine {
   fail = (/** @type {string} */ _reason) => {};
 
-  /** @param {any} request */
-  request(request) {
-    const sent = super.request(request);
-    if (request.type !== "use-model") return sent;
+  /**
+   * @param {string} method
+   * @param {object} args
+   */
+  call(method, args) {
+    const sent = super.call(method, args);
+    if (method !== "use_model") return sent;
     const reply = new Promise((_, reject) => {
       this.fail = (reason) => reject(new Error(reason));
     });
-    return { ...sent, reply };
+    return Object.assign(reply, { id: sent.id });
   }
 }
 
@@ -184,7 +190,7 @@ test("to stop a load leaves no problem", async () => {
   const used = model.use("large", "chat");
   assert.ok(model.canStop);
   model.stop();
-  assert.deepEqual(one.asked.at(-1), { type: "stop", target: "page-2" });
+  assert.deepEqual(one.asked.at(-1), ["stop", { target: "page-2" }]);
   one.fail("Stopped.");
   await assert.rejects(used);
   assert.equal(model.problem, "");

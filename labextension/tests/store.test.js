@@ -5,11 +5,11 @@ import { beforeEach, mock, test } from "node:test";
 import { merged, pendingOf } from "../lib/kernel/state.js";
 import { Store } from "../lib/kernel/store.js";
 import { Kernel } from "./kernel.js";
-import { example } from "./messages.js";
+import { CALLS, example } from "./messages.js";
 
 /** @import { Topic } from "../lib/kernel/state.js" */
 
-const CHECK = example("check");
+const CHECK = /** @type {const} */ (["check", CALLS.check.arguments]);
 const { document: DOCUMENT } = example("document");
 const READING = example("patch-turn-reading").patch.turns[5];
 const [GROWING, FAILED] = ["growing", "error"].map((name) => {
@@ -36,9 +36,9 @@ beforeEach(() => {
  */
 function welcome(name = "document", changes = {}) {
   const { id } = kernel.last("follow");
-  kernel.say({ type: "ack", id });
   const { document } = example(name);
   kernel.say({ type: "document", id, document: { ...document, ...changes } });
+  kernel.say({ type: "reply", id, value: null });
 }
 
 /** Have a panel that shows the example. */
@@ -108,8 +108,7 @@ test("a merge patch is applied as RFC 7396 says", () => {
 
 test("a view says hello and shows the document, which holds no null", () => {
   store.connect(true);
-  const hello = kernel.last("follow");
-  assert.deepEqual(hello, example("follow", { id: hello.id }));
+  assert.deepEqual(kernel.last("follow").arguments, { can_write_cells: true });
   assert.equal(store.state.connection, "connecting");
   welcome();
   assert.equal(store.state.connection, "ready");
@@ -126,7 +125,7 @@ test("views of one model say hello once, and again when one of them can write ce
   store.connect(true);
   store.connect(false);
   assert.deepEqual(
-    kernel.sent.map(({ can_write_cells }) => can_write_cells),
+    kernel.sent.map((sent) => sent.arguments.can_write_cells),
     [false, true],
   );
 });
@@ -142,23 +141,23 @@ test("a page without a view says bye and is told nothing until there is one agai
   store.disconnect();
   const { id } = kernel.last("bye");
   kernel.say({ type: "anybody" });
-  kernel.say({ type: "ack", id });
+  kernel.say({ type: "reply", value: null, id });
   kernel.lose();
   kernel.say(example("patch-status"));
   await settle();
   mock.timers.tick(10_000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 1);
+  assert.equal(kernel.sent.filter(({ method }) => method === "follow").length, 1);
   assert.equal(store.state.waiting, false);
   store.connect(true);
   welcome();
   assert.equal(store.state.connection, "ready");
-  assert.equal(kernel.last("follow").can_write_cells, true);
+  assert.equal(kernel.last("follow").arguments.can_write_cells, true);
 });
 
 test("a page with a view says hello when another one has said bye", () => {
   ready();
   kernel.say(example("anybody"));
-  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 2);
+  assert.equal(kernel.sent.filter(({ method }) => method === "follow").length, 2);
 });
 
 test("a patch that comes before the document is not shown", () => {
@@ -237,7 +236,7 @@ test("what was stopped before it came to anything is given back, and Up finds it
   ready();
   const text = "Read all of this.";
   const id = store.send(text);
-  kernel.say({ type: "ack", id });
+  kernel.say({ type: "reply", value: null, id });
   begin({ request: id });
   change({ path: [1, 2], turns: { 5: null }, returned: { [id]: text } });
   assert.deepEqual(store.state.returned, [{ id, text }]);
@@ -262,7 +261,7 @@ test("what another kernel knows nothing of is given back, in the order it was se
   const begun = store.send("Begun?");
   begin({ prompt: "Begun?", request: begun });
   const waiting = store.send("Waiting?");
-  kernel.say({ type: "ack", id: waiting });
+  kernel.say({ type: "reply", value: null, id: waiting });
   const [unheard, kept] = [store.send("Unheard?"), store.send("Kept?")];
   kernel.restart();
   const late = store.send("Late?");
@@ -280,7 +279,7 @@ test("what another kernel knows nothing of is given back, in the order it was se
 test("what the same kernel goes on with is found by Up and by nobody else", () => {
   ready();
   const taken = store.send("Taken?");
-  kernel.say({ type: "ack", id: taken });
+  kernel.say({ type: "reply", value: null, id: taken });
   const unheard = store.send("Unheard?");
   kernel.restart();
   welcome("document", { pending: {} });
@@ -306,7 +305,7 @@ test("what is still written on another line is not given back", () => {
 test("a question that another kernel was asked fails, and a draft is over", async () => {
   ready();
   const drafted = store.draft("How m");
-  const { reply } = store.request(CHECK);
+  const reply = store.call(...CHECK);
   kernel.restart();
   welcome();
   await drafted;
@@ -325,11 +324,12 @@ test("status and transcript are what was told last", () => {
 
 test("what is sent is what the kernel reads, and is pending at once", () => {
   ready();
-  const { text, attachments } = example("send");
-  const id = store.send(text, { attachments });
-  assert.deepEqual(kernel.last("send"), example("send", { id }));
+  const { prompt, ...options } = CALLS.send.arguments;
+  const { text, attachments } = prompt;
+  const id = store.send(text, { attachments, ...options });
+  assert.deepEqual(kernel.last("send").arguments, CALLS.send.arguments);
   assert.deepEqual(pendingIds(), [id]);
-  kernel.say({ type: "ack", id });
+  kernel.say({ type: "reply", value: null, id });
   assert.deepEqual(pendingIds(), [id], "the chat does not hold it yet");
   change({ pending: { [id]: { id, text } } });
   assert.deepEqual(pendingIds(), [id]);
@@ -342,65 +342,41 @@ test("every order is what the kernel reads", () => {
   ready();
   /** @type {[string, () => unknown][]} */
   const orders = [
-    [
-      "send-edit",
-      () =>
-        store.send("How many columns does @df have?", {
-          after: 0,
-          like: 2,
-          seed: 42,
-          temperature: 0.2,
-        }),
-    ],
-    ["regenerate", () => store.regenerate(2, { seed: 7, temperature: 0 })],
+    ["regenerate", () => store.regenerate(2, { seed: 7, temperature: 0.5 })],
     ["stop", () => store.stop(2)],
-    ["stop-pending", () => store.stop("v1-2")],
-    ["stop-all", () => store.stop(null)],
     ["choose", () => store.choose(1)],
-    ["remove", () => store.remove(2)],
-    ["remove-notice", () => store.remove("v1-4")],
+    ["remove", () => store.remove("v1-4")],
     ["bye", () => store.disconnect()],
   ];
-  for (const [name, order] of orders) {
+  for (const [method, order] of orders) {
     order();
-    const sent = kernel.sent.at(-1);
-    assert.deepEqual(sent, example(name, { id: sent.id }));
+    const { id, ...sent } = kernel.sent.at(-1);
+    assert.deepEqual(sent, { type: "call", method, arguments: CALLS[method].arguments });
   }
   assert.equal(new Set(kernel.sent.map(({ id }) => id)).size, kernel.sent.length);
 });
 
-for (const [question, answer] of [
-  ["suggest", "suggestions"],
-  ["describe", "text"],
-  ["check", "checked"],
-  ["prepare", "prepared"],
-  ["land", "text"],
-]) {
-  test(`${question} is answered by ${answer}`, async () => {
-    ready();
-    const { id: _, ...message } = example(String(question));
-    const { id, reply } = store.request(message);
-    kernel.say({ type: "ack", id });
-    kernel.say(example(String(answer), { id: "another-1" }));
-    kernel.say(example(String(answer), { id }));
-    assert.deepEqual(await reply, { ...example(String(answer), { id }), seq: kernel.seq });
-  });
-}
+test("a question is answered by the reply with its id", async () => {
+  ready();
+  const reply = store.call(...CHECK);
+  kernel.say({ type: "ack", id: reply.id });
+  kernel.say(example("reply", { id: "another-1", value: [] }));
+  kernel.say(example("reply", { id: reply.id, value: CALLS.check.value }));
+  assert.deepEqual(await reply, CALLS.check.value);
+});
 
 test("a question fails with what the kernel says, and the panel stays quiet", async () => {
   ready();
-  const { id, reply } = store.request(CHECK);
-  kernel.say({ type: "error", id, text: "No." });
+  const reply = store.call(...CHECK);
+  kernel.say({ type: "error", id: reply.id, text: "No." });
   await assert.rejects(reply, { message: "No." });
   assert.equal(store.state.error, null);
 });
 
-test("an order that fails is shown, also after it has arrived, until the next prompt", async () => {
+test("an order that fails is shown until the next prompt", async () => {
   ready();
   store.remove(9);
   const { id } = kernel.last("remove");
-  kernel.say({ type: "ack", id });
-  await settle();
   kernel.say(example("error", { id }));
   await settle();
   assert.deepEqual(store.state.error, { text: "There is no turn 9 in this chat." });
@@ -427,7 +403,7 @@ test("without a kernel a prompt says so and does not stay pending", async () => 
 
 test("a greeting that waits for the cell is followed by others, but not for ever", () => {
   store.connect(true);
-  const greetings = () => kernel.sent.filter(({ type }) => type === "follow").length;
+  const greetings = () => kernel.sent.filter(({ method }) => method === "follow").length;
   mock.timers.tick(500);
   assert.equal(greetings(), 2);
   for (let round = 0; round < 10; round += 1) mock.timers.tick(60_000);
@@ -439,7 +415,7 @@ test("a greeting that waits for the cell is followed by others, but not for ever
 test("an answered greeting is the last one", () => {
   ready();
   mock.timers.tick(60_000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 1);
+  assert.equal(kernel.sent.filter(({ method }) => method === "follow").length, 1);
 });
 
 test("that the kernel has gone is said without being asked", async () => {
@@ -456,7 +432,7 @@ test("what the kernel does not take in for 400 ms waits, until it does", () => {
   assert.equal(store.state.waiting, false);
   mock.timers.tick(1);
   assert.equal(store.state.waiting, true);
-  kernel.say({ type: "ack", id: kernel.last("send").id });
+  kernel.say({ type: "reply", value: null, id: kernel.last("send").id });
   assert.equal(store.state.waiting, false);
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);
@@ -477,7 +453,7 @@ test("in a shared notebook Escape stops only what this page asked", () => {
   const own = store.send("Mine");
   assert.equal(store.stopOwn(true), true);
   const targets = () =>
-    kernel.sent.filter(({ type }) => type === "stop").map(({ target }) => target);
+    kernel.sent.filter(({ method }) => method === "stop").map((sent) => sent.arguments.target);
   assert.deepEqual(targets(), [own]);
   store.stopOwn(false);
   assert.deepEqual(targets(), [own, null]);
@@ -498,7 +474,7 @@ test("a panel that was restored without its kernel says so, and nothing waits", 
 test("what is taken in at once never waits", () => {
   ready();
   store.stop(null);
-  kernel.say({ type: "ack", id: kernel.last("stop").id });
+  kernel.say({ type: "reply", value: null, id: kernel.last("stop").id });
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);
 });
@@ -517,7 +493,7 @@ for (const [what, cause] of /** @type {[string, () => void][]} */ ([
     ready();
     cause();
     cause();
-    assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 2);
+    assert.equal(kernel.sent.filter(({ method }) => method === "follow").length, 2);
     assert.equal(store.state.chat.turns[2]?.text, "`df` has");
     welcome("document-empty");
     assert.deepEqual(store.state.chat.turns, {});
@@ -533,23 +509,23 @@ test("a document that is lost itself is asked for again", () => {
   kernel.lose(); // the document
   kernel.say(example("patch-status"));
   mock.timers.tick(2000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 3);
+  assert.equal(kernel.sent.filter(({ method }) => method === "follow").length, 3);
   welcome();
   mock.timers.tick(10_000);
-  assert.equal(kernel.sent.filter(({ type }) => type === "follow").length, 3);
+  assert.equal(kernel.sent.filter(({ method }) => method === "follow").length, 3);
 });
 
 test("a prompt that the kernel did not know of yet stays pending after a document", () => {
   ready();
   const early = store.send("early");
-  kernel.lose(); // its ack
+  kernel.lose(); // its reply
   kernel.say(example("patch-status"));
   const late = store.send("late");
   welcome("document-empty");
   assert.deepEqual(pendingIds(), [late]);
   assert.notEqual(early, late);
   mock.timers.tick(399);
-  kernel.say({ type: "ack", id: late });
+  kernel.say({ type: "reply", value: null, id: late });
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);
 });
@@ -620,9 +596,9 @@ test("earlier prompts come in the order of the conversation, no prompt twice run
 test("nobody is told of a draft that waits or fails", async () => {
   ready();
   const told = store.draft("How m", { isAlone: true });
-  const { id, ...draft } = kernel.last("draft");
-  const along = { cell: null, attachments: [], is_alone: true };
-  assert.deepEqual(draft, { type: "draft", text: "How m", ...along });
+  const { id, arguments: draft } = kernel.last("draft");
+  const prompt = { text: "How m", attachments: [], is_alone: true };
+  assert.deepEqual(draft, { prompt, cell: null });
   mock.timers.tick(10_000);
   assert.equal(store.state.waiting, false);
   kernel.say({ type: "error", id, text: "No." });
@@ -632,7 +608,7 @@ test("nobody is told of a draft that waits or fails", async () => {
 
 test("a store that is done with hears nothing and gives up what it waits for", async () => {
   ready();
-  const { reply } = store.request(CHECK);
+  const reply = store.call(...CHECK);
   store.dispose();
   assert.equal(kernel.isHeard, false);
   await assert.rejects(reply);
@@ -642,9 +618,12 @@ test("a store that is done with hears nothing and gives up what it waits for", a
 
 test("a store that is done with gives back no prompt that was answered", async () => {
   ready();
+  kernel.say({ type: "reply", id: store.send("And how many rows?"), value: null });
   const id = store.send("And how many columns?");
-  kernel.say({ type: "ack", id });
-  begin({ request: id, state: "finished" });
+  kernel.lose(); // the reply
+  kernel.say(example("patch-status"));
+  const turns = { ...DOCUMENT.turns, 5: { ...READING, request: id } };
+  welcome("document", { turns, path: [1, 2, 5] });
   store.dispose();
   await settle();
   assert.equal(store.state.error, null);

@@ -5,31 +5,28 @@ import { beforeEach, test } from "node:test";
 import { Task } from "../lib/actions/task.js";
 import { Requests } from "../lib/connection/requests.js";
 
-/** @import { Message, MessageOf, Request } from "../lib/connection/messages.js" */
+/** @import { Change, Message, MessageOf } from "../lib/connection/messages.js" */
 
 /** @type {import("../lib/actions/task.js").Target} */
 const TARGET = { cell: { id: "c1", source: "x = 1", error: null, kind: "code" }, selection: null };
-/** @type {Omit<MessageOf<"proposal">, "type" | "id">} */
+/** @type {Change} */
 const PROPOSAL = {
-  proposal: { cell: "c1", before: "x = 1", source: "x = 2", unknown_names: [] },
+  ...{ cell: "c1", before: "x = 1", source: "x = 2", unknown_names: [] },
   metadata: {},
   markdown: "",
 };
 
-/** Takes requests as a connection does, and notes them. */
+/** Takes calls as a connection does, and notes them. */
 class Kernel {
-  /** @type {Request[]} */
+  /** @type {any[]} */
   asked = [];
   #requests = new Requests("page", () => {});
 
-  /**
-   * @param {Request} request
-   * @param {(message: Message) => void} [onNews]
-   */
-  request(request, onNews) {
-    this.asked.push(request);
-    return this.#requests.post(request, onNews);
-  }
+  /** @type {Requests["call"]} */
+  call = (method, args, onNews) => {
+    this.asked.push([method, args]);
+    return this.#requests.call(method, args, onNews);
+  };
 
   /** @param {Message} message */
   async say(message) {
@@ -53,8 +50,8 @@ beforeEach(() => {
 
 test("what is asked is about the cell as it was then", () => {
   task.begin("shorter");
-  const act = { type: "act", action: "fix", ...TARGET, instruction: "shorter", former: null };
-  assert.deepEqual(kernel.asked, [act]);
+  const act = { action: "fix", ...TARGET, instruction: "shorter", former: null };
+  assert.deepEqual(kernel.asked, [["act", act]]);
 });
 
 test("progress comes before a proposal", async () => {
@@ -71,7 +68,7 @@ test("progress comes before a proposal", async () => {
     await kernel.say({ ...news, text, is_new });
     assert.deepEqual(task.state, { kind: "working", progress, text: told });
   }
-  await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
+  await kernel.say({ type: "reply", id: "page-1", value: PROPOSAL });
   assert.equal(task.state.kind, "proposal");
   assert.deepEqual(seen, ["working", "working", "working", "working", "proposal"]);
 });
@@ -86,8 +83,8 @@ test("what fails says why", async () => {
 test("what is ended is cancelled, and what comes of it later is nobody's", async () => {
   task.begin();
   task.end();
-  assert.deepEqual(kernel.asked.at(-1), { type: "stop", target: "page-1" });
-  await kernel.say({ type: "proposal", id: "page-1", ...PROPOSAL });
+  assert.deepEqual(kernel.asked.at(-1), ["stop", { target: "page-1" }]);
+  await kernel.say({ type: "reply", id: "page-1", value: PROPOSAL });
   await kernel.say({
     type: "progress",
     id: "page-1",
@@ -101,8 +98,7 @@ test("what is ended is cancelled, and what comes of it later is nobody's", async
 /** @param {Partial<import("../lib/connection/messages.js").Proposal>} [changes] */
 async function propose(changes = {}) {
   const id = `page-${kernel.asked.length}`;
-  const proposal = { ...PROPOSAL.proposal, ...changes };
-  await kernel.say({ type: "proposal", id, ...PROPOSAL, proposal });
+  await kernel.say({ type: "reply", id, value: { ...PROPOSAL, ...changes } });
 }
 
 test("what is done is not cancelled", async () => {
@@ -130,16 +126,15 @@ test("what comes next is asked for with what was proposed before", async () => {
   task.again("x = 1");
   await propose({ source: "x = 3" });
   task.again("x = 0", "as a list");
-  const formers = kernel.asked.map((one) => one.type === "act" && one.former);
+  const formers = kernel.asked.map(([, { former }]) => former);
   assert.deepEqual(formers, [
     null,
     { source: "x = 2", wish: "", count: 1, language: "python", has_heeded: false },
     { source: "x = 3", wish: "as a list", count: 2, language: "python", has_heeded: false },
   ]);
-  const [first, , last] = kernel.asked;
-  assert.equal(last?.type === "act" && last.instruction, "shorter");
-  assert.equal(last?.type === "act" && last.cell.source, "x = 0");
-  assert.equal(first?.type === "act" && first.cell.source, "x = 1");
+  const [[, first], , [, last]] = kernel.asked;
+  assert.equal(last.instruction, "shorter");
+  assert.deepEqual([first.cell.source, last.cell.source], ["x = 1", "x = 0"]);
 });
 
 test("another proposal heeds the wish that was said last", async () => {
@@ -148,9 +143,9 @@ test("another proposal heeds the wish that was said last", async () => {
   task.again("x = 1", "as a list");
   await propose({ source: "x = [2]" });
   task.again("x = 1");
-  const last = kernel.asked.at(-1);
+  const [, last] = kernel.asked.at(-1);
   const former = { source: "x = 2", wish: "as a list", count: 2, language: "python" };
-  assert.deepEqual(last?.type === "act" && last.former, { ...former, has_heeded: true });
+  assert.deepEqual(last.former, { ...former, has_heeded: true });
 });
 
 test("the words of an explanation stay when it is stopped", async () => {
@@ -175,12 +170,11 @@ test("what was proposed is there again when nothing comes of another", async () 
   task.again("x = 1");
   assert.ok(task.isUndecided, "another action does not drop it");
   assert.ok(task.stop());
-  assert.deepEqual(kernel.asked.at(-1), { type: "stop", target: "page-2" });
+  assert.deepEqual(kernel.asked.at(-1), ["stop", { target: "page-2" }]);
   await kernel.say({ type: "error", id: "page-2", text: "Stopped." });
   task.again("x = 1", "otherwise");
   await kernel.say({ type: "error", id: "page-4", text: "No code." });
-  const proposal = { ...PROPOSAL.proposal, metadata: {}, markdown: "" };
-  assert.deepEqual(task.state, { kind: "proposal", proposal, problem: "No code." });
+  assert.deepEqual(task.state, { kind: "proposal", proposal: PROPOSAL, problem: "No code." });
   assert.ok(!task.stop());
 });
 

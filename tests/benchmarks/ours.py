@@ -85,7 +85,8 @@ class _PanelTalk:
             key_s += KEY_S
             if due_s < key_s:
                 _wait_until(due_s)
-                self._tell("draft", text=text, cell=None, attachments=[], is_alone=False)
+                prompt = {"text": text, "attachments": [], "is_alone": False}
+                self._tell("draft", prompt=prompt, cell=None)
                 due_s = math.inf
             _wait_until(key_s)
         return self.turn(question, max_tokens)
@@ -95,8 +96,9 @@ class _PanelTalk:
         while not self._heard.empty():
             self._heard.get()
         num_before = len(self._chat.turns)
-        more: dict[str, Any] = {"seed": None, "temperature": None, "is_alone": False, "by": ""}
-        self._tell("send", text=question, after=None, like=None, attachments=[], **more)
+        prompt = {"text": question, "attachments": [], "is_alone": False}
+        more: dict[str, Any] = {"seed": None, "temperature": None, "by": ""}
+        self._tell("send", prompt=prompt, after=None, like=None, **more)
         reply = time_pieces(self._pieces(), max_tokens)
         while len(self._chat.turns) == num_before:
             time.sleep(0.001)
@@ -119,8 +121,9 @@ class _PanelTalk:
                     if turn.get("state") == "finished":
                         return
 
-    def _tell(self, kind: str, **content: Any) -> None:
-        self._line.take({"type": kind, "id": f"view-{time.perf_counter_ns()}", **content})
+    def _tell(self, method: str, **arguments: Any) -> None:
+        call = {"type": "call", "id": f"view-{time.perf_counter_ns()}"}
+        self._line.take({**call, "method": method, "arguments": arguments})
 
 
 def _wait_until(moment_s: float) -> None:

@@ -77,9 +77,9 @@ class GhostPage(Notebook):
         )
 
     def said(self, *kinds: str) -> list[dict[str, Any]]:
-        """What was said of some kinds since the page was opened."""
+        """The messages of some types, and the calls of methods, since the page was opened."""
         said: list[dict[str, Any]] = self.page.evaluate("() => window.said")
-        return [message for message in said if message["type"] in kinds]
+        return [message for message in said if message.get("method", message["type"]) in kinds]
 
     def metadata(self, name: str) -> Any:
         """Of the last cell."""
@@ -95,9 +95,9 @@ class GhostPage(Notebook):
             """async (pause) => {
                 const isOpen = () => {
                     const open = new Set();
-                    for (const { type, id } of window.said) {
-                        if (type === 'complete') open.add(id);
-                        if (type === 'completed') open.delete(id);
+                    for (const { type, method, id } of window.said) {
+                        if (method === 'complete') open.add(id);
+                        if (type === 'reply') open.delete(id);
                     }
                     return open.size > 0;
                 };

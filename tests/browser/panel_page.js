@@ -37,10 +37,10 @@ class FakeModel {
     if (!this.isSilent) this.take(message);
   }
 
-  take({ type, id }) {
+  take({ id, method }) {
     this.tell({ type: "ack", id });
-    if (type === "follow") this.tell({ type: "document", id, document: this.document });
-    if (type in this.answers) this.tell({ ...this.answers[type], id });
+    if (method === "follow") this.tell({ type: "document", id, document: this.document });
+    if (method in this.answers) this.tell({ type: "reply", id, value: this.answers[method] });
   }
 
   wake() {

@@ -60,6 +60,12 @@ if (theme) {{
 """
 
 
+def a_result(method: str) -> Any:
+    """Return an example of a method's result, to be changed at will."""
+    calls = json.loads((MESSAGES.parent / "calls.json").read_text("utf-8"))
+    return calls[method]["value"]
+
+
 def example(name: str) -> Message:
     """Return an example of a message, to be changed at will."""
     message: Message = json.loads((MESSAGES / f"{name}.json").read_text("utf-8"))
@@ -144,9 +150,9 @@ class PanelPage:
         cells: list[str] | None = None,
         theme: str | None = "light",
         has_extension: bool = True,
-        **answers: Message,
+        **answers: Any,
     ) -> PanelPage:
-        """Show a chat, in a notebook of these cells if any; `answers` by the request's type."""
+        """Show a chat, in a notebook of these cells if any; `answers` by the call's method."""
         self.page.goto(self.address + (f"?theme={theme}" if theme else ""))
         self.page.wait_for_function("() => window.isReady")
         self.page.evaluate(
@@ -156,7 +162,7 @@ class PanelPage:
         self.panel.locator(".jllm-log").wait_for()
         return self
 
-    def answer(self, **answers: Message) -> None:
+    def answer(self, **answers: Any) -> None:
         self.page.evaluate("answers => Object.assign(panelPage.model.answers, answers)", answers)
 
     def tell(self, *messages: Message) -> None:
@@ -170,26 +176,24 @@ class PanelPage:
             list(messages),
         )
 
-    def sent(self, kind: str) -> list[Message]:
-        """Return the requests of a type that the kernel got, without their ids."""
-        sent: list[Message] = self.page.evaluate(
-            "kind => panelPage.model.sent.filter(({ type }) => type === kind)", kind
-        )
-        return [{key: value for key, value in message.items() if key != "id"} for message in sent]
+    def calls(self, method: str) -> list[Message]:
+        """Return the calls of a method that the kernel got."""
+        calls: list[Message] = self.page.evaluate("() => panelPage.model.sent")
+        return [call for call in calls if call["method"] == method]
 
-    def last_id(self, kind: str) -> str:
-        return str(
-            self.page.evaluate(
-                "kind => panelPage.model.sent.findLast(({ type }) => type === kind).id", kind
-            )
-        )
+    def sent(self, method: str) -> list[Message]:
+        """Return the arguments of the calls of a method that the kernel got."""
+        return [call["arguments"] for call in self.calls(method)]
 
-    def wait_for(self, kind: str) -> Message:
-        """Wait for a request of a type and return the newest one, without its id."""
+    def last_id(self, method: str) -> str:
+        return str(self.calls(method)[-1]["id"])
+
+    def wait_for(self, name: str) -> Message:
+        """Wait for a call of a method and return the arguments of the newest one."""
         self.page.wait_for_function(
-            "kind => panelPage.model.sent.some(({ type }) => type === kind)", arg=kind
+            "name => panelPage.model.sent.some(({ method }) => method === name)", arg=name
         )
-        return self.sent(kind)[-1]
+        return self.sent(name)[-1]
 
     def show(self, *turns: Message, path: list[int], request: str | None = None) -> None:
         """Change turns, which answer a request if one is given, and the path."""

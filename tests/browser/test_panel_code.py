@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser.panel_page import PanelPage, a_chat, a_turn, an_example, example
+from browser.panel_page import PanelPage, a_chat, a_result, a_turn, an_example
 from playwright.sync_api import Page, expect
 
 if TYPE_CHECKING:
@@ -16,15 +16,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 CODE = "Try:\n\n```python\nprint(len(dff))\n```\n\nand\n\n```python\nimport seaborn\n```\n"
-CHECKED: dict[str, Any] = {
-    "type": "checked",
-    "results": [
-        {"unknown_names": ["dff"], "missing_modules": []},
-        {"unknown_names": [], "missing_modules": ["seaborn"]},
-    ],
-}
-PREPARED = example("prepared")
-LANDED = example("text")
+CHECKED: list[dict[str, Any]] = [
+    {"unknown_names": ["dff"], "missing_modules": []},
+    {"unknown_names": [], "missing_modules": ["seaborn"]},
+]
+PREPARED = a_result("prepare")
+LANDED = a_result("land")
 NOTICE = {**an_example("notices", "notice"), "after": 1}
 
 
@@ -49,9 +46,8 @@ def press(button: Locator, chat: PanelPage, meanwhile: Callable[[], None]) -> No
     chat.page.evaluate("() => { delete panelPage.model.answers.prepare; }")
     button.click()
     meanwhile()
-    prepare = "panelPage.model.sent.filter(({ type }) => type === 'prepare')"
-    ids = chat.page.evaluate(f"() => {prepare}.map(({{ id }}) => id)")
-    chat.tell(*({**PREPARED, "id": each} for each in ids))
+    ids = [call["id"] for call in chat.calls("prepare")]
+    chat.tell(*({"type": "reply", "id": each, "value": PREPARED} for each in ids))
     chat.answer(prepare=PREPARED)
 
 
@@ -77,20 +73,19 @@ def test_the_last_answers_code_is_tried_and_what_is_pointed_at_and_mends_are_sai
     mended, plain = "mended: `citi` is no column", "mended: citi is no column"
     results = [
         {**one, "note": note}
-        for one, note in zip(
-            CHECKED["results"], [f"ran in a sealed copy; {mended}", ""], strict=True
-        )
+        for one, note in zip(CHECKED, [f"ran in a sealed copy; {mended}", ""], strict=True)
     ]
     turns = [a_turn(number, text=f"{CODE}```\nIt shows 4\n```\n") for number in (1, 2)]
     prepare = {**PREPARED, "note": mended}
-    chat.open(a_chat(*turns), cells=["a"], check={**CHECKED, "results": results}, prepare=prepare)
+    chat.open(a_chat(*turns), cells=["a"], check=results, prepare=prepare)
     lines = chat.turns.nth(1).locator(".jllm-code > p")
     expect(lines).to_have_text([f"ran in a sealed copy; {plain}", "Not installed: seaborn.", ""])
     assert chat.sent("check")[0]["sources"] == ["print(len(dff))", "import seaborn"]
-    assert {one["number"] for one in chat.sent("check") if one["tries"]} == {2}
+    assert {one["origin"]["number"] for one in chat.sent("check") if one["tries"]} == {2}
     chat.turns.first.locator("pre").first.hover()
     chat.page.wait_for_function(
-        "() => panelPage.model.sent.some(one => one.tries && one.number === 1)"
+        "() => panelPage.model.sent.some("
+        "({ arguments: code }) => code.tries && code.origin.number === 1)"
     )
     chat.page.locator(".jp-Cell").last.click()
     chat.button("Insert below").last.click()
@@ -108,7 +103,7 @@ def test_code_goes_below_the_active_cell_with_its_record(chat: PanelPage) -> Non
     expect(chat.button("Inserted")).to_be_visible()
     assert sources(chat) == ["a = 1", "b = 2", PREPARED["source"], "c = 3"]
     assert chat.cells()[2]["metadata"] == PREPARED["metadata"]
-    assert chat.sent("prepare")[0]["number"] == 1
+    assert chat.sent("prepare")[0]["origin"]["number"] == 1
 
 
 def test_code_that_replaces_a_cell_is_proposed_there_with_what_is_known_of_it(
@@ -155,10 +150,10 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
         expect(chat.button(name)).to_have_count(0)
     expect(chat.button("Insert all")).to_be_hidden()
     chat.button("Insert below").first.click()
-    expect(chat.panel.locator(".jllm-note")).to_have_text(LANDED["text"])
+    expect(chat.panel.locator(".jllm-note")).to_have_text(LANDED)
     chat.change(notices={NOTICE["id"]: NOTICE})
     chat.button("Replace cell").click()
-    expect(chat.turns.last.locator(".jllm-note")).to_have_text(LANDED["text"])
+    expect(chat.turns.last.locator(".jllm-note")).to_have_text(LANDED)
     assert [sent["in_place"] for sent in chat.sent("land")] == [False, True]
     for has_extension in (False, True):
         turn = a_chat(a_turn(1, text=CODE))
@@ -178,6 +173,6 @@ def test_a_change_that_a_command_proposes_goes_to_its_cell_as_the_cell_was_then(
     chat.page.locator(".jp-Cell").last.click()
     chat.button("Replace cell").last.click()
     expect(chat.turns.nth(1).locator(".jllm-note")).to_contain_text("shown in cell 1")
-    assert chat.sent("prepare")[0]["notice"] == NOTICE["id"]
+    assert chat.sent("prepare")[0]["origin"]["notice"] == NOTICE["id"]
     (change,) = chat.proposed()
     assert (change["cell"], change["before"]) == (cell, NOTICE["proposal"]["before"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.accessibility import is_in_sight, is_in_sight_with_focus, unfold_all, violations
-from browser.panel_page import PanelPage, a_chat, a_turn, an_example, example
+from browser.panel_page import PanelPage, a_chat, a_result, a_turn, an_example
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -84,13 +84,8 @@ def busy_chat(request: pytest.FixtureRequest, chat: PanelPage) -> PanelPage:
         everything(),
         cells=["df = load()"],
         theme=theme,
-        prepare=example("prepared"),
-        suggest=example("suggestions"),
-        describe=example("text"),
-        check={
-            "type": "checked",
-            "results": [{"unknown_names": ["dff"], "missing_modules": ["seaborn"]}],
-        },
+        **{name: a_result(name) for name in ("prepare", "suggest", "describe")},
+        check=[{"unknown_names": ["dff"], "missing_modules": ["seaborn"]}],
     )
     chat.page.add_style_tag(content=".jllm-panel { block-size: 2300px; }")
     chat.page.locator(".jp-Cell").click()
@@ -151,11 +146,11 @@ def test_enlarged_everything_can_be_reached(
 ) -> None:
     chat.page.set_viewport_size({"width": 128_000 // percent, "height": 102_400 // percent})
     writing = {"state": "writing", "finish_reason": None, "usage": None, "text": "Well, "}
-    found = example("suggestions")
+    found = a_result("suggest")
     chat.open(
         a_chat(a_turn(1, text=TEXT), a_turn(2, **writing)),
         suggest={**found, "items": found["items"] * 6},
-        describe={**example("text"), "text": "A long description.\n" * 20},
+        describe="A long description.\n" * 20,
     )
     if has_own_view:
         chat.page.add_style_tag(content="main { block-size: 100vh; box-sizing: border-box; }")

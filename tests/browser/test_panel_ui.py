@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser.accessibility import violations
-from browser.panel_page import PanelPage, a_chat, a_turn, an_example, example
+from browser.panel_page import PanelPage, a_chat, a_result, a_turn, an_example, example
 from browser.test_panel_code import CODE
 from playwright.sync_api import expect
 
@@ -40,7 +40,7 @@ def writing(number: int, **changes: Any) -> dict[str, Any]:
 def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
     chat.open()
     chat.send("Hello")
-    assert chat.wait_for("send")["text"] == "Hello"
+    assert chat.wait_for("send")["prompt"]["text"] == "Hello"
     expect(chat.turns).to_have_text([re.compile("Hello.*Stop")])
     chat.show(writing(1, prompt="Hello"), path=[1], request=chat.last_id("send"))
     chat.grow(1, "It is **gro")
@@ -99,7 +99,7 @@ def test_arrows_step_through_the_answers_and_keep_the_focus(chat: PanelPage) -> 
     chat.button("Earlier answer").press("Enter")
     assert chat.sent("choose") == []
     chat.button("Later answer").press("Enter")
-    assert chat.sent("choose") == [{"type": "choose", "number": 2}]
+    assert chat.sent("choose") == [{"number": 2}]
     chat.show({**second, "text": "Another"}, path=[2])
     expect(chat.answers).to_have_text("Another")
     expect(chat.panel.locator(".jllm-branch-place")).to_have_text("2/2")
@@ -118,7 +118,7 @@ def test_an_edited_prompt_begins_a_branch(chat: PanelPage) -> None:
     field.fill("How many?")
     chat.button("Save").click()
     (send,) = chat.sent("send")
-    assert (send["text"], send["after"]) == ("How many?", 1)
+    assert (send["prompt"]["text"], send["after"]) == ("How many?", 1)
     assert send["like"] == 2  # the shape of its answer stays
 
 
@@ -136,7 +136,7 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
         expect(choices).to_be_hidden()
         expect(button).to_be_focused()
     again, another_seed = chat.sent("regenerate")
-    assert again == {"type": "regenerate", "number": 1, "seed": None, "temperature": None}
+    assert again == {"number": 1, "seed": None, "temperature": None}
     assert isinstance(another_seed["seed"], int)
 
     keyboard.press("Enter")
@@ -156,7 +156,7 @@ def test_answer_again_offers_seeds_and_temperatures_by_keyboard(chat: PanelPage)
 def test_the_probabilities_of_an_answer_are_told_by_lines_and_in_words(chat: PanelPage) -> None:
     chat.open(a_chat(a_turn(1), a_turn(3, parent=1)))
     chat.button("Probabilities").nth(1).click()
-    assert chat.wait_for("send")["text"] == "/tokens 2"  # by its place
+    assert chat.wait_for("send")["prompt"]["text"] == "/tokens 2"  # by its place
     notice = {**TOKENS, "id": chat.last_id("send"), "after": 3}
     chat.change(notices={notice["id"]: notice})
     tokens = chat.panel.get_by_role("option")
@@ -182,7 +182,7 @@ def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
     assert chat.sent("remove") == []
     chat.button("Delete").nth(1).click()
     chat.button("Yes, delete").click()
-    assert chat.sent("remove") == [{"type": "remove", "target": 2}]
+    assert chat.sent("remove") == [{"target": 2}]
     chat.change(path=[1], turns={"2": None})
     expect(chat.turns).to_have_count(1)
 
@@ -191,7 +191,7 @@ def test_an_answer_is_deleted_only_after_a_question(chat: PanelPage) -> None:
 
 
 def test_the_status_tells_the_model_how_full_it_is_and_how_fast(chat: PanelPage) -> None:
-    chat.open(**{"watch-activity": example("activity")})  # type: ignore[arg-type]
+    chat.open().tell(example("activity"))
     status = chat.panel.locator(".jllm-status")
     for words in ("smollm2-135m · idle · KV 12 % · 470 MB", "32%", "58.3 tokens/s", "92% cached"):
         expect(status).to_contain_text(words)
@@ -246,7 +246,8 @@ def test_a_prompt_stopped_before_the_first_word_is_in_the_box_again(chat: PanelP
     expect(chat.panel.locator(".jllm-chip")).to_have_count(1)
     expect(chat.turns).to_have_count(1)
     chat.box.press("Enter")
-    assert chat.sent("send")[-1]["attachments"] == chat.sent("send")[0]["attachments"]
+    first, again = (call["prompt"]["attachments"] for call in chat.sent("send"))
+    assert again == first
     chat.box.fill("Something else")  # so there is no room for what comes back
     chat.change(returned={chat.last_id("send"): "A…"})
     chat.box.press("Home")
@@ -290,7 +291,7 @@ def test_a_file_of_the_desktop_goes_along_as_a_cell_does_unless_it_is_no_text(
     expect(chips).to_contain_text(["notes.txt", "long.txt"])
     expect(chat.box).to_be_focused()
     chat.send("How?")
-    short, long = chat.wait_for("send")["attachments"]
+    short, long = chat.wait_for("send")["prompt"]["attachments"]
     assert short == {"label": "notes.txt", "text": {"start": "Sold by weight.", "size": 15}}
     assert long["text"] == {"start": "a" + "é" * 32_499, "size": 80_001}  # no half of a character
     expect(chips).to_have_count(0)
@@ -303,7 +304,7 @@ def test_a_file_of_the_desktop_goes_along_as_a_cell_does_unless_it_is_no_text(
     chat.page.evaluate(DROP, ["a\u2066.png", "\0"])
     expect(chat.panel.locator(".jllm-composer-hint")).to_have_text("a[U+2066].png is no text.")
     chat.send("What\u200b?")
-    assert chat.sent("send")[-1]["attachments"][0]["label"] == "gpj\u202e.py"
+    assert chat.sent("send")[-1]["prompt"]["attachments"][0]["label"] == "gpj\u202e.py"
 
 
 # As JupyterLab's file browser and tabs do: their paths are those of the server.
@@ -329,7 +330,7 @@ def test_files_and_tabs_of_jupyterlab_go_along_by_their_way_from_the_notebook(
     chat.page.evaluate(DROP_IN_LAB, [None, "work/units.py"])
     chat.page.evaluate(DROP_IN_LAB, [None, None])  # a tab without a file
     chat.send("How?")
-    assert chat.wait_for("send")["attachments"] == [
+    assert chat.wait_for("send")["prompt"]["attachments"] == [
         {"label": label, "text": None} for label in ("data/a.csv", "../other/b.csv", "units.py")
     ]
 
@@ -443,7 +444,7 @@ def test_text_begins_on_the_side_where_its_language_does(chat: PanelPage) -> Non
 
 
 def test_a_suggestion_that_was_taken_can_be_undone(chat: PanelPage) -> None:
-    suggestions = {**example("suggestions"), "start": 8, "end": 10}
+    suggestions = {**a_result("suggest"), "start": 8, "end": 10}
     box = chat.open(suggest=suggestions).box
     box.press_sequentially("What is @d")
     expect(chat.page.get_by_role("listbox")).to_be_visible()
@@ -486,4 +487,4 @@ def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) ->
     box.press("ControlOrMeta+v")
     expect(box).to_have_value("One.\n\nTwo.")
     box.press("Enter")
-    assert insecure_chat.wait_for("send")["text"] == "One.\n\nTwo."
+    assert insecure_chat.wait_for("send")["prompt"]["text"] == "One.\n\nTwo."

@@ -52,7 +52,7 @@ llm.chat = chat
 FIND_BUSY_NOTEBOOK = re.sub(r".*kernel\.info;", "", FIND_NOTEBOOK)
 # Whether a draft was told last that goes without the cells, or with them.
 DRAFT = """isAlone =>
-    said.findLast(({ type }) => type === 'draft')?.is_alone === isAlone"""
+    said.findLast(({ method }) => method === 'draft')?.arguments.prompt.is_alone === isAlone"""
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def told_of(shell: InteractiveShell, told: ScriptedEngine, name: str = "pay") ->
         texts.append(tools.last_failure(task))
     texts += [tools.search_notebook(task, one) for one in ("4711", "hush")]
     texts.append(names_comment([name], shell.user_ns))
-    texts += [item.detail for item in suggestions("", "@", 1, snapshot.visible).items]
+    texts += [item.detail for item in suggestions("@", 1, snapshot.visible).items]
     texts.append(description("variable", name, snapshot))
     return "\n".join(texts)
 

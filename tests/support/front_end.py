@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Self, Union
 
@@ -18,28 +18,37 @@ from comm.base_comm import BaseComm
 from msgspec import convert, to_builtins
 from support.scripted import ScriptedEngine
 
-from jupyter_llm.frontends.comm.messages import ChatDocument, FromFrontEnd, StatusData, ToFrontEnd
+import jupyter_llm.frontends.lab.target  # noqa: F401  it declares methods
+from jupyter_llm.frontends.comm.calls import METHODS
+from jupyter_llm.frontends.comm.messages import ChatDocument, StatusData, ToFrontEnd
 from jupyter_llm.frontends.panel import ChatPanel
 
 TIMEOUT_S = 20
-# These say how far a request is; see labextension/src/connection/requests.ts.
-NEWS = frozenset({"ack", "progress", "completion"})
+# By name; tests may declare others for themselves.
+DECLARED = {
+    method.function.__name__: method
+    for method in METHODS.values()
+    if method.function.__module__.startswith("jupyter_llm.")
+}
 Json = dict[str, Any]
 PROMPT: Json = {
     "after": None,
     "like": None,
-    "attachments": [],
     "seed": None,
     "temperature": None,
-    "is_alone": False,
     "by": "",
 }
+KINDS: Any = Union[tuple(ToFrontEnd.__subclasses__())]  # noqa: UP007  made here
 
 
-def fits(message: object, kind: type[FromFrontEnd | ToFrontEnd]) -> bool:
-    """Whether a message is one of a kind, and says all that there is to say in one."""
-    read: Any = convert(message, Union[tuple(kind.__subclasses__())])  # noqa: UP007  made here
-    return bool(to_builtins(read) == message)
+def fits(value: object, kind: Any = KINDS) -> bool:
+    """Whether a message or a value is one of a type, and has all fields of the type."""
+    return bool(to_builtins(convert(value, kind)) == value)
+
+
+def prompt(text: str, *, attachments: Sequence[Json] = (), is_alone: bool = False) -> Json:
+    """Return a prompt as pages send it."""
+    return {"text": text, "attachments": list(attachments), "is_alone": is_alone}
 
 
 def without_seq(message: Json) -> Json:
@@ -68,6 +77,7 @@ class Listener:
         self.name = f"{type(self).__name__}{next(self._numbers)}"
         self.heard: list[tuple[float, Json]] = []
         self.wrong: list[str] = []
+        self.called: dict[str, str] = {}  # the methods of calls, by their ids
         self._ids = count(1)
         self._changed = threading.Condition()
 
@@ -79,16 +89,38 @@ class Listener:
         """Wait for a while for a message; what is waited for may be seen elsewhere as well."""
         self._changed.wait(0.1)
 
-    def ask(self, kind: str, /, **content: Any) -> str:
-        """Send a message and return its id."""
+    def ask(self, method: str, /, **arguments: Any) -> str:
+        """Call a method and return the call's id."""
         request = f"{self.name}-{next(self._ids)}"
-        self.tell({"type": kind, "id": request, **content})
+        self.called[request] = method
+        self.tell({"type": "call", "id": request, "method": method, "arguments": arguments})
         return request
 
-    def answer(self, kind: str, /, **content: Any) -> Json:
-        """Ask something and return what answers it, an error too."""
-        request = self.ask(kind, **content)
-        return self.wait_for(lambda m: m.get("id") == request and m["type"] not in NEWS)
+    def reply(self, request: str) -> Any:
+        """Wait for the result of a call."""
+        answer = self._answer(request)
+        assert answer["type"] == "reply", answer
+        return answer["value"]
+
+    def answer(self, method: str, /, **arguments: Any) -> Any:
+        """Call a method and return the result."""
+        return self.reply(self.ask(method, **arguments))
+
+    def refusal(self, method: str, /, **arguments: Any) -> str:
+        """Call a method that fails, and return the error's text."""
+        answer = self._answer(self.ask(method, **arguments))
+        assert answer["type"] == "error", answer
+        return str(answer["text"])
+
+    def _answer(self, request: str) -> Json:
+        return self.wait_for(lambda m: m.get("id") == request and m["type"] in ("reply", "error"))
+
+    def check(self, message: Json) -> None:
+        """Check that a message is what its type says, and a reply what its method declares."""
+        assert fits(without_seq(message)), "it is not what its type says"
+        method = DECLARED.get(self.called.get(message.get("id", ""), ""))
+        if message["type"] == "reply" and method is not None and method.replies != "later":
+            assert fits(message["value"], method.types["return"]), "it is not the declared result"
 
     def wait_for(self, condition: Callable[[Json], bool]) -> Json:
         """Wait until a message has been heard and return it."""
@@ -158,7 +190,8 @@ class View(Listener):
         return request
 
     def send(self, text: str, **options: Any) -> str:
-        return self.ask("send", **{**PROMPT, "text": text, **options})
+        along = {name: options.pop(name) for name in ("attachments", "is_alone") if name in options}
+        return self.ask("send", prompt=prompt(text, **along), **{**PROMPT, **options})
 
     def say(self, text: str, **options: Any) -> Json:
         """Send a prompt and wait until it is answered; return its turn."""
@@ -235,7 +268,7 @@ class View(Listener):
         seq = message["seq"]
         assert self._seq in (None, seq - 1), "something is missing"
         self._seq = seq
-        assert fits(without_seq(message), ToFrontEnd), "it is not what its type says"
+        self.check(message)
         if is_ours := kind == "document" and message["id"].rpartition("-")[0] == self.name:
             self._is_lost = False
         if self._is_lost:
@@ -272,7 +305,8 @@ class FrontEnd(View):
 
     def ask(self, kind: str, /, **content: Any) -> str:
         request_id = super().ask(kind, **content)
-        assert {"ack", "error"} & {m["type"] for m in self.messages if m.get("id") == request_id}
+        answers = {m["type"] for m in self.messages if m.get("id") == request_id}
+        assert {"ack", "reply", "error"} & answers
         return request_id
 
     def _hear(self, message: Json) -> None:

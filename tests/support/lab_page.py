@@ -5,9 +5,9 @@ In this process, and in a real kernel, on a subshell of its own:
     page = LabPage(Sessions(llm))
     page = KernelPage(kernel)
     page.hello()
-    assert page.answer("list-models")["models"] == []
-    request = page.ask("complete", revision=1, cell="a", …)
-    page.wait_for_kind("completed", id=request)
+    assert page.answer("list_models")["suited"] == []
+    request = page.ask("complete", revision=1, place={…})
+    assert page.reply(request) is None
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 from uuid import uuid4
 
 from comm.base_comm import BaseComm
-from support.front_end import TIMEOUT_S, Json, Listener, fits, without_seq
+from support.front_end import TIMEOUT_S, Json, Listener
 from support.kernel import Kernel
 
-from jupyter_llm.frontends.comm.messages import PROTOCOL, ToFrontEnd
+from jupyter_llm.frontends.comm.messages import PROTOCOL
 from jupyter_llm.frontends.lab.presence import TARGET
 from jupyter_llm.frontends.lab.target import Sessions
 
@@ -42,7 +42,9 @@ class Page(Listener):
         """Say who it is, and return the welcome."""
         known = {"client": self.name, "path": self.path}
         said = {"protocol": PROTOCOL, **known, **changed}
-        return self.wait_for_kind("welcome", id=self.ask("hello", **said))
+        request = f"{self.name}-hello{len(self.messages)}"
+        self.tell({"type": "hello", "id": request, **said})
+        return self.wait_for_kind("welcome", id=request)
 
     def wait_for_kind(self, kind: str, **fields: Any) -> Json:
         """Wait until a message of a kind, with these fields, has been heard; return the first."""
@@ -63,8 +65,7 @@ class Page(Listener):
 
     def _take(self, message: Json) -> None:
         assert message["seq"] == len(self.heard), "something is missing"
-        said = message.get("message", message)  # by the page's line, or by a chat's
-        assert fits(without_seq(said), ToFrontEnd), "it is not what its type says"
+        self.check(message.get("message", message))  # by the page's line, or by a chat's
 
 
 class PageComm(BaseComm):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jupyter_llm.common.bars import Step
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import (
-    Act,
+    CellProposal,
     ErrorMessage,
     ProgressMessage,
-    ProposalData,
-    ProposalMessage,
-    Stop,
-    TextMessage,
+    Reply,
+    TargetCellData,
 )
 from jupyter_llm.frontends.lab import target
 from jupyter_llm.frontends.lab.actions import Actions
+from jupyter_llm.tasks.proposal import Former
 
 if TYPE_CHECKING:
     from jupyter_llm.frontends.lab.session import Session
@@ -25,20 +26,34 @@ if TYPE_CHECKING:
 class ScriptedActions(Part):
     """Takes what a page asks for, and answers the latest of it when it is told to."""
 
-    asked: ClassVar[list[Act]] = []  # by all pages
+    asked: ClassVar[list[SimpleNamespace]] = []  # by all pages
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._take(None)
-        self.cancelled: list[str] = []
-        cancelled = lambda stop: self.cancelled.append(stop.target)  # noqa: E731
-        session.add({Act: self._take, Stop: cancelled})
+        self._take_over()
+        self.cancelled: list[object] = []
 
-    def _take(self, act: Act | None) -> None:
+    def _take_over(self) -> None:
         global actions  # noqa: PLW0603  the page that came or asked last is the one of the test
         actions = self
-        if act is not None:
-            self.asked.append(act)
+
+    def stop(self, target: int | str | None) -> None:
+        self.cancelled.append(target)
+
+    @call("later")
+    def act(
+        self,
+        request: str,
+        /,
+        action: str,
+        cell: TargetCellData,
+        selection: list[int] | None,
+        instruction: str | None,
+        former: Former | None,
+    ) -> None:
+        self._take_over()
+        asked = {"action": action, "cell": cell, "selection": selection, "former": former}
+        self.asked.append(SimpleNamespace(id=request, instruction=instruction, **asked))
 
     def write(
         self, text: str, share: float | None = None, *, said: str = "Writing", is_new: bool = True
@@ -48,7 +63,7 @@ class ScriptedActions(Part):
 
     def answer(self, markdown: str) -> None:
         """Answer in words."""
-        self._put(TextMessage(id=self.asked[-1].id, text=markdown))
+        self._put(Reply(self.asked[-1].id, markdown))
 
     def fail(self, text: str) -> None:
         """Say that nothing came of it."""
@@ -58,8 +73,9 @@ class ScriptedActions(Part):
         """Propose other code for the cell as it was asked about."""
         act = self.asked[index]
         known = {"cell": act.cell.id, "before": act.cell.source, "unknown_names": []}
-        proposal = ProposalData(source=source, **(known | changes))
-        self._put(ProposalMessage(act.id, proposal, {"jupyter_llm": {"record": 7}}, markdown))
+        metadata = {"jupyter_llm": {"record": 7}}
+        change = {**known, **changes, "metadata": metadata, "markdown": markdown}
+        self._put(Reply(act.id, CellProposal(source=source, **change)))
 
 
 actions: ScriptedActions

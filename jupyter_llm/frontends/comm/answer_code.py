@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from jupyter_llm.api import llm
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import NoNotebookError
-from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
+from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.comm.messages import CheckedData, CodeOrigin, Prepared
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
 from jupyter_llm.notebook.code.landing import NextInput
@@ -26,11 +28,10 @@ if TYPE_CHECKING:
 
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.line import Line
     from jupyter_llm.frontends.comm.live_chat import LiveChat
 
-    _Place = tuple[int | None, str | None, str]
+    _Place = tuple[CodeOrigin, str]
 
 _PAUSE_S = 0.2  # in which a person may begin what comes first
 
@@ -49,8 +50,6 @@ class AnswerCode(Part):
         self._end = threading.Event()
         shell = current_shell()
         self._later = NextInput(shell) if shell is not None else None
-        line.add({messages.Check: lambda asked: line.work(asked.id, partial(self._check, asked))})
-        line.answer({messages.Prepare: self._prepare, messages.Land: self._land})
 
     def close(self) -> None:
         """Try nothing more, and let no code land."""
@@ -58,11 +57,17 @@ class AnswerCode(Part):
         if self._later is not None:
             self._later.close()
 
-    def _check(self, asked: messages.Check, job: Job) -> messages.Checked:
-        """Say which names and modules pieces of code lack, and what came of each if it is known."""
-        answer = self._answer(asked)
-        places = [(asked.number, asked.notice, source) for source in asked.sources]
-        if answer is not None and asked.tries and llm.tries_drafts:
+    @call("on a thread")
+    def check(
+        self, job: Job, /, origin: CodeOrigin, sources: list[str], tries: bool
+    ) -> list[CheckedData]:
+        """Return the names and modules that pieces of code lack; each may use the ones before it.
+
+        With `tries` they are tried first, which waits until no cell runs and no model works.
+        """
+        answer = self._answer(origin)
+        places = [(origin, source) for source in sources]
+        if answer is not None and tries and llm.tries_drafts:
             with self._lock:
                 self._try(places, answer, job)
         cells, now, results = _cells(places, answer), _now(), []
@@ -70,50 +75,47 @@ class AnswerCode(Part):
             cell, (when, tried) = cells.get(place), self._tried.get(place, (-1, None))
             note = tried.note if tried is not None and when == now else ""
             unknown, missing = (cell.unknown_names, cell.missing_modules) if cell else ((), ())
-            results.append(messages.CheckedData(list(unknown), list(missing), note))
-        return messages.Checked(id=asked.id, results=results)
+            results.append(CheckedData(list(unknown), list(missing), note))
+        return results
 
-    def _prepare(self, asked: messages.Prepare | messages.Land) -> messages.Prepared:
-        """Python out of an answer as a cell holds it, mended as it was tried, and its metadata.
+    @call("on a thread")
+    def prepare(self, origin: CodeOrigin, source: str) -> Prepared:
+        """Return Python of a turn or a notice as a cell holds it, mended as it was tried.
 
         It parses, and says which model wrote it, if that is known, and whether the end is missing.
         """
-        answer, place = self._answer(asked), (asked.number, asked.notice, asked.source)
+        answer, place = self._answer(origin), (origin, source)
         when, tried = self._tried.get(place, (-1, None))
         if tried is None or when != _now():  # what was mended then may be right by now
             tried, cell = None, _cells([place], answer).get(place)
         else:
             cell = tried.cells[0]
         if cell is None:
-            return messages.Prepared(id=asked.id, source=asked.source, metadata={}, note="")
+            return Prepared(source=source, metadata={}, note="")
         told = (*tried.doubts, *tried.changes, *tried.mended) if tried is not None else cell.changes
         # What stands for a secret in an answer must not take the place of the secret.
         kept = new_cells((cell,), user_namespace()) or (cell,)
         source, record = marked(kept[0].landing, answer)
         metadata = record.to_metadata() if record is not None else {}
-        return messages.Prepared(
-            id=asked.id, source=source, metadata=metadata, note="; ".join(told)
-        )
+        return Prepared(source=source, metadata=metadata, note="; ".join(told))
 
-    def _land(self, asked: messages.Land) -> messages.TextMessage:
-        """Bring code below the next cell that runs, and say so."""
+    @call("on a thread")
+    def land(self, origin: CodeOrigin, source: str, in_place: bool) -> str:
+        """Insert code below the next cell that runs, or in its place, and return the place."""
         if self._later is None:
             raise NoNotebookError
-        made = self._prepare(asked)
-        place = self._later.write_later(made.source, replace=asked.in_place)
-        text = "; ".join(filter(None, (f"{place[0].upper()}{place[1:]}", made.note)))
-        return messages.TextMessage(id=asked.id, text=f"{text}.")
+        made = self.prepare(origin, source)
+        place = self._later.write_later(made.source, replace=in_place)
+        return "; ".join(filter(None, (f"{place[0].upper()}{place[1:]}", made.note))) + "."
 
-    def _answer(
-        self, asked: messages.Check | messages.Prepare | messages.Land
-    ) -> Completion | None:
-        if asked.number is not None:
-            return self._chat.turn(asked.number).completion
-        return self._live.answer(asked.notice) if asked.notice is not None else None
+    def _answer(self, origin: CodeOrigin) -> Completion | None:
+        if origin.number is not None:
+            return self._chat.turn(origin.number).completion
+        return self._live.answer(origin.notice) if origin.notice is not None else None
 
     def _try(self, places: Sequence[_Place], completion: Completion, job: Job) -> None:
         """Try all the code of an answer once nothing else goes on, unless it stands as it was."""
-        prompt = next((self._chat.turn(number).prompt for number, _, _ in places if number), "")
+        prompt = next((self._chat.turn(o.number).prompt for o, _ in places if o.number), "")
         with_code, give_way = [*_cells(places, completion)], partial(self._give_way, job)
         while any(self._tried.get(place, (-1,))[0] != _now() for place in with_code):
             job.check()
@@ -150,6 +152,6 @@ def _cells(places: Sequence[_Place], answer: Completion | None) -> dict[_Place, 
     is_cut_off = answer is not None and answer.finish_reason != "stop"
     last = code_blocks(answer.text)[-1:] if answer is not None and is_cut_off else ()  # torn
     known = {block.source.strip(): block for block in last}
-    blocks = [known.get(source.strip(), CodeBlock(source)) for _, _, source in places]
+    blocks = [known.get(source.strip(), CodeBlock(source)) for _, source in places]
     cells = cells_of(blocks, user_namespace(), is_cut_off=is_cut_off)
     return {place: cell for place, cell in zip(places, cells, strict=True) if cell is not None}

@@ -7,13 +7,15 @@ import time
 from typing import TYPE_CHECKING
 
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.notebook.code.landing import Landing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jupyter_llm.frontends.comm.line import Line
-    from jupyter_llm.notebook.code.landing import Landing, NewCell
+    from jupyter_llm.notebook.code.landing import NewCell
 
 ANSWER_S = 8.0  # of a page that is there, on busy cores too: for all of what it is asked
 SILENCE_S = 3.0  # after which a page counts as gone
@@ -34,7 +36,6 @@ class AskedPage(Part):
         self._num_asked = 0
         self._answer: Landing | None = None
         self._changed = threading.Condition()  # guards what pages say
-        line.add(dict.fromkeys((messages.Hello, messages.Landed), self._hear))
 
     @property
     def is_there(self) -> bool:
@@ -79,14 +80,26 @@ class AskedPage(Part):
             del self._clients[silent]
         return next((one for one in reversed(self._clients) if one in self._there), None)
 
-    def _hear(self, message: messages.Hello | messages.Landed) -> None:
-        if threading.current_thread() is threading.main_thread():
-            return
-        with self._changed:
-            if isinstance(message, messages.Hello):
-                self._clients.pop(message.client, None)
-                self._clients[message.client] = None
-                self._there.add(message.client)
-            elif message.target == str(self._num_asked):
-                self._answer = message.landing
-            self._changed.notify_all()
+    @call("later")
+    def hello(self, request: str, /, protocol: int, client: str, path: str) -> None:  # noqa: ARG002
+        """Take in a page, or the new path of its notebook below the root; "" is no notebook."""
+        if _is_beside_cells():
+            with self._changed:
+                self._clients.pop(client, None)
+                self._clients[client] = None
+                self._there.add(client)
+                self._changed.notify_all()
+        self._line.greet(request, client, path)
+
+    @call("at once")
+    def landed(self, target: str, landing: Landing) -> None:
+        """Take in what became of the cells in the message `put-cells` with the id `target`."""
+        if _is_beside_cells():
+            with self._changed:
+                if target == str(self._num_asked):
+                    self._answer = landing
+                self._changed.notify_all()
+
+
+def _is_beside_cells() -> bool:
+    return threading.current_thread() is not threading.main_thread()

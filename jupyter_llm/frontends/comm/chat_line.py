@@ -14,11 +14,13 @@ from jupyter_llm.chat.question import ChatQuestion, asked_in
 from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
 from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Line
 from jupyter_llm.frontends.comm.live_chat import live
+from jupyter_llm.frontends.comm.messages import PromptData, SuggestionKind, Suggestions
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import ChatViews
@@ -59,42 +61,68 @@ class ChatLine(Line):
         self._live = live(chat)
         self.views = ChatViews(self, chat, options.context, on_settled)
         AnswerCode(self, chat, self._live)
-        Drafting(self, self._drafted, chat)
+        self._drafting = Drafting(self, self._drafted, chat)
         ActivityWatch(self)
         ModelChoice(self, options)
-        self.add({messages.Send: self._send, messages.Regenerate: self._regenerate})
-        self.answer({messages.Suggest: self._suggest, messages.Describe: self._describe})
 
     # Prompts
 
-    def _send(self, message: messages.Send) -> None:
-        work = partial(self._answer, message)
-        self._live.begin(Job(message.id, message.text, work, self._live))
+    @call("at once")
+    def send(
+        self,
+        request: str,
+        /,
+        prompt: PromptData,
+        after: int | None,
+        like: int | None,
+        seed: int | None,
+        temperature: float | None,
+        by: str,
+    ) -> None:
+        """Answer a prompt or carry out a command; the chat's document shows the result.
 
-    def _regenerate(self, message: messages.Regenerate) -> None:
-        turn = self._chat.turn(message.number)
-        work = partial(self._answer_again, message, turn)
-        self._live.begin(Job(message.id, asked_in(turn.prompt), work, self._live))
+        `after` begins a branch behind that turn, 0: at the start. `by`: the user, where several
+        share the notebook. The answer has the shape of the turn `like`, unless the text begins
+        with a shape.
+        """
+        self._drafting.leave()
+        options = self._options_for(seed, temperature, is_alone=prompt.is_alone)
 
-    def _answer(self, message: messages.Send, job: Job) -> None:
-        """Carry out a command, or send a prompt and wait until it is answered."""
-        typed = job.run(partial(self._read, message, message.text))
-        if isinstance(typed.what, Order):
-            self._obey(typed.what, typed.options, job)
-            return
-        asked = replace(typed.what, by=message.by, after=message.after)
-        if message.like is not None and asked.shape is None:
-            asked = _shaped_as(asked, self._chat.turn(message.like))
-        self._ask(asked, job)
+        def answer(job: Job) -> None:
+            typed = job.run(partial(self._read, options, prompt, prompt.text))
+            if isinstance(typed.what, Order):
+                self._obey(typed.what, typed.options, job)
+                return
+            asked = replace(typed.what, by=by, after=after)
+            if like is not None and asked.shape is None:
+                asked = _shaped_as(asked, self._chat.turn(like))
+            self._ask(asked, job)
 
-    def _drafted(self, message: messages.DraftMessage) -> tuple[Chat, ChatQuestion] | None:
-        """What would be sent of a draft; None if that is no prompt, or not yet."""
-        found = read_typed_draft(partial(self._read, message), message.text)
+        self._live.begin(Job(request, prompt.text, answer, self._live))
+
+    @call("at once")
+    def regenerate(
+        self, request: str, /, number: int, seed: int | None, temperature: float | None
+    ) -> None:
+        """Write a new answer to the prompt of a turn, beside the old one."""
+        turn = self._chat.turn(number)
+        work = partial(self._answer_again, self._options_for(seed, temperature), turn)
+        self._live.begin(Job(request, asked_in(turn.prompt), work, self._live))
+
+    @call("at once")
+    def bye(self) -> None:
+        """Note that the last view on a page has closed; the views of other pages answer."""
+        for part in self.parts:
+            part.leave()
+
+    def _drafted(self, prompt: PromptData, _cell: str | None) -> tuple[Chat, ChatQuestion] | None:
+        """Return the prompt that a draft would send; None if it is no prompt, or not yet."""
+        options = self._options_for(is_alone=prompt.is_alone)
+        found = read_typed_draft(partial(self._read, options, prompt), prompt.text)
         return (self._chat, found[0]) if found is not None else None
 
-    def _answer_again(self, message: messages.Regenerate, turn: Turn, job: Job) -> None:
+    def _answer_again(self, options: Options, turn: Turn, job: Job) -> None:
         """Answer the prompt of a turn once more, as another branch."""
-        options = self._options_for(message)
         asked = ChatQuestion(
             prompt=turn.prompt,
             model=options.model,
@@ -113,15 +141,15 @@ class ChatLine(Line):
         self._ask(_shaped_as(asked, turn), job)
 
     def _read(
-        self, message: messages.Send | messages.DraftMessage, *text: str, is_draft: bool = False
+        self, options: Options, prompt: PromptData, *text: str, is_draft: bool = False
     ) -> Typed:
-        """What was typed, a prompt with what is attached."""
+        """Read the typed text; a prompt includes the attachments."""
         typed = read(
             *text,
             commands=PANEL_COMMANDS,
             namespace=user_namespace(),
             snapshot=self._snapshot,
-            defaults=self._options_for(message),
+            defaults=options,
             notebook=llm.notebook.path,
             has_options=False,
             is_draft=is_draft,
@@ -129,7 +157,7 @@ class ChatLine(Line):
         if not isinstance(typed.what, ChatQuestion):
             return typed
         place = llm.notebook.path, self._snapshot
-        given = (attached(item.label, item.text, *place) for item in message.attachments)
+        given = (attached(item.label, item.text, *place) for item in prompt.attachments)
         attachments = tuple(dict.fromkeys((*typed.what.attachments, *given)))
         return replace(typed, what=replace(typed.what, attachments=attachments))
 
@@ -167,10 +195,12 @@ class ChatLine(Line):
             more["choices"] = list(shown.choices)
         self._live.notify(job, "\n\n".join(filter(None, parts)), shown.completion, **more)
 
-    def _options_for(self, message: messages.FromFrontEnd) -> Options:
-        """What the message asks for, or else what the front end is set to."""
-        asked = {name: getattr(message, name, None) for name in ("seed", "temperature")}
-        asked["context"] = "none" if getattr(message, "is_alone", False) else None
+    def _options_for(
+        self, seed: int | None = None, temperature: float | None = None, *, is_alone: bool = False
+    ) -> Options:
+        """Return the options of a request; the front end's stand in for those it leaves open."""
+        context = "none" if is_alone else None
+        asked = {"seed": seed, "temperature": temperature, "context": context}
         return self._options.with_line({k: v for k, v in asked.items() if v is not None})
 
     # Questions
@@ -179,12 +209,15 @@ class ChatLine(Line):
     def _snapshot(self) -> Snapshot:
         return self._chat.timeline.snapshot()
 
-    def _suggest(self, asked: messages.Suggest) -> messages.Suggestions:
-        return suggestions(asked.id, asked.text, asked.cursor, self._snapshot.visible)
+    @call("on a thread")
+    def suggest(self, text: str, cursor: int) -> Suggestions:
+        """Return the texts that fit at the cursor, which counts code points, as all places do."""
+        return suggestions(text, cursor, self._snapshot.visible)
 
-    def _describe(self, asked: messages.Describe) -> messages.TextMessage:
-        text = description(asked.kind, asked.name, self._snapshot)
-        return messages.TextMessage(id=asked.id, text=text)
+    @call("on a thread")
+    def describe(self, kind: SuggestionKind, name: str) -> str:
+        """Describe a suggestion, in plain text."""
+        return description(kind, name, self._snapshot)
 
 
 def _shaped_as(asked: ChatQuestion, turn: Turn) -> ChatQuestion:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from jupyter_llm.api import llm
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
-from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.comm.messages import PromptData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.question import ChatQuestion
     from jupyter_llm.frontends.comm.line import Line
 
-    MakePrompt = Callable[[messages.DraftMessage], tuple[Chat, ChatQuestion] | None]
+    Found = tuple[Chat, ChatQuestion] | None
+    MakePrompt = Callable[[PromptData, str | None], Found]
 
 _PATIENCE_S = 0.3  # between two looks whether the model may read
 
@@ -34,14 +36,12 @@ class Drafting(Part):
         super().__init__(line)
         self._make = make
         self._chat = chat
-        self._draft: messages.DraftMessage | None = None
+        self._draft: Callable[[], Found] | None = None
         self._reading = Chore(self._look, "jupyter-llm-draft")
         self._unwatch: tuple[Callable[[], None], ...] = ()
-        line.add({messages.DraftMessage: self._take})
         if chat is not None:
             again = weakly(self._again)
             self._unwatch = chat.watch(again), chat.timeline.watch(again)
-            line.add({messages.Send: self._drop, messages.Bye: self._drop})
 
     def close(self) -> None:
         """Read no drafts any more."""
@@ -50,28 +50,34 @@ class Drafting(Part):
         self._draft = None
         self._reading.close()
 
-    def _take(self, draft: messages.DraftMessage) -> None:
-        self._draft = draft if draft.text.strip() else None
+    @call("at once")
+    def draft(self, prompt: PromptData, cell: str | None) -> None:
+        """Take a text that is being written and may be sent as it is; an empty one is none.
+
+        In a page it is a whole `%%llm` cell, in a chat the field for a prompt.
+        """
+        self._draft = partial(self._make, prompt, cell) if prompt.text.strip() else None
         self._reading.ask()
 
     def _again(self) -> None:
         if self._draft is not None:
             self._reading.ask()
 
-    def _drop(self, _message: messages.FromFrontEnd) -> None:
+    def leave(self) -> None:
+        """Read the draft no longer: it was sent, or the last view has closed."""
         self._draft = None
 
     def _look(self) -> tuple[float, bool]:
         draft, chat = self._draft, self._chat
         is_done = chat is None or not chat.is_answering
         if draft is not None:
-            is_done = is_done and read_draft(partial(self._make, draft))
+            is_done = is_done and read_draft(draft)
         elif chat is not None and is_done:
             chat.reading.branch()
         return (0, False) if is_done else (_PATIENCE_S, True)
 
 
-def read_draft(make: Callable[[], tuple[Chat, ChatQuestion] | None]) -> bool:
+def read_draft(make: Callable[[], Found]) -> bool:
     """Let the model read what would be sent now, and to which chat; False: not now, ask again.
 
     While a cell runs or an answer is written it waits, since what they bring comes before it.

@@ -1,4 +1,4 @@
-"""One front end, over whatever carries its messages: takes what it asks, and lets parts do it."""
+"""One front end, over any carrier of its messages: its parts carry out the calls."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import logging
 import os
 import threading
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call, methods_of
 from jupyter_llm.frontends.comm.jobs import Job, said_of
 from jupyter_llm.frontends.comm.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from jupyter_llm.api import LLM
     from jupyter_llm.engine.base import Stream
-    from jupyter_llm.frontends.comm.messages import FromFrontEnd, ToFrontEnd
+    from jupyter_llm.frontends.comm.calls import Method
+    from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 logger = logging.getLogger(__name__)
 
@@ -60,24 +60,31 @@ def end_subshell(comm: Any, subshell: str | None) -> None:
 
 
 class Part:
-    """What takes some kinds of messages of one front end; it says which to the line."""
+    """The owner of some methods that one front end may call; `calls.call` declares them."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
         self._llm = line.llm
         self._put = line.put
         line.parts.append(self)
+        line.offer(self)
+
+    def stop(self, target: int | str | None) -> None:
+        """Stop a request by its id, a turn by its number, or all requests of the front end."""
+
+    def leave(self) -> None:
+        """Send nothing until a view follows the chat again: the last one has closed."""
 
     def close(self) -> None:
-        """Take in that the front end has gone."""
+        """End the part: the front end has disconnected."""
 
 
 class Line:
     """A front end as the kernel knows it: a page, or one chat in a page or a widget.
 
-    A host gives `send`, and has `take` be given what comes: on a subshell's thread, in its order,
-    also while a cell runs. Whoever takes a message returns at once. Several may take the same kind:
-    each knows the requests that are its own. All that the parts say goes out through `put`.
+    A host provides `send`, and passes each message to `take`: on a subshell's thread, in order,
+    also while a cell runs. Only methods that reply "on a thread" may take a while. Parts send their
+    messages with `put`.
     """
 
     def __init__(self, llm: LLM, send: Callable[[Any], None]) -> None:
@@ -86,11 +93,11 @@ class Line:
         self.put = self.outbox.put
         self.parts: list[Part] = []
         self.is_closed = False
-        self._takers: dict[type[FromFrontEnd], list[Callable[[Any], object]]] = {}
+        self._methods: dict[str, tuple[object, Method]] = {}
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()  # guards that a job is answered once, and told nothing after
         self._pid = os.getpid()
-        self.add({messages.Stop: self._stop})
+        self.offer(self)
 
     def close(self) -> None:
         """Take in that the front end has gone. May be called twice."""
@@ -103,14 +110,9 @@ class Line:
             except Exception:  # the others are to hear of it as well
                 logger.exception("A front end could not be let go of")
 
-    def add(self, takers: Mapping[type[FromFrontEnd], Callable[[Any], object]]) -> None:
-        """Let kinds of messages be taken from now on."""
-        for kind, taker in takers.items():
-            self._takers.setdefault(kind, []).append(taker)
-
-    def answer(self, replies: Mapping[type[FromFrontEnd], Callable[[Any], ToFrontEnd]]) -> None:
-        """Let kinds of messages be answered from now on, each on a thread: it may take a while."""
-        self.add({kind: partial(self._reply_with, reply) for kind, reply in replies.items()})
+    def offer(self, owner: object) -> None:
+        """Let the front end call the methods that an object declares."""
+        self._methods |= {name: (owner, method) for name, method in methods_of(owner).items()}
 
     def take(self, content: object) -> None:
         """Do what a message asks. Returns at once, whatever it is."""
@@ -121,35 +123,57 @@ class Line:
     def _take(self, content: object) -> None:
         request_id = content.get("id") if isinstance(content, dict) else None
         try:
-            message = messages.read_message(content)
-            takers = self._takers.get(type(message))
-            if takers is None:
-                raise OptionError("Nobody takes such a message here.")  # noqa: TRY301  told below
-            self.put(messages.Ack(id=message.id))
-            for taker in takers:
-                taker(message)
+            self._call(messages.read_call(content))
         except Exception as error:  # noqa: BLE001  whatever it is, the front end must hear of it
             known_id = request_id if isinstance(request_id, str) else None
             self.put(messages.ErrorMessage(id=known_id, text=said_of(error)))
 
-    def _reply_with(self, reply: Callable[[Any], ToFrontEnd], asked: FromFrontEnd) -> None:
-        self.work(asked.id, lambda _job: reply(asked))
+    def _call(self, called: messages.MethodCall) -> None:
+        if called.method not in self._methods:
+            raise messages.misunderstood(called.method)
+        owner, method = self._methods[called.method]
+        run = method.bind(owner, called.arguments)
+        if method.replies == "at once":
+            self.put(messages.Reply(called.id, run(called.id)))
+            return
+        self.put(messages.Ack(called.id))
+        if method.replies == "later":
+            run(called.id)
+        else:
+            self.work(called.id, run, called.method)
+
+    @call("at once")
+    def stop(self, target: int | str | None) -> None:
+        """Stop a request by its id; in a chat also a turn by its number, or all requests."""
+        if (job := self._jobs.get(str(target))) is not None:
+            job.stop()
+        for part in self.parts:
+            part.stop(target)
+
+    def greet(self, request: str, client: str, path: str) -> None:
+        """Take in a page that says hello."""
 
     # What takes its time
 
-    def work(self, request_id: str, work: Callable[[Job], ToFrontEnd | None]) -> Job:
-        """Do something on a thread of its own, and answer with what it returns.
+    def work(self, request_id: str, work: Callable[[Job], Any], method: str) -> None:
+        """Run a method's work on a thread of its own, and reply with its result.
 
-        A request is answered once: with an error if that fails, or is stopped.
+        A request has one reply: an error if the work fails or is stopped.
         """
-        job = Job(request_id, "", lambda job: self._finish(job, work(job)), self)
+
+        def answer(job: Job) -> None:
+            self._finish(job, messages.Reply(job.id, work(job)))
+
+        job = Job(request_id, method, answer, self)
         with self._lock:
             self._jobs[job.id] = job
         job.start()
-        return job
 
-    def _stop(self, message: messages.Stop) -> None:
-        if (job := self._jobs.get(str(message.target))) is not None:
+    def stop_all(self, method: str) -> None:
+        """Stop all jobs of a method."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if job.text == method]
+        for job in jobs:
             job.stop()
 
     def tell_progress(self, job: Job) -> None:
@@ -182,7 +206,7 @@ class Line:
             if job.id in self._jobs:
                 self.put(message)
 
-    def _finish(self, job: Job, message: ToFrontEnd | None) -> None:
+    def _finish(self, job: Job, message: ToFrontEnd) -> None:
         with self._lock:
-            if self._jobs.pop(job.id, None) is not None and message is not None:
+            if self._jobs.pop(job.id, None) is not None:
                 self.put(message)

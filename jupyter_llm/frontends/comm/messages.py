@@ -1,18 +1,18 @@
-"""What front ends and the kernel say to each other: JSON objects, each with a `type`.
+"""The messages between front ends and the kernel: JSON objects, each with a `type`.
 
-A host carries them: the comm of a panel's widget, or the one of a JupyterLab page. What is said to
-and by a chat that a page shows lies in its comm as `{"panel": …, "message": …}`. What the kernel
-sends is numbered besides, in `seq`, on each line, so that nothing is missed unnoticed.
+The comm of a panel's widget or of a JupyterLab page carries them. Messages to and from a chat that
+a page shows are wrapped as `{"panel": …, "message": …}`. The kernel numbers its messages on each
+line in `seq`, so that a front end notices a lost one.
 
-The kernel changes cells of a page only where a person runs one that asks for it (`put-cells`); else
-it answers, and a person takes the answer there. tests/frontends/comm/messages/ has an example of
-each message, for the tests of both sides.
+A front end sends calls of methods (`calls.call`), and the kernel replies. All other messages of the
+kernel are broadcast, or report progress. The kernel changes cells of a page only if the user runs a
+cell that asks for it (`put-cells`). tests/frontends/comm/ has an example of each message and call.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal, Union
+from typing import Any, Final, Literal
 
 from msgspec import Struct, ValidationError, convert
 
@@ -22,11 +22,9 @@ from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.roles import ModelRole
 from jupyter_llm.engine.tokens import LikelyPiece
 from jupyter_llm.errors import OptionError
-from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
-from jupyter_llm.notebook.code.landing import Landing
-from jupyter_llm.tasks.proposal import Former
+from jupyter_llm.notebook.cells.document import CellKind
 
-PROTOCOL: Final = 4
+PROTOCOL: Final = 5
 
 Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
@@ -52,6 +50,21 @@ class AttachmentData(Data):
 
     label: str
     text: str | FileStart | None
+
+
+class PromptData(Data):
+    """A prompt or a command; with `is_alone` the prompt does not include the notebook."""
+
+    text: str
+    attachments: list[AttachmentData]
+    is_alone: bool
+
+
+class CodeOrigin(Data):
+    """The place of code: a turn by its number, a notice by its id, or neither."""
+
+    number: int | None
+    notice: str | None
 
 
 class UsageData(Data):
@@ -245,274 +258,102 @@ class ModelData(Data):
     roles: list[ModelRole] = []
 
 
-def _tag(name: str) -> str:
-    """The `type` of a message, by the name of its class: `ListChats` is `list-chats`."""
-    return re.sub(r"(?<=.)(?=[A-Z])", "-", name.removesuffix("Message")).lower()
+class CellProposal(ProposalData):
+    """The result of an action on a cell; the cause of an error may be in another cell.
 
-
-class FromFrontEnd(Data, tag_field="type", tag=_tag):
-    """What a front end asks for, under an id of its own."""
-
-    id: str
-
-
-class ToFrontEnd(Data, tag_field="type", tag=_tag):
-    """What a front end is told. All views of a chat hear what any of them is answered."""
-
-
-# From any
-
-
-class Stop(FromFrontEnd):
-    """Stop a request by its id; in a chat a turn by its number, too, or all that goes on in it."""
-
-    target: int | str | None
-
-
-class DraftMessage(FromFrontEnd):
-    """What is being written and may be sent as it is, to be read ahead; an empty text: nothing.
-
-    In a page it is a whole `%%llm` cell, in a chat what stands in the field for a prompt.
+    `metadata` are for the cell with the new source.
     """
-
-    text: str
-    cell: str | None
-    attachments: list[AttachmentData]
-    is_alone: bool
-
-
-class WatchActivity(FromFrontEnd):
-    """Say from now on what the model does and how far a pull is, or no more."""
-
-    is_on: bool
-
-
-class ListModels(FromFrontEnd):
-    """Which models there are, and which may be pulled; answered by `models`."""
-
-
-class UseModel(FromFrontEnd):
-    """Load a model by its name for a role; answered by `done`, with `progress` before."""
-
-    model: str
-    role: ModelRole = "chat"
-
-
-class StartPull(FromFrontEnd):
-    """Pull a model; answered by `done` once that has begun. Who watches is told how far it is."""
-
-    model: str
-    accepts_licence: bool
-
-
-class EndPull(FromFrontEnd):
-    """Stop the pull that runs, whoever asked for it, or tell no more of what the last came to."""
-
-
-# From a page about its notebook
-
-
-class Hello(FromFrontEnd):
-    """A page is there, or its notebook has moved to `path` below the root; "" is no notebook."""
-
-    protocol: int
-    client: str
-    path: str
-
-
-class Cells(FromFrontEnd):
-    """From the cell `at` on, so many go and others come; revision 1 brings all that there are."""
-
-    revision: int
-    at: int
-    remove: int
-    insert: list[DocumentCell]
-
-
-class Complete(FromFrontEnd):
-    """What may stand between `prefix` and `suffix`: ways to go on, each of at most `max_lines`.
-
-    `is_invoked` says that a person asked for it: it did not come of typing alone.
-    """
-
-    revision: int
-    cell_id: str
-    kind: CellKind
-    prefix: str
-    suffix: str
-    is_invoked: bool
-    num_items: int
-    max_lines: int
-
-
-class Focus(FromFrontEnd):
-    """A person has gone to a cell: what a completion there would read may be read ahead."""
-
-    revision: int
-    cell: str
-
-
-class Act(FromFrontEnd):
-    """Do something with a cell; answered by `proposal`, or `text`, with `progress` before.
-
-    The selection goes from one place to before another, in code points. Of the proposals before,
-    `former` is the last.
-    """
-
-    action: Action
-    cell: TargetCellData
-    selection: list[int] | None
-    instruction: str | None
-    former: Former | None = None
-
-
-class Landed(FromFrontEnd):
-    """Answers `put-cells`, by its id."""
-
-    target: str
-    landing: Landing
-
-
-class ShowChat(FromFrontEnd):
-    """Show a chat by its name, under an id for the messages to and from it; no more without one."""
-
-    panel_id: str
-    chat: str | None
-
-
-class ListChats(FromFrontEnd):
-    """Which chats the notebook has, and where these words are in them; answered by `chats`."""
-
-    words: str
-
-
-class RenameChat(FromFrontEnd):
-    """Give a chat another name; answered by `chats`."""
-
-    name: str
-    new_name: str
-
-
-class ExportChat(FromFrontEnd):
-    """A chat as a Markdown text; answered by `text`."""
-
-    name: str
-
-
-class DeleteChat(FromFrontEnd):
-    """Forget a chat for good; answered by `chats`."""
-
-    name: str
-
-
-class Record(FromFrontEnd):
-    """How a cell's or output's text was made, by the metadata there; answered by `text`."""
 
     metadata: dict[str, Any]
-    text: str | None
+    markdown: str
 
 
-# From the front end of a chat
+class ChatList(Data):
+    """The chats of the notebook, and the turns that contain the words of a search."""
+
+    chats: list[ChatData]
+    found: list[FoundTurn]
 
 
-class Follow(FromFrontEnd):
-    """A view is there, or has missed something; answered by `document`."""
+class ModelLists(Data):
+    """The models on this machine, and those to pull that suit it, best first."""
 
-    can_write_cells: bool
-
-
-class Bye(FromFrontEnd):
-    """The last view on a page has gone. If there is another page, it is asked whether it is."""
+    here: list[ModelData]
+    suited: list[ModelData]
 
 
-class Send(FromFrontEnd):
-    """A prompt or a command. `after` begins a branch behind that turn, 0: at the start.
+class Suggestions(Data):
+    """The texts that may replace the text from `start` to `end`."""
 
-    With `is_alone` no cells and variables of the notebook go along. `by` is who asks, where several
-    people share the notebook. The answer is to look `like` a turn's, unless the text begins with
-    its shape.
-    """
-
-    text: str
-    after: int | None
-    like: int | None
-    attachments: list[AttachmentData]
-    seed: int | None
-    temperature: float | None
-    is_alone: bool
-    by: str
+    start: int
+    end: int
+    items: list[SuggestionData]
 
 
-class Regenerate(FromFrontEnd):
-    """A new answer to the prompt of a turn, beside the old one."""
+class Prepared(Data):
+    """Code as a cell holds it, the cell's metadata, and a note on what was mended."""
 
-    number: int
-    seed: int | None
-    temperature: float | None
-
-
-class Choose(FromFrontEnd):
-    """Show the branch through a turn."""
-
-    number: int
-
-
-class Remove(FromFrontEnd):
-    """Forget a turn by its number for good, or put a notice away by its id, in all views."""
-
-    target: int | str
-
-
-class Suggest(FromFrontEnd):
-    """What may stand at the cursor; it counts code points, as all places do."""
-
-    text: str
-    cursor: int
-
-
-class Describe(FromFrontEnd):
-    """What there is to say of a suggestion; `name` is the suggestion's."""
-
-    kind: SuggestionKind
-    name: str
-
-
-class Check(FromFrontEnd):
-    """Which names in pieces of an answer exist nowhere; one may use what those before define.
-
-    With `tries` they are tried first, which waits until no cell runs and no model works.
-    """
-
-    number: int | None
-    notice: str | None
-    sources: list[str]
-    tries: bool
-
-
-class Prepare(FromFrontEnd):
-    """Make a cell of Python out of a turn, or out of the proposal in a notice."""
-
-    number: int | None
-    notice: str | None
     source: str
+    metadata: dict[str, Any]
+    note: str
 
 
-class Land(FromFrontEnd):
-    """Bring code into a cell where the front end cannot: below the next cell that runs."""
+# From a front end
 
-    number: int | None
-    notice: str | None
-    source: str
-    in_place: bool
+
+class MethodCall(Data, tag_field="type", tag="call"):
+    """A call of a method that is declared with `calls.call`."""
+
+    id: str
+    method: str
+    arguments: dict[str, Any]
+
+
+def read_call(content: object) -> MethodCall:
+    """Return the call that a front end sent; `OptionError` if the message is none."""
+    match content:
+        # Pages of any protocol greet in this form, so it never changes.
+        case {"type": "hello", "id": request_id, **arguments}:
+            return read_call(
+                {"type": "call", "id": request_id, "method": "hello", "arguments": arguments}
+            )
+    try:
+        return convert(content, MethodCall)
+    except ValidationError:
+        raise misunderstood(content.get("type") if isinstance(content, dict) else None) from None
+
+
+def misunderstood(kind: object) -> OptionError:
+    """Return the error for a message of another protocol."""
+    return OptionError(
+        f"The page sent a message that nobody understands: {kind!r:.40}. Its jupyter_llm and "
+        "the kernel's may differ: install the same version in both places."
+    )
 
 
 # To a front end
 
 
+def _tag(name: str) -> str:
+    """Return the `type` of a message by the name of its class: `PutCells` is `put-cells`."""
+    return re.sub(r"(?<=.)(?=[A-Z])", "-", name.removesuffix("Message")).lower()
+
+
+class ToFrontEnd(Data, tag_field="type", tag=_tag):
+    """A message to a front end. In a panel all views receive it."""
+
+
 class Ack(ToFrontEnd):
-    """A request has arrived."""
+    """A call has arrived whose reply may take a while."""
 
     id: str
+
+
+class Reply(ToFrontEnd):
+    """The result of a call; the method's signature says its type."""
+
+    id: str
+    value: Any
 
 
 class ErrorMessage(ToFrontEnd):
@@ -531,19 +372,6 @@ class ProgressMessage(ToFrontEnd):
     is_new: bool = False
 
 
-class TextMessage(ToFrontEnd):
-    """Answers a request in words: Markdown, or plain text to `describe` and `land`."""
-
-    id: str
-    text: str
-
-
-class DoneMessage(ToFrontEnd):
-    """A request is fulfilled that is answered by nothing else."""
-
-    id: str
-
-
 class Activity(ToFrontEnd):
     """What the model does; `beside` names the others that are loaded, and what they are for.
 
@@ -560,19 +388,11 @@ class Activity(ToFrontEnd):
     pull: PullData | None = None
 
 
-class Models(ToFrontEnd):
-    """Answers `list-models`: those that are here, and those that suit this machine, best first."""
-
-    id: str
-    here: list[ModelData]
-    suited: list[ModelData]
-
-
 # To a page
 
 
 class Welcome(ToFrontEnd):
-    """Answers `hello`."""
+    """Answers `hello`. Pages of any protocol read this form, so it never changes."""
 
     id: str
     protocol: int
@@ -617,35 +437,6 @@ class CompletionMessage(ToFrontEnd):
     is_final: bool
 
 
-class Completed(ToFrontEnd):
-    """Answers `complete`, with what each item cost; `reason` says why there is none."""
-
-    id: str
-    usage: list[UsageData]
-    reason: str | None = None
-
-
-class ProposalMessage(ToFrontEnd):
-    """Answers `act`: what a cell may be changed to, or what may be put under it.
-
-    The cell need not be the one that was asked about: the cause of an error may be in another.
-    `metadata` belong to the one with the new source.
-    """
-
-    id: str
-    proposal: ProposalData
-    metadata: dict[str, Any]
-    markdown: str
-
-
-class ChatsMessage(ToFrontEnd):
-    """The chats of the notebook, and what was found in them."""
-
-    id: str
-    chats: list[ChatData]
-    found: list[FoundTurn]
-
-
 # To the front end of a chat
 
 
@@ -679,44 +470,3 @@ class Transcript(ToFrontEnd):
     writer: str
     data: dict[str, str]
     metadata: dict[str, Any]
-
-
-class Suggestions(ToFrontEnd):
-    """Answers `suggest`."""
-
-    id: str
-    start: int
-    end: int
-    items: list[SuggestionData]
-
-
-class Checked(ToFrontEnd):
-    """Answers `check`."""
-
-    id: str
-    results: list[CheckedData]
-
-
-class Prepared(ToFrontEnd):
-    """Answers `prepare`: what the cell holds, its metadata, and what was mended."""
-
-    id: str
-    source: str
-    metadata: dict[str, Any]
-    note: str
-
-
-_ANY: Any = Union[tuple(FromFrontEnd.__subclasses__())]  # noqa: UP007  made here
-
-
-def read_message(content: object) -> FromFrontEnd:
-    """What a front end sent, checked; `OptionError` if it is no such message."""
-    try:
-        message: FromFrontEnd = convert(content, _ANY)
-    except ValidationError:
-        kind = content.get("type") if isinstance(content, dict) else None
-        raise OptionError(
-            f"The page sent a message that nobody understands: {kind!r:.40}. Its jupyter_llm and "
-            "the kernel's may differ: install the same version in both places."
-        ) from None
-    return message

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from jupyter_llm.common.workers import Chore
+from jupyter_llm.engine.roles import ModelRole
 from jupyter_llm.errors import EngineClosedError, OptionError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
+from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import Activity, ModelData
 from jupyter_llm.frontends.comm.pulls import PULLS
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_llm.engine.current import CurrentEngine
-    from jupyter_llm.frontends.comm.jobs import Job
     from jupyter_llm.frontends.comm.line import Line
     from jupyter_llm.frontends.prompt.options import Options
 
@@ -37,10 +38,10 @@ class ModelChoice(Part):
     def __init__(self, line: Line, options: Options | None = None) -> None:
         super().__init__(line)
         self._options = options  # of a chat's prompts
-        line.add({messages.UseModel: self._use, messages.EndPull: lambda _message: PULLS.end()})
-        line.answer({messages.ListModels: self._models, messages.StartPull: self._pull})
 
-    def _models(self, message: messages.ListModels) -> messages.Models:
+    @call("on a thread")
+    def list_models(self) -> messages.ModelLists:
+        """List the models on this machine, and those that may be pulled."""
         here = [
             ModelData(name=one.entry.name, note=one.note, roles=list(one.roles))
             for one in by_name(listed_models(self._llm))
@@ -55,27 +56,32 @@ class ModelChoice(Part):
         ]
         here.sort(key=lambda model: "chat" not in model.roles)
         suited = [ModelData(name=one.entry.name, note=one.note) for one in suggestions()]
-        return messages.Models(id=message.id, here=here, suited=suited)
+        return messages.ModelLists(here=here, suited=suited)
 
-    def _pull(self, message: messages.StartPull) -> messages.DoneMessage:
-        PULLS.begin(message.model.strip(), is_accepted=message.accepts_licence)
-        return messages.DoneMessage(id=message.id)
-
-    def _use(self, message: messages.UseModel) -> None:
-        self._line.work(message.id, partial(self._load, message))
-
-    def _load(self, message: messages.UseModel, job: Job) -> messages.DoneMessage:
-        self._llm.current.use(message.model, role=message.role, show=job.tell)
+    @call("on a thread")
+    def use_model(self, job: Job, /, model: str, role: ModelRole = "chat") -> None:
+        """Load a model by its name for a role."""
+        self._llm.current.use(model, role=role, show=job.tell)
         said = overruled(self._llm, (self._options or default_options()).model)
-        if said and message.role == "chat":
+        if said and role == "chat":
             raise OptionError(said)
-        return messages.DoneMessage(id=job.id)
+
+    @call("on a thread")
+    def start_pull(self, model: str, accepts_licence: bool) -> None:
+        """Begin to pull a model; `ActivityWatch` sends the progress."""
+        PULLS.begin(model.strip(), is_accepted=accepts_licence)
+
+    @call("at once")
+    def end_pull(self) -> None:
+        """Stop the pull that runs, or put the result of the last one away."""
+        PULLS.end()
 
 
 class ActivityWatch(Part):
-    """Tells a front end that watches what the model does, whenever that changes.
+    """Reports the model's activity to a front end that watches it, whenever the activity changes.
 
-    All views of a chat hear it. Once one has said bye it ends: any other begins anew as it follows.
+    All views of a chat receive the reports. They end once the last view has closed; a view that
+    follows the chat again watches anew.
     """
 
     def __init__(self, line: Line) -> None:
@@ -83,16 +89,17 @@ class ActivityWatch(Part):
         self._told: Activity | None = None
         self._ends: tuple[Callable[[], None], ...] = ()
         self._chore = Chore(self._look, "jupyter-llm-activity")
-        line.add({messages.WatchActivity: self._watch, messages.Bye: lambda _message: self._end()})
 
     def close(self) -> None:
         """Tell nothing any more."""
-        self._end()
+        self.leave()
         self._chore.close()
 
-    def _watch(self, message: messages.WatchActivity) -> None:
-        self._end()
-        if message.is_on:
+    @call("at once")
+    def watch_activity(self, is_on: bool) -> None:
+        """Report the model's activity and the progress of a pull from now on, or no longer."""
+        self.leave()
+        if is_on:
             self._told = None
             llm, ask = self._llm, self._chore.ask
             # What cells have made takes memory, too.
@@ -100,7 +107,8 @@ class ActivityWatch(Part):
             self._ends = tuple(watch(ask) for watch in watches)
             ask()
 
-    def _end(self) -> None:
+    def leave(self) -> None:
+        """Report nothing any more."""
         ends, self._ends = self._ends, ()
         for end in ends:
             end()

@@ -38,7 +38,7 @@ _DESCRIPTION_CHARS = 1500
 _CELL = re.compile(r"(?:In|Out)?\[?(\d+)\]?")
 
 
-def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEvent]) -> Suggestions:
+def suggestions(text: str, cursor: int, cells: Sequence[CellEvent]) -> Suggestions:
     """What may stand at the cursor of a text, given the cells that ran."""
     before, after = text[:cursor], text[cursor:]
     start, end = cursor, cursor + _length(_REST, after)
@@ -56,7 +56,7 @@ def suggestions(request_id: str, text: str, cursor: int, cells: Sequence[CellEve
             end = max(end, path_end)
         end += is_quoted and text[end : end + 1] == '"'
         items = [*variables, *islice(_cells(at[1], cells), _MOST_CELLS), *files]
-    return Suggestions(id=request_id, start=start, end=end if items else start, items=items)
+    return Suggestions(start=start, end=end if items else start, items=items)
 
 
 def _length(pattern: re.Pattern[str], text: str) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.documents import merge_patch, status_of
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.live_chat import live
@@ -43,15 +44,6 @@ class ChatViews(Part):
         is_fuller = weakly(self.measure)
         self._unwatch = chat.current.watch(is_fuller), chat.timeline.watch(is_fuller)
         self._live.join(self)
-        line.add(
-            {
-                messages.Follow: self._welcome,
-                messages.Bye: self._farewell,
-                messages.Stop: self._stop,
-                messages.Choose: lambda message: chat.choose(message.number),
-                messages.Remove: self._remove,
-            }
-        )
 
     def close(self) -> None:
         """Leave the audience; the chat's requests run on."""
@@ -60,35 +52,42 @@ class ChatViews(Part):
             unwatch()
         self._gauge.close()
 
-    def _welcome(self, message: messages.Follow) -> None:
-        """Send a view the whole document."""
+    @call("at once")
+    def follow(self, request: str, /, can_write_cells: bool) -> None:
+        """Send a new view, or one that missed a message, the whole document."""
         with self._live.lock:
-            self.writer = message.id if message.can_write_cells else self.writer
+            self.writer = request if can_write_cells else self.writer
             self.has_views = True
             whole = messages.ChatDocument(**self._live.current(), status=self._status)
-            self._put(messages.DocumentMessage(id=message.id, document=whole))
+            self._put(messages.DocumentMessage(id=request, document=whole))
         self._gauge.ask()
         self._on_settled()
 
-    def _farewell(self, _message: messages.Bye) -> None:
-        """Send nothing more once the last view has gone; if there is another, it says hello."""
+    @call("at once")
+    def choose(self, number: int) -> None:
+        """Show the branch through a turn."""
+        self._chat.choose(number)
+
+    @call("at once")
+    def remove(self, target: int | str) -> None:
+        """Delete a turn by its number, or put a notice away by its id, in all views."""
+        if isinstance(target, int):
+            self._chat.remove(target)
+        else:
+            self._live.remove_notice(target)
+
+    def leave(self) -> None:
+        """Send nothing more once the last view has closed; if there is another, it says hello."""
         with self._live.lock:
             self.hear(messages.Anybody())
             self.has_views, self.writer = False, None
 
-    def _stop(self, message: messages.Stop) -> None:
-        """Stop a turn by its number, a request by its id, or all that goes on in the chat."""
-        if not isinstance(target := message.target, str):
+    def stop(self, target: int | str | None) -> None:
+        """Stop a turn by its number, a request by its id, or all requests of the chat."""
+        if not isinstance(target, str):
             self._chat.cancel(target)
         if not isinstance(target, int):
             self._live.stop(target)
-
-    def _remove(self, message: messages.Remove) -> None:
-        """Forget a turn, or put a notice away."""
-        if isinstance(target := message.target, int):
-            self._chat.remove(target)
-        else:
-            self._live.remove_notice(target)
 
     def hear(self, message: messages.ToFrontEnd) -> None:
         """Send a change of the chat to the views."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
-from jupyter_llm.frontends.comm import messages
+from jupyter_llm.errors import EngineError
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.frontends.comm.messages import Act, TextMessage, ToFrontEnd
+from jupyter_llm.frontends.comm.messages import Action, CellProposal, TargetCellData
 from jupyter_llm.frontends.prompt.commands import task_of
 from jupyter_llm.frontends.prompt.options import default_options
 from jupyter_llm.notebook.cells.timeline import check_is_visible
@@ -19,6 +18,7 @@ from jupyter_llm.tasks.edit import edit, go_on
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
+from jupyter_llm.tasks.proposal import Former
 from jupyter_llm.tasks.review import review, review_text
 from jupyter_llm.tasks.target import ShownCell
 from jupyter_llm.tasks.tests import write_tests
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
-    from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.task import Task
@@ -39,37 +38,43 @@ _CHARS_PER_TOKEN = 2.5  # of code, at the least
 class Actions(Part):
     """What one page has done with its cells; what changes a cell is a proposal."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._jobs = WeakSet[Job]()  # those that go on
-        session.add({Act: self._act})
-
     def close(self) -> None:
-        """Stop what nobody would see any more."""
-        for job in tuple(self._jobs):
-            job.stop()
+        """Stop the actions: nobody would see their results."""
+        self._line.stop_all("act")
 
-    def _act(self, act: Act) -> None:
-        self._jobs.add(self._line.work(act.id, partial(self._carry_out, act)))
+    @call("on a thread")
+    def act(
+        self,
+        job: Job,
+        /,
+        action: Action,
+        cell: TargetCellData,
+        selection: list[int] | None,
+        instruction: str | None,
+        former: Former | None = None,
+    ) -> CellProposal | str:
+        """Propose another source for a cell, or describe the cell in Markdown.
 
-    def _carry_out(self, act: Act, job: Job) -> ToFrontEnd:
-        shown, is_text = act.cell, act.cell.kind == "markdown"
-        chosen = (act.selection[0], act.selection[1]) if act.selection else None
-        cell = ShownCell.of_page(shown.id, shown.source, shown.error, chosen, is_text=is_text)
-        check_is_visible(self._llm.timeline.snapshot().hidden, shown.id, None)
+        `selection`: its start and end in code points. `former`: the last proposal before.
+        """
+        chosen = (selection[0], selection[1]) if selection else None
+        is_text = cell.kind == "markdown"
+        shown = ShownCell.of_page(cell.id, cell.source, cell.error, chosen, is_text=is_text)
+        check_is_visible(self._llm.timeline.snapshot().hidden, cell.id, None)
         options = default_options()
-        if act.action in ("explain", "review"):
-            said = _say(act, cell, self._task(act, options, job))
+        if action in ("explain", "review"):
+            said = _say(action, shown, self._task(former, options, job))
             job.check()
             if not said:
-                return messages.ErrorMessage(id=job.id, text="The model wrote nothing.")
-            return TextMessage(id=act.id, text=said)
+                raise EngineError("The model wrote nothing.")
+            return said
         options = replace(options, params=_long_enough(options.params, cell.source))
-        proposal = _propose(act, cell, self._task(act, options, job))
+        task = self._task(former, options, job)
+        proposal = _propose(action, shown, instruction or "", task)
         job.check()
-        return _message(act, proposal)
+        return _cell_proposal(action, cell, proposal)
 
-    def _task(self, act: Act, options: Options, job: Job) -> Task:
+    def _task(self, former: Former | None, options: Options, job: Job) -> Task:
         """What there is to do for a page, and whom to ask; what was stopped is dropped."""
 
         def show(stream: Stream) -> Completion:
@@ -77,12 +82,12 @@ class Actions(Part):
             job.check()
             return completion
 
-        return task_of(self._llm, options, show=show, show_progress=job.tell, former=act.former)
+        return task_of(self._llm, options, show=show, show_progress=job.tell, former=former)
 
 
-def _say(act: Act, cell: ShownCell, task: Task) -> str:
+def _say(action: Action, cell: ShownCell, task: Task) -> str:
     """Carry out an action that ends in words, as its command does; that is no turn of the chat."""
-    if act.action == "review":
+    if action == "review":
         if cell.is_text:
             return str(review_text(task, cell))
         cell.check_is_python()
@@ -93,13 +98,13 @@ def _say(act: Act, cell: ShownCell, task: Task) -> str:
     return explain(task, subject).text
 
 
-def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
+def _propose(action: Action, cell: ShownCell, instruction: str, task: Task) -> Proposal:
     """Carry out an action that ends in code."""
-    match act.action:
+    match action:
         case "fix":
             return fix_shown(task, cell)
         case "edit":
-            return edit(task, cell, act.instruction or "")
+            return edit(task, cell, instruction)
         case "continue":
             return go_on(task, cell)
         case "test":
@@ -111,19 +116,20 @@ def _propose(act: Act, cell: ShownCell, task: Task) -> Proposal:
             return replace(proposal, source=cell.changed(proposal.source))
 
 
-def _message(act: Act, proposal: Proposal) -> messages.ProposalMessage:
-    is_below = act.action == "test"
+def _cell_proposal(action: Action, shown: TargetCellData, proposal: Proposal) -> CellProposal:
+    is_below = action == "test"
     made = proposal.completion.provenance if proposal.completion is not None else None
-    cell, before = act.cell.id, act.cell.source
+    cell, before = shown.id, shown.source
     if proposal.cell is not None and proposal.cell.cell_id != cell:
         cell, before = proposal.cell.cell_id or "", proposal.cell.source
     record = landed(made, proposal.source, "" if is_below else before) if made else None
-    names, shown = list(proposal.unknown_names), None if is_below else before
-    return messages.ProposalMessage(
-        id=act.id,
-        proposal=messages.ProposalData(cell, shown, proposal.source, names),
+    return CellProposal(
+        cell=cell,
+        before=None if is_below else before,
+        source=proposal.source,
+        unknown_names=list(proposal.unknown_names),
         metadata=record.to_metadata() if record is not None else {},
-        markdown=_said(proposal) if act.action == "fix" else proposal.verdict,
+        markdown=_said(proposal) if action == "fix" else proposal.verdict,
     )
 
 

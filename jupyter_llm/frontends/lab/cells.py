@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.prompt.options import loaded_magics
 from jupyter_llm.frontends.prompt.typed import read
@@ -18,16 +18,23 @@ from jupyter_llm.notebook.cells.shell import user_namespace
 if TYPE_CHECKING:
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.chat.question import ChatQuestion
-    from jupyter_llm.frontends.comm.line import Part
     from jupyter_llm.frontends.lab.session import Session
 
 _CELL = re.compile(r"\s*%%llm(?![^\s])([^\n]*)\n?(.*)", re.DOTALL)
 
 
-def page_cells(session: Session) -> Part:
-    """Let the model read a page's `%%llm` cells while they are written, and read records."""
-    session.answer({messages.Record: _told})
-    return Drafting(session, lambda draft: cell_prompt(draft.text, draft.cell))
+class PageCells(Drafting):
+    """Lets the model read a page's `%%llm` cells while they are written, and reads records."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, lambda draft, cell: cell_prompt(draft.text, cell))
+
+    @call("on a thread")
+    def record(self, metadata: dict[str, Any], text: str | None) -> str:
+        """Describe how the text of a cell or an output was made, in Markdown."""
+        from jupyter_llm.records.audit import record_text
+
+        return record_text(metadata, text)
 
 
 def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, ChatQuestion] | None:
@@ -58,9 +65,3 @@ def cell_prompt(source: str, cell_id: str | None = None) -> tuple[Chat, ChatQues
     if question.system is None and chat.system is None and not chat.turns:
         question = replace(question, system=magics.system or None)
     return chat, question
-
-
-def _told(message: messages.Record) -> messages.TextMessage:
-    from jupyter_llm.records.audit import record_text
-
-    return messages.TextMessage(id=message.id, text=record_text(message.metadata, message.text))

@@ -6,24 +6,22 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import convert
-
 from jupyter_llm.errors import DocumentError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.notebook.cells.document import Document
+from jupyter_llm.notebook.cells.document import Document, DocumentCell
+from jupyter_llm.tasks.completing.completing import (
+    NO_MODEL,
+    GhostEnd,
+    GhostRequest,
+    GhostText,
+    GhostWriter,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jupyter_llm.frontends.lab.session import Session
-    from jupyter_llm.tasks.completing.completing import (
-        GhostEnd,
-        GhostItem,
-        GhostRun,
-        GhostText,
-        GhostWriter,
-    )
+    from jupyter_llm.tasks.completing.completing import GhostRun
 
 
 class Ghost(Part):
@@ -39,8 +37,6 @@ class Ghost(Part):
         self._last: str | None = None  # whose answer is not sent yet
         self._answering = threading.Lock()
         self._end_watch = session.llm.current.watch(self._tell_model)
-        session.add({messages.Cells: self._edit, messages.Focus: self._read_ahead})
-        session.add({messages.Complete: self._complete, messages.Stop: self._stop})
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -48,14 +44,16 @@ class Ghost(Part):
         if self._writer is not None:
             self._writer.cancel()
 
-    def _edit(self, message: messages.Cells) -> None:
-        before = Document() if message.revision == 1 else self._document
-        if message.revision != before.revision + 1:
+    @call("at once")
+    def cells(self, revision: int, at: int, remove: int, insert: list[DocumentCell]) -> None:
+        """Replace `remove` cells from the cell `at` on; revision 1 inserts all cells."""
+        before = Document() if revision == 1 else self._document
+        if revision != before.revision + 1:
             self._ask_for_all()
             return
-        self._llm.timeline.see_tags({c.cell_id: c.is_off for c in message.insert})
+        self._llm.timeline.see_tags({c.cell_id: c.is_off for c in insert})
         try:
-            self._document = before.edited(message.at, message.remove, message.insert)
+            self._document = before.edited(at, remove, insert)
             self._waits_for_all = False
         except DocumentError:
             self._ask_for_all()
@@ -66,51 +64,44 @@ class Ghost(Part):
             self._waits_for_all = True
             self._put(messages.Resend())
 
-    def _read_ahead(self, message: messages.Focus) -> None:
-        if message.revision == self._document.revision:
-            self._ghost_writer().read_ahead(self._document, message.cell)
+    @call("at once")
+    def focus(self, revision: int, cell: str) -> None:
+        """Read ahead what a completion in a cell would read: the user has moved to the cell."""
+        if revision == self._document.revision:
+            self._ghost_writer().read_ahead(self._document, cell)
 
-    def _complete(self, message: messages.Complete) -> None:
-        from jupyter_llm.tasks.completing.completing import GhostRequest
-
+    @call("later")
+    def complete(self, request: str, /, revision: int, place: GhostRequest) -> None:
+        """Write texts that fit at a place; reply with the reason if there is none."""
         self._end(self._last)
-        self._last = message.id
-        if message.revision != self._document.revision:
+        self._last = request
+        if revision != self._document.revision:
             self._ask_for_all()
-            self._end(message.id, reason="cells are missing")
+            self._end(request, reason="cells are missing")
             return
-        request = convert(message, GhostRequest, from_attributes=True)
-        tell = partial(self._tell, message.id)
-        self._run = self._ghost_writer().complete(self._document, request, tell)
+        tell = partial(self._tell, request)
+        self._run = self._ghost_writer().complete(self._document, place, tell)
 
-    def _stop(self, message: messages.Stop) -> None:
-        if message.target == self._last and self._run is not None:
+    def stop(self, target: int | str | None) -> None:
+        """Stop the last completion by its id."""
+        if target == self._last and self._run is not None:
             self._run.cancel()
             self._end(self._last)
 
-    def _end(
-        self,
-        request_id: str | None,
-        items: Iterable[GhostItem] = (),
-        reason: str | None = "cancelled",
-    ) -> None:
+    def _end(self, request_id: str | None, reason: str | None = "cancelled") -> None:
         """Answer a request, unless it is answered: one may end while it is cancelled."""
         with self._answering:
             if request_id is None or request_id != self._last:
                 return
             self._last = None
-        costs = [item.usage for item in items]
-        usage = convert(costs, list[messages.UsageData], from_attributes=True)
-        self._put(messages.Completed(id=request_id, usage=usage, reason=reason))
+        self._put(messages.Reply(request_id, reason))
 
     def _tell(self, request_id: str, news: GhostText | GhostEnd) -> None:
         """Pass on what is written. Comes on any thread."""
-        from jupyter_llm.tasks.completing.completing import NO_MODEL, GhostText
-
         if isinstance(news, GhostText):
             self._put(messages.CompletionMessage(request_id, news.item, news.text, news.is_final))
             return
-        self._end(request_id, news.items, news.reason or None)
+        self._end(request_id, news.reason or None)
         if news.reason == NO_MODEL:
             self._tell_model()
 
@@ -119,8 +110,6 @@ class Ghost(Part):
 
     def _ghost_writer(self) -> GhostWriter:
         """What writes; the page has said by now where its notebook lies."""
-        from jupyter_llm.tasks.completing.completing import GhostWriter
-
         if self._writer is None:
             llm, place = self._llm, self._session.path or self._session.client
             engine = partial(llm.current.resident_of, "complete")

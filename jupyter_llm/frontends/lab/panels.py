@@ -12,6 +12,7 @@ from msgspec import convert, to_builtins
 
 from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.comm import messages
+from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.jobs import said_of
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import ChatData
@@ -36,27 +37,19 @@ class Panels(Part):
         self._lines: dict[str, ChatLine | Exception | list[object]] = {}
         self._lock = threading.RLock()  # guards who is there, and the order of what is said
         session.take_for_panel = self._take
-        session.add({messages.ShowChat: self._open})
-        session.answer(
-            {
-                messages.ListChats: lambda m: self._list(m, m.words),
-                messages.RenameChat: self._rename,
-                messages.DeleteChat: self._delete,
-                messages.ExportChat: self._export,
-            }
-        )
 
     def close(self) -> None:
         """Show no chat any more; what is being written goes on."""
         for panel in tuple(self._lines):
-            self._shut(panel)
+            self.hide_chat(panel)
 
-    def _open(self, message: messages.ShowChat) -> None:
-        self._shut(message.panel_id)
-        if message.chat is not None:
-            waiting = self._lines[message.panel_id] = []
-            work = partial(self._show, message.chat, message.panel_id, waiting)
-            self._line.work(message.id, work)
+    @call("later")
+    def show_chat(self, request: str, /, panel_id: str, chat: str) -> None:
+        """Show a chat by its name, under an id for the messages to and from the chat."""
+        self.hide_chat(panel_id)
+        waiting = self._lines[panel_id] = []
+        work = partial(self._show, chat, panel_id, waiting)
+        self._line.work(request, work, "show_chat")
 
     def _show(self, name: str, panel: str, waiting: list[object], _job: Job) -> None:
         """Begin to show a chat. May take its time."""
@@ -98,42 +91,50 @@ class Panels(Part):
         message = messages.ErrorMessage(id=request_id, text=said_of(error))
         self._put({"panel": panel, "message": {**to_builtins(message), "seq": 0}})
 
-    def _shut(self, panel: str) -> None:
+    @call("at once")
+    def hide_chat(self, panel_id: str) -> None:
+        """Show the chat under an id no longer."""
         with self._lock:
-            line = self._lines.pop(panel, None)
+            line = self._lines.pop(panel_id, None)
         if line is not None and not isinstance(line, list | Exception):
             line.close()
 
     # The notebook's chats, on threads: they may be on the disk
 
-    def _list(self, message: messages.FromFrontEnd, words: str = "") -> messages.ChatsMessage:
+    @call("on a thread")
+    def list_chats(self, words: str = "") -> messages.ChatList:
+        """Return the chats of the notebook, and the turns that contain the words."""
         chats = self._llm.chats
         found = chats.search(words) if words else []
-        return messages.ChatsMessage(
-            id=message.id,
+        return messages.ChatList(
             chats=[convert(c, ChatData, from_attributes=True) for c in chats.saved().values()],
             found=found[:_MOST_FOUND],
         )
 
-    def _rename(self, message: messages.RenameChat) -> messages.ChatsMessage:
-        self._llm.chats.rename(message.name, message.new_name)
-        return self._list(message)
+    @call("on a thread")
+    def rename_chat(self, name: str, new_name: str) -> messages.ChatList:
+        """Rename a chat."""
+        self._llm.chats.rename(name, new_name)
+        return self.list_chats()
 
-    def _delete(self, message: messages.DeleteChat) -> messages.ChatsMessage:
+    @call("on a thread")
+    def delete_chat(self, name: str) -> messages.ChatList:
+        """Delete a chat for good."""
         from jupyter_llm.frontends.comm.live_chat import live
 
         for chat in self._llm.chats:
-            if chat.name == message.name:
+            if chat.name == name:
                 live(chat).discard()
-        self._llm.chats.delete(message.name)
-        return self._list(message)
+        self._llm.chats.delete(name)
+        return self.list_chats()
 
-    def _export(self, message: messages.ExportChat) -> messages.TextMessage:
+    @call("on a thread")
+    def export_chat(self, name: str) -> str:
+        """Return a chat as Markdown."""
         from jupyter_llm.chat.transcript import to_markdown
 
         saved = self._llm.chats.saved()
-        if message.name not in saved:
-            raise ChatNameError(f"This notebook has no chat {message.name!r} with turns.")
-        shown = {message.name: saved[message.name]}
+        if name not in saved:
+            raise ChatNameError(f"This notebook has no chat {name!r} with turns.")
         title = PurePosixPath(self._session.path).name or "Chats"
-        return messages.TextMessage(id=message.id, text=to_markdown(shown, title=title))
+        return to_markdown({name: saved[name]}, title=title)

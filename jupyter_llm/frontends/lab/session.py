@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.workers import Chore
-from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.asked_page import AskedPage
 from jupyter_llm.frontends.comm.line import Line
 from jupyter_llm.frontends.comm.messages import PROTOCOL, Welcome
@@ -38,7 +37,6 @@ class Session(Line):
         super().__init__(llm, send)
         self.sender = sender
         self._asked = AskedPage(self)
-        self.add({messages.Hello: self._take_in})
         self.client = self.path = ""
         self.num_heard = 0  # messages
         self.on_silence: Callable[[], None] = lambda: None  # called when it is given up
@@ -67,11 +65,12 @@ class Session(Line):
             case _:
                 super()._take(content)
 
-    def _take_in(self, hello: messages.Hello) -> None:
-        self.client, self.path = hello.client, hello.path
-        self._place.take(hello.path)
+    def greet(self, request: str, client: str, path: str) -> None:
+        """Take in a page that says hello, and welcome the page."""
+        self.client, self.path = client, path
+        self._place.take(path)
         self._on_hello(self)
-        self._welcome(hello.id)
+        self._welcome(request)
 
     def _welcome(self, request_id: str) -> None:
         model = self.llm.current.name_for("complete")

@@ -11,7 +11,7 @@ from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part, end_subshell, hear_beside_cells
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.lab.actions import Actions
-from jupyter_llm.frontends.lab.cells import page_cells
+from jupyter_llm.frontends.lab.cells import PageCells
 from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.session import Session
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jupyter_llm.api import LLM
 
 PARTS: Sequence[Callable[..., Part]] = (
-    *(Actions, ActivityWatch, Ghost, ModelChoice, page_cells, Panels),
+    *(Actions, ActivityWatch, Ghost, ModelChoice, PageCells, Panels),
 )
 
 SILENT_S = 60.0  # a page that was asked whether it is there may be asleep, or its browser busy

@@ -42,7 +42,7 @@ def matcher(commands: Iterable[str]) -> Matcher:
         if not fitting and (match is not None or _CELL.match(context.full_text)):
             from jupyter_llm.frontends.comm.suggestions import suggestions  # not light
 
-            named = suggestions("", before, len(before), llm.timeline.snapshot().visible)
+            named = suggestions(before, len(before), llm.timeline.snapshot().visible)
             fitting = [item.text for item in named.items if item.kind != "command"]
             fragment = before[named.start :]
         return {

@@ -1,10 +1,9 @@
 /** The actions on the cells of one notebook: at most one for each cell. */
 
 import type { Cell } from "@jupyterlab/cells";
-import type { Action } from "../connection/messages.js";
+import type { Action, Change } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
 import { followCells } from "../page/at_cells.js";
-import type { Change } from "../page/cells.js";
 import { checkLanded } from "../page/document.js";
 import { suits } from "./cells.js";
 import { type Tools, View } from "./view.js";

@@ -23,11 +23,10 @@ import {
   textEditorIcon,
 } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
-import type { Action } from "../connection/messages.js";
+import type { Action, Change } from "../connection/messages.js";
 import { keepCommandKeysOut } from "../dom/shortcuts.js";
 import { markSwitchedOff } from "../dom/switches.js";
 import { trans } from "../dom/words.js";
-import type { Change } from "../page/cells.js";
 import { PROPOSE } from "../page/notebook_page.js";
 import { CellActions } from "./cell_actions.js";
 import { addFixButtons } from "./fix_buttons.js";

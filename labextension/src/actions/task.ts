@@ -1,8 +1,16 @@
 /** One action on one cell, from the question to what comes of it. */
 
 import type { Connection } from "../connection/connection.js";
-import type { Action, Former, MessageOf, Progress, Request } from "../connection/messages.js";
-import type { Change } from "../page/cells.js";
+import type {
+  Action,
+  Arguments,
+  Change,
+  Former,
+  Message,
+  Progress,
+  Reply,
+} from "../connection/messages.js";
+import type { Sent } from "../connection/requests.js";
 
 /**
  * The state of an action. An instruction is asked for first; `reason` says why the action failed, and
@@ -17,7 +25,7 @@ export type TaskState =
   | { kind: "over" };
 
 /** The cell as it was when the action began; nothing that is done later in the page changes it. */
-export type Target = Pick<Extract<Request, { type: "act" }>, "cell" | "selection">;
+export type Target = Pick<Arguments<"act">, "cell" | "selection">;
 
 /** Whether a proposal fits its cell, which may have changed since, be read-only, or be deleted. */
 export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" | "gone";
@@ -28,7 +36,7 @@ export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" 
  */
 export class Task {
   readonly action: Action | null;
-  readonly #asked: Pick<Connection, "request">;
+  readonly #asked: Pick<Connection, "call">;
   readonly #onChange: () => void;
   #target: Target;
   #instruction: string | null = null;
@@ -43,7 +51,7 @@ export class Task {
   readonly #bases = new Set<string>();
 
   constructor(
-    asked: Pick<Connection, "request">,
+    asked: Pick<Connection, "call">,
     action: Action | null,
     target: Target,
     onChange: () => void,
@@ -135,24 +143,23 @@ export class Task {
     if (action === null) return; // a chat is asked in the chat
     this.#count += 1;
     this.#become({ kind: "working", progress: null, text: "" });
-    const request: Request = { type: "act", action, ...this.about, former };
     const isCurrent = () => sent.id === this.#request;
-    const sent = this.#asked.request(request, (news) => isCurrent() && this.#hear(news));
+    const asked = { action, ...this.about, former };
+    const hear = (news: Message) => isCurrent() && this.#hear(news);
+    const sent: Sent<"act"> = this.#asked.call("act", asked, hear);
     this.#request = sent.id;
-    sent.reply.then(
-      (message) => isCurrent() && this.#take(message),
+    sent.then(
+      (reply) => isCurrent() && this.#take(reply),
       ({ message }: Error) => isCurrent() && this.#fail(message),
     );
   }
 
-  #take(message: { type: string }): void {
+  #take(reply: Reply<"act">): void {
     this.#request = null;
-    if (message.type === "proposal") {
-      const { proposal, metadata, markdown } = message as MessageOf<"proposal">;
+    if (typeof reply === "string") this.#become({ kind: "answer", answer: reply });
+    else {
       this.#bases.clear();
-      this.#propose({ ...proposal, metadata, markdown });
-    } else if (message.type === "text") {
-      this.#become({ kind: "answer", answer: (message as MessageOf<"text">).text });
+      this.#propose(reply);
     }
   }
 
@@ -168,15 +175,15 @@ export class Task {
     this.#become({ kind: "proposal", proposal, problem });
   }
 
-  #hear(news: { type: string }): void {
+  #hear(news: Message): void {
     if (news.type !== "progress" || this.#state.kind !== "working") return;
-    const { progress, text, is_new } = news as MessageOf<"progress">;
+    const { progress, text, is_new } = news;
     const before = is_new ? "" : this.#state.text;
     this.#become({ kind: "working", progress, text: before + text });
   }
 
   #cancel(): void {
-    if (this.#request !== null) this.#asked.request({ type: "stop", target: this.#request });
+    if (this.#request !== null) this.#asked.call("stop", { target: this.#request });
     this.#request = null;
   }
 

@@ -1,6 +1,6 @@
 /** Suggestions at the cursor: commands after `/`, variables, cells and files after `@`. */
 
-import type { MessageOf, Suggestion } from "../connection/messages.js";
+import type { Suggestions as Answer, Suggestion } from "../connection/messages.js";
 import { codePoints, fromCodePoints } from "../dom/characters.js";
 import { make } from "../dom/elements.js";
 import { randomId } from "../dom/random_id.js";
@@ -21,7 +21,7 @@ export class Suggestions {
   readonly #list = make("ul", "jllm-suggestions");
   readonly #description = make("div", "jllm-description");
   readonly #id = `jllm-suggestions-${randomId()}`;
-  #shown: MessageOf<"suggestions"> | null = null;
+  #shown: Answer | null = null;
   #text = "";
   #active = -1;
   #requestId = "";
@@ -50,12 +50,12 @@ export class Suggestions {
     }
     const cursor = codePoints(value, selectionStart);
     this.#narrow(value, cursor);
-    const { id, reply } = this.#store.request({ type: "suggest", text: value, cursor });
-    this.#requestId = id;
+    const asked = this.#store.call("suggest", { text: value, cursor });
+    this.#requestId = asked.id;
     // Without suggestions one types on; the panel shows what is wrong with the kernel.
-    const answer = await reply.catch(() => null);
-    if (this.#requestId !== id || this.#textarea.value !== value) return;
-    if (answer?.type === "suggestions") this.#show(answer, value);
+    const answer = await asked.catch(() => null);
+    if (this.#requestId !== asked.id || this.#textarea.value !== value) return;
+    if (answer) this.#show(answer, value);
   }
 
   /** Put the list away, and take no answer that is still to come. */
@@ -103,7 +103,7 @@ export class Suggestions {
   }
 
   /** `text` is what it was asked for. */
-  #show(answer: MessageOf<"suggestions">, text: string): void {
+  #show(answer: Answer, text: string): void {
     const typed = fromCodePoints(text, answer.start, answer.end);
     const isComplete = answer.items.length === 1 && answer.items[0]?.text === typed;
     const chosen = this.#shown?.items[this.#active]?.text;
@@ -149,8 +149,7 @@ export class Suggestions {
 
   async #showDescription(item: Suggestion): Promise<void> {
     const { kind, name } = item;
-    const { reply } = this.#store.request({ type: "describe", kind, name });
-    const { text = "" } = ((await reply.catch(() => null)) ?? {}) as { text?: string };
+    const text = await this.#store.call("describe", { kind, name }).catch(() => "");
     if (!text || this.#shown?.items[this.#active] !== item) return;
     this.#description.textContent = text;
     this.#description.hidden = false;

@@ -6,9 +6,9 @@ import type { IDisposable } from "@lumino/disposable";
 import { type ISignal, Signal } from "@lumino/signaling";
 import { trans } from "../dom/words.js";
 import { Comm, isLoaded, kernelInfo } from "./comm.js";
-import type { Message, Numbered, PanelNews, Request } from "./messages.js";
+import type { Arguments, Call, Message, Numbered, PanelNews } from "./messages.js";
 import { PROTOCOL, TARGET } from "./messages.js";
-import { Requests, type Sent } from "./requests.js";
+import { Requests } from "./requests.js";
 
 /**
  * How a connection stands:
@@ -69,10 +69,9 @@ export class Connection implements IDisposable {
     return this.#kernelVersion;
   }
 
-  /** Ask something; `onNews` hears how far it is. The reply fails where there is no connection. */
-  request(request: Request, onNews?: (message: Message) => void): Sent {
-    return this.#requests.post(request, onNews);
-  }
+  /** Call a method of the kernel, as `Requests` does. Fails where there is no connection. */
+  readonly call: Requests["call"] = (method, args, onNews) =>
+    this.#requests.call(method, args, onNews);
 
   /** Send what the front end of a chat says, whose requests are its own, if there is a connection. */
   tell(panel: string, message: Record<string, unknown>): void {
@@ -124,10 +123,9 @@ export class Connection implements IDisposable {
     this.#comm = comm;
     this.#numReceived = 0;
     comm.open();
-    const { reply } = this.#requests.post(this.#hello);
-    const welcome = await reply.catch(() => null); // not understood at all
+    const welcome = await this.call("hello", this.#hello).catch(() => null); // not understood at all
     if (isStale()) return;
-    if (welcome?.type !== "welcome") return this.#setState("differs");
+    if (!welcome) return this.#setState("differs");
     this.#kernelVersion = welcome.version;
     this.#setState(welcome.protocol === PROTOCOL ? "open" : "differs");
   }
@@ -144,9 +142,8 @@ export class Connection implements IDisposable {
     Signal.clearData(this);
   }
 
-  get #hello(): Request {
-    const { client } = this;
-    return { type: "hello", protocol: PROTOCOL, client, path: this.#place.localPath };
+  get #hello(): Arguments<"hello"> {
+    return { protocol: PROTOCOL, client: this.client, path: this.#place.localPath };
   }
 
   /** Follow the kernel that the notebook has now. */
@@ -199,7 +196,7 @@ export class Connection implements IDisposable {
   }
 
   #greet(): void {
-    if (this.#state === "open") this.request(this.#hello);
+    if (this.#state === "open") this.call("hello", this.#hello);
   }
 
   #take(data: Numbered | (PanelNews & { seq: number })): void {
@@ -217,7 +214,7 @@ export class Connection implements IDisposable {
     this.received.emit(data);
   }
 
-  #send(message: Request & { id: string }): void {
+  #send(message: Call): void {
     const comm = this.#state === "open" || message.type === "hello" ? this.#comm : null;
     if (!comm) throw new Error(trans.__("The kernel is not connected."));
     this.#post(comm, message);

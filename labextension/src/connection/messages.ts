@@ -1,10 +1,10 @@
-/** What front ends and the kernel say to each other; jupyter_llm/frontends/comm/messages.py tells more.
+/** The messages between front ends and the kernel; jupyter_llm/frontends/comm/messages.py explains them.
  *
- * What is said to and by a chat that a page shows lies in the page's comm as `PanelNews`.
+ * Messages to and from a chat that a page shows travel in the page's comm as `PanelNews`.
  */
 
 export const TARGET = "jupyter_llm.lab";
-export const PROTOCOL = 4;
+export const PROTOCOL = 5;
 
 export type CellKind = "code" | "markdown" | "raw";
 export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
@@ -12,6 +12,15 @@ export type Action = "explain" | "fix" | "document" | "test" | "review" | "conti
 export type ModelRole = "chat" | "task" | "complete" | "embed";
 export type ActivityState = "none" | "loading" | "idle" | "reading" | "writing";
 export type Metadata = Record<string, unknown>;
+
+/** Pages of any protocol read this form, so it never changes. */
+export interface Welcome {
+  type: "welcome";
+  id: string;
+  protocol: number;
+  version: string;
+  model: string | null;
+}
 
 export type DocumentCell = { cell_id: string; kind: CellKind; source: string; is_off: boolean };
 
@@ -54,6 +63,9 @@ export interface Found {
   words: string;
   after: string;
 }
+
+/** The chats of the notebook, and the turns that contain the words of a search. */
+export type Chats = { chats: Chat[]; found: Found[] };
 
 export interface Usage {
   prompt_tokens: number;
@@ -210,76 +222,89 @@ export interface Landing {
   refusal: Refusal | null;
 }
 
-/** What is asked of the kernel; an id is added when it is sent. */
-export type Request =
-  // from any
-  | { type: "stop"; target: number | string | null }
-  | {
-      type: "draft";
-      text: string;
-      cell: string | null;
-      attachments: readonly Attachment[];
-      is_alone: boolean;
-    }
-  | { type: "watch-activity"; is_on: boolean }
-  | { type: "list-models" }
-  | { type: "use-model"; model: string; role: ModelRole }
-  | { type: "start-pull"; model: string; accepts_licence: boolean }
-  | { type: "end-pull" }
-  // from a page about its notebook
-  | { type: "hello"; protocol: number; client: string; path: string }
-  | { type: "cells"; revision: number; at: number; remove: number; insert: DocumentCell[] }
-  | {
-      type: "complete";
-      revision: number;
-      cell_id: string;
-      kind: CellKind;
-      prefix: string;
-      suffix: string;
-      is_invoked: boolean;
-      num_items: number;
-      max_lines: number;
-    }
-  | { type: "focus"; revision: number; cell: string }
-  | {
-      type: "act";
-      action: Action;
-      cell: { id: string; source: string; error: string | null; kind: CellKind };
-      selection: [number, number] | null;
-      instruction: string | null;
-      former: Former | null;
-    }
-  | { type: "landed"; target: string; landing: Landing }
-  | { type: "show-chat"; panel_id: string; chat: string | null }
-  | { type: "list-chats"; words: string }
-  | { type: "rename-chat"; name: string; new_name: string }
-  | { type: "export-chat"; name: string }
-  | { type: "delete-chat"; name: string }
-  | { type: "record"; metadata: Metadata; text: string | null }
-  // from the front end of a chat
-  | { type: "follow"; can_write_cells: boolean }
-  | { type: "bye" }
-  | {
-      type: "send";
-      text: string;
-      after: number | null;
-      like: number | null;
-      attachments: readonly Attachment[];
-      seed: number | null;
-      temperature: number | null;
-      is_alone: boolean;
-      by: string;
-    }
-  | { type: "regenerate"; number: number; seed: number | null; temperature: number | null }
-  | { type: "choose"; number: number }
-  | { type: "remove"; target: number | string }
-  | { type: "suggest"; text: string; cursor: number }
-  | { type: "describe"; kind: SuggestionKind; name: string }
-  | ({ type: "check"; sources: string[]; tries: boolean } & Origin)
-  | ({ type: "prepare"; source: string } & Origin)
-  | ({ type: "land"; source: string; in_place: boolean } & Origin);
+/** A proposal for a cell, with metadata for the cell and a remark. */
+export type Change = Proposal & { metadata: Metadata; markdown: string };
 
-/** What the kernel says. */
+export type Models = { here: Model[]; suited: Model[] };
+export type Suggestions = { start: number; end: number; items: Suggestion[] };
+export type Prepared = { source: string; metadata: Metadata; note: string };
+
+/** A prompt or a command; `is_alone`: without the notebook. */
+export type Prompt = { text: string; attachments: readonly Attachment[]; is_alone: boolean };
+type Sampling = { seed: number | null; temperature: number | null };
+type Edit = { revision: number; at: number; remove: number; insert: DocumentCell[] };
+type Nothing = Record<string, never>;
+
+/** The place of the cursor, and how much is wanted there. */
+export interface GhostPlace {
+  cell_id: string;
+  kind: CellKind;
+  prefix: string;
+  suffix: string;
+  is_invoked: boolean;
+  num_items: number;
+  max_lines: number;
+}
+
+/**
+ * The methods of the kernel with their arguments and results; the kernel's are declared with `@call`.
+ * A page calls those about its notebook, the front end of a chat those about the chat.
+ */
+export interface Calls {
+  // any
+  stop(one: { target: number | string | null }): null;
+  draft(written: { prompt: Prompt; cell: string | null }): null;
+  watch_activity(wish: { is_on: boolean }): null;
+  list_models(none: Nothing): Models;
+  use_model(chosen: { model: string; role: ModelRole }): null;
+  start_pull(chosen: { model: string; accepts_licence: boolean }): null;
+  end_pull(none: Nothing): null;
+  // a page
+  hello(page: { protocol: number; client: string; path: string }): Welcome;
+  cells(edit: Edit): null;
+  complete(asked: { revision: number; place: GhostPlace }): string | null;
+  focus(place: { revision: number; cell: string }): null;
+  act(asked: {
+    action: Action;
+    cell: { id: string; source: string; error: string | null; kind: CellKind };
+    selection: [number, number] | null;
+    instruction: string | null;
+    former: Former | null;
+  }): Change | string;
+  landed(result: { target: string; landing: Landing }): null;
+  show_chat(panel: { panel_id: string; chat: string }): null;
+  hide_chat(panel: { panel_id: string }): null;
+  list_chats(search: { words: string }): Chats;
+  rename_chat(names: { name: string; new_name: string }): Chats;
+  export_chat(one: { name: string }): string;
+  delete_chat(one: { name: string }): Chats;
+  record(made: { metadata: Metadata; text: string | null }): string;
+  // the front end of a chat
+  follow(view: { can_write_cells: boolean }): null;
+  bye(none: Nothing): null;
+  send(
+    prompt: Sampling & { prompt: Prompt; after: number | null; like: number | null; by: string },
+  ): null;
+  regenerate(turn: Sampling & { number: number }): null;
+  choose(turn: { number: number }): null;
+  remove(one: { target: number | string }): null;
+  suggest(place: { text: string; cursor: number }): Suggestions;
+  describe(suggestion: { kind: SuggestionKind; name: string }): string;
+  check(code: { origin: Origin; sources: string[]; tries: boolean }): Checked[];
+  prepare(code: { origin: Origin; source: string }): Prepared;
+  land(code: { origin: Origin; source: string; in_place: boolean }): string;
+}
+
+export type Method = keyof Calls;
+export type Arguments<M extends Method> = Parameters<Calls[M]>[0];
+export type Reply<M extends Method> = ReturnType<Calls[M]>;
+
+/** A message to the kernel. Pages of any protocol say hello in this form, so it never changes. */
+export type Call =
+  | { type: "call"; id: string; method: Method; arguments: Arguments<Method> }
+  | ({ type: "hello"; id: string } & Arguments<"hello">);
+
+/** A message from the kernel. */
 export type Message =
   | { type: "ack"; id: string }
   | { type: "error"; id: string | null; text: string }
@@ -290,12 +315,10 @@ export type Message =
       text: string;
       is_new: boolean;
     }
-  | { type: "text"; id: string; text: string }
-  | { type: "done"; id: string }
+  | { type: "reply"; id: string; value: Reply<Method> }
   | Activity
-  | { type: "models"; id: string; here: Model[]; suited: Model[] }
   // to a page
-  | { type: "welcome"; id: string; protocol: number; version: string; model: string | null }
+  | Welcome
   | { type: "model"; model: string | null }
   | {
       type: "put-cells";
@@ -308,17 +331,11 @@ export type Message =
   | { type: "anybody" }
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
-  | { type: "completed"; id: string; usage: Usage[]; reason: string | null }
-  | { type: "proposal"; id: string; proposal: Proposal; metadata: Metadata; markdown: string }
-  | { type: "chats"; id: string; chats: Chat[]; found: Found[] }
   // to the front end of a chat
   | { type: "document"; id: string; document: Patch<ChatDocument> }
   | { type: "patch"; patch: Patch<ChatDocument> }
   | { type: "delta"; number: number; text: string; reasoning: string }
-  | ({ type: "transcript"; writer: string } & Transcript)
-  | { type: "suggestions"; id: string; start: number; end: number; items: Suggestion[] }
-  | { type: "checked"; id: string; results: Checked[] }
-  | { type: "prepared"; id: string; source: string; metadata: Metadata; note: string };
+  | ({ type: "transcript"; writer: string } & Transcript);
 
 /** A message as it comes, so that it is seen when one is missing. */
 export type Numbered = Message & { seq: number };

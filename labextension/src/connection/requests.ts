@@ -1,55 +1,35 @@
-/** What was asked of the kernel and is not answered yet. */
+/** The calls of the kernel that have no reply yet. */
 
-import type { Message, Request } from "./messages.js";
+import type { Arguments, Call, Message, Method, Reply } from "./messages.js";
 
-/** So long after it was sent, a request that the kernel has not taken in counts as waiting. */
+/** A call counts as waiting if the kernel has not received it so long after it was sent. */
 const LATE_MS = 400;
 
-/** These say how far a request is; whatever else bears its id answers it. */
-const NEWS = new Set<Message["type"]>(["progress", "completion"]);
-
-const ORDERS = ["bye", "stop", "choose", "remove"] as const;
-
-/** These have done what they are for once they have arrived; nothing else answers them. */
-const ANSWERED_BY_ACK = new Set<Request["type"]>([
-  ...ORDERS,
-  "cells",
-  "focus",
-  "landed",
-  "show-chat",
-  "watch-activity",
-  "end-pull",
-  "draft",
-]);
-
-/** Nobody waits for the answers of these: what comes of them is on the page. */
-const SHOWN = new Set<Request["type"]>([...ORDERS, "follow", "send", "regenerate"]);
+/** Nobody waits for the replies of these: the page shows their results. */
+const SHOWN = new Set<Method>(["bye", "choose", "follow", "regenerate", "remove", "send", "stop"]);
 
 /** Nobody waits for these, so it is no news if they wait. */
-const NEVER_LATE = new Set<Request["type"]>(["draft", "watch-activity"]);
+const NEVER_LATE = new Set<Method>(["draft", "watch_activity"]);
 
 interface OpenRequest {
-  type: Request["type"];
+  method: Method;
   /** The kernel has said that it has it. */
   isTaken: boolean;
   isLate: boolean;
   timer: ReturnType<typeof setTimeout>;
   onNews: (message: Message) => void;
-  resolve: (message: Message) => void;
+  resolve: (value: never) => void;
   reject: (error: Error) => void;
 }
 
-/** A request on its way: its id, and the message that answers it. */
-export interface Sent {
-  id: string;
-  reply: Promise<Message>;
-}
+/** The result of a call on its way, and the call's id. */
+export type Sent<M extends Method> = Promise<Reply<M>> & { readonly id: string };
 
 /** Requests by id, oldest first. */
 export class Requests {
   readonly #open = new Map<string, OpenRequest>();
   readonly #name: string;
-  readonly #send: (message: Request & { id: string }) => void;
+  readonly #send: (message: Call) => void;
   readonly #onLateness: () => void;
   #numSent = 0;
 
@@ -57,11 +37,7 @@ export class Requests {
    * `name` begins the ids, so that none of two who ask are the same; `send` fails with what is said
    * where nothing can be sent; `onLateness` is called when `isLate` may have changed.
    */
-  constructor(
-    name: string,
-    send: (message: Request & { id: string }) => void,
-    onLateness: () => void = () => {},
-  ) {
+  constructor(name: string, send: (message: Call) => void, onLateness: () => void = () => {}) {
     this.#name = name;
     this.#send = send;
     this.#onLateness = onLateness;
@@ -72,43 +48,39 @@ export class Requests {
     return [...this.#open.values()].some(({ isLate }) => isLate);
   }
 
-  /**
-   * Send a request. Its answer fulfils the promise, which fails with what the kernel says; `onNews`
-   * hears how far it is.
-   */
-  post(request: Request, onNews: (message: Message) => void = () => {}): Sent {
+  /** Call a method; `onNews` receives the progress. Fails with the kernel's error. */
+  call<M extends Method>(
+    method: M,
+    args: Arguments<M>,
+    onNews: (message: Message) => void = () => {},
+  ): Sent<M> {
     this.#numSent += 1;
     const id = `${this.#name}-${this.#numSent}`;
-    const reply = new Promise<Message>((resolve, reject) => {
+    const reply = new Promise<Reply<M>>((resolve, reject) => {
       const timer = setTimeout(() => this.#setLate(id), LATE_MS);
-      const { type } = request;
-      this.#open.set(id, { type, isTaken: false, isLate: false, timer, onNews, resolve, reject });
+      this.#open.set(id, { method, isTaken: false, isLate: false, timer, onNews, resolve, reject });
     });
     reply.catch(() => {}); // whoever waits for it hears of it; nobody has to
+    const call = { type: "call", id, method, arguments: args };
     try {
-      this.#send({ ...request, id });
+      this.#send((method === "hello" ? { type: method, id, ...args } : call) as Call);
     } catch (error) {
       this.#fail(id, (error as Error).message);
     }
-    return { id, reply };
+    return Object.assign(reply, { id });
   }
 
-  /** Take in what may answer a request; tell whether it is about one that is not answered yet. */
+  /** Take in a message; return whether it is about a call that has no reply yet. */
   take(message: Message): boolean {
     const id = "id" in message ? message.id : null;
     const request = this.#open.get(id ?? "");
     if (id === null || !request) return false;
-    if (message.type === "error") this.#fail(id, message.text);
-    else if (NEWS.has(message.type)) request.onNews(message);
-    else if (message.type !== "ack" || ANSWERED_BY_ACK.has(request.type)) {
-      this.#close(id)?.resolve(message);
-    } else this.#setTaken(request);
+    if (message.type === "ack") this.#setTaken(request);
+    else if (message.type === "error") this.#fail(id, message.text);
+    else if (message.type === "reply") this.#close(id)?.resolve(message.value as never);
+    else if (message.type === "welcome") this.#close(id)?.resolve(message as never);
+    else request.onNews(message);
     return true;
-  }
-
-  /** Forget a request whose outcome the page shows; nobody waits for its answer. */
-  end(id: string): void {
-    this.#close(id);
   }
 
   /** Whether a request, answered or not, was sent from here. */
@@ -121,19 +93,23 @@ export class Requests {
     return this.#open.get(id)?.isTaken === false;
   }
 
-  /** Note that all that was sent before a request has arrived, since it has. */
+  /**
+   * Note that all calls before a request have arrived, since the request has. Those that the page
+   * shows end: a reply may have been lost.
+   */
   takeBefore(lastId: string): void {
     for (const [id, request] of this.#open) {
       if (id === lastId) return;
-      this.#setTaken(request);
+      if (SHOWN.has(request.method)) this.#close(id);
+      else this.#setTaken(request);
     }
   }
 
   /** Give up what is waited for and was asked before a request, since nobody will answer it. */
   failBefore(lastId: string, reason: string): void {
-    for (const [id, { type }] of this.#open) {
+    for (const [id, { method }] of this.#open) {
       if (id === lastId) return;
-      if (!SHOWN.has(type)) this.#fail(id, reason);
+      if (!SHOWN.has(method)) this.#fail(id, reason);
     }
   }
 
@@ -144,7 +120,7 @@ export class Requests {
 
   #setLate(id: string): void {
     const request = this.#open.get(id);
-    if (!request || request.isTaken || NEVER_LATE.has(request.type)) return;
+    if (!request || request.isTaken || NEVER_LATE.has(request.method)) return;
     request.isLate = true;
     this.#onLateness();
   }

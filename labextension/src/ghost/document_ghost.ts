@@ -5,7 +5,7 @@ import type { CodeEditor } from "@jupyterlab/codeeditor";
 import { Signal } from "@lumino/signaling";
 import type { Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { CellKind, Message, Request } from "../connection/messages.js";
+import type { CellKind, GhostPlace, Message } from "../connection/messages.js";
 import { isOff } from "../page/document.js";
 import { withoutHalves } from "../page/outputs.js";
 import type { Desk, Sheet } from "./desks.js";
@@ -20,8 +20,6 @@ const PAUSE_MS = 300;
  * than a step more is written: what begins anew the model reads anew.
  */
 const [MOST, STEP] = [20_000, 10_000];
-
-type Complete = Extract<Request, { type: "complete" }>;
 
 /** Events at a desk that ghost text follows. */
 export interface Listener {
@@ -87,30 +85,27 @@ export class DocumentGhost {
   }
 
   /** Ask for suggestions where the cursor is; null where the kernel has nothing to give. */
-  ask(wishes: Pick<Complete, "is_invoked" | "num_items" | "max_lines">): Suggestion | null {
+  ask(wishes: Pick<GhostPlace, "is_invoked" | "num_items" | "max_lines">): Suggestion | null {
     this.cancel();
     const { sheet } = this.desk;
     if (!this.#isReady || !sheet?.editor || isOffSheet(sheet)) return null;
     this.#sendCells();
     const asked = new Suggestion(sheet, sheet.editor, this.#shared.model ?? "");
     const { prefix, suffix } = asked.place;
-    const { id, reply } = this.#connection.request(
-      {
-        type: "complete",
-        revision: this.#shared.sent.revision,
-        cell_id: sheet.model.id,
-        kind: sheet.model.type as CellKind,
-        prefix: sentPart(prefix),
-        suffix: withoutHalves(suffix.slice(0, MOST - STEP)),
-        ...wishes,
-      },
-      (message) => asked.take(message),
-    );
-    reply.then(
+    const { revision } = this.#shared.sent;
+    const place = {
+      cell_id: sheet.model.id,
+      kind: sheet.model.type as CellKind,
+      prefix: sentPart(prefix),
+      suffix: withoutHalves(suffix.slice(0, MOST - STEP)),
+      ...wishes,
+    };
+    const sent = this.#connection.call("complete", { revision, place }, (news) => asked.take(news));
+    sent.then(
       () => asked.end(),
       (error: Error) => asked.end(error.message),
     );
-    asked.target = id;
+    asked.target = sent.id;
     this.#asked = asked;
     return asked;
   }
@@ -121,7 +116,7 @@ export class DocumentGhost {
     this.#asked = null;
     if (!asked || asked.isOver) return;
     asked.cancel();
-    this.#connection.request({ type: "stop", target: asked.target });
+    this.#connection.call("stop", { target: asked.target });
   }
 
   get #isReady(): boolean {
@@ -193,7 +188,7 @@ export class DocumentGhost {
     if (!id || !this.#isReady) return;
     if (!this.#sendCells() && this.#focused === id) return;
     this.#focused = id;
-    this.#connection.request({ type: "focus", revision: this.#shared.sent.revision, cell: id });
+    this.#connection.call("focus", { revision: this.#shared.sent.revision, cell: id });
   }
 
   /** Tell of what has changed, but for the cell that is written: who asks for more sends that. */
@@ -201,7 +196,7 @@ export class DocumentGhost {
     if (!this.#isNews) return false;
     this.#isNews = false;
     const edit = this.#shared.sent.edit(documentCells(this.desk.cells), this.desk.sheet?.model.id);
-    if (edit) this.#connection.request(edit);
+    if (edit) this.#connection.call("cells", edit);
     return !!edit;
   }
 }

@@ -1,10 +1,8 @@
 /** The cells of a document as the kernel was told them, and the edits that bring it up to date. */
 
 import type { ICellModel } from "@jupyterlab/cells";
-import type { CellKind, DocumentCell, Request } from "../connection/messages.js";
+import type { Arguments, CellKind, DocumentCell } from "../connection/messages.js";
 import { isOff } from "../page/document.js";
-
-type Edit = Extract<Request, { type: "cells" }>;
 
 /** Cells as they stand now; of one that is off nothing is told. */
 export function documentCells(cells: Iterable<ICellModel>): DocumentCell[] {
@@ -35,7 +33,7 @@ export class SentCells {
    *
    * The source of the cell `written` may be an older one, since who asks for a completion sends it.
    */
-  edit(now: readonly DocumentCell[], written: string | null = null): Edit | null {
+  edit(now: readonly DocumentCell[], written: string | null = null): Arguments<"cells"> | null {
     const before = this.#cells;
     const isSame = (one: DocumentCell | undefined, other: DocumentCell | undefined) =>
       one !== undefined &&
@@ -54,6 +52,6 @@ export class SentCells {
     if (insert.length === 0 && remove === 0 && this.#revision > 0) return null;
     this.#cells = before.toSpliced(at, remove, ...insert);
     this.#revision += 1;
-    return { type: "cells", revision: this.#revision, at, remove, insert };
+    return { revision: this.#revision, at, remove, insert };
   }
 }

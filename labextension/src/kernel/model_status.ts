@@ -1,13 +1,11 @@
 /** What the model in a kernel does, and which one it is to be. */
 
-import type { Activity, Message, MessageOf, ModelRole, Pull } from "../connection/messages.js";
+import type { Activity, Message, ModelRole, Models, Pull } from "../connection/messages.js";
 import type { Requests } from "../connection/requests.js";
-
-export type Models = Pick<MessageOf<"models">, "here" | "suited">;
 
 /** Where a kernel is asked: the connection of a page, or the store of a chat. */
 export interface ModelLine {
-  request: Requests["post"];
+  call: Requests["call"];
 }
 
 /** Watches one kernel at a time; whoever hears from it hands on what comes with `take`. */
@@ -40,12 +38,12 @@ export class ModelStatus {
   /** Watch a kernel from now on, and anew where it may be another one; null: none can be asked. */
   follow(line: ModelLine | null): void {
     if (line !== this.#line) {
-      this.#line?.request({ type: "watch-activity", is_on: false });
+      this.#line?.call("watch_activity", { is_on: false });
       this.status = this.models = null;
       this.problem = "";
     }
     this.#line = line;
-    line?.request({ type: "watch-activity", is_on: true });
+    line?.call("watch_activity", { is_on: true });
     if (this.models) void this.list().catch(() => {}); // the line was lost: it says so
     this.#tell();
   }
@@ -63,9 +61,9 @@ export class ModelStatus {
   /** Ask which models there are. */
   async list(): Promise<void> {
     const line = this.#line;
-    const reply = await line?.request({ type: "list-models" }).reply;
-    if (reply?.type !== "models" || line !== this.#line) return;
-    this.models = reply;
+    const models = await line?.call("list_models", {});
+    if (!models || line !== this.#line) return;
+    this.models = models;
     this.#tell();
   }
 
@@ -73,12 +71,13 @@ export class ModelStatus {
   async use(model: string, role: ModelRole): Promise<void> {
     const line = this.#line;
     if (!line) return;
-    const { id, reply } = line.request({ type: "use-model", model, role });
+    const loading = line.call("use_model", { model, role });
+    const { id } = loading;
     this.#load = { line, id };
     this.problem = "";
     this.#tell();
     try {
-      await reply;
+      await loading;
     } catch (error) {
       if (this.#load?.id === id && this.canStop) this.problem = (error as Error).message;
       throw error;
@@ -91,18 +90,17 @@ export class ModelStatus {
 
   /** Begin to pull a model; fails with what is the matter. How far it is, the status says. */
   async pull(model: string, acceptsLicence = false): Promise<void> {
-    const request = { type: "start-pull" as const, model, accepts_licence: acceptsLicence };
-    await this.#line?.request(request).reply;
+    await this.#line?.call("start_pull", { model, accepts_licence: acceptsLicence });
   }
 
   /** Stop the pull that runs, or hear no more of what has become of the last one. */
   endPull(): void {
-    this.#line?.request({ type: "end-pull" });
+    this.#line?.call("end_pull", {});
   }
 
   /** Stop loading the model that was chosen. */
   stop(): void {
-    if (this.#load) this.#load.line.request({ type: "stop", target: this.#load.id });
+    if (this.#load) this.#load.line.call("stop", { target: this.#load.id });
     this.#load = null; // what comes of it is no news
     this.#tell();
   }

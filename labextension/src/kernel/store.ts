@@ -2,14 +2,14 @@
 
 import type { AnyModel } from "@anywidget/types";
 import type {
+  Arguments,
   Attachment,
-  Message,
+  Call,
   MessageOf,
+  Method,
   Numbered,
-  Pending,
-  Request,
 } from "../connection/messages.js";
-import { Requests, type Sent } from "../connection/requests.js";
+import { Requests } from "../connection/requests.js";
 import { randomId } from "../dom/random_id.js";
 import { trans } from "../dom/words.js";
 import { Changes, type Listener } from "./changes.js";
@@ -70,7 +70,7 @@ export class Store {
 
   constructor(model: Comm) {
     this.#model = model;
-    const send = (message: Request): void => {
+    const send = (message: Call): void => {
       try {
         // A panel restored without its kernel sends nothing, and only its layout's model shows it.
         if (model.get?.("layout")?.comm_live === false) throw new Error();
@@ -107,20 +107,19 @@ export class Store {
     this.#hello = "";
     this.#canWriteCells = false;
     this.state.connection = "connecting";
-    this.#order({ type: "bye" });
+    this.#order("bye", {});
   }
 
-  /** Ask the kernel something, as `Requests` does. */
-  request(message: Request, onNews?: (message: Message) => void): Sent {
-    return this.#requests.post(message, onNews);
-  }
+  /** Call a method of the kernel, as `Requests` does. */
+  readonly call: Requests["call"] = (method, args, onNews) =>
+    this.#requests.call(method, args, onNews);
 
   /** Send a prompt or a command. Returns the id of the request. */
   send(text: string, options: SendOptions = {}): string {
     const { after = null, like = null, seed = null, temperature = null } = options;
     const { attachments = [], isAlone: is_alone = false, by = "" } = options;
-    const message = { type: "send" as const, text, after, like, attachments, is_alone, by };
-    return this.#begin({ ...message, seed, temperature }, text);
+    const prompt = { text, attachments, is_alone };
+    return this.#begin("send", { prompt, after, like, seed, temperature, by }, text);
   }
 
   /**
@@ -129,19 +128,19 @@ export class Store {
    */
   draft(text: string, options: SendOptions = {}): Promise<unknown> {
     const { attachments = [], isAlone: is_alone = false } = options;
-    const message = { type: "draft" as const, text, cell: null, attachments, is_alone };
-    return this.request(message).reply.catch(() => {});
+    const prompt = { text, attachments, is_alone };
+    return this.call("draft", { prompt, cell: null }).catch(() => {});
   }
 
   /** Ask for another answer to the prompt of a turn. Returns the id of the request. */
   regenerate(number: number, { seed = null, temperature = null }: SendOptions = {}): string {
     const prompt = this.state.chat.turns[number]?.prompt ?? "";
-    return this.#begin({ type: "regenerate", number, seed, temperature }, prompt);
+    return this.#begin("regenerate", { number, seed, temperature }, prompt);
   }
 
   /** Stop a turn by its number, a pending request by its id, or with null all of the chat. */
   stop(target: number | string | null): void {
-    this.#order({ type: "stop", target });
+    this.#order("stop", { target });
   }
 
   /**
@@ -164,12 +163,12 @@ export class Store {
 
   /** Show the branch through a turn. */
   choose(number: number): void {
-    this.#order({ type: "choose", number });
+    this.#order("choose", { number });
   }
 
   /** Forget a turn by its number for good, or put a notice away by its id, in all views. */
   remove(target: number | string): void {
-    this.#order({ type: "remove", target });
+    this.#order("remove", { target });
   }
 
   /** Put the error away. */
@@ -200,21 +199,23 @@ export class Store {
   }
 
   /** Send something that becomes a turn or a notice, and show at once that it is on its way. */
-  #begin(message: Request, text: string): string {
+  #begin<M extends Method>(method: M, args: Arguments<M>, text: string): string {
     this.clearError();
-    const id = this.#order(message, () => giveBack(this.state, { id, text }, this.#changes.note));
+    const id: string = this.#order(method, args, () =>
+      giveBack(this.state, { id, text }, this.#changes.note),
+    );
     addUnsent(this.state, { id, text }, this.#changes.note);
     return id;
   }
 
   /** Send something whose failure nobody but the panel waits for. */
-  #order(message: Request, onRefused?: () => void): string {
-    const { id, reply } = this.request(message);
-    reply.catch((error: Error) => {
+  #order<M extends Method>(method: M, args: Arguments<M>, onRefused?: () => void): string {
+    const sent = this.call(method, args);
+    sent.catch((error: Error) => {
       setError(this.state, error.message, this.#changes.note);
       onRefused?.();
     });
-    return id;
+    return sent.id;
   }
 
   /** Whether there is a view on this page, which has said hello. */
@@ -225,8 +226,7 @@ export class Store {
   /** Ask for everything, and again while there is no answer, as was done `numBefore` times. */
   #sayHello(numBefore = 0): void {
     clearTimeout(this.#helloTimer);
-    const message = { type: "follow" as const, can_write_cells: this.#canWriteCells };
-    this.#hello = this.#order(message, () => {
+    this.#hello = this.#order("follow", { can_write_cells: this.#canWriteCells }, () => {
       clearTimeout(this.#helloTimer);
       this.state.connection = "failed";
       this.#changes.note("connection");
@@ -268,16 +268,8 @@ export class Store {
     this.models.take(message);
     // In a shared notebook's file several writers would multiply the output.
     if (message.type === "transcript" && !this.#requests.isOwn(message.writer)) return;
-    const before = this.state.unsent;
     if (!apply(this.state, message, this.#changes.note)) this.#recover();
-    this.#endShown(before);
   };
-
-  /** End the requests that were unsent before, and whose outcome the chat shows from now on. */
-  #endShown(before: readonly Pending[]): void {
-    const unsent = new Set(this.state.unsent.map(({ id }) => id));
-    for (const { id } of before) if (!unsent.has(id)) this.#requests.end(id);
-  }
 
   /** Show what went wrong, unless another view asked for it. */
   #hear({ id, text }: MessageOf<"error">): void {
@@ -293,9 +285,7 @@ export class Store {
     this.#hello = "";
     const unsent = unheard.filter(({ id }) => this.#requests.isUntaken(id));
     const lost = this.#isOther ? lostBy(this.state, document, unsent) : [];
-    const before = this.state.unsent;
     applyDocument(this.state, document, unsent, this.#changes.note);
-    this.#endShown(before);
     for (const { id, text } of lost) {
       // A kernel that is the same goes on with what it has taken in. Under another name it is found
       // by Up, and nobody is told to ask it again.

@@ -1,9 +1,8 @@
 /** A list of models, each with a button that does something with it. */
 
-import type { Model, ModelRole } from "../connection/messages.js";
+import type { Model, ModelRole, Models } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
-import type { Models } from "../kernel/model_status.js";
 
 /** The number of models that are shown at once; the others unfold. */
 const MOST = 4;

@@ -3,14 +3,11 @@
  * Elsewhere (VS Code, Colab, a server without the extension) code lands by way of the kernel.
  */
 
-import type { Attachment, Metadata, Proposal } from "../connection/messages.js";
+import type { Attachment, Change } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
 import type { Cell, CellModel, NotebookModel } from "./document.js";
 import { isOff, modelOf, NotebookDocument } from "./document.js";
 import { type Output, outputsText, shortened } from "./outputs.js";
-
-/** A proposal for a cell, with what its metadata gets and what there is to say of it. */
-export type Change = Proposal & { metadata: Metadata; markdown: string };
 
 /** The extension's service for a chat in or beside a notebook. */
 export interface NotebookView {

@@ -23,9 +23,7 @@ export function sendDrafts({ content, disposed }: NotebookPanel, connection: Con
         return { text: isPromptCell(source) ? source : "", along: NOTHING_MORE };
       },
       ({ text }) =>
-        connection
-          .request({ type: "draft", text, cell: id, ...NOTHING_MORE })
-          .reply.catch(() => {}),
+        connection.call("draft", { prompt: { text, ...NOTHING_MORE }, cell: id }).catch(() => {}),
     );
     const change = () => {
       if (connection.state === "open") drafting.changed();

@@ -15,7 +15,7 @@ export function letLand(connections: Pick<Connections, "added">): void {
       if (message.type !== "put-cells") return;
       const { id: target, cell, cells, before } = message;
       const landing = new NotebookDocument(context.model).land(cell, cells, before);
-      connection.request({ type: "landed", target, landing });
+      connection.call("landed", { target, landing });
     });
   });
 }

@@ -38,11 +38,11 @@ class RecordBody extends Widget {
       );
       return;
     }
-    void connection.request({ type: "record", metadata, text: text() }).reply.then(
-      (answer) => {
-        if (answer.type !== "text" || this.isDisposed) return;
+    void connection.call("record", { metadata, text: text() }).then(
+      (markdown) => {
+        if (this.isDisposed) return;
         const view = createModelText();
-        view.update(answer.text, true);
+        view.update(markdown, true);
         this.node.replaceChildren(view.element);
       },
       (error: Error) => {

@@ -7,7 +7,7 @@ import type { IStateDB } from "@jupyterlab/statedb";
 import { Signal } from "@lumino/signaling";
 import { forget } from "../compose/unsent.js";
 import type { Connection } from "../connection/connection.js";
-import type { Attachment, Chat, Found, Request } from "../connection/messages.js";
+import type { Attachment, Chat, Chats, Found } from "../connection/messages.js";
 import { make } from "../dom/elements.js";
 import { type PanelScript, panelScript } from "../markdown/panel_script.js";
 import { exportName, freeChatName } from "./naming.js";
@@ -118,14 +118,14 @@ export class NotebookChats {
 
   /** Ask which chats there are, and where words stand in them. */
   list(words = ""): Promise<Found[]> {
-    return this.#ask({ type: "list-chats", words });
+    return this.#take(this.connection.call("list_chats", { words }));
   }
 
   async rename(newName: string): Promise<void> {
     const name = this.#current;
     const written = newName.trim().replace(/\s+/gu, " "); // as the kernel writes it
     const shown = this.#shown.get(name);
-    await this.#ask({ type: "rename-chat", name, new_name: newName });
+    await this.#take(this.connection.call("rename_chat", { name, new_name: newName }));
     if (shown) this.#move(shown.model.chat, written); // unless the chat has said so already
     await this.show(written);
   }
@@ -133,7 +133,7 @@ export class NotebookChats {
   /** Forget the chat that is shown for good, and show another one. */
   async delete(): Promise<void> {
     const name = this.#current;
-    await this.#ask({ type: "delete-chat", name });
+    await this.#take(this.connection.call("delete_chat", { name }));
     forget({ path: this.panel.context.path, cell: null }, name);
     this.#shown.get(name)?.dispose();
     this.#shown.delete(name);
@@ -146,8 +146,7 @@ export class NotebookChats {
   /** Save the chat as Markdown beside its notebook, overwrite no file, and return the path. */
   async save(contents: Contents.IManager): Promise<string> {
     const name = this.#current;
-    const exported = await this.connection.request({ type: "export-chat", name }).reply;
-    const content = exported.type === "text" ? exported.text : "";
+    const content = await this.connection.call("export_chat", { name });
     const { path, localPath } = this.panel.context;
     const folder = PathExt.dirname(localPath);
     const drive = path.slice(0, path.length - localPath.length); // with its colon
@@ -212,12 +211,11 @@ export class NotebookChats {
     return `jupyter-llm:chat:${this.panel.context.path}`;
   }
 
-  async #ask(request: Request): Promise<Found[]> {
-    const answer = await this.connection.request(request).reply;
-    if (answer.type !== "chats") return [];
-    this.#saved = answer.chats;
+  async #take(reply: Promise<Chats>): Promise<Found[]> {
+    const { chats, found } = await reply;
+    this.#saved = chats;
     this.changed.emit();
-    return answer.found;
+    return found;
   }
 
   #open(name: string, makeWidget: PanelScript["default"]): ShownChat {

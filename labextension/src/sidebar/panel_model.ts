@@ -64,12 +64,12 @@ export class PanelModel {
     this.#line.stateChanged.disconnect(this.#open, this);
     this.#listeners.clear();
     if (this.#line.state !== "open") return;
-    this.#line.request({ type: "show-chat", panel_id: this.#id, chat: null });
+    this.#line.call("hide_chat", { panel_id: this.#id });
   }
 
   #open(): void {
     if (this.#line.state !== "open") return;
-    this.#line.request({ type: "show-chat", panel_id: this.#id, chat: this.chat });
+    this.#line.call("show_chat", { panel_id: this.#id, chat: this.chat });
     this.tell("comm_live_update");
   }
 

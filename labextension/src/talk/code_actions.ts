@@ -1,6 +1,6 @@
 /** The buttons of code in an answer: copy it, and put it into the notebook. */
 
-import type { Checked, MessageOf, Origin, Proposal } from "../connection/messages.js";
+import type { Checked, Origin, Prepared, Proposal } from "../connection/messages.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { copyButton, flash, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
@@ -26,8 +26,6 @@ export type Place = Pick<Surroundings, "store" | "notebook" | "say"> & { origin:
 
 /** The languages of fences whose code a cell can hold. Small models often name no language. */
 const PYTHON = new Set(["", "py", "py3", "python", "python3", "ipython"]);
-
-type Prepared = Pick<MessageOf<"prepared">, "source" | "metadata" | "note">;
 
 /** All the code in one answer. */
 export class CodeActions {
@@ -88,8 +86,7 @@ export class CodeActions {
     const { store, origin } = this.#place;
     const sources = blocks.map(({ source }) => source);
     try {
-      const { reply } = store.request({ type: "check", ...origin, sources, tries });
-      const { results } = (await reply) as MessageOf<"checked">;
+      const results = await store.call("check", { origin, sources, tries });
       blocks.forEach((block, index) => {
         block.mark(results[index]);
       });
@@ -168,10 +165,7 @@ export class CodeBlockActions {
   }
 
   async #insert(button: HTMLButtonElement): Promise<void> {
-    if (!this.#place.notebook) {
-      this.#say(await landed(this.#place, this.source, false));
-      return;
-    }
+    if (!this.#place.notebook) return this.#land(false);
     const [cell] = await inserted(this.#place, [this.source]);
     flash(button, trans.__("Inserted"));
     this.tellInserted(cell?.note);
@@ -184,11 +178,8 @@ export class CodeBlockActions {
 
   /** Propose it in the cell that it was written for, else in the active one. */
   async #replace(): Promise<void> {
-    const { notebook } = this.#place;
-    if (!notebook) {
-      this.#say(await landed(this.#place, this.source, true));
-      return;
-    }
+    const { store, notebook, origin } = this.#place;
+    if (!notebook) return this.#land(true);
     const id = this.#target?.cell;
     const cell = id ? notebook.cell(id) : notebook.activeCell();
     const number = (cell?.index ?? 0) + 1;
@@ -203,10 +194,17 @@ export class CodeBlockActions {
     }
     checkLanded(notebook.refusal(cell.id));
     const before = this.#target?.before ?? cell.source;
-    const { source, metadata, note } = await prepared(this.#place, this.source);
+    const code = { origin, source: this.source };
+    const { source, metadata, note } = await store.call("prepare", code);
     const proposal = { cell: cell.id, before, source, unknown_names: this.#unknown };
     await notebook.propose({ ...proposal, metadata, markdown: note });
     this.#say(trans.__("The change is shown in cell %1. Accept or reject it there.", number));
+  }
+
+  /** Have the kernel insert the code, and say where. */
+  async #land(isInPlace: boolean): Promise<void> {
+    const { store, origin } = this.#place;
+    this.#say(await store.call("land", { origin, source: this.source, in_place: isInPlace }));
   }
 
   #say(text: string): void {
@@ -235,31 +233,16 @@ export function worded(text: string, tag: "code" | "kbd" = "code"): (Node | stri
   return parts.map((part, index) => (index % 2 ? make(tag, "", part) : part));
 }
 
-/** Code as its cell is to hold it. */
-async function prepared({ store, origin }: Place, source: string): Promise<Prepared> {
-  const { reply } = store.request({ type: "prepare", ...origin, source });
-  const { source: whole, metadata, note } = (await reply) as MessageOf<"prepared">;
-  return { source: whole, metadata, note };
-}
-
 /** Bring code into new cells below the active one; fails in words if that cannot be. */
 async function inserted(place: Place, sources: readonly string[]): Promise<Prepared[]> {
-  const { notebook, say } = place;
+  const { store, notebook, origin, say } = place;
   const anchor = notebook?.anchor ?? null; // the user may be elsewhere once the code is there
-  const cells = await Promise.all(sources.map((source) => prepared(place, source)));
+  const cells = await Promise.all(
+    sources.map((source) => store.call("prepare", { origin, source })),
+  );
   checkLanded(notebook?.insertBelow(cells, anchor) ?? null);
   say(trans._n("Cell inserted", "%1 cells inserted", cells.length));
   return cells;
-}
-
-/** Let the kernel bring code into the notebook, and return where it is. */
-async function landed(
-  { store, origin }: Place,
-  source: string,
-  isInPlace: boolean,
-): Promise<string> {
-  const { reply } = store.request({ type: "land", ...origin, source, in_place: isInPlace });
-  return ((await reply) as { text: string }).text;
 }
 
 export function messageOf(error: unknown): string {

@@ -38,10 +38,10 @@ def ask(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> st
 def act(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> Json:
     """Have something done, and return what answers it, and what is proposed in it."""
     request = ask(page, action, shown, **more)
-    kinds = ("proposal", "text", "error")
-    page.wait_until(lambda p: any(m.get("id") == request for k in kinds for m in p.of_kind(k)))
-    found = next(m for k in kinds for m in page.of_kind(k) if m.get("id") == request)
-    return {**found, **found.get("proposal", {})}
+    ends = ("reply", "error")
+    end = page.wait_for(lambda m: m.get("id") == request and m["type"] in ends)
+    value = end.get("value", end)
+    return {"type": "text", "text": value} if isinstance(value, str) else {**value}
 
 
 def told(scripted: ScriptedEngine) -> str:
@@ -248,14 +248,14 @@ def test_a_record_says_who_wrote_it_and_whether_it_was_edited(
 ) -> None:
     scripted.replies.append("x = 2\n```")
     found = act(page, "edit", cell("x = 1"), instruction="two")
-    said = page.answer("record", metadata=found["metadata"], text="x = 2")["text"]
+    said = page.answer("record", metadata=found["metadata"], text="x = 2")
     assert "scripted" in said
     assert "unchanged" in said
-    said = page.answer("record", metadata=found["metadata"], text="x = 3")["text"]
+    said = page.answer("record", metadata=found["metadata"], text="x = 3")
     assert "edited later" in said
-    assert "no record" in page.answer("record", metadata={}, text=None)["text"]
+    assert "no record" in page.answer("record", metadata={}, text=None)
     damaged = {"jupyter_llm": {**json.loads(found["metadata"]["jupyter_llm"]), "seed": "<b>"}}
-    assert "is damaged" in page.answer("record", metadata=damaged, text=None)["text"]
+    assert "is damaged" in page.answer("record", metadata=damaged, text=None)
 
 
 FIRST = {"source": "x = [0]", "wish": "Count from one.", "count": 1, "language": "python"}
@@ -276,10 +276,10 @@ def test_a_follow_up_is_told_what_was_asked_and_proposed_before(
 ) -> None:
     shown = cell(source, error="NameError: name 'y' is not defined")
     scripted.replies.extend([f"{reply}\n```"] * 12)
-    assert act(page, action, shown, instruction="as a list")["type"] == "proposal"
+    assert act(page, action, shown, instruction="as a list")["source"]
     (asked,) = messages_of(scripted.requests[0].prompt)
     scripted.requests.clear()
-    assert act(page, action, shown, instruction="as a list", former=FIRST)["type"] == "proposal"
+    assert act(page, action, shown, instruction="as a list", former=FIRST)["source"]
     again, proposed, wish = messages_of(scripted.requests[0].prompt)
     assert again == asked
     assert (proposed.role, proposed.content) == ("assistant", "```python\nx = [0]\n```")
@@ -403,7 +403,7 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
     page.wait_until(lambda p: any(message["text"] for message in p.of_kind("progress")))
     page.ask("stop", target=request)
     assert page.wait_for_kind("error", id=request)["text"] == "Stopped."
-    page.wait_until(lambda p: not p.of_kind("proposal") + p.of_kind("text"))
+    page.wait_until(lambda p: not any(m["id"] == request for m in p.of_kind("reply")))
 
 
 def test_the_options_are_those_that_are_configured(

@@ -26,7 +26,7 @@ def test_a_page_that_watches_hears_at_once_that_nothing_is_loaded_and_loads_noth
     open_page: OpenPage,
 ) -> None:
     page = open_page()
-    page.ask("watch-activity", is_on=True)
+    page.ask("watch_activity", is_on=True)
     status = wait_for_state(page, "none")
     assert (status["model"], status["kv_used"], status["kv_room"]) == (None, 0, 0)
     assert status["process_bytes"] > 0
@@ -37,7 +37,7 @@ def test_a_page_that_watches_hears_what_the_model_does_and_what_it_holds_then(
     open_page: OpenPage,
 ) -> None:
     page = open_page()
-    page.ask("watch-activity", is_on=True)
+    page.ask("watch_activity", is_on=True)
     wait_for_state(page, "none")
     stream = llm.stream("Hello", max_tokens=None, ignore_eos=True)
     assert wait_for_state(page, "writing")["model"] == "tiny"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from support.engines import num_read, wait_until_idle
+from support.front_end import prompt
 from support.lab_page import LabPage
 from support.shell import run
 from support.waiting import until
@@ -19,7 +19,6 @@ CELL = (
     "%%llm -n 4 --ignore-eos\nWho keeps the lighthouse on the hill above the old harbour, and why?"
 )
 A_HANDFUL = 3
-ALONG: dict[str, Any] = {"attachments": [], "is_alone": False}
 
 
 def at_rest() -> None:
@@ -35,7 +34,7 @@ def test_a_cell_that_was_read_while_it_was_written_reads_next_to_nothing_when_it
     engine = llm.current.resident
     assert isinstance(engine, LocalEngine)
     for length in (len(CELL) // 2, len(CELL)):
-        page.ask("draft", cell="a", text=CELL[:length], **ALONG)
+        page.ask("draft", cell="a", prompt=prompt(CELL[:length]))
         at_rest()
     wait_until_idle(engine)
     run(shell, CELL, cell_id="a", store_history=True)

@@ -41,20 +41,15 @@ class Typist:
         self.page.ask("cells", **content, insert=list(insert))
 
     def ask(self, prefix: str, **changed: Any) -> str:
-        said = {
-            "revision": self.revision,
-            "cell_id": "mine",
-            "kind": "code",
-            "prefix": prefix,
-            "suffix": "",
-        }
+        revision = changed.pop("revision", self.revision)
+        place = {"cell_id": "mine", "kind": "code", "prefix": prefix, "suffix": ""}
         wanted = {"is_invoked": False, "num_items": 1, "max_lines": 8}
-        return self.page.ask("complete", **said | wanted | changed)
+        return self.page.ask("complete", revision=revision, place=place | wanted | changed)
 
-    def complete(self, prefix: str, **changed: Any) -> tuple[list[Json], Json]:
-        """What comes for a request: the texts, and the end."""
+    def complete(self, prefix: str, **changed: Any) -> tuple[list[Json], str | None]:
+        """What comes for a request: the texts, and why there is none."""
         request = self.ask(prefix, **changed)
-        end = self.page.wait_for_kind("completed", id=request)
+        end = self.page.reply(request)
         return [one for one in self.page.of_kind("completion") if one["id"] == request], end
 
 
@@ -73,8 +68,7 @@ def test_a_suggestion_comes_as_it_is_written(page: LabPage, scripted: ScriptedEn
     assert len(texts) > 1
     assert texts[-1]["text"] == "sqrt(2) + 1"
     assert [one["is_final"] for one in texts] == [*[False] * (len(texts) - 1), True]
-    (usage,) = end["usage"]
-    assert (end["reason"], usage["completion_tokens"] > 0) == (None, True)
+    assert end is None
 
 
 def test_a_suggestion_has_no_more_lines_than_a_page_wants(
@@ -100,7 +94,7 @@ def test_a_model_reads_the_cells_as_they_stand_after_all_edits(
 def test_without_a_model_none_is_loaded_and_the_page_is_told(open_page: OpenPage) -> None:
     page = open_page()
     texts, end = Typist(page).complete("y = ")
-    assert (texts, end["usage"], end["reason"]) == ([], [], "no model loaded")
+    assert (texts, end) == ([], "no model loaded")
     assert page.wait_for_kind("model")["model"] is None
     assert llm.current.resident is None
 
@@ -121,7 +115,7 @@ def test_a_request_that_is_cancelled_stops_the_model_and_is_answered(
     request = typist.ask("y = ")
     until(lambda: scripted.requests)
     page.ask("stop", target=request)
-    assert page.wait_for_kind("completed", id=request)["reason"] == "cancelled"
+    assert page.reply(request) == "cancelled"
     until(lambda: not any(t.name == "jupyter-llm-ghost" for t in threading.enumerate()))
 
 
@@ -130,7 +124,7 @@ def test_what_is_missing_is_asked_for_once(page: LabPage, scripted: ScriptedEngi
     next(typist.revisions)  # an edit that never came
     typist.edit(0, 0, cell("b", ""))
     _, end = typist.complete("y = ")
-    assert end["reason"] == "cells are missing"
+    assert end == "cells are missing"
     assert len(page.of_kind("resend")) == 1
     assert scripted.requests == []
     again = Typist(page, cell("z", "all_anew = 1"))

@@ -30,7 +30,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def here(page: LabPage) -> list[Json]:
-    models: list[Json] = page.answer("list-models")["here"]
+    models: list[Json] = page.answer("list_models")["here"]
     return models
 
 
@@ -54,7 +54,7 @@ def test_a_name_of_a_servers_model_is_listed_with_where_text_goes_and_chosen_lik
     llm.alias("gpu", "http://gpu.example/v1", model="qwen3")
     page = open_page()
     assert {"name": "gpu", "note": "text is sent to gpu.example", "roles": []} in here(page)
-    assert page.answer("use-model", model="gpu", role="chat")["type"] == "done"
+    assert page.answer("use_model", model="gpu", role="chat") is None
     assert here(page)[0] == {
         "name": "gpu",
         "note": "text is sent to gpu.example",
@@ -67,9 +67,9 @@ def test_a_choice_that_prompts_do_not_heed_says_so(
 ) -> None:
     page = open_page()
     monkeypatch.setattr(models, "default_options", lambda: Options(model="coder"))
-    answer = page.answer("use-model", model="other", role="chat")
-    assert answer["text"].startswith("Prompts here ask coder all the same: ")
-    assert page.answer("use-model", model="other", role="complete")["type"] == "done"
+    refusal = page.refusal("use_model", model="other", role="chat")
+    assert refusal.startswith("Prompts here ask coder all the same: ")
+    assert page.answer("use_model", model="other", role="complete") is None
 
 
 def test_of_two_files_with_one_name_the_page_and_the_panel_offer_the_one_that_it_means(
@@ -88,7 +88,7 @@ def test_of_two_files_with_one_name_the_page_and_the_panel_offer_the_one_that_it
 
 
 def test_what_may_be_pulled_is_what_the_command_lists(open_page: OpenPage) -> None:
-    suited = open_page().answer("list-models")["suited"]
+    suited = open_page().answer("list_models")["suited"]
     assert [(one["name"], one["note"]) for one in suited] == [
         (suggestion.entry.name, suggestion.note) for suggestion in suggestions()
     ]
@@ -96,7 +96,7 @@ def test_what_may_be_pulled_is_what_the_command_lists(open_page: OpenPage) -> No
 
 def test_a_chosen_model_is_loaded_and_stays_chosen(open_page: OpenPage, other: Path) -> None:
     page = open_page()
-    assert page.answer("use-model", model="other")["type"] == "done"
+    assert page.answer("use_model", model="other") is None
     assert llm.engine().info.path == other
 
 
@@ -105,17 +105,16 @@ def test_a_model_is_chosen_for_what_else_there_is_beside_that_of_chats(
 ) -> None:
     page = open_page()
     llm.use("tiny")
-    assert page.answer("use-model", model="other", role="task")["type"] == "done"
+    assert page.answer("use_model", model="other", role="task") is None
     assert llm.engine().info.name == "tiny"
     roles = {model["name"]: model["roles"] for model in here(page)}
     assert (roles["tiny"], roles["other"]) == (["chat"], ["task"])
 
 
 def test_a_model_that_is_not_there_is_an_error_in_one_line(open_page: OpenPage) -> None:
-    answer = open_page().answer("use-model", model="none of these")
-    assert answer["type"] == "error"
-    assert "none of these" in answer["text"]
-    assert "\n" not in answer["text"]
+    refusal = open_page().refusal("use_model", model="none of these")
+    assert "none of these" in refusal
+    assert "\n" not in refusal
 
 
 def test_loading_can_be_stopped_and_the_model_does_not_come(
@@ -123,9 +122,8 @@ def test_loading_can_be_stopped_and_the_model_does_not_come(
 ) -> None:
     page = open_page()
     with llm.current.residents.lock:  # as while another one is loaded
-        request = page.ask("use-model", model="other")
+        request = page.ask("use_model", model="other")
         page.ask("stop", target=request)
         page.wait_for_kind("error", id=request, text="Stopped.")
-    answer = page.answer("use-model", model="tiny")
-    assert answer["type"] == "done"
+    page.answer("use_model", model="tiny")
     assert llm.engine().info.name == "tiny"

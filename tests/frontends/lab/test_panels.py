@@ -39,7 +39,7 @@ class ShownChat(View):
         self.page = page
         self.panel = f"panel{next(self._panels)}"
         self._num_read = 0
-        page.ask("show-chat", panel_id=self.panel, chat=chat)
+        page.ask("show_chat", panel_id=self.panel, chat=chat)
         self.hello()
 
     def tell(self, content: object) -> None:
@@ -57,7 +57,6 @@ class ShownChat(View):
 
 def names(chats: Json) -> dict[str, int]:
     """What a list of chats says."""
-    assert chats["type"] == "chats", chats
     return {chat["name"]: chat["num_turns"] for chat in chats["chats"]}
 
 
@@ -149,7 +148,7 @@ def test_the_chats_of_an_earlier_kernel_are_listed_and_shown(
     written()
     llm.chats._chats.clear()
     llm.archive._waiting = None
-    assert names(page.answer("list-chats", words="")) == {"prices": 1}
+    assert names(page.answer("list_chats", words="")) == {"prices": 1}
     chat = ShownChat(page, "prices")
     assert [turn["prompt"] for turn in chat.shown] == ["Hello"]
 
@@ -166,9 +165,10 @@ def test_a_chat_that_cannot_be_read_says_so_to_each_request(
         raise ChatNameError("The chat's file is damaged.")
 
     monkeypatch.setattr(llm, "chat", refuse)
-    page.ask("show-chat", panel_id="broken", chat="default")
+    page.ask("show_chat", panel_id="broken", chat="default")
     for request in ("one", "another"):
-        follow = {"type": "follow", "id": request, "can_write_cells": True}
+        called = {"method": "follow", "arguments": {"can_write_cells": True}}
+        follow = {"type": "call", "id": request, **called}
         page.tell({"panel": "broken", "message": follow})
         page.wait_for(partial(answers, request))
     assert all("damaged" in message["text"] for message in of_panel(page, "broken"))
@@ -181,7 +181,7 @@ def test_a_chat_is_found_by_what_was_said_in_it_but_for_what_was_not_to_be_kept(
     prices = llm.chat("prices")
     prices.stream("The rosebud?", is_kept=False).result()
     turn = ShownChat(page, "prices").say("What does   it cost?")
-    answer = page.answer("list-chats", words="DEPENDS on")
+    answer = page.answer("list_chats", words="DEPENDS on")
     (chat,) = answer["chats"]
     assert (chat["title"], chat["num_turns"]) == ("What does it cost?", 2)
     assert chat["when"] == prices.turns[-1].finished_at
@@ -189,14 +189,14 @@ def test_a_chat_is_found_by_what_was_said_in_it_but_for_what_was_not_to_be_kept(
     assert (found["chat"], found["number"]) == ("prices", turn["number"])
     pieces = [found[part] for part in ("before", "words", "after")]
     assert pieces == ["What does it cost? It ", "depends on", " the *rent*."]
-    assert page.answer("list-chats", words="rosebud")["found"] == []
+    assert page.answer("list_chats", words="rosebud")["found"] == []
 
 
 def test_a_chat_goes_by_another_name_for_all_who_show_it(page: LabPage, tmp_path: Path) -> None:
     llm.archive.open(tmp_path / "a.ipynb")
     chat = ShownChat(page)
     chat.say("Hello")
-    answer = page.answer("rename-chat", name="default", new_name=" All\nprices ")
+    answer = page.answer("rename_chat", name="default", new_name=" All\nprices ")
     assert names(answer) == {"All prices": 1}
     chat.wait_until(lambda chat: chat.known["name"] == "All prices")
     assert llm.chat("All prices").turns
@@ -220,14 +220,13 @@ def test_a_name_that_cannot_be_is_refused_in_one_line(
 ) -> None:
     ShownChat(page).say("Hello")
     llm.chat("prices")("Hello")
-    answer = page.answer("rename-chat", name=name, new_name=new_name)
-    assert (answer["type"], answer["text"]) == ("error", said)
-    assert names(page.answer("list-chats", words="")) == {"default": 1, "prices": 1}
+    assert page.refusal("rename_chat", name=name, new_name=new_name) == said
+    assert names(page.answer("list_chats", words="")) == {"default": 1, "prices": 1}
 
 
 def test_a_chat_is_exported_as_markdown(page: LabPage) -> None:
     turn = ShownChat(page, "prices").say("What does it *cost*?")
-    text = page.answer("export-chat", name="prices")["text"]
+    text = page.answer("export_chat", name="prices")
     assert text.startswith("# notebook.ipynb\n\n## prices\n")
     assert "> What does it *cost*?" in text
     assert turn["text"].strip() in text
@@ -241,12 +240,12 @@ def test_a_deleted_chat_is_gone_everywhere(page: LabPage, tmp_path: Path) -> Non
     chat.say("And now?")
     assert b"rosebud" in stored_bytes()
     chat.command("/status")
-    assert names(page.answer("delete-chat", name="prices")) == {}
+    assert names(page.answer("delete_chat", name="prices")) == {}
     assert ShownChat(page, "prices").notices == {}
     chat.wait_until(lambda chat: chat.path == [])
     assert b"rosebud" not in stored_bytes()
     assert llm.chat("prices").system is None
-    assert page.answer("delete-chat", name="none")["type"] == "error"
+    assert "none" in page.refusal("delete_chat", name="none")
 
 
 @pytest.mark.parametrize("prompt", ["What is {{door.wait()}}?", "Read all of this.", "/explain 1"])
@@ -258,7 +257,7 @@ def test_what_was_asked_while_a_chat_is_deleted_is_not_given_back(
     chat = ShownChat(page)
     request = chat.send(prompt)
     chat.wait_until(lambda chat: request in chat.pending or request in chat.answered)
-    page.answer("delete-chat", name="default")
+    page.answer("delete_chat", name="default")
     scripted.may_write.set()
     run(shell, "door.set()")
     until(lambda: not any(t.name == f"jupyter-llm-job-{request}" for t in threading.enumerate()))

@@ -23,7 +23,7 @@ def watching(open_page: OpenPage) -> Callable[[], LabPage]:
 
     def watching() -> LabPage:
         page = open_page()
-        page.ask("watch-activity", is_on=True)
+        page.ask("watch_activity", is_on=True)
         return page
 
     return watching
@@ -36,7 +36,7 @@ def hold(hub: Hub, after: int = 1 << 15) -> None:
 
 
 def pull(page: LabPage, name: str = NAME, *, accepts_licence: bool = False) -> None:
-    assert page.answer("start-pull", model=name, accepts_licence=accepts_licence)["type"] == "done"
+    assert page.answer("start_pull", model=name, accepts_licence=accepts_licence) is None
 
 
 def told(page: LabPage, state: str) -> Json:
@@ -62,9 +62,9 @@ def test_what_was_pulled_is_told_to_every_page_and_can_be_used(
     assert found["model"] == "elsewhere-q8_0"
     assert "SHA-256 checked" in found["text"]
     assert "*" not in found["text"]
-    assert page.answer("use-model", model=found["model"])["type"] == "done"
+    assert page.answer("use_model", model=found["model"]) is None
     assert llm.engine().info.name == "elsewhere-q8_0"
-    page.ask("end-pull")
+    page.ask("end_pull")
     other.wait_until(lambda page: not last_told(page))
 
 
@@ -78,7 +78,7 @@ def test_a_page_that_comes_later_sees_the_pull_that_runs_and_can_stop_it(
     page = watching()
     page.wait_until(lambda page: last_told(page).get("share"))
     assert "Downloading" in told(page, "running")["text"]
-    page.ask("end-pull")
+    page.ask("end_pull")
     hub.gate.set()
     assert "Pull again to resume" in told(page, "stopped")["text"]
 
@@ -90,7 +90,7 @@ def test_a_pull_that_is_wanted_again_before_it_has_stopped_goes_on(
     page = watching()
     pull(page)
     page.wait_until(lambda page: last_told(page).get("share"))
-    page.ask("end-pull")
+    page.ask("end_pull")
     pull(page)
     hub.gate.set()
     told(page, "done")
@@ -102,9 +102,8 @@ def test_one_model_is_pulled_at_a_time(watching: Callable[[], LabPage], hub: Hub
     page = watching()
     pull(page)
     pull(watching())  # joins in
-    refused = page.answer("start-pull", model="ada/other-GGUF", accepts_licence=False)
-    assert refused["type"] == "error"
-    assert f"{NAME} is being pulled" in refused["text"]
+    refused = page.refusal("start_pull", model="ada/other-GGUF", accepts_licence=False)
+    assert f"{NAME} is being pulled" in refused
     hub.gate.set()
     told(page, "done")
     pull(page, "ada/other-GGUF")

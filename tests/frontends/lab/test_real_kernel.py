@@ -55,7 +55,7 @@ def test_pages_are_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
         page.hello()
         other.hello()
         page.close()
-        assert other.answer("list-chats", words="")["type"] == "chats"
+        assert other.answer("list_chats", words="")["found"] == []
 
 
 def test_a_page_that_vanished_leaves_no_thread_once_another_has_come(kernel: Kernel) -> None:
@@ -70,7 +70,8 @@ def test_a_page_that_vanished_leaves_no_thread_once_another_has_come(kernel: Ker
 def test_without_a_subshell_a_page_is_heard_when_the_cell_has_ended(kernel: Kernel) -> None:
     cell = kernel.start("import time; time.sleep(0.5)")
     page = KernelPage(kernel, has_subshell=False)
-    page.ask("hello", protocol=PROTOCOL, client="slow", path="slow.ipynb")
+    about = {"protocol": PROTOCOL, "client": "slow", "path": "slow.ipynb"}
+    page.tell({"type": "hello", "id": "1", **about})
     assert cell.finish().error is None
     page.wait_for_kind("welcome")
 

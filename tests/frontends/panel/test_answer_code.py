@@ -23,7 +23,7 @@ from jupyter_llm.notebook.code.marks import read_mark
 from jupyter_llm.notebook.sealed import trying
 from jupyter_llm.notebook.sealed.seen import Seen
 
-OF_TURN = {"number": 1, "notice": None}
+OF_TURN = {"origin": {"number": 1, "notice": None}}
 
 
 class Trials:
@@ -58,8 +58,8 @@ def answered(front: FrontEnd, scripted: ScriptedEngine) -> FrontEnd:
 
 def notes(front: FrontEnd, *sources: str, tries: bool = True) -> list[str]:
     """What is said of the code in the answer."""
-    asked = front.answer("check", **OF_TURN, sources=sources, tries=tries)
-    return [result["note"] for result in asked["results"]]
+    results = front.answer("check", **OF_TURN, sources=sources, tries=tries)
+    return [result["note"] for result in results]
 
 
 def test_each_piece_of_code_is_tried_once_while_no_cell_runs(
@@ -98,7 +98,7 @@ def test_code_lands_as_it_was_mended_and_it_is_said(
     assert marked.body == "print(prices)"
     assert cell["note"]
     assert note == f"ran in a sealed copy; {cell['note']}"
-    landed = answered.answer("land", **OF_TURN, source="print(prces)", in_place=False)["text"]
+    landed = answered.answer("land", **OF_TURN, source="print(prces)", in_place=False)
     assert landed.endswith(f"; {cell['note']}.")
     run(shell, "prces = [3]", store_history=True)
     cell = answered.answer("prepare", **OF_TURN, source="print(prces)")
@@ -129,8 +129,7 @@ def test_a_trial_gives_way_to_a_cell_or_a_prompt_and_begins_again(
     assert notes(answered, "a = 1", tries=False) == [""]
     assert trials.tried == ["a = 1"]
     go_on(is_busy=False)
-    told = answered.wait_for(lambda one: one.get("id") == request and one["type"] == "checked")
-    assert told["results"][0]["note"] == "ran in a sealed copy"
+    assert answered.reply(request)[0]["note"] == "ran in a sealed copy"
     assert trials.tried == ["a = 1"] * 2
 
 
@@ -170,8 +169,7 @@ def test_code_is_tried_behind_a_running_cell_with_what_that_has_made(
     panel.answer("check", **OF_TURN, sources=sources, tries=False)
     gate.touch()
     assert cell.finish().error is None
-    told = panel.wait_for(lambda one: one.get("id") == request and one["type"] == "checked")
-    mended, refused, step, last = [result["note"] for result in told["results"]]
+    mended, refused, step, last = [result["note"] for result in panel.reply(request)]
     assert mended.endswith("; mended: `citi` is no key; near it is `city`")
     assert refused == "not tried: it would write a file (out.csv)"
     assert step == "ran in a sealed copy; `z` is a list of 3 values"

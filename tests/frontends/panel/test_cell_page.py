@@ -48,7 +48,7 @@ class FakePage:
         return thread
 
     def _hear(self, message: Json) -> None:
-        if message["type"] == "ack":
+        if message["type"] in ("ack", "reply"):
             return
         if message["type"] == "anybody":
             self.num_asked += 1
@@ -57,9 +57,9 @@ class FakePage:
             return
         self.heard.append(without_seq(message))
         if (answer := self._answer(message)) is not None:
-            self.say_beside(
-                {"type": "landed", "id": "p", "target": message["id"], "landing": answer}
-            )
+            landed = {"target": message["id"], "landing": answer}
+            call = {"type": "call", "id": "p", "method": "landed", "arguments": landed}
+            self.say_beside(call)
 
 
 @pytest.fixture

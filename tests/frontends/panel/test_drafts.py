@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.front_end import FrontEnd
+from support.front_end import FrontEnd, prompt
 from support.scripted import ScriptedEngine
 from support.shell import run
 from support.waiting import until
@@ -15,11 +15,9 @@ from jupyter_llm import llm
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.frontends.comm.drafting import Drafting
 
-ALONG: dict[str, Any] = {"cell": None, "attachments": [], "is_alone": False}
-
 
 def draft(front: FrontEnd, text: str, **options: Any) -> None:
-    front.ask("draft", text=text, **{**ALONG, **options})
+    front.ask("draft", prompt=prompt(text, **options), cell=None)
 
 
 def read(engine: ScriptedEngine, count: int = 1) -> Prompt:
@@ -58,7 +56,7 @@ def test_a_draft_is_seen_nowhere(front: FrontEnd, scripted: ScriptedEngine) -> N
     draft(front, "Who keeps the lighthouse?")
     read(scripted)
     at_rest(front)
-    assert [message["type"] for message in front.messages[num_heard:]] == ["ack"]
+    assert [message["type"] for message in front.messages[num_heard:]] == ["reply"]
     assert llm.chat("default").exchanges == ()
     assert scripted.requests == []
     assert scripted.drafts[-1].is_private

@@ -18,6 +18,8 @@ from jupyter_llm.frontends.panel import panel as panel_module
 from jupyter_llm.notebook.code.marks import read_mark
 from jupyter_llm.records.records import read_metadata, source_sha256
 
+NOWHERE = {"number": None, "notice": None}
+
 
 def names(answer: dict[str, Any], kind: str) -> list[str]:
     return [item["name"] for item in answer["items"] if item["kind"] == kind]
@@ -25,7 +27,10 @@ def names(answer: dict[str, Any], kind: str) -> list[str]:
 
 def complete(front: FrontEnd, text: str) -> dict[str, Any]:
     """Ask for what may stand at the `|` of a text."""
-    return front.answer("suggest", text=text.replace("|", ""), cursor=text.index("|"))
+    found: dict[str, Any] = front.answer(
+        "suggest", text=text.replace("|", ""), cursor=text.index("|")
+    )
+    return found
 
 
 def accept(text: str, answer: dict[str, Any], index: int = 0) -> str:
@@ -88,7 +93,7 @@ def test_a_hundred_thousand_variables_are_looked_through_in_time(
     shell.user_ns.update({f"value{number}": number for number in range(100_000)})
     assert len(names(complete(front, "@|"), "variable")) == 40
     assert names(complete(front, "@value9999|"), "variable")[:2] == ["value9999", "value99990"]
-    front.answer("check", number=None, notice=None, sources=["print(value77)"], tries=False)
+    front.answer("check", origin=NOWHERE, sources=["print(value77)"], tries=False)
 
 
 def test_an_at_lists_the_files_beside_the_notebook_and_goes_on_below_folders(
@@ -115,7 +120,7 @@ def test_an_at_lists_the_files_beside_the_notebook_and_goes_on_below_folders(
     ):
         assert accept(text, complete(front, text)) == accepted
     Path("prices.csv").unlink()
-    assert "'Oslo' | 3" in front.answer("describe", kind="file", name="my data/prices.csv")["text"]
+    assert "'Oslo' | 3" in front.answer("describe", kind="file", name="my data/prices.csv")
     assert complete(front, "@/et|")["items"] == complete(front, "@../|")["items"] == []
 
 
@@ -173,17 +178,17 @@ def test_secrets_are_not_shown(front: FrontEnd, shell: InteractiveShell) -> None
     run(shell, "api_key = 'sk-12345678901234567890'")
     (item,) = complete(front, "@api|")["items"]
     described = front.answer("describe", kind="variable", name="api_key")
-    assert "1234567890" not in item["detail"] + described["text"]
+    assert "1234567890" not in item["detail"] + described
 
 
 def test_hovering_tells_more(front: FrontEnd, shell: InteractiveShell) -> None:
     run(shell, "prices = [1.5, 2.5]\nprint('shown')", store_history=True)
     number = shell.execution_count - 1
-    assert "1.5" in front.answer("describe", kind="variable", name="prices")["text"]
-    cell = front.answer("describe", kind="cell", name=f"In[{number}]")["text"]
+    assert "1.5" in front.answer("describe", kind="variable", name="prices")
+    cell = front.answer("describe", kind="cell", name=f"In[{number}]")
     assert "prices = [1.5, 2.5]" in cell
     assert "shown" in cell
-    command = front.answer("describe", kind="command", name="fix")["text"]
+    command = front.answer("describe", kind="command", name="fix")
     assert command == f"/fix [N]\n{PANEL_COMMANDS['fix'].help}"
 
 
@@ -193,8 +198,7 @@ def test_hovering_tells_more(front: FrontEnd, shell: InteractiveShell) -> None:
 def test_names_that_exist_nowhere_are_found(front: FrontEnd, shell: InteractiveShell) -> None:
     run(shell, "known = 1")
     sources = ["import nosuchmodule\nmade = known", "print(made, unmade)", "this is no python"]
-    asked = {"number": None, "notice": None, "sources": sources, "tries": True}
-    results = front.answer("check", **asked)["results"]
+    results = front.answer("check", origin=NOWHERE, sources=sources, tries=True)
     assert [result["unknown_names"] for result in results] == [[], ["unmade"], []]
     assert [result["missing_modules"] for result in results] == [["nosuchmodule"], [], []]
 
@@ -204,7 +208,7 @@ def test_code_lands_mended_and_marked_with_its_record(
 ) -> None:
     scripted.replies.append("```python\nprint((1, 2)\n```")
     front.say("Print it.")
-    answer = front.answer("prepare", number=1, notice=None, source="print((1, 2)")
+    answer = front.answer("prepare", origin={"number": 1, "notice": None}, source="print((1, 2)")
     marked = read_mark(answer["source"])
     assert marked is not None
     assert marked.body == "print((1, 2))"
@@ -221,9 +225,9 @@ def test_code_lands_below_the_next_cell_that_runs_well(
     landed: list[tuple[str, bool]] = []
     shell.set_next_input = lambda text, replace=False: landed.append((text, replace))
     for number in (1, 2):
-        code = {"number": None, "notice": None, "source": f"x = {number}"}
-        answer = front.answer("land", **code, in_place=number == 2)
-        assert "that you run." in answer["text"]
+        source = f"x = {number}"
+        place = front.answer("land", origin=NOWHERE, source=source, in_place=number == 2)
+        assert "that you run." in place
     run(shell, "1 / 0", raises=ZeroDivisionError)
     assert landed == []
     run(shell, "pass")

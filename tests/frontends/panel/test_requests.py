@@ -290,9 +290,9 @@ def test_a_panel_chooses_among_models_and_watches_one_as_a_page_does(
     make_live_front: MakeFront,
 ) -> None:
     front = make_live_front()
-    assert front.answer("list-models")["here"]
-    front.ask("watch-activity", is_on=True)
-    assert front.answer("use-model", model="tiny")["type"] == "done"
+    assert front.answer("list_models")["here"]
+    front.ask("watch_activity", is_on=True)
+    assert front.answer("use_model", model="tiny") is None
     front.wait_for(lambda m: m["type"] == "activity" and m["model"] == "tiny")
     front.wait_until(lambda front: front.status["model"] == "tiny")
     front.ask("bye")
