@@ -8,7 +8,6 @@ from pathlib import Path
 import psutil
 import pytest
 from support.engines import ask, load
-from support.evil_templates import EVIL
 from support.processes import run_python
 from support.tiny_model import write_tiny_model
 from support.waiting import until
@@ -44,7 +43,25 @@ def tokenize(text: str, *, is_special: bool) -> list[int]:
     return [len(text)] * (1 + is_special)
 
 
-FROZEN = ("{{ 10 ** (10 ** 8) }}", "{{ 'x' | center(10 ** 10) }}", "{{ 'x' * 9000000 }}", EVIL[38])
+# What computes for ever, takes all memory or writes without end.
+LOOP = "{% for i in range(99999) %}"
+CALLS = "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}"
+FROZEN = ("{{ 10 ** (10 ** 8) }}", "{{ 'x' | center(10 ** 10) }}", "{{ 'x' * 9000000 }}", CALLS)
+EVIL = (
+    *FROZEN,
+    "{{ 1.5 * (10 ** 10 ** 9) }}",
+    "{{ [1] * 10 ** 10 }}",
+    "{{ messages[0].content * 10 ** 10 }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{{ {'a': 1} | tojson(indent=10 ** 9) }}",
+    LOOP * 2 + "x" + "{% endfor %}" * 2,
+    "{% for a in 'x' * 9999999 %}{{ a }}{% endfor %}",
+    "{% set ns = namespace(x='ab') %}" + "{% set ns.x = ns.x ~ ns.x %}" * 64 + "{{ ns.x }}",
+    LOOP + "{% set messages = messages + messages %}{% endfor %}",
+    "{% set c = cycler(*range(99999)) %}{{ c.next() }}",
+    "{{ (range(99999) | list * 999) | sort | length }}",
+    "{{ lipsum(n=10 ** 8) }}",
+)
 
 
 @pytest.mark.parametrize("source", FROZEN, ids=["time", "memory", "text", "loops"])
