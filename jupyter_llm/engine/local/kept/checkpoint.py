@@ -31,7 +31,7 @@ from typing import BinaryIO, NamedTuple
 
 from jupyter_llm.common.files import open_regular
 from jupyter_llm.common.workers import Chore
-from jupyter_llm.engine.local.native.pages import pages
+from jupyter_llm.engine.local.native.system import pages
 from jupyter_llm.engine.local.sched.slots import common_prefix
 
 logger = logging.getLogger(__name__)

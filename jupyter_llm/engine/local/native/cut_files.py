@@ -21,7 +21,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.engine.local.native.c_library import c_library
+from jupyter_llm.engine.local.native.system import c_library
 
 if TYPE_CHECKING:
     from jupyter_llm.models.fingerprint import FileState

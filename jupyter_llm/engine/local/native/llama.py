@@ -23,14 +23,12 @@ import numpy as np
 
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.engine.info import FimTokens, NotebookTokens
-from jupyter_llm.engine.local.native.c_library import c_library
 from jupyter_llm.engine.local.native.cut_files import guard, was_cut
 from jupyter_llm.engine.local.native.groups import fill_groups
-from jupyter_llm.engine.local.native.marks import cut_before, safe_marks
 from jupyter_llm.engine.local.native.memory import NUM_FILLERS, padded
-from jupyter_llm.engine.local.native.pages import pages
 from jupyter_llm.engine.local.native.sampler import GreedySampler, Pooler
-from jupyter_llm.engine.local.native.vocabulary import Vocabulary
+from jupyter_llm.engine.local.native.system import c_library, pages
+from jupyter_llm.engine.local.native.vocabulary import Vocabulary, cut_before, safe_marks
 from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.local.sched.drawing import Sampler
 from jupyter_llm.errors import EngineError, ModelFileError, ModelLoadError, OptionError

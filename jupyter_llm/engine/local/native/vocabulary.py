@@ -1,9 +1,12 @@
-"""The tokens of a model by their bytes: which may come where only certain texts may."""
+"""The tokens of a model: which may begin certain texts, and before which a text may be cut."""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+_SHORTEST = 1000  # characters of a piece of a text: each costs a call
 
 
 class Vocabulary:
@@ -67,3 +70,28 @@ class Vocabulary:
     def _goes_on(self, text: bytes) -> bool:
         """Tell whether a token begins with a text and is longer."""
         return any(len(self.pieces[token]) > len(text) for token in self._from(text)[-1:])
+
+
+def safe_marks(texts: Collection[str], stripping: Collection[str]) -> re.Pattern[str] | None:
+    """A pattern of those special tokens before which any text may be cut; None without any.
+
+    Left out are tokens whose start may be inside another special token or that another may begin
+    in, and those in `stripping`, which remove the blanks before them.
+    """
+    firsts, others = {text[:1] for text in texts}, {sign for text in texts for sign in text[1:]}
+    safe = [
+        t
+        for t in sorted({*texts} - {*stripping, ""})
+        if t[0] not in others and not firsts & {*t[1:]}
+    ]
+    return re.compile("|".join(map(re.escape, safe))) if safe else None
+
+
+def cut_before(text: str, marks: re.Pattern[str] | None) -> Iterator[str]:
+    """Yield the pieces of a text, cut before marks."""
+    begin = 0
+    for mark in marks.finditer(text) if marks else ():
+        if mark.start() - begin >= _SHORTEST:
+            yield text[begin : mark.start()]
+            begin = mark.start()
+    yield text[begin:]

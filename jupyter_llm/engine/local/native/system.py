@@ -1,17 +1,26 @@
-"""Large pieces of memory that go back to the system as soon as nobody holds them.
-
-The C library keeps freed memory for later, in each thread's own store. A state of the KV cache is
-tens or hundreds of megabytes, and a kernel that unloads a model should have them back.
-"""
+"""What we have of the operating system itself: its C library, and pages of memory."""
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from contextlib import suppress
 
 
+def c_library() -> ctypes.CDLL:
+    """Return the C library, as an object of its own: its functions get no types from others."""
+    try:
+        return ctypes.CDLL(None)
+    except TypeError:  # Windows opens no library without a name
+        return ctypes.cdll.msvcrt
+
+
 def pages(num_bytes: int) -> memoryview:
-    """Zeroed memory of its own."""
+    """Zeroed memory of its own, which goes back to the system as soon as nobody holds it.
+
+    The C library keeps freed memory for later, in each thread's own store. A state of the KV cache
+    is tens or hundreds of megabytes, and a kernel that unloads a model should have them back.
+    """
     if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
         return memoryview(mmap.mmap(-1, max(1, num_bytes)))[:num_bytes]
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
