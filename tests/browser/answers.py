@@ -85,13 +85,14 @@ GROW = """([text, step]) => {
 # Notebook 7.6 says so once while it loads, with no extension at all.
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"
 
-# JupyterLab's own: its debugger and its widgets ask a kernel that a test has ended, and widgets are
-# saved without their kernel.
+# JupyterLab's own: its debugger and its widgets ask a kernel that a test has ended, widgets are
+# saved without their kernel, and a debouncer of a closed notebook is asked once more.
 JUPYTERS_OWN = (
     "Could not restore the debugger state: Canceled future for debug_request message",
     "Canceled future for debug_request message before replies were done",
     "Canceled future for comm_info_request message before replies were done",
     "Error: widget model not found",
+    "Cannot read properties of null (reading 'promise')",
 )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from browser.lab import Lab
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Response
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -528,6 +528,11 @@ def test_the_commands_are_in_the_toolbar_and_the_context_menu(actions: CellActio
     actions.page.keyboard.press("Escape")
 
 
+def is_saved(reply: Response) -> bool:
+    """Whether a page has saved settings, and not its layout."""
+    return reply.request.method == "PUT" and "/api/settings/" in reply.url
+
+
 def test_badges_and_buttons_are_switched_off_and_on_again_in_the_settings(
     actions: CellActions,
 ) -> None:
@@ -539,7 +544,7 @@ def test_badges_and_buttons_are_switched_off_and_on_again_in_the_settings(
     for is_on in (False, True):
         actions.notebook.command("settingeditor:open", query="Language Model")
         for name in ("Badges", "Fix buttons", "Cell button"):
-            with actions.page.expect_response(lambda reply: reply.request.method == "PUT"):
+            with actions.page.expect_response(is_saved):
                 actions.page.get_by_role("checkbox", name=name).set_checked(is_on)
         actions.notebook.command("application:close")
         expect(seen).to_have_count(3 if is_on else 0)

@@ -316,7 +316,7 @@ def test_tokens_that_a_server_does_not_tell_are_not_made_up() -> None:
         for prompt in ("a", HELLO):
             with pytest.raises(OptionError, match="does not report the tokens"):
                 engine.tokenize(prompt)
-        with pytest.raises(OptionError, match="what the model reads of a chat"):
+        with pytest.raises(OptionError, match="the text that the model reads for a chat"):
             engine.format(HELLO)
 
 
