@@ -633,9 +633,9 @@ class LLM(Prompts):
         try_drafts: bool | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> Proposal:
-        """Propose a docstring for a function, a class, or the only one in a cell.
+        """Propose docstrings: for a function, a class, or those in a cell that have none.
 
-        Drafts may be tried, see `fix`.
+        `subject` is as in `explain`. Drafts may be tried, see `fix`.
         """
         from jupyter_llm.tasks.numpy_doc import document
 

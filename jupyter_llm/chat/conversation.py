@@ -253,7 +253,10 @@ class Chat(ChatTurns):
         )
 
     def _count(self, engine: Engine, messages: tuple[Message, ...]) -> int:
-        """Count the tokens of a prompt; counted once, since the engine may be reading."""
+        """Return the number of tokens of a prompt; the last result is cached.
+
+        Without the cache the same prompt would wait again for the engine, which may be reading.
+        """
         counted = self._counted
         if counted is None or counted[0] is not engine or counted[1] != messages:
             counted = self._counted = engine, messages, engine.count_tokens(messages)

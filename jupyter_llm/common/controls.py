@@ -30,7 +30,7 @@ def one_line(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text with each such character as `[U+202E]`, as the front end shows it."""
+    """Return a text with control and invisible characters as `[U+202E]`, as the page shows them."""
 
     def numbered(match: re.Match[str]) -> str:
         return "".join(c if " " <= c <= "~" else f"[U+{ord(c):04X}]" for c in match[0])

@@ -20,9 +20,9 @@ __all__ = ["BulkEngine", "Engine", "Stream"]
 
 
 class BulkEngine(Protocol):
-    """The part of an engine that columns need. Any thread may use it.
+    """The part of an engine that columns (`llm.map`) need, and that a cluster also has.
 
-    Every method raises `EngineClosedError` once the engine is closed.
+    Any thread may use it. Every method raises `EngineClosedError` once the engine is closed.
     """
 
     @property

@@ -213,7 +213,10 @@ def answer_record(
     finish_reason: FinishReason,
     constraint: Constraint | None = None,
 ) -> Provenance:
-    """Return the record of an answer that was written just now."""
+    """Return the record of an answer, with the present time: how and by which model it was made.
+
+    `seed` is the one used. `exact`: the same request gives the same text.
+    """
     return Provenance(
         model=writer.model,
         context=writer.context,

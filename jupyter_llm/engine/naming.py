@@ -104,7 +104,7 @@ def name_model(name: str, model: str | os.PathLike[str], options: Mapping[str, A
 
 
 def unname_model(name: str) -> None:
-    """Delete a name; `OptionError` if it does not exist."""
+    """Delete an alias of a model; raise `OptionError` if there is none with this name."""
     if not remove_alias(name):
         hint = nearest(name, list(aliases()), "`%llm /alias` lists them.")
         raise OptionError(f"{name!r:.60} is no alias. {hint}")

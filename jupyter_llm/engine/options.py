@@ -281,7 +281,7 @@ class EngineOptions:
 
     @property
     def batch_size(self) -> int:
-        """Return the tokens evaluated in a step: `n_batch`, or our choice."""
+        """Return the most tokens that are evaluated in a step: `n_batch`, or our choice."""
         return self.n_batch or _DEFAULT_N_BATCH
 
 

@@ -99,7 +99,10 @@ class Thinking:
         return "", rest.lstrip() if self.is_closed else rest
 
     def _has_begun(self) -> bool:
-        """Whether the text has begun, with a mark or with the answer."""
+        """Whether it is certain how the text begins: with a mark, or with the answer.
+
+        If so, the mark is removed from the buffer; after an answer's beginning no mark counts.
+        """
         begun = self._buffer.lstrip()
         for mark, close in self._marks:
             if begun.startswith(mark):

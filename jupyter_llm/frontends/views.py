@@ -262,7 +262,10 @@ def answer_metadata(completion: Completion) -> Mapping[str, Any]:
 
 
 def cut_off(completion: Completion, *, has_options: bool = True) -> str:
-    """Return why an answer ended early, and how to get more, or ""."""
+    """Return why an answer ended early, "" if it did not.
+
+    With `has_options`, the text also names the option that allows more.
+    """
     if completion.finish_reason == "repetition":
         text = "stopped because the text repeats itself"
         return f"{text} (`--may-repeat` lets it continue)" if has_options else text

@@ -90,7 +90,7 @@ class NotebookAudit:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The audits of several notebooks."""
+    """The audits of several notebooks: their texts by models, and the state of each record."""
 
     notebooks: tuple[NotebookAudit, ...]
 

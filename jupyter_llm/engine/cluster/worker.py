@@ -120,9 +120,9 @@ class ModelPlugin(WorkerPlugin):
         start_worker(self._load, "jupyter-llm-cluster")
 
     def look(self, user: str, stopped: Sequence[str]) -> Deployed:
-        """Return the progress at once, and cancel the calls that a user has `stopped`.
+        """Return the progress at once, and cancel the calls whose ids are in `stopped`.
 
-        The model stays as long as one of its users polls in time.
+        The model is freed when none of its users has called this for `_ALONE_S`.
         """
         loop = self._worker.loop
         if user in self.users:
@@ -217,7 +217,10 @@ class ModelPlugin(WorkerPlugin):
         return None
 
     def _checked(self, path: Path) -> EngineOptions:
-        """Return load options with which the worker stays below its pause limit."""
+        """Return load options with which the worker stays below its pause limit.
+
+        Raises `NotEnoughMemoryError` if there are none.
+        """
         import psutil
 
         from jupyter_llm.engine.local.native.memory import plan_load

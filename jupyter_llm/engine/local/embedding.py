@@ -125,7 +125,7 @@ class Embedder:
                 group.lane.scheduler.finish(sequence, "cancelled")
 
     def hand_out(self, event: Event) -> None:
-        """Note that a text was read, or fail its whole group."""
+        """Note that a text was read; after an error, fail its whole group."""
         group = self.running.pop(event.sequence, None)
         if group is None:
             return

@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """The way to a front end.
+    """Sends messages to one front end, numbered in the order in which they are sent.
 
-    Every message goes out in the context of the last one that came in, whichever thread sends it:
-    ipykernel reads there which request it belongs to, and through which subshell answers are to
-    come. Before the first one nobody listens, and nothing is sent; nor is it in a forked child,
-    which would speak in the parent's name.
+    Any thread sends in the context of the last message that the front end sent: ipykernel reads
+    there which request the new message belongs to, and through which subshell answers come. Before
+    the front end's first message nothing is sent, and a forked child never sends: its messages
+    would seem to be its parent's.
     """
 
     def __init__(self, send: Callable[[Any], None]) -> None:

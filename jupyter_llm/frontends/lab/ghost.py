@@ -66,7 +66,10 @@ class Ghost(Part):
 
     @call("at once")
     def focus(self, revision: int, cell: str) -> None:
-        """Read ahead what a completion in a cell would read: the user has moved to the cell."""
+        """Prefill what a completion in a cell would need: the user has moved to the cell.
+
+        Nothing is read if `revision` is not that of the cells that the kernel has.
+        """
         if revision == self._document.revision:
             self._ghost_writer().read_ahead(self._document, cell)
 

@@ -100,7 +100,11 @@ def write_code(
 
 
 def propose(proposal: Proposal, options: Options, view: View, writer: CellWriter) -> None:
-    """Show a proposal, and insert it into a cell if it has changes."""
+    """Show a proposal, and insert its code into a new cell.
+
+    With `--replace` the code replaces the cell that it changes, or else the running cell. A
+    proposal that changes nothing is only shown.
+    """
     place = Insertion("", is_landed=False)
     records: list[Provenance | str] = []
     if proposal.diff or proposal.cell is None:

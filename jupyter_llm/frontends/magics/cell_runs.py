@@ -70,7 +70,11 @@ class CellRuns:
             self._runs.append(self._runs[-1])
 
     def end(self, result: ExecutionResult | None) -> None:
-        """Forget prompts that this cell no longer sends (IPython's post_run_cell)."""
+        """Read ahead, and write the chats to the disk (IPython's post_run_cell).
+
+        If the cell succeeded, prompts that it sent in earlier runs and no longer sends are removed
+        from the chats.
+        """
         # it began before the extension was loaded
         run = self._runs.pop() if self._runs else _CellRun(None)
         if run in self._runs:

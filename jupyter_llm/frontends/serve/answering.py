@@ -38,7 +38,10 @@ _AT_ONCE = 32  # simultaneous answers to one call: more would delay the cells
 
 
 def failure(status: int, message: str, code: str | None = None, **more: Any) -> JSONResponse:
-    """Return an error response; clients retry by themselves from status 500 on."""
+    """Return an error response in OpenAI's form; `more` are further fields of the error.
+
+    Clients retry by themselves if the status is 500 or higher.
+    """
     kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004  HTTP's
     details = {"message": message, "type": kind, "param": None, "code": code, **more}
     return JSONResponse({"error": details}, status)

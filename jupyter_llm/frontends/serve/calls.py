@@ -230,7 +230,7 @@ class TextCall(AnswerCall, kw_only=True, **_STRICT):
 
 
 class VectorCall(GuestCall, kw_only=True, **_STRICT):
-    """Texts to embed."""
+    """A call for the vectors of texts."""
 
     input: str | Annotated[list[str], Meta(min_length=1, max_length=_MOST_PROMPTS)]
     encoding_format: Literal["float", "base64"] = "float"

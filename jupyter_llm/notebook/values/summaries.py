@@ -127,7 +127,7 @@ def headline(name: str, value: object, *, max_chars: int) -> str:
 
 
 def kind_of(value: object) -> Kind | None:
-    """Return the kind of a value, None if only its own `repr` can describe it."""
+    """Return the functions that summarize a value; None if only its own `repr` can describe it."""
     if kind := definitions.definition_kind(value):
         return kind
     own = own_package(value)

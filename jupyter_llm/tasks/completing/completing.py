@@ -250,7 +250,10 @@ class Suggester:
         return self._ending.normal(kept + written[len(piece) :]), None
 
     def _wrong(self, text: str, *, is_whole: bool = False) -> int | None:
-        """Return where in a text a name begins that does not exist."""
+        """Return the position of the first name in a text that does not exist, None without one.
+
+        If the text is not whole, its last name may still grow and is not judged.
+        """
         whole = self._seen + text + (self._rest if is_whole else "")
         found = self._names.wrong(whole, len(self._seen), is_whole=is_whole)
         if found is None or not text:

@@ -77,9 +77,10 @@ def _reason(matcher: LLMatcher) -> str:
 
 
 def _compiled(kind: str, text: str, tokenizer: LLTokenizer) -> LLMatcher:
-    """A grammar that is compiled; raises `ValueError` with the reason where that fails.
+    """Compile a grammar; raise `ValueError` with the reason if that fails.
 
-    In a thread of its own, which has the stack for it, and is left alone where it takes too long.
+    This runs in a thread with a stack that is large enough. A thread that takes too long is
+    abandoned, and counts as a failure.
     """
     if len(text) > _MAX_CHARS:
         raise ValueError(f"it has {len(text):,} characters, of at most {_MAX_CHARS:,}")
@@ -226,7 +227,7 @@ class GrammarMask:
         self._matcher.consume_token(token_id)
 
     def forced(self) -> list[int]:
-        """Return the certain tokens that come next, as far as they can be computed."""
+        """Return the tokens that must come next, as far as the grammar determines them."""
         if self._forced is None:
             self._forced = self._matcher.compute_ff_tokens()
         return self._forced

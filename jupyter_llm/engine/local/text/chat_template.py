@@ -105,7 +105,10 @@ class _Process:
         return answer
 
     def _reply(self, line: bytes) -> bytes:
-        """Return its reply; an empty one if it was killed, `_ExcessError` if it ended itself."""
+        """Send a line to the process, and return its reply; empty if the process was killed.
+
+        Raises `_ExcessError` if the process ended itself, as it does at its time limit.
+        """
         process = self._process
         if process is None or process.poll() is not None:  # somebody else ended it
             self._end()

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Written:
-    """The tokens of an answer as text, which is handed out in chunks.
+    """The tokens of an answer and their text, which `next_chunk` returns piece by piece.
 
-    An answer with a shape may have free text before it. While the model writes that, the answer
-    `is_free`; `num_closed` of its tokens are the free text if the model itself ended it.
+    An answer with a shape may have free text before it. `is_free`: the model writes that text now.
+    `num_closed`: the number of its tokens if the model itself ended it, else 0.
 
     `num_tokens`: all tokens so far. `num_thought`: the first of them are thoughts. `answer_start`:
     the first token of the answer's text; if the text begins inside a token, or never, it `is_torn`.
