@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.sched.sequence import Sequence
     from jupyter_llm.engine.local.sched.slots import Placement, Slot, Slots
 
-_HEADROOM = 256  # tokens of a completion that must have room before it begins
-_MIN_WAIT = 16  # tokens: a shorter start is read twice rather than waited for
+_HEADROOM = 256  # tokens of a completion that are reserved beyond those a sequence has
+_MIN_WAIT = 16  # tokens still missing from a common start: fewer are read twice
 _MAX_WAITING_FOR_PREFIX = 8  # sequences that one step passes over, since they wait for a start
 
 
 class Width(Protocol):
-    """The number of bulk sequences that should draw at once."""
+    """The number of bulk sequences that should run beside a drawing one."""
 
     @property
     def limit(self) -> int:
@@ -98,7 +98,7 @@ class Admission:
         return num_new >= max(_MIN_WAIT, self._slots.min_copy)
 
     def _place(self, sequence: Sequence) -> Placement | None:
-        """Find a slot and room for a sequence; lower classes make room if that is enough."""
+        """Find room and a slot. Lower classes are preempted only if that can make enough room."""
         others = [one for one in self.running if one.priority <= sequence.priority]
         if not self._has_room(sequence, others):
             return None
@@ -131,15 +131,15 @@ class Admission:
 
     @property
     def num_held(self) -> int:
-        """The most cells that the running sequences need for their tokens."""
+        """Cells of the running sequences once all their present tokens are evaluated."""
         return sum(len(sequence.token_ids) - sequence.num_shared for sequence in self.running)
 
     @staticmethod
     def _num_reserved(sequence: Sequence) -> int:
         """Return how many tokens a sequence may soon hold.
 
-        Few completions reach their limit, so only the first part of a completion is reserved. A
-        sequence that was preempted waits until its whole completion fits.
+        Few completions reach their limit, so only the first part of a completion is reserved. For
+        a sequence that was preempted, the whole completion is reserved from then on.
         """
         rest = max(0, sequence.work.max_tokens - sequence.num_written)
         return len(sequence.token_ids) + (rest if sequence.was_preempted else min(rest, _HEADROOM))
@@ -147,7 +147,8 @@ class Admission:
     def preempt(self, below: Priority | None) -> bool:
         """Let the youngest sequence of the lowest class wait again; False if there is none.
 
-        Only classes lower than `below` lose their slot; with None, any but the last sequence.
+        Only classes lower than `below` lose their slot; with None, any class, but never the only
+        sequence.
         """
         sequence = max(self.running, key=lambda s: (s.priority, s.arrival), default=None)
         if sequence is None:
@@ -172,7 +173,7 @@ class Admission:
             if not self._model.copy(source.seq_id, slot.seq_id, num_cached):
                 self._model.trim(slot.seq_id, 0)
                 slot.token_ids = []
-        # Cells that a copy did not bring, or that were forgotten, are not shared.
+        # Tokens that the slot does not hold after all are not shared.
         sequence.num_shared = min(sequence.num_shared, len(slot.token_ids))
         if sequence.admitted_s is None:
             sequence.admitted_s = self._clock()
@@ -181,7 +182,7 @@ class Admission:
             sequence.num_to_read = len(sequence.token_ids)
 
     def leave(self, sequence: Sequence) -> None:
-        """Take a finished sequence out; the tokens in its slot stay resident."""
+        """Take a finished sequence out; `Slots.release` decides which of its tokens stay."""
         if sequence.slot is None:
             self.waiting.remove(sequence)
         else:
@@ -200,7 +201,7 @@ class Admission:
             self._model.trim(shortened.seq_id, len(shortened.token_ids))
 
     def _pass_on(self, sequence: Sequence, slot: Slot) -> None:
-        """Let one of the sequences that share cells with a leaving one count those cells."""
+        """Count the cells that a leaving sequence counted for others at one of them from now on."""
         shares = {
             one: min(one.num_shared, common_prefix(one.token_ids, slot.token_ids))
             for one in self.running

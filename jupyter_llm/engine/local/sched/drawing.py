@@ -80,8 +80,9 @@ class Drawing(Work):
     """Draw tokens after a prompt until the model ends, the mask is over, or `max_tokens` came.
 
     With `ignore_eos` the model's end token is a token like any other. If `pause_after` is not 0,
-    the sequence pauses at its end, or after so many tokens, instead of finishing: it keeps its
-    slot, and `Scheduler.go_on` gives it other work. `num_reported` of the tokens were events.
+    the sequence pauses at its end, or once at least so many tokens follow the prompt, instead of
+    finishing: it keeps its slot, and `Scheduler.go_on` gives it other work. `num_reported` tokens
+    after the prompt need no further event.
     """
 
     sampler: Sampler
@@ -114,7 +115,7 @@ class Drawing(Work):
         is_whole = sequence.num_pending == num_taken and not sequence.is_reading
         if not (share.draft or room.num_others) and is_whole:
             share.is_alone = num_taken == 1
-            # After certain tokens only guesses that cost nothing may come.
+            # Own tokens that fill a group leave room for guesses that cost nothing only.
             most = num_left if share.is_alone else min(num_left, -num_taken % (room.num_free + 1))
             share.draft += self._guesses(max(0, min(room.num_tokens, most)))
         if share.draft:
@@ -158,7 +159,7 @@ class Drawing(Work):
             reason = self._reason_to_end(sequence)
         self.is_paused = self.pause_after > 0 and reason in ("stop", "length")
         events = self._unreported(sequence) + errors
-        if reason and not events:  # the end is an event, too
+        if reason and not events:  # an end without a token is an event too
             events.append(Event(sequence))
         return events, None if self.is_paused else reason
 

@@ -4,7 +4,7 @@ The texts are given as *paths* of tokens, in order, and none begins with another
 tokens are the prompt and one path. Further paths are evaluated in the same batch if the batch, the
 KV cache and the model's spare sequences have room: each path takes one spare sequence, and tokens
 that several paths begin with are evaluated once, for all of them. The other paths follow in later
-steps: the slot is cut to what the next path has in common with the last one.
+steps: the slot is cut to what its own path and the next one have in common.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Scorer(Protocol):
 class Judging(Work):
     """Judge `paths` after a prompt.
 
-    `num_before`: tokens before the paths. `num_done`: paths that were judged. `num_judged`: tokens
-    of the current path, and the token before it, that were judged.
+    `num_before`: tokens before the paths. `num_done`: paths that were judged. `num_judged`:
+    judged positions of the current path; the first is the token before it.
     """
 
     scorer: Scorer
@@ -76,7 +76,7 @@ class Judging(Work):
         """Add further paths, each in a spare sequence of the model.
 
         `share.num_paths` counts all paths of the batch. `share.beside` lists the tokens of further
-        paths: the index in the batch, the path's number, and how many of its tokens end there.
+        paths: the index in the batch, the path's number, and the length of the path up to there.
         """
         slot, start = share.slot, len(share.slot.token_ids)
         if start + len(share.taken) < len(share.sequence.token_ids):

@@ -88,7 +88,7 @@ class Lookup:
         return list(accumulate((self._chances[_kind(number)] for number in agreeing), mul))
 
     def _find(self) -> None:
-        """Find the latest of the places that agree with most of the last tokens."""
+        """Find the place that agrees with most of the last tokens; of equals the latest."""
         token_ids = self._token_ids
         self._place, self._num_agreeing = 0, 0
         place = self._earlier[-1]
@@ -153,7 +153,7 @@ _NUM_KEPT = 5  # times of each size; their median counts, whatever a busy machin
 _NUM_PLAIN = 15  # times of plain steps, which everything is measured by
 _NUM_NEEDED = 3  # times of plain steps before the first draft
 _FORGET_EVERY = 512  # steps; a size that is not used is unknown again after `_NUM_KEPT` times this
-_GAIN = 1.05  # a smaller one is lost in what a draft costs elsewhere
+_GAIN = 1.05  # a smaller gain is lost in what a draft costs elsewhere
 _ALLOWANCE = 0.01  # of the time of plain steps may be lost in vain drafts
 _FIRST_CREDIT = 4.0  # plain steps
 _MAX_CREDIT = 8.0

@@ -6,40 +6,45 @@ A sequence (sequence.py) has these states:
  submit ──> WAITING ───── admit ──────> RUNNING ── its work is done, or it fails ──> FINISHED
             (no slot) <── preempt ───── (a slot) ── finish, from any state ────────> (no slot)
                                         │     ▲
-                       the draft ends,  ▼     │ go_on: other work
-                       pause_after    PAUSED ─┘ (still in its slot)
+                  pause_after tokens,  ▼     │ go_on: other work
+                  or the end before  PAUSED ─┘ (still in its slot)
 ```
 
 One step, `Scheduler.step`, does this:
 
 1. **Admit.** Waiting sequences are taken in the order of their class, then of their arrival. One is
    admitted when a slot is free and its prompt and the start of its completion fit the KV cache
-   beside the running ones. If not, a running sequence of a *lower* class is preempted: it waits
-   again and keeps the tokens it has drawn. A sequence whose prompt begins like one that is being
-   read now waits until that start is resident, so that it is read once.
+   beside the running ones. If not, the youngest sequences of *lower* classes are preempted, as many
+   as are needed, if that makes enough room. A preempted sequence waits again and keeps the tokens
+   it has drawn. A sequence also waits while one of its class or of a more urgent class is about to
+   read at least 16 more tokens of their common start, so that they are read once.
 2. **Place.** `Slots` (slots.py) finds the slot that holds the longest start of the prompt. The slot
-   is taken over, or its tokens are copied to another slot. Those tokens are not evaluated again.
+   is taken over, or the start is copied to another slot if that pays. The tokens that are resident
+   then are not evaluated again.
 3. **Choose a class.** All sequences of a step have the same `Priority`: ghost text, chats, guests
    (other programs), rows of a bulk, reading in the background, the most urgent first. `Rota`
-   (turns.py) chooses the most urgent class that runs. A class that others kept waiting for some
-   tokens gets one small step. Background reading is admitted only while nothing runs.
-4. **Build a batch.** Each sequence that draws gets its next token and perhaps guesses; prompts fill
-   the rest of the batch.
-5. **Evaluate.** If the KV cache has no room, idle slots lose their tokens, then the youngest
-   sequence of the lowest class waits again, and the batch is built anew. Another thread may abort
-   the evaluation, because a sequence was cancelled or more urgent work came. Then nothing of the
-   batch counts: each sequence of it is rolled back to where it was (to the start, if the model
-   cannot trim), and the next step repeats it. Each abort of more than 32 tokens halves the class's
-   next batch, down to 32 tokens, so that some of them succeed.
+   (turns.py) chooses the most urgent class that runs. A class past which others have evaluated 240
+   tokens gets one step of at most 32 tokens. Background reading is admitted only while nothing
+   runs.
+4. **Build a batch.** Sequences that draw come first, each with all its pending tokens. One that is
+   alone in its class may add guesses. Prompts and given texts fill the rest.
+5. **Evaluate.** If the KV cache has no room, idle slots lose their tokens one by one. If that does
+   not help, the youngest sequence of the lowest class waits again, and the batch is built anew; the
+   last sequence fails. Another thread may abort the evaluation, because a sequence was cancelled or
+   more urgent work came. Then nothing of the batch counts: each sequence of it is rolled back to
+   where it was (to an empty memory, if the model cannot trim), and a later step of the class
+   evaluates those tokens again. Each abort of more than 32 tokens halves the class's next batch,
+   down to 32 tokens, so that some of them succeed. Each success doubles it again.
 6. **Advance.** The work of each sequence (drawing.py, judging.py) uses the logits: it draws or
    judges tokens, and the sequence may end or pause.
 
-`finish` cancels: it may be called between two steps, in any state. The slot becomes idle, and its
-tokens stay resident for later prompts. `LocalEngine` queues a cancel that comes during an
-evaluation. It aborts the evaluation if the sequence's class is stepping, unless another sequence
-would lose tokens because the model cannot trim. Otherwise the step ends first.
+`finish` cancels: it may be called between two steps, in any state. The slot becomes idle;
+`Slots.release` decides which of its tokens stay resident for later prompts. `LocalEngine` queues a
+cancel that comes during an evaluation. It aborts the evaluation if the sequence's class is
+stepping. If the model cannot trim and other sequences are in the batch, the step ends first, since
+an abort would empty their memory too.
 
-A PAUSED sequence has no work: before the next step, `go_on` or `finish` must be called for it.
+The work of a PAUSED sequence is done: before the next step, `go_on` or `finish` must be called.
 
 The model's memory holds exactly the tokens that the slots list, before and after each step.
 """
@@ -67,15 +72,15 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.local.sched.slots import Slot, Slots
     from jupyter_llm.engine.options import FinishReason
 
-_SMALL_BATCH = 32  # tokens of a guest's step, and of one that was aborted again and again
+_SMALL_BATCH = 32  # tokens of a step ahead of more urgent work, and the least after aborts
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """Result of one step.
 
-    `events`: what happened to which sequence. `priority`: the class that stepped, None if no
-    sequence runs. `num_sequences`: sequences of the batch. `num_tokens`: tokens that were
+    `events`: what happened to which sequence. `priority`: the class that stepped, None if none
+    could. `num_sequences`: sequences of the batch. `num_tokens`: tokens that were
     evaluated, without guesses that cost nothing; 0 if the evaluation did not succeed. `num_joined`
     of them were guesses or certain tokens. `guesses`: how many a sequence that drew alone made, and
     how many of them were right.
@@ -159,7 +164,7 @@ class Scheduler:
         self._admission.enqueue(sequence)
 
     def finish(self, sequence: Sequence, reason: FinishReason) -> None:
-        """End a sequence in any state; the tokens that it has read stay resident."""
+        """End a sequence in any state; `Slots.release` decides which of its tokens stay."""
         if sequence.finish_reason is not None:
             return
         sequence.finish_reason = reason
@@ -167,7 +172,7 @@ class Scheduler:
         self._admission.leave(sequence)
 
     def go_on(self, sequence: Sequence, token_ids: list[int], work: Work) -> None:
-        """Give a paused sequence other work after `token_ids`, which begin as its own do."""
+        """Give a paused sequence other work; the start that `token_ids` share is not read again."""
         slot = sequence.slot
         assert slot is not None
         sequence.work.close()
@@ -179,7 +184,7 @@ class Scheduler:
         work.add_certain(sequence)
 
     def lose(self, kept: Collection[Slot]) -> None:
-        """Let all sequences wait again whose slot is not kept; their tokens stay theirs."""
+        """Let all sequences wait again whose slot is not kept; they keep what they have drawn."""
         self._admission.lose(kept)
 
     def of_class(self, priority: Priority) -> list[Sequence]:
@@ -212,12 +217,12 @@ class Scheduler:
             priority=priority,
             num_sequences=len(shares),
             num_tokens=num_tokens if is_done else 0,
-            num_joined=sum(share.num_joined for share in shares),
+            num_joined=sum(share.num_joined for share in shares) if is_done else 0,
             guesses=None if alone is None else (len(alone.draft), alone.num_right),
         )
 
     def _build_batch(self, *, is_guest: bool) -> tuple[list[Share], Batch]:
-        """Take one token of each sequence that draws, then of the others while there is room."""
+        """Take the pending tokens of sequences that draw, then of others, as many as fit."""
         batch = Batch()
         shares: list[Share] = []
         running = self._admission.running

@@ -1,7 +1,8 @@
 """A sequence: one request on its way through the scheduler, and its work.
 
 `Sequence` has the fields by which the scheduler orders and places any request. Its `work` says what
-the tokens are evaluated for: `Prefill` (here), `Drawing` (drawing.py) or `Judging` (judging.py).
+the tokens are evaluated for: `Prefill` (here), `Drawing` (drawing.py), `Judging` (judging.py) or
+`Embedding` (../embedding.py).
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ class Sequence:
 
     `token_ids` are the prompt's tokens and those that the work adds. The model has evaluated the
     first `len(slot.token_ids)` of them. The first `num_prompt` are the prompt. The first
-    `num_to_read` existed when it got its slot: the prompt, and text that was drawn in an earlier
-    slot.
+    `num_to_read` are read before more is drawn: the prompt and, after a second admission, all
+    tokens that it had then.
 
     `num_cached`: prompt tokens that were resident when the sequence first got a slot, at the time
-    `admitted_s`. `num_shared`: tokens whose cells another running sequence holds as well.
-    `arrival`: the number by which sequences of one class are ordered. A sequence that
-    `was_preempted` gave its slot to another and waits until its whole completion fits.
+    `admitted_s`; 0 after that memory was lost. `num_shared`: leading tokens that a running sequence
+    had resident too, and that are counted there. `arrival`: the number by which sequences of one
+    class are ordered. A sequence that `was_preempted` lost its slot once; its whole completion is
+    reserved when it is admitted again.
     """
 
     token_ids: list[int]
@@ -65,7 +67,7 @@ class Sequence:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the model must evaluate more of `num_to_read` tokens than the last one."""
+        """Whether some of the first `num_to_read` tokens are unread, apart from the last one."""
         num_to_read = min(self.num_to_read, len(self.token_ids))
         return self.slot is not None and len(self.slot.token_ids) < num_to_read - 1
 
@@ -79,9 +81,8 @@ class Sequence:
 class Share:
     """One sequence's share of a batch.
 
-    `taken` are the next of its own tokens, `draft` guessed or certain tokens after them. The
-    batch's token `first_index` is the first whose logits the work needs; `num_wanted` such tokens
-    follow one another.
+    `taken` are the next of its own tokens, `draft` guessed or certain tokens after them. From
+    index `first_index` of the batch on, the work needs the logits of `num_wanted` tokens.
 
     A sequence that draws `is_alone` if it has the whole batch and one token of its own in it.
     `num_joined`: its guesses and certain tokens, without those that cost nothing. `num_right`
@@ -119,7 +120,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that a step did to a sequence: it got a token, ended, or failed."""
+    """One thing that a step did to a sequence: it got a token, ended, paused or failed."""
 
     sequence: Sequence
     token_id: int | None = None

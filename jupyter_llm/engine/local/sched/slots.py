@@ -1,6 +1,6 @@
 """The slots of a KV cache: which tokens are resident, and which prompt may use them.
 
-Pure bookkeeping: no slot evaluates, copies or forgets anything. The caller does that in the model.
+Pure bookkeeping: only the lists of tokens change here. The caller changes the model's memory.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _MAX_ONE_OFFS = 4  # idle prompts without a conversation; every resident token s
 class Slot:
     """One sequence of the KV cache and the tokens that are resident in it.
 
-    The first `num_prompt` tokens were a prompt. The first `num_shared` were copied to or from
-    another slot. The first `num_saved` are on disk; tokens of a private slot are never written. A
-    busy slot belongs to a running sequence. `conversation` is None for a prompt that no later
-    prompt continues, a *one-off*.
+    `num_prompt` is the length of the text for which the slot was taken; it may hold less of it. The
+    first `num_shared` tokens were copied to or from another slot, or begin another row too. The
+    first `num_saved` are on disk; tokens of a private slot are never written. A busy slot
+    belongs to a running sequence. `conversation` is None for a prompt that no later prompt
+    continues, a *one-off*.
     """
 
     seq_id: int
@@ -49,8 +50,8 @@ class Slot:
 class Placement:
     """The slot of a prompt, and how many of its tokens are resident already.
 
-    `slot` keeps its first `num_cached` tokens. If `copy_from` is given, the caller must first copy
-    these tokens from that slot.
+    `num_cached` leading tokens count as resident. If `copy_from` is given, the caller must first
+    copy them from that slot into `slot`.
     """
 
     slot: Slot
@@ -65,7 +66,10 @@ class Senders:
         self._sent: deque[tuple[str, list[int]]] = deque(maxlen=_MOST_SENT)
 
     def num_known(self, sender: str, token_ids: list[int]) -> int:
-        """Return how many leading tokens a sender sent before; keep the list, which may grow."""
+        """Return how many leading tokens a sender sent before.
+
+        The list itself is kept: tokens that are appended to it later count as sent.
+        """
         own = (before for other, before in self._sent if other == sender)
         num_known = max((common_prefix(token_ids, before) for before in own), default=0)
         self._sent.append((sender, token_ids))
@@ -85,7 +89,7 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _worth(slot: Slot) -> tuple[bool, bool, bool, int]:
-    """Order idle slots by their loss: empty, a one-off, a conversation, a pinned prompt.
+    """Order idle slots by what their loss costs: empty, a one-off, a conversation, a pinned prompt.
 
     Of two alike, the slot that was used longer ago is worth less.
     """
@@ -94,7 +98,7 @@ def _worth(slot: Slot) -> tuple[bool, bool, bool, int]:
 
 
 class Slots:
-    """The sequences of one KV cache, searched as a tree of prefixes.
+    """The sequences of one KV cache, searched for the longest common prefix.
 
     `can_trim`: whether the model's memory can forget the end of a sequence. If not (recurrent
     models), only a prompt that continues all tokens of a slot can use it. `min_copy`: the shortest
@@ -126,10 +130,11 @@ class Slots:
         At most `most_cached` tokens count as resident, by default all but the last: the model must
         evaluate one token to have logits to draw from. The slot with the longest common prefix is
         taken over in place in three cases: the prompt continues all of its tokens; the prompt
-        belongs to the same conversation (a turn was replaced); or the slot holds the same prompt as
-        a one-off. In all other cases the prefix is copied to the idle slot of least worth, so no
-        conversation loses its end to another. While another slot is idle, only a pinned prompt
-        takes over a pinned slot.
+        belongs to the same conversation (a turn was replaced); or the slot holds a one-off whose
+        prompt begins this one, but for its last token. In all other cases the idle slot of least
+        worth loses its text, and the prefix is copied there if that pays. So no conversation loses
+        its end to another, unless its slot is the only idle one. While another slot is idle, only a
+        pinned prompt takes over a pinned slot.
         """
         limit = len(token_ids) - 1 if most_cached is None else most_cached
         best, num_cached = self._longest_prefix(token_ids, conversation, limit)
@@ -156,9 +161,10 @@ class Slots:
         """Let others use a slot; return the slots that lost tokens, which the model must trim.
 
         The tokens of a slot stay resident until the room is needed, with two exceptions. `rows` are
-        the prompts of other rows that run or wait: no later prompt repeats a row's own tokens, so
-        the slot keeps only the longest start that it shares, or has shared, with other rows. The
-        last row is kept whole, since a later column may share any start of it. And no more than
+        the tokens of rows that run or wait next: no later prompt repeats a row's own tokens, so the
+        slot of a row without a conversation keeps only the longest start that it shares, or has
+        shared, with other rows. If it shares none, or no other row is left, it is kept whole, since
+        a later column may share any start of it. And no more than
         `_MAX_ONE_OFFS` one-offs are kept.
         """
         slot.is_busy = False
@@ -274,7 +280,7 @@ class Slots:
         return placement
 
     def _keep_shared(self, slot: Slot) -> None:
-        """Keep the shared start of a slot, or nothing if another slot can give it for free."""
+        """Keep the shared start of a slot, or nothing if another has it and copies are free."""
         start = slot.token_ids[: slot.num_shared]
         others = [other for other in self._slots if other is not slot and self.min_copy <= 1]
         if any(other.token_ids[: len(start)] == start for other in others):

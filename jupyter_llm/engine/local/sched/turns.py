@@ -1,13 +1,13 @@
 """Decides whose turn it is to compute: which model, which of its lanes, which class of requests.
 
-One rule holds at all three levels: the most urgent work goes first, and of equals the one whose
-last turn is longest ago. `Priority` says what is urgent.
+One rule holds at all three levels, with one exception: the most urgent work goes first, and of
+equals the one whose last turn is longest ago. `Priority` says what is urgent.
 
 * Models: `TURNS` lets one engine thread compute at a time. llama.cpp's threads wait for one
   another, spinning (see threads.py), so two models at once are slower than one after the other.
-* Lanes of a model, and classes of a lane: a `Rota` each. Work that waits gets one small step, as a
-  guest, after others have evaluated `_PATIENCE` tokens. So no running work starves; work without a
-  slot, and models, have no such rule.
+* Lanes of a model, and classes of a lane: a `Rota` each. The exception: work that waits gets one
+  small step ahead of more urgent work after others have evaluated `_PATIENCE` tokens. So no running
+  work starves; work without a slot, and models, have no such rule.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 _PATIENCE = 240  # tokens that others evaluate before one that waits gets a step
-_GRACE_S = 0.01  # between two steps; less urgent work that began in it would be aborted
+_GRACE_S = 0.01  # for which less urgent work holds back after a step: it would be aborted
 
 
 class Rota(Generic[K]):
@@ -38,7 +38,7 @@ class Rota(Generic[K]):
         self._num_passed: dict[K, int] = {}  # tokens that others evaluated while one waited
 
     def next(self, contenders: Mapping[K, Priority]) -> tuple[K, bool]:
-        """Return whose turn it is, and whether it is the guest of more urgent work."""
+        """Return whose turn it is, and whether it goes ahead of more urgent work."""
         first = min(contenders, key=lambda one: (contenders[one], self._last.get(one, 0)))
         for one, priority in contenders.items():
             if self._num_passed.get(one, 0) >= _PATIENCE:
@@ -46,7 +46,7 @@ class Rota(Generic[K]):
         return first, False
 
     def note(self, stepped: K, num_tokens: int, waiting: Collection[K]) -> None:
-        """Note that one evaluated tokens while others, perhaps itself among them, had work."""
+        """Note that one evaluated tokens while those `waiting`, perhaps itself too, had work."""
         self._num_turns += 1
         self._last[stepped] = self._num_turns
         passed = self._num_passed

@@ -2,7 +2,8 @@
 
 More sequences share a step's reading of the weights, but each token attends over the cells of all
 sequences. Above some number, which depends on model and machine, more sequences are slower. So
-numbers are tried out: a larger one is kept if it brings enough, a smaller one if it costs nothing.
+numbers are tried out: a larger one is kept if it is clearly faster, a smaller one if it is a
+little faster.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _NO_LOSS = 1.02  # a smaller one must bring this much, since noise would lead lo
 _NUM_SAMPLES = 12  # steps that decide a trial
 _NUM_CLEAR = 3  # steps that are enough if the difference is clear
 _CLEAR = 1.2
-_MAX_EXTRA = 1.25  # tokens a sequence in a step that counts: more is prefill
+_MAX_EXTRA = 1.25  # tokens a sequence: a step with more also reads prompts, and does not count
 _MAX_TRIAL = 96  # steps; ends a trial whose number is not reached, for want of rows or room
 _FIRST_PAUSE = 12  # steps before the next trial; doubled when all have failed
 _MAX_PAUSE = 512
@@ -37,7 +38,7 @@ class BulkWidth:
         self._num_steps = 0  # since a trial began or ended
 
     def observe(self, num_sequences: int, num_tokens: int, step_s: float) -> None:
-        """Learn from a step over so many tokens of so many bulk sequences, and nothing else."""
+        """Learn from a step of so many bulk sequences alone, over so many tokens."""
         self._num_steps += 1
         if num_sequences == self.limit and num_tokens <= _MAX_EXTRA * num_sequences:
             rates = self._rates.setdefault(num_sequences, deque(maxlen=_NUM_SAMPLES))
