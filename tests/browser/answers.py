@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -85,14 +86,13 @@ GROW = """([text, step]) => {
 # Notebook 7.6 says so once while it loads, with no extension at all.
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"
 
-# JupyterLab's own: its debugger and its widgets ask a kernel that a test has ended, widgets are
-# saved without their kernel, and a debouncer of a closed notebook is asked once more.
-JUPYTERS_OWN = (
-    "Could not restore the debugger state: Canceled future for debug_request message",
-    "Canceled future for debug_request message before replies were done",
-    "Canceled future for comm_info_request message before replies were done",
-    "Error: widget model not found",
-    "Cannot read properties of null (reading 'promise')",
+# JupyterLab's own: what it has asked a kernel that a test has ended, widgets that are saved without
+# their kernel, and a debouncer of a closed notebook that is asked once more.
+JUPYTERS_OWN = re.compile(
+    r"(Error: |Could not restore the debugger state: )?"
+    r"Canceled future for \w+ message before replies were done"
+    r"|Error: widget model not found"
+    r"|Cannot read properties of null \(reading 'promise'\)"
 )
 
 
@@ -102,7 +102,7 @@ def noting_complaints(page: Page, *kinds: str) -> Iterator[list[str]]:
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        is_ours = not message.text.startswith(JUPYTERS_OWN)
+        is_ours = not JUPYTERS_OWN.match(message.text)
         if is_ours and (not kinds or message.type in kinds):
             complaints.append(f"{message.text} {message.location['url']}")
 
@@ -115,7 +115,7 @@ def noting_complaints(page: Page, *kinds: str) -> Iterator[list[str]]:
 
     def note_error(error: Error) -> None:
         is_notebooks = NOTEBOOKS_OWN in str(error) and "/notebook_core" in (error.stack or "")
-        if not (is_notebooks or str(error).startswith(JUPYTERS_OWN)):
+        if not (is_notebooks or JUPYTERS_OWN.match(str(error))):
             complaints.append(str(error))
 
     listeners = {"console": note, "pageerror": note_error, "dialog": dismiss}
