@@ -57,8 +57,8 @@ class ChatViews(Part):
         """Send a new view, or one that missed a message, the whole document."""
         with self._live.lock:
             self.writer = request if can_write_cells else self.writer
-            self.has_views = True
             whole = messages.ChatDocument(**self._live.current(), status=self._status)
+            self.has_views = True  # not before: a change that is sent by then is in the document
             self._put(messages.DocumentMessage(id=request, document=whole))
         self._gauge.ask()
         self._on_settled()
