@@ -20,13 +20,13 @@ from jupyter_llm.notebook.failures.last_error import LastError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy as np
 
     from jupyter_llm.ask.answer import ShapedAnswer, ShapedStream
     from jupyter_llm.ask.log import RecordedAnswer
-    from jupyter_llm.ask.question import FunctionOptions, PromptOptions, ShapeOptions
+    from jupyter_llm.ask.question import FunctionOptions, PromptOptions, Question, ShapeOptions
     from jupyter_llm.chat.budget import ContextMode
     from jupyter_llm.chat.conversation import Chat
     from jupyter_llm.columns.functions import ModelFunction
@@ -56,7 +56,7 @@ class Models:
 
     def __init__(self, current: CurrentEngine | None = None) -> None:
         self.current = current or CurrentEngine()
-        self.timeline = Timeline()
+        self.timeline = Timeline(lambda: self.archive.path)
         self.archive = Archive()
         self.prompts = PromptStore(lambda: self.archive.path)
         self.answers = AnswerLog(self.prompts)
@@ -77,7 +77,7 @@ class Models:
         raw: bool = False,
     ) -> list[Score]:
         """Return the likelihood of each continuation, without writing any; all in one batch."""
-        asked = chat_prompt(prompt, system, raw=raw)
+        asked = chat_prompt(prompt, self.timeline.rules.above(system), raw=raw)
         return self.current.get(model).score(asked, check_texts(continuations))
 
     def embed(
@@ -112,6 +112,7 @@ class Models:
         from jupyter_llm.ask.question import Question
 
         params = sampling_params(sampling)
+        system = self.timeline.rules.above(system)
         question: Question[str] = Question(prompt=prompt, system=system, raw=raw, params=params)
         self.current.get(model).prefill(replace(question.request, is_pinned=pin))
 
@@ -256,10 +257,7 @@ class Prompts(Models):
         With `raw=True`, or a `RawPrompt`, the model continues the text without a chat template. A
         stream with a shape also has `partials()`: the complete part of the value so far.
         """
-        from jupyter_llm.ask.question import Question
-
-        question: Question[Any] = Question.of(prompt, options)
-        return question.ask(self.current.get(model), self.answers)
+        return self._question(prompt, options).ask(self.current.get(model), self.answers)
 
     @overload
     async def acomplete(
@@ -276,9 +274,7 @@ class Prompts(Models):
 
         Cancelling the task stops the model.
         """
-        from jupyter_llm.ask.question import Question
-
-        question: Question[Any] = Question.of(prompt, options)
+        question = self._question(prompt, options)
         return await question.wait(partial(self.current.get, model), self.answers)
 
     def complete(
@@ -309,7 +305,7 @@ class Prompts(Models):
 
         A common prefix is read once. Chats and `%%llm` cells come first; the batch waits and loses
         nothing. With a `seed`, each prompt gets the next seed, so that equal prompts get different
-        answers.
+        answers. `retries` asks again for refused values, as in `llm(…)`.
 
         Raises
         ------
@@ -318,14 +314,21 @@ class Prompts(Models):
         PromptInterrupted
             The user interrupted; it has the finished completions.
         """
-        from jupyter_llm.ask.question import Question, answer_all
+        from jupyter_llm.ask.question import answer_all
 
         texts = several(prompts)
-        first: Question[Any] = Question.of(next(iter(texts), "?"), options)
+        first = self._question(next(iter(texts), "?"), options)
         if not texts:
             return []
         questions = [replace(first, prompt=text) for text in texts]
         return answer_all(self.current.get(model), questions)
+
+    def _question(self, prompt: AnyPrompt, options: Mapping[str, Any]) -> Question[Any]:
+        """Return a question with a user's options, below the rules of the project."""
+        from jupyter_llm.ask.question import Question
+
+        question: Question[Any] = Question.of(prompt, options)
+        return replace(question, system=self.timeline.rules.above(question.system))
 
     def samples(
         self, prompt: AnyPrompt, n: int, **options: Unpack[PromptOptions]
@@ -397,6 +400,8 @@ class Prompts(Models):
             The prompt, with the columns to insert.
         schema, choices, regex, grammar
             The shape of each answer, as in `llm(…)`; without any it is free text.
+        retries
+            How often to ask a row again if the validator of the shape refuses its value.
         confidence
             Also return the likelihood of each answer, as a frame (for a list, mappings): `value`
             and `confidence`; for objects, their fields and a `…_confidence` for each that has one.
@@ -441,8 +446,7 @@ class Prompts(Models):
 
         For example `llm.filter(df, "{{text}} is about delays")`. The result has the same kind and
         index. Rows are kept if their probability is at least `threshold`; `probabilities=True`
-        returns the column of probabilities of all rows instead. The options are those of `map`:
-        `check="larger model"` decides uncertain rows.
+        returns the column of probabilities of all rows instead. The options are those of `map`.
         """
         from jupyter_llm.columns.operators import asking, filter_rows
 
@@ -571,6 +575,7 @@ class LLM(Prompts):
             snapshot.hidden,
             engine=partial(self.current.get, model, role="task", show=show_progress),
             answers=self.answers,
+            system=self.timeline.rules.above(None),
             params=params or sampling_params(sampling),
             show=show,
             show_progress=show_progress,
@@ -664,6 +669,7 @@ class LLM(Prompts):
         prompt: str,
         *,
         model: str | None = None,
+        into: str | None = None,
         context: ContextMode = "auto",
         try_drafts: bool | None = None,
         **sampling: Unpack[SamplingOptions],
@@ -672,17 +678,20 @@ class LLM(Prompts):
 
         The prompt includes cells and variables as `%%llm -f code` does; `context="none"` sends it
         alone. The code never runs in your kernel unless you run it. Drafts are tried in a sealed
-        copy if `try_drafts`, or by default the configuration, allows it.
+        copy if `try_drafts`, or by default the configuration, allows it. `into`: names that the
+        code binds, with their types, as "mean_fare float, n int"; the answer has their `values`.
         """
         from jupyter_llm.chat.question import ChatQuestion
         from jupyter_llm.notebook.cells.shell import user_namespace
         from jupyter_llm.notebook.values.variables import mentioned, without_at
+        from jupyter_llm.tasks.contract import with_names
         from jupyter_llm.tasks.tries import Tries
         from jupyter_llm.tasks.write import write_in_chat
 
         names = user_namespace()
+        prompt = check_text(prompt) if into is None else with_names(check_text(prompt), into)
         asked = ChatQuestion(
-            prompt=without_at(check_text(prompt), names),
+            prompt=without_at(prompt, names),
             model=model,
             named=mentioned(prompt, names),
             context=context,
@@ -693,7 +702,7 @@ class LLM(Prompts):
         is_allowed = self.tries_drafts if try_drafts is None else try_drafts
         tries = Tries.here(self.timeline, is_allowed=is_allowed)
         chat = self.chats.get()
-        return write_in_chat(chat, asked, namespace=names, tries=tries)[0]
+        return write_in_chat(chat, asked, namespace=tries, tries=tries)[0]
 
 
 def _name_of(subject: object) -> str:

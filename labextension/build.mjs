@@ -30,6 +30,9 @@ function packageNames(paths) {
   return [...new Set(names.filter((name) => name !== undefined))].sort();
 }
 
+/** @param {string} path */
+const readJson = async (path) => JSON.parse(await readFile(resolve(HERE, path), "utf8"));
+
 /**
  * Read what a package says of itself and its licence.
  *
@@ -38,7 +41,7 @@ function packageNames(paths) {
  */
 async function readLibrary(name) {
   const folder = join(HERE, "node_modules", name);
-  const { version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  const { version, license } = await readJson(join(folder, "package.json"));
   const files = (await readdir(folder)).filter((file) => /^licen[cs]e/i.test(file)).sort();
   if (!license || files.length === 0) {
     throw new Error(`${name} does not say under which licence it may be passed on`);
@@ -107,12 +110,14 @@ async function buildExtension() {
   const run = (...command) => execFileSync(process.execPath, command, { cwd: HERE, stdio: "pipe" });
   try {
     run("node_modules/typescript/bin/tsc", "--project", "tsconfig.build.json");
-    run(
-      "node_modules/@jupyter/builder/lib/build-labextension.js",
-      // The oldest JupyterLab that will do: what the extension shares with it may be newer.
-      "--core-package-file=node_modules/@jupyterlab/core-meta/core.package.json",
-      ".",
-    );
+    // The builder would ask for its own JupyterLab; ask for the oldest that package.json accepts.
+    const core = await readJson("node_modules/@jupyterlab/core-meta/core.package.json");
+    for (const [name, range] of Object.entries((await readJson("package.json")).dependencies)) {
+      if (name.startsWith("@jupyterlab/")) core.resolutions[name] = range;
+    }
+    await writeFile(join(HERE, "lib/core.package.json"), JSON.stringify(core));
+    const builder = "node_modules/@jupyter/builder/lib/build-labextension.js";
+    run(builder, "--core-package-file=lib/core.package.json", ".");
   } catch (error) {
     const { stdout, stderr } = /** @type {{ stdout?: Buffer, stderr?: Buffer }} */ (error);
     console.error(`${stdout ?? ""}${stderr ?? ""}`);

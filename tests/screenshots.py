@@ -44,7 +44,7 @@ CELLS = (
     "%llm /chat",
 )
 ASK = "%%llm -f code\nplot girth against height as dots, with labels"
-PROMPT = "What is the correlation of height and girth in @trees?"
+PROMPT = "Code for the 3 trees of @trees with the largest girth."
 # What no cell shows: which model is there, and that it takes the likeliest words.
 PREPARE = """
 from jupyter_llm import llm
@@ -101,6 +101,7 @@ def take_pictures(browser: Browser, lab: Lab, model: str, folder: Path) -> Itera
     with opened(browser, lab, model, "Trees.ipynb", *CELLS) as (notebook, page):
         notebook.run(1)
         LivePanel(notebook).ask(PROMPT)
+        expect(page.locator(".jllm-code > p:not(:empty)").first).to_be_visible()
         notebook.save()  # no star in the tab
         for theme in ("Light", "Dark"):
             page.evaluate(SET_THEME, f"JupyterLab {theme}")
@@ -146,6 +147,7 @@ def record_extension(browser: Browser, lab: Lab, model: str, folder: Path) -> It
         side_bar.open()
         recording.look(800)
         side_bar.ask(PROMPT)
+        expect(page.locator(".jllm-code > p:not(:empty)").first).to_be_visible()
         recording.look(4000)
         for theme in ("Light", "Dark"):
             page.evaluate(SET_THEME, f"JupyterLab {theme}")

@@ -138,6 +138,15 @@ def test_prompts_from_many_threads_load_one_model() -> None:
     assert len(engine_threads()) == 1
 
 
+def test_unload_frees_the_engine_and_the_next_prompt_loads_it_again() -> None:
+    llm("Hello", max_tokens=1)
+    assert llm.status().is_loaded
+    llm.unload()
+    assert not llm.status().is_loaded
+    assert engine_threads() == []
+    assert llm("Hello", max_tokens=1).text is not None
+
+
 def test_a_stream_of_an_unloaded_model_says_so() -> None:
     stream = llm.stream("Hello", max_tokens=3000, ignore_eos=True)
     llm("Hello", max_tokens=1)

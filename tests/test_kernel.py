@@ -145,3 +145,12 @@ def test_user_variables_survive_every_kind_of_failure(kernel: Kernel, tmp_path: 
         assert "\n" not in line
     assert kernel.execute("print(precious)").text == "42\n"
     assert kernel.execute("%llm -n 4 still there?").reply["status"] == "ok"
+
+
+def test_options_values_and_commands_complete_on_tab(kernel: Kernel) -> None:
+    assert kernel.complete("%%llm --te") == ["--temperature"]
+    assert kernel.complete("%llm -n 5 --see") == ["--seed"]
+    assert kernel.complete("%llm -f m") == ["markdown"]
+    assert kernel.complete("%llm /his") == ["/history"]
+    assert any("smollm2" in name for name in kernel.complete("%llm -m "))
+    assert kernel.complete("%llm /use ") == kernel.complete("%llm -m ")

@@ -160,7 +160,6 @@ def drawn(
     drafts are left out if they fail, or are not finished at `end_s` of the monotonic clock. The
     progress counts drafts from `first`.
     """
-    last = first + len(requests) - 1
     streams: list[Stream] = []
     try:
         streams += [ask(engine, request, "draft") for request in requests]
@@ -172,7 +171,7 @@ def drawn(
             with suppress(JupyterLLMError):
                 for _ in stream.chunks(TICK_S):
                     if show_progress is not None:
-                        show_progress(Step(f"Draft {number} of {last}"))
+                        show_progress(Step(f"Draft {number}"))
                     is_over = end_s is not None and time.monotonic() > end_s
                     if is_over and not stream.future.done():
                         break

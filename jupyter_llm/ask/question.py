@@ -41,6 +41,7 @@ class FunctionOptions(SamplingOptions, total=False):
 
     system: str | None
     model: str | None
+    retries: int
     examples: Iterable[tuple[object, object]]
 
 
@@ -65,13 +66,13 @@ SHAPING = ("schema", "choices", "regex", "grammar")
 
 @dataclass(frozen=True, kw_only=True)
 class Question(Generic[T]):
-    """A prompt, the form of its answer, and who asks: what every front end makes.
+    """A prompt, the shape of its answer, and who asks. Every front end makes one.
 
-    `shape`: the form of the answer; without one the answer is a completion. `before`: earlier turns
+    `shape`: without one the answer is a completion. `origin`: who asks. `before`: earlier turns
     that the prompt includes. `raw`: the model continues the text, without a chat template.
     `retries`: how often to ask again for a value that the validator of the shape refuses.
-    `refused`: the turns of such values, after the prompt. `is_kept`: whether the prompt and its
-    answer may be written to the disk.
+    `refused`: the turns after the prompt: each such answer and the request for another.
+    `is_kept`: whether the prompt and its answer may be written to the disk.
     """
 
     prompt: str | RawPrompt
@@ -93,9 +94,9 @@ class Question(Generic[T]):
         options: Mapping[str, Any],
         names: Iterable[str] = ("system", "raw", "retries"),
     ) -> Self:
-        """Return a question with options as people write them, checked.
+        """Return a question with a user's options; `OptionError` if one is invalid.
 
-        `names`: the allowed options beside those of sampling and of a shape.
+        `names`: the options that are allowed besides those of sampling and of a shape.
         """
         given = dict(options)
         own = {name: given.pop(name) for name in names if name in given}
@@ -110,34 +111,34 @@ class Question(Generic[T]):
 
     def __post_init__(self) -> None:
         """Refuse an invalid question, with the value in the message."""
-        chat_prompt(self.prompt, raw=self.raw)
+        is_chat = isinstance(chat_prompt(self.prompt, raw=self.raw), tuple)
         if self.shape is not None:
             self.shape.instruction_with(self.params)  # refuses options that the shape forbids
         is_count = type(self.retries) is int and self.retries >= 0
-        if not is_count or (self.retries and self.shape is None):
-            raise OptionError("retries= is a whole number from 0 on, for answers with a shape.")
+        if not is_count or (self.retries and not (is_chat and self.shape is not None)):
+            raise OptionError("retries= is a whole number, for chat prompts with a shape.")
 
     @property
     def instruction(self) -> str:
-        """The instruction that tells the model about the shape of its answer."""
+        """The instruction that describes the shape to the model; empty without a shape."""
         return self.shape.instruction_with(self.params) if self.shape is not None else ""
 
     @property
     def constraint(self) -> Constraint | None:
-        """The constraint of the answer, if the question is `bound`."""
+        """The constraint of the shape; a shape with quotes must be `bound` first."""
         return self.shape.constraint if self.shape is not None else None
 
     def bound(self) -> Self:
-        """Return the question with a shape whose quotes are passages of the prompt."""
+        """Return the question with a shape that takes passages of the prompt only as quotes."""
         if self.shape is None or self.shape.quoting is None:
             return self
         return replace(self, shape=self.shape.for_prompt(raw_text(self.prompt)))
 
     @cached_property
     def request(self) -> Request:
-        """The request of the prompt alone, which describes the shape.
+        """The request to the engine: the prompt with its system text, earlier and refused turns.
 
-        Raw text is continued as it is, without a description.
+        The last message describes the shape. Raw text is continued as it is, without a description.
         """
         prompt = chat_prompt(self.prompt, self.system, raw=self.raw, before=self.before)
         if isinstance(prompt, tuple):
@@ -152,20 +153,22 @@ class Question(Generic[T]):
         )
 
     def again(self, error: ShapeError) -> Self:
-        """Return the question for another value; raise `error` if no retries are left.
+        """Return the question that asks for another value.
 
-        The prompt is repeated at the end, since quotes are passages of the last message.
+        Raises `error` if no retries are left, or the answer did not end by itself. The prompt is
+        repeated after the refusal.
         """
         prompt, made = self.request.prompt, error.completion
         is_refused = made is not None and made.finish_reason == "stop"
         if not (self.retries and is_refused and isinstance(prompt, tuple)):
             raise error
-        again = [_AGAIN.format(error), *(prompt[-1].parts or (prompt[-1].content,))]
+        asked = prompt[-1 - len(self.refused)]
+        again = [_AGAIN.format(error), *(asked.parts or (asked.content,))]
         turns = Message("assistant", error.text), Message.of_parts("user", again)
         return replace(self, retries=self.retries - 1, refused=(*self.refused, *turns))
 
     def ask(self, engine: Engine, answers: AnswerLog) -> Stream | ShapedStream[T]:
-        """Let an engine answer, and log the answer."""
+        """Let an engine answer; the answer is logged if the rule of the origin says so."""
         question = self.bound()
         request = question.request
         stream = ask(engine, request, self.origin, answers)
@@ -180,7 +183,7 @@ class Question(Generic[T]):
     async def wait(
         self, engine_of: Callable[[], Engine], answers: AnswerLog
     ) -> Completion | ShapedAnswer[T]:
-        """Wait for the answer while the event loop runs; cancelling the task stops the model."""
+        """Await the answer without blocking the event loop; to cancel the task stops the model."""
         import asyncio
 
         engine, question = await asyncio.to_thread(engine_of), self.bound()
@@ -194,14 +197,14 @@ class Question(Generic[T]):
                 question = question.again(error)
 
     def answer(self, completion: Completion, engine: BulkEngine) -> Completion | ShapedAnswer[T]:
-        """Read the completion of the request of a `bound` question as the answer."""
+        """Read a completion as the answer; the question must be `bound`."""
         if self.shape is None:
             return completion
         return answer_of(completion, self.shape, self.request, engine)
 
 
 def answer_all(engine: BulkEngine, questions: Sequence[Question[Any]]) -> list[Any]:
-    """Answer questions in bulk, as `run_batch` does, and return the answers in order."""
+    """Answer questions in one batch and in order; refused values are asked for again."""
     latest = [question.bound() for question in questions]
 
     def read(number: int, completion: Completion) -> Any:

@@ -15,6 +15,7 @@ from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
 from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import conceals, render_cell
+from jupyter_llm.notebook.cells.rules import Rules, joined
 from jupyter_llm.notebook.values.redaction import without_registered
 from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     """What a branch leaves out for good: turns, by number, and cells that no turn told."""
 
 NO_ROOM = "no longer fits"
-IS_HIDDEN = "hidden"
+HIDDEN_CELL = "hidden"
 EARLIER = "of an earlier kernel; --continue includes it"
 ALONE = "context none"
 IF_ASKED = "with a prompt about it"
@@ -101,7 +102,8 @@ class Context:
 
     `turns` come before the prompt and repeat their parts; `cells` and `attachments` are new.
     `variables` are included unless a turn said the same, and an `instruction` right before the
-    prompt. `front`: pinned cells of turns that were left out, before the first other turn.
+    prompt. `rules` come before the `system` text. `front`: pinned cells of turns that were left
+    out, before the first other turn.
 
     `owned`: the parts that the turn will own. `cut`: what its branch leaves out from then on.
     `is_aside`: the next prompt does not continue this one, so the resident tokens of the chat stay.
@@ -111,6 +113,7 @@ class Context:
 
     prompt: str
     system: str | None = None
+    rules: Rules | None = None
     turns: tuple[Turn, ...] = ()
     cells: tuple[Part, ...] = ()
     variables: tuple[Part, ...] = ()
@@ -148,7 +151,8 @@ class Context:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The messages to send; without a prompt, those that any prompt would begin with."""
-        messages = [Message("system", self.system)] if self.system else []
+        system = joined(self.rules, self.system)
+        messages = [Message("system", system)] if system else []
         front = self.front
         for turn in self.turns:
             messages.append(_user_message((*front, *turn.parts), turn.instruction, turn.prompt))

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_llm.chat.budget import ContextMode, budget, includes_code_needs, includes_if_named
-from jupyter_llm.chat.context import ALONE, IF_ASKED, IS_HIDDEN
+from jupyter_llm.chat.context import ALONE, HIDDEN_CELL, IF_ASKED
 from jupyter_llm.chat.plan import cell_part, included_cells
 from jupyter_llm.chat.question import asked_in
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of, markdown_table
 from jupyter_llm.notebook.cells.rendering import secrets_in
+from jupyter_llm.notebook.cells.rules import RULES_FILE
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
 
@@ -109,8 +110,8 @@ class ContextReport(Rich):
             yield (
                 f" For code (`-f code`) the prompt for a model of {size} includes the cells that "
                 "import, define or bind something, the last two, and those that the request "
-                "refers to, then the variables. It is first a program that the model continues. "
-                "Turns are included if the request points back to them."
+                "refers to, then the variables. If possible, the prompt is a program that the "
+                "model continues. Turns are included if the request points back to them."
             )
         rows = [row for row in self.rows if row.is_in or row.state == IF_ASKED]
         hidden = Counter(name for row in rows for name in row.secrets)
@@ -170,11 +171,16 @@ def _rows(chat: Chat, context: Context, allowed: int) -> Iterator[ContextRow]:
         is_in = cell in cells_in and not is_hidden
         state = f"pinned, {where}" if cell in notebook.pinned else where
         if is_hidden:
-            state = IS_HIDDEN
+            state = HIDDEN_CELL
         elif not is_in:
             state = context.reason(cell if turn is None or cell in context.why_out else turn)
         return _cell_row(cell, text, state, is_in=is_in, is_hidden=is_hidden)
 
+    if (rules := chat.timeline.rules.read()) is not None:
+        is_in = context.rules is not None
+        state = (rules.remark or "always") if is_in else f"hidden; `/show {RULES_FILE}` includes it"
+        secrets = (RULES_FILE,) * rules.sent.count(HIDDEN)
+        yield ContextRow("system", _code(RULES_FILE), rules.sent, is_in, state, secrets=secrets)
     if context.system:
         yield ContextRow("system", "system text", context.system, is_in=True, state="always")
     for number, turn in enumerate(turns, 1):

@@ -164,6 +164,7 @@ class Chat(ChatTurns):
             allowed=allowed,
             cut=place.cuts.get(self.conversation(mode), frozenset()),
             system=self.system if continues else self._systems.at(place.tick),
+            rules=self.timeline.rules.included(),
         )
         earlier = () if continues else self.restored
         return replace(context, why_out={**context.why_out, **dict.fromkeys(earlier, EARLIER)})
@@ -230,6 +231,7 @@ class Chat(ChatTurns):
             notebook,
             engine.info,
             system=self.system if question.continues else self._systems.at(place.tick),
+            rules=self.timeline.rules.included(),
             conversation=conversation,
             names=names,
             count=partial(self._count, engine),

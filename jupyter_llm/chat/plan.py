@@ -13,7 +13,7 @@ from jupyter_llm.chat.budget import (
     output_chars,
     source_chars,
 )
-from jupyter_llm.chat.context import ALONE, IS_HIDDEN, NO_ROOM, Context, Part
+from jupyter_llm.chat.context import ALONE, HIDDEN_CELL, NO_ROOM, Context, Part
 from jupyter_llm.chat.script import as_script, literal_names, needed_cells, relevant_turns
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.rendering import render_cell
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jupyter_llm.chat.script import Script
     from jupyter_llm.engine.info import ModelInfo
     from jupyter_llm.notebook.cells.events import CellEvent
+    from jupyter_llm.notebook.cells.rules import Rules
     from jupyter_llm.notebook.cells.timeline import Snapshot
 
 NUM_RECENT = 5  # cells whose variables may matter
@@ -41,6 +42,7 @@ def context_of(
     info: ModelInfo,
     *,
     system: str | None,
+    rules: Rules | None,
     conversation: str,
     names: frozenset[str] | None,
     count: Count,
@@ -77,6 +79,7 @@ def context_of(
         allowed=allowed,
         cut=place.cuts.get(conversation, frozenset()),
         system=system if question.system is None else question.system,
+        rules=rules,
         variables=variables,
         attachments=question.attachments,
     )
@@ -101,6 +104,7 @@ def full_context(
     allowed: int,
     cut: Cut = frozenset(),
     system: str | None = None,
+    rules: Rules | None = None,
     variables: Sequence[tuple[str, str]] = (),
     attachments: Sequence[tuple[str, str]] = (),
 ) -> Context:
@@ -113,6 +117,7 @@ def full_context(
     return Context(
         prompt=prompt,
         system=system,
+        rules=rules,
         turns=turns,
         cells=tuple(
             sent.get(cell) or cell_part(cell, allowed)
@@ -226,7 +231,7 @@ def _why_out(
     out: dict[int | CellEvent, str] = {}
     for cell in cells:
         if notebook.is_hidden(cell):
-            out[cell] = IS_HIDDEN
+            out[cell] = HIDDEN_CELL
         elif wanted is not None and cell not in wanted:
             out[cell] = others
         elif cell in cut and cell not in notebook.pinned:

@@ -1,4 +1,4 @@
-"""A question in a chat: its place there, and what of the notebook it includes."""
+"""A question in a chat: its place among the turns, and the parts of the notebook it includes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from jupyter_llm.notebook.values.summaries import Summary
 
     About = Callable[..., list[Summary]]
-    """Tells of variables, as `variables_about`."""
+    """Describes variables, as `variables_about` does."""
 
-_ASK_S = 0.4  # that the user's own `repr`s may take when a prompt is sent
-_NUM_RECENT_CELLS = 2  # whose variables go along unasked
-_MAX_VARIABLE_CHARS = 1600  # of all summaries that go along with a prompt: about 500 tokens
-_OPTIONS = (  # that people may write, beside those of sampling and of a shape
+_ASK_S = 0.4  # the most that the user's own `repr`s may take when a prompt is sent
+_NUM_RECENT_CELLS = 2  # whose variables are included unasked
+_MAX_VARIABLE_CHARS = 1600  # of all summaries that a prompt includes: about 500 tokens
+_OPTIONS = (  # that users may give, besides those of sampling and of a shape
     *("model", "system", "params", "is_kept", "is_new", "cell", "after", "continues", "by"),
-    *("context", "vars", "named", "about", "attachments"),
+    *("context", "vars", "named", "about", "attachments", "raw", "before", "retries"),
 )
 _INSTRUCTION = "Answer with Python code only, in one code block, without explanations."
 
@@ -39,7 +39,7 @@ def code_prompt(prompt: str) -> str:
 
 
 def asked_in(prompt: str) -> str:
-    """Return the request of a `code_prompt`."""
+    """Return a `code_prompt` without the instruction for code."""
     return prompt.removesuffix(_INSTRUCTION).rstrip()
 
 
@@ -48,16 +48,17 @@ class ChatQuestion(Question[Any]):
     """A question in a chat, with its place there, and with the parts of the notebook it includes.
 
     `system`: the system text of the chat from here on. `is_new`: forget the turns first. `cell`:
-    the cell of the prompt; a turn of the same cell is replaced, and its branch becomes the active
-    one, but later turns stay. The new prompt includes the cells that the old one included, and the
+    the cell that asks; its earlier turn is replaced and that branch becomes the active one, but
+    later turns are kept. The new prompt includes the cells that the old one included, and the
     cells above it that changed. `after`: the number of the turn that the prompt follows, 0 for the
-    start; turns that followed that turn stay on another branch. `continues`: include the turns of
+    start; the turns after that one are kept on another branch. `continues`: include the turns of
     an earlier kernel. `by`: the person who asks, if there may be several.
 
     `attachments`: names and texts that this prompt includes. `named`: variables that it names.
-    `about`: the prompt as it was typed, in which variables are looked for, so an `@` in an inserted
-    value does not count. `vars`: a choice of variables, as of `--vars`. A prompt does not repeat a
-    variable that a turn included. `is_code`: the answer is code for the next cell.
+    `about`: the prompt as it was typed. Variables are searched in it, so an `@` in an inserted
+    value does not count. `context`: which cells the prompt includes. `vars`: a choice of
+    variables, as of `--vars`. A prompt does not repeat a variable that a turn included.
+    `is_code`: the answer is code for the next cell.
     """
 
     prompt: str
@@ -76,7 +77,7 @@ class ChatQuestion(Question[Any]):
 
     @classmethod
     def written(cls, prompt: str, options: Mapping[str, Any]) -> Self:
-        """Return a prompt with options as people write them: of a chat, sampling, and a shape."""
+        """Return a question with a user's options of a chat, of sampling and of a shape."""
         named = plainly_mentioned(check_text(prompt), own_variables(current_shell()))
         return cls.of(prompt, {"named": named, **options}, _OPTIONS)
 
@@ -85,13 +86,16 @@ class ChatQuestion(Question[Any]):
         return replace(self, prompt=code_prompt(self.prompt), is_code=True)
 
     def referenced_cells(self, cells: Sequence[CellEvent]) -> frozenset[CellEvent]:
-        """Return the cells that the prompt is about; none, if it has attachments."""
+        """Return the cells that the prompt refers to; none if it has attachments."""
         from jupyter_llm.notebook.cells.pointing import referenced_cells  # compiles long patterns
 
         return frozenset() if self.attachments else referenced_cells(self.prompt, cells, self.named)
 
     def asked_again(self, cells: Sequence[CellEvent], names: frozenset[str]) -> ChatQuestion:
-        """Return the prompt with the variables of the moment when it was first asked."""
+        """Return the question with those named variables that existed when it was first asked.
+
+        `names`: the variables of that time that the turn included.
+        """
         if self.about is None:
             return self
         variables = own_variables(current_shell())
@@ -102,7 +106,11 @@ class ChatQuestion(Question[Any]):
 
     def __post_init__(self) -> None:
         """Refuse an invalid prompt, with the value in the message."""
-        Question.__post_init__(self)
+        if self.raw or self.before or self.retries:
+            raise OptionError(
+                "A chat takes no raw=, before= or retries=: each prompt and answer is a turn of it."
+            )
+        super().__post_init__()
         check_mode(self.context)
         for attachment in self.attachments:
             match attachment:
@@ -113,7 +121,7 @@ class ChatQuestion(Question[Any]):
                         f"An attachment is a name and a text, not {attachment!r:.60}."
                     )
         if self.after is not None and (self.is_new or self.cell is not None):
-            raise OptionError("`after` says where a prompt stands; `is_new` and `cell` do too.")
+            raise OptionError("`after` cannot be combined with `is_new` or `cell`.")
 
 
 def variables_about(
@@ -126,7 +134,7 @@ def variables_about(
 ) -> list[Summary]:
     """Return summaries of the variables that matter to a prompt and the cells before it.
 
-    With `names`, other variables count only if the cells use them, or after an `@`.
+    If `names` is given, other variables count only if the cells use them, or after an `@`.
     """
     sources = [cell.source for cell in cells]
     variables = own_variables(current_shell())

@@ -53,11 +53,15 @@ class Script:
     number: int
     ends: tuple[str, ...] = ()
 
-    def first(self, request: Request) -> Request:
-        """Return a request for the same code as the next cell of the program."""
+    def first(self, request: Request, begin: str = "") -> Request:
+        """Return a request for the same code as the next cell of the program.
+
+        `begin` is the start of the code, with the end of its line.
+        """
         params = replace(request.params, stop=(*request.params.stop, *_ENDS, *self.ends))
+        constraint = None if begin else _BEGINNINGS
         return replace(
-            request, prompt=self.prompt, answer_prefix="", constraint=_BEGINNINGS, params=params
+            request, prompt=self.prompt, answer_prefix=begin, constraint=constraint, params=params
         )
 
     def following(self, request: Request, written: str) -> Request:
@@ -68,7 +72,7 @@ class Script:
 def as_script(context: Context, allowed: int) -> Script | None:
     """Return a request for code as a program.
 
-    Cells are sources, variables and the request are comments. None if a program cannot say
+    Cells are sources; rules, variables and the request are comments. None if a program cannot say
     everything: attachments, a system text, cells that failed, or turns that were not about code.
     """
     cells = [part.cell for part in context.cells if part.cell is not None]
@@ -80,6 +84,8 @@ def as_script(context: Context, allowed: int) -> Script | None:
     sources = [prompt_source(cell, source_chars=source_chars(allowed)) for cell in cells]
     numbers = [cell.execution_count or 0 for cell in cells]
     parts = [f"{_head(number)}{source}" for number, source in zip(numbers, sources, strict=True)]
+    if context.rules is not None:
+        parts.insert(0, _comment(context.rules.sent))
     for asked, code in codes:  # what ran since then is told as a cell
         if not any(f"\n{code}\n" in f"\n{source}\n" for source in sources):
             parts.append(f"{_comment(asked)}\n{code}")

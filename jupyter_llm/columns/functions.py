@@ -59,7 +59,7 @@ class ModelFunction(Generic[P, R]):
             raise OptionError(says) from None
         self._options = dict(given)
         self._engine: Callable[[], Engine] = partial(llm.engine, given.pop("model", None))
-        self._system = given.pop("system", None)
+        self._system, self._retries = given.pop("system", None), given.pop("retries", 0)
         self._params = sampling_params(given)
         self._function, self._llm = function, llm
         self._signature = inspect.signature(function)
@@ -137,6 +137,7 @@ class ModelFunction(Generic[P, R]):
             before=self._turns,
             params=self._params,
             shape=self._shape,
+            retries=self._retries,
         )
 
     def _rows(self, items: Any) -> Rows:

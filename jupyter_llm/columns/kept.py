@@ -56,11 +56,11 @@ class KeptAnswer:
         )
 
 
-def secret_of(request: Request, model: str, retries: int = 0) -> bytes:
+def secret_of(request: Request, model: str) -> bytes:
     """Return the secret of an answer: it follows from the question and the model."""
     constraint = [type(request.constraint).__name__, request.constraint]
     asked = [model, constraint, request.prompt, request.answer_prefix, request.params]
-    return sha256(packed([*asked, retries] if retries else asked)).digest()
+    return sha256(packed(asked)).digest()
 
 
 def find(secrets: Sequence[bytes]) -> dict[bytes, KeptAnswer]:

@@ -74,7 +74,7 @@ class RowOptions(MapOptions, total=False):
     place: Callable[[int], str]
 
 
-_OF_PROMPTS = ("model", "system", "raw", "before", "params", "origin", "retries")
+_OF_PROMPTS = ("model", "system", "raw", "before", "params", "retries")
 _OF_CALLS = ("limit", "on_error", "confidence", "finish", "place")
 MOST_ROWS = 10_000  # that are sorted at a time
 _MOST_CHARS = 8 << 20  # of their prompts
@@ -180,7 +180,7 @@ class _Column:
             except JupyterLLMError as error:
                 self._fill([row], Cell(error=error.with_traceback(None)))
                 continue
-            secret = kept.secret_of(question.request, model, question.retries)
+            secret = kept.secret_of(question.request, model)
             if (cell := self.cells[self._firsts.setdefault(secret, row)]) is not None:
                 self._fill([row], cell)
                 continue
@@ -233,6 +233,8 @@ class _Column:
         try:
             answer = same.question.answer(completion, self.engine)
         except ShapeError as error:
+            if known is not None:  # the row is asked anew, like one without a stored answer
+                raise
             same.question, same.is_again = same.question.again(error), True
             return ask(self.engine, same.question.request, "row")
         if known is None:
@@ -358,7 +360,7 @@ class _MapCall:
         is_kept, client = given.pop("keep", True), given.pop("client", None)
         if given.get("params") is None:
             given.pop("params", None)
-        question: Question[Any] = Question.of(template, {**given, "origin": "row"}, _OF_PROMPTS)
+        question: Question[Any] = Question.of(template, given, _OF_PROMPTS)
         rows = rows_of(items)
         count = rows.count
         if (limit := own.get("limit")) is not None:
@@ -369,7 +371,7 @@ class _MapCall:
             store=store if is_kept else None,
             rows=rows,
             template=template,
-            question=question,
+            question=replace(question, origin="row"),
             count=count,
             **own,
         )

@@ -16,7 +16,7 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Priority(IntEnum):
-    """The order of steps: smaller numbers first. A class never delays those above it.
+    """The order of steps: smaller numbers first; sched/turns.py has the exceptions.
 
     Guests are other programs that use the model through `/serve`.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import count_of
@@ -102,6 +102,11 @@ class CodeAnswer:
         return tuple(dict.fromkeys(one for cell in self.cells for one in cell.changes))
 
     @property
+    def values(self) -> dict[str, Any]:
+        """The numbers and texts of the names that the user gave with types, when it was tried."""
+        return self.seen.told("values", dict) if self.seen is not None else {}
+
+    @property
     def mended(self) -> tuple[str, ...]:
         """That rules have changed it, and what, in words."""
         return (f"mended: {', '.join(self.mends)}",) if self.mends else ()
@@ -128,6 +133,7 @@ class CodeAnswer:
 
     def _notes(self) -> Iterator[str]:
         raised = self.seen.error_kind if self.seen is not None else ""
+        yield from self.doubts
         if self.seen is not None and self.cells:
             yield self.seen.text
         elif not self.cells:
@@ -140,7 +146,7 @@ class CodeAnswer:
         ):
             if names and raised != kind:
                 yield f"{_quoted(names)} {'is' if len(names) == 1 else 'are'} {what}"
-        yield from (*self.doubts, *self.changes, *self.mended)
+        yield from (*self.changes, *self.mended)
         if self.dropped:
             count = count_of(sum(text.count("\n") + 1 for text in self.dropped), "line")
             yield f"left out {count} that already ran; /show draft has it all"

@@ -1,4 +1,4 @@
-"""Changes a cell as somebody asks for in words, or goes on with it where the cursor is."""
+"""Changes a cell as somebody asks for in words, or goes on with it, there or in a new cell."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ _GO_ON = (
     "Write the next cell of this notebook in full. Its beginning is given; go on from there with "
     "the next useful step."
 )
+_NEXT = "Write the next cell of this notebook: the next useful step after {title} and its results."
 
 
 def edit(task: Task, cell: ShownCell, instruction: str) -> Proposal:
@@ -90,7 +91,7 @@ def write_text(task: Task, cell: ShownCell, prompt: str, begin: str = "") -> Com
 
 def _proposal(task: Task, cell: ShownCell, source: str, completion: Completion) -> Proposal:
     source = cell.changed(source)
-    unknown = () if cell.is_text else unknown_names(source, task.namespace)
+    unknown = () if cell.is_text else unknown_names(source, task.tries)
     event = cell.event(task.cells)
     return Proposal(source=source, completion=completion, cell=event, unknown_names=unknown)
 
@@ -148,6 +149,18 @@ def go_on(task: Task, cell: ShownCell) -> Proposal:
     if not line_end:
         new = _of_one_statement(new)
     return _proposal(task, cell, _fitting(begin, new, rest), answer.completion)
+
+
+def write_next(task: Task, cell: ShownCell) -> Proposal:
+    """Propose a new cell that follows this one and uses its results."""
+    cell.check_is_python()
+    subject = cell.subject(task.cells)
+    request = subject.prompt(_NEXT.format(title=subject.title))
+    parts = (cells_before(cell, task), variables_text(subject.source, task), request)
+    answer = task.code("\n\n".join(filter(None, parts)), unlike=cell.source)
+    source, _ = without_hidden(answer.source, task.namespace)
+    unknown = unknown_names(source, task.tries)
+    return Proposal(source=source, completion=answer.completion, unknown_names=unknown)
 
 
 def _end_of_statement(cell: ShownCell) -> int:

@@ -12,6 +12,7 @@ from jupyter_llm.common.controls import plain
 from jupyter_llm.errors import MagicUsageError, ModelNotFoundError
 from jupyter_llm.notebook.cells.rendering import cell_name, shown_name, source_block
 from jupyter_llm.notebook.cells.timeline import find_cell
+from jupyter_llm.notebook.cells.unrun import undefined_name
 from jupyter_llm.notebook.code.fresh import keys_in, only_new, without_statements
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.failures.causes import Cause, causing_cells, failed_cell, is_over
@@ -75,11 +76,13 @@ def fix_shown(task: Task, cell: ShownCell) -> Proposal:
     proposal = _fixed(task, failure)
     changed = proposal.cell
     assert changed is not None
+    error = f"failed with `{failure.headline.replace('`', chr(39))[:200]}`"
+    if proposal.runs:
+        return replace(proposal, reason=error)
     if proposal.completion is not None:
         cell.check_is_whole(proposal.completion)
     if proposal.verdict and not proposal.diff:
         raise MagicUsageError(proposal.verdict, "Try again, or ask about it in the chat.")
-    error = f"failed with `{failure.headline.replace('`', chr(39))[:200]}`"
     reason = error if is_same(changed, event) else f"{proposal.reason}; {shown_name(event)} {error}"
     source = replace(cell, source=changed.source).changed(proposal.source)
     return replace(proposal, source=source, reason=reason)
@@ -92,11 +95,29 @@ def _fixed(task: Task, failure: Failure, argument: str = "") -> Proposal:
     others = [replace(one, cell=as_it_is_now(one.cell, task.cells)) for one in causes[1:]]
     failed = failed_cell(failure, task.cells)
     now = as_it_is_now(failed, task.cells) if failed is not None else None
+    if now is not None and (first := _run_first(task, failure, now)) is not None:
+        return first
     rerun = Rerun(task=task, failure=failure, failed=now, causes=causes)
     targets = [target] if argument.strip() else [target, *others]
     has_variables = any(frame.variables for frame in failure.frames)
     variables = "" if has_variables else variables_text(target.cell.source, task)
     return _changed(rerun, targets, fix_prompt(failure, causes, target, variables))
+
+
+def _run_first(task: Task, failure: Failure, failed: CellEvent) -> Proposal | None:
+    """Propose to run the cells that bind a missing name and have not run; None if none does."""
+    name, unrun = undefined_name(failure.headline), task.tries.unrun
+    needed = unrun.needed(name, failed.cell_id, failed.source, task.namespace)
+    if not needed or name in task.namespace or task.former is not None:
+        return None
+    *others, last = (str(at + 1) for at in needed)
+    cells = f"cells {', '.join(others)} and {last}" if others else f"cell {last}"
+    return Proposal(
+        source=failed.source,
+        cell=failed,
+        verdict=f"{unrun.words(name, needed)}. Run {cells}, then {shown_name(failed)} again.",
+        runs=tuple(unrun.document.cells[at].cell_id for at in needed),
+    )
 
 
 def _changed(rerun: Rerun, targets: Sequence[Cause], prompt: str) -> Proposal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from jupyter_llm.notebook.values.redaction import redact_mixed
 from jupyter_llm.notebook.values.tables import column_labels
 from jupyter_llm.notebook.values.variables import lasting, plainly_mentioned, used
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, CodeAnswer, code_cells, new_cells
+from jupyter_llm.tasks.contract import Contract
+from jupyter_llm.tasks.examples import short
 from jupyter_llm.tasks.mending import without_errors
 from jupyter_llm.tasks.tries import TIMEOUT_S
 
@@ -40,7 +43,7 @@ _REACHES_COLUMNS = re.compile(r"\.(?:columns|iloc|describe|corr|items)\b|\bfor \
 _HEAD = re.compile(r"(?m)^# In\[\d+\]:\n")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Judge:
     """Compares drafts of one cell.
 
@@ -78,15 +81,31 @@ class Judge:
         return self.judged(self._without_old(answer), timeout_s, step) if cells else answer
 
     def judged(
-        self, answer: CodeAnswer, timeout_s: float = TIMEOUT_S, step: str = "Trying the code"
+        self,
+        answer: CodeAnswer,
+        timeout_s: float = TIMEOUT_S,
+        step: str = "Trying the code",
+        *,
+        is_explained: bool = False,
     ) -> CodeAnswer:
-        """Return some cells, mended by rules, with the result of trying them."""
+        """Return some cells, mended by rules, with the result of trying them.
+
+        If text around the cells explains them, only errors are mended.
+        """
         answer = self._tried(answer, timeout_s, step)
+        if not is_explained:
+            answer = self._ruled(answer, timeout_s, step)
+        doubts = self.contract.doubts(answer.source, answer.seen)
         if answer.seen is None or not answer.seen.runs:
-            return answer
+            return replace(answer, doubts=(*answer.doubts, *doubts))
         num_lost = answer.seen.num_lost * is_unasked(self.asked, answer.source)
-        text = "; ".join(filter(None, (answer.seen.text, self._unused(answer.source))))
-        return replace(answer, num_lost=num_lost, seen=replace(answer.seen, text=text))
+        values = {name: one for name, one in answer.values.items() if name in self.contract.types}
+        values_text = ", ".join(f"`{name}` = {_shown(one)}" for name, one in values.items())
+        texts = (values_text, answer.seen.text, self._unused(answer.source))
+        if not doubts and not answer.seen.names and self.lacks(answer):
+            doubts = ("shows nothing",)
+        seen = replace(answer.seen, text="; ".join(filter(None, texts)))
+        return replace(answer, num_lost=num_lost, seen=seen, doubts=(*answer.doubts, *doubts))
 
     def each(self, answer: CodeAnswer) -> Iterator[CodeAnswer]:
         """Yield each cell of an answer alone, with the result of trying it.
@@ -96,9 +115,9 @@ class Judge:
         """
         ran: tuple[CodeCell, ...] = ()
         for cell in answer.cells:
-            found = self.judged(replace(answer, cells=(cell,)))
+            found = self.judged(replace(answer, cells=(cell,)), is_explained=True)
             if ran and (found.seen is None or not found.seen.runs or found.cells != (cell,)):
-                behind = self.judged(replace(answer, cells=(*ran, cell)))
+                behind = self.judged(replace(answer, cells=(*ran, cell)), is_explained=True)
                 if behind.seen is not None and behind.seen.runs:
                     found = replace(behind, cells=behind.cells[len(ran) :])
             if found.seen is not None and found.seen.runs:
@@ -119,6 +138,40 @@ class Judge:
                 return replace(answer, cells=called, seen=seen, mends=(f"called as `{call}`",))
         return without_errors(answer, self._namespace, self.names, seen_of)
 
+    def _ruled(self, answer: CodeAnswer, timeout_s: float, step: str) -> CodeAnswer:
+        """Return a draft that runs with its value shown, and with the user's data spared."""
+        seen, contract = answer.seen, self.contract
+        if seen is None or not seen.runs or not self.asked or not answer.cells:
+            return answer
+        *others, last = answer.cells
+
+        def run_of(source: str) -> Seen | None:
+            found = self._seen([*others, replace(last, source=source)], timeout_s, step)
+            return found if found is not None and found.runs else None
+
+        for rule, mend in (
+            (contract.assigned, "`inplace` on a column became an assignment"),
+            (contract.dated, "whole numbers are read as years"),
+        ):
+            source = rule(last.source)
+            if source != last.source and (found := run_of(source)):
+                last, seen = replace(last, source=source), found
+                answer = replace(answer, cells=(*others, last), mends=(*answer.mends, mend))
+        for name in contract.harmed(answer.source, seen):
+            spared = contract.spared(last.source, name)
+            if spared and (found := run_of(spared)) and name not in found.changed:
+                last, seen = replace(last, source=spared), found
+                answer = replace(answer, mends=(*answer.mends, f"`{name}` stays as it is"))
+        source = contract.shown(last.source)
+        is_shown = source == last.source or seen.num_figures
+        if not is_shown and (found := run_of(source)) and contract.shows_more(found, seen):
+            last, seen = replace(last, source=source), found
+        if (contract.examples or contract.types) and self.tries is not None:
+            sources = (cell.source for cell in new_cells([*others, last], self.names))
+            found = self.tries.seen(*sources, look=contract.look, timeout_s=timeout_s, step=step)
+            seen = found if found.runs else seen
+        return replace(answer, cells=(*others, last), seen=seen)
+
     def _unused(self, source: str) -> str:
         """Return which variables and columns of the request are not in the code."""
         known = dict({} if _REACHES_COLUMNS.search(source) else self._namespace)
@@ -127,6 +180,11 @@ class Judge:
         names = [one for one in plainly_mentioned(self.asked, known) if one not in source]
         text = "` nor `".join(names[:3])
         return text and f"{'uses neither' if len(names) > 1 else 'does not use'} `{text}`"
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The demands of the request."""
+        return Contract(self.asked, self._namespace)
 
     @property
     def _namespace(self) -> Mapping[str, Any]:
@@ -180,7 +238,8 @@ class Judge:
             case ast.Import() | ast.ImportFrom():
                 return _ASKS_FOR_IMPORT.search(self.asked) is not None
             case ast.FunctionDef() | ast.ClassDef():
-                return _ASKS_FOR_DEFINITION.search(self.asked) is not None
+                is_asked = node.name in self.contract.words or self.contract.signature
+                return bool(is_asked or _ASKS_FOR_DEFINITION.search(self.asked))
             case ast.Pass():
                 return False
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in self._namespace:
@@ -230,18 +289,24 @@ class Judge:
         return bool(answer.cells), rank, is_new, not answer.changes, -num_wrong, is_whole
 
     def complaint(self, answer: CodeAnswer) -> str:
-        """Return the message to the model about a draft that raises; "" for no message."""
+        """Return the message to the model about a draft with a fault; "" for no message."""
         seen = answer.seen
-        if not answer.cells or seen is None or seen.outcome != "raises":
+        if not answer.cells or seen is None or not seen.was_tried:
             return ""
-        error = redact_mixed(seen.report or seen.text).text
-        return (
-            f"This code was run, and it raised an error:\n\n{error}\n\n"
-            "Write the corrected code, all of it."
+        fault = f"raised an error:\n\n{seen.report or seen.text}"
+        if seen.runs:
+            fault = f"is not what was asked: {'; '.join(answer.doubts)}." if answer.doubts else ""
+        fault = redact_mixed(fault).text
+        return fault and (
+            f"This code was run, and it {fault}\n\nWrite the corrected code, all of it."
         )
 
     def _is_like(self, answer: CodeAnswer) -> bool:
         return any(answer.source.split() == one.split() for one in self.unlike)
+
+
+def _shown(value: object) -> str:
+    return short(f"{value:,.6g}" if type(value) is float else repr(value))
 
 
 def _shortened(cell: CodeCell, source: str) -> CodeCell:

@@ -29,7 +29,8 @@ class Proposal(Rich):
     `completion` is what a model wrote, None where a rule changed the cell. `cell` is the one to
     change, None for a new cell; `reason` says why that one, and `mend` what is wrong in it, where
     that is known. `verdict` is a sentence about what was seen when it was tried. `unknown_names`
-    are used in `source` and defined nowhere.
+    are used in `source` and defined nowhere. `runs` are the ids of cells to run before
+    this one, which need not change.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Proposal(Rich):
     mend: str = ""
     verdict: str = ""
     unknown_names: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
 
     @property
     def diff(self) -> str:
@@ -74,7 +76,7 @@ class Proposal(Rich):
 
     @property
     def _opening(self) -> str:
-        if self.cell is None:
+        if self.cell is None or self.runs:
             return ""
         name = shown_name(self.cell)
         if not self.diff:

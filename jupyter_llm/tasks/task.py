@@ -13,7 +13,6 @@ from jupyter_llm.chat.question import code_prompt
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.stream import finished
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.cells.sources import CellSources
 from jupyter_llm.notebook.cells.timeline import check_is_visible
 from jupyter_llm.notebook.failures.failure import read_failure
@@ -46,8 +45,8 @@ class Task:
     `engine` returns the engine when there is something to ask, since loading takes time. `show`
     reads the stream of each answer to its end, and `show_progress` gets the progress while there is
     no stream. Unless it `is_kept`, nothing is written to the disk. `tries` runs code before it is
-    inserted. `former`: the proposal that all prompts follow. `vars` "none": prompts include no
-    variables.
+    inserted. All prompts have the text `system`, and follow the proposal `former`. `vars` "none":
+    prompts include no variables.
 
     `cells`: the runs on the timeline that prompts may include. `hidden`: the other runs. `error`:
     the last exception of the user's, with the run that raised it. `earlier`: the failures before
@@ -56,6 +55,7 @@ class Task:
 
     engine: Callable[[], Engine]
     answers: AnswerLog
+    system: str | None = None
     params: SamplingParams = field(default_factory=SamplingParams)
     show: Callable[[Stream], Completion] = lambda stream: stream.result()
     show_progress: ShowProgress | None = None
@@ -141,7 +141,7 @@ class Task:
         known = [] if unlike is None else [unlike]
         if self.former is not None:
             known.append(self.former.source)
-        judge = Judge(names=user_namespace(), tries=self.tries, unlike=known, check=check)
+        judge = Judge(names=self.tries, tries=self.tries, unlike=known, check=check)
         answer = write_code(
             self.engine(),
             self._request(code_prompt(prompt)),
@@ -196,6 +196,7 @@ class Task:
         # All of it comes from the notebook, so nothing in it is the user's own word to the model.
         question: Question[str] = Question(
             prompt=redact_mixed(prompt).text,
+            system=self.system,
             # Thoughts would take the answer's room.
             params=replace(self.params, think=bool(self.params.think)),
             is_kept=self.is_kept,

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.common.bars import Step
-from jupyter_llm.notebook.cells.shell import current_shell
+from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
+from jupyter_llm.notebook.cells.unrun import Unrun
 from jupyter_llm.notebook.sealed.hidden import Hidden
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Tries:
     """Tries code in a copy of the notebook's variables, as they are at this moment.
 
     Nothing here changes the variables, or anything else. Without `is_allowed` no code runs.
-    `hidden`: variables that the code does not see.
+    `hidden`: variables that the code does not see. `unrun`: cells that have not run yet; code that
+    needs their names is not tried.
     """
 
     namespace: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -38,14 +40,21 @@ class Tries:
     show_progress: ShowProgress | None = field(default=None, repr=False)
     is_allowed: bool = True
     hidden: Hidden = field(default_factory=Hidden, repr=False)
+    unrun: Unrun = field(default_factory=Unrun, repr=False, compare=False)
     _seen: dict[tuple[str, ...], Seen] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def here(cls, timeline: Timeline, **how: Any) -> Tries:
         """Tries with the shell of this process, without the cells that are hidden now."""
-        shell, hidden = current_shell(), Hidden(timeline.snapshot().hidden)
+        shell, snapshot = current_shell(), timeline.snapshot()
+        hidden = Hidden(snapshot.hidden)
+        unrun = Unrun(timeline.document, snapshot, timeline.running)
         names = shell.user_ns if shell is not None else {}
-        return cls(namespace=names, shell=shell, hidden=hidden, **how)
+        return cls(namespace=names, shell=shell, hidden=hidden, unrun=unrun, **how)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether code may use a name: of a variable, or of one that an unrun cell binds."""
+        return name in user_namespace() or name in self.unrun.names
 
     def seen(
         self,
@@ -74,6 +83,8 @@ class Tries:
         from jupyter_llm.notebook.sealed.seen import untried
         from jupyter_llm.notebook.sealed.trying import try_code
 
+        if why := self.unrun.missing(sources, self.namespace):
+            return untried(why)
         if not self.is_allowed:
             return untried("that is switched off")
         if look is None and sources in self._seen:

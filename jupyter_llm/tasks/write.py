@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jupyter_llm.tasks.tries import Tries
 
 NUM_DRAFTS = 4
-LEAST_S = 3.0  # in which all other drafts are written and tried, or twice the time of the first
+MAX_S = 60.0  # in which all drafts are written and tried, or three times the time of the first
 _TRY_S = 2.0  # that a draft which is there may be tried in any case
 _LEAST_TOKENS = 200  # that another draft may have, however short the first is
 _END = "\n```"
@@ -63,6 +63,7 @@ def write_in_chat(
                 sending.engine,
                 sending.request,
                 judge,
+                begin=f"{signature}\n" if (signature := judge.contract.signature) else "",
                 script=script,
                 show=show,
                 show_progress=show_progress,
@@ -94,13 +95,13 @@ def write_code(
     The answer begins with a fence of Python and ends with the fence; with a `script` it continues
     that program. `begin`: the start of the code, which the cells include; a draft that adds nothing
     has no cells. The `judge` tries the first draft. If the draft has no result, the program writes
-    one more cell. If there is still no good draft, more are drawn at once from the same prompt, and
-    the best is used. In a chat the last draft reads the error of the first. Code that does not
-    parse is repaired. With a seed the drafts count on from it.
+    one more cell. If there is still no good draft, more are written, and the best is used: after
+    a program the next one answers the chat, and the last one reads the fault of the one before.
+    Code that does not parse is repaired. With a seed the drafts count on from it.
 
     `show` reads the stream of the first draft to its end, and `show_progress` gets the progress of
-    the others. They take at most twice the time of the first, unless another run writes the same
-    drafts.
+    the others. All of them take at most three times the time of the first, or `MAX_S` seconds if
+    that is more, unless another run writes the same drafts.
 
     Raises
     ------
@@ -113,9 +114,10 @@ def write_code(
         params=replace(params, stop=(*params.stop, _END)),
         answer_prefix=ANSWER_PREFIX + begin,
     )
+    as_chat = request
     if script is not None:
-        request = script.first(request)
-    drafts = _Drafts(engine, request, judge or Judge(), show_progress)
+        request = script.first(request, begin)
+    drafts = _Drafts(engine, request, as_chat, judge or Judge(), show_progress)
     return drafts.best(drafts.first(show), script, num_drafts)
 
 
@@ -123,9 +125,15 @@ class _Drafts:
     """The drafts of an engine for one request: tried and compared."""
 
     def __init__(
-        self, engine: Engine, request: Request, judge: Judge, show_progress: ShowProgress | None
+        self,
+        engine: Engine,
+        request: Request,
+        as_chat: Request,
+        judge: Judge,
+        show_progress: ShowProgress | None,
     ) -> None:
         self._engine, self._request, self._judge = engine, request, judge
+        self._as_chat = as_chat
         self._show_progress = show_progress
         self._answers: list[CodeAnswer] = []
         self._began_s = time.monotonic()
@@ -135,7 +143,8 @@ class _Drafts:
         stream = ask(self._engine, self._request, "draft")
         try:
             with stream:
-                show(BegunStream(stream, ANSWER_PREFIX, waits=True, finish=code_block))
+                begun = self._as_chat.answer_prefix
+                show(BegunStream(stream, begun, waits=True, finish=code_block))
                 return stream.result()
         except PromptInterrupted as interrupt:
             if interrupt.completion is not None:
@@ -150,28 +159,30 @@ class _Drafts:
             answers.append(judge.read(first, self._request, step="Trying the code"))
             is_over = judge.is_good(answers[0]) or first.finish_reason == "cancelled"
             if not is_over and script is not None and judge.lacks(answers[0]):
-                following = script.following(self._request, first.text.rstrip())
-                both = [*answers, *self._read([replace(following, conversation=None)], 1, 1)]
+                written = self._request.answer_prefix + first.text.rstrip()
+                following = script.following(self._request, written)
+                both = [*answers, *self._read([replace(following, conversation=None)])]
                 answers[:] = [max(both, key=judge.merit)]
             if not is_over and not judge.is_good(answers[0]):
                 params = self._request.params
                 # With a seed or at temperature 0 another run writes the same drafts.
                 is_fixed = params.seed is not None or params.temperature == 0
-                end_s = None if is_fixed else time.monotonic() + max(LEAST_S, 2 * took_s)
-                for answer in self._read(self._others(first, num_drafts), 2, num_drafts, end_s):
-                    answers.append(answer)
-                    if judge.is_good(answer):
+                end_s = None if is_fixed else self._began_s + max(MAX_S, 3 * took_s)
+                for requests in self._others(first, num_drafts):
+                    for answer in self._read(requests, end_s):
+                        answers.append(answer)
+                        if judge.is_good(answer):
+                            break
+                    if judge.is_good(answers[-1]):
                         break
         except KeyboardInterrupt:
             raise self._interrupted(first) from None
         best = max(answers, key=judge.merit)  # of equals the earliest
         return replace(best, num_drafts=len(answers))
 
-    def _read(
-        self, requests: list[Request], count: int, total: int, end_s: float | None = None
-    ) -> Iterator[CodeAnswer]:
+    def _read(self, requests: list[Request], end_s: float | None = None) -> Iterator[CodeAnswer]:
         """Yield other drafts as they are complete; those that fail are left out."""
-        progress = self._show_progress
+        progress, count = self._show_progress, len(self._answers) + 1
         with (
             suppress(JupyterLLMError),
             closing(
@@ -180,18 +191,29 @@ class _Drafts:
         ):
             for number, (again, completion) in enumerate(found, count):
                 left_s = TIMEOUT_S if end_s is None else max(end_s - time.monotonic(), _TRY_S)
-                step = f"Trying draft {number} of {total}"
+                step = f"Trying draft {number}"
                 timeout_s = min(left_s, TIMEOUT_S)
                 yield self._judge.read(completion, again, timeout_s=timeout_s, step=step)
 
-    def _others(self, first: Completion, total: int) -> list[Request]:
-        """Return requests for more drafts; the last one reads the error of the first."""
+    def _others(self, first: Completion, total: int) -> Iterator[list[Request]]:
+        """Yield requests for more drafts, which are written together.
+
+        The one after a program answers the chat, since the two prompts fail on different requests.
+        It comes alone: others would wait for its long prompt to be read. The last one of all reads
+        the fault of the draft before.
+        """
         others = _others(self._request, first, total)
-        prompt, answer = self._request.prompt, self._answers[0]
-        if others and isinstance(prompt, tuple) and (why := self._judge.complaint(answer)):
+        chat = replace(self._as_chat, conversation=None)
+        if others and self._as_chat is not self._request:
+            yield [
+                replace(chat, params=replace(chat.params, max_tokens=others[0].params.max_tokens))
+            ]
+            del others[0]
+        answer = self._answers[-1]
+        if others and isinstance(chat.prompt, tuple) and (why := self._judge.complaint(answer)):
             turns = Message("assistant", code_block(answer.source)), Message("user", why)
-            others[-1] = replace(others[-1], prompt=(*prompt, *turns))
-        return others
+            others[-1] = replace(chat, prompt=(*chat.prompt, *turns), params=others[-1].params)
+        yield others
 
     def _interrupted(self, first: Completion) -> PromptInterrupted:
         """Return the error of an interrupt, with the best draft so far."""

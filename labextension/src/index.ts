@@ -40,6 +40,8 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   },
 };
 
+export { IJupyterLLM } from "./connection/public.js";
+
 export default [
   connections,
   sideBarPlugin,

@@ -9,7 +9,7 @@ import { NotebookPage, PROPOSE } from "../lib/page/notebook_page.js";
 /** The chat's element. */
 const CHAT = /** @type {any} */ ({});
 const SOURCES = { c1: "x = 1", c2: "" };
-const CHANGE = { cell: "c1", before: "x = 1", source: "x = 2", unknown_names: [] };
+const CHANGE = { cell: "c1", before: "x = 1", source: "x = 2", unknown_names: [], runs: [] };
 const [metadata, markdown] = [{}, ""];
 
 const models = Object.entries(SOURCES).map(([id, source]) => ({
@@ -101,6 +101,12 @@ test("a change that equals its cell is refused in words", async () => {
   open("first");
   await assert.rejects(propose("x = 1"), { message: "Nothing would change." });
   assert.deepEqual(proposed, []);
+});
+
+test("cells to run are offered at the cell that needs them, which stays as it is", async () => {
+  open("first");
+  await notebook().propose({ ...CHANGE, source: "x = 1", runs: ["c2"], metadata, markdown });
+  assert.deepEqual(proposed, [["first", "x = 1"]]);
 });
 
 test("where the plugin that shows changes is off, the refusal names it", async () => {

@@ -616,6 +616,18 @@ test("a store that is done with hears nothing and gives up what it waits for", a
   assert.equal(store.state.waiting, false);
 });
 
+test("a call whose reply was lost fails, and no later one", async () => {
+  ready();
+  const lost = store.call("list_models", {});
+  kernel.lose(); // the reply
+  kernel.say(example("patch-status"));
+  const later = store.call("suggest", { text: "@d", cursor: 2 });
+  welcome();
+  await assert.rejects(lost, { message: "The reply of the kernel was lost. Try again." });
+  kernel.say({ type: "reply", id: later.id, value: { start: 0, end: 2, items: [] } });
+  assert.deepEqual((await later).items, []);
+});
+
 test("a store that is done with gives back no prompt that was answered", async () => {
   ready();
   kernel.say({ type: "reply", id: store.send("And how many rows?"), value: null });

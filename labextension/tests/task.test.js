@@ -11,7 +11,7 @@ import { Requests } from "../lib/connection/requests.js";
 const TARGET = { cell: { id: "c1", source: "x = 1", error: null, kind: "code" }, selection: null };
 /** @type {Change} */
 const PROPOSAL = {
-  ...{ cell: "c1", before: "x = 1", source: "x = 2", unknown_names: [] },
+  ...{ cell: "c1", before: "x = 1", source: "x = 2", unknown_names: [], runs: [] },
   metadata: {},
   markdown: "",
 };
@@ -50,7 +50,7 @@ beforeEach(() => {
 
 test("what is asked is about the cell as it was then", () => {
   task.begin("shorter");
-  const act = { action: "fix", ...TARGET, instruction: "shorter", former: null };
+  const act = { action: "fix", ...TARGET, instruction: "shorter", task: task.id, former: null };
   assert.deepEqual(kernel.asked, [["act", act]]);
 });
 
@@ -83,7 +83,8 @@ test("what fails says why", async () => {
 test("what is ended is cancelled, and what comes of it later is nobody's", async () => {
   task.begin();
   task.end();
-  assert.deepEqual(kernel.asked.at(-1), ["stop", { target: "page-1" }]);
+  const waits = ["keep_proposal", { task: task.id, waiting: null }];
+  assert.deepEqual(kernel.asked.slice(1), [["stop", { target: "page-1" }], waits]);
   await kernel.say({ type: "reply", id: "page-1", value: PROPOSAL });
   await kernel.say({
     type: "progress",
@@ -105,7 +106,27 @@ test("what is done is not cancelled", async () => {
   task.begin();
   await propose();
   task.end();
-  assert.equal(kernel.asked.length, 1);
+  assert.ok(kernel.asked.every(([method]) => method !== "stop"));
+});
+
+test("a proposal goes on after a reload, with what was rejected, until somebody decides", async () => {
+  const [before, source] = ["a\nb\nc\nd\ne", "A\nb\nC\nd\nE"];
+  task.begin("capitals");
+  await propose({ before, source });
+  task.allow("A\nb\nc\nd\ne");
+  task.narrow("A\nb\nC\nd\ne");
+  const [, { waiting }] = kernel.asked.at(-1);
+  task.leave(); // the page goes
+  assert.deepEqual(kernel.asked.at(-1)[1].waiting, waiting);
+  const later = new Task(kernel, waiting.action, TARGET, () => {}, task.id);
+  later.resume(waiting);
+  assert.equal(later.fit("A\nb\nc\nd\ne", true), "fits");
+  assert.equal(later.state.kind === "proposal" && later.state.proposal.source, "A\nb\nC\nd\ne");
+  later.again("A\nb\nc\nd\ne");
+  const { instruction, former } = kernel.asked.at(-1)[1];
+  assert.deepEqual([instruction, former.count], ["capitals", 1]);
+  later.end();
+  assert.deepEqual(kernel.asked.at(-1)[1], { task: task.id, waiting: null });
 });
 
 test("a proposal fits only the cell that it was made for", async () => {

@@ -24,6 +24,7 @@ from jupyter_llm import (
 from jupyter_llm.ask.shape import shape_of
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance
+from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import OptionError
 from jupyter_llm.records.records import answers_in
 
@@ -108,8 +109,20 @@ def test_a_row_whose_value_a_validator_refuses_is_asked_again(
         getattr(llm, road)(["Who?"], *(["{{item}}"] if road == "map" else []), retries=1)
 
 
-def test_only_an_answer_with_a_shape_has_retries(engine: ScriptedEngine) -> None:
-    for options in ({"retries": 1}, {"schema": Adult, "retries": -1}):
+def test_a_request_for_another_value_repeats_the_prompt_without_older_refusals(
+    engine: ScriptedEngine,
+) -> None:
+    engine.replies.extend(['{"age": 3}', '{"age": 4}', '{"age": 30}'])
+    llm("Who?", schema=Adult, retries=2)
+    first, *_, last = messages_of(engine.requests[-1].prompt)
+    assert "4 is too young" in last.content
+    assert "3 is too young" not in last.content
+    assert last.content.endswith(first.content)
+
+
+def test_only_an_answer_to_a_chat_prompt_with_a_shape_has_retries(engine: ScriptedEngine) -> None:
+    raw = {"schema": Adult, "retries": 1, "raw": True}
+    for options in ({"retries": 1}, {"schema": Adult, "retries": -1}, raw):
         with pytest.raises(OptionError, match="retries= is a whole number"):
             llm("Who?", **options)
     assert engine.requests == []
@@ -309,4 +322,16 @@ def test_what_a_chat_cannot_keep_to_is_refused_before_it_is_sent(engine: Scripte
     for options in ({"stop": "."}, {"regex": "a"}, {"shape": Person}):
         with pytest.raises(OptionError):
             llm.chat()("Who?", schema=Person, **options)
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"retries": 1, "schema": Person}, {"raw": True}, {"before": (Message("user", "a"),)}],
+)
+def test_a_chat_refuses_options_that_bypass_its_turns_with_the_reason(
+    engine: ScriptedEngine, options: dict[str, Any]
+) -> None:
+    with pytest.raises(OptionError, match="A chat takes no raw=, before= or retries=: each prompt"):
+        llm.chat()("Who?", **options)
     assert engine.requests == []

@@ -10,10 +10,11 @@ import pytest
 from pydantic import BaseModel, Field
 from support.schemas import Level, Tone
 
+from jupyter_llm.ask import schemas
 from jupyter_llm.ask.shape import Quote, shape_of
 from jupyter_llm.engine.completion import ShapeError
 from jupyter_llm.engine.constraint import Grammar, OneOf
-from jupyter_llm.engine.local.masks.grammar import fits
+from jupyter_llm.engine.local.masks.grammar import fits, problem_of
 from jupyter_llm.errors import OptionError
 
 
@@ -142,6 +143,24 @@ def test_a_schema_is_refused_that_goes_deeper_than_python_does() -> None:
         deep = {"type": "array", "items": deep}
     with pytest.raises(OptionError, match="too deep"):
         shape_of(deep)
+
+
+def test_the_field_that_fails_a_schema_is_searched_for_a_few_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+
+    def slow(grammar: Grammar) -> str:
+        clock[0] += 1
+        return problem_of(grammar)
+
+    monkeypatch.setattr(schemas, "problem_of", slow)
+    monkeypatch.setattr(schemas, "monotonic", lambda: clock[0])
+    fields: dict[str, Any] = {f"field_{number}": {"type": "string"} for number in range(100)}
+    fields["last"] = {"not": {"type": "string"}}
+    with pytest.raises(OptionError, match=r"This shape cannot be asked of a model: .*not"):
+        shape_of({"type": "object", "properties": fields})
+    assert clock[0] < 8
 
 
 @dataclass

@@ -7,6 +7,8 @@ import datetime as dt
 import decimal
 import ipaddress
 import json
+import pathlib
+import re
 import typing
 import uuid
 from collections.abc import Callable
@@ -111,18 +113,24 @@ class Anything:
 
 PERSON = '{"name": "Ada", "age": 36, "tone": "bad"}'
 ADA = Person.model_validate({"name": "Ada", "age": 36, "theTone": "bad"})
+EMPTY = '{"name": "", "age": 0, "tone": null}'
 NOON = "2024-02-29T12:00:00"
 Price = Annotated[decimal.Decimal, Field(ge=0, decimal_places=2, max_digits=6)]
 WORKS: list[tuple[Any, str, Any]] = [
     (bool, "Yes", True),
     (int, "-42", -42),
+    (int, str(10**18), 10**18),
     (Annotated[int, Field(ge=1, le=10)], "10", 10),
+    (Annotated[int, Field(multiple_of=5)], "15", 15),
     (float, "-1.5e3", -1500.0),
     (Annotated[float, Field(gt=0, lt=1)], "0.25", 0.25),
+    (decimal.Decimal, "12.5", decimal.Decimal("12.5")),
     (Price, "12.05", decimal.Decimal("12.05")),
     (str, 'a "text"\nof lines', 'a "text"\nof lines'),
+    (Annotated[str, Field(max_length=4)], "ä\nöü", "ä\nöü"),
     (Annotated[str, Field(pattern="^[A-Z]{2}[0-9]+$")], "DE12", "DE12"),
     (dt.date, "2024-02-29", dt.date(2024, 2, 29)),
+    (dt.time, "23:59:00", dt.time(23, 59)),
     (dt.datetime, NOON, dt.datetime.fromisoformat(NOON)),
     (dt.timedelta, '"P1DT2H"', dt.timedelta(days=1, hours=2)),
     (uuid.UUID, f'"{uuid.UUID(int=5)}"', uuid.UUID(int=5)),
@@ -131,12 +139,19 @@ WORKS: list[tuple[Any, str, Any]] = [
     (Literal[1, "x", True] | None, "None", None),
     (Tone, "bad", Tone.BAD),
     (Level, "HIGH", Level.HIGH),
+    (Tone | None, "None", None),
+    (Literal[Level.LOW] | bool, "LOW", Level.LOW),
     (int | None, "null", None),
     (int | str, '"1"', "1"),
+    (dt.date | None, '"2024-02-29"', dt.date(2024, 2, 29)),
     (list[int], "[1, 22, 333]", [1, 22, 333]),
     (Annotated[list[str], Field(min_length=1, max_length=2)], '["a", "\\"b"]', ["a", '"b']),
+    (list[Literal["a", "b"]], '["a", "b", "a"]', ["a", "b", "a"]),
+    (list[Tone | bool], '["bad", true]', [Tone.BAD, True]),
     (tuple[int, str], '[1, "b"]', (1, "b")),
+    (tuple[int, ...], "[1, 2]", (1, 2)),
     (dict[str, int], '{"a": 1, "b": 2}', {"a": 1, "b": 2}),
+    (dict[dt.date, bool], '{"2024-02-29": true}', {dt.date(2024, 2, 29): True}),
     (Person, PERSON, ADA),
     (
         Firm,
@@ -145,6 +160,7 @@ WORKS: list[tuple[Any, str, Any]] = [
     ),
     (Place, '{"name": "Ulm", "at": [48.4, 9.98]}', Place("Ulm", (48.4, 9.98))),
     (Order, '{"number": 7}', {"number": 7}),
+    (Order, '{"number": 7, "note": "soon"}', {"number": 7, "note": "soon"}),
     (Owner, '{"pet": {"kind": "dog", "name": "Rex"}}', Owner(pet=Dog(kind="dog", name="Rex"))),
     (Cat | Dog, '{"kind": "cat", "lives": 9}', Cat(kind="cat", lives=9)),
     (
@@ -154,10 +170,16 @@ WORKS: list[tuple[Any, str, Any]] = [
     ),
     (Tree, '{"items": [{"items": []}]}', Tree(items=[Tree(items=[])])),
     (Even, '{"number": 7}', Even.model_construct(number=6)),
+    (
+        list[Person | list[Place]],
+        f'[{EMPTY}, [{{"name": "X", "at": [1, 2]}}]]',
+        [Person(name="", age=0), [Place("X", (1, 2))]],
+    ),
     (TypeAdapter(list[bool]), "[true]", [True]),
     (Square, '{"side": 3}', Square(3)),
     ({"enum": [{"a": 1}, "x"]}, '{"a": 1}', {"a": 1}),
     ("name, age int?", '{"name": "Ada", "age": null}', {"name": "Ada", "age": None}),
+    ({"type": "array", "items": {"enum": [1, "a"]}}, '[1, "a"]', [1, "a"]),
     (
         {
             "prefixItems": [{"type": "null"}, {"$ref": "#/prefixItems/0"}],
@@ -168,8 +190,12 @@ WORKS: list[tuple[Any, str, Any]] = [
         "[null, null]",
         [None, None],
     ),
+    (dict[int, bool], '{"1": true, "-20": false}', {1: True, -20: False}),
+    (pathlib.PurePosixPath, '"a/b"', pathlib.PurePosixPath("a/b")),
     (bytes, '"ab"', b"ab"),
     (SecretStr, '"ab"', SecretStr("ab")),
+    (ipaddress.IPv4Network, '"10.0.0.0/8"', ipaddress.IPv4Network("10.0.0.0/8")),
+    (re.Pattern, '"a+"', re.compile("a+")),
     (Branch, BRANCH, Branch.model_validate_json(BRANCH)),
     (
         {"properties": {"a": {"oneOf": [{"type": "integer"}, {"type": "number"}]}}},
@@ -197,6 +223,7 @@ WORKS: list[tuple[Any, str, Any]] = [
     (Annotated[str, Quote], "any words", "any words"),
     (Anything, '{"a": {"b": 1}, "parts": [[]], "o": null}', Anything({"b": 1}, [[]], None)),
     (dict | list, '{"a": [1]}', {"a": [1]}),
+    (dict[str, Any], '{"a": "b", "c": 1}', {"a": "b", "c": 1}),
     ({"type": "object", "properties": {"a": True}}, '{"a": 1}', {"a": 1}),
 ]
 
@@ -240,6 +267,10 @@ class Bag(BaseModel):
     tags: set[str]
 
 
+class Bags(BaseModel):
+    bags: list[Bag]
+
+
 @dataclasses.dataclass
 class Holder:
     person: Person
@@ -265,25 +296,47 @@ def fields(**kinds: Any) -> Any:
 
 REFUSED: list[tuple[Any, str]] = [
     (set[int], r"uniqueItems.* Write instead: list\[…\]"),
+    (frozenset[str], "uniqueItems"),
     (Bag, r"The field tags cannot .*uniqueItems"),
+    (Bags, r"The field Bag\.tags cannot "),
     (dict[Literal["a", "b"], int], "propertyNames.* a TypedDict"),
     (fields(d=dict[Tone, int]), "The field d cannot .*propertyNames"),
+    (fields(d=dict[float, int]), r"The field d cannot .* dict\[str, …\]"),
     (fields(c=Callable[[], int]), "The field c cannot .*nothing for Callable"),
+    (fields(c=complex), "The field c cannot .*nothing for complex"),
     (fields(j=Json[int]), "The field j cannot .*nothing for json"),
+    (fields(i=typing.Iterable[int]), "The field i cannot .*nothing for generator"),
     (Holder, "The field Holder.thing cannot .*Thing"),
+    (fields(h=list[Holder]), "The field Holder.thing cannot .*Thing"),
+    (fields(u=int | Thing), "The field Fields.u cannot .*Thing"),
     (fields(c=Coded), r"The field c\.code cannot .*look-around"),
     (Strange, "The field x cannot .*literal"),
+    (fields(n=Annotated[int, Field(ge=5, le=3)]), "The field n cannot .*greater than"),
     (list["Unknown"], "'Unknown' is not defined"),  # type: ignore[name-defined]  # noqa: F821
     (Old, "typing_extensions.TypedDict"),
     (Literal[1, "1"], "1 and '1' would both be written '1'"),
+    (Literal["None"] | None, "would both be written 'None'"),
     (print, "a function"),
     (5, r"for 5.* Write instead: a type, as list\[str\], or choices=\[…\]"),
+    ({}, "not describe"),
     ({"name": str, "age": int}, "not describe.* Write instead: `name, age int`"),
     ({"type": "obiect"}, "'obiect' is not"),
+    (
+        {"properties": {"a": {"anyOf": [False, {"type": "null"}]}}},
+        "The field a .*no value is allowed",
+    ),
     ('{"type": ', "no JSON"),
     (
         {"properties": {"a": {"type": "string", "not": {"const": "x"}}}},
         'The field a cannot .*"not"',
+    ),
+    (
+        {"properties": {"a": {"type": "array", "items": {"type": "null"}, "contains": {}}}},
+        "field a",
+    ),
+    (
+        {"properties": {"a": {"if": {"type": "null"}, "type": "string"}}},
+        'The field a cannot .*"if"',
     ),
     ({"properties": {"a": {"type": "string", "pattern": "a(?!b)"}}}, "The field a .*look-around"),
     ({"properties": {"a": {"$ref": "https://example.com/x.json"}}}, "The field a cannot"),

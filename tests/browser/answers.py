@@ -90,10 +90,11 @@ NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"
 # their kernel, and a debouncer of a closed notebook that is asked once more.
 JUPYTERS_OWN = re.compile(
     r"(Error: |Could not restore the debugger state: )?"
-    r"Canceled future for \w+ message before replies were done"
+    r"Canceled future for (comm_info|create_subshell|debug)_request message before replies"
     r"|Error: widget model not found"
     r"|Cannot read properties of null \(reading 'promise'\)"
 )
+OUR_SCRIPTS = "/jupyter-llm/"
 
 
 @contextmanager
@@ -102,7 +103,7 @@ def noting_complaints(page: Page, *kinds: str) -> Iterator[list[str]]:
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        is_ours = not JUPYTERS_OWN.match(message.text)
+        is_ours = OUR_SCRIPTS in message.location["url"] or not JUPYTERS_OWN.match(message.text)
         if is_ours and (not kinds or message.type in kinds):
             complaints.append(f"{message.text} {message.location['url']}")
 
@@ -114,16 +115,20 @@ def noting_complaints(page: Page, *kinds: str) -> Iterator[list[str]]:
         dialog.dismiss()
 
     def note_error(error: Error) -> None:
-        is_notebooks = NOTEBOOKS_OWN in str(error) and "/notebook_core" in (error.stack or "")
-        if not (is_notebooks or JUPYTERS_OWN.match(str(error))):
+        stack = error.stack or ""
+        is_notebooks = NOTEBOOKS_OWN in str(error) and "/notebook_core" in stack
+        is_labs = JUPYTERS_OWN.match(str(error)) and OUR_SCRIPTS not in stack
+        if not (is_notebooks or is_labs):
             complaints.append(str(error))
 
     listeners = {"console": note, "pageerror": note_error, "dialog": dismiss}
     for event, listener in listeners.items():
         page.on(event, listener)  # type: ignore[call-overload]
-    yield complaints
-    for event, listener in listeners.items():
-        page.remove_listener(event, listener)
+    try:
+        yield complaints
+    finally:
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
 
 
 def show(panel: Page, text: str, *, is_final: bool = True) -> None:

@@ -94,6 +94,13 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
+def leaves_page(page: Page) -> Iterator[None]:
+    """Let the next test of a shared page load the application anew."""
+    yield
+    page.goto("about:blank")
+
+
+@pytest.fixture
 def other_page(chromium: Browser) -> Iterator[Page]:
     with new_page(chromium) as page:
         yield page

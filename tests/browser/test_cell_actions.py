@@ -71,6 +71,30 @@ def test_what_is_accepted_is_undone_in_one_step(actions: CellActions) -> None:
     assert "jupyter_llm" not in actions.metadata(index)
 
 
+def test_cells_that_have_not_run_are_run_and_then_the_cell_that_needs_them(
+    actions: CellActions,
+) -> None:
+    for source in ("width = 20", "height = 7", "area = width * 2"):
+        actions.add(source)
+    index = actions.add("area + 1")
+    actions.notebook.run(index)
+    runs = actions.page.evaluate("notebook.content.widgets.map(({ model }) => model.id)")
+    for name, has_run in (("Run it", False), ("Run all above", True)):
+        actions.kernel("get_ipython().user_ns.pop('area', None)")
+        with actions.asking():
+            actions.do("fix")
+        words = "`area` is bound by cell 4."
+        known = {"runs": [runs[-4], runs[-2]], "markdown": words}
+        actions.reply(f"propose('area + 1', **{known!r})")
+        expect(actions.region(index)).to_contain_text("area is bound by cell 4.")
+        expect(actions.button(index, "Accept")).to_have_count(0)
+        actions.button(index, name).click()
+        expect(actions.region(index)).to_be_hidden()
+        actions.wait_for("get_ipython().user_ns.get('area') == 40")
+        expect(actions.notebook.rendered(index)).to_have_text("41")
+        assert actions.kernel("'height' in get_ipython().user_ns") == has_run
+
+
 THREE = "a = 1\nb = 2\nc = 3\nd = 4\ne = 5"
 OTHERS = THREE.replace("1", "10").replace("3", "30").replace("5", "50")
 
@@ -92,11 +116,31 @@ def test_changes_are_accepted_and_refused_one_by_one_with_keys_alone(actions: Ce
     cell.locator(".cm-content").click()
     actions.page.keyboard.press("Control+z")
     expect(actions.added(index)).to_have_text(["a = 10", "e = 50"])
-    actions.do("accept-change")
+    actions.page.keyboard.press("Control+k")
+    actions.page.keyboard.press("y")
     expect(actions.added(index)).to_have_text(["e = 50"])
     actions.button(index, "Accept").click()
     assert actions.notebook.source(index) == THREE.replace("1", "10").replace("5", "50")
     assert actions.metadata(index)["jupyter_llm"] == {"record": 7}
+
+
+def test_a_proposal_is_there_again_after_a_reload_without_what_was_rejected(
+    actions: CellActions,
+) -> None:
+    index = actions.propose(THREE, OTHERS)
+    actions.do("reject-change")
+    expect(actions.added(index)).to_have_text(["c = 30", "e = 50"])
+    actions.notebook.save()
+    actions.notebook.reload(keeps_workspace=True)
+    expect(actions.added(index)).to_have_text(["c = 30", "e = 50"])
+    actions.page.evaluate("index => { notebook.content.activeCellIndex = index; }", index)
+    actions.do("explain")
+    expect(actions.region(index).get_by_role("status").first).to_have_text(
+        "Decide about this proposal first."
+    )
+    actions.button(index, "Accept").click()
+    assert actions.notebook.source(index) == OTHERS.replace("10", "1")
+    actions.wait_for("not scripted_actions.actions.proposals.all()")
 
 
 def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
@@ -104,7 +148,7 @@ def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
     actions.reply("write('```python\\ndef half(x):\\n    return')")
     code = actions.region(index).locator("pre")
     expect(code).to_have_text("def half(x):\n    return")
-    status = actions.region(index).get_by_role("status")
+    status = actions.region(index).get_by_role("status").first
     expect(status).to_have_text("The model is at work")  # how far it is, is only seen
     expect(actions.region(index)).to_contain_text("Writing")
     expect(actions.added(index)).to_have_count(0)
@@ -199,6 +243,36 @@ def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
     expect(actions.notebook.cell(index).locator(".jllm-fix")).to_have_count(0)
 
 
+def test_an_output_is_gone_on_from_and_asked_about_with_keys_alone(actions: CellActions) -> None:
+    index, failed = actions.add("[1, 2]"), actions.add("1 / 0")
+    keys = actions.page.keyboard
+
+    def choose(cell: int, *names: str) -> None:
+        """Choose the last of the entries in the menu of an output."""
+        actions.notebook.activate(cell)
+        actions.notebook.cell(cell).get_by_label("Ask the model about this output").focus()
+        keys.press("Enter")
+        expect(actions.page.locator(".lm-Menu .lm-Menu-itemLabel")).to_have_text(names)
+        for _ in names:
+            keys.press("ArrowDown")
+        keys.press("Enter")
+
+    for one in (index, failed):
+        actions.notebook.run(one)
+    choose(failed, "Explain", "Fix", "Ask about this")
+    side = SideBar(actions.notebook)
+    chips = side.node.locator(".jllm-chip")
+    expect(chips.filter(has_text="[")).to_have_text([re.compile(r"In \["), re.compile(r"Out \[")])
+    expect(side.box).to_be_focused()
+    actions.page.evaluate("() => jupyterapp.shell.collapseRight()")
+    with actions.asking():
+        choose(index, "Explain", "Ask about this", "Continue from here")
+    assert actions.kernel("scripted_actions.actions.asked[-1].action") == "next"
+    actions.reply("propose('sum(_)', before=None)")
+    actions.button(index, "Insert below").click()
+    assert actions.notebook.source(index + 1) == "sum(_)"
+
+
 def test_an_error_of_jupyter_llm_itself_offers_no_fix(actions: CellActions) -> None:
     """Its one line says what to do, and nothing in the cell is broken."""
     own, broken = actions.add("%llm /use nonsense"), actions.add(BEFORE)
@@ -212,7 +286,11 @@ def test_an_error_of_jupyter_llm_itself_offers_no_fix(actions: CellActions) -> N
 def test_a_proposal_is_read_to_who_does_not_see_its_marks(actions: CellActions) -> None:
     index = actions.propose("a = 1\nb = 2", "a = 1\nb = 3\nc = 4")
     changes = actions.region(index).get_by_role("list", name="Changes").get_by_role("listitem")
-    expect(changes).to_have_text(["Removed: b = 2", "Added: b = 3", "Added: c = 4"])
+    lines = ["Removed: b = 2", "Added: b = 3", "Added: c = 4"]
+    expect(changes).to_have_text(lines)
+    actions.page.keyboard.press("Control+k")
+    actions.page.keyboard.press("l")
+    expect(actions.region(index).locator(".jllm-announcer")).to_have_text("\n".join(lines))
 
 
 def test_an_error_is_fixed_in_the_cell_that_caused_it(actions: CellActions) -> None:
@@ -251,7 +329,7 @@ def test_an_undecided_proposal_and_words_that_were_not_sent_stay_when_another_ac
 ) -> None:
     index = actions.propose(BEFORE, AFTER)
     actions.do("explain")
-    expect(actions.region(index).get_by_role("status")).to_have_text(
+    expect(actions.region(index).get_by_role("status").first).to_have_text(
         "Decide about this proposal first."
     )
     expect(actions.added(index)).to_have_text(["    return x / 2"])
@@ -363,6 +441,51 @@ def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
     assert actions.kernel("scripted_actions.actions.asked[-1].instruction") == "as a list"
 
 
+SELECT = """indices => {
+    notebook.content.deselectAll();
+    for (const index of indices) notebook.content.select(notebook.content.widgets[index]);
+}"""
+
+
+def test_selected_cells_are_edited_alike_and_accepted_and_undone_together(
+    actions: CellActions,
+) -> None:
+    cells = [actions.add(f"{name} = 1") for name in "abc"]
+    bar = actions.page.get_by_role("region", name="Proposals in this notebook")
+    actions.page.evaluate(SELECT, cells)
+    actions.do("edit")
+    box = actions.region(cells[2]).get_by_role("textbox", name="the 3 selected cells")
+    box.fill("as a list")
+    with actions.asking():
+        box.press("Enter")
+    expect(bar).to_contain_text("3 to come")
+    for index in (cells[2], cells[0]):
+        with actions.asking():  # one after the other
+            actions.reply(f"propose('{'abc'[index - cells[0]]} = [1]')")
+    assert actions.kernel(
+        "{one.instruction for one in scripted_actions.actions.asked[-3:]} == {'as a list'}"
+    )
+    expect(bar.get_by_role("status")).to_have_text("2 cells changed, 1 to come")
+    actions.reply("propose('b = [1]')")
+    actions.propose(AFTER, "assert half(4) == 2", "test", before=None)
+    expect(bar.get_by_role("status")).to_have_text("3 cells changed, 1 new")
+    assert violations(actions.page, ".jllm-review") == []
+    bar.get_by_role("button", name="Next").click()
+    expect(actions.button(cells[0], "Accept")).to_be_focused()
+    actions.page.keyboard.press("Control+k")
+    actions.page.keyboard.press("Shift+Y")
+    expect(bar).to_be_hidden()
+    sources = "() => notebook.content.widgets.map(cell => cell.model.sharedModel.getSource())"
+    changed = ["a = [1]", "b = [1]", "c = [1]", AFTER, "assert half(4) == 2"]
+    assert actions.page.evaluate(sources)[1:] == changed
+    actions.page.keyboard.press("z")
+    assert actions.page.evaluate(sources)[1:] == ["a = 1", "b = 1", "c = 1", AFTER]
+    for source in ("d = 1", "e = 1"):
+        actions.propose(source, "")
+    bar.get_by_role("button", name="Reject all").click()
+    expect(actions.page.locator(".jllm-action, .jllm-review:visible")).to_have_count(0)
+
+
 def test_a_cell_that_was_edited_meanwhile_is_left_as_it_is(actions: CellActions) -> None:
     index = actions.propose(BEFORE, AFTER)
     actions.notebook.type(index, "  # mine")
@@ -400,7 +523,7 @@ def test_every_action_has_keys(actions: CellActions) -> None:
     for key, title in keys.items() | {("c", "Continue"), ("e", "Edit")}:
         actions.page.keyboard.press("Control+k")
         actions.page.keyboard.press(key)
-        expect(actions.region(index)).to_have_attribute("aria-label", title)
+        expect(actions.region(index)).to_have_attribute("aria-label", f"{title}: Cell {index + 1}")
         actions.page.evaluate("() => notebook.content.activeCell.node.focus()")
         actions.page.keyboard.press("Control+Shift+Backspace")
         expect(actions.region(index)).to_be_hidden()
@@ -424,8 +547,10 @@ def test_an_answer_is_drawn_as_in_the_panel_and_keeps_what_is_selected(
     actions.button(index, "Continue in the chat").click()
     side = SideBar(actions.notebook)
     chip = side.node.locator(".jllm-chip", has_text="What was said of the cell")
-    expect(chip).to_have_attribute("title", re.compile("explain.*halves", re.DOTALL))
     expect(side.box).to_be_focused()
+    chip.get_by_role("button").first.click()
+    text = side.node.get_by_role("group", name="What was said of the cell")
+    expect(text).to_have_text(re.compile("explain.*halves", re.DOTALL))
     actions.page.evaluate("() => jupyterapp.shell.collapseRight()")
     actions.button(index, "Close").click()
     expect(region).to_be_hidden()
@@ -538,16 +663,16 @@ def test_badges_and_buttons_are_switched_off_and_on_again_in_the_settings(
 ) -> None:
     index = actions.add("1 / 0", jupyter_llm={"model": "a model"})
     actions.notebook.run(index)
-    ours = actions.notebook.cell(index).locator(".jllm-badge, .jllm-fix, .jllm-cell-button")
-    seen = ours.filter(visible=True)
-    expect(seen).to_have_count(3)
+    ours = ".jllm-badge, .jllm-fix, .jllm-cell-button, .jllm-output .jllm-icon-button"
+    seen = actions.notebook.cell(index).locator(ours).filter(visible=True)
+    expect(seen).to_have_count(4)
     for is_on in (False, True):
         actions.notebook.command("settingeditor:open", query="Language Model")
-        for name in ("Badges", "Fix buttons", "Cell button"):
+        for name in ("Badges", "Fix buttons", "Cell button", "Output buttons"):
             with actions.page.expect_response(is_saved):
                 actions.page.get_by_role("checkbox", name=name).set_checked(is_on)
         actions.notebook.command("application:close")
-        expect(seen).to_have_count(3 if is_on else 0)
+        expect(seen).to_have_count(4 if is_on else 0)
 
 
 def test_everybody_can_use_it(actions: CellActions) -> None:
@@ -563,4 +688,9 @@ def test_everybody_can_use_it(actions: CellActions) -> None:
     actions.do("edit")
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         set_theme(actions.page, theme)
-        assert violations(actions.page, ".jllm-action, .jllm-fix, .jllm-hunk") == []
+        assert violations(actions.page, ".jllm-action, .jllm-output, .jllm-hunk") == []
+    actions.page.emulate_media(forced_colors="active")
+    assert violations(actions.page, ".jllm-action, .jllm-output, .jllm-hunk") == []
+    words = actions.page.locator(".jllm-added-lines .jllm-changed-words").first
+    expect(words).to_have_css("text-decoration-line", "underline")
+    actions.page.emulate_media(forced_colors="none")

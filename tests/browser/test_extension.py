@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from browser.cell_actions import SCRIPTED as SCRIPTED_ACTIONS
+from browser.cell_actions import CellActions
 from browser.extension import Extension, loads_little
 from browser.lab import Notebook, Traffic, isolated_environment
 from browser.live_panel import LONG, SCRIPTED
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
+from support.node_tools import run_node
+from support.paths import FRONT_END
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +53,9 @@ def test_a_start_of_the_page_loads_less_than_60_kb_and_the_chat_once_it_is_opene
     traffic = Traffic(page)
     notebook = open_notebook(LOAD)
     Extension(notebook).wait_for_state("absent")
-    assert loads_little(traffic.urls)
     notebook.run(0)
+    Extension(notebook).wait_for_state("open")
+    assert loads_little(traffic.urls)
     SideBar(notebook).open()
     assert len([url for url in traffic.urls if "chat_panel.js" in url]) == 1
 
@@ -154,4 +160,33 @@ def test_two_tabs_show_the_same_chat_and_what_is_done_in_one_changes_its_cells_o
     assert notebook.page.evaluate("() => notebook.model.cells.length") == 1
     other_page.close()
     assert side.ask("And then?")
+    assert errors == []
+
+
+def test_another_extension_adds_an_action_on_cells_and_attaches_a_text(
+    open_notebook: OpenNotebook, lab: Lab, errors: list[str]
+) -> None:
+    example = FRONT_END / "example"
+    builder = FRONT_END / "node_modules/@jupyter/builder/lib/build-labextension.js"
+    core = FRONT_END / "node_modules/@jupyterlab/core-meta/core.package.json"
+    run_node(builder, f"--core-package-file={core}", ".", folder=example)
+    assert len((example / "index.js").read_text("utf-8").splitlines()) <= 60
+    added = lab.folder.parent / "data" / "labextensions" / "jupyter-llm-example"
+    added.symlink_to(example / "labextension")
+    try:
+        actions = CellActions(open_notebook(SCRIPTED_ACTIONS)).connect()
+    finally:
+        added.unlink()
+    index = actions.add("x = 1")
+    actions.notebook.cell(index).locator(".jllm-cell-button").click()
+    with actions.asking():
+        actions.page.get_by_role("menuitem", name="Add Type Annotations").click()
+    instruction = actions.kernel("scripted_actions.actions.asked[-1].instruction")
+    assert instruction == "Add type annotations; change nothing else."
+    actions.reply("propose('x: int = 1')")
+    expect(actions.added(index)).to_have_text("x: int = 1")
+    actions.notebook.command("jupyter-llm-example:attach-metadata")
+    side = SideBar(actions.notebook).root
+    side.locator(".jllm-chip", has_text="metadata").get_by_role("button").first.click()
+    expect(side.get_by_role("group", name="metadata")).to_have_text(re.compile("kernelspec"))
     assert errors == []

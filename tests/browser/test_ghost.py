@@ -240,7 +240,7 @@ def test_without_a_model_nothing_is_asked_for_until_there_is_one(
     ghost = GhostPage(page, lab, "no-model.ipynb", has_model=False)
     ghost.write("y = math.")
     ghost.settle()
-    assert ghost.said("complete", "cells", "focus") == []
+    assert ghost.said("complete") == []
     ghost.run(1)
     until(lambda: ghost.said("model"))
     ghost.write("y = math.")

@@ -11,6 +11,7 @@ from browser.environments import environment_with
 from browser.extension import Extension
 from browser.lab import APPS, running_lab
 from browser.side_bar import SideBar
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-OLDEST = ("jupyterlab==4.6.0", "notebook==7.6.0")
+OLDEST = ("jupyterlab==4.4.0", "notebook==7.4.0", "ipykernel==6.30.0")
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,12 @@ def lab(
 def test_it_connects_and_answers_and_no_shared_package_is_too_old(
     open_notebook: Callable[..., Notebook], complaints: list[str], errors: list[str]
 ) -> None:
-    notebook = open_notebook("%load_ext jupyter_llm")
-    assert notebook.page.evaluate("() => jupyterapp.version") in ("4.6.0", "7.6.0")
+    notebook = open_notebook("%load_ext jupyter_llm", "import ipykernel; ipykernel.__version__")
+    assert notebook.page.evaluate("() => jupyterapp.version") in ("4.4.0", "7.4.0")
     errors.clear()  # Notebook 7 has an error of its own while it loads
     notebook.run(0)
+    notebook.run(1)
+    expect(notebook.cell(1)).to_contain_text("6.30.0")
     Extension(notebook).wait_for_state("open")
     side = SideBar(notebook)
     side.open()

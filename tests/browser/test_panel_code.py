@@ -126,6 +126,7 @@ def test_code_that_replaces_a_cell_is_proposed_there_with_what_is_known_of_it(
         "metadata": PREPARED["metadata"],
         "markdown": prepare["note"],
         "unknown_names": ["dff"],
+        "runs": [],
     }
     assert sources(chat) == ["a = 1", "b = 2"]
 
@@ -176,3 +177,18 @@ def test_a_change_that_a_command_proposes_goes_to_its_cell_as_the_cell_was_then(
     assert chat.sent("prepare")[0]["origin"]["notice"] == NOTICE["id"]
     (change,) = chat.proposed()
     assert (change["cell"], change["before"]) == (cell, NOTICE["proposal"]["before"])
+
+
+def test_cells_that_a_command_proposes_to_run_are_offered_at_the_cell_that_needs_them(
+    chat: PanelPage,
+) -> None:
+    chat.open(a_chat(a_turn(1)), cells=["x = y"])
+    cell = chat.page.evaluate("() => panelPage.notebook.cells[0].id")
+    known = {"cell": cell, "before": "x = y", "source": "x = y", "runs": ["y"]}
+    notice = {**NOTICE, "proposal": {**NOTICE["proposal"], **known}, "markdown": "`y` first."}
+    chat.change(notices={NOTICE["id"]: notice})
+    shown = chat.turns.nth(1)
+    expect(shown.get_by_role("button")).to_have_text(["Show at the cell", "Close"])
+    chat.button("Show at the cell").click()
+    (change,) = chat.proposed()
+    assert change == {**change, **known, "markdown": "`y` first."}

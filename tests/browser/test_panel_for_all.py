@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.accessibility import is_in_sight, is_in_sight_with_focus, unfold_all, violations
-from browser.panel_page import PanelPage, a_chat, a_result, a_turn, an_example
+from browser.panel_page import PanelPage, a_chat, a_result, a_turn, an_example, example
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -55,6 +56,68 @@ WATCH_KEYS = """() => {
         });
     }, true);
     window.key_ms = [];
+}"""
+
+# Every text half as long again, accented, in ⟦ ⟧, with the form of its plural.
+PSEUDO_LANGUAGE = """
+const pseudo = text => text.replace(/%\\d|[a-z]/gi, one =>
+    one.length > 1 ? one : 'àƀćđéƒǵĥíĵķĺḿńóṕɋŕśťúṽŵẋýź'['abcdefghijklmnopqrstuvwxyz'.indexOf(
+        one.toLowerCase())]) + ' ·'.repeat(text.length / 4);
+const filled = (text, values) => text.replace(/%(\\d)/g, (_, at) => values[at - 1]);
+globalThis.jupyterLlmWords = {
+    __: (text, ...values) => `⟦${filled(pseudo(text), values)}⟧`,
+    _n: (one, many, count, ...values) => count === 1
+        ? `⟦1: ${filled(pseudo(one), [count, ...values])}⟧`
+        : `⟦n: ${filled(pseudo(many), [count, ...values])}⟧`,
+};
+document.addEventListener('DOMContentLoaded', () => { document.documentElement.lang = 'de'; });
+"""
+
+# Returns texts in no ⟦ ⟧ that the kernel did not send, numbers that are not German, texts made of
+# several, and texts that are cut off without a title that has all of them.
+MISTRANSLATED = """(panel, sent) => {
+    const texts = [];
+    const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
+    for (let node; (node = walker.nextNode()); ) {
+        const { parentElement: parent } = node;
+        if (parent.closest('.jllm-markdown, .jllm-prompt-text, textarea, kbd')) continue;
+        texts.push(parent.closest(':has(kbd)')?.tagName === 'P' ? parent.textContent : node.data);
+        const { overflowX } = getComputedStyle(parent);
+        const isCut = overflowX === 'hidden' && parent.scrollWidth > parent.clientWidth + 1;
+        if (isCut && !parent.closest('[title], .jllm-hidden')) texts.push(`cut off: ${node.data}`);
+    }
+    for (const node of panel.querySelectorAll('*'))
+        for (const name of ['aria-label', 'title', 'placeholder'])
+            if (node.hasAttribute(name)) texts.push(node.getAttribute(name));
+    return texts.filter(text => {
+        let outside = text;
+        for (let before = ''; before !== outside; )
+            [before, outside] = [outside, outside.replace(/⟦[^⟦⟧]*⟧/g, '')];
+        const words = outside.match(/[a-z_][\\w.-]*\\w/gi) ?? [];
+        const isBare = words.some(word => !sent.includes(word));
+        let flat = text;
+        for (let before = ''; before !== flat; )
+            [before, flat] = [flat, flat.replace(/⟦([^⟦⟧]*)⟦[^⟦⟧]*⟧/g, '⟦$1')];
+        const isMade = /⟧[^⟦⟧·\\n]*⟦/.test(flat);
+        return isBare || isMade || /\\d,\\d{3}\\b/.test(text);
+    });
+}"""
+
+# Returns what reaches over the edge of a panel, or of the window where it pops up.
+STICKING_OUT = """panel => {
+    const scrolls = new Set(['auto', 'scroll', 'hidden']);
+    const page = document.documentElement.getBoundingClientRect();
+    return [...panel.querySelectorAll('*')].filter(node => {
+        const box = node.getBoundingClientRect();
+        const popup = node.closest('[popover]');
+        const { left, right } = popup ? page : panel.getBoundingClientRect();
+        if (box.width === 0 || node.closest('.jllm-hidden, math')) return false;
+        const end = popup?.parentElement ?? panel;
+        for (let at = node.parentElement; at !== end; at = at.parentElement)
+            if (scrolls.has(getComputedStyle(at).overflowX) && !at.matches('.jllm-log'))
+                return false;
+        return box.left < left - 1 || box.right > right + 1;
+    }).map(node => node.outerHTML.slice(0, 120));
 }"""
 
 # Scrolls from the end to the start and returns how long each frame took.
@@ -115,28 +178,26 @@ def test_axe_finds_no_serious_issue(busy_chat: PanelPage) -> None:
     assert violations(busy_chat.page, "main") == []
 
 
-@pytest.mark.parametrize("width", [320, 640])
-def test_nothing_sticks_out_of_a_narrow_panel(chat: PanelPage, width: int) -> None:
+@pytest.mark.parametrize("width", [250, 640])
+@pytest.mark.parametrize("is_pseudo", [False, True], ids=["", "pseudo"])
+def test_nothing_sticks_out_of_a_narrow_panel_in_any_language(
+    chat: PanelPage, width: int, *, is_pseudo: bool
+) -> None:
     chat.page.set_viewport_size({"width": width, "height": 480})  # 640: a laptop's at 200 %
-    chat.open(everything(), cells=["df = load()"])
-    chat.panel.locator(".jllm-gauge-button").click()
-    sticking_out = chat.panel.evaluate(
-        """panel => {
-            const scrolls = new Set(['auto', 'scroll', 'hidden']);
-            const { left, right } = panel.getBoundingClientRect();
-            return [...panel.querySelectorAll('*')].filter(node => {
-                const box = node.getBoundingClientRect();
-                if (box.width === 0 || node.closest('.jllm-hidden, math')) return false;
-                for (let at = node.parentElement; at !== panel; at = at.parentElement)
-                    if (scrolls.has(getComputedStyle(at).overflowX) && !at.matches('.jllm-log'))
-                        return false;
-                return box.left < left - 1 || box.right > right + 1;
-            }).map(node => node.outerHTML.slice(0, 120));
-        }"""
-    )
-    assert sticking_out == []
+    if is_pseudo:
+        chat.page.add_init_script(PSEUDO_LANGUAGE)
+    shown = everything()
+    activity = example("activity")
+    chat.open(shown, cells=["df = load()"]).tell(activity)
+    sent = json.dumps([shown, activity, "smollm2-135m"])  # the name is shortened
+    for opener in (".jllm-facts summary", ".jllm-answer-again > button", ".jllm-gauge-button"):
+        chat.panel.locator(opener).first.click()
+        assert chat.panel.evaluate(STICKING_OUT) == []
+        if is_pseudo:
+            assert chat.panel.evaluate(MISTRANSLATED, sent) == []
+        chat.page.keyboard.press("Escape")
     assert chat.log.evaluate("log => log.scrollWidth <= log.clientWidth")
-    expect(chat.page.get_by_label("Message")).to_be_in_viewport()
+    expect(chat.panel.locator("textarea")).to_be_in_viewport()
 
 
 @pytest.mark.parametrize("has_own_view", [False, True], ids=["below a cell", "in its own view"])
@@ -159,7 +220,6 @@ def test_enlarged_everything_can_be_reached(
     box = chat.page.get_by_label("Message")
     for text in ("", "Some words. " * 60):
         box.fill(text)
-        chat.panel.locator(".jllm-gauge-button").click()  # with and without what it unfolds
         for element in (chat.button("Stop").last, chat.button("Send"), chat.log):
             assert is_in_sight_with_focus(element)
         box.scroll_into_view_if_needed()

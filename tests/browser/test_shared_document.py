@@ -96,15 +96,16 @@ def _is_jupyterlabs_own(said: str) -> bool:
 
 
 def _propose_while_the_other_types(actions: CellActions, theirs: Notebook) -> None:
-    """A proposal is one person's; what it changes leaves alone what the other types meanwhile."""
+    """Both see a proposal until one decides, and undo it apart from what the other types."""
     mine = actions.notebook
     mine.activate(1)
     with actions.asking():
         actions.do("fix")
     actions.reply(f"propose({AFTER!r})")
-    expect(actions.added(1)).to_have_text(["c = a / b"])
-    expect(theirs.cell(1).locator(".jllm-action")).to_have_count(0)
+    for seen in (actions, CellActions(theirs)):
+        expect(seen.added(1)).to_have_text(["c = a / b"])
     actions.button(1, "Accept").click()
+    expect(theirs.cell(1).locator(".jllm-action")).to_have_count(0)
     wait_for_source(theirs.page, 1, AFTER)
     theirs.type(1, "\nd = 3")
     wait_for_source(mine.page, 1, AFTER + "\nd = 3")

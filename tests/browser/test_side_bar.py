@@ -112,6 +112,70 @@ def test_what_was_saved_is_read_without_a_kernel_and_the_chat_is_there_again_aft
     assert errors == []
 
 
+@pytest.mark.usefixtures("leaves_page")  # JupyterLab looks for a renamed notebook again
+def test_chats_are_begun_renamed_found_exported_and_deleted_and_go_along_with_their_notebook(
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES, "x = 1")
+    page, side = notebook.page, SideBar(notebook)
+    notebook.run(0)
+    side.open()
+    side.box.press("Escape")
+    expect(side.box).not_to_be_focused()
+    page.keyboard.press("Control+Shift+Space")
+    expect(side.box).to_be_focused()
+    page.keyboard.type("dd")  # which deletes a cell where the notebook hears it
+    expect(side.box).to_have_value("dd")
+    expect(page.locator(".jp-NotebookPanel .jp-Cell")).to_have_count(2)
+    side.ask("One?")
+    side.node.get_by_role("button", name="New chat").click()
+    expect(side.turns).to_have_count(0)
+    side.ask("Two?")
+    side.choose("Rename Chat")
+    page.locator(".jp-Dialog input").fill("Prices")
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    expect(side.chats).to_have_text("Prices")
+    find_and_go_there(side)
+    side.choose("Export Chat")
+    expect(side.line).to_contain_text("Saved as")
+    (exported,) = notebook.path.parent.glob("*-Prices.md")
+    assert "The second." in exported.read_text("utf-8")
+    page.evaluate("() => notebook.context.rename('renamed.ipynb')")
+    chosen = '"jupyter-llm:chat:renamed.ipynb":"Prices"'
+    until(lambda: any(chosen in path.read_text("utf-8") for path in lab.workspaces))
+    side.choose("Delete Chat")
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    expect(side.chats).to_have_text("default")
+    side.chats.click()
+    expect(side.entries).to_have_text([re.compile(r"default1 turn, .+One\?")])
+    page.keyboard.press("Escape")
+    expect(side.chats).to_be_focused()
+    expect(side.answers).to_have_text(["The first."])
+    assert errors == []
+
+
+def find_and_go_there(side: SideBar) -> None:
+    """Find what was said in the first chat of two by its words, go there, and come back."""
+    keyboard = side.page.keyboard
+    side.chats.press("Enter")
+    expect(side.entries).to_have_count(2)
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        set_theme(side.page, theme)
+        assert violations(side.page, ".jllm-side") == []
+    keyboard.type("FIRST")
+    expect(side.entries).to_have_text([re.compile(r"default.*One\? The first\.")])
+    expect(side.entries.locator("mark")).to_have_text(["first"])
+    keyboard.press("ArrowDown")
+    keyboard.press("Enter")
+    expect(side.chats).to_have_text("default")
+    expect(side.turns).to_be_focused()
+    expect(side.turns).to_contain_text("The first.")
+    side.chats.click()
+    side.entries.filter(has_text="Prices").get_by_role("button").click()
+    expect(side.chats).to_have_text("Prices")
+    expect(side.box).to_be_focused()
+
+
 def begin_another_chat(notebook: Notebook) -> SideBar:
     """Ask something in the first chat of the side bar, and leave it for an empty one."""
     side = SideBar(notebook)
@@ -215,14 +279,13 @@ def test_a_chat_that_cannot_be_read_says_why_and_connects_no_longer(
 
 
 @pytest.fixture
-def without_status_bar(lab: Lab, page: Page) -> Iterator[None]:
+def without_status_bar(lab: Lab, page: Page, leaves_page: None) -> Iterator[None]:
     """Switch our plugin of the status bar off while the page is loaded anew."""
     config = lab.folder.parent / "config" / "labconfig" / "page_config.json"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text('{"disabledExtensions": {"jupyter-llm:status-bar": true}}', "utf-8")
     page.goto("about:blank")
     yield
-    page.goto("about:blank")
     config.unlink()
 
 
@@ -260,6 +323,7 @@ def test_what_the_user_is_at_names_or_drops_goes_along_once_and_can_be_taken_out
     page, side = notebook.page, SideBar(notebook)
     notebook.run(0)
     notebook.run(3)
+    (notebook.path.parent / ".jupyter_llm.md").write_text("Use polars.")
     side.open()
     chips = side.root.locator(".jllm-chip")
     notebook.activate(1)
@@ -269,7 +333,13 @@ def test_what_the_user_is_at_names_or_drops_goes_along_once_and_can_be_taken_out
     page.keyboard.press("Shift+Home")
     expect(chips.filter(has_text="Selection")).to_have_count(1)
     side.root.get_by_role("button", name="Leave out Cell 2").click()
+    side.root.get_by_role("button", name=".jupyter_llm.md", exact=True).click()
+    expect(side.root.get_by_role("group", name=".jupyter_llm.md")).to_contain_text("Use polars.")
+    side.root.get_by_role("button", name="Leave out .jupyter_llm.md").click()
+    expect(chips.filter(has_text=".jupyter_llm.md")).to_have_count(0)
+    expect(side.root.locator(".jllm-notice")).to_contain_text("/show .jupyter_llm.md")
     side.ask("What is it?")
+    assert "polars" not in page.evaluate(ASK_KERNEL, "str(engine.requests[-1].prompt)")
     expect(side.root.locator(".jllm-tag")).to_have_text(["Selection in Cell 2"])
     expect(chips.filter(has_text="Cell 2")).to_have_count(0)
     notebook.activate(2)
@@ -341,67 +411,3 @@ def test_it_follows_two_notebooks_with_two_kernels_and_writes_into_the_right_one
     two.shut_down()
     page.evaluate("() => { window.notebook = window.first; }")
     assert errors == []
-
-
-# The last one, since JupyterLab looks for the renamed notebook whenever it is loaded.
-def test_chats_are_begun_renamed_found_exported_and_deleted_and_go_along_with_their_notebook(
-    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook(REPLIES, "x = 1")
-    page, side = notebook.page, SideBar(notebook)
-    notebook.run(0)
-    side.open()
-    side.box.press("Escape")
-    expect(side.box).not_to_be_focused()
-    page.keyboard.press("Control+Shift+Space")
-    expect(side.box).to_be_focused()
-    page.keyboard.type("dd")  # which deletes a cell where the notebook hears it
-    expect(side.box).to_have_value("dd")
-    expect(page.locator(".jp-NotebookPanel .jp-Cell")).to_have_count(2)
-    side.ask("One?")
-    side.node.get_by_role("button", name="New chat").click()
-    expect(side.turns).to_have_count(0)
-    side.ask("Two?")
-    side.choose("Rename Chat")
-    page.locator(".jp-Dialog input").fill("Prices")
-    page.locator(".jp-Dialog button.jp-mod-accept").click()
-    expect(side.chats).to_have_text("Prices")
-    find_and_go_there(side)
-    side.choose("Export Chat")
-    expect(side.line).to_contain_text("Saved as")
-    (exported,) = notebook.path.parent.glob("*-Prices.md")
-    assert "The second." in exported.read_text("utf-8")
-    page.evaluate("() => notebook.context.rename('renamed.ipynb')")
-    chosen = '"jupyter-llm:chat:renamed.ipynb":"Prices"'
-    until(lambda: any(chosen in path.read_text("utf-8") for path in lab.workspaces))
-    side.choose("Delete Chat")
-    page.locator(".jp-Dialog button.jp-mod-accept").click()
-    expect(side.chats).to_have_text("default")
-    side.chats.click()
-    expect(side.entries).to_have_text([re.compile(r"default1 turn, .+One\?")])
-    page.keyboard.press("Escape")
-    expect(side.chats).to_be_focused()
-    expect(side.answers).to_have_text(["The first."])
-    assert errors == []
-
-
-def find_and_go_there(side: SideBar) -> None:
-    """Find what was said in the first chat of two by its words, go there, and come back."""
-    keyboard = side.page.keyboard
-    side.chats.press("Enter")
-    expect(side.entries).to_have_count(2)
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        set_theme(side.page, theme)
-        assert violations(side.page, ".jllm-side") == []
-    keyboard.type("FIRST")
-    expect(side.entries).to_have_text([re.compile(r"default.*One\? The first\.")])
-    expect(side.entries.locator("mark")).to_have_text(["first"])
-    keyboard.press("ArrowDown")
-    keyboard.press("Enter")
-    expect(side.chats).to_have_text("default")
-    expect(side.turns).to_be_focused()
-    expect(side.turns).to_contain_text("The first.")
-    side.chats.click()
-    side.entries.filter(has_text="Prices").get_by_role("button").click()
-    expect(side.chats).to_have_text("Prices")
-    expect(side.box).to_be_focused()

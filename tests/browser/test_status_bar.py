@@ -47,11 +47,10 @@ def page(lab_page: Page) -> Page:
 
 
 @pytest.fixture
-def saves_settings(page: Page) -> Iterator[None]:
+def saves_settings(page: Page, leaves_page: None) -> Iterator[None]:
     """Take back the settings that a test saves, also from the page that has read them."""
     yield
     page.evaluate(SAVE_SETTINGS, json.dumps({"hint": False}))
-    page.goto("about:blank")
 
 
 def test_the_line_says_what_the_model_does_from_nothing_to_idle(

@@ -19,7 +19,7 @@ from jupyter_llm.tasks.completing.prompt import names_comment
 
 HIDDEN_CELL = """
 def share(total):
-    hush = total * 4711
+    hush = total * 471108
     return hush / nowhere
 """.strip()
 ASKED = (
@@ -61,7 +61,7 @@ def test_no_prompt_tells_of_a_hidden_cell(
         run(shell, "%llm /hide 1")
     ask(shell, *ASKED)
     prompts = "\n".join(told.format(request.prompt) for request in told.requests)
-    for secret in ("hush", "4711"):
+    for secret in ("hush", "471108"):
         assert secret not in prompts
     assert "share(part)" in prompts
     assert "- a step in a cell that is hidden" in prompts
@@ -74,7 +74,7 @@ def test_no_prompt_tells_of_a_hidden_cell(
 def test_hide_with_a_name_hides_what_a_variable_holds(
     shell: InteractiveShell, told: ScriptedEngine
 ) -> None:
-    run(shell, "import pandas as pd\nstaff = pd.DataFrame({'grade': [4711]})")
+    run(shell, "import pandas as pd\nstaff = pd.DataFrame({'grade': [471108]})")
     run(shell, "codes = {'left': 'xq17'}")
     assert "hidden" in run(shell, "%llm /hide staff codes").text
     run(shell, "staff.merge(codes['lefd'])", raises=KeyError, store_history=True)
@@ -82,11 +82,11 @@ def test_hide_with_a_name_hides_what_a_variable_holds(
     ask(shell, "--no-try /fix", "/explain staff", "/explain error", "--vars staff,codes Hello")
     prompts = "\n".join(told.format(request.prompt) for request in told.requests)
     assert prompts.count("staff: ") > 2
-    for value in ("4711", "xq17", "grade", "left"):
+    for value in ("471108", "xq17", "grade", "left"):
         assert value not in prompts
     run(shell, "%llm /show staff")
     ask(shell, "-c none What of @staff?")
-    assert "4711" in told.format(told.requests[-1].prompt)
+    assert "471108" in told.format(told.requests[-1].prompt)
 
 
 def test_hide_with_a_name_hides_the_object_by_any_name_and_what_cells_showed_of_it(
@@ -135,19 +135,19 @@ def test_what_was_hidden_stays_so_under_any_name_it_had_when_names_stand_for_oth
 
 
 BOUND = {
-    "a number": "pay = 4711",
+    "a number": "pay = 471108",
     "a word": "pay = 'hush'",
-    "a list": "pay = ['hush', 4711]",
-    "an int of many digits as a text": "pay = 'hush-4711'",
-    "one of several names": "rate, pay = 1, {'hush': 4711}",
-    "a target of a loop": "for pay in [1, 4711]: pass",
-    "a function": "def pay(hush=4711):\n    'It is 4711.'",
-    "a class": "class pay:\n    'It is 4711.'\n    def hush(self): return 4711",
-    "a switch": "pay = dict(hush=4711)\nrows = pay",
-    "what code runs": "exec('pay = [4711]')",
-    "what a cell had bound when it failed": "pay = [4711]\n1 / 0\nlater = 2",
-    "an output": "pay = [4711]\npay",
-    "a table": "import pandas as pd\npay = pd.DataFrame({'hush': [4711]})",
+    "a list": "pay = ['hush', 471108]",
+    "an int of many digits as a text": "pay = 'hush-471108'",
+    "one of several names": "rate, pay = 1, {'hush': 471108}",
+    "a target of a loop": "for pay in [1, 471108]: pass",
+    "a function": "def pay(hush=471108):\n    'It is 471108.'",
+    "a class": "class pay:\n    'It is 471108.'\n    def hush(self): return 471108",
+    "a switch": "pay = dict(hush=471108)\nrows = pay",
+    "what code runs": "exec('pay = [471108]')",
+    "what a cell had bound when it failed": "pay = [471108]\n1 / 0\nlater = 2",
+    "an output": "pay = [471108]\npay",
+    "a table": "import pandas as pd\npay = pd.DataFrame({'hush': [471108]})",
 }
 ABOUT_PAY = (
     *("-c all What of pay?", "-c all It is @pay.", "/fix"),
@@ -168,7 +168,7 @@ def told_of(shell: InteractiveShell, told: ScriptedEngine, name: str = "pay") ->
         texts.append(tools.read_variables(task, [name]))
     with contextlib.suppress(MagicUsageError):
         texts.append(tools.last_failure(task))
-    texts += [tools.search_notebook(task, one) for one in ("4711", "hush")]
+    texts += [tools.search_notebook(task, one) for one in ("471108", "hush")]
     texts.append(names_comment([name], shell.user_ns))
     texts += [item.detail for item in suggestions("@", 1, snapshot.visible).items]
     texts.append(description("variable", name, snapshot))
@@ -185,12 +185,12 @@ def test_what_only_a_hidden_cell_has_bound_is_told_nowhere(
     run(shell, "same", cell_id="c", store_history=True)
     run(shell, "def use(pay):\n    return len([pay]) / 0\nuse(pay)", raises=ZeroDivisionError)
     before = told_of(shell, told)
-    assert "4711" in before or "hush" in before
+    assert "471108" in before or "hush" in before
     run(shell, "%llm /hide 1")
     found = told_of(shell, told) + told_of(shell, told, "same")
     ask(shell, "It is {{pay}}, {{same}} and {{Out.get(1, 0)}}.")
     found += told.format(told.requests[-1].prompt)
-    assert "4711" not in found.replace("'4711'", "")
+    assert "471108" not in found.replace("'471108'", "")
     assert "hush" not in found.replace("'hush'", "")
 
 
@@ -200,32 +200,32 @@ def test_what_only_a_hidden_cell_has_bound_is_told_nowhere(
 def test_what_a_hidden_cell_has_bound_stays_hidden_if_no_other_cell_has_bound_it(
     shell: InteractiveShell, told: ScriptedEngine, source: str
 ) -> None:
-    run(shell, "pay = other = [4711]", cell_id="a", store_history=True)
+    run(shell, "pay = other = [471108]", cell_id="a", store_history=True)
     run(shell, "%llm /hide 1")
     error = AttributeError if "missing" in source else None
     run(shell, source, cell_id="b", store_history=True, raises=error)
-    assert "4711" not in told_of(shell, told)
+    assert "471108" not in told_of(shell, told)
 
 
 def test_another_cell_that_binds_the_name_makes_it_visible_but_not_what_it_stood_for(
     shell: InteractiveShell, told: ScriptedEngine
 ) -> None:
-    for cell_id, source in enumerate(["pay = [4711]", "same = pay", "pay", "pay = [33]", "pay"]):
+    for cell_id, source in enumerate(["pay = [471108]", "same = pay", "pay", "pay = [33]", "pay"]):
         run(shell, source, cell_id=f"c{cell_id}", store_history=True)
     run(shell, "%llm /hide 1")
     found = told_of(shell, told) + told_of(shell, told, "same")
-    assert "4711" not in found
+    assert "471108" not in found
     assert "pay: list, 1 item of int" in found
     assert "Out [5]:\n[33]" in found
     assert "Out [3]:\n(left out: it may show `pay`, which is hidden)" in found
-    run(shell, "pay = [4711]", cell_id="c0", store_history=True)
+    run(shell, "pay = [471108]", cell_id="c0", store_history=True)
     assert "33" not in tools.read_variables(llm.task(), ["pay"])
     run(shell, "%llm /unhide 1")
-    assert "4711" in tools.read_variables(llm.task(), ["same", "pay"])
-    assert "Out [3]:\n[4711]" in tools.read_cell(llm.task(), 3)
+    assert "471108" in tools.read_variables(llm.task(), ["same", "pay"])
+    assert "Out [3]:\n[471108]" in tools.read_cell(llm.task(), 3)
     run(shell, "%llm /hide 1")
     run(shell, "%llm /show same")
-    assert "4711" in tools.read_variables(llm.task(), ["same", "pay"])
+    assert "471108" in tools.read_variables(llm.task(), ["same", "pay"])
 
 
 def test_a_hidden_cell_hides_what_it_binds_while_it_runs_and_no_module_it_imports(
@@ -236,17 +236,17 @@ def test_a_hidden_cell_hides_what_it_binds_while_it_runs_and_no_module_it_import
 from jupyter_llm.frontends.mcp import tools
 import math, collections as coll
 from math import sqrt
-pay = same = [4711]
+pay = same = [471108]
 meanwhile = tools.read_variables(llm.task(), ['pay', 'same'])"""
     run(shell, source, cell_id="a", store_history=True)
-    assert "4711" not in shell.user_ns["meanwhile"]
-    assert "4711" not in told_of(shell, told)
+    assert "471108" not in shell.user_ns["meanwhile"]
+    assert "471108" not in told_of(shell, told)
     run(shell, "print(math.pi, coll.Counter(), sqrt(4))", cell_id="b", store_history=True)
     assert "2.0" in tools.read_cell(llm.task(), 2)
     run(shell, "%reload_ext jupyter_llm")
-    assert "4711" not in tools.read_variables(llm.task(), ["pay"])
+    assert "471108" not in tools.read_variables(llm.task(), ["pay"])
     llm.timeline.see_tags({"a": False})
-    assert "4711" in tools.read_variables(llm.task(), ["pay"])
+    assert "471108" in tools.read_variables(llm.task(), ["pay"])
 
 
 def test_what_earlier_prompts_told_is_left_out_of_later_ones_once_it_is_hidden(
@@ -265,8 +265,8 @@ def test_what_earlier_prompts_told_is_left_out_of_later_ones_once_it_is_hidden(
 def test_context_tells_nothing_of_a_hidden_cell_but_its_number(
     shell: InteractiveShell, told: ScriptedEngine
 ) -> None:
-    run(shell, "pay = [4711]", cell_id="a", store_history=True)
+    run(shell, "pay = [471108]", cell_id="a", store_history=True)
     run(shell, "%llm /hide 1")
     assert "| In [1] | out | hidden |" in run(shell, "%llm /context").text
-    assert "4711" not in run(shell, "%llm /context").text
+    assert "471108" not in run(shell, "%llm /context").text
     assert told.requests == []

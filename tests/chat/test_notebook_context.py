@@ -85,11 +85,21 @@ def test_the_context_is_a_setting_and_chosen_for_one_prompt(
 def test_the_imported_llm_is_no_variable_of_the_users(
     shell: InteractiveShell, resident: ScriptedEngine, line: str
 ) -> None:
-    cell(shell, "from jupyter_llm import llm\nrows = [4711]")
+    cell(shell, "from jupyter_llm import llm\nrows = [471108]")
     cell(shell, "is_there = llm is not None, rows")
     cell(shell, f"%llm {line}")
     assert "rows: list" in told(resident)
     assert "llm: " not in told(resident)
+
+
+@pytest.mark.parametrize("line", ["What are @llm and rows?", "--vars llm,rows Hello"])
+def test_a_prompt_that_names_the_imported_llm_includes_one_line_about_it(
+    shell: InteractiveShell, resident: ScriptedEngine, line: str
+) -> None:
+    cell(shell, "from jupyter_llm import llm\nlm, rows = 1, [471108]")
+    cell(shell, f"%llm {line}")
+    assert "\nllm: the language model in this kernel\n" in told(resident)
+    assert "\nrows: list" in told(resident)
 
 
 def test_what_no_longer_fits_is_said_with_numbers(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from support.scripted import SMALL, ScriptedEngine
+from support.scripted import SMALL, ScriptedEngine, messages_of
 from support.shell import run
 
 from jupyter_llm.chat.script import literal_names, needed_cells, sources_that_ran
@@ -105,15 +105,16 @@ def test_it_ends_where_the_model_says_again_what_it_was_told(
     assert "\n# note: " not in stop
 
 
-def test_where_it_is_not_good_more_drafts_go_on_with_the_same_program(
+def test_where_it_is_not_good_a_draft_answers_the_chat_and_more_go_on_with_the_program(
     shell: InteractiveShell, small: ScriptedEngine
 ) -> None:
-    small.replies.extend(["nowhere", *["x = 1\n```"] * 3])
+    small.replies.extend([*["nowhere"] * 2, *["x = 1\n```"] * 2])
     run(shell, ASK.format("-t 0", "roll a die"), store_history=True)
-    first, *others = small.requests
+    first, chat, *others = small.requests
+    assert "roll a die" in messages_of(chat.prompt)[-1].content
     assert {request.prompt for request in others} == {first.prompt}
-    assert [request.params.temperature for request in small.requests] == [0, 0.7, 0.7, 0.7]
-    assert {request.conversation for request in others} == {None}
+    assert [request.params.temperature for request in small.requests] == [0, 0, 0.7, 0.7]
+    assert {request.conversation for request in (chat, *others)} == {None}
 
 
 def test_a_program_that_only_repeats_writes_its_next_cell(
@@ -243,13 +244,21 @@ def test_what_points_back_is_told_the_last_code_or_the_list_and_what_they_need(
     [
         ("Make it blue.", True),
         ("Now the mean.", True),
+        ("OK, now in red", True),
+        ("Can you please sort them by date?", True),
         ("Do the same for ys", True),
+        ("Use numpy instead.", True),
+        ("Write that as a function", True),
         ("Change your function to take two numbers", True),
         ("Give the plot a title", True),
+        ("Print its length", True),
         ("Try the previous version again", True),
         ("Sum xs", False),
         ("Read sales.csv and plot it", False),
         ("A function that adds its two numbers", False),
+        ("Set what is above 3 to zero", False),
+        ("Plot sales of this year", False),
+        ("The mean of this column", False),
         ("Sum these: 1, 2, 3", False),
         ("Keep the rows with the same date as the first", False),
     ],

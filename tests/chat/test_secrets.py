@@ -123,7 +123,7 @@ def test_no_new_cell_sets_a_secret_to_the_mark_of_a_hidden_one(
     resident.replies.append(f"password = '{HIDDEN}'\nprint(len(password))")
     text = cell(shell, "%llm -f code -t 0 How long is it?").text
     landed = shell.rl_next_input or ""
-    assert "print(len(password))" in text
+    assert "len(password)" in text
     assert "`password` stays" in text
     assert f"password = '{HIDDEN}'" not in f"{text}{landed}"
 

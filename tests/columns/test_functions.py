@@ -13,6 +13,7 @@ from typing import Any, Literal, assert_type
 
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
+from pydantic import BaseModel, field_validator
 from support.scripted import ScriptedEngine, messages_of
 
 from jupyter_llm import ShapedAnswer, ShapeError, llm
@@ -109,6 +110,28 @@ def test_a_function_promises_no_option_that_it_refuses() -> None:
     assert "raw" not in FunctionOptions.__annotations__
     with pytest.raises(OptionError, match="raw"):
         llm.function(raw=True)(tone._function)  # type: ignore[call-overload]
+
+
+class Adult(BaseModel):
+    age: int
+
+    @field_validator("age")
+    @classmethod
+    def is_grown(cls, age: int) -> int:
+        if age < 18:
+            raise ValueError(f"{age} is too young")
+        return age
+
+
+def test_a_function_asks_again_for_a_value_that_its_type_refuses(engine: ScriptedEngine) -> None:
+    @llm.function(retries=1)
+    def person(text: str) -> Adult:
+        """The person in a text."""
+
+    engine.replies.extend(['{"age": 3}', '{"age": 30}', '{"age": 4}', '{"age": 40}'])
+    assert person("Ann").age == 30
+    assert [one.age for one in person.map(["Bob"], keep=False)] == [40]
+    assert len(engine.requests) == 4
 
 
 def test_an_expression_that_fails_is_named(engine: ScriptedEngine) -> None:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from unittest.mock import Mock, call
 
 import pandas as pd  # type: ignore[import-untyped]
 import polars as pl
+import psutil
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from pydantic import BaseModel, field_validator
 from support.interrupts import interrupt_main
 from support.processes import run_python, started
 from support.row_engine import RowEngine, backwards
@@ -197,6 +199,7 @@ def test_the_first_rows_are_tried_and_all_are_estimated(engine: RowEngine) -> No
         ({"limit": 0}, "whole number from 1"),
         ({"confidence": True}, "choices="),
         ({"temprature": 1}, "Did you mean temperature"),
+        ({"origin": "chat"}, "'origin' is not a sampling option"),
         ({"choices": ["a", "b"], "stop": ["x"]}, "stop= cannot be used with a shape"),
         ({"template": "{{itm}}"}, "Did you mean item"),
     ],
@@ -227,6 +230,38 @@ def test_what_is_kept_is_not_written_again(engine: RowEngine) -> None:
     assert numbers[0][0] == 2
     llm.map(["a", "b"], "{{item}}")
     assert rows("SELECT count(*), max(number) FROM kept") == numbers
+    assert len(engine.answered) == 2
+
+
+class Even(BaseModel):
+    value: int
+    refused: ClassVar[set[int]] = set()
+
+    @field_validator("value")
+    @classmethod
+    def is_accepted(cls, value: int) -> int:
+        if value in cls.refused:
+            raise ValueError("refused")
+        return value
+
+
+def test_a_row_whose_kept_answer_is_refused_now_is_asked_once(
+    engine: RowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies = {"a": 1, "b": 2}
+    engine._reply = lambda prompt: f'{{"value": {replies[prompt[-1]]}}}'
+    llm.map(["a", "b"], "{{item}}", schema=Even, retries=1)
+    replies["a"] = 4
+    monkeypatch.setattr(Even, "refused", {1})
+    column = llm.map(["a", "b"], "{{item}}", schema=Even, retries=1)
+    assert [one.value for one in column] == [4, 2]
+    assert len(engine.requests) == 3
+
+
+def test_an_answer_is_kept_for_any_number_of_retries(engine: RowEngine) -> None:
+    engine._reply = lambda _prompt: '{"value": 2}'
+    for retries in (0, 1, 3):
+        llm.map(["a", "b"], "{{item}}", schema=Even, retries=retries)
     assert len(engine.answered) == 2
 
 
@@ -521,3 +556,23 @@ def test_an_interrupt_loses_no_object_that_is_judged(engine: RowEngine) -> None:
     assert frame.notna().all(axis=None)
     # Fields that are being judged are judged again.
     assert len(engine.answered) <= 200 * 3 + num_interrupts * 2 * engine.info.num_at_once
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("fresh_llm")
+def test_10_000_rows_of_a_model_take_no_more_memory_than_3_000(tiny_gguf: Path) -> None:
+    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
+    process = psutil.Process()
+    sizes: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for number in range(10_000):
+            if number % 1000 == 0:
+                sizes.append(process.memory_info().rss)
+            yield f"Row {number}: " + "what stands in all of them, " * 8
+
+    column = llm.map(texts(), "{{item}}", max_tokens=4)
+    assert len(column) == 10_000
+    assert sizes[-1] - sizes[3] < 10 << 20

@@ -169,7 +169,9 @@ def overwritten(data: bytes, start: int, length: int = 500) -> bytes:
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "text": lambda _: b"These are no tables.\n" * 100,
+    "zeros": lambda data: bytes(len(data)),
     "cut off": lambda data: data[:9000],
+    "half a page": lambda data: data[:700],
     "no header": lambda data: overwritten(data, 0, 16),
     "page of tables": lambda data: overwritten(data, 100),
     "page of words": lambda data: data[:8192] + b"\xff" * 3000 + data[11192:],

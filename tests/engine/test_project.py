@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from jupyter_llm import llm
 from jupyter_llm.engine.project import project_of
-from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.errors import MagicUsageError, ModelFileError
 from jupyter_llm.models.discover import ModelEntry
+from jupyter_llm.models.inspect import inspect
 
 
 @pytest.fixture
@@ -140,6 +142,15 @@ def test_a_wrong_setting_is_one_line_that_names_the_file_and_the_setting(
 def test_a_file_that_says_nothing_to_us_sets_nothing(folder: Path, text: str) -> None:
     (folder.parent / "pyproject.toml").write_text(text)
     assert project_of(folder).loading == {}
+
+
+def test_a_file_of_the_project_that_cannot_be_read_is_no_name_of_another(
+    models: Path, folder: Path
+) -> None:
+    put(folder, "model = 'typed.gguf'")
+    os.mkfifo(folder.parent / "typed.gguf")
+    with pytest.raises(ModelFileError, match=r"typed\.gguf is not a regular file"):
+        inspect(found().path)
 
 
 def test_what_should_be_a_table_and_is_none_is_said(folder: Path) -> None:

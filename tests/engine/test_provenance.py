@@ -107,6 +107,11 @@ def test_a_record_survives_json_and_front_ends(record: Provenance) -> None:
         assert found.to_json() == record.to_json()
 
 
+@given(records, records)
+def test_different_records_have_different_digests(one: Provenance, other: Provenance) -> None:
+    assert (one.digest == other.digest) is (one == other)
+
+
 def leaves(data: dict[str, Any], *, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found = []
     for name, value in data.items():

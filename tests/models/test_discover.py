@@ -208,6 +208,14 @@ def test_a_file_here_wins_over_a_model_of_its_name(
     assert find_model("model").path == shelf / "model.gguf"
 
 
+def test_what_is_here_by_that_name_wins_too_where_it_is_no_file(
+    tiny_gguf: Path, shelf: Path, here: Path
+) -> None:
+    put(tiny_gguf, shelf / "model.gguf")
+    (here / "model.gguf").mkdir()
+    assert find_model("model.gguf").path == here / "model.gguf"
+
+
 def default_path() -> Path | None:
     entry = default_model()
     return None if entry is None else entry.path

@@ -407,6 +407,21 @@ def spent_s(path: Path) -> float:
     return time.process_time() - began_s
 
 
+def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(tiny_gguf.read_bytes())
+    count = module._GgufHeader._count
+
+    def cut(reader: module._GgufHeader, most: int) -> int:
+        os.truncate(path, 8)
+        return count(reader, most)
+
+    monkeypatch.setattr(module._GgufHeader, "_count", cut)
+    end_of(path)
+
+
 @pytest.mark.parametrize("count", [10_000, 700_000])
 def test_a_header_may_be_long(tmp_path: Path, count: int) -> None:
     words = pair("tokenizer.ggml.merges", ARRAY, array(STRING, count, text("a word") * count))

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from huggingface_hub import errors
 from support.hub import COMMIT, Hub, Repo, sha256, some_bytes
 from support.interrupts import interrupt_main
 
@@ -25,6 +26,7 @@ from jupyter_llm.common.bars import Step
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, LicenceError
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.fingerprint import stored_sha256
+from jupyter_llm.models.hub import explained
 from jupyter_llm.models.pull import _ACCEPTED, Meter, pull
 
 SIZE = 300_000
@@ -189,6 +191,12 @@ def test_what_cannot_be_had_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_went_meanwhile_is_told_as_gone() -> None:
+    response: Any = SimpleNamespace(headers={}, request=None, status_code=404)
+    with pytest.raises(DownloadError, match="no longer has that file"), explained(NAME):
+        raise errors.RemoteEntryNotFoundError("gone", response=response)
+
+
 def test_the_token_opens_what_is_private_and_is_told_to_nobody_else(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +278,18 @@ def test_a_file_whose_size_is_none_is_no_model(hub: Hub, size: object) -> None:
     siblings = [{**SIBLING, "lfs": {**LFS, "size": size}}]
     hub.description = json.dumps({**GOOD, "siblings": siblings}).encode()
     with pytest.raises(DownloadError, match="no GGUF files"):
+        pull(NAME)
+
+
+@pytest.mark.parametrize("kind", [ValueError, ImportError, OSError, NotImplementedError])
+def test_what_nobody_foresaw_is_told_in_one_line_too(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def fail(_wanted: object) -> None:
+        raise kind("one\ntwo")
+
+    monkeypatch.setattr("jupyter_llm.models.pull.look_up", fail)
+    with pytest.raises(DownloadError, match=f"cannot be pulled.*{kind.__name__}: one two"):
         pull(NAME)
 
 
@@ -490,3 +510,13 @@ def test_two_kernels_pull_the_same_file_once(hub: Hub, home: Path) -> None:
     assert path.read_bytes() == data_of(hub)
     assert any("another program downloads it" in text for text in told)
     assert len(hub.fetched) == 1
+
+
+def test_what_a_killed_kernel_began_is_gone_on_with(hub: Hub, home: Path) -> None:
+    hub.gate.clear()
+    hub.gate_after = 200_000
+    code = f"from jupyter_llm.models.pull import pull; pull({NAME!r})"
+    with kernel(code):
+        assert hub.has_begun.wait(60)
+    hub.gate.set()
+    assert pull(NAME).path.read_bytes() == data_of(hub)

@@ -74,8 +74,10 @@ NOTEBOOKS: dict[str, tuple[list[Any], list[str]]] = {
         ["1 code cell recorded", "2 code cell edited since"],
     ),
     "a cell with an altered record": ([SPOILT, CELL], ["2 code cell altered"]),
+    "a sound record behind an altered one": ([SPOILT, ANNOUNCED, CELL], ["3 code cell recorded"]),
     "an altered record behind a sound one": ([ANNOUNCED, SPOILT, CELL], ["3 code cell recorded"]),
     "a cell with a record of its own": ([saying(CODE, **OWN)], ["1 code cell recorded"]),
+    "one that ends with a line end": ([saying(f"{CODE}\n", **OWN)], ["1 code cell recorded"]),
     "a record of another text": ([saying("other", **OWN)], ["1 code cell edited since"]),
     "one that proves nothing": (
         [saying(CELL["source"], **landed(record(), "other").to_metadata())],
@@ -206,6 +208,7 @@ HELP = ("edited since", "altered", "damaged", "missing", "exit codes")
     ("arguments", "code", "says"),
     [
         *((wrong.split(), 2, ("usage: jupyter llm",)) for wrong in ("", "audit", "audit --jsn a")),
+        (["nonsense"], 2, ("usage: jupyter llm",)),
         (["--version"], 0, (f"jupyter_llm {__version__}\n",)),
         (["--help"], 0, ("audit",)),
         (["audit", "--help"], 0, HELP),

@@ -8,6 +8,7 @@ front.wait_until(lambda front: front.is_idle and front.texts == ["42"])
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -43,7 +44,11 @@ KINDS: Any = Union[tuple(ToFrontEnd.__subclasses__())]  # noqa: UP007  made here
 
 def fits(value: object, kind: Any = KINDS) -> bool:
     """Whether a message or a value is one of a type, and has all fields of the type."""
-    return bool(to_builtins(convert(value, kind)) == value)
+    return _json(to_builtins(convert(value, kind))) == _json(value)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def prompt(text: str, *, attachments: Sequence[Json] = (), is_alone: bool = False) -> Json:

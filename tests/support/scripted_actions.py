@@ -11,6 +11,7 @@ from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import (
     CellProposal,
     ErrorMessage,
+    OpenProposal,
     ProgressMessage,
     Reply,
     TargetCellData,
@@ -31,6 +32,7 @@ class ScriptedActions(Part):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._take_over()
+        self.proposals = session.proposals
         self.cancelled: list[object] = []
 
     def _take_over(self) -> None:
@@ -49,10 +51,12 @@ class ScriptedActions(Part):
         cell: TargetCellData,
         selection: list[int] | None,
         instruction: str | None,
-        former: Former | None,
+        task: str,
+        former: Former | None = None,
     ) -> None:
         self._take_over()
         asked = {"action": action, "cell": cell, "selection": selection, "former": former}
+        asked["task"] = task
         self.asked.append(SimpleNamespace(id=request, instruction=instruction, **asked))
 
     def write(
@@ -72,10 +76,13 @@ class ScriptedActions(Part):
     def propose(self, source: str, *, index: int = -1, markdown: str = "", **changes: Any) -> None:
         """Propose other code for the cell as it was asked about."""
         act = self.asked[index]
-        known = {"cell": act.cell.id, "before": act.cell.source, "unknown_names": []}
+        known = {"cell": act.cell.id, "before": act.cell.source, "unknown_names": [], "runs": []}
         metadata = {"jupyter_llm": {"record": 7}}
         change = {**known, **changes, "metadata": metadata, "markdown": markdown}
-        self._put(Reply(act.id, CellProposal(source=source, **change)))
+        proposal = CellProposal(source=source, **change)
+        waiting = OpenProposal(act.action, act.cell.id, act.instruction, proposal)
+        self.proposals.keep(act.task, waiting, self._line)
+        self._put(Reply(act.id, proposal))
 
 
 actions: ScriptedActions
@@ -83,4 +90,5 @@ actions: ScriptedActions
 
 def script() -> None:
     """Have pages that connect from now on be answered so."""
-    target.PARTS = (*(part for part in target.PARTS if part is not Actions), ScriptedActions)
+    kept = (part for part in target.PARTS if part not in (Actions, ScriptedActions))
+    target.PARTS = (*kept, ScriptedActions)

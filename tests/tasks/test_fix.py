@@ -28,6 +28,7 @@ from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
 
 SHAPES = "import numpy as np\na = np.ones((2, 3))\na @ a"
+LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 
 
 def test_fix_shows_a_diff_of_the_causing_cell(watch: Watch) -> None:
@@ -198,14 +199,20 @@ def test_a_mend_that_still_raises_the_same_is_none(watch: Watch) -> None:
     ("before", "failed", "answer", "lost"),
     [
         ("def f(v): return v[9]", "y = f([1])", "y = [1][0]", "y = f([1])"),
+        ("def f(v): return v[9]", "y = f([1])", "f([1]*10)", "y = f([1])"),
         ("def f(v): return v[9]", "x, y = f([1]), 1", "x = f([1]*10)", "x, y = f([1]), 1"),
         ("d = {}", "d['a'] = [][0]", "e = {'a': 1}", "d['a'] = [][0]"),
         (CLASS, "a.n = [][0]", "n = 1", "a.n = [][0]"),
+        ("n = [1]", "n[0] += [][0]", "m = 2", "n[0] += [][0]"),
         (CLASS, "a.go([])", "1", "a.go([])"),
+        ("class A:\n  def __init__(s): [][0]", "print(A())", "print()", "print(A())"),
         ("n = -1", "if n < 0:\n  raise ValueError(n)", "n = 1", "if n < 0:"),
         ("api_key = 'k'", KEY, "api_key", KEY),
+        ("api_key = 'k'", KEY, "pass", KEY),
         ("api_key = 'k'", KEY, f"# {KEY}\nprint(api_key)", KEY),
+        ("api_key = 'k'", KEY, "api_key = {'k': 1}", KEY),
         ("api_key = 'k'", KEY, f"try:\n    {KEY}\nexcept KeyError:\n    pass", KEY),
+        ("api_key = 'k'", KEY, f"try:\n    {KEY}\nexcept KeyError:\n    print('no')", KEY),
         ("api_key = 'k'", KEY, f"def look():\n    {KEY}", KEY),
         ("n = 1", "n += 1\nn / 0", "n / 1", "n += 1"),
         ("n = 1", "total = n *\nprint(total)", "print(n)", "total = n *"),
@@ -303,6 +310,14 @@ def test_a_verdict_says_what_a_mend_replaces_of_other_cells_data_and_nothing_els
     watch.run(failed)
     said = f"With this change the cell ran in a sealed copy{verdict}."
     assert fix(tried(watch, written)).verdict == said
+
+
+@needs_seal
+def test_a_verdict_reports_a_table_that_the_mended_cell_empties(watch: Watch) -> None:
+    watch.run("import pandas as pd\nrows = pd.DataFrame({'cost': [3, 5]})")
+    watch.run("rows = rows[rows.costt > 9]")
+    verdict = fix(tried(watch, "rows = rows[rows.cost > 9]")).verdict
+    assert "replaces `rows`: 2 rows \N{MULTIPLICATION SIGN} 1 → 0" in verdict
 
 
 @needs_seal

@@ -14,11 +14,12 @@ from support.watch import Watch
 
 from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.code.bindings import DEFINITIONS, Definition
+from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.tasks.numpy_doc import (
     document,
     imperative,
     sentence,
-    structure_of,
     type_name,
     with_docstring,
 )
@@ -100,6 +101,20 @@ def test_an_answer_without_a_sentence_is_an_error(watch: Watch, answer: str) -> 
         document(watch.task(answer))
 
 
+def test_a_docstring_that_lacks_nothing_says_what_to_do(watch: Watch) -> None:
+    watch.run('def f(): "Do it."')
+    with pytest.raises(MagicUsageError, match="Nothing to add to the docstring of `f`") as caught:
+        document(watch.task("It is."))
+    assert "Delete it" in str(caught.value)
+
+
+def test_an_entry_without_a_sentence_of_the_model_gets_a_whole_one(watch: Watch) -> None:
+    watch.run("def f(num_rows):\n    raise ValueError")
+    source = document(watch.task(drafts=("Do it.",)), "f").source
+    assert "num_rows\n        The num rows." in source
+    assert "ValueError\n        If it fails." in source
+
+
 SIGNATURE = """
 def f(self, a: int, /, b: "str" = "x", *rest: float, c=3, d=None, e=LIMITS, **more):
     if a:
@@ -115,18 +130,28 @@ def f(self, a: int, /, b: "str" = "x", *rest: float, c=3, d=None, e=LIMITS, **mo
 """
 
 
-def test_names_kinds_and_defaults_come_from_the_code() -> None:
-    (node,) = ast.parse(SIGNATURE).body
-    docstring = structure_of(node, {"LIMITS": (1, 2)})  # type: ignore[arg-type]
-    heads = {part.title: [entry.head for entry in part.entries] for part in docstring.sections}
-    assert heads == {
+def heads_of(docstring: str) -> dict[str, list[str]]:
+    """The line above each sentence of a docstring, by section."""
+    lines = docstring.split("\n")
+    starts = [row - 1 for row, line in enumerate(lines) if line.startswith("---")]
+    ends = [*(start - 1 for start in starts[1:]), len(lines)]
+    return {
+        lines[start]: [line for line in lines[start + 2 : end] if not line.startswith(" ")]
+        for start, end in zip(starts, ends, strict=False)
+    }
+
+
+def test_names_kinds_and_defaults_come_from_the_code(watch: Watch) -> None:
+    watch.run(f"LIMITS = 1, 2{SIGNATURE}")
+    source = document(watch.task("It is."), "f").source
+    assert heads_of(docstring_of(source, "f")) == {
         "Parameters": [
             "a : int",
             "b : str, default 'x'",
             "*rest : float",
             "c : int, default 3",
             "d : optional",
-            "e : tuple, default LIMITS",
+            "e : default LIMITS",
             "**more",
         ],
         "Returns": ["dict"],
@@ -138,25 +163,37 @@ def test_names_kinds_and_defaults_come_from_the_code() -> None:
     ("source", "sections"),
     [
         ("def f():\n    return None", {}),
+        ("def f():\n    print(1)\n    return", {}),
         ("def f() -> bool:\n    return g()", {"Returns": ["bool"]}),
+        ("def f():\n    return 1 if g() else 2", {"Returns": ["object"]}),
         ("async def f():\n    return f'{1}'", {"Returns": ["str"]}),
-        ("def f():\n    yield 1", {"Yields": [""]}),
+        ("def f():\n    return -1", {"Returns": ["int"]}),
+        ("def f(x, cls):\n    return not x", {"Parameters": ["x", "cls"], "Returns": ["bool"]}),
+        ("def f(x):\n    return sorted(x)", {"Parameters": ["x"], "Returns": ["list"]}),
+        ("def f():\n    return {1: g() for _ in g()}", {"Returns": ["dict"]}),
+        ("def f():\n    yield 1", {"Yields": ["object"]}),
+        ("def f() -> 'list[int]':\n    return []", {"Returns": ["list[int]"]}),
+        ("import typing as t\ndef f() -> t.Iterator[int]:\n    yield 1", {"Yields": ["int"]}),
         (
-            "@dataclass\nclass C:\n    x: int\n    y: str = 'a'\n    _z: int = 0",
+            "from typing import Generator\ndef f() -> Generator[int, None, str]:\n    yield 1",
+            {"Yields": ["int"]},
+        ),
+        (
+            "class f:\n    x: int\n    y: str = 'a'\n    _z: int = 0",
             {"Attributes": ["x : int", "y : str, default 'a'"]},
         ),
         (
-            "class C:\n    def __init__(self, x):\n        self.x = x\n        self.seen = []",
-            {"Parameters": ["x"], "Attributes": ["seen : list"]},
+            "class f:\n    def __init__(self, x, n=1):\n        self.x = x\n        self.seen = []",
+            {"Parameters": ["x", "n : int, default 1"]},
         ),
     ],
 )
 def test_there_are_only_the_sections_that_the_code_calls_for(
-    source: str, sections: dict[str, list[str]]
+    watch: Watch, source: str, sections: dict[str, list[str]]
 ) -> None:
-    docstring = structure_of(ast.parse(source).body[0], {})  # type: ignore[arg-type]
-    heads = {part.title: [entry.head for entry in part.entries] for part in docstring.sections}
-    assert heads == sections
+    watch.run(source)
+    proposal = document(watch.task("It is."))
+    assert heads_of(docstring_of(proposal.source, "f")) == sections
 
 
 def test_whatever_the_model_says_it_is_numpy_style(watch: Watch) -> None:
@@ -203,9 +240,10 @@ def f(a, b, *rest, **more):
 """
 
 
-def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
-    (node,) = ast.parse(SAID).body
-    assert structure_of(node, {}).text() == textwrap.dedent(  # type: ignore[arg-type]
+def test_no_sentence_about_what_the_code_does_not_tell_is_lost(watch: Watch) -> None:
+    watch.run(SAID)
+    source = document(watch.task(drafts=("", " Others.", " it is empty.")), "f").source
+    assert docstring_of(source, "f") == textwrap.dedent(
         """\
         Do it.
 
@@ -220,6 +258,7 @@ def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
         color : str
             One of `more`.
         **more
+            Others.
 
         Returns
         -------
@@ -231,6 +270,7 @@ def test_no_sentence_about_what_the_code_does_not_tell_is_lost() -> None:
         KeyError
             If there is none.
         ValueError
+            If it is empty.
 
         Notes
         -----
@@ -248,12 +288,16 @@ def told(said: str) -> str:
         (told, "The rows to read. There are many.", "The rows to read."),
         (told, "\n  the rows, e.g. of a file", "The rows, e.g. of a file."),
         (told, "`rows`: The rows", "The rows."),
+        (told, "- rows (list): the rows", "The rows."),
         (told, "`rows`.", ""),
         (told, "x = rows", ""),
+        (told, "   ", ""),
         (imperative, "Returns the mean.", "Return the mean."),
         (imperative, "This function applies a tax.", "Apply a tax."),
+        (imperative, "Matches a name.", "Match a name."),
         (imperative, "Is it even?", "Is it even?"),
         (imperative, "Process all rows.", "Process all rows."),
+        (type_name, " list of dict", "list of dict"),
         (type_name, "`int`, optional", "int"),
         (type_name, "dict[str, list[int]] | None", "dict[str, list[int]] | None"),
         (type_name, "The rows to read.", ""),
@@ -270,7 +314,9 @@ def test_what_a_model_says_becomes_a_sentence_or_a_type(
     ("source", "expected"),
     [
         ("def f(x):\n    return x", 'def f(x):\n    """It."""\n    return x'),
+        ("def f(x): return x", 'def f(x):\n    """It."""\n    return x'),
         ('def f(x):\n    "Old."\n    return x', 'def f(x):\n    """It."""\n    return x'),
+        ('def f(x): "Old."', 'def f(x):\n    """It."""'),
         ('def f(é="é"): return é', 'def f(é="é"):\n    """It."""\n    return é'),
         (
             "def f(\n    x,\n    y=(1,\n       2),\n):\n    # why\n    return x",
@@ -284,19 +330,30 @@ def test_what_a_model_says_becomes_a_sentence_or_a_type(
             "class C:\n    def f(self):\n        @cache\n        def g(): pass",
             'class C:\n    def f(self):\n        """It."""\n        @cache\n        def g(): pass',
         ),
-        ("g = 1", "g = 1"),
-        ("def f(:", "def f(:"),
+        (
+            'def f(x):  # why\n    """Old.\n\n    More.\n    """  # so\n    return x',
+            'def f(x):  # why\n    """It."""  # so\n    return x',
+        ),
+        ('def f(x): "Old."; return x', 'def f(x):\n    """It."""; return x'),
+        ("def f(): \\\n    return 1", "def f(): \\\n    return 1"),
+        (">>> def f():\n...     return 1", ">>> def f():\n...     return 1"),
     ],
 )
 def test_a_docstring_is_put_in_and_all_else_stays(source: str, expected: str) -> None:
-    assert with_docstring(source, "f", "It.") == expected
+    assert with_docstring(source, definition_in(source, "f"), "It.") == expected
 
 
-def test_of_two_methods_the_right_one_gets_it() -> None:
-    source = "class A:\n    def f(self): return 1\nclass B:\n    def f(self): return 2"
-    assert with_docstring(source, "f", "It.", like="def f(self): return 2") == (
-        'class A:\n    def f(self): return 1\nclass B:\n    def f(self):\n        """It."""\n'
-        "        return 2"
+def definition_in(source: str, name: str) -> Definition:
+    """The first definition of a name in a cell."""
+    tree = parse_cell(source)
+    nodes = [one for one in ast.walk(tree) if isinstance(one, DEFINITIONS)] if tree else []
+    return next(node for node in nodes if node.name == name)
+
+
+def test_of_two_methods_the_right_one_gets_it(watch: Watch) -> None:
+    watch.run("class A:\n    def f(self): 1\nclass B:\n    def f(self): 2")
+    assert document(watch.task("It is."), "B.f").source == (
+        'class A:\n    def f(self): 1\nclass B:\n    def f(self):\n        """It is."""\n        2'
     )
 
 
@@ -308,6 +365,7 @@ def test_of_two_methods_the_right_one_gets_it() -> None:
     ],
 )
 def test_any_text_survives(docstring: str) -> None:
-    source = with_docstring("class C:\n    def f(self):\n        return 1", "f", docstring)
+    source = "class C:\n    def f(self):\n        return 1"
+    source = with_docstring(source, definition_in(source, "f"), docstring)
     (method,) = ast.parse(source).body[0].body  # type: ignore[attr-defined]
     assert ast.get_docstring(method) == textwrap.dedent(docstring)

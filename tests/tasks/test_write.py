@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ from support.scripted_tries import (
 
 from jupyter_llm.ask.many import drawn
 from jupyter_llm.chat.question import code_prompt
+from jupyter_llm.chat.script import Script
 from jupyter_llm.common.bars import Step
 from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Completion, PromptInterrupted, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import MAX_SEED, EngineOptions, SamplingParams
-from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.engine.request import Message, RawPrompt, Request
 from jupyter_llm.errors import EngineClosedError
 from jupyter_llm.frontends.views import TerminalView, watch
 from jupyter_llm.models.discover import find_model
@@ -120,7 +122,7 @@ def test_the_best_draft_is_taken(replies: list[str], best: str) -> None:
 def test_it_is_told_which_draft_is_being_written() -> None:
     told: list[Step] = []
     assert write("x = foo", "x = bar", "x = 1", show_progress=told.append).num_drafts == 3
-    assert list(dict.fromkeys(told)) == [Step("Draft 2 of 4"), Step("Draft 3 of 4")]
+    assert list(dict.fromkeys(told)) == [Step("Draft 2"), Step("Draft 3")]
 
 
 def test_while_the_prompt_is_read_there_is_no_empty_block_of_code() -> None:
@@ -298,7 +300,7 @@ class _ThenSlow(ScriptedEngine):
 def test_drafts_that_are_not_there_in_time_are_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writing, "LEAST_S", 0.0)
+    monkeypatch.setattr(writing, "MAX_S", 0.0)
     engine = _ThenSlow(["x = foo", "x = 1"])
     answer = write(engine=engine, params=SamplingParams())
     assert (answer.sources, answer.num_drafts) == (("x = foo",), 1)
@@ -317,6 +319,12 @@ def test_drafts_that_are_finished_at_the_deadline_are_not_thrown_away() -> None:
     requests = [Request(prompt=PROMPT, params=SEEDED)] * 3
     found = drawn(_Finished(["x = foo", "x = bar", "x = 1"]), requests, end_s=0.0)
     assert [completion.text for _, completion in found] == ["x = foo", "x = bar", "x = 1"]
+
+
+def test_other_drafts_are_kept_as_short_as_the_first_needs() -> None:
+    engine = ScriptedEngine(["foo"] * 4)
+    write(engine=engine, params=SamplingParams(seed=7, max_tokens=4000))
+    assert [request.params.max_tokens for request in engine.requests] == [4000, 200, 200, 200]
 
 
 def test_where_nothing_is_written_no_empty_block_is_shown() -> None:
@@ -377,7 +385,7 @@ DOUBLE = "def f(y):\n    return 2 * y"
         ("from typing import *", "Define a function that doubles.", "2 * y"),
         ("from typing import *", "Import what annotations need.", "from typing import *"),
         ("y = [5]", "Double y.", "2 * y"),
-        ("z = [*y, *y]", "Double y.", "z = [*y, *y]"),
+        ("z = [*y, *y]", "Double y.", "z = [*y, *y]\nz"),
     ],
 )
 def test_what_gives_nothing_that_was_asked_for_is_no_result(
@@ -399,6 +407,17 @@ def test_in_a_chat_the_last_draft_is_told_what_the_first_has_raised() -> None:
     assert draft == Message("assistant", "```python\nx\n```")
     assert "Near it is 'city'." in complaint.content
     assert [request.prompt for request in others] == [first.prompt] * 2
+
+
+def test_after_a_program_the_chat_is_asked_alone_and_then_with_its_fault() -> None:
+    engine = ScriptedEngine(["x"] * 3 + ["y"])
+    judge = Judge(names="xy", tries=ScriptedTries(outcomes={"x": raising()}))
+    script = Script(RawPrompt(("# In[2]:\n# Show it\n",)), 2)
+    assert write(engine=engine, judge=judge, script=script).sources == ("y",)
+    first, chat, again, last = engine.requests
+    assert first.prompt == again.prompt == script.prompt
+    assert chat.prompt == PROMPT
+    assert "raises KeyError: 'citi'" in messages_of(last.prompt)[-1].content
 
 
 def test_an_error_that_rules_can_mend_is_mended_and_told() -> None:
@@ -431,6 +450,12 @@ def test_a_mend_that_does_not_run_is_left() -> None:
     answer = write("prices['appel']", judge=Judge(names=namespace, tries=tries), num_drafts=1)
     assert answer.sources == ("prices['appel']",)
     assert answer.mends == ()
+
+
+def test_drafts_may_be_tried_in_another_way() -> None:
+    tries = ScriptedTries()
+    write("x", judge=Judge(names="x", tries=tries, check=partial(tries.seen, "import x")))
+    assert tries.tried == ["import x\n\nx"]
 
 
 @given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=60))

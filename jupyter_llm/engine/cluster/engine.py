@@ -106,7 +106,7 @@ class ClusterEngine:
         self._hurry = asyncio.Event()  # set at a cancellation or the end
         self._places: dict[str, Deployed] = {}  # by worker address
         self._info: ModelInfo | None = None
-        self._is_closed = False
+        self._end_error: JupyterLLMError | None = None  # why the engine is closed
         with showing(show) as report:
 
             def on_progress(share: float) -> bool:
@@ -148,7 +148,7 @@ class ClusterEngine:
     @property
     def is_closed(self) -> bool:
         """Whether the model was unloaded, or the cluster is gone."""
-        return self._is_closed or self._client.status != "running"
+        return self._end_error is not None or self._client.status != "running"
 
     def submit(self, request: Request) -> Stream:
         """Queue a request; the stream raises its errors."""
@@ -173,9 +173,9 @@ class ClusterEngine:
 
     def close(self) -> None:
         """Cancel everything and free the model unless others use it. May be called twice."""
-        self._is_closed = True
+        self._end_error = self._end_error or EngineClosedError(_UNLOADED)
         atexit.unregister(self.close)
-        self._client.loop.add_callback(self._end, EngineClosedError(_UNLOADED))
+        self._client.loop.add_callback(self._end, self._end_error)
         wait([self._life], _CLOSE_S)
 
     def _ask(self, method: str, *values: Any) -> list[Any]:
@@ -195,7 +195,7 @@ class ClusterEngine:
         call = _Call(method, value)
         self._waiting.append(call)
         if self.is_closed:  # checked last: `close` ends all calls in the queue by then
-            raise EngineClosedError(_UNLOADED)
+            raise self._end_error or EngineClosedError(_UNLOADED)
         if not self._called.is_set():
             self._client.loop.add_callback(self._called.set)
         return call
@@ -225,7 +225,7 @@ class ClusterEngine:
         """Use all present workers, until the engine is closed."""
         using: dict[str, asyncio.Task[None]] = {}
         try:
-            while not self._is_closed:
+            while self._end_error is None:
                 present = await self._workers()
                 for address in using.keys() - present.keys():  # they have died
                     using.pop(address).cancel()
@@ -263,7 +263,7 @@ class ClusterEngine:
         place = self._places[address] = Deployed()
         answering: list[asyncio.Task[None]] = []
         try:
-            while not self._is_closed:
+            while self._end_error is None:
                 before, piece = place, None
                 try:
                     piece = self._piece(place)
@@ -396,7 +396,7 @@ class ClusterEngine:
 
     def _end(self, error: JupyterLLMError) -> None:
         """Close, and end all waiting calls with an error."""
-        self._is_closed = True
+        self._end_error = self._end_error or error
         for call in (*self._sent, *self._waiting):
             self._settle(call, error)
         self._hurry_up()

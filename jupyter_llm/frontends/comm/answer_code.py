@@ -128,7 +128,7 @@ class AnswerCode(Part):
                 request, sources = Request(prompt=asked), tuple(cells.values())
                 whole = CodeAnswer(completion=completion, cells=sources, request=request)
                 tries = Tries.here(self._chat.timeline, is_allowed=True, show_progress=give_way)
-                judge = Judge(names=user_namespace(), tries=tries, asked=asked)
+                judge = Judge(names=tries, tries=tries, asked=asked)
                 found = [(now, one) for one in judge.each(whole)]
                 if all(one.seen is None or one.seen != untried(BUSY) for _, one in found):
                     self._tried.update(zip(cells, found, strict=True))
@@ -153,5 +153,5 @@ def _cells(places: Sequence[_Place], answer: Completion | None) -> dict[_Place, 
     last = code_blocks(answer.text)[-1:] if answer is not None and is_cut_off else ()  # torn
     known = {block.source.strip(): block for block in last}
     blocks = [known.get(source.strip(), CodeBlock(source)) for _, source in places]
-    cells = cells_of(blocks, user_namespace(), is_cut_off=is_cut_off)
+    cells = cells_of(blocks, Tries.here(llm.timeline), is_cut_off=is_cut_off)
     return {place: cell for place, cell in zip(places, cells, strict=True) if cell is not None}

@@ -4,8 +4,9 @@
     def check(self, job: Job, /, number: int, sources: list[str]) -> list[CheckedData]:
 
 The front end sends the method's name and its arguments by name; they are converted to the types of
-the signature. A positional-only parameter receives the request's id, or the job of a thread.
-`Calls` in labextension/src/connection/messages.ts declares the same methods for pages.
+the signature. A positional-only parameter receives the `Job` of a method that replies "on a
+thread", and the request's id otherwise. `Calls` in labextension/src/connection/messages.ts declares
+the same methods in TypeScript.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ ReplyTime = Literal["at once", "on a thread", "later"]
 class Method:
     """A method that front ends may call.
 
-    `replies`: the result is sent at once, after the method has run on a thread of its own, or later
-    by the method's owner.
+    `replies`: "at once": the thread of the message runs the method and sends its result. "on a
+    thread": a thread of its own does. "later": the method's owner sends the reply.
     """
 
     def __init__(self, function: Callable[..., Any], replies: ReplyTime) -> None:
@@ -53,15 +54,20 @@ class Method:
         ]
         return defstruct(self.function.__name__, fields, forbid_unknown_fields=True)
 
+    @cached_property
+    def has_context(self) -> bool:
+        """Whether the method receives the request's id or the job."""
+        _, *parameters = inspect.signature(self.function).parameters.values()
+        return any(p.kind is p.POSITIONAL_ONLY for p in parameters)
+
     def bind(self, owner: object, arguments: object) -> Callable[[object], Any]:
-        """Return the call with checked arguments, to be given the request's id or the job."""
+        """Check the arguments; return a callable that takes the request's id or the job."""
         try:
             known = asdict(convert(arguments, self.arguments))
         except ValidationError:
             raise misunderstood(self.function.__name__) from None
         bound = partial(self.function, owner, **known)
-        has_context = len(known) + 1 < len(inspect.signature(self.function).parameters)
-        return bound if has_context else lambda _: bound()
+        return bound if self.has_context else lambda _: bound()
 
 
 METHODS: dict[object, Method] = {}
@@ -78,7 +84,7 @@ def call(replies: ReplyTime) -> Callable[[F], F]:
 
 
 def methods_of(owner: object) -> dict[str, Method]:
-    """Return the methods of an object that front ends may call, by their names."""
+    """Return those methods of an object that front ends may call, with their names as keys."""
     attributes = {name: getattr(type(owner), name) for name in dir(type(owner))}
     return {
         name: METHODS[function]

@@ -29,7 +29,9 @@ from jupyter_llm.frontends.prompt.typed import Typed, read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.frontends.views import remarks
 from jupyter_llm.notebook.cells.shell import user_namespace
-from jupyter_llm.notebook.values.variables import plainly_mentioned
+from jupyter_llm.notebook.code.syntax import parse_cell
+from jupyter_llm.notebook.values.summaries import holds_data
+from jupyter_llm.notebook.values.variables import plainly_mentioned, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +140,7 @@ class ChatLine(Line):
             continues=True,
             params=options.params,
         )
-        self._ask(_shaped_as(asked, turn), job)
+        self._ask(_shaped_as(_with_variables(asked), turn), job)
 
     def _read(
         self, options: Options, prompt: PromptData, *text: str, is_draft: bool = False
@@ -159,7 +161,7 @@ class ChatLine(Line):
         place = llm.notebook.path, self._snapshot
         given = (attached(item.label, item.text, *place) for item in prompt.attachments)
         attachments = tuple(dict.fromkeys((*typed.what.attachments, *given)))
-        return replace(typed, what=replace(typed.what, attachments=attachments))
+        return replace(typed, what=_with_variables(replace(typed.what, attachments=attachments)))
 
     def _ask(self, asked: ChatQuestion, job: Job) -> None:
         self._chat.current.get(asked.model, show=job.tell)
@@ -242,8 +244,20 @@ def _remarks(answer: Completion) -> str:
 def _proposal_data(proposal: Proposal) -> messages.ProposalData | None:
     """Code that is proposed as the front end knows it; None if nothing is to change."""
     cell = proposal.cell
-    if cell is not None and not proposal.diff:
+    if cell is not None and not (proposal.diff or proposal.runs):
         return None
     cell_id, before = (cell.cell_id, cell.source) if cell is not None else (None, None)
-    names = list(proposal.unknown_names)
-    return messages.ProposalData(cell_id, before, proposal.source, names)
+    names, runs = list(proposal.unknown_names), list(proposal.runs)
+    return messages.ProposalData(cell_id, before, proposal.source, names, runs)
+
+
+def _with_variables(asked: ChatQuestion) -> ChatQuestion:
+    """Return a question that also includes the variables which attached code uses."""
+    if asked.context == "none":
+        return asked
+    variables = user_namespace()
+    sources = [text for _, text in asked.attachments if parse_cell(text) is not None]
+    names = dict.fromkeys(name for source in sources for name in used(source, variables))
+    data = [name for name in names if holds_data(variables[name])]
+    about = " ".join((asked.about or "", *(f"@{name}" for name in data)))
+    return replace(asked, named=(*asked.named, *data), about=about)

@@ -12,8 +12,15 @@ from jupyter_llm.chat.question import asked_in
 from jupyter_llm.engine.completion import JSON_BLOCK
 from jupyter_llm.engine.constraint import Grammar
 from jupyter_llm.errors import EngineClosedError
-from jupyter_llm.frontends.comm.messages import Delta, StatusData, TurnData, UsageData
+from jupyter_llm.frontends.comm.messages import (
+    AttachmentData,
+    Delta,
+    StatusData,
+    TurnData,
+    UsageData,
+)
 from jupyter_llm.models.discover import better_model_hint
+from jupyter_llm.notebook.cells.rules import RULES_FILE
 
 if TYPE_CHECKING:
     from jupyter_llm.chat.branches import Exchange
@@ -115,12 +122,14 @@ def status_of(chat: Chat, mode: ContextMode, known: StatusData) -> StatusData:
     While the chat is answering, the engine is busy, so the status that is `known` stays.
     """
     engine = chat.current.resident
-    without_model = StatusData(num_cells=len(chat.timeline.snapshot().visible))
+    found = chat.timeline.rules.included()
+    rules = AttachmentData(found.remark or RULES_FILE, found.sent) if found is not None else None
+    without_model = StatusData(num_cells=len(chat.timeline.snapshot().visible), rules=rules)
     if engine is None:
         return without_model
     if chat.is_answering:
         name = engine.info.name
-        return known if known.model == name else StatusData(model=name)
+        return known if known.model == name else StatusData(model=name, rules=rules)
     try:
         report = context_report(chat, mode, continues=True, counts_all=False)
         speed = engine.status().tokens_per_s
@@ -145,4 +154,5 @@ def status_of(chat: Chat, mode: ContextMode, known: StatusData) -> StatusData:
         num_cells=report.num_cells,
         is_if_asked=report.is_if_asked,
         remark=better_model_hint(engine.info.name, "/pull"),
+        rules=rules,
     )

@@ -88,8 +88,11 @@ class Job:
         return answer.finish_reason == "cancelled" and not (answer.text or answer.reasoning)
 
     def start(self) -> None:
-        """Begin."""
-        start_worker(self._run, f"jupyter-llm-job-{self.id}")
+        """Begin on a thread of its own."""
+        try:
+            start_worker(self._run, f"jupyter-llm-job-{self.id}")
+        except RuntimeError as error:  # no more threads
+            self._audience.end(self, said_of(error))
 
     def stop(self) -> None:
         """End it; what there is of a text stays. Returns at once."""

@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.calls import call, methods_of
 from jupyter_llm.frontends.comm.jobs import Job, said_of
@@ -60,7 +62,7 @@ def end_subshell(comm: Any, subshell: str | None) -> None:
 
 
 class Part:
-    """The owner of some methods that one front end may call; `calls.call` declares them."""
+    """A group of methods that one front end may call, each decorated with `calls.call`."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -73,7 +75,7 @@ class Part:
         """Stop a request by its id, a turn by its number, or all requests of the front end."""
 
     def leave(self) -> None:
-        """Send nothing until a view follows the chat again: the last one has closed."""
+        """Stop what is done for views only: the last one has closed, or shows nothing of it."""
 
     def close(self) -> None:
         """End the part: the front end has disconnected."""
@@ -82,9 +84,9 @@ class Part:
 class Line:
     """A front end as the kernel knows it: a page, or one chat in a page or a widget.
 
-    A host provides `send`, and passes each message to `take`: on a subshell's thread, in order,
-    also while a cell runs. Only methods that reply "on a thread" may take a while. Parts send their
-    messages with `put`.
+    A host provides `send` and passes every message to `take`, in order. It does so on a subshell's
+    thread, so also while a cell runs. Methods that may take long must reply "on a thread". Parts
+    send their messages with `put`.
     """
 
     def __init__(self, llm: LLM, send: Callable[[Any], None]) -> None:
@@ -104,6 +106,8 @@ class Line:
         if self.is_closed:
             return
         self.is_closed = True
+        with self._lock:
+            self._jobs.clear()  # they run on, but report nothing
         for part in self.parts:
             try:
                 part.close()
@@ -111,7 +115,7 @@ class Line:
                 logger.exception("A front end could not be let go of")
 
     def offer(self, owner: object) -> None:
-        """Let the front end call the methods that an object declares."""
+        """Register the methods of an object that front ends may call."""
         self._methods |= {name: (owner, method) for name, method in methods_of(owner).items()}
 
     def take(self, content: object) -> None:
@@ -162,19 +166,12 @@ class Line:
         """
 
         def answer(job: Job) -> None:
-            self._finish(job, messages.Reply(job.id, work(job)))
+            self._finish(job, messages.Reply(job.id, to_builtins(work(job))))
 
         job = Job(request_id, method, answer, self)
         with self._lock:
             self._jobs[job.id] = job
         job.start()
-
-    def stop_all(self, method: str) -> None:
-        """Stop all jobs of a method."""
-        with self._lock:
-            jobs = [job for job in self._jobs.values() if job.text == method]
-        for job in jobs:
-            job.stop()
 
     def tell_progress(self, job: Job) -> None:
         """Say how far a job is that shows nothing yet; see `Audience`."""

@@ -26,7 +26,7 @@ from jupyter_llm.notebook.cells.document import CellKind
 
 PROTOCOL: Final = 5
 
-Action = Literal["explain", "fix", "document", "test", "review", "continue", "edit"]
+Action = Literal["explain", "fix", "document", "test", "review", "continue", "next", "edit"]
 ActivityState = Literal["none", "loading", "idle", "reading", "writing"]
 SuggestionKind = Literal["command", "variable", "cell", "file"]
 TurnState = Literal["waiting", "reading", "writing", "finished"]
@@ -111,13 +111,15 @@ class TurnData(Data):
 class ProposalData(Data):
     """Code proposed for a cell that was read as `before`; with None for a new one.
 
-    A new one comes below the `cell`, or wherever a person is.
+    A new one comes below the `cell`, or wherever a person is. If there are `runs`, nothing changes:
+    the cells of these ids have to run, then the `cell` again.
     """
 
     cell: str | None
     before: str | None
     source: str
     unknown_names: list[str]
+    runs: list[str]
 
 
 class ChoiceData(Data):
@@ -172,6 +174,7 @@ class StatusData(Data):
 
     `used` counts the chat template's own tokens beside the parts. A prompt includes `num_cells`
     cells by itself, or with `is_if_asked` only if it is about them. `remark` is about the model.
+    `rules`: those of the project, if prompts include any.
     """
 
     model: str | None = None
@@ -183,6 +186,7 @@ class StatusData(Data):
     num_cells: int = 0
     is_if_asked: bool = False
     remark: str = ""
+    rules: AttachmentData | None = None
 
 
 class ChatDocument(Data):
@@ -266,6 +270,15 @@ class CellProposal(ProposalData):
 
     metadata: dict[str, Any]
     markdown: str
+
+
+class OpenProposal(Data):
+    """A proposal that waits for a decision: of an `action` on a `cell`, or of a chat."""
+
+    action: Action | None
+    cell: str
+    instruction: str | None
+    proposal: CellProposal
 
 
 class ChatList(Data):
@@ -422,6 +435,19 @@ class PutCells(ToFrontEnd):
     cell: str
     before: str | None
     cells: list[NewCellData]
+
+
+class ShowFix(ToFrontEnd):
+    """Show what the button at a failed cell proposes, since a command asks for it."""
+
+    cell: str
+
+
+class Proposed(ToFrontEnd):
+    """A task's proposal waits for a decision; if `waiting` is None, there was a decision."""
+
+    task: str
+    waiting: OpenProposal | None
 
 
 class Resend(ToFrontEnd):

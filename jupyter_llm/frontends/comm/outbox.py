@@ -39,13 +39,14 @@ class Outbox:
         self._context = contextvars.copy_context()
 
     def put(self, message: ToFrontEnd | dict[str, Any]) -> None:
-        """Send a message, or what another has to say. Returns at once, and never fails."""
+        """Send a message, or one of another line. Returns at once; fails only if it is no JSON."""
         context = self._context
         if context is None or os.getpid() != self._pid:
             return
+        content = to_builtins(message)  # first: a number without a message is a gap
         with self._lock:
             self._num_sent += 1
-            numbered = {**to_builtins(message), "seq": self._num_sent}
+            numbered = {**content, "seq": self._num_sent}
             # A copy, since a context can be entered by one thread at a time.
             run = context.copy().run
             try:

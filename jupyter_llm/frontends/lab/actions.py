@@ -9,12 +9,17 @@ from jupyter_llm.errors import EngineError
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.jobs import Job
 from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.frontends.comm.messages import Action, CellProposal, TargetCellData
+from jupyter_llm.frontends.comm.messages import (
+    Action,
+    CellProposal,
+    OpenProposal,
+    TargetCellData,
+)
 from jupyter_llm.frontends.prompt.commands import task_of
 from jupyter_llm.frontends.prompt.options import default_options
 from jupyter_llm.notebook.cells.timeline import check_is_visible
 from jupyter_llm.records.records import landed
-from jupyter_llm.tasks.edit import edit, go_on
+from jupyter_llm.tasks.edit import edit, go_on, write_next
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from jupyter_llm.engine.base import Stream
     from jupyter_llm.engine.completion import Completion
     from jupyter_llm.engine.options import SamplingParams
+    from jupyter_llm.frontends.lab.session import Session
     from jupyter_llm.frontends.prompt.options import Options
     from jupyter_llm.tasks.proposal import Proposal
     from jupyter_llm.tasks.task import Task
@@ -36,11 +42,14 @@ _CHARS_PER_TOKEN = 2.5  # of code, at the least
 
 
 class Actions(Part):
-    """What one page has done with its cells; what changes a cell is a proposal."""
+    """Carries out actions on the cells of one page; what changes a cell is a proposal.
 
-    def close(self) -> None:
-        """Stop the actions: nobody would see their results."""
-        self._line.stop_all("act")
+    If the page disconnects, an action runs on, and all pages show its proposal.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
 
     @call("on a thread")
     def act(
@@ -49,17 +58,18 @@ class Actions(Part):
         /,
         action: Action,
         cell: TargetCellData,
-        selection: list[int] | None,
+        selection: tuple[int, int] | None,
         instruction: str | None,
+        task: str,
         former: Former | None = None,
     ) -> CellProposal | str:
         """Propose another source for a cell, or describe the cell in Markdown.
 
-        `selection`: its start and end in code points. `former`: the last proposal before.
+        `selection`: its start and end in code points. `former`: the last proposal before. `task`:
+        the page's name for what it asks, under which the proposal waits.
         """
-        chosen = (selection[0], selection[1]) if selection else None
         is_text = cell.kind == "markdown"
-        shown = ShownCell.of_page(cell.id, cell.source, cell.error, chosen, is_text=is_text)
+        shown = ShownCell.of_page(cell.id, cell.source, cell.error, selection, is_text=is_text)
         check_is_visible(self._llm.timeline.snapshot().hidden, cell.id, None)
         options = default_options()
         if action in ("explain", "review"):
@@ -69,10 +79,13 @@ class Actions(Part):
                 raise EngineError("The model wrote nothing.")
             return said
         options = replace(options, params=_long_enough(options.params, cell.source))
-        task = self._task(former, options, job)
-        proposal = _propose(action, shown, instruction or "", task)
+        asked = self._task(former, options, job)
+        proposal = _propose(action, shown, instruction or "", asked)
         job.check()
-        return _cell_proposal(action, cell, proposal)
+        change = _cell_proposal(action, cell, proposal)
+        waiting = OpenProposal(action, cell.id, instruction, change)
+        self._session.proposals.keep(task, waiting, self._session)
+        return change
 
     def _task(self, former: Former | None, options: Options, job: Job) -> Task:
         """What there is to do for a page, and whom to ask; what was stopped is dropped."""
@@ -107,6 +120,8 @@ def _propose(action: Action, cell: ShownCell, instruction: str, task: Task) -> P
             return edit(task, cell, instruction)
         case "continue":
             return go_on(task, cell)
+        case "next":
+            return write_next(task, cell)
         case "test":
             cell.check_is_python()
             return write_tests(task, cell.subject(task.cells))
@@ -117,7 +132,7 @@ def _propose(action: Action, cell: ShownCell, instruction: str, task: Task) -> P
 
 
 def _cell_proposal(action: Action, shown: TargetCellData, proposal: Proposal) -> CellProposal:
-    is_below = action == "test"
+    is_below = action in ("next", "test")
     made = proposal.completion.provenance if proposal.completion is not None else None
     cell, before = shown.id, shown.source
     if proposal.cell is not None and proposal.cell.cell_id != cell:
@@ -126,10 +141,11 @@ def _cell_proposal(action: Action, shown: TargetCellData, proposal: Proposal) ->
     return CellProposal(
         cell=cell,
         before=None if is_below else before,
-        source=proposal.source,
+        source=before if proposal.runs else proposal.source,
         unknown_names=list(proposal.unknown_names),
         metadata=record.to_metadata() if record is not None else {},
         markdown=_said(proposal) if action == "fix" else proposal.verdict,
+        runs=list(proposal.runs),
     )
 
 

@@ -1,4 +1,4 @@
-"""The cells of a page: prompts that are read ahead, and what is known of how a text was made."""
+"""The cells of a page: prompts that are read ahead, open proposals, and records of their texts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_llm.api import llm
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.drafting import Drafting
+from jupyter_llm.frontends.comm.messages import OpenProposal
 from jupyter_llm.frontends.prompt.options import loaded_magics
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
@@ -24,10 +25,21 @@ _CELL = re.compile(r"\s*%%llm(?![^\s])([^\n]*)\n?(.*)", re.DOTALL)
 
 
 class PageCells(Drafting):
-    """Lets the model read a page's `%%llm` cells while they are written, and reads records."""
+    """Prefills a page's `%%llm` cells, keeps its open proposals, and reads records."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, lambda draft, cell: cell_prompt(draft.text, cell))
+        self._proposals = session.proposals
+
+    @call("at once")
+    def open_proposals(self) -> dict[str, OpenProposal]:
+        """Return the proposals that wait for a decision, by the tasks that made them."""
+        return self._proposals.all()
+
+    @call("at once")
+    def keep_proposal(self, task: str, waiting: OpenProposal | None) -> None:
+        """Keep the proposal of a task as it is now; None: it was accepted or rejected."""
+        self._proposals.keep(task, waiting, self._line)
 
     @call("on a thread")
     def record(self, metadata: dict[str, Any], text: str | None) -> str:

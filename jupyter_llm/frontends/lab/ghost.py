@@ -41,6 +41,7 @@ class Ghost(Part):
     def close(self) -> None:
         """Write nothing any more."""
         self._end_watch()
+        self._llm.timeline.documents.pop(self, None)
         if self._writer is not None:
             self._writer.cancel()
 
@@ -54,6 +55,7 @@ class Ghost(Part):
         self._llm.timeline.see_tags({c.cell_id: c.is_off for c in insert})
         try:
             self._document = before.edited(at, remove, insert)
+            self._llm.timeline.documents[self] = self._document
             self._waits_for_all = False
         except DocumentError:
             self._ask_for_all()

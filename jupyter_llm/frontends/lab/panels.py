@@ -58,6 +58,7 @@ class Panels(Part):
 
         try:
             chat, put = self._llm.chat(name), self._put
+            options = replace(default_options(), continue_=True)
         except Exception as error:
             with self._lock:
                 if self._lines.get(panel) is waiting:
@@ -65,7 +66,6 @@ class Panels(Part):
                     for content in waiting:
                         self._take(panel, content)
             raise
-        options = replace(default_options(), continue_=True)
         with self._lock:
             if self._lines.get(panel) is waiting:  # it was not shut meanwhile
                 send = lambda content: put({"panel": panel, "message": content})  # noqa: E731

@@ -8,7 +8,7 @@ from jupyter_llm._version import __version__
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm.asked_page import AskedPage
 from jupyter_llm.frontends.comm.line import Line
-from jupyter_llm.frontends.comm.messages import PROTOCOL, Welcome
+from jupyter_llm.frontends.comm.messages import PROTOCOL, ShowFix, Welcome
 from jupyter_llm.notebook.cells.path import notebook_path
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jupyter_llm.api import LLM
+    from jupyter_llm.frontends.lab.proposals import Proposals
     from jupyter_llm.notebook.cells.path import NotebookIdentity
     from jupyter_llm.notebook.code.landing import Landing, NewCell
 
@@ -32,10 +33,12 @@ class Session(Line):
         llm: LLM,
         send: Callable[[Any], None],
         on_hello: Callable[[Session], None],
+        proposals: Proposals,
         sender: str | None = None,
     ) -> None:
         super().__init__(llm, send)
         self.sender = sender
+        self.proposals = proposals
         self._asked = AskedPage(self)
         self.client = self.path = ""
         self.num_heard = 0  # messages
@@ -54,6 +57,10 @@ class Session(Line):
     ) -> Landing | None:
         """Have the page put code below a cell, or in its place; see `landing.Page`."""
         return self._asked.land(self.client, cell_id, cells, before)
+
+    def show_fix(self, cell_id: str) -> None:
+        """Have the page offer what its button at a cell offers; see `landing.Page`."""
+        self.put(ShowFix(cell_id))
 
     def _take(self, content: object) -> None:
         self.num_heard += 1

@@ -14,6 +14,7 @@ from jupyter_llm.frontends.lab.actions import Actions
 from jupyter_llm.frontends.lab.cells import PageCells
 from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.panels import Panels
+from jupyter_llm.frontends.lab.proposals import Proposals
 from jupyter_llm.frontends.lab.session import Session
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Sessions:
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
         self._sessions: list[Session] = []  # those that have not said who they are as well
+        self._proposals = Proposals(self)
         self._gone: set[str | None] = set()  # senders of pages that were here
         self._lock = threading.RLock()  # comms of several pages come on several threads
 
@@ -51,7 +53,8 @@ class Sessions:
     def open(self, comm: Any, message: Mapping[str, Any] | None = None) -> None:
         """Take in a comm that a page has opened. A browser that ended has not closed its own."""
         header = message["header"] if message else {}
-        session = Session(self._llm, comm.send, self._take_in, header.get("session"))
+        asker = header.get("session")
+        session = Session(self._llm, comm.send, self._take_in, self._proposals, asker)
         session.on_silence = partial(_send_away, comm, header.get("subshell_id"))
         for part in PARTS:
             part(session)

@@ -78,12 +78,11 @@ def write_code(
     chat: Chat, question: ChatQuestion, options: Options, view: View, writer: CellWriter, note: str
 ) -> Completion:
     """Answer a prompt with cells of code."""
-    namespace = user_namespace()
     tries = Tries.here(chat.timeline, is_allowed=not options.no_try, show_progress=view.progress)
     answer, sent = write_in_chat(
         chat,
         question,
-        namespace=namespace,
+        namespace=tries,
         tries=tries,
         show=lambda stream: watch(stream, view),
         show_progress=view.progress,
@@ -167,6 +166,8 @@ def _notes(
     yield from filter(None, (remarks(completion, has_end=is_complete),))
     if sent.context.is_alone:
         yield "sent without the notebook (`-c all` includes it)"
+    if sent.context.rules is not None:
+        yield from filter(None, (sent.context.rules.remark,))
     num_turns, num_cells = sent.left_out  # `/context` lists them
     if isinstance(options.context, int):  # the user chose the number
         num_cells = 0

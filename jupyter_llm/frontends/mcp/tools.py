@@ -23,7 +23,7 @@ from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.failures.report import failure_text
 from jupyter_llm.notebook.sealed.hidden import Hidden
 from jupyter_llm.notebook.values.guard import without_user_code
-from jupyter_llm.notebook.values.peek import is_library_module
+from jupyter_llm.notebook.values.peek import is_named_only
 from jupyter_llm.notebook.values.redaction import redact_mixed, scrub, without_registered
 from jupyter_llm.notebook.values.summaries import headline, summarize
 from jupyter_llm.tasks.task import Task
@@ -152,7 +152,7 @@ def _complete(cell: CellEvent) -> str:
 def _variables() -> Mapping[str, object]:
     """Return the variables that belong to the notebook, by name."""
     own = sorted(own_variables(current_shell()).items())
-    return {n: one for n, one in own if not n.startswith("_") and not is_library_module(one)}
+    return {n: one for n, one in own if not n.startswith("_") and not is_named_only(one)}
 
 
 def _limited(lines: list[str], most: int) -> str:

@@ -23,6 +23,7 @@ from jupyter_llm.frontends.prompt.model_list import (
 )
 from jupyter_llm.frontends.prompt.options import Options, flags_in
 from jupyter_llm.frontends.topics import topic, topic_table
+from jupyter_llm.notebook.cells.rules import RULES_FILE
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables, user_namespace
 from jupyter_llm.notebook.values import secrets
 from jupyter_llm.notebook.values.learning import learn
@@ -333,6 +334,9 @@ def _mark(name: str, state: str) -> Callable[[Call], Shown]:
 @_text
 def _hide(call: Call) -> str:
     words = call.argument.replace(",", " ").split()
+    if words == [RULES_FILE]:
+        call.llm.timeline.show_rules(is_shown=False)
+        return f"{_quoted(words)}: hidden from the next prompt on; `/show {RULES_FILE}` ends that."
     variables = own_variables(current_shell())
     names = [word for word in words if word in variables or secrets.is_shown(word)]
     cells, result = " ".join(word for word in words if word not in names), ""
@@ -349,7 +353,7 @@ def _hide(call: Call) -> str:
 
 @_text
 def _show(call: Call) -> str:
-    """Show named secrets, list what is hidden, or show the last draft of code."""
+    """Show named secrets or the project's rules, list what is hidden, or show the last draft."""
     from jupyter_llm.notebook.cells.rendering import secrets_in
     from jupyter_llm.notebook.values.summaries import is_hidden
 
@@ -358,12 +362,18 @@ def _show(call: Call) -> str:
     own = (name for name, value in variables if is_hidden(name, value))
     hidden = list(dict.fromkeys([*own, *(name for cell in cells for name in secrets_in(cell))]))
     names = call.argument.replace(",", " ").split()
+    if names == [RULES_FILE]:
+        call.llm.timeline.show_rules(is_shown=True)
+        return (
+            f"{_quoted(names)}: included from the next prompt on; `/hide {RULES_FILE}` ends that."
+        )
     if names == ["draft"] and "draft" not in hidden:
         if not call.chat.last_draft:
             hint = "`%%llm -f code` asks for some."
             raise MagicUsageError("No code was written in this chat yet.", hint)
         return call.chat.last_draft
     if not names:
+        hidden += [RULES_FILE] * call.llm.timeline.rules.is_hidden
         return f"Hidden from the model: {_quoted(hidden)}." if hidden else "Nothing is hidden."
     for name in names:
         if name not in hidden:
@@ -375,7 +385,7 @@ def _show(call: Call) -> str:
         secrets.show(name)
     return (
         f"{_quoted(names)}: included like any other value from the next prompt on, and kept with "
-        f"the chat. `/hide {names[0]}` hides it again, but the model keeps what it read."
+        f"the chat. `/hide {names[0]}` hides it again, but turns that included the value keep it."
     )
 
 
@@ -480,7 +490,12 @@ COMMANDS = named(
         _mark("pin", "pinned: included when other cells no longer fit."),
     ),
     Command("unpin", "N…", "end the pin of cells", _mark("unpin", "no longer pinned.")),
-    Command("hide", "N…|NAME…", "hide cells In [N], or values of variables, from prompts", _hide),
+    Command(
+        "hide",
+        "N…|NAME…",
+        f"hide cells In [N], values of variables, or the project's `{RULES_FILE}`, from prompts",
+        _hide,
+    ),
     Command(
         "show",
         "[NAME…|draft]",

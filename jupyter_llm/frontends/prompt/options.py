@@ -44,6 +44,10 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _target(text: str) -> str:
+    return text if _is_name(text) or " " in text.strip() else _identifier(text)
+
+
 def _is_name(text: str) -> bool:
     """Whether a text is a valid variable's name."""
     return text.isidentifier() and not keyword.iskeyword(text)
@@ -104,9 +108,10 @@ class Options:
     out: str | None = option(
         "-o --out",
         "VAR",
-        "also put the answer into a variable, of a shape its value (VAR << does so silently)",
-        convert=_identifier,
-        expects="a variable's name",
+        "also put the answer into a variable, of a shape its value (VAR << does so silently); "
+        'or write code that binds variables, as in "mean_fare float, n int"',
+        convert=_target,
+        expects="a variable's name, or names with types",
     )
     context: ContextMode = option(
         "-c --context",

@@ -101,6 +101,13 @@ def read(
     order = None if parsed.is_literal else find_command(prompt, commands)
     if order is not None:
         return Typed(order if is_draft else _expanded(order, parsed, expressions), options)
+    if options.out and not options.out.isidentifier():
+        from jupyter_llm.tasks.contract import with_names
+
+        if parsed.options.get("format", "code") != "code":
+            raise MagicUsageError("-o with types is for code.", "Leave -f out, or write -f code.")
+        prompt = with_names(prompt, options.out)
+        parsed.options["format"], options = "code", replace(options, out=None, format="code")
     shape, options = typed_shape(parsed.options, options, namespace, expressions.evaluate)
     if options.map is not None:
         question = ChatQuestion(prompt=prompt, shape=shape)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from jupyter_llm.errors import DocumentError
+from jupyter_llm.errors import DocumentError, NotebookFileError
+from jupyter_llm.notebook.files import read_notebook
 
 CellKind = Literal["code", "markdown", "raw"]
 
@@ -30,6 +33,22 @@ class Document:
 
     cells: tuple[DocumentCell, ...] = ()
     revision: int = 0
+
+    @classmethod
+    def saved(cls, path: Path, hiding: frozenset[str]) -> Self:
+        """Return a notebook file; empty if unreadable. `hiding`: the tags of cells that are off."""
+        with suppress(NotebookFileError, AttributeError, TypeError):  # a damaged one
+            cells = [
+                DocumentCell(
+                    str(cell.get("id")),
+                    cell.get("cell_type"),
+                    cell["source"],
+                    is_off=not hiding.isdisjoint(cell.get("metadata", {}).get("tags", ())),
+                )
+                for cell in read_notebook(path)["cells"]
+            ]
+            return cls(tuple(cells))
+        return cls()
 
     def edited(self, at: int, remove: int, insert: Sequence[DocumentCell]) -> Document:
         """Return the document after replacing `remove` cells by `insert`.

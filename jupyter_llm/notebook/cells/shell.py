@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from jupyter_llm.notebook.values.peek import is_llm
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,7 +27,7 @@ def user_namespace() -> Mapping[str, Any]:
 
 
 def own_variables(shell: Any) -> dict[str, Any]:
-    """Return the user's own variables, without IPython's and our `llm`."""
+    """Return the user's own variables, without IPython's."""
     if shell is None:  # no IPython
         return {}
     hidden = shell.user_ns_hidden
@@ -37,7 +35,5 @@ def own_variables(shell: Any) -> dict[str, Any]:
         name: value
         for name, value in list(shell.user_ns.items())
         # `globals()` accepts any object as a key.
-        if isinstance(name, str)
-        and (name not in hidden or hidden[name] is not value)
-        and not is_llm(value)
+        if isinstance(name, str) and (name not in hidden or hidden[name] is not value)
     }

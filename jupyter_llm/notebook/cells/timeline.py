@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.errors import MagicUsageError
+from jupyter_llm.notebook.cells.document import Document
 from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.rules import ProjectRules
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.secrets import conceal_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
 """The name of a cell by its number: `3`, `[3]`, `In [3]` or `cell 3`."""
@@ -129,9 +132,15 @@ class Timeline:
     Variables that a hidden cell binds are hidden as by `/hide NAME`, until another cell binds the
     name. `bound` maps the names that a run has bound to an older name of the same object, to "" for
     a new object, or to None if no cell made the object.
+
+    `documents`: the notebook as each page shows it. `find_file` returns the notebook's file.
+    `rules`: those of the project.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, find_file: Callable[[], Path | None] = lambda: None) -> None:
+        self.documents: dict[object, Document] = {}
+        self._find_file = find_file
+        self.rules = ProjectRules(find_file)
         self._cells: list[CellEvent] = []
         self._latest: dict[_Key, CellEvent] = {}
         self._tags: dict[tuple[_Key, Tag], bool] = {}
@@ -165,6 +174,13 @@ class Timeline:
         """Return the runs so far, the oldest first."""
         with self._lock:
             return tuple(self._cells)
+
+    def document(self) -> Document:
+        """Return the notebook as a page shows it, or else as it was saved last."""
+        # A console beside the notebook has few cells, and a file has none.
+        shown = max(self.documents.values(), key=lambda one: len(one.cells), default=Document())
+        path = None if shown.cells else self._find_file()
+        return shown if path is None else Document.saved(path, frozenset(HIDING_TAGS))
 
     def append(
         self,
@@ -217,6 +233,11 @@ class Timeline:
                 if older is not None and maker is not None:
                     self._makers[name] = maker
             self._hide_bound()
+
+    def show_rules(self, *, is_shown: bool) -> None:
+        """Include the rules of the project in prompts, or hide them until they are shown again."""
+        self.rules.is_hidden = not is_shown
+        self._watchers.notify()
 
     def pin(self, *cells: int | str) -> list[CellEvent]:
         """Include cells in all prompts, by execution counts or cell ids.

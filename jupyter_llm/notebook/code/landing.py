@@ -131,6 +131,9 @@ class Page(Protocol):
         source. None if no page answers.
         """
 
+    def show_fix(self, cell_id: str) -> None:
+        """Offer at a cell that failed what can be run there, if the page has buttons for it."""
+
     def close(self) -> None:
         """Send no more requests to the page."""
 

@@ -33,7 +33,7 @@ def _conditions(broken: Broken) -> Iterator[Mend]:
     for node in broken.nodes(ast.Compare):
         parts = [part for one in (node.left, *node.comparators) for part in _operands(one)]
         if len(parts) > len(node.ops) + 1:
-            reason = "`&` and `|` bind closer than a comparison, so each one needs brackets"
+            reason = "`&` and `|` bind closer than a comparison, so each comparison needs brackets"
             yield from broken.change(reason, (node, _in_brackets(broken, parts)))
     for both in broken.nodes(ast.BoolOp):
         sign = "&" if isinstance(both.op, ast.And) else "|"

@@ -20,7 +20,7 @@ import msgspec
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.code.accesses import bound_names
-from jupyter_llm.notebook.code.bindings import bindings
+from jupyter_llm.notebook.code.bindings import Binding, bindings
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.failures.failure import read_failure
@@ -35,6 +35,7 @@ from jupyter_llm.notebook.sealed.seen import Seen, untried
 from jupyter_llm.notebook.sealed.silence import Silence
 from jupyter_llm.notebook.values.extents import Extent, extent_of
 from jupyter_llm.notebook.values.peek import short_name
+from jupyter_llm.notebook.values.tables import column_labels
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
@@ -223,6 +224,7 @@ class DraftRun:
             printed=_encodable(self._silence.stdout.text),
             result=_encodable(self._result),
             names=tuple(names),
+            kinds=tuple(_encodable(self._kind_of(name), _MAX_NAME) for name in names),
             num_figures=num_figures,
         )
 
@@ -230,18 +232,31 @@ class DraftRun:
         """Return the result with the values that the code made, changed and shows."""
         bound = [name for name in names if name in self._about]
         now = _sized(self._namespace, [*sorted(self._about - {*bound}), *bound])
-        changed = {*bound, *(one.name for one in bindings(self._python) if one.verb == "changes")}
+        changed = {*bound, *(one.name for one in self._bindings() if one.verb == "changes")}
         old, replaced = self._sizes, [name for name in bound if name in self._before]
         after = {name: one for name, one in now.items() if name in changed or one != old.get(name)}
         after |= _sized({"": self._value}, [""])
         own = None if self._mended is None else _names_bound(self._mended)
         facts = Facts(old, after, self._silence.drawn, self._python, replaced, own)
         text, num_lost = facts.summary()
+        shown, kind = after.get(""), type(self._value)
+        lost = [name for name in names if extent_of(self._before.get(name)) is not None]
         return replace(
             seen,
             text=_encodable("; ".join(filter(None, (seen.text, text))), _MAX_MESSAGE),
             num_lost=num_lost,
+            kind=_encodable(short_name(kind), _MAX_NAME) * (self._value is not None),
+            size=shown.size if shown is not None else 0,
+            labels=tuple(_encodable(one, _MAX_NAME) for one in _labels(self._value)),
+            changed=tuple({*old}.intersection(after).union(lost)),
         )
+
+    def _bindings(self) -> list[Binding]:
+        """Return what the code binds and changes; an expression with a value changes nothing."""
+        tree = parse_cell(self._python)
+        shows = self._value is not None and tree is not None and tree.body
+        end = tree.body[-1].lineno if tree is not None and shows else None
+        return [one for one in bindings(self._python) if end is None or one.line < end]
 
     def _line_of(self, error: BaseException | None) -> int:
         """Return the running line of the draft's cell, or the line of its syntax error."""
@@ -265,6 +280,9 @@ class DraftRun:
         )
         return [name for name in islice(bound, _MAX_NAMES) if not name.startswith("_")]
 
+    def _kind_of(self, name: str) -> str:
+        return short_name(type(self._namespace.get(name)))
+
     def _looked(self, seen: Seen, refusals: Refusals) -> Seen:
         """Return the result with the answer of `look`, if it can be encoded."""
         if self._look is None:
@@ -283,6 +301,16 @@ class DraftRun:
 def _sized(namespace: dict[str, Any], names: Sequence[str]) -> dict[str, Extent]:
     last = ((one, size) for one in reversed(names) if (size := extent_of(namespace.get(one))))
     return dict(reversed([*islice(last, _MAX_SIZED)]))
+
+
+def _labels(value: Any) -> list[str]:
+    """Return the labels of a table's columns and axes, or the keys of a dictionary."""
+    if type(value) is dict:
+        return [str(key) for key in islice(value, _MAX_NAMES) if type(key) is str]
+    axes = [getattr(value, "index", None), getattr(value, "columns", None)]
+    names = [name for axis in axes for name in getattr(axis, "names", None) or ()]
+    names += [*(column_labels(value) or ()), getattr(value, "name", None)]
+    return [name for name in names if type(name) is str][:_MAX_NAMES]
 
 
 def _names_bound(source: str) -> frozenset[str]:

@@ -81,7 +81,7 @@ def lines_of(source: str) -> list[str]:
     return _LINE_END.split(source)
 
 
-def place_of(node: ast.expr, source: str) -> tuple[int, int]:
+def place_of(node: ast.expr | ast.stmt, source: str) -> tuple[int, int]:
     """Return the start and end of a node in a source, in characters.
 
     The tree has lines and bytes.

@@ -148,6 +148,11 @@ def is_llm(value: object) -> bool:
     return type(value) is exported("jupyter_llm.api", "LLM")
 
 
+def is_named_only(value: object) -> bool:
+    """Whether prompts include a value only if they name it: a library's module, or `llm`."""
+    return is_library_module(value) or is_llm(value)
+
+
 def _module_of(cls: type) -> str:
     try:
         return text_of(_module(cls))

@@ -17,7 +17,7 @@ from jupyter_llm.errors import OptionError
 from jupyter_llm.notebook.code.blocks import FENCE
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import cell_python, parse_cell
-from jupyter_llm.notebook.values.peek import is_library_module, short_name
+from jupyter_llm.notebook.values.peek import is_llm, is_named_only, short_name
 from jupyter_llm.notebook.values.summaries import Summary, SummaryBudget, holds_data
 from jupyter_llm.notebook.values.tables import column_labels
 
@@ -92,7 +92,7 @@ def describe(
     cells with short summaries, then the named ones in the prompt's order.
 
     If `unasked` is given, only those variables are included without an `@` or a choice. Modules of
-    libraries need an `@` or a choice, too.
+    libraries and `llm` need an `@` or a choice, too.
 
     `OptionError`: a chosen name is no variable, or an `@name` is unknown and similar to a variable.
     """
@@ -101,7 +101,7 @@ def describe(
     named, in_cells = at_names(prompt, variables), []
     if choice == "auto":
         others = plainly_mentioned(prompt, plain)
-        named += [name for name in others if not is_library_module(variables[name])]
+        named += [name for name in others if not is_named_only(variables[name])]
         names = (name for source in reversed(recent_sources) for name in used(source, plain))
         in_cells = [name for name in dict.fromkeys(names) if _is_informative(variables[name])]
     elif choice != "none":
@@ -216,7 +216,8 @@ def plainly_mentioned(text: str, namespace: Mapping[str, object]) -> list[str]:
     for match in _NAME.finditer(text):
         name = match[0]
         if name in namespace and name not in names:
-            is_word = _FUNCTION_WORDS.fullmatch(name) or type(namespace[name]) is ModuleType
+            value = namespace[name]
+            is_word = _FUNCTION_WORDS.fullmatch(name) or type(value) is ModuleType or is_llm(value)
             if _is_within(match, code) or (_may_refer(name, namespace) and not is_word):
                 names[name] = True
     return list(names)

@@ -1,25 +1,71 @@
 /** The actions on the cells of one notebook: at most one for each cell. */
 
 import type { Cell } from "@jupyterlab/cells";
-import type { Action, Change } from "../connection/messages.js";
+import type { BoxLayout } from "@lumino/widgets";
+import type { Action, Change, OpenProposal } from "../connection/messages.js";
+import { CHAT } from "../connection/public.js";
 import { trans } from "../dom/words.js";
 import { followCells } from "../page/at_cells.js";
-import { checkLanded } from "../page/document.js";
+import { createNotebook } from "../page/cells.js";
+import { checkLanded, NotebookDocument } from "../page/document.js";
 import { suits } from "./cells.js";
-import { type Tools, View } from "./view.js";
+import { createReview, type Decisions } from "./review.js";
+import { type Around, type Tools, View } from "./view.js";
 
 /** The actions under way or not yet put away. */
-export class CellActions {
-  readonly #tools: Tools;
+export class CellActions implements Decisions {
+  readonly #tools: Around;
   readonly #views = new Set<View>();
+  readonly #review = createReview(this);
   #isPlacing = false;
+  #isLooking = false;
+  /** The cells that are still to be edited as was said at another, by their ids. */
+  #queue: { id: string; instruction: string }[] = [];
+  /** The last of the queue that has begun. */
+  #edited: View | null = null;
 
   constructor(tools: Tools) {
-    this.#tools = tools;
+    this.#tools = { ...tools, views: this.#views, notify: () => this.#lookSoon() };
+    (tools.panel.layout as BoxLayout).addWidget(this.#review.widget);
     followCells(tools.panel.content, () => this.#placeSoon());
+    tools.connection.stateChanged.connect(() => this.#lookSoon());
     tools.panel.disposed.connect(() => {
-      for (const view of [...this.#views]) view.end();
+      for (const view of [...this.#views]) view.end(false);
     });
+  }
+
+  /** Show the proposals that wait in the kernel, and follow what becomes of them in other pages. */
+  follow(): void {
+    const { connection, panel } = this.#tools;
+    const showAll = async () => {
+      if (!this.isOpen) return;
+      const all = await connection.call("open_proposals", {});
+      await panel.context.ready;
+      for (const [task, waiting] of Object.entries(all)) this.#take(task, waiting);
+    };
+    const show = () => void showAll().catch(() => {}); // the connection was lost meanwhile
+    connection.stateChanged.connect(show);
+    connection.received.connect((_, message) => {
+      if (message.type === "proposed") this.#take(message.task, message.waiting);
+    });
+    show();
+  }
+
+  #take(task: string, waiting: OpenProposal | null): void {
+    if (this.#tools.panel.isDisposed) return;
+    const shown = [...this.#views].find((view) => view.task === task);
+    if (!waiting || shown) {
+      if (waiting) shown?.resume(waiting);
+      else shown?.end(false);
+      return;
+    }
+    const asked = this.#find(waiting.cell);
+    const place = this.#find(waiting.proposal.cell) ?? asked;
+    const old = this.#of(place);
+    if (!place || (old && !old.isRead)) return;
+    old?.end();
+    const more = { place, id: task };
+    new View(this.#tools, waiting.action, asked ?? place, more).resume(waiting);
   }
 
   /** Whether the model can be asked. */
@@ -43,33 +89,106 @@ export class CellActions {
 
   /**
    * Do something with a cell, in the place of what was done with it before, unless that left a
-   * proposal or words that were not sent.
+   * proposal or words that were not sent. An instruction that is typed is for all selected cells.
    */
-  begin(action: Action, cell = this.cell): void {
+  begin(action: Action, cell = this.cell, instruction: string | null = null): void {
     if (!cell || !this.canDo(action, cell)) return;
     const old = this.#of(cell);
-    if (old?.isUndecided) old.remind();
-    else {
-      old?.end();
-      new View(this.#tools, this.#views, action, cell).begin();
+    if (old?.isUndecided) {
+      old.remind();
+      return;
     }
+    old?.end();
+    const { selectedCells } = this.#tools.panel.content;
+    const others = selectedCells.filter((one) => one !== cell && this.canDo(action, one));
+    const isForAll = action === "edit" && cell === this.cell && !instruction;
+    const ids = isForAll ? others.map(({ model }) => model.id) : [];
+    const onSend = (text: string) => {
+      this.#queue.push(...ids.map((id) => ({ id, instruction: text })));
+      this.#edited = view;
+    };
+    const view = new View(this.#tools, action, cell, { others: ids.length, onSend });
+    view.begin(null, instruction);
+  }
+
+  /** How many proposals can be accepted. */
+  get numOffers(): number {
+    return this.#offers.length;
+  }
+
+  /** Accept all proposals, as one step of the notebook to undo. */
+  acceptAll(): void {
+    const { content, context } = this.#tools.panel;
+    // From the end, as cells that are new move those below.
+    const views = this.#offers.reverse();
+    new NotebookDocument(context.model).together(() => {
+      for (const view of views) view.accept();
+    });
+    content.activate(); // where the keys of the notebook undo it
+  }
+
+  /** Reject all proposals, and those that are to come. */
+  rejectAll(): void {
+    this.#queue = [];
+    this.#edited?.end();
+    for (const view of this.#offers) view.end();
+    this.#tools.panel.content.activate();
+  }
+
+  /** Go to the next proposal below the active cell, or to the first. */
+  async goNext(): Promise<void> {
+    const { activeCellIndex } = this.#tools.panel.content;
+    const places = this.#places;
+    const isBelow = ({ id }: View) => (places.get(id) ?? 0) > activeCellIndex;
+    const next = this.#offers.find(isBelow) ?? this.#offers[0];
+    await this.#goTo(this.#find(next?.id ?? null));
+    next?.go();
+  }
+
+  /** Have the active cell and its output go along with what is asked in the chat. */
+  ask(): void {
+    const { panel, commands } = this.#tools;
+    const notebook = createNotebook(panel, panel.node);
+    for (const found of [notebook?.attachCell(), notebook?.attachOutput()]) {
+      if (typeof found === "object") void commands.execute(CHAT, { ...found });
+    }
+    notebook?.dispose();
   }
 
   /** Show a change that a chat proposes for a cell, where a person can decide about it. */
   async propose(change: Change): Promise<void> {
-    const { content } = this.#tools.panel;
-    const index = content.widgets.findIndex(({ model }) => model.id === change.cell);
-    const cell = content.widgets[index];
+    const cell = this.#find(change.cell);
     if (!cell) return checkLanded("gone");
-    content.activeCellIndex = index;
-    await content.scrollToItem(index);
+    await this.#goTo(cell);
     const old = this.#of(cell);
     if (old?.isUndecided) {
       old.remind();
       throw new Error(trans.__("Decide first about what is open at that cell."));
     }
     old?.end();
-    new View(this.#tools, this.#views, null, cell).begin(change);
+    new View(this.#tools, null, cell).begin(change);
+  }
+
+  /** The proposals that can be accepted, from top to bottom. */
+  get #offers(): View[] {
+    const places = this.#places;
+    const offers = [...this.#views].filter(({ offer }) => offer !== null);
+    return offers.sort((one, other) => (places.get(one.id) ?? 0) - (places.get(other.id) ?? 0));
+  }
+
+  get #places(): Map<string, number> {
+    return new Map(this.#tools.panel.content.widgets.map(({ model }, index) => [model.id, index]));
+  }
+
+  async #goTo(cell: Cell | null): Promise<void> {
+    const { content } = this.#tools.panel;
+    if (!cell) return;
+    content.activeCellIndex = content.widgets.indexOf(cell);
+    await content.scrollToItem(content.activeCellIndex);
+  }
+
+  #find(id: string | null): Cell | null {
+    return this.#tools.panel.content.widgets.find(({ model }) => model.id === id) ?? null;
   }
 
   #of(cell: Cell | null): View | null {
@@ -87,5 +206,31 @@ export class CellActions {
       this.#isPlacing = false;
       for (const view of [...this.#views]) view.place();
     });
+  }
+
+  #lookSoon(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    setTimeout(() => {
+      this.#isLooking = false;
+      if (!this.#tools.panel.isDisposed) this.#look();
+    });
+  }
+
+  /** Begin with the next cell of the queue once the model is free, and count what there is. */
+  #look(): void {
+    const views = [...this.#views];
+    const isFree = this.isOpen && !views.some(({ isWorking }) => isWorking);
+    const next = isFree ? this.#queue.shift() : undefined;
+    const cell = this.#find(next?.id ?? null);
+    const old = this.#of(cell);
+    if (next && cell && !old?.isUndecided && this.canDo("edit", cell)) {
+      old?.end();
+      this.#edited = new View(this.#tools, "edit", cell);
+      this.#edited.edit(next.instruction);
+    } else if (next) this.#lookSoon();
+    const count = (kind: View["offer"]) => views.filter(({ offer }) => offer === kind).length;
+    const numWaiting = this.#queue.length + Number(this.#edited?.isWorking ?? false);
+    this.#review.show(count("change"), count("new"), numWaiting);
   }
 }

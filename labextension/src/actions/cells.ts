@@ -6,7 +6,7 @@ import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { Action, CellKind } from "../connection/messages.js";
 import { codePoints } from "../dom/characters.js";
 import { isOff, refusalOf } from "../page/document.js";
-import { type Output, outputsText } from "../page/outputs.js";
+import { type Output, outputsOf, outputsText } from "../page/outputs.js";
 import type { Target } from "./task.js";
 
 /** These change nothing, so that they are there for cells that are read-only, too. */
@@ -25,12 +25,11 @@ export function suits(action: Action, { model }: Cell, panel: NotebookPanel): bo
 
 /** The error that a cell's outputs show. */
 export function errorOf(cell: Cell): Output | null {
-  const { outputs } = cell.model as Partial<ICodeCellModel>;
-  for (let index = 0; index < (outputs?.length ?? 0); index += 1) {
-    const output = outputs?.get(index);
-    if (output?.type === "error") return output.toJSON() as unknown as Output;
-  }
-  return null;
+  return (
+    outputsOf(cell.model as Partial<ICodeCellModel>).find(
+      ({ output_type }) => output_type === "error",
+    ) ?? null
+  );
 }
 
 /** The cell as it is now. */

@@ -7,14 +7,16 @@ import { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import {
+  addBelowIcon,
   bugIcon,
+  caretDownIcon,
   checkIcon,
   closeIcon,
   codeCheckIcon,
   editIcon,
   fastForwardIcon,
   infoIcon,
-  type LabIcon,
+  LabIcon,
   MenuSvg,
   offlineBoltIcon,
   refreshIcon,
@@ -24,13 +26,14 @@ import {
 } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
 import type { Action, Change } from "../connection/messages.js";
+import { CHAT, IJupyterLLM } from "../connection/public.js";
 import { keepCommandKeysOut } from "../dom/shortcuts.js";
 import { markSwitchedOff } from "../dom/switches.js";
 import { trans } from "../dom/words.js";
 import { PROPOSE } from "../page/notebook_page.js";
 import { CellActions } from "./cell_actions.js";
-import { addFixButtons } from "./fix_buttons.js";
-import type { View } from "./view.js";
+import { addOutputButtons } from "./output_buttons.js";
+import { titles, type View } from "./view.js";
 
 interface Command {
   label: string;
@@ -42,12 +45,14 @@ interface Command {
 }
 
 type Look = Pick<Command, "label" | "caption" | "icon">;
+type Review = { min: number; act: (actions: CellActions) => void };
 type Decision = { can: (view: View) => boolean; act: (view: View) => void };
 
-export const cellActions: JupyterFrontEndPlugin<void> = {
+export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
   id: "jupyter-llm:actions",
   description: "Has the model explain, fix, write and review cells.",
   autoStart: true,
+  provides: IJupyterLLM,
   requires: [INotebookTracker, Connections, IEditorLanguageRegistry],
   optional: [ICommandPalette, IToolbarWidgetRegistry, ISettingRegistry],
   activate: (
@@ -59,13 +64,23 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     toolbars: IToolbarWidgetRegistry | null,
     settings: ISettingRegistry | null,
   ) => {
-    void markSwitchedOff(settings, cellActions.id, "fixButtons", "cellButton");
+    void markSwitchedOff(settings, cellActions.id, "fixButtons", "cellButton", "outputButtons");
     keepCommandKeysOut();
+    const outputMenu = new MenuSvg({ commands });
     const all = new WeakMap<NotebookPanel, CellActions>();
+    const heard = new WeakSet<object>(); // of several views of a notebook, the first shows it
     connections.added.connect((_, { panel, connection }) => {
       const actions = new CellActions({ panel, connection, languages, commands });
       all.set(panel, actions);
-      addFixButtons(panel, (cell) => actions.begin("fix", cell));
+      addOutputButtons(panel, outputMenu, (cell) => actions.begin("fix", cell));
+      if (heard.has(connection)) return;
+      heard.add(connection);
+      actions.follow();
+      connection.received.connect((_, message) => {
+        if (message.type !== "show-fix") return;
+        const { widgets } = panel.content;
+        actions.begin("fix", widgets.find(({ model }) => model.id === message.cell) ?? null);
+      });
     });
     const here = () => (tracker.currentWidget ? all.get(tracker.currentWidget) : undefined);
     commands.addCommand(PROPOSE, {
@@ -84,23 +99,35 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
     });
     const menu = new MenuSvg({ commands });
     menu.title.label = trans.__("Language Model");
-    const add = (name: string, command: Command): string => {
+    const add = (name: string, command: Command, short = command.label): string => {
       const id = `jupyter-llm:${name}`;
-      const describedBy = { args: { type: "object", properties: {} } };
-      const label = trans.__("LLM: %1", command.label); // the palette does not show the category
-      commands.addCommand(id, { ...command, label, describedBy });
+      const properties = { isShort: { type: "boolean" } };
+      const long = trans.__("LLM: %1", command.label); // the palette does not show the category
+      const label = ({ isShort }: { isShort?: unknown }) => (isShort ? short : long);
+      commands.addCommand(id, {
+        ...command,
+        label,
+        describedBy: { args: { type: "object", properties } },
+      });
       palette?.addItem({ command: id, category: menu.title.label });
       return id;
     };
+    const isVisible = () => here()?.isOpen ?? false;
     for (const [action, look] of Object.entries(looks()) as [Action, Look][]) {
-      const command = add(action, {
-        ...look,
-        isEnabled: () => here()?.canDo(action) ?? false,
-        isVisible: () => here()?.isOpen ?? false,
-        execute: () => here()?.begin(action),
-      });
+      const isEnabled = () => here()?.canDo(action) ?? false;
+      const execute = () => here()?.begin(action);
+      const command = add(action, { ...look, isEnabled, isVisible, execute }, titles()[action]);
       menu.addItem({ command });
     }
+    const ask = {
+      label: trans.__("Ask about Cell in the Chat"),
+      caption: trans.__("Include the cell and its output in your next prompt in the chat"),
+      icon: LabIcon.resolve({ icon: CHAT }),
+      isEnabled: () => commands.hasCommand(CHAT) && (here()?.canDo("explain") ?? false),
+      isVisible,
+      execute: () => here()?.ask(),
+    };
+    menu.addItem({ command: add("ask", ask, trans.__("Ask about this")) });
     for (const [name, { can, act, ...look }] of Object.entries(decisions())) {
       const view = () => [here()?.view].find((one) => one && can(one));
       add(name, {
@@ -113,7 +140,20 @@ export const cellActions: JupyterFrontEndPlugin<void> = {
         },
       });
     }
+    for (const [name, { min, act, ...look }] of Object.entries(reviews())) {
+      const has = () => (here()?.numOffers ?? 0) >= min;
+      const execute = () => {
+        const actions = here();
+        if (actions) act(actions);
+      };
+      add(name, { ...look, isEnabled: has, isVisible: has, execute });
+    }
     toolbars?.addFactory<Cell>("Cell", "jupyter-llm", () => cellButton(menu));
+    return {
+      attach: (label, text) => commands.execute(CHAT, { label, text }),
+      addCellCommand: (command) => void menu.addItem({ command }),
+      editCell: (instruction) => here()?.begin("edit", undefined, instruction),
+    };
   },
 };
 
@@ -161,12 +201,46 @@ function decisions(): Record<string, Look & Decision> {
       can: (view) => view.hasChanges,
       act: (view) => view.decide(0, false),
     },
+    "read-change": {
+      label: trans.__("Read Proposal Aloud"),
+      caption: trans.__("Have a screen reader read the lines that a proposal removes and adds"),
+      icon: infoIcon,
+      can: (view) => view.changes.length > 0,
+      act: (view) => view.read(),
+    },
     again: {
       label: trans.__("Another Proposal"),
       caption: trans.__("Have the model propose something else for the cell"),
       icon: refreshIcon,
       can: (view) => view.isDone,
       act: (view) => view.again(),
+    },
+  };
+}
+
+/** The decisions about all proposals of a notebook that has so many at least. */
+function reviews(): Record<string, Look & Review> {
+  return {
+    "next-proposal": {
+      label: trans.__("Next Proposal"),
+      caption: trans.__("Go to the next cell that has a proposal"),
+      icon: caretDownIcon,
+      min: 1,
+      act: (actions) => void actions.goNext(),
+    },
+    "accept-all": {
+      label: trans.__("Accept All Proposals"),
+      caption: trans.__("Put all proposals into their cells; one undo of the notebook reverts it"),
+      icon: checkIcon,
+      min: 2,
+      act: (actions) => actions.acceptAll(),
+    },
+    "reject-all": {
+      label: trans.__("Reject All Proposals"),
+      caption: trans.__("Drop the proposals of all cells of the notebook"),
+      icon: closeIcon,
+      min: 2,
+      act: (actions) => actions.rejectAll(),
     },
   };
 }
@@ -202,6 +276,11 @@ function looks(): Record<Action, Look> {
       label: trans.__("Continue Cell"),
       caption: trans.__("Propose what comes next in the cell"),
       icon: fastForwardIcon,
+    },
+    next: {
+      label: trans.__("Continue in a New Cell"),
+      caption: trans.__("Propose a new cell below that goes on from this one and its results"),
+      icon: addBelowIcon,
     },
     edit: {
       label: trans.__("Edit Cell with an Instruction…"),

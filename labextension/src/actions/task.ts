@@ -7,10 +7,12 @@ import type {
   Change,
   Former,
   Message,
+  OpenProposal,
   Progress,
   Reply,
 } from "../connection/messages.js";
 import type { Sent } from "../connection/requests.js";
+import { randomId } from "../dom/random_id.js";
 
 /**
  * The state of an action. An instruction is asked for first; `reason` says why the action failed, and
@@ -36,6 +38,8 @@ export type Fit = "fits" | "below" | "edited" | "closed" | "shut" | "elsewhere" 
  */
 export class Task {
   readonly action: Action | null;
+  /** Its name, under which the kernel keeps the proposal for other pages and after a reload. */
+  readonly id: string;
   readonly #asked: Pick<Connection, "call">;
   readonly #onChange: () => void;
   #target: Target;
@@ -55,7 +59,9 @@ export class Task {
     action: Action | null,
     target: Target,
     onChange: () => void,
+    id = randomId(),
   ) {
+    this.id = id;
     this.#asked = asked;
     this.action = action;
     this.#target = target;
@@ -78,6 +84,14 @@ export class Task {
 
   /** Show what a chat proposes. */
   show(proposal: Change): void {
+    this.#propose(proposal);
+    this.#keep();
+  }
+
+  /** Go on from a proposal that the kernel has kept. */
+  resume({ instruction, proposal }: OpenProposal): void {
+    this.#instruction = instruction;
+    this.#count ||= 1;
     this.#propose(proposal);
   }
 
@@ -102,12 +116,17 @@ export class Task {
 
   /** Propose less of it. */
   narrow(source: string): void {
-    if (this.#proposal) this.#propose({ ...this.#proposal, source });
+    if (!this.#proposal) return;
+    this.#propose({ ...this.#proposal, source });
+    this.#keep();
   }
 
   /** Let the cell become a part of what is proposed. */
   allow(source: string): void {
     this.#bases.add(source.trimEnd());
+    if (!this.#proposal) return;
+    this.#proposal = { ...this.#proposal, before: source };
+    this.#keep();
   }
 
   /** Whether the proposal fits a cell with this source, or why not. */
@@ -134,8 +153,25 @@ export class Task {
 
   /** Let go of it: the work stops, a proposal is dropped, an answer is put away. */
   end(): void {
+    const isKept = this.#proposal !== null || this.#request !== null;
     this.#cancel();
+    this.leave();
+    if (isKept) this.#keep();
+  }
+
+  /** Show it no longer in this page; for others the work goes on and a proposal stays. */
+  leave(): void {
+    this.#request = null;
+    this.#proposal = null;
     if (this.#state.kind !== "over") this.#become({ kind: "over" });
+  }
+
+  /** Have the kernel keep the proposal as it is now, or none. */
+  #keep(): void {
+    const { action, id: task } = this;
+    const [{ cell }, instruction, proposal] = [this.#target, this.#instruction, this.#proposal];
+    const waiting = proposal && { action, cell: cell.id, instruction, proposal };
+    this.#asked.call("keep_proposal", { task, waiting });
   }
 
   #ask(former: Former | null): void {
@@ -144,7 +180,7 @@ export class Task {
     this.#count += 1;
     this.#become({ kind: "working", progress: null, text: "" });
     const isCurrent = () => sent.id === this.#request;
-    const asked = { action, ...this.about, former };
+    const asked = { action, ...this.about, task: this.id, former };
     const hear = (news: Message) => isCurrent() && this.#hear(news);
     const sent: Sent<"act"> = this.#asked.call("act", asked, hear);
     this.#request = sent.id;

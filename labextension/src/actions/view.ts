@@ -6,10 +6,19 @@ import type { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 import { type PanelLayout, Widget } from "@lumino/widgets";
 import type { Connection } from "../connection/connection.js";
-import type { Action, Change } from "../connection/messages.js";
+import type { Action, Change, OpenProposal } from "../connection/messages.js";
+import { CHAT } from "../connection/public.js";
 import { withVisibleControls } from "../dom/characters.js";
 import { begun, hunks, replaced } from "../dom/diff.js";
-import { arrange, copyButton, createBar, make, makeButton, setText } from "../dom/elements.js";
+import {
+  arrange,
+  copyButton,
+  createAnnouncer,
+  createBar,
+  make,
+  makeButton,
+  setText,
+} from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { createModelText } from "../markdown/model_text.js";
 import { NotebookDocument, refusalOf } from "../page/document.js";
@@ -19,8 +28,6 @@ import { editorOf, targetOf } from "./cells.js";
 import { type Decide, hideChanges, showChanges } from "./marks.js";
 import { type Fit, Task } from "./task.js";
 
-const CHAT = "jupyter-llm:chat";
-
 /** The parts of the page that the actions of one notebook share. */
 export interface Tools {
   readonly panel: NotebookPanel;
@@ -29,15 +36,32 @@ export interface Tools {
   readonly commands: JupyterFrontEnd["commands"];
 }
 
+/** The actions of one notebook; `notify` is called whenever one of them may have changed. */
+export interface Around extends Tools {
+  readonly views: Set<View>;
+  readonly notify: () => void;
+}
+
+/**
+ * How an action begins: below the cell `place`, as a task that has the name `id`, and, where an
+ * instruction is asked for, for so many `others`, too, whose actions begin `onSend`.
+ */
+interface Beginning {
+  place?: Cell;
+  id?: string;
+  others?: number;
+  onSend?: (instruction: string) => void;
+}
+
 /**
  * An action on a cell of a notebook, as it is seen there: a proposal in the cell it changes. It holds
- * its cell by its id, since widgets come and go, and as `views` the actions on all cells there.
+ * its cell by its id, since widgets come and go.
  */
 export class View {
-  readonly #tools: Tools;
-  readonly #views: Set<View>;
+  readonly #tools: Around;
   readonly #task: Task;
   readonly #wasInEditor: boolean;
+  readonly #title: string;
   readonly #node = make("div", "jllm-action");
   readonly #status = make("span", "jllm-action-said");
   /** This is rewritten many times a second, so that nobody is to be told of it. */
@@ -46,6 +70,7 @@ export class View {
   readonly #buttons = make("span", "jllm-action-buttons");
   readonly #body = make("div", "jllm-action-body");
   readonly #box = createBox((text) => this.again(text));
+  readonly #announcer = createAnnouncer();
   #text: ReturnType<typeof createModelText> | null = null;
   #id: string;
   #cell: Cell | null = null;
@@ -55,19 +80,21 @@ export class View {
   /** The cell was shown as it is read, and is not since a proposal is to be seen in it. */
   #isTurned = false;
 
-  constructor(tools: Tools, views: Set<View>, action: Action | null, cell: Cell) {
+  readonly #beginning: Beginning;
+
+  constructor(tools: Around, action: Action | null, cell: Cell, beginning: Beginning = {}) {
+    const { place = cell, id } = beginning;
     this.#tools = tools;
-    this.#views = views;
-    this.#id = cell.model.id;
+    this.#beginning = beginning;
+    this.#id = place.model.id;
     this.#wasInEditor = tools.panel.content.mode === "edit";
-    this.#task = new Task(tools.connection, action, targetOf(cell), () => this.#follow());
-    const title = action === null ? trans.__("From the chat") : titles()[action];
+    this.#task = new Task(tools.connection, action, targetOf(cell), () => this.#follow(), id);
+    this.#title = action === null ? trans.__("From the chat") : titles()[action];
     this.#node.setAttribute("role", "region");
-    this.#node.setAttribute("aria-label", title);
     this.#status.setAttribute("role", "status");
-    const head = make("div", "jllm-action-head", make("span", "jllm-action-title", title));
+    const head = make("div", "jllm-action-head", make("span", "jllm-action-title", this.#title));
     head.append(this.#status, this.#progress, this.#bar.element, this.#buttons);
-    this.#node.append(head, this.#body);
+    this.#node.append(head, this.#body, this.#announcer.element);
     const leave = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.isComposing) return;
       event.preventDefault();
@@ -84,9 +111,31 @@ export class View {
     return this.#id;
   }
 
+  /** The name of its task. */
+  get task(): string {
+    return this.#task.id;
+  }
+
+  /** Whether nothing is lost if it is put away: an answer, or the reason why there is none. */
+  get isRead(): boolean {
+    return ["answer", "failed"].includes(this.#task.state.kind);
+  }
+
   /** Whether another action would drop a proposal, or words that were not sent. */
   get isUndecided(): boolean {
     return this.#task.isUndecided || this.#box.field.value !== "";
+  }
+
+  /** Whether the model is at work. */
+  get isWorking(): boolean {
+    return this.#task.state.kind === "working";
+  }
+
+  /** What it would do to accept it, which runs nothing; null: there is nothing to accept. */
+  get offer(): "change" | "new" | null {
+    const [{ state }, fit] = [this.#task, this.#fit()];
+    if (state.kind !== "proposal" || state.proposal.runs.length > 0) return null;
+    return fit === "fits" ? "change" : fit === "below" ? "new" : null;
   }
 
   /** Whether what is proposed can go where it belongs. */
@@ -102,6 +151,19 @@ export class View {
     return hunks(cell.model.sharedModel.getSource(), state.proposal.source).length > 1;
   }
 
+  /** The lines that a proposal removes and adds, in words. */
+  get changes(): string[] {
+    const { state } = this.#task;
+    if (state.kind !== "proposal") return [];
+    const before = this.#fit() === "fits" ? this.#cell?.model.sharedModel.getSource() : "";
+    return changedLines(before ?? "", state.proposal.source);
+  }
+
+  /** Have a screen reader read the changes. */
+  read(): void {
+    this.#announcer.say(this.changes.join("\n"));
+  }
+
   /** Whether something came of it that there may be another of, or nothing did. */
   get isDone(): boolean {
     const [{ state, action }, fit] = [this.#task, this.#fit()];
@@ -110,14 +172,34 @@ export class View {
   }
 
   /** Show what a chat proposes, or ask the kernel, or the person what is to be changed. */
-  begin(proposal: Change | null = null): void {
-    this.#views.add(this);
+  begin(proposal: Change | null = null, instruction: string | null = null): void {
+    this.#tools.views.add(this);
     this.place();
     if (proposal) this.#task.show(proposal);
     this.#reveal();
     if (proposal) this.#firstButton?.focus();
-    else if (this.#task.action === "edit") this.#box.field.focus();
-    else this.#task.begin();
+    else if (this.#task.action === "edit" && !instruction) this.#box.field.focus();
+    else this.#task.begin(instruction);
+  }
+
+  /** Show a proposal that the kernel has kept; a person who is elsewhere stays there. */
+  resume(waiting: OpenProposal): void {
+    this.#tools.views.add(this);
+    this.place();
+    this.#task.resume(waiting);
+  }
+
+  /** Have the cell edited as was said at another one; a person who is elsewhere stays there. */
+  edit(instruction: string): void {
+    this.#tools.views.add(this);
+    this.place();
+    this.#task.begin(instruction);
+  }
+
+  /** Bring it in sight, and the focus to its first button. */
+  go(): void {
+    this.#reveal();
+    this.#firstButton?.focus();
   }
 
   /** Say that another action has to wait for a decision about this one. */
@@ -135,7 +217,11 @@ export class View {
     const [{ state }, cell] = [this.#task, this.#cell];
     const [fit, { content, sessionContext }] = [this.#fit(), this.#tools.panel];
     if (state.kind !== "proposal" || !cell || !fit || fit === "shut") return;
-    const { source, metadata } = state.proposal;
+    const { source, metadata, runs } = state.proposal;
+    if (runs.length > 0) {
+      this.#run(({ model }) => runs.includes(model.id));
+      return;
+    }
     const index = content.widgets.indexOf(cell) + (fit === "fits" ? 0 : 1);
     this.end(); // what is written from now on is no edit of somebody else's
     if (fit === "fits") this.#document.replace(cell.model.id, { source, metadata });
@@ -144,19 +230,29 @@ export class View {
     if (isRun && changed) void NotebookActions.runCells(content, [changed], sessionContext);
   }
 
+  /** Run other cells, and this one after them. */
+  #run(isWanted: (cell: Cell, index: number) => boolean): void {
+    const [cell, { content, sessionContext }] = [this.#cell, this.#tools.panel];
+    const cells = [...content.widgets.filter(isWanted), ...(cell ? [cell] : [])];
+    this.end();
+    void NotebookActions.runCells(content, cells, sessionContext);
+  }
+
   /** Stop what is written; where nothing is, or nothing was proposed before, put it away. */
   stop(): void {
     if (!this.#task.stop()) this.end();
   }
 
-  /** Put it away; whoever was in it is back in the cell. */
-  end(): void {
+  /** Put it away, or only out of this page; whoever was in it is back in the cell. */
+  end(isForAll = true): void {
     if (this.#task.state.kind === "over") return;
     if (this.#hasFocus) this.#goBack();
-    this.#task.end();
+    if (isForAll) this.#task.end();
+    else this.#task.leave();
     if (this.#isTurned) this.#turn(true);
     this.#leave();
-    this.#views.delete(this);
+    this.#tools.views.delete(this);
+    this.#tools.notify();
   }
 
   /** Be where the cell is now, as it is now, and end when it is nowhere. */
@@ -238,10 +334,10 @@ export class View {
 
   /** Put away what stands at another cell if nothing is written, decided or typed in it. */
   #canTake({ model }: Cell): boolean {
-    const there = [...this.#views].find(({ id }) => id === model.id);
-    const isRead = !there || ["answer", "failed"].includes(there.#task.state.kind);
-    if (isRead) there?.end();
-    return isRead;
+    const there = [...this.#tools.views].find(({ id }) => id === model.id);
+    const isFree = !there || there.isRead;
+    if (isFree) there?.end();
+    return isFree;
   }
 
   /** Whether the proposal fits the cell now, or why not. */
@@ -255,9 +351,12 @@ export class View {
   }
 
   #show(): void {
+    this.#tools.notify();
     const [cell, { state }, hadFocus] = [this.#cell, this.#task, this.#hasFocus];
     if (!cell || !this.#widget || state.kind === "over") return;
     const fits = this.#fit() === "fits";
+    const index = this.#tools.panel.content.widgets.indexOf(cell);
+    this.#node.ariaLabel = trans.__("%1: %2", this.#title, this.#document.nameOf(index));
     this.#draw(cell);
     if (fits) this.#turn(false);
     const editor = editorOf(cell);
@@ -298,7 +397,10 @@ export class View {
     setText(this.#progress, progress?.text ?? "");
     this.#bar.show(progress?.share ?? null);
     if (state.kind === "asking") {
-      this.#present("", this.#asking(trans.__("What should be changed in the cell?")));
+      const { others = 0 } = this.#beginning;
+      const many = trans.__("What should be changed in the %1 selected cells?", others + 1);
+      const one = trans.__("What should be changed in the cell?");
+      this.#present("", this.#asking(others > 0 ? many : one));
       this.#button(trans.__("Close"));
     } else if (state.kind === "working") {
       const isCode = text && action !== "explain" && action !== "review";
@@ -316,14 +418,19 @@ export class View {
       this.#button(trans.__("Close"));
     } else if (state.kind === "proposal" && fit) {
       const { proposal, problem } = state;
-      this.#propose(proposal, fit, problem || summary(fit, source, proposal.source));
+      const text = proposal.runs.length > 0 ? trans.__("A cell has to run first") : "";
+      this.#propose(proposal, fit, problem || text || summary(fit, source, proposal.source));
     }
   }
 
   #propose(proposal: Change, fit: Fit, text: string): void {
-    const { source, unknown_names: unknown, markdown } = proposal;
+    const { source, unknown_names: unknown, markdown, runs } = proposal;
     const isHere = fit !== "elsewhere" && fit !== "gone";
-    if (fit === "fits") {
+    if (runs.length > 0) {
+      const place = this.#cell ? this.#tools.panel.content.widgets.indexOf(this.#cell) : 0;
+      this.#button(trans.__("Run it"), () => this.accept(), true);
+      this.#button(trans.__("Run all above"), () => this.#run((_, index) => index < place));
+    } else if (fit === "fits") {
       this.#button(trans.__("Accept"), () => this.accept(), true);
       this.#button(trans.__("Accept and run"), () => this.accept(true));
     } else {
@@ -337,18 +444,22 @@ export class View {
     const isAsked = this.#task.action !== null;
     if (isHere && isAsked) this.#button(trans.__("Again"), () => this.again());
     if (isAsked) this.#chatButton();
-    this.#button(fit === "fits" || fit === "below" ? trans.__("Reject") : trans.__("Close"));
-    const parts = this.#written(
-      [markdown, fit === "fits" ? "" : this.#code(source)].join("\n\n").trim(),
-    );
+    const isChange = runs.length === 0;
+    const canAccept = isChange && (fit === "fits" || fit === "below");
+    this.#button(canAccept ? trans.__("Reject") : trans.__("Close"));
+    const code = fit !== "fits" && isChange ? this.#code(source) : "";
+    const parts = this.#written([markdown, code].join("\n\n").trim());
     if (unknown.length > 0) {
       const names = unknown.join(", ");
       const warning = trans._n("%2 exists nowhere", "%2 exist nowhere", unknown.length, names);
       parts.unshift(make("div", "jllm-action-warning", warning));
     }
     if (isHere && isAsked) parts.push(this.#asking(trans.__("What should be different?")));
-    const before = this.#cell?.model.sharedModel.getSource() ?? "";
-    if (fit === "fits") parts.push(changesInWords(before, source));
+    if (fit === "fits") {
+      const list = make("ul", "jllm-hidden", ...this.changes.map((line) => make("li", "", line)));
+      list.ariaLabel = trans.__("Changes");
+      parts.push(list);
+    }
     this.#present(text, ...parts);
   }
 
@@ -414,8 +525,10 @@ export class View {
   /** Have it done as somebody wishes, or once more, for the cell as it stands. */
   again(wish = ""): void {
     const { id, source } = this.#task.about.cell;
-    if (this.#task.state.kind === "asking") this.#task.begin(wish);
-    else this.#task.again(this.#find(id)?.model.sharedModel.getSource() ?? source, wish);
+    if (this.#task.state.kind === "asking") {
+      this.#task.begin(wish);
+      this.#beginning.onSend?.(wish);
+    } else this.#task.again(this.#find(id)?.model.sharedModel.getSource() ?? source, wish);
   }
 
   /** Return the question and the result, for a chat. */
@@ -445,7 +558,7 @@ export class View {
 }
 
 /** The names of the actions. */
-function titles(): Record<Action, string> {
+export function titles(): Record<Action, string> {
   return {
     explain: trans.__("Explain"),
     fix: trans.__("Fix"),
@@ -453,19 +566,17 @@ function titles(): Record<Action, string> {
     test: trans.__("Test"),
     review: trans.__("Review"),
     continue: trans.__("Continue"),
+    next: trans.__("Continue from here"),
     edit: trans.__("Edit"),
   };
 }
 
-/** The changed lines as a list for screen readers, which do not read the marks in the editor. */
-function changesInWords(before: string, after: string): HTMLElement {
-  const lines = hunks(before, after).flatMap(({ removed, added }) => [
+/** The changed lines in words, for screen readers, which do not read the marks in the editor. */
+function changedLines(before: string, after: string): string[] {
+  return hunks(before, after).flatMap(({ removed, added }) => [
     ...removed.map(({ text }) => trans.__("Removed: %1", withVisibleControls(text))),
     ...added.map(({ text }) => trans.__("Added: %1", withVisibleControls(text))),
   ]);
-  const list = make("ul", "jllm-hidden", ...lines.map((line) => make("li", "", line)));
-  list.ariaLabel = trans.__("Changes");
-  return list;
 }
 
 /** Describe a proposal in one line. */

@@ -18,16 +18,22 @@ export type Composer = ReturnType<typeof createComposer>;
 /** What so many prompts had attached is kept, should they come back without an answer. */
 const MOST_SENT = 20;
 
+/** The command that hides the rules of the project, until `/show` includes them again. */
+const HIDE_RULES = "/hide .jupyter_llm.md";
+
 /** Make the field for the next prompt of a chat. */
 export function createComposer(store: Store, notebook: Notebook | null) {
   const textarea = makeTextarea();
   const suggestions = new Suggestions(textarea, store);
   const recall = new Recall(() => store.history());
   const unsent = new Unsent(() => notebook?.place ?? null);
-  const chips = new Chips((hadFocus) => {
-    if (hadFocus) textarea.focus();
-    drafting.changed(false);
-  });
+  const chips = new Chips(
+    (hadFocus) => {
+      if (hadFocus) textarea.focus();
+      drafting.changed(false);
+    },
+    () => sendNow(HIDE_RULES, {}),
+  );
   const drafting = new Drafting(
     () => ({ text: textarea.value, along: chips.along }),
     ({ text, along }) => store.draft(text, along),
@@ -160,7 +166,9 @@ export function createComposer(store: Store, notebook: Notebook | null) {
   const unsubscribe = store.subscribe((changed) => {
     if (changed.has("connection") || changed.has("name")) restore();
     if (changed.has("returned")) takeBack();
-    if (notebook?.isBeside && changed.has("status")) chips.tell(store.state.chat.status);
+    if (!changed.has("status")) return;
+    const { status } = store.state.chat;
+    chips.tell(notebook?.isBeside ? status : { ...status, num_cells: 0 });
   });
   textChanged();
   restore();

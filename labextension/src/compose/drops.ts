@@ -1,4 +1,4 @@
-/** Files that are dropped where prompts are written: JupyterLab's, its tabs, and the desktop's. */
+/** Files and texts that are dropped or pasted where prompts are written. */
 
 import type { Attachment } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
@@ -7,6 +7,7 @@ import type { Notebook } from "../page/cells.js";
 const EVENTS = ["dragenter", "dragover", "dragleave", "drop"];
 const PATHS = "application/x-jupyter-icontents";
 const TAB = "application/vnd.lumino.widget-factory";
+const LONG = 4000; // characters of a pasted text that hides the prompt around it
 const MOST_BYTES = 65_000; // of a file of the desktop: as many as the kernel tells of any
 
 /** The part that we use of the events that Lumino makes where JupyterLab drags something. */
@@ -41,6 +42,20 @@ export function takeDrops(
       for (const file of dataTransfer?.files ?? []) void read(file);
     });
   }
+  element.addEventListener("paste", (event) => {
+    const { files, types = [] } = event.clipboardData ?? {};
+    const text = event.clipboardData?.getData("text/plain") ?? "";
+    // A text of an office program comes with a picture of it.
+    const isFile = files?.length && !types.includes("text/plain");
+    if (!isFile && text.length < LONG) return;
+    event.preventDefault();
+    if (isFile) for (const file of files) void read(file);
+    else {
+      // Of two texts with one label, the second would replace the first.
+      const start = text.trim().slice(0, 30).replace(/\s+/g, " ");
+      take({ label: trans.__("Pasted text, %1 characters: %2…", text.length, start), text });
+    }
+  });
 
   async function read(file: File): Promise<void> {
     const bytes = await file

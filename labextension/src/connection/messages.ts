@@ -7,7 +7,15 @@ export const TARGET = "jupyter_llm.lab";
 export const PROTOCOL = 5;
 
 export type CellKind = "code" | "markdown" | "raw";
-export type Action = "explain" | "fix" | "document" | "test" | "review" | "continue" | "edit";
+export type Action =
+  | "explain"
+  | "fix"
+  | "document"
+  | "test"
+  | "review"
+  | "continue"
+  | "next"
+  | "edit";
 /** What a model is used for. */
 export type ModelRole = "chat" | "task" | "complete" | "embed";
 export type ActivityState = "none" | "loading" | "idle" | "reading" | "writing";
@@ -32,7 +40,7 @@ export interface Activity {
   kv_used: number;
   kv_room: number;
   process_bytes: number;
-  /** The other models that are loaded, and what for. */
+  /** The other loaded models, with their roles. */
   beside: string[];
   /** The pull that runs, or the last one. */
   pull: Pull | null;
@@ -50,10 +58,10 @@ export interface Pull {
 
 export type Model = { name: string; note: string; roles: ModelRole[] };
 
-/** A chat of the notebook; its title is what was asked first, `when` that of the last turn. */
+/** A chat of the notebook; `title`: its first prompt; `when`: the time of its last turn. */
 export type Chat = { name: string; num_turns: number; title: string; when: number | null };
 
-/** A turn of a chat, and the piece around the words that were found in it. */
+/** A turn that matches a search, with the text around the match. */
 export interface Found {
   chat: string;
   number: number;
@@ -80,7 +88,7 @@ export type Progress = { text: string; share?: number | null };
 
 export type SuggestionKind = "command" | "variable" | "cell" | "file";
 
-/** Without a text it is a file, called by its path; of one of the desktop the page reads the start. */
+/** Without a text it is a file, named by its path. Of a file from the desktop the page sends the start. */
 export type Attachment = { label: string; text: string | { start: string; size: number } | null };
 
 export type Pending = { id: string; text: string; progress?: Progress };
@@ -94,7 +102,7 @@ export interface TurnData {
   by: string;
   attachments: string[];
   text: string;
-  /** What was thought before the text. */
+  /** The model's thoughts before the text. */
   reasoning: string;
   state: "waiting" | "reading" | "writing" | "finished";
   finish_reason?: string;
@@ -123,25 +131,31 @@ export interface Status {
   cached_share?: number;
   num_cells: number;
   is_if_asked: boolean;
-  /** What is said of the model. */
+  /** A remark about the model. */
   remark: string;
+  /** The rules of the project, if prompts include any. */
+  rules?: Attachment;
 }
 
-/** Code for a cell that was read as `before`, or for a new one. */
+/**
+ * Code for a cell that was read as `before`, or for a new one. If there are `runs`, nothing changes:
+ * the cells of these ids have to run, then the cell again.
+ */
 export interface Proposal {
   cell: string | null;
   before: string | null;
   source: string;
   unknown_names: string[];
+  runs: string[];
 }
 
 /** The same in a document, which holds no null. */
-export type OfferedCode = Pick<Proposal, "source" | "unknown_names"> & {
+export type OfferedCode = Pick<Proposal, "source" | "unknown_names" | "runs"> & {
   cell?: string;
   before?: string;
 };
 
-/** A token of an answer, its probability, and that in words with what else was likely. */
+/** A token of an answer with its probability; `told` describes both, and the likely alternatives. */
 export type Token = { text: string; probability: number; told: string };
 
 /** A command that is offered. */
@@ -168,7 +182,7 @@ export interface ChatDocument {
   turns: Record<string, TurnData>;
   notices: Record<string, Notice>;
   pending: Record<string, Pending>;
-  /** The texts of requests that were stopped before they came to anything. */
+  /** The texts of requests that were stopped before they had a turn or a notice. */
   returned: Record<string, string>;
   status: Status;
 }
@@ -188,7 +202,7 @@ export interface Suggestion {
   detail: string;
 }
 
-/** The turn or the notice that code stands in. */
+/** The turn or the notice that contains code. */
 export type Origin = { number: number | null; notice: string | null };
 
 export interface Checked {
@@ -199,7 +213,7 @@ export interface Checked {
 
 export type Transcript = { data: Record<string, string>; metadata: Metadata };
 
-/** The last of `count` proposals: the next one heeds the wish, or else is another draft. */
+/** The last of `count` proposals. The next one follows the wish; without a wish it is another draft. */
 export type Former = {
   source: string;
   wish: string;
@@ -208,13 +222,13 @@ export type Former = {
   has_heeded: boolean;
 };
 
-/** Code on its way into a cell; `body` is without the line that says whose it is. */
+/** Code to insert into a cell; `body`: without the line that names its author. */
 export type LandingCell = { source: string; body: string; metadata: Metadata };
 
-/** Why a cell is left as it is: it is gone or was changed, or it or the notebook is read-only. */
+/** Why a cell is unchanged: it was deleted or edited, or the cell or the notebook is read-only. */
 export type Refusal = "gone" | "changed" | "cell" | "notebook";
 
-/** What has come of code that was to land. */
+/** The result of inserting code into the notebook. */
 export interface Landing {
   num_replaced: number;
   num_staying: number;
@@ -224,6 +238,14 @@ export interface Landing {
 
 /** A proposal for a cell, with metadata for the cell and a remark. */
 export type Change = Proposal & { metadata: Metadata; markdown: string };
+
+/** A proposal that waits for a decision: of an action on a cell, or of a chat. */
+export type OpenProposal = {
+  action: Action | null;
+  cell: string;
+  instruction: string | null;
+  proposal: Change;
+};
 
 export type Models = { here: Model[]; suited: Model[] };
 export type Suggestions = { start: number; end: number; items: Suggestion[] };
@@ -247,8 +269,8 @@ export interface GhostPlace {
 }
 
 /**
- * The methods of the kernel with their arguments and results; the kernel's are declared with `@call`.
- * A page calls those about its notebook, the front end of a chat those about the chat.
+ * The methods of the kernel, with their arguments and results; the kernel declares each with `@call`.
+ * Pages call the methods of a notebook, the front ends of chats those of a chat.
  */
 export interface Calls {
   // any
@@ -269,8 +291,11 @@ export interface Calls {
     cell: { id: string; source: string; error: string | null; kind: CellKind };
     selection: [number, number] | null;
     instruction: string | null;
+    task: string;
     former: Former | null;
   }): Change | string;
+  open_proposals(none: Nothing): Record<string, OpenProposal>;
+  keep_proposal(state: { task: string; waiting: OpenProposal | null }): null;
   landed(result: { target: string; landing: Landing }): null;
   show_chat(panel: { panel_id: string; chat: string }): null;
   hide_chat(panel: { panel_id: string }): null;
@@ -329,6 +354,8 @@ export type Message =
       cells: LandingCell[];
     }
   | { type: "anybody" }
+  | { type: "show-fix"; cell: string }
+  | { type: "proposed"; task: string; waiting: OpenProposal | null }
   | { type: "resend" }
   | { type: "completion"; id: string; item: number; text: string; is_final: boolean }
   // to the front end of a chat
@@ -337,7 +364,7 @@ export type Message =
   | { type: "delta"; number: number; text: string; reasoning: string }
   | ({ type: "transcript"; writer: string } & Transcript);
 
-/** A message as it comes, so that it is seen when one is missing. */
+/** A message with its number, so that a lost one is noticed. */
 export type Numbered = Message & { seq: number };
 
 /** A message to or from a chat that a page shows, by the id of its panel. */

@@ -2,18 +2,18 @@
 
 import type { Arguments, Call, Message, Method, Reply } from "./messages.js";
 
-/** A call counts as waiting if the kernel has not received it so long after it was sent. */
+/** A call is late if the kernel has not acknowledged it this long after it was sent. */
 const LATE_MS = 400;
 
 /** Nobody waits for the replies of these: the page shows their results. */
 const SHOWN = new Set<Method>(["bye", "choose", "follow", "regenerate", "remove", "send", "stop"]);
 
-/** Nobody waits for these, so it is no news if they wait. */
+/** Nobody waits for these, so they are never late. */
 const NEVER_LATE = new Set<Method>(["draft", "watch_activity"]);
 
 interface OpenRequest {
   method: Method;
-  /** The kernel has said that it has it. */
+  /** The kernel has acknowledged it. */
   isTaken: boolean;
   isLate: boolean;
   timer: ReturnType<typeof setTimeout>;
@@ -22,7 +22,7 @@ interface OpenRequest {
   reject: (error: Error) => void;
 }
 
-/** The result of a call on its way, and the call's id. */
+/** The promise of a call's result, with the call's id. */
 export type Sent<M extends Method> = Promise<Reply<M>> & { readonly id: string };
 
 /** Requests by id, oldest first. */
@@ -34,8 +34,8 @@ export class Requests {
   #numSent = 0;
 
   /**
-   * `name` begins the ids, so that none of two who ask are the same; `send` fails with what is said
-   * where nothing can be sent; `onLateness` is called when `isLate` may have changed.
+   * `name`: the start of the ids, unique to each sender. `send` throws an error with the message to
+   * show if there is no connection. `onLateness` is called when `isLate` may have changed.
    */
   constructor(name: string, send: (message: Call) => void, onLateness: () => void = () => {}) {
     this.#name = name;
@@ -43,7 +43,7 @@ export class Requests {
     this.#onLateness = onLateness;
   }
 
-  /** Whether something was sent a while ago and the kernel has not taken it in. */
+  /** Whether a call is late. */
   get isLate(): boolean {
     return [...this.#open.values()].some(({ isLate }) => isLate);
   }
@@ -60,7 +60,7 @@ export class Requests {
       const timer = setTimeout(() => this.#setLate(id), LATE_MS);
       this.#open.set(id, { method, isTaken: false, isLate: false, timer, onNews, resolve, reject });
     });
-    reply.catch(() => {}); // whoever waits for it hears of it; nobody has to
+    reply.catch(() => {}); // nobody has to wait for it
     const call = { type: "call", id, method, arguments: args };
     try {
       this.#send((method === "hello" ? { type: method, id, ...args } : call) as Call);
@@ -70,7 +70,7 @@ export class Requests {
     return Object.assign(reply, { id });
   }
 
-  /** Take in a message; return whether it is about a call that has no reply yet. */
+  /** Handle a message; return whether it belongs to a call that has no reply yet. */
   take(message: Message): boolean {
     const id = "id" in message ? message.id : null;
     const request = this.#open.get(id ?? "");
@@ -88,14 +88,14 @@ export class Requests {
     return id.startsWith(`${this.#name}-`);
   }
 
-  /** Whether a request was sent and the kernel has not said that it has it. */
+  /** Whether a request was sent and not yet acknowledged. */
   isUntaken(id: string): boolean {
     return this.#open.get(id)?.isTaken === false;
   }
 
   /**
-   * Note that all calls before a request have arrived, since the request has. Those that the page
-   * shows end: a reply may have been lost.
+   * Note that all calls before a request have arrived, since the request has. Calls whose results the
+   * page shows end without a reply, which may have been lost.
    */
   takeBefore(lastId: string): void {
     for (const [id, request] of this.#open) {
@@ -105,15 +105,15 @@ export class Requests {
     }
   }
 
-  /** Give up what is waited for and was asked before a request, since nobody will answer it. */
+  /** Fail the calls before a request that somebody waits for: the kernel that had them is gone. */
   failBefore(lastId: string, reason: string): void {
-    for (const [id, { method }] of this.#open) {
+    for (const id of this.#open.keys()) {
       if (id === lastId) return;
-      if (!SHOWN.has(method)) this.#fail(id, reason);
+      this.#fail(id, reason);
     }
   }
 
-  /** Give up all. */
+  /** Fail all calls. */
   fail(reason: string): void {
     for (const id of this.#open.keys()) this.#fail(id, reason);
   }

@@ -1,16 +1,19 @@
 /** Elements made in one line each, and what several parts of the panel do with them. */
 
+import type { LabIcon } from "@jupyterlab/ui-components";
+import type { Menu } from "@lumino/widgets";
 import { withVisibleControls } from "./characters.js";
 import { trans } from "./words.js";
 
-/** Make an element of a class, with what is in it: no character of a text stays hidden. */
+/** Make an element with its class or its properties, and children; show hidden characters of texts. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
-  className: string,
+  properties: string | Partial<HTMLElementTagNameMap[Tag]>,
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[Tag] {
   const element = document.createElement(tag);
-  if (className) element.className = className;
+  if (typeof properties !== "string") Object.assign(element, properties);
+  else if (properties) element.className = properties;
   const shown = (one: Node | string) => (typeof one === "string" ? withVisibleControls(one) : one);
   element.append(...children.map(shown));
   return element;
@@ -20,12 +23,44 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
 export function makeButton(
   label: string,
   onClick: (event: MouseEvent) => void,
-  { isPlain = true, className = "" }: { isPlain?: boolean; className?: string } = {},
+  {
+    isPlain = true,
+    className = "",
+    ...properties
+  }: Partial<HTMLButtonElement> & { isPlain?: boolean } = {},
 ): HTMLButtonElement {
   const kind = isPlain ? "jllm-button jllm-plain-button" : "jllm-button";
-  const button = make("button", `${kind} ${className}`.trim(), label);
-  button.type = "button";
+  const all = { ...properties, type: "button", className: `${kind} ${className}`.trim() } as const;
+  const button = make("button", all, label);
   button.addEventListener("click", onClick);
+  return button;
+}
+
+/** Make a button that shows an icon of JupyterLab's. */
+export function iconButton(icon: LabIcon, name: string, onClick: () => void): HTMLButtonElement {
+  const shown = icon.element({ tag: "span", elementSize: "normal" });
+  const properties = { type: "button", title: name, ariaLabel: name, onclick: onClick } as const;
+  return make("button", { className: "jllm-icon-button", ...properties }, shown);
+}
+
+/** Make one that opens a menu; the focus comes back to it. `onOpen` is called before. */
+export function menuButton(
+  icon: LabIcon,
+  name: string,
+  menu: Menu,
+  onOpen = () => {},
+): HTMLButtonElement {
+  const comeBack = () => {
+    menu.aboutToClose.disconnect(comeBack);
+    button.focus();
+  };
+  const button = iconButton(icon, name, () => {
+    onOpen();
+    const { left, bottom } = button.getBoundingClientRect();
+    menu.open(left, bottom);
+    menu.aboutToClose.connect(comeBack);
+  });
+  button.ariaHasPopup = "menu";
   return button;
 }
 
@@ -82,8 +117,7 @@ export async function copyText(text: string): Promise<boolean> {
 /** Make a bar that shows a share, for eyes only: the words beside it say the same. */
 export function createBar(): { element: HTMLElement; show: (share: number | null) => void } {
   const fill = make("span", "jllm-bar-fill");
-  const element = make("span", "jllm-bar", fill);
-  element.setAttribute("aria-hidden", "true");
+  const element = make("span", { className: "jllm-bar", ariaHidden: "true" }, fill);
   return {
     element,
     show(share) {
@@ -113,16 +147,13 @@ export function factEntries(
 }
 
 /** Let the keyboard reach an element that scrolls by itself, and say what it is. */
-export function makeScrollable(element: HTMLElement, label: string): void {
-  element.tabIndex = 0;
-  element.setAttribute("role", "group");
-  element.setAttribute("aria-label", label);
+export function makeScrollable(element: HTMLElement, ariaLabel: string): void {
+  Object.assign(element, { tabIndex: 0, role: "group", ariaLabel });
 }
 
 /** Make what a screen reader says though nobody goes there. It has to be on the page before something is said. */
 export function createAnnouncer(): { element: HTMLElement; say: (text: string) => void } {
-  const element = make("div", "jllm-hidden jllm-announcer");
-  element.setAttribute("role", "status");
+  const element = make("div", { className: "jllm-hidden jllm-announcer", role: "status" });
   return {
     element,
     say(text) {

@@ -1,27 +1,18 @@
 /** The places of popups. */
 
-/** Put a popup below a button, or above it where there is no room; always within the window. */
-function placeBeside(popup: HTMLElement, button: HTMLElement): void {
-  const at = button.getBoundingClientRect();
-  const { width, height } = popup.getBoundingClientRect();
-  const hasRoom = at.bottom + height < window.innerHeight;
-  const left = Math.min(at.left, window.innerWidth - width - 4);
-  popup.style.left = `${Math.max(4, left)}px`;
-  popup.style.top = `${hasRoom ? at.bottom + 2 : Math.max(4, at.top - height - 2)}px`;
-}
-
 /**
- * Have a button open a dialog beside it, in the top layer: nothing cuts it off. A click elsewhere
- * or Escape closes it.
+ * Have a button open a dialog below it, or above it where there is no room, in the top layer: nothing
+ * cuts it off. A click elsewhere or Escape closes it. `places.css` puts it there.
  */
 export function openBeside(
   button: HTMLButtonElement,
   popup: HTMLElement,
-  onToggle: (isOpen: boolean) => void,
+  onToggle: (isOpen: boolean) => unknown,
 ): void {
   popup.popover = "auto";
+  popup.classList.add("jllm-beside");
   button.popoverTargetElement = popup;
-  button.setAttribute("aria-haspopup", "dialog");
+  button.ariaHasPopup = "dialog";
   popup.addEventListener("toggle", (event) => onToggle((event as ToggleEvent).newState === "open"));
   popup.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.isComposing) return;
@@ -29,5 +20,4 @@ export function openBeside(
     popup.hidePopover();
     button.focus();
   });
-  new ResizeObserver(() => placeBeside(popup, button)).observe(popup); // it grows as it fills
 }

@@ -8,9 +8,7 @@ export function asToolbar<Kind extends HTMLElement>(
   element: Kind,
   label: string,
 ): { element: Kind; update: () => void } {
-  element.setAttribute("role", "toolbar");
-  element.setAttribute("aria-label", label);
-
+  Object.assign(element, { role: "toolbar", ariaLabel: label });
   // What pops up is no part of the row, even though it stands in it.
   const stops = () =>
     [...element.querySelectorAll("button")].filter(

@@ -28,6 +28,11 @@ export function inWords(number: number, options: Intl.NumberFormatOptions = {}):
   return number.toLocaleString(language(), options);
 }
 
+/** Names one beside the other, as the page's language lists them. */
+export function listed(names: Iterable<string>): string {
+  return new Intl.ListFormat(language(), { style: "short", type: "unit" }).format(names);
+}
+
 /** Say everything in the page's language from now on. */
 export function speak(words: Words): void {
   trans = words;

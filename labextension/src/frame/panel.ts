@@ -36,16 +36,10 @@ export function createPanel(
     signal,
   );
   const name = make("span", "jllm-chat-name");
-  const waiting = make("p", "jllm-waiting");
-  waiting.setAttribute("role", "status");
+  const waiting = make("p", { className: "jllm-waiting", role: "status" });
   const error = make("span", "jllm-alert-text");
-  const alert = make(
-    "div",
-    "jllm-alert",
-    error,
-    makeButton(trans.__("Close"), () => store.clearError()),
-  );
-  alert.setAttribute("role", "alert");
+  const close = makeButton(trans.__("Close"), () => store.clearError());
+  const alert = make("div", { className: "jllm-alert", role: "alert" }, error, close);
   const element = make(
     "section",
     "jllm-panel",
@@ -64,8 +58,7 @@ export function createPanel(
     const hadFocus = hasFocus(element);
     const { chat, connection } = state;
     setText(name, chat.name ?? "");
-    const label = chat.name ? trans.__("Chat %1", chat.name) : trans.__("Chat");
-    element.setAttribute("aria-label", label);
+    element.ariaLabel = chat.name ? trans.__("Chat %1", chat.name) : trans.__("Chat");
     if (changed.has("connection")) {
       conversation.setHint(connection === "ready" ? emptyHint() : [make("p", "", unknown())]);
     }

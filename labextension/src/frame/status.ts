@@ -2,7 +2,7 @@
 
 import type { Status } from "../connection/messages.js";
 import { make, makeButton, setText } from "../dom/elements.js";
-import { randomId } from "../dom/random_id.js";
+import { openBeside } from "../dom/places.js";
 import { inWords, trans } from "../dom/words.js";
 import type { ModelStatus } from "../kernel/model_status.js";
 import { createModelPicker } from "../models/model_picker.js";
@@ -14,76 +14,51 @@ const PARTS = ["system", "cells", "turns", "variables"] as const;
 type Part = (typeof PARTS)[number] | "other" | "free";
 
 export class StatusView {
-  readonly #bar = make("span", "jllm-gauge");
+  readonly #bar = make("span", { className: "jllm-gauge", ariaHidden: "true" });
   readonly #share = make("span", "jllm-gauge-share");
-  readonly #gauge = makeButton("", () => this.#unfold(this.#legend.hidden));
-  readonly #speed = make("span", "jllm-speed");
-  readonly #cached = make("span", "jllm-cached");
-  readonly #line = make("div", "jllm-status-line");
+  readonly #gauge = makeButton("", () => {}, { className: "jllm-gauge-button" });
+  readonly #legend = make("div", { className: "jllm-legend", role: "dialog", tabIndex: -1 });
   readonly #remark = make("p", "jllm-model-remark");
-  readonly #legend = make("div", "jllm-legend");
-  readonly element = make("div", "jllm-status", this.#legend, this.#line, this.#remark);
+  readonly element: HTMLElement;
   readonly dispose: () => void;
 
   constructor(models: ModelStatus, unknown: () => string) {
     const picker = createModelPicker(models, unknown);
     this.dispose = picker.dispose;
-    this.#legend.id = `jllm-legend-${randomId()}`;
-    this.#legend.hidden = true;
-    this.#cached.title = trans.__(
-      "How much of the last prompt the model still had read from before",
-    );
-    this.#bar.setAttribute("aria-hidden", "true");
-    this.#gauge.classList.add("jllm-gauge-button");
-    this.#gauge.setAttribute("aria-expanded", "false");
-    this.#gauge.setAttribute("aria-controls", this.#legend.id);
     this.#gauge.append(this.#bar, this.#share);
-    this.#line.append(picker.element, this.#gauge, this.#speed, this.#cached);
-    this.element.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || this.#legend.hidden) return;
-      this.#unfold(false);
-      this.#gauge.focus();
-    });
+    openBeside(this.#gauge, this.#legend, (isOpen) => isOpen && this.#legend.focus());
+    const line = make("div", "jllm-status-line", picker.element, this.#gauge, this.#legend);
+    this.element = make("div", "jllm-status", line, this.#remark);
   }
 
   show(status: Status): void {
     this.#remark.hidden = !status.remark;
     setText(this.#remark, status.remark);
-    this.#showGauge(status);
-    const { tokens_per_s: speed, cached_share: cached } = status;
-    this.#speed.hidden = speed === undefined;
-    if (speed !== undefined) setText(this.#speed, trans.__("%1 tokens/s", rounded(speed)));
-    this.#cached.hidden = cached === undefined;
-    if (cached !== undefined) setText(this.#cached, trans.__("%1 cached", percent(cached)));
-  }
-
-  #showGauge({ used, allowed, parts }: Status): void {
+    const { used, allowed, parts, tokens_per_s: speed, cached_share: cached } = status;
     this.#gauge.hidden = used === undefined || !allowed || !parts;
     if (used === undefined || !allowed || !parts) return;
     const share = percent(used / allowed);
     setText(this.#share, share);
     const told = [inWords(used), inWords(allowed), share];
     const text = trans.__("Context: %1 of %2 tokens, %3", ...told);
-    this.#gauge.setAttribute("aria-label", text);
-    this.#gauge.title = text;
+    Object.assign(this.#gauge, { ariaLabel: text, title: text });
+    this.#legend.ariaLabel = text;
     const known = PARTS.map((name) => [name, parts[name]] as const);
     const sum = known.reduce((total, [, tokens]) => total + tokens, 0);
     const filled = [...known, ["other", Math.max(0, used - sum)] as const];
     this.#bar.replaceChildren(...filled.map(([name, tokens]) => segment(name, tokens / allowed)));
     const free = ["free", Math.max(0, allowed - used)] as const;
+    const entries = [...filled, free].map(([name, tokens]) => entry(name, tokens));
+    const rest = [];
+    if (speed !== undefined) rest.push(trans.__("%1 tokens/s", rounded(speed)));
+    if (cached !== undefined) {
+      rest.push(trans.__("%1 cached: read with an earlier prompt", percent(cached)));
+    }
     this.#legend.replaceChildren(
       make("p", "jllm-legend-title", text),
-      make(
-        "dl",
-        "jllm-legend-list",
-        ...[...filled, free].map(([name, tokens]) => entry(name, tokens)),
-      ),
+      make("dl", "jllm-legend-list", ...entries),
+      ...rest.map((one) => make("p", "", one)),
     );
-  }
-
-  #unfold(isOpen: boolean): void {
-    this.#legend.hidden = !isOpen;
-    this.#gauge.setAttribute("aria-expanded", String(isOpen));
   }
 }
 
@@ -110,8 +85,7 @@ function segment(name: Part, share: number): HTMLElement {
 }
 
 function entry(name: Part, tokens: number): HTMLElement {
-  const key = make("span", `jllm-part jllm-part-${name}`);
-  key.setAttribute("aria-hidden", "true");
+  const key = make("span", { className: `jllm-part jllm-part-${name}`, ariaHidden: "true" });
   const value = make("dd", "", inWords(tokens));
   return make("div", "jllm-legend-entry", make("dt", "", key, nameOf(name)), value);
 }

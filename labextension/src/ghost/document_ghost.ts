@@ -180,12 +180,12 @@ export class DocumentGhost {
   /** Tell the kernel after a pause what the document is like, and where the person is. */
   #wait(): void {
     clearTimeout(this.#pause);
-    if (this.#isReady) this.#pause = window.setTimeout(() => this.#sendAll(), PAUSE_MS);
+    this.#pause = window.setTimeout(() => this.#sendAll(), PAUSE_MS);
   }
 
   #sendAll(): void {
     const id = this.desk.sheet?.model.id;
-    if (!id || !this.#isReady) return;
+    if (!id || this.#connection.state !== "open") return;
     if (!this.#sendCells() && this.#focused === id) return;
     this.#focused = id;
     this.#connection.call("focus", { revision: this.#shared.sent.revision, cell: id });

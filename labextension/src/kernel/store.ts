@@ -66,6 +66,8 @@ export class Store {
   #hello = "";
   /** Whether the line has changed since all was told: the kernel may not be the one that was asked. */
   #isOther = false;
+  /** Whether a message was lost since the document came. */
+  #hasMissed = false;
   #helloTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(model: Comm) {
@@ -255,6 +257,7 @@ export class Store {
 
   readonly #receive = (message: Numbered): void => {
     const isGap = this.#seq > 0 && message.seq !== this.#seq + 1;
+    this.#hasMissed ||= isGap;
     this.#seq = message.seq;
     const isForUs = message.type === "document" && this.#requests.isOwn(message.id);
     if (isForUs) this.#start(message);
@@ -296,8 +299,10 @@ export class Store {
         this.#changes.note,
       );
     }
-    const reason = trans.__("The kernel that was asked is gone. Try again.");
-    if (this.#isOther) this.#requests.failBefore(greeting, reason);
-    this.#isOther = false;
+    const gone = trans.__("The kernel that was asked is gone. Try again.");
+    const missed = trans.__("The reply of the kernel was lost. Try again.");
+    if (this.#isOther || this.#hasMissed)
+      this.#requests.failBefore(greeting, this.#isOther ? gone : missed);
+    this.#isOther = this.#hasMissed = false;
   }
 }

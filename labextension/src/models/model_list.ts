@@ -2,7 +2,7 @@
 
 import type { Model, ModelRole, Models } from "../connection/messages.js";
 import { make, makeButton } from "../dom/elements.js";
-import { trans } from "../dom/words.js";
+import { inWords, trans } from "../dom/words.js";
 
 /** The number of models that are shown at once; the others unfold. */
 const MOST = 4;
@@ -23,8 +23,11 @@ export class ModelListView {
     this.#choose = choose;
     const title =
       kind === "here" ? trans.__("On this machine") : trans.__("To download, best first");
-    this.node = make("section", "jllm-models", make("h3", "", title), this.#first, this.#others);
-    this.node.setAttribute("aria-label", title);
+    this.node = make(
+      "section",
+      { className: "jllm-models", ariaLabel: title },
+      ...[make("h3", "", title), this.#first, this.#others],
+    );
   }
 
   /** Show models, to be used for a role; what unfolds the others stays, with its focus. */
@@ -37,21 +40,19 @@ export class ModelListView {
     const rows = models.map((model) => this.#row(model, model.roles.includes(role)));
     this.#first.replaceChildren(...rows.splice(0, MOST));
     this.#more.replaceChildren(...rows);
-    this.#summary.textContent = rows.length > 0 ? trans.__("%1 more", rows.length) : "";
+    this.#summary.textContent = rows.length > 0 ? trans.__("%1 more", inWords(rows.length)) : "";
     this.#others.hidden = rows.length === 0;
   }
 
   #row({ name, note }: Model, isLoaded: boolean): HTMLElement {
-    const [word, label] = isLoaded
+    const [word, ariaLabel] = isLoaded
       ? [trans.__("Loaded"), trans.__("Loaded %1", name)]
       : this.#kind === "here"
         ? [trans.__("Load"), trans.__("Load %1", name)]
         : [trans.__("Pull"), trans.__("Pull %1", name)];
     const choose = () => void (isLoaded || this.#choose(name));
-    const choice = makeButton(word, choose, { isPlain: false });
-    choice.value = name;
-    choice.setAttribute("aria-label", label);
-    if (isLoaded) choice.setAttribute("aria-disabled", "true"); // it keeps the focus
+    const choice = makeButton(word, choose, { isPlain: false, value: name, ariaLabel });
+    if (isLoaded) choice.ariaDisabled = "true"; // it keeps the focus
     const text = make("span", "", make("strong", "", name), make("small", "", note));
     return make("li", "", text, choice);
   }

@@ -2,7 +2,7 @@
 
 import type { ModelRole } from "../connection/messages.js";
 import { factEntries, make, makeButton } from "../dom/elements.js";
-import { trans } from "../dom/words.js";
+import { listed, trans } from "../dom/words.js";
 import type { ModelStatus } from "../kernel/model_status.js";
 import { ModelListView } from "./model_list.js";
 import { PullView } from "./pull_view.js";
@@ -10,14 +10,21 @@ import { number, size, stateWords } from "./words.js";
 
 export class ModelPopup {
   readonly #facts = make("dl", "");
-  readonly #progress = make("progress", "");
+  readonly #progress = make("progress", { ariaLabel: trans.__("Loading") });
   readonly #stop: HTMLButtonElement;
   readonly #role = roleField();
-  readonly #error = make("p", "jllm-model-error");
+  readonly #error = make("p", { className: "jllm-model-error", role: "alert" });
   readonly #pull: PullView;
   readonly #here: ModelListView;
   readonly #suited: ModelListView;
-  readonly node = make("div", "jllm-model-popup", this.#facts, this.#progress);
+  readonly node = make(
+    "div",
+    {
+      ...{ className: "jllm-model-popup", role: "dialog", tabIndex: -1 },
+      ariaLabel: trans.__("Language model in the kernel"),
+    },
+    ...[this.#facts, this.#progress],
+  );
   readonly #model: ModelStatus;
   /** Ends what it shows. */
   readonly dispose: () => void;
@@ -25,12 +32,7 @@ export class ModelPopup {
   /** `openSettings` is not there where nothing shows settings. */
   constructor(model: ModelStatus, openSettings: (() => void) | null = null) {
     this.#model = model;
-    this.node.setAttribute("role", "dialog");
-    this.node.setAttribute("aria-label", trans.__("Language model in the kernel"));
-    this.node.tabIndex = -1;
     this.#stop = makeButton(trans.__("Stop loading"), () => model.stop(), { isPlain: false });
-    this.#progress.setAttribute("aria-label", trans.__("Loading"));
-    this.#error.setAttribute("role", "alert");
     this.#role.onchange = () => this.#show();
     const use = (name: string) => this.#try(model.use(name, this.#role.value as ModelRole));
     const pull = (name: string, acceptsLicence = false) =>
@@ -59,7 +61,7 @@ export class ModelPopup {
       [trans.__("Model"), status.model ?? trans.__("none loaded; the first prompt loads one")],
       [trans.__("State"), stateWords(status)],
       [trans.__("KV cache"), room ? trans.__("%1 of %2 tokens, %3 %", ...kv) : ""],
-      [trans.__("Loaded beside it"), status.beside.join("; ")],
+      [trans.__("Loaded beside it"), listed(status.beside)],
       [trans.__("Kernel's memory"), size(status.process_bytes)],
     ];
     this.#facts.replaceChildren(...factEntries(facts));
@@ -109,11 +111,9 @@ type Take = (name: string) => void;
 
 /** A field for the name of any other model of the hub, or for the path of a file. */
 function otherModel(pull: Take, use: Take): HTMLElement {
-  const field = make("input", "jllm-field");
-  field.required = true;
-  field.placeholder = trans.__("owner/repo:quantization or the path of a GGUF file");
-  const submit = makeButton(trans.__("Pull or load"), () => {}, { isPlain: false });
-  submit.type = "submit";
+  const placeholder = trans.__("owner/repo:quantization or the path of a GGUF file");
+  const field = make("input", { className: "jllm-field", required: true, placeholder });
+  const submit = make("button", "jllm-button", trans.__("Pull or load"));
   const label = make("label", "", trans.__("Another model of the hub, or a file"), field);
   const form = make("form", "jllm-other-model", label, submit);
   form.onsubmit = (event) => {

@@ -8,13 +8,13 @@ import type { ModelStatus } from "../kernel/model_status.js";
 /** It is there as long as there is something to tell. Only the end of a pull is read out. */
 export class PullView {
   readonly #text = make("p", "");
-  readonly #end = make("p", "");
-  readonly #progress = make("progress", "");
-  readonly #licence = make("pre", "");
+  readonly #end = make("p", { role: "status" });
+  readonly #progress = make("progress", { ariaLabel: trans.__("Pulling") });
+  readonly #licence = make("pre", { tabIndex: 0, role: "region", ariaLabel: trans.__("Licence") });
   readonly #buttons = make("div", "jllm-pull-buttons");
   readonly node = make(
     "section",
-    "jllm-pull",
+    { className: "jllm-pull", tabIndex: -1, ariaLabel: trans.__("Pull of a model") },
     ...[this.#text, this.#end, this.#progress, this.#licence, this.#buttons],
   );
   readonly #model: ModelStatus;
@@ -31,13 +31,6 @@ export class PullView {
     this.#model = model;
     this.#again = pull;
     this.#use = use;
-    this.node.setAttribute("aria-label", trans.__("Pull of a model"));
-    this.node.tabIndex = -1;
-    this.#end.setAttribute("role", "status");
-    this.#progress.setAttribute("aria-label", trans.__("Pulling"));
-    this.#licence.tabIndex = 0;
-    this.#licence.setAttribute("role", "region");
-    this.#licence.setAttribute("aria-label", trans.__("Licence"));
   }
 
   /** Take the focus, once there is something to tell: somebody has asked for it here. */

@@ -5,9 +5,9 @@
 
 import type { Attachment, Change } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
-import type { Cell, CellModel, NotebookModel } from "./document.js";
+import type { Cell, NotebookModel } from "./document.js";
 import { isOff, modelOf, NotebookDocument } from "./document.js";
-import { type Output, outputsText, shortened } from "./outputs.js";
+import { outputsOf, outputsText, shortened } from "./outputs.js";
 
 /** The extension's service for a chat in or beside a notebook. */
 export interface NotebookView {
@@ -81,7 +81,7 @@ export class Notebook extends NotebookDocument {
   /** Show a change in its cell, where it can be accepted; fails in words. */
   async propose(change: Change): Promise<void> {
     const isSame = this.cell(change.cell ?? "")?.source === change.source;
-    if (isSame) throw new Error(trans.__("Nothing would change."));
+    if (isSame && change.runs.length === 0) throw new Error(trans.__("Nothing would change."));
     return this.#view.propose(change);
   }
 
@@ -153,16 +153,10 @@ export class Notebook extends NotebookDocument {
     return isIncluded ? cell : trans.__("The selected cell's tag keeps it from the model.");
   }
 
-  /** Return a cell's name for people: its number if it ran, else its place. */
+  /** Return the name of a cell, or of its output. */
   #label({ index }: Cell, isOutput = false): string {
-    const count = this.at(index).executionCount;
-    if (count) return isOutput ? `Out [${count}]` : `In [${count}]`;
-    return isOutput ? trans.__("Output of cell %1", index + 1) : trans.__("Cell %1", index + 1);
+    if (!isOutput) return this.nameOf(index);
+    const { executionCount: count } = this.at(index);
+    return count ? `Out [${count}]` : trans.__("Output of cell %1", index + 1);
   }
-}
-
-function outputsOf(cell: CellModel | undefined): Output[] {
-  const outputs = cell?.outputs;
-  if (!outputs) return [];
-  return Array.from({ length: outputs.length }, (_, index) => outputs.get(index).toJSON());
 }

@@ -104,6 +104,12 @@ export class NotebookDocument {
     return Array.from({ length: cells.length }, (_, index) => cells.get(index));
   }
 
+  /** Return the name of a cell for people: its number if it ran, else its place. */
+  nameOf(index: number): string {
+    const { executionCount: count } = this.at(index);
+    return count ? `In [${count}]` : trans.__("Cell %1", index + 1);
+  }
+
   protected at(index: number): CellModel {
     return this.#model.cells.get(index);
   }
@@ -116,6 +122,11 @@ export class NotebookDocument {
   protected describe(index: number): Cell {
     const { id, type, sharedModel } = this.at(index);
     return { id, index, type, source: sharedModel.getSource() };
+  }
+
+  /** Make changes of several cells, which the notebook, and no cell of it, undoes in one step. */
+  together(change: () => void): void {
+    inOneStep(this.#model.sharedModel, change);
   }
 
   /** Why nothing can be put into a cell. */

@@ -21,6 +21,16 @@ const MOST_CHARACTERS = 20_000;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are
 const ESCAPE_SEQUENCES = /\u001B\[[0-9;?]*[A-Za-z]/g;
 
+/** A cell as JupyterLab holds it; one of text has no outputs. */
+interface Model {
+  outputs?: { length: number; get(index: number): { toJSON(): unknown } };
+}
+
+export function outputsOf({ outputs }: Model): Output[] {
+  const length = outputs?.length ?? 0;
+  return Array.from({ length }, (_, index) => outputs?.get(index).toJSON() as Output);
+}
+
 /** Return the text of outputs, without widgets and pictures. */
 export function outputsText(outputs: Output[]): string {
   return outputs

@@ -81,17 +81,15 @@ class BadgeRow extends Widget {
   }
 
   #badge(label: string, index: number): HTMLElement {
-    const badge = make("button", "jllm-badge", label);
-    badge.type = "button";
-    badge.title =
+    const title =
       this.where === "source"
         ? trans.__("Code written by %1. Show the record", label)
         : trans.__("Answer written by %1. Show the record", label);
-    badge.setAttribute("aria-label", badge.title);
-    badge.addEventListener("click", () => {
+    const onclick = () => {
       const generated = this.#generated[index];
       if (generated) this.onShow(generated);
-    });
-    return badge;
+    };
+    const properties = { type: "button", title, ariaLabel: title, onclick } as const;
+    return make("button", { className: "jllm-badge", ...properties }, label);
   }
 }

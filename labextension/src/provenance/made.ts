@@ -2,6 +2,7 @@
 
 import { withVisibleControls } from "../dom/characters.js";
 import { COMPLETED, RECORDS, remaining, written } from "../dom/pieces.js";
+import { listed } from "../dom/words.js";
 
 /** One record, unchecked: whoever made the notebook may have written anything there. */
 export interface Made {
@@ -35,7 +36,7 @@ export function madeBy(metadata: unknown, source: string | null = null): Made[] 
 
 /** The models that wrote, and the last day they did: what stands on a badge. */
 export function labelOf(made: readonly Made[], locale?: string): string {
-  const models = [...new Set(made.map(({ model }) => model))].join(", ");
+  const models = listed(new Set(made.map(({ model }) => model)));
   const times = made.flatMap(({ time }) => (time ? [time.getTime()] : []));
   if (times.length === 0) return models;
   const day = new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(Math.max(...times));

@@ -29,8 +29,7 @@ class RecordBody extends Widget {
       ]);
       this.node.append(make("dl", "jllm-record-facts", ...facts));
     }
-    const note = make("p", "jllm-record-note");
-    note.setAttribute("role", "status");
+    const note = make("p", { className: "jllm-record-note", role: "status" });
     this.node.append(note);
     if (connection.state !== "open") {
       note.textContent = trans.__(

@@ -11,21 +11,24 @@ const PAUSE_MS = 150;
 
 /** A button that says which chat is shown, and a popover with all there are, to be searched. */
 export class ChatList {
-  readonly button = make("button", "jllm-side-chat");
-  readonly popup = make("div", "jllm-side-list");
-  readonly #field = make("input", "jp-mod-styled");
-  readonly #status = make("p", "");
+  readonly button = make("button", { className: "jllm-side-chat", type: "button" });
+  readonly #field = make("input", {
+    ...{ className: "jp-mod-styled", type: "search" },
+    ...{ placeholder: trans.__("Search all chats"), ariaLabel: trans.__("Search all chats") },
+  });
+  readonly #status = make("p", { role: "status" });
   readonly #entries = make("ul", "");
+  readonly popup = make(
+    "div",
+    { className: "jllm-side-list", role: "dialog", ariaLabel: trans.__("Chats of this notebook") },
+    ...[this.#field, this.#status, this.#entries],
+  );
   readonly #choose: (chat: string, turn?: number) => void;
   #chats: NotebookChats | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(choose: (chat: string, turn?: number) => void) {
     this.#choose = choose;
-    this.button.type = "button";
-    this.popup.setAttribute("role", "dialog");
-    this.popup.setAttribute("aria-label", trans.__("Chats of this notebook"));
-    this.popup.append(this.#field, this.#status, this.#entries);
     this.popup.addEventListener("keydown", (event) => this.#takeKey(event));
     openBeside(this.button, this.popup, (isOpen) => {
       if (!isOpen) return;
@@ -33,14 +36,10 @@ export class ChatList {
       this.#field.focus();
       this.#ask();
     });
-    this.#field.type = "search";
-    this.#field.placeholder = trans.__("Search all chats");
-    this.#field.setAttribute("aria-label", trans.__("Search all chats"));
     this.#field.oninput = () => {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#ask(), PAUSE_MS);
     };
-    this.#status.setAttribute("role", "status");
   }
 
   /** Say which chat of a notebook is shown. */
@@ -48,7 +47,7 @@ export class ChatList {
     if (chats !== this.#chats) this.popup.hidePopover();
     this.#chats = chats;
     this.button.textContent = chats.current;
-    this.button.setAttribute("aria-label", trans.__("Chat of this notebook: %1", chats.current));
+    this.button.ariaLabel = trans.__("Chat of this notebook: %1", chats.current);
   }
 
   async #ask(): Promise<void> {
@@ -76,10 +75,9 @@ export class ChatList {
 
   #entry(chat: string, note: string, text: (Node | string)[], turn?: number): HTMLElement {
     const parts = [make("strong", "", chat), make("small", "", note), make("span", "", ...text)];
-    const entry = make("button", "", ...parts);
-    entry.type = "button";
     const isCurrent = turn === undefined && chat === this.#chats?.current;
-    if (isCurrent) entry.setAttribute("aria-current", "true");
+    const ariaCurrent = isCurrent ? "true" : null;
+    const entry = make("button", { type: "button", ariaCurrent }, ...parts);
     entry.onclick = () => {
       this.popup.hidePopover();
       this.#choose(chat, turn);

@@ -10,11 +10,10 @@ import { INotebookTracker } from "@jupyterlab/notebook";
 import { IStateDB } from "@jupyterlab/statedb";
 import { LabIcon } from "@jupyterlab/ui-components";
 import { Connections } from "../connection/connections.js";
+import { CHAT } from "../connection/public.js";
 import { trans } from "../dom/words.js";
 import { addChatCommands } from "./commands.js";
 import { IDS, SideBar } from "./side_bar.js";
-
-const CHAT = "jupyter-llm:chat";
 
 const ICON = new LabIcon({
   name: "jupyter-llm:chat",

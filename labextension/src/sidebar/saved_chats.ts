@@ -23,9 +23,9 @@ export function savedView(cells: Iterable<object>): HTMLElement | null {
   const chats = savedChats(cells);
   if (chats.length === 0) return null;
   const note = trans.__("This is what the notebook was saved with. It can be read only.");
-  const element = make("section", "jllm-panel jllm-saved", make("p", "", note));
-  element.tabIndex = 0; // it is to be scrolled
-  element.setAttribute("aria-label", trans.__("Saved chats"));
+  const ariaLabel = trans.__("Saved chats");
+  const properties = { className: "jllm-panel jllm-saved", tabIndex: 0, ariaLabel }; // it scrolls
+  const element = make("section", properties, make("p", "", note));
   for (const text of chats) {
     const view = createModelText();
     view.update(text, true);

@@ -3,13 +3,13 @@
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { NotebookPanel } from "@jupyterlab/notebook";
 import type { IStateDB } from "@jupyterlab/statedb";
-import { addIcon, ellipsesIcon, type LabIcon } from "@jupyterlab/ui-components";
+import { addIcon, ellipsesIcon } from "@jupyterlab/ui-components";
 import type { Message } from "@lumino/messaging";
 import { Menu, Widget } from "@lumino/widgets";
 import type { Connections } from "../connection/connections.js";
 import type { Attachment } from "../connection/messages.js";
 import { loadFailure, standing } from "../connection/standing.js";
-import { make } from "../dom/elements.js";
+import { iconButton, make, menuButton } from "../dom/elements.js";
 import { trans } from "../dom/words.js";
 import { ChatList } from "./chat_list.js";
 import { NotebookChats } from "./notebook_chats.js";
@@ -30,8 +30,11 @@ export class SideBar extends Widget {
   readonly #chats = new Map<NotebookPanel, NotebookChats>();
   readonly #list = new ChatList((chat, turn) => this.#choose(chat, turn));
   readonly #head = make("div", "jllm-side-head", this.#list.button, this.#list.popup);
-  readonly #text = make("span", "");
-  readonly #button = make("button", "jp-mod-styled jllm-side-button");
+  readonly #text = make("span", { role: "status" });
+  readonly #button = make("button", {
+    type: "button",
+    className: "jp-mod-styled jllm-side-button",
+  });
   readonly #line = make("div", "jllm-side-line", this.#text, this.#button);
   readonly #body = make("div", "jllm-side-body");
   #panel: NotebookPanel | null = null;
@@ -43,20 +46,14 @@ export class SideBar extends Widget {
     this.#connections = connections;
     this.#memory = memory;
     this.addClass("jllm-side");
-    this.node.setAttribute("role", "region");
-    this.node.setAttribute("aria-label", trans.__("Chat with the model in the kernel"));
+    const ariaLabel = trans.__("Chat with the model in the kernel");
+    Object.assign(this.node, { role: "region", ariaLabel });
     const { commands } = app;
     const menu = new Menu({ commands });
     for (const command of Object.values(IDS)) menu.addItem({ command });
-    const more = iconButton(ellipsesIcon, trans.__("More"), () => {
-      const { left, bottom } = more.getBoundingClientRect();
-      menu.open(left, bottom);
-    });
-    more.setAttribute("aria-haspopup", "menu");
+    const more = menuButton(ellipsesIcon, trans.__("More"), menu);
     const begin = () => void commands.execute(IDS.begin);
     this.#head.append(iconButton(addIcon, trans.__("New chat"), begin), more);
-    this.#text.setAttribute("role", "status");
-    this.#button.type = "button";
     this.node.append(this.#head, this.#line, this.#body);
     // Before the chat, which keeps what is typed to itself; it says whether a key meant something.
     this.node.addEventListener("keydown", this.#takeKey, { capture: true });
@@ -212,14 +209,4 @@ export class SideBar extends Widget {
     (place ?? this.#button).focus({ preventScroll: true }); // a hidden button takes none
     turn?.scrollIntoView({ block: "start" });
   }
-}
-
-function iconButton(icon: LabIcon, name: string, onClick: () => void): HTMLButtonElement {
-  const shown = icon.element({ tag: "span", elementSize: "normal" });
-  const button = make("button", "jllm-side-icon", shown);
-  button.type = "button";
-  button.title = name;
-  button.setAttribute("aria-label", name);
-  button.onclick = onClick;
-  return button;
 }

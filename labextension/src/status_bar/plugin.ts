@@ -8,6 +8,7 @@ import { IStatusBar } from "@jupyterlab/statusbar";
 import { offlineBoltIcon } from "@jupyterlab/ui-components";
 import type { Connection } from "../connection/connection.js";
 import { Connections } from "../connection/connections.js";
+import { CHAT } from "../connection/public.js";
 import { loadFailure } from "../connection/standing.js";
 import { trans } from "../dom/words.js";
 import { StatusItem } from "./status_item.js";
@@ -15,7 +16,6 @@ import { StatusItem } from "./status_item.js";
 const ID = "jupyter-llm:status-bar";
 const LOAD = "jupyter-llm:load";
 const STATUS = "jupyter-llm:status";
-const CHAT = "jupyter-llm:chat";
 const EDIT_SETTINGS = "settingeditor:open";
 const NO_ARGUMENTS = { args: { type: "object", properties: {} } } as const;
 

@@ -2,7 +2,7 @@
 
 import { make, makeButton } from "../dom/elements.js";
 import { openBeside } from "../dom/places.js";
-import { trans } from "../dom/words.js";
+import { inWords, trans } from "../dom/words.js";
 
 export interface Sampling {
   seed?: number;
@@ -24,9 +24,10 @@ export function createAnswerAgain(onChoose: (sampling: Sampling) => void): HTMLE
   };
   const choice = (label: string, sampling: () => Sampling) =>
     makeButton(label, () => choose(sampling()), { className: "jllm-choice" });
-  const field = make("input", "jllm-field");
-  Object.assign(field, { type: "number", min: "0", max: "5", step: "any" });
-  Object.assign(field, { required: true, value: "1" });
+  const field = make("input", {
+    ...{ className: "jllm-field", type: "number", min: "0", max: "5", step: "any" },
+    ...{ required: true, value: "1" },
+  });
   const label = make("label", "", trans.__("Temperature"), field);
   const answer = make("button", "jllm-button", trans.__("Answer"));
   const form = make("form", "jllm-temperature", label, answer);
@@ -36,16 +37,14 @@ export function createAnswerAgain(onChoose: (sampling: Sampling) => void): HTMLE
   };
   const popup = make(
     "div",
-    "jllm-choices",
+    { className: "jllm-choices", role: "dialog", ariaLabel: trans.__("Answer again") },
     choice(trans.__("Again"), () => ({})),
     choice(trans.__("With another seed"), () => ({ seed: Math.floor(Math.random() * NUM_SEEDS) })),
     ...TEMPERATURES.map((temperature) =>
-      choice(trans.__("At temperature %1", temperature), () => ({ temperature })),
+      choice(trans.__("At temperature %1", inWords(temperature)), () => ({ temperature })),
     ),
     form,
   );
-  popup.setAttribute("role", "dialog");
-  popup.setAttribute("aria-label", trans.__("Answer again"));
   openBeside(button, popup, () => popup.querySelector("button")?.focus());
   // The row of buttons that it stands in would make one of these its only stop.
   popup.addEventListener("focusin", (event) => event.stopPropagation());

@@ -4,7 +4,7 @@ import type { Checked, Origin, Prepared, Proposal } from "../connection/messages
 import { withVisibleControls } from "../dom/characters.js";
 import { copyButton, flash, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
-import { trans } from "../dom/words.js";
+import { listed, trans } from "../dom/words.js";
 import type { SendOptions, Store } from "../kernel/store.js";
 import type { OnCodeBlock } from "../markdown/code_block.js";
 import type { Notebook } from "../page/cells.js";
@@ -154,8 +154,8 @@ export class CodeBlockActions {
     const { unknown_names: names = [], missing_modules: modules = [], note = "" } = result ?? {};
     this.#unknown = names;
     const parts = [];
-    if (names.length > 0) parts.push(notDefined(names));
-    if (modules.length > 0) parts.push(trans.__("Not installed: %1.", modules.join(", ")));
+    if (names.length > 0) parts.push(trans.__("Not defined: %1.", listed(names)));
+    if (modules.length > 0) parts.push(trans.__("Not installed: %1.", listed(modules)));
     const text = note || parts.join(" ");
     this.#warning.replaceChildren(...worded(text));
     this.#warning.className = note ? "jllm-note" : "jllm-warning";
@@ -196,7 +196,7 @@ export class CodeBlockActions {
     const before = this.#target?.before ?? cell.source;
     const code = { origin, source: this.source };
     const { source, metadata, note } = await store.call("prepare", code);
-    const proposal = { cell: cell.id, before, source, unknown_names: this.#unknown };
+    const proposal = { cell: cell.id, before, source, unknown_names: this.#unknown, runs: [] };
     await notebook.propose({ ...proposal, metadata, markdown: note });
     this.#say(trans.__("The change is shown in cell %1. Accept or reject it there.", number));
   }
@@ -220,11 +220,6 @@ export class CodeBlockActions {
     const code = this.#element.querySelector("pre");
     if (code) unmark(code);
   }
-}
-
-/** Report names that are not defined, in a text for `worded`. */
-function notDefined(names: readonly string[]): string {
-  return trans.__("Not defined: %1.", names.join(", "));
 }
 
 /** A text in which what stands in backticks is code, or a key. */

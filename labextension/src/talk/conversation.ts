@@ -13,7 +13,12 @@ type View = TurnView | NoticeView | PendingView;
 export class Conversation {
   readonly #empty = make("div", "jllm-empty");
   readonly #content = make("div", "jllm-content");
-  readonly #log = make("div", "jllm-log", this.#empty, this.#content);
+  readonly #log = make(
+    "div",
+    // What grows would be read out word by word; the announcer says it once it is finished.
+    { className: "jllm-log", tabIndex: 0, role: "log", ariaLive: "off" },
+    ...[this.#empty, this.#content],
+  );
   readonly #follower: Follower;
   readonly element: HTMLDivElement;
   readonly #around: Surroundings;
@@ -24,11 +29,7 @@ export class Conversation {
 
   constructor(around: Surroundings, signal: AbortSignal) {
     this.#around = around;
-    this.#log.tabIndex = 0;
-    this.#log.setAttribute("role", "log");
-    this.#log.setAttribute("aria-label", trans.__("Conversation"));
-    // What grows would be read out word by word; the announcer says it once it is finished.
-    this.#log.setAttribute("aria-live", "off");
+    this.#log.ariaLabel = trans.__("Conversation");
     this.#follower = new Follower(this.#log, this.#content, signal);
     this.element = make("div", "jllm-middle", this.#log, this.#follower.button);
     // The code that comes into sight is looked after: there may be more than anybody reads.

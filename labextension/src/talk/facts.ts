@@ -2,7 +2,7 @@
 
 import type { TurnData } from "../connection/messages.js";
 import { factEntries, make, setText } from "../dom/elements.js";
-import { inWords, trans } from "../dom/words.js";
+import { inWords, listed, trans } from "../dom/words.js";
 
 const SHORT = { maximumSignificantDigits: 3, useGrouping: false };
 
@@ -75,11 +75,10 @@ export class FactsView {
         ? trans.__("Details")
         : trans._n("%2 token", "%2 tokens", count, inWords(count));
     const text = turn.host ? trans.__("%1, sent to %2", size, turn.host) : size;
-    this.#summary.textContent = text;
-    this.#summary.title = title;
     // What is read out begins with what is seen, for those who speak to their browser.
     const model = turn.model ?? trans.__("the model");
-    this.#summary.setAttribute("aria-label", trans.__("%1, how %2 answered", text, model));
+    const ariaLabel = trans.__("%1, how %2 answered", text, model);
+    Object.assign(this.#summary, { textContent: text, title, ariaLabel });
     this.#list.replaceChildren(...factEntries(facts));
   }
 }
@@ -108,6 +107,6 @@ function factsOf({ model, host, seed, temperature, exact, usage, ...told }: Turn
   facts.push([trans.__("Exact"), isExact]);
   const cells = told.num_cells > 0 ? [trans._n("%1 cell", "%1 cells", told.num_cells)] : [];
   const knows = [...cells, ...told.variables, ...told.attachments];
-  if (knows.length > 0) facts.push([trans.__("Told"), knows.join(", ")]);
+  if (knows.length > 0) facts.push([trans.__("Told"), listed(knows)]);
   return facts;
 }

@@ -37,16 +37,17 @@ export class NoticeView {
   show(notice: Notice): void {
     const { prompt, markdown, level, is_finished: isFinished } = notice;
     const { proposal, choices, tokens } = notice;
-    this.element.setAttribute("aria-label", trans.__("Answer to %1", prompt.slice(0, 80)));
+    this.element.ariaLabel = trans.__("Answer to %1", prompt.slice(0, 80));
     this.element.classList.toggle("jllm-error", level === "error");
-    this.element.setAttribute("aria-busy", String(!isFinished));
+    this.element.ariaBusy = String(!isFinished);
     this.#prompt.show(prompt);
     this.#progress.show({ state: isFinished ? "finished" : "writing" });
     this.#markdown.update(markdown, isFinished);
     const key = JSON.stringify([proposal, choices]);
     if (!isFinished || key === this.#shown) return;
     this.#shown = key;
-    if (proposal?.before !== undefined) this.#propose(proposal);
+    if (proposal?.before !== undefined && proposal.runs.length > 0) this.#show(proposal, markdown);
+    else if (proposal?.before !== undefined) this.#propose(proposal);
     else if (tokens.length > 0) this.#next.replaceChildren(tokensView(tokens));
     else if (choices.length > 0) {
       const { store } = this.#around;
@@ -74,6 +75,16 @@ export class NoticeView {
     this.#next.replaceChildren(...code.below, row);
   }
 
+  /** Offer to run cells at the one that failed, where the page has it. */
+  #show(offered: OfferedCode, markdown: string): void {
+    const [{ notebook }, { cell = null, before = null }] = [this.#around, offered];
+    if (!notebook) return;
+    const say = (error: Error) => this.#next.append(make("p", "jllm-note", error.message));
+    const change = { ...offered, cell, before, metadata: {}, markdown };
+    const show = () => void notebook.propose(change).catch(say);
+    this.#next.replaceChildren(makeButton(trans.__("Show at the cell"), show, { isPlain: false }));
+  }
+
   #close(): void {
     this.#around.store.remove(this.#id);
     this.#around.backToComposer();
@@ -88,19 +99,18 @@ export class NoticeView {
 
 /** A request that is not a turn yet: the model loads, or a command runs. */
 export class PendingView {
-  readonly element = make("article", "jllm-turn jllm-pending");
+  readonly element = make("article", { className: "jllm-turn jllm-pending", ariaBusy: "true" });
   readonly #prompt = new PromptView();
   readonly #progress: ProgressView;
 
   constructor(id: string, around: Surroundings) {
     this.#progress = new ProgressView(around, id);
     this.element.append(this.#prompt.element, this.#progress.element);
-    this.element.setAttribute("aria-busy", "true");
   }
 
   show(pending: Pending): void {
     const { text } = pending;
-    this.element.setAttribute("aria-label", trans.__("Sent: %1", text.slice(0, 80)));
+    this.element.ariaLabel = trans.__("Sent: %1", text.slice(0, 80));
     this.#prompt.show(text);
     this.#progress.show({ ...pending, state: "waiting" });
   }

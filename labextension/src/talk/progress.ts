@@ -18,10 +18,9 @@ export class ProgressView {
       store.stop(target);
       backToComposer(); // the button goes
     };
-    const stop = makeButton(trans.__("Stop"), end, { isPlain: false });
-    stop.title = trans.__("Esc in the message field stops what you asked");
-    const dots = make("span", "jllm-dots");
-    dots.setAttribute("aria-hidden", "true");
+    const title = trans.__("Esc in the message field stops what you asked");
+    const stop = makeButton(trans.__("Stop"), end, { isPlain: false, title });
+    const dots = make("span", { className: "jllm-dots", ariaHidden: "true" });
     this.element.append(dots, this.#text, this.#seconds, this.#bar.element, stop);
   }
 

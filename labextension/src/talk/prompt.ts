@@ -6,15 +6,13 @@ import { trans } from "../dom/words.js";
 /** The prompt of a turn, or of a request that has no turn yet. */
 export class PromptView {
   readonly #by = make("div", "jllm-by");
-  readonly #text = make("div", "jllm-prompt-text");
-  readonly #attachments = make("ul", "jllm-attachments");
+  readonly #text = make("div", { className: "jllm-prompt-text", dir: "auto" });
+  readonly #attachments = make("ul", {
+    className: "jllm-attachments",
+    ariaLabel: trans.__("Attached"),
+  });
   readonly element = make("div", "jllm-prompt", this.#by, this.#text, this.#attachments);
   #editor: HTMLElement | null = null;
-
-  constructor() {
-    this.#text.dir = "auto";
-    this.#attachments.setAttribute("aria-label", trans.__("Attached"));
-  }
 
   show(text: string, attachments: readonly string[] = [], by = ""): void {
     this.#by.hidden = by === "";
@@ -31,10 +29,10 @@ export class PromptView {
   /** Put a field with `asked` in the place of the text; `onEnd` is told the new text, or null if all stays. */
   edit(asked: string, onEnd: (text: string | null) => void): void {
     if (this.#editor) return;
-    const field = make("textarea", "jllm-field jllm-edit-field");
-    field.value = asked;
-    field.setAttribute("aria-label", trans.__("Edit the prompt"));
-    field.dir = "auto";
+    const field = make("textarea", {
+      ...{ className: "jllm-field jllm-edit-field", value: asked, dir: "auto" },
+      ariaLabel: trans.__("Edit the prompt"),
+    });
     const end = (text: string | null) => {
       this.#editor?.remove();
       this.#editor = null;

@@ -16,14 +16,12 @@ export function tokensView(tokens: readonly Token[]): HTMLElement {
   const told = make("p", "jllm-note", " ");
   const options = tokens.map(({ text, probability, told: likely }, index) => {
     const option = tokenElement(text, probability);
-    option.role = "option";
-    option.tabIndex = index ? -1 : 0;
-    option.ariaLabel = withVisibleControls(`${text.trim()} ${likely}`);
+    const ariaLabel = withVisibleControls(`${text.trim()} ${likely}`);
+    Object.assign(option, { role: "option", tabIndex: index ? -1 : 0, ariaLabel });
     return option;
   });
-  const list = make("div", "jllm-tokens", ...options);
-  list.role = "listbox";
-  list.ariaLabel = trans.__("Tokens with their probabilities");
+  const ariaLabel = trans.__("Tokens with their probabilities");
+  const list = make("div", { className: "jllm-tokens", role: "listbox", ariaLabel }, ...options);
   for (const kind of ["pointerover", "focusin"]) {
     list.addEventListener(kind, ({ target }) => setText(told, (target as Element).ariaLabel ?? ""));
   }

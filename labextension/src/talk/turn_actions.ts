@@ -14,7 +14,7 @@ export class TurnActions {
   #turn: TurnData | null = null;
   readonly #earlier = this.#stepButton("‹", "earlier", trans.__("Earlier answer"));
   readonly #later = this.#stepButton("›", "later", trans.__("Later answer"));
-  readonly #place = make("span", "jllm-branch-place");
+  readonly #place = make("span", { className: "jllm-branch-place", role: "img" });
   readonly #branches = make("span", "jllm-branches", this.#earlier, this.#place, this.#later);
   readonly #edit: HTMLButtonElement;
   readonly #insertAll: HTMLButtonElement;
@@ -27,12 +27,9 @@ export class TurnActions {
   ) {
     this.#around = around;
     const { store, say } = around;
-    this.#place.setAttribute("role", "img");
     this.#edit = makeButton(trans.__("Edit"), edit);
-    this.#insertAll = makeButton(trans.__("Insert all"), insertAll);
-    this.#insertAll.title = trans.__(
-      "Each piece of code in a cell of its own, below the active cell",
-    );
+    const title = trans.__("Each piece of code in a cell of its own, below the active cell");
+    this.#insertAll = makeButton(trans.__("Insert all"), insertAll, { title });
     this.#whole.append(
       copyButton(() => unfenced(this.#turn?.text ?? ""), say),
       this.#insertAll,
@@ -51,10 +48,10 @@ export class TurnActions {
     const [at, count] = [turn.siblings.indexOf(turn.number) + 1, turn.siblings.length];
     this.#branches.hidden = count < 2;
     setText(this.#place, `${at}/${count}`);
-    this.#place.setAttribute("aria-label", trans.__("Answer %1 of %2", at, count));
+    this.#place.ariaLabel = trans.__("Answer %1 of %2", at, count);
     // Not `disabled`, which would throw away the focus of who has stepped to the end.
-    this.#earlier.setAttribute("aria-disabled", String(at <= 1));
-    this.#later.setAttribute("aria-disabled", String(at >= count));
+    this.#earlier.ariaDisabled = String(at <= 1);
+    this.#later.ariaDisabled = String(at >= count);
     this.#whole.hidden = turn.state !== "finished";
     this.#insertAll.hidden = !canInsertAll;
     this.#toolbar.update();
@@ -64,15 +61,13 @@ export class TurnActions {
     this.#edit.focus();
   }
 
-  #stepButton(sign: string, step: "earlier" | "later", label: string): HTMLButtonElement {
+  #stepButton(sign: string, step: "earlier" | "later", ariaLabel: string): HTMLButtonElement {
     const choose = () => {
       const { siblings = [], number = 0 } = this.#turn ?? {};
       const next = siblings[siblings.indexOf(number) + (step === "earlier" ? -1 : 1)];
       if (next !== undefined) this.#around.store.choose(next);
     };
-    const button = makeButton(sign, choose, { className: "jllm-branch-button" });
-    button.setAttribute("aria-label", label);
-    return button;
+    return makeButton(sign, choose, { className: "jllm-branch-button", ariaLabel });
   }
 
   #deleteButton(number: number): HTMLElement {
@@ -84,13 +79,12 @@ export class TurnActions {
       (isAsking ? no : button).focus();
     };
     const button = makeButton(trans.__("Delete"), () => ask(true));
-    const yes = makeButton(trans.__("Yes"), () => {
+    const remove = () => {
       store.remove(number);
       backToComposer();
-    });
-    const no = makeButton(trans.__("No"), () => ask(false));
-    yes.setAttribute("aria-label", trans.__("Yes, delete"));
-    no.setAttribute("aria-label", trans.__("No, keep"));
+    };
+    const yes = makeButton(trans.__("Yes"), remove, { ariaLabel: trans.__("Yes, delete") });
+    const no = makeButton(trans.__("No"), () => ask(false), { ariaLabel: trans.__("No, keep") });
     const question = make("span", "jllm-question", trans.__("Delete?"), yes, no);
     question.hidden = true;
     question.addEventListener("keydown", (event) => {

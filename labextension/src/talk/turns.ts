@@ -21,7 +21,7 @@ export class TurnView {
   readonly #code: CodeActions;
   readonly #markdown = createMarkdownView((block) => this.#code.add(block));
   readonly #end = make("p", "jllm-end");
-  readonly #problem = make("p", "jllm-problem");
+  readonly #problem = make("p", { className: "jllm-problem", role: "alert" });
   readonly #actions: TurnActions;
   readonly #facts = new FactsView();
   readonly #foot = make("div", "jllm-turn-foot");
@@ -37,7 +37,6 @@ export class TurnView {
       edit: () => this.#edit(),
       insertAll: () => this.#insertAll(),
     });
-    this.#problem.setAttribute("role", "alert");
     this.#foot.append(this.#actions.element, this.#facts.element);
     this.element.append(
       this.#prompt.element,
@@ -55,8 +54,8 @@ export class TurnView {
     if (turn === this.#turn) return;
     const isFinished = turn.state === "finished";
     this.#turn = turn;
-    this.element.setAttribute("aria-label", trans.__("Turn: %1", turn.prompt.slice(0, 80)));
-    this.element.setAttribute("aria-busy", String(!isFinished));
+    this.element.ariaLabel = trans.__("Turn: %1", turn.prompt.slice(0, 80));
+    this.element.ariaBusy = String(!isFinished);
     this.#prompt.show(turn.prompt, turn.attachments, turn.by);
     this.#thoughts.show(turn);
     this.#markdown.update(turn.text, isFinished);

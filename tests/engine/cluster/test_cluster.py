@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -416,6 +419,45 @@ def test_a_worker_that_cannot_be_asked_for_a_while_goes_on_with_its_rows(
     assert set(computed(log).values()) == {1}
 
 
+def test_who_gives_a_result_up_leaves_those_of_others(client: Client) -> None:
+    """All results come to a client by one coroutine of its own."""
+    dask: Any = client
+
+    async def one_of_two() -> tuple[bytes, bytes]:
+        tasks = [dask.submit(bytes, number, pure=False) for number in (7, 8)]
+        for one in tasks:
+            await one._state.wait()
+        given_up, wanted = [asyncio.create_task(cluster_engine._result(one)) for one in tasks]
+        while dask._gather_future is None:  # noqa: ASYNC110  what both wait for
+            await asyncio.sleep(0)
+        given_up.cancel()
+        return await asyncio.wait_for(wanted, 30), await dask.submit(bytes, 9, pure=False)
+
+    found = asyncio.run_coroutine_threadsafe(one_of_two(), dask.loop.asyncio_loop)
+    assert found.result(60) == (bytes(8), bytes(9))
+
+
+def test_a_result_that_nobody_waits_for_any_more_leaves_no_error_behind(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a worker has died, and others answer what it had."""
+    dask: Any = client
+
+    async def give_up() -> None:
+        task = dask.submit(bytes, 7, workers=["127.0.0.1:1"], pure=False)  # which never begins
+        waiting = asyncio.create_task(cluster_engine._result(task))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await task._state.wait()
+        for _ in range(9):  # steps of the task that waited
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(give_up(), dask.loop.asyncio_loop).result(60)
+    gc.collect()  # when asyncio tells of errors that nobody has taken
+    assert not [text for text in caplog.messages if "never retrieved" in text]
+
+
 CLUSTER = """
 import sys
 from distributed import LocalCluster
@@ -500,17 +542,29 @@ def test_what_is_no_good_client_is_refused(
     ask = partial(llm.map, ["a"], TEMPLATE, model=str(tiny_gguf))
     with pytest.raises(OptionError, match=r"a Client of dask\.distributed, not a str"):
         ask(client="tcp://…")
-    monkeypatch.setattr(cluster_engine, "__version__", "0.0")
-    with (
-        pytest.raises(OptionError, match=r"Install jupyter-llm==0\.0 where"),
-        opened(client, tiny_gguf, n_ctx=256),
-    ):
-        pass
     assert client.cluster is not None
     gone = Client(client.cluster.scheduler_address)
     gone.close()
     with pytest.raises(OptionError, match="The client is closed"):
         ask(client=gone)
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_an_engine_that_no_worker_can_serve_says_why_also_before_anything_is_asked(
+    client: Client, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch, *, is_early: bool
+) -> None:
+    def wait_for_the_end(close: Any) -> None:
+        until(lambda: close.__self__.is_closed)
+
+    monkeypatch.setattr(cluster_engine, "__version__", "0.0")
+    if is_early:  # called once the workers are asked, and before the first call is queued
+        late = SimpleNamespace(register=wait_for_the_end, unregister=lambda _close: None)
+        monkeypatch.setattr(cluster_engine, "atexit", late)
+    with (
+        pytest.raises(OptionError, match=r"Install jupyter-llm==0\.0 where"),
+        opened(client, tiny_gguf, n_ctx=256),
+    ):
+        pass
 
 
 def test_rows_go_to_a_cluster_elsewhere_only_where_that_is_allowed_and_told(

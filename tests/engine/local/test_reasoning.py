@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -182,6 +183,17 @@ def test_company_and_drafts_change_neither_part(
     more |= {"temperature": 1.2, "logprobs": logprobs}
     for one in exact_in_company(path, lambda _: more, monkeypatch, is_exact=True):
         assert_whole(one)
+
+
+def test_the_answer_is_cut_where_it_is_too_long(made: Made) -> None:
+    endless = Grammar("regex", "x+")
+    more: dict[str, Any] = {"constraint": endless, "logit_bias": ((ord("y"), -math.inf),)}
+    completion = asked(made(), reason=5, max_tokens=7, ignore_eos=True, **{
+        key: value for key, value in more.items() if key != "ignore_eos"
+    })  # fmt: skip
+    assert set(completion.text) == {"x"}
+    assert completion.finish_reason == "length"
+    assert completion.usage.completion_tokens - completion.usage.reasoning_tokens >= 7
 
 
 @pytest.mark.parametrize("shape", ["[xy]{30,}", "(yz){30}"])

@@ -146,6 +146,12 @@ def test_a_row_that_nobody_saw_is_asked_again_from_its_start() -> None:
         assert len(server.answers) == 3
 
 
+def test_a_slow_server_is_waited_for() -> None:
+    with serving([REPLY], faults=[slow(0.0001)]) as server:
+        assert answer(server) == REPLY
+        assert len(server.answers) == 1
+
+
 def test_a_server_that_says_nothing_is_given_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "SILENCE_S", 0.2)
     with serving(faults=[silent]) as server:
@@ -304,6 +310,7 @@ def test_https_that_is_none_and_a_certificate_that_nobody_knows_are_refused(
 END = b"\r\n"
 FILL = b"x" * (1 << 16)
 ZEROS = gzip.compress(bytes(200 << 20))
+PAGE = END + b'{"data": [{"id": "scripted"}]}'
 
 
 def event(data: object) -> bytes:
@@ -325,21 +332,33 @@ def listed(*models: object) -> Fault:
 OF_ITSELF = {
     "a list without an end": raw(END, b'{"data": [', endless=b'{"id": "a"},' * 5000),
     "a text without an end": raw(END, b'"', endless=FILL),
+    "numbers without an end": raw(END, b"[", endless=b"1000," * 20_000),
     "other names without an end": raw(
         END, b"{", *(f'"{n}":1,'.encode() for n in range(900_000)), b'"":1}'
     ),
     "bytes that unpack to more": raw(b"content-encoding: gzip\r\n", END, ZEROS),
+    "another compression": raw(b"content-encoding: br\r\n", END, FILL),
     "a blank now and then": raw(END, endless=b" "),
+    "a header now and then": raw(endless=b"a"),
     "headers without an end": raw(endless=b"a: b\r\n" * 9999),
+    "hints without an end": raw(b"\r\n", endless=b"HTTP/1.1 103 Hints\r\n\r\n"),
     "a length that is a lie": raw(b"content-length: 9999999999999999\r\n", END, endless=b" "),
     "lists in lists": raw(END, b"[" * 200_000 + b"]" * 200_000),
+    "lists in lists, closed": raw(END, b"[" * 90_000 + b"]" * 90_000),
+    "objects in objects": raw(END, b'{"a":' * 90_000 + b"1" + b"}" * 90_000),
+    "a number of many digits": raw(END, b"1" * 100_000),
+    "no number": raw(END, b"NaN"),
+    "a text": raw(END, b'"' + b"y" * 100_000 + b'"'),
     "nothing": raw(END),
     "no Unicode": raw(END, b"\xff\xfe" * 999),
+    "a dict for a list": raw(END, b'{"data": {"id": "scripted"}}'),
     "numbers for models": listed(1, 2.5, None),
+    "lists for models": listed([{"id": "scripted"}], ["scripted"]),
     "no names": listed({"id": 7}, {"id": None}, {"id": ["scripted"]}, {"id": {"a": 1}}),
     "a name without an end": listed({"id": "a\n\x1b[31m" * 30_000}),
     "names that command": listed(*({"id": f"\x1b]0;{n}\x07\n\u202e"} for n in range(99))),
     "a hundred thousand names": listed(*({"id": str(n)} for n in range(99_000))),
+    "a model that is half a character": listed({"id": "\ud800"}),
 }
 """What a server says that was asked which models it has."""
 
@@ -403,14 +422,19 @@ LOGPROBS = {"token": "a", "logprob": -1.0, "top_logprobs": []}
 ANSWERS = {
     "a line without an end": streamed(b"data: ", endless=FILL),
     "an event without an end": streamed(endless=b"data: x\n" * 5000),
+    "comments without an end": streamed(endless=b":\n\n" * 9999),
     "empty pieces without an end": streamed(endless=piece("") * 999),
+    "events of nothing without an end": streamed(endless=b"data: {}\n\n" * 999),
     "words without an end": streamed(endless=piece() * 999),
     "thoughts without an end": streamed(
         endless=event({"choices": [{"delta": {"reasoning_content": "hm "}}]}) * 999
     ),
     "a hundred thousand words": streamed(*[piece()] * 100_000, piece("", finish_reason="stop")),
+    "a hundred thousand words at once": streamed(piece("word " * 100_000, finish_reason="stop")),
     "a piece of 20 MB": streamed(b"data: ", *[FILL] * 320, b"\n\n"),
     "a blank now and then": streamed(endless=b" "),
+    "a comment now and then": streamed(endless=b": wait\n\n"),
+    "an empty event now and then": streamed(endless=b"data: {}\n\n"),
     "bytes that unpack to more": raw(
         b"content-encoding: gzip\r\n", END, ZEROS, kind="text/event-stream"
     ),
@@ -419,20 +443,33 @@ ANSWERS = {
         piece("ok", finish_reason="stop"), b"data: [DONE]\n\n", endless=FILL
     ),
     "depth": streamed(b"data: " + b"[" * 50_000 + b"]" * 50_000 + b"\n\n"),
+    "a list for a piece": streamed(event([[1], 2])),
     "choices of numbers": streamed(event({"choices": [7]})),
+    "choices in lists": streamed(event({"choices": [[{"delta": {"content": "a"}}]]})),
     "a number for a text": streamed(piece(7), piece({"a": 1}), piece(None)),
     "a dict for the reason": streamed(piece(finish_reason={"a": 1})),
+    "a reason without an end": streamed(piece(finish_reason="\x1b[31m\n" * 9999)),
+    "words for usage": streamed(
+        piece(finish_reason="stop"), event({"usage": {"completion_tokens": "many"}})
+    ),
     "usage beyond bounds": streamed(
         piece(finish_reason="stop"),
         event({"usage": {"completion_tokens": 10**400, "prompt_tokens": -5}}),
     ),
     "a number for log-probabilities": streamed(piece(logprobs={"content": 7})),
+    "texts for log-probabilities": streamed(piece(logprobs={"content": ["a", None]})),
+    "no number for a log-probability": streamed(
+        piece(logprobs={"content": [{**LOGPROBS, "logprob": float("nan")}]}, finish_reason="stop")
+    ),
     "more log-probabilities than tokens": streamed(
         piece(logprobs={"content": [LOGPROBS] * 9000}, finish_reason="stop")
     ),
     "a refusal without an end": lambda handler: (
         handler.wfile.write(b"HTTP/1.1 400 No\r\nconnection: close\r\n\r\n"),
         [handler.wfile.write(FILL) for _ in range(999)],
+    ),
+    "a deep refusal": lambda handler: handler.send(
+        b'{"error":' * 900 + b"1" + b"}" * 900, "application/json", 400, {}
     ),
     "a refusal that commands": status(400, "\x1b[31m\nred\u202e" * 999),
     "sent on to what is no address": status(307, location="http://[bad"),

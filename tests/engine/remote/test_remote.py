@@ -21,6 +21,7 @@ from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.engine import RemoteEngine
 from jupyter_llm.engine.remote.protocol import MEANS
+from jupyter_llm.engine.remote.served import _REMEMBERED
 from jupyter_llm.engine.request import Message, Priority, RawPrompt, Request, Special
 from jupyter_llm.errors import EngineClosedError, JupyterLLMError, OptionError, ServerError
 from jupyter_llm.frontends.views import remarks
@@ -162,6 +163,12 @@ def test_thoughts_are_told_from_the_answer_however_the_server_sends_them() -> No
         with pytest.raises(ServerError):
             stream.result(30)
         assert stream.reasoning == "so"
+
+
+def test_halves_of_characters_are_none() -> None:
+    told = r'data: {"choices": [{"delta": {"content": "a\ud83db"}, "finish_reason": "stop"}]}'
+    with serving(faults=[cut(end=f"{told}\n\n".encode())]) as server:
+        assert server.connect().submit(request()).result(30).text == "a�b"
 
 
 def test_an_answer_that_was_ended_early_says_why() -> None:
@@ -394,6 +401,14 @@ def test_what_a_server_can_is_asked_once_and_written_down() -> None:
         assert _num_probes(server) == 1
 
 
+def test_what_an_older_version_wrote_down_of_a_server_is_asked_again() -> None:
+    with serving(["one"] * 9) as server:
+        engine = server.connect()
+        for ability in ("choice", "scoring"):
+            _REMEMBERED.put(f"{engine.info.identity} {ability}", "structured_outputs")
+        assert engine.submit(request(OneOf(("no", "yes")))).result(30).choice is not None
+
+
 def test_a_key_that_is_gone_is_not_taken_for_what_a_server_cannot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -419,6 +434,14 @@ def test_what_it_cannot_is_asked_again_by_the_next_engine_only() -> None:
         assert _num_probes(server) == once + 1
 
 
+def test_a_row_of_requests_asks_once_what_the_server_can() -> None:
+    with serving(['{"a": 1}'] * 30) as server:
+        engine = server.connect()
+        for stream in [engine.submit(request(SCHEMA)) for _ in range(30)]:
+            stream.result(30)
+        assert _num_probes(server) == 1
+
+
 def test_a_choice_by_a_schema_is_read_as_its_text_and_shown_whole() -> None:
     can = EVERYTHING - {"choice"} | {"enum"}
     with serving(['"no"'], can=can, owner="somebody") as server:
@@ -428,6 +451,19 @@ def test_a_choice_by_a_schema_is_read_as_its_text_and_shown_whole() -> None:
         assert stream.result().choice is None
         assert server.answers[-1]["max_tokens"] >= len("👩‍👩‍👧‍👦".encode()) + 2  # and the quotes
         assert engine._served.ways_by_ability == {"choice": "enum", "scoring": ""}
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        *(('"ab', "ab"), ('"a\\u00e', "a"), ('"a\\"b\\', 'a"b'), ('"ab"', "ab"), ("", "")),
+        *((' "ż', "ż"), ('"a\\ud83d', "a")),
+    ],
+)
+def test_a_text_that_was_cut_as_json_has_it_is_read_as_far_as_it_goes(
+    written: str, text: str
+) -> None:
+    assert MEANS["regex"][-1].text_of(written, is_cut=True) == text
 
 
 def test_a_choice_that_is_none_of_its_texts_is_no_answer() -> None:

@@ -300,6 +300,24 @@ def test_an_answer_may_have_a_shape_and_as_json_its_value_and_how_likely_that_wa
     assert capsys.readouterr().out == "[1, 2]\n"
 
 
+def test_a_project_says_how_long_the_reason_before_a_shape_is(
+    engine: ScriptedEngine,
+    piped: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.jupyter_llm]\nreason = 5")
+    monkeypatch.chdir(tmp_path)
+    engine.replies = deque(["free", "a", "one two three four"])
+    assert main(["run", "Which?"]) == main(["run", "--choices", "a,b", "Which?"]) == 0
+    assert [one.params.reason for one in engine.requests] == [0, 5]
+    assert main(["run", "--reason", "5", "Which?"]) == 2  # it was typed, and comes before nothing
+    capsys.readouterr()
+    assert main(["run", "--schema", "list[int]", "-n", "2", "Which?"]) == 2
+    assert capsys.readouterr().err.count("cut off") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -119,6 +119,18 @@ def test_other_files_of_a_repository_stay(repo: Repo, tiny_gguf: Path) -> None:
     assert not other.parent.exists()
 
 
+def test_of_two_models_with_one_name_a_path_says_which_goes(
+    hub: Hub, repo: Repo, tiny_gguf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.repos["bob/elsewhere-GGUF"] = Repo({"elsewhere-Q8_0.gguf": tiny_gguf.read_bytes()})
+    assert main(["pull", NAME]) == 0
+    assert main(["pull", "bob/elsewhere-GGUF", "--json"]) == 0
+    path = Path(json.loads(capsys.readouterr().out.rpartition("loads it.")[2])["name"])
+    assert path.read_bytes() == tiny_gguf.read_bytes()
+    assert main(["remove", str(path), "--yes"]) == 0
+    assert find_model(MODEL).path.exists()
+
+
 @pytest.mark.parametrize("way", ["elsewhere", "by a linked folder", "by dots"])
 def test_what_is_not_ours_is_not_deleted(
     way: str, home: Path, tiny_gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -36,9 +36,9 @@ def test_a_patch_names_only_what_has_changed() -> None:
 
 
 def test_a_field_that_is_none_is_absent_from_the_document() -> None:
-    offer = ProposalData(cell=None, before=None, source="x = 1", unknown_names=[])
+    offer = ProposalData(cell=None, before=None, source="x = 1", unknown_names=[], runs=[])
     shown = merged({}, to_builtins(merge_patch({}, {"proposal": offer})))
-    assert shown == {"proposal": {"source": "x = 1", "unknown_names": []}}
-    placed = ProposalData(cell="a", before=None, source="x = 1", unknown_names=[])
+    assert shown == {"proposal": {"source": "x = 1", "unknown_names": [], "runs": []}}
+    placed = ProposalData(cell="a", before=None, source="x = 1", unknown_names=[], runs=[])
     shown = merged(shown, merge_patch({"proposal": offer}, {"proposal": placed}))
     assert shown["proposal"]["cell"] == "a"

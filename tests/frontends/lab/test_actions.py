@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def cell(source: str, cell_id: str = "c", error: str | None = None) -> Json:
 
 
 def ask(page: LabPage | KernelPage, action: str, shown: Json, **more: Any) -> str:
-    asked = {"selection": None, "instruction": None, **more}
+    asked = {"selection": None, "instruction": None, "task": "t", **more}
     return page.ask("act", action=action, cell=shown, **asked)
 
 
@@ -129,7 +130,7 @@ def test_what_is_torn_or_changes_nothing_is_no_proposal(
     assert said in act(page, "edit", cell("x = 1"), instruction="more")["text"]
 
 
-@pytest.mark.parametrize("action", ["fix", "document", "test", "continue", "edit"])
+@pytest.mark.parametrize("action", ["fix", "document", "test", "continue", "next", "edit"])
 def test_a_cell_in_another_language_is_not_made_python(page: LabPage, action: str) -> None:
     found = act(page, action, cell("%%bash\nls"), instruction="sort")
     assert "begins with %%bash" in found["text"]
@@ -229,6 +230,17 @@ def test_secrets_of_a_cell_are_not_told_and_stay_in_it(
     assert found["source"] == f"{source}\ny = 2"
 
 
+def test_a_cell_is_gone_on_from_in_a_new_cell_with_its_results_and_variables(
+    page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "prices = [3, 4]\nprint('two prices')", cell_id="c", store_history=True)
+    scripted.replies.append("sum(prices)\n```")
+    found = act(page, "next", cell("prices = [3, 4]\nprint('two prices')"))
+    assert (found["before"], found["source"]) == (None, "sum(prices)")
+    for known in ("It showed:\ntwo prices", "- prices: list"):
+        assert known in told(scripted)
+
+
 def test_what_is_accepted_is_known_to_an_audit(
     page: LabPage, scripted: ScriptedEngine, tmp_path: Path
 ) -> None:
@@ -266,6 +278,7 @@ FIRST = {"source": "x = [0]", "wish": "Count from one.", "count": 1, "language":
     [
         ("edit", "x = 1", "x = [1]"),
         ("continue", "x = 1", "y = 1"),
+        ("next", "x = 1", "y = 1"),
         ("fix", "x = y", "x = [1]"),
         ("document", "def f():\n    pass", "Do nothing."),
         ("test", "def f(x):\n    return 2 * x", "f():\n    assert f(1) == 2"),
@@ -406,6 +419,39 @@ def test_cancel_stops_the_model(page: LabPage, scripted: ScriptedEngine, action:
     page.wait_until(lambda p: not any(m["id"] == request for m in p.of_kind("reply")))
 
 
+def test_a_proposal_waits_in_the_kernel_until_a_page_decides_about_it(
+    open_page: Callable[..., LabPage], scripted: ScriptedEngine
+) -> None:
+    page, other = open_page(), open_page()
+    scripted.replies.append("x = 2\n```")
+    found = act(page, "edit", cell("x = 1"), instruction="two")
+    waiting = {"action": "edit", "cell": "c", "instruction": "two", "proposal": found}
+    assert other.wait_for_kind("proposed", task="t")["waiting"] == waiting
+    page.close()
+    later = open_page()
+    assert later.answer("open_proposals") == {"t": waiting}
+    less = {**waiting, "proposal": {**found, "source": "x = 1.5"}}
+    later.answer("keep_proposal", task="t", waiting=less)
+    assert other.answer("open_proposals") == {"t": less}
+    other.answer("keep_proposal", task="t", waiting=None)
+    assert later.wait_for_kind("proposed", task="t", waiting=None)
+    assert later.answer("open_proposals") == {}
+
+
+def test_what_a_page_asked_for_is_proposed_in_the_next_if_the_page_was_reloaded_meanwhile(
+    open_page: Callable[..., LabPage], scripted: ScriptedEngine
+) -> None:
+    page = open_page()
+    scripted.may_write.clear()
+    scripted.replies.append("x = 2\n```")
+    page.wait_for_kind("ack", id=ask(page, "edit", cell("x = 1"), instruction="two"))
+    page.close()
+    later = open_page()
+    scripted.may_write.set()
+    waiting = later.wait_for_kind("proposed", task="t")["waiting"]
+    assert waiting["proposal"]["source"] == "x = 2"
+
+
 def test_the_options_are_those_that_are_configured(
     page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
@@ -432,14 +478,14 @@ def test_actions_go_on_while_a_cell_runs(tmp_path: Path) -> None:
 def test_a_page_shows_no_step_in_a_hidden_cell_that_the_kernel_does_not_know(
     page: LabPage, scripted: ScriptedEngine, shell: InteractiveShell
 ) -> None:
-    run(shell, "def share(total):\n    return 4711 / total", cell_id="a", store_history=True)
+    run(shell, "def share(total):\n    return 471108 / total", cell_id="a", store_history=True)
     run(shell, "%llm /hide 1")
-    step = "Cell In[1], line 2, in share(total)\n----> 2     return 4711 / total"
+    step = "Cell In[1], line 2, in share(total)\n----> 2     return 471108 / total"
     error = f"OddError  Traceback\n----> 1 share(0)\n\n{step}\n\nOddError: by\nzero"
     for action in ("explain", "fix"):
         scripted.replies.append("share(1)\n```")
         act(page, action, cell("share(0)", error=error))
-        assert "4711" not in told(scripted)
+        assert "471108" not in told(scripted)
         assert "OddError: by\nzero" in told(scripted)
 
 

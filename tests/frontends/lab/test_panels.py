@@ -97,6 +97,20 @@ def test_a_page_that_leaves_is_told_nothing_more_and_the_answer_is_there_for_the
     assert len(page.messages) == num_heard
 
 
+def test_a_view_has_the_document_before_it_hears_of_any_change(
+    scripted: ScriptedEngine, page: LabPage
+) -> None:
+    chat = ShownChat(page)
+    chat.say("Hello")
+    chat.ask("bye")
+    num_heard = len(of_panel(page, chat.panel))
+    llm.chat("default").remove(1)
+    chat.hello()
+    news = [message["type"] for message in of_panel(page, chat.panel)[num_heard:]]
+    assert next(kind for kind in news if kind in ("document", "patch")) == "document"
+    assert chat.path == []
+
+
 def test_notices_running_commands_and_waiting_prompts_are_there_for_the_next_page(
     shell: InteractiveShell, scripted: ScriptedEngine, open_page: OpenPage
 ) -> None:
@@ -158,20 +172,24 @@ def answers(request: str, message: Json) -> bool:
     return bool(message.get("message", {}).get("id") == request)
 
 
-def test_a_chat_that_cannot_be_read_says_so_to_each_request(
-    page: LabPage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("cause", ["damaged", "temperature"])
+def test_a_chat_that_cannot_be_shown_says_why_to_each_request(
+    shell: InteractiveShell, page: LabPage, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     def refuse(_name: str) -> None:
         raise ChatNameError("The chat's file is damaged.")
 
-    monkeypatch.setattr(llm, "chat", refuse)
+    if cause == "damaged":
+        monkeypatch.setattr(llm, "chat", refuse)
+    else:
+        run(shell, "%config LLMMagics.temperature = -1")
     page.ask("show_chat", panel_id="broken", chat="default")
     for request in ("one", "another"):
         called = {"method": "follow", "arguments": {"can_write_cells": True}}
         follow = {"type": "call", "id": request, **called}
         page.tell({"panel": "broken", "message": follow})
         page.wait_for(partial(answers, request))
-    assert all("damaged" in message["text"] for message in of_panel(page, "broken"))
+    assert all(cause in message["text"] for message in of_panel(page, "broken"))
 
 
 def test_a_chat_is_found_by_what_was_said_in_it_but_for_what_was_not_to_be_kept(

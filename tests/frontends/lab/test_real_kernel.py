@@ -58,6 +58,21 @@ def test_pages_are_heard_while_a_cell_sleeps(kernel: Kernel) -> None:
         assert other.answer("list_chats", words="")["found"] == []
 
 
+def test_the_command_has_the_page_offer_at_the_failed_cell_what_its_button_offers(
+    kernel: Kernel,
+) -> None:
+    page = KernelPage(kernel)
+    page.hello()
+    cells = [("binds", "late = 1"), ("lacks", "late")]
+    insert = [{"cell_id": a, "kind": "code", "source": b, "is_off": False} for a, b in cells]
+    page.ask("cells", revision=1, at=0, remove=0, insert=insert)
+    assert kernel.execute("late", cell_id="lacks").error
+    cell = kernel.execute("%llm /fix", cell_id="asks")
+    assert "`late` is bound by cell 1 (`late = 1`)" in cell.text
+    page.wait_for_kind("show-fix", cell="lacks")
+    page.close()
+
+
 def test_a_page_that_vanished_leaves_no_thread_once_another_has_come(kernel: Kernel) -> None:
     page = KernelPage(kernel)
     page.hello()

@@ -116,6 +116,19 @@ def test_a_command_shows_what_goes_on_in_its_place(
     assert answer["text/markdown"].startswith("Using **tiny**")
 
 
+def test_code_that_binds_names_is_asked_for_by_a_magic_and_from_python(
+    shell: InteractiveShell, scripted: ScriptedEngine
+) -> None:
+    scripted.replies.extend(["n, mean = 1234, 0.5"] * 2)
+    text = run(shell, '%llm -o "n int, mean float" Count').text
+    asked = "Assign the results to `n` (int), `mean` (float)."
+    assert asked in str(scripted.requests[-1].prompt)
+    assert "`n` = 1234, `mean` = 0.5; ran in a sealed copy" in text
+    assert "n" not in shell.user_ns  # the code has not run
+    llm.write("Count", into="n int, mean float")
+    assert asked in str(scripted.requests[-1].prompt)
+
+
 @pytest.mark.parametrize(
     ("line", "reply", "seen"),
     [
@@ -384,6 +397,8 @@ def test_an_interrupted_turn_is_on_the_disk_at_its_cells_end_though_the_engine_w
         ("%llm --temprature 1 x", MagicUsageError, "Did you mean --temperature?"),
         ("%llm -t -1 x", OptionError, "at least 0, not -1.0"),
         ("%%llm /reset\nall of it", MagicUsageError, "/reset takes nothing after it"),
+        ('%llm -o "n whole number" Count', OptionError, "is no list of names and types"),
+        ('%llm -f json -o "n int" Count', MagicUsageError, "-o with types is for code."),
         ("%%llm\n\n  \n", EmptyPromptError, "empty"),
         ("%llm {{1 / 0}}", InterpolationError, "{{1 / 0}} failed: ZeroDivisionError"),
         ("%llm -m no-such x", ModelNotFoundError, "no-such"),
@@ -514,6 +529,22 @@ def test_a_project_sets_defaults(
     monkeypatch.chdir(tmp_path / "notebooks")
     extension(shell, "reload")
     assert "3 completion tokens" in run(shell, "%llm --ignore-eos hello").text
+
+
+@pytest.mark.parametrize(
+    ("table", "says"), [("max_tokns = 3", "max_tokens"), ("seed = 'x'", "seed is wrong")]
+)
+def test_a_wrong_project_setting_is_named(
+    shell: InteractiveShell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    says: str,
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.jupyter_llm]\n{table}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MagicUsageError, match=says):
+        extension(shell, "reload")
 
 
 def test_the_tokens_of_an_answer_are_shown_also_where_they_were_not_asked_for(

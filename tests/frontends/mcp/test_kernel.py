@@ -125,7 +125,7 @@ def test_code_of_an_agents_finds_nothing_of_a_hidden_cell(
     kernel: Kernel, served: Whereabouts
 ) -> None:
     for code in (
-        "def share(total): return total * 4711\nsalt = 'xq17'\nsalt",
+        "def share(total): return total * 471108\nsalt = 'xq17'\nsalt",
         "number = len(In) - 2",
         "get_ipython().run_line_magic('llm', f'/hide {number}')",
         "%llm /hide salt",
@@ -143,7 +143,7 @@ def test_code_of_an_agents_finds_nothing_of_a_hidden_cell(
         assert tried.startswith("The code ran in a sealed copy\n\nIt printed:\n[]")
 
     with_served(served, use)
-    assert kernel.execute("print(share(1), salt)").text == "4711 xq17\n"
+    assert kernel.execute("print(share(1), salt)").text == "471108 xq17\n"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from jupyter_llm.notebook.values import secrets, seen_secrets, summaries
 KEY = "sk-proj-9f8aQ2Lm4Zx7Rt1Vb6Nc3Wd5"
 HIDDEN_CELL = """
 def share(total):
-    hush = total * 4711
+    hush = total * 471108
     return hush / nowhere
 """.strip()
 
@@ -136,13 +136,13 @@ def test_no_tool_tells_of_a_hidden_cell_or_a_secret(shell: InteractiveShell) -> 
     run(shell, "%llm /hide 1")
     run(shell, "%llm /hide staff")
     told = read_all()
-    for hidden in ("hush", "4711", KEY, KEY[8:], "xq17"):
+    for hidden in ("hush", "471108", KEY, KEY[8:], "xq17"):
         assert hidden not in told
     assert "share(part)" in told
     assert "a step in a cell that is hidden" in told
     assert "Cell [1] is hidden from the model." in told
     # Nor does anybody learn of it by guessing.
-    for guess in (KEY, KEY[:12], "hush", "4711", "xq17"):
+    for guess in (KEY, KEY[:12], "hush", "471108", "xq17"):
         assert tools.search_notebook(llm.task(), guess) == "Nothing matches."
     run(shell, "%llm /hide d")
     assert "is hidden from the model" in said(lambda: tools.last_failure(llm.task()))
@@ -276,7 +276,7 @@ def test_what_is_hidden_has_no_name_where_agents_try_code(name: str) -> None:
 def test_code_of_an_agents_finds_nothing_that_is_hidden(code: str) -> None:
     told = tried(code)
     assert told.startswith(("The code r", "not tried: it needs `share`"))
-    for one in ("hush", "4711", KEY, KEY[::-1], KEY[8:], "xq17"):
+    for one in ("hush", "471108", KEY, KEY[::-1], KEY[8:], "xq17"):
         assert one not in told
 
 

@@ -15,6 +15,8 @@ from jupyter_llm import llm
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.frontends.comm.drafting import Drafting
 
+ALONG: dict[str, Any] = {"cell": None, "attachments": [], "is_alone": False}
+
 
 def draft(front: FrontEnd, text: str, **options: Any) -> None:
     front.ask("draft", prompt=prompt(text, **options), cell=None)
@@ -71,6 +73,16 @@ def test_what_is_no_prompt_yet_is_not_read(
     draft(front, text)
     at_rest(front)
     assert scripted.drafts == []
+
+
+def test_no_expression_is_evaluated(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    shell.user_ns["seen"] = []
+    draft(front, "Look: {{seen.append(1)}} and what is more")
+    assert str(read(scripted)).count("Look:") == 1
+    assert "what is more" not in str(read(scripted))
+    assert shell.user_ns["seen"] == []
 
 
 def test_a_draft_waits_for_the_cell_that_runs_and_is_told_it(

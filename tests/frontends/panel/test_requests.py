@@ -174,6 +174,17 @@ def test_values_are_put_in_and_variables_and_cells_go_along(
     assert "price: list" in content
 
 
+def test_attached_code_brings_its_variables_also_when_it_is_answered_again(
+    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
+) -> None:
+    run(shell, "price = [1, 2, 3]", store_history=True)
+    scripted.replies.extend(["I see.", "Once more."])
+    front.say("Why?", attachments=[{"label": "In [1]", "text": "max(price)"}])
+    front.regenerate(1)
+    for request in scripted.requests:
+        assert "price: list" in messages_of(request.prompt)[-1].content
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -324,17 +324,24 @@ for _ in range(300):
     DEEP = {"type": "object", "properties": {"more": DEEP}}
 REFUSED: dict[str, dict[str, Any]] = {
     "unknown field `tools`": {"tools": [{"type": "function"}]},
+    "unknown field `frequency_penalty`": {"frequency_penalty": 1},
     "unknown field `colour`": {"colour": "red"},
     r"Invalid enum value 'image_url' - at `\$\.messages\[0\]\.content\[0\]\.type`": {
         "messages": [{"role": "user", "content": [{"type": "image_url"}]}]
     },
+    "Invalid enum value 'tool'": {"messages": [{"role": "tool", "content": "4"}]},
     "unknown field `tool_calls`": {
         "messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]
     },
+    r"unknown field `weight` - at `\$\.messages\[0\]`": {"messages": [{**HELLO[0], "weight": 1}]},
+    "unknown field `store`": {"store": True},
     "of length >= 1": {"messages": []},
     r"Expected `float \| null`, got `str` - at `\$\.temperature`": {"temperature": "hot"},
     "temperature must be at least 0": {"temperature": -1},
+    "max_tokens must be at least 1": {"max_tokens": 0},
     r"Expected `int`, got `str` - at `key` in `\$\.logit_bias`": {"logit_bias": {"a": 1}},
+    "of range": {"logit_bias": {"9" * 5000: 1}},
+    "Give one shape": {"response_format": {"type": "json_schema"}},
     "its schema in response_format": {
         "response_format": {"type": "text", "json_schema": {"schema": {"type": "null"}}}
     },

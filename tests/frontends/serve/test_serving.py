@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -403,3 +404,21 @@ def test_it_ends_with_the_kernel(tiny_gguf: Path, tmp_path: Path) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((str(where.hostname), where.port or 0))
     assert all_served() == []
+
+
+def test_many_guests_come_and_go_and_the_kernel_lives(
+    engine: ScriptedEngine, served: Serving
+) -> None:
+    engine.replies.extend(["yes"] * 40)
+    with client_of(served) as client:
+        work = [
+            threading.Thread(target=lambda: client.chat.completions.create(**ASKED))
+            for _ in range(40)
+        ]
+        for one in work:
+            one.start()
+        for one in work:
+            one.join()
+    assert len(engine.requests) == 40
+    served.stop()
+    until(lambda: not [one for one in threading.enumerate() if "AnyIO" in one.name])

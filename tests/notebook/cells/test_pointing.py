@@ -22,9 +22,13 @@ ABOUT = (
     "Why is there a warning in the last output?",
     "Plot the data.",
     "Which columns have gaps?",
+    "Is my function right?",
     "What did I compute?",
     "What went wrong?",
     "What's wrong here?",
+    "It does not work. Why?",
+    "Describe the figure.",
+    "What was printed?",
     "Explain the previous result: why is it negative?",
     "Use the dataframe to find the warmest day.",
 )
@@ -36,13 +40,19 @@ PLAIN = (
     "How many cells are in the human body?",
     "What is the plot of Hamlet?",
     "In one sentence: what is a Jupyter notebook?",
+    "What is the exception to the rule?",
+    "What happened this year in history?",
     "Complete this sentence: The cat sat on the",
     "Explain this code:\n```python\nx = 1\n```",
     "What is wrong with me being late?",
     "Write a function that reverses a string.",
     "What is the function of the heart?",
+    "What is the value of pi?",
     "Is that true?",
+    "Who sat in the last row of the bus?",
     "What is the output of print(1 + 1)?",
+    "What is a KeyError?",
+    "Tell me a joke about this world.",
 )
 
 

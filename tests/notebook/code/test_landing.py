@@ -112,6 +112,9 @@ class FakePage:
         self.told.append((cell_id, [cell.body for cell in cells], before))
         return self.answers.pop(0)
 
+    def show_fix(self, _cell_id: str) -> None:
+        """No cell failed."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -17,12 +17,19 @@ from jupyter_llm.notebook.code.repair import repair
     [
         ("print(x)", ("x",)),
         ("x = 1\nx", ()),
+        ("x += 1", ("x",)),
+        ("x: int\nprint(x)", ("x",)),
         ("for i, (j, *k) in rows:\n    i, j, k", ("rows",)),
         ("[i for i in range(3) if j]", ("j",)),
+        ("[(y := i) for i in range(3)]\ny", ()),
         ("[i for i in range(3)]\ni", ("i",)),
         ("def f(a, *b, c=d, **e):\n    g = a\n    return b, c, e, g, h", ("d", "h")),
+        ("def f():\n    global shared\n    shared = 1\nshared", ()),
+        ("def f():\n    x = 1\n    def g():\n        nonlocal x\n        x += 1\n    return g", ()),
         ("class A(B):\n    x = 1\n    y = x\n    def f(self):\n        return x", ("B", "x")),
+        ("import a.b, c as d\nfrom e import f, g as h\na, d, f, h", ()),
         ("try:\n    pass\nexcept E as error:\n    error", ("E",)),
+        ("with f as (a, b):\n    a, b", ("f",)),
         (
             (
                 "match x:\n    case {'k': v, **rest}: v, rest\n"
@@ -33,6 +40,9 @@ from jupyter_llm.notebook.code.repair import repair
         ("@decorate\nasync def f(x: T) -> U:\n    await x", ("decorate", "T", "U")),
         ("get_ipython(), display, In, Out, _, __, exit, __name__", ()),
         ("%matplotlib inline\nfiles = !ls\nfiles, x", ("x",)),
+        ("x?\n!echo {y}", ("x",)),
+        ("%%time\ny = x", ("x",)),
+        ("%%capture out\nprint(1)\nout", ()),
         ("from numpy import *\nx", ()),
         ("x = (", ()),
     ],

@@ -28,8 +28,12 @@ def reason_of(causes: tuple[Cause, ...], number: int) -> str:
         (["total = 1", "print(totl)"], 2),
         (["x = 1", "if x\n    y = 1"], 2),
         (["import math", "math.sqr(2)"], 2),
+        (["x = 1", "import nosuchmodule"], 2),
         (["def f(a): return a", "f(1, 2)"], 2),
+        (["rows = [1, 2]", "rows[2]"], 2),
+        (["d = {'a': 1}", "d['b']"], 2),
         (["n = 1", "raise ValueError(n)"], 2),
+        (["n = 1", "assert n == 2"], 2),
         (["n = 3", "n = 0\n1 / n"], 2),
     ],
 )
@@ -45,6 +49,8 @@ def test_a_cell_that_is_wrong_by_itself_is_the_cause(
     ("sources", "number", "reason"),
     [
         (["n = 0", "m = 1", "1 / n"], 1, "last assigns `n`"),
+        (["n = 0", "n = 0", "1 / n"], 2, "last assigns `n`"),
+        (["n = 5", "n -= 5", "m = 1", "1 / n"], 2, "last assigns `n`"),
         (["a = {'k': 0}", "a['k'] = ''", "1 / a['k']"], 2, "changes `a` and mentions 'k'"),
         ([FRAME, "df = df.rename(columns={'price': 'cost'})", "n = 1", "df['price']"], 2, "last"),
         ([FRAME, "df['price'] = df['price'].astype(str)", "1 / df['price'].mean()"], 2, "changes"),
@@ -57,6 +63,7 @@ def test_a_cell_that_is_wrong_by_itself_is_the_cause(
         (["list = [1]", "x = 2", "list((1, 2))"], 1, "last assigns `list`"),
         (["x = 1\n1 / 0\ntotal = 2", "total + 1"], 1, "would have defined `total`, but failed"),
         (["total = 1", "del total", "total + 1"], 2, "deletes `total`"),
+        (["%%time\nn = 0", "1 / n"], 1, "last assigns `n`"),
     ],
 )
 def test_the_cell_that_made_a_value_is_the_cause_where_a_line_merely_uses_it(

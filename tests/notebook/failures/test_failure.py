@@ -57,8 +57,10 @@ def test_steps_lead_back_to_the_cells_as_typed(watch: Watch) -> None:
         ("%time y = 2\ndivide(y, 0)", 2),
         ("y = 2\n%time 1 + \\\n  1\n\ndivide(y, 0)", 5),
         ("%%time\ny = 2\n\ndivide(y, 0)\ny", 4),
+        ("%%time\ndivide(2, 0)", 2),
         ("\n%%capture\ny = 2\ndivide(y, 0)", 4),
         ("%%timeit -n 1 -r 1\ny = 2\ndivide(y, 0)", 3),
+        ("  y = 2\n  divide(y, 0)", 2),
         ("files = !true\n\ndivide(2, 0)", 3),
     ],
 )
@@ -131,8 +133,11 @@ def test_libraries_are_counted_and_the_users_own_module_is_shown(
     ("source", "marked"),
     [
         ("x = 1\nif x\n    y = 2", "if x\n    ^"),
+        ("\n\n  a = 1\n  b = = 2", "  b = = 2\n      ^"),
         ("%matplotlib inline\nprint('a'", "print('a'\n         ^"),
         ("def f():\nreturn 1", "return 1\n^"),
+        ("a = 1\n  b = 2", "  b = 2\n ^"),
+        ("'abc", "'abc\n^"),
         ("x = '''abc", "x = '''abc\n    ^"),
         ("return 1", "return 1\n^"),
     ],

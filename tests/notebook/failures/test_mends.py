@@ -9,6 +9,7 @@ from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.failures.broken_cell import Mend
 from jupyter_llm.notebook.failures.mends import mends
 
+LINES = "import io\nimport pandas as pd\ntabs = io.StringIO('a\\tb\\n1,1\\t2\\n1\\t2,3,4\\n')"
 FRAME = (
     "import pandas as pd\n"
     "df = pd.DataFrame({'city': ['Oslo', 'Rome'], 'unit price': [1.5, 2.5], 'sold': ['3', '4']})"
@@ -40,6 +41,7 @@ def mended(watch: Watch, source: str, files: tuple[str, ...] = ()) -> list[Mend]
         (DATA, "ok = true", "ok = True"),
         (FRAME, "df[city]", 'df["city"]'),
         # Columns and keys
+        (LINES, "pd.read_csv(tabs)", 'pd.read_csv(tabs, sep=None, engine="python")'),
         (FRAME, "df['citi'].unique()", "df['city'].unique()"),
         (FRAME, "df.groupby('city')['unit_price'].sum()", "df.groupby('city')['unit price'].sum()"),
         (FRAME, "df.query('Sold == \"3\"')", "df.query('sold == \"3\"')"),

@@ -57,12 +57,14 @@ LIBRARY = "import socket\ntry: socket.socket()\nexcept OSError: pass"
     ("code", "text", "result"),
     [
         ("6 * 7;", "ran in a sealed copy", ""),
+        ("x = 42", "ran in a sealed copy", ""),
         ("print('\\ud800')\n'\\udc00'", "ran in a sealed copy", "'\\udc00'"),
         (AWAIT, "ran in a sealed copy", "5"),
         (THREADS, "ran in a sealed copy", "45"),
         (LOOP, "ran in a sealed copy", "5"),
         ("%matplotlib inline\n%time x = 6 * 7\nx", "ran in a sealed copy", "42"),
         (f"exec({LIBRARY!r}, {{}})", "ran in a sealed copy", ""),
+        ("x = 1\nnext(iter([]))", "raises StopIteration", ""),
         ("x = 1\n(", "raises SyntaxError: '(' was never closed", ""),
         ("%%bash\nls", "not tried: it has a magic (%%bash)", ""),
         ("%pip install x", "not tried: it has a magic (%pip)", ""),
@@ -121,6 +123,7 @@ def test_we_are_called_while_it_runs() -> None:
     ("code", "would"),
     [
         ("open('out.csv', 'w')", "write a file (out.csv)"),
+        ("from pathlib import Path\nPath('out.csv').write_text('x')", "write a file (out.csv)"),
         ("open('a\\udcff', 'w')", "write a file (a?)"),
         ("import os\nos.mkdir('results')", "make a folder (results)"),
         ("import socket\nsocket.create_connection(('127.0.0.1', 80))", "use the network"),
@@ -185,6 +188,7 @@ def test_a_name_that_is_looked_up_is_the_network() -> None:
         "import ctypes\nctypes.string_at(0)",
         "import os\nos._exit(0)",
         "import os\nos.kill(os.getpid(), 9)",
+        "bytes(1 << 50)",
         "exit()",
     ],
 )

@@ -270,11 +270,15 @@ def test_a_row_that_holds_the_name_of_a_secret_is_no_header(text: str) -> None:
     [
         "colors = {'pass': 'green', 'fail': 'red'}",
         "rows = [{'token': \"n't\", 'lemma': 'not'}, {'token': '(', 'lemma': '('}]",
+        "mdp = {'start': {'go': 'goal'}}",
         "key = 'model.layers.0.self_attn.q_proj.weight'",
+        "cache_key = 'user_profile_v2_settings'",
         "visit = {'session_id': 's_104728', 'page': '/home', 'account_key': 4711}",
+        "recipe = {'cookies': 'chocolate chip', 'op': {'mnemonic': 'MOV'}}",
         "pw = keyring.get_password('imap.example.org', 'j.dupont')\nM.login('j.dupont', pw)",
         "headers = {'Authorization': 'Bearer YOUR_TOKEN_HERE'}",
         "env:\n  PYPI_TOKEN: ${{ secrets.PYPI_TOKEN }}\n  POSTGRES_PASSWORD: changeme",
+        "Failed password       18231\ninvalid user           9120",
         "google-auth              2.28.0\ngoogle-auth-oauthlib     1.2.0",
     ],
 )
@@ -308,8 +312,10 @@ def test_a_secret_is_known_behind_many_rows_and_a_word_is_none() -> None:
     [
         "sk-" * 2000 + "a" * 6000,
         "password eyJ-" + "eyJ-" * 3000,
+        "curl password " * 1000,
         "password=f(" * 1000 + ")" * 1000,
         "password " + "Index([" * 1700,
+        "token,x\n" * 1500,
         "a  b" + " " * 12_000 + "c\nName: token, dtype: str\n",
         "{'PATH': 1, " * 1000,
     ],

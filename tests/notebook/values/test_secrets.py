@@ -50,17 +50,24 @@ def test_names_of_secrets_and_false_friends() -> None:
     [
         ("key AKIAIOSFODNN7EXAMPLE!", f"key {HIDDEN}!"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- ok", f"{HIDDEN} ok"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE", HIDDEN),
         ("postgres://ann:pa@ss@db:5432/x", f"postgres://ann:{HIDDEN}@db:5432/x"),
         ("Settings(password='a b', n=1)", f"Settings(password={HIDDEN}, n=1)"),
         ("{'password': ['a', {'b': 1}], 'n': 1}", f"{{'password': {HIDDEN}, 'n': 1}}"),
+        ('{"token": "a\\"b1", "n": 1}', f'{{"token": {HIDDEN}, "n": 1}}'),
         ("https://x.org/?api_key=abc&n=1", f"https://x.org/?api_key={HIDDEN}&n=1"),
+        ("password='never closed, n=1", f"password={HIDDEN}"),
         ("auth=<Secret ab>, n=1", f"auth={HIDDEN}, n=1"),
+        ("mysql --password correcthorse x", f"mysql --password {HIDDEN} x"),
         ("run --password 'a 1 b' --user x", f"run --password {HIDDEN} --user x"),
         ("<password>correct horse</password>", f"<password>{HIDDEN}</password>"),
         ("login ann password correcthorse", f"login ann password {HIDDEN}"),
+        ("%env PASSWORD correcthorse", f"%env PASSWORD {HIDDEN}"),
+        ("CREATE USER ann PASSWORD 'horse'", f"CREATE USER ann PASSWORD {HIDDEN}"),
         ("Index(['a[1]b'], name='password')", f"Index({HIDDEN}, name='password')"),
         ("run --password '%s'", "run --password '%s'"),
         ("password == other", "password == other"),
+        ("see http://x.org:80/a@b", "see http://x.org:80/a@b"),
     ],
 )
 def test_secrets_in_a_text_are_replaced(text: str, shown: str) -> None:
@@ -191,6 +198,15 @@ def test_measures_and_counts_that_bear_the_name_of_a_secret_are_told() -> None:
     text = summarize("frame", frame)
     assert all(word in text for word in ("n't", "yes", "hidden"))
     assert "S02x9" not in text
+
+
+def test_what_one_place_shows_to_be_a_secret_is_hidden_in_all() -> None:
+    frame = pd.DataFrame({"user": ["ann"], "api_key": ["T03y8abc"]})
+    learn("", {"df": frame, "login": Login("ann", "U04z7abc")}, ["password   S02x9abc\nport  80\n"])
+    for secret in ("S02x9abc", "T03y8abc", "U04z7abc"):
+        assert scrub(f"it was {secret}") == f"it was {HIDDEN}"
+        assert secret not in summarize("rows", [["a", secret]])
+    seen_secrets.forget()
 
 
 @pytest.mark.parametrize("key", [("db", "password"), b"password", "password"])

@@ -37,11 +37,14 @@ NAMES = Names(NAMESPACE)
     ("text", "openings"),
     [
         ('x = df["pri', ('ce"', 'ority"')),
+        ("x = df['pr", ("ice'", "iority'")),
         ('x = cfg["inner"]["', ('depth"',)),
         ("x = model.", ("layers",)),
         ("x = math.sq", ("rt",)),
+        ("math.sq", ("rt",)),
         ("print(f\"{cfg['l", ("r'",)),
         ('df["new"] = 1\nx = df["n', ('ew"',)),
+        ('x = df["zz', ()),
         # A name may be new, or nobody knows.
         *[(text, None) for text in ('df["', "model.", "x = any_.", "x = unknown.", "x = model._")],
         *[(text, None) for text in ("x = 1", '"df.', "def f(df):\n    return df.")],
@@ -71,6 +74,8 @@ def test_a_whole_name_goes_on_as_code_or_to_a_longer_one() -> None:
         ("x = math.squareroot(2)", "squareroot"),
         ('x = df["cost"].mean()', "cost"),
         ('x = df[["price", "cost"]]', "cost"),
+        ('df.groupby("cost")', "cost"),
+        ('x = cfg["inner"]["width"]', "width"),
         ('df["price"].average()', "average"),
         ("model.layers = 4", None),
         ('df["cost"] = 1', None),

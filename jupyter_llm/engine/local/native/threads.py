@@ -102,8 +102,9 @@ class CoreLoad:
     def num_busy(self, *, without_us: bool) -> float | None:
         """Return the average number of busy cores; None if the time was too short to measure.
 
-        `without_us` leaves out the work of this process. Otherwise the result is at most the number
-        of threads that want a core right now, since earlier work may be over.
+        `without_us` leaves out the work of this process and of its children that have ended.
+        Otherwise the result is at most the number of threads that want a core right now, since
+        earlier work may be over.
         """
         last, now = self._last, self._read()
         time_s, busy_s, own_s = (b - a for a, b in zip(last, now, strict=True))
@@ -118,7 +119,8 @@ class CoreLoad:
         times = self._cpu_times()
         idle_s = times.idle + getattr(times, "iowait", 0.0)
         own = self._process.cpu_times()
-        return time.monotonic(), sum(times[:8]) - idle_s, own.user + own.system
+        own_s = own.user + own.system + own.children_user + own.children_system
+        return time.monotonic(), sum(times[:8]) - idle_s, own_s
 
 
 def _num_waiting() -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import insort
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from jupyter_llm.engine.local.sched.slots import common_prefix
 from jupyter_llm.engine.request import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from jupyter_llm.engine.local.sched.batch import Model
     from jupyter_llm.engine.local.sched.sequence import Sequence
@@ -95,44 +96,56 @@ class Admission:
         num_coming = max(common_prefix(other, token_ids) for other in reading)
         num_coming = min(num_coming, sequence.work.first_wanted(sequence))
         num_new = num_coming - self._slots.num_resident(token_ids)
-        return num_new >= max(_MIN_WAIT, self._slots.min_copy)
+        return num_new >= _MIN_WAIT and num_coming >= self._slots.min_copy
 
     def _place(self, sequence: Sequence) -> Placement | None:
-        """Find room and a slot. Lower classes are preempted only if that can make enough room."""
+        """Find room and a slot.
+
+        Lower classes are preempted for room only if that can make enough of it, and for a slot
+        until there is one.
+        """
         others = [one for one in self.running if one.priority <= sequence.priority]
         if not self._has_room(sequence, others):
             return None
-        while not self._has_room(sequence, self.running):
+        while True:
+            if self._has_room(sequence, self.running):
+                placement = self._slots.place(
+                    sequence.token_ids,
+                    sequence.conversation,
+                    most_cached=sequence.work.first_wanted(sequence),
+                    is_pinned=sequence.is_pinned,
+                )
+                if placement is not None:
+                    return placement
             if not self.preempt(below=sequence.priority):
                 return None
-        while True:
-            placement = self._slots.place(
-                sequence.token_ids,
-                sequence.conversation,
-                most_cached=sequence.work.first_wanted(sequence),
-                is_pinned=sequence.is_pinned,
-            )
-            if placement is not None or not self.preempt(below=sequence.priority):
-                return placement
 
     def _has_room(self, sequence: Sequence, others: list[Sequence]) -> bool:
-        """Whether a sequence has room beside others; set how many tokens it shares with them."""
-        sequence.num_shared = max(
-            (
-                common_prefix(other.slot.token_ids, sequence.token_ids)
-                for other in others
-                if other.slot is not None and self._slots.can_trim
-            ),
-            default=0,
-        )
         together = (sequence, *others)
-        needed = sum(self._num_reserved(one) - one.num_shared for one in together)
-        return not others or needed <= self._model.num_cells
+        num_reserved = sum(map(self._num_reserved, together))
+        return not others or num_reserved - self._num_shared(together) <= self._model.num_cells
 
     @property
     def num_held(self) -> int:
         """Cells of the running sequences once all their present tokens are evaluated."""
-        return sum(len(sequence.token_ids) - sequence.num_shared for sequence in self.running)
+        num_tokens = sum(len(sequence.token_ids) for sequence in self.running)
+        return num_tokens - self._num_shared(self.running)
+
+    def _num_shared(self, sequences: Iterable[Sequence]) -> int:
+        """Return how many cells several sequences use together, beyond the first of them each.
+
+        In the order of their tokens, neighbours have the longest starts in common. A start counts
+        as far as one of both has it resident: the other takes it over or copies it.
+        """
+        if not self._slots.can_trim:
+            return 0
+        return sum(
+            min(
+                common_prefix(one.token_ids, other.token_ids),
+                max(one.num_resident, other.num_resident),
+            )
+            for one, other in pairwise(sorted(sequences, key=lambda one: one.token_ids))
+        )
 
     @staticmethod
     def _num_reserved(sequence: Sequence) -> int:
@@ -173,8 +186,6 @@ class Admission:
             if not self._model.copy(source.seq_id, slot.seq_id, num_cached):
                 self._model.trim(slot.seq_id, 0)
                 slot.token_ids = []
-        # Tokens that the slot does not hold after all are not shared.
-        sequence.num_shared = min(sequence.num_shared, len(slot.token_ids))
         if sequence.admitted_s is None:
             sequence.admitted_s = self._clock()
             sequence.num_cached = len(slot.token_ids)
@@ -193,23 +204,11 @@ class Admission:
         assert sequence.slot is not None
         self.running.remove(sequence)
         slot, sequence.slot = sequence.slot, None
-        self._pass_on(sequence, slot)
         is_row = sequence.priority is Priority.BULK and sequence.finish_reason is not None
         next_ones = (*self.running, *self.waiting[:_MAX_WAITING_FOR_PREFIX])
         rows = [s.token_ids for s in next_ones if is_row and s.priority is Priority.BULK]
         for shortened in self._slots.release(slot, rows=rows):
             self._model.trim(shortened.seq_id, len(shortened.token_ids))
-
-    def _pass_on(self, sequence: Sequence, slot: Slot) -> None:
-        """Count the cells that a leaving sequence counted for others at one of them from now on."""
-        shares = {
-            one: min(one.num_shared, common_prefix(one.token_ids, slot.token_ids))
-            for one in self.running
-            if one.num_shared > sequence.num_shared
-        }
-        heir = max(shares, key=shares.__getitem__, default=None)
-        if heir is not None:
-            heir.num_shared -= max(0, shares[heir] - sequence.num_shared)
 
     def roll_back(self, sequence: Sequence, *, is_torn: bool = False) -> None:
         """Make the model's memory hold exactly the slot's tokens, or none if it cannot.
@@ -223,6 +222,7 @@ class Admission:
             self._model.trim(slot.seq_id, 0)
             slot.token_ids = []
             sequence.num_cached = 0
+            sequence.num_to_read = len(sequence.token_ids)
 
     def lose(self, kept: Collection[Slot]) -> None:
         """Let all sequences wait again whose slot is not kept; their tokens stay theirs."""

@@ -6,8 +6,8 @@ A sequence (sequence.py) has these states:
  submit ──> WAITING ───── admit ──────> RUNNING ── its work is done, or it fails ──> FINISHED
             (no slot) <── preempt ───── (a slot) ── finish, from any state ────────> (no slot)
                                         │     ▲
-                  pause_after tokens,  ▼     │ go_on: other work
-                  or the end before  PAUSED ─┘ (still in its slot)
+                   pause_after tokens,  ▼     │ go_on: other work
+                   or the end before  PAUSED ─┘ (still in its slot)
 ```
 
 One step, `Scheduler.step`, does this:
@@ -17,7 +17,7 @@ One step, `Scheduler.step`, does this:
    beside the running ones. If not, the youngest sequences of *lower* classes are preempted, as many
    as are needed, if that makes enough room. A preempted sequence waits again and keeps the tokens
    it has drawn. A sequence also waits while one of its class or of a more urgent class is about to
-   read at least 16 more tokens of their common start, so that they are read once.
+   read at least 16 more tokens of their common start, if the start is then copied.
 2. **Place.** `Slots` (slots.py) finds the slot that holds the longest start of the prompt. The slot
    is taken over, or the start is copied to another slot if that pays. The tokens that are resident
    then are not evaluated again.
@@ -239,7 +239,8 @@ class Scheduler:
             largest = self._largest_batch[priority]
             limit = min(largest, _SMALL_BATCH) if is_late or is_guest else largest
         turn = [sequence for sequence in running if sequence.priority is priority]
-        num_cells = self._model.num_cells - self._admission.num_held
+        is_judged = any(sequence.work.is_given for sequence in turn)
+        num_cells = self._model.num_cells - (self._admission.num_held if is_judged else 0)
         for sequence in sorted(turn, key=lambda s: s.is_reading or s.work.is_given):  # stable
             if (num_left := limit - len(batch)) <= 0:
                 break

@@ -25,12 +25,11 @@ class Sequence:
 
     `token_ids` are the prompt's tokens and those that the work adds. The model has evaluated the
     first `len(slot.token_ids)` of them. The first `num_prompt` are the prompt. The first
-    `num_to_read` are read before more is drawn: the prompt and, after a second admission, all
-    tokens that it had then.
+    `num_to_read` are read before more is drawn: the prompt and, after a second admission or a lost
+    memory, all tokens that it had then.
 
     `num_cached`: prompt tokens that were resident when the sequence first got a slot, at the time
-    `admitted_s`; 0 after that memory was lost. `num_shared`: leading tokens that a running sequence
-    had resident too, and that are counted there. `arrival`: the number by which sequences of one
+    `admitted_s`; 0 after that memory was lost. `arrival`: the number by which sequences of one
     class are ordered. A sequence that `was_preempted` lost its slot once; its whole completion is
     reserved when it is admitted again.
     """
@@ -44,7 +43,6 @@ class Sequence:
     num_prompt: int = field(init=False)
     num_to_read: int = field(init=False)
     num_cached: int = field(init=False, default=0)
-    num_shared: int = field(init=False, default=0)
     slot: Slot | None = field(init=False, default=None)
     finish_reason: FinishReason | None = field(init=False, default=None)
     admitted_s: float | None = field(init=False, default=None)
@@ -74,7 +72,12 @@ class Sequence:
     @property
     def num_pending(self) -> int:
         """The number of tokens that are still to be evaluated."""
-        return len(self.token_ids) - (len(self.slot.token_ids) if self.slot else 0)
+        return len(self.token_ids) - self.num_resident
+
+    @property
+    def num_resident(self) -> int:
+        """The number of tokens that the model has evaluated."""
+        return len(self.slot.token_ids) if self.slot is not None else 0
 
 
 @dataclass(slots=True)

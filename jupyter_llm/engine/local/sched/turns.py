@@ -1,12 +1,13 @@
 """Decides whose turn it is to compute: which model, which of its lanes, which class of requests.
 
-One rule holds at all three levels, with one exception: the most urgent work goes first, and of
-equals the one whose last turn is longest ago. `Priority` says what is urgent.
+At all three levels the most urgent work goes first, and of equals the one whose last turn is
+longest ago. `Priority` lists the classes, the most urgent first. Each level has an exception.
 
 * Models: `TURNS` lets one engine thread compute at a time. llama.cpp's threads wait for one
   another, spinning (see threads.py), so two models at once are slower than one after the other.
-* Lanes of a model, and classes of a lane: a `Rota` each. The exception: work that waits gets one
-  small step ahead of more urgent work after others have evaluated `_PATIENCE` tokens. So no running
+  Less urgent work of another model waits `_GRACE_S` after a step: the next one comes soon.
+* Lanes of a model, and classes of a lane: a `Rota` each. Work that waits gets one small step
+  ahead of more urgent work after others have evaluated `_PATIENCE` tokens. So no running
   work starves; work without a slot, and models, have no such rule.
 """
 
@@ -53,7 +54,7 @@ class Rota(Generic[K]):
         self._num_passed = {k: passed.get(k, 0) + num_tokens for k in waiting if k != stepped}
 
     def drop(self, contender: K) -> None:
-        """Forget a contender that never comes back."""
+        """Remove a contender, such as a freed lane."""
         self._last.pop(contender, None)
         self._num_passed.pop(contender, None)
 

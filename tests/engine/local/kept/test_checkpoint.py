@@ -132,8 +132,14 @@ def sealed(data: bytes, offset: int, field: bytes) -> bytes:
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _data: b"",
+    "garbage": lambda _data: bytes(range(255)) * 3,
+    "cut in the header": lambda data: data[: _HEADER_SIZE - 1],
     "cut after the header": lambda data: data[:_HEADER_SIZE],
+    "cut in the tokens": lambda data: data[: _HEADER_SIZE + 5],
     "cut by one byte": lambda data: data[:-1],
+    "one byte more": lambda data: data + b"\0",
+    "zeroed block": lambda data: data[:-64] + bytes(64),
+    "wrong magic": lambda data: sealed(data, 0, b"GGUF\0\0\0\3"),
     "other version": lambda data: sealed(data, 8, struct.pack("<I", 2)),
     "more tokens than memory": lambda data: sealed(data, 12, struct.pack("<I", 2**32 - 1)),
     "a longer state than memory": lambda data: sealed(data, 16, struct.pack("<Q", 2**63)),

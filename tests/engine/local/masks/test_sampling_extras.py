@@ -108,6 +108,24 @@ def test_scores_depend_on_neither_order_nor_company(tiny_gguf: Path) -> None:
     assert together == backwards == alone
 
 
+def test_scores_read_the_prompt_once(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = PROMPT * 20
+    lane = engine._model.lanes.all[0]
+    evaluated = 0
+    decode = lane.context.decode
+
+    def counting(batch: Batch) -> Decoded:
+        nonlocal evaluated
+        evaluated += len(batch)
+        return decode(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lane.context, "decode", counting)
+        engine.score(prompt, [f"answer {number}" for number in range(20)])
+    assert evaluated < engine.count_tokens(prompt) + 20 * 12
+    assert_nothing_leaks(engine)
+
+
 @pytest.mark.parametrize(
     ("texts", "error"),
     [([""], EmptyPromptError), ([7], OptionError), (["ok", "word " * 9000], ContextOverflowError)],
@@ -209,6 +227,19 @@ def test_samples_share_the_prefill_and_differ(tiny_gguf: Path, fresh_llm: None) 
     samples = llm.samples(prompt, 8, raw=True, max_tokens=16, temperature=1.5, ignore_eos=True)
     assert len({sample.text for sample in samples}) == 8
     assert sorted(map(num_read, samples))[:7] == [1] * 7
+
+
+def test_seeded_samples_differ_and_come_again(tiny_gguf: Path, fresh_llm: None) -> None:
+    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
+
+    def texts(seed: int, n: int) -> list[str]:
+        options: dict[str, Any] = {"max_tokens": 12, "temperature": 1.0, "seed": seed}
+        return [sample.text for sample in llm.samples(PROMPT, n, raw=True, **options)]
+
+    first = texts(5, 6)
+    assert len(set(first)) == 6
+    assert texts(5, 6) == first
+    assert texts(7, 3) == first[2:5]
 
 
 # -- guesses from what the text repeats ------------------------------------------------------------

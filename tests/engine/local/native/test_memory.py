@@ -295,6 +295,13 @@ def test_under_a_limit_of_addresses_a_seeded_prompt_works_or_is_refused_in_one_l
         print(f"\n{len(ends)} kernels by their room in MB: {dict(sorted(ends.items()))}")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the devices cannot be reached there")
+def test_the_devices_tell_their_free_memory() -> None:
+    devices = llama._devices()
+    assert devices
+    assert all(free > 0 for _, free in devices)
+
+
 # -- what fits -------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,30 @@ def test_a_start_is_waited_for_only_if_it_is_copied_then(num_shared: int, num_wa
     assert engine.scheduler.num_waiting == num_waiting
 
 
+def test_a_start_that_is_read_in_several_steps_is_read_once_also_if_short_ones_are_not_copied() -> (
+    None
+):
+    engine = Engine(n_ctx=999, n_batch=64, num_slots=3, min_copy=64)
+    shared = [number % 50 for number in range(110)]
+    for number in (60, 61, 62):
+        engine.submit([*shared, number], 1, ignore_eos=True)
+    engine.run()
+    assert engine.model.num_evaluated == 110 + 3
+
+
+def test_no_row_is_preempted_for_room_that_it_does_not_make() -> None:
+    engine = Engine(n_ctx=160, n_batch=256)
+    row = engine.submit([*range(1, 101), 101], 20, ignore_eos=True, priority=Priority.BULK)
+    engine.step()
+    chat = engine.submit([*range(1, 101), 102], 20, ignore_eos=True)
+    engine.step()
+    other = engine.submit([120] * 80, 4, ignore_eos=True)
+    while chat.finish_reason is None:
+        engine.step()
+        assert other.slot is None
+    assert not row.was_preempted
+
+
 def test_what_rows_have_in_common_takes_its_room_until_the_last_of_them_ends() -> None:
     engine = Engine(n_ctx=48)
     shared = list(range(1, 21))

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.engines import ask, load
+from support.evil_templates import EVIL
 from support.processes import run_python
 from support.tiny_model import write_tiny_model
 from support.waiting import until
@@ -43,25 +44,7 @@ def tokenize(text: str, *, is_special: bool) -> list[int]:
     return [len(text)] * (1 + is_special)
 
 
-# What computes for ever, takes all memory or writes without end.
-LOOP = "{% for i in range(99999) %}"
-CALLS = "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}"
-FROZEN = ("{{ 10 ** (10 ** 8) }}", "{{ 'x' | center(10 ** 10) }}", "{{ 'x' * 9000000 }}", CALLS)
-EVIL = (
-    *FROZEN,
-    "{{ 1.5 * (10 ** 10 ** 9) }}",
-    "{{ [1] * 10 ** 10 }}",
-    "{{ messages[0].content * 10 ** 10 }}",
-    "{{ '%1000000000d' % 1 }}",
-    "{{ {'a': 1} | tojson(indent=10 ** 9) }}",
-    LOOP * 2 + "x" + "{% endfor %}" * 2,
-    "{% for a in 'x' * 9999999 %}{{ a }}{% endfor %}",
-    "{% set ns = namespace(x='ab') %}" + "{% set ns.x = ns.x ~ ns.x %}" * 64 + "{{ ns.x }}",
-    LOOP + "{% set messages = messages + messages %}{% endfor %}",
-    "{% set c = cycler(*range(99999)) %}{{ c.next() }}",
-    "{{ (range(99999) | list * 999) | sort | length }}",
-    "{{ lipsum(n=10 ** 8) }}",
-)
+FROZEN = ("{{ 10 ** (10 ** 8) }}", "{{ 'x' | center(10 ** 10) }}", "{{ 'x' * 9000000 }}", EVIL[38])
 
 
 @pytest.mark.parametrize("source", FROZEN, ids=["time", "memory", "text", "loops"])
@@ -148,11 +131,17 @@ def test_no_evil_template_counts_as_simple(source: str) -> None:
     [
         "{% for a in messages %}{% for b in messages %}x{% endfor %}{% endfor %}",
         "{% for a in messages[0]['content'] %}x{% endfor %}",
+        "{% for a in messages recursive %}x{% endfor %}",
+        "{% for a in messages %}{{ messages }}{% endfor %}",
         "{% for a in messages %}{% if messages | string %}x{% endif %}{% endfor %}",
+        "{% for a in 'xxxx' %}x{% endfor %}",
         "{% set x = messages %}",
         "{{ messages | tojson }}",
+        "{{ x % 2 }}",
         "x" * 2000,
         f"{{{{ {'not ' * 300} x }}}}",
+        f"{{{{ x{'.a' * 300} }}}}",
+        "{{ x",
     ],
 )
 def test_little_counts_as_simple(source: str) -> None:
