@@ -86,6 +86,8 @@ def test_what_was_saved_is_read_without_a_kernel_and_the_chat_is_there_again_aft
 ) -> None:
     notebook = open_notebook(LOAD)
     side = SideBar(notebook)
+    # The side bar, open since the test before, looks for saved chats when it is shown.
+    notebook.page.evaluate("() => jupyterapp.shell.collapseRight()")
     notebook.page.evaluate(ADD_TRANSCRIPT)
     notebook.command("jupyter-llm:chat")
     expect(side.line).to_contain_text("not loaded")
