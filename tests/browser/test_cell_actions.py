@@ -14,6 +14,7 @@ from browser.shared_notebook import one_test, shared_notebook
 from browser.side_bar import SideBar
 from browser.test_panel_hostile import hostile_texts
 from playwright.sync_api import expect
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,47 @@ def test_cells_that_have_not_run_are_run_and_then_the_cell_that_needs_them(
         actions.wait_for("get_ipython().user_ns.get('area') == 40")
         expect(actions.notebook.rendered(index)).to_have_text("41")
         assert actions.kernel("'height' in get_ipython().user_ns") == has_run
+
+
+def test_an_empty_cell_says_which_keys_ask_the_model(actions: CellActions) -> None:
+    index = actions.add()
+    line = actions.notebook.cell(index).locator(".cm-line")
+
+    def hint() -> str:
+        text: str = line.evaluate("node => getComputedStyle(node, '::before').content")
+        return text
+
+    until(lambda: hint() == '"Type, or press Ctrl+K, E to ask" / ""')
+    assert line.inner_text().strip() == ""
+    line.click()
+    actions.page.keyboard.type("1")
+    until(lambda: hint() == "none")
+    assert actions.notebook.source(index) == "1"
+    actions.page.keyboard.press("Backspace")
+    until(lambda: "Ctrl+K, E" in hint())
+    actions.page.evaluate("() => document.body.classList.add('jllm-no-emptyCellHint')")
+    assert hint() == "none"
+    actions.page.evaluate("() => document.body.classList.remove('jllm-no-emptyCellHint')")
+    actions.add()
+    until(lambda: hint() == "none")  # only the cell where one is has it
+
+
+def test_the_line_below_the_last_cell_asks_for_another_one(actions: CellActions) -> None:
+    last = actions.add("x = 1")
+    line = actions.page.get_by_role("button", name="Ask for a cell")
+    for _ in range(2):  # an empty cell at the end is used
+        line.click()
+        instruction = actions.region(last + 1).get_by_role("textbox")
+        expect(instruction).to_be_focused()
+        actions.page.keyboard.press("Escape")
+        expect(instruction).to_be_hidden()
+    line.click()
+    with actions.asking():
+        instruction.fill("two")
+        instruction.press("Enter")
+    actions.reply("propose('x = 2')")
+    actions.button(last + 1, "Accept").click()
+    assert [actions.notebook.source(index) for index in (last, last + 1)] == ["x = 1", "x = 2"]
 
 
 THREE = "a = 1\nb = 2\nc = 3\nd = 4\ne = 5"

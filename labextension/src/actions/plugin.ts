@@ -24,6 +24,7 @@ import {
   ToolbarButton,
   textEditorIcon,
 } from "@jupyterlab/ui-components";
+import { CommandRegistry } from "@lumino/commands";
 import { Connections } from "../connection/connections.js";
 import type { Action, Change } from "../connection/messages.js";
 import { CHAT, IJupyterLLM } from "../connection/public.js";
@@ -33,6 +34,7 @@ import { trans } from "../dom/words.js";
 import { PROPOSE } from "../page/notebook_page.js";
 import { CellActions } from "./cell_actions.js";
 import { addOutputButtons } from "./output_buttons.js";
+import { addPromptLine } from "./prompt_line.js";
 import { titles, type View } from "./view.js";
 
 interface Command {
@@ -43,6 +45,8 @@ interface Command {
   isVisible: () => boolean;
   execute: () => void;
 }
+
+const EDIT = "jupyter-llm:edit";
 
 type Look = Pick<Command, "label" | "caption" | "icon">;
 type Review = { min: number; act: (actions: CellActions) => void };
@@ -64,7 +68,9 @@ export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
     toolbars: IToolbarWidgetRegistry | null,
     settings: ISettingRegistry | null,
   ) => {
-    void markSwitchedOff(settings, cellActions.id, "fixButtons", "cellButton", "outputButtons");
+    const switches = ["fixButtons", "cellButton", "outputButtons", "emptyCellHint"];
+    void markSwitchedOff(settings, cellActions.id, ...switches);
+    showHint(commands);
     keepCommandKeysOut();
     const outputMenu = new MenuSvg({ commands });
     const all = new WeakMap<NotebookPanel, CellActions>();
@@ -73,6 +79,7 @@ export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
       const actions = new CellActions({ panel, connection, languages, commands });
       all.set(panel, actions);
       addOutputButtons(panel, outputMenu, (cell) => actions.begin("fix", cell));
+      void addPromptLine(panel, () => actions.begin("edit"));
       if (heard.has(connection)) return;
       heard.add(connection);
       actions.follow();
@@ -156,6 +163,19 @@ export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
     };
   },
 };
+
+/** Have the style sheet say in an empty cell which keys ask the model, whatever they are now. */
+function showHint(commands: CommandRegistry): void {
+  const show = () => {
+    const { keys } = commands.keyBindings.find(({ command }) => command === EDIT) ?? {};
+    const text = keys
+      ? trans.__("Type, or press %1 to ask", CommandRegistry.formatKeystroke(keys))
+      : "";
+    document.body.style.setProperty("--jllm-hint", JSON.stringify(text));
+  };
+  commands.keyBindingChanged.connect(show);
+  show();
+}
 
 function cellButton(menu: MenuSvg): ToolbarButton {
   const button = new ToolbarButton({

@@ -1,0 +1,25 @@
+/** The line below the last cell of a notebook that asks the model for another cell. */
+
+import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
+import type { Widget } from "@lumino/widgets";
+import { make } from "../dom/elements.js";
+import { trans } from "../dom/words.js";
+
+/**
+ * Add the line to a notebook; `ask` opens the prompt at the active cell, which is empty. The style
+ * sheet hides the line while there is no connection.
+ */
+export async function addPromptLine(panel: NotebookPanel, ask: () => void): Promise<void> {
+  await panel.revealed;
+  const { content } = panel;
+  const { footer } = content.layout as { footer?: Widget | null }; // Notebook 7 may have none
+  const begin = () => {
+    content.activeCellIndex = content.widgets.length - 1;
+    const { activeCell } = content;
+    const isEmpty = activeCell?.model.type === "code" && !activeCell.model.sharedModel.source;
+    if (!isEmpty) NotebookActions.insertBelow(content);
+    requestAnimationFrame(ask); // the notebook takes the focus first
+  };
+  const properties = { className: "jp-Notebook-footer jllm-prompt-line", onclick: begin };
+  footer?.node.after(make("button", properties, trans.__("Ask for a cell")));
+}
