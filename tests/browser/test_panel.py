@@ -293,7 +293,9 @@ def test_cells_go_along_and_code_goes_into_cells_also_while_one_runs(
     panel.send("/fix")
     offer = panel.root.locator(".jllm-notice").last
     expect(offer).to_contain_text("1 / 4")
-    offer.get_by_role("button", name="Replace cell", exact=True).click()
+    expect(accept_button(notebook, 6)).to_be_visible()
+    expect(offer.get_by_role("button", name="Replace cell", exact=True)).to_have_count(0)
+    expect(panel.box).to_be_focused()
     accept_button(notebook, 6).click()
     expect(notebook.cell(6)).to_contain_text("total = 1 / 4")
 

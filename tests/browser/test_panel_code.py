@@ -117,7 +117,7 @@ def test_code_that_replaces_a_cell_is_proposed_there_with_what_is_known_of_it(
     expect(note).to_contain_text("Click into the cell")
     chat.page.locator(".jp-Cell").nth(1).click()
     replace.press("Enter")
-    expect(note).to_have_text("The change is shown in cell 2. Accept or reject it there.")
+    expect(note).to_have_text("The proposal is shown in cell 2. Decide about it there.")
     (change,) = chat.proposed()
     assert change.pop("cell") == chat.page.evaluate("() => panelPage.notebook.cells[1].id")
     assert change == {
@@ -163,20 +163,27 @@ def test_without_a_notebook_the_panel_says_so_and_the_kernel_brings_code_into_a_
         expect(chat.panel.get_by_text("out of reach")).to_have_count(1 - has_extension)
 
 
-def test_a_change_that_a_command_proposes_goes_to_its_cell_as_the_cell_was_then(
+def test_a_change_that_a_command_proposes_is_shown_once_in_its_cell_as_the_cell_was_then(
     chat: PanelPage,
 ) -> None:
     chat.open(a_chat(a_turn(1)), cells=["edited = 1", "b = 2"], prepare=PREPARED)
     cell = chat.page.evaluate("() => panelPage.notebook.cells[0].id")
     proposal = {**NOTICE["proposal"], "cell": cell}
     chat.change(notices={NOTICE["id"]: {**NOTICE, "proposal": proposal}})
-    expect(chat.turns.nth(1).locator(".jllm-code")).to_contain_text("-df['price'].mean()")
-    chat.page.locator(".jp-Cell").last.click()
-    chat.button("Replace cell").last.click()
-    expect(chat.turns.nth(1).locator(".jllm-note")).to_contain_text("shown in cell 1")
-    assert chat.sent("prepare")[0]["origin"]["notice"] == NOTICE["id"]
+    shown = chat.turns.nth(1)
+    expect(shown.locator(".jllm-code")).to_contain_text("-df['price'].mean()")
+    expect(shown.get_by_role("button")).to_have_text(["Copy", "Show at the cell", "Close"])
+    assert chat.proposed() == []  # another page asked, or this one before it was reloaded
+    chat.send("/fix")
+    own = chat.last_id("send")
+    chat.change(notices={own: {**NOTICE, "id": own, "proposal": proposal}})
+    expect(chat.turns.last.locator(".jllm-note")).to_contain_text("shown in cell 1")
+    assert chat.sent("prepare")[0]["origin"]["notice"] == own
     (change,) = chat.proposed()
     assert (change["cell"], change["before"]) == (cell, NOTICE["proposal"]["before"])
+    shown.get_by_role("button", name="Show at the cell").click()
+    expect(shown.locator(".jllm-note")).to_contain_text("shown in cell 1")
+    assert len(chat.proposed()) == 2
 
 
 def test_cells_that_a_command_proposes_to_run_are_offered_at_the_cell_that_needs_them(

@@ -177,8 +177,10 @@ export class View {
     this.place();
     if (proposal) this.#task.show(proposal);
     this.#reveal();
-    if (proposal) this.#firstButton?.focus();
-    else if (this.#task.action === "edit" && !instruction) this.#box.field.focus();
+    const isTyping = document.activeElement?.matches("textarea, input"); // the next prompt
+    if (proposal && !isTyping) this.#firstButton?.focus();
+    if (proposal) return;
+    if (this.#task.action === "edit" && !instruction) this.#box.field.focus();
     else this.#task.begin(instruction);
   }
 

@@ -57,6 +57,8 @@ export class Store {
   readonly state = emptyState();
   /** The model that answers. */
   readonly models = new ModelStatus();
+  /** Requests of this page whose proposals were not shown in cells. */
+  readonly unshown = new Set<string>();
   readonly #changes = new Changes();
   readonly #model: Comm;
   readonly #requests: Requests;
@@ -207,6 +209,7 @@ export class Store {
       giveBack(this.state, { id, text }, this.#changes.note),
     );
     addUnsent(this.state, { id, text }, this.#changes.note);
+    this.unshown.add(id);
     return id;
   }
 

@@ -119,22 +119,20 @@ export class CodeBlockActions {
   readonly #element: Element;
   readonly #note = make("div", "jllm-code-below");
   readonly #warning = make("p", "jllm-warning");
-  readonly #target: Pick<Proposal, "cell" | "before"> | null;
   #unknown: string[] = [];
   readonly buttons: HTMLButtonElement[];
   readonly below = [this.#warning, this.#note];
 
-  /** `target` is the cell that the code was written for, as the cell was then. */
+  /** `canReplace`: the code is for a cell, which is replaced without a notebook, too. */
   constructor(
     place: Place,
     element: Element,
     readonly source: string,
     readonly language: string,
-    target: Pick<Proposal, "cell" | "before"> | null = null,
+    canReplace = place.notebook !== null,
   ) {
     this.#place = place;
     this.#element = element;
-    this.#target = target;
     this.#warning.hidden = true;
     const insert = makeButton(trans.__("Insert below"), () =>
       this.#try(() => this.#insert(insert)),
@@ -142,7 +140,7 @@ export class CodeBlockActions {
     const replace = makeButton(trans.__("Replace cell"), () => this.#try(() => this.#replace()));
     this.buttons = [copyButton(() => source, place.say)];
     if (this.isPython) this.buttons.push(insert);
-    if (this.isPython && (place.notebook || target)) this.buttons.push(replace);
+    if (this.isPython && canReplace) this.buttons.push(replace);
   }
 
   get isPython(): boolean {
@@ -176,29 +174,24 @@ export class CodeBlockActions {
     if (note) this.#say(trans.__("Inserted; %1.", note));
   }
 
-  /** Propose it in the cell that it was written for, else in the active one. */
+  /** Propose it in the active cell. */
   async #replace(): Promise<void> {
-    const { store, notebook, origin } = this.#place;
+    const { notebook } = this.#place;
     if (!notebook) return this.#land(true);
-    const id = this.#target?.cell;
-    const cell = id ? notebook.cell(id) : notebook.activeCell();
-    const number = (cell?.index ?? 0) + 1;
+    const cell = notebook.activeCell();
     if (!cell) {
-      if (id) checkLanded("gone");
       this.#say(trans.__("Click into the cell first that the code is to replace."));
       return;
     }
     if (cell.type !== "code") {
+      const number = cell.index + 1;
       this.#say(trans.__("Cell %1 holds no code. Click into one that does.", number));
       return;
     }
     checkLanded(notebook.refusal(cell.id));
-    const before = this.#target?.before ?? cell.source;
-    const code = { origin, source: this.source };
-    const { source, metadata, note } = await store.call("prepare", code);
-    const proposal = { cell: cell.id, before, source, unknown_names: this.#unknown, runs: [] };
-    await notebook.propose({ ...proposal, metadata, markdown: note });
-    this.#say(trans.__("The change is shown in cell %1. Accept or reject it there.", number));
+    const [{ id, source: before }, { source }] = [cell, this];
+    const change = { cell: id, before, source, unknown_names: this.#unknown, runs: [] };
+    this.#say(await showInCell(this.#place, change));
   }
 
   /** Have the kernel insert the code, and say where. */
@@ -238,6 +231,18 @@ async function inserted(place: Place, sources: readonly string[]): Promise<Prepa
   checkLanded(notebook?.insertBelow(cells, anchor) ?? null);
   say(trans._n("Cell inserted", "%1 cells inserted", cells.length));
   return cells;
+}
+
+/** Show a change in its cell, and return the place in words; fails in words. */
+export async function showInCell(place: Place, change: Proposal, markdown = ""): Promise<string> {
+  const { store, notebook, origin } = place;
+  const { source, runs } = change;
+  const isRun = runs.length > 0; // the code stays as it is
+  const made = isRun ? null : await store.call("prepare", { origin, source });
+  const { note = markdown, ...code } = made ?? { source, metadata: {} };
+  await notebook?.propose({ ...change, ...code, markdown: note });
+  const number = (notebook?.cell(change.cell ?? "")?.index ?? 0) + 1;
+  return trans.__("The proposal is shown in cell %1. Decide about it there.", number);
 }
 
 export function messageOf(error: unknown): string {

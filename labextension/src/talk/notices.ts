@@ -5,7 +5,14 @@ import { make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
 import { createMarkdownView } from "../markdown/markdown.js";
-import { CodeActions, CodeBlockActions, type Place, type Surroundings } from "./code_actions.js";
+import {
+  CodeActions,
+  CodeBlockActions,
+  messageOf,
+  type Place,
+  type Surroundings,
+  showInCell,
+} from "./code_actions.js";
 import { ProgressView } from "./progress.js";
 import { PromptView } from "./prompt.js";
 import { tokensView } from "./tokens.js";
@@ -46,8 +53,7 @@ export class NoticeView {
     const key = JSON.stringify([proposal, choices]);
     if (!isFinished || key === this.#shown) return;
     this.#shown = key;
-    if (proposal?.before !== undefined && proposal.runs.length > 0) this.#show(proposal, markdown);
-    else if (proposal?.before !== undefined) this.#propose(proposal);
+    if (proposal?.before !== undefined) this.#propose(proposal, markdown);
     else if (tokens.length > 0) this.#next.replaceChildren(tokensView(tokens));
     else if (choices.length > 0) {
       const { store } = this.#around;
@@ -64,25 +70,28 @@ export class NoticeView {
     if (isSeen) void this.#code.check();
   }
 
-  /** Offer a change of a cell, which its diff shows; new cells are code with its own buttons. */
-  #propose(proposal: OfferedCode): void {
-    const { source, unknown_names, cell = null, before = null } = proposal;
-    const target = { cell, before };
-    const code = new CodeBlockActions(this.#place, this.#next, source, "python", target);
-    code.mark({ unknown_names, missing_modules: [], note: "" });
-    const row = make("div", "jllm-row", ...code.buttons);
-    asToolbar(row, trans.__("Code")).update();
-    this.#next.replaceChildren(...code.below, row);
-  }
-
-  /** Offer to run cells at the one that failed, where the page has it. */
-  #show(offered: OfferedCode, markdown: string): void {
-    const [{ notebook }, { cell = null, before = null }] = [this.#around, offered];
-    if (!notebook) return;
-    const say = (error: Error) => this.#next.append(make("p", "jllm-note", error.message));
-    const change = { ...offered, cell, before, metadata: {}, markdown };
-    const show = () => void notebook.propose(change).catch(say);
-    this.#next.replaceChildren(makeButton(trans.__("Show at the cell"), show, { isPlain: false }));
+  /** Show a change at its cell, at once if this page asked; elsewhere its code has buttons. */
+  #propose(offered: OfferedCode, markdown: string): void {
+    const { notebook, store } = this.#around;
+    const { cell = null, before = null } = offered;
+    if (notebook) {
+      const change = { ...offered, cell, before };
+      const show = async () => {
+        const text = await showInCell(this.#place, change, markdown).catch(messageOf);
+        this.#next.replaceChildren(button, make("p", "jllm-note", text));
+      };
+      const button = makeButton(trans.__("Show at the cell"), show, { isPlain: false });
+      this.#next.replaceChildren(button);
+      const isTyping = document.activeElement?.closest(".cm-editor"); // stay at that cell
+      if (store.unshown.delete(this.#id) && !isTyping) void show();
+    } else if (offered.runs.length === 0) {
+      const { source, unknown_names } = offered;
+      const code = new CodeBlockActions(this.#place, this.#next, source, "python", true);
+      code.mark({ unknown_names, missing_modules: [], note: "" });
+      const row = make("div", "jllm-row", ...code.buttons);
+      asToolbar(row, trans.__("Code")).update();
+      this.#next.replaceChildren(...code.below, row);
+    }
   }
 
   #close(): void {
