@@ -60,6 +60,19 @@ def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActio
     assert "jupyter_llm" not in actions.metadata(index)
 
 
+def test_accept_is_in_sight_beside_a_cell_that_is_taller_than_the_screen(
+    actions: CellActions,
+) -> None:
+    lines = "\n".join(f"a{number} = {number}" for number in range(100))
+    index = actions.propose(lines, lines.replace("a3 = 3\n", "a3 = 4\n"))
+    accept = actions.button(index, "Accept")
+    expect(accept).to_be_in_viewport(ratio=1)
+    editor = actions.notebook.cell(index).locator(".cm-content")
+    for end in ("start", "end"):
+        editor.evaluate("(node, block) => node.scrollIntoView({ block })", end)
+        expect(accept).to_be_in_viewport(ratio=1)
+
+
 def test_what_is_accepted_is_undone_in_one_step(actions: CellActions) -> None:
     index = actions.propose(BEFORE, AFTER)
     actions.button(index, "Accept").click()

@@ -200,6 +200,34 @@ def test_nothing_sticks_out_of_a_narrow_panel_in_any_language(
     expect(chat.panel.locator("textarea")).to_be_in_viewport()
 
 
+# Gives how many rows the buttons of a toolbar take, and what keeps two turns apart.
+ROWS = """bar => new Set([...bar.querySelectorAll('button')].filter(one => one.checkVisibility())
+    .map(one => Math.round(one.getBoundingClientRect().top / 12))).size"""
+GAP = """([text, next]) => next.getBoundingClientRect().top - text.getBoundingClientRect().bottom"""
+
+
+def test_in_a_side_bar_buttons_are_one_row_of_named_icons_and_leave_no_gap_where_they_are_hidden(
+    chat: PanelPage,
+) -> None:
+    chat.page.set_viewport_size({"width": 250, "height": 900})
+    code = "```python\nx = 1\n```\n\n```python\ny = 2\n```"
+    turns = a_turn(1, text="One."), a_turn(2, text=code, siblings=[2, 3])
+    chat.open(a_chat(*turns), cells=["a = 1"])
+    toolbars = chat.panel.get_by_role("toolbar")
+    expect(toolbars).to_have_count(4)
+    assert [toolbars.nth(at).evaluate(ROWS) for at in range(4)] == [1, 1, 1, 1]
+    for name in ("Copy", "Insert below", "Replace cell", "Answer again", "Edit", "Delete"):
+        button = chat.button(name).last
+        expect(button).to_have_attribute("title", name)
+        assert button.evaluate("button => button.offsetWidth") <= 26
+    parts = [chat.answers.first.element_handle(), chat.turns.last.element_handle()]
+    assert chat.page.evaluate(GAP, parts) < 36
+    chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    chat.button("Copy").last.click()
+    expect(chat.button("Copied")).to_be_visible()
+    assert chat.button("Copied").evaluate("button => button.offsetWidth") > 30
+
+
 @pytest.mark.parametrize("has_own_view", [False, True], ids=["below a cell", "in its own view"])
 @pytest.mark.parametrize("percent", [200, 400])
 def test_enlarged_everything_can_be_reached(

@@ -19,19 +19,24 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Make a button; `isPlain` has no frame until it is pointed at. */
+/**
+ * Make a button; `isPlain` has no frame until it is pointed at. With an `icon` of `icons.css` it
+ * shows that in the place of its label where the chat is narrow.
+ */
 export function makeButton(
   label: string,
   onClick: (event: MouseEvent) => void,
   {
     isPlain = true,
     className = "",
+    icon = "",
     ...properties
-  }: Partial<HTMLButtonElement> & { isPlain?: boolean } = {},
+  }: Partial<HTMLButtonElement> & { isPlain?: boolean; icon?: string } = {},
 ): HTMLButtonElement {
   const kind = isPlain ? "jllm-button jllm-plain-button" : "jllm-button";
   const all = { ...properties, type: "button", className: `${kind} ${className}`.trim() } as const;
-  const button = make("button", all, label);
+  const button = make("button", icon ? { title: label, ...all } : all, label);
+  if (icon) button.dataset.icon = icon;
   button.addEventListener("click", onClick);
   return button;
 }
@@ -88,11 +93,12 @@ export function arrange(parent: HTMLElement, wanted: readonly HTMLElement[]): vo
 
 /** Say something on a button for a moment, in the place of its name. */
 export function flash(button: HTMLButtonElement, text: string): void {
-  const name = button.dataset.name ?? button.textContent;
-  button.dataset.name = name;
+  button.dataset.name ??= button.textContent;
   button.textContent = text;
   setTimeout(() => {
-    if (button.textContent === text) button.textContent = name;
+    if (button.textContent !== text) return;
+    button.textContent = button.dataset.name ?? text;
+    delete button.dataset.name;
   }, 1500);
 }
 
@@ -129,11 +135,12 @@ export function createBar(): { element: HTMLElement; show: (share: number | null
 
 /** Make a button that copies a text, and says whether that worked. */
 export function copyButton(text: () => string, say = (_: string) => {}): HTMLButtonElement {
-  const button = makeButton(trans.__("Copy"), async () => {
+  const copy = async () => {
     const word = (await copyText(text())) ? trans.__("Copied") : trans.__("Not copied");
     flash(button, word);
     say(word);
-  });
+  };
+  const button = makeButton(trans.__("Copy"), copy, { icon: "copy" });
   return button;
 }
 

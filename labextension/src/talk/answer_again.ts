@@ -16,7 +16,7 @@ const NUM_SEEDS = 1_000_000;
 
 /** Make the button with what it opens. */
 export function createAnswerAgain(onChoose: (sampling: Sampling) => void): HTMLElement {
-  const button = makeButton(trans.__("Answer again"), () => {});
+  const button = makeButton(trans.__("Answer again"), () => {}, { icon: "again" });
   const choose = (sampling: Sampling) => {
     popup.hidePopover();
     button.focus();

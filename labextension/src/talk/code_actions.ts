@@ -134,10 +134,10 @@ export class CodeBlockActions {
     this.#place = place;
     this.#element = element;
     this.#warning.hidden = true;
-    const insert = makeButton(trans.__("Insert below"), () =>
-      this.#try(() => this.#insert(insert)),
-    );
-    const replace = makeButton(trans.__("Replace cell"), () => this.#try(() => this.#replace()));
+    const button = (label: string, icon: string, act: () => Promise<void>) =>
+      makeButton(label, () => this.#try(act), { icon });
+    const insert = button(trans.__("Insert below"), "insert", () => this.#insert(insert));
+    const replace = button(trans.__("Replace cell"), "replace", () => this.#replace());
     this.buttons = [copyButton(() => source, place.say)];
     if (this.isPython) this.buttons.push(insert);
     if (this.isPython && canReplace) this.buttons.push(replace);

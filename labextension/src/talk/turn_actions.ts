@@ -27,15 +27,15 @@ export class TurnActions {
   ) {
     this.#around = around;
     const { store, say } = around;
-    this.#edit = makeButton(trans.__("Edit"), edit);
+    this.#edit = makeButton(trans.__("Edit"), edit, { icon: "edit" });
     const title = trans.__("Each piece of code in a cell of its own, below the active cell");
-    this.#insertAll = makeButton(trans.__("Insert all"), insertAll, { title });
+    this.#insertAll = makeButton(trans.__("Insert all"), insertAll, { title, icon: "insert" });
+    const probabilities = () =>
+      void store.send(`/tokens ${store.state.chat.path.indexOf(number) + 1}`);
     this.#whole.append(
       copyButton(() => unfenced(this.#turn?.text ?? ""), say),
       this.#insertAll,
-      makeButton(trans.__("Probabilities"), () => {
-        store.send(`/tokens ${store.state.chat.path.indexOf(number) + 1}`);
-      }),
+      makeButton(trans.__("Probabilities"), probabilities, { icon: "probabilities" }),
       createAnswerAgain((sampling) => store.regenerate(number, sampling)),
       this.#edit,
       this.#deleteButton(number),
@@ -78,7 +78,7 @@ export class TurnActions {
       this.#toolbar.update();
       (isAsking ? no : button).focus();
     };
-    const button = makeButton(trans.__("Delete"), () => ask(true));
+    const button = makeButton(trans.__("Delete"), () => ask(true), { icon: "delete" });
     const remove = () => {
       store.remove(number);
       backToComposer();
