@@ -380,6 +380,23 @@ def test_what_the_user_is_at_names_or_drops_goes_along_once_and_can_be_taken_out
     assert errors == []
 
 
+def test_a_cell_that_is_dragged_into_the_field_is_attached_and_stays_in_the_notebook(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES, "total = 1", "other = 2")
+    side = SideBar(notebook)
+    for index in range(3):
+        notebook.run(index)
+    side.open()
+    drag(notebook.page, notebook.cell(1).locator(".jp-InputPrompt"), side.box)
+    expect(side.root.locator(".jllm-chip").filter(has_text="In [2]")).to_have_count(1)
+    expect(side.box).to_be_focused()
+    side.ask("What is it?")
+    expect(side.turns.last.locator(".jllm-tag")).to_have_text(["In [2]"])
+    assert notebook.source(1) == "total = 1"
+    assert errors == []
+
+
 def test_it_follows_two_notebooks_with_two_kernels_and_writes_into_the_right_one(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:

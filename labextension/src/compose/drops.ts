@@ -1,4 +1,4 @@
-/** Files and texts that are dropped or pasted where prompts are written. */
+/** Files, cells and texts that are dropped or pasted where prompts are written. */
 
 import type { Attachment } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
@@ -7,6 +7,7 @@ import type { Notebook } from "../page/cells.js";
 const EVENTS = ["dragenter", "dragover", "dragleave", "drop"];
 const PATHS = "application/x-jupyter-icontents";
 const TAB = "application/vnd.lumino.widget-factory";
+const CELLS = "internal:cells";
 const LONG = 4000; // characters of a pasted text that hides the prompt around it
 const MOST_BYTES = 65_000; // of a file of the desktop: as many as the kernel tells of any
 
@@ -18,8 +19,8 @@ interface Dragged {
 }
 
 /**
- * Take the files that are dropped on an element: the kernel reads JupyterLab's, the page the start
- * of those of the desktop. `take` is told why one cannot be had.
+ * Take the files and cells that are dropped on an element: the kernel reads JupyterLab's files, the
+ * page the start of those of the desktop. `take` is told why one cannot be had.
  */
 export function takeDrops(
   element: HTMLElement,
@@ -30,7 +31,8 @@ export function takeDrops(
     element.addEventListener(type, (event) => {
       const drag = event as DragEvent & Dragged;
       const { dataTransfer, mimeData } = drag;
-      const isInLab = notebook !== null && [PATHS, TAB].some((mime) => mimeData?.hasData(mime));
+      const isInLab =
+        notebook !== null && [PATHS, TAB, CELLS].some((mime) => mimeData?.hasData(mime));
       if (!isInLab && !dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
       event.stopPropagation(); // the notebook behind it takes files, too
@@ -38,6 +40,10 @@ export function takeDrops(
       element.classList.toggle("jllm-is-target", /(?:enter|over)$/.test(type));
       if (!type.endsWith("drop")) return;
       const paths = isInLab && mimeData ? pathsIn(mimeData) : [];
+      const cells = (isInLab && mimeData?.getData(CELLS)) as
+        | { model: { id: string } }[]
+        | undefined;
+      for (const { model } of cells || []) take(notebook?.attachCell(model.id) ?? "");
       for (const path of paths) take({ label: notebook?.wayTo(path) ?? path, text: null });
       for (const file of dataTransfer?.files ?? []) void read(file);
     });
@@ -70,6 +76,9 @@ export function takeDrops(
 
 function pathsIn(dragged: NonNullable<Dragged["mimeData"]>): string[] {
   if (dragged.hasData(PATHS)) return dragged.getData(PATHS) as string[];
-  const widget = (dragged.getData(TAB) as () => { context?: { path?: string } } | undefined)();
+  const find = dragged.getData(TAB) as
+    | (() => { context?: { path?: string } } | undefined)
+    | undefined;
+  const widget = find?.();
   return widget?.context?.path ? [widget.context.path] : [];
 }

@@ -85,9 +85,9 @@ export class Notebook extends NotebookDocument {
     return this.#view.propose(change);
   }
 
-  /** The active cell's source, to go along with a prompt; or why there is none. */
-  attachCell(): Attachment | string {
-    const cell = this.#includedCell();
+  /** Attach the source of a cell, by default the active one; or say why there is none. */
+  attachCell(id = this.activeCell()?.id): Attachment | string {
+    const cell = this.#includedCell(id);
     if (typeof cell === "string") return cell;
     if (!cell.source.trim()) return trans.__("The selected cell is empty.");
     return { label: this.#label(cell), text: shortened(cell.source) };
@@ -145,9 +145,10 @@ export class Notebook extends NotebookDocument {
     this.#view.dispose();
   }
 
-  /** The active cell, or why nothing can be told of it. */
-  #includedCell(): Cell | string {
-    const cell = this.activeCell();
+  /** The active cell, or another one, or why a prompt cannot include it. */
+  #includedCell(id = this.activeCell()?.id): Cell | string {
+    const cell = this.cell(id ?? "");
+    if (!cell && id) return trans.__("The cell is in another notebook.");
     if (!cell) return trans.__("Select a cell first.");
     const isIncluded = !isOff(this.at(cell.index).sharedModel);
     return isIncluded ? cell : trans.__("The selected cell's tag keeps it from the model.");
