@@ -177,7 +177,7 @@ export class View {
     this.place();
     if (proposal) this.#task.show(proposal);
     this.#reveal();
-    const isTyping = document.activeElement?.matches("textarea, input"); // the next prompt
+    const isTyping = document.activeElement instanceof HTMLTextAreaElement; // the next prompt
     if (proposal && !isTyping) this.#firstButton?.focus();
     if (proposal) return;
     if (this.#task.action === "edit" && !instruction) this.#box.field.focus();
