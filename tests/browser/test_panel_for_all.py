@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser.accessibility import is_in_sight, is_in_sight_with_focus, unfold_all, violations
 from browser.panel_page import PanelPage, a_chat, a_result, a_turn, an_example, example
 from playwright.sync_api import expect
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -249,13 +251,13 @@ def test_enlarged_everything_can_be_reached(
     for text in ("", "Some words. " * 60):
         box.fill(text)
         for element in (chat.button("Stop").last, chat.button("Send"), chat.log):
-            assert is_in_sight_with_focus(element)
+            until(partial(is_in_sight_with_focus, element))  # the page may scroll once more
         box.scroll_into_view_if_needed()
-        assert is_in_sight(box)
+        until(partial(is_in_sight, box))
     box.fill("What is @d")
     for shown in (chat.page.get_by_role("option").first, chat.panel.locator(".jllm-description")):
         expect(shown).to_be_visible()
-        assert is_in_sight(shown)
+        until(partial(is_in_sight, shown))
 
 
 def typing_ms(box: Locator, text: str) -> list[float]:

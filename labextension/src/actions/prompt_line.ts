@@ -20,6 +20,8 @@ export async function addPromptLine(panel: NotebookPanel, ask: () => void): Prom
     if (!isEmpty) NotebookActions.insertBelow(content);
     requestAnimationFrame(ask); // the notebook takes the focus first
   };
-  const properties = { className: "jp-Notebook-footer jllm-prompt-line", onclick: begin };
+  // As with JupyterLab's own line, the notebook takes the focus; keys ask in an empty cell.
+  const className = "jp-Notebook-footer jllm-prompt-line";
+  const properties = { className, onclick: begin, tabIndex: -1 };
   footer?.node.after(make("button", properties, trans.__("Ask for a cell")));
 }
