@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.accessibility import violations
+from browser.accessibility import contrast, violations
 from browser.answers import FIND_FOREIGN
 from browser.cell_actions import SCRIPTED, CellActions
+from browser.extension import Extension
 from browser.lab import set_theme
-from browser.shared_notebook import one_test, shared_notebook
+from browser.shared_notebook import beside, one_test, shared_notebook
 from browser.side_bar import SideBar
 from browser.test_panel_hostile import hostile_texts
 from playwright.sync_api import expect
@@ -130,6 +131,47 @@ def test_an_empty_cell_says_which_keys_ask_the_model(actions: CellActions) -> No
     actions.page.evaluate("() => document.body.classList.remove('jllm-no-emptyCellHint')")
     actions.add()
     until(lambda: hint() == "none")  # only the cell where one is has it
+
+
+# The colours of all hints in the notebook in front.
+HINTS = """() => Array.from(notebook.node.querySelectorAll('.cm-line'))
+    .map(line => getComputedStyle(line, '::before'))
+    .filter(({ content }) => content.includes('Type, or press'))
+    .map(({ color }) => color)"""
+
+
+def test_no_other_cell_has_the_hint_and_it_can_be_read(actions: CellActions) -> None:
+    def hints() -> list[str]:
+        colours: list[str] = actions.page.evaluate(HINTS)
+        return colours
+
+    for source, metadata in (("%%llm", {}), ("x = 1", {}), ("", {"editable": False})):
+        actions.add()
+        until(lambda: len(hints()) == 1)
+        actions.add(source, **metadata)
+        until(lambda: not hints())
+    index = actions.add()
+    line = actions.page.get_by_role("button", name="Ask for a cell")
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        set_theme(actions.page, theme)
+        until(lambda: hints() == [line.evaluate("node => getComputedStyle(node).color")])
+        assert contrast(line) >= 4.5
+    actions.do("edit")
+    until(lambda: not hints())
+    actions.button(index, "Close").click()
+    until(lambda: len(hints()) == 1)
+    actions.notebook.command("notebook:change-cell-to-markdown")
+    until(lambda: not hints())
+
+
+def test_a_new_notebook_has_the_hint_once_its_kernel_is_connected(
+    actions: CellActions, lab: Lab
+) -> None:
+    with beside(actions.notebook, lab.write("new.ipynb", "")) as notebook:
+        Extension(notebook).wait_for_state("absent")
+        assert notebook.page.evaluate(HINTS) == []
+        CellActions(notebook).kernel("get_ipython().run_line_magic('load_ext', 'jupyter_llm')")
+        until(lambda: len(notebook.page.evaluate(HINTS)) == 1)
 
 
 def test_the_line_below_the_last_cell_asks_for_another_one(actions: CellActions) -> None:
