@@ -60,6 +60,9 @@ REPLACE_NOTEBOOKS = """async path => {
     await jupyterapp.commands.execute('docmanager:open', { path });
 }"""
 
+# A page that was loaded again may open the notebook of its address once more, after another.
+WAS_RELOADED = "() => performance.getEntriesByType('navigation')[0].type === 'reload'"
+
 # Waits until the page's notebook can run a cell, and names it `notebook`.
 FIND_NOTEBOOK = """async () => {
     const until = async (find) => {
@@ -135,7 +138,8 @@ class Lab:
 
     def open(self, page: Page, path: Path) -> Notebook:
         """Open a notebook in a page, in the place of those that are open there."""
-        if self.app == "jupyterlab" and page.url.startswith(self.url):
+        is_open = self.app == "jupyterlab" and page.url.startswith(self.url)
+        if is_open and not page.evaluate(WAS_RELOADED):
             page.evaluate(REPLACE_NOTEBOOKS, path.name)
         else:
             page.goto(self.page_url(path.name))

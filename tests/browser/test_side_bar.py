@@ -189,6 +189,18 @@ def begin_another_chat(notebook: Notebook) -> SideBar:
     return side
 
 
+def wait_until_saved(lab: Lab, notebook: Notebook, chat: str = "") -> None:
+    """Wait until a workspace on disk has the notebook in front, and shows a chat in it."""
+    name = notebook.path.name
+    needed = [f'"current":"notebook:{name}"', *[f'"jupyter-llm:chat:{name}":"{chat}"'] * bool(chat)]
+
+    def is_saved() -> bool:
+        texts = [path.read_text("utf-8") for path in lab.workspaces]
+        return any(all(one in text for one in needed) for text in texts)
+
+    until(is_saved)
+
+
 def test_the_chat_and_the_text_in_its_field_are_there_again_after_a_reload(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
@@ -196,7 +208,7 @@ def test_the_chat_and_the_text_in_its_field_are_there_again_after_a_reload(
     side = begin_another_chat(notebook)
     side.ask("Two?")
     name = side.chats.inner_text()
-    until(lambda: any(name in path.read_text("utf-8") for path in lab.workspaces))
+    wait_until_saved(lab, notebook, name)
     side.box.fill("And then")
     notebook.reload(keeps_workspace=True)
     side.open()
@@ -213,7 +225,7 @@ def test_the_chat_and_the_text_in_its_field_are_there_again_after_a_reload(
 
 
 def test_notices_running_commands_and_waiting_prompts_are_there_after_a_reload(
-    open_notebook: OpenNotebook, errors: list[str]
+    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(f"{REPLIES}\nimport threading\ndoor = threading.Event()")
     side = SideBar(notebook)
@@ -227,6 +239,7 @@ def test_notices_running_commands_and_waiting_prompts_are_there_after_a_reload(
     expect(notices.last).to_contain_text("The")
     side.send("Is it {{door.wait()}}?")
     expect(side.root.locator(".jllm-pending")).to_have_count(1)
+    wait_until_saved(lab, notebook)
     notebook.reload(keeps_workspace=True)
     side.open()
     expect(notices).to_have_count(2)
@@ -246,7 +259,7 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     side = begin_another_chat(notebook)
     side.ask("Two?")
     name = side.chats.inner_text()
-    until(lambda: any(name in path.read_text("utf-8") for path in lab.workspaces))
+    wait_until_saved(lab, notebook, name)
     notebook.start(1)
     notebook.page.reload()
     notebook.page.evaluate(FIND_BUSY_NOTEBOOK)

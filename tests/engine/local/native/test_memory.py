@@ -194,7 +194,8 @@ def test_a_loaded_model_takes_no_more_than_estimated(
     # What stays after it is code that was paged in, and no part of the model.
     taken = measured["loaded"][0] - measured["after"][0]
     # Less, since llama.cpp reserves logits for each token of a batch, and we want the last one's.
-    assert 0.6 * need.total < taken < need.total
+    # What an allocator keeps differs by a megabyte or two from one process to the next.
+    assert 0.6 * need.total < taken < need.total + 4 * MIB
 
 
 def test_unloading_gives_the_memory_back_each_time(measured: dict[str, list[int]]) -> None:
