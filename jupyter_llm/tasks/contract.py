@@ -105,7 +105,7 @@ _ASKS_FIGURE = re.compile(
     r"(?i)\b(?:plot|draw|chart|graph|hist|diagram|figure|visual|show|display|scatter|bars?\b|lines?\b"
     r"|heat|curve|trend|distribut|densit|pie\b|box|see\b|look|compar|illustrat|over time|relat)"
 )
-# Methods whose result has a value for each row; that of others would leave gaps in the column.
+# Methods that return a value for each row. Others would leave missing values in the column.
 _KEEPS_ROWS = ("fillna", "ffill", "bfill", "interpolate", "replace", "clip", "mask", "where")
 _IN_PLACE = re.compile(r",?\s*inplace\s*=\s*True,?\s*(?=\)\Z)")
 _READS_FILE = re.compile(r"\b(?:open|read_\w+|load\w*|scan_\w+|fetch\w*|connect|Path)\(")
@@ -451,7 +451,7 @@ def with_names(request: str, into: str) -> str:
     found = [_INTO.fullmatch(part) for part in into.split(",")]
     if not all(match and not keyword.iskeyword(match[1]) for match in found):
         example = '"mean_fare float, n int"'
-        raise OptionError(f"{into!r} is no list of names and types. Write one such as {example}.")
+        raise OptionError(f"{into!r} is not a list of typed names. Write one such as {example}.")
     names = ", ".join(f"`{match[1]}` ({match[2]})" for match in found if match)
     return f"{request.rstrip()}\n{_NAMES}{names}."
 
@@ -495,7 +495,7 @@ def _has_magics(source: str) -> bool:
 
 
 def _is_another(tree: ast.AST, name: str) -> bool:
-    """Whether a name is also a local one, or inside an f-string, whose parts have no places."""
+    """Whether a name is also a local variable, or in an f-string, whose parts have no positions."""
     for node in ast.walk(tree):
         match node:
             case ast.arg(arg=other) | ast.ExceptHandler(name=other) if other == name:

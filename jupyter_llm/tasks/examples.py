@@ -1,4 +1,4 @@
-"""Examples in a request for a function: calls and tables, which a draft must satisfy.
+"""Finds the examples in a request, and calls the drafted function with them.
 
 Three forms are read: a doctest, a call with its value (`area(2) → 4`), and tables drawn with `|`
 under the names of the parameters, then one under a line that mentions the output.

@@ -60,7 +60,7 @@ REPLACE_NOTEBOOKS = """async path => {
     await jupyterapp.commands.execute('docmanager:open', { path });
 }"""
 
-# A page that was loaded again may open the notebook of its address once more, after another.
+# After a reload, the page opens the notebook of its URL late, even after another was opened.
 WAS_RELOADED = "() => performance.getEntriesByType('navigation')[0].type === 'reload'"
 
 # Waits until the page's notebook can run a cell, and names it `notebook`.

@@ -151,7 +151,7 @@ def test_no_other_cell_has_the_hint_and_it_can_be_read(actions: CellActions) -> 
         actions.add(source, **metadata)
         until(lambda: not hints())
     index = actions.add()
-    line = actions.page.get_by_role("button", name="Ask for a cell")
+    line = actions.page.get_by_role("button", name="Ask the model for a cell")
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
         set_theme(actions.page, theme)
         until(lambda: hints() == [line.evaluate("node => getComputedStyle(node).color")])
@@ -176,7 +176,7 @@ def test_a_new_notebook_has_the_hint_once_its_kernel_is_connected(
 
 def test_the_line_below_the_last_cell_asks_for_another_one(actions: CellActions) -> None:
     last = actions.add("x = 1")
-    line = actions.page.get_by_role("button", name="Ask for a cell")
+    line = actions.page.get_by_role("button", name="Ask the model for a cell")
     for _ in range(2):  # an empty cell at the end is used
         line.click()
         instruction = actions.region(last + 1).get_by_role("textbox")

@@ -323,7 +323,7 @@ def test_a_list_of_names_without_types_is_refused() -> None:
         with pytest.raises(OptionError) as caught:
             with_names("Count", into)
         assert str(caught.value) == (
-            f'{into!r} is no list of names and types. Write one such as "mean_fare float, n int".'
+            f'{into!r} is not a list of typed names. Write one such as "mean_fare float, n int".'
         )
 
 

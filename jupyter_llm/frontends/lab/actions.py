@@ -42,9 +42,10 @@ _CHARS_PER_TOKEN = 2.5  # of code, at the least
 
 
 class Actions(Part):
-    """Carries out actions on the cells of one page; what changes a cell is a proposal.
+    """Carries out actions on the cells of one page.
 
-    If the page disconnects, an action runs on, and all pages show its proposal.
+    An action changes no cell itself; it makes a proposal, which the user accepts or rejects. If the
+    page disconnects, the action goes on, and all pages show its proposal.
     """
 
     def __init__(self, session: Session) -> None:

@@ -149,7 +149,7 @@ def is_llm(value: object) -> bool:
 
 
 def is_named_only(value: object) -> bool:
-    """Whether prompts include a value only if they name it: a library's module, or `llm`."""
+    """Whether a prompt includes a value only if its text names it: modules of libraries, `llm`."""
     return is_library_module(value) or is_llm(value)
 
 

@@ -20,8 +20,8 @@ export async function addPromptLine(panel: NotebookPanel, ask: () => void): Prom
     if (!isEmpty) NotebookActions.insertBelow(content);
     requestAnimationFrame(ask); // the notebook takes the focus first
   };
-  // As with JupyterLab's own line, the notebook takes the focus; keys ask in an empty cell.
+  // The notebook takes the focus from lines below its cells, so Tab skips them, as JupyterLab's own.
   const className = "jp-Notebook-footer jllm-prompt-line";
   const properties = { className, onclick: begin, tabIndex: -1 };
-  footer?.node.after(make("button", properties, trans.__("Ask for a cell")));
+  footer?.node.after(make("button", properties, trans.__("Ask the model for a cell")));
 }

@@ -11,7 +11,7 @@ export interface Decisions {
   goNext(): void;
 }
 
-/** Make the bar; `show` counts the cells to change, those to add, and those that still wait. */
+/** Make the bar. Its `show` takes the numbers of cells to change, to add, and to wait for. */
 export function createReview(decisions: Decisions) {
   const status = make("span", "jllm-action-said");
   status.setAttribute("role", "status");

@@ -19,8 +19,8 @@ interface Dragged {
 }
 
 /**
- * Take the files and cells that are dropped on an element: the kernel reads JupyterLab's files, the
- * page the start of those of the desktop. `take` is told why one cannot be had.
+ * Take the files and cells that are dropped on an element. The kernel reads JupyterLab's files; the
+ * page reads the start of files from the desktop. If one cannot be read, `take` gets the reason.
  */
 export function takeDrops(
   element: HTMLElement,

@@ -57,7 +57,7 @@ export class Store {
   readonly state = emptyState();
   /** The model that answers. */
   readonly models = new ModelStatus();
-  /** Requests of this page whose proposals were not shown in cells. */
+  /** Prompts of this page whose proposal, if they get one, is not yet shown at its cell. */
   readonly unshown = new Set<string>();
   readonly #changes = new Changes();
   readonly #model: Comm;

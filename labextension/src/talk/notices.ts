@@ -70,7 +70,7 @@ export class NoticeView {
     if (isSeen) void this.#code.check();
   }
 
-  /** Show a change at its cell, at once if this page asked; elsewhere its code has buttons. */
+  /** Show a change at its cell, at once if this page sent the prompt; without a notebook, its code. */
   #propose(offered: OfferedCode, markdown: string): void {
     const { notebook, store } = this.#around;
     const { cell = null, before = null } = offered;

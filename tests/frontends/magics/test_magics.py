@@ -397,7 +397,7 @@ def test_an_interrupted_turn_is_on_the_disk_at_its_cells_end_though_the_engine_w
         ("%llm --temprature 1 x", MagicUsageError, "Did you mean --temperature?"),
         ("%llm -t -1 x", OptionError, "at least 0, not -1.0"),
         ("%%llm /reset\nall of it", MagicUsageError, "/reset takes nothing after it"),
-        ('%llm -o "n whole number" Count', OptionError, "is no list of names and types"),
+        ('%llm -o "n whole number" Count', OptionError, "is not a list of typed names"),
         ('%llm -f json -o "n int" Count', MagicUsageError, "-o with types is for code."),
         ("%%llm\n\n  \n", EmptyPromptError, "empty"),
         ("%llm {{1 / 0}}", InterpolationError, "{{1 / 0}} failed: ZeroDivisionError"),
