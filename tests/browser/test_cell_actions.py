@@ -190,6 +190,12 @@ def test_the_line_below_the_last_cell_asks_for_another_one(actions: CellActions)
     actions.reply("propose('x = 2')")
     actions.button(last + 1, "Accept").click()
     assert [actions.notebook.source(index) for index in (last, last + 1)] == ["x = 1", "x = 2"]
+    cells = "notebook.content.widgets.length"
+    number = actions.page.evaluate(cells)
+    actions.page.evaluate("() => { notebook.content.model.readOnly = true; }")
+    line.click()
+    actions.page.evaluate("() => { notebook.content.model.readOnly = false; }")
+    assert actions.page.evaluate(cells) == number
 
 
 THREE = "a = 1\nb = 2\nc = 3\nd = 4\ne = 5"

@@ -76,6 +76,8 @@ def test_the_line_says_what_the_model_does_from_nothing_to_idle(
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
         set_theme(notebook.page, theme)
         assert violations(notebook.page, ".jllm-model-popup") == []
+        behind = "node => getComputedStyle(node.closest('.jllm-model-frame')).backgroundColor"
+        assert "rgba" not in shown.evaluate(behind)  # the page's text would be read through it
         assert violations(notebook.page, ".jllm-status-item") == []
 
 

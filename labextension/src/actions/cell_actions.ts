@@ -116,6 +116,11 @@ export class CellActions implements Decisions {
     return this.#offers.length;
   }
 
+  /** Whether the bar is there, which counts what is still to come, too. */
+  get isReviewing(): boolean {
+    return !this.#review.widget.isHidden;
+  }
+
   /** Accept all proposals, as one step of the notebook to undo. */
   acceptAll(): void {
     const { content, context } = this.#tools.panel;

@@ -49,7 +49,7 @@ interface Command {
 const EDIT = "jupyter-llm:edit";
 
 type Look = Pick<Command, "label" | "caption" | "icon">;
-type Review = { min: number; act: (actions: CellActions) => void };
+type Review = { can: (actions: CellActions) => boolean; act: (actions: CellActions) => void };
 type Decision = { can: (view: View) => boolean; act: (view: View) => void };
 
 export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
@@ -147,8 +147,8 @@ export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
         },
       });
     }
-    for (const [name, { min, act, ...look }] of Object.entries(reviews())) {
-      const has = () => (here()?.numOffers ?? 0) >= min;
+    for (const [name, { can, act, ...look }] of Object.entries(reviews())) {
+      const has = () => [here()].some((actions) => actions && can(actions));
       const execute = () => {
         const actions = here();
         if (actions) act(actions);
@@ -173,7 +173,9 @@ function showHint(commands: CommandRegistry): void {
       : "";
     document.body.style.setProperty("--jllm-hint", JSON.stringify(text));
   };
-  commands.keyBindingChanged.connect(show);
+  commands.keyBindingChanged.connect((_, { binding }) => {
+    if (binding.command === EDIT) show();
+  });
   show();
 }
 
@@ -245,21 +247,21 @@ function reviews(): Record<string, Look & Review> {
       label: trans.__("Next Proposal"),
       caption: trans.__("Go to the next cell that has a proposal"),
       icon: caretDownIcon,
-      min: 1,
+      can: ({ numOffers }) => numOffers > 0,
       act: (actions) => void actions.goNext(),
     },
     "accept-all": {
       label: trans.__("Accept All Proposals"),
       caption: trans.__("Put all proposals into their cells; one undo of the notebook reverts it"),
       icon: checkIcon,
-      min: 2,
+      can: ({ isReviewing }) => isReviewing,
       act: (actions) => actions.acceptAll(),
     },
     "reject-all": {
       label: trans.__("Reject All Proposals"),
       caption: trans.__("Drop the proposals of all cells of the notebook"),
       icon: closeIcon,
-      min: 2,
+      can: ({ isReviewing }) => isReviewing,
       act: (actions) => actions.rejectAll(),
     },
   };

@@ -132,6 +132,7 @@ export class Chips {
   }
 
   #made(label: string, text: string, remove: () => void): HTMLElement {
+    if (this.#open === label) setText(this.#text, text); // the cell was edited
     const name = makeButton(label, () => {
       const isOpen = this.#open === label;
       this.#show(isOpen ? "" : label, isOpen ? "" : text);

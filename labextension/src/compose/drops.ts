@@ -3,6 +3,7 @@
 import type { Attachment } from "../connection/messages.js";
 import { trans } from "../dom/words.js";
 import type { Notebook } from "../page/cells.js";
+import { shortened, withoutHalves } from "../page/outputs.js";
 
 const EVENTS = ["dragenter", "dragover", "dragleave", "drop"];
 const PATHS = "application/x-jupyter-icontents";
@@ -58,8 +59,9 @@ export function takeDrops(
     if (isFile) for (const file of files) void read(file);
     else {
       // Of two texts with one label, the second would replace the first.
-      const start = text.trim().slice(0, 30).replace(/\s+/g, " ");
-      take({ label: trans.__("Pasted text, %1 characters: %2…", text.length, start), text });
+      const start = withoutHalves(text.trim().slice(0, 30)).replace(/\s+/g, " ");
+      const label = trans.__("Pasted text, %1 characters: %2…", text.length, start);
+      take({ label, text: shortened(text) });
     }
   });
 

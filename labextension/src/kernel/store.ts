@@ -57,8 +57,8 @@ export class Store {
   readonly state = emptyState();
   /** The model that answers. */
   readonly models = new ModelStatus();
-  /** Prompts of this page whose proposal, if they get one, is not yet shown at its cell. */
-  readonly unshown = new Set<string>();
+  /** The prompts whose proposal this page has shown at its cell. */
+  readonly #shown = new Set<string>();
   readonly #changes = new Changes();
   readonly #model: Comm;
   readonly #requests: Requests;
@@ -209,8 +209,14 @@ export class Store {
       giveBack(this.state, { id, text }, this.#changes.note),
     );
     addUnsent(this.state, { id, text }, this.#changes.note);
-    this.unshown.add(id);
     return id;
+  }
+
+  /** Whether this page sent a prompt, and has not yet shown its proposal; from now on it has. */
+  showsFirst(id: string): boolean {
+    const isFirst = this.#requests.isOwn(id) && !this.#shown.has(id);
+    this.#shown.add(id);
+    return isFirst;
   }
 
   /** Send something whose failure nobody but the panel waits for. */

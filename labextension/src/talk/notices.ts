@@ -1,7 +1,7 @@
 /** What commands answered, what failed, and what has not begun yet. */
 
 import type { Notice, OfferedCode, Pending } from "../connection/messages.js";
-import { make, makeButton } from "../dom/elements.js";
+import { arrange, make, makeButton } from "../dom/elements.js";
 import { asToolbar } from "../dom/toolbar.js";
 import { trans } from "../dom/words.js";
 import { createMarkdownView } from "../markdown/markdown.js";
@@ -78,12 +78,13 @@ export class NoticeView {
       const change = { ...offered, cell, before };
       const show = async () => {
         const text = await showInCell(this.#place, change, markdown).catch(messageOf);
-        this.#next.replaceChildren(button, make("p", "jllm-note", text));
+        arrange(this.#next, [button, make("p", "jllm-note", text)]); // the button keeps the focus
+        this.#place.say(text);
       };
       const button = makeButton(trans.__("Show at the cell"), show, { isPlain: false });
       this.#next.replaceChildren(button);
       const isTyping = document.activeElement?.closest(".cm-editor"); // stay at that cell
-      if (store.unshown.delete(this.#id) && !isTyping) void show();
+      if (store.showsFirst(this.#id) && !isTyping) void show();
     } else if (offered.runs.length === 0) {
       const { source, unknown_names } = offered;
       const code = new CodeBlockActions(this.#place, this.#next, source, "python", true);
