@@ -689,7 +689,9 @@ class LLM(Prompts):
         from jupyter_llm.tasks.write import write_in_chat
 
         names = user_namespace()
-        prompt = check_text(prompt) if into is None else with_names(check_text(prompt), into)
+        prompt = check_text(prompt)
+        if into is not None:
+            prompt = with_names(prompt, check_text(into))
         asked = ChatQuestion(
             prompt=without_at(prompt, names),
             model=model,

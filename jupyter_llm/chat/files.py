@@ -22,6 +22,7 @@ from jupyter_llm.common.files import open_regular
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import count_of, human_size
 from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.cells.document import is_tagged
 from jupyter_llm.notebook.cells.timeline import HIDING_TAGS, Snapshot
 from jupyter_llm.notebook.files import read_notebook
 from jupyter_llm.notebook.values import seen_secrets
@@ -169,11 +170,9 @@ def _notebook_text(path: Path, snapshot: Snapshot) -> str:
     """Return the sources of a notebook's cells, except hidden ones and those of this kernel."""
     sources, hidden = [""], {cell.source.strip() for cell in snapshot.hidden}
     for cell in read_notebook(path)["cells"]:
-        metadata, source = cell.get("metadata"), plain(cell["source"])
-        tags = metadata.get("tags") if isinstance(metadata, dict) else None
+        source = plain(cell["source"])
         is_hidden = snapshot.is_hidden(str(cell.get("id"))) or source.strip() in hidden
-        is_tagged = isinstance(tags, list) and any(tag in HIDING_TAGS for tag in tags)
-        if not (is_hidden or is_tagged):
+        if not (is_hidden or is_tagged(cell, HIDING_TAGS)):
             sources.append(code_block(source) if cell.get("cell_type") == "code" else source)
     text = "\n\n".join(sources)
     return text if len(text) <= _MOST_READ else _whole_lines(text[:_MOST_READ])

@@ -133,7 +133,7 @@ class ModelFunction(Generic[P, R]):
     def _question(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Question[R]:
         return Question(
             prompt=self._text(self._signature.bind(*args, **kwargs)),
-            system=self._system,
+            system=self._llm.timeline.rules.above(self._system),
             before=self._turns,
             params=self._params,
             shape=self._shape,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import keyword
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -457,12 +458,13 @@ def with_names(request: str, into: str) -> str:
 
 
 def _plain(value: object) -> Any:
-    """Return a number or a text as a plain one; None for other values."""
+    """Return a finite number or a text as a plain one; None for other values."""
     if type(value) in (bool, str):
         return value
     if isinstance(value, Integral):
         return int(value)
-    return float(value) if isinstance(value, Real) else None
+    number = float(value) if isinstance(value, Real) else math.nan
+    return number if math.isfinite(number) else None
 
 
 def _number(word: str) -> int:

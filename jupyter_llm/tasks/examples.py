@@ -11,7 +11,9 @@ import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import takewhile
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from jupyter_llm.notebook.values.redaction import scrub
@@ -99,20 +101,30 @@ class Example:
 
     def _differs(self, call: Any) -> str:
         try:
-            value = call()
-        except Exception as error:  # noqa: BLE001  whatever a draft raises
+            return self._difference(call())
+        except BaseException as error:  # noqa: BLE001  whatever a draft raises, `sys.exit` too
             text = f"{type(error).__name__}: {error}"
             return f"`{self.call}` raises {short(text)} in the example"
+
+    def _is_same(self, value: Any) -> bool:
+        """Whether a value is the one given, which may be rounded."""
+        with suppress(Exception):  # arrays, and classes that compare in their own way
+            if type(self.expected) is float and isinstance(value, Real):
+                value = round(float(value), -_exponent(self.expected))
+            return repr(value) == self.expected or str(value == self.expected) == "True"
+        return False
+
+    def _difference(self, value: Any) -> str:
         if not isinstance(self.expected, Grid):
-            is_same = value == self.expected or repr(value) == self.expected
             wrong = f"`{self.call}` gives {short(repr(value))}, not {short(repr(self.expected))}"
-            return "" if is_same is True or str(is_same) == "True" else wrong
+            return "" if self._is_same(value) else wrong
         kind, labels = type(value).__name__, list(map(str, getattr(value, "columns", ())))
         if labels != [*self.expected.labels]:
             given, wanted = (short(", ".join(some)) for some in (labels, self.expected.labels))
             given = f"the columns {given}" if kind == "DataFrame" else f"a {kind}"
             return f"`{self.call}` returns {given} and not the columns {wanted}"
-        rows = [tuple(map(_plain, row)) for row in value.itertuples(index=False)]
+        given = value.itertuples(index=False) if hasattr(value, "itertuples") else value.rows()
+        rows = [tuple(map(_plain, row)) for row in given]
         expected = [tuple(_plain(_value(text)) for text in row) for row in self.expected.rows]
         few, many = Counter(expected) - Counter(rows), Counter(rows) - Counter(expected)
         lacks, has = (short(", ".join(map(str, next(iter(some), ())))) for some in (few, many))
@@ -177,6 +189,12 @@ def _literal(text: str) -> Any:
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             return ast.literal_eval(text[:end].strip())
     return None
+
+
+def _exponent(number: float) -> int:
+    """Return the power of ten of a number's last digit; 0 for infinity and the like."""
+    exponent = Decimal(repr(number)).as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
 
 
 def _value(text: str) -> Any:

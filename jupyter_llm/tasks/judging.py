@@ -95,6 +95,7 @@ class Judge:
         answer = self._tried(answer, timeout_s, step)
         if not is_explained:
             answer = self._ruled(answer, timeout_s, step)
+        answer = self._looked(answer, timeout_s, step)
         doubts = self.contract.doubts(answer.source, answer.seen)
         if answer.seen is None or not answer.seen.runs:
             return replace(answer, doubts=(*answer.doubts, *doubts))
@@ -166,11 +167,19 @@ class Judge:
         is_shown = source == last.source or seen.num_figures
         if not is_shown and (found := run_of(source)) and contract.shows_more(found, seen):
             last, seen = replace(last, source=source), found
-        if (contract.examples or contract.types) and self.tries is not None:
-            sources = (cell.source for cell in new_cells([*others, last], self.names))
-            found = self.tries.seen(*sources, look=contract.look, timeout_s=timeout_s, step=step)
-            seen = found if found.runs else seen
         return replace(answer, cells=(*others, last), seen=seen)
+
+    def _looked(self, answer: CodeAnswer, timeout_s: float, step: str) -> CodeAnswer:
+        """Return a draft that runs with the results of examples, and the values asked for."""
+        seen, contract = answer.seen, self.contract
+        is_asked = contract.examples or contract.types
+        if seen is None or not seen.runs or not is_asked or self.tries is None:
+            return answer
+        sources = (cell.source for cell in new_cells(answer.cells, self.names))
+        found = self.tries.seen(*sources, look=contract.look, timeout_s=timeout_s, step=step)
+        if found.outcome == "running" and contract.examples and timeout_s >= TIMEOUT_S:
+            found = replace(seen, looked={"wrong": ["an example of the request does not end"]})
+        return replace(answer, seen=found) if found.runs else answer
 
     def _unused(self, source: str) -> str:
         """Return which variables and columns of the request are not in the code."""

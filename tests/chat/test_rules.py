@@ -40,6 +40,7 @@ MORE = (
     "llm.batch(['Hi'])",
     "llm.chat()('Hi')",
     "llm.chat(system='Be kind.')('Hi')",
+    "llm.function(say)('Hi')",
 )
 
 
@@ -48,6 +49,7 @@ def test_prompts_of_cells_tasks_and_python_include_the_rules(
     shell: InteractiveShell, ruled: ScriptedEngine, asked: str
 ) -> None:
     run(shell, "from jupyter_llm import llm", store_history=True)
+    run(shell, "def say(text: str) -> str: 'Say it.'", store_history=True)
     run(shell, asked, store_history=True)
     assert RULES in last_prompt(ruled)
     if "system" in asked:

@@ -10,7 +10,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from support.seal import needs_seal
 from tasks.test_facts import judge_of, written
 
+from jupyter_llm.engine.completion import Completion, Usage
+from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import OptionError
+from jupyter_llm.tasks.code_answer import CodeAnswer, code_cells
 from jupyter_llm.tasks.contract import Contract, with_names
 from jupyter_llm.tasks.tries import Tries
 
@@ -88,6 +91,11 @@ def contract(asked: str) -> Contract:
             "cost per cent",
             'clean["cents"] = clean["cost"] * 100\nclean["cents"]',
             f'{COPY}\nresult["cents"] = result["cost"] * 100\nresult["cents"]',
+        ),
+        (
+            "Show the regions of it",
+            'clean.replace("north", "n", inplace=True)',
+            f'{COPY}\nresult.replace("north", "n", inplace=True)\nresult',
         ),
         (
             "The cost in cents",
@@ -240,6 +248,16 @@ def test_a_value_is_shown_unless_a_name_or_print_was_asked_for(
         ),
         ("area(2) → 4. Write `area`.", "def area(x):\n    return x", "`area(2)` gives 2, not 4"),
         ("Write it.\n>>> area(2)\n4", "def area(x):\n    return 1 / 0", "raises ZeroDivisionError"),
+        (
+            "area(2) → 4. Write `area`.",
+            "import sys\ndef area(x):\n    sys.exit()",
+            "raises SystemExit",
+        ),
+        (
+            "area(2) → 4. Write `area`.",
+            "import numpy as np\ndef area(x):\n    return np.array([x, x])",
+            "gives array([2, 2]), not 4",
+        ),
     ],
 )
 @needs_seal
@@ -271,6 +289,8 @@ def test_what_a_draft_does_not_meet_is_its_first_remark(
         ),
         (FUNCTION, f"{HEAD}:\n    return {MODE}.to_frame()"),
         ("area(2) → 4. Write `area`.", "def area(x):\n    return x * 2.0"),
+        ("area(2) → 12.57. Write `area`.", "def area(x):\n    return 3.14159265 * x * x"),
+        ("Write `add`: add(0.1, 0.2) → 0.3", "def add(x, y):\n    return x + y"),
     ],
 )
 @needs_seal
@@ -316,6 +336,29 @@ def test_names_that_the_user_gives_with_types_are_bound_checked_and_read(
         "`mean` is a str, not a float",
         "does not bind `rows`",
     )
+
+
+@needs_seal
+def test_a_name_that_is_not_a_number_has_no_value(shell: InteractiveShell) -> None:
+    asked = with_names("The mean", "mean float")
+    answer = written(judge_of(shell, SALES), asked, 'mean = clean["cost"][:0].mean()')
+    assert answer.values == {}  # noqa: PD011
+
+
+@needs_seal
+def test_an_example_that_does_not_end_or_is_explained_is_a_doubt_too(
+    shell: InteractiveShell,
+) -> None:
+    judge = replace(judge_of(shell, SALES), asked="area(2) → 4\nWrite `area`.")
+    for source, doubt in (
+        ("def area(x):\n    while True: pass", "an example of the request does not end"),
+        ("def area(x):\n    return x", "`area(2)` gives 2, not 4"),
+    ):
+        cells = code_cells(f"```python\n{source}\n```")
+        written = Completion(text=source, finish_reason="stop", usage=Usage(), model="")
+        answer = CodeAnswer(completion=written, cells=cells, request=Request(prompt=()))
+        (found,) = judge.each(answer)
+        assert found.doubts == (doubt,)
 
 
 def test_a_list_of_names_without_types_is_refused() -> None:

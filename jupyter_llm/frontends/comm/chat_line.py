@@ -253,7 +253,7 @@ def _proposal_data(proposal: Proposal) -> messages.ProposalData | None:
 
 def _with_variables(asked: ChatQuestion) -> ChatQuestion:
     """Return a question that also includes the variables which attached code uses."""
-    if asked.context == "none":
+    if "none" in (asked.context, asked.vars):
         return asked
     variables = user_namespace()
     sources = [text for _, text in asked.attachments if parse_cell(text) is not None]

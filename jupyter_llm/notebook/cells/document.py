@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from jupyter_llm.errors import DocumentError, NotebookFileError
 from jupyter_llm.notebook.files import read_notebook
@@ -27,6 +27,13 @@ class DocumentCell:
     is_off: bool = False
 
 
+def is_tagged(cell: Mapping[str, Any], tags: Container[object]) -> bool:
+    """Whether a cell of a notebook file has one of some tags."""
+    metadata = cell.get("metadata")
+    own = metadata.get("tags") if isinstance(metadata, dict) else None
+    return isinstance(own, list) and any(tag in tags for tag in own if isinstance(tag, str))
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """All cells of a notebook in order; `revision` counts the edits."""
@@ -43,7 +50,7 @@ class Document:
                     str(cell.get("id")),
                     cell.get("cell_type"),
                     cell["source"],
-                    is_off=not hiding.isdisjoint(cell.get("metadata", {}).get("tags", ())),
+                    is_off=is_tagged(cell, hiding),
                 )
                 for cell in read_notebook(path)["cells"]
             ]

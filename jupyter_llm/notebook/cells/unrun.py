@@ -10,6 +10,7 @@ from jupyter_llm.notebook.cells.document import Document
 from jupyter_llm.notebook.cells.timeline import Snapshot
 from jupyter_llm.notebook.code.bindings import bindings
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
+from jupyter_llm.notebook.values.literals import lines_of
 from jupyter_llm.notebook.values.redaction import redact_source
 
 if TYPE_CHECKING:
@@ -107,11 +108,14 @@ class Unrun:
             return ""
         source = self.document.cells[at].source
         line = next(one.line for one in self._bindings[at] if one.name == name)
-        text = redact_source(source).text.split("\n")[line - 1].strip().replace("`", "'")
+        text = lines_of(source)[line - 1].strip()
+        is_plain = text in redact_source(source).text  # not a part of a secret
+        text = text.replace("`", "'")
         text = text if len(text) <= _MAX_CHARS else f"{text[: _MAX_CHARS - 1]}…"
         has_failed = any(run.source == source for run in self._snapshot.cells)
         what = "failed" if has_failed else "has not run"
-        return f"`{name}` is bound by cell {at + 1} (`{text}`), which {what} in this kernel"
+        shown = f" (`{text}`)" * is_plain
+        return f"`{name}` is bound by cell {at + 1}{shown}, which {what} in this kernel"
 
 
 def _lacked(cell: CellEvent) -> str:

@@ -252,9 +252,10 @@ class DraftRun:
         )
 
     def _bindings(self) -> list[Binding]:
-        """Return what the code binds and changes; an expression with a value changes nothing."""
+        """Return what the code binds and changes; an expression with a new value does neither."""
         tree = parse_cell(self._python)
-        shows = self._value is not None and tree is not None and tree.body
+        is_own = any(self._value is one for one in self._namespace.values())  # of `inplace`
+        shows = self._value is not None and not is_own and tree is not None and tree.body
         end = tree.body[-1].lineno if tree is not None and shows else None
         return [one for one in bindings(self._python) if end is None or one.line < end]
 

@@ -14,6 +14,8 @@ from support.scripted import ScriptedEngine
 from support.shell import run
 
 from jupyter_llm import llm
+from jupyter_llm.notebook.cells.document import Document, DocumentCell
+from jupyter_llm.notebook.cells.unrun import Unrun
 
 NOTEBOOK = {
     "intro": ("markdown", "# The shop"),
@@ -194,3 +196,19 @@ def test_ghost_text_may_use_a_name_that_is_not_there_yet(
     wanted = {"is_invoked": False, "num_items": 1, "max_lines": 8}
     page.reply(page.ask("complete", revision=1, place=place | wanted))
     assert page.of_kind("completion")[-1]["text"] == " prices['tea']"
+
+
+@pytest.mark.parametrize(
+    ("above", "line"),
+    [
+        ("note = '''one\ntwo'''\nx = 1", " (`x = 1`)"),
+        ("password = '''hunter2hunter2\nsecond line\nthird'''\nx = 1\ny = 2", " (`x = 1`)"),
+        ("password = x = 'hunter2hunter2'", ""),
+    ],
+)
+def test_the_line_that_binds_a_name_is_shown_unless_it_holds_a_secret(
+    above: str, line: str
+) -> None:
+    unrun = Unrun(lambda: Document((DocumentCell("a", "code", above),)))
+    why = unrun.missing(["x + 1"], {})
+    assert why == f"`x` is bound by cell 1{line}, which has not run in this kernel"
