@@ -179,6 +179,8 @@ class World:
         context = enter(zmq.Context())
         receiver, sender = (enter(context.socket(kind)) for kind in (zmq.PULL, zmq.PUSH))
         sender.connect(f"tcp://127.0.0.1:{receiver.bind_to_random_port('tcp://127.0.0.1')}")
+        sender.send(b"")
+        receiver.recv()  # now zmq's thread has opened the sockets of the connection
         counter = os.eventfd(1, os.EFD_NONBLOCK)
         self._stack.callback(os.close, counter)
         poller = enter(select.epoll())
