@@ -64,7 +64,7 @@ def file_mentions(
     """
 
     def is_file(path: str) -> bool:
-        file = _folder(notebook).joinpath(path)
+        file = folder_of(notebook).joinpath(path)
         is_like = bool(Path(path).parent.name and re.search(r"\.[a-z]\w*\Z", path))
         with suppress(OSError, ValueError):
             return path not in namespace and (file.exists() or (is_like and file.parent.is_dir()))
@@ -88,8 +88,8 @@ def files_like(typed: str, notebook: Path | None) -> Iterator[tuple[str, str]]:
     above, slash, start = typed.rpartition("/")
     found = []
     with suppress(OSError, RuntimeError, ValueError):
-        folder = _folder(notebook).joinpath(above + slash).resolve()
-        if folder.is_relative_to(_folder(notebook).resolve()):
+        folder = folder_of(notebook).joinpath(above + slash).resolve()
+        if folder.is_relative_to(folder_of(notebook).resolve()):
             with os.scandir(folder) as entries:
                 found = [one for one in islice(entries, _MOST_ENTRIES) if one.name[0] != "."]
     for entry in sorted(found, key=lambda one: one.name.lower()):
@@ -109,7 +109,7 @@ def attached_file(
     `OptionError`: why the file cannot be included. `is_asked`: the user named the file, so it may
     be outside of the notebook's folder.
     """
-    folder = _folder(notebook)
+    folder = folder_of(notebook)
     try:
         real = folder.joinpath(path).resolve(strict=True)
         is_below = real.is_relative_to(folder.resolve())
@@ -161,7 +161,7 @@ def _start_text(data: bytes, suffix: str, size: int) -> str:
         return redact_mixed(human_size(size) + _start_of_text(data, suffix, size)).text
 
 
-def _folder(notebook: Path | None) -> Path:
+def folder_of(notebook: Path | None) -> Path:
     """Return the notebook's folder; if the notebook is unknown, the kernel's."""
     return notebook.parent if notebook is not None else Path()
 

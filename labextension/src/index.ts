@@ -1,6 +1,7 @@
 /** JupyterLab's side of jupyter_llm: its plugins. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { IDocumentManager } from "@jupyterlab/docmanager";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { cellActions } from "./actions/plugin.js";
@@ -19,11 +20,12 @@ const connections: JupyterFrontEndPlugin<Connections> = {
   description: "Connects notebooks to jupyter_llm in their kernels.",
   autoStart: true,
   provides: Connections,
-  requires: [INotebookTracker],
+  requires: [INotebookTracker, IDocumentManager],
   optional: [ITranslator],
   activate: (
     { commands }: JupyterFrontEnd,
     tracker: INotebookTracker,
+    manager: IDocumentManager,
     translator: ITranslator | null,
   ) => {
     speak((translator ?? nullTranslator).load("jupyter_llm"));
@@ -34,7 +36,7 @@ const connections: JupyterFrontEndPlugin<Connections> = {
     tracker.widgetAdded.connect((_, panel) => open.add(panel));
     lendNotebooks((context, element) => {
       const isOpen = tracker.find((panel) => panel.context === context);
-      return isOpen ? new NotebookPage(tracker, commands, context, element) : null;
+      return isOpen ? new NotebookPage({ tracker, commands, manager, context, element }) : null;
     });
     return open;
   },

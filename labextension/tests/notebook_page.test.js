@@ -69,7 +69,8 @@ function notebook() {
     hasCommand: (/** @type {string} */ id) => commands.has(id),
     execute: async (/** @type {string} */ id, /** @type {any} */ args) => commands.get(id)?.(args),
   });
-  lendNotebooks((shown, element) => new NotebookPage(tracker, registry, shown, element));
+  const rest = { tracker, commands: registry, manager: /** @type {any} */ ({}) };
+  lendNotebooks((shown, element) => new NotebookPage({ ...rest, context: shown, element }));
   const made = createNotebook({ context }, CHAT);
   assert.ok(made);
   return made;
@@ -95,6 +96,14 @@ test("a chat goes on in the other view of a notebook when its first view is clos
   assert.equal(chat.activeCell()?.id, "c1");
   await chat.propose({ ...CHANGE, metadata, markdown });
   assert.deepEqual(proposed, [["second", "x = 2"]]);
+});
+
+test("other notebooks that are open are named once, from the notebook's folder", () => {
+  open("first");
+  const chat = notebook();
+  const others = ["b.ipynb", "b.ipynb", "below/c.ipynb"].map((path) => ({ context: { path } }));
+  views.push(...others);
+  assert.deepEqual(chat.openNotebooks, ["b.ipynb", "below/c.ipynb"]);
 });
 
 test("a change that equals its cell is refused in words", async () => {

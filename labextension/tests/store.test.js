@@ -621,7 +621,7 @@ test("a call whose reply was lost fails, and no later one", async () => {
   const lost = store.call("list_models", {});
   kernel.lose(); // the reply
   kernel.say(example("patch-status"));
-  const later = store.call("suggest", { text: "@d", cursor: 2 });
+  const later = store.call("suggest", { ...CALLS.suggest.arguments });
   welcome();
   await assert.rejects(lost, { message: "The reply of the kernel was lost. Try again." });
   kernel.say({ type: "reply", id: later.id, value: { start: 0, end: 2, items: [] } });

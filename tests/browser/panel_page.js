@@ -137,6 +137,7 @@ class FakeNotebook {
       ownId: () => null,
       onActiveChanged: () => () => {},
       propose: async (change) => void this.proposed.push(change),
+      otherNotebooks: () => ["work/plan.ipynb"],
       dispose: () => {},
     };
   }

@@ -218,7 +218,9 @@ def test_in_a_side_bar_buttons_are_one_row_of_named_icons_and_leave_no_gap_where
     toolbars = chat.panel.get_by_role("toolbar")
     expect(toolbars).to_have_count(4)
     assert [toolbars.nth(at).evaluate(ROWS) for at in range(4)] == [1, 1, 1, 1]
-    for name in ("Copy", "Insert below", "Replace cell", "Answer again", "Edit", "Delete"):
+    assert chat.panel.locator(".jllm-composer-actions").evaluate(ROWS) == 1
+    attach = ("Attach cell", "Attach output", "Attach file…")
+    for name in ("Copy", "Insert below", "Replace cell", "Answer again", "Edit", "Delete", *attach):
         button = chat.button(name).last
         expect(button).to_have_attribute("title", name)
         assert button.evaluate("button => button.offsetWidth") <= 26

@@ -441,7 +441,7 @@ def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -
         *("Copy", "Code in python"),
         *("Copy", "36 tokens, how SmolLM2-135M-Instruct answered"),
         "Message",
-        *("Attach cell", "Attach output", "Connecting…"),
+        *("Attach cell", "Attach output", "Attach file…", "Connecting…"),
         "Context: 1,310 of 4,096 tokens, 32%",
     ]
     keys = chat.page.keyboard

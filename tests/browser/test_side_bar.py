@@ -393,6 +393,33 @@ def test_what_the_user_is_at_names_or_drops_goes_along_once_and_can_be_taken_out
     assert errors == []
 
 
+def test_a_file_is_attached_with_the_dialog_of_jupyterlab_and_a_folder_is_not(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(REPLIES)
+    page, side = notebook.page, SideBar(notebook)
+    notebook.run(0)
+    for folder in ("a folder", "chosen"):
+        (notebook.path.parent / folder).mkdir()
+    (notebook.path.parent / "chosen" / "notes.txt").write_text("Sold by weight.", "utf-8")
+    side.open()
+    select = page.get_by_role("dialog").get_by_role("button", name="Select")
+    side.button("Attach file…").click()
+    select.click()
+    expect(side.root.locator(".jllm-composer-hint")).to_have_text("Select a file, not a folder.")
+    side.button("Attach file…").click()
+    entries = page.get_by_role("dialog").locator(".jp-DirListing-item")
+    entries.filter(has_text="chosen").dblclick()
+    entries.filter(has_text="notes.txt").click()
+    select.click()
+    expect(side.root.locator(".jllm-chip").filter(has_text="chosen/notes.txt")).to_have_count(1)
+    expect(side.box).to_be_focused()
+    side.ask("How?")
+    told = page.evaluate(ASK_KERNEL, "engine.requests[-1].prompt[-1].content")
+    assert "Sold by weight." in told
+    assert errors == []
+
+
 def test_a_cell_that_is_dragged_into_the_field_is_attached_and_stays_in_the_notebook(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:

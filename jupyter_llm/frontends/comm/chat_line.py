@@ -212,9 +212,9 @@ class ChatLine(Line):
         return self._chat.timeline.snapshot()
 
     @call("on a thread")
-    def suggest(self, text: str, cursor: int) -> Suggestions:
+    def suggest(self, text: str, cursor: int, open_notebooks: list[str]) -> Suggestions:
         """Return the texts that fit at the cursor, which counts code points, as all places do."""
-        return suggestions(text, cursor, self._snapshot.visible)
+        return suggestions(text, cursor, self._snapshot.visible, open_notebooks)
 
     @call("on a thread")
     def describe(self, kind: SuggestionKind, name: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
-from jupyter_llm.chat.files import attached_file, files_like, mention
+from jupyter_llm.chat.files import attached_file, files_like, folder_of, mention
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
@@ -17,7 +18,8 @@ from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
 from jupyter_llm.notebook.values import seen_secrets
-from jupyter_llm.notebook.values.summaries import headline, summarize
+from jupyter_llm.notebook.values.summaries import headline, is_hidden, summarize
+from jupyter_llm.notebook.values.tables import column, column_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,16 +40,21 @@ _DESCRIPTION_CHARS = 1500
 _CELL = re.compile(r"(?:In|Out)?\[?(\d+)\]?")
 
 
-def suggestions(text: str, cursor: int, cells: Sequence[CellEvent]) -> Suggestions:
-    """What may stand at the cursor of a text, given the cells that ran."""
+def suggestions(
+    text: str, cursor: int, cells: Sequence[CellEvent], open_notebooks: Sequence[str] = ()
+) -> Suggestions:
+    """Return the texts that fit at the cursor, given the cells that ran.
+
+    `open_notebooks`: the ways from this notebook's folder to others that are open in the page.
+    """
     before, after = text[:cursor], text[cursor:]
     start, end = cursor, cursor + _length(_REST, after)
     items: list[SuggestionData] = []
     if (command := _COMMAND.fullmatch(before)) is not None:
         start, items = command.start(1), list(_commands(command[1][1:]))
     elif (at := _AT.search(before)) is not None:
-        variables = list(islice(_variables(at[1]), _MOST_VARIABLES))
-        files = list(islice(_files(at[1].lstrip('"')), _MOST_FILES))
+        variables = list(islice(chain(_variables(at[1]), _columns(at[1])), _MOST_VARIABLES))
+        files = list(islice(_files(at[1].lstrip('"'), open_notebooks), _MOST_FILES))
         start, is_quoted = at.start(), at[1].startswith('"')
         path_end = cursor + _length(_OF_QUOTED if is_quoted else _OF_PATH, after)
         # In the middle of a path that is there, or of what can be nothing else.
@@ -78,6 +85,9 @@ def description(kind: SuggestionKind, name: str, snapshot: Snapshot) -> str:
     variables = own_variables(current_shell())
     if kind == "variable" and name in variables:
         return summarize(name, variables[name], max_chars=_DESCRIPTION_CHARS)
+    frame, labels, label = _columns_of(name)
+    if kind == "variable" and label in labels:
+        return summarize(label, column(frame, label), max_chars=_DESCRIPTION_CHARS)
     raise MagicUsageError(f"There is no {kind} {name[:40]!r} here.")
 
 
@@ -106,9 +116,35 @@ def _variables(prefix: str) -> Iterator[SuggestionData]:
         yield _suggestion("variable", name, headline(name, value, max_chars=_DETAIL_CHARS))
 
 
-def _files(prefix: str) -> Iterator[SuggestionData]:
+def _columns(prefix: str) -> Iterator[SuggestionData]:
+    frame, labels, start = _columns_of(prefix)
+    name = prefix.partition(".")[0]
+    for label in labels:
+        if label.lower().startswith(start.lower()):
+            detail = headline(label, column(frame, label), max_chars=_DETAIL_CHARS)
+            text = f"@{name}.{label}" if label.isidentifier() else f"@{name}[{label!r}]"
+            yield _suggestion("variable", f"{name}.{label}", detail, text, text)
+
+
+def _columns_of(typed: str) -> tuple[object, tuple[str, ...], str]:
+    """Return the frame of a text like `df.pri`, its columns unless it is hidden, and `pri`."""
+    name, dot, start = typed.partition(".")
+    frame = own_variables(current_shell()).get(name) if dot else None
+    labels = None if is_hidden(name, frame) else column_labels(frame)
+    return frame, labels or (), start
+
+
+def _files(prefix: str, open_notebooks: Sequence[str]) -> Iterator[SuggestionData]:
+    """Yield the notebooks that are open, by their file's name, and the files beside this one."""
+    folder = folder_of(llm.notebook.path)
+    for way in open_notebooks:
+        if PurePosixPath(way).name.lower().startswith(prefix.lower()):
+            # A mention leads out of the folder by a whole path only.
+            path = (folder / way).resolve().as_posix() if way.startswith("../") else way
+            yield _suggestion("file", path, "open notebook", mention(path), mention(way))
     for name, detail in files_like(prefix, llm.notebook.path):
-        yield _suggestion("file", name, detail, mention(name), mention(name))
+        if name not in open_notebooks:
+            yield _suggestion("file", name, detail, mention(name), mention(name))
 
 
 def _cells(prefix: str, cells: Sequence[CellEvent]) -> Iterator[SuggestionData]:

@@ -24,7 +24,7 @@ const HIDE_RULES = "/hide .jupyter_llm.md";
 /** Make the field for the next prompt of a chat. */
 export function createComposer(store: Store, notebook: Notebook | null) {
   const textarea = makeTextarea();
-  const suggestions = new Suggestions(textarea, store);
+  const suggestions = new Suggestions(textarea, store, () => notebook?.openNotebooks ?? []);
   const recall = new Recall(() => store.history());
   const unsent = new Unsent(() => notebook?.place ?? null);
   const chips = new Chips(
@@ -212,21 +212,26 @@ function attachButtons(
   onAttach: (found: Attachment | string) => void,
 ): HTMLButtonElement[] {
   if (!notebook) return [];
-  const button = (label: string, what: string, find: () => Attachment | string) => {
-    const made = makeButton(label, () => onAttach(find()));
+  const button = (label: string, icon: string, find: () => Attachment | string) => {
+    const made = makeButton(label, () => onAttach(find()), { icon });
     const tell = () => {
       const found = find();
-      made.title = typeof found === "string" ? what : found.label;
+      made.title = typeof found === "string" ? label : trans.__("Attach %1", found.label);
     };
-    // Cells run and get numbers meanwhile, so that this is looked up when it is about to be read.
+    // Cells run and get numbers meanwhile, so this is looked up when it is about to be read.
     made.addEventListener("pointerenter", tell);
     made.addEventListener("focus", tell);
     return made;
   };
   return [
-    button(trans.__("Attach cell"), trans.__("The selected cell"), () => notebook.attachCell()),
-    button(trans.__("Attach output"), trans.__("The output of the selected cell"), () =>
-      notebook.attachOutput(),
+    button(trans.__("Attach cell"), "cell", () => notebook.attachCell()),
+    button(trans.__("Attach output"), "output", () => notebook.attachOutput()),
+    makeButton(
+      trans.__("Attach file…"),
+      async () => {
+        for (const file of await notebook.chooseFiles()) onAttach(file);
+      },
+      { icon: "file" },
     ),
   ];
 }

@@ -45,7 +45,7 @@ export function takeDrops(
         | { model: { id: string } }[]
         | undefined;
       for (const { model } of cells || []) take(notebook?.attachCell(model.id) ?? "");
-      for (const path of paths) take({ label: notebook?.wayTo(path) ?? path, text: null });
+      for (const path of paths) take(notebook?.attachFile(path) ?? "");
       for (const file of dataTransfer?.files ?? []) void read(file);
     });
   }

@@ -18,6 +18,7 @@ export class Suggestions {
   readonly element = make("div", "jllm-suggestions-box");
   readonly #textarea: HTMLTextAreaElement;
   readonly #store: Store;
+  readonly #openNotebooks: () => string[];
   readonly #list = make("ul", "jllm-suggestions");
   readonly #description = make("div", "jllm-description");
   readonly #id = `jllm-suggestions-${randomId()}`;
@@ -27,9 +28,10 @@ export class Suggestions {
   #requestId = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(textarea: HTMLTextAreaElement, store: Store) {
+  constructor(textarea: HTMLTextAreaElement, store: Store, openNotebooks: () => string[]) {
     this.#textarea = textarea;
     this.#store = store;
+    this.#openNotebooks = openNotebooks;
     this.#list.id = this.#id;
     this.#list.setAttribute("role", "listbox");
     this.#list.setAttribute("aria-label", trans.__("Suggestions"));
@@ -50,7 +52,8 @@ export class Suggestions {
     }
     const cursor = codePoints(value, selectionStart);
     this.#narrow(value, cursor);
-    const asked = this.#store.call("suggest", { text: value, cursor });
+    const open_notebooks = this.#openNotebooks();
+    const asked = this.#store.call("suggest", { text: value, cursor, open_notebooks });
     this.#requestId = asked.id;
     // Without suggestions one types on; the panel shows what is wrong with the kernel.
     const answer = await asked.catch(() => null);

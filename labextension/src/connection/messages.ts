@@ -313,7 +313,7 @@ export interface Calls {
   regenerate(turn: Sampling & { number: number }): null;
   choose(turn: { number: number }): null;
   remove(one: { target: number | string }): null;
-  suggest(place: { text: string; cursor: number }): Suggestions;
+  suggest(place: { text: string; cursor: number; open_notebooks: string[] }): Suggestions;
   describe(suggestion: { kind: SuggestionKind; name: string }): string;
   check(code: { origin: Origin; sources: string[]; tries: boolean }): Checked[];
   prepare(code: { origin: Origin; source: string }): Prepared;

@@ -19,13 +19,17 @@ export interface NotebookView {
   onActiveChanged: (listener: () => void) => () => void;
   /** Show a change in its cell, where it can be accepted; fails in words. */
   propose: (change: Change) => Promise<void>;
+  /** Show a dialog, and return what the user selects in it. */
+  chooseFiles: () => Promise<{ path: string; type: string }[]>;
+  /** The paths of the other notebooks that are open. */
+  otherNotebooks: () => string[];
   dispose: () => void;
 }
 
 /** A notebook's path with its drive, and the cell of a chat; null: the chat is in no cell. */
 export type ChatPlace = { path: string; cell: string | null };
 
-type FindView = (context: object, element: HTMLElement) => NotebookView | null;
+type FindView = (context: Context, element: HTMLElement) => NotebookView | null;
 
 /** Scripts that are loaded apart meet here: the extension's, and a widget's. */
 const page = globalThis as { jupyterLlmNotebook?: FindView };
@@ -118,8 +122,25 @@ export class Notebook extends NotebookDocument {
     return path === undefined ? null : { path, cell: this.#view.ownId() };
   }
 
+  /** Attach the files that the user chooses; a folder is not attached, which a text says. */
+  async chooseFiles(): Promise<(Attachment | string)[]> {
+    return (await this.#view.chooseFiles()).map(({ path, type }) =>
+      type === "directory" ? trans.__("Select a file, not a folder.") : this.attachFile(path),
+    );
+  }
+
+  /** Attach a file of the server, which the kernel reads. */
+  attachFile(path: string): Attachment {
+    return { label: this.#wayTo(path), text: null };
+  }
+
+  /** The ways to the other notebooks that are open. */
+  get openNotebooks(): string[] {
+    return this.#view.otherNotebooks().map((path) => this.#wayTo(path));
+  }
+
   /** The way to a file of the server from the notebook's folder. */
-  wayTo(path: string): string {
+  #wayTo(path: string): string {
     const paths = [this.#context.path ?? "", path];
     const [own = "", to = ""] = paths.map((one) => one.replace(/^\w+:/, ""));
     const folder = own.slice(0, own.lastIndexOf("/") + 1);

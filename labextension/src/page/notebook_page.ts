@@ -2,6 +2,7 @@
 
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { Cell } from "@jupyterlab/cells";
+import type { IDocumentManager } from "@jupyterlab/docmanager";
 import type { INotebookTracker, NotebookPanel } from "@jupyterlab/notebook";
 import { Signal } from "@lumino/signaling";
 import { trans } from "../dom/words.js";
@@ -10,12 +11,17 @@ import type { NotebookView } from "./cells.js";
 /** The command of plugin `jupyter-llm:actions` that shows a chat's change in a cell. */
 export const PROPOSE = "jupyter-llm:propose";
 
+interface Place {
+  tracker: INotebookTracker;
+  commands: JupyterFrontEnd["commands"];
+  manager: IDocumentManager;
+  context: { path?: string };
+  element: HTMLElement;
+}
+
 /** One notebook, whichever tab is in front, for a chat in one of its cells or beside it. */
 export class NotebookPage implements NotebookView {
-  readonly #tracker: INotebookTracker;
-  readonly #commands: JupyterFrontEnd["commands"];
-  readonly #context: object;
-  readonly #element: HTMLElement;
+  readonly #place: Place;
   readonly #listeners = new Set<() => void>();
   /** The view that the user is in, or was in last. */
   #panel: NotebookPanel | null = null;
@@ -23,26 +29,35 @@ export class NotebookPage implements NotebookView {
   #before: Cell | null = null;
 
   /** `element` is the chat's, which need not be on the page yet. */
-  constructor(
-    tracker: INotebookTracker,
-    commands: JupyterFrontEnd["commands"],
-    context: object,
-    element: HTMLElement,
-  ) {
-    this.#tracker = tracker;
-    this.#commands = commands;
-    this.#context = context;
-    this.#element = element;
+  constructor(place: Place) {
+    this.#place = place;
     this.#follow();
   }
 
   async propose(change: object): Promise<void> {
-    if (!this.#commands.hasCommand(PROPOSE)) {
+    if (!this.#place.commands.hasCommand(PROPOSE)) {
       const plugin = "jupyter-llm:actions";
       throw new Error(trans.__("Plugin %1 is off. Enable it, or insert the code below.", plugin));
     }
     const panel = this.#panel?.id ?? "";
-    await this.#commands.execute(PROPOSE, { panel, change: { ...change } });
+    await this.#place.commands.execute(PROPOSE, { panel, change: { ...change } });
+  }
+
+  async chooseFiles(): Promise<{ path: string; type: string }[]> {
+    const { FileDialog } = await import("@jupyterlab/filebrowser");
+    const { context, manager } = this.#place;
+    const { path = "" } = context;
+    const { value } = await FileDialog.getOpenFiles({
+      manager,
+      title: trans.__("Attach Files"),
+      defaultPath: path.slice(0, Math.max(path.lastIndexOf("/"), 0)),
+    });
+    return value ?? [];
+  }
+
+  otherNotebooks(): string[] {
+    const others = this.#place.tracker.filter(({ context }) => context !== this.#place.context);
+    return [...new Set(others.map(({ context }) => context.path))];
   }
 
   activeId(): string | null {
@@ -76,7 +91,7 @@ export class NotebookPage implements NotebookView {
 
   /** The open views of the notebook. */
   get #views(): NotebookPanel[] {
-    return this.#tracker.filter(({ context }) => context === this.#context);
+    return this.#place.tracker.filter(({ context }) => context === this.#place.context);
   }
 
   /** A click into a chat makes its cell the active one: users mean the cell that they were at before. */
@@ -86,15 +101,15 @@ export class NotebookPage implements NotebookView {
   }
 
   #isOwn({ node }: Cell): boolean {
-    return node.contains(this.#element);
+    return node.contains(this.#place.element);
   }
 
   #follow(): void {
     Signal.disconnectReceiver(this); // the cell that the user was at
-    this.#tracker.currentChanged.connect(this.#follow, this);
+    this.#place.tracker.currentChanged.connect(this.#follow, this);
     const views = this.#views;
     const open = (panel: NotebookPanel | null) => views.find((view) => view === panel);
-    this.#panel = open(this.#tracker.currentWidget) ?? open(this.#panel) ?? views[0] ?? null;
+    this.#panel = open(this.#place.tracker.currentWidget) ?? open(this.#panel) ?? views[0] ?? null;
     this.#panel?.disposed.connect(this.#follow, this);
     this.#panel?.content.activeCellChanged.connect(this.#follow, this);
     const activeCell = this.#panel?.content.activeCell ?? null;

@@ -90,7 +90,7 @@ def test_a_draft_waits_for_the_cell_that_runs_and_is_told_it(
 ) -> None:
     llm.current.hold_background(is_held=True)  # as at the start of a cell
     draft(front, "What is x?")
-    front.answer("suggest", text="", cursor=0)  # it has had its time
+    front.answer("suggest", text="", cursor=0, open_notebooks=[])  # it has had its time
     assert scripted.drafts == []
     run(shell, "x = 'the seventh stone'", store_history=True)
     until(lambda: "seventh stone" in str(read(scripted)))

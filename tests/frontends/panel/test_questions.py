@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.front_end import FrontEnd, MakeFront
@@ -25,11 +26,10 @@ def names(answer: dict[str, Any], kind: str) -> list[str]:
     return [item["name"] for item in answer["items"] if item["kind"] == kind]
 
 
-def complete(front: FrontEnd, text: str) -> dict[str, Any]:
-    """Ask for what may stand at the `|` of a text."""
-    found: dict[str, Any] = front.answer(
-        "suggest", text=text.replace("|", ""), cursor=text.index("|")
-    )
+def complete(front: FrontEnd, text: str, *open_notebooks: str) -> dict[str, Any]:
+    """Ask for what may stand at the `|` of a text, in a page with other notebooks."""
+    place = {"text": text.replace("|", ""), "cursor": text.index("|")}
+    found: dict[str, Any] = front.answer("suggest", **place, open_notebooks=list(open_notebooks))
     return found
 
 
@@ -84,6 +84,40 @@ def test_a_suggestion_takes_the_place_of_the_word_and_elsewhere_there_is_none(
     assert accept(text, complete(front, text)) == accepted
     for other in ("|", "a/b|", "me@home|", "df.@x|", "/fix |"):
         assert complete(front, other)["items"] == []
+
+
+def test_behind_a_table_and_a_dot_its_columns_are_listed_unless_it_is_hidden(
+    front: FrontEnd, shell: InteractiveShell
+) -> None:
+    run(shell, "import pandas as pd\ndf = pd.DataFrame({'price': [471108], 'unit price': [2]})")
+    answer = complete(front, "Sum @df.|")
+    assert [item["text"] for item in answer["items"]] == ["@df.price", "@df['unit price']"]
+    assert "1 value of int64" in answer["items"][0]["detail"]
+    assert "471108" in front.answer("describe", kind="variable", name="df.price")
+    assert accept("Sum @df.P|ri now", complete(front, "Sum @df.P|ri now")) == "Sum @df.price now"
+    run(shell, "%llm /hide df")
+    assert complete(front, "Sum @df.|")["items"] == []
+    assert "471108" not in front.refusal("describe", kind="variable", name="df.price")
+
+
+def test_the_open_notebooks_complete_by_their_names_and_come_as_markdown(
+    front: FrontEnd, scripted: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [nbformat.v4.new_markdown_cell("# Plan"), nbformat.v4.new_code_cell("total = 471108")]
+    for place in ("work/below", "other"):
+        (tmp_path / place).mkdir(parents=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / place / "plan.ipynb")
+    monkeypatch.chdir(tmp_path / "work")
+    answer = complete(front, "See @pl|", "../other/plan.ipynb", "below/plan.ipynb")
+    assert [item["label"] for item in answer["items"]] == [
+        "@../other/plan.ipynb",
+        "@below/plan.ipynb",
+    ]
+    for index, text in enumerate((f"@{tmp_path}/other/plan.ipynb", "@below/plan.ipynb")):
+        assert accept("See @pl|", answer, index) == f"See {text}"
+        front.say(f"See {text}")
+        told = messages_of(scripted.requests[-1].prompt)[-1].content
+        assert "# Plan\n\n```python\ntotal = 471108\n```" in told
 
 
 @pytest.mark.timeout(30)

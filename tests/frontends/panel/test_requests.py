@@ -150,7 +150,7 @@ def test_no_message_waits_for_a_model_that_loads(front: FrontEnd, loading: Loadi
     front.ask("choose", number=4)
     front.ask("stop", target=requests[0])
     front.hello()
-    answer = front.answer("suggest", text="/he", cursor=3)
+    answer = front.answer("suggest", text="/he", cursor=3, open_notebooks=[])
     assert [item["name"] for item in answer["items"]] == ["help"]
     front.ask("stop", target=None)
     front.wait_until(lambda front: front.is_idle)
