@@ -7,11 +7,8 @@ and ShapeError contain completions, so they are defined in engine.completion.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path
 
 
 def _did_you_mean(close_matches: Sequence[str]) -> str:

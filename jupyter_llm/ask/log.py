@@ -5,20 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from jupyter_llm.ask.prompt_store import KeptPrompt
+from jupyter_llm.ask.prompt_store import KeptPrompt, PromptStore
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.provenance import Provenance, text_sha256
-from jupyter_llm.engine.request import raw_text
+from jupyter_llm.engine.request import Request, raw_text
 from jupyter_llm.errors import ProvenanceError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from jupyter_llm.ask.prompt_store import PromptStore
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.request import Request
 
 _MAX_ANSWERS = 500
 _MAX_PLACE = 40  # characters of a prompt that tell it from others

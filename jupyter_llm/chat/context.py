@@ -8,8 +8,8 @@ outgrows its budget, the oldest turns and cells are left out in one large cut.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message
@@ -19,12 +19,9 @@ from jupyter_llm.notebook.cells.rules import Rules, joined
 from jupyter_llm.notebook.values.redaction import without_registered
 from jupyter_llm.notebook.values.secrets import HIDDEN, is_concealed
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Mapping, Sequence
-
-    Count = Callable[[tuple[Message, ...]], int]
-    Cut = frozenset[int | CellEvent]
-    """What a branch leaves out for good: turns, by number, and cells that no turn told."""
+Count = Callable[[tuple[Message, ...]], int]
+Cut = frozenset[int | CellEvent]
+"""What a branch leaves out for good: turns, by number, and cells that no turn told."""
 
 NO_ROOM = "no longer fits"
 HIDDEN_CELL = "hidden"

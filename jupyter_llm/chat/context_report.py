@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from jupyter_llm.chat.budget import ContextMode, budget, includes_code_needs, includes_if_named
-from jupyter_llm.chat.context import ALONE, HIDDEN_CELL, IF_ASKED
+from jupyter_llm.chat.context import ALONE, HIDDEN_CELL, IF_ASKED, Context, Part
+from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.plan import cell_part, included_cells
 from jupyter_llm.chat.question import asked_in
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of, markdown_table
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import secrets_in
 from jupyter_llm.notebook.cells.rules import RULES_FILE
 from jupyter_llm.notebook.values.redaction import redact_source
 from jupyter_llm.notebook.values.secrets import HIDDEN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jupyter_llm.chat.context import Context, Part
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.notebook.cells.events import CellEvent
 
 _MAX_SNIPPET = 50
 _SOME_PROMPT = "?"

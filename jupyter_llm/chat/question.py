@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from jupyter_llm.ask.asking import Origin
 from jupyter_llm.ask.question import Question
 from jupyter_llm.chat.budget import ContextMode, check_mode
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import OptionError
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
+from jupyter_llm.notebook.values.summaries import Summary
 from jupyter_llm.notebook.values.variables import at_names, describe, plainly_mentioned, used
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.ask.asking import Origin
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.values.summaries import Summary
-
-    About = Callable[..., list[Summary]]
-    """Describes variables, as `variables_about` does."""
+About = Callable[..., list[Summary]]
+"""Describes variables, as `variables_about` does."""
 
 _ASK_S = 0.4  # the most that the user's own `repr`s may take when a prompt is sent
 _NUM_RECENT_CELLS = 2  # whose variables are included unasked

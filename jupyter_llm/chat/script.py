@@ -10,28 +10,22 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from string import ascii_letters
-from typing import TYPE_CHECKING
 
 from jupyter_llm.chat.budget import source_chars
-from jupyter_llm.chat.question import asked_in
+from jupyter_llm.chat.context import Context, Turn
+from jupyter_llm.chat.question import ChatQuestion, asked_in
 from jupyter_llm.engine.constraint import BeginsWith
-from jupyter_llm.engine.request import RawPrompt
+from jupyter_llm.engine.request import RawPrompt, Request
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import prompt_source, without_setup
 from jupyter_llm.notebook.code.bindings import bindings, bindings_of, mutated_in
+from jupyter_llm.notebook.code.fresh import Ran
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import parse_cell
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
-
-    from jupyter_llm.chat.context import Context, Turn
-    from jupyter_llm.chat.question import ChatQuestion
-    from jupyter_llm.engine.request import Request
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.code.fresh import Ran
 
 _NUM_LAST = 2  # cells that are told whatever they do
 # Where the next cell of a program or a new paragraph would follow, the code is there.

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jupyter_llm.ask.log import AnswerLog
+from jupyter_llm.chat.archive import Archive
 from jupyter_llm.chat.branches import Branches, Exchange, Sending
+from jupyter_llm.chat.context import Turn
 from jupyter_llm.chat.store import ChatState, SavedChat, StoredChats, origin_of
 from jupyter_llm.chat.system import SystemTexts
 from jupyter_llm.common.watchers import Watchers
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import TurnNotFoundError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
-    from concurrent.futures import Future
-
-    from jupyter_llm.ask.log import AnswerLog
-    from jupyter_llm.chat.archive import Archive
-    from jupyter_llm.chat.context import Turn
-    from jupyter_llm.engine.completion import Completion
-
-    When = tuple[int, frozenset[str]]
-    """A moment of the kernel, and what variables there were."""
+When = tuple[int, frozenset[str]]
+"""A moment of the kernel, and what variables there were."""
 
 
 class ChatTurns:

@@ -9,22 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from types import CodeType
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from jupyter_llm.ask.answer import ShapedAnswer
 from jupyter_llm.ask.question import Question
+from jupyter_llm.ask.shape import Shape
+from jupyter_llm.columns.tables import Rows
 from jupyter_llm.common.expressions import interpolate, shield
+from jupyter_llm.engine.base import Engine
 from jupyter_llm.engine.options import sampling_params
 from jupyter_llm.engine.request import Message
 from jupyter_llm.errors import JupyterLLMError, OptionError
 from jupyter_llm.notebook.values.summaries import summarize
-
-if TYPE_CHECKING:
-    from types import CodeType
-
-    from jupyter_llm.ask.answer import ShapedAnswer
-    from jupyter_llm.ask.shape import Shape
-    from jupyter_llm.columns.tables import Rows
-    from jupyter_llm.engine.base import Engine
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,16 +10,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
+from jupyter_llm.ask.answer import ShapedAnswer
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.ask.many import answered, check_count
+from jupyter_llm.ask.prompt_store import PromptStore
 from jupyter_llm.ask.question import PromptOptions, Question, ShapeOptions
+from jupyter_llm.ask.shape import Shape
 from jupyter_llm.columns import kept
 from jupyter_llm.columns.tables import Rows, free_name, rows_of
 from jupyter_llm.common.bars import ShowProgress, Step, note, showing
 from jupyter_llm.common.tables import count_of, duration
+from jupyter_llm.engine.base import BulkEngine, Stream
 from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted, ShapeError
+from jupyter_llm.engine.current import CurrentEngine
+from jupyter_llm.engine.options import SamplingParams
+from jupyter_llm.engine.request import Message, Request
 from jupyter_llm.errors import (
     EngineClosedError,
     JupyterLLMError,
@@ -27,15 +34,6 @@ from jupyter_llm.errors import (
     OptionError,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    from jupyter_llm.ask.answer import ShapedAnswer
-    from jupyter_llm.ask.prompt_store import PromptStore
-    from jupyter_llm.ask.shape import Shape
-    from jupyter_llm.engine.base import BulkEngine, Stream
-    from jupyter_llm.engine.current import CurrentEngine
-    from jupyter_llm.engine.options import SamplingParams
-    from jupyter_llm.engine.request import Message, Request
 
 OnError = Literal["raise", "null"]
 

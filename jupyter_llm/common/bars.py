@@ -6,17 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TextIO
 
 from jupyter_llm.common.bundle import bundle
 from jupyter_llm.common.controls import plain
 from jupyter_llm.errors import OptionError
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from typing import TextIO
 
 TICK_S = 0.25
 """Seconds between checks of a stream's progress."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from io import BufferedReader
-    from pathlib import Path
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO
 
 
 def open_regular(path: str | Path, *, follows_links: bool = True) -> BufferedReader:

@@ -8,18 +8,15 @@ shape is loaded (`engine/local/trials/flash_attention.py`), and the times are st
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jupyter_llm.common.remembered import Remembered
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.engine.options import EngineOptions
-    from jupyter_llm.models.inspect import ModelShape
-    from jupyter_llm.models.machine import Machine
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.models.inspect import ModelShape
+from jupyter_llm.models.machine import Machine
 
 FOLLOW_UP_TOKENS = 16
 """Tokens of a short prompt after a long one."""

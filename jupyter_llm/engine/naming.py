@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.remembered import Remembered
 from jupyter_llm.engine.options import LOADING, EngineOptions, check_names
+from jupyter_llm.engine.project import Project
 from jupyter_llm.engine.remote.address import Address, is_url
 from jupyter_llm.errors import NotAllowedError, OptionError
 from jupyter_llm.models.aliases import Alias, alias_name, aliases, give_alias, remove_alias
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jupyter_llm.engine.project import Project
 
 _OF_SERVERS = ("model", "api_key_env")
 _ALLOWED = Remembered("server of a project", max_values=1000)

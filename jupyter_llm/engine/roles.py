@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
 
 ModelRole = Literal["chat", "task", "complete", "embed"]
 """A model's use: chats and prompts, tasks, code at the cursor, vectors."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.markdown import Markdown, untrusted_markdown
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
+from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.roles import ModelRole, role_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from jupyter_llm.engine.info import EngineStatus, ModelInfo
-    from jupyter_llm.models.neighbours import Neighbour
-
+from jupyter_llm.models.neighbours import Neighbour
 
 _PROMISE = {
     None: "not tested yet: the first text with a seed or at temperature 0 does that",

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
+from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted
 from jupyter_llm.errors import EngineError, JupyterLLMError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
-
-    from jupyter_llm.engine.completion import Progress
 
 # Seconds that an interrupt waits for the engine's last text. The engine stops a batch within
 # milliseconds; the user must get the kernel back in any case.

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.controls import visible
 from jupyter_llm.common.html_text import Html, filled, joined
 from jupyter_llm.common.tables import count_of, percent
 from jupyter_llm.errors import OptionError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NUM_OTHERS = 5
 """Number of likely tokens to show in each place."""

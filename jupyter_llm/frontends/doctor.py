@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.bundle import Rich
@@ -33,14 +34,15 @@ from jupyter_llm.errors import (
     NotAllowedError,
 )
 from jupyter_llm.frontends.installation import NoLabError, check
-from jupyter_llm.models.discover import GET_A_MODEL, default_model, list_models, unusable
+from jupyter_llm.models.discover import (
+    GET_A_MODEL,
+    ModelEntry,
+    default_model,
+    list_models,
+    unusable,
+)
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import available_cores, free_memory, this_machine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.models.discover import ModelEntry
 
 State = Literal["ok", "note", "wrong"]
 Look = tuple[State, str] | tuple[State, str, str]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jupyter_llm.common.tables import count_of, human_size, markdown_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jupyter_llm.models.machine import FreeMemory
+from jupyter_llm.models.machine import FreeMemory
 
 # Approximate bits of a weight: enough to estimate what fits. A pull gets the exact size.
 _BITS = {"q4_k_m": 4.9, "q4_0": 4.7, "q8_0": 8.6, "mxfp4": 4.7, "f16": 16.1}

@@ -12,14 +12,10 @@ import os
 import platform
 from dataclasses import asdict, dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from jupyter_llm.common.remembered import Remembered
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from jupyter_llm.models.machine import FreeMemory
+from jupyter_llm.models.machine import FreeMemory
 
 _REMEMBERED = Remembered("kernels")
 _NUMBERS = count()

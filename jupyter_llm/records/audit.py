@@ -9,14 +9,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from jupyter_llm.ask.log import RecordedAnswer
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.markdown import untrusted_markdown
 from jupyter_llm.common.tables import aligned, count_of, markdown_table
 from jupyter_llm.engine.options import DRAWN
-from jupyter_llm.engine.provenance import Provenance, text_sha256
+from jupyter_llm.engine.provenance import Provenance, RecordKind, text_sha256
 from jupyter_llm.errors import NotebookFileError, ProvenanceError
 from jupyter_llm.notebook.code.marks import read_mark, unmark
 from jupyter_llm.notebook.files import find_notebooks, read_notebook
@@ -29,9 +29,6 @@ from jupyter_llm.records.records import (
     shown_text,
     source_sha256,
 )
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.provenance import RecordKind
 
 State = Literal["recorded", "edited since", "altered", "damaged", "missing"]
 """The state of a record; "edited since" refers to the text or the code."""

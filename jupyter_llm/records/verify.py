@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from jupyter_llm.ask.asking import ask
-from jupyter_llm.common.bars import Step, showing
+from jupyter_llm.ask.log import RecordedAnswer
+from jupyter_llm.ask.prompt_store import KeptPrompt
+from jupyter_llm.common.bars import ShowProgress, Step, showing
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.controls import one_line, plain
 from jupyter_llm.common.markdown import Markdown, code_block, untrusted_markdown
 from jupyter_llm.common.tables import count_of, markdown_table
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.base import Engine
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.engine.constraint import Exactly
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.provenance import Provenance, text_sha256
@@ -21,15 +24,6 @@ from jupyter_llm.engine.request import Request
 from jupyter_llm.engine.tokens import NUM_OTHERS
 from jupyter_llm.errors import JupyterLLMError, ModelNotFoundError, OptionError, ProvenanceError
 from jupyter_llm.models.fingerprint import file_sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jupyter_llm.ask.log import RecordedAnswer
-    from jupyter_llm.ask.prompt_store import KeptPrompt
-    from jupyter_llm.common.bars import ShowProgress
-    from jupyter_llm.engine.base import Engine
-    from jupyter_llm.engine.completion import Completion
 
 Result = Literal["same", "different", "not replayable"]
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.completion import Chunk, Completion, PromptInterrupted
+from jupyter_llm.engine.completion import Chunk, Completion, Progress, PromptInterrupted
 from jupyter_llm.engine.stream import Stream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from jupyter_llm.engine.completion import Progress
 
 
 class BegunStream(Stream):

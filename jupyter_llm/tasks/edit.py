@@ -7,21 +7,17 @@ import re
 from dataclasses import replace
 from difflib import SequenceMatcher
 from textwrap import indent
-from typing import TYPE_CHECKING
 
 from jupyter_llm.common.markdown import code_block
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.names import unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
 from jupyter_llm.notebook.values.redaction import redact_mixed, redact_source
 from jupyter_llm.tasks.hidden import restored, without_hidden
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.target import cells_before, variables_text
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.tasks.target import ShownCell
-    from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.target import ShownCell, cells_before, variables_text
+from jupyter_llm.tasks.task import Task
 
 _EDIT = (
     "Change {title} like this: {instruction}\n\nAnswer with the whole changed cell as one "

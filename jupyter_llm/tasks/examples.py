@@ -9,17 +9,15 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import takewhile
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.notebook.values.redaction import scrub
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _CALL = r"\b[A-Za-z_]\w*\((?:[^()\n]|\([^()\n]*\))*\)"
 _DOCTEST = re.compile(rf"(?m)^\s*>>> ({_CALL})\n\s*(.+?)\s*$")

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from jupyter_llm.common.markdown import code_block
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import cell_name
 from jupyter_llm.notebook.failures.causes import causing_cells
-from jupyter_llm.notebook.failures.failure import HIDDEN_STEP
+from jupyter_llm.notebook.failures.failure import HIDDEN_STEP, Failure
 from jupyter_llm.notebook.failures.report import where
+from jupyter_llm.notebook.values.summaries import Summary
 from jupyter_llm.records.records import GIVEN_BEGIN
 from jupyter_llm.tasks.rerun import Rerun, as_it_is_now
-from jupyter_llm.tasks.target import find_subject, variables_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.failures.failure import Failure
-    from jupyter_llm.notebook.values.summaries import Summary
-    from jupyter_llm.tasks.target import Subject, SubjectKind
-    from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.target import Subject, SubjectKind, find_subject, variables_text
+from jupyter_llm.tasks.task import Task
 
 _EXPLAIN: dict[SubjectKind, str] = {
     "function": "Explain what this function does, what it takes and what it returns.",

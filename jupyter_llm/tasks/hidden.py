@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.code.syntax import parse_cell, parse_python
 from jupyter_llm.notebook.values.literals import beside, place_of, secret_literals
+from jupyter_llm.notebook.values.redaction import Redacted
 from jupyter_llm.notebook.values.secrets import HIDDEN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping
-
-    from jupyter_llm.notebook.values.redaction import Redacted
 
 
 def without_hidden(source: str, namespace: Container[str]) -> tuple[str, tuple[str, ...]]:

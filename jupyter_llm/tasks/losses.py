@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection, Container, Mapping
 from difflib import get_close_matches
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, mutated_in, segment
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.peek import is_a, library_types
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Mapping
 
 _LEAST: Final = 0.5  # of the parts of a statement, in the one that it has become
 _LEAST_OF_HEAD: Final = 0.35  # of those of a `with` or a loop: another way may need fewer

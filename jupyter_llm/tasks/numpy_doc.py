@@ -5,25 +5,24 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
-from jupyter_llm.notebook.code.bindings import DEFINITIONS, own_nodes, parameters_of, segment
+from jupyter_llm.notebook.code.bindings import (
+    DEFINITIONS,
+    Definition,
+    own_nodes,
+    parameters_of,
+    segment,
+)
 from jupyter_llm.notebook.code.layout import space_of
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.literals import place_of
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.target import definitions_of, find_subject, listed, with_source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.notebook.code.bindings import Definition
-    from jupyter_llm.tasks.target import Subject
-    from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.target import Subject, definitions_of, find_subject, listed, with_source
+from jupyter_llm.tasks.task import Task
 
 _REQUEST = "Write the docstring of `{name}` in NumPy style: short sentences in plain words."
 _Entry = tuple[str, str, str, str]  # the title of its section, its name, type and default

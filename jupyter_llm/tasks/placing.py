@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.provenance import Provenance
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import shown_name
-from jupyter_llm.notebook.code.landing import Insertion
+from jupyter_llm.notebook.code.landing import CellWriter, Insertion
 from jupyter_llm.notebook.code.marks import mark
 from jupyter_llm.records.records import landed
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.provenance import Provenance
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.code.landing import CellWriter
 
 
 def land(

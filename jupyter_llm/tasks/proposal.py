@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from difflib import unified_diff
-from typing import TYPE_CHECKING
 
 from jupyter_llm.ask.many import varied
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.html_text import Html, diff_block, filled, joined, paragraph
 from jupyter_llm.common.markdown import Markdown, code_block, untrusted_markdown
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Message, Request
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import shown_name
 from jupyter_llm.notebook.values.redaction import redact_mixed
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.notebook.cells.events import CellEvent
 
 _SEEDS = 16  # of the drafts of one proposal, at the most
 _WISH = "{wish}\n\nAnswer with all of it again, changed like this."

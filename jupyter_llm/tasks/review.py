@@ -7,22 +7,17 @@ says stays a remark; what a small one says there names no bug at all.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
 
 from jupyter_llm.common.bundle import Rich
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.notebook.code.flaws import flaws_in
 from jupyter_llm.tasks.edit import write_text
-from jupyter_llm.tasks.target import check_is_python, find_subject, with_source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from jupyter_llm.tasks.target import ShownCell, Subject
-    from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.target import ShownCell, Subject, check_is_python, find_subject, with_source
+from jupyter_llm.tasks.task import Task
 
 LEAST_PARAMETERS = 1_500_000_000
 """From which size on a model is asked about the logic in words."""

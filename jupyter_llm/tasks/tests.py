@@ -12,12 +12,12 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.common.bars import Step
 from jupyter_llm.common.packing import DamagedValueError, converted
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.notebook.code.bindings import DEFINITIONS, segment
 from jupyter_llm.notebook.code.names import defined_names, missing_modules, unknown_names
@@ -25,12 +25,15 @@ from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.values.summaries import holds_data
 from jupyter_llm.tasks.hidden import without_hidden
 from jupyter_llm.tasks.proposal import Proposal
-from jupyter_llm.tasks.target import definitions_of, described, find_subject, listed, with_source
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.tasks.target import Subject
-    from jupyter_llm.tasks.task import Task
+from jupyter_llm.tasks.target import (
+    Subject,
+    definitions_of,
+    described,
+    find_subject,
+    listed,
+    with_source,
+)
+from jupyter_llm.tasks.task import Task
 
 _REQUEST = (
     "Write short tests for {title} with pytest: plain functions named test_…, each with an assert "

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.engine.local.lane import Lane
-from jupyter_llm.engine.local.native.llama import BUILD, HAS_GPU, Context, EmbeddingContext
+from jupyter_llm.engine.local.native.llama import BUILD, HAS_GPU, Context, EmbeddingContext, Weights
 from jupyter_llm.engine.local.native.memory import (
     NUM_SEQUENCES,
+    LoadPlan,
     Streams,
     context_need,
     divisions,
@@ -26,20 +28,12 @@ from jupyter_llm.engine.local.native.memory import (
 )
 from jupyter_llm.engine.local.sched.turns import Rota
 from jupyter_llm.engine.local.trials.exactness import make_exact
-from jupyter_llm.engine.request import Priority
+from jupyter_llm.engine.options import EngineOptions
+from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.errors import ModelLoadError, NotEnoughMemoryError
+from jupyter_llm.models.inspect import ModelFile
 from jupyter_llm.models.machine import free_memory
 from jupyter_llm.models.neighbours import leave_room
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from jupyter_llm.engine.local.native.llama import Weights
-    from jupyter_llm.engine.local.native.memory import LoadPlan
-    from jupyter_llm.engine.options import EngineOptions
-    from jupyter_llm.engine.request import Request
-    from jupyter_llm.models.inspect import ModelFile
 
 logger = logging.getLogger(__name__)
 

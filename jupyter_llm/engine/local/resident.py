@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import collections.abc
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from threading import Thread
-from typing import TYPE_CHECKING
 
 import psutil
 
 from jupyter_llm.engine.attention import AttentionTimes, keep_times, stored_times
 from jupyter_llm.engine.info import EngineStatus, ModelInfo
 from jupyter_llm.engine.local.kept.checkpoint import CheckpointStore, checkpoint_folder
+from jupyter_llm.engine.local.lane import Lane
 from jupyter_llm.engine.local.lanes import Lanes, LoadedFile
 from jupyter_llm.engine.local.native.llama import (
     BUILD,
@@ -37,6 +39,7 @@ from jupyter_llm.errors import (
     ModelFileError,
     NotEnoughMemoryError,
 )
+from jupyter_llm.models.discover import ModelEntry
 from jupyter_llm.models.fingerprint import FileState, check_promise, file_sha256, stored_sha256
 from jupyter_llm.models.inspect import inspect
 from jupyter_llm.models.machine import (
@@ -47,13 +50,6 @@ from jupyter_llm.models.machine import (
     this_machine,
 )
 from jupyter_llm.models.neighbours import Claim, leave_room
-
-if TYPE_CHECKING:
-    import collections.abc
-    from collections.abc import Callable
-
-    from jupyter_llm.engine.local.lane import Lane
-    from jupyter_llm.models.discover import ModelEntry
 
 logger = logging.getLogger(__name__)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator
 
 import httpx2  # which the openai package sends by; only `wire` imports this module, when asked
 
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.errors import ServerError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
 
 _MOST_BYTES = 8 << 20  # of a reply without streaming: 64 vectors of 4096 numbers take 6 MB
 _MOST_EVENT_BYTES = 1 << 20

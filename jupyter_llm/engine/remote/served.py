@@ -6,10 +6,11 @@ import asyncio
 import math
 import re
 from collections import defaultdict
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.nearest import nearest
@@ -32,15 +33,10 @@ from jupyter_llm.engine.remote.protocol import (
     sound,
     words_of,
 )
-from jupyter_llm.engine.remote.wire import TRIES
+from jupyter_llm.engine.remote.wire import TRIES, Wire
 from jupyter_llm.engine.request import Message, Priority, Request, raw_text
 from jupyter_llm.engine.thinking import marks_of
 from jupyter_llm.errors import ContextOverflowError, EmptyPromptError, OptionError, ServerError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
-
-    from jupyter_llm.engine.remote.wire import Wire
 
 _UNDECIDED = (0, 401, 408, 429, 502, 503, 504)  # after such a status the ability is unknown
 _NUM_PARALLEL = 16  # rows at a time, if the server reports no number

@@ -8,16 +8,18 @@ import os
 import random
 import threading
 import time
-from concurrent.futures import CancelledError
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from jupyter_llm._version import __version__
 from jupyter_llm.common.controls import one_line
 from jupyter_llm.common.workers import start_worker
 from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.remote.address import Address
 from jupyter_llm.engine.remote.protocol import at, count, words_of
 from jupyter_llm.engine.stream import check_may_wait, run_the_model_here
 from jupyter_llm.errors import (
@@ -27,12 +29,6 @@ from jupyter_llm.errors import (
     MissingLibraryError,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-    from concurrent.futures import Future
-
-    from jupyter_llm.engine.remote.address import Address
 
 logger = logging.getLogger(__name__)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.common.packing import packed
 from jupyter_llm.engine.completion import (
@@ -21,21 +22,16 @@ from jupyter_llm.engine.completion import (
     answer_record,
 )
 from jupyter_llm.engine.constraint import OneOf, free_part
+from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.remote.protocol import Means, at, count, likely, shape_of, words_of
+from jupyter_llm.engine.remote.served import Served
 from jupyter_llm.engine.remote.wire import TRIES
 from jupyter_llm.engine.repetition import loop_start
-from jupyter_llm.engine.request import Priority
+from jupyter_llm.engine.request import Priority, Request
 from jupyter_llm.engine.stream import StreamFeed
 from jupyter_llm.engine.thinking import Thinking
+from jupyter_llm.engine.tokens import TokenLogprob
 from jupyter_llm.errors import JupyterLLMError, OptionError, ServerError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.engine.options import FinishReason
-    from jupyter_llm.engine.remote.served import Served
-    from jupyter_llm.engine.request import Request
-    from jupyter_llm.engine.tokens import TokenLogprob
 
 _LOOK_EVERY = 16  # pieces between checks for repetition
 _SPARE = 16  # pieces beside those of tokens: the role, buffered text, the end

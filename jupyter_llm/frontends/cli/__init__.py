@@ -7,7 +7,7 @@ import argparse
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from jupyter_llm._version import __version__
 from jupyter_llm.errors import JupyterLLMError, OneLine
@@ -18,12 +18,14 @@ from jupyter_llm.frontends.cli import (  # noqa: F401  declared
     records,
     serving,
 )
-from jupyter_llm.frontends.cli.command import INTERRUPTED, OK, TROUBLE, add_commands, print_message
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.frontends.cli.command import Run
+from jupyter_llm.frontends.cli.command import (
+    INTERRUPTED,
+    OK,
+    TROUBLE,
+    Run,
+    add_commands,
+    print_message,
+)
 
 _DESCRIPTION = """\
 A local language model in the terminal, and what can be done with jupyter_llm outside a kernel.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jupyter_llm.frontends.cli.command import OK, WRONG, argument, command, print_result, show
-
-if TYPE_CHECKING:
-    import argparse
 
 
 @command()

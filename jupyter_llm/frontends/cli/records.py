@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from jupyter_llm.frontends.cli.command import (
     OK,
@@ -17,9 +17,6 @@ from jupyter_llm.frontends.cli.command import (
     show,
     show_json,
 )
-
-if TYPE_CHECKING:
-    import argparse
 
 _VERDICTS = {
     "sound": "{name} is undamaged: its SHA-256 is {digest}.",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.engine.request import Request
 from jupyter_llm.errors import NoNotebookError
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.jobs import Job
-from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.comm.line import Line, Part
+from jupyter_llm.frontends.comm.live_chat import LiveChat
 from jupyter_llm.frontends.comm.messages import CheckedData, CodeOrigin, Prepared
 from jupyter_llm.notebook.cells.shell import current_shell, user_namespace
 from jupyter_llm.notebook.code.blocks import CodeBlock, code_blocks
@@ -23,15 +26,7 @@ from jupyter_llm.tasks.judging import Judge
 from jupyter_llm.tasks.placing import marked
 from jupyter_llm.tasks.tries import BUSY, Tries
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.comm.line import Line
-    from jupyter_llm.frontends.comm.live_chat import LiveChat
-
-    _Place = tuple[CodeOrigin, str]
+_Place = tuple[CodeOrigin, str]
 
 _PAUSE_S = 0.2  # in which a person may begin what comes first
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.calls import call
-from jupyter_llm.frontends.comm.line import Part
-from jupyter_llm.notebook.code.landing import Landing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.frontends.comm.line import Line
-    from jupyter_llm.notebook.code.landing import NewCell
+from jupyter_llm.frontends.comm.line import Line, Part
+from jupyter_llm.notebook.code.landing import Landing, NewCell
 
 ANSWER_S = 8.0  # of a page that is there, on busy cores too: for all of what it is asked
 SILENCE_S = 3.0  # after which a page counts as gone

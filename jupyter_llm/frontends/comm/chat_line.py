@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.api import llm
 from jupyter_llm.ask.answer import answer_of
 from jupyter_llm.ask.shape import Shape
+from jupyter_llm.chat.context import Turn
+from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.files import attached
 from jupyter_llm.chat.question import ChatQuestion, asked_in
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.errors import OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.answer_code import AnswerCode
@@ -25,23 +29,16 @@ from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
 from jupyter_llm.frontends.comm.suggestions import description, suggestions
 from jupyter_llm.frontends.comm.sync import ChatViews
 from jupyter_llm.frontends.prompt.commands import Call, Order
+from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.frontends.prompt.typed import Typed, read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.frontends.views import remarks
 from jupyter_llm.notebook.cells.shell import user_namespace
+from jupyter_llm.notebook.cells.timeline import Snapshot
 from jupyter_llm.notebook.code.syntax import parse_cell
 from jupyter_llm.notebook.values.summaries import holds_data
 from jupyter_llm.notebook.values.variables import plainly_mentioned, used
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.chat.context import Turn
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.prompt.options import Options
-    from jupyter_llm.notebook.cells.timeline import Snapshot
-    from jupyter_llm.tasks.proposal import Proposal
+from jupyter_llm.tasks.proposal import Proposal
 
 
 class ChatLine(Line):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct, convert
 from msgspec.structs import asdict, replace
 
+from jupyter_llm.chat.branches import Exchange
+from jupyter_llm.chat.budget import ContextMode
 from jupyter_llm.chat.context_report import context_report
+from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.question import asked_in
 from jupyter_llm.engine.completion import JSON_BLOCK
 from jupyter_llm.engine.constraint import Grammar
@@ -21,11 +24,6 @@ from jupyter_llm.frontends.comm.messages import (
 )
 from jupyter_llm.models.discover import better_model_hint
 from jupyter_llm.notebook.cells.rules import RULES_FILE
-
-if TYPE_CHECKING:
-    from jupyter_llm.chat.branches import Exchange
-    from jupyter_llm.chat.budget import ContextMode
-    from jupyter_llm.chat.conversation import Chat
 
 _MISSING: Any = object()
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm.calls import call
-from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.comm.line import Line, Part
 from jupyter_llm.frontends.comm.messages import PromptData
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.question import ChatQuestion
-    from jupyter_llm.frontends.comm.line import Line
-
-    Found = tuple[Chat, ChatQuestion] | None
-    MakePrompt = Callable[[PromptData, str | None], Found]
+Found = tuple[Chat, ChatQuestion] | None
+MakePrompt = Callable[[PromptData, str | None], Found]
 
 _PATIENCE_S = 0.3  # between two looks whether the model may read
 

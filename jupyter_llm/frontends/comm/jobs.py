@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
-from jupyter_llm.common.bars import Pace
+from jupyter_llm.common.bars import Pace, Step
 from jupyter_llm.common.workers import UserCode, start_worker
-from jupyter_llm.engine.completion import PromptInterrupted
+from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
 from jupyter_llm.errors import OneLine
 from jupyter_llm.frontends.comm.messages import PendingData
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.common.bars import Step
-    from jupyter_llm.engine.base import Stream
-    from jupyter_llm.engine.completion import Completion
 
 logger = logging.getLogger(__name__)
 

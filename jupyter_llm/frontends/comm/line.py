@@ -6,22 +6,18 @@ import logging
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from msgspec import to_builtins
 
+from jupyter_llm.api import LLM
+from jupyter_llm.engine.base import Stream
 from jupyter_llm.frontends.comm import messages
-from jupyter_llm.frontends.comm.calls import call, methods_of
+from jupyter_llm.frontends.comm.calls import Method, call, methods_of
 from jupyter_llm.frontends.comm.jobs import Job, said_of
+from jupyter_llm.frontends.comm.messages import ToFrontEnd
 from jupyter_llm.frontends.comm.outbox import Outbox
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.api import LLM
-    from jupyter_llm.engine.base import Stream
-    from jupyter_llm.frontends.comm.calls import Method
-    from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 logger = logging.getLogger(__name__)
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 from uuid import uuid4
 
+from jupyter_llm.chat.branches import Exchange
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
+from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.completion import Completion
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.documents import growth, merge_patch, turn_data
-from jupyter_llm.frontends.comm.messages import NoticeData
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from jupyter_llm.chat.branches import Exchange
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.question import ChatQuestion
-    from jupyter_llm.engine.base import Stream
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.comm.messages import TurnData
+from jupyter_llm.frontends.comm.jobs import Job
+from jupyter_llm.frontends.comm.messages import NoticeData, TurnData
 
 _KERNEL = uuid4().hex
 # Between two messages about what is written, at the least. A page that draws costs the model a part

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from msgspec.structs import replace
 
 from jupyter_llm.common.workers import Chore
+from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.engine.roles import ModelRole
 from jupyter_llm.errors import EngineClosedError, OptionError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.jobs import Job
-from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.comm.line import Line, Part
 from jupyter_llm.frontends.comm.messages import Activity, ModelData
 from jupyter_llm.frontends.comm.pulls import PULLS
 from jupyter_llm.frontends.prompt.commands import suggestions
 from jupyter_llm.frontends.prompt.loading import overruled
 from jupyter_llm.frontends.prompt.model_list import by_name, listed_models, listed_servers
-from jupyter_llm.frontends.prompt.options import default_options
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.engine.current import CurrentEngine
-    from jupyter_llm.frontends.comm.line import Line
-    from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.frontends.prompt.options import Options, default_options
 
 _PAUSE_S = 0.3  # between two messages at the least
 _TICK_S = 0.5  # while the cache fills

@@ -6,14 +6,12 @@ import contextvars
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from msgspec import to_builtins
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.frontends.comm.messages import ToFrontEnd
+from jupyter_llm.frontends.comm.messages import ToFrontEnd
 
 logger = logging.getLogger(__name__)
 

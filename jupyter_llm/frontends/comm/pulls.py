@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
-from jupyter_llm.common.bars import Step
+from jupyter_llm.common.bars import ShowProgress, Step
 from jupyter_llm.common.tables import human_size
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.common.workers import start_worker
@@ -17,11 +18,6 @@ from jupyter_llm.engine.completion import PromptInterrupted
 from jupyter_llm.errors import DownloadError, DownloadInterrupted, JupyterLLMError, LicenceError
 from jupyter_llm.frontends.comm.messages import PullData
 from jupyter_llm.models.pull import Meter, pull
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.common.bars import ShowProgress
 
 logger = logging.getLogger(__name__)
 

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.files import attached_file, files_like, folder_of, mention
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.comm.commands import PANEL_COMMANDS
-from jupyter_llm.frontends.comm.messages import SuggestionData, Suggestions
+from jupyter_llm.frontends.comm.messages import SuggestionData, SuggestionKind, Suggestions
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import cell_text
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
-from jupyter_llm.notebook.cells.timeline import find_cell
+from jupyter_llm.notebook.cells.timeline import Snapshot, find_cell
 from jupyter_llm.notebook.values import seen_secrets
 from jupyter_llm.notebook.values.summaries import headline, is_hidden, summarize
 from jupyter_llm.notebook.values.tables import column, column_labels
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.frontends.comm.messages import SuggestionKind
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.cells.timeline import Snapshot
 
 _COMMAND = re.compile(r"\s*(/[\w-]*)")
 _AT = re.compile(r"(?<![\w@/.)\]])@((?:In|Out)?\[\d*|[\w./+-]*|\"[^\"\n]*)\Z")

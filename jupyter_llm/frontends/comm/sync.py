@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from jupyter_llm.chat.budget import ContextMode
+from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.common.watchers import weakly
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.documents import merge_patch, status_of
-from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.comm.line import Line, Part
 from jupyter_llm.frontends.comm.live_chat import live
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.chat.budget import ContextMode
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.frontends.comm.line import Line
 
 GAUGE_S = 1.0
 

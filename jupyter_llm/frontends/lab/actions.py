@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from jupyter_llm.engine.base import Stream
+from jupyter_llm.engine.completion import Completion
+from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.errors import EngineError
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.jobs import Job
@@ -15,27 +17,20 @@ from jupyter_llm.frontends.comm.messages import (
     OpenProposal,
     TargetCellData,
 )
+from jupyter_llm.frontends.lab.session import Session
 from jupyter_llm.frontends.prompt.commands import task_of
-from jupyter_llm.frontends.prompt.options import default_options
+from jupyter_llm.frontends.prompt.options import Options, default_options
 from jupyter_llm.notebook.cells.timeline import check_is_visible
 from jupyter_llm.records.records import landed
 from jupyter_llm.tasks.edit import edit, go_on, write_next
 from jupyter_llm.tasks.explain import explain
 from jupyter_llm.tasks.fix import failure_shown, fix_shown
 from jupyter_llm.tasks.numpy_doc import document
-from jupyter_llm.tasks.proposal import Former
+from jupyter_llm.tasks.proposal import Former, Proposal
 from jupyter_llm.tasks.review import review, review_text
 from jupyter_llm.tasks.target import ShownCell
+from jupyter_llm.tasks.task import Task
 from jupyter_llm.tasks.tests import write_tests
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Stream
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.options import SamplingParams
-    from jupyter_llm.frontends.lab.session import Session
-    from jupyter_llm.frontends.prompt.options import Options
-    from jupyter_llm.tasks.proposal import Proposal
-    from jupyter_llm.tasks.task import Task
 
 _SPARE_TOKENS = 384  # of an answer, beyond those for a cell that is written again
 _CHARS_PER_TOKEN = 2.5  # of code, at the least

@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.api import llm
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.drafting import Drafting
 from jupyter_llm.frontends.comm.messages import OpenProposal
+from jupyter_llm.frontends.lab.session import Session
 from jupyter_llm.frontends.prompt.options import loaded_magics
 from jupyter_llm.frontends.prompt.typed import read
 from jupyter_llm.frontends.prompt.typed import read_draft as read_typed_draft
 from jupyter_llm.notebook.cells.shell import user_namespace
-
-if TYPE_CHECKING:
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.question import ChatQuestion
-    from jupyter_llm.frontends.lab.session import Session
 
 _CELL = re.compile(r"\s*%%llm(?![^\s])([^\n]*)\n?(.*)", re.DOTALL)
 

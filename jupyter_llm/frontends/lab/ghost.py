@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
 
 from jupyter_llm.errors import DocumentError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.calls import call
 from jupyter_llm.frontends.comm.line import Part
+from jupyter_llm.frontends.lab.session import Session
 from jupyter_llm.notebook.cells.document import Document, DocumentCell
 from jupyter_llm.tasks.completing.completing import (
     NO_MODEL,
     GhostEnd,
     GhostRequest,
+    GhostRun,
     GhostText,
     GhostWriter,
 )
-
-if TYPE_CHECKING:
-    from jupyter_llm.frontends.lab.session import Session
-    from jupyter_llm.tasks.completing.completing import GhostRun
 
 
 class Ghost(Part):

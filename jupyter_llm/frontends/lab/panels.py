@@ -6,21 +6,17 @@ import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from msgspec import convert, to_builtins
 
 from jupyter_llm.errors import ChatNameError
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.calls import call
-from jupyter_llm.frontends.comm.jobs import said_of
+from jupyter_llm.frontends.comm.chat_line import ChatLine
+from jupyter_llm.frontends.comm.jobs import Job, said_of
 from jupyter_llm.frontends.comm.line import Part
 from jupyter_llm.frontends.comm.messages import ChatData
-
-if TYPE_CHECKING:
-    from jupyter_llm.frontends.comm.chat_line import ChatLine
-    from jupyter_llm.frontends.comm.jobs import Job
-    from jupyter_llm.frontends.lab.session import Session
+from jupyter_llm.frontends.lab.session import Session
 
 _MOST_FOUND = 100  # a list that nobody reads to its end
 

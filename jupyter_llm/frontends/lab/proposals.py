@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from jupyter_llm.frontends.comm.line import Line
 from jupyter_llm.frontends.comm.messages import OpenProposal, Proposed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jupyter_llm.frontends.comm.line import Line
 
 _MOST = 200  # cells may be deleted while no page is open
 

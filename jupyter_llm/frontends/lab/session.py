@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from jupyter_llm._version import __version__
+from jupyter_llm.api import LLM
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.frontends.comm.asked_page import AskedPage
 from jupyter_llm.frontends.comm.line import Line
 from jupyter_llm.frontends.comm.messages import PROTOCOL, ShowFix, Welcome
-from jupyter_llm.notebook.cells.path import notebook_path
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from jupyter_llm.api import LLM
-    from jupyter_llm.frontends.lab.proposals import Proposals
-    from jupyter_llm.notebook.cells.path import NotebookIdentity
-    from jupyter_llm.notebook.code.landing import Landing, NewCell
+from jupyter_llm.frontends.lab.proposals import Proposals
+from jupyter_llm.notebook.cells.path import NotebookIdentity, notebook_path
+from jupyter_llm.notebook.code.landing import Landing, NewCell
 
 
 class Session(Line):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jupyter_llm.api import llm
+from jupyter_llm.api import LLM, llm
 from jupyter_llm.frontends.comm import messages
 from jupyter_llm.frontends.comm.line import Part, end_subshell, hear_beside_cells
 from jupyter_llm.frontends.comm.models import ActivityWatch, ModelChoice
@@ -16,11 +17,6 @@ from jupyter_llm.frontends.lab.ghost import Ghost
 from jupyter_llm.frontends.lab.panels import Panels
 from jupyter_llm.frontends.lab.proposals import Proposals
 from jupyter_llm.frontends.lab.session import Session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from jupyter_llm.api import LLM
 
 PARTS: Sequence[Callable[..., Part]] = (
     *(Actions, ActivityWatch, Ghost, ModelChoice, PageCells, Panels),

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from jupyter_llm.ask.answer import answer_of
+from jupyter_llm.chat.branches import Sending
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.common.tables import count_of
-from jupyter_llm.engine.completion import PromptInterrupted
-from jupyter_llm.frontends.views import answer_metadata, remarks, watch
+from jupyter_llm.engine.completion import Completion, PromptInterrupted
+from jupyter_llm.engine.provenance import Provenance
+from jupyter_llm.frontends.prompt.options import Options
+from jupyter_llm.frontends.views import View, answer_metadata, remarks, watch
 from jupyter_llm.notebook.cells.shell import user_namespace
-from jupyter_llm.notebook.code.landing import Insertion
+from jupyter_llm.notebook.code.landing import CellWriter, Insertion
 from jupyter_llm.records.records import to_metadata
 from jupyter_llm.tasks.code_answer import ANSWER_PREFIX, code_cells, new_cells
 from jupyter_llm.tasks.placing import change, land
+from jupyter_llm.tasks.proposal import Proposal
 from jupyter_llm.tasks.tries import Tries
 from jupyter_llm.tasks.write import write_in_chat
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jupyter_llm.chat.branches import Sending
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.question import ChatQuestion
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.provenance import Provenance
-    from jupyter_llm.frontends.prompt.options import Options
-    from jupyter_llm.frontends.views import View
-    from jupyter_llm.notebook.code.landing import CellWriter
-    from jupyter_llm.tasks.proposal import Proposal
 
 
 def write(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
-from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
 
 from jupyter_llm.api import llm
 from jupyter_llm.engine.options import LOADING
@@ -15,12 +20,7 @@ from jupyter_llm.models.aliases import aliases
 from jupyter_llm.models.catalog import catalog
 from jupyter_llm.models.discover import list_models
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from IPython.core.completer import CompletionContext, SimpleMatcherResult
-
-    Matcher = Callable[[CompletionContext], SimpleMatcherResult]
+Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
 _MAGIC = re.compile(r"\s*%%?llm(\s.*)", re.DOTALL)
 _CELL = re.compile(r"\s*%%llm(?!\S)")

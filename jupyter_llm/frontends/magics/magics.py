@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from IPython.core.display_functions import display
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -15,13 +16,15 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import Bool, Enum, Float, Int, List, Unicode, Union, observe
+from traitlets import Bool, Enum, Float, Int, List, TraitType, Unicode, Union, observe
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import ContextMode
 from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.question import ChatQuestion
+from jupyter_llm.common.option import Option
 from jupyter_llm.common.tables import markdown_table
-from jupyter_llm.engine.completion import BatchError, PromptInterrupted
+from jupyter_llm.engine.completion import BatchError, Completion, PromptInterrupted
 from jupyter_llm.errors import MagicUsageError, PanelFilesError
 from jupyter_llm.frontends import views
 from jupyter_llm.frontends.magics import answering
@@ -38,24 +41,12 @@ from jupyter_llm.frontends.prompt.commands import (
 )
 from jupyter_llm.frontends.prompt.history import kept_note
 from jupyter_llm.frontends.prompt.options import OPTIONS, Options, flags_in
-from jupyter_llm.frontends.prompt.typed import read
+from jupyter_llm.frontends.prompt.typed import Typed, read
 from jupyter_llm.frontends.views import SilentView, View, make_view, show_interrupt
 from jupyter_llm.models.discover import better_model_hint
 from jupyter_llm.notebook.cells.recorder import Recorder
 from jupyter_llm.notebook.cells.shell import parent_header
-from jupyter_llm.notebook.code.landing import CellWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets import TraitType
-
-    from jupyter_llm.chat.question import ChatQuestion
-    from jupyter_llm.common.option import Option
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.frontends.prompt.typed import Typed
-    from jupyter_llm.notebook.code.landing import Page
+from jupyter_llm.notebook.code.landing import CellWriter, Page
 
 OpenPanel = Callable[[Chat, ContextMode], object]
 """Makes a panel for a chat; the result is displayed."""

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import re
 import tokenize
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from IPython.core.inputtransformer2 import EscapedCommand
+from IPython.core.interactiveshell import InteractiveShell
 from traitlets import TraitError
 
 from jupyter_llm.api import llm
-from jupyter_llm.frontends.magics.magics import LLMMagics
+from jupyter_llm.frontends.magics.magics import LLMMagics, OpenPanel
 from jupyter_llm.notebook.cells.path import notebook_path
+from jupyter_llm.notebook.code.landing import Page
 from jupyter_llm.notebook.sealed.first_step import register_first
 from jupyter_llm.notebook.values import secrets, seen_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from IPython.core.interactiveshell import InteractiveShell
-
-    from jupyter_llm.frontends.magics.magics import OpenPanel
-    from jupyter_llm.notebook.code.landing import Page
 
 
 def load(

@@ -7,9 +7,10 @@ described. A person reads the first line of each docstring, and an agent all of 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -17,6 +18,7 @@ from jupyter_llm.chat.search import piece_of
 from jupyter_llm.common.nearest import nearest
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError, OptionError
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.rendering import cell_name, render_cell
 from jupyter_llm.notebook.cells.shell import current_shell, own_variables
 from jupyter_llm.notebook.cells.timeline import find_cell
@@ -27,11 +29,6 @@ from jupyter_llm.notebook.values.peek import is_named_only
 from jupyter_llm.notebook.values.redaction import redact_mixed, scrub, without_registered
 from jupyter_llm.notebook.values.summaries import headline, summarize
 from jupyter_llm.tasks.task import Task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from jupyter_llm.notebook.cells.events import CellEvent
 
 _SOURCE_CHARS, _OUTPUT_CHARS = 1500, 750  # limits for a cell in a list
 _CELL_CHARS, _VALUE_CHARS, _MATCH_CHARS, _LINE_CHARS = 20_000, 4000, 600, 160

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from anywidget import AnyWidget
 from traitlets import Unicode
@@ -12,11 +12,7 @@ from jupyter_llm.frontends.comm.asked_page import AskedPage
 from jupyter_llm.frontends.comm.line import Line, hear_beside_cells
 from jupyter_llm.frontends.panel.panel import STATIC, built
 from jupyter_llm.notebook.cells.shell import current_shell, parent_header
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.notebook.code.landing import Landing, NewCell
+from jupyter_llm.notebook.code.landing import Landing, NewCell
 
 GREETING_S = 4.0  # how long a new page may take, once, until it says that it is there
 

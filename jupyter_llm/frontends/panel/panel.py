@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from anywidget import AnyWidget
 from traitlets import Unicode
 
 from jupyter_llm.api import llm
 from jupyter_llm.chat.budget import ContextMode, check_mode
+from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.common.workers import Chore
 from jupyter_llm.engine.options import SamplingOptions, sampling_params
 from jupyter_llm.errors import PanelFilesError
@@ -22,11 +23,6 @@ from jupyter_llm.frontends.panel.transcript_output import TranscriptOutput
 from jupyter_llm.frontends.prompt.options import Options
 from jupyter_llm.notebook.cells.path import notebook_path
 from jupyter_llm.notebook.cells.shell import current_shell
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from jupyter_llm.chat.conversation import Chat
 
 STATIC = Path(__file__).parent / "static"
 TRANSCRIPT_S = 2.0  # between two states of the transcript, at the least

@@ -6,9 +6,12 @@ A saved notebook holds it: on a code host, in nbconvert, in a browser without a 
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jupyter_llm.chat.context import Turn
+from jupyter_llm.chat.conversation import Chat
 from jupyter_llm.chat.question import asked_in
 from jupyter_llm.chat.transcript import other_branches, turn_markdown
 from jupyter_llm.common.bundle import Bundle, bundle
@@ -18,12 +21,6 @@ from jupyter_llm.common.tables import count_of
 from jupyter_llm.frontends.comm.outbox import well_formed
 from jupyter_llm.notebook.cells.outputs import TRANSCRIPT_KEY
 from jupyter_llm.records.records import TRANSCRIPT_BREAK, to_metadata
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.chat.context import Turn
-    from jupyter_llm.chat.conversation import Chat
 
 _EMPTY = "An empty chat. The panel's prompts and answers are kept here."
 # A page that was opened again has no panel, and would show an error where that was. What it does

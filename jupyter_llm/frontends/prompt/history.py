@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from jupyter_llm.chat.chats import Chats
+from jupyter_llm.chat.conversation import Chat
+from jupyter_llm.chat.store import SavedChat
 from jupyter_llm.chat.transcript import chat_markdown, date_of, other_branches, to_markdown
 from jupyter_llm.common.tables import count_of
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.options import flags_in
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jupyter_llm.chat.chats import Chats
-    from jupyter_llm.chat.conversation import Chat
-    from jupyter_llm.chat.store import SavedChat
 
 _FLAGS = ("--export", "--clear")
 _MOST_RESULTS = 20

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jupyter_llm.api import LLM
 from jupyter_llm.common.tables import markdown_table
 from jupyter_llm.engine.naming import server_of
 from jupyter_llm.engine.options import EngineOptions, check_names
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.models.aliases import DEFAULT
-
-if TYPE_CHECKING:
-    from jupyter_llm.api import LLM
 
 REMOVE = "--remove"
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from jupyter_llm.api import LLM
 from jupyter_llm.common.tables import human_size, markdown_table, parameter_count
 from jupyter_llm.engine.naming import server_of
 from jupyter_llm.engine.options import EngineOptions
-from jupyter_llm.engine.roles import role_words
+from jupyter_llm.engine.remote.address import Address
+from jupyter_llm.engine.roles import ModelRole, role_words
 from jupyter_llm.errors import JupyterLLMError, NotEnoughMemoryError
 from jupyter_llm.models.aliases import aliases
-
-if TYPE_CHECKING:
-    from jupyter_llm.api import LLM
-    from jupyter_llm.engine.remote.address import Address
-    from jupyter_llm.engine.roles import ModelRole
-    from jupyter_llm.models.discover import ModelEntry
-    from jupyter_llm.models.inspect import ModelFile
-    from jupyter_llm.models.machine import FreeMemory
+from jupyter_llm.models.discover import ModelEntry
+from jupyter_llm.models.inspect import ModelFile
+from jupyter_llm.models.machine import FreeMemory
 
 MODEL_COLUMNS = (
     *("model", "parameters", "quantization", "size", "context"),

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import Any, get_origin
 
 from jupyter_llm.ask.question import SHAPING
+from jupyter_llm.ask.shape import Shape
 from jupyter_llm.common.expressions import evaluated
 from jupyter_llm.engine.tokens import NUM_OTHERS
 from jupyter_llm.errors import MagicUsageError
 from jupyter_llm.frontends.prompt.options import SAMPLING, Options
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jupyter_llm.ask.shape import Shape
 
 _NAMES = ", ".join(f"--{name}" for name in SHAPING)
 

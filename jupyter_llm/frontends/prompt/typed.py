@@ -9,18 +9,22 @@ values are masked; the user's own text is sent as typed.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from jupyter_llm.ask.question import SHAPING
+from jupyter_llm.ask.shape import Shape
 from jupyter_llm.chat.files import attached_file, file_mentions
 from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.common.expressions import before_values, evaluated, interpolate, shield, unshield
 from jupyter_llm.engine.request import check_text
 from jupyter_llm.errors import JupyterLLMError, MagicUsageError, OptionError
-from jupyter_llm.frontends.prompt.commands import find_command
+from jupyter_llm.frontends.prompt.commands import Command, Order, find_command
 from jupyter_llm.frontends.prompt.options import (
+    Options,
     PromptLine,
     parse_line,
     shapes_answer,
@@ -28,19 +32,9 @@ from jupyter_llm.frontends.prompt.options import (
 )
 from jupyter_llm.frontends.prompt.shapes import check_in_chat, typed_shape
 from jupyter_llm.notebook.cells.rendering import cell_text
-from jupyter_llm.notebook.cells.timeline import find_cell
+from jupyter_llm.notebook.cells.timeline import Snapshot, find_cell
 from jupyter_llm.notebook.values.redaction import redact_value
 from jupyter_llm.notebook.values.variables import mentioned, unknown_ats, without_at
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-    from typing import Any
-
-    from jupyter_llm.ask.shape import Shape
-    from jupyter_llm.frontends.prompt.commands import Command, Order
-    from jupyter_llm.frontends.prompt.options import Options
-    from jupyter_llm.notebook.cells.timeline import Snapshot
 
 _LITERAL = "-- "
 _OF_PROMPTS = (*SHAPING, "map", "show_tokens", "dry_run")

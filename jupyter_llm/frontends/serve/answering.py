@@ -8,27 +8,22 @@ import secrets
 import time
 from dataclasses import replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import CapacityLimiter, create_task_group
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, StreamingResponse
+from starlette.types import Send
 
 from jupyter_llm import errors
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.controls import one_line
-from jupyter_llm.engine.completion import Chunk
-from jupyter_llm.frontends.serve.calls import ChatCall
-
-if TYPE_CHECKING:
-    from starlette.types import Send
-
-    from jupyter_llm.engine.base import Engine
-    from jupyter_llm.engine.completion import Completion
-    from jupyter_llm.engine.request import Request
-    from jupyter_llm.frontends.serve.calls import AnswerCall, GuestAnswer
+from jupyter_llm.engine.base import Engine
+from jupyter_llm.engine.completion import Chunk, Completion
+from jupyter_llm.engine.request import Request
+from jupyter_llm.frontends.serve.calls import AnswerCall, ChatCall, GuestAnswer
 
 Json = dict[str, Any]
 

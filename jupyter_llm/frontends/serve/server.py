@@ -11,18 +11,16 @@ import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jupyter_llm.common.workers import start_worker
+from jupyter_llm.engine.current import CurrentEngine
 from jupyter_llm.errors import ServeError
 from jupyter_llm.frontends.serve.address import Whereabouts
 from jupyter_llm.frontends.serve.app import application
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.current import CurrentEngine
 
 _HOST = "127.0.0.1"
 _LEAST_TOKEN = 16  # characters of a token that the user chose

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
 from jupyter_llm.common.clipping import Scroll, clip
 from jupyter_llm.notebook.cells.events import Output, OutputKind
 from jupyter_llm.notebook.values.kinds import clean
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
 
 TRANSCRIPT_KEY = "jupyter_llm_transcript"
 """The metadata key of a panel's id, in an output that shows a whole conversation."""

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from jupyter_llm.common.clipping import clip
 from jupyter_llm.common.markdown import code_block
-from jupyter_llm.notebook.cells.events import Output
+from jupyter_llm.notebook.cells.events import CellEvent, Output
+from jupyter_llm.notebook.cells.sources import CellSource
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.values.redaction import redact_source, redact_text, scrub
 from jupyter_llm.notebook.values.secrets import concealed_in, is_shown
-
-if TYPE_CHECKING:
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.cells.sources import CellSource
-
 
 SETUP_MAGICS = ("llm", "load_ext", "reload_ext", "unload_ext", "config", "matplotlib", "autoreload")
 """Line magics without information on the notebook's subject, our own included."""

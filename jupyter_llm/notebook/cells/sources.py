@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import linecache
 from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.code.syntax import transform
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from jupyter_llm.notebook.cells.events import CellEvent
 
 # File names under which IPython compiles the bodies of %%time and %%timeit.
 _BODY_NAMES = frozenset({"<timed exec>", "<timed eval>", "<magic-timeit>"})

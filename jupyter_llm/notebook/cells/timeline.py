@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import TYPE_CHECKING, Literal, get_args
+from pathlib import Path
+from typing import Literal, get_args
 
 from jupyter_llm.common.watchers import Watchers
 from jupyter_llm.errors import MagicUsageError
@@ -15,10 +17,6 @@ from jupyter_llm.notebook.cells.events import CellEvent, Output
 from jupyter_llm.notebook.cells.rules import ProjectRules
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.values.secrets import conceal_bound
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-    from pathlib import Path
 
 NUMBERED_CELL = re.compile(r"(?:cell\s*|In\s*)?\[?(\d{1,9})\]?", re.IGNORECASE)
 """The name of a cell by its number: `3`, `[3]`, `In [3]` or `cell 3`."""

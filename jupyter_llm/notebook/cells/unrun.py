@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.cells.document import Document
+from jupyter_llm.notebook.cells.events import CellEvent
 from jupyter_llm.notebook.cells.timeline import Snapshot
-from jupyter_llm.notebook.code.bindings import bindings
+from jupyter_llm.notebook.code.bindings import Binding, bindings
 from jupyter_llm.notebook.code.names import defined_names, unknown_names
 from jupyter_llm.notebook.values.literals import lines_of
 from jupyter_llm.notebook.values.redaction import redact_source
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
-
-    from jupyter_llm.notebook.cells.events import CellEvent
-    from jupyter_llm.notebook.code.bindings import Binding
 
 _UNDEFINED = re.compile(r"NameError: name '(\w+)' is not defined")
 _MAX_CHARS = 60  # of the line that binds a name

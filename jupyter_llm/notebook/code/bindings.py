@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from jupyter_llm.notebook.code.names import Act, Use, uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 Verb = Literal["assigns", "imports", "defines", "changes", "deletes", "passes on"]
 

@@ -8,16 +8,14 @@ miss.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from jupyter_llm.notebook.code.bindings import bindings_of, mutated_in, own_nodes, parameters_of
 from jupyter_llm.notebook.code.names import unknown_names
 from jupyter_llm.notebook.code.syntax import parse_cell, syntax_error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
 
 Sureness = Literal["certain", "likely", "possible"]
 """The certainty that code is wrong and not only unusual."""

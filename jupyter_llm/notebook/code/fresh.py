@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from jupyter_llm.notebook.code.bindings import (
     DEFINITIONS,
@@ -23,11 +24,8 @@ from jupyter_llm.notebook.code.bindings import (
 from jupyter_llm.notebook.code.names import uses_in
 from jupyter_llm.notebook.code.syntax import parse_cell
 
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
-
-    Ran = tuple[str, bool]
-    """The source of a cell that ran, and whether it ended without an error."""
+Ran = tuple[str, bool]
+"""The source of a cell that ran, and whether it ended without an error."""
 
 _AGAIN: Final = (
     r"(?i)\b(?:again|anew|afresh|once more"  # not `against`, nor a name such as `updated_at`

@@ -8,18 +8,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from jupyter_llm.notebook.code.bindings import statement_at
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import cell_python, parse_python, syntax_error
+from jupyter_llm.notebook.failures.failure import Failure
 from jupyter_llm.notebook.values.literals import lines_of, place_of
 from jupyter_llm.notebook.values.lookups import item, keys, member
 from jupyter_llm.notebook.values.peek import ABSENT, exported, is_a, own_package, short_name
 from jupyter_llm.notebook.values.tables import dtype_name
-
-if TYPE_CHECKING:
-    from jupyter_llm.notebook.failures.failure import Failure
 
 N = TypeVar("N", bound=ast.AST)
 Span = tuple[int, int]

@@ -17,19 +17,14 @@ The rules, in this order:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from jupyter_llm.notebook.cells.events import CellEvent
-from jupyter_llm.notebook.code.bindings import bindings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from jupyter_llm.notebook.cells.sources import CellSource
-    from jupyter_llm.notebook.code.bindings import Binding
-    from jupyter_llm.notebook.failures.failure import Failure
-    from jupyter_llm.notebook.failures.frames import Frame
+from jupyter_llm.notebook.cells.sources import CellSource
+from jupyter_llm.notebook.code.bindings import Binding, bindings
+from jupyter_llm.notebook.failures.failure import Failure
+from jupyter_llm.notebook.failures.frames import Frame
 
 _MAX_DEPTH = 4  # generations of values that are followed
 _MAX_REASONS = 3  # reasons shown for one cell

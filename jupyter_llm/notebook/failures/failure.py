@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal
+from types import FunctionType, TracebackType
+from typing import Any, Literal
 
 from jupyter_llm.common.nearest import near
 from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.code.layout import space_of
-from jupyter_llm.notebook.failures.frames import Frame, is_users_code, read_steps
+from jupyter_llm.notebook.failures.frames import Frame, Step, is_users_code, read_steps
 from jupyter_llm.notebook.values.guard import ask
 from jupyter_llm.notebook.values.lookups import keys
 from jupyter_llm.notebook.values.peek import class_attribute, public_names
 from jupyter_llm.notebook.values.secrets import is_secret
 from jupyter_llm.notebook.values.summaries import SummaryBudget, summarize
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
-    from types import TracebackType
-
-    from jupyter_llm.notebook.failures.frames import Step
 
 MissingKind = Literal["name", "attribute", "module", "key"]
 

@@ -9,24 +9,20 @@ import ast
 import inspect
 import linecache
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import CodeType, FrameType, TracebackType
+from typing import Any
 
 from jupyter_llm.common.tables import count_of
+from jupyter_llm.notebook.cells.sources import CellSource, CellSources
 from jupyter_llm.notebook.code.bindings import keys_in, names_in, statement_at
 from jupyter_llm.notebook.code.syntax import parse_python
 from jupyter_llm.notebook.values.peek import library_folders
-from jupyter_llm.notebook.values.summaries import holds_data
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import CodeType, FrameType, TracebackType
-
-    from jupyter_llm.notebook.cells.sources import CellSource, CellSources
-    from jupyter_llm.notebook.values.summaries import Summary, SummaryBudget
+from jupyter_llm.notebook.values.summaries import Summary, SummaryBudget, holds_data
 
 _PACKAGE = os.path.realpath(Path(__file__).parents[2]) + os.sep
 _MACHINERY = ("IPython", "ipykernel", "ipyparallel")  # packages that run cells

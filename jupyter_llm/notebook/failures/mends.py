@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.notebook.failures import near_mends as nearby
 from jupyter_llm.notebook.failures.broken_cell import Broken, Edit, Mend, Rule
+from jupyter_llm.notebook.failures.failure import Failure
 from jupyter_llm.notebook.failures.syntax_mends import syntax
 from jupyter_llm.notebook.failures.ways import ways
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from jupyter_llm.notebook.failures.failure import Failure
 
 _CHANGING = frozenset({"sort", "append", "extend", "reverse", "insert", "update", "add", "shuffle"})
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
 from jupyter_llm.common.markdown import code_block
 from jupyter_llm.notebook.cells.rendering import cell_name
-from jupyter_llm.notebook.failures.frames import Frame
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from jupyter_llm.notebook.failures.failure import Failure
-    from jupyter_llm.notebook.failures.frames import Step
-    from jupyter_llm.notebook.values.summaries import Summary
+from jupyter_llm.notebook.failures.failure import Failure
+from jupyter_llm.notebook.failures.frames import Frame, Step
+from jupyter_llm.notebook.values.summaries import Summary
 
 
 def failure_text(failure: Failure) -> str:

@@ -9,9 +9,9 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from jupyter_llm.notebook.code.accesses import accesses, bound_names
+from jupyter_llm.notebook.code.accesses import Access, accesses, bound_names
 from jupyter_llm.notebook.values.peek import (
     ABSENT,
     attribute,
@@ -27,9 +27,6 @@ from jupyter_llm.notebook.values.peek import (
     text_of,
 )
 from jupyter_llm.notebook.values.tables import column, column_labels, dtype_name
-
-if TYPE_CHECKING:
-    from jupyter_llm.notebook.code.accesses import Access
 
 # Characters that may follow a complete name, so that the model ends it there.
 _AFTER_ATTRIBUTE = tuple("(.[),: \n]}=+-*/%<>&|;")

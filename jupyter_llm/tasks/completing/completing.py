@@ -13,16 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from string import ascii_letters, digits
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from jupyter_llm.ask.asking import ask
 from jupyter_llm.common.workers import start_worker
+from jupyter_llm.engine.base import Engine, Stream
 from jupyter_llm.engine.completion import Usage
 from jupyter_llm.engine.constraint import BeginsWith
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Priority, RawPrompt, Request
 from jupyter_llm.errors import JupyterLLMError
-from jupyter_llm.notebook.cells.document import CellKind
+from jupyter_llm.notebook.cells.document import CellKind, Document, DocumentCell
 from jupyter_llm.notebook.cells.shell import user_namespace
 from jupyter_llm.notebook.cells.timeline import Timeline
 from jupyter_llm.notebook.code.syntax import split_cell_magic
@@ -30,17 +31,13 @@ from jupyter_llm.notebook.values.lookups import Names
 from jupyter_llm.tasks.completing.ending import MAX_LINES, Ending, language_of
 from jupyter_llm.tasks.completing.prompt import (
     CellText,
+    GhostPrompt,
     PromptWriter,
     Visit,
     end_of,
     names_comment,
     shown_source,
 )
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.base import Engine, Stream
-    from jupyter_llm.notebook.cells.document import Document, DocumentCell
-    from jupyter_llm.tasks.completing.prompt import GhostPrompt
 
 NO_MODEL: Final = "no model loaded"
 """Why there is nothing while no model is resident."""

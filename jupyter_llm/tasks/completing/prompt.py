@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jupyter_llm.engine.info import ModelInfo
 from jupyter_llm.engine.request import RawPrompt, Special
+from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 from jupyter_llm.notebook.cells.rendering import without_setup
 from jupyter_llm.notebook.code.marks import unmark
 from jupyter_llm.notebook.code.syntax import split_cell_magic
@@ -25,10 +27,6 @@ from jupyter_llm.notebook.values.redaction import (
 )
 from jupyter_llm.notebook.values.secrets import HIDDEN, is_secret
 from jupyter_llm.notebook.values.variables import used
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.info import ModelInfo
-    from jupyter_llm.notebook.cells.document import CellKind, DocumentCell
 
 Parts = tuple[str | Special, ...]
 """The parts of a prompt, or some of them."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
+from jupyter_llm.engine.constraint import BeginsWith
+from jupyter_llm.engine.local.native.vocabulary import Vocabulary
 from jupyter_llm.engine.local.sched.slots import common_prefix
 from jupyter_llm.errors import OptionError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.engine.constraint import BeginsWith
-    from jupyter_llm.engine.local.native.vocabulary import Vocabulary
 
 LEAST = np.finfo(np.float32).min
 

@@ -19,15 +19,13 @@ import signal
 import sys
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jupyter_llm.engine.local.native.system import c_library
+from jupyter_llm.models.fingerprint import FileState
 
-if TYPE_CHECKING:
-    from jupyter_llm.models.fingerprint import FileState
-
-    Part = tuple[str, int, int, int]
-    """A file as `FileState` knows it."""
+Part = tuple[str, int, int, int]
+"""A file as `FileState` knows it."""
 
 _NO_PAGE = 2  # BUS_ADRERR: the page cannot be had
 _FIXED = 0x10  # MAP_FIXED

@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import llama_cpp as lib
 import numpy as np
@@ -31,13 +32,9 @@ from jupyter_llm.engine.local.native.system import c_library, pages
 from jupyter_llm.engine.local.native.vocabulary import Vocabulary, cut_before, safe_marks
 from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.engine.local.sched.drawing import Sampler
+from jupyter_llm.engine.options import KvType, SamplingParams
 from jupyter_llm.errors import EngineError, ModelFileError, ModelLoadError, OptionError
 from jupyter_llm.models.fingerprint import FileState
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from jupyter_llm.engine.options import KvType, SamplingParams
 
 logger = logging.getLogger(__name__)
 

@@ -12,18 +12,14 @@ batch, most runs touch only a part.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.local.native.groups import MAX_GROUP
+from jupyter_llm.engine.options import EngineOptions, KvType
 from jupyter_llm.errors import NotEnoughMemoryError, OptionError
+from jupyter_llm.models.inspect import ModelFile, ModelShape
 from jupyter_llm.models.machine import FreeMemory
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jupyter_llm.engine.options import EngineOptions, KvType
-    from jupyter_llm.models.inspect import ModelFile, ModelShape
 
 _DEFAULT_N_CTX = 8192  # tokens; more costs memory that most notebooks never use
 _LEAST_N_CTX = 1024  # what we choose when memory is short; less is of little use in a notebook

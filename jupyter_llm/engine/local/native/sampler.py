@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from jupyter_llm.engine.local.sched.drawing import Mask, Sampler
 from jupyter_llm.engine.tokens import TokenLogprob
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from jupyter_llm.engine.local.sched.drawing import Mask, Sampler
 
 
 class Logits(Protocol):

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from jupyter_llm.engine.local.sched.slots import common_prefix
+from jupyter_llm.engine.local.sched.batch import Model
+from jupyter_llm.engine.local.sched.sequence import Sequence
+from jupyter_llm.engine.local.sched.slots import Placement, Slot, Slots, common_prefix
 from jupyter_llm.engine.request import Priority
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
-
-    from jupyter_llm.engine.local.sched.batch import Model
-    from jupyter_llm.engine.local.sched.sequence import Sequence
-    from jupyter_llm.engine.local.sched.slots import Placement, Slot, Slots
 
 _HEADROOM = 256  # tokens of a completion that are reserved beyond those a sequence has
 _MIN_WAIT = 16  # tokens still missing from a common start: fewer are read twice

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import collections.abc
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from jupyter_llm.engine.local.sched.sequence import Event, Work
+from jupyter_llm.engine.local.sched.batch import Batch, Model
+from jupyter_llm.engine.local.sched.sequence import Event, Room, Sequence, Share, Work
 from jupyter_llm.engine.local.sched.slots import common_prefix
+from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.errors import EngineError
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.local.sched.batch import Batch, Model
-    from jupyter_llm.engine.local.sched.sequence import Room, Sequence, Share
-    from jupyter_llm.engine.options import FinishReason
 
 _MOST_WANTED = 64  # tokens of one path in a step; each takes memory for its logits
 

@@ -52,25 +52,17 @@ The model's memory holds exactly the tokens that the slots list, before and afte
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from jupyter_llm.engine.local.sched.admission import Admission
-from jupyter_llm.engine.local.sched.batch import Batch, Decoded
-from jupyter_llm.engine.local.sched.sequence import Event, Room, Share
-from jupyter_llm.engine.local.sched.slots import common_prefix
+from jupyter_llm.engine.local.sched.admission import Admission, Width
+from jupyter_llm.engine.local.sched.batch import Batch, Decoded, Model
+from jupyter_llm.engine.local.sched.sequence import Event, Room, Sequence, Share, Work
+from jupyter_llm.engine.local.sched.slots import Slot, Slots, common_prefix
 from jupyter_llm.engine.local.sched.turns import Rota
+from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.request import Priority
 from jupyter_llm.errors import ContextOverflowError, EngineError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from jupyter_llm.engine.local.sched.admission import Width
-    from jupyter_llm.engine.local.sched.batch import Model
-    from jupyter_llm.engine.local.sched.sequence import Sequence, Work
-    from jupyter_llm.engine.local.sched.slots import Slot, Slots
-    from jupyter_llm.engine.options import FinishReason
 
 _SMALL_BATCH = 32  # tokens of a step ahead of more urgent work, and the least after aborts
 

@@ -8,15 +8,12 @@ the tokens are evaluated for: `Prefill` (here), `Drawing` (drawing.py), `Judging
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from jupyter_llm.engine.local.sched.batch import Batch, Model
+from jupyter_llm.engine.local.sched.slots import Slot
+from jupyter_llm.engine.options import FinishReason
 from jupyter_llm.engine.request import Priority
-
-if TYPE_CHECKING:
-    from jupyter_llm.engine.local.sched.batch import Batch, Model
-    from jupyter_llm.engine.local.sched.slots import Slot
-    from jupyter_llm.engine.options import FinishReason
-    from jupyter_llm.errors import EngineError
+from jupyter_llm.errors import EngineError
 
 
 @dataclass(slots=True, eq=False)

@@ -6,11 +6,8 @@ Pure bookkeeping: only the lists of tokens change here. The caller changes the m
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _MOST_SENT = 64  # texts of all senders, each perhaps as long as the context window
 _MAX_ONE_OFFS = 4  # idle prompts without a conversation; every resident token slows all others

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jupyter_llm.engine.thinking import Thinking
+from jupyter_llm.engine.thinking import Thinking
 
 
 class Detokenizer:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.completion import Chunk
 from jupyter_llm.engine.local.text.detokenizer import Detokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from jupyter_llm.engine.thinking import Thinking
+from jupyter_llm.engine.thinking import Thinking
 
 
 @dataclass(slots=True, eq=False)

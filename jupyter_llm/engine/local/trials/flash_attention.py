@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
 
 from jupyter_llm.engine.attention import (
     FOLLOW_UP_TOKENS,
@@ -21,10 +21,6 @@ from jupyter_llm.engine.attention import (
 from jupyter_llm.engine.local.native.llama import Context, Weights
 from jupyter_llm.engine.local.sched.batch import Batch, Decoded
 from jupyter_llm.errors import ModelLoadError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 N_CTX = 2048
 """The cells of each of the two contexts that there are for the time of the trial."""
