@@ -246,6 +246,33 @@ def test_a_proposal_is_there_again_after_a_reload_without_what_was_rejected(
     actions.wait_for("not scripted_actions.actions.proposals.all()")
 
 
+# Opens another view of the notebook, closes the first one, and goes on in the other.
+MOVE = """async () => {
+    const first = notebook;
+    await jupyterapp.commands.execute('docmanager:clone');
+    window.notebook = jupyterapp.shell.currentWidget;
+    await notebook.revealed;
+    first.dispose();
+    return first !== notebook;
+}"""
+
+
+def test_another_view_of_the_notebook_goes_on_when_the_first_one_is_closed(
+    actions: CellActions,
+) -> None:
+    index = actions.propose(BEFORE, AFTER)
+    for _ in range(2):
+        assert actions.page.evaluate(MOVE)
+        expect(actions.added(index)).to_have_text(["    return x / 2"])
+    actions.button(index, "Accept").click()
+    index = actions.add("1 / 0")
+    cell = actions.page.evaluate("() => notebook.content.activeCell.model.id")
+    with actions.asking():
+        actions.kernel(f"scripted_actions.actions._line.show_fix({cell!r})")
+    actions.reply("propose('1 / 1')")
+    expect(actions.added(index)).to_have_text(["1 / 1"])
+
+
 def test_a_person_goes_on_from_a_proposal(actions: CellActions) -> None:
     index = actions.start("fix", BEFORE)
     actions.reply("write('```python\\ndef half(x):\\n    return')")

@@ -1,8 +1,9 @@
 /** The actions on the cells of one notebook: at most one for each cell. */
 
 import type { Cell } from "@jupyterlab/cells";
+import { Signal } from "@lumino/signaling";
 import type { BoxLayout } from "@lumino/widgets";
-import type { Action, Change, OpenProposal } from "../connection/messages.js";
+import type { Action, Change, Message, OpenProposal } from "../connection/messages.js";
 import { CHAT } from "../connection/public.js";
 import { trans } from "../dom/words.js";
 import { followCells } from "../page/at_cells.js";
@@ -28,35 +29,43 @@ export class CellActions implements Decisions {
     this.#tools = { ...tools, views: this.#views, notify: () => this.#lookSoon() };
     (tools.panel.layout as BoxLayout).addWidget(this.#review.widget);
     followCells(tools.panel.content, () => this.#placeSoon());
-    tools.connection.stateChanged.connect(() => this.#lookSoon());
+    tools.connection.stateChanged.connect(this.#lookSoon, this);
     tools.panel.disposed.connect(() => {
+      Signal.disconnectReceiver(this); // other views of the notebook keep the connection
       for (const view of [...this.#views]) view.end(false);
     });
   }
 
-  /** Show the proposals that wait in the kernel, and follow what becomes of them in other pages. */
+  /** From now on show the proposals that wait in the kernel, and what the kernel or other pages show. */
   follow(): void {
+    const { stateChanged, received } = this.#tools.connection;
+    stateChanged.connect(this.#showWaiting, this);
+    received.connect(this.#hear, this);
+    this.#showWaiting();
+  }
+
+  #showWaiting(): void {
     const { connection, panel } = this.#tools;
-    const showAll = async () => {
-      if (!this.isOpen) return;
-      const all = await connection.call("open_proposals", {});
-      await panel.context.ready;
-      for (const [task, waiting] of Object.entries(all)) this.#take(task, waiting);
-    };
-    const show = () => void showAll().catch(() => {}); // the connection was lost meanwhile
-    connection.stateChanged.connect(show);
-    connection.received.connect((_, message) => {
-      if (message.type === "proposed") this.#take(message.task, message.waiting);
-    });
-    show();
+    if (!this.isOpen) return;
+    Promise.all([connection.call("open_proposals", {}), panel.context.ready]).then(
+      ([all]) => {
+        for (const [task, waiting] of Object.entries(all)) this.#take(task, waiting);
+      },
+      () => {}, // the connection was lost meanwhile
+    );
+  }
+
+  #hear(_: unknown, message: Message): void {
+    if (message.type === "proposed") this.#take(message.task, message.waiting);
+    if (message.type === "show-fix") this.begin("fix", this.#find(message.cell));
   }
 
   #take(task: string, waiting: OpenProposal | null): void {
     if (this.#tools.panel.isDisposed) return;
     const shown = [...this.#views].find((view) => view.task === task);
     if (!waiting || shown) {
-      if (waiting) shown?.resume(waiting);
-      else shown?.end(false);
+      if (!waiting) shown?.end(false);
+      else if (!shown?.isWorking) shown?.resume(waiting);
       return;
     }
     const asked = this.#find(waiting.cell);

@@ -74,20 +74,18 @@ export const cellActions: JupyterFrontEndPlugin<IJupyterLLM> = {
     keepCommandKeysOut();
     const outputMenu = new MenuSvg({ commands });
     const all = new WeakMap<NotebookPanel, CellActions>();
-    const heard = new WeakSet<object>(); // of several views of a notebook, the first shows it
     connections.added.connect((_, { panel, connection }) => {
       const actions = new CellActions({ panel, connection, languages, commands });
       all.set(panel, actions);
       addOutputButtons(panel, outputMenu, (cell) => actions.begin("fix", cell));
       void addPromptLine(panel, () => actions.begin("edit"));
-      if (heard.has(connection)) return;
-      heard.add(connection);
-      actions.follow();
-      connection.received.connect((_, message) => {
-        if (message.type !== "show-fix") return;
-        const { widgets } = panel.content;
-        actions.begin("fix", widgets.find(({ model }) => model.id === message.cell) ?? null);
-      });
+      // Of several views of a notebook the first shows proposals; another one does once that closes.
+      const lead = () => {
+        const first = tracker.find(({ context }) => context === panel.context);
+        if (first) all.get(first)?.follow();
+      };
+      lead();
+      panel.disposed.connect(lead);
     });
     const here = () => (tracker.currentWidget ? all.get(tracker.currentWidget) : undefined);
     commands.addCommand(PROPOSE, {
