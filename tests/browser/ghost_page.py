@@ -39,19 +39,15 @@ SHOWN = """() => {
 class GhostPage(Notebook):
     """Types in the last cell of a notebook, and sees what is suggested there."""
 
-    def __init__(
-        self, page: Page, lab: Lab, name: str, *cells: str, has_model: bool = True
-    ) -> None:
+    def __init__(self, page: Page, lab: Lab, name: str, *cells: str) -> None:
         path = lab.write(name, LOAD, MODEL, FACTS, *cells, "")
         super().__init__(page, path)
         lab.open(page, path)
         page.evaluate(LISTEN)
         self.last = len(cells) + 3
         self.settings: dict[str, Any] = {}
-        self.run(0)
-        if has_model:
-            self.run(1)
-        self.run(2)
+        for index in range(3):
+            self.run(index)
         Extension(self).wait_for_state("open")
 
     def write(self, text: str) -> None:

@@ -13,8 +13,8 @@ import pytest
 from browser.cell_actions import SCRIPTED as SCRIPTED_ACTIONS
 from browser.cell_actions import CellActions
 from browser.extension import Extension, loads_little
-from browser.lab import Notebook, Traffic, isolated_environment
-from browser.live_panel import LONG, SCRIPTED
+from browser.lab import Traffic, isolated_environment
+from browser.live_panel import LONG
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
 from support.node_tools import run_node
@@ -23,7 +23,7 @@ from support.paths import FRONT_END
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from browser.lab import Lab
+    from browser.lab import Lab, Notebook
     from playwright.sync_api import Page
 
     OpenNotebook = Callable[..., Notebook]
@@ -31,61 +31,30 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
 
 LOAD = "%load_ext jupyter_llm"
-REPLIES = f"""{SCRIPTED}
-engine.replies.extend(['The first.', '```python\\nz = 3\\n```', 'The third.'])
-"""
 FORK = "import os\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)"
 
-
-OPEN_WITH_SAME_KERNEL = """async path => {
-    const kernel = { id: notebook.sessionContext.session.kernel.id };
-    window.notebook = await jupyterapp.commands.execute('docmanager:open', { path, kernel });
-    await notebook.sessionContext.ready;
-}"""
 
 # In the notebook and below it: the tab of the side bar is there for all notebooks.
 OURS = ":is(.jp-NotebookPanel, #jp-bottom-panel) [class*='jllm-']"
 
 
-def test_a_start_of_the_page_loads_less_than_60_kb_and_the_chat_once_it_is_opened(
-    open_notebook: OpenNotebook, page: Page
+def test_a_page_loads_less_than_60_kb_and_is_connected_as_long_as_jupyter_llm_is_loaded(
+    open_notebook: OpenNotebook, page: Page, errors: list[str]
 ) -> None:
     traffic = Traffic(page)
-    notebook = open_notebook(LOAD)
-    Extension(notebook).wait_for_state("absent")
-    notebook.run(0)
-    Extension(notebook).wait_for_state("open")
-    assert loads_little(traffic.urls)
-    SideBar(notebook).open()
-    assert len([url for url in traffic.urls if "chat_panel.js" in url]) == 1
-
-
-def test_a_notebook_is_connected_as_long_as_jupyter_llm_is_loaded(
-    open_notebook: OpenNotebook, errors: list[str]
-) -> None:
     notebook = open_notebook(LOAD, "%unload_ext jupyter_llm", "%reload_ext jupyter_llm", FORK)
     extension = Extension(notebook)
     extension.wait_for_state("absent")
     for index in (0, 2, 3):
         notebook.run(index)
         extension.wait_for_state("open")
+    assert loads_little(traffic.urls)
+    SideBar(notebook).open()
+    assert len([url for url in traffic.urls if "chat_panel.js" in url]) == 1
     notebook.run(1)
     extension.wait_for_state("absent")
     notebook.run(0)
     extension.wait_for_state("open")
-    assert errors == []
-
-
-def test_two_notebooks_of_one_kernel_are_connected_both(
-    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    one = open_notebook(LOAD)
-    one.run(0)
-    Extension(one).wait_for_state("open")
-    path = lab.write("second-of-one-kernel.ipynb", "1")
-    one.page.evaluate(OPEN_WITH_SAME_KERNEL, path.name)
-    Extension(one).wait_for_state("open")
-    assert one.page.evaluate("() => notebook.context.path") == path.name
     assert errors == []
 
 
@@ -112,7 +81,7 @@ def test_a_kernel_of_another_language_sees_nothing_of_us_unasked(
     assert errors == []
 
 
-def test_a_kernel_that_ends_in_the_middle_of_an_answer_is_there_again_once_it_is_loaded(
+def test_a_kernel_that_dies_in_the_middle_of_an_answer_is_there_again_once_it_is_loaded(
     open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
     notebook = open_notebook(LOAD, "import os\nos.getpid()")
@@ -120,47 +89,19 @@ def test_a_kernel_that_ends_in_the_middle_of_an_answer_is_there_again_once_it_is
     errors.clear()  # Notebook 7 has an error of its own while it loads
     notebook.run(0)
     side.open()
-    for is_killed in (True, False):
-        notebook.run(1)
-        side.send(LONG)
-        side.wait_until_writing()
-        if is_killed:
-            os.kill(int(notebook.text(1)), signal.SIGKILL)
-            notebook.page.locator(".jp-Dialog button").last.click()  # JupyterLab says so
-        else:
-            notebook.restart()
-        extension.wait_for_state("absent")
-        expect(side.line).to_contain_text("not loaded")
-        notebook.run(0)
-        extension.wait_for_state("open")
-        side.wait_until_there()
-        side.wait_until_finished()
+    notebook.run(1)
+    side.send(LONG)
+    side.wait_until_writing()
+    os.kill(int(notebook.text(1)), signal.SIGKILL)
+    notebook.page.locator(".jp-Dialog button").last.click()  # JupyterLab says so
+    extension.wait_for_state("absent")
+    expect(side.line).to_contain_text("not loaded")
+    notebook.run(0)
+    extension.wait_for_state("open")
+    side.wait_until_there()
+    side.wait_until_finished()
     assert side.ask("Say hello.")
     assert [error for error in errors if "debugger" not in error] == []
-
-
-def test_two_tabs_show_the_same_chat_and_what_is_done_in_one_changes_its_cells_only(
-    lab: Lab, open_notebook: OpenNotebook, other_page: Page, errors: list[str]
-) -> None:
-    notebook = open_notebook(REPLIES)
-    notebook.run(0)
-    notebook.save()
-    side = SideBar(notebook)
-    other_page.goto(lab.page_url(notebook.path.name).replace("/lab/", "/lab/workspaces/other/"))
-    other = Notebook.found_in(other_page, notebook.path)
-    other_side = SideBar(other)
-    side.open()
-    other_side.open()
-    side.ask("What is it?")
-    side.ask("As code?")
-    expect(other_side.turns).to_have_count(2)
-    other_side.wait_until_finished()
-    other_side.button("Insert below").click()
-    other_page.wait_for_function("() => notebook.model.cells.length === 2")
-    assert notebook.page.evaluate("() => notebook.model.cells.length") == 1
-    other_page.close()
-    assert side.ask("And then?")
-    assert errors == []
 
 
 def test_another_extension_adds_an_action_on_cells_and_attaches_a_text(

@@ -29,13 +29,20 @@ FOR_A_VARIABLE = "%%llm -n 24 --seed 1 answer <<\nWhat is a notebook?"
 NUM_PAGES = "len([*__import__('jupyter_llm').frontends.lab.target.sessions])"
 NO_PAGES = "\nfrom jupyter_llm.frontends.lab import presence\npresence.go(get_ipython())"
 ASK = "%%llm -f code -t 0\nAdd two numbers."
-CODE = "%%llm -f code {option} -n 60 --seed 4\nAdd two numbers."
+HISTORY = "%llm /history"
+COMMANDS = {
+    "%llm /help": "--temperature",
+    "%llm /status": "smollm2",
+    "%llm /models": "smollm2",
+    "%llm /context": "turn 1",
+}
 SHOW = """
 from IPython import get_ipython
 from jupyter_llm.frontends.views import make_view
 
-def show(text):
-    make_view(get_ipython(), "text/markdown").close(text, "")
+def show(*texts):
+    for text in texts:
+        make_view(get_ipython(), "text/markdown").close(text, "")
 """
 FIND_FOREIGN = """() => {
   const outputs = Array.from(document.querySelectorAll('.jp-OutputArea-output'));
@@ -57,23 +64,15 @@ def page(lab_page: Page) -> Page:
     return lab_page
 
 
-@pytest.fixture
-def ask(open_notebook: Callable[..., Notebook]) -> Callable[..., Notebook]:
-    """Open a notebook whose cell 0 has loaded the extension; the cells given follow."""
-
-    def ask(*sources: str) -> Notebook:
-        notebook = open_notebook(LOAD, *sources)
-        notebook.run(0)
-        assert notebook.outputs(0) == []
-        return notebook
-
-    return ask
-
-
-def test_an_answer_grows_in_place_of_the_loading_bar_while_its_cell_runs(
-    ask: Callable[..., Notebook],
+def test_an_answer_grows_while_its_cell_runs_and_is_one_output_that_asks_nobody(
+    open_notebook: Callable[..., Notebook], page: Page
 ) -> None:
-    notebook = ask(BAR_AT_ONCE, SHORT, FOR_A_VARIABLE)
+    traffic = Traffic(page)
+    notebook = open_notebook(
+        LOAD, BAR_AT_ONCE, SHORT, FOR_A_VARIABLE, LONG, SHORT, *COMMANDS, HISTORY
+    )
+    notebook.run(0)
+    assert notebook.outputs(0) == []
     notebook.run(1)
     notebook.watch(2)
     notebook.run(2)
@@ -83,94 +82,59 @@ def test_an_answer_grows_in_place_of_the_loading_bar_while_its_cell_runs(
     lengths = list(dict.fromkeys(map(len, texts)))
     assert len(lengths) > 2
     assert lengths == sorted(lengths)
-    assert len(notebook.outputs(2)) == 1
     expect(notebook.rendered(2).locator("p").first).to_be_visible()
     expect(notebook.rendered(2)).not_to_contain_text("Loading")
     notebook.watch(3)
     notebook.run(3)  # which says how far it is, and leaves nothing
     assert "Writing: " in "".join(frame["text"] for frame in notebook.frames())
     expect(notebook.rendered(3)).to_have_count(0)
-    assert notebook.save().cells[3].outputs == []
-
-
-def test_an_answer_is_saved_as_one_markdown_output_that_asks_nobody(
-    ask: Callable[..., Notebook], page: Page
-) -> None:
-    traffic = Traffic(page)
-    notebook = ask(SHORT)
-    notebook.run(1)
-    (output,) = notebook.save().cells[1].outputs
+    interrupt_an_answer(notebook, 4)
+    notebook.run(5)
+    (next_answer,) = notebook.outputs(5)
+    assert next_answer["output_type"] == "display_data"
+    for index, word in enumerate(COMMANDS.values(), 6):
+        notebook.run(index)
+        expect(notebook.rendered(index).locator("table").filter(has_text=word)).to_have_count(1)
+    notebook.run(10)
+    expect(notebook.rendered(10)).to_contain_text("What is a notebook?")
+    expect(notebook.rendered(10)).not_to_contain_text("not known which notebook")
+    saved = notebook.save().cells
+    (output,) = saved[2].outputs
     assert output.output_type == "display_data"
+    assert saved[3].outputs == []
     words = re.findall(r"\w+", output.data["text/markdown"])
     assert len(words) > 10
-    expect(notebook.rendered(1)).to_contain_text(re.compile(r"\W+".join(words)))
+    expect(notebook.rendered(2)).to_contain_text(re.compile(r"\W+".join(words)))
     notebook.reload()
-    expect(notebook.rendered(1)).to_contain_text(re.compile(r"\W+".join(words)))
+    expect(notebook.rendered(2)).to_contain_text(re.compile(r"\W+".join(words)))
     assert traffic.urls
     assert traffic.beyond_loopback == []
 
 
-def test_an_interrupted_answer_keeps_its_text_and_the_next_cell_works(
-    ask: Callable[..., Notebook],
-) -> None:
-    notebook = ask(SHORT, LONG, SHORT)
-    notebook.run(1)
-    notebook.start(2)
-    words = notebook.rendered(2).first.locator("p:not(:has(em)), li")  # not the progress
+def interrupt_an_answer(notebook: Notebook, index: int) -> None:
+    """Interrupt a cell once its answer has begun, which keeps its text."""
+    notebook.start(index)
+    words = notebook.rendered(index).first.locator("p:not(:has(em)), li")  # not the progress
     expect(words.first).to_contain_text(re.compile(r"\w+ \w+ \w+"))
     notebook.interrupt()
     notebook.finish()
-    answer, error = notebook.outputs(2)
+    answer, error = notebook.outputs(index)
     assert re.match(r"\s*\w+ \w+ \w+", answer["data"]["text/markdown"])
-    expect(notebook.rendered(2).first.locator("em").last).to_contain_text("interrupted")
+    expect(notebook.rendered(index).first.locator("em").last).to_contain_text("interrupted")
     assert error["output_type"] == "error"
-    expect(notebook.rendered(2).last).to_have_text(re.compile(r"^\s*PromptInterrupted: .*\s*$"))
-
-    notebook.run(3)
-    (next_answer,) = notebook.outputs(3)
-    assert next_answer["output_type"] == "display_data"
-
-
-def test_commands_render_as_tables_and_the_chat_is_kept_for_the_notebook(
-    ask: Callable[..., Notebook],
-) -> None:
-    words = {"/help": "--temperature", "/status": "smollm2", "/models": "smollm2"}
-    notebook = ask(SHORT, *(f"%llm {one}" for one in words), "%llm /context", "%llm /history")
-    for index in range(1, 7):
-        notebook.run(index)
-    for index, word in enumerate((*words.values(), "turn 1"), 2):
-        table = notebook.rendered(index).locator("table").filter(has_text=word)
-        expect(table).to_have_count(1)
-    expect(notebook.rendered(6)).to_contain_text("What is a notebook?")
-    expect(notebook.rendered(6)).not_to_contain_text("not known which notebook")
-
-
-@pytest.mark.parametrize(("option", "place"), [("", 2), ("--replace", 1)], ids=["below", "here"])
-def test_code_lands_marked_and_is_not_run(
-    ask: Callable[..., Notebook], option: str, place: int
-) -> None:
-    notebook = ask(CODE.format(option=option), "'after'")
-    notebook.run(1)
-    (announced,) = notebook.outputs(1)
-    landed = notebook.source(place)
-    assert landed.startswith("# Generated by ")
-    assert f"(jupyter_llm {announced['metadata']['jupyter_llm']})" in landed  # the cell's record
-    assert notebook.source(place + 1) == "'after'"
-    assert notebook.cell(1).locator(".jp-OutputArea-output pre").count() == 0  # it is not repeated
-    if option == "":
-        assert notebook.outputs(2) == []
-        expect(notebook.rendered(1)).to_contain_text("inserted below")
+    expect(notebook.rendered(index).last).to_have_text(re.compile(r"^\s*PromptInterrupted: .*\s*$"))
 
 
 def test_hostile_text_runs_nothing_and_asks_nobody(
     open_notebook: Callable[..., Notebook], page: Page
 ) -> None:
     traffic = Traffic(page)
+    texts = list(HOSTILE.values())
     with noting_complaints(page, "dialogs alone") as complaints:
-        notebook = open_notebook(SHOW, *(f"show({text!r})" for text in HOSTILE.values()))
-        for index in range(len(HOSTILE) + 1):
+        notebook = open_notebook(SHOW, *(f"show(*{texts[at::8]!r})" for at in range(8)))
+        for index in range(9):
             notebook.run(index)
-    assert len(notebook.outputs(1)) == 1
+    assert sum(len(notebook.outputs(index)) for index in range(9)) == len(texts)
     assert page.evaluate(FIND_FOREIGN) == []
     assert complaints == []
     assert traffic.beyond_loopback == []
@@ -247,7 +211,7 @@ def test_of_two_pages_with_one_notebook_only_the_one_that_runs_a_cell_is_changed
 def test_code_lands_over_the_connection_of_the_page_as_one_small_step_or_says_why_not(
     open_notebook: Callable[..., Notebook], page: Page
 ) -> None:
-    replies = "engine.replies.extend(['a = 1', 'a = 2', 'b = 1', 'b = 2'])"
+    replies = "engine.replies.extend(['a = 1', 'a = 2', 'b = 1', 'b = 2', 'b = 3'])"
     opened = "get_ipython().magics_manager.registry['LLMMagics']._opened"
     notebook = open_notebook(
         SCRIPTED, replies, ASK, f"{ASK} ".replace("-t", "--replace -t"), opened
@@ -260,6 +224,12 @@ def test_code_lands_over_the_connection_of_the_page_as_one_small_step_or_says_wh
     page.evaluate(f"{editor}.setCursorPosition({{ line: 1, column: 2 }})")
     notebook.run(2)
     assert notebook.source(3).splitlines()[1:] == ["a = 2"]
+    (announced,) = notebook.outputs(2)
+    record = announced["metadata"]["jupyter_llm"]  # the cell's, too
+    assert re.match(f"# Generated by .* .jupyter_llm {record}", notebook.source(3))
+    assert notebook.outputs(3) == []
+    expect(notebook.rendered(2)).to_contain_text("inserted below")
+    assert notebook.cell(2).locator(".jp-OutputArea-output pre").count() == 0
     assert page.evaluate(f"{editor}.getCursorPosition()") == {"line": 1, "column": 2}
     page.evaluate(f"{editor}.undo()")
     assert notebook.source(3).splitlines()[1:] == ["a = 1"]
@@ -279,3 +249,8 @@ def test_code_lands_over_the_connection_of_the_page_as_one_small_step_or_says_wh
     page.evaluate("() => { notebook.context.model.readOnly = false; }")
     notebook.run(6)
     assert notebook.outputs(6) == []  # no widget was needed
+    page.evaluate(
+        "() => notebook.content.widgets[4].model.sharedModel.setMetadata('editable', true)"
+    )
+    notebook.run(4)
+    assert notebook.source(4).splitlines()[1:] == ["b = 3"]

@@ -56,17 +56,17 @@ def test_a_prompt_is_coloured_as_markdown_with_the_code_in_it(prompts: Prompts) 
     assert MARKDOWN not in json.dumps(saved)
 
 
-@pytest.mark.parametrize(
-    ("typed", "wanted"), [("--ch", "--chat"), ("-f co", "code"), ("/expl", "/explain")]
-)
-def test_tab_completes_the_options_of_a_prompt(prompts: Prompts, typed: str, wanted: str) -> None:
-    index = prompts.add()
-    prompts.page.keyboard.type(f"%%llm {typed}")
-    prompts.complete(wanted)
-    assert prompts.notebook.source(index).endswith(f" {wanted}")
+def test_tab_completes_the_options_of_a_prompt(prompts: Prompts) -> None:
+    for typed, wanted in (("--ch", "--chat"), ("-f co", "code"), ("/expl", "/explain")):
+        index = prompts.add()
+        prompts.page.keyboard.type(f"%%llm {typed}")
+        prompts.complete(wanted)
+        assert prompts.notebook.source(index).endswith(f" {wanted}")
 
 
-def test_an_answer_says_who_wrote_it_and_shows_its_record(prompts: Prompts) -> None:
+def test_an_answer_says_who_wrote_it_and_shows_its_record_to_everybody(prompts: Prompts) -> None:
+    prompts.add("x = 1", jupyter_llm=RECORD)
+    prompts.add("%%llm -f code\n## Please\n\nA *function*:\n\n```python\ndef half(x): pass\n```")
     index = prompts.add(ASK.format("badge"))
     prompts.notebook.run(index)
     badge = prompts.badges(index, "Answer")
@@ -82,6 +82,14 @@ def test_an_answer_says_who_wrote_it_and_shows_its_record(prompts: Prompts) -> N
     prompts.page.keyboard.press("Enter")
     expect(prompts.dialog).to_have_count(0)
     assert prompts.notebook.source(index) == ASK.format("badge")
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        set_theme(prompts.page, theme)
+        assert violations(prompts.page, ".jllm-badges, .jllm-magic-line") == []
+        badge.click()
+        expect(prompts.dialog).to_contain_text("unchanged")
+        assert violations(prompts.page, ".jllm-record") == []
+        prompts.page.keyboard.press("Escape")
+        expect(prompts.dialog).to_have_count(0)
 
 
 def test_generated_code_says_so_and_that_it_was_edited(prompts: Prompts) -> None:
@@ -96,22 +104,6 @@ def test_generated_code_says_so_and_that_it_was_edited(prompts: Prompts) -> None
     prompts.badges(index, "Code").click()
     expect(prompts.dialog).to_contain_text("edited later")
     prompts.page.keyboard.press("Escape")
-
-
-def test_everybody_can_use_it(prompts: Prompts) -> None:
-    prompts.add("x = 1", jupyter_llm=RECORD)
-    prompts.add("%%llm -f code\n## Please\n\nA *function*:\n\n```python\ndef half(x): pass\n```")
-    index = prompts.add(ASK.format("themes"))
-    prompts.notebook.run(index)
-    for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        set_theme(prompts.page, theme)
-        expect(prompts.badges(index)).to_be_visible()
-        assert violations(prompts.page, ".jllm-badges, .jllm-magic-line") == []
-        prompts.badges(index).click()
-        expect(prompts.dialog).to_contain_text("unchanged")
-        assert violations(prompts.page, ".jllm-record") == []
-        prompts.page.keyboard.press("Escape")
-        expect(prompts.dialog).to_have_count(0)
 
 
 # The setting with which cells have no part in the page while they are out of sight. Those that it

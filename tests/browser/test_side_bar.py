@@ -201,36 +201,13 @@ def wait_until_saved(lab: Lab, notebook: Notebook, chat: str = "") -> None:
     until(is_saved)
 
 
-def test_the_chat_and_the_text_in_its_field_are_there_again_after_a_reload(
+def test_after_a_reload_all_of_the_chat_is_there_again(
     lab: Lab, open_notebook: OpenNotebook, errors: list[str]
 ) -> None:
-    notebook = open_notebook(REPLIES)
+    more = "engine.replies.insert(2, 'The reason.')\nimport threading\ndoor = threading.Event()"
+    notebook = open_notebook(f"{REPLIES}\n{more}")
     side = begin_another_chat(notebook)
     side.ask("Two?")
-    name = side.chats.inner_text()
-    wait_until_saved(lab, notebook, name)
-    side.box.fill("And then")
-    notebook.reload(keeps_workspace=True)
-    side.open()
-    expect(side.chats).to_have_text(name)
-    expect(side.answers).to_have_text(["The second."])
-    expect(side.box).to_have_value("And then")
-    notebook.page.evaluate(ASK_KERNEL, f"llm.chats.delete({name!r})")
-    notebook.reload(keeps_workspace=True)
-    side.open()
-    expect(side.answers).to_have_text(["The first."])
-    expect(side.chats).to_have_text("default")
-    expect(side.box).to_have_value("")
-    assert errors == []
-
-
-def test_notices_running_commands_and_waiting_prompts_are_there_after_a_reload(
-    lab: Lab, open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook(f"{REPLIES}\nimport threading\ndoor = threading.Event()")
-    side = SideBar(notebook)
-    notebook.run(0)
-    side.open()
     notices = side.root.locator(".jllm-notice")
     side.send("/status")
     expect(notices).to_have_attribute("aria-busy", "false")
@@ -239,16 +216,26 @@ def test_notices_running_commands_and_waiting_prompts_are_there_after_a_reload(
     expect(notices.last).to_contain_text("The")
     side.send("Is it {{door.wait()}}?")
     expect(side.root.locator(".jllm-pending")).to_have_count(1)
-    wait_until_saved(lab, notebook)
+    name = side.chats.inner_text()
+    wait_until_saved(lab, notebook, name)
+    side.box.fill("And then")
     notebook.reload(keeps_workspace=True)
     side.open()
+    expect(side.chats).to_have_text(name)
+    expect(side.box).to_have_value("And then")
     expect(notices).to_have_count(2)
     expect(notices.last).to_have_attribute("aria-busy", "true")
     expect(side.root.locator(".jllm-pending")).to_contain_text("Is it")
     notices.last.get_by_role("button", name="Stop").click()
     expect(notices.last).to_have_attribute("aria-busy", "false")
     notebook.page.evaluate(ASK_KERNEL, "setattr(engine, 'holds', False) or door.set()")
-    expect(side.answers).to_have_text(["The second."])
+    expect(side.answers).to_have_text(["The second.", re.compile("z = 3")])
+    notebook.page.evaluate(ASK_KERNEL, f"llm.chats.delete({name!r})")
+    notebook.reload(keeps_workspace=True)
+    side.open()
+    expect(side.answers).to_have_text(["The first."])
+    expect(side.chats).to_have_text("default")
+    expect(side.box).to_have_value("")
     assert errors == []
 
 
@@ -265,7 +252,6 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     notebook.page.evaluate(FIND_BUSY_NOTEBOOK)
     side.open()
     expect(side.answers).to_have_text(["The second."])
-    side.ask("Three?")
     tab = notebook.page.context.new_page()
     tab.goto(lab.page_url(notebook.path.name).removesuffix("&reset"))
     # It goes on to a workspace of its own, which remembers no chat.
@@ -273,9 +259,14 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     tab.evaluate(FIND_BUSY_NOTEBOOK)
     other = SideBar(Notebook(tab, notebook.path))
     other.open()
+    side.ask("Three?")
     expect(other.turns).to_have_count(2)
     expect(other.turns.last).to_contain_text("z = 3")
+    other.button("Insert below").click()  # which changes the cells of its page only
+    tab.wait_for_function("() => notebook.model.cells.length === 3")
+    assert notebook.page.evaluate("() => notebook.model.cells.length") == 2
     tab.close()
+    assert side.ask("Four?")
     notebook.interrupt()
     assert errors == []
 
