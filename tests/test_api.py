@@ -52,13 +52,6 @@ def test_a_completion_shows_as_markdown_and_reads_as_text() -> None:
     assert completion._repr_mimebundle_()[0]["text/markdown"]
 
 
-def test_what_is_shown_of_a_completion_is_safe(engine: ScriptedEngine) -> None:
-    engine.replies.append("<img src=x onerror=alert(1)>")
-    completion = llm("Hello")
-    assert completion.text.startswith("<img")
-    assert "<img" not in completion._repr_mimebundle_()[0]["text/markdown"]
-
-
 def test_a_raw_prompt_of_parts_is_raw_wherever_a_prompt_is_taken() -> None:
     prompt = RawPrompt((Special("<|im_start|>"), "user\nHello"))
     completions = [

@@ -110,12 +110,6 @@ def test_a_flood_of_text_reaches_the_notebook_and_is_kept_short(kernel: Kernel) 
     assert "characters left out" in text
 
 
-def test_figures_are_named(kernel: Kernel) -> None:
-    kernel.execute("%matplotlib inline\nimport matplotlib.pyplot as plt\n_ = plt.plot([1, 2])")
-    ((*_, outputs),) = recorded(kernel)
-    assert outputs == [["display", "<image/png>"]]
-
-
 def test_hidden_cells_by_tag_are_never_told(kernel: Kernel) -> None:
     kernel.execute("key = 'abc123'", cell_id="k", tags=["llm-hide"])
     kernel.execute("x = 1", cell_id="x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import Any, Literal, assert_type
+from typing import Any, assert_type
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
@@ -14,7 +14,6 @@ from support.scripted import ScriptedEngine, messages_of
 from jupyter_llm import (
     BatchError,
     Completion,
-    PromptInterrupted,
     Quote,
     ShapedAnswer,
     ShapedStream,
@@ -135,25 +134,6 @@ def test_without_a_shape_it_is_a_completion_as_ever(engine: ScriptedEngine) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "text", "value"),
-    [
-        ({"schema": Literal["good", "bad"]}, "bad", "bad"),
-        ({"schema": bool}, "Yes", True),
-        ({"schema": list[int]}, "[1, 2]", [1, 2]),
-        ({"choices": ["good", "bad"]}, "good", "good"),
-        ({"regex": "[0-9]+"}, "42", "42"),
-        ({"grammar": 'start: "a" | "b"'}, "a", "a"),
-    ],
-)
-def test_each_way_to_write_a_shape_is_asked_and_read(
-    engine: ScriptedEngine, options: dict[str, Any], text: str, value: object
-) -> None:
-    engine.replies.append(text)
-    assert llm("Which?", **options).value == value
-    assert isinstance(engine.requests[0].constraint, Grammar | OneOf)
-
-
-@pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"schema": int, "regex": "a"}, "schema and regex"),
@@ -224,14 +204,6 @@ def test_a_stream_that_is_cancelled_has_no_value(engine: ScriptedEngine) -> None
         next(iter(stream))
     with pytest.raises(ShapeError, match="stopped after"):
         stream.result(timeout=10)
-
-
-def test_an_interrupt_carries_what_was_written(interrupted: ScriptedEngine) -> None:
-    interrupted.replies.append(ANN)
-    with pytest.raises(PromptInterrupted) as caught:
-        llm("Who?", schema=Person)
-    assert caught.value.completion is not None
-    assert ANN.startswith(caught.value.completion.text)
 
 
 def test_awaiting_and_batches_take_shapes_too(engine: ScriptedEngine) -> None:

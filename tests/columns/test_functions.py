@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 from support.scripted import ScriptedEngine, messages_of
 
-from jupyter_llm import ShapedAnswer, ShapeError, llm
+from jupyter_llm import ShapedAnswer, llm
 from jupyter_llm.ask.question import FunctionOptions
 from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.errors import EmptyPromptError, InterpolationError, OptionError
@@ -216,21 +216,6 @@ def test_rows_are_asked_as_calls_are(engine: ScriptedEngine) -> None:
     assert called[0].content == "Say X.\n\nday: 2026-11-29"
     with pytest.raises(TypeError, match="missing a required argument: 'text'"):
         shortened.map(pd.DataFrame({"other": ["a"]}))
-
-
-def test_an_answer_of_a_function_says_how_likely_it_was(engine: ScriptedEngine) -> None:
-    engine.replies.append("good")
-    assert tone.answer("Fine.").completion.text == "good"
-
-
-def test_an_answer_that_is_cut_off_is_an_error(engine: ScriptedEngine) -> None:
-    @llm.function(max_tokens=4)
-    def person(text: str) -> Person:
-        """Who is it?"""
-
-    engine.replies.append('{"name": "Cy", "age": null}')
-    with pytest.raises(ShapeError, match="cut off after 4 tokens"):
-        person("Cy")
 
 
 def bare(text: str) -> str: ...

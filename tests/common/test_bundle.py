@@ -37,6 +37,7 @@ def test_no_place_shows_more_of_a_hostile_text_than_text(place: str) -> None:
             page = HtmlReader(html)
             assert page.tags <= INERT
             assert page.names <= {"style", "title", "dir", "class", "open"}
+            assert page.is_plain
             assert html.startswith('<div class="tex2jax_ignore mathjax_ignore">')
         else:
             markdown = OURS.sub("", data["text/markdown"])

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
-from support.kernel import Execution, Kernel, running_kernel
+from support.kernel import Kernel, running_kernel
 
 from jupyter_llm import llm
 from jupyter_llm.engine.provenance import METADATA_KEY, Provenance, text_sha256
@@ -46,21 +46,6 @@ def test_the_last_state_of_an_answer_carries_its_record(kernel: Kernel) -> None:
     states = [event.content["metadata"] for event in cell.events if "data" in event.content]
     assert len(states) > 1
     assert all(state == {} for state in states[:-1])
-
-
-def test_an_interrupted_answer_carries_its_record(kernel: Kernel) -> None:
-    story = kernel.start("%%llm -n 4000 --ignore-eos\nTell a story")
-
-    def has_begun(cell: Execution) -> bool:
-        return cell.text != ""
-
-    story.wait_until(has_begun)
-    kernel.interrupt()
-    story.finish()
-    assert story.error == "PromptInterrupted"
-    made = record_of(story.outputs[0])
-    assert made.finish_reason == "cancelled"
-    assert made.completion_tokens > 0
 
 
 def test_what_a_cell_returns_carries_its_record(kernel: Kernel) -> None:

@@ -531,22 +531,6 @@ def test_a_project_sets_defaults(
     assert "3 completion tokens" in run(shell, "%llm --ignore-eos hello").text
 
 
-@pytest.mark.parametrize(
-    ("table", "says"), [("max_tokns = 3", "max_tokens"), ("seed = 'x'", "seed is wrong")]
-)
-def test_a_wrong_project_setting_is_named(
-    shell: InteractiveShell,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    table: str,
-    says: str,
-) -> None:
-    (tmp_path / "pyproject.toml").write_text(f"[tool.jupyter_llm]\n{table}\n")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(MagicUsageError, match=says):
-        extension(shell, "reload")
-
-
 def test_the_tokens_of_an_answer_are_shown_also_where_they_were_not_asked_for(
     shell: InteractiveShell,
 ) -> None:

@@ -18,7 +18,6 @@ from jupyter_llm import Completion, Quote, ShapeError, llm
 from jupyter_llm.engine.completion import BatchError, PromptInterrupted
 from jupyter_llm.engine.constraint import Grammar, OneOf
 from jupyter_llm.errors import JupyterLLMError
-from jupyter_llm.frontends.magics.completion import words_at
 from jupyter_llm.records.records import shown_text
 
 pytestmark = pytest.mark.usefixtures("shell")
@@ -248,11 +247,6 @@ def test_a_variable_gets_what_there_is_of_a_column_that_is_stopped(
     shell.user_ns["tone"] = "as it was"
     run(shell, "%%llm --map tones -o tone\nTone?", raises=type(error))
     assert shell.user_ns["tone"] == column
-
-
-def test_the_options_complete() -> None:
-    assert words_at(" --sche", ())[1] == ["--schema"] or "--schema" in words_at(" --sche", ())[1]
-    assert "json" in words_at(" -f ", ())[1]
 
 
 def test_defaults_say_how_long_a_reason_is_and_that_answers_are_json(
