@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -14,7 +12,6 @@ from browser.cell_actions import SCRIPTED as SCRIPTED_ACTIONS
 from browser.cell_actions import CellActions
 from browser.extension import Extension, loads_little
 from browser.lab import Traffic, isolated_environment
-from browser.live_panel import LONG
 from browser.side_bar import SideBar
 from playwright.sync_api import expect
 from support.node_tools import run_node
@@ -79,29 +76,6 @@ def test_a_kernel_of_another_language_sees_nothing_of_us_unasked(
         "The model lives in Python kernels; this kernel is of another language."
     )
     assert errors == []
-
-
-def test_a_kernel_that_dies_in_the_middle_of_an_answer_is_there_again_once_it_is_loaded(
-    open_notebook: OpenNotebook, errors: list[str]
-) -> None:
-    notebook = open_notebook(LOAD, "import os\nos.getpid()")
-    extension, side = Extension(notebook), SideBar(notebook)
-    errors.clear()  # Notebook 7 has an error of its own while it loads
-    notebook.run(0)
-    side.open()
-    notebook.run(1)
-    side.send(LONG)
-    side.wait_until_writing()
-    os.kill(int(notebook.text(1)), signal.SIGKILL)
-    notebook.page.locator(".jp-Dialog button").last.click()  # JupyterLab says so
-    extension.wait_for_state("absent")
-    expect(side.line).to_contain_text("not loaded")
-    notebook.run(0)
-    extension.wait_for_state("open")
-    side.wait_until_there()
-    side.wait_until_finished()
-    assert side.ask("Say hello.")
-    assert [error for error in errors if "debugger" not in error] == []
 
 
 def test_another_extension_adds_an_action_on_cells_and_attaches_a_text(

@@ -58,6 +58,8 @@ def opened(chromium: Browser, lab: Lab, errors_seen: list[str]) -> Iterator[Ghos
 @pytest.fixture
 def ghost(opened: GhostPage, errors_seen: list[str]) -> Iterator[GhostPage]:
     """The notebook, which the tests of this file share; nothing may go wrong in it."""
+    if opened.settings:  # of another test
+        opened.set_up()
     opened.tag()
     yield opened
     opened.page.keyboard.press("Escape")
@@ -200,17 +202,10 @@ def test_in_a_cell_that_is_off_nothing_is_suggested_nor_is_it_told(ghost: GhostP
     assert "private_name" not in str(ghost.said("cells", "complete"))
 
 
-@pytest.fixture
-def by_hand(ghost: GhostPage) -> Iterator[GhostPage]:
-    ghost.set_up(manualOnly=True)
-    yield ghost
-    ghost.set_up()
-
-
 def test_only_by_hand_several_are_suggested_and_after_another_key_tab_indents(
-    by_hand: GhostPage,
+    ghost: GhostPage,
 ) -> None:
-    ghost = by_hand
+    ghost.set_up(manualOnly=True)
     ghost.write("def describe(city):\n")  # of which even a small model has several ideas
     ghost.settle()
     assert ghost.said("complete") == []

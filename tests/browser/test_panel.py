@@ -168,20 +168,23 @@ def saved_after(panel: LivePanel) -> str:
     return str(transcript["data"]["text/plain"])
 
 
-def test_a_conversation_outlives_the_page_and_panels_shown_again(
+def test_a_conversation_outlives_the_page_a_restart_and_its_kernel(
     open_panel: Callable[..., LivePanel],
 ) -> None:
-    panel = open_panel(COUNT_SPEAKERS)
+    formulas = "from IPython.display import HTML\nHTML('$y$')"
+    panel = open_panel("engine.replies.append('It is $x^2$.')", formulas, COUNT_SPEAKERS)
     notebook = panel.notebook
+    notebook.run(2)
     panel = shown(notebook)
-    panel.ask("Who is there?")
-    before = panel.texts()
+    panel.ask("What is it?")
+    expect(panel.answers.locator("math")).to_have_count(1)
 
     def speakers() -> str:
-        notebook.run(2)
-        return notebook.text(2).strip()
+        notebook.run(4)
+        return notebook.text(4).strip()
 
     until(lambda: speakers() == "1 has views")  # what has gone may say so after the cell
+    before = panel.texts()
     panel.box.fill("And then")
     notebook.save()
     notebook.reload()
@@ -190,42 +193,21 @@ def test_a_conversation_outlives_the_page_and_panels_shown_again(
     expect(panel.box).to_have_value("And then")
     panel.ask("And now?")
     expect(panel.turns).to_have_count(2)
-    assert "And now?" in saved_after(panel)
-
-
-def test_a_panel_says_that_its_kernel_was_restarted_and_the_next_one_goes_on(
-    open_panel: Callable[..., LivePanel],
-) -> None:
-    panel = open_panel()
-    panel.ask("My name is Ada.")
     before = panel.texts()
-    saved_after(panel)
-    panel.notebook.restart()
+    assert "And now?" in saved_after(panel)
+    notebook.restart()
     expect(panel.root.locator(".jllm-alert")).to_contain_text("Run its cell again")
-    panel.notebook.run(0)
-    panel = shown(panel.notebook)
+    notebook.run(0)
+    panel = shown(notebook)
     assert panel.texts() == before
-    panel.ask("What is my name?")
-
-
-def test_without_a_kernel_the_conversation_can_be_read_and_its_formulas_are_drawn_not_before(
-    open_panel: Callable[..., LivePanel],
-) -> None:
-    panel = open_panel(
-        "engine.replies.append('It is $x^2$.')",
-        "from IPython.display import HTML\nHTML('$y$')",
-    )
-    notebook = panel.notebook
-    notebook.run(2)
-    panel.ask("What is it?")
-    expect(panel.answers.locator("math")).to_have_count(1)
+    panel.ask("And last?")
     saved_after(panel)
     transcript = notebook.cell(1).locator(".jupyter-llm-transcript")
     expect(transcript).to_contain_text("What is it?")
     expect(transcript).to_be_hidden()
     notebook.run(3)
     expect(notebook.cell(3).locator("mjx-container")).to_have_count(1)
-    expect(transcript.locator("mjx-container")).to_have_count(0)
+    expect(transcript.locator("mjx-container")).to_have_count(0)  # it is not drawn before
     saved = notebook.save()
     for exporter in (HTMLExporter(), MarkdownExporter()):
         assert "What is it?" in exporter.from_notebook_node(saved)[0]

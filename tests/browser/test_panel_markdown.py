@@ -37,7 +37,7 @@ def test_a_formula_holds_no_link_and_no_image(panel: Page) -> None:
 LARGE = (r"\rule{9999em}{9999em}", r"\raisebox{9999em}{x}", r"\kern-9999em x", r"x\\[9999em]y")
 
 
-def test_a_formula_cannot_cover_the_page(panel: Page) -> None:
+def test_a_formula_covers_neither_the_page_nor_code(panel: Page) -> None:
     fits = """() => {
         const { left, top, right, bottom } = view.element.getBoundingClientRect();
         return Array.from(view.element.querySelectorAll('math')).every(math => {
@@ -50,9 +50,6 @@ def test_a_formula_cannot_cover_the_page(panel: Page) -> None:
         assert panel.locator("math").count() == 2
         assert panel.locator(".jllm-math > math[display=block]").count() == 1
         assert panel.evaluate(fits), tex
-
-
-def test_a_formula_paints_over_no_code(panel: Page) -> None:
     code = "```\none\ntwo\nthree\n```\n\nso "
     show(panel, code)
     before = panel.locator(".jllm-code").screenshot()
@@ -77,14 +74,11 @@ def test_a_link_says_where_it_really_leads_and_opens_outside(panel: Page) -> Non
         assert link.get_attribute("rel") == "noopener noreferrer"
 
 
-def test_code_has_colours_and_its_language(panel: Page) -> None:
+def test_code_has_colours_and_its_language_and_shows_what_hides_or_turns_text(panel: Page) -> None:
     show(panel, "```Python\ndef f(x):\n    return '<b>&amp;'\n```")
     assert panel.locator(".jllm-code-language").inner_text() == "python"
     assert panel.locator(".hljs-keyword").all_inner_texts() == ["def", "return"]
     assert panel.locator("pre").inner_text() == "def f(x):\n    return '<b>&amp;'"
-
-
-def test_what_hides_or_turns_text_is_seen_where_code_is_shown(panel: Page) -> None:
     show(panel, "```python\nx = '\u202e\U000e0041'\n```\n\n```\ny\u200b")
     for told in ("x = '[U+202E][U+E0041]'", "y[U+200B]"):
         assert told in seen(panel)

@@ -37,17 +37,32 @@ def writing(number: int, **changes: Any) -> dict[str, Any]:
 # The conversation
 
 
-def test_a_prompt_becomes_a_growing_answer(chat: PanelPage) -> None:
+# Keeps what is read aloud.
+HEAR = """node => {
+    window.said = [];
+    new MutationObserver(() => window.said.push(node.textContent)).observe(
+        node, { childList: true });
+}"""
+
+
+def test_a_prompt_becomes_a_growing_answer_that_is_announced_once_it_is_finished(
+    chat: PanelPage,
+) -> None:
     chat.open()
     chat.send("Hello")
     assert chat.wait_for("send")["prompt"]["text"] == "Hello"
     expect(chat.turns).to_have_text([re.compile("Hello.*Stop")])
+    chat.panel.locator(".jllm-announcer").evaluate(HEAR)
     chat.show(writing(1, prompt="Hello"), path=[1], request=chat.last_id("send"))
     chat.grow(1, "It is **gro")
     expect(chat.answers.locator("strong")).to_have_text("gro")
     chat.grow(1, "wing**.")
     expect(chat.answers).to_have_text("It is growing.")
     expect(chat.turns).to_have_count(1)
+    assert chat.page.evaluate("() => window.said") == []
+    for _ in range(2):
+        chat.show(a_turn(1, prompt="Hello", text="It is growing."), path=[1])
+    assert chat.page.evaluate("() => window.said") == ["Answer: It is growing."]
     chat.box.press("ArrowUp")
     expect(chat.box).to_have_value("Hello")
 
@@ -386,30 +401,7 @@ def test_the_newest_line_stays_in_sight_until_one_scrolls_up(chat: PanelPage) ->
     assert distance_from_end(chat) < 2
 
 
-# Several views
-
-
-# The focus, without which keys go nowhere
-
-
 # For everybody
-
-
-def test_an_answer_is_announced_once_and_only_when_it_is_finished(chat: PanelPage) -> None:
-    chat.open(a_chat(a_turn(1), writing(2)))
-    announcer = chat.panel.locator(".jllm-announcer")
-    announcer.evaluate(
-        """node => {
-            window.said = [];
-            new MutationObserver(() => window.said.push(node.textContent)).observe(
-                node, { childList: true });
-        }"""
-    )
-    chat.grow(2, "Not", " yet.")
-    assert chat.page.evaluate("() => window.said") == []
-    for _ in range(2):
-        chat.show(a_turn(2, text="Now."), path=[1, 2])
-    assert chat.page.evaluate("() => window.said") == ["Answer: Now."]
 
 
 def test_everything_is_reached_with_the_keyboard_and_in_order(chat: PanelPage) -> None:
@@ -492,23 +484,18 @@ def insecure_chat(page: Page, panel_address: str, panel_folder: Path) -> PanelPa
     return PanelPage(page, "http://lab.example/index.html")
 
 
-def test_a_value_is_copied_without_the_fence_that_it_is_shown_in(insecure_chat: PanelPage) -> None:
-    texts = ('```json\n{"a": 1}\n```', "```\n1\n```\n\n```\n2\n```")
-    insecure_chat.open(a_chat(a_turn(1, text=texts[0]), a_turn(2, text=texts[1])))
-    for number, copied in enumerate(('{"a": 1}', texts[1])):
+def test_on_a_page_that_is_not_secure_texts_are_copied_too_and_values_without_their_fence(
+    insecure_chat: PanelPage,
+) -> None:
+    texts = ('```json\n{"a": 1}\n```', "```\n1\n```\n\n```\n2\n```", "One.\n\nTwo.")
+    insecure_chat.open(a_chat(*(a_turn(n, text=text) for n, text in enumerate(texts, 1))))
+    assert not insecure_chat.page.evaluate("() => isSecureContext")
+    box = insecure_chat.box
+    for number, copied in enumerate(('{"a": 1}', *texts[1:])):
+        box.fill("")
         actions = insecure_chat.panel.locator(".jllm-turn-actions").nth(number)
         actions.get_by_role("button", name="Copy").click()
-        insecure_chat.box.press("ControlOrMeta+v")
-        expect(insecure_chat.box).to_have_value(copied)
-        insecure_chat.box.fill("")
-
-
-def test_a_panel_works_on_a_page_that_is_not_secure(insecure_chat: PanelPage) -> None:
-    insecure_chat.open(a_chat(a_turn(1, text="One.\n\nTwo.")))
-    assert not insecure_chat.page.evaluate("() => isSecureContext")
-    insecure_chat.button("Copy").click()
-    box = insecure_chat.box
-    box.press("ControlOrMeta+v")
-    expect(box).to_have_value("One.\n\nTwo.")
+        box.press("ControlOrMeta+v")
+        expect(box).to_have_value(copied)
     box.press("Enter")
     assert insecure_chat.wait_for("send")["prompt"]["text"] == "One.\n\nTwo."

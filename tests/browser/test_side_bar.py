@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 from browser.accessibility import violations
 from browser.cell_actions import ASK_KERNEL
+from browser.extension import Extension
 from browser.ghost_page import LISTEN
 from browser.lab import FIND_NOTEBOOK, Notebook, set_theme
 from browser.live_panel import LONG, SCRIPTED
@@ -269,6 +272,28 @@ def test_while_a_cell_runs_the_chat_in_use_goes_on_after_a_reload_and_in_a_secon
     assert side.ask("Four?")
     notebook.interrupt()
     assert errors == []
+
+
+def test_a_kernel_that_dies_in_the_middle_of_an_answer_is_there_again_once_it_is_loaded(
+    open_notebook: OpenNotebook, errors: list[str]
+) -> None:
+    notebook = open_notebook(LOAD, "import os\nos.getpid()")
+    extension, side = Extension(notebook), SideBar(notebook)
+    notebook.run(0)
+    side.open()
+    notebook.run(1)
+    side.send(LONG)
+    side.wait_until_writing()
+    os.kill(int(notebook.text(1)), signal.SIGKILL)
+    notebook.page.locator(".jp-Dialog button").last.click()  # JupyterLab says so
+    extension.wait_for_state("absent")
+    expect(side.line).to_contain_text("not loaded")
+    notebook.run(0)
+    extension.wait_for_state("open")
+    side.wait_until_there()
+    side.wait_until_finished()
+    assert side.ask("Say hello.")
+    assert [error for error in errors if "debugger" not in error] == []
 
 
 def test_a_chat_that_cannot_be_read_says_why_and_connects_no_longer(
