@@ -41,17 +41,6 @@ def fresh_kernel(tmp_path: Path, smollm2: Path, tested_home: Path) -> Iterator[K
         yield kernel
 
 
-def test_an_answer_streams_into_one_output(kernel: Kernel) -> None:
-    cell = kernel.execute("%%llm -n 40 --ignore-eos\nTell a story about a lighthouse.")
-    shown = [e.content["data"] for e in cell.events if "data" in e.content]
-    texts = [data["text/markdown"] for data in shown if "text/markdown" in data]
-    assert len(cell.outputs) == 1
-    assert len(texts) > 3
-    assert len(set(map(len, texts))) == len(texts)
-    assert cell.text == texts[-1]
-    assert cell.reply["status"] == "ok"
-
-
 def test_updates_come_at_most_thirty_times_a_second(kernel: Kernel) -> None:
     cell = kernel.execute("%%llm -n 120 --ignore-eos\nTell a long story.")
     times = [event.sent_at for event in cell.events if event.kind.endswith("display_data")]
@@ -145,12 +134,3 @@ def test_user_variables_survive_every_kind_of_failure(kernel: Kernel, tmp_path: 
         assert "\n" not in line
     assert kernel.execute("print(precious)").text == "42\n"
     assert kernel.execute("%llm -n 4 still there?").reply["status"] == "ok"
-
-
-def test_options_values_and_commands_complete_on_tab(kernel: Kernel) -> None:
-    assert kernel.complete("%%llm --te") == ["--temperature"]
-    assert kernel.complete("%llm -n 5 --see") == ["--seed"]
-    assert kernel.complete("%llm -f m") == ["markdown"]
-    assert kernel.complete("%llm /his") == ["/history"]
-    assert any("smollm2" in name for name in kernel.complete("%llm -m "))
-    assert kernel.complete("%llm /use ") == kernel.complete("%llm -m ")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from benchmarks.checking import Checker, Job
 from benchmarks.docstring_check import docstring_faults
-from benchmarks.judge import near
 
 from jupyter_llm.engine.options import SamplingParams
 from jupyter_llm.engine.request import Message, Request
@@ -47,36 +46,6 @@ def request() -> Request:
 def test_a_docstring_that_does_not_fit_is_told(source: str, fault: str | None) -> None:
     told = docstring_faults(source, "mean", before=BARE)
     assert any(each.startswith(fault) for each in told) if fault else told == []
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "is_near"),
-    [
-        (1, 1.0, True),
-        ([1, 2], (1.0, 2.0), True),
-        ({"a": 1}, {"a": 1.0}, True),
-        (float("nan"), None, True),
-        ({1, 2}, {2, 1}, True),
-        (1, 2, False),
-        ([1, 2], [2, 1], False),
-        ("1", 1, False),
-        ([1], [1, 1], False),
-    ],
-)
-def test_values_that_hold_the_same_are_near(left: object, right: object, *, is_near: bool) -> None:
-    assert near(left, right) is is_near
-
-
-def test_a_frame_is_near_the_series_it_holds() -> None:
-    import pandas as pd  # type: ignore[import-untyped]
-
-    series = pd.Series([2.5, 2.0], index=["a", "b"], name="price")
-    frame = series.rename_axis("city").reset_index(name="mean")
-    assert near(frame, series)
-    assert near(series.to_frame(), series)
-    assert near(series.to_dict(), series)
-    assert not near(series[::-1], series)
-    assert near(series[::-1], series, any_order=True)
 
 
 def test_code_that_ends_the_process_or_asks_for_input_does_not_run() -> None:

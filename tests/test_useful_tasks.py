@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from benchmarks.checking import Checker, Job, Verdict
-from benchmarks.useful_tasks import LIBRARIES, Named, broken_cells, functions, in_part, tasks
+from benchmarks.useful_tasks import LIBRARIES, Named, broken_cells, functions, tasks
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -72,18 +71,6 @@ def test_a_planted_bug_is_a_change(checker: Checker) -> None:
         assert function.has_bug == bool(function.bug_words), function.name
         num_lines = function.source.count("\n") + 1
         assert not function.has_bug or 1 <= function.bug_line <= num_lines, function.name
-
-
-def test_names_are_unique() -> None:
-    named: list[Named] = [*tasks(), *broken_cells(), *functions()]
-    counts = Counter(one.name for one in named)
-    assert [name for name, count in counts.items() if count > 1] == []
-
-
-def test_both_halves_have_about_as_much() -> None:
-    every: list[list[Named]] = [[*tasks()], [*broken_cells()], [*functions()]]
-    shares = [len(in_part(items, "report")) / len(items) for items in every]
-    assert all(0.4 <= share <= 0.6 for share in shares)
 
 
 def test_there_are_150_tasks_60_broken_cells_and_20_functions() -> None:

@@ -157,7 +157,7 @@ def _replay(
         record,
         prompt,
         engine_of,
-        params=_params(record),
+        params=replay_params(record),
         constraint=constraint,
         is_private=answer.is_private,
     )
@@ -273,7 +273,7 @@ def _model_of(answer: RecordedAnswer) -> str:
     return answer.record.model.name if isinstance(answer.record, Provenance) else ""
 
 
-def _params(record: Provenance) -> SamplingParams:
+def replay_params(record: Provenance) -> SamplingParams:
     """Return the parameters of a replay; a text that was cut off ends at the same length."""
     params = replace(record.params, may_repeat=True)
     if record.finish_reason in ("length", "cancelled", "repetition"):

@@ -14,7 +14,7 @@ from support.kernel import running_kernel
 from support.paths import DATA
 from support.residents import residents_of
 from support.scripted import ScriptedEngine
-from support.shell import Cell, run
+from support.shell import cell, run
 
 from jupyter_llm import llm
 from jupyter_llm.engine.recommended import Recommended
@@ -24,21 +24,13 @@ QUESTIONS = tomllib.loads((DATA / "first_questions.toml").read_text("utf-8"))
 
 
 @pytest.fixture
-def small(
-    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine
-) -> ScriptedEngine:
+def small(shell: InteractiveShell, resident: ScriptedEngine) -> ScriptedEngine:
     """A scripted engine of 135 million parameters, loaded, in a notebook in which cells ran."""
     size = 135_000_000
-    scripted.info = replace(scripted.info, num_parameters=size, sampling=Recommended.of((), size))
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    scripted.replies.extend(["fine"] * 50)
+    resident.info = replace(resident.info, num_parameters=size, sampling=Recommended.of((), size))
     cell(shell, "rows = [1, 2, 3]\nlen(rows)")
     cell(shell, "import random\nspare = {'a': 1}")
-    return scripted
-
-
-def cell(shell: InteractiveShell, code: str, cell_id: str | None = None) -> Cell:
-    return run(shell, code, cell_id=cell_id, store_history=True)
+    return resident
 
 
 def told(engine: ScriptedEngine) -> str:

@@ -37,10 +37,10 @@ def fresh() -> Iterator[None]:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    scripted.replies.extend(["```python\npart = 1\n```"] * 80)
-    return scripted
+def told(resident: ScriptedEngine) -> ScriptedEngine:
+    resident.replies.clear()
+    resident.replies.extend(["```python\npart = 1\n```"] * 80)
+    return resident
 
 
 def ask(shell: InteractiveShell, *prompts: str) -> None:

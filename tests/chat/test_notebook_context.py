@@ -6,25 +6,13 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.saved_turns import left_out
 from support.scripted import ScriptedEngine, messages_of
-from support.shell import Cell, extension, run
+from support.shell import cell, extension, run
 
 from jupyter_llm import llm
 from jupyter_llm.chat.question import ChatQuestion
 from jupyter_llm.errors import JupyterLLMError, MagicUsageError
 
 pytestmark = pytest.mark.usefixtures("shell")
-
-
-@pytest.fixture
-def resident(monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine) -> ScriptedEngine:
-    """A scripted engine that is loaded already."""
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    scripted.replies.extend(["fine"] * 50)
-    return scripted
-
-
-def cell(shell: InteractiveShell, code: str, cell_id: str | None = None) -> Cell:
-    return run(shell, code, cell_id=cell_id, store_history=True)
 
 
 def told(engine: ScriptedEngine) -> str:

@@ -38,13 +38,10 @@ def fresh() -> Iterator[None]:
 
 
 @pytest.fixture
-def engine(
-    monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine, shell: InteractiveShell
-) -> ScriptedEngine:
+def engine(resident: ScriptedEngine) -> ScriptedEngine:
     """A scripted engine that is loaded already and has room for all there is."""
-    scripted.info = replace(scripted.info, n_ctx=200_000)
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    return scripted
+    resident.info = replace(resident.info, n_ctx=200_000)
+    return resident
 
 
 def prompts(form: Form, shell: InteractiveShell, engine: ScriptedEngine) -> str:

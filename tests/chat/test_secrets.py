@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from support.scripted import ScriptedEngine
-from support.shell import Cell, run
+from support.shell import cell, run
 from support.stored import stored_bytes
 
 from jupyter_llm import llm
@@ -51,20 +51,6 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     seen_secrets.forget()
     secrets.forget()
-
-
-@pytest.fixture
-def resident(
-    monkeypatch: pytest.MonkeyPatch, scripted: ScriptedEngine, shell: InteractiveShell
-) -> ScriptedEngine:
-    """A scripted engine that is loaded already, in a shell whose chats are kept."""
-    monkeypatch.setattr(type(llm.current), "resident", property(lambda _self: scripted))
-    scripted.replies.extend(["fine"] * 50)
-    return scripted
-
-
-def cell(shell: InteractiveShell, code: str, cell_id: str | None = None) -> Cell:
-    return run(shell, code, cell_id=cell_id, store_history=True)
 
 
 def told(engine: ScriptedEngine) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, assert_type
 
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
-from pydantic import BaseModel, field_validator
+from ask.test_question import Adult
 from support.scripted import ScriptedEngine, messages_of
 
 from jupyter_llm import ShapedAnswer, llm
@@ -110,17 +110,6 @@ def test_a_function_promises_no_option_that_it_refuses() -> None:
     assert "raw" not in FunctionOptions.__annotations__
     with pytest.raises(OptionError, match="raw"):
         llm.function(raw=True)(tone._function)  # type: ignore[call-overload]
-
-
-class Adult(BaseModel):
-    age: int
-
-    @field_validator("age")
-    @classmethod
-    def is_grown(cls, age: int) -> int:
-        if age < 18:
-            raise ValueError(f"{age} is too young")
-        return age
 
 
 def test_a_function_asks_again_for_a_value_that_its_type_refuses(engine: ScriptedEngine) -> None:

@@ -99,9 +99,6 @@ def test_lists_come_back_as_lists_and_mappings() -> None:
     assert rows.frame({"a": [1], "b": [2]}) == [{"a": 1, "b": 2}]
 
 
-BORN = date(1815, 12, 10)
-
-
 class Tone(Enum):
     GOOD = "good"
 

@@ -16,7 +16,7 @@ from jupyter_llm.engine.completion import Completion, Usage
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.provenance import Provenance
 from jupyter_llm.engine.repetition import loop_start
-from jupyter_llm.records.verify import _params
+from jupyter_llm.records.verify import replay_params
 
 SENTENCE = b"I do not know what to say. "
 LOOP = "Well. " + SENTENCE.decode() * 40
@@ -153,7 +153,7 @@ def test_a_text_that_has_begun_to_repeat_itself_ends_and_says_why(stuck: LocalEn
 
 
 def replay(made: Provenance) -> dict[str, Any]:
-    params = _params(made)
+    params = replay_params(made)
     names = ("max_tokens", "temperature", "may_repeat", "ignore_eos")
     return {name: getattr(params, name) for name in names}
 

@@ -163,11 +163,6 @@ class Kernel:
         self.executions[execution.msg_id] = execution
         return execution
 
-    def complete(self, code: str, cursor_pos: int | None = None) -> list[str]:
-        """Return what Tab would offer at the cursor (the end, if not given)."""
-        msg_id = self._client.complete(code, cursor_pos)
-        return list(self.reply_to(msg_id, timeout_s=30)["matches"])
-
     def note_figures(self) -> list[str]:
         """The kinds of messages for which figures are shown from now on."""
         shown: list[str] = []

@@ -76,6 +76,11 @@ def run(
     return Cell(list(publisher.displays.values()), error, list(publisher.seen))
 
 
+def cell(shell: InteractiveShell, code: str, cell_id: str | None = None) -> Cell:
+    """Run a cell that counts."""
+    return run(shell, code, cell_id=cell_id, store_history=True)
+
+
 def extension(shell: InteractiveShell, verb: str) -> None:
     shell.run_line_magic(f"{verb}_ext", "jupyter_llm")
 

@@ -28,7 +28,6 @@ from jupyter_llm.tasks.tests import write_tests
 from jupyter_llm.tasks.tries import Tries
 
 SHAPES = "import numpy as np\na = np.ones((2, 3))\na @ a"
-LOAD = "def load(rows):\n    return [row['price'] for row in rows]"
 
 
 def test_fix_shows_a_diff_of_the_causing_cell(watch: Watch) -> None:

@@ -66,11 +66,11 @@ def _mcp(options: argparse.Namespace) -> int:
         from jupyter_llm.frontends.mcp.server import serve_stdio
     except ImportError as error:
         raise MissingLibraryError("`jupyter llm mcp`", error, "serve") from error
-    anyio.run(serve_stdio, partial(_served, options.notebook))
+    anyio.run(serve_stdio, partial(served_notebook, options.notebook))
     return OK
 
 
-def _served(name: str) -> tuple[str, str]:
+def served_notebook(name: str) -> tuple[str, str]:
     """Return the URL and the token of the only served notebook, or of the one with a name."""
     from jupyter_llm.frontends.mcp.server import PATH
     from jupyter_llm.frontends.serve.address import all_served

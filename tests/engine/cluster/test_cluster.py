@@ -571,7 +571,7 @@ def test_rows_go_to_a_cluster_elsewhere_only_where_that_is_allowed_and_told(
     client: Client, tiny_gguf: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = partial(llm.map, ["a"], TEMPLATE, model=str(tiny_gguf), client=client, keep=False)
-    monkeypatch.setattr(llm.current, "_allows_remote", False)
+    llm.current.allows_remote = False
     assert ask(**SHORT)  # on this machine
     llm.unload()
     monkeypatch.setattr(worker, "get_address_host", lambda _address: "10.1.2.3")
@@ -580,7 +580,7 @@ def test_rows_go_to_a_cluster_elsewhere_only_where_that_is_allowed_and_told(
     with pytest.raises(NotAllowedError, match=r"Nothing is sent to 10\.1\.2\.3"):
         ask(**SHORT)
     assert not computed(log)
-    monkeypatch.setattr(llm.current, "_allows_remote", True)
+    llm.current.allows_remote = True
     steps: list[Step] = []
     ask(show_progress=steps.append, **SHORT)
     assert "sent to 10.1.2.3" in steps[-1].text

@@ -310,7 +310,6 @@ def test_https_that_is_none_and_a_certificate_that_nobody_knows_are_refused(
 END = b"\r\n"
 FILL = b"x" * (1 << 16)
 ZEROS = gzip.compress(bytes(200 << 20))
-PAGE = END + b'{"data": [{"id": "scripted"}]}'
 
 
 def event(data: object) -> bytes:

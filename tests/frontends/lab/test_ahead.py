@@ -79,9 +79,3 @@ def test_any_part_of_a_cell_may_be_read_and_no_code_runs(
 def test_what_sends_no_prompt_reads_none(scripted: ScriptedEngine, cell: str) -> None:
     assert read_ahead(cell)
     assert scripted.drafts == []
-
-
-def test_a_model_is_not_loaded(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert read_ahead("%%llm\nhello")
-    assert llm.current.resident is None

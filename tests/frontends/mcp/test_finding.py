@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jupyter_llm.errors import ServeError
-from jupyter_llm.frontends.cli.serving import _served
+from jupyter_llm.frontends.cli.serving import served_notebook
 from jupyter_llm.frontends.serve import address
 from jupyter_llm.frontends.serve.address import Whereabouts
 
@@ -21,23 +21,23 @@ def serve(monkeypatch: pytest.MonkeyPatch, *notebooks: str) -> None:
 
 def test_the_one_that_is_served_needs_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, "", "/home/ada/report.ipynb")  # a terminal serves a model alone
-    assert _served("") == ("http://127.0.0.1:2/mcp", "t2")
+    assert served_notebook("") == ("http://127.0.0.1:2/mcp", "t2")
 
 
 def test_of_several_a_name_tells_which(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, "/home/ada/old/report.ipynb", "/home/ada/my_report.ipynb", "/b/other.ipynb")
     for name in ("report.ipynb", "old/report.ipynb", "/home/ada/old/report.ipynb"):
-        assert _served(name) == ("http://127.0.0.1:1/mcp", "t1")
+        assert served_notebook(name) == ("http://127.0.0.1:1/mcp", "t1")
     with pytest.raises(ServeError, match=r"^Several notebooks are served\. .*/b/other.ipynb\.$"):
-        _served("")
+        served_notebook("")
     with pytest.raises(ServeError, match=r"^No notebook port.ipynb is served\. "):
-        _served("port.ipynb")
+        served_notebook("port.ipynb")
 
 
 def test_where_nothing_is_served_it_is_said_how(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, "")
     with pytest.raises(ServeError, match="`%llm /serve` in the notebook"):
-        _served("")
+        served_notebook("")
 
 
 def test_what_is_served_shows_no_token() -> None:

@@ -15,8 +15,6 @@ from jupyter_llm import llm
 from jupyter_llm.engine.request import Prompt
 from jupyter_llm.frontends.comm.drafting import Drafting
 
-ALONG: dict[str, Any] = {"cell": None, "attachments": [], "is_alone": False}
-
 
 def draft(front: FrontEnd, text: str, **options: Any) -> None:
     front.ask("draft", prompt=prompt(text, **options), cell=None)
@@ -62,27 +60,6 @@ def test_a_draft_is_seen_nowhere(front: FrontEnd, scripted: ScriptedEngine) -> N
     assert llm.chat("default").exchanges == ()
     assert scripted.requests == []
     assert scripted.drafts[-1].is_private
-
-
-@pytest.mark.parametrize(
-    "text", ["/explain", "/fi", "@nobo", "{{1 / 0}} is what?", "   "], ids=repr
-)
-def test_what_is_no_prompt_yet_is_not_read(
-    front: FrontEnd, scripted: ScriptedEngine, text: str
-) -> None:
-    draft(front, text)
-    at_rest(front)
-    assert scripted.drafts == []
-
-
-def test_no_expression_is_evaluated(
-    front: FrontEnd, scripted: ScriptedEngine, shell: InteractiveShell
-) -> None:
-    shell.user_ns["seen"] = []
-    draft(front, "Look: {{seen.append(1)}} and what is more")
-    assert str(read(scripted)).count("Look:") == 1
-    assert "what is more" not in str(read(scripted))
-    assert shell.user_ns["seen"] == []
 
 
 def test_a_draft_waits_for_the_cell_that_runs_and_is_told_it(

@@ -17,10 +17,11 @@ from support.scripted import ScriptedEngine
 from support.serving import call, client_of, serving
 
 from jupyter_llm import llm
+from jupyter_llm.engine.constraint import OneOf
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.options import EngineOptions
 from jupyter_llm.engine.remote.address import Address
-from jupyter_llm.engine.remote.protocol import _one_of
+from jupyter_llm.engine.remote.protocol import MEANS
 from jupyter_llm.engine.request import Message, Priority
 from jupyter_llm.frontends.serve.server import Serving
 
@@ -141,7 +142,7 @@ def test_an_answer_has_the_shape_that_was_asked_for(client: OpenAI) -> None:
 
 
 def choice(*texts: str) -> str:
-    return str(_one_of(texts)["grammar"])
+    return str(MEANS["choice"][0].spell(OneOf(texts))["grammar"])
 
 
 def test_thousands_of_choices_take_as_many_steps_as_the_answer_has_tokens(

@@ -15,7 +15,6 @@ from support.engines import (
     ask,
     assert_nothing_leaks,
     closing,
-    exact_in_company,
     inside,
     load,
 )
@@ -170,35 +169,6 @@ def test_what_follows_is_as_if_the_text_had_been_given(exact_engine: LocalEngine
             assert exact_engine.submit(given).result(60).token_ids == token_ids[len(begun) :]
             num_agreeing += 1
     assert num_agreeing > 5
-
-
-def mixed(seed: int) -> dict[str, Any]:
-    """Constrained and free answers, greedy and drawn ones."""
-    return {
-        "prompt": PROMPT + str(seed % 3),
-        "max_tokens": 40,
-        "constraint": None if seed % 3 == 2 else BeginsWith((TEXTS, (SENTENCE,))[seed % 2]),
-        "temperature": seed % 4 and 1.2,
-        "logprobs": 1 if seed % 4 < 3 else None,
-    }
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        *("touchy_gguf", "tiny_recurrent_gguf", "tiny_window_gguf"),
-        pytest.param("smollm2", marks=[pytest.mark.slow, pytest.mark.soak]),
-    ],
-)
-def test_company_drafts_and_forced_tokens_change_no_exact_answer(
-    request: pytest.FixtureRequest, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_exact = model != "tiny_recurrent_gguf"
-    path = request.getfixturevalue(model)
-    answers = exact_in_company(path, mixed, monkeypatch, is_exact=is_exact)
-    for seed, one in enumerate(answers):
-        if seed % 3 != 2:
-            assert one.text.startswith((*TEXTS, SENTENCE)) or SENTENCE.startswith(one.text)
 
 
 def test_what_was_asked_for_is_no_loop_that_it_fell_into(engine: LocalEngine) -> None:

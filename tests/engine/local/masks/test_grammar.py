@@ -27,7 +27,7 @@ from support.engines import (
 from support.schemas import SCHEMAS, record
 
 from jupyter_llm.engine.completion import Completion
-from jupyter_llm.engine.constraint import Grammar
+from jupyter_llm.engine.constraint import BeginsWith, Grammar
 from jupyter_llm.engine.local.engine import LocalEngine
 from jupyter_llm.engine.local.masks import grammar as grammars
 from jupyter_llm.engine.local.masks.grammar import GrammarMask, Grammars, problem_of
@@ -49,6 +49,7 @@ PERSON = record(
     home={"enum": ["Köln", "x"]},
 )
 SCHEMA = Grammar("json", json.dumps(PERSON))
+STARTS = ("the lazy dog", "thermometer", "ein Übermut ✓", "the other hand and then the rain")
 PATTERN = Grammar("regex", r"(the|ein) (dog|Übermut)( [a-c]{1,3})?")
 LARK = Grammar("lark", 'start: "<" item ("," item)* ">"\nitem: /[0-9é👩]{1,4}/')
 
@@ -223,11 +224,11 @@ def mixed(seed: int) -> dict[str, Any]:
     return {
         "prompt": PROMPT + str(seed % 3),
         "max_tokens": 60,
-        "constraint": (SCHEMA, PATTERN, None)[seed % 3],
+        "constraint": (SCHEMA, PATTERN, BeginsWith(STARTS), None)[seed % 4],
         "ignore_eos": False,
-        "temperature": seed % 4 and 1.2,
+        "temperature": seed % 3 and 1.2,
         "repeat_penalty": 1.3 if seed % 5 == 1 else 1,
-        "logprobs": 1 if seed % 2 else None,
+        "logprobs": 1 if seed % 3 < 2 else None,
     }
 
 
@@ -242,7 +243,9 @@ def test_company_drafts_and_forced_tokens_change_no_exact_answer(
     request: pytest.FixtureRequest, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_exact = model != "tiny_recurrent_gguf"
-    exact_in_company(request.getfixturevalue(model), mixed, monkeypatch, is_exact=is_exact)
+    path = request.getfixturevalue(model)
+    answers = exact_in_company(path, mixed, monkeypatch, is_exact=is_exact)
+    assert all(one.text.startswith(STARTS) for one in answers[2::4])
 
 
 @pytest.mark.parametrize("priority", [Priority.CHAT, Priority.BULK])

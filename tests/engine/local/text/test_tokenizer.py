@@ -30,18 +30,21 @@ def engine(tiny_gguf: Path) -> LocalEngine:
 
 
 @contextmanager
-def tokenized(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The texts that llama.cpp is given meanwhile."""
+def tokenized(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, by: str = "tokenize"
+) -> Iterator[list[str]]:
+    """The texts that are tokenized meanwhile by one of two: `_tokens` is llama.cpp itself."""
     texts: list[str] = []
     weights = engine._model.weights
-    tokenize = weights.tokenize
+    tokenize = getattr(weights, by)
 
     def listening(text: str, **options: Any) -> list[int]:
         texts.append(text)
-        return tokenize(text, **options)
+        tokens: list[int] = tokenize(text, **options)
+        return tokens
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights, "tokenize", listening)
+        patch.setattr(weights, by, listening)
         yield texts
 
 
@@ -109,28 +112,12 @@ def test_a_long_text_has_the_tokens_that_llama_cpp_gives_it_whole(
             assert pieces == weights._tokens(text, is_special=is_special, add_bos=False)
 
 
-@contextmanager
-def given_to_llama_cpp(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The texts that llama.cpp looks for special tokens in meanwhile."""
-    texts: list[str] = []
-    weights = engine._model.weights
-    tokens = weights._tokens
-
-    def listening(text: str, **options: Any) -> list[int]:
-        texts.append(text)
-        return tokens(text, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(weights, "_tokens", listening)
-        yield texts
-
-
 def test_many_short_messages_are_read_a_few_at_a_time_and_no_further_than_they_fit(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     messages = tuple(Message("user", f"number {number}") for number in range(20_000))
     engine.tokenize(messages[:1])
-    with given_to_llama_cpp(engine, monkeypatch) as texts:
+    with tokenized(engine, monkeypatch, "_tokens") as texts:
         engine.tokenize(messages[:2000])
         assert max(map(len, texts)) < 1100
         assert "".join(texts) == engine.format(messages[:2000])
