@@ -130,30 +130,6 @@ def test_what_a_chat_is_beside_its_turns_is_kept() -> None:
 # What is forgotten
 
 
-def parents() -> dict[int, int]:
-    return {one.number: one.parent for one in found()["default"].turns}
-
-
-def test_a_forgotten_turn_is_gone_and_may_come_again_at_the_end() -> None:
-    archive = keep(start(), ONE, TWO)
-    archive.write(StoredChats.forget, "default", [("one", 1), ("never", 1)])
-    assert found() == {"default": chat_of(replace(TWO, parent=0))}
-    keep(archive, ONE)
-    assert found() == {"default": chat_of(replace(TWO, parent=0), ONE)}
-
-
-@pytest.mark.parametrize("is_forgotten", [False, True])
-def test_what_followed_a_turn_that_has_gone_follows_the_one_before_it(
-    *, is_forgotten: bool
-) -> None:
-    archive = keep(start(), ONE, TWO, THREE, turn("two again", number=4, parent=2))
-    if is_forgotten:
-        archive.write(StoredChats.forget, "default", [("two", 1)])
-    else:
-        archive.write(StoredChats.remove, "default", 2, 1, TWO.finished_at)
-    assert parents() == {1: 0, 3: 1, 4: 1}
-
-
 @pytest.mark.parametrize("name", ["default", None])
 def test_a_cleared_chat_is_gone_from_the_disk(name: str | None) -> None:
     archive = keep(start(), turn("confidential", origin=("secret", 1)), TWO)

@@ -142,15 +142,6 @@ def test_projectors_and_later_parts_are_no_models_of_their_own(
     assert names() == ["big"]
 
 
-def test_a_file_reached_in_two_ways_is_listed_once(
-    tiny_gguf: Path, shelf: Path, here: Path
-) -> None:
-    put(tiny_gguf, shelf / "model.gguf")
-    (here / "link.gguf").symlink_to(shelf / "model.gguf")
-    (here / "model.gguf").symlink_to(shelf / "model.gguf")
-    assert [entry.path for entry in list_models()] == [shelf / "model.gguf"]
-
-
 @pytest.mark.parametrize(
     "name",
     ["some-model-q4_0", "Some-Model-Q4_0", "some-model-Q4_0.gguf", "some", "SOME-M"],

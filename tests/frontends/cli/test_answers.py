@@ -244,16 +244,6 @@ def terminal(tiny_gguf: Path) -> Iterator[Callable[..., Terminal]]:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
 class TestInTerminal:
-    def test_ctrl_c_ends_an_answer_with_130_and_keeps_its_text(
-        self, terminal: Callable[..., Terminal]
-    ) -> None:
-        run = terminal("run", "--ignore-eos", "-n", "3000", "Write on and on.")
-        until(lambda: run.is_answering)
-        run.interrupt()
-        until(lambda: run.shows("(interrupted after"))
-        assert run.process.wait(20) == 130
-        assert "Traceback" not in run._text
-
     def test_ctrl_c_in_a_chat_leads_back_to_the_prompt_and_ctrl_d_out(
         self, terminal: Callable[..., Terminal]
     ) -> None:

@@ -94,12 +94,6 @@ def test_what_may_be_pulled_is_what_the_command_lists(open_page: OpenPage) -> No
     ]
 
 
-def test_a_chosen_model_is_loaded_and_stays_chosen(open_page: OpenPage, other: Path) -> None:
-    page = open_page()
-    assert page.answer("use_model", model="other") is None
-    assert llm.engine().info.path == other
-
-
 def test_a_model_is_chosen_for_what_else_there_is_beside_that_of_chats(
     open_page: OpenPage, other: Path
 ) -> None:

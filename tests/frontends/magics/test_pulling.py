@@ -52,11 +52,6 @@ def test_alone_it_lists_what_suits_this_machine(shell: InteractiveShell) -> None
     assert "`%llm /pull NAME` downloads one" in told
 
 
-def test_what_cannot_be_pulled_is_one_line(shell: InteractiveShell, hub: Hub) -> None:
-    error = run(shell, "%llm /pull ada/none", raises=DownloadError).error
-    assert "There is no repository ada/none" in str(error)
-
-
 def test_nothing_but_a_pull_uses_the_network(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

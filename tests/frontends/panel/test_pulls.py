@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 from support.front_end import FrontEnd, Json
 from support.hub import Hub, Repo
@@ -31,17 +28,6 @@ def test_what_was_pulled_is_used_with_one_click(front: FrontEnd) -> None:
     (text,) = offered(notice).values()
     assert text == "/use elsewhere-q8_0"
     assert "Use elsewhere-q8_0" in offered(front.command("/models"))
-
-
-def test_of_files_with_one_name_the_one_that_is_meant_is_offered(
-    front: FrontEnd, tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("a", "b"):
-        (tmp_path / "models" / name).mkdir(parents=True)
-        shutil.copy(tiny_gguf, tmp_path / "models" / name / "twin.gguf")
-    monkeypatch.setenv("JUPYTER_LLM_PATH", str(tmp_path / "models"))
-    choices = [choice["label"] for choice in front.command("/models")["choices"]]
-    assert choices.count("Use twin") == 1
 
 
 def test_a_licence_with_conditions_is_shown_and_accepted_with_one_click(

@@ -52,15 +52,6 @@ def sleeping(kernel: Kernel, before: str = "") -> Iterator[None]:
     assert cell.finish().error == "KeyboardInterrupt"
 
 
-def test_prompts_are_answered_while_a_cell_sleeps(kernel: Kernel) -> None:
-    kernel.execute("engine.replies.extend(['one', 'two', 'three'])")
-    panel = KernelPanel(kernel)
-    panel.hello()
-    with sleeping(kernel):
-        for number, text in enumerate(("one", "two", "three"), 1):
-            assert panel.say(f"prompt {number}")["text"] == text
-
-
 def test_a_figure_that_a_cell_is_drawing_stays_its_own(kernel: Kernel, tmp_path: Path) -> None:
     panel = KernelPanel(kernel)
     panel.hello()
@@ -128,29 +119,3 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert panel.say("in the parent")["text"] == "parent"
     assert "child" not in str(panel.messages)
     assert panel.messages[0]["seq"] == 1  # and none was missing
-
-
-def test_after_a_restart_the_panel_shows_the_kept_chat_with_its_branches(tmp_path: Path) -> None:
-    notebook = tmp_path / "notes.ipynb"
-    with running_kernel(tmp_path, HOME=str(tmp_path), JPY_SESSION_NAME=str(notebook)) as kernel:
-        prepare(kernel, tmp_path)
-        kernel.execute("engine.replies.extend(['one', 'two', 'three'])")
-        panel = KernelPanel(kernel, "ChatPanel('talk')")
-        panel.hello()
-        panel.say("a")
-        panel.say("b")
-        panel.say("beside b", after=1)
-        panel.ask("choose", number=2)
-        panel.wait_until(lambda panel: panel.path == [1, 2])
-        kernel.execute("llm.archive.flush()")
-        kernel.listeners.clear()
-        kernel.restart()
-        prepare(kernel, tmp_path)
-        kernel.execute("engine.replies.append('four')")
-        panel = KernelPanel(kernel, "ChatPanel('talk')")
-        panel.hello()
-        assert panel.path == [1, 2]
-        assert panel.texts == ["one", "two"]
-        assert panel.shown[1]["siblings"] == [2, 3]
-        assert panel.say("c")["text"] == "four"
-        assert panel.path == [1, 2, 4]

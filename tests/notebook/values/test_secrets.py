@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
+from itertools import product
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -151,10 +152,9 @@ def test_the_environment_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("environment" in text for text in told)
 
 
-@pytest.mark.parametrize("max_chars", range(0, 400, 7))
-def test_no_half_of_a_secret_stands_at_a_cut(max_chars: int) -> None:
+def test_no_half_of_a_secret_stands_at_a_cut() -> None:
     values = [f"{'x' * 90} password={SECRET}", [f"{'x' * 20} token={SECRET}"] * 3]
-    for value in values:
+    for value, max_chars in product(values, range(0, 400, 7)):
         assert SECRET[:7] not in summarize("value", value, max_chars=max_chars)
 
 
@@ -198,15 +198,6 @@ def test_measures_and_counts_that_bear_the_name_of_a_secret_are_told() -> None:
     text = summarize("frame", frame)
     assert all(word in text for word in ("n't", "yes", "hidden"))
     assert "S02x9" not in text
-
-
-def test_what_one_place_shows_to_be_a_secret_is_hidden_in_all() -> None:
-    frame = pd.DataFrame({"user": ["ann"], "api_key": ["T03y8abc"]})
-    learn("", {"df": frame, "login": Login("ann", "U04z7abc")}, ["password   S02x9abc\nport  80\n"])
-    for secret in ("S02x9abc", "T03y8abc", "U04z7abc"):
-        assert scrub(f"it was {secret}") == f"it was {HIDDEN}"
-        assert secret not in summarize("rows", [["a", secret]])
-    seen_secrets.forget()
 
 
 @pytest.mark.parametrize("key", [("db", "password"), b"password", "password"])

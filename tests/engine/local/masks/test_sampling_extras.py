@@ -229,19 +229,6 @@ def test_samples_share_the_prefill_and_differ(tiny_gguf: Path, fresh_llm: None) 
     assert sorted(map(num_read, samples))[:7] == [1] * 7
 
 
-def test_seeded_samples_differ_and_come_again(tiny_gguf: Path, fresh_llm: None) -> None:
-    llm.use(tiny_gguf, n_threads=1, checkpoints=False)
-
-    def texts(seed: int, n: int) -> list[str]:
-        options: dict[str, Any] = {"max_tokens": 12, "temperature": 1.0, "seed": seed}
-        return [sample.text for sample in llm.samples(PROMPT, n, raw=True, **options)]
-
-    first = texts(5, 6)
-    assert len(set(first)) == 6
-    assert texts(5, 6) == first
-    assert texts(7, 3) == first[2:5]
-
-
 # -- guesses from what the text repeats ------------------------------------------------------------
 
 REPEATING = "one two three four five six seven eight nine ten. " * 8
