@@ -43,7 +43,9 @@ def actions(shared: CellActions, request: pytest.FixtureRequest) -> Iterator[Cel
         yield shared
 
 
-def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActions) -> None:
+def test_a_proposal_is_shown_and_read_in_the_cell_and_no_part_of_it_until_it_is_accepted(
+    actions: CellActions,
+) -> None:
     turned = AFTER.replace("2", "2  # \u202e\u200b")
     index = actions.propose(BEFORE, turned, unknown_names=["foo"])
     expect(actions.removed(index)).to_have_text(["    return x / 0"])
@@ -59,6 +61,21 @@ def test_a_proposal_is_shown_in_the_cell_and_is_no_part_of_it(actions: CellActio
     expect(actions.added(index)).to_have_count(0)
     assert actions.notebook.source(index) == BEFORE
     assert "jupyter_llm" not in actions.metadata(index)
+    index = actions.propose(BEFORE, AFTER)
+    changes = actions.region(index).get_by_role("list", name="Changes").get_by_role("listitem")
+    lines = ["Removed:     return x / 0", "Added:     return x / 2"]
+    expect(changes).to_have_text(lines)
+    actions.page.keyboard.press("Control+k")
+    actions.page.keyboard.press("l")
+    expect(actions.region(index).locator(".jllm-announcer")).to_have_text("\n".join(lines))
+    actions.button(index, "Accept").click()
+    expect(actions.region(index)).to_be_hidden()
+    assert actions.notebook.source(index) == AFTER
+    assert actions.metadata(index)["jupyter_llm"] == {"record": 7}
+    actions.notebook.cell(index).locator(".cm-content").click()
+    actions.page.keyboard.press("Control+z")  # in one step
+    assert actions.notebook.source(index) == BEFORE
+    assert "jupyter_llm" not in actions.metadata(index)
 
 
 def test_accept_is_in_sight_beside_a_cell_that_is_taller_than_the_screen(
@@ -72,18 +89,6 @@ def test_accept_is_in_sight_beside_a_cell_that_is_taller_than_the_screen(
     for end in ("start", "end"):
         editor.evaluate("(node, block) => node.scrollIntoView({ block })", end)
         expect(accept).to_be_in_viewport(ratio=1)
-
-
-def test_what_is_accepted_is_undone_in_one_step(actions: CellActions) -> None:
-    index = actions.propose(BEFORE, AFTER)
-    actions.button(index, "Accept").click()
-    expect(actions.region(index)).to_be_hidden()
-    assert actions.notebook.source(index) == AFTER
-    assert actions.metadata(index)["jupyter_llm"] == {"record": 7}
-    actions.notebook.cell(index).locator(".cm-content").click()
-    actions.page.keyboard.press("Control+z")
-    assert actions.notebook.source(index) == BEFORE
-    assert "jupyter_llm" not in actions.metadata(index)
 
 
 def test_cells_that_have_not_run_are_run_and_then_the_cell_that_needs_them(
@@ -357,9 +362,12 @@ def test_keys_of_the_command_mode_mean_nothing_on_our_buttons(actions: CellActio
     assert actions.page.evaluate("() => notebook.content.widgets.length") == num + 1
 
 
-def test_an_error_is_fixed_from_its_output(actions: CellActions) -> None:
-    index = actions.add(BEFORE)
-    actions.notebook.run(index)
+def test_an_error_is_fixed_from_its_output_unless_it_is_one_of_ours(actions: CellActions) -> None:
+    own, index = actions.add("%llm /use nonsense"), actions.add(BEFORE)
+    for one in (own, index):
+        actions.notebook.run(one)
+    assert "No model named 'nonsense'" in actions.notebook.text(own)
+    expect(actions.notebook.cell(own).locator(".jllm-fix")).to_have_count(0)
     with actions.asking():
         actions.notebook.cell(index).get_by_role("button", name="Fix with the model").click()
     assert actions.kernel("scripted_actions.actions.asked[-1].action") == "fix"
@@ -401,26 +409,6 @@ def test_an_output_is_gone_on_from_and_asked_about_with_keys_alone(actions: Cell
     actions.reply("propose('sum(_)', before=None)")
     actions.button(index, "Insert below").click()
     assert actions.notebook.source(index + 1) == "sum(_)"
-
-
-def test_an_error_of_jupyter_llm_itself_offers_no_fix(actions: CellActions) -> None:
-    """Its one line says what to do, and nothing in the cell is broken."""
-    own, broken = actions.add("%llm /use nonsense"), actions.add(BEFORE)
-    for one in (own, broken):
-        actions.notebook.run(one)
-    assert "No model named 'nonsense'" in actions.notebook.text(own)
-    expect(actions.notebook.cell(broken).locator(".jllm-fix")).to_have_count(1)
-    expect(actions.notebook.cell(own).locator(".jllm-fix")).to_have_count(0)
-
-
-def test_a_proposal_is_read_to_who_does_not_see_its_marks(actions: CellActions) -> None:
-    index = actions.propose("a = 1\nb = 2", "a = 1\nb = 3\nc = 4")
-    changes = actions.region(index).get_by_role("list", name="Changes").get_by_role("listitem")
-    lines = ["Removed: b = 2", "Added: b = 3", "Added: c = 4"]
-    expect(changes).to_have_text(lines)
-    actions.page.keyboard.press("Control+k")
-    actions.page.keyboard.press("l")
-    expect(actions.region(index).locator(".jllm-announcer")).to_have_text("\n".join(lines))
 
 
 def test_an_error_is_fixed_in_the_cell_that_caused_it(actions: CellActions) -> None:
@@ -541,10 +529,6 @@ def test_nothing_is_done_with_a_cell_that_is_kept_from_the_model(actions: CellAc
         for action in ("explain", "review", "fix", "edit", "document", "continue", "test"):
             is_there = "name => jupyterapp.commands.isEnabled(`jupyter-llm:${name}`)"
             assert not actions.page.evaluate(is_there, action)
-    index = actions.add("%llm --dry-run -c all Look at ticket 4711.")
-    actions.notebook.run(index)
-    assert "4711" in actions.notebook.text(index)
-    assert "kept_back" not in actions.notebook.text(index)
 
 
 def test_a_cell_is_edited_by_keys_alone(actions: CellActions) -> None:
